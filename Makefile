@@ -1,0 +1,42 @@
+# Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test test-fast check bench firmware payloads clean
+.DEFAULT_GOAL := run
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Enclave Sim needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+run: $(READY)  ## boot the enclave, run the beacon payload, watch it annihilate itself
+	$(BIN)/enclave-sim run beacon
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest -n auto
+
+test-fast: $(READY)  ## all tests but the slow ones
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+check: $(READY)  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## figures as JSON, each beside a reference of the same run
+	$(BIN)/python tests/bench.py
+
+firmware: $(READY)  ## rebuild the kernel and the native instruction hook
+	$(BIN)/python -m firmware.build
+	$(BIN)/python -m machine.native.build
+
+payloads: $(READY)  ## rebuild and sign the built-in payloads
+	$(BIN)/python -m payloads.build
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,27 @@
+"""The enclave kernel: the image that boots, and the numbers and symbols it was built with."""
+
+import json
+from functools import cache
+from importlib import resources
+
+
+@cache
+def image() -> bytes:
+    """The kernel, an ELF64 file with a Multiboot2 header."""
+    return resources.files(__name__).joinpath("aether.elf").read_bytes()
+
+
+@cache
+def _description() -> dict[str, dict[str, int]]:
+    text = resources.files(__name__).joinpath("aether.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def layout() -> dict[str, int]:
+    """The numbers of layout.h by name: memory map, device registers, causes, status bits."""
+    return _description()["layout"]
+
+
+def symbols() -> dict[str, int]:
+    """Linear address of every function, object and label of the kernel by name."""
+    return _description()["symbols"]

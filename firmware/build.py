@@ -1,0 +1,87 @@
+"""Builds the kernel: `python -m firmware.build`.
+
+Makes `aether.elf`, the image that boots, and `aether.json`: the numbers of layout.h and the addresses of symbols,
+for whoever reads the machine's memory. Both are committed; a test holds them equal to a rebuild.
+"""
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+HERE = Path(__file__).parent
+SOURCES = HERE / "src"
+COMPILER = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none"]
+FLAGS = [
+    "-std=c17",
+    "-O2",
+    "-g",
+    "-gdwarf-4",
+    "-ffreestanding",
+    "-fno-pic",
+    "-mno-red-zone",
+    "-mgeneral-regs-only",
+    "-fno-stack-protector",
+    "-fno-sanitize=all",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-builtin",
+    "-fno-jump-tables",
+    "-fdata-sections",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+]
+LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
+
+
+def build() -> tuple[bytes, str]:
+    """Compile and link; returns the image and the text of its description."""
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        prefix = f"-ffile-prefix-map={SOURCES}=/firmware"
+        objects = []
+        for source in sorted([*SOURCES.glob("*.S"), *SOURCES.glob("*.c")]):
+            target = work / f"{source.name}.o"
+            # From inside the sources, so that debug information holds no path of this machine.
+            subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=SOURCES, check=True)
+            objects.append(str(target))
+        script = work / "link.ld"
+        preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
+        script.write_bytes(subprocess.run(preprocess, cwd=SOURCES, check=True, capture_output=True).stdout)
+        image = work / "aether.elf"
+        subprocess.run([*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)], check=True)
+        elf = image.read_bytes()
+    return elf, json.dumps({"layout": _layout(), "symbols": _symbols(elf)}, indent=1) + "\n"
+
+
+def _layout() -> dict[str, int]:
+    """Every number that layout.h defines: the preprocessor expands the names, Python does the sums."""
+    lines = (SOURCES / "layout.h").read_text().splitlines()
+    names = sorted(line.split()[1] for line in lines if line.startswith("#define") and len(line.split()) > 2)
+    asked = '#include "layout.h"\n' + "".join(f'"{name}" {name}\n' for name in names)
+    command = [*COMPILER, "-E", "-P", "-x", "c", "-I", str(SOURCES), "-"]
+    expanded = subprocess.run(command, input=asked, check=True, capture_output=True, text=True).stdout
+    pairs = (line.split(" ", 1) for line in expanded.splitlines() if line.startswith('"'))
+    return {name.strip('"'): int(eval(value, {"__builtins__": {}})) for name, value in pairs}
+
+
+def _symbols(elf: bytes) -> dict[str, int]:
+    table = ELFFile(io.BytesIO(elf)).get_section_by_name(".symtab")
+    return {
+        s.name: s["st_value"]
+        for s in sorted(table.iter_symbols(), key=lambda s: (s["st_value"], s.name))
+        if s.name
+        and s["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+        and s["st_shndx"] not in ("SHN_ABS",)
+    }
+
+
+if __name__ == "__main__":
+    image, description = build()
+    (HERE / "aether.elf").write_bytes(image)
+    (HERE / "aether.json").write_text(description)
+    print(f"aether.elf: {len(image)} bytes")

@@ -1,0 +1,85 @@
+/* Walks the page tables in force and holds them to the rules of the memory map: nothing both writable and
+   executable, ring 3 confined to its regions, tables and code read-only, no page where a guard must be, accessed
+   and dirty set beforehand, so that the processor itself never writes a table. */
+#include "kernel.h"
+
+#define PRESENT     (1ull << 0)
+#define WRITABLE    (1ull << 1)
+#define USER        (1ull << 2)
+#define ACCESSED    (1ull << 5)
+#define DIRTY       (1ull << 6)
+#define LARGE       (1ull << 7)
+#define NO_EXECUTE  (1ull << 63)
+#define ADDRESS     0x000FFFFFFFFFF000ull
+
+struct region { u32 base, size; };
+
+static const struct region user_regions[] = {
+    {GATE_BASE, GATE_SIZE}, {GUEST_STACK_BASE, GUEST_STACK_SIZE}, {HEAP_BASE, HEAP_SIZE},
+};
+static const struct region read_only_regions[] = {
+    {TEXT_BASE, TEXT_SIZE}, {RODATA_BASE, RODATA_SIZE}, {TABLES_BASE, TABLES_SIZE}, {GATE_BASE, GATE_SIZE},
+};
+static const u32 guards[] = {
+    0, DATA_BASE + DATA_SIZE,
+    KERNEL_STACK_BASE - 1, KERNEL_STACK_BASE + KERNEL_STACK_SIZE,
+    CALL_STACK_BASE - 1, CALL_STACK_BASE + CALL_STACK_SIZE,
+    FAULT_STACK_BASE - 1, FAULT_STACK_BASE + FAULT_STACK_SIZE,
+    NMI_STACK_BASE - 1, NMI_STACK_BASE + NMI_STACK_SIZE,
+    CHECK_STACK_BASE - 1, CHECK_STACK_BASE + CHECK_STACK_SIZE,
+    IRQ_STACK_BASE - 1, IRQ_STACK_BASE + IRQ_STACK_SIZE,
+    GUEST_STACK_BASE - 1, GUEST_STACK_BASE + GUEST_STACK_SIZE,
+    HEAP_BASE - 1, HEAP_BASE + HEAP_SIZE,
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static int is_inside(const struct region *regions, u32 count, u64 base, u64 size)
+{
+    for (u32 i = 0; i < count; i++)
+        if (base >= regions[i].base && base + size <= regions[i].base + (u64)regions[i].size)
+            return 1;
+    return 0;
+}
+
+static int page_is_sound(u64 base, u64 size, u64 entry)
+{
+    u64 touched = ACCESSED | DIRTY;
+
+    if ((entry & WRITABLE && !(entry & NO_EXECUTE)) || (entry & touched) != touched)
+        return 0;
+    if (!!(entry & USER) != is_inside(user_regions, COUNT(user_regions), base, size))
+        return 0;
+    if (entry & WRITABLE && is_inside(read_only_regions, COUNT(read_only_regions), base, size))
+        return 0;
+    for (u32 i = 0; i < COUNT(guards); i++)
+        if (guards[i] >= base && guards[i] < base + size)
+            return 0;
+    return (entry & ADDRESS) == base;
+}
+
+/* The table at `table`, whose first entry stands for `base`; `shift` tells how much an entry spans. The rights of a
+   page are those of all levels together: `rights` carries USER down. */
+static int table_is_sound(u64 table, u64 base, u32 shift, u64 rights)
+{
+    const u64 *entries = (const u64 *)table;
+
+    for (u32 i = 0; i < 512; i++, base += 1ull << shift) {
+        u64 entry = entries[i];
+        if (!(entry & PRESENT))
+            continue;
+        entry &= rights | ~USER;
+        if (shift == 12 || entry & LARGE) {
+            if (!page_is_sound(base, 1ull << shift, entry))
+                return 0;
+        } else if (!(entry & ACCESSED) || !table_is_sound(entry & ADDRESS, base, shift - 9, entry & USER)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int tables_are_sound(void)
+{
+    return table_is_sound(read_cr3() & ADDRESS, 0, 39, USER);
+}

@@ -1,0 +1,94 @@
+/* The end of annihilation, A5 to A7: scrubs the stacks and data that any C code would need, so it uses neither.
+   Everything it knows is in its instructions. No call, no push, no load from memory that is scrubbed. */
+#include "layout.h"
+
+#define IA32_FS_BASE        0xC0000100
+#define IA32_GS_BASE        0xC0000101
+#define IA32_KERNEL_GS_BASE 0xC0000102
+
+/* With the engine (EBP != 0): one command. Without: stores. R8D collects what went wrong. */
+        .macro  scrub base, size
+        testl   %ebp, %ebp
+        jz      1f
+        movl    $\base, (SCRUB_CHANNEL + 16 * CHANNEL_ANY)(%rbx)
+        movl    $\size, (SCRUB_CHANNEL + 16 * CHANNEL_ANY + 4)(%rbx)
+        movl    $SCRUB_FILL, (SCRUB_CHANNEL + 16 * CHANNEL_ANY + 8)(%rbx)
+        orl     SCRUB_STATUS(%rbx), %r8d
+        jmp     2f
+1:      movl    $\base, %edi
+        movl    $\size / 8, %ecx
+        xorl    %eax, %eax
+        rep stosq
+2:
+        .endm
+
+        .macro  report register, value
+        movl    $\value, %eax
+        movabsl %eax, ENCLAVE + \register
+        .endm
+
+        .section .text
+        .code64
+        .globl  fall_dormant
+        .type   fall_dormant, @function
+fall_dormant:
+        movl    $SCRUB, %ebx
+        xorl    %ebp, %ebp
+        xorl    %r8d, %r8d
+        cmpl    $SCRUB_PRESENT, SCRUB_ID(%rbx)
+        sete    %bpl
+        /* A5: stacks, and data with BSS, IDT and boot information */
+        scrub   KERNEL_STACK_BASE, KERNEL_STACK_SIZE
+        scrub   CALL_STACK_BASE, CALL_STACK_SIZE
+        scrub   FAULT_STACK_BASE, FAULT_STACK_SIZE
+        scrub   NMI_STACK_BASE, NMI_STACK_SIZE
+        scrub   CHECK_STACK_BASE, CHECK_STACK_SIZE
+        scrub   IRQ_STACK_BASE, IRQ_STACK_SIZE
+        scrub   DATA_BASE, DATA_SIZE
+        testl   $SCRUB_FAILED, %r8d
+        jz      scrubbed
+        report  ENCLAVE_DETAIL, DETAIL_SCRUB_FAILED
+scrubbed:
+        report  ENCLAVE_STEP, 5
+        /* A6: registers, then the IDT */
+        xorl    %eax, %eax
+        xorl    %edx, %edx
+        .irp    msr, IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE
+        movl    $\msr, %ecx
+        wrmsr
+        .endr
+        .irp    n, 0, 1, 2, 3
+        movq    %rax, %db\n
+        .endr
+        movl    $0xFFFF0FF0, %ecx
+        movq    %rcx, %db6
+        movl    $0x400, %ecx
+        movq    %rcx, %db7
+        movq    %rax, %cr2
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        pxor    %xmm\n, %xmm\n
+        .endr
+        .rept   8
+        fldz
+        .endr
+        fninit
+        ldmxcsr default_mxcsr(%rip)
+        lidt    empty_idt(%rip)
+        .irp    register, ebx, ecx, esi, edi, ebp, esp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+        xorl    %\register, %\register
+        .endr
+        report  ENCLAVE_STEP, 6
+        /* A7: the power unit */
+        report  ENCLAVE_POWER, 1
+        xorl    %eax, %eax
+        cli
+1:      hlt
+        jmp     1b
+
+        .section .rodata, "a", @progbits
+        .balign 16
+default_mxcsr:
+        .long   0x1F80
+empty_idt:
+        .short  0
+        .quad   0

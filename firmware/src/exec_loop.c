@@ -1,0 +1,104 @@
+/* Phase 04, EXEC_LOOP: attest, run a fresh guest, scrub, sleep, wake. Nothing but the cycle counter is kept. */
+#include "kernel.h"
+
+#define CYCLE_BEGINS 0
+#define CYCLE_ENDS   1
+
+/* What the kernel knows of the guest that runs: in the arena, so gone with the cycle. */
+struct guest { u32 payload, cycle, memory_size, reserved; };
+
+static u32 cycle;
+static u32 wake_reason;     /* how the cycle was begun; 0 while sleeping */
+static int guest_runs;
+
+/* From the interrupt handler: end of a sleep, or of the guest's time slice. */
+void wake(u32 reason)
+{
+    if (guest_runs) {
+        if (reason == STATUS_TIMER_WAKE)
+            timer_arm(options.quantum_ns);
+        return;
+    }
+    wake_reason = reason;
+    store32(ENCLAVE + ENCLAVE_WAKE, reason == STATUS_TIMER_WAKE ? 1 : 2);
+}
+
+static void sleep(void)
+{
+    wake_reason = 0;
+    timer_arm(options.wake_ns);
+    store32(ENCLAVE + ENCLAVE_WAKE, 0);
+    while (!wake_reason)
+        idle();
+    timer_stop();
+    timer_init();
+}
+
+static void attest(void)
+{
+    u32 verdict = vmm(VMM_ATTEST, cycle, 0);
+
+    status &= ~STATUS_ATTESTED;
+    if (verdict == VMM_REFUSED)
+        annihilate(CAUSE_ATTESTATION_REFUSED, DETAIL_NONE);
+    if (verdict == VMM_ACCEPTED)
+        status |= STATUS_ATTESTED;
+}
+
+static void update_status(void)
+{
+    status &= ~(STATUS_TIMER_WAKE | STATUS_EXTERNAL_WAKE | STATUS_FIRST_CYCLE | STATUS_SIGNAL_READY);
+    status |= cycle ? wake_reason : STATUS_FIRST_CYCLE;
+    if (load32(ENCLAVE + ENCLAVE_UPLINK_COMMIT) == 1)
+        status |= STATUS_SIGNAL_READY;
+    store32(ENCLAVE + ENCLAVE_STATUS, status);
+}
+
+static void run_guest(void)
+{
+    struct guest *guest = arena_allocate(sizeof *guest);
+
+    guest->payload = cycle % payload_count;
+    guest->cycle = cycle;
+    if (vmm(VMM_INSTANTIATE, guest->payload, cycle) != VMM_ACCEPTED)
+        annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NONE);
+    guest->memory_size = vmm_value();
+    check(guest->memory_size <= HEAP_SIZE);
+    guest_runs = 1;
+    timer_arm(options.quantum_ns);
+    if (cycle == 0)
+        phase_completed(PHASE_EXEC_LOOP, STATUS_ACTIVE);
+    update_status();
+    enter_guest((u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
+    guest_runs = 0;
+    timer_stop();
+    timer_init();
+}
+
+/* A context switch: everything the guest or its host calls may have left is gone before anything else runs. */
+static void scrub_cycle(void)
+{
+    vmm(VMM_DESTROY, 0, 0);
+    scrub(HEAP_BASE, HEAP_SIZE);
+    scrub(GUEST_STACK_BASE, GUEST_STACK_SIZE);
+    scrub(ARENA_BASE, ARENA_SIZE);
+    scrub(CALL_STACK_BASE, CALL_STACK_SIZE);
+    scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);
+    arena_init(options.arena_bytes);
+}
+
+void exec_loop(void)
+{
+    phase_entered(PHASE_EXEC_LOOP);
+    timer_init();
+    for (;;) {
+        store32(ENCLAVE + ENCLAVE_CYCLE, cycle << 8 | CYCLE_BEGINS);
+        attest();
+        run_guest();
+        scrub_cycle();
+        store32(ENCLAVE + ENCLAVE_CYCLE, cycle << 8 | CYCLE_ENDS);
+        if (++cycle == options.cycles)
+            annihilate(CAUSE_COMPLETED, DETAIL_NONE);
+        sleep();
+    }
+}

@@ -1,0 +1,28 @@
+/* The ring-3 gate: the only code page the guest has.
+
+   UD2 at `gate` is the coprocessor's instruction: in its place the guest engine runs the guest, with the result of
+   the last host call in RAX. It leaves what the guest needs in RCX, and this code does it for real: a host call is
+   INT 80h, a trap is the exception that the same mistake raises in native code. Without a coprocessor UD2 is #UD. */
+#include "layout.h"
+
+        .section .gate, "ax", @progbits
+        .code64
+        .balign 16
+call:   int     $VECTOR_HOST_CALL       /* RAX number, RDI argument; returns to the gate */
+        .globl  gate
+gate:   ud2
+        jrcxz   call
+        decl    %ecx
+        jrcxz   read
+        decl    %ecx
+        jrcxz   write
+        decl    %ecx
+        jrcxz   illegal
+        xorl    %ecx, %ecx
+        divl    %ecx                    /* #DE */
+illegal:
+        ud2
+read:   movb    (%rdi), %al             /* #PF, or else the guard is not one: */
+        ud2
+write:  movb    %al, (%rdi)
+        ud2

@@ -1,0 +1,90 @@
+/* What the kernel's C files share. Freestanding, no vector registers, one processor, interrupts off in ring 0. */
+#ifndef AETHER_KERNEL_H
+#define AETHER_KERNEL_H
+#include "layout.h"
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define NORETURN __attribute__((noreturn))
+
+/* What the processor and the stubs leave on the stack. */
+struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };
+struct payload { u32 base, length; };
+
+/* What may be given on the command line. */
+struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes; };
+
+/* boot.S */
+extern u64 gdt[7];
+extern u8 boot_information[BOOT_INFORMATION_SIZE];
+extern struct payload payloads[PAYLOADS_MAX];
+extern u32 payload_count;
+/* interrupts.S, gate.S, dormant.S */
+extern const u8 interrupt_stubs[256][16];
+extern const u8 gate[];
+void enter_guest(u64 rip, u64 rsp);
+NORETURN void leave_guest(void);
+void idle(void);
+NORETURN void fall_dormant(void);
+/* The phases: prot_entry.c, mem_map.c, wasm_init.c, exec_loop.c */
+void prot_entry(void);
+void mem_map(void);
+void wasm_init(void);
+NORETURN void exec_loop(void);
+void wake(u32 reason);
+/* annihilate.c */
+NORETURN void annihilate(u32 cause, u32 detail);
+void check(int reached);
+/* report.c */
+extern u32 status;
+void phase_entered(u32 phase);
+void phase_completed(u32 phase, u32 status_bit);
+void print(const char *text);
+/* scrub.c */
+extern u8 scrub_engine_present;
+void scrub_init(void);
+void scrub(u32 base, u32 size);
+int is_zero(u32 base, u32 size);
+/* arena.c */
+void arena_init(u32 size);
+void *arena_allocate(u32 size);
+/* options.c */
+extern struct options options;
+void read_options(void);
+/* audit.c */
+int tables_are_sound(void);
+/* timer.c */
+void timer_init(void);
+void timer_arm(u32 ns);
+void timer_stop(void);
+void end_of_interrupt(void);
+/* vmm.c */
+u32 vmm(u32 command, u32 argument_0, u32 argument_1);
+u32 vmm_value(void);
+
+static inline u32 load32(u32 address) { return *(volatile u32 *)(u64)address; }
+static inline void store32(u32 address, u32 value) { *(volatile u32 *)(u64)address = value; }
+static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" :: "a"(value), "Nd"(port)); }
+static inline u8 inb(u16 port)
+{
+    u8 value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+#define READ_REGISTER(name) \
+    static inline u64 read_##name(void) { u64 v; __asm__ volatile("movq %%" #name ", %0" : "=r"(v)); return v; }
+READ_REGISTER(cr0)
+READ_REGISTER(cr3)
+READ_REGISTER(cr4)
+static inline void write_cr3(u64 value) { __asm__ volatile("movq %0, %%cr3" :: "r"(value) : "memory"); }
+static inline u64 read_msr(u32 msr)
+{
+    u32 low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (u64)high << 32 | low;
+}
+#endif

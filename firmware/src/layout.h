@@ -1,0 +1,187 @@
+/* The memory map (MAP_V2) and every number that two files must agree on.
+   Included by assembly, C and the linker script; firmware/build.py hands the numbers to Python.
+   Addresses are physical and linear at once. Every region is a multiple of a page, or the tables below break. */
+#ifndef AETHER_LAYOUT_H
+#define AETHER_LAYOUT_H
+
+/* The kernel image: what is measured and stays. */
+#define TEXT_BASE           0x00100000
+#define TEXT_SIZE           0x00008000
+#define RODATA_BASE         0x00108000
+#define RODATA_SIZE         0x00002000
+#define TABLES_BASE         0x0010A000      /* page tables, built by the assembler, never written */
+#define TABLES_SIZE         0x0000A000
+#define GATE_BASE           0x00114000      /* the guest's only code page */
+#define GATE_SIZE           0x00001000
+
+/* What the kernel writes. Gaps between these regions are guard pages. */
+#define DATA_BASE           0x00115000      /* data, BSS, IDT, boot information */
+#define DATA_SIZE           0x00005000
+#define KERNEL_STACK_BASE   0x0011B000
+#define KERNEL_STACK_SIZE   0x00004000
+#define CALL_STACK_BASE     0x00120000      /* host calls and exceptions from ring 3: TSS.RSP0 */
+#define CALL_STACK_SIZE     0x00002000
+#define FAULT_STACK_BASE    0x00123000      /* double fault: IST1 */
+#define FAULT_STACK_SIZE    0x00001000
+#define NMI_STACK_BASE      0x00125000      /* non-maskable interrupt: IST2 */
+#define NMI_STACK_SIZE      0x00001000
+#define CHECK_STACK_BASE    0x00127000      /* machine check: IST3 */
+#define CHECK_STACK_SIZE    0x00001000
+#define IRQ_STACK_BASE      0x00129000      /* timer and external interrupts: IST4 */
+#define IRQ_STACK_SIZE      0x00002000
+#define GUEST_STACK_BASE    0x0012C000
+#define GUEST_STACK_SIZE    0x00004000
+#define ARENA_BASE          0x00200000
+#define ARENA_SIZE          0x00080000
+#define STAGING_BASE        0x00400000
+#define STAGING_SIZE        0x00200000
+#define HEAP_BASE           0x00C00000      /* linear memory sits at its end; what follows is a guard */
+#define HEAP_SIZE           0x00400000
+#define HEAP_WINDOW         0x40000000      /* supervisor view of the heap in the dormant tables only */
+#define RAM_SIZE            0x01000000
+
+/* The two sets of page tables: ACTIVE while the guest lives, DORMANT from annihilation step A2 on. */
+#define PML4_ACTIVE         (TABLES_BASE + 0x0000)
+#define PDPT_ACTIVE         (TABLES_BASE + 0x1000)
+#define PD_ACTIVE           (TABLES_BASE + 0x2000)
+#define PML4_DORMANT        (TABLES_BASE + 0x3000)
+#define PDPT_DORMANT        (TABLES_BASE + 0x4000)
+#define PD_DORMANT          (TABLES_BASE + 0x5000)
+#define PD_WINDOW           (TABLES_BASE + 0x6000)
+#define PD_DEVICES          (TABLES_BASE + 0x7000)
+#define PT_KERNEL           (TABLES_BASE + 0x8000)
+#define PT_ARENA            (TABLES_BASE + 0x9000)
+
+/* Selectors. */
+#define KERNEL_CODE         0x08
+#define KERNEL_DATA         0x10
+#define USER_DATA           0x1B
+#define USER_CODE           0x23
+#define TASK_STATE          0x28
+
+/* Vectors and interrupt stack table entries. */
+#define VECTOR_TIMER        0x20
+#define VECTOR_EXTERNAL     0x21
+#define VECTOR_HOST_CALL    0x80
+#define VECTOR_SPURIOUS     0xFF
+#define IST_FAULT           1
+#define IST_NMI             2
+#define IST_CHECK           3
+#define IST_IRQ             4
+
+/* Host calls: number in RAX, argument in RDI, result in RAX. */
+#define CALL_GET_STATUS     0
+#define CALL_EMIT_SIGNAL    1
+#define CALL_SHRED_SELF     2
+#define CALL_RETURNED       3
+
+/* What the coprocessor leaves in RCX for the gate code. */
+#define DEPARTURE_CALL      0
+#define DEPARTURE_READ      1       /* touch [RDI]: an access out of bounds */
+#define DEPARTURE_WRITE     2       /* write [RDI]: a stack overflow */
+#define DEPARTURE_ILLEGAL   3
+#define DEPARTURE_DIVIDE    4
+
+/* The scrub engine. */
+#define SCRUB               0xFED50000
+#define SCRUB_ID            0x00
+#define SCRUB_STATUS        0x04
+#define SCRUB_CHANNEL       0x100   /* + 16 n: base, length, go */
+#define SCRUB_PRESENT       0x42524353
+#define SCRUB_FILL          1
+#define SCRUB_VERIFY        2
+#define SCRUB_FAILED        6       /* BAD_RANGE or NONZERO in STATUS */
+#define CHANNEL_CALL        0       /* below the frame of a host call */
+#define CHANNEL_IRQ         1       /* below the saved registers of an interrupt */
+#define CHANNEL_ANY         2
+
+/* Of CALL_STACK and IRQ_STACK, the part that is in use when a handler returns. */
+#define CALL_FRAME          48      /* five words of the interrupt frame, one of padding */
+#define IRQ_FRAME           120     /* frame, vector, nine saved registers */
+
+/* The local APIC. */
+#define APIC                0xFEE00000
+#define APIC_EOI            0x0B0
+#define APIC_SVR            0x0F0
+#define APIC_LVT_TIMER      0x320
+#define APIC_INITIAL_COUNT  0x380
+#define APIC_DIVIDE         0x3E0
+#define APIC_DIVIDE_BY_1    0x0B
+#define APIC_ENABLED        0x100
+#define APIC_MASKED         0x10000
+
+/* The enclave block: what the node's own hardware offers. */
+#define ENCLAVE             0xFEF00000
+#define ENCLAVE_STATUS      0x00
+#define ENCLAVE_SENSOR_0    0x08
+#define ENCLAVE_SENSOR_1    0x0C
+#define ENCLAVE_UPLINK_DATA 0x10
+#define ENCLAVE_UPLINK_COMMIT 0x14  /* write 1: send; reads 1 when ready */
+#define ENCLAVE_POWER       0x20    /* write 1: dormant */
+#define ENCLAVE_PHASE       0x30    /* phase << 8 | 0 entered, 1 completed */
+#define ENCLAVE_CAUSE       0x34    /* annihilation: the cause, after DETAIL */
+#define ENCLAVE_STEP        0x38    /* annihilation: the step just done */
+#define ENCLAVE_DETAIL      0x3C
+#define ENCLAVE_CYCLE       0x40    /* cycle << 8 | 0 begins, 1 ends */
+#define ENCLAVE_WAKE        0x44    /* 0 scheduled, 1 woken by the timer, 2 by an external interrupt */
+#define ENCLAVE_ARENA_SIZE  0x48    /* size of an allocation, before ... */
+#define ENCLAVE_ARENA_BASE  0x4C    /* ... its address */
+
+/* The mailbox of AetherHost. */
+#define MAILBOX             0xFEF01000
+#define MAILBOX_ID          0x00
+#define MAILBOX_PRESENT     0x424D4D56
+#define MAILBOX_COMMAND     0x04
+#define MAILBOX_ARGUMENT_0  0x08
+#define MAILBOX_ARGUMENT_1  0x0C
+#define MAILBOX_RESULT      0x10
+#define MAILBOX_VALUE       0x14
+#define VMM_VERIFY          1       /* base, length: signatures of a staged payload */
+#define VMM_COMPILE         2       /* number: compile or load it */
+#define VMM_ATTEST          3       /* cycle */
+#define VMM_INSTANTIATE     4       /* number: a fresh guest; VALUE is the size of its memory */
+#define VMM_DESTROY         5
+#define VMM_ACCEPTED        0
+#define VMM_REFUSED         1
+#define VMM_NOT_REQUIRED    2
+
+/* Phases, status bits and causes, as the specification names them. */
+#define PHASE_PROT_ENTRY    1
+#define PHASE_MEM_MAP       2
+#define PHASE_WASM_INIT     3
+#define PHASE_EXEC_LOOP     4
+#define STATUS_ARCH_LOCKED      (1 << 0)
+#define STATUS_MEM_SANITIZED    (1 << 1)
+#define STATUS_PAYLOAD_VERIFIED (1 << 2)
+#define STATUS_ACTIVE           (1 << 3)
+#define STATUS_ATTESTED         (1 << 4)
+#define STATUS_TIMER_WAKE       (1 << 5)
+#define STATUS_EXTERNAL_WAKE    (1 << 6)
+#define STATUS_FIRST_CYCLE      (1 << 7)
+#define STATUS_SIGNAL_READY     (1 << 8)
+#define STATUS_COMPROMISED      (1 << 31)
+#define CAUSE_SHRED_SELF            1
+#define CAUSE_COMPLETED             2
+#define CAUSE_GUEST_FAULT           3
+#define CAUSE_PAYLOAD_REJECTED      4
+#define CAUSE_ATTESTATION_REFUSED   5
+#define CAUSE_KERNEL_FAULT          6
+#define CAUSE_TAMPER                7
+
+/* DETAIL of a cause: the vector of an exception, or one of these. */
+#define DETAIL_NONE             0x0000
+#define DETAIL_UNKNOWN_CALL     0x0100
+#define DETAIL_ARENA_EXHAUSTED  0x0101
+#define DETAIL_CHECK_FAILED     0x0102  /* a phase's target state was not reached */
+#define DETAIL_SCRUB_FAILED     0x0103
+#define DETAIL_BAD_OPTION       0x0104
+#define DETAIL_NO_PAYLOAD       0x0105
+#define DETAIL_NO_VMM           0x0106
+
+#define PAYLOADS_MAX        8
+#define BOOT_INFORMATION_SIZE 0x2000
+#define POST_PORT           0x80
+#define COM1                0x3F8
+#define MULTIBOOT2_MAGIC    0x36D76289
+
+#endif

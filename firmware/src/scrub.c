@@ -1,0 +1,50 @@
+/* Zeroing memory and proving it zero: by the scrub engine where there is one, by string instructions elsewhere. */
+#include "kernel.h"
+
+u8 scrub_engine_present;
+
+static void channel(u32 number, u32 base, u32 size)
+{
+    store32(SCRUB + SCRUB_CHANNEL + 16 * number, base);
+    store32(SCRUB + SCRUB_CHANNEL + 16 * number + 4, size);
+}
+
+static void command(u32 base, u32 size, u32 go)
+{
+    channel(CHANNEL_ANY, base, size);
+    store32(SCRUB + SCRUB_CHANNEL + 16 * CHANNEL_ANY + 8, go);
+}
+
+/* The two ranges that are scrubbed on every return to ring 3 keep channels of their own. */
+void scrub_init(void)
+{
+    scrub_engine_present = load32(SCRUB + SCRUB_ID) == SCRUB_PRESENT;
+    if (scrub_engine_present) {
+        channel(CHANNEL_CALL, CALL_STACK_BASE, CALL_STACK_SIZE - CALL_FRAME);
+        channel(CHANNEL_IRQ, IRQ_STACK_BASE, IRQ_STACK_SIZE - IRQ_FRAME);
+    }
+}
+
+void scrub(u32 base, u32 size)
+{
+    if (scrub_engine_present) {
+        command(base, size, SCRUB_FILL);
+        if (load32(SCRUB + SCRUB_STATUS) & SCRUB_FAILED)
+            annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+        return;
+    }
+    u64 at = read_cr3() == PML4_DORMANT && base == HEAP_BASE ? HEAP_WINDOW : base, words = size / 8;
+    __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0ull) : "memory");
+}
+
+int is_zero(u32 base, u32 size)
+{
+    if (scrub_engine_present) {
+        command(base, size, SCRUB_VERIFY);
+        return !(load32(SCRUB + SCRUB_STATUS) & SCRUB_FAILED);
+    }
+    for (const volatile u64 *word = (const volatile u64 *)(u64)base; size; word++, size -= 8)
+        if (*word)
+            return 0;
+    return 1;
+}

@@ -1,0 +1,85 @@
+"""The contract every device keeps, and the bus that reaches them.
+
+A device is a block of registers at an offset from where the bus put it. Reads and writes come with a size in
+bytes; registers a device does not have read as zero inside its block. Where no device answers, the bus floats:
+reads give all ones, writes are lost, as on a PC.
+"""
+
+from machine.errors import MachineError
+from machine.ram import PAGE_SIZE
+
+MMIO_BASE = 0xFEC0_0000
+MMIO_SIZE = 0x0040_0000
+
+
+class Device:
+    """A device with no registers and no timers; real ones override what they have."""
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """Virtual time at which `tick` must be called, or None."""
+        return None
+
+    def reset(self) -> None:
+        """Return to the state after power-on."""
+
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - the contract's shape
+        """Value of the register at `offset`, for a read of `size` bytes."""
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write `size` bytes of `value` to the register at `offset`."""
+
+    def tick(self, now_ns: int) -> None:
+        """The deadline has come."""
+
+
+class Bus:
+    """Where devices are: I/O ports, and 4 KiB blocks of the physical range 0xFEC00000-0xFEFFFFFF."""
+
+    def __init__(self) -> None:
+        self._ports: dict[int, tuple[Device, int]] = {}
+        self._blocks: dict[int, Device] = {}
+        self.devices: list[Device] = []
+
+    def attach_ports(self, device: Device, base: int, count: int) -> None:
+        """Let `device` answer `count` ports from `base`. Raises MachineError where another one does."""
+        for offset in range(count):
+            if base + offset in self._ports or not 0 <= base + offset <= 0xFFFF:
+                raise MachineError(f"I/O port {base + offset:#x} is taken or does not exist")
+            self._ports[base + offset] = (device, offset)
+        self._add(device)
+
+    def attach_memory(self, device: Device, address: int) -> None:
+        """Let `device` answer the 4 KiB at physical `address`. Raises MachineError where that cannot be."""
+        inside = MMIO_BASE <= address < MMIO_BASE + MMIO_SIZE
+        if not inside or address % PAGE_SIZE or address in self._blocks:
+            raise MachineError(f"device block {address:#x} is taken, unaligned or outside the device range")
+        self._blocks[address] = device
+        self._add(device)
+
+    def _add(self, device: Device) -> None:
+        if device not in self.devices:
+            self.devices.append(device)
+
+    def read_port(self, port: int, size: int) -> int:
+        """IN from a port."""
+        found = self._ports.get(port)
+        return (1 << 8 * size) - 1 if found is None else found[0].read(found[1], size)
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """OUT to a port."""
+        found = self._ports.get(port)
+        if found is not None:
+            found[0].write(found[1], size, value)
+
+    def read_memory(self, offset: int, size: int) -> int:
+        """Load from the device range; `offset` counts from MMIO_BASE."""
+        device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
+        return (1 << 8 * size) - 1 if device is None else device.read(offset % PAGE_SIZE, size)
+
+    def write_memory(self, offset: int, size: int, value: int) -> None:
+        """Store to the device range; `offset` counts from MMIO_BASE."""
+        device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
+        if device is not None:
+            device.write(offset % PAGE_SIZE, size, value)

@@ -1,0 +1,1 @@
+"""One file a device, named and laid out as its manual has it."""

@@ -1,0 +1,82 @@
+"""All that depends on the host: memory mappings and executable pages.
+
+Elsewhere than on Linux the portable fallbacks serve: RAM without a reservation behind it, no native code.
+They are slower and behave alike.
+"""
+
+import ctypes
+import mmap
+import platform
+import sys
+import weakref
+
+LINUX = sys.platform == "linux"
+_PROT_NONE = 0
+_MAP_FIXED = 0x10
+_MAP_NORESERVE = 0x4000
+_MAP_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+if LINUX:
+    _libc.mmap.restype = ctypes.c_void_p
+    _libc.mmap.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    ]
+    _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+def native_architecture() -> str | None:
+    """The name of the host processor if raw machine code can be run on it, else None."""
+    names = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+    return names.get(platform.machine()) if LINUX else None
+
+
+class HostMemory:
+    """Zeroed, page-aligned memory of this process that stays at one address until it is collected.
+
+    Where the host can do it, `reserve` bytes of inaccessible address space follow: an access there is a fault of
+    this process, which WebAssembly engines turn into a trap. `reserve` tells what was had (0: none).
+    """
+
+    def __init__(self, size: int, reserve: int = 0) -> None:
+        self.size = size
+        if LINUX:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+            address = _libc.mmap(None, size + reserve, _PROT_NONE, flags, -1, 0)
+            if address == _MAP_FAILED:
+                raise MemoryError(f"cannot reserve {size + reserve} bytes of address space")
+            writable = mmap.PROT_READ | mmap.PROT_WRITE
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+            if _libc.mmap(address, size, writable, flags, -1, 0) != address:
+                raise MemoryError(f"cannot map {size} bytes")
+            self.address: int = address
+            self.reserve = reserve
+            weakref.finalize(self, _libc.munmap, address, size + reserve)
+        else:
+            self._keep = mmap.mmap(-1, size)
+            self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._keep))
+            self.reserve = 0
+
+
+def executable(code: bytes) -> tuple[int, object]:
+    """Place raw machine code in an executable page.
+
+    Returns its address and the object that keeps it there. Raises OSError where the host forbids such pages.
+    """
+    page = mmap.mmap(-1, max(len(code), 1), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page[: len(code)] = code
+    return ctypes.addressof(ctypes.c_char.from_buffer(page)), page
+
+
+def is_filled_with_zero(address: int, size: int) -> bool:
+    """Whether `size` bytes of host memory are all zero: a range is zero if it equals itself one byte on."""
+    if size <= 0:
+        return True
+    first = ctypes.c_char.from_address(address).value
+    return first == b"\0" and _libc.memcmp(address, address + 1, size - 1) == 0

@@ -1,0 +1,1 @@
+"""The instruction hook in native code: source, blobs, and how they are built."""

@@ -1,0 +1,74 @@
+"""Raises the privilege level for real, which Unicorn's register interface cannot do.
+
+Writing CS through the interface changes the visible selector and leaves the CPL as it is. So a page outside the
+machine's memory holds a world of its own: page tables, a GDT with a 64-bit call gate, a TSS and one far call
+through that gate (SDM volume 3, 5.8.5). Executing the call changes the CPL; then the machine's CR3, GDTR and TR
+come back. The page is beyond the physical address width that CPUID tells, so that no page table can reach it.
+"""
+
+import struct
+
+from unicorn import Uc
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.errors import EmulatorFault
+from machine.registers import RegisterGroup
+from machine.step_hook import HookState, Stop
+
+_BASE = 0x80_0000_0000  # bit 39: CPUID tells 39 physical address bits
+_SIZE = 0x8000
+_TABLES, _DATA = 0x0000, 0x4000
+# Linear addresses in the hidden world.
+_CALL, _GDT, _TSS, _STACK, _LANDING = 0x0000, 0x1000, 0x1100, 0x2FF0, 0x0200
+_CODE_SELECTOR, _GATE_SELECTOR = 0x08, 0x10
+_PRESENT_WRITABLE_USER = 7
+
+
+class PrivilegeGate:
+    """Takes the processor from any ring to ring 0, and sets the state it starts there with."""
+
+    def __init__(self, uc: Uc, state: HookState) -> None:
+        self._uc = uc
+        self._state = state
+        uc.mem_map(_BASE, _SIZE)
+        for level in range(3):
+            entry = _BASE + 0x1000 * (level + 1) | _PRESENT_WRITABLE_USER
+            uc.mem_write(_BASE + 0x1000 * level, struct.pack("<Q", entry))
+        for page in range(3):
+            entry = _BASE + _DATA + 0x1000 * page | _PRESENT_WRITABLE_USER
+            uc.mem_write(_BASE + 0x3000 + 8 * page, struct.pack("<Q", entry))
+        far_call = bytes.fromhex("48ff1d00000000") + struct.pack("<QH", 0, _GATE_SELECTOR)
+        ring0_code = 0x0020_9A00_0000_0000
+        gate = struct.pack("<HHBBHII", _LANDING, _CODE_SELECTOR, 0, 0xEC, 0, 0, 0)
+        uc.mem_write(_BASE + _DATA + _CALL, far_call)
+        uc.mem_write(_BASE + _DATA + _GDT, struct.pack("<QQ", 0, ring0_code) + gate)
+        uc.mem_write(_BASE + _DATA + _TSS, struct.pack("<IQ", 0, _STACK))
+        self._saved = RegisterGroup(uc, ["CR3", "GDTR", "TR"])
+        self._hidden = RegisterGroup(uc, ["CR3", "GDTR", "TR"])
+        self._restored = RegisterGroup(uc, ["CR3", "GDTR", "TR", "CS", "SS", "RFLAGS", "RSP", "RIP"])
+
+    def enter_ring0(self, code_selector: int, rip: int, rsp: int, rflags: int) -> None:
+        """Continue in ring 0 with these values; SS becomes null, as on a change of privilege."""
+        saved, hidden, restored = self._saved, self._hidden, self._restored
+        saved.read()
+        hidden.values[0] = _BASE + _TABLES
+        hidden.tables["GDTR"].base, hidden.tables["GDTR"].limit = _GDT, 0x1F
+        task = hidden.tables["TR"]
+        task.selector, task.base, task.limit, task.flags = saved.tables["TR"].selector, _TSS, 0x67, 0x8B00
+        hidden.write()
+        state = self._state
+        kept = state.retired, state.deadline, state.last, state.watch_if
+        state.deadline, state.watch_if = state.retired + 1, 0
+        status = uclib.uc_emu_start(self._uc._uch, _CALL, 0, 0, 0)
+        reason = state.reason
+        state.retired, state.deadline, state.last, state.watch_if = kept
+        if status or reason != Stop.DEADLINE:
+            raise EmulatorFault(f"the privilege gate did not open: error {status}, stop {reason}")
+        for name in ("GDTR", "TR"):
+            restored.tables[name].selector = saved.tables[name].selector
+            restored.tables[name].base = saved.tables[name].base
+            restored.tables[name].limit = saved.tables[name].limit
+            restored.tables[name].flags = saved.tables[name].flags
+        restored.values[:] = [saved.values[0], code_selector, 0, rflags, rsp, rip]
+        restored.write()
+        state.cpl, state.next = 0, rip

@@ -1,0 +1,166 @@
+"""Delivery and exceptions as the manual has them (SDM volume 3, chapter 6), seen from inside a small kernel."""
+
+from typing import Any
+
+import pytest
+
+from machine.events import InterruptReturned, RingTransition, Shutdown
+from machine.machine import Outcome
+
+USER, KERNEL = 0x23, 0x08
+DE, DB, UD, DF, NP, GP, PF = 0, 1, 6, 8, 11, 13, 14
+
+
+@pytest.mark.parametrize(
+    ("ring", "body", "vector", "error_code"),
+    [
+        (3, "ud2", UD, 0),
+        (0, "ud2", UD, 0),
+        (3, ".byte 0x0F, 0xC7, 0xF0", UD, 0),  # RDRAND
+        (3, ".byte 0x0F, 0xC7, 0xF8", UD, 0),  # RDSEED
+        (3, "xorl %ecx, %ecx; divl %ecx", DE, 0),
+        (3, "cli", GP, 0),
+        (3, "hlt", GP, 0),
+        (3, "movq %cr3, %rax", GP, 0),
+        (3, "lgdt 0x400000", GP, 0),
+        (3, "wrmsr", GP, 0),
+        (3, "inb $0x60, %al", GP, 0),
+        (3, "outb %al, $0x80", GP, 0),
+        (3, "movabsq $0x800000000000, %rax; movb (%rax), %al", GP, 0),
+        (3, "int $0x21", GP, 0x21 * 8 + 2),
+        (3, "int $8", GP, 8 * 8 + 2),
+        (0, "int $0x40", NP, 0x40 * 8 + 2),
+        (0, "int $0x41", GP, 0x41 * 8 + 2),
+        (3, "movb 0x402000, %al", PF, 5),  # supervisor page: present, user
+        (3, "movb %al, 0x402000", PF, 7),
+        (3, "movb 0x403000, %al", PF, 4),
+        (3, "movb %al, 0x403000", PF, 6),
+        (3, "movb %al, 0x401000", PF, 7),  # read-only
+        (0, "movb %al, 0x401000", PF, 3),  # read-only for ring 0 too: CR0.WP
+        (0, "movb 0x403000, %al", PF, 0),
+        (3, "movl $0x400000, %eax; jmp *%rax", PF, 0x15),  # not executable
+        (3, "movl $0x403000, %eax; jmp *%rax", PF, 0x14),
+        (3, "movl $0x403008, %esp; pushq %rax", PF, 6),
+        (0, "movw $0x33, %ax; movw %ax, %ds", GP, 0x30),
+    ],
+)
+def test_exception_has_its_vector_error_code_and_ring(
+    kernel: Any, ring: int, body: str, vector: int, error_code: int
+) -> None:
+    ran = kernel(body, ring)
+    (taken,) = ran.taken
+    assert (taken.vector, taken.error_code, taken.cs) == (vector, error_code, USER if ring == 3 else KERNEL)
+    assert ran.outcome is Outcome.HALTED
+
+
+def test_a_fault_returns_to_its_instruction_and_does_not_retire(kernel: Any) -> None:
+    faulting = kernel("ud2").machine
+    (taken,) = kernel("nop; nop; ud2").taken
+    (first,) = kernel("ud2").taken
+    assert taken.rip == first.rip + 2
+    assert kernel("nop; nop; ud2").machine.clock.now_ns == faulting.clock.now_ns + 2
+
+
+def test_page_fault_sets_cr2_to_the_address(kernel: Any) -> None:
+    assert kernel("movb 0x403123, %al", 3).taken[0].cr2 == 0x40_3123
+
+
+def test_software_interrupt_returns_behind_its_instruction(kernel: Any) -> None:
+    (soft,) = kernel("int $0x80", 3).taken
+    (fault,) = kernel("ud2", 3).taken
+    assert (soft.vector, soft.error_code, soft.rip) == (0x80, 0, fault.rip + 2)
+
+
+def test_int_14_is_no_page_fault_even_where_the_next_page_is_missing(kernel: Any) -> None:
+    """`CD 0E` as the last bytes of a page: no error code, so the handler pops RIP where it expects one."""
+    jump = "movl $0x406FFE, %eax; jmp *%rax"
+    (soft,) = kernel(jump, 3).taken
+    assert (soft.vector, soft.error_code) == (PF, 0x407000)
+    (fetch,) = kernel("movl $0x407000, %eax; jmp *%rax", 3).taken
+    assert (fetch.vector, fetch.error_code, fetch.rip) == (PF, 0x14, 0x407000)
+
+
+def test_every_exception_after_the_first_is_itself_and_no_double_fault(kernel: Any) -> None:
+    """Four page faults in a row: each is delivered as what it is."""
+    step = "leaq 1f(%rip), %r15; movb 0x403000, %al; 1: leaq 2f(%rip), %r15; ud2; 2:"
+    assert [t.vector for t in kernel(step * 4, 3).taken] == [PF, UD] * 4
+
+
+def test_a_fault_while_delivering_a_fault_is_a_double_fault(kernel: Any) -> None:
+    """#PF while pushing the frame of a #PF; the double fault has a stack of its own."""
+    ran = kernel("movl $0x403800, %esp; movb 0x403000, %al", 0)
+    assert [(t.vector, t.error_code) for t in ran.taken] == [(DF, 0)]
+
+
+def test_a_third_fault_shuts_the_processor_down(kernel: Any) -> None:
+    ran = kernel("movb $0, idt + 16*8 + 5; movl $0x403800, %esp; movb 0x403000, %al", 0)
+    assert ran.outcome is Outcome.SHUTDOWN
+    assert isinstance(ran.events[-1], Shutdown)
+
+
+def test_ports_open_in_the_permission_bitmap_are_open_to_ring_3(kernel: Any) -> None:
+    closed = kernel("outb %al, $0x80", 3)
+    assert [t.vector for t in closed.taken] == [GP]
+    assert closed.machine.post_code.code == 0
+    opened = kernel("movb $0x5A, %al; outb %al, $0x80; ud2", 3, rflags=0x3202)  # IOPL 3
+    assert [t.vector for t in opened.taken] == [UD]
+    assert opened.machine.post_code.code == 0x5A
+
+
+def test_a_refused_in_changes_no_register(kernel: Any) -> None:
+    ran = kernel("movl $0x12345678, %eax; leaq 1f(%rip), %r15; inb $0x60, %al; 1: movl %eax, 0x240000; ud2", 3)
+    assert ran.machine.ram.read(0x24_0000, 4) == bytes.fromhex("78563412")
+
+
+ARM = "movl $0xFEE00000, %ebx; movl $0x1FF, 0xF0(%rbx); movl $0xB, 0x3E0(%rbx); movl $0x20, 0x320(%rbx);"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 21, 22, 100])
+def test_the_timer_interrupts_after_exactly_count_plus_one_instructions(kernel: Any, count: int) -> None:
+    """As QEMU has it under -icount: n + 1 one-byte instructions complete behind the arming store."""
+    ran = kernel(ARM + f"sti; nop; movl ${count}, 0x380(%rbx); 2: .rept 128; nop; .endr; ud2")
+    after = kernel(ARM + "sti; nop; movl $1000, 0x380(%rbx); ud2").taken[0].rip
+    assert [t.vector for t in ran.taken] == [0x20]
+    assert ran.taken[0].rip == after + count + 1
+
+
+def test_an_interrupt_that_is_due_waits_for_the_instruction_after_sti(kernel: Any) -> None:
+    ran = kernel(ARM + "movl $5, 0x380(%rbx); .rept 50; nop; .endr; 2: sti; nop; nop; ud2")
+    there = kernel(ARM + "movl $5, 0x380(%rbx); .rept 50; nop; .endr; cli; nop; ud2").taken[0].rip
+    assert ran.taken[0].vector == 0x20
+    assert ran.taken[0].rip == there
+
+
+def test_hlt_sleeps_to_the_deadline_and_not_a_nanosecond_longer(kernel: Any) -> None:
+    short = kernel(ARM + "movl $1000, 0x380(%rbx); sti; hlt")
+    long = kernel(ARM + "movl $51000, 0x380(%rbx); sti; hlt")
+    assert long.machine.clock.now_ns - short.machine.clock.now_ns == 50_000
+
+
+def test_an_interrupt_within_ring_0_is_seen_to_return(kernel: Any) -> None:
+    ran = kernel("leaq 1f(%rip), %r15; int $0x80; 1: nop; ud2")
+    assert [e.vector for e in ran.events if isinstance(e, InterruptReturned)] == [0x80]
+
+
+def test_every_ring_change_is_recorded_with_its_cause(kernel: Any) -> None:
+    ran = kernel("leaq 1f(%rip), %r15; int $0x80; 1: nop; ud2", 3)
+    changes = [(e.from_ring, e.to_ring, e.cause) for e in ran.events if isinstance(e, RingTransition)]
+    inward, outward = (3, 0, "software_interrupt"), (0, 3, "interrupt_return")
+    assert changes == [outward, inward, outward, (3, 0, "exception")]
+
+
+def test_rdtsc_and_cpuid_answer_from_the_machine(kernel: Any) -> None:
+    ran = kernel("rdtsc; movl %eax, 0x240000; xorl %eax, %eax; cpuid; movl %ebx, 0x240004; rdtscp; ud2", 3)
+    before = kernel("ud2", 3).machine.clock.now_ns
+    halting = ran.machine.clock.now_ns - before
+    tsc = int.from_bytes(ran.machine.ram.read(0x24_0000, 4), "little")
+    assert before - 100 < tsc < before + halting
+    assert ran.machine.ram.read(0x24_0004, 4) == b"Pyth"
+
+
+def test_nmi_ignores_the_interrupt_flag(kernel: Any, assemble: Any) -> None:
+    ran = kernel("cli; 1: jmp 1b")
+    assert ran.outcome is Outcome.LIMIT
+    ran.machine.request_nmi()
+    ran.machine.run(ran.machine.clock.now_ns + 1000)
+    assert [t.vector for t in ran.taken] == [2]

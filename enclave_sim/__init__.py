@@ -1,0 +1,40 @@
+"""Enclave Sim: a bit-deterministic full-system emulator of the Aether Enclave.
+
+Start with `Enclave`: boot it, step it to a phase, run it, read its recording. Names are loaded when first used, so
+that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enclave_sim.configuration import EnclaveConfiguration as EnclaveConfiguration
+    from enclave_sim.enclave import Enclave as Enclave
+    from enclave_sim.errors import ConfigurationError as ConfigurationError
+    from enclave_sim.errors import EnclaveError as EnclaveError
+    from enclave_sim.recording import Recording as Recording
+    from enclave_sim.specification import Attestation as Attestation
+    from enclave_sim.specification import Cause as Cause
+    from enclave_sim.specification import Phase as Phase
+    from enclave_sim.specification import Status as Status
+    from enclave_sim.summary import RunResult as RunResult
+
+_HOMES = {
+    "Attestation": "specification",
+    "Cause": "specification",
+    "ConfigurationError": "errors",
+    "Enclave": "enclave",
+    "EnclaveConfiguration": "configuration",
+    "EnclaveError": "errors",
+    "Phase": "specification",
+    "Recording": "recording",
+    "RunResult": "summary",
+    "Status": "specification",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,391 @@
+"""`enclave-sim payload`: make keys; sign, verify, show and compile guest modules.
+
+Exit codes: 0 done, 2 the command cannot be carried out (a file is missing or is not what it should be), 3 the
+payload was rejected. Everything heavy is imported inside the functions: `--help` must not wait for it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload import artefact, keys, sections, signature
+from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
+from enclave_sim.payload.files import write_replacing
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+REJECTED = 3
+"""Exit code for a payload that failed a check."""
+
+_NO_WASM_HINT = "WebAssembly modules start with 00 61 73 6d 01 00 00 00"
+_MEMORY_SECTION = 5
+_SECTION_NAMES = {
+    0: "custom", 1: "type", 2: "import", 3: "function", 4: "table", 5: "memory", 6: "global",
+    7: "export", 8: "start", 9: "element", 10: "code", 11: "data", 12: "data count", 13: "tag",
+}  # fmt: skip
+
+payload_app = typer.Typer(
+    help="Make keys; sign, verify, show and compile guest modules.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+_Key = Annotated[Path, typer.Option("--key", metavar="FILE", help="Key file (NAME.key.json) to sign with.")]
+_Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
+_Anchors = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--anchor",
+        metavar="FILE",
+        help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@payload_app.command()
+def keygen(
+    name: Annotated[str, typer.Argument(help="Name of the key; the files are called after it.")],
+    directory: Annotated[Path, typer.Option(metavar="DIR", help="Where to put the two files.")] = Path(),
+    development: Annotated[
+        bool, typer.Option("--development", help="Mark the key as one that production must refuse.")
+    ] = False,
+) -> None:
+    """Make a signing key: NAME.key.json, which is secret, and NAME.anchor.json, which verifiers need.
+
+    Example: enclave-sim payload keygen alice --directory ~/keys
+    """
+    key = keys.SigningKey.generate(name, development=development)
+    anchor = key.anchor()
+    if not directory.is_dir():
+        raise ConfigurationError(f"{directory}: is not a directory; make it first")
+    key_path, anchor_path = directory / (name + keys.KEY_SUFFIX), directory / (name + keys.ANCHOR_SUFFIX)
+    anchor.save(anchor_path)
+    try:
+        key.save(key_path)
+    except KeyFileError:
+        anchor_path.unlink()
+        raise
+    typer.echo(f"secret key    {key_path}")
+    typer.echo(f"trust anchor  {anchor_path}")
+    typer.echo(f"key ids       {anchor.ed25519_key_id.hex()} (Ed25519)")
+    typer.echo(f"              {anchor.ml_dsa_65_key_id.hex()} (ML-DSA-65)")
+
+
+@payload_app.command()
+def sign(
+    module: Annotated[Path, typer.Argument(help="Module to sign: .wasm, or .wat (translated first).")],
+    key: _Key,
+    output: _Output = None,
+) -> None:
+    """Sign a module with Ed25519 and ML-DSA-65; a signature it carries already is replaced.
+
+    Without --output a module is replaced by its signed self, and a .wat file gets a .wasm file beside it.
+
+    Example: enclave-sim payload sign hello.wat --key ~/keys/alice.key.json
+    """
+    signing_key = keys.SigningKey.load(key)
+    data = _translate(module) if module.suffix == ".wat" else _read_module(module)
+    if any(each.name == artefact.SECTION_NAME for each in _walk(module, data)):
+        raise ConfigurationError(
+            f"{module}: holds compiled code, which a signature would bless unread; sign the plain module, "
+            "then use `enclave-sim payload compile`"
+        )
+    goal = output or (module.with_suffix(".wasm") if module.suffix == ".wat" else module)
+    _write(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
+
+
+@payload_app.command()
+def verify(
+    module: Annotated[Path, typer.Argument(help="Signed module.")],
+    anchor: _Anchors = None,
+    production: Annotated[bool, typer.Option("--production", help="Refuse development keys.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Check a module: the same checks, in the same order, as at boot. Exit code 3 if it is rejected.
+
+    Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
+    """
+    data = _read_module(module)
+    anchors = _load_anchors(anchor)
+    with _rejections(module, as_json=as_json):
+        verified = signature.verify(data, anchors, production=production)
+        _, compiled = artefact.split(verified.content)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "accepted": True,
+                    "anchor": verified.anchor.name,
+                    "development": verified.anchor.development,
+                    "content_sha256": verified.content_hash.hex(),
+                    "artefact": compiled is not None,
+                }
+            )
+        )
+        return
+    kind = "development key" if verified.anchor.development else "production key"
+    typer.echo(f"{module}: accepted, signed by {verified.anchor.name} ({kind})")
+    typer.echo(f"content SHA-256 {verified.content_hash.hex()}")
+
+
+@payload_app.command()
+def show(
+    module: Annotated[Path, typer.Argument(help="Module, signed or not.")], as_json: _Json = False
+) -> None:
+    """Show what a module is made of and who says to have signed it. Nothing is verified.
+
+    Example: enclave-sim payload show hello.wasm
+    """
+    data = _read_module(module)
+    description = _describe(data, _walk(module, data))
+    if as_json:
+        typer.echo(json.dumps(description))
+    else:
+        _print_tables(module, description)
+
+
+@payload_app.command("compile")
+def compile_payload(
+    module: Annotated[Path, typer.Argument(help="Signed module.")],
+    key: _Key,
+    output: _Output = None,
+    anchor: _Anchors = None,
+) -> None:
+    """Compile a signed module ahead of time and sign the result, so that booting need not compile it.
+
+    The code fits this engine on this kind of processor only. Without --output it goes to NAME.aot.wasm.
+
+    Example: enclave-sim payload compile hello.wasm --key ~/keys/alice.key.json --anchor alice.anchor.json
+    """
+    signing_key = keys.SigningKey.load(key)
+    data = _read_module(module)
+    anchors = _load_anchors(anchor)
+    with _rejections(module):
+        plain, _ = artefact.split(signature.verify(data, anchors).content)
+        from enclave_sim.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
+
+        fingerprint, code = compile_ahead(plain)
+    result = artefact.attach(plain, fingerprint, code, signing_key)
+    goal = output or module.with_suffix(".aot.wasm")
+    _write(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
+
+
+@contextmanager
+def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
+    """Turn a rejection into a line on standard error (and JSON on standard output) and exit code 3."""
+    try:
+        yield
+    except PayloadRejected as rejection:
+        if as_json:
+            answer = {"accepted": False, "check": rejection.check.name, "message": rejection.message}
+            typer.echo(json.dumps(answer))
+        typer.echo(f"{module}: {_one_line(str(rejection))}", err=True)
+        raise typer.Exit(REJECTED) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise ConfigurationError(f"{path}: is empty; {_NO_WASM_HINT}")
+    return data
+
+
+def _read_module(path: Path) -> bytes:
+    data = _read(path)
+    if not data.startswith(sections.MODULE_HEADER):
+        start = data[:8].hex(" ")
+        raise ConfigurationError(
+            f"{path}: is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}"
+        )
+    return data
+
+
+def _walk(path: Path, data: bytes) -> list[sections.Section]:
+    """Return the sections of a module; `verify` does not come here, it rejects bad framing itself."""
+    try:
+        return list(sections.sections(data))
+    except MalformedModule as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _translate(path: Path) -> bytes:
+    """Return the binary form of a WebAssembly text file."""
+    text = _read(path)
+    from wasmtime import WasmtimeError, wat2wasm  # noqa: PLC0415
+
+    try:
+        return bytes(wat2wasm(text))
+    except WasmtimeError as error:
+        raise ConfigurationError(f"{path}: is not WebAssembly text: {_one_line(str(error))}") from error
+
+
+def _load_anchors(paths: list[Path] | None) -> list[keys.TrustAnchor]:
+    return [keys.development_anchor(), *(keys.TrustAnchor.load(path) for path in paths or ())]
+
+
+def _write(path: Path, data: bytes, what: str) -> None:
+    try:
+        write_replacing(path, data)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+    typer.echo(f"wrote {path}: {len(data)} bytes, {what}")
+
+
+def _describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
+    """Collect what `show` shows. What cannot be read is named under `defects`, beside all that can."""
+    defects: list[str] = []
+    description: dict[str, Any] = {
+        "bytes": len(data),
+        "file_sha256": sha256(data).hexdigest(),
+        "sections": [
+            {"offset": each.offset, "id": each.id, "name": each.name, "bytes": len(each.raw)}
+            for each in found
+        ],
+        "imports": [],
+        "exports": [],
+        "memory": None,
+        "content_sha256": None,
+        "stated_sha256": None,
+        "signatures": [],
+        "artefact": None,
+        "defects": defects,
+    }
+    if _describe_interface(data, description, defects):
+        description["memory"] = _memory_text(found)
+    _describe_signatures(data, description, defects)
+    try:
+        _, compiled = artefact.split(data)
+    except PayloadRejected as rejection:
+        defects.append(str(rejection))
+    else:
+        if compiled:
+            description["artefact"] = {"fingerprint": compiled.fingerprint.hex(), "bytes": len(compiled.code)}
+    return description
+
+
+def _describe_interface(data: bytes, description: dict[str, Any], defects: list[str]) -> bool:
+    """Fill in imports and exports; False if the module is not valid."""
+    from wasmtime import Engine, Module, WasmtimeError  # noqa: PLC0415
+
+    try:
+        compiled = Module(Engine(), data)
+    except WasmtimeError as error:
+        defects.append(f"not a valid module: {_one_line(str(error))}")
+        return False
+    description["imports"] = [
+        {"module": each.module, "name": each.name, "type": _type_text(each.type)} for each in compiled.imports
+    ]
+    description["exports"] = [{"name": each.name, "type": _type_text(each.type)} for each in compiled.exports]
+    return True
+
+
+def _describe_signatures(data: bytes, description: dict[str, Any], defects: list[str]) -> None:
+    try:
+        info = signature.inspect(data)
+    except PayloadRejected as rejection:
+        defects.append(str(rejection))
+        return
+    description["content_sha256"] = info.content_hash.hex()
+    description["stated_sha256"] = info.stated_hash.hex() if info.stated_hash else None
+    description["signatures"] = [
+        {"algorithm": signature.ALGORITHM_NAMES[each.algorithm], "key_id": each.key_id.hex()}
+        for each in info.records
+    ]
+    if info.stated_hash not in (None, info.content_hash):
+        defects.append("the content is not what was signed: its SHA-256 is not the stated one")
+
+
+def _type_text(kind: object) -> str:
+    """Write the type of an import or export the way the text format does."""
+    from wasmtime import FuncType  # noqa: PLC0415
+
+    if not isinstance(kind, FuncType):
+        return type(kind).__name__.removesuffix("Type").lower()
+    parts = ["func"]
+    if kind.params:
+        parts.append(f"(param {' '.join(map(str, kind.params))})")
+    if kind.results:
+        parts.append(f"(result {' '.join(map(str, kind.results))})")
+    return f"({' '.join(parts)})"
+
+
+def _memory_text(found: list[sections.Section]) -> str | None:
+    """Return the declared size of linear memory, which wasmtime tells only of exported ones.
+
+    To be called for modules that wasmtime has found valid (WebAssembly core specification, 5.5.8 and 5.3.8).
+    """
+    holder = next((each for each in found if each.id == _MEMORY_SECTION), None)
+    if holder is None:
+        return None
+    count, at = sections.decode_u32(holder.payload, 0)
+    flags = holder.payload[at] if count else 0
+    if count != 1 or flags > 1:
+        return "not a plain 32-bit memory"
+    minimum, at = sections.decode_u32(holder.payload, at + 1)
+    maximum = f"at most {sections.decode_u32(holder.payload, at)[0]}" if flags else "no maximum"
+    return f"{minimum} {'page' if minimum == 1 else 'pages'} of 64 KiB, {maximum}"
+
+
+def _print_tables(module: Path, description: dict[str, Any]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _facts(module, description):
+        # Names come from the file: shown without markup, and with everything unprintable escaped.
+        table.add_row(_plain_text(label), _plain_text(text))
+    # A line cut in two is of no use in a pipe, so only a terminal sets the width.
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.print(table)
+
+
+def _facts(module: Path, description: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of `show`: a label and a text each."""
+    yield "file", f"{module}, {description['bytes']} bytes"
+    yield "file SHA-256", description["file_sha256"]
+    yield "content SHA-256", description["content_sha256"] or "unknown"
+    for each in description["sections"]:
+        kind = _SECTION_NAMES.get(each["id"], f"unknown ({each['id']})")
+        name = "" if each["name"] is None else f" {each['name']!r}"
+        yield f"section at {each['offset']}", f"{kind}{name}, {each['bytes']} bytes"
+    for each in description["imports"]:
+        yield "import", f"{each['module']!r} {each['name']!r} {each['type']}"
+    for each in description["exports"]:
+        yield "export", f"{each['name']!r} {each['type']}"
+    yield "memory", description["memory"] or "none"
+    for each in description["signatures"]:
+        yield "signature", f"{each['algorithm']}, key id {each['key_id'] or 'not given'}"
+    if not description["signatures"]:
+        yield "signature", "none"
+    compiled = description["artefact"]
+    yield (
+        "artefact",
+        f"{compiled['bytes']} bytes for engine {compiled['fingerprint']}" if compiled else "none",
+    )
+    for text in description["defects"]:
+        yield "defect", text
+
+
+def _plain_text(text: str) -> "Text":
+    from rich.text import Text  # noqa: PLC0415
+
+    escaped = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return Text("".join(escaped))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,122 @@
+"""What a run is asked to be: options with their ranges, and where payloads come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import payloads as built_in
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.memory_map import region
+from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.specification import Attestation
+
+PayloadSource = str | Path | bytes
+"""A built-in payload's name, a path, or the module itself."""
+MAX_PAYLOADS = 8
+_LARGEST_NS = 0xFFFF_FFF0
+_RANGES = {
+    "cycles": (1, 0xFF_FFFF),
+    "wake_ns": (1000, _LARGEST_NS),
+    "quantum_ns": (1000, _LARGEST_NS),
+    "ns_per_instruction": (1, 1_000_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveConfiguration:
+    """The options of one enclave. Times are virtual nanoseconds. Raises ConfigurationError when out of range."""
+
+    cycles: int = 1
+    """How often the guest is run before the enclave completes."""
+    wake_ns: int = 1_000_000
+    """Sleep between two cycles."""
+    quantum_ns: int = 1_000_000
+    """How long a guest computes before the timer interrupts it."""
+    arena_bytes: int | None = None
+    """Size of the host arena; all of its region unless given."""
+    sensors: tuple[int, int] = (0, 0)
+    """What the two sensor registers read."""
+    attestation: Attestation = Attestation.OFF
+    production: bool = False
+    """Refuse development keys."""
+    features: frozenset[str] = frozenset()
+    """WebAssembly features beyond the profile that payloads may use, by name."""
+    ns_per_instruction: int = 1
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigurationError(f"{name} is {value}; it must be {least} to {most}")
+        arena = region("arena").size
+        if self.arena_bytes is not None and not 0 <= self.arena_bytes <= arena:
+            raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
+        if len(self.sensors) != 2 or any(not 0 <= value < 1 << 32 for value in self.sensors):
+            raise ConfigurationError("sensors must be two numbers of 32 bits")
+
+    def command_line(self) -> str:
+        """What the kernel is told at boot."""
+        options = {"cycles": self.cycles, "wake_ns": self.wake_ns, "quantum_ns": self.quantum_ns}
+        if self.arena_bytes is not None:
+            options["arena_bytes"] = self.arena_bytes
+        return " ".join(f"{name}={value}" for name, value in options.items())
+
+    def describe(self, anchors: Sequence[TrustAnchor]) -> dict[str, Any]:
+        """The configuration as a recording's header holds it: everything that the run depends on."""
+        return {
+            "cycles": self.cycles,
+            "wake_ns": self.wake_ns,
+            "quantum_ns": self.quantum_ns,
+            "arena_bytes": self.arena_bytes,
+            "sensors": list(self.sensors),
+            "attestation": self.attestation.value,
+            "production": self.production,
+            "features": sorted(self.features),
+            "ns_per_instruction": self.ns_per_instruction,
+            "trust_anchors": sorted(anchor.name for anchor in anchors),
+        }
+
+
+def read_payload(source: PayloadSource) -> bytes:
+    """The bytes of a payload. Raises ConfigurationError, in one line, for what cannot be one."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str) and source in built_in.names():
+        return built_in.read(source)
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        names = ", ".join(built_in.names())
+        raise ConfigurationError(f"no payload {str(source)!r}: neither a file nor built in ({names})") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path} is a directory; a payload is a .wasm file") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise ConfigurationError(f"{path} is empty; a payload is a signed .wasm file")
+    if not data.startswith(b"\0asm") and _is_text(data):
+        hint = "; compile and sign it first (enclave-sim payload sign)" if path.suffix == ".wat" else ""
+        raise ConfigurationError(f"{path} is text, not a WebAssembly module{hint}")
+    return data
+
+
+def read_payloads(sources: PayloadSource | Sequence[PayloadSource]) -> tuple[bytes, ...]:
+    """One or several payloads; they must fit the kernel's staging area together."""
+    several = [sources] if isinstance(sources, str | Path | bytes) else list(sources)
+    if not 1 <= len(several) <= MAX_PAYLOADS:
+        raise ConfigurationError(f"{len(several)} payloads; the kernel takes 1 to {MAX_PAYLOADS}")
+    modules = tuple(read_payload(source) for source in several)
+    room = region("staging").size
+    total = sum(-(-len(module) // 64) * 64 for module in modules)
+    if total > room:
+        raise ConfigurationError(f"payloads of {total} bytes do not fit the staging area of {room} bytes")
+    return modules
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False

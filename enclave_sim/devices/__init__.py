@@ -1,0 +1,1 @@
+"""The enclave's own devices, attached to the machine's bus."""

@@ -1,0 +1,127 @@
+"""The enclave block at 0xFEF00000: status, sensors, uplink, power unit, and the kernel's reports.
+
+Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
+
+    0x00 STATUS        the status word the kernel publishes
+    0x08 SENSOR_0      0x0C SENSOR_1, read-only
+    0x10 UPLINK_DATA   0x14 UPLINK_COMMIT: 1 sends DATA; reads 1 when the uplink is ready
+    0x20 POWER         1 = dormant; powering down clears every register here
+    0x30 PHASE         phase << 8 | 0 entered, 1 completed
+    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation
+    0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
+    0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
+    0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
+"""
+
+from collections.abc import Callable
+
+from enclave_sim import events
+from enclave_sim.specification import Cause, Phase, Step, describe_detail
+from machine.device import Device
+from machine.devices.local_apic import LocalApic
+from machine.journal import Journal
+
+ADDRESS = 0xFEF0_0000
+STATUS, SENSOR_0, SENSOR_1 = 0x00, 0x08, 0x0C
+UPLINK_DATA, UPLINK_COMMIT, POWER = 0x10, 0x14, 0x20
+PHASE, CAUSE, STEP, DETAIL = 0x30, 0x34, 0x38, 0x3C
+CYCLE, WAKE, ARENA_SIZE, ARENA_BASE = 0x40, 0x44, 0x48, 0x4C
+_DORMANT = 1
+
+
+class EnclaveBlock(Device):
+    """Turns what the kernel writes into events and keeps what others ask about."""
+
+    def __init__(self, journal: Journal, apic: LocalApic, sensors: tuple[int, int]) -> None:
+        self._emit = journal.emit
+        self._apic = apic
+        self._sensors = sensors
+        self._on_phase_completed: Callable[[Phase], None] = lambda _phase: None
+        self._latched: dict[int, int] = {}
+        self.status = 0
+        self.phase: Phase | None = None
+        self.cause: Cause | None = None
+        self.detail = 0
+        self.steps: list[Step] = []
+        self.dormant = False
+        self._actions: dict[int, Callable[[int], None]] = {
+            STATUS: self._publish,
+            UPLINK_COMMIT: self._commit,
+            POWER: self._power,
+            PHASE: self._report_phase,
+            CAUSE: self._report_cause,
+            STEP: self._report_step,
+            CYCLE: self._report_cycle,
+            WAKE: self._report_wake,
+            ARENA_BASE: self._report_allocation,
+        }
+
+    def on_phase_completed(self, action: Callable[[Phase], None]) -> None:
+        """Call `action` whenever a phase is completed."""
+        self._on_phase_completed = action
+
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002
+        """STATUS, the sensors, UPLINK_COMMIT; the other registers are write-only."""
+        return {
+            STATUS: self.status,
+            SENSOR_0: self._sensors[0],
+            SENSOR_1: self._sensors[1],
+            UPLINK_COMMIT: int(not self.dormant),
+        }.get(offset, 0)
+
+    def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
+        """Latch the value, and act on it where the register does something."""
+        value &= 0xFFFF_FFFF
+        action = self._actions.get(offset)
+        if action is None:
+            self._latched[offset] = value
+        else:
+            action(value)
+
+    def _publish(self, value: int) -> None:
+        self.status = value
+
+    def _commit(self, value: int) -> None:
+        if value == 1:
+            self._emit(events.SignalEmitted, self._latched.get(UPLINK_DATA, 0))
+
+    def _power(self, value: int) -> None:
+        if value == _DORMANT and not self.dormant:
+            self._report_step(Step.A7)
+            self.dormant = True
+            self.status = 0
+            self._latched.clear()
+
+    def _report_phase(self, value: int) -> None:
+        phase, completed = Phase(value >> 8), value & 1
+        if not completed:
+            self.phase = phase
+            self._emit(events.PhaseEntered, phase.name)
+        else:
+            self._emit(events.PhaseCompleted, phase.name, phase.target_state, self.status)
+            self._on_phase_completed(phase)
+
+    def _report_cause(self, value: int) -> None:
+        self.cause, self.detail = Cause(value), self._latched.get(DETAIL, 0)
+        words = describe_detail(self.cause, self.detail)
+        self._emit(events.AnnihilationBegan, self.cause.name, self.detail, words)
+
+    def _report_step(self, value: int) -> None:
+        step = Step(value)
+        self.steps.append(step)
+        self._emit(events.AnnihilationStep, step.name, step.meaning)
+
+    def _report_cycle(self, value: int) -> None:
+        self._emit(events.CycleEnded if value & 1 else events.CycleBegan, value >> 8)
+
+    def _report_wake(self, value: int) -> None:
+        if value == 0:
+            self._emit(events.WakeScheduled, self._apic.deadline_ns)
+        elif value == 1:
+            deadline = self._apic.fired_ns or 0
+            self._emit(events.Woken, "timer", deadline, self._apic.acknowledged_ns - deadline)
+        else:
+            self._emit(events.Woken, "external", None, None)
+
+    def _report_allocation(self, value: int) -> None:
+        self._emit(events.ArenaAllocated, value, self._latched.get(ARENA_SIZE, 0))

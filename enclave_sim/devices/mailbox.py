@@ -1,0 +1,79 @@
+"""The VMM mailbox at 0xFEF01000: how the kernel asks AetherHost for what it cannot do itself.
+
+Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
+
+    0x00 ID          reads 0x424D4D56 ("VMMB"): a VMM answers
+    0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 ATTEST, 4 INSTANTIATE, 5 DESTROY
+    0x08 ARGUMENT_0  0x0C ARGUMENT_1
+    0x10 RESULT      0 accepted, 1 refused, 2 not required
+    0x14 VALUE       what INSTANTIATE has to say
+"""
+
+from typing import Protocol
+
+from machine.device import Device
+
+ADDRESS = 0xFEF0_1000
+ID, COMMAND, ARGUMENT_0, ARGUMENT_1, RESULT, VALUE = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
+PRESENT = 0x424D_4D56
+ACCEPTED, REFUSED, NOT_REQUIRED = 0, 1, 2
+_VERIFY, _COMPILE, _ATTEST, _INSTANTIATE, _DESTROY = range(1, 6)
+
+
+class Vmm(Protocol):
+    """What answers at the mailbox. Each method returns one of the results above."""
+
+    def verify(self, base: int, length: int) -> int:
+        """Check the signatures of the payload staged at physical `base`."""
+
+    def compile(self, payload: int) -> int:
+        """Make payload number `payload`, in order of verification, ready to be instantiated."""
+
+    def attest(self, cycle: int) -> int:
+        """Decide whether the cycle may begin."""
+
+    def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
+        """Set up a fresh guest; the second number is the size of its linear memory in bytes."""
+
+    def destroy(self) -> None:
+        """Drop the guest."""
+
+
+class Mailbox(Device):
+    """Hands commands to the VMM, and its answers back."""
+
+    def __init__(self, vmm: Vmm) -> None:
+        self._vmm = vmm
+        self._registers = {ID: PRESENT}
+
+    def reset(self) -> None:
+        """Forget arguments and results."""
+        self._registers = {ID: PRESENT}
+
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002
+        """Value of a register."""
+        return self._registers.get(offset, 0)
+
+    def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
+        """Latch an argument, or carry out a command."""
+        if offset == COMMAND:
+            self._execute(value)
+        elif offset in (ARGUMENT_0, ARGUMENT_1):
+            self._registers[offset] = value & 0xFFFF_FFFF
+
+    def _execute(self, command: int) -> None:
+        first, second = self._registers.get(ARGUMENT_0, 0), self._registers.get(ARGUMENT_1, 0)
+        result, value = REFUSED, 0
+        if command == _VERIFY:
+            result = self._vmm.verify(first, second)
+        elif command == _COMPILE:
+            result = self._vmm.compile(first)
+        elif command == _ATTEST:
+            result = self._vmm.attest(first)
+        elif command == _INSTANTIATE:
+            result, value = self._vmm.instantiate(first, second)
+        elif command == _DESTROY:
+            self._vmm.destroy()
+            self.reset()
+            result = ACCEPTED
+        self._registers[RESULT], self._registers[VALUE] = result, value

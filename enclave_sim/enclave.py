@@ -1,0 +1,214 @@
+"""The Aether Enclave: a machine, the kernel booted on it, AetherHost and a guest engine, run as one.
+
+from enclave_sim import Enclave
+
+enclave = Enclave("counter", cycles=3)
+enclave.run_to(Phase.MEM_MAP)      # phase by phase, or
+result = enclave.run()             # to the end
+print(result.outcome, result.signals, result.residue_bytes)
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import firmware
+from enclave_sim import events
+from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.devices import enclave_block, mailbox
+from enclave_sim.engine.contract import HeapWindow
+from enclave_sim.errors import EnclaveError
+from enclave_sim.gate import GateCoprocessor
+from enclave_sim.memory_map import region, region_at
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.recording import Digest, Header, Recording, Tee
+from enclave_sim.residue import Residue, scan
+from enclave_sim.specification import Phase
+from enclave_sim.summary import RunResult, Summary
+from enclave_sim.vmm import AetherHost
+from machine import multiboot2
+from machine.events import Recorder
+from machine.machine import Machine, MachineConfiguration, Outcome
+
+_GUARD_BYTES = 9 << 30
+"""Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
+
+
+class KernelDied(EnclaveError):  # noqa: N818
+    """The kernel stopped without annihilating itself: a bug of the firmware, never of a guest."""
+
+
+class Enclave:
+    """One enclave, from power-on to dormant.
+
+    `payload` is a built-in name, a path, the module itself, or several of these that take turns; the other
+    arguments are those of `EnclaveConfiguration`. `recorder` also gets every event; `record=False` leaves out the
+    recording in memory, for long runs. `portable=True` forgoes native code on the host; nothing else changes.
+
+    Raises ConfigurationError for what cannot be run. A payload that is refused is not an error: it is an outcome.
+    """
+
+    def __init__(
+        self,
+        payload: PayloadSource | Sequence[PayloadSource] = "beacon",
+        *,
+        trust_anchors: Sequence[TrustAnchor] | None = None,
+        recorder: Recorder | None = None,
+        digest: Callable[[Header], Digest] = Digest,
+        record: bool = True,
+        portable: bool = False,
+        **options: Any,
+    ) -> None:
+        self.configuration = EnclaveConfiguration(**options)
+        self._payloads = read_payloads(payload)
+        anchors = [development_anchor()] if trust_anchors is None else list(trust_anchors)
+        self.header = Header(
+            configuration=self.configuration.describe(anchors),
+            firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
+            payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
+        )
+        self.recording: Recording | None = Recording(self.header) if record else None
+        self._digest = digest(self.header)
+        self._summary = Summary()
+        observers = [self._digest, self._summary, self.recording, recorder]
+        configuration = MachineConfiguration(
+            region("heap").end, self.configuration.ns_per_instruction, _GUARD_BYTES, portable
+        )
+        self.machine = Machine(configuration, Tee([o for o in observers if o is not None]))
+        self._attach(anchors)
+        self._loaded = multiboot2.load(
+            self.machine,
+            firmware.image(),
+            self.configuration.command_line(),
+            [multiboot2.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+        )
+        self._wanted: Phase | None = None
+        self._result: RunResult | None = None
+
+    def _attach(self, anchors: Sequence[TrustAnchor]) -> None:
+        from enclave_sim.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
+        from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
+
+        machine, heap = self.machine, region("heap")
+        window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
+        self._engine = WasmtimeEngine(window, GuestProfile(heap.size, self.configuration.features))
+        host = AetherHost(
+            machine.ram,
+            machine.clock,
+            machine.journal,
+            self._engine,
+            anchors=anchors,
+            production=self.configuration.production,
+            attestation=self.configuration.attestation,
+        )
+        gate = firmware.symbols()["gate"]
+        machine.coprocessor = GateCoprocessor(gate, self._engine, machine.clock, machine.journal)
+        self.block = enclave_block.EnclaveBlock(machine.journal, machine.local_apic, self.configuration.sensors)
+        self.block.on_phase_completed(self._phase_completed)
+        machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
+        machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
+        machine.scrub_engine.on_fill = self._scrubbed
+
+    # What a run can be asked
+
+    @property
+    def phase(self) -> Phase | None:
+        """The boot phase last entered."""
+        return self.block.phase
+
+    @property
+    def dormant(self) -> bool:
+        """Whether annihilation is complete."""
+        return self.block.dormant
+
+    @property
+    def signals(self) -> tuple[int, ...]:
+        """What the guest has emitted so far."""
+        return tuple(self._summary.signals)
+
+    @property
+    def serial(self) -> str:
+        """What the kernel has said on the serial line."""
+        return self.machine.uart.transmitted.decode("ascii", "replace")
+
+    def run_to(self, phase: Phase) -> bool:
+        """Run until the kernel has completed a phase. False when the run ended before that."""
+        self._wanted = phase
+        while self._wanted is not None and not self.dormant:
+            if self._continue(None) is not Outcome.STOPPED:
+                break
+        reached, self._wanted = self._wanted is None, None
+        return reached
+
+    def boot(self) -> bool:
+        """Run until the first guest is about to be entered. False when the enclave annihilated itself first."""
+        return self.run_to(Phase.EXEC_LOOP)
+
+    def run(self, limit_ns: int | None = None) -> RunResult:
+        """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
+
+        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault.
+        """
+        if self._result is not None:
+            return self._result
+        while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
+            pass
+        residue = Residue((), 0)
+        if self.dormant:
+            residue = self.scan_residue()
+            self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
+        result = self._summary.result(
+            halted=self.dormant,
+            residue=residue,
+            virtual_ns=self.machine.clock.now_ns,
+            events=self._digest.events,
+            digest=self._digest.hexdigest(),
+            firmware_sha256=self.header.firmware_sha256,
+            payload_sha256=self.header.payload_sha256,
+            serial=self.serial,
+        )
+        if outcome is not Outcome.LIMIT:
+            self._digest.finish()
+            self._result = result
+        return result
+
+    def scan_residue(self) -> Residue:
+        """Compare all of RAM with what may remain in it."""
+        return scan(self.machine.ram, self._loaded.executable.segments)
+
+    def tamper(self) -> None:
+        """Pull the tamper line: a non-maskable interrupt, whenever the run goes on."""
+        self.machine.request_nmi()
+
+    def interrupt(self) -> None:
+        """Raise the external interrupt: it wakes a sleeping enclave."""
+        self.machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
+
+    # What the devices report
+
+    def _continue(self, limit_ns: int | None) -> Outcome:
+        outcome = self.machine.run(limit_ns)
+        ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
+        if ended and not self.dormant:
+            post, rip = self.machine.post_code.code, self.machine.cpu.rip
+            raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
+        return outcome
+
+    def _phase_completed(self, phase: Phase) -> None:
+        if phase is self._wanted:
+            self._wanted = None
+            self.machine.request_stop()
+
+    def _scrubbed(self, base: int, size: int, verified: bool) -> None:
+        where = region_at(base)
+        name = where.name if where is not None else "unmapped"
+        self.machine.journal.emit(events.Scrubbed, name, base, size, self._scrub_cause(name, size), verified)
+
+    def _scrub_cause(self, name: str, size: int) -> str:
+        if self.block.cause is not None:
+            return "annihilation"
+        if self.block.phase is not Phase.EXEC_LOOP:
+            return "boot"
+        if size == region(name).size:
+            return "cycle"
+        return {"call_stack": "host_call", "irq_stack": "interrupt"}.get(name, "cycle")

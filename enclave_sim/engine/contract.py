@@ -1,0 +1,84 @@
+"""What the enclave asks of a guest engine: the coprocessor that executes the guest at CPL 3.
+
+An engine runs the guest until it needs the machine and says why it left. Nothing outside an engine may ask
+which one runs. Times are virtual nanoseconds, spent since the previous departure.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class TrapKind(Enum):
+    """What a WebAssembly trap is on real hardware (WebAssembly core specification, 4.4)."""
+
+    MEMORY_OUT_OF_BOUNDS = "memory out of bounds"
+    STACK_OVERFLOW = "stack overflow"
+    ILLEGAL = "illegal operation"
+    DIVIDE = "divide error"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """The guest called a function of the `aether` namespace; `resume` answers it."""
+
+    number: int
+    argument: int
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trapped:
+    """The guest trapped and is over. `detail` is WebAssembly's own name of the trap."""
+
+    kind: TrapKind
+    detail: str
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """`_start` returned and the guest is over."""
+
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted:
+    """The budget is used up. `elapsed_ns` may exceed it: engines yield at loop headers and calls only."""
+
+    elapsed_ns: int
+
+
+Departure = HostCall | Trapped | Returned | Preempted
+
+
+@dataclass(frozen=True, slots=True)
+class HeapWindow:
+    """Where the guest heap of the machine lies in this process.
+
+    A linear memory of n bytes occupies the last n bytes of the heap, so that what follows it is the guard.
+    `reserve` is the number of bytes of inaccessible address space that follow the heap in this process; where
+    it is 0 the engine must check bounds itself.
+    """
+
+    host_address: int
+    size: int
+    reserve: int
+
+
+class GuestEngine(Protocol):
+    """One engine serves one enclave; guests come and go on it, one at a time."""
+
+    def instantiate(self, payload: int) -> int:
+        """Make a fresh, not yet started guest of admitted payload number `payload`.
+
+        The heap must be zero. Returns the size of its linear memory in bytes. Data segments are written and
+        `_start` is entered by the first `resume`.
+        """
+
+    def resume(self, result: int, budget_ns: int) -> Departure:
+        """Run the guest for at most about `budget_ns`, answering the host call it waits in with `result`."""
+
+    def destroy(self) -> None:
+        """Drop the guest, suspended or not. Harmless when there is none."""

@@ -1,0 +1,156 @@
+"""The guest contract and the WebAssembly profile: what a payload may import, export and use.
+
+The profile is WebAssembly 1.0 with sign extension, saturating conversions, multiple values and mutable globals:
+deterministic once NaNs are canonical. Features in `OPTIONAL` are off unless a run opts in, and are recorded then.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
+from enclave_sim.payload.sections import decode_u32, sections
+from enclave_sim.specification import HostFunction
+
+if TYPE_CHECKING:
+    from wasmtime import Config, Module
+
+NAMESPACE = "aether"
+ENTRY = "_start"
+PAGE_BYTES = 65536
+TABLE_LIMIT = 65536
+STACK_BYTES = 256 << 10
+"""WebAssembly stack; its overflow is a trap."""
+_TABLE_SECTION, _MEMORY_SECTION, _START_SECTION = 4, 5, 8
+_Signature = tuple[tuple[str, ...], tuple[str, ...]]
+CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
+    "get_status": (HostFunction.GET_STATUS, ((), ("i32",))),
+    "emit_signal": (HostFunction.EMIT_SIGNAL, (("i32",), ())),
+    "shred_self": (HostFunction.SHRED_SELF, ((), ())),
+}
+OPTIONAL = {
+    "bulk-memory": ("wasm_bulk_memory",),
+    "reference-types": ("wasm_bulk_memory", "wasm_reference_types"),
+    "simd": ("wasm_simd",),
+}
+_OFF = (
+    "wasm_relaxed_simd",
+    "wasm_reference_types",
+    "wasm_bulk_memory",
+    "wasm_simd",
+    "wasm_threads",
+    "wasm_tail_call",
+    "wasm_multi_memory",
+    "wasm_memory64",
+    "wasm_exceptions",
+    "wasm_function_references",
+    "wasm_gc",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+    "wasm_stack_switching",
+    "wasm_component_model",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestProfile:
+    """What a guest may use: heap size in bytes, and features opted in. Raises ConfigurationError for unknown ones."""
+
+    max_heap_bytes: int
+    features: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.features - OPTIONAL.keys())
+        if unknown:
+            raise ConfigurationError(f"unknown WebAssembly feature {unknown[0]!r}; there are {', '.join(OPTIONAL)}")
+
+    def settings(self) -> dict[str, bool]:
+        """wasmtime's switches by name, in a fixed order."""
+        on = {switch for feature in self.features for switch in OPTIONAL[feature]}
+        return {switch: switch in on for switch in _OFF}
+
+    def apply(self, config: "Config") -> None:
+        """Set the switches. Components' asynchronous part has a switch of its own and needs reference types."""
+        from wasmtime import _ffi  # noqa: PLC0415
+
+        _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)  # noqa: FBT003
+        for switch, value in self.settings().items():
+            setattr(config, switch, value)
+
+
+def _rejected(message: str) -> PayloadRejected:
+    return PayloadRejected(PayloadCheck.PROFILE, message)
+
+
+def _describe(signature: _Signature) -> str:
+    parameters, results = signature
+    return f"({' '.join(parameters)}) -> ({' '.join(results)})"
+
+
+def compile_error(error: Exception) -> PayloadRejected:
+    """wasmtime's refusal of a module as one line; the feature it names is part of it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    causes = [line.split(": ", 1)[-1] for line in lines if line and not line.startswith("Caused by")]
+    return _rejected(f"the module does not compile under the guest profile: {'; '.join(causes[-1:])}")
+
+
+def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
+    """Hold a compiled module to the contract. Returns the size of its linear memory in bytes.
+
+    Raises PayloadRejected naming the import, export, size or section that is at fault, and what would be right.
+    """
+    from wasmtime import FuncType  # noqa: PLC0415 - only with an engine at hand
+
+    for item in compiled.imports:
+        name = f"{item.module}.{item.name}"
+        if item.module != NAMESPACE or item.name not in CONTRACT:
+            allowed = ", ".join(f"{NAMESPACE}.{known}" for known in CONTRACT)
+            raise _rejected(f"import {name} is outside the contract; a guest may import {allowed}")
+        wanted, found = CONTRACT[item.name][1], item.type
+        if not isinstance(found, FuncType) or _signature(found) != wanted:
+            words = _describe(_signature(found)) if isinstance(found, FuncType) else "no function"
+            raise _rejected(f"import {name} is {words}; it must be {_describe(wanted)}")
+    entry = next((item.type for item in compiled.exports if item.name == ENTRY), None)
+    if not isinstance(entry, FuncType):
+        raise _rejected(f"the module exports no function {ENTRY}; it must export {ENTRY} () -> ()")
+    if _signature(entry) != ((), ()):
+        raise _rejected(f"export {ENTRY} is {_describe(_signature(entry))}; it must be () -> ()")
+    return _check_sizes(module, profile)
+
+
+def _check_sizes(module: bytes, profile: GuestProfile) -> int:
+    """What wasmtime does not tell of a compiled module: start section, declared sizes of tables and memory.
+
+    The module has been validated, so its sections are well-formed (WebAssembly core specification, 5.5).
+    """
+    memory_bytes = 0
+    for section in sections(module):
+        if section.id == _START_SECTION:
+            raise _rejected(f"the module has a start section; a guest is entered by its export {ENTRY} alone")
+        if section.id == _MEMORY_SECTION:
+            count, at = decode_u32(section.payload, 0)
+            if count:
+                pages, _ = decode_u32(section.payload, at + 1)
+                memory_bytes = pages * PAGE_BYTES
+        if section.id == _TABLE_SECTION:
+            _check_tables(section.payload)
+    if memory_bytes > profile.max_heap_bytes:
+        pages, most = memory_bytes // PAGE_BYTES, profile.max_heap_bytes // PAGE_BYTES
+        raise _rejected(f"the memory has {pages} pages of 64 KiB; the guest heap holds {most}")
+    return memory_bytes
+
+
+def _check_tables(payload: bytes) -> None:
+    count, at = decode_u32(payload, 0)
+    for _ in range(count):
+        has_maximum = payload[at + 1] & 1
+        least, at = decode_u32(payload, at + 2)
+        if has_maximum:
+            _, at = decode_u32(payload, at)
+        if least > TABLE_LIMIT:
+            raise _rejected(f"a table has {least} elements; at most {TABLE_LIMIT} are allowed")
+
+
+def _signature(kind: object) -> _Signature:
+    parameters, results = kind.params, kind.results  # type: ignore[attr-defined]
+    return tuple(str(p) for p in parameters), tuple(str(r) for r in results)

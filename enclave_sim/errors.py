@@ -1,0 +1,12 @@
+"""The errors a caller can meet. Each says what was wrong, where, and what would be right.
+
+A fault of the guest is never one of these: it is an event of the run.
+"""
+
+
+class EnclaveError(Exception):
+    """Base of every error raised by `enclave_sim`; its text is one line for a person to read."""
+
+
+class ConfigurationError(EnclaveError):
+    """A run was asked for that cannot be had: an option out of range, an unknown payload, a missing file."""

@@ -1,0 +1,209 @@
+"""What the enclave records beside the machine's own events, and the union of both.
+
+Nothing else lives here. `machine.events` holds the base type, the recorder protocol and the machine's kinds.
+"""
+
+import machine.events as _machine
+from machine.events import Event
+
+
+class PhaseEntered(Event, frozen=True, tag="phase_entered", gc=False):
+    """A boot phase began."""
+
+    phase: str
+
+
+class PhaseCompleted(Event, frozen=True, tag="phase_completed", gc=False):
+    """The kernel checked a phase's target state and found it reached."""
+
+    phase: str
+    state: str
+    status: int
+    """The status word now in force."""
+
+
+class PayloadMeasured(Event, frozen=True, tag="payload_measured", gc=False):
+    """A staged payload was hashed, before anything in it was believed."""
+
+    payload: int
+    size: int
+    sha256: str
+
+
+class PayloadVerified(Event, frozen=True, tag="payload_verified", gc=False):
+    """Both signatures of a payload verified under one trust anchor."""
+
+    payload: int
+    anchor: str
+    development: bool
+    artefact: bool
+    """Whether it brings compiled code of its own."""
+
+
+class PayloadCompiled(Event, frozen=True, tag="payload_compiled", gc=False):
+    """A payload is ready to be instantiated: compiled, or loaded from its artefact."""
+
+    payload: int
+    ahead_of_time: bool
+
+
+class PayloadRejected(Event, frozen=True, tag="payload_rejected", gc=False):
+    """A payload was refused; annihilation follows."""
+
+    payload: int
+    check: str
+    """Which check failed."""
+    message: str
+
+
+class AttestationDecided(Event, frozen=True, tag="attestation_decided", gc=False):
+    """Whether a cycle may begin: `not_required`, `accepted` or `refused`."""
+
+    cycle: int
+    verdict: str
+
+
+class CycleBegan(Event, frozen=True, tag="cycle_began", gc=False):
+    """EXEC_LOOP began a cycle."""
+
+    cycle: int
+
+
+class CycleEnded(Event, frozen=True, tag="cycle_ended", gc=False):
+    """The guest returned and everything it could have touched was scrubbed."""
+
+    cycle: int
+
+
+class GuestInstantiated(Event, frozen=True, tag="guest_instantiated", gc=False):
+    """A fresh guest stands in a zeroed heap."""
+
+    payload: int
+    cycle: int
+    memory_bytes: int
+
+
+class GuestTrapped(Event, frozen=True, tag="guest_trapped", gc=False):
+    """WebAssembly trapped; the equivalent exception is about to be raised in ring 3."""
+
+    trap: str
+    detail: str
+
+
+class GuestDestroyed(Event, frozen=True, tag="guest_destroyed", gc=False):
+    """The guest, suspended or over, was dropped."""
+
+
+class HostCalled(Event, frozen=True, tag="host_called", gc=False):
+    """The guest asked for a host function; INT 80h follows."""
+
+    number: int
+    name: str
+    argument: int
+
+
+class HostReturned(Event, frozen=True, tag="host_returned", gc=False):
+    """The answer reached the guest."""
+
+    number: int
+    result: int
+
+
+class SignalEmitted(Event, frozen=True, tag="signal_emitted", gc=False):
+    """The uplink sent a value."""
+
+    value: int
+
+
+class ArenaAllocated(Event, frozen=True, tag="arena_allocated", gc=False):
+    """The kernel took memory from the host arena."""
+
+    base: int
+    size: int
+
+
+class Scrubbed(Event, frozen=True, tag="scrubbed", gc=False):
+    """The scrub engine zeroed a range."""
+
+    region: str
+    base: int
+    size: int
+    cause: str
+    """`boot`, `host_call`, `interrupt`, `cycle` or `annihilation`."""
+    verified: bool
+    """Read back and found zero."""
+
+
+class WakeScheduled(Event, frozen=True, tag="wake_scheduled", gc=False):
+    """The kernel armed the timer and goes to sleep."""
+
+    deadline_ns: int
+
+
+class Woken(Event, frozen=True, tag="woken", gc=False):
+    """The sleep is over."""
+
+    source: str
+    """`timer` or `external`."""
+    deadline_ns: int | None
+    latency_ns: int | None
+    """From the deadline to the first instruction of the handler."""
+
+
+class AnnihilationBegan(Event, frozen=True, tag="annihilation_began", gc=False):
+    """The point of no return."""
+
+    cause: str
+    detail: int
+    """Vector of the exception, or a number of layout.h."""
+    description: str
+
+
+class AnnihilationStep(Event, frozen=True, tag="annihilation_step", gc=False):
+    """A step of the destructive exit is done."""
+
+    step: str
+    meaning: str
+
+
+class ResidueScanned(Event, frozen=True, tag="residue_scanned", gc=False):
+    """After DORMANT, all of RAM was compared with what may be there."""
+
+    scanned_bytes: int
+    residue_bytes: int
+
+
+AnyEvent = (
+    _machine.ModeSwitched
+    | _machine.RegisterWritten
+    | _machine.DescriptorTableLoaded
+    | _machine.InterruptRaised
+    | _machine.InterruptDelivered
+    | _machine.InterruptReturned
+    | _machine.RingTransition
+    | _machine.Halted
+    | _machine.Shutdown
+    | PhaseEntered
+    | PhaseCompleted
+    | PayloadMeasured
+    | PayloadVerified
+    | PayloadCompiled
+    | PayloadRejected
+    | AttestationDecided
+    | CycleBegan
+    | CycleEnded
+    | GuestInstantiated
+    | GuestTrapped
+    | GuestDestroyed
+    | HostCalled
+    | HostReturned
+    | SignalEmitted
+    | ArenaAllocated
+    | Scrubbed
+    | WakeScheduled
+    | Woken
+    | AnnihilationBegan
+    | AnnihilationStep
+    | ResidueScanned
+)
+"""Every kind of event that a recording can hold."""

@@ -1,0 +1,66 @@
+"""The memory map (MAP_V2) as the kernel was built with it: names, places and rights of every region."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import firmware
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A range of memory with one purpose. Addresses are physical and, while the enclave lives, linear."""
+
+    name: str
+    base: int
+    size: int
+    rights: str
+    """`r`, `w` and `x` as the page tables grant them."""
+    ring: int
+    """The least privileged ring that may touch it."""
+    measured: bool
+    """Part of the read-only image, which may remain when the enclave is dormant."""
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size
+
+
+_REGIONS = (
+    ("text", "TEXT", "r-x", 0, True),
+    ("rodata", "RODATA", "r--", 0, True),
+    ("page_tables", "TABLES", "r--", 0, True),
+    ("gate", "GATE", "r-x", 3, True),
+    ("data", "DATA", "rw-", 0, False),
+    ("kernel_stack", "KERNEL_STACK", "rw-", 0, False),
+    ("call_stack", "CALL_STACK", "rw-", 0, False),
+    ("fault_stack", "FAULT_STACK", "rw-", 0, False),
+    ("nmi_stack", "NMI_STACK", "rw-", 0, False),
+    ("machine_check_stack", "CHECK_STACK", "rw-", 0, False),
+    ("irq_stack", "IRQ_STACK", "rw-", 0, False),
+    ("guest_stack", "GUEST_STACK", "rw-", 3, False),
+    ("arena", "ARENA", "rw-", 0, False),
+    ("staging", "STAGING", "rw-", 0, False),
+    ("heap", "HEAP", "rw-", 3, False),
+)
+
+
+@cache
+def regions() -> tuple[Region, ...]:
+    """All regions in order of address. What lies between them is not mapped."""
+    layout = firmware.layout()
+    return tuple(
+        Region(name, layout[f"{prefix}_BASE"], layout[f"{prefix}_SIZE"], rights, ring, measured)
+        for name, prefix, rights, ring, measured in _REGIONS
+    )
+
+
+@cache
+def region(name: str) -> Region:
+    """The region of that name. Raises KeyError for a name that is none."""
+    return {r.name: r for r in regions()}[name]
+
+
+def region_at(address: int) -> Region | None:
+    """The region that holds a physical address, or None."""
+    return next((r for r in regions() if r.base <= address < r.end), None)

@@ -1,0 +1,138 @@
+"""The framing of a WebAssembly module: header, sections, names of custom sections.
+
+WebAssembly core specification, 5.5.2 (sections), 5.5.3 (custom sections), 5.5.16 (modules) and 5.2.2 (LEB128
+integers). This is all we need to find, remove and add custom sections. What is inside any other section, and
+in which order sections may come, is left to wasmtime.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from enclave_sim.payload.errors import MalformedModule
+
+MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
+"""Magic and version 1: the eight bytes every core module starts with."""
+
+CUSTOM_SECTION = 0
+"""Section id of custom sections."""
+
+_U32_MAX_BYTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of a module, as it lies in the file."""
+
+    id: int
+    """Section id: 0 for custom sections, 1 type, 2 import and so on."""
+
+    offset: int
+    """Where the section's id byte lies in the module, in bytes."""
+
+    raw: bytes
+    """The whole section: id, size and payload, exactly as in the file."""
+
+    payload_at: int
+    """Where in `raw` the payload starts: after id and size, and for a custom section its name."""
+
+    name: str | None
+    """Name of a custom section, None for every other."""
+
+    @property
+    def end(self) -> int:
+        """Offset in the module of the first byte after the section."""
+        return self.offset + len(self.raw)
+
+    @property
+    def payload(self) -> bytes:
+        """What the section holds, without id and size, and without the name of a custom section."""
+        return self.raw[self.payload_at :]
+
+
+def encode_u32(value: int) -> bytes:
+    """Return the shortest LEB128 encoding of `value` (0 to 2**32 - 1; ValueError outside)."""
+    if not 0 <= value < 1 << 32:
+        raise ValueError(f"{value} is not an unsigned 32-bit integer")
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def decode_u32(data: bytes, offset: int, *, section_start: int = 0) -> tuple[int, int]:
+    """Read an unsigned LEB128 32-bit integer at `offset`: the value and the offset after it.
+
+    Padded encodings are legal WebAssembly (linkers write them), so they are read. Raises `MalformedModule`
+    where the data ends too early, the encoding is longer than 5 bytes or the value does not fit 32 bits.
+    """
+    value = 0
+    for index in range(_U32_MAX_BYTES):
+        if offset + index >= len(data):
+            raise MalformedModule(offset, section_start, "a LEB128 integer is cut off by the end of the file")
+        byte = data[offset + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            if value >= 1 << 32:
+                raise MalformedModule(offset, section_start, "a LEB128 integer does not fit 32 bits")
+            return value, offset + index + 1
+    raise MalformedModule(offset, section_start, f"a LEB128 integer is longer than {_U32_MAX_BYTES} bytes")
+
+
+def sections(module: bytes) -> Iterator[Section]:
+    """Walk over the sections of `module` in file order.
+
+    Raises `MalformedModule`, while iterating, at the first byte which is not framed right; every byte of the
+    module belongs to the header or to one section.
+    """
+    if not module.startswith(MODULE_HEADER):
+        found = module[: len(MODULE_HEADER)].hex() or "nothing"
+        raise MalformedModule(0, 0, f"a module starts with {MODULE_HEADER.hex()}, this file with {found}")
+    offset = len(MODULE_HEADER)
+    while offset < len(module):
+        section = _section_at(module, offset)
+        yield section
+        offset = section.end
+
+
+def custom_sections(module: bytes, name: str) -> list[Section]:
+    """Return every custom section called `name`, in file order. Raises `MalformedModule`."""
+    return [section for section in sections(module) if section.name == name]
+
+
+def custom_section(name: str, payload: bytes) -> bytes:
+    """Return a custom section, all its integers in their shortest encoding."""
+    label = name.encode()
+    body = encode_u32(len(label)) + label + payload
+    return bytes([CUSTOM_SECTION]) + encode_u32(len(body)) + body
+
+
+def assemble(parts: Iterable[Section | bytes]) -> bytes:
+    """Return a module made of `parts`, each taken as it is: a section of another module, or its raw bytes."""
+    return MODULE_HEADER + b"".join(part.raw if isinstance(part, Section) else part for part in parts)
+
+
+def _section_at(module: bytes, start: int) -> Section:
+    size, body = decode_u32(module, start + 1, section_start=start)
+    end = body + size
+    if end > len(module):
+        raise MalformedModule(
+            start, start, f"the section claims {size} bytes, the file ends {end - len(module)} bytes earlier"
+        )
+    name: str | None = None
+    payload = body
+    if module[start] == CUSTOM_SECTION:
+        name, payload = _name_at(module, body, end, start)
+    return Section(module[start], start, module[start:end], payload - start, name)
+
+
+def _name_at(module: bytes, at: int, end: int, section_start: int) -> tuple[str, int]:
+    """Read the name of a custom section whose body is `module[at:end]`: the name and the offset after it."""
+    length, text = decode_u32(module[:end], at, section_start=section_start)
+    if text + length > end:
+        raise MalformedModule(at, section_start, "the name of a custom section runs past the section's end")
+    try:
+        return module[text : text + length].decode(), text + length
+    except UnicodeDecodeError as error:
+        raise MalformedModule(text + error.start, section_start, "the name of a custom section is not UTF-8") from error

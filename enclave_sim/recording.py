@@ -1,0 +1,169 @@
+"""Recordings: a header, the events as JSON Lines, and a running SHA-256 over both.
+
+The digest covers what the machine did and nothing of the host: the same inputs give the same digest on every host,
+Python and operating system. Line 1 is the header, the last line the trailer with the digest of all lines before it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
+
+from enclave_sim.errors import EnclaveError
+from enclave_sim.events import AnyEvent
+from machine.events import Event, Recorder
+
+FORMAT = "enclave-sim-recording"
+VERSION = 1
+_FLUSH_BYTES = 1 << 16
+_Kind = TypeVar("_Kind", bound=Event)
+
+
+class RecordingError(EnclaveError):
+    """A recording is damaged, foreign, or from another version."""
+
+
+class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="header"):
+    """What a run is made from: enough to make it again."""
+
+    configuration: dict[str, Any]
+    firmware_sha256: str
+    payload_sha256: tuple[str, ...]
+    inputs: tuple[dict[str, Any], ...] = ()
+    """Scheduled inputs of the run; none are defined yet."""
+    format: str = FORMAT
+    version: int = VERSION
+
+
+class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer"):
+    """The end of a complete recording."""
+
+    events: int
+    sha256: str
+
+
+class Digest:
+    """Encodes events and hashes them; writes them too, if given a file. Memory stays bounded."""
+
+    def __init__(self, header: Header, file: BinaryIO | None = None) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._hash = hashlib.sha256()
+        self._file = file
+        self._buffer = bytearray(self._encode(header) + b"\n")
+        self.events = 0
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        buffer = self._buffer
+        buffer += self._encode(event)
+        buffer += b"\n"
+        self.events += 1
+        if len(buffer) >= _FLUSH_BYTES:
+            self._flush()
+
+    def hexdigest(self) -> str:
+        """The digest of everything so far."""
+        self._flush()
+        return self._hash.hexdigest()
+
+    def finish(self) -> None:
+        """Write the trailer."""
+        trailer = Trailer(self.events, self.hexdigest())
+        if self._file is not None:
+            self._file.write(self._encode(trailer) + b"\n")
+            self._file.flush()
+
+    def _flush(self) -> None:
+        self._hash.update(self._buffer)
+        if self._file is not None:
+            self._file.write(self._buffer)
+        self._buffer.clear()
+
+
+class Tee:
+    """Hands each event to several recorders, in order."""
+
+    def __init__(self, recorders: Sequence[Recorder]) -> None:
+        self._records = [recorder.record for recorder in recorders]
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        for record in self._records:
+            record(event)
+
+
+class Recording:
+    """The events of a run in memory."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        self.events.append(event)
+
+    def of_kind(self, kind: type[_Kind]) -> list[_Kind]:
+        """The events of one type, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def digest(self) -> str:
+        """The recording's SHA-256, as a file of it would state."""
+        digest = Digest(self.header)
+        for event in self.events:
+            digest.record(event)
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the recording to a file."""
+        with path.open("wb") as file:
+            digest = Digest(self.header, file)
+            for event in self.events:
+                digest.record(event)
+            digest.finish()
+
+
+def read_header(path: Path) -> Header:
+    """The header of a recording file. Raises RecordingError for anything else."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except msgspec.DecodeError as error:
+        raise RecordingError(f"{path} is not a recording: {error}") from None
+    if header.format != FORMAT or header.version != VERSION:
+        raise RecordingError(f"{path} is a recording of version {header.version}; this program reads {VERSION}")
+    return header
+
+
+def read_events(path: Path) -> Iterator[AnyEvent]:
+    """The events of a recording file, one by one, in constant memory.
+
+    Raises RecordingError where the file is cut, edited or reordered; the digest is checked at its end.
+    """
+    read_header(path)
+    decoder = msgspec.json.Decoder(AnyEvent)
+    trailer = msgspec.json.Decoder(Trailer)
+    digest = hashlib.sha256()
+    count = 0
+    with path.open("rb") as file:
+        digest.update(file.readline())
+        for number, line in enumerate(file, start=2):
+            if line.startswith(b'{"kind":"trailer"'):
+                end = trailer.decode(line)
+                if end.events != count or end.sha256 != digest.hexdigest():
+                    raise RecordingError(f"{path} was changed: its digest does not match its lines")
+                return
+            digest.update(line)
+            try:
+                event: AnyEvent = decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise RecordingError(f"{path}, line {number}: not an event: {error}") from None
+            if event.seq != count:
+                raise RecordingError(f"{path}, line {number}: event {event.seq} where {count} belongs")
+            count += 1
+            yield event
+    raise RecordingError(f"{path} is cut short: it has no trailer")

@@ -1,0 +1,69 @@
+"""The residue scan: what is left in RAM when the enclave is dormant.
+
+Residue is any byte that is neither zero nor equal to the measured read-only image, page tables included. The scan
+reads all of RAM, not only what somebody meant to scrub.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from enclave_sim.memory_map import region_at
+from machine.elf import Segment
+from machine.ram import PAGE_SIZE, Ram
+
+_WRITABLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ResidueRange:
+    """Consecutive bytes that should not be there."""
+
+    base: int
+    data: bytes
+    region: str
+    """Where in the memory map, or `unmapped`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """The result of a scan; empty is the promise."""
+
+    ranges: tuple[ResidueRange, ...]
+    scanned_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """How many bytes are residue."""
+        return sum(len(r.data) for r in self.ranges)
+
+
+def scan(ram: Ram, segments: Sequence[Segment]) -> Residue:
+    """Compare all of RAM with zero and with the read-only segments of the image."""
+    measured = {s.physical: s.data for s in segments if not s.flags & _WRITABLE}
+    expected: dict[int, bytes] = {}
+    for base, data in measured.items():
+        for offset in range(0, len(data), PAGE_SIZE):
+            expected[base + offset] = data[offset : offset + PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
+    blank = bytes(PAGE_SIZE)
+    found: list[ResidueRange] = []
+    for page in ram.nonzero_pages():
+        content, allowed = ram.read(page, PAGE_SIZE), expected.get(page, blank)
+        if content != allowed:
+            found += _differences(page, content, allowed)
+    return Residue(tuple(found), ram.size)
+
+
+def _differences(page: int, content: bytes, allowed: bytes) -> list[ResidueRange]:
+    """Runs of bytes that are neither zero nor as allowed."""
+    ranges: list[ResidueRange] = []
+    start: int | None = None
+    for offset in range(PAGE_SIZE + 1):
+        foreign = offset < PAGE_SIZE and content[offset] not in (0, allowed[offset])
+        if foreign and start is None:
+            start = offset
+        elif not foreign and start is not None:
+            where = region_at(page + start)
+            name = where.name if where is not None else "unmapped"
+            ranges.append(ResidueRange(page + start, content[start:offset], name))
+            start = None
+    return ranges

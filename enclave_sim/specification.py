@@ -1,0 +1,136 @@
+"""The vocabulary of the Aether Enclave: phases, status word, causes and steps of annihilation.
+
+The numbers are those of firmware/src/layout.h; a test holds them together.
+"""
+
+from enum import Enum, IntEnum, IntFlag
+
+
+class Phase(IntEnum):
+    """The boot sequence. Each phase ends only when its target state has been checked."""
+
+    PROT_ENTRY = 1
+    MEM_MAP = 2
+    WASM_INIT = 3
+    EXEC_LOOP = 4
+
+    @property
+    def target_state(self) -> str:
+        """The specification's name of the state that ends the phase."""
+        return _TARGET_STATES[self]
+
+
+_TARGET_STATES = {
+    Phase.PROT_ENTRY: "Architecture Locked",
+    Phase.MEM_MAP: "Memory Sanitized",
+    Phase.WASM_INIT: "Payload Verified",
+    Phase.EXEC_LOOP: "Active Execution",
+}
+
+
+class Status(IntFlag):
+    """The status word that `aether.get_status` returns; bits 9 to 30 are reserved and read as zero."""
+
+    ARCH_LOCKED = 1 << 0
+    MEM_SANITIZED = 1 << 1
+    PAYLOAD_VERIFIED = 1 << 2
+    ACTIVE = 1 << 3
+    ATTESTED = 1 << 4
+    TIMER_WAKE = 1 << 5
+    EXTERNAL_WAKE = 1 << 6
+    FIRST_CYCLE = 1 << 7
+    SIGNAL_READY = 1 << 8
+    COMPROMISED = 1 << 31
+
+
+class Cause(IntEnum):
+    """Why an enclave annihilated itself."""
+
+    SHRED_SELF = 1
+    COMPLETED = 2
+    GUEST_FAULT = 3
+    PAYLOAD_REJECTED = 4
+    ATTESTATION_REFUSED = 5
+    KERNEL_FAULT = 6
+    TAMPER = 7
+
+
+class Step(IntEnum):
+    """The destructive exit, in order."""
+
+    A1 = 1
+    A2 = 2
+    A3 = 3
+    A4 = 4
+    A5 = 5
+    A6 = 6
+    A7 = 7
+
+    @property
+    def meaning(self) -> str:
+        """What has been done when the step is reported."""
+        return _STEPS[self]
+
+
+_STEPS = {
+    Step.A1: "interrupts masked",
+    Step.A2: "guest destroyed, heap unmapped",
+    Step.A3: "heap, guest stack, staging and arena scrubbed",
+    Step.A4: "no TPM to cap",
+    Step.A5: "stacks, boot information, data and BSS scrubbed",
+    Step.A6: "registers zeroed, IDT empty",
+    Step.A7: "power unit dormant",
+}
+
+
+class Attestation(Enum):
+    """What is demanded before every cycle."""
+
+    OFF = "off"
+    REQUIRE = "require"
+
+
+class HostFunction(IntEnum):
+    """The numbers of host calls, in RAX at INT 80h. RETURNED is how the gate tells that `_start` is over."""
+
+    GET_STATUS = 0
+    EMIT_SIGNAL = 1
+    SHRED_SELF = 2
+    RETURNED = 3
+
+
+_EXCEPTIONS = {
+    0: "#DE divide error",
+    1: "#DB debug",
+    2: "NMI",
+    3: "#BP breakpoint",
+    4: "#OF overflow",
+    6: "#UD invalid opcode",
+    7: "#NM device not available",
+    8: "#DF double fault",
+    10: "#TS invalid TSS",
+    11: "#NP segment not present",
+    12: "#SS stack fault",
+    13: "#GP general protection",
+    14: "#PF page fault",
+    16: "#MF x87 error",
+    17: "#AC alignment check",
+    18: "#MC machine check",
+    19: "#XM SIMD error",
+}
+_DETAILS = {
+    0x100: "unknown host call",
+    0x101: "host arena exhausted",
+    0x102: "a phase did not reach its target state",
+    0x103: "a scrubbed range was not zero",
+    0x104: "bad kernel option",
+    0x105: "no payload was loaded",
+    0x106: "no VMM answers at the mailbox",
+}
+
+
+def describe_detail(cause: Cause, detail: int) -> str:
+    """In words, what the kernel reported beside a cause; empty when there is nothing to add."""
+    if cause in (Cause.GUEST_FAULT, Cause.KERNEL_FAULT, Cause.TAMPER) and detail < 0x100:
+        return _EXCEPTIONS.get(detail, f"interrupt {detail}")
+    return _DETAILS.get(detail, "")

@@ -1,0 +1,169 @@
+"""The outcome of a run, gathered from its events as they pass by: what `run --json` prints."""
+
+from array import array
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+import machine.events as machine_events
+from enclave_sim import events
+from enclave_sim.residue import Residue
+from machine.events import Event
+
+
+class PhaseSummary(msgspec.Struct, frozen=True):
+    """One phase of the boot."""
+
+    name: str
+    state: str | None
+    """The target state, if it was reached."""
+    at_ns: int
+    """When the phase was entered."""
+    completed_at_ns: int | None
+
+
+class StepSummary(msgspec.Struct, frozen=True):
+    """One step of annihilation."""
+
+    step: str
+    meaning: str
+    at_ns: int
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """Everything there is to say about a run that ended."""
+
+    outcome: str
+    """Cause of annihilation, or `LIMIT` if virtual time ran out."""
+    detail: str
+    """What the kernel or the VMM said about it; empty when there is nothing to add."""
+    phases: tuple[PhaseSummary, ...]
+    signals: tuple[int, ...]
+    cycles: int
+    """Cycles begun."""
+    transitions: dict[str, int]
+    """Ring transitions by cause."""
+    host_calls: int
+    preemptions: int
+    """How often the timer interrupted the guest in ring 3."""
+    annihilation: tuple[StepSummary, ...]
+    residue_bytes: int
+    halted: bool
+    """The machine is dormant: only a reset leaves that state."""
+    virtual_ns: int
+    events: int
+    digest: str
+    firmware_sha256: str
+    payload_sha256: str | tuple[str, ...]
+    """Of the payload; of each, where there are several."""
+    serial: str
+    residue: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether the enclave is dormant and left nothing."""
+        return self.halted and self.residue_bytes == 0
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return msgspec.json.encode(self).decode()
+
+
+class Summary:
+    """A recorder that keeps counts instead of events."""
+
+    def __init__(self) -> None:
+        self.transitions: Counter[str] = Counter()
+        self.signals = array("I")
+        self.host_calls = self.preemptions = self.cycles = 0
+        self.phases: list[PhaseSummary] = []
+        self.annihilation: list[StepSummary] = []
+        self.outcome: str | None = None
+        self.detail = ""
+        self._handlers = {
+            machine_events.RingTransition: self._ring_transition,
+            events.HostCalled: self._host_called,
+            events.SignalEmitted: self._signal_emitted,
+            events.CycleBegan: self._cycle_began,
+            events.PhaseEntered: self._phase_entered,
+            events.PhaseCompleted: self._phase_completed,
+            events.PayloadRejected: self._payload_rejected,
+            events.GuestTrapped: self._guest_trapped,
+            events.AnnihilationBegan: self._annihilation_began,
+            events.AnnihilationStep: self._annihilation_step,
+        }
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        handler: Any = self._handlers.get(type(event))  # type: ignore[call-overload]
+        if handler is not None:
+            handler(event)
+
+    def result(
+        self,
+        *,
+        halted: bool,
+        residue: Residue,
+        virtual_ns: int,
+        events: int,
+        digest: str,
+        firmware_sha256: str,
+        payload_sha256: tuple[str, ...],
+        serial: str,
+    ) -> RunResult:
+        """The result, with what only the end of the run knows."""
+        return RunResult(
+            outcome=self.outcome or "LIMIT",
+            detail=self.detail,
+            phases=tuple(self.phases),
+            signals=tuple(self.signals),
+            cycles=self.cycles,
+            transitions=dict(sorted(self.transitions.items())),
+            host_calls=self.host_calls,
+            preemptions=self.preemptions,
+            annihilation=tuple(self.annihilation),
+            residue_bytes=residue.total_bytes,
+            halted=halted,
+            virtual_ns=virtual_ns,
+            events=events,
+            digest=digest,
+            firmware_sha256=firmware_sha256,
+            payload_sha256=payload_sha256[0] if len(payload_sha256) == 1 else payload_sha256,
+            serial=serial,
+            residue=tuple({"region": r.region, "base": r.base, "bytes": r.data.hex()} for r in residue.ranges),
+        )
+
+    def _ring_transition(self, event: machine_events.RingTransition) -> None:
+        self.transitions[f"{event.from_ring}->{event.to_ring} {event.cause}"] += 1
+        if event.from_ring == 3 and event.cause == "external_interrupt":
+            self.preemptions += 1
+
+    def _host_called(self, _event: events.HostCalled) -> None:
+        self.host_calls += 1
+
+    def _signal_emitted(self, event: events.SignalEmitted) -> None:
+        self.signals.append(event.value)
+
+    def _cycle_began(self, event: events.CycleBegan) -> None:
+        self.cycles = event.cycle + 1
+
+    def _phase_entered(self, event: events.PhaseEntered) -> None:
+        self.phases.append(PhaseSummary(event.phase, None, event.at_ns, None))
+
+    def _phase_completed(self, event: events.PhaseCompleted) -> None:
+        entered = self.phases.pop()
+        self.phases.append(PhaseSummary(event.phase, event.state, entered.at_ns, event.at_ns))
+
+    def _payload_rejected(self, event: events.PayloadRejected) -> None:
+        self.detail = f"{event.check}: {event.message}"
+
+    def _guest_trapped(self, event: events.GuestTrapped) -> None:
+        self.detail = event.detail
+
+    def _annihilation_began(self, event: events.AnnihilationBegan) -> None:
+        self.outcome = event.cause
+        self.detail = ", ".join(part for part in (event.description, self.detail) if part)
+
+    def _annihilation_step(self, event: events.AnnihilationStep) -> None:
+        self.annihilation.append(StepSummary(event.step, event.meaning, event.at_ns))

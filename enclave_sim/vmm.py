@@ -1,0 +1,112 @@
+"""AetherHost, the VMM: verifies payloads, compiles them and provides guests.
+
+It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time by the
+byte, so that time says nothing of the host.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from enclave_sim import events
+from enclave_sim.devices.mailbox import ACCEPTED, NOT_REQUIRED, REFUSED
+from enclave_sim.engine.contract import GuestEngine
+from enclave_sim.payload import artefact, signature
+from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.specification import Attestation
+from machine.clock import Clock
+from machine.journal import Journal
+from machine.ram import Ram
+
+VERIFY_NS_PER_BYTE = 10
+COMPILE_NS_PER_BYTE = 100
+
+
+class Engine(GuestEngine, Protocol):
+    """A guest engine that can be given modules."""
+
+    def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
+        """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
+
+
+class AetherHost:
+    """The VMM of one enclave."""
+
+    def __init__(
+        self,
+        ram: Ram,
+        clock: Clock,
+        journal: Journal,
+        engine: Engine,
+        *,
+        anchors: Sequence[TrustAnchor],
+        production: bool,
+        attestation: Attestation,
+    ) -> None:
+        self._ram = ram
+        self._clock = clock
+        self._emit = journal.emit
+        self._engine = engine
+        self._anchors = tuple(anchors)
+        self._production = production
+        self._attestation = attestation
+        self._verified: list[tuple[bytes, artefact.Artefact | None]] = []
+        self._guest_lives = False
+        self.rejection: PayloadRejected | None = None
+        """Why the last payload was refused."""
+
+    def verify(self, base: int, length: int) -> int:
+        """Measure, then check both signatures and what an artefact says it was made from."""
+        number = len(self._verified)
+        staged = self._ram.read(base, length)
+        self._clock.spend(length * VERIFY_NS_PER_BYTE)
+        self._emit(events.PayloadMeasured, number, length, hashlib.sha256(staged).hexdigest())
+        try:
+            verified = signature.verify(staged, self._anchors, production=self._production)
+            module, code = artefact.split(verified.content)
+        except PayloadRejected as rejected:
+            return self._reject(number, rejected)
+        self._verified.append((module, code))
+        anchor = verified.anchor
+        self._emit(events.PayloadVerified, number, anchor.name, anchor.development, code is not None)
+        return ACCEPTED
+
+    def compile(self, payload: int) -> int:
+        """Compile a payload, or load the code it brings."""
+        module, code = self._verified[payload]
+        try:
+            if code is None:
+                self._engine.admit(module, None, None)
+            else:
+                self._engine.admit(module, code.code, code.fingerprint)
+        except PayloadRejected as rejected:
+            return self._reject(payload, rejected)
+        self._clock.spend(0 if code is not None else len(module) * COMPILE_NS_PER_BYTE)
+        self._emit(events.PayloadCompiled, payload, code is not None)
+        return ACCEPTED
+
+    def attest(self, cycle: int) -> int:
+        """Without a TPM there is no evidence: where it is required, no cycle begins."""
+        required = self._attestation is Attestation.REQUIRE
+        self._emit(events.AttestationDecided, cycle, "refused" if required else "not_required")
+        return REFUSED if required else NOT_REQUIRED
+
+    def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
+        """A fresh guest of an admitted payload."""
+        size = self._engine.instantiate(payload)
+        self._guest_lives = True
+        self._emit(events.GuestInstantiated, payload, cycle, size)
+        return ACCEPTED, size
+
+    def destroy(self) -> None:
+        """Drop the guest, if there is one."""
+        self._engine.destroy()
+        if self._guest_lives:
+            self._guest_lives = False
+            self._emit(events.GuestDestroyed)
+
+    def _reject(self, payload: int, rejected: PayloadRejected) -> int:
+        self.rejection = rejected
+        self._emit(events.PayloadRejected, payload, rejected.check.name, rejected.message)
+        return REFUSED

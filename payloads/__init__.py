@@ -1,0 +1,43 @@
+"""Guests that come with Enclave Sim: signed modules, their sources, and the development key that signed them.
+
+Sources are in `src`; `python -m payloads.build` makes the modules from them. The development key is public on
+purpose and marked as what it is, so nobody should trust it and production refuses it.
+"""
+
+from importlib.resources import files
+
+_SUFFIXES = (".wat", ".c")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the payloads, in alphabetical order."""
+    entries = (entry.name for entry in files(__name__).iterdir())
+    return tuple(sorted(name.removesuffix(".wasm") for name in entries if name.endswith(".wasm")))
+
+
+def read(name: str) -> bytes:
+    """Return the signed module called `name`. Raises LookupError for a name which is not in `names()`."""
+    _check(name)
+    return files(__name__).joinpath(f"{name}.wasm").read_bytes()
+
+
+def source(name: str) -> str:
+    """Return the source text (WebAssembly text format or C) of the payload `name`. Raises LookupError."""
+    _check(name)
+    candidates = (files(__name__).joinpath("src", name + suffix) for suffix in _SUFFIXES)
+    return next(file for file in candidates if file.is_file()).read_text("utf-8")
+
+
+def development_anchor_text() -> str:
+    """Return the trust anchor file of the development key."""
+    return files(__name__).joinpath("keys", "development.anchor.json").read_text("utf-8")
+
+
+def development_key_text() -> str:
+    """Return the key file of the development key. Everybody has it: a signature by it proves nothing."""
+    return files(__name__).joinpath("keys", "development.key.json").read_text("utf-8")
+
+
+def _check(name: str) -> None:
+    if name not in names():
+        raise LookupError(f"no payload is called {name!r}; there are {', '.join(names())}")

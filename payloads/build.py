@@ -1,0 +1,150 @@
+"""Makes the signed modules of this directory: after changing a source run `python -m payloads.build`.
+
+WebAssembly text is translated by wasmtime, C by the pinned ziglang, and both give the same bytes on every
+computer. Signatures do not, since ML-DSA signing is hedged with randomness: a module whose code and key have
+not changed keeps the file it has, and running this twice changes nothing.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from enclave_sim.errors import EnclaveError
+from enclave_sim.payload.errors import PayloadError
+from enclave_sim.payload.files import write_replacing
+from enclave_sim.payload.keys import ANCHOR_SUFFIX, KEY_SUFFIX, SigningKey
+from enclave_sim.payload.signature import sign, verify
+
+HERE = Path(__file__).parent
+"""The directory of the built modules."""
+
+SOURCES = HERE / "src"
+"""The directory of the sources: one file for each payload."""
+
+KEYS = HERE / "keys"
+"""The directory of the development key."""
+
+_DEVELOPMENT_PHRASE = "Aether Enclave development key, never for production: "
+
+# The guest contract is WebAssembly 1.0, so plain `mvp`: no bulk memory, no SIMD. Without -fno-builtin the
+# compiler turns loops into calls of memcpy, which nobody provides. One page of memory, 4 KiB of it for the
+# stack.
+_C_FLAGS = [
+    "--target=wasm32-freestanding",
+    "-mcpu=mvp",
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-nostdlib",
+    "-Wl,--no-entry",
+    "-Wl,--strip-all",
+    "-Wl,-z,stack-size=4096",
+    "-Wl,--initial-memory=65536",
+]
+
+
+def development_key() -> SigningKey:
+    """Derive the development key. Its seeds are hashes of a public phrase: it is no secret."""
+    ed25519, ml_dsa_65 = (
+        sha256((_DEVELOPMENT_PHRASE + algorithm).encode()).digest() for algorithm in ("Ed25519", "ML-DSA-65")
+    )
+    return SigningKey("development", ed25519, ml_dsa_65, development=True)
+
+
+def sources() -> list[Path]:
+    """Return the source files, sorted by name."""
+    return sorted(path for path in SOURCES.iterdir() if path.suffix in {".wat", ".c"})
+
+
+def compile_source(source: Path) -> bytes:
+    """Return the unsigned module made from a `.wat` or `.c` file; `PayloadError` has the tool's words."""
+    return _compile_c(source) if source.suffix == ".c" else _compile_wat(source)
+
+
+def build(directory: Path = HERE) -> list[Path]:
+    """Build every payload and the key files into `directory`; return the files that were written."""
+    key = development_key()
+    keys = directory / KEYS.name
+    keys.mkdir(exist_ok=True)
+    written = [
+        path
+        for path, data in (
+            (keys / (key.name + KEY_SUFFIX), key.to_json()),
+            (keys / (key.name + ANCHOR_SUFFIX), key.anchor().to_json()),
+        )
+        if _write_if_changed(path, data)
+    ]
+    for source in sources():
+        module = compile_source(source)
+        goal = directory / f"{source.stem}.wasm"
+        if not _is_signed(goal, module, key):
+            write_replacing(goal, sign(module, key))
+            written.append(goal)
+    return written
+
+
+def main() -> int:
+    """Build in place and say what changed."""
+    try:
+        written = build()
+    except (EnclaveError, OSError) as error:
+        print(f"payloads.build: {error}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(f"wrote {path.relative_to(HERE.parent)}")
+    print(f"{len(sources())} payloads, {len(written)} files written")
+    return 0
+
+
+def _compile_wat(source: Path) -> bytes:
+    from wasmtime import WasmtimeError, wat2wasm  # noqa: PLC0415
+
+    try:
+        return bytes(wat2wasm(source.read_text("utf-8")))
+    except WasmtimeError as error:
+        raise PayloadError(f"{source.name}: {error}") from error
+
+
+def _compile_c(source: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch, "module.wasm")
+        command = [sys.executable, "-m", "ziglang", "cc", *_C_FLAGS, "-o", str(output), source.name]
+        caches = {"ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_GLOBAL_CACHE_DIR": scratch}
+        # The working directory is the source's, so that no path of this computer can end up in the module.
+        result = subprocess.run(
+            command,
+            cwd=source.parent,
+            env=os.environ | caches,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise PayloadError(f"{source.name}: {result.stderr.strip()}")
+        return output.read_bytes()
+
+
+def _is_signed(path: Path, module: bytes, key: SigningKey) -> bool:
+    """Whether `path` holds exactly `module` with a valid signature by `key`."""
+    try:
+        return verify(path.read_bytes(), [key.anchor()]).content == module
+    except (FileNotFoundError, PayloadError):
+        return False
+
+
+def _write_if_changed(path: Path, data: bytes) -> bool:
+    if path.exists() and path.read_bytes() == data:
+        return False
+    write_replacing(path, data)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

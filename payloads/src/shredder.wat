@@ -1,0 +1,13 @@
+;; shredder: asks for the destruction of the enclave.
+;;
+;; Expected: one signal, 1; then self-annihilation with cause SHRED_SELF. The host call never returns.
+(module
+  (import "aether" "emit_signal" (func $emit_signal (param i32)))
+  (import "aether" "shred_self" (func $shred_self))
+
+  (func (export "_start")
+    (call $emit_signal (i32.const 1))
+    (call $shred_self)
+    ;; `unreachable` traps where it is reached. If the call above ever came back, the run would end with
+    ;; cause GUEST_FAULT instead, and the mistake would show.
+    unreachable))

@@ -1,0 +1,358 @@
+"""`enclave-sim payload`: what it writes, what it prints and with which code it ends."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+import payloads
+from enclave_sim.cli.payload import payload_app
+from enclave_sim.errors import EnclaveError
+from enclave_sim.payload.artefact import Artefact, attach, split
+from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor, development_key
+from enclave_sim.payload.sections import custom_section
+from enclave_sim.payload.signature import sign, strip, verify
+
+ENGINE_MODULE = "enclave_sim.engine.wasmtime_engine"
+WAT = '(module (import "aether" "shred_self" (func)) (memory 2 3) (func (export "_start") (call 0)))'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    output: str
+    error: str
+
+
+def run(*arguments: str | Path) -> Outcome:
+    """Run the command as the main program does: an EnclaveError becomes its text and exit code 2."""
+    result = CliRunner().invoke(payload_app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, EnclaveError):
+        assert "\n" not in str(result.exception)
+        return Outcome(2, result.stdout, str(result.exception))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Holds alice's key and anchor, `beacon.wasm` (signed by development) and `hello.wat`."""
+    key = SigningKey.generate("alice", development=False)
+    key.save(tmp_path / "alice.key.json")
+    key.anchor().save(tmp_path / "alice.anchor.json")
+    (tmp_path / "beacon.wasm").write_bytes(payloads.read("beacon"))
+    (tmp_path / "hello.wat").write_text(WAT)
+    return tmp_path
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Put an engine in place whose code is the reversed module; returns what it was asked to compile."""
+    asked: list[bytes] = []
+
+    def compile_ahead(module: bytes) -> tuple[bytes, bytes]:
+        asked.append(module)
+        return b"F" * 32, module[::-1]
+
+    engine = ModuleType(ENGINE_MODULE)
+    engine.compile_ahead = compile_ahead  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, ENGINE_MODULE, engine)
+    return asked
+
+
+# keygen
+
+
+@pytest.mark.parametrize("development", [True, False])
+def test_keygen_writes_a_key_and_its_anchor(tmp_path: Path, development: bool) -> None:
+    outcome = run("keygen", "bob", "--directory", tmp_path, *(["--development"] if development else []))
+    assert outcome.code == 0
+    key = SigningKey.load(tmp_path / "bob.key.json")
+    assert key.anchor() == TrustAnchor.load(tmp_path / "bob.anchor.json")
+    assert key.development is development
+    assert key.anchor().ml_dsa_65_key_id.hex() in outcome.output
+    assert key.ed25519_seed.hex() not in outcome.output
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("existing", ["bob.key.json", "bob.anchor.json"])
+def test_keygen_overwrites_nothing_and_leaves_nothing_half_done(tmp_path: Path, existing: str) -> None:
+    (tmp_path / existing).write_text("precious")
+    outcome = run("keygen", "bob", "--directory", tmp_path)
+    assert (outcome.code, "exists already" in outcome.error) == (2, True)
+    assert os.listdir(tmp_path) == [existing]
+    assert (tmp_path / existing).read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../bob", "", "a b"])
+def test_keygen_refuses_a_name_which_is_not_one(tmp_path: Path, name: str) -> None:
+    assert run("keygen", "--directory", tmp_path, "--", name).code == 2
+    assert not os.listdir(tmp_path)
+
+
+def test_keygen_into_a_missing_directory_is_a_usage_error(tmp_path: Path) -> None:
+    outcome = run("keygen", "bob", "--directory", tmp_path / "none")
+    assert (outcome.code, "is not a directory" in outcome.error) == (2, True)
+
+
+# sign
+
+
+def test_sign_translates_text_and_puts_the_module_beside_it(directory: Path) -> None:
+    outcome = run("sign", directory / "hello.wat", "--key", directory / "alice.key.json")
+    assert (outcome.code, outcome.error) == (0, "")
+    signed = (directory / "hello.wasm").read_bytes()
+    assert verify(signed, [TrustAnchor.load(directory / "alice.anchor.json")], production=True)
+
+
+def test_sign_replaces_a_signature_in_place(directory: Path) -> None:
+    assert run("sign", directory / "beacon.wasm", "--key", directory / "alice.key.json").code == 0
+    signed = (directory / "beacon.wasm").read_bytes()
+    assert verify(signed, [TrustAnchor.load(directory / "alice.anchor.json")]).anchor.name == "alice"
+
+
+def test_sign_writes_where_it_is_told_and_leaves_the_input_alone(directory: Path) -> None:
+    before = (directory / "beacon.wasm").read_bytes()
+    goal = directory / "out.wasm"
+    assert run("sign", directory / "beacon.wasm", "--key", directory / "alice.key.json", "-o", goal).code == 0
+    assert (directory / "beacon.wasm").read_bytes() == before
+    assert strip(goal.read_bytes()) == strip(before)
+    assert not [name for name in os.listdir(directory) if name.endswith(".tmp")]
+
+
+def test_sign_refuses_to_bless_compiled_code(directory: Path) -> None:
+    path = directory / "code.wasm"
+    path.write_bytes(attach(payloads.read("beacon"), bytes(32), b"evil", development_key()))
+    outcome = run("sign", path, "--key", directory / "alice.key.json")
+    assert (outcome.code, "compiled code" in outcome.error) == (2, True)
+
+
+def test_sign_says_where_the_text_is_wrong(directory: Path) -> None:
+    (directory / "bad.wat").write_text("(module (memry 1))")
+    outcome = run("sign", directory / "bad.wat", "--key", directory / "alice.key.json")
+    assert outcome.code == 2
+    assert "bad.wat: is not WebAssembly text: expected valid module field" in outcome.error
+    assert not (directory / "bad.wasm").exists()
+
+
+def test_sign_into_a_missing_directory_is_a_usage_error(directory: Path) -> None:
+    goal = directory / "none" / "x.wasm"
+    outcome = run("sign", directory / "beacon.wasm", "--key", directory / "alice.key.json", "--output", goal)
+    assert (outcome.code, "cannot be written" in outcome.error) == (2, True)
+
+
+# verify
+
+
+def test_verify_accepts_a_module_of_the_development_key(directory: Path) -> None:
+    outcome = run("verify", directory / "beacon.wasm")
+    assert outcome.code == 0
+    assert "accepted, signed by development (development key)" in outcome.output
+
+
+def test_verify_accepts_a_module_of_a_given_anchor_in_production(directory: Path) -> None:
+    run("sign", directory / "hello.wat", "--key", directory / "alice.key.json")
+    path, anchor = directory / "hello.wasm", directory / "alice.anchor.json"
+    outcome = run("verify", path, "--anchor", anchor, "--production", "--json")
+    answer = json.loads(outcome.output)
+    assert outcome.code == 0
+    assert (answer["accepted"], answer["anchor"], answer["development"]) == (True, "alice", False)
+    assert answer["artefact"] is False
+    assert run("verify", path).code == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "check"),
+    [
+        (lambda data: data[:-1], [], "NOT_WASM"),
+        (strip, [], "UNSIGNED"),
+        (lambda data: data[:40], [], "MALFORMED_SIGNATURE"),
+        (lambda data: data[:-1] + b"\0", [], "BAD_ED25519"),
+        (lambda data: data, ["--production"], "DEVELOPMENT_KEY"),
+        (lambda data: sign(data, SigningKey("x", bytes(32), bytes(32), development=False)), [], "UNKNOWN_KEY"),
+        (
+            lambda data: sign(strip(data) + custom_section("aether.aot", bytes(99)), development_key()),
+            [],
+            "ARTEFACT_MISMATCH",
+        ),
+    ],
+)
+def test_verify_rejects_with_code_3_and_names_the_check(
+    directory: Path, spoil: Callable[[bytes], bytes], options: list[str], check: str
+) -> None:
+    path = directory / "beacon.wasm"
+    path.write_bytes(spoil(path.read_bytes()))
+    outcome = run("verify", path, *options)
+    assert (outcome.code, outcome.output) == (3, "")
+    assert f"beacon.wasm: payload rejected ({check}): " in outcome.error
+    assert outcome.error.count("\n") == 1
+
+    outcome = run("verify", path, "--json", *options)
+    answer = json.loads(outcome.output)
+    assert (outcome.code, answer["accepted"], answer["check"]) == (3, False, check)
+
+
+# show
+
+
+def test_show_lists_what_a_signed_module_is_made_of(directory: Path) -> None:
+    run("sign", directory / "hello.wat", "--key", directory / "alice.key.json")
+    outcome = run("show", directory / "hello.wasm")
+    anchor = TrustAnchor.load(directory / "alice.anchor.json")
+    assert outcome.code == 0
+    for text in (
+        "custom 'signature'",
+        "'aether' 'shred_self' (func)",
+        "'_start' (func)",
+        "2 pages of 64 KiB, at most 3",
+        f"Ed25519, key id {anchor.ed25519_key_id.hex()}",
+        f"ML-DSA-65, key id {anchor.ml_dsa_65_key_id.hex()}",
+    ):
+        assert text in outcome.output
+
+
+def test_show_as_json_has_the_same_facts(directory: Path) -> None:
+    facts = json.loads(run("show", directory / "beacon.wasm", "--json").output)
+    assert facts["bytes"] == (directory / "beacon.wasm").stat().st_size
+    assert facts["sections"][0]["name"] == "signature"
+    assert facts["imports"][1] == {"module": "aether", "name": "emit_signal", "type": "(func (param i32))"}
+    assert facts["exports"] == [{"name": "_start", "type": "(func)"}]
+    assert facts["memory"] is None
+    assert facts["content_sha256"] == facts["stated_sha256"]
+    assert facts["signatures"][0] == {
+        "algorithm": "Ed25519",
+        "key_id": development_anchor().ed25519_key_id.hex(),
+    }
+    assert (facts["artefact"], facts["defects"]) == (None, [])
+
+
+def test_show_tells_of_an_artefact(directory: Path) -> None:
+    path = directory / "aot.wasm"
+    path.write_bytes(attach(payloads.read("beacon"), b"F" * 32, b"code", development_key()))
+    assert json.loads(run("show", path, "--json").output)["artefact"] == {"fingerprint": "46" * 32, "bytes": 4}
+    assert f"4 bytes for engine {'46' * 32}" in run("show", path).output
+
+
+def test_show_shows_an_unsigned_and_a_spoilt_module_all_the_same(directory: Path) -> None:
+    path = directory / "beacon.wasm"
+    signed = path.read_bytes()
+    path.write_bytes(strip(signed))
+    facts = json.loads(run("show", path, "--json").output)
+    assert (facts["signatures"], facts["stated_sha256"], facts["defects"]) == ([], None, [])
+
+    path.write_bytes(signed[:-1] + b"\0")
+    outcome = run("show", path)
+    assert (outcome.code, "not what was signed" in outcome.output) == (0, True)
+
+    path.write_bytes(strip(signed) + custom_section("signature", b"") + b"\x0c\x01\x05")
+    defects = json.loads(run("show", path, "--json").output)["defects"]
+    assert any("not a valid module" in defect for defect in defects)
+    assert any("MALFORMED_SIGNATURE" in defect for defect in defects)
+
+
+def test_show_lets_no_control_character_or_markup_of_the_file_through(directory: Path) -> None:
+    path = directory / "x.wasm"
+    path.write_bytes(strip(payloads.read("beacon")) + custom_section("\x1b[31m[bold]\r\u202e", b""))
+    odd = directory / "\x1b[31m[red]\r.wasm"
+    odd.write_bytes(path.read_bytes())
+    for each in (path, odd):
+        output = run("show", each).output
+        assert "[bold]" in output
+        assert not {"\x1b", "\r", "\u202e"} & set(output)
+
+
+# compile
+
+
+def test_compile_verifies_then_attaches_code_for_the_plain_module(directory: Path, fake_engine: list[bytes]) -> None:
+    outcome = run("compile", directory / "beacon.wasm", "--key", directory / "alice.key.json")
+    assert (outcome.code, outcome.error) == (0, "")
+    result = (directory / "beacon.aot.wasm").read_bytes()
+    plain = strip(payloads.read("beacon"))
+    assert fake_engine == [plain]
+    content = verify(result, [TrustAnchor.load(directory / "alice.anchor.json")]).content
+    assert split(content) == (plain, Artefact(b"F" * 32, plain[::-1]))
+
+
+def test_compile_rejects_what_verify_rejects_and_writes_nothing(directory: Path, fake_engine: list[bytes]) -> None:
+    run("sign", directory / "hello.wat", "--key", directory / "alice.key.json")
+    path, key = directory / "hello.wasm", directory / "alice.key.json"
+    outcome = run("compile", path, "--key", key)
+    assert (outcome.code, "UNKNOWN_KEY" in outcome.error, fake_engine) == (3, True, [])
+    assert not (directory / "hello.aot.wasm").exists()
+    outcome = run("compile", path, "--key", key, "--anchor", directory / "alice.anchor.json", "-o", path)
+    assert outcome.code == 0
+    assert json.loads(run("show", path, "--json").output)["artefact"] is not None
+
+
+# Files that are not what they should be: exit code 2, one line, the same everywhere.
+
+
+@pytest.mark.parametrize("command", ["sign", "verify", "show", "compile"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\x7fELF" + bytes(60), "is not a WebAssembly module"),
+        (b"\0asm\x0d\0\1\0", "is not a WebAssembly module"),
+    ],
+)
+def test_a_file_which_is_no_module_is_a_usage_error(
+    directory: Path, command: str, content: bytes | None, reason: str
+) -> None:
+    path = directory / "x.wasm"
+    if content is not None:
+        path.write_bytes(content)
+    options: list[str | Path] = ["--key", directory / "alice.key.json"] if command in {"sign", "compile"} else []
+    outcome = run(command, path, *options)
+    assert (outcome.code, outcome.output) == (2, "")
+    assert outcome.error.startswith(f"{path}: ")
+    assert reason in outcome.error
+
+
+@pytest.mark.parametrize("command", ["sign", "verify", "show", "compile"])
+def test_a_directory_is_a_usage_error(directory: Path, command: str) -> None:
+    options: list[str | Path] = ["--key", directory / "alice.key.json"] if command in {"sign", "compile"} else []
+    outcome = run(command, directory, *options)
+    assert (outcome.code, "cannot be read: Is a directory" in outcome.error) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["sign", "show"])
+def test_a_badly_framed_module_is_a_usage_error_where_nothing_is_verified(directory: Path, command: str) -> None:
+    path = directory / "beacon.wasm"
+    path.write_bytes(path.read_bytes()[:-1])
+    options: list[str | Path] = ["--key", directory / "alice.key.json"] if command == "sign" else []
+    outcome = run(command, path, *options)
+    assert (outcome.code, "not a well-formed WebAssembly module" in outcome.error) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["sign", "compile"])
+def test_an_unreadable_key_is_a_usage_error(directory: Path, command: str) -> None:
+    for key in (directory / "none.key.json", directory / "alice.anchor.json", directory / "hello.wat"):
+        outcome = run(command, directory / "beacon.wasm", "--key", key)
+        assert (outcome.code, outcome.output) == (2, "")
+        assert outcome.error.startswith(f"{key}: ")
+
+
+def test_an_unreadable_anchor_is_a_usage_error(directory: Path) -> None:
+    outcome = run("verify", directory / "beacon.wasm", "--anchor", directory / "alice.key.json")
+    assert (outcome.code, "format aether-trust-anchor/1" in outcome.error) == (2, True)
+
+
+def test_a_missing_option_is_a_usage_error(directory: Path) -> None:
+    assert run("sign", directory / "beacon.wasm").code == 2
+
+
+@pytest.mark.parametrize("command", ["keygen", "sign", "verify", "show", "compile"])
+def test_every_help_text_has_an_example(command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0
+    assert f"Example: enclave-sim payload {command} " in " ".join(outcome.output.split())

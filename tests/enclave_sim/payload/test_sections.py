@@ -1,0 +1,126 @@
+"""The section walk: it reads every framed module, keeps every byte, and names the first byte that is wrong."""
+
+import pytest
+import wasmtime
+from hypothesis import given
+from hypothesis import strategies as st
+
+import payloads
+from enclave_sim.payload.errors import MalformedModule
+from enclave_sim.payload.sections import (
+    CUSTOM_SECTION,
+    MODULE_HEADER,
+    assemble,
+    custom_section,
+    custom_sections,
+    decode_u32,
+    encode_u32,
+    sections,
+)
+
+MODULE = bytes(wasmtime.wat2wasm('(module (memory 1) (func $f (export "_start")))'))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_every_u32_survives_encoding_in_at_most_five_bytes(value: int) -> None:
+    encoded = encode_u32(value)
+    assert len(encoded) <= 5
+    assert decode_u32(encoded, 0) == (value, len(encoded))
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"), [(0, "00"), (127, "7f"), (128, "8001"), (624485, "e58e26"), (2**32 - 1, "ffffffff0f")]
+)
+def test_u32_encodings_are_those_of_the_specification(value: int, encoded: str) -> None:
+    assert encode_u32(value).hex() == encoded
+
+
+@pytest.mark.parametrize("value", [-1, 2**32])
+def test_a_number_outside_u32_has_no_encoding(value: int) -> None:
+    with pytest.raises(ValueError, match="unsigned 32-bit"):
+        encode_u32(value)
+
+
+def test_a_padded_encoding_is_read_because_linkers_write_it() -> None:
+    assert decode_u32(bytes.fromhex("8380808000"), 0) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "reason"),
+    [("", "cut off"), ("80", "cut off"), ("ffffffff10", "32 bits"), ("808080808000", "longer than 5")],
+)
+def test_a_bad_u32_names_its_offset(encoded: str, reason: str) -> None:
+    with pytest.raises(MalformedModule, match=reason) as caught:
+        decode_u32(b"\xff" + bytes.fromhex(encoded), 1, section_start=1)
+    assert (caught.value.offset, caught.value.section_start) == (1, 1)
+
+
+@pytest.mark.parametrize("name", payloads.names())
+def test_a_module_is_the_sum_of_its_sections(name: str) -> None:
+    module = payloads.read(name)
+    found = list(sections(module))
+    assert assemble(found) == module
+    assert [section.offset for section in found] == [8, *(section.end for section in found[:-1])]
+
+
+def test_standard_sections_have_no_name_and_custom_ones_do() -> None:
+    module = MODULE + custom_section("note", b"text")
+    last = list(sections(module))[-1]
+    assert (last.id, last.name, last.payload) == (CUSTOM_SECTION, "note", b"text")
+    assert [section.name for section in sections(module) if section.id != CUSTOM_SECTION] == [None] * 5
+
+
+def test_custom_sections_are_found_by_name_in_file_order() -> None:
+    module = assemble([custom_section("a", b"1"), custom_section("b", b""), custom_section("a", b"2")])
+    assert [section.payload for section in custom_sections(module, "a")] == [b"1", b"2"]
+    assert custom_sections(module, "c") == []
+
+
+def test_an_added_custom_section_leaves_the_module_valid() -> None:
+    wasmtime.Module.validate(wasmtime.Engine(), MODULE + custom_section("Grüße", bytes(300)))
+
+
+@given(st.text(max_size=200), st.binary(max_size=300))
+def test_custom_sections_survive_framing(name: str, payload: bytes) -> None:
+    (section,) = sections(assemble([custom_section(name, payload)]))
+    assert (section.name, section.payload) == (name, payload)
+
+
+@pytest.mark.parametrize(
+    ("module", "offset", "section_start", "reason"),
+    [
+        (b"", 0, 0, "nothing"),
+        (b"\0asm\2\0\0\0", 0, 0, "0061736d02000000"),
+        (b"\0asm\x0d\0\1\0", 0, 0, "starts with"),  # a component
+        (MODULE_HEADER[:7], 0, 0, "starts with"),
+        (MODULE_HEADER + b"\1", 9, 8, "cut off"),
+        (MODULE_HEADER + b"\1\5ab", 8, 8, "3 bytes earlier"),
+        (MODULE_HEADER + b"\0\0", 10, 8, "cut off"),
+        (MODULE_HEADER + b"\0\2\2a", 10, 8, "past the section's end"),
+        (MODULE_HEADER + b"\0\3\2a\xff", 12, 8, "UTF-8"),
+        (MODULE_HEADER + b"\1\0\0\2\2ab", 12, 10, "past the section's end"),
+    ],
+)
+def test_bad_framing_is_refused_where_it_lies(module: bytes, offset: int, section_start: int, reason: str) -> None:
+    with pytest.raises(MalformedModule, match=reason) as caught:
+        list(sections(module))
+    assert (caught.value.offset, caught.value.section_start) == (offset, section_start)
+
+
+@given(st.binary(max_size=64))
+def test_arbitrary_bytes_are_walked_whole_or_refused(tail: bytes) -> None:
+    try:
+        found = list(sections(MODULE_HEADER + tail))
+    except MalformedModule:
+        return
+    assert assemble(found) == MODULE_HEADER + tail
+
+
+@pytest.mark.parametrize("cut", range(8, len(MODULE)))
+def test_a_truncated_module_is_refused_unless_cut_between_sections(cut: int) -> None:
+    boundaries = {8, *(section.end for section in sections(MODULE))}
+    if cut in boundaries:
+        assert assemble(sections(MODULE[:cut])) == MODULE[:cut]
+    else:
+        with pytest.raises(MalformedModule):
+            list(sections(MODULE[:cut]))

@@ -1,0 +1,427 @@
+"""The payload signature: each check, in its order, and no byte of a signed file that could be changed."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import pytest
+import wasmtime
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from enclave_sim.payload.errors import MalformedModule, PayloadCheck, PayloadRejected
+from enclave_sim.payload.keys import SigningKey, TrustAnchor
+from enclave_sim.payload.signature import ED25519, ML_DSA_65, inspect, sign, strip, verify
+
+HEADER = bytes.fromhex("0061736d01000000")
+MODULE = bytes(wasmtime.wat2wasm('(module (func (export "_start")))'))
+KEY = SigningKey("alice", bytes(32), bytes(32), development=False)
+OTHER = SigningKey("bob", b"\1" * 32, b"\1" * 32, development=False)
+PRACTICE = SigningKey("practice", b"\2" * 32, b"\2" * 32, development=True)
+ANCHORS = [KEY.anchor()]
+SIGNED = sign(MODULE, KEY)
+
+
+# The layout once more, written down independently of the code under test.
+
+
+def leb(value: int, pad: int = 0) -> bytes:
+    """LEB128 with at least `pad` bytes."""
+    out: list[int] = []
+    while value > 0x7F or len(out) + 1 < pad:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def prefixed(data: bytes, pad: int = 0) -> bytes:
+    return leb(len(data), pad) + data
+
+
+def record(key_id: bytes, algorithm: int, signature: bytes, pad: int = 0) -> bytes:
+    return prefixed(prefixed(key_id, pad) + bytes([algorithm]) + prefixed(signature, pad))
+
+
+def envelope(
+    records: Sequence[bytes], digest: bytes | None = None, head: bytes = b"\1\1\1", count: int | None = None
+) -> bytes:
+    digest = sha256(MODULE[8:]).digest() if digest is None else digest
+    number = len(records) if count is None else count
+    return head + b"\1" + prefixed(b"\1" + digest + leb(number) + b"".join(records))
+
+
+def section(payload: bytes, name: bytes = b"signature", pad: int = 0) -> bytes:
+    return b"\0" + prefixed(prefixed(name, pad) + payload, pad)
+
+
+def message(content: bytes = MODULE[8:]) -> bytes:
+    return b"wasmsig\1\1\1" + sha256(content).digest()
+
+
+def ed25519(key: SigningKey = KEY, text: bytes | None = None) -> bytes:
+    signature = key.ed25519_private_key().sign(message() if text is None else text)
+    return record(key.anchor().ed25519_key_id, 0x01, signature)
+
+
+def ml_dsa_65(key: SigningKey = KEY, text: bytes | None = None, context: bytes = b"aether-payload") -> bytes:
+    signature = key.ml_dsa_65_private_key().sign(message() if text is None else text, context)
+    return record(key.anchor().ml_dsa_65_key_id, 0x65, signature)
+
+
+def module(payload: bytes) -> bytes:
+    return HEADER + section(payload) + MODULE[8:]
+
+
+def check_of(data: bytes, anchors: Sequence[TrustAnchor] = ANCHORS, *, production: bool = False) -> PayloadCheck:
+    with pytest.raises(PayloadRejected) as caught:
+        verify(data, anchors, production=production)
+    text = str(caught.value)
+    assert caught.value.check.name in text
+    assert caught.value.message in text
+    assert "\n" not in text
+    return caught.value.check
+
+
+# What is accepted.
+
+
+def test_a_signed_module_is_accepted_and_names_its_signer() -> None:
+    verified = verify(SIGNED, [OTHER.anchor(), KEY.anchor()], production=True)
+    assert verified.content == MODULE
+    assert verified.content_hash == sha256(MODULE[8:]).digest()
+    assert verified.anchor == KEY.anchor()
+
+
+def test_a_signed_module_is_still_a_valid_module() -> None:
+    wasmtime.Module.validate(wasmtime.Engine(), SIGNED)
+
+
+def test_a_file_assembled_by_hand_after_the_documented_layout_is_accepted() -> None:
+    assert verify(module(envelope([ed25519(), ml_dsa_65()])), ANCHORS).content == MODULE
+
+
+def test_the_signer_writes_the_documented_layout() -> None:
+    anchor = KEY.anchor()
+    signed = sign(MODULE, KEY)
+    info = inspect(signed)
+    rebuilt = [record(each.key_id, each.algorithm, each.signature) for each in info.records]
+    assert signed == module(envelope(rebuilt))
+    assert [(each.algorithm, each.key_id) for each in info.records] == [
+        (ED25519, anchor.ed25519_key_id),
+        (ML_DSA_65, anchor.ml_dsa_65_key_id),
+    ]
+    assert info.stated_hash == info.content_hash == sha256(MODULE[8:]).digest()
+
+
+def test_both_algorithms_sign_the_same_message() -> None:
+    anchor = KEY.anchor()
+    first, second = inspect(SIGNED).records
+    Ed25519PublicKey.from_public_bytes(anchor.ed25519_public_key).verify(first.signature, message())
+    MLDSA65PublicKey.from_public_bytes(anchor.ml_dsa_65_public_key).verify(
+        second.signature, message(), b"aether-payload"
+    )
+
+
+def test_signing_again_replaces_the_signature() -> None:
+    again = sign(SIGNED, OTHER)
+    assert len(again) == len(SIGNED)
+    assert verify(again, [OTHER.anchor()]).content == MODULE
+    assert check_of(again) is PayloadCheck.UNKNOWN_KEY
+
+
+def test_strip_gives_back_the_module() -> None:
+    assert strip(SIGNED) == MODULE
+    assert strip(MODULE) == MODULE
+    padded = HEADER + b"\1" + leb(4, pad=5) + bytes.fromhex("01600000")
+    assert strip(sign(padded, KEY)) == padded, "the content must be signed as it lies there, not written anew"
+
+
+def test_a_module_with_padded_lengths_in_its_content_can_be_signed() -> None:
+    padded = HEADER + b"\1" + leb(4, pad=5) + bytes.fromhex("01600000")
+    assert verify(sign(padded, KEY), ANCHORS).content == padded
+
+
+def test_an_empty_module_can_be_signed() -> None:
+    assert verify(sign(HEADER, KEY), ANCHORS).content == HEADER
+
+
+def test_what_is_not_a_module_cannot_be_signed() -> None:
+    with pytest.raises(MalformedModule):
+        sign(b"not wasm", KEY)
+
+
+# Each check, in order.
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0asm", b"\x7fELF" + bytes(60), b"\0asm\x0d\0\1\0", SIGNED[:-1], SIGNED[:12], MODULE[:-1], MODULE + b"\0"],
+)
+def test_what_is_not_framed_as_a_module_is_not_wasm(data: bytes) -> None:
+    assert check_of(data) is PayloadCheck.NOT_WASM
+
+
+@pytest.mark.parametrize("data", [MODULE, HEADER, HEADER + section(b"", b"signatur") + MODULE[8:]])
+def test_a_module_without_signature_section_is_unsigned(data: bytes) -> None:
+    assert check_of(data) is PayloadCheck.UNSIGNED
+
+
+BOTH = [ed25519(), ml_dsa_65()]
+DIGEST = sha256(MODULE[8:]).digest()
+SIGNED_SET = b"\1" + DIGEST + b"\2" + b"".join(BOTH)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (SIGNED[:100], "bytes earlier"),
+        (SIGNED[:21], "bytes earlier"),
+        (MODULE + section(envelope(BOTH)), "must be the first"),
+        (SIGNED + section(b""), "second signature section"),
+        (SIGNED + section(envelope(BOTH)), "second signature section"),
+        (HEADER + section(envelope(BOTH), pad=3) + MODULE[8:], "shortest encoding"),
+        (module(b""), "1 bytes are called for where the signature section has 0"),
+        (module(b"\1\1\1"), "cut off"),
+        (module(envelope(BOTH, head=b"\2\1\1")), "specification version is 2 and must be 1"),
+        (module(envelope(BOTH, head=b"\1\2\1")), "content type is 2 and must be 1"),
+        (module(envelope(BOTH, head=b"\1\1\2")), "hash function is 2 and must be 1"),
+        (module(b"\1\1\1\0" + prefixed(SIGNED_SET)), "number of hash sets is 0"),
+        (module(b"\1\1\1\2" + prefixed(SIGNED_SET)), "number of hash sets is 2"),
+        (module(b"\1\1\1" + leb(1, 2) + prefixed(SIGNED_SET)), "shortest LEB128"),
+        (module(b"\1\1\1\1" + prefixed(SIGNED_SET, 3)), "shortest LEB128"),
+        (module(b"\1\1\1\1" + leb(len(SIGNED_SET) - 1) + SIGNED_SET), "length of the hash set"),
+        (module(b"\1\1\1\1" + prefixed(b"\2" + DIGEST + SIGNED_SET[1:])), "number of hashes is 2"),
+        (module(envelope(BOTH) + b"\0"), "length of the hash set"),
+        (module(b"\1\1\1\1" + prefixed(SIGNED_SET + b"\0")), "bytes after the last signature is 1"),
+        (module(envelope(BOTH, count=1)), "bytes after the last signature"),
+        (module(envelope(BOTH, count=3)), "cut off"),
+        (module(envelope(BOTH, count=2**32 - 1)), "cut off"),
+        (module(envelope(BOTH[::-1])), "out of order"),
+        (module(envelope([BOTH[0], *BOTH])), "repeat"),
+        (module(envelope([*BOTH, record(b"", 0x77, b"")])), "algorithm 0x77 is unknown"),
+        (module(envelope([record(b"", 0x01, bytes(63)), BOTH[1]])), "Ed25519 signature is 63 and must be 64"),
+        (module(envelope([BOTH[0], record(b"", 0x65, b"")])), "ML-DSA-65 signature is 0 and must be 3309"),
+        (module(envelope([record(b"k", 0x01, bytes(64), pad=2), BOTH[1]])), "shortest LEB128"),
+        (module(envelope([prefixed(b"\0\1" + prefixed(bytes(64)) + b"\0"), BOTH[1]])), "signature record is 68"),
+    ],
+)
+def test_a_signature_section_which_is_not_in_its_only_form_is_malformed(data: bytes, reason: str) -> None:
+    with pytest.raises(PayloadRejected, match=reason) as caught:
+        verify(data, ANCHORS)
+    assert caught.value.check is PayloadCheck.MALFORMED_SIGNATURE
+    assert "at byte " in caught.value.message
+
+
+@pytest.mark.parametrize("records", [[], [ml_dsa_65()]])
+def test_a_payload_needs_an_ed25519_signature(records: list[bytes]) -> None:
+    assert check_of(module(envelope(records))) is PayloadCheck.MISSING_ED25519
+
+
+def test_a_payload_needs_an_ml_dsa_65_signature() -> None:
+    assert check_of(module(envelope([ed25519()]))) is PayloadCheck.MISSING_ML_DSA_65
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [ed25519(OTHER), ml_dsa_65(OTHER)],
+        [ed25519(KEY), ml_dsa_65(OTHER)],
+        [record(b"", 0x01, bytes(64)), ml_dsa_65()],
+        [ed25519(), record(KEY.anchor().ml_dsa_65_key_id + b"\0", 0x65, bytes(3309))],
+        [record(KEY.anchor().ed25519_key_id[:8], 0x01, bytes(64)), ml_dsa_65()],
+    ],
+)
+def test_signatures_which_no_anchor_answers_for_are_of_an_unknown_key(records: list[bytes]) -> None:
+    assert check_of(module(envelope(records))) is PayloadCheck.UNKNOWN_KEY
+
+
+def test_without_anchors_every_key_is_unknown() -> None:
+    assert check_of(SIGNED, []) is PayloadCheck.UNKNOWN_KEY
+
+
+def test_both_signatures_must_come_from_the_same_anchor() -> None:
+    mixed = module(envelope([ed25519(KEY), ml_dsa_65(OTHER)]))
+    assert check_of(mixed, [KEY.anchor(), OTHER.anchor()]) is PayloadCheck.UNKNOWN_KEY
+
+
+def test_production_refuses_a_development_key() -> None:
+    signed = sign(MODULE, PRACTICE)
+    assert verify(signed, [PRACTICE.anchor()]).anchor.development
+    assert check_of(signed, [PRACTICE.anchor()], production=True) is PayloadCheck.DEVELOPMENT_KEY
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copied_anchor_cannot_launder_a_development_key(order: int) -> None:
+    honest = PRACTICE.anchor()
+    laundered = TrustAnchor("clean", honest.ed25519_public_key, honest.ml_dsa_65_public_key, development=False)
+    anchors = [honest, laundered][::order]
+    assert check_of(sign(MODULE, PRACTICE), anchors, production=True) is PayloadCheck.DEVELOPMENT_KEY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        message(b"another module"),
+        b"wasmsig\1\1" + DIGEST,  # without content type, as early versions of wasmsign2 did
+        b"WASMSIG\1\1\1" + DIGEST,
+        DIGEST,
+        message(MODULE),  # the header is not part of what is hashed
+    ],
+)
+def test_an_ed25519_signature_of_another_message_is_bad(text: bytes) -> None:
+    assert check_of(module(envelope([ed25519(text=text), ml_dsa_65()]))) is PayloadCheck.BAD_ED25519
+
+
+def test_an_ed25519_signature_by_another_key_is_bad() -> None:
+    forged = record(KEY.anchor().ed25519_key_id, 0x01, OTHER.ed25519_private_key().sign(message()))
+    assert check_of(module(envelope([forged, ml_dsa_65()]))) is PayloadCheck.BAD_ED25519
+
+
+def test_an_ed25519_signature_has_no_second_form() -> None:
+    # RFC 8032, 5.1.7: s + L would verify in a careless implementation (malleability).
+    order = 2**252 + 27742317777372353535851937790883648493
+    good = KEY.ed25519_private_key().sign(message())
+    other_s = (int.from_bytes(good[32:], "little") + order).to_bytes(32, "little")
+    twin = record(KEY.anchor().ed25519_key_id, 0x01, good[:32] + other_s)
+    assert check_of(module(envelope([twin, ml_dsa_65()]))) is PayloadCheck.BAD_ED25519
+
+
+@pytest.mark.parametrize("stated", [bytes(32), sha256(b"").digest()])
+def test_a_stated_hash_which_is_not_the_contents_is_bad(stated: bytes) -> None:
+    with pytest.raises(PayloadRejected, match="changed after signing") as caught:
+        verify(module(envelope(BOTH, digest=stated)), ANCHORS)
+    assert caught.value.check is PayloadCheck.BAD_ED25519
+
+
+def test_changed_content_with_a_corrected_hash_is_bad() -> None:
+    content = MODULE[8:].replace(b"_start", b"_stare")
+    forged = HEADER + section(envelope(BOTH, digest=sha256(content).digest())) + content
+    assert check_of(forged) is PayloadCheck.BAD_ED25519
+
+
+@pytest.mark.parametrize("context", [b"", b"aether-quote"])
+def test_an_ml_dsa_65_signature_of_another_context_is_bad(context: bytes) -> None:
+    assert check_of(module(envelope([ed25519(), ml_dsa_65(context=context)]))) is PayloadCheck.BAD_ML_DSA_65
+
+
+def test_an_ml_dsa_65_signature_of_another_message_is_bad() -> None:
+    assert check_of(module(envelope([ed25519(), ml_dsa_65(text=b"else")]))) is PayloadCheck.BAD_ML_DSA_65
+
+
+# Failing two checks gives the earlier one.
+
+
+@pytest.mark.parametrize(
+    ("data", "anchors", "check"),
+    [
+        (b"MZ", [], PayloadCheck.NOT_WASM),
+        (MODULE, [], PayloadCheck.UNSIGNED),
+        (module(envelope([record(b"", 0x65, b"")])), [], PayloadCheck.MALFORMED_SIGNATURE),
+        (module(envelope([])), [], PayloadCheck.MISSING_ED25519),
+        (module(envelope([record(b"", 0x01, bytes(64))])), [], PayloadCheck.MISSING_ML_DSA_65),
+        (sign(MODULE, PRACTICE), [], PayloadCheck.UNKNOWN_KEY),
+        (sign(MODULE, PRACTICE)[:-1] + b"\0", [PRACTICE.anchor()], PayloadCheck.DEVELOPMENT_KEY),
+        (module(envelope([ed25519(text=b""), ml_dsa_65(text=b"")])), ANCHORS, PayloadCheck.BAD_ED25519),
+    ],
+)
+def test_the_first_failing_check_is_the_answer(data: bytes, anchors: list[TrustAnchor], check: PayloadCheck) -> None:
+    assert check_of(data, anchors, production=True) is check
+
+
+def test_the_checks_are_listed_in_the_order_in_which_they_are_made() -> None:
+    assert " ".join(check.name for check in PayloadCheck) == (
+        "NOT_WASM UNSIGNED MALFORMED_SIGNATURE MISSING_ED25519 MISSING_ML_DSA_65 UNKNOWN_KEY DEVELOPMENT_KEY "
+        "BAD_ED25519 BAD_ML_DSA_65 ARTEFACT_FOREIGN ARTEFACT_MISMATCH PROFILE"
+    )
+
+
+# Looking without verifying.
+
+
+def test_an_unsigned_module_can_be_inspected() -> None:
+    info = inspect(MODULE)
+    assert (info.records, info.stated_hash) == ((), None)
+    assert info.content_hash == sha256(MODULE[8:]).digest()
+
+
+def test_a_tampered_module_can_be_inspected_and_shows_both_hashes() -> None:
+    info = inspect(SIGNED[:-1] + b"\0")
+    assert len(info.records) == 2
+    assert info.stated_hash != info.content_hash
+
+
+# No byte can be changed.
+
+
+def test_flipping_any_byte_anywhere_is_rejected() -> None:
+    for at in range(len(SIGNED)):
+        for mask in (0x01, 0x80, 0xFF):
+            changed = bytearray(SIGNED)
+            changed[at] ^= mask
+            with pytest.raises(PayloadRejected):
+                verify(bytes(changed), ANCHORS)
+
+
+def test_flipping_any_bit_outside_the_signature_values_is_rejected() -> None:
+    first, second = (SIGNED.index(each.signature) for each in inspect(SIGNED).records)
+    values = {*range(first, first + 64), *range(second, second + 3309)}
+    for at in set(range(len(SIGNED))) - values:
+        for bit in range(8):
+            changed = bytearray(SIGNED)
+            changed[at] ^= 1 << bit
+            with pytest.raises(PayloadRejected):
+                verify(bytes(changed), ANCHORS)
+
+
+def test_cutting_the_file_anywhere_is_rejected() -> None:
+    for end in range(len(SIGNED)):
+        with pytest.raises(PayloadRejected):
+            verify(SIGNED[:end], ANCHORS)
+
+
+OFFSETS = st.integers(0, len(SIGNED))
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    data = SIGNED
+    for _ in range(draw(st.integers(1, 3))):
+        start, end = sorted((draw(OFFSETS), draw(OFFSETS)))
+        kind = draw(st.sampled_from(["flip", "truncate", "insert", "delete", "duplicate", "move", "overwrite"]))
+        piece = data[start:end]
+        match kind:
+            case "flip":
+                mask = draw(st.integers(1, 255))
+                data = data[:start] + bytes(each ^ mask for each in data[start : start + 1]) + data[start + 1 :]
+            case "truncate":
+                data = data[:end]
+            case "insert":
+                data = data[:start] + draw(st.binary(min_size=1, max_size=8)) + data[start:]
+            case "delete":
+                data = data[:start] + data[end:]
+            case "duplicate":
+                data = data[:end] + piece + data[end:]
+            case "move":
+                rest = data[:start] + data[end:]
+                to = draw(st.integers(0, len(rest)))
+                data = rest[:to] + piece + rest[to:]
+            case "overwrite":
+                data = data[:start] + draw(st.binary(max_size=64)) + data[end:]
+    return data
+
+
+@settings(max_examples=400, deadline=None)
+@given(mutations())
+def test_a_mutated_file_is_rejected_with_a_typed_error(data: bytes) -> None:
+    assume(data != SIGNED)
+    with pytest.raises(PayloadRejected):
+        verify(data, ANCHORS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_signature_section_content_is_judged_and_never_crashes(payload: bytes) -> None:
+    for data in (payload, HEADER + payload, module(payload), module(b"\1\1\1\1" + prefixed(payload))):
+        with pytest.raises(PayloadRejected):
+            verify(data, ANCHORS)

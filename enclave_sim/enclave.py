@@ -70,7 +70,7 @@ class Enclave:
         self.recording: Recording | None = Recording(self.header) if record else None
         self._digest = digest(self.header)
         self._summary = Summary()
-        observers = [self._digest, self._summary, self.recording, recorder]
+        observers: list[Recorder | None] = [self._digest, self._summary, self.recording, recorder]
         configuration = MachineConfiguration(
             region("heap").end, self.configuration.ns_per_instruction, _GUARD_BYTES, portable
         )
@@ -188,6 +188,8 @@ class Enclave:
 
     def _continue(self, limit_ns: int | None) -> Outcome:
         outcome = self.machine.run(limit_ns)
+        if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
+            outcome = self.machine.run()
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
         if ended and not self.dormant:
             post, rip = self.machine.post_code.code, self.machine.cpu.rip

@@ -61,6 +61,7 @@ def region(name: str) -> Region:
     return {r.name: r for r in regions()}[name]
 
 
+@cache
 def region_at(address: int) -> Region | None:
     """The region that holds a physical address, or None."""
     return next((r for r in regions() if r.base <= address < r.end), None)

@@ -17,7 +17,7 @@ from machine.events import Event, Recorder
 
 FORMAT = "enclave-sim-recording"
 VERSION = 1
-_FLUSH_BYTES = 1 << 16
+_BATCH = 1024
 _Kind = TypeVar("_Kind", bound=Event)
 
 
@@ -48,20 +48,23 @@ class Digest:
     """Encodes events and hashes them; writes them too, if given a file. Memory stays bounded."""
 
     def __init__(self, header: Header, file: BinaryIO | None = None) -> None:
-        self._encode = msgspec.json.Encoder().encode
+        self._encoder = msgspec.json.Encoder()
         self._hash = hashlib.sha256()
         self._file = file
-        self._buffer = bytearray(self._encode(header) + b"\n")
-        self.events = 0
+        self._pending: list[Event] = []
+        self._flushed = 0
+        self._write(self._encoder.encode(header) + b"\n")
 
     def record(self, event: Event) -> None:
-        """Take one event."""
-        buffer = self._buffer
-        buffer += self._encode(event)
-        buffer += b"\n"
-        self.events += 1
-        if len(buffer) >= _FLUSH_BYTES:
+        """Take one event. They are encoded many at a time, which costs a fraction."""
+        self._pending.append(event)
+        if len(self._pending) >= _BATCH:
             self._flush()
+
+    @property
+    def events(self) -> int:
+        """How many events were taken."""
+        return self._flushed + len(self._pending)
 
     def hexdigest(self) -> str:
         """The digest of everything so far."""
@@ -72,21 +75,25 @@ class Digest:
         """Write the trailer."""
         trailer = Trailer(self.events, self.hexdigest())
         if self._file is not None:
-            self._file.write(self._encode(trailer) + b"\n")
+            self._file.write(self._encoder.encode(trailer) + b"\n")
             self._file.flush()
 
     def _flush(self) -> None:
-        self._hash.update(self._buffer)
+        self._write(self._encoder.encode_lines(self._pending))
+        self._flushed += len(self._pending)
+        self._pending.clear()
+
+    def _write(self, lines: bytes) -> None:
+        self._hash.update(lines)
         if self._file is not None:
-            self._file.write(self._buffer)
-        self._buffer.clear()
+            self._file.write(lines)
 
 
 class Tee:
     """Hands each event to several recorders, in order."""
 
     def __init__(self, recorders: Sequence[Recorder]) -> None:
-        self._records = [recorder.record for recorder in recorders]
+        self._records = tuple(recorder.record for recorder in recorders)
 
     def record(self, event: Event) -> None:
         """Take one event."""

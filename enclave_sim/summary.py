@@ -96,7 +96,7 @@ class Summary:
 
     def record(self, event: Event) -> None:
         """Take one event."""
-        handler: Any = self._handlers.get(type(event))  # type: ignore[call-overload]
+        handler: Any = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
 
@@ -114,7 +114,7 @@ class Summary:
     ) -> RunResult:
         """The result, with what only the end of the run knows."""
         return RunResult(
-            outcome=self.outcome or "LIMIT",
+            outcome=self.outcome if halted and self.outcome else "LIMIT",
             detail=self.detail,
             phases=tuple(self.phases),
             signals=tuple(self.signals),

@@ -13,6 +13,7 @@ class Clock:
         self._state = state
         self.ns_per_instruction = ns_per_instruction
         self._skew_ns = 0
+        self._deadline_ns: int | None = None
 
     @property
     def now_ns(self) -> int:
@@ -22,10 +23,18 @@ class Clock:
     def spend(self, duration_ns: int) -> None:
         """Let time pass in which no instruction retires."""
         self._skew_ns += duration_ns
+        if self._state.deadline:
+            self.arm(self._deadline_ns)
 
-    def instructions_until(self, deadline_ns: int | None) -> int:
-        """The instruction count at which `deadline_ns` is reached (NEVER for None)."""
+    def arm(self, deadline_ns: int | None) -> None:
+        """Stop the processor in front of the first instruction at or after `deadline_ns`; None: do not stop it."""
+        self._deadline_ns = deadline_ns
         if deadline_ns is None:
-            return NEVER
-        remaining = max(0, deadline_ns - self.now_ns)
-        return self._state.retired + -(-remaining // self.ns_per_instruction)
+            self._state.deadline = NEVER
+        else:
+            count = -(-(deadline_ns - self._skew_ns) // self.ns_per_instruction)
+            self._state.deadline = max(count, self._state.retired)
+
+    def stop(self) -> None:
+        """Stop the processor in front of the next instruction."""
+        self._state.deadline = 0

@@ -31,6 +31,7 @@ FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 
 _IO_PERMISSION_BASE = 102
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _FETCH_UNMAPPED = 21
+_STOPS = tuple(Stop)
 
 
 class Cpu:
@@ -52,7 +53,6 @@ class Cpu:
         self.clock = Clock(self.state, ns_per_instruction)
         self.translations = TranslationCache(ram)
         self.privilege_gate = PrivilegeGate(self.uc, self.state)
-        self.after_device_write: Callable[[], None] = lambda: None
         self.port_fault = False
         """An IN or OUT was refused; it has to be undone and raised as #GP."""
         self._failure: BaseException | None = None
@@ -78,7 +78,7 @@ class Cpu:
         self.rip, self.rsp, self.rflags, self.rax, self.cs = self._running.read()
         if status:
             raise EmulatorFault(f"Unicorn error {status} at rip {self.rip:#x}")
-        return Stop(self.state.reason)
+        return _STOPS[self.state.reason]
 
     def read_register(self, name: str) -> int:
         """Any register by its manual name; EFER is one of them. Slow: for inspection and rare events."""
@@ -159,13 +159,16 @@ class Cpu:
             try:
                 return function(*arguments)
             except BaseException as error:  # noqa: BLE001 - raised again by execute()
-                self._failure = self._failure or error
-                self.state.deadline = 0
+                self._fail(error)
                 return 0
 
         callback = prototype(guarded)
         self._callbacks.append(callback)
         return callback
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self.clock.stop()
 
     def _hook_instructions(self) -> None:
         answers = ctypes.CFUNCTYPE(ctypes.c_int, _void, _void)
@@ -186,7 +189,8 @@ class Cpu:
         reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
         writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
         read = self._callback(reads, self._on_mmio_read if address == MMIO_BASE else _floating)
-        write = self._callback(writes, self._on_mmio_write if address == MMIO_BASE else lambda *_: None)
+        write = writes(self._on_mmio_write if address == MMIO_BASE else _ignore)
+        self._callbacks.append(write)
         status = uclib.uc_mmio_map(
             self._handle,
             address,
@@ -203,8 +207,10 @@ class Cpu:
         return self.bus.read_memory(offset, size)
 
     def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
-        self.bus.write_memory(offset, size, value)
-        self.after_device_write()
+        try:  # here and not around, because this is the hottest of all callbacks
+            self.bus.write_memory(offset, size, value)
+        except BaseException as error:  # noqa: BLE001 - raised again by execute()
+            self._fail(error)
 
     def _on_unmapped(self, _uc: int, access: int, address: int, _size: int, _value: int, _user: int) -> bool:
         if access == _FETCH_UNMAPPED:
@@ -238,12 +244,11 @@ class Cpu:
             self._refuse_port()
         else:
             self.bus.write_port(port, size, value & (1 << 8 * size) - 1)
-            self.after_device_write()
 
     def _refuse_port(self) -> int:
         self._rax_before_port = self._rax.read()[0]
         self.port_fault = True
-        self.state.deadline = 0
+        self.clock.stop()
         return 0
 
     def _may_use_port(self, port: int, size: int) -> bool:
@@ -261,6 +266,10 @@ class Cpu:
         bitmap = self.translations.read(base + start, 2)
         wanted = (1 << size) - 1 << port % 8
         return bitmap is not None and not int.from_bytes(bitmap, "little") & wanted
+
+
+def _ignore(_uc: int, _offset: int, _size: int, _value: int, _user: int) -> None:
+    pass
 
 
 def _floating(_uc: int, _offset: int, size: int, _user: int) -> int:

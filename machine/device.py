@@ -5,6 +5,8 @@ bytes; registers a device does not have read as zero inside its block. Where no 
 reads give all ones, writes are lost, as on a PC.
 """
 
+from collections.abc import Callable
+
 from machine.errors import MachineError
 from machine.ram import PAGE_SIZE
 
@@ -13,7 +15,13 @@ MMIO_SIZE = 0x0040_0000
 
 
 class Device:
-    """A device with no registers and no timers; real ones override what they have."""
+    """A device with no registers and no timers; real ones override what they have.
+
+    A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
+    """
+
+    def __init__(self) -> None:
+        self.rescheduled: Callable[[], None] = lambda: None
 
     @property
     def deadline_ns(self) -> int | None:
@@ -82,4 +90,4 @@ class Bus:
         """Store to the device range; `offset` counts from MMIO_BASE."""
         device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
         if device is not None:
-            device.write(offset % PAGE_SIZE, size, value)
+            device.write(offset & PAGE_SIZE - 1, size, value)

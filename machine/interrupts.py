@@ -6,12 +6,15 @@ no delivery: any interrupt there is a shutdown.
 """
 
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from machine.cpu import FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
 from machine.events import InterruptDelivered, InterruptRaised, InterruptSource, RingTransition, Shutdown
 from machine.journal import Journal
 from machine.paging import is_canonical
+from machine.ram import PAGE_SIZE
 from machine.registers import RegisterGroup
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF = range(9)
@@ -31,8 +34,7 @@ _TRANSITION_CAUSES = {
 _IDT_ERROR, _EXTERNAL_ERROR = 2, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(msgspec.Struct, frozen=True, gc=False):
     """One that is to be delivered. `return_address` is what the handler will see as RIP."""
 
     vector: int
@@ -66,12 +68,38 @@ class _Fault(Exception):  # noqa: N818 - the processor's, not Python's
         self.vector, self.error_code, self.address = vector, error_code, address
 
 
-@dataclass(frozen=True, slots=True)
-class _Gate:
+class _Gate(msgspec.Struct, frozen=True, gc=False):
     selector: int
     handler: int
     kind: int
     interrupt_stack_table: int
+    level: int
+    """The least privileged ring that may use it by software."""
+    present: bool
+
+
+class _CodeSegment(msgspec.Struct, frozen=True, gc=False):
+    usable: bool
+    """64-bit code, whatever its privilege."""
+    conforming: bool
+    level: int
+    present: bool
+
+
+@lru_cache(maxsize=1024)
+def _decode_gate(raw: bytes) -> _Gate:
+    """An entry of the IDT (SDM volume 3, figure 6-8)."""
+    low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
+    handler = low | middle << 16 | high << 32
+    return _Gate(selector, handler, attributes & 0x1F, ist & 7, attributes >> 5 & 3, bool(attributes & 0x80))
+
+
+@lru_cache(maxsize=1024)
+def _decode_code_segment(raw: bytes) -> _CodeSegment:
+    """An entry of the GDT (SDM volume 3, 3.4.5)."""
+    access, flags = raw[5], raw[6] >> 4
+    usable = access & 0x18 == 0x18 and flags & 0x6 == 0x2
+    return _CodeSegment(usable, bool(access & 0x04), access >> 5 & 3, bool(access & 0x80))
 
 
 class Delivery:
@@ -80,7 +108,7 @@ class Delivery:
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal
-        self._tables = RegisterGroup(cpu.uc, ["IDTR", "GDTR", "TR", "CS", "SS"])
+        self._current = cpu.privilege_gate.current
         self._inside = RegisterGroup(cpu.uc, ["CS", "RFLAGS", "RSP", "RIP"])
         self.shut_down = False
 
@@ -134,7 +162,7 @@ class Delivery:
     def _enter(self, interrupt: Interrupt) -> None:
         cpu = self._cpu
         # CHECK
-        cs, ss = self._tables.read()
+        cs, ss, _ = self._current.read()
         old_ring = cpu.state.cpl
         gate = self._gate(interrupt, old_ring)
         ring = self._target_ring(gate, interrupt, old_ring)
@@ -174,22 +202,19 @@ class Delivery:
         """The IDT entry, checked (SDM volume 3, 6.12 and figure 6-8)."""
         vector, software = interrupt.vector, interrupt.source == "software"
         error = vector * 8 + _IDT_ERROR + (0 if software else _EXTERNAL_ERROR)
-        idtr = self._tables.tables["IDTR"]
+        idtr = self._current.tables["IDTR"]
         if vector * 16 + 15 > idtr.limit:
             raise _Fault(GP, error)
-        raw = self._read_supervisor(idtr.base + vector * 16, 16)
-        low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
-        kind = attributes & 0x1F
-        if kind not in (_INTERRUPT_GATE, _TRAP_GATE):
+        gate = _decode_gate(self._read_supervisor(idtr.base + vector * 16, 16))
+        if gate.kind not in (_INTERRUPT_GATE, _TRAP_GATE):
             raise _Fault(GP, error)
-        if software and attributes >> 5 & 3 < ring:
+        if software and gate.level < ring:
             raise _Fault(GP, error)
-        if not attributes & 0x80:
+        if not gate.present:
             raise _Fault(NP, error)
-        handler = low | middle << 16 | high << 32
-        if not is_canonical(handler):
+        if not is_canonical(gate.handler):
             raise _Fault(GP, 0 if software else _EXTERNAL_ERROR)
-        return _Gate(selector, handler, kind, ist & 7)
+        return gate
 
     def _target_ring(self, gate: _Gate, interrupt: Interrupt, ring: int) -> int:
         """The privilege level of the handler's code segment, checked (SDM volume 3, 6.14.1)."""
@@ -197,21 +222,19 @@ class Delivery:
         selector = gate.selector & ~3
         if selector == 0:
             raise _Fault(GP, external)
-        gdtr = self._tables.tables["GDTR"]
+        gdtr = self._current.tables["GDTR"]
         if selector & 4 or selector + 7 > gdtr.limit:
             raise _Fault(GP, selector + external)
-        descriptor = int.from_bytes(self._read_supervisor(gdtr.base + selector, 8), "little")
-        access, flags = descriptor >> 40 & 0xFF, descriptor >> 52 & 0xF
-        is_code, conforming, level = access & 0x18 == 0x18, access & 0x04, access >> 5 & 3
-        if not is_code or level > ring or flags & 0x6 != 0x2:
+        segment = _decode_code_segment(self._read_supervisor(gdtr.base + selector, 8))
+        if not segment.usable or segment.level > ring:
             raise _Fault(GP, selector + external)
-        if not access & 0x80:
+        if not segment.present:
             raise _Fault(NP, selector + external)
-        return ring if conforming else level
+        return ring if segment.conforming else segment.level
 
     def _stack(self, gate: _Gate, ring: int, old_ring: int) -> int:
         """Where the frame goes: the interrupt stack table, the ring's stack, or the current one, aligned."""
-        task = self._tables.tables["TR"]
+        task = self._current.tables["TR"]
         if gate.interrupt_stack_table:
             offset = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
         elif ring != old_ring:
@@ -229,17 +252,17 @@ class Delivery:
         """Store a frame as the processor does in supervisor mode."""
         if not is_canonical(address):
             raise _Fault(SS, 0)
-        translations, ram = self._cpu.translations, self._cpu.ram
-        first = translations.lookup(address)
-        last = translations.lookup(address + len(data) - 1)
-        for found, where in ((last, address + len(data) - 1), (first, address)):
-            if found is None or not found.writable:
-                raise _Fault(PF, 2 | (found is not None), where)
+        translations, ram, end = self._cpu.translations, self._cpu.ram, address + len(data) - 1
+        found = translations.lookup(end)
+        if found is None or not found.writable:
+            raise _Fault(PF, 2 | (found is not None), end)
         start = translations.physical(address, len(data))
         if start is not None:
             ram.view[start : start + len(data)] = data
             return
-        split = -address % 4096
+        if end % PAGE_SIZE >= len(data) - 1:
+            raise _Fault(PF, 2, address)
+        split = -address % PAGE_SIZE
         self._push(address, data[:split])
         self._push(address + split, data[split:])
 

@@ -1,19 +1,18 @@
 """Stamps events with their position and virtual time and hands them to the recorder."""
 
-from collections.abc import Callable
-
+from machine.clock import Clock
 from machine.events import DiscardingRecorder, Event, Recorder
 
 
 class Journal:
     """The one place where an event gets its `seq` and `at_ns`."""
 
-    def __init__(self, now_ns: Callable[[], int], recorder: Recorder | None = None) -> None:
-        self._now_ns = now_ns
+    def __init__(self, clock: Clock, recorder: Recorder | None = None) -> None:
+        self._clock = clock
         self.recorder: Recorder = recorder or DiscardingRecorder()
         self.seq = 0
 
     def emit(self, kind: type[Event], *fields: object) -> None:
         """Record an event of type `kind`; `fields` are its own fields, in order."""
-        self.recorder.record(kind(self.seq, self._now_ns(), *fields))
+        self.recorder.record(kind(self.seq, self._clock.now_ns, *fields))
         self.seq += 1

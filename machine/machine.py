@@ -80,7 +80,7 @@ class Machine:
         self.bus = Bus()
         self.cpu = Cpu(self.ram, self.bus, configuration.ns_per_instruction, portable=configuration.portable)
         self.clock = self.cpu.clock
-        self.journal = Journal(lambda: self.clock.now_ns, recorder)
+        self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
         self.coprocessor: Coprocessor | None = None
         self.uart = uart16550.Uart16550()
@@ -101,7 +101,7 @@ class Machine:
         self._nmi_requested = False
         self._entered: list[_Entered] = []
         self._causes: dict[int, str] = {}
-        self.cpu.after_device_write = self._arm_deadline
+        self.local_apic.rescheduled = self._arm_deadline
 
     # What the outside may ask for
 
@@ -116,7 +116,7 @@ class Machine:
     def request_stop(self) -> None:
         """Let `run` return after the current instruction."""
         self._stop_requested = True
-        self.cpu.state.deadline = 0
+        self.clock.stop()
 
     def request_interrupt(self, vector: int) -> None:
         """Raise an external interrupt through the local APIC. Raises MachineError for a reserved vector."""
@@ -130,7 +130,7 @@ class Machine:
 
     def run(self, limit_ns: int | None = None) -> Outcome:
         """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules."""
-        cpu, state = self.cpu, self.cpu.state
+        cpu, state, clock, apic = self.cpu, self.cpu.state, self.clock, self.local_apic
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -138,23 +138,28 @@ class Machine:
                 return Outcome.STOPPED
             if self.delivery.shut_down:
                 return Outcome.SHUTDOWN
-            now = self.clock.now_ns
-            if limit_ns is not None and now >= limit_ns:
-                return Outcome.LIMIT
-            deadline = self._next_deadline()
+            now, deadline = clock.now_ns, self._next_deadline()
             if deadline is not None and deadline <= now:
+                if limit_ns is not None and now >= limit_ns:
+                    return Outcome.LIMIT
                 self._tick(now)
-            if self._take_interrupt():
-                continue
-            if self.halted:
+                deadline = self._next_deadline()
+            pending = apic.pending()
+            if self._nmi_requested:
+                self._nmi_requested = False
+                self._deliver(Interrupt(NMI, "nmi", cpu.rip))
+            elif pending is not None and cpu.rflags & FLAG_IF:
+                apic.acknowledge(pending)
+                self._deliver(Interrupt(pending, "external", cpu.rip))
+            elif self.halted:
                 if deadline is None or not cpu.rflags & FLAG_IF:
                     return Outcome.HALTED
-                self.clock.spend(max(0, deadline - now))
-                continue
-            coprocessor = self.coprocessor
-            if coprocessor is not None and cpu.rip == coprocessor.address and state.cpl == 3:
-                self._run_coprocessor(coprocessor)
+                clock.spend(max(0, deadline - now))
+            elif state.cpl == 3 and self.coprocessor is not None and cpu.rip == self.coprocessor.address:
+                self._run_coprocessor(self.coprocessor, deadline)
             else:
+                state.watch_if = pending is not None
+                clock.arm(deadline)
                 self._execute()
 
     # Interrupts
@@ -163,19 +168,6 @@ class Machine:
         for device in self._timed:
             if device.deadline_ns is not None and device.deadline_ns <= now:
                 device.tick(now)
-
-    def _take_interrupt(self) -> bool:
-        if self._nmi_requested:
-            self._nmi_requested = False
-            self._deliver(Interrupt(NMI, "nmi", self.cpu.rip))
-            return True
-        if self.cpu.rflags & FLAG_IF:
-            vector = self.local_apic.pending()
-            if vector is not None:
-                self.local_apic.acknowledge(vector)
-                self._deliver(Interrupt(vector, "external", self.cpu.rip))
-                return True
-        return False
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
@@ -200,17 +192,15 @@ class Machine:
         return found
 
     def _arm_deadline(self) -> None:
-        """Tell the instruction hook when to stop; devices may have changed that."""
-        state = self.cpu.state
-        if self._stop_requested or self.cpu.port_fault or (self.local_apic.pending() and not state.watch_if):
-            state.deadline = 0
+        """Let the processor run to the next deadline, unless there is something to look at before."""
+        pending = self.local_apic.pending() is not None and not self.cpu.state.watch_if
+        if self._stop_requested or self.cpu.port_fault or pending:
+            self.clock.stop()
         else:
-            state.deadline = self.clock.instructions_until(self._next_deadline())
+            self.clock.arm(self._next_deadline())
 
     def _execute(self) -> None:
         cpu, state = self.cpu, self.cpu.state
-        state.watch_if = self.local_apic.pending() is not None
-        self._arm_deadline()
         stop = cpu.execute()
         if cpu.port_fault:
             cpu.undo_port_access()
@@ -275,9 +265,8 @@ class Machine:
             self._causes[state.last] = cause
         self.journal.emit(RingTransition, previous, state.cpl, cause, None, None, cpu.rip, cpu.rsp)
 
-    def _run_coprocessor(self, coprocessor: Coprocessor) -> None:
+    def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:
         cpu = self.cpu
-        deadline = self._next_deadline()
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
         result = coprocessor.execute(cpu.rax, budget)
         if result is not None:

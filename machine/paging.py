@@ -86,6 +86,9 @@ class TranslationCache:
 
     def read(self, address: int, length: int) -> bytes | None:
         """Bytes at a linear address, over page boundaries; None where a page is missing."""
+        whole = self.physical(address, length)
+        if whole is not None:
+            return bytes(self._ram.view[whole : whole + length])
         data = b""
         while length:
             part = min(length, PAGE_SIZE - address % PAGE_SIZE)

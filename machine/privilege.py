@@ -43,32 +43,30 @@ class PrivilegeGate:
         uc.mem_write(_BASE + _DATA + _CALL, far_call)
         uc.mem_write(_BASE + _DATA + _GDT, struct.pack("<QQ", 0, ring0_code) + gate)
         uc.mem_write(_BASE + _DATA + _TSS, struct.pack("<IQ", 0, _STACK))
-        self._saved = RegisterGroup(uc, ["CR3", "GDTR", "TR"])
+        self.current = RegisterGroup(uc, ["CS", "SS", "CR3", "IDTR", "GDTR", "TR"])
+        """What delivery looks at; `enter_ring0` puts CR3, GDTR and TR of it back."""
         self._hidden = RegisterGroup(uc, ["CR3", "GDTR", "TR"])
-        self._restored = RegisterGroup(uc, ["CR3", "GDTR", "TR", "CS", "SS", "RFLAGS", "RSP", "RIP"])
+        self._hidden.values[0] = _BASE + _TABLES
+        table, task = self._hidden.tables["GDTR"], self._hidden.tables["TR"]
+        table.base, table.limit = _GDT, 0x1F
+        task.base, task.limit, task.flags = _TSS, 0x67, 0x8B00
+        names = ["CR3", "GDTR", "TR", "CS", "SS", "RFLAGS", "RSP", "RIP"]
+        self._restored = RegisterGroup(uc, names, self.current.tables)
 
     def enter_ring0(self, code_selector: int, rip: int, rsp: int, rflags: int) -> None:
-        """Continue in ring 0 with these values; SS becomes null, as on a change of privilege."""
-        saved, hidden, restored = self._saved, self._hidden, self._restored
-        saved.read()
-        hidden.values[0] = _BASE + _TABLES
-        hidden.tables["GDTR"].base, hidden.tables["GDTR"].limit = _GDT, 0x1F
-        task = hidden.tables["TR"]
-        task.selector, task.base, task.limit, task.flags = saved.tables["TR"].selector, _TSS, 0x67, 0x8B00
-        hidden.write()
+        """Continue in ring 0 with these values; SS becomes null, as on a change of privilege.
+
+        `current` must have been read. The instruction count does not change.
+        """
         state = self._state
-        kept = state.retired, state.deadline, state.last, state.watch_if
-        state.deadline, state.watch_if = state.retired + 1, 0
+        retired, last = state.retired, state.last
+        state.deadline, state.watch_if = retired + 1, 0
+        self._hidden.write()
         status = uclib.uc_emu_start(self._uc._uch, _CALL, 0, 0, 0)
-        reason = state.reason
-        state.retired, state.deadline, state.last, state.watch_if = kept
-        if status or reason != Stop.DEADLINE:
-            raise EmulatorFault(f"the privilege gate did not open: error {status}, stop {reason}")
-        for name in ("GDTR", "TR"):
-            restored.tables[name].selector = saved.tables[name].selector
-            restored.tables[name].base = saved.tables[name].base
-            restored.tables[name].limit = saved.tables[name].limit
-            restored.tables[name].flags = saved.tables[name].flags
-        restored.values[:] = [saved.values[0], code_selector, 0, rflags, rsp, rip]
+        if status or state.reason != Stop.DEADLINE:
+            raise EmulatorFault(f"the privilege gate did not open: error {status}, stop {state.reason}")
+        state.retired, state.last = retired, last
+        restored = self._restored
+        restored.values[:] = [self.current.values[2], code_selector, 0, rflags, rsp, rip]
         restored.write()
         state.cpl, state.next = 0, rip

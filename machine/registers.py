@@ -4,7 +4,7 @@ A single register access of the Python binding costs 5 us, a group 1-2 us whatev
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unicorn import Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -36,15 +36,17 @@ def register_id(name: str) -> int:
 class RegisterGroup:
     """Registers that are read or written together, in a fixed order.
 
-    `values` is a ctypes array for the plain registers, in order; `tables` holds the table registers by name.
+    `values` is a ctypes array for the plain registers, in order; `tables` holds the table registers by name. Groups
+    may share `tables`: what one has read another writes back.
     """
 
-    def __init__(self, uc: Uc, names: Sequence[str]) -> None:
+    def __init__(self, uc: Uc, names: Sequence[str], tables: Mapping[str, SystemSegment] | None = None) -> None:
         self._handle = uc._uch
         self._count = len(names)
         plain = [name for name in names if name not in TABLE_REGISTERS]
         self.values = (ctypes.c_uint64 * len(plain))()
-        self.tables = {name: SystemSegment() for name in names if name in TABLE_REGISTERS}
+        shared = tables or {}
+        self.tables = {n: shared.get(n) or SystemSegment() for n in names if n in TABLE_REGISTERS}
         width = ctypes.sizeof(ctypes.c_uint64)
         start = ctypes.addressof(self.values)
         addresses = {name: start + width * i for i, name in enumerate(plain)}

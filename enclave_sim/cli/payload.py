@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from enclave_sim.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.memory_map import region
 from enclave_sim.payload import artefact, keys, sections, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
 from enclave_sim.payload.files import write_replacing
@@ -138,9 +140,7 @@ def verify(
 
 
 @payload_app.command()
-def show(
-    module: Annotated[Path, typer.Argument(help="Module, signed or not.")], as_json: _Json = False
-) -> None:
+def show(module: Annotated[Path, typer.Argument(help="Module, signed or not.")], as_json: _Json = False) -> None:
     """Show what a module is made of and who says to have signed it. Nothing is verified.
 
     Example: enclave-sim payload show hello.wasm
@@ -159,6 +159,10 @@ def compile_payload(
     key: _Key,
     output: _Output = None,
     anchor: _Anchors = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="WebAssembly feature which the run will allow too; may be repeated."),
+    ] = None,
 ) -> None:
     """Compile a signed module ahead of time and sign the result, so that booting need not compile it.
 
@@ -173,7 +177,7 @@ def compile_payload(
         plain, _ = artefact.split(signature.verify(data, anchors).content)
         from enclave_sim.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
 
-        fingerprint, code = compile_ahead(plain)
+        fingerprint, code = compile_ahead(plain, GuestProfile(region("heap").size, frozenset(feature or ())))
     result = artefact.attach(plain, fingerprint, code, signing_key)
     goal = output or module.with_suffix(".aot.wasm")
     _write(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
@@ -206,9 +210,7 @@ def _read_module(path: Path) -> bytes:
     data = _read(path)
     if not data.startswith(sections.MODULE_HEADER):
         start = data[:8].hex(" ")
-        raise ConfigurationError(
-            f"{path}: is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}"
-        )
+        raise ConfigurationError(f"{path}: is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}")
     return data
 
 
@@ -250,8 +252,7 @@ def _describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
         "bytes": len(data),
         "file_sha256": sha256(data).hexdigest(),
         "sections": [
-            {"offset": each.offset, "id": each.id, "name": each.name, "bytes": len(each.raw)}
-            for each in found
+            {"offset": each.offset, "id": each.id, "name": each.name, "bytes": len(each.raw)} for each in found
         ],
         "imports": [],
         "exports": [],
@@ -300,8 +301,7 @@ def _describe_signatures(data: bytes, description: dict[str, Any], defects: list
     description["content_sha256"] = info.content_hash.hex()
     description["stated_sha256"] = info.stated_hash.hex() if info.stated_hash else None
     description["signatures"] = [
-        {"algorithm": signature.ALGORITHM_NAMES[each.algorithm], "key_id": each.key_id.hex()}
-        for each in info.records
+        {"algorithm": signature.ALGORITHM_NAMES[each.algorithm], "key_id": each.key_id.hex()} for each in info.records
     ]
     if info.stated_hash not in (None, info.content_hash):
         defects.append("the content is not what was signed: its SHA-256 is not the stated one")

@@ -33,6 +33,7 @@ class EnclaveBlock(Device):
     """Turns what the kernel writes into events and keeps what others ask about."""
 
     def __init__(self, journal: Journal, apic: LocalApic, sensors: tuple[int, int]) -> None:
+        super().__init__()
         self._emit = journal.emit
         self._apic = apic
         self._sensors = sensors

@@ -43,6 +43,7 @@ class Mailbox(Device):
     """Hands commands to the VMM, and its answers back."""
 
     def __init__(self, vmm: Vmm) -> None:
+        super().__init__()
         self._vmm = vmm
         self._registers = {ID: PRESENT}
 

@@ -38,9 +38,7 @@ class LinearMemory:
             config.memory_reservation_for_growth = 0
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
-    def _create(
-        self, _env: Any, _type: Any, minimum: int, _maximum: int, reserved: int, guard: int, out: Any
-    ) -> int:
+    def _create(self, _env: Any, _type: Any, minimum: int, _maximum: int, reserved: int, guard: int, out: Any) -> int:
         if minimum > self._window.size or (self._window.reserve and reserved + guard > self._window.reserve):
             return self._error("the memory does not fit the guest heap")
         self._size = minimum

@@ -73,7 +73,7 @@ class GuestProfile:
         """Set the switches. Components' asynchronous part has a switch of its own and needs reference types."""
         from wasmtime import _ffi  # noqa: PLC0415
 
-        _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)  # noqa: FBT003
+        _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
         for switch, value in self.settings().items():
             setattr(config, switch, value)
 

@@ -8,11 +8,11 @@ one unit, about one WebAssembly instruction, is one nanosecond. Preemption comes
 import ctypes
 import faulthandler
 import hashlib
+import importlib.metadata
 import platform
 import sys
 from typing import Any
 
-import wasmtime
 from wasmtime import Config, Engine, FuncType, Instance, Linker, Module, Store, Trap, TrapCode, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
@@ -22,8 +22,8 @@ from enclave_sim.engine.contract import (
     HostCall,
     Preempted,
     Returned,
-    Trapped,
     TrapKind,
+    Trapped,
 )
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import CONTRACT, ENTRY, NAMESPACE, STACK_BYTES, GuestProfile, check, compile_error
@@ -69,7 +69,7 @@ def _configuration(profile: GuestProfile, memory: LinearMemory | None, *, check_
 def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
     """32 bytes that name the engine compiled code is for: wasmtime, the processor, and all that shapes the code."""
     words = {
-        "wasmtime": wasmtime.__version__,
+        "wasmtime": importlib.metadata.version("wasmtime"),
         "machine": platform.machine(),
         "system": platform.system(),
         "stack": STACK_BYTES,
@@ -234,9 +234,10 @@ class _Guest:
     def run(self, budget: int) -> Departure:
         """Go on for about `budget` units of fuel."""
         if self._future is None:
-            trapped = self._instantiate() or self._start()
+            trapped = self._instantiate()
             if trapped is not None:
                 return trapped
+            self._start()
         error = ffi.wasmtime_context_fuel_async_yield_interval(self._context, budget)
         if error:
             raise WasmtimeError._from_ptr(error)

@@ -11,6 +11,7 @@ class DebugExit(Device):
     """Keeps the exit status and asks the machine to stop."""
 
     def __init__(self, request_stop: Callable[[], None]) -> None:
+        super().__init__()
         self._request_stop = request_stop
         self.status: int | None = None
 

@@ -26,6 +26,7 @@ class LocalApic(Device):
     """Collects interrupt requests and says which one the processor takes next."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._stored: dict[int, int] = {}
         self.reset()
@@ -56,6 +57,7 @@ class LocalApic(Device):
     def request(self, vector: int) -> None:
         """Set the request bit of a vector, as a device's interrupt message does (16 to 255)."""
         self._requested |= 1 << vector
+        self.rescheduled()
 
     def pending(self) -> int | None:
         """The vector to be delivered next, if its priority class is above the processor's."""
@@ -103,6 +105,7 @@ class LocalApic(Device):
             self._deadline = self._clock.now_ns + (value + 1) * self.divider if value else None
         elif offset in (ID, TPR, SVR, LVT_TIMER, LVT_LINT0, LVT_LINT1, DIVIDE_CONFIGURATION):
             self._stored[offset] = value
+        self.rescheduled()
 
     def _processor_priority(self) -> int:
         task = self._stored.get(TPR, 0) & 0xFF

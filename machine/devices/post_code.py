@@ -9,6 +9,7 @@ class PostCode(Device):
     """One latched byte."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.code = 0
 
     def reset(self) -> None:

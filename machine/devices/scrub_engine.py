@@ -31,6 +31,7 @@ class ScrubEngine(Device):
     """Calls `on_fill(base, length, verified)` after each fill."""
 
     def __init__(self, ram: Ram, clock: Clock) -> None:
+        super().__init__()
         self._ram = ram
         self._clock = clock
         self.on_fill: Callable[[int, int, bool], None] | None = None

@@ -16,6 +16,7 @@ class Uart16550(Device):
     """Transmit side of a serial port; `transmitted` holds every byte sent since reset."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.transmitted = bytearray()
         self._registers = bytearray(8)
         self._divisor = bytearray([12, 0])

@@ -49,7 +49,7 @@ class Ran:
 
     @property
     def taken(self) -> list[Taken]:
-        found = []
+        found: list[Taken] = []
         at = LOG
         while entry := self.machine.ram.read(at, 48):
             fields = struct.unpack("<6Q", entry)

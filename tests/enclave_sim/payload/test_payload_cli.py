@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 import payloads
 from enclave_sim.cli.payload import payload_app
+from enclave_sim.engine.profile import GuestProfile
 from enclave_sim.errors import EnclaveError
+from enclave_sim.memory_map import region
 from enclave_sim.payload.artefact import Artefact, attach, split
 from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor, development_key
 from enclave_sim.payload.sections import custom_section
@@ -57,7 +59,8 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Put an engine in place whose code is the reversed module; returns what it was asked to compile."""
     asked: list[bytes] = []
 
-    def compile_ahead(module: bytes) -> tuple[bytes, bytes]:
+    def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
+        assert profile.max_heap_bytes == region("heap").size
         asked.append(module)
         return b"F" * 32, module[::-1]
 
@@ -290,6 +293,32 @@ def test_compile_rejects_what_verify_rejects_and_writes_nothing(directory: Path,
     outcome = run("compile", path, "--key", key, "--anchor", directory / "alice.anchor.json", "-o", path)
     assert outcome.code == 0
     assert json.loads(run("show", path, "--json").output)["artefact"] is not None
+
+
+def test_compile_with_the_real_engine_attaches_its_fingerprint(directory: Path) -> None:
+    from enclave_sim.engine.wasmtime_engine import fingerprint
+
+    outcome = run("compile", directory / "beacon.wasm", "--key", directory / "alice.key.json")
+    assert outcome.code == 0
+    _, compiled = split((directory / "beacon.aot.wasm").read_bytes())
+    assert compiled is not None
+    assert compiled.fingerprint == fingerprint(GuestProfile(region("heap").size))
+    assert b"\x7fELF" in compiled.code[:16]
+
+
+def test_compile_rejects_a_module_outside_the_guest_contract(directory: Path) -> None:
+    (directory / "hello.wat").write_text('(module (import "wasi" "exit" (func)) (func (export "_start")))')
+    key, anchor = directory / "alice.key.json", directory / "alice.anchor.json"
+    run("sign", directory / "hello.wat", "--key", key)
+    outcome = run("compile", directory / "hello.wasm", "--key", key, "--anchor", anchor)
+    assert (outcome.code, "payload rejected (PROFILE)" in outcome.error) == (3, True)
+    assert not (directory / "hello.aot.wasm").exists()
+
+
+def test_compile_refuses_a_feature_that_does_not_exist(directory: Path, fake_engine: list[bytes]) -> None:
+    path, key = directory / "beacon.wasm", directory / "alice.key.json"
+    outcome = run("compile", path, "--key", key, "--feature", "telepathy")
+    assert (outcome.code, "telepathy" in outcome.error, fake_engine) == (2, True, [])
 
 
 # Files that are not what they should be: exit code 2, one line, the same everywhere.

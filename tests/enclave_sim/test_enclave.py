@@ -1,0 +1,380 @@
+"""The life of an enclave, from power-on to dormant, as the specification tells it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import payloads
+from enclave_sim import Attestation, Cause, Enclave, Phase, Status, events
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, Scrubbed
+from enclave_sim.summary import RunResult
+from machine import events as machine_events
+
+GUEST_FAULTS = {"trespasser": 14, "abyss": 14, "divider": 0, "mismatch": 6}
+BOOTED = Status.ARCH_LOCKED | Status.MEM_SANITIZED | Status.PAYLOAD_VERIFIED | Status.ACTIVE | Status.SIGNAL_READY
+
+
+def run(payload: Any, **options: Any) -> tuple[Enclave, RunResult]:
+    enclave = Enclave(payload, **options)
+    return enclave, enclave.run()
+
+
+def kinds(enclave: Enclave, *wanted: type) -> list[Any]:
+    assert enclave.recording is not None
+    return [event for event in enclave.recording.events if isinstance(event, wanted)]
+
+
+def assert_annihilated(enclave: Enclave, result: RunResult, cause: str) -> None:
+    """A1 to A7 in order, dormant, and nothing left: whatever the cause."""
+    assert result.outcome == cause
+    assert [step.step for step in kinds(enclave, AnnihilationStep)] == ["A1", "A2", "A3", "A4", "A5", "A6", "A7"]
+    assert result.halted
+    assert result.residue_bytes == 0
+    assert enclave.scan_residue().scanned_bytes == 16 << 20
+    assert all(event.verified for event in kinds(enclave, Scrubbed))
+
+
+def test_the_boot_reaches_its_four_target_states_in_order() -> None:
+    enclave, result = run("beacon")
+    order = [(type(e).__name__, e.phase) for e in kinds(enclave, PhaseEntered, PhaseCompleted)]
+    assert order == [(kind, phase.name) for phase in Phase for kind in ("PhaseEntered", "PhaseCompleted")]
+    assert [p.state for p in result.phases] == [p.target_state for p in Phase]
+    assert enclave.serial == "".join(f"{phase.name}\n" for phase in Phase)
+
+
+def test_the_beacon_emits_the_status_word() -> None:
+    _, result = run("beacon", cycles=3)
+    assert [Status(s) for s in result.signals] == [
+        BOOTED | Status.FIRST_CYCLE,
+        BOOTED | Status.TIMER_WAKE,
+        BOOTED | Status.TIMER_WAKE,
+    ]
+
+
+def test_every_processor_mode_on_the_way_is_recorded() -> None:
+    enclave, _ = run("beacon")
+    modes = [(e.previous, e.mode) for e in kinds(enclave, machine_events.ModeSwitched)]
+    assert modes == [("reset", "protected"), ("protected", "compatibility"), ("compatibility", "long")]
+    tables = [e.register for e in kinds(enclave, machine_events.DescriptorTableLoaded)]
+    assert tables == ["GDTR", "TR", "IDTR", "IDTR"]
+
+
+@pytest.mark.parametrize("name", payloads.names())
+def test_every_built_in_payload_ends_in_annihilation_without_residue(name: str) -> None:
+    enclave, result = run(name, cycles=2)
+    expected = {"shredder": "SHRED_SELF"} | dict.fromkeys(GUEST_FAULTS, "GUEST_FAULT")
+    assert_annihilated(enclave, result, expected.get(name, "COMPLETED"))
+
+
+@pytest.mark.parametrize(("name", "vector"), GUEST_FAULTS.items())
+def test_a_trap_is_a_real_exception_in_ring_3_through_the_idt(name: str, vector: int) -> None:
+    enclave, _ = run(name)
+    raised = kinds(enclave, machine_events.InterruptRaised)[-1]
+    entered = [e for e in kinds(enclave, machine_events.RingTransition) if e.cause == "exception"]
+    assert (raised.vector, raised.source) == (vector, "exception")
+    assert [(e.from_ring, e.to_ring, e.vector) for e in entered] == [(3, 0, vector)]
+    assert kinds(enclave, AnnihilationBegan)[0].detail == vector
+
+
+@pytest.mark.parametrize(("name", "guard", "error_code"), [("trespasser", 0x100_0000, 4), ("abyss", 0x12_BFFF, 6)])
+def test_a_memory_trap_touches_its_guard_page(name: str, guard: int, error_code: int) -> None:
+    raised = kinds(run(name)[0], machine_events.InterruptRaised)[-1]
+    assert (raised.address, raised.error_code) == (guard, error_code)
+
+
+def test_counter_finds_nothing_of_the_cycle_before() -> None:
+    _, result = run("counter", cycles=4)
+    assert result.signals == (1, 1) * 4
+
+
+def test_greedy_is_never_given_memory() -> None:
+    _, result = run("greedy")
+    assert 0xFFFF_FFFF in result.signals
+
+
+def test_the_spinner_is_preempted_and_goes_on_correctly() -> None:
+    _, often = run("spinner", quantum_ns=1_000_000)
+    _, seldom = run("spinner", quantum_ns=300_000_000)
+    assert often.signals == seldom.signals
+    assert often.preemptions > 1000
+    assert 1 <= seldom.preemptions <= 5
+
+
+def test_preemption_comes_at_the_same_points_each_time() -> None:
+    first, second = (run("spinner", quantum_ns=10_000_000)[0] for _ in range(2))
+    points = [
+        [e.at_ns for e in kinds(enclave, machine_events.RingTransition) if e.cause == "external_interrupt"]
+        for enclave in (first, second)
+    ]
+    assert points[0] == points[1]
+    assert len(points[0]) > 50
+
+
+def test_a_wake_comes_exactly_at_its_deadline() -> None:
+    enclave, _ = run("beacon", cycles=5, wake_ns=123_457)
+    woken = kinds(enclave, events.Woken)
+    assert [(w.source, w.latency_ns) for w in woken] == [("timer", 0)] * 4
+    assert [w.deadline_ns for w in woken] == [w.deadline_ns for w in kinds(enclave, events.WakeScheduled)]
+
+
+def test_an_external_interrupt_wakes_the_enclave_and_is_told_so(guest: Callable[[str], bytes]) -> None:
+    enclave = Enclave("beacon", cycles=2, wake_ns=4_000_000_000)
+    enclave.run(limit_ns=100_000_000)
+    enclave.interrupt()
+    result = enclave.run()
+    assert result.virtual_ns < 200_000_000
+    assert Status(result.signals[1]) == BOOTED | Status.EXTERNAL_WAKE
+
+
+def test_registers_that_are_no_result_are_zero_when_ring_3_goes_on(guest: Callable[[str], bytes]) -> None:
+    enclave = Enclave(guest('(func (export "_start") (call $emit_signal (i32.const 7)))'))
+    seen: list[dict[str, int]] = []
+    real = enclave.machine.coprocessor
+    assert real is not None
+
+    coprocessor = real
+
+    class Watch:
+        address = coprocessor.address
+
+        def execute(self, operand: int, budget_ns: int) -> object:
+            names = "RBX RCX RDX RSI RDI RBP R8 R9 R10 R11 R12 R13 R14 R15".split()
+            cpu = enclave.machine.cpu
+            values = {name: cpu.read_register(name) for name in names}
+            values |= {f"XMM{n}": cpu.read_register(f"XMM{n}") for n in range(16)}
+            values |= {f"ST{n}": cpu.read_register(f"ST{n}") for n in range(8)}
+            seen.append(values)
+            return coprocessor.execute(operand, budget_ns)
+
+    enclave.machine.coprocessor = Watch()  # type: ignore[assignment]
+    enclave.run()
+    assert len(seen) == 2
+    assert [{name for name, value in values.items() if value} for values in seen] == [set(), set()]
+
+
+def test_the_call_stack_is_scrubbed_on_every_return_to_ring_3(guest: Callable[[str], bytes]) -> None:
+    enclave, result = run(guest('(func (export "_start") (call $emit_signal (i32.const 7)) (drop (call $get_status)))'))
+    returns = [e for e in kinds(enclave, Scrubbed) if e.cause == "host_call"]
+    assert len(returns) == result.host_calls == 2
+
+
+def test_the_irq_stack_is_scrubbed_on_every_return() -> None:
+    enclave, result = run("spinner", quantum_ns=100_000_000)
+    returns = [e for e in kinds(enclave, Scrubbed) if e.cause == "interrupt"]
+    assert len(returns) == result.preemptions > 0
+
+
+# Every cause ends the same way.
+
+
+def test_cause_tamper() -> None:
+    enclave = Enclave("spinner")
+    enclave.run(limit_ns=5_000_000)
+    enclave.tamper()
+    assert_annihilated(enclave, enclave.run(), "TAMPER")
+
+
+def test_cause_tamper_while_asleep() -> None:
+    enclave = Enclave("beacon", cycles=2, wake_ns=4_000_000_000)
+    enclave.run(limit_ns=100_000_000)
+    enclave.tamper()
+    assert_annihilated(enclave, enclave.run(), "TAMPER")
+
+
+def test_cause_attestation_refused_where_it_is_required_and_there_is_no_tpm() -> None:
+    enclave, result = run("beacon", attestation=Attestation.REQUIRE)
+    assert_annihilated(enclave, result, "ATTESTATION_REFUSED")
+    assert result.signals == ()
+
+
+def test_cause_payload_rejected() -> None:
+    enclave, result = run(payloads.read("beacon")[:-1])
+    assert_annihilated(enclave, result, "PAYLOAD_REJECTED")
+    assert result.phases[-1].name == "WASM_INIT"
+    assert result.phases[-1].state is None
+
+
+def test_cause_kernel_fault_when_the_arena_is_exhausted() -> None:
+    enclave, result = run("beacon", arena_bytes=8)
+    assert_annihilated(enclave, result, "KERNEL_FAULT")
+    assert "arena exhausted" in result.detail
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 4096])
+def test_the_arena_serves_what_fits_and_never_wraps(size: int) -> None:
+    enclave, result = run("beacon", arena_bytes=size)
+    assert result.outcome == ("COMPLETED" if size >= 16 else "KERNEL_FAULT")
+    assert [e.base for e in kinds(enclave, events.ArenaAllocated)] == ([0x20_0000] if size >= 16 else [])
+
+
+def test_cause_kernel_fault_on_an_interrupt_nobody_asked_for() -> None:
+    enclave = Enclave("spinner")
+    enclave.run(limit_ns=5_000_000)
+    enclave.machine.request_interrupt(0x77)
+    assert_annihilated(enclave, enclave.run(), "KERNEL_FAULT")
+
+
+def test_cause_kernel_fault_when_ring_0_faults() -> None:
+    """The kernel's own mistake: its stack pointer is led into a guard page, so even the push faults."""
+    enclave = Enclave("spinner")
+    enclave.run_to(Phase.MEM_MAP)
+    enclave.machine.cpu.write_register("RSP", 0x11_A800)
+    result = enclave.run()
+    assert_annihilated(enclave, result, "KERNEL_FAULT")
+    assert "double fault" in result.detail
+
+
+def test_every_cause_is_covered() -> None:
+    covered = {name.removeprefix("test_cause_").upper() for name in globals() if name.startswith("test_cause_")}
+    for cause in set(Cause) - {Cause.COMPLETED, Cause.SHRED_SELF, Cause.GUEST_FAULT}:
+        assert any(name.startswith(cause.name) for name in covered), cause
+
+
+def test_dormant_processor_state_holds_nothing() -> None:
+    """A6: the registers, and the tables they point to."""
+    enclave, _ = run("abyss")
+    cpu = enclave.machine.cpu
+    general = "RAX RBX RCX RDX RSI RDI RBP RSP R8 R9 R10 R11 R12 R13 R14 R15 CR2 DR0 DR1 DR2 DR3 FS_BASE GS_BASE"
+    assert {name: cpu.read_register(name) for name in general.split()} == dict.fromkeys(general.split(), 0)
+    assert [cpu.read_register(f"XMM{n}") for n in range(16)] == [0] * 16
+    assert cpu.read_table_register("IDTR")[1:] == (0, 0)
+    assert not cpu.read_register("RFLAGS") & 0x200
+
+
+def test_dormant_is_for_ever() -> None:
+    enclave, result = run("beacon")
+    enclave.interrupt()
+    enclave.machine.run(enclave.machine.clock.now_ns + 1_000_000)
+    assert enclave.dormant
+    assert enclave.run() == result
+
+
+# Residue, whatever the guest did.
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pages=st.integers(1, 64),
+    data=st.binary(min_size=1, max_size=200),
+    end=st.sampled_from(
+        [
+            "",
+            "unreachable",
+            "(call $shred_self)",
+            "(drop (i32.load (i32.const -1)))",
+            "(drop (i32.div_u (i32.const 1) (call $zero)))",
+        ]
+    ),
+)
+def test_residue_is_empty_whatever_the_guest_writes(
+    guest: Callable[[str], bytes], pages: int, data: bytes, end: str
+) -> None:
+    text = "".join(f"\\{byte:02x}" for byte in data)
+    last = pages * 65536 - len(data)
+    body = f"""(memory {pages}) (data (i32.const 0) "{text}") (data (i32.const {last}) "{text}")
+      (func $zero (result i32) (i32.const 0))
+      (func (export "_start") (call $emit_signal (i32.load (i32.const {pages * 65536 - 4}))) {end})"""
+    enclave = Enclave(guest(body))
+    enclave.boot()
+    result = enclave.run()
+    assert result.residue_bytes == 0
+    assert result.halted
+    assert result.signals == (
+        int.from_bytes((bytes(4) + data)[-4:] if pages * 65536 - 4 >= len(data) else data[-4:], "little"),
+    )
+
+
+def test_the_residue_scan_sees_a_single_byte() -> None:
+    enclave, _ = run("beacon")
+    for address, region in ((0x0, "unmapped"), (0x12_0000, "call_stack"), (0xFF_FFFF, "heap"), (0x90_0123, "unmapped")):
+        enclave.machine.ram.write(address, b"\x01")
+        residue = enclave.scan_residue()
+        assert [(r.base, r.data, r.region) for r in residue.ranges] == [(address, b"\x01", region)]
+        enclave.machine.ram.write(address, b"\0")
+
+
+def test_changed_code_is_residue() -> None:
+    enclave, _ = run("beacon")
+    byte = enclave.machine.ram.read(0x10_0100, 1)[0]
+    enclave.machine.ram.write(0x10_0100, bytes([byte ^ 0xFF]))
+    assert [r.region for r in enclave.scan_residue().ranges] == ["text"]
+
+
+# The Python interface.
+
+
+def test_the_enclave_is_stepped_phase_by_phase() -> None:
+    enclave = Enclave("beacon")
+    assert enclave.phase is None
+    for phase in Phase:
+        assert enclave.run_to(phase)
+        assert enclave.phase is phase
+        assert not enclave.dormant
+    assert enclave.signals == ()
+    assert enclave.run().outcome == "COMPLETED"
+
+
+def test_run_to_says_when_a_phase_was_not_reached() -> None:
+    enclave = Enclave(b"\0asm\1\0\0\0")
+    assert not enclave.boot()
+    assert enclave.dormant
+
+
+def test_several_payloads_take_turns() -> None:
+    _, result = run(["beacon", "counter"], cycles=4)
+    assert [result.signals[i] for i in (1, 2, 4, 5)] == [1, 1, 1, 1]
+    assert isinstance(result.payload_sha256, tuple)
+    assert len(result.payload_sha256) == 2
+
+
+def test_stepping_changes_nothing() -> None:
+    _, straight = run("counter", cycles=2)
+    stepped = Enclave("counter", cycles=2)
+    for phase in Phase:
+        stepped.run_to(phase)
+    while (result := stepped.run(limit_ns=stepped.machine.clock.now_ns + 777)).outcome == "LIMIT":
+        pass
+    assert result.digest == straight.digest
+
+
+def test_the_result_is_one_json_object() -> None:
+    data = json.loads(run("beacon")[1].to_json())
+    assert {
+        "outcome",
+        "phases",
+        "signals",
+        "cycles",
+        "transitions",
+        "host_calls",
+        "preemptions",
+        "residue_bytes",
+        "halted",
+        "virtual_ns",
+        "digest",
+        "firmware_sha256",
+        "payload_sha256",
+    } <= data.keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cycles": 0},
+        {"wake_ns": 1},
+        {"quantum_ns": 2**40},
+        {"arena_bytes": -1},
+        {"sensors": (1 << 32, 0)},
+        {"features": frozenset(["telepathy"])},
+        {"ns_per_instruction": 0},
+    ],
+)
+def test_options_out_of_range_are_refused_with_one_line(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Enclave("beacon", **options)
+    assert "\n" not in str(caught.value)
+    assert next(iter(options)).rstrip("s") in str(caught.value) or "feature" in str(caught.value)

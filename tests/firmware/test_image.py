@@ -1,0 +1,159 @@
+"""The committed kernel: it is what its sources say, and its memory map keeps its promises."""
+
+import importlib.metadata
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+import firmware
+from enclave_sim import memory_map
+from enclave_sim.devices import enclave_block, mailbox
+from enclave_sim.gate import CALL, DIVIDE, ILLEGAL, READ, WRITE
+from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
+from firmware.build import SOURCES, build
+from machine import multiboot2, paging
+from machine.devices import local_apic, scrub_engine
+from machine.elf import parse
+from machine.machine import Machine, MachineConfiguration
+from machine.ram import PAGE_SIZE, Ram
+
+PINNED_ZIG = "0.17.1"
+
+
+@pytest.fixture(scope="module")
+def rebuilt() -> tuple[bytes, str]:
+    return build()
+
+
+def test_the_committed_image_is_what_the_sources_build(rebuilt: tuple[bytes, str]) -> None:
+    assert importlib.metadata.version("ziglang") == PINNED_ZIG
+    assert rebuilt[0] == firmware.image()
+
+
+def test_its_loadable_bytes_are_what_any_zig_builds(rebuilt: tuple[bytes, str]) -> None:
+    assert parse(rebuilt[0]).segments == parse(firmware.image()).segments
+
+
+def test_the_committed_description_belongs_to_the_image(rebuilt: tuple[bytes, str]) -> None:
+    committed = (Path(firmware.__file__).parent / "aether.json").read_text()
+    assert rebuilt[1] == committed
+
+
+def test_the_image_holds_no_path_of_the_machine_that_built_it() -> None:
+    assert str(SOURCES).encode() not in firmware.image()
+    assert b"/firmware" in firmware.image()
+
+
+def test_debug_lines_lead_back_to_the_sources() -> None:
+    elf = ELFFile(io.BytesIO(firmware.image()))
+    names = {unit.get_top_DIE().attributes["DW_AT_name"].value.decode() for unit in elf.get_dwarf_info().iter_CUs()}
+    assert {"kernel.c", "boot.S", "annihilate.c"} <= {Path(name).name for name in names}
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES.iterdir()), ids=lambda path: path.name)
+def test_every_source_is_read_in_one_sitting(source: Path) -> None:
+    assert len(source.read_text().splitlines()) <= 250
+
+
+LAYOUT = firmware.layout()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "numbers"),
+    [
+        ("PHASE_", Phase),
+        ("STATUS_", Status),
+        ("CAUSE_", Cause),
+        ("CALL_", HostFunction),
+    ],
+)
+def test_python_and_the_kernel_agree_on_numbers(prefix: str, numbers: type) -> None:
+    theirs = {n.removeprefix(prefix): v for n, v in LAYOUT.items() if n.startswith(prefix)}
+    ours = {member.name: int(member) for member in numbers}  # type: ignore[attr-defined]
+    assert {name: theirs[name] for name in ours} == ours
+
+
+def test_python_and_the_kernel_agree_on_device_registers() -> None:
+    block = {n.removeprefix("ENCLAVE_"): v for n, v in LAYOUT.items() if n.startswith("ENCLAVE_")}
+    assert {name: getattr(enclave_block, name) for name in block} == block
+    assert LAYOUT["ENCLAVE"] == enclave_block.ADDRESS
+    assert (LAYOUT["MAILBOX"], LAYOUT["MAILBOX_PRESENT"]) == (mailbox.ADDRESS, mailbox.PRESENT)
+    for name in ("COMMAND", "ARGUMENT_0", "ARGUMENT_1", "RESULT", "VALUE"):
+        assert LAYOUT[f"MAILBOX_{name}"] == getattr(mailbox, name)
+    assert (LAYOUT["VMM_ACCEPTED"], LAYOUT["VMM_REFUSED"], LAYOUT["VMM_NOT_REQUIRED"]) == (0, 1, 2)
+    assert (LAYOUT["SCRUB"], LAYOUT["SCRUB_PRESENT"]) == (scrub_engine.ADDRESS, scrub_engine.ID)
+    assert LAYOUT["APIC"] == local_apic.ADDRESS
+    names = ("DEPARTURE_CALL", "DEPARTURE_READ", "DEPARTURE_WRITE", "DEPARTURE_ILLEGAL", "DEPARTURE_DIVIDE")
+    assert [LAYOUT[name] for name in names] == [CALL, READ, WRITE, ILLEGAL, DIVIDE]
+
+
+def test_every_detail_the_kernel_can_report_has_words() -> None:
+    details = {v for n, v in LAYOUT.items() if n.startswith("DETAIL_") and v}
+    assert all(describe_detail(Cause.KERNEL_FAULT, detail) for detail in details)
+
+
+# The page tables, audited by an implementation that shares nothing with the kernel's own audit.
+
+
+@pytest.fixture(scope="module")
+def ram() -> Ram:
+    machine = Machine(MachineConfiguration(LAYOUT["RAM_SIZE"]))
+    multiboot2.load(machine, firmware.image())
+    return machine.ram
+
+
+def pages(ram: Ram, root: str) -> Iterator[tuple[int, paging.Translation]]:
+    for address in [*range(0, 0x0400_0000, PAGE_SIZE), *range(0x4000_0000, 0x4100_0000, PAGE_SIZE)]:
+        found = paging.walk(ram, LAYOUT[root], address)
+        if found is not None:
+            yield address, found
+
+
+@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_DORMANT"])
+def test_no_page_is_writable_and_executable(ram: Ram, root: str) -> None:
+    assert [hex(a) for a, page in pages(ram, root) if page.writable and page.executable] == []
+
+
+def test_ring_3_reaches_its_three_regions_and_nothing_else(ram: Ram) -> None:
+    reached = {memory_map.region_at(a) for a, page in pages(ram, "PML4_ACTIVE") if page.user}
+    assert {r.name for r in reached if r is not None} == {"gate", "guest_stack", "heap"}
+    assert None not in reached
+
+
+def test_when_dormant_ring_3_reaches_nothing_and_the_heap_is_unmapped(ram: Ram) -> None:
+    found = dict(pages(ram, "PML4_DORMANT"))
+    assert not any(page.user for page in found.values())
+    heap = memory_map.region("heap")
+    assert not any(heap.base <= address < heap.end for address in found)
+
+
+@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_DORMANT"])
+def test_every_region_is_mapped_with_the_rights_the_map_gives_it(ram: Ram, root: str) -> None:
+    for address, page in pages(ram, root):
+        region = memory_map.region_at(page.physical)
+        if region is None:
+            pytest.fail(f"{address:#x} is mapped but belongs to no region")
+        assert (page.writable, page.executable) == ("w" in region.rights, "x" in region.rights), region.name
+
+
+def test_page_0_and_both_sides_of_every_stack_and_of_the_heap_are_guards(ram: Ram) -> None:
+    guarded = [r for r in memory_map.regions() if r.name.endswith("stack") or r.name == "heap"]
+    assert len(guarded) == 8
+    for address in [0, *(r.base - 1 for r in guarded), *(r.end for r in guarded)]:
+        assert paging.walk(ram, LAYOUT["PML4_ACTIVE"], address) is None, hex(address)
+
+
+def test_the_tables_are_read_only_and_the_processor_has_nothing_to_write_there(ram: Ram) -> None:
+    tables = memory_map.region("page_tables")
+    for address in range(tables.base, tables.end, PAGE_SIZE):
+        found = paging.walk(ram, LAYOUT["PML4_ACTIVE"], address)
+        assert found is not None
+        assert not found.writable
+    for offset in range(tables.base, tables.end, 8):
+        entry = int.from_bytes(ram.read(offset, 8), "little")
+        is_leaf = offset >= LAYOUT["PT_KERNEL"] or entry & 0x80
+        touched = 0x60 if is_leaf else 0x20
+        assert not entry & 1 or entry & touched == touched, hex(offset)

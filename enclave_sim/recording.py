@@ -136,10 +136,13 @@ class Recording:
 def read_header(path: Path) -> Header:
     """The header of a recording file. Raises RecordingError for anything else."""
     with path.open("rb") as file:
-        line = file.readline()
+        return _check_header(path, file.readline())
+
+
+def _check_header(path: Path, line: bytes) -> Header:
     try:
         header = msgspec.json.decode(line, type=Header)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise RecordingError(f"{path} is not a recording: {error}") from None
     if header.format != FORMAT or header.version != VERSION:
         raise RecordingError(f"{path} is a recording of version {header.version}; this program reads {VERSION}")
@@ -151,26 +154,25 @@ def read_events(path: Path) -> Iterator[AnyEvent]:
 
     Raises RecordingError where the file is cut, edited or reordered; the digest is checked at its end.
     """
-    read_header(path)
-    decoder = msgspec.json.Decoder(AnyEvent)
-    trailer = msgspec.json.Decoder(Trailer)
+    decoder = msgspec.json.Decoder(AnyEvent | Trailer)
     digest = hashlib.sha256()
     count = 0
     with path.open("rb") as file:
-        digest.update(file.readline())
+        first = file.readline()
+        _check_header(path, first)
+        digest.update(first)
         for number, line in enumerate(file, start=2):
-            if line.startswith(b'{"kind":"trailer"'):
-                end = trailer.decode(line)
-                if end.events != count or end.sha256 != digest.hexdigest():
+            try:
+                event: AnyEvent | Trailer = decoder.decode(line)
+            except ValueError as error:
+                raise RecordingError(f"{path}, line {number}: not an event: {error}") from None
+            if isinstance(event, Trailer):
+                if event.events != count or event.sha256 != digest.hexdigest():
                     raise RecordingError(f"{path} was changed: its digest does not match its lines")
                 return
-            digest.update(line)
-            try:
-                event: AnyEvent = decoder.decode(line)
-            except msgspec.DecodeError as error:
-                raise RecordingError(f"{path}, line {number}: not an event: {error}") from None
             if event.seq != count:
                 raise RecordingError(f"{path}, line {number}: event {event.seq} where {count} belongs")
+            digest.update(line)
             count += 1
             yield event
     raise RecordingError(f"{path} is cut short: it has no trailer")

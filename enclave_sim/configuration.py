@@ -74,7 +74,7 @@ class EnclaveConfiguration:
             "production": self.production,
             "features": sorted(self.features),
             "ns_per_instruction": self.ns_per_instruction,
-            "trust_anchors": sorted(anchor.name for anchor in anchors),
+            "trust_anchors": sorted(f"{a.name} {a.ed25519_key_id.hex()} {a.ml_dsa_65_key_id.hex()}" for a in anchors),
         }
 
 

@@ -49,10 +49,12 @@ def parse(image: bytes) -> Executable:
             )
             if kind == _PT_LOAD and memory_size:
                 data = image[offset : offset + file_size]
+                if file_size > memory_size:
+                    raise MachineError(f"segment {index} of the image has more bytes in the file than in memory")
                 if len(data) < file_size:
                     raise MachineError(f"the image is cut short inside segment {index}")
                 segments.append(Segment(physical, data, memory_size, flags))
-    except struct.error as error:
-        raise MachineError(f"the image's ELF headers are cut short: {error}") from None
+    except (struct.error, OverflowError) as error:
+        raise MachineError(f"the image's ELF headers are cut short or point outside it: {error}") from None
     headers = image[sh_offset : sh_offset + sh_size * sh_count]
     return Executable(entry, tuple(segments), headers, sh_size, names)

@@ -90,6 +90,8 @@ def load(machine: Machine, image: bytes, command_line: str = "", modules: Sequen
     for base, size in taken:
         if base + size > ram.size:
             raise MachineError(f"the image's segment {base:#x}+{size:#x} does not fit into {ram.size >> 20} MiB of RAM")
+    if not any(base <= executable.entry < base + size for base, size in taken):
+        raise MachineError(f"the image's entry point {executable.entry:#x} is in none of its segments")
     placed = []
     for module in modules:
         placed.append((_allocate(taken, len(module.data), ram.size), len(module.data)))

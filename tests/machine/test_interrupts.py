@@ -25,7 +25,9 @@ DE, DB, UD, DF, NP, GP, PF = 0, 1, 6, 8, 11, 13, 14
         (3, "lgdt 0x400000", GP, 0),
         (3, "wrmsr", GP, 0),
         (3, "inb $0x60, %al", GP, 0),
-        (3, "outb %al, $0x80", GP, 0),
+        (3, "outb %al, $0x81", GP, 0),
+        (3, "inw $0x93, %ax", GP, 0),  # the second of its ports is refused
+        (3, "outl %eax, $0x80", GP, 0),
         (3, "movabsq $0x800000000000, %rax; movb (%rax), %al", GP, 0),
         (3, "int $0x21", GP, 0x21 * 8 + 2),
         (3, "int $8", GP, 8 * 8 + 2),
@@ -99,10 +101,16 @@ def test_a_third_fault_shuts_the_processor_down(kernel: Any) -> None:
 
 
 def test_ports_open_in_the_permission_bitmap_are_open_to_ring_3(kernel: Any) -> None:
-    closed = kernel("outb %al, $0x80", 3)
+    opened = kernel("movb $0x5A, %al; outb %al, $0x80; inw $0x92, %ax; ud2", 3)
+    assert [t.vector for t in opened.taken] == [UD]
+    assert opened.machine.post_code.code == 0x5A
+
+
+def test_iopl_3_opens_every_port_to_ring_3(kernel: Any) -> None:
+    closed = kernel("movb $0x5A, %al; outl %eax, $0x80", 3)
     assert [t.vector for t in closed.taken] == [GP]
     assert closed.machine.post_code.code == 0
-    opened = kernel("movb $0x5A, %al; outb %al, $0x80; ud2", 3, rflags=0x3202)  # IOPL 3
+    opened = kernel("movb $0x5A, %al; outl %eax, $0x80; ud2", 3, rflags=0x3202)
     assert [t.vector for t in opened.taken] == [UD]
     assert opened.machine.post_code.code == 0x5A
 

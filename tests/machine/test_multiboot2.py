@@ -88,6 +88,7 @@ HEADER = 0x1000
         (change(HEADER + 24, b"\x0a"), "requires tag 1 \\[10\\]"),
         (change(HEADER + 20, b"\0\0\0\0"), "impossible size 0"),
         (lambda image: image[:0x2000], "cut short"),
+        (change(24, b"\0\0\0\x7f"), "entry point 0x7f000000 is in none"),
     ],
 )
 def test_an_image_that_is_not_bootable_is_refused(damage: Callable[[bytes], bytes], message: str) -> None:

@@ -13,6 +13,7 @@ from machine.coprocessor import Completed
 from machine.journal import Journal
 
 CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)
+_NAMES = {int(function): function.name.lower() for function in HostFunction}
 
 
 class GateCoprocessor:
@@ -41,7 +42,7 @@ class GateCoprocessor:
         match departure:
             case HostCall(number, argument):
                 self._waiting_for = number
-                self._emit(events.HostCalled, number, HostFunction(number).name.lower(), argument)
+                self._emit(events.HostCalled, number, _NAMES[number], argument)
                 return Completed(number, CALL, argument)
             case Preempted():
                 return None

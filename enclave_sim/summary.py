@@ -74,7 +74,7 @@ class Summary:
     """A recorder that keeps counts instead of events."""
 
     def __init__(self) -> None:
-        self.transitions: Counter[str] = Counter()
+        self.transitions: Counter[tuple[int, int, str]] = Counter()
         self.signals = array("I")
         self.host_calls = self.preemptions = self.cycles = 0
         self.phases: list[PhaseSummary] = []
@@ -119,7 +119,7 @@ class Summary:
             phases=tuple(self.phases),
             signals=tuple(self.signals),
             cycles=self.cycles,
-            transitions=dict(sorted(self.transitions.items())),
+            transitions={f"{a}->{b} {cause}": n for (a, b, cause), n in sorted(self.transitions.items())},
             host_calls=self.host_calls,
             preemptions=self.preemptions,
             annihilation=tuple(self.annihilation),
@@ -135,7 +135,7 @@ class Summary:
         )
 
     def _ring_transition(self, event: machine_events.RingTransition) -> None:
-        self.transitions[f"{event.from_ring}->{event.to_ring} {event.cause}"] += 1
+        self.transitions[event.from_ring, event.to_ring, event.cause] += 1
         if event.from_ring == 3 and event.cause == "external_interrupt":
             self.preemptions += 1
 

@@ -22,6 +22,7 @@ from machine.privilege import PrivilegeGate
 from machine.ram import PAGE_SIZE, Ram
 from machine.registers import RegisterGroup
 from machine.step_hook import StepHook, Stop, add_hook
+from machine.unicorn_calls import emu_start, engine_handle
 
 EFER = 0xC000_0080
 EFER_LMA = 1 << 10
@@ -47,6 +48,7 @@ class Cpu:
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_QEMU64)  # the default has RDRAND, which asks the host
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
         self._handle = self.uc._uch
+        self._engine = engine_handle(self.uc)
         self.hook = StepHook(self.uc, portable=portable)
         self.state = self.hook.state
         self.exceptions = ExceptionState(self.uc, self.state)
@@ -71,7 +73,7 @@ class Cpu:
     def execute(self) -> Stop:
         """Run until something has to be done, and say what. Raises what a device raised."""
         self.state.reason = Stop.HALT
-        status = uclib.uc_emu_start(self._handle, self.rip, 0, 0, 0)
+        status = emu_start(self._engine, self.rip, 0, 0, 0)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure

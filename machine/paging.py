@@ -86,9 +86,11 @@ class TranslationCache:
 
     def read(self, address: int, length: int) -> bytes | None:
         """Bytes at a linear address, over page boundaries; None where a page is missing."""
-        whole = self.physical(address, length)
-        if whole is not None:
-            return bytes(self._ram.view[whole : whole + length])
+        found, offset = self._pages.get(address & -PAGE_SIZE), address & PAGE_SIZE - 1
+        if found is not None and offset + length <= PAGE_SIZE:  # nearly always: known, and within one page
+            at = found.physical + offset
+            if at + length <= self._ram.size:
+                return bytes(self._ram.view[at : at + length])
         data = b""
         while length:
             part = min(length, PAGE_SIZE - address % PAGE_SIZE)

@@ -9,11 +9,11 @@ come back. The page is beyond the physical address width that CPUID tells, so th
 import struct
 
 from unicorn import Uc
-from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
 from machine.registers import RegisterGroup
 from machine.step_hook import HookState, Stop
+from machine.unicorn_calls import emu_start, engine_handle
 
 _BASE = 0x80_0000_0000  # bit 39: CPUID tells 39 physical address bits
 _SIZE = 0x8000
@@ -28,7 +28,7 @@ class PrivilegeGate:
     """Takes the processor from any ring to ring 0, and sets the state it starts there with."""
 
     def __init__(self, uc: Uc, state: HookState) -> None:
-        self._uc = uc
+        self._engine = engine_handle(uc)
         self._state = state
         uc.mem_map(_BASE, _SIZE)
         for level in range(3):
@@ -62,7 +62,7 @@ class PrivilegeGate:
         retired, last = state.retired, state.last
         state.deadline, state.watch_if = retired + 1, 0
         self._hidden.write()
-        status = uclib.uc_emu_start(self._uc._uch, _CALL, 0, 0, 0)
+        status = emu_start(self._engine, _CALL, 0, 0, 0)
         if status or state.reason != Stop.DEADLINE:
             raise EmulatorFault(f"the privilege gate did not open: error {status}, stop {state.reason}")
         state.retired, state.last = retired, last

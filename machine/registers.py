@@ -7,7 +7,8 @@ import ctypes
 from collections.abc import Mapping, Sequence
 
 from unicorn import Uc, x86_const
-from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.unicorn_calls import engine_handle, reg_read_batch, reg_write_batch
 
 
 class SystemSegment(ctypes.Structure):
@@ -41,7 +42,7 @@ class RegisterGroup:
     """
 
     def __init__(self, uc: Uc, names: Sequence[str], tables: Mapping[str, SystemSegment] | None = None) -> None:
-        self._handle = uc._uch
+        self._uc = uc
         self._count = len(names)
         plain = [name for name in names if name not in TABLE_REGISTERS]
         self.values = (ctypes.c_uint64 * len(plain))()
@@ -53,12 +54,14 @@ class RegisterGroup:
         addresses |= {name: ctypes.addressof(table) for name, table in self.tables.items()}
         self._ids = (ctypes.c_int * self._count)(*[register_id(name) for name in names])
         self._pointers = (ctypes.c_void_p * self._count)(*[addresses[name] for name in names])
+        ids, pointers = ctypes.addressof(self._ids), ctypes.addressof(self._pointers)
+        self._arguments = engine_handle(uc), ids, pointers, self._count
 
     def read(self) -> "ctypes.Array[ctypes.c_uint64]":
         """Take the CPU's values."""
-        uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, self._count)
+        reg_read_batch(*self._arguments)
         return self.values
 
     def write(self) -> None:
         """Give the CPU these values."""
-        uclib.uc_reg_write_batch(self._handle, self._ids, self._pointers, self._count)
+        reg_write_batch(*self._arguments)

@@ -87,7 +87,8 @@ def test_a_guest_outside_the_contract_is_refused_in_wasm_init_by_name(text: str,
 
 
 def test_a_feature_opted_in_is_allowed_and_recorded() -> None:
-    text = '(memory 1) (func (export "_start") (memory.fill (i32.const 0) (i32.const 7) (i32.const 9)) (call $emit (i32.load8_u (i32.const 8))))'
+    text = """(memory 1) (func (export "_start")
+      (memory.fill (i32.const 0) (i32.const 7) (i32.const 9)) (call $emit (i32.load8_u (i32.const 8))))"""
     enclave = Enclave(signed(text), features=frozenset(["bulk-memory"]))
     assert enclave.run().signals == (7,)
     assert enclave.header.configuration["features"] == ["bulk-memory"]
@@ -116,7 +117,7 @@ def test_a_patched_artefact_is_never_executed(at: float) -> None:
 
 
 def test_an_artefact_of_another_engine_is_never_executed() -> None:
-    module = ahead(BEACON, lambda fingerprint, code: (bytes(32), code))
+    module = ahead(BEACON, lambda _, code: (bytes(32), code))
     assert rejected(module).detail.startswith("ARTEFACT_FOREIGN")
 
 
@@ -130,5 +131,5 @@ def test_an_artefact_whose_code_belongs_to_another_module_is_never_executed() ->
 
 
 def test_code_that_is_no_code_is_refused_before_it_runs() -> None:
-    module = ahead(BEACON, lambda fingerprint, code: (fingerprint, b"\x7fELF" + bytes(4096)))
+    module = ahead(BEACON, lambda fingerprint, _: (fingerprint, b"\x7fELF" + bytes(4096)))
     assert rejected(module).detail.startswith("ARTEFACT_FOREIGN")

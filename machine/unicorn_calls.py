@@ -1,0 +1,26 @@
+"""Unicorn's C functions that are called on hot paths, by prototypes of our own.
+
+The binding declares pointer types that ctypes checks at each call, which takes longer than what is called. Here
+everything is a plain address; `handle` is `engine_handle(uc)`.
+"""
+
+from ctypes import CFUNCTYPE, c_int, c_size_t, c_uint64, c_void_p
+
+from unicorn import Uc
+from unicorn.unicorn_py3.unicorn import uclib
+
+emu_start = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)(("uc_emu_start", uclib))
+"""(handle, begin, until, timeout, count) -> error."""
+reg_read_batch = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int)(("uc_reg_read_batch", uclib))
+"""(handle, ids, pointers, count) -> error."""
+reg_write_batch = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int)(("uc_reg_write_batch", uclib))
+"""(handle, ids, pointers, count) -> error."""
+context_save = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_save", uclib))
+"""(handle, context) -> error."""
+context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uclib))
+"""(handle, context) -> error."""
+
+
+def engine_handle(uc: Uc) -> int:
+    """The address of the engine. The caller keeps `uc` alive as long as it is used."""
+    return int(uc._uch.value)

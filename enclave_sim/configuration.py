@@ -31,7 +31,7 @@ class EnclaveConfiguration:
     """How often the guest is run before the enclave completes."""
     wake_ns: int = 1_000_000
     """Sleep between two cycles."""
-    quantum_ns: int = 1_000_000
+    quantum_ns: int = 10_000_000
     """How long a guest computes before the timer interrupts it."""
     arena_bytes: int | None = None
     """Size of the host arena; all of its region unless given."""
@@ -49,6 +49,9 @@ class EnclaveConfiguration:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigurationError(f"{name} is {value}; it must be {least} to {most}")
+        if self.quantum_ns < 1000 * self.ns_per_instruction:
+            least = 1000 * self.ns_per_instruction
+            raise ConfigurationError(f"quantum_ns is {self.quantum_ns}; the kernel needs {least} to switch at all")
         arena = region("arena").size
         if self.arena_bytes is not None and not 0 <= self.arena_bytes <= arena:
             raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")

@@ -83,6 +83,7 @@ class Enclave:
             [multiboot2.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
         )
         self._wanted: Phase | None = None
+        self._completed: set[Phase] = set()
         self._result: RunResult | None = None
 
     def _attach(self, anchors: Sequence[TrustAnchor]) -> None:
@@ -103,7 +104,9 @@ class Enclave:
         )
         gate = firmware.symbols()["gate"]
         machine.coprocessor = GateCoprocessor(gate, self._engine, machine.clock, machine.journal)
-        self.block = enclave_block.EnclaveBlock(machine.journal, machine.local_apic, self.configuration.sensors)
+        self.block = enclave_block.EnclaveBlock(
+            machine.journal, machine.local_apic, self.configuration.sensors, machine.request_nmi
+        )
         self.block.on_phase_completed(self._phase_completed)
         machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
         machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
@@ -132,7 +135,9 @@ class Enclave:
         return self.machine.uart.transmitted.decode("ascii", "replace")
 
     def run_to(self, phase: Phase) -> bool:
-        """Run until the kernel has completed a phase. False when the run ended before that."""
+        """Run until the kernel has completed a phase, if it has not yet. False when the run ended before that."""
+        if phase in self._completed:
+            return True
         self._wanted = phase
         while self._wanted is not None and not self.dormant:
             if self._continue(None) is not Outcome.STOPPED:
@@ -177,8 +182,8 @@ class Enclave:
         return scan(self.machine.ram, self._loaded.executable.segments)
 
     def tamper(self) -> None:
-        """Pull the tamper line: a non-maskable interrupt, whenever the run goes on."""
-        self.machine.request_nmi()
+        """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
+        self.block.tamper()
 
     def interrupt(self) -> None:
         """Raise the external interrupt: it wakes a sleeping enclave."""
@@ -197,6 +202,7 @@ class Enclave:
         return outcome
 
     def _phase_completed(self, phase: Phase) -> None:
+        self._completed.add(phase)
         if phase is self._wanted:
             self._wanted = None
             self.machine.request_stop()

@@ -169,6 +169,8 @@ def read_events(path: Path) -> Iterator[AnyEvent]:
             if isinstance(event, Trailer):
                 if event.events != count or event.sha256 != digest.hexdigest():
                     raise RecordingError(f"{path} was changed: its digest does not match its lines")
+                if file.read(1):
+                    raise RecordingError(f"{path}, line {number + 1}: something follows the trailer")
                 return
             if event.seq != count:
                 raise RecordingError(f"{path}, line {number}: event {event.seq} where {count} belongs")

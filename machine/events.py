@@ -31,7 +31,7 @@ class ModeSwitched(Event, frozen=True, tag="mode_switched", gc=False):
 
 
 class RegisterWritten(Event, frozen=True, tag="register_written", gc=False):
-    """A control, model-specific or debug register changed its value."""
+    """CR0, CR3, CR4, EFER or DR7 changed its value."""
 
     register: str
     previous: int

@@ -14,6 +14,8 @@ LINUX = sys.platform == "linux"
 _PROT_NONE = 0
 _MAP_FIXED = 0x10
 _MAP_NORESERVE = 0x4000
+_MADV_NOHUGEPAGE = 15
+_WORTH_DROPPING = 1 << 16
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +30,7 @@ if LINUX:
         ctypes.c_int,
         ctypes.c_long,
     ]
+    _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
@@ -58,10 +61,21 @@ class HostMemory:
             self.address: int = address
             self.reserve = reserve
             weakref.finalize(self, _libc.munmap, address, size + reserve)
+            _libc.madvise(address, size, _MADV_NOHUGEPAGE)  # a huge page would be filled for one byte
         else:
             self._keep = mmap.mmap(-1, size)
             self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._keep))
             self.reserve = 0
+
+    def zero(self, offset: int, length: int) -> None:
+        """Fill a range with zeros. Whole pages are dropped: those of an anonymous mapping come back as zero."""
+        start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
+        if not LINUX or end - start < _WORTH_DROPPING:
+            ctypes.memset(self.address + offset, 0, length)
+            return
+        _libc.madvise(self.address + start, end - start, mmap.MADV_DONTNEED)
+        ctypes.memset(self.address + offset, 0, start - offset)
+        ctypes.memset(self.address + end, 0, offset + length - end)
 
 
 def executable(code: bytes) -> tuple[int, object]:

@@ -27,6 +27,7 @@ from machine.interrupts import GP, NMI, Delivery, Interrupt, interrupt_met, inva
 from machine.journal import Journal
 from machine.ram import Ram
 from machine.registers import TABLE_REGISTERS
+from machine.signals import SignalsHeld
 from machine.step_hook import NEVER, Stop, is_far_jump
 
 _SYSTEM_REGISTERS = ("CR0", "CR3", "CR4", "EFER", "DR7")
@@ -129,7 +130,14 @@ class Machine:
         self._nmi_requested = True
 
     def run(self, limit_ns: int | None = None) -> Outcome:
-        """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules."""
+        """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
+
+        Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
+        """
+        with SignalsHeld(notify=self.request_stop):
+            return self._run(limit_ns)
+
+    def _run(self, limit_ns: int | None) -> Outcome:
         cpu, state, clock, apic = self.cpu, self.cpu.state, self.clock, self.local_apic
         self._limit_ns = limit_ns
         while True:

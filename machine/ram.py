@@ -45,7 +45,7 @@ class Ram:
     def zero(self, base: int, length: int) -> None:
         """Fill a range with zeros."""
         self.check(base, length)
-        ctypes.memset(self.host_address + base, 0, length)
+        self._memory.zero(base, length)
 
     def is_zero(self, base: int, length: int) -> bool:
         """Whether every byte of a range is zero."""

@@ -20,7 +20,7 @@ from machine.host import executable, native_architecture
 NEVER = 2**64 - 1
 _SEEN = 8192
 _INTERRUPT_FLAG = 0x200
-_PREFIXES = frozenset([0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0, *range(0x40, 0x50)])
+_PREFIXES = bytes([0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0, *range(0x40, 0x50)])
 
 
 class Stop(IntEnum):
@@ -69,28 +69,33 @@ class HookState(ctypes.Structure):
     context: int
 
 
+class Kind(IntEnum):
+    """What an instruction may do that the machine has to know of (step_hook.c, classify)."""
+
+    ORDINARY = 0
+    SYSTEM = 1
+    """Writes a system register, flushes the TLB or jumps to another code segment."""
+    RETURN = 2
+    """May leave for another ring."""
+
+
 def is_far_jump(code: bytes) -> bool:
     """Whether an instruction (its first bytes) is a direct or indirect far JMP, which may change the mode."""
-    start = next((i for i, byte in enumerate(code) if byte not in _PREFIXES), len(code))
-    if start + 1 >= len(code):
-        return False
-    return code[start] == 0xEA or (code[start] == 0xFF and code[start + 1] >> 3 & 7 == 5)
+    code = code.lstrip(_PREFIXES)
+    return len(code) > 1 and (code[0] == 0xEA or (code[0] == 0xFF and code[1] >> 3 & 7 == 5))
 
 
-def is_system_instruction(code: bytes) -> bool:
-    """Whether an instruction writes a system register, flushes the TLB or jumps to another code segment."""
-    start = next((i for i, byte in enumerate(code) if byte not in _PREFIXES), len(code))
-    if start + 1 >= len(code):
-        return False
-    if is_far_jump(code):
-        return True
-    if code[start] != 0x0F:
-        return False
-    opcode = code[start + 1]
-    extension = code[start + 2] >> 3 & 7 if start + 2 < len(code) else 8
-    if opcode in (0x22, 0x23, 0x30, 0x06):
-        return True
-    return (opcode == 0x01 and extension in (2, 3, 6, 7)) or (opcode == 0x00 and extension in (2, 3))
+def classify(code: bytes) -> Kind:
+    """The kind of the instruction that `code` holds."""
+    code = code.lstrip(_PREFIXES)
+    if code[:1] in (b"\xcf", b"\xcb", b"\xca") or code[:2] in (b"\x0f\x07", b"\x0f\x35"):
+        return Kind.RETURN
+    if is_far_jump(code) or code[:2] in (b"\x0f\x22", b"\x0f\x23", b"\x0f\x30", b"\x0f\x06"):
+        return Kind.SYSTEM
+    extension = code[2] >> 3 & 7 if len(code) > 2 else None
+    if (code[:2] == b"\x0f\x01" and extension in (2, 3, 6, 7)) or (code[:2] == b"\x0f\x00" and extension in (2, 3)):
+        return Kind.SYSTEM
+    return Kind.ORDINARY
 
 
 def add_hook(
@@ -172,10 +177,10 @@ class _PortableHook:
         self._state.reason = reason
         uclib.uc_emu_stop(self._handle)
 
-    def _is_system_instruction(self, address: int, size: int) -> bool:
+    def _kind(self, address: int, size: int) -> Kind:
         length = size if size < 16 else 15
         status = uclib.uc_vmem_read(self._handle, address, UC_PROT_EXEC, self._code, length)
-        return status == 0 and is_system_instruction(self._code.raw[:length])
+        return Kind.ORDINARY if status else classify(self._code.raw[:length])
 
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
@@ -185,6 +190,7 @@ class _PortableHook:
             return self._stop(Stop.RING)
         if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
+        state.next = address + size
         if address == state.pass_once:
             state.pass_once = NEVER
         else:
@@ -192,10 +198,13 @@ class _PortableHook:
                 return self._stop(Stop.BREAKPOINT)
             slot = (address ^ address >> 13) & (_SEEN - 1)
             if state.seen[slot] != address and state.cpl == 0:
-                if self._is_system_instruction(address, size):
+                kind = self._kind(address, size)
+                if kind is Kind.SYSTEM:
                     return self._stop(Stop.SYSTEM_INSTRUCTION)
-                state.seen[slot] = address
-        state.next = address + size
+                if kind is Kind.RETURN:
+                    state.next = NEVER
+                else:
+                    state.seen[slot] = address
         state.last = address
         state.retired += 1
         return None

@@ -7,7 +7,7 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x10 UPLINK_DATA   0x14 UPLINK_COMMIT: 1 sends DATA; reads 1 when the uplink is ready
     0x20 POWER         1 = dormant; powering down clears every register here
     0x30 PHASE         phase << 8 | 0 entered, 1 completed
-    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation
+    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; the first cause stands, a step counts once
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
@@ -19,6 +19,7 @@ from enclave_sim import events
 from enclave_sim.specification import Cause, Phase, Step, describe_detail
 from machine.device import Device
 from machine.devices.local_apic import LocalApic
+from machine.errors import EmulatorFault
 from machine.journal import Journal
 
 ADDRESS = 0xFEF0_0000
@@ -32,11 +33,15 @@ _DORMANT = 1
 class EnclaveBlock(Device):
     """Turns what the kernel writes into events and keeps what others ask about."""
 
-    def __init__(self, journal: Journal, apic: LocalApic, sensors: tuple[int, int]) -> None:
+    def __init__(
+        self, journal: Journal, apic: LocalApic, sensors: tuple[int, int], raise_nmi: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._emit = journal.emit
         self._apic = apic
         self._sensors = sensors
+        self._raise_nmi = raise_nmi
+        self._tampered = False
         self._on_phase_completed: Callable[[Phase], None] = lambda _phase: None
         self._latched: dict[int, int] = {}
         self.status = 0
@@ -60,6 +65,13 @@ class EnclaveBlock(Device):
     def on_phase_completed(self, action: Callable[[Phase], None]) -> None:
         """Call `action` whenever a phase is completed."""
         self._on_phase_completed = action
+
+    def tamper(self) -> None:
+        """The tamper line is pulled: an NMI, once the kernel can take one, unless it annihilates itself anyway."""
+        if self.phase is None:
+            self._tampered = True
+        elif self.cause is None:
+            self._raise_nmi()
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
         """STATUS, the sensors, UPLINK_COMMIT; the other registers are write-only."""
@@ -98,17 +110,24 @@ class EnclaveBlock(Device):
         if not completed:
             self.phase = phase
             self._emit(events.PhaseEntered, phase.name)
+            if self._tampered:
+                self._tampered = False
+                self.tamper()
         else:
             self._emit(events.PhaseCompleted, phase.name, phase.target_state, self.status)
             self._on_phase_completed(phase)
 
     def _report_cause(self, value: int) -> None:
+        if self.cause is not None:
+            return
         self.cause, self.detail = Cause(value), self._latched.get(DETAIL, 0)
         words = describe_detail(self.cause, self.detail)
         self._emit(events.AnnihilationBegan, self.cause.name, self.detail, words)
 
     def _report_step(self, value: int) -> None:
         step = Step(value)
+        if step in self.steps:
+            return
         self.steps.append(step)
         self._emit(events.AnnihilationStep, step.name, step.meaning)
 
@@ -119,7 +138,9 @@ class EnclaveBlock(Device):
         if value == 0:
             self._emit(events.WakeScheduled, self._apic.deadline_ns)
         elif value == 1:
-            deadline = self._apic.fired_ns or 0
+            deadline = self._apic.fired_ns
+            if deadline is None:
+                raise EmulatorFault("the kernel was woken by a timer that never fired")
             self._emit(events.Woken, "timer", deadline, self._apic.acknowledged_ns - deadline)
         else:
             self._emit(events.Woken, "external", None, None)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 
 class TrapKind(Enum):
     """What a WebAssembly trap is on real hardware (WebAssembly core specification, 4.4)."""
@@ -18,8 +20,7 @@ class TrapKind(Enum):
     DIVIDE = "divide error"
 
 
-@dataclass(frozen=True, slots=True)
-class HostCall:
+class HostCall(msgspec.Struct, frozen=True, gc=False):
     """The guest called a function of the `aether` namespace; `resume` answers it."""
 
     number: int
@@ -27,8 +28,7 @@ class HostCall:
     elapsed_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trapped:
+class Trapped(msgspec.Struct, frozen=True, gc=False):
     """The guest trapped and is over. `detail` is WebAssembly's own name of the trap."""
 
     kind: TrapKind
@@ -36,15 +36,13 @@ class Trapped:
     elapsed_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True, gc=False):
     """`_start` returned and the guest is over."""
 
     elapsed_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Preempted:
+class Preempted(msgspec.Struct, frozen=True, gc=False):
     """The budget is used up. `elapsed_ns` may exceed it: engines yield at loop headers and calls only."""
 
     elapsed_ns: int
@@ -68,17 +66,25 @@ class HeapWindow:
 
 
 class GuestEngine(Protocol):
-    """One engine serves one enclave; guests come and go on it, one at a time."""
+    """One engine serves one enclave; guests come and go on it, one at a time.
+
+    Where a guest is preempted depends on its own instructions and the budgets alone, and the time at which it
+    reaches any of its departures does not depend on how often it was preempted before.
+    """
 
     def instantiate(self, payload: int) -> int:
-        """Make a fresh, not yet started guest of admitted payload number `payload`.
+        """Make a fresh, not yet started guest of admitted payload number `payload`; an older guest is dropped.
 
         The heap must be zero. Returns the size of its linear memory in bytes. Data segments are written and
-        `_start` is entered by the first `resume`.
+        `_start` is entered by the first `resume`. Raises ValueError for a payload that was not admitted.
         """
 
     def resume(self, result: int, budget_ns: int) -> Departure:
-        """Run the guest for at most about `budget_ns`, answering the host call it waits in with `result`."""
+        """Run the guest until it departs, answering the host call it waits in with `result`.
+
+        It is preempted where it first can be at or after `budget_ns`, counted from here. A budget below 1 counts
+        as 1, so that every call gets the guest further. Raises ValueError where there is no guest, or it is over.
+        """
 
     def destroy(self) -> None:
         """Drop the guest, suspended or not. Harmless when there is none."""

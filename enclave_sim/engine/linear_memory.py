@@ -1,8 +1,8 @@
 """Places a guest's linear memory at the end of the guest heap: the machine's RAM and the guest's memory are one.
 
 wasmtime asks a memory creator for memory. What follows the heap in this process is inaccessible, so that an access
-out of bounds faults at the very byte and becomes a trap; where the host could not reserve that, the engine is
-configured to check bounds itself.
+out of bounds faults at the very byte and becomes a trap; where the host could not reserve that, the code checks
+bounds itself.
 """
 
 import ctypes
@@ -13,48 +13,45 @@ from wasmtime import _ffi as ffi
 
 from enclave_sim.engine.contract import HeapWindow
 
-_NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+"""The null pointer where wasmtime takes a finalizer."""
 
 
 class LinearMemory:
-    """The memory creator of one engine. A guest has at most one memory; it never grows."""
+    """The memory creator of one engine, to be kept as long as the engine. A guest has one memory; it never grows.
+
+    With reference types wasmtime also asks for an empty memory, for objects that a guest here cannot make.
+    """
 
     def __init__(self, window: HeapWindow) -> None:
-        self._window = window
-        self._size = 0
-        self._address = window.host_address + window.size
-        self._new = ffi.wasmtime_new_memory_callback_t(self._create)
-        self._get = ffi.wasmtime_memory_get_callback_t(self._where)
-        self._grow = ffi.wasmtime_memory_grow_callback_t(self._refuse_to_grow)
-        self._creator = ffi.wasmtime_memory_creator_t(env=None, new_memory=self._new, finalizer=_NO_FINALIZER)
+        # The callbacks hold no reference to this object, so that it is freed when it is dropped.
+        end, heap_bytes, reserve = window.host_address + window.size, window.size, window.reserve
+
+        def create(_env: Any, _type: Any, minimum: int, _maximum: int, reserved: int, guard: int, out: Any) -> int:
+            if minimum > heap_bytes or reserved + guard > minimum + reserve:
+                return _error(f"a memory of {minimum} bytes does not fit the guest heap of {heap_bytes}")
+            memory = out[0]
+            memory.env, memory.finalizer = minimum, NO_FINALIZER  # its size is all there is to know of it
+            memory.get_memory, memory.grow_memory = where_callback, grow_callback
+            return 0
+
+        def where(size: int | None, used: Any, capacity: Any) -> int:
+            used[0] = capacity[0] = size or 0
+            return end - (size or 0)
+
+        def grow(_size: int | None, _new: int) -> int:
+            return _error("the memory is fixed at its declared minimum")
+
+        where_callback = ffi.wasmtime_memory_get_callback_t(where)
+        grow_callback = ffi.wasmtime_memory_grow_callback_t(grow)
+        self._creator = ffi.wasmtime_memory_creator_t(
+            env=None, new_memory=ffi.wasmtime_new_memory_callback_t(create), finalizer=NO_FINALIZER
+        )
 
     def attach(self, config: Config) -> None:
-        """Let an engine's memories be made here. Linear memory must not be initialised by mapping: that aborts."""
-        config.memory_init_cow = False
-        config.memory_may_move = False
-        if not self._window.reserve:
-            config.memory_reservation = 0
-            config.memory_guard_size = 0
-            config.memory_reservation_for_growth = 0
+        """Let the memories of an engine with this configuration be made here."""
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
-    def _create(self, _env: Any, _type: Any, minimum: int, _maximum: int, reserved: int, guard: int, out: Any) -> int:
-        if minimum > self._window.size or (self._window.reserve and reserved + guard > self._window.reserve):
-            return self._error("the memory does not fit the guest heap")
-        self._size = minimum
-        self._address = self._window.host_address + self._window.size - minimum
-        slot = out[0]
-        slot.env, slot.finalizer = None, _NO_FINALIZER
-        slot.get_memory, slot.grow_memory = self._get, self._grow
-        return 0
 
-    def _where(self, _env: Any, size: Any, capacity: Any) -> int:
-        size[0] = capacity[0] = self._size
-        return self._address
-
-    def _refuse_to_grow(self, _env: Any, _size: int) -> int:
-        return self._error("the memory is fixed at its declared minimum")
-
-    @staticmethod
-    def _error(message: str) -> int:
-        return ctypes.cast(ffi.wasmtime_error_new(message.encode()), ctypes.c_void_p).value or 0
+def _error(message: str) -> int:
+    return ctypes.cast(ffi.wasmtime_error_new(message.encode()), ctypes.c_void_p).value or 0

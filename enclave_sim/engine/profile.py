@@ -2,8 +2,10 @@
 
 The profile is WebAssembly 1.0 with sign extension, saturating conversions, multiple values and mutable globals:
 deterministic once NaNs are canonical. Features in `OPTIONAL` are off unless a run opts in, and are recorded then.
+Extended constant expressions have no switch in wasmtime; they are deterministic and accepted.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,14 +15,13 @@ from enclave_sim.payload.sections import decode_u32, sections
 from enclave_sim.specification import HostFunction
 
 if TYPE_CHECKING:
-    from wasmtime import Config, Module
+    from wasmtime import Module
 
 NAMESPACE = "aether"
 ENTRY = "_start"
 PAGE_BYTES = 65536
 TABLE_LIMIT = 65536
-STACK_BYTES = 256 << 10
-"""WebAssembly stack; its overflow is a trap."""
+"""Most elements a table may have, at its start and after it has grown."""
 _TABLE_SECTION, _MEMORY_SECTION, _START_SECTION = 4, 5, 8
 _Signature = tuple[tuple[str, ...], tuple[str, ...]]
 CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
@@ -49,7 +50,30 @@ _OFF = (
     "wasm_custom_page_sizes",
     "wasm_stack_switching",
     "wasm_component_model",
+    "wasm_component_model_async",
 )
+
+_NUMBERING = re.compile(r"^ *\d+: ", re.MULTILINE)
+_FEATURES = (
+    ("relaxed SIMD", "relaxed SIMD"),
+    ("SIMD", "simd"),
+    ("threads", "threads"),
+    ("memory64", "memory64"),
+    ("multiple memories", "multi-memory"),
+    ("bulk memory", "bulk-memory"),
+    ("bulk-memory", "bulk-memory"),
+    ("function references", "function references"),
+    ("multiple tables", "reference-types"),
+    ("reference types", "reference-types"),
+    ("gc ", "GC"),
+    ("exceptions", "exceptions"),
+    ("tail calls", "tail calls"),
+    ("wide arithmetic", "wide arithmetic"),
+    ("custom page sizes", "custom page sizes"),
+    ("stack switching", "stack switching"),
+    ("component model", "the component model"),
+)
+"""Words of wasmtime's (wasmparser's) refusals and the feature they mean; the first that fits counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +93,6 @@ class GuestProfile:
         on = {switch for feature in self.features for switch in OPTIONAL[feature]}
         return {switch: switch in on for switch in _OFF}
 
-    def apply(self, config: "Config") -> None:
-        """Set the switches. Components' asynchronous part has a switch of its own and needs reference types."""
-        from wasmtime import _ffi  # noqa: PLC0415
-
-        _ffi.wasmtime_config_wasm_component_model_async_set(config.ptr(), False)
-        for switch, value in self.settings().items():
-            setattr(config, switch, value)
-
 
 def _rejected(message: str) -> PayloadRejected:
     return PayloadRejected(PayloadCheck.PROFILE, message)
@@ -88,10 +104,19 @@ def _describe(signature: _Signature) -> str:
 
 
 def compile_error(error: Exception) -> PayloadRejected:
-    """wasmtime's refusal of a module as one line; the feature it names is part of it."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    causes = [line.split(": ", 1)[-1] for line in lines if line and not line.startswith("Caused by")]
-    return _rejected(f"the module does not compile under the guest profile: {'; '.join(causes[-1:])}")
+    """wasmtime's refusal of a module as one line, naming the feature where the module needs one that is off."""
+    _, _, causes = str(error).partition("Caused by:")
+    cause = " ".join(_NUMBERING.split(causes)[-1].split()).removeprefix("Invalid input WebAssembly code ")
+    for words, feature in _FEATURES:
+        if words in cause:
+            return _rejected(f"the module needs {feature}, {_how_to_get(feature)} ({cause})")
+    return _rejected(f"the module is not valid WebAssembly ({cause})")
+
+
+def _how_to_get(feature: str) -> str:
+    if feature in OPTIONAL:
+        return f"which is off unless the run opts in with feature {feature!r}"
+    return "which is never part of the guest profile; compile the guest without it"
 
 
 def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
@@ -102,20 +127,24 @@ def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
     from wasmtime import FuncType  # noqa: PLC0415 - only with an engine at hand
 
     for item in compiled.imports:
-        name = f"{item.module}.{item.name}"
-        if item.module != NAMESPACE or item.name not in CONTRACT:
-            allowed = ", ".join(f"{NAMESPACE}.{known}" for known in CONTRACT)
-            raise _rejected(f"import {name} is outside the contract; a guest may import {allowed}")
-        wanted, found = CONTRACT[item.name][1], item.type
-        if not isinstance(found, FuncType) or _signature(found) != wanted:
-            words = _describe(_signature(found)) if isinstance(found, FuncType) else "no function"
-            raise _rejected(f"import {name} is {words}; it must be {_describe(wanted)}")
+        _check_import(f"{item.module}.{item.name}", item.type)
     entry = next((item.type for item in compiled.exports if item.name == ENTRY), None)
     if not isinstance(entry, FuncType):
         raise _rejected(f"the module exports no function {ENTRY}; it must export {ENTRY} () -> ()")
     if _signature(entry) != ((), ()):
         raise _rejected(f"export {ENTRY} is {_describe(_signature(entry))}; it must be () -> ()")
     return _check_sizes(module, profile)
+
+
+def _check_import(name: str, found: object) -> None:
+    known = {f"{NAMESPACE}.{function}": signature for function, (_, signature) in CONTRACT.items()}
+    kind = type(found).__name__.removesuffix("Type").lower()
+    if kind != "func":
+        raise _rejected(f"import {name} is a {kind}; a guest may import functions only and has its own {kind}")
+    if name not in known:
+        raise _rejected(f"import {name} is outside the contract; a guest may import {', '.join(known)}")
+    if _signature(found) != known[name]:
+        raise _rejected(f"import {name} is {_describe(_signature(found))}; it must be {_describe(known[name])}")
 
 
 def _check_sizes(module: bytes, profile: GuestProfile) -> int:

@@ -42,8 +42,8 @@ class PayloadCheck(Enum):
     DEVELOPMENT_KEY = "in production the trust anchor is not a development one"
     BAD_ED25519 = "the Ed25519 signature is valid for this module"
     BAD_ML_DSA_65 = "the ML-DSA-65 signature is valid for this module"
-    ARTEFACT_FOREIGN = "the ahead-of-time code was made by this very engine"
     ARTEFACT_MISMATCH = "the ahead-of-time code was made from this very module"
+    ARTEFACT_FOREIGN = "the ahead-of-time code was made by this very engine"
     PROFILE = "the module keeps to the guest contract"
 
 

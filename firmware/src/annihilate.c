@@ -1,33 +1,38 @@
 /* Self-annihilation, A1 to A4; dormant.S does A5 to A7, when there is no stack left to run C on. */
 #include "kernel.h"
 
-static void step(u32 number)
-{
-    store32(ENCLAVE + ENCLAVE_STEP, number);
-}
+/* The last step done. A fault on the way down goes on from here; the enclave block takes a cause and each step once. */
+static u32 reached;
 
-/* A fault on the way down must not begin the way anew. */
-static int begun;
+static void done(u32 step)
+{
+    store32(ENCLAVE + ENCLAVE_STEP, step);
+    reached = step;
+}
 
 void annihilate(u32 cause, u32 detail)
 {
     __asm__ volatile("cli");
-    if (!begun) {
-        begun = 1;
-        store32(ENCLAVE + ENCLAVE_DETAIL, detail);
-        store32(ENCLAVE + ENCLAVE_CAUSE, cause);
+    store32(ENCLAVE + ENCLAVE_DETAIL, detail);
+    store32(ENCLAVE + ENCLAVE_CAUSE, cause);
+    if (reached < 1) {
         timer_stop();
-        step(1);
+        done(1);
+    }
+    if (reached < 2) {
         vmm(VMM_DESTROY, 0, 0);
         write_cr3(PML4_DORMANT);        /* no user page, no heap */
-        step(2);
+        done(2);
+    }
+    if (reached < 3) {
         scrub(HEAP_BASE, HEAP_SIZE);
         scrub(GUEST_STACK_BASE, GUEST_STACK_SIZE);
         scrub(STAGING_BASE, STAGING_SIZE);
         scrub(ARENA_BASE, ARENA_SIZE);
-        step(3);
-        step(4);                        /* there is no TPM to cap */
+        done(3);
     }
+    if (reached < 4)
+        done(4);                        /* there is no TPM to cap */
     fall_dormant();
 }
 

@@ -8,30 +8,33 @@
 struct guest { u32 payload, cycle, memory_size, reserved; };
 
 static u32 cycle;
-static u32 wake_reason;     /* how the cycle was begun; 0 while sleeping */
-static int guest_runs;
+static u32 wake_reason;     /* how the cycle was begun */
+static int sleeps, guest_runs;
 
-/* From the interrupt handler: end of a sleep, or of the guest's time slice. */
+/* From the interrupt handlers. What comes late, when its reason is gone, changes nothing. */
+void next_slice(void)
+{
+    if (guest_runs)
+        timer_arm(options.quantum_ns, VECTOR_QUANTUM);
+}
+
 void wake(u32 reason)
 {
-    if (guest_runs) {
-        if (reason == STATUS_TIMER_WAKE)
-            timer_arm(options.quantum_ns);
+    if (!sleeps)
         return;
-    }
+    sleeps = 0;
     wake_reason = reason;
     store32(ENCLAVE + ENCLAVE_WAKE, reason == STATUS_TIMER_WAKE ? 1 : 2);
 }
 
 static void sleep(void)
 {
-    wake_reason = 0;
-    timer_arm(options.wake_ns);
+    sleeps = 1;
+    timer_arm(options.wake_ns, VECTOR_WAKE);
     store32(ENCLAVE + ENCLAVE_WAKE, 0);
-    while (!wake_reason)
+    while (*(volatile int *)&sleeps)
         idle();
     timer_stop();
-    timer_init();
 }
 
 static void attest(void)
@@ -65,14 +68,13 @@ static void run_guest(void)
     guest->memory_size = vmm_value();
     check(guest->memory_size <= HEAP_SIZE);
     guest_runs = 1;
-    timer_arm(options.quantum_ns);
+    timer_arm(options.quantum_ns, VECTOR_QUANTUM);
     if (cycle == 0)
         phase_completed(PHASE_EXEC_LOOP, STATUS_ACTIVE);
     update_status();
     enter_guest((u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
     guest_runs = 0;
     timer_stop();
-    timer_init();
 }
 
 /* A context switch: everything the guest or its host calls may have left is gone before anything else runs. */

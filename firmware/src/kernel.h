@@ -35,6 +35,7 @@ void mem_map(void);
 void wasm_init(void);
 NORETURN void exec_loop(void);
 void wake(u32 reason);
+void next_slice(void);
 /* annihilate.c */
 NORETURN void annihilate(u32 cause, u32 detail);
 void check(int reached);
@@ -58,7 +59,7 @@ void read_options(void);
 int tables_are_sound(void);
 /* timer.c */
 void timer_init(void);
-void timer_arm(u32 ns);
+void timer_arm(u32 ns, u32 vector);
 void timer_stop(void);
 void end_of_interrupt(void);
 /* vmm.c */

@@ -60,8 +60,9 @@
 #define TASK_STATE          0x28
 
 /* Vectors and interrupt stack table entries. */
-#define VECTOR_TIMER        0x20
+#define VECTOR_WAKE         0x20    /* a sleep is over */
 #define VECTOR_EXTERNAL     0x21
+#define VECTOR_QUANTUM      0x22    /* a time slice is over: never taken for the end of a sleep */
 #define VECTOR_HOST_CALL    0x80
 #define VECTOR_SPURIOUS     0xFF
 #define IST_FAULT           1

@@ -4,7 +4,7 @@
 #define TAG_END             0
 #define TAG_COMMAND_LINE    1
 
-struct options options = {.cycles = 1, .wake_ns = 1000000, .quantum_ns = 1000000, .arena_bytes = ARENA_SIZE};
+struct options options = {.cycles = 1, .wake_ns = 1000000, .quantum_ns = 10000000, .arena_bytes = ARENA_SIZE};
 
 static const struct { const char *name; u32 *value; u32 least, most; } known[] = {
     {"cycles", &options.cycles, 1, 0xFFFFFF},

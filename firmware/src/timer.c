@@ -5,17 +5,18 @@ void timer_init(void)
 {
     store32(APIC + APIC_SVR, APIC_ENABLED | VECTOR_SPURIOUS);
     store32(APIC + APIC_DIVIDE, APIC_DIVIDE_BY_1);
-    store32(APIC + APIC_LVT_TIMER, VECTOR_TIMER);
 }
 
-void timer_arm(u32 ns)
+/* An interrupt that was raised before the timer is stopped still comes: its vector says what it was for. */
+void timer_arm(u32 ns, u32 vector)
 {
+    store32(APIC + APIC_LVT_TIMER, vector);
     store32(APIC + APIC_INITIAL_COUNT, ns);
 }
 
 void timer_stop(void)
 {
-    store32(APIC + APIC_LVT_TIMER, APIC_MASKED | VECTOR_TIMER);
+    store32(APIC + APIC_LVT_TIMER, APIC_MASKED);
     store32(APIC + APIC_INITIAL_COUNT, 0);
 }
 

@@ -24,7 +24,9 @@ u64 host_call(u64 number, u64 argument)
 void irq(u64 vector)
 {
     end_of_interrupt();
-    if (vector == VECTOR_TIMER)
+    if (vector == VECTOR_QUANTUM)
+        next_slice();
+    else if (vector == VECTOR_WAKE)
         wake(STATUS_TIMER_WAKE);
     else if (vector == VECTOR_EXTERNAL)
         wake(STATUS_EXTERNAL_WAKE);

@@ -30,32 +30,41 @@ struct state {
     int (*reg_read)(void *uc, int reg, void *value);
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
     int (*context_save)(void *uc, u64 context);
-    u64 seen[SEEN];         /* found to hold no system instruction; zeroed when mappings change */
+    u64 seen[SEEN];         /* found to hold an ordinary instruction; zeroed when mappings change */
 };
 
-/* An instruction that writes a control, debug, descriptor-table or model-specific register, flushes a TLB
-   entry or jumps to another code segment (SDM volume 2).  Python looks at these one by one. */
-static int is_system_instruction(const u8 *code, u64 size)
+enum { ORDINARY, SYSTEM, RETURN };
+
+/* SYSTEM: an instruction that writes a control, debug, descriptor-table or model-specific register, flushes a TLB
+   entry or jumps to another code segment (SDM volume 2). Python looks at these one by one.
+   RETURN: one that may leave for another ring, even to the address behind it. */
+static int classify(const u8 *code, u64 size)
 {
     u64 i = 0;
     while (i < size && (code[i] == 0x66 || code[i] == 0x67 || code[i] == 0xF2 || code[i] == 0xF3 ||
                         code[i] == 0x2E || code[i] == 0x36 || code[i] == 0x3E || code[i] == 0x26 ||
                         code[i] == 0x64 || code[i] == 0x65 || code[i] == 0xF0 || (code[i] & 0xF0) == 0x40))
         i++;
+    if (i >= size)
+        return ORDINARY;
+    if (code[i] == 0xCF || code[i] == 0xCB || code[i] == 0xCA)  /* IRET, RETF */
+        return RETURN;
     if (i + 1 >= size)
-        return 0;
-    if (code[i] == 0xEA || (code[i] == 0xFF && (code[i + 1] >> 3 & 7) == 5))     /* far JMP: may change the mode */
-        return 1;
-    if (code[i] != 0x0F)
-        return 0;
+        return ORDINARY;
     u8 op = code[i + 1], reg = i + 2 < size ? code[i + 2] >> 3 & 7 : 8;
+    if (code[i] == 0xEA || (code[i] == 0xFF && (op >> 3 & 7) == 5))     /* far JMP: may change the mode */
+        return SYSTEM;
+    if (code[i] != 0x0F)
+        return ORDINARY;
+    if (op == 0x07 || op == 0x35)                               /* SYSRET, SYSEXIT */
+        return RETURN;
     if (op == 0x22 || op == 0x23 || op == 0x30 || op == 0x06)   /* MOV CR, MOV DR, WRMSR, CLTS */
-        return 1;
+        return SYSTEM;
     if (op == 0x01)                                             /* LGDT, LIDT, LMSW, INVLPG and SWAPGS */
-        return reg == 2 || reg == 3 || reg == 6 || reg == 7;
+        return reg == 2 || reg == 3 || reg == 6 || reg == 7 ? SYSTEM : ORDINARY;
     if (op == 0x00)                                             /* LLDT, LTR */
-        return reg == 2 || reg == 3;
-    return 0;
+        return reg == 2 || reg == 3 ? SYSTEM : ORDINARY;
+    return ORDINARY;
 }
 
 /* UC_HOOK_CODE */
@@ -81,7 +90,10 @@ void on_instruction(void *uc, u64 address, u32 size, struct state *s)
             goto stop;
         }
     }
-    if (address != s->pass_once) {
+    s->next = address + size;
+    if (address == s->pass_once) {
+        s->pass_once = ~0ull;
+    } else {
         if (address == s->breakpoint) {
             s->reason = STOP_BREAKPOINT;
             goto stop;
@@ -90,16 +102,19 @@ void on_instruction(void *uc, u64 address, u32 size, struct state *s)
         if (*seen != address && s->cpl == 0) {
             u8 code[16];
             u64 length = size < 16 ? size : 15;
-            if (s->vmem_read(uc, address, PROT_EXEC, code, length) == 0 && is_system_instruction(code, length)) {
+            int kind = ORDINARY;
+            if (s->vmem_read(uc, address, PROT_EXEC, code, length) == 0)
+                kind = classify(code, length);
+            if (kind == SYSTEM) {
                 s->reason = STOP_SYSTEM;
                 goto stop;
             }
-            *seen = address;
+            if (kind == RETURN)
+                s->next = ~0ull;        /* so that the next instruction's ring is looked at */
+            else
+                *seen = address;
         }
-    } else {
-        s->pass_once = ~0ull;
     }
-    s->next = address + size;
     s->last = address;
     s->retired++;
     return;

@@ -378,3 +378,101 @@ def test_options_out_of_range_are_refused_with_one_line(options: dict[str, Any])
         Enclave("beacon", **options)
     assert "\n" not in str(caught.value)
     assert next(iter(options)).rstrip("s") in str(caught.value) or "feature" in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(quantum_ns=st.integers(1000, 6000), ns_per_instruction=st.sampled_from([1, 1, 2]))
+def test_wherever_the_timer_strikes_the_guest_computes_the_same(
+    guest: Callable[[str], bytes], quantum_ns: int, ns_per_instruction: int
+) -> None:
+    """Short slices: the deadline falls into the guest, the gate, the kernel's host calls and its handlers."""
+    body = """(global $sum (mut i32) (i32.const 1))
+      (func (export "_start") (local $i i32)
+        (loop $again
+          (global.set $sum (i32.mul (i32.add (global.get $sum) (local.get $i)) (i32.const 31)))
+          (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 100))) (then (call $emit_signal (global.get $sum))))
+          (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 2000)))))"""
+    quantum_ns *= ns_per_instruction
+    enclave = Enclave(guest(body), quantum_ns=quantum_ns, ns_per_instruction=ns_per_instruction)
+    result = enclave.run()
+    total, expected = 1, []
+    for i in range(2000):
+        total = (total + i) * 31 & 0xFFFF_FFFF
+        expected += [total] if i % 100 == 0 else []
+    assert list(result.signals) == expected
+    assert result.preemptions > 0
+    assert (result.outcome, result.residue_bytes) == ("COMPLETED", 0)
+    entered = [e for e in kinds(enclave, machine_events.RingTransition) if e.cause == "external_interrupt"]
+    assert all(e.from_ring == 3 for e in entered), "the kernel runs with interrupts off"
+
+
+def test_an_instruction_may_take_more_than_a_nanosecond() -> None:
+    one, ten = (run("counter", cycles=2, ns_per_instruction=n)[1] for n in (1, 10))
+    assert ten.signals == one.signals
+    assert ten.virtual_ns > one.virtual_ns
+
+
+def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
+    """The residue scan's verdict, by comparison of all 16 MiB with a freshly loaded image."""
+    import firmware
+    from machine.elf import parse
+
+    enclave, _ = run("trespasser")
+    ram = bytearray(16 << 20)
+    for segment in parse(firmware.image()).segments:
+        if not segment.flags & 2:
+            ram[segment.physical : segment.physical + len(segment.data)] = segment.data
+    assert enclave.machine.ram.read(0, 16 << 20) == bytes(ram)
+
+
+@settings(max_examples=30, deadline=None)
+@given(quantum_ns=st.integers(1500, 1800), cycles=st.integers(2, 3))
+def test_a_time_slice_that_ends_with_the_guest_does_not_end_the_sleep(quantum_ns: int, cycles: int) -> None:
+    enclave = Enclave("greedy", cycles=cycles, quantum_ns=quantum_ns)
+    enclave.run()
+    assert [w.latency_ns for w in kinds(enclave, events.Woken)] == [0] * (cycles - 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(before_ns=st.integers(0, 400))
+def test_a_sleep_is_ended_once_by_what_comes_first(before_ns: int) -> None:
+    slept = Enclave("beacon", cycles=2)
+    slept.run()
+    deadline = kinds(slept, events.WakeScheduled)[0].deadline_ns
+    enclave = Enclave("beacon", cycles=2)
+    enclave.run(limit_ns=deadline - before_ns)
+    enclave.interrupt()
+    result = enclave.run()
+    (woken,) = kinds(enclave, events.Woken)
+    reason = Status.EXTERNAL_WAKE if woken.source == "external" else Status.TIMER_WAKE
+    assert Status(result.signals[1]) == BOOTED | reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(at_ns=st.integers(0, 443_000))
+def test_tampering_at_any_moment_leaves_nothing(at_ns: int) -> None:
+    enclave = Enclave("beacon")
+    enclave.run(limit_ns=at_ns)
+    enclave.tamper()
+    result = enclave.run()
+    assert result.outcome in ("TAMPER", "COMPLETED")
+    assert_annihilated(enclave, result, result.outcome)
+
+
+@settings(max_examples=30, deadline=None)
+@given(at_ns=st.integers(334_885, 441_000))
+def test_a_fault_on_the_way_down_goes_on_where_it_was(at_ns: int) -> None:
+    """An NMI that no tamper line gates: the handler comes back into annihilation."""
+    enclave = Enclave("beacon")
+    enclave.run(limit_ns=at_ns)
+    assert enclave.block.cause is Cause.COMPLETED
+    enclave.machine.request_nmi()
+    assert_annihilated(enclave, enclave.run(), "COMPLETED")
+
+
+def test_a_phase_already_completed_is_not_run_to_again() -> None:
+    enclave = Enclave("beacon")
+    assert enclave.boot()
+    before = enclave.machine.clock.now_ns
+    assert enclave.run_to(Phase.MEM_MAP)
+    assert enclave.machine.clock.now_ns == before

@@ -85,8 +85,7 @@ def test_any_damage_is_seen(saved: bytes, tmp_path: Path, data: st.DataObject) -
     }[data.draw(st.sampled_from(["flip", "cut", "drop", "swap", "double"]))]
     path = tmp_path / "damaged.jsonl"
     path.write_bytes(damage)
-    # A last line break lost, or something behind the trailer, leaves all that the digest covers as it was.
-    if damage == saved or damage.startswith(saved[:-1]):
+    if damage in (saved, saved[:-1]):  # a lost last line break changes nothing that is said
         return
     with pytest.raises(RecordingError) as caught:
         list(read_events(path))

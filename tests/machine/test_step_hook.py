@@ -14,7 +14,7 @@ from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
 from machine import step_hook
 from machine.native.build import ARCHITECTURES, build
-from machine.step_hook import NEVER, HookState, Stop, is_system_instruction
+from machine.step_hook import NEVER, HookState, Kind, Stop, classify
 
 BLOBS = Path(step_hook.__file__).parent / "native"
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
@@ -113,15 +113,22 @@ HARMLESS = [
     b"\xcd\x80",
 ]
 
+RETURNS = [b"\xcf", b"\x48\xcf", b"\xcb", b"\xca\0\0", b"\x0f\x07", b"\x48\x0f\x07", b"\x0f\x35"]
+
 
 @pytest.mark.parametrize("code", SYSTEM, ids=lambda c: c.hex())
 def test_system_instructions_are_known(code: bytes) -> None:
-    assert is_system_instruction(code)
+    assert classify(code) is Kind.SYSTEM
+
+
+@pytest.mark.parametrize("code", RETURNS, ids=lambda c: c.hex())
+def test_returns_are_known(code: bytes) -> None:
+    assert classify(code) is Kind.RETURN
 
 
 @pytest.mark.parametrize("code", HARMLESS, ids=lambda c: c.hex())
 def test_others_are_not_stopped_at(code: bytes) -> None:
-    assert not is_system_instruction(code)
+    assert classify(code) is Kind.ORDINARY
 
 
 def expected(state: HookState, address: int, size: int, registers: dict[int, int], code: bytes) -> Stop | None:
@@ -136,13 +143,13 @@ def expected(state: HookState, address: int, size: int, registers: dict[int, int
         return None
     if address == state.breakpoint:
         return Stop.BREAKPOINT
-    if state.cpl == 0 and is_system_instruction(code[:size]):
+    if state.cpl == 0 and classify(code[:size]) is Kind.SYSTEM:
         return Stop.SYSTEM_INSTRUCTION
     return None
 
 
 addresses = st.sampled_from([0x1000, 0x1003, 0x7FFF_FFFF_F000, 0xFFFF_8000_0000_0000, NEVER - 1])
-instructions = st.one_of(st.sampled_from(SYSTEM + HARMLESS), st.binary(min_size=1, max_size=15))
+instructions = st.one_of(st.sampled_from(SYSTEM + HARMLESS + RETURNS), st.binary(min_size=1, max_size=15))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -180,7 +187,8 @@ def test_native_code_keeps_the_rules(
         assert (stopped, state.reason, state.retired) == (True, stop, retired)
     else:
         assert (stopped, state.retired, state.last) == (False, retired + 1, address)
-        assert state.next == (address + len(code)) % 2**64
+        looked_at = cpl == 0 and address != passed and classify(code) is Kind.RETURN
+        assert state.next == (NEVER if looked_at else (address + len(code)) % 2**64)
         assert state.pass_once == (NEVER if address == passed else passed)
 
 

@@ -332,7 +332,7 @@ def test_the_first_failing_check_is_the_answer(data: bytes, anchors: list[TrustA
 def test_the_checks_are_listed_in_the_order_in_which_they_are_made() -> None:
     assert " ".join(check.name for check in PayloadCheck) == (
         "NOT_WASM UNSIGNED MALFORMED_SIGNATURE MISSING_ED25519 MISSING_ML_DSA_65 UNKNOWN_KEY DEVELOPMENT_KEY "
-        "BAD_ED25519 BAD_ML_DSA_65 ARTEFACT_FOREIGN ARTEFACT_MISMATCH PROFILE"
+        "BAD_ED25519 BAD_ML_DSA_65 ARTEFACT_MISMATCH ARTEFACT_FOREIGN PROFILE"
     )
 
 

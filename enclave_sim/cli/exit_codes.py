@@ -1,0 +1,47 @@
+"""How `enclave-sim` tells a shell what happened. These numbers are a promise: scripts are written against them."""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enclave_sim.summary import RunResult
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command; of those that a run earns, the highest counts."""
+
+    OK = 0
+    """The payload completed or shredded itself."""
+    USAGE = 2
+    """The command cannot be carried out: an option, a file or a key is not what it should be."""
+    REJECTED = 3
+    """The payload failed a check and was not run."""
+    GUEST_FAULT = 4
+    """The payload raised an exception in ring 3."""
+    KERNEL_FAULT = 5
+    """A fault of the kernel, tampering, or attestation refused."""
+    LIMIT = 6
+    """Virtual time reached `--limit-ns` before the enclave ended."""
+    RESIDUE = 7
+    """The dormant enclave left something in RAM: the promise is broken."""
+    DEFECT = 70
+    """The emulator or the firmware is at fault, never the payload: please report it."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+_OF_OUTCOME = {
+    "COMPLETED": ExitCode.OK,
+    "SHRED_SELF": ExitCode.OK,
+    "PAYLOAD_REJECTED": ExitCode.REJECTED,
+    "GUEST_FAULT": ExitCode.GUEST_FAULT,
+    "KERNEL_FAULT": ExitCode.KERNEL_FAULT,
+    "TAMPER": ExitCode.KERNEL_FAULT,
+    "ATTESTATION_REFUSED": ExitCode.KERNEL_FAULT,
+    "LIMIT": ExitCode.LIMIT,
+}
+
+
+def of_run(result: "RunResult") -> ExitCode:
+    """The exit code a run earned."""
+    return ExitCode.RESIDUE if result.residue_bytes else _OF_OUTCOME[result.outcome]

@@ -1,0 +1,266 @@
+"""`enclave-sim run`: boot the enclave, run payloads, show what happened.
+
+Only what parses the command line is imported here: the machine and the guest engine are loaded when a run begins, rich
+when there is something to draw.
+"""
+
+import io
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.cli.text import one_line
+from enclave_sim.cli.watch import Watch, terminal_of
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.specification import Attestation
+
+if TYPE_CHECKING:
+    from enclave_sim.recording import Digest, Header
+    from enclave_sim.summary import RunResult
+
+DEFAULT_PAYLOAD = "beacon"
+_DEFAULTS = EnclaveConfiguration()
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]; the highest counts.
+  0  the payload completed, or shredded itself
+  2  usage error: an option, a file or a key is not what it should be
+  3  payload rejected
+  4  guest fault
+  5  kernel fault, tampering, or attestation refused
+  6  virtual time reached --limit-ns
+  7  residue: something was left in RAM
+ 70  a defect of the emulator or its firmware"""
+
+
+def _number(text: str | int) -> int:
+    """Read a number as Python writes it: 1000000, 1_000_000 or 0xF4240. Defaults come as numbers."""
+    try:
+        return int(text, 0) if isinstance(text, str) else text
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number (such as 1000000, 1_000_000 or 0xF4240)") from None
+
+
+_TIME, _POLICY, _OUTPUT = "Machine and time", "Trust and profile", "Output"
+
+
+def run(
+    payload: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PAYLOAD",
+            help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    cycles: Annotated[
+        int, typer.Option(parser=_number, metavar="N", help="Wake cycles to run.", rich_help_panel=_TIME)
+    ] = 1,
+    wake_ns: Annotated[
+        int, typer.Option(parser=_number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_TIME)
+    ] = _DEFAULTS.wake_ns,
+    quantum_ns: Annotated[
+        int,
+        typer.Option(
+            parser=_number,
+            metavar="NS",
+            help="How long the guest computes before the timer interrupts it.",
+            rich_help_panel=_TIME,
+        ),
+    ] = _DEFAULTS.quantum_ns,
+    limit_ns: Annotated[
+        int | None,
+        typer.Option(parser=_number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=_TIME),
+    ] = None,
+    ns_per_instruction: Annotated[
+        int, typer.Option(parser=_number, metavar="NS", help="Time one instruction takes.", rich_help_panel=_TIME)
+    ] = 1,
+    arena_bytes: Annotated[
+        int | None,
+        typer.Option(
+            parser=_number,
+            metavar="BYTES",
+            help="Size of the host arena; all of its region unless given.",
+            rich_help_panel=_TIME,
+        ),
+    ] = None,
+    sensor0: Annotated[
+        int, typer.Option(parser=_number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_TIME)
+    ] = 0,
+    sensor1: Annotated[
+        int, typer.Option(parser=_number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_TIME)
+    ] = 0,
+    portable: Annotated[
+        bool,
+        typer.Option(
+            "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=_TIME
+        ),
+    ] = False,
+    production: Annotated[
+        bool,
+        typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_POLICY),
+    ] = False,
+    trust_anchor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Accept this anchor (NAME.anchor.json) besides the development anchor; may be repeated.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    attestation: Annotated[
+        Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_POLICY)
+    ] = Attestation.OFF,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write every event to FILE, as JSON Lines; it appears when the run is over.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print one line: outcome and digest.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Boot the enclave, run a payload in ring 3, and watch the enclave annihilate itself.
+
+    All times are virtual nanoseconds: the same command gives the same run, and the same digest, everywhere.
+
+    Example: enclave-sim run counter --cycles 3 --record counter.jsonl
+    """
+    if as_json and quiet:
+        raise ConfigurationError("--json and --quiet exclude each other")
+    if limit_ns is not None and limit_ns < 1:
+        raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
+    names = payload or [DEFAULT_PAYLOAD]
+    watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
+    options = {
+        "cycles": cycles,
+        "wake_ns": wake_ns,
+        "quantum_ns": quantum_ns,
+        "ns_per_instruction": ns_per_instruction,
+        "arena_bytes": arena_bytes,
+        "sensors": (sensor0, sensor1),
+        "production": production,
+        "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
+        "attestation": attestation,
+        "features": frozenset(feature or ()),
+        "portable": portable,
+    }
+    result = _run(names, options, limit_ns, record, watch)
+    if as_json:
+        _write(f"{result.to_json()}\n".encode())
+    elif quiet:
+        _write(f"{result.outcome} {result.digest}\n".encode())
+    else:
+        from enclave_sim.cli.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
+
+        presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
+        _write(render(result, presentation))
+    raise typer.Exit(of_run(result))
+
+
+def _run(
+    names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
+) -> "RunResult":
+    from enclave_sim.enclave import Enclave, KernelDied  # noqa: PLC0415
+    from enclave_sim.recording import Digest  # noqa: PLC0415
+
+    digests: list[Digest] = []
+    with nullcontext() if record is None else _recording_file(record) as file:
+
+        def make_digest(header: "Header") -> "Digest":
+            digests.append(Digest(header, file))
+            return digests[0]
+
+        enclave = Enclave(names, recorder=watch, record=False, digest=make_digest, **options)
+        try:
+            with watch.running():
+                result = enclave.run(limit_ns)
+        except KernelDied as error:
+            typer.echo(f"error: {one_line(str(error))}", err=True)
+            raise typer.Exit(ExitCode.DEFECT) from None
+        if result.outcome == "LIMIT":
+            digests[0].finish()  # the run could go on, but nobody will: its recording ends here
+    return result
+
+
+@contextmanager
+def _recording_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name when all of it is written, and leaves nothing behind when it is not."""
+    goal = path.resolve()
+    if goal.is_dir():
+        raise ConfigurationError(f"cannot record to {path}: it is a directory")
+    if not goal.parent.is_dir():
+        raise ConfigurationError(f"cannot record to {path}: there is no directory {path.parent}")
+    special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
+    written = goal if special else goal.with_name(f".{goal.name}.{secrets.token_hex(6)}.tmp")
+    with _explaining(path):
+        file = _RecordingFile(written, path)
+    try:
+        with file:
+            yield file
+        if not special:
+            with _explaining(path):
+                os.replace(written, goal)
+    finally:
+        if not special:
+            written.unlink(missing_ok=True)
+
+
+class _RecordingFile(io.FileIO):
+    """Writes all it is given, or raises ConfigurationError naming the file that was asked for."""
+
+    def __init__(self, path: Path, asked_for: Path) -> None:
+        super().__init__(path, "w")
+        self._asked_for = asked_for
+
+    def write(self, data: Any, /) -> int:
+        """Write all of `data`."""
+        rest = memoryview(data)
+        with _explaining(self._asked_for):
+            while rest:
+                rest = rest[super().write(rest) :]
+        return len(data)
+
+
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a file into words for whoever asked for it."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"cannot record to {path}: {error.strerror}") from None
+
+
+def _write(output: bytes) -> None:
+    """Write to standard output. Nobody reading any more is no error: the exit code still tells how the run went."""
+    try:
+        sys.stdout.buffer.write(output)
+        sys.stdout.flush()
+    except OSError as error:
+        # What the stream still holds is flushed at exit, and must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None

@@ -1,0 +1,284 @@
+"""The speeds that matter, each beside a reference measured in the same run: `python tests/bench.py [--quick]`.
+
+Prints one JSON object; progress goes to standard error. Values are medians, and samples of a value and its reference
+alternate, so that both meet the same host. Virtual time plays no part here: all seconds are the host's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from itertools import chain
+from time import perf_counter
+from typing import Any, BinaryIO
+
+from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, Uc
+from wasmtime import Config, Engine, Func, FuncType, Instance, Linker, Module, Store, ValType, wat2wasm
+
+import payloads
+from enclave_sim import Enclave, RunResult
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave import KernelDied
+from enclave_sim.events import SignalEmitted
+from enclave_sim.payload.keys import development_key
+from enclave_sim.payload.signature import sign
+from enclave_sim.recording import Digest, Header
+
+HOST_CALLS = 20_000
+EVENTS = 1_000_000
+_MEBIBYTE = 1 << 20
+_FUEL = 1 << 60
+_RAM = 16 * _MEBIBYTE
+_LOOP = """
+(module
+  (import "aether" "emit_signal" (func $emit (param i32)))
+  (func (export "_start") (local $round i32)
+    (loop $again
+      (call $emit (local.get $round))
+      (local.set $round (i32.add (local.get $round) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.get $round) (i32.const {rounds}))))))
+"""
+_IMPORTS = ("enclave_sim.cli.main", "enclave_sim.enclave", "enclave_sim.engine.wasmtime_engine")
+_MILLION = "--million-events"
+
+Entry = dict[str, Any]
+
+
+def entry(
+    name: str, value: float, unit: str, target: str | None, reference: tuple[str, float], samples: int, **more: Any
+) -> Entry:
+    """One figure. `target` is `<= n` or `>= n`, or None where nothing was promised."""
+    met = None
+    if target is not None:
+        sign_, bound = target.split()
+        met = value <= float(bound) if sign_ == "<=" else value >= float(bound)
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "target": target,
+        "met": met,
+        "reference": {"what": reference[0], "value": round(reference[1], 3)},
+        "samples": samples,
+        **more,
+    }
+
+
+def alternate(samples: int, *measures: Callable[[], float]) -> list[float]:
+    """The median of each measure; one round is thrown away to warm up."""
+    rounds = [[measure() for measure in measures] for _ in range(samples + 1)][1:]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = perf_counter()
+    action()
+    return perf_counter() - start
+
+
+def emitter(rounds: int) -> bytes:
+    """A signed guest that emits `rounds` signals."""
+    return sign(bytes(wat2wasm(_LOOP.format(rounds=rounds))), development_key())
+
+
+def fuelled() -> Engine:
+    """Plain wasmtime that counts instructions."""
+    config = Config()
+    config.consume_fuel = True
+    return Engine(config)
+
+
+def plain_run(module: bytes) -> float:
+    """Seconds of `_start` in plain wasmtime with fuel, host functions in Python."""
+    engine = fuelled()
+    store, linker = Store(engine), Linker(engine)
+    store.set_fuel(_FUEL)
+    signals: list[int] = []
+    emit = Func(store, FuncType([ValType.i32()], []), signals.append)
+    linker.define(store, "aether", "emit_signal", emit)
+    instance: Instance = linker.instantiate(store, Module(engine, module))
+    start = instance.exports(store)["_start"]
+    if not isinstance(start, Func):
+        raise TypeError("_start is no function")
+    return seconds(lambda: start(store))
+
+
+def enclave_run(module: bytes, file: BinaryIO | None = None, **options: Any) -> tuple[float, RunResult]:
+    """Seconds from EXEC_LOOP to dormant and scanned, and what came of it."""
+    enclave = Enclave(module, record=False, digest=lambda header: Digest(header, file), **options)
+    if not enclave.boot():
+        raise KernelDied("the enclave did not boot")
+    results: list[RunResult] = []
+    elapsed = seconds(lambda: results.append(enclave.run()))
+    if results[0].outcome != "COMPLETED":
+        raise KernelDied(f"the guest ended with {results[0].outcome}")
+    return elapsed, results[0]
+
+
+def boot(samples: int) -> Entry:
+    """Image in memory to EXEC_LOOP, in a process that has imported everything."""
+    module = payloads.read("beacon")
+
+    def bare() -> None:
+        Uc(UC_ARCH_X86, UC_MODE_64).mem_map(0, _RAM, UC_PROT_ALL)
+        Module(fuelled(), module)
+
+    def whole() -> None:
+        if not Enclave(module, record=False).boot():
+            raise KernelDied("the enclave did not boot")
+
+    value, reference = alternate(samples, lambda: seconds(whole), lambda: seconds(bare))
+    what = "Uc(), mem_map, wasmtime Engine and Module of the same payload, ms"
+    return entry("boot to EXEC_LOOP", value * 1e3, "ms", "<= 30", (what, reference * 1e3), samples)
+
+
+def process(samples: int) -> list[Entry]:
+    """The command as a user meets it."""
+
+    def spawn(*arguments: str) -> float:
+        command = [sys.executable, *arguments]
+        return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+    whole, imports, reference = alternate(
+        samples,
+        lambda: spawn("-m", "enclave_sim", "run", "beacon", "--quiet"),
+        lambda: spawn("-c", f"import {', '.join(_IMPORTS)}"),
+        lambda: spawn("-c", "import unicorn, wasmtime"),
+    )
+    beside = ('process: python -c "import unicorn, wasmtime", s', reference)
+    return [
+        entry("process: enclave-sim run beacon --quiet", whole, "s", "<= 1.0", beside, samples),
+        entry("process: its imports alone", imports, "s", "<= 0.4", beside, samples),
+    ]
+
+
+def host_calls(samples: int) -> Entry:
+    """Guest, INT 80h, ring 0, guest; recorded to a file."""
+    module = emitter(HOST_CALLS)
+
+    def recorded() -> float:
+        with tempfile.TemporaryFile() as file:
+            elapsed, _ = enclave_run(module, file)
+            return HOST_CALLS / elapsed
+
+    value, reference = alternate(samples, recorded, lambda: HOST_CALLS / plain_run(module))
+    what = "the same module in plain wasmtime, host function in Python, calls/s"
+    return entry("host calls, recorded", value, "calls/s", ">= 15000", (what, reference), samples)
+
+
+def compute(samples: int) -> list[Entry]:
+    """The spinner from EXEC_LOOP to its end, annihilation and residue scan included."""
+    module = payloads.read("spinner")
+    default_ns = EnclaveConfiguration().quantum_ns
+    quanta_ns = sorted({default_ns, 10_000_000})
+    runs = [lambda ns=ns: enclave_run(module, quantum_ns=ns)[0] for ns in quanta_ns]
+    *ours, plain = alternate(samples, *runs, lambda: plain_run(module))
+    beside = ("the same module in plain wasmtime with fuel, s", plain)
+    return [
+        entry(
+            f"guest compute, timer every {ns / 1e6:g} ms{' (default)' if ns == default_ns else ''}",
+            seconds_ / plain,
+            "ratio",
+            "<= 1.15",
+            beside,
+            samples,
+            seconds=round(seconds_, 4),
+        )
+        for ns, seconds_ in zip(quanta_ns, ours, strict=True)
+    ]
+
+
+def million_events() -> list[Entry]:
+    """A million events recorded to disk, in a process of its own whose memory can be watched."""
+    output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
+    told = json.loads(output)
+    what = "encode, hash and write one kind of event alone, events/s"
+    first = entry(
+        f"{EVENTS:,} events recorded",
+        told["rate"],
+        "events/s",
+        None,
+        (what, told["reference"]),
+        1,
+        events=told["events"],
+        file_bytes=told["file_bytes"],
+    )
+    memory = ("file written, MiB", told["file_bytes"] / _MEBIBYTE)
+    growth = told["growth_bytes"] / _MEBIBYTE
+    return [first, entry("memory growth while recording them", growth, "MiB", "<= 64", memory, 1)]
+
+
+def record_million() -> None:
+    """The child of `million_events`."""
+    with tempfile.TemporaryFile() as file:
+        enclave_run(emitter(2000), file)
+    _, few = enclave_run(emitter(100))
+    _, more = enclave_run(emitter(1100))
+    calls = -(-(EVENTS - few.events) * 1000 // (more.events - few.events)) + 100
+    module = emitter(calls)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryFile() as file:
+        elapsed, result = enclave_run(module, file)
+        file_bytes = os.fstat(file.fileno()).st_size
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    if result.events < EVENTS:
+        raise KernelDied(f"only {result.events} events")
+    with tempfile.TemporaryFile() as file:
+        alone = Digest(Header({}, "", ()), file)
+        event = SignalEmitted(123_456, 123_456_789, 4711)
+        start = perf_counter()
+        for _ in range(200_000):
+            alone.record(event)
+        reference = perf_counter() - start
+    unit = 1 if platform.system() == "Darwin" else 1024  # getrusage(2)
+    told = {
+        "events": result.events,
+        "rate": result.events / elapsed,
+        "reference": 200_000 / reference,
+        "growth_bytes": growth * unit,
+        "file_bytes": file_bytes,
+    }
+    print(json.dumps(told))
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer samples")
+    parser.add_argument(_MILLION, action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.million_events:
+        record_million()
+        return
+    few, many = (3, 7) if arguments.quick else (7, 21)
+    parts: list[tuple[str, Callable[[], list[Entry]]]] = [
+        ("boot", lambda: [boot(many)]),
+        ("process", lambda: process(few)),
+        ("host calls", lambda: [host_calls(few)]),
+        ("compute", lambda: compute(few)),
+        ("a million events", million_events),
+    ]
+    found: list[list[Entry]] = []
+    for name, measure in parts:
+        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        found.append([])
+        elapsed = seconds(lambda measure=measure, into=found[-1]: into.extend(measure()))  # type: ignore[misc]
+        print(f"{elapsed:.1f} s", file=sys.stderr)
+    host = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processors": os.cpu_count(),
+    }
+    print(json.dumps({"host": host, "quick": arguments.quick, "results": list(chain.from_iterable(found))}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

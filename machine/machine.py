@@ -210,13 +210,13 @@ class Machine:
     def _execute(self) -> None:
         cpu, state = self.cpu, self.cpu.state
         stop = cpu.execute()
+        if cpu.cs & 3 != state.cpl:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
+            self._ring_changed()
         if cpu.port_fault:
             cpu.undo_port_access()
             self._deliver(Interrupt(GP, "exception", cpu.rip, 0))
         elif stop is Stop.INTERRUPT:
             self._deliver(interrupt_met(cpu, state.vector))
-        elif stop is Stop.RING:
-            self._ring_changed()
         elif stop is Stop.SYSTEM_INSTRUCTION:
             self._execute_system_instruction()
         elif stop is Stop.INVALID_INSTRUCTION:

@@ -172,3 +172,22 @@ def test_nmi_ignores_the_interrupt_flag(kernel: Any, assemble: Any) -> None:
     ran.machine.request_nmi()
     ran.machine.run(ran.machine.clock.now_ns + 1000)
     assert [t.vector for t in ran.taken] == [2]
+
+
+def test_an_interrupt_right_behind_iret_comes_from_the_ring_that_was_returned_to(kernel: Any) -> None:
+    """The timer is due at, before and behind the first instruction of ring 3."""
+    body = (
+        ARM
+        + """movl $COUNT, 0x380(%rbx)
+        pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x200000; movw $0xFEEB, 0x200000; iretq"""
+    )
+    for count in range(1, 12):
+        ran = kernel(body.replace("COUNT", str(count)), limit_ns=20_000)
+        assert [(t.vector, t.cs, t.rip) for t in ran.taken] == [(0x20, USER, 0x200000)], count
+
+
+def test_a_fetch_fault_right_behind_iret_is_one_of_ring_3(kernel: Any) -> None:
+    ran = kernel("pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x403000; iretq")
+    assert [(t.vector, t.error_code, t.cs, t.rip) for t in ran.taken] == [(PF, 0x14, USER, 0x403000)]
+    changes = [(e.from_ring, e.to_ring) for e in ran.events if isinstance(e, RingTransition)]
+    assert changes == [(0, 3), (3, 0)]

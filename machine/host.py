@@ -6,6 +6,7 @@ They are slower and behave alike.
 
 import ctypes
 import mmap
+import os
 import platform
 import sys
 import weakref
@@ -16,6 +17,7 @@ _MAP_FIXED = 0x10
 _MAP_NORESERVE = 0x4000
 _MADV_NOHUGEPAGE = 15
 _WORTH_DROPPING = 1 << 16
+_SWAPPED = 0x40  # the top byte of a pagemap entry: 0x80 present, 0x40 swapped
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -76,6 +78,39 @@ class HostMemory:
         _libc.madvise(self.address + start, end - start, mmap.MADV_DONTNEED)
         ctypes.memset(self.address + offset, 0, start - offset)
         ctypes.memset(self.address + end, 0, offset + length - end)
+
+    def is_zero(self, offset: int, length: int) -> bool:
+        """Whether a range is all zero. Pages of an anonymous mapping that were never touched need not be read."""
+        if length >= _WORTH_DROPPING and self._is_untouched(offset, length):
+            return True
+        return is_filled_with_zero(self.address + offset, length)
+
+    def _is_untouched(self, offset: int, length: int) -> bool:
+        """Whether the kernel holds no page for any of a range: neither present nor swapped (proc_pid_pagemap(5))."""
+        if _pagemap is None:
+            return False
+        first = (self.address + offset) // mmap.PAGESIZE
+        count = (self.address + offset + length - 1) // mmap.PAGESIZE + 1 - first
+        entries = os.pread(_pagemap, 8 * count, 8 * first)
+        return len(entries) == 8 * count and max(entries[7::8]) < _SWAPPED
+
+
+def _open_pagemap() -> int | None:
+    try:
+        return os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC) if LINUX else None
+    except OSError:
+        return None
+
+
+def _reopen_pagemap() -> None:
+    """A forked child must not look at its parent's pages."""
+    global _pagemap  # noqa: PLW0603
+    _pagemap = _open_pagemap()
+
+
+_pagemap = _open_pagemap()
+if LINUX:
+    os.register_at_fork(after_in_child=_reopen_pagemap)
 
 
 def executable(code: bytes) -> tuple[int, object]:

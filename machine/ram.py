@@ -7,7 +7,7 @@ compare it. There are no copies.
 import ctypes
 
 from machine.errors import MachineError
-from machine.host import HostMemory, is_filled_with_zero
+from machine.host import HostMemory
 
 PAGE_SIZE = 4096
 
@@ -50,7 +50,7 @@ class Ram:
     def is_zero(self, base: int, length: int) -> bool:
         """Whether every byte of a range is zero."""
         self.check(base, length)
-        return is_filled_with_zero(self.host_address + base, length)
+        return self._memory.is_zero(base, length)
 
     def nonzero_pages(self) -> list[int]:
         """Physical addresses of the pages that hold any byte other than zero, in order."""

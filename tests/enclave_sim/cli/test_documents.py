@@ -1,0 +1,52 @@
+"""README and docs show what the program really prints."""
+
+import os
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+from enclave_sim import Enclave
+from enclave_sim.events import AnyEvent
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_readme_shows_the_real_output() -> None:
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "enclave_sim", "run", "beacon"]
+    shown = subprocess.run(command, capture_output=True, check=True, env=environment).stdout.decode().splitlines()
+    (block,) = re.findall(r"```console\n\$ enclave-sim run beacon\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert [line for line in block.splitlines() if line not in shown and not line.startswith(" ... ")] == []
+
+
+@pytest.mark.parametrize("page", ["architecture", "recordings"])
+def test_events_quoted_in_the_docs_happen(page: str) -> None:
+    quoted = re.findall(
+        r'^\{"kind":"([a-z_]+)","seq":(\d+),"at_ns":(\d+)', (ROOT / f"docs/{page}.md").read_text(), re.M
+    )
+    happened = set()
+    for name in ("beacon", "spinner"):
+        enclave = Enclave(name)
+        enclave.run()
+        assert enclave.recording is not None
+        happened |= {(e.__struct_config__.tag, str(e.seq), str(e.at_ns)) for e in enclave.recording.events}
+    assert quoted
+    assert [event for event in quoted if event not in happened] == []
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    page = (ROOT / "docs/recordings.md").read_text()
+    assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == []
+
+
+def test_the_programs_in_the_readme_print_what_it_says() -> None:
+    page = (ROOT / "README.md").read_text()
+    pairs = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.S)
+    assert pairs
+    for program, printed in pairs:
+        ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        assert ran.stdout == printed

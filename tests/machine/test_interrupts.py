@@ -191,3 +191,17 @@ def test_a_fetch_fault_right_behind_iret_is_one_of_ring_3(kernel: Any) -> None:
     assert [(t.vector, t.error_code, t.cs, t.rip) for t in ran.taken] == [(PF, 0x14, USER, 0x403000)]
     changes = [(e.from_ring, e.to_ring) for e in ran.events if isinstance(e, RingTransition)]
     assert changes == [(0, 3), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    "source", ["rdtsc", "rdtscp", "movl $0x10, %ecx; rdmsr", "movl $0x40000000, %eax; cpuid", "xorl %ecx, %ecx; xgetbv"]
+)
+def test_nothing_tells_of_the_host_or_its_clock(kernel: Any, source: str) -> None:
+    """Two runs of the same program leave the same registers and memory, however much time lies between."""
+
+    def left(delay: int) -> tuple[int, ...]:
+        sum(range(delay))
+        ran = kernel(f"{source}; movl %eax, 0x240000; movl %edx, 0x240004; movl %ecx, 0x240008; hlt")
+        return tuple(ran.machine.ram.read(0x24_0000, 12)), ran.machine.clock.now_ns  # type: ignore[return-value]
+
+    assert left(0) == left(300_000)

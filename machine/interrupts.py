@@ -24,6 +24,7 @@ MF, AC, MC, XM = range(16, 20)
 WITH_ERROR_CODE = frozenset([DF, TS, NP, SS, GP, PF, AC])
 _CONTRIBUTORY = frozenset([DE, TS, NP, SS, GP])
 _INTERRUPT_GATE, _TRAP_GATE = 0xE, 0xF
+_FRAME, _FRAME_WITH_ERROR = struct.Struct("<5Q"), struct.Struct("<6Q")
 _TSS_RSP0, _TSS_IST1 = 4, 36
 _TRANSITION_CAUSES = {
     "software": "software_interrupt",
@@ -173,7 +174,7 @@ class Delivery:
             frame.insert(0, interrupt.error_code)
         # STATE
         stack -= 8 * len(frame)
-        self._push(stack, struct.pack(f"<{len(frame)}Q", *frame))
+        self._push(stack, (_FRAME if len(frame) == 5 else _FRAME_WITH_ERROR).pack(*frame))
         cleared = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (FLAG_IF if gate.kind == _INTERRUPT_GATE else 0)
         rflags = cpu.rflags & ~cleared
         if ring != old_ring:

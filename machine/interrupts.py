@@ -113,10 +113,6 @@ class Delivery:
         self._inside = RegisterGroup(cpu.uc, ["CS", "RFLAGS", "RSP", "RIP"])
         self.shut_down = False
 
-    def reset(self) -> None:
-        """The processor runs again."""
-        self.shut_down = False
-
     def deliver(self, interrupt: Interrupt) -> None:
         """Enter the handler, or that of the exception that delivery itself raises, or shut down."""
         while True:

@@ -208,8 +208,22 @@ class Machine:
             self.clock.arm(self._next_deadline())
 
     def _execute(self) -> None:
+        """Let the processor run, and look at why it stopped."""
+        self._stopped(self.cpu.execute())
+
+    def _execute_one(self) -> Stop:
+        """Execute the instruction at RIP whatever it is, and nothing more."""
+        state = self.cpu.state
+        state.pass_once, state.watch_if = self.cpu.rip, 0
+        state.deadline = state.retired + 1
+        stop = self.cpu.execute()
+        state.pass_once = NEVER
+        self._stopped(stop)
+        return stop
+
+    def _stopped(self, stop: Stop) -> None:
+        """Do what a stop is there for."""
         cpu, state = self.cpu, self.cpu.state
-        stop = cpu.execute()
         if cpu.cs & 3 != state.cpl:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
             self._ring_changed()
         if cpu.port_fault:
@@ -234,22 +248,6 @@ class Machine:
         code = self.cpu.translations.read(self.cpu.state.last, 1)
         if code is not None and code[0] == _STI:
             self._execute_one()
-
-    def _execute_one(self) -> Stop:
-        """Execute the instruction at RIP whatever it is, and nothing more."""
-        state = self.cpu.state
-        state.pass_once, state.watch_if = self.cpu.rip, 0
-        state.deadline = state.retired + 1
-        stop = self.cpu.execute()
-        state.pass_once = NEVER
-        if stop is Stop.INTERRUPT:
-            self._deliver(interrupt_met(self.cpu, state.vector))
-        elif stop is Stop.INVALID_INSTRUCTION:
-            self._deliver(invalid_opcode(self.cpu))
-        elif stop is Stop.HALT:
-            self.halted = True
-            self.journal.emit(Halted, bool(self.cpu.rflags & FLAG_IF))
-        return stop
 
     def _returned_within_ring(self) -> None:
         entered, state = self._entered[-1], self.cpu.state

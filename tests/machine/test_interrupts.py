@@ -205,3 +205,13 @@ def test_nothing_tells_of_the_host_or_its_clock(kernel: Any, source: str) -> Non
         return tuple(ran.machine.ram.read(0x24_0000, 12)), ran.machine.clock.now_ns  # type: ignore[return-value]
 
     assert left(0) == left(300_000)
+
+
+def test_iret_in_the_shadow_of_sti_is_followed_to_its_ring(kernel: Any) -> None:
+    """The instruction that completes before a waiting interrupt may itself leave the ring, or fault."""
+    due = ARM + "movl $5, 0x380(%rbx); movw $0xFEEB, 0x200000; .rept 50; nop; .endr;"
+    frame = "pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x200000;"
+    ran = kernel(due + frame + "sti; iretq", limit_ns=20_000)
+    assert [(t.vector, t.cs, t.rip) for t in ran.taken] == [(0x20, USER, 0x200000)]
+    faulted = kernel(due + "sti; ud2", limit_ns=20_000)
+    assert [t.vector for t in faulted.taken] == [UD]

@@ -60,6 +60,8 @@ class InterruptRaised(Event, frozen=True, tag="interrupt_raised", gc=False):
     """CR2, for a page fault."""
     rip: int
     """The address the handler will see as the return address."""
+    ring: int
+    """The privilege level it came up in."""
 
 
 class InterruptDelivered(Event, frozen=True, tag="interrupt_delivered", gc=False):

@@ -154,6 +154,7 @@ class Delivery:
             interrupt.error_code,
             interrupt.address,
             interrupt.return_address,
+            self._cpu.state.cpl,
         )
 
     def _enter(self, interrupt: Interrupt) -> None:

@@ -68,7 +68,7 @@ user_after: movl %cs, %eax
 user_after_32: movl %cs, %eax
         movl %ss, %ebx
         END
-        CASE gp_sysret_r3, U64
+        CASE gp_sysret_in_ring_3_r3, U64
         sysretq
         END
         CASE sysret_to_kernel_page_r0, K64

@@ -7,8 +7,10 @@ happens, and look at why it stopped.
 from dataclasses import dataclass
 from enum import Enum
 
+from machine import control_registers
 from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
-from machine.cpu import EFER_LMA, FLAG_IF, Cpu
+from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_TF, Cpu
+from machine.debug_registers import DR6_BS
 from machine.device import Bus, Device
 from machine.devices import debug_exit, local_apic, post_code, scrub_engine, uart16550
 from machine.errors import MachineError
@@ -21,18 +23,20 @@ from machine.events import (
     Recorder,
     RegisterWritten,
     RingTransition,
-    Shutdown,
 )
-from machine.interrupts import GP, NMI, Delivery, Interrupt, interrupt_met, invalid_opcode
+from machine.exceptions import DB, NMI, UD, Fault
+from machine.faults import exception_met
+from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
+from machine.msrs import Msrs
+from machine.opcodes import Action, action
 from machine.ram import Ram
-from machine.registers import TABLE_REGISTERS
 from machine.signals import SignalsHeld
-from machine.step_hook import NEVER, Stop, is_far_jump
+from machine.step_hook import NEVER, Stop
+from machine.system_instructions import Done, SystemInstructions
 
-_SYSTEM_REGISTERS = ("CR0", "CR3", "CR4", "EFER", "DR7")
+_TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _LONGEST_SLICE_NS = 50_000_000
-_STI, _IRET = 0xFB, 0xCF
 
 
 class Outcome(Enum):
@@ -83,6 +87,8 @@ class Machine:
         self.clock = self.cpu.clock
         self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
+        self.msrs = Msrs(self.cpu)
+        self._system = SystemInstructions(self.cpu, self.msrs)
         self.coprocessor: Coprocessor | None = None
         self.uart = uart16550.Uart16550()
         self.post_code = post_code.PostCode()
@@ -100,8 +106,9 @@ class Machine:
         self._limit_ns: int | None = None
         self._stop_requested = False
         self._nmi_requested = False
+        self._nmi_blocked = False
         self._entered: list[_Entered] = []
-        self._causes: dict[int, str] = {}
+        self._returns: dict[int, bool] = {}
         self.local_apic.rescheduled = self._arm_deadline
 
     # What the outside may ask for
@@ -111,7 +118,10 @@ class Machine:
         self.cpu.enter_protected_mode(entry)
         for name, value in registers.items():
             self.cpu.write_register(name, value)
+        self.cpu.debug.reset()
+        self.halted = self._nmi_blocked = False
         self.mode = "protected"
+        self._watch()
         self.journal.emit(ModeSwitched, "reset", "protected", entry)
 
     def request_stop(self) -> None:
@@ -138,7 +148,7 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        cpu, state, clock, apic = self.cpu, self.cpu.state, self.clock, self.local_apic
+        cpu, hook, registers, clock, apic = self.cpu, self.cpu.hook, self.cpu.registers, self.clock, self.local_apic
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -153,22 +163,28 @@ class Machine:
                 self._tick(now)
                 deadline = self._next_deadline()
             pending = apic.pending()
-            if self._nmi_requested:
-                self._nmi_requested = False
-                self._deliver(Interrupt(NMI, "nmi", cpu.rip))
-            elif pending is not None and cpu.rflags & FLAG_IF:
+            nmi = self._nmi_requested and not self._nmi_blocked
+            if registers.interrupts_inhibited and (nmi or pending is not None) and not self.halted:
+                hook.watch_if = 0
+                clock.step()
+                self._stopped(cpu.execute())
+            elif nmi:
+                self._nmi_requested, self._nmi_blocked = False, True
+                self._watch()
+                self._deliver(Interrupt(NMI, "nmi", registers.rip))
+            elif pending is not None and hook.rflags & FLAG_IF:
                 apic.acknowledge(pending)
-                self._deliver(Interrupt(pending, "external", cpu.rip))
+                self._deliver(Interrupt(pending, "external", registers.rip))
             elif self.halted:
-                if deadline is None or not cpu.rflags & FLAG_IF:
+                if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
                 clock.spend(max(0, deadline - now))
-            elif state.cpl == 3 and self.coprocessor is not None and cpu.rip == self.coprocessor.address:
+            elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
-                state.watch_if = pending is not None
+                hook.watch_if = pending is not None
                 clock.arm(deadline)
-                self._execute()
+                self._stopped(cpu.execute())
 
     # Interrupts
 
@@ -179,15 +195,43 @@ class Machine:
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
-        ring, rsp = self.cpu.state.cpl, self.cpu.rsp
-        if not self.cpu.efer & EFER_LMA:
-            self.delivery.shut_down = True
-            self.journal.emit(Shutdown, interrupt.vector, self.cpu.rip)
-            return
+        registers = self.cpu.registers
+        ring, rsp = registers.cpl, registers.rsp
         self.delivery.deliver(interrupt)
-        if ring == self.cpu.state.cpl:
+        if ring == registers.cpl:
             self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp))
-            self.cpu.state.breakpoint = interrupt.return_address
+            self.cpu.hook.breakpoint = interrupt.return_address
+        else:
+            self._watch()
+        if self.mode != "long":
+            self._follow_mode(registers.rip)
+
+    def _raise(self, fault: Fault) -> None:
+        """Deliver an exception of the instruction at RIP, which did not retire."""
+        self.cpu.debug.met = 0
+        interrupt = Interrupt(fault.vector, "exception", self.cpu.rip, fault.error_code, fault.address)
+        self._deliver(interrupt)
+
+    def _trap(self, causes: int) -> None:
+        """Deliver #DB behind the instruction that retired last, for these bits of DR6."""
+        debug = self.cpu.debug
+        debug.dr6 = debug.dr6 & ~0xF | debug.met | causes
+        debug.met = 0
+        self._deliver(Interrupt(DB, "exception", self.cpu.rip, is_trap=True))
+
+    def _watch(self) -> None:
+        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed.
+
+        Outside 64-bit mode every far transfer is looked at, for it may change the mode and not the selector.
+        """
+        registers = self.cpu.registers
+        watched = Action.SYSTEM if self.mode == "long" else Action.SYSTEM | Action.CHANGES_CS
+        watched |= Action.INTERRUPT_RETURN if self._nmi_blocked else 0
+        if registers.cpl:
+            watched |= Action.PORT
+            if registers.cr[4] & control_registers.CR4_UMIP:
+                watched |= Action.DESCRIPTOR
+        self.cpu.hook.watched = watched
 
     # Execution
 
@@ -201,114 +245,188 @@ class Machine:
 
     def _arm_deadline(self) -> None:
         """Let the processor run to the next deadline, unless there is something to look at before."""
-        pending = self.local_apic.pending() is not None and not self.cpu.state.watch_if
-        if self._stop_requested or self.cpu.port_fault or pending:
+        pending = self.local_apic.pending() is not None and not self.cpu.hook.watch_if
+        if self._stop_requested or self.cpu.debug.met or pending or self.clock.stepping:
             self.clock.stop()
         else:
             self.clock.arm(self._next_deadline())
 
-    def _execute(self) -> None:
-        """Let the processor run, and look at why it stopped."""
-        self._stopped(self.cpu.execute())
-
     def _execute_one(self) -> Stop:
-        """Execute the instruction at RIP whatever it is, and nothing more."""
-        state = self.cpu.state
-        state.pass_once, state.watch_if = self.cpu.rip, 0
-        state.deadline = state.retired + 1
+        """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
+        hook = self.cpu.hook
+        hook.pass_once, hook.watch_if = self.cpu.rip, 0
+        self.clock.step()
         stop = self.cpu.execute()
-        state.pass_once = NEVER
-        self._stopped(stop)
+        hook.pass_once = NEVER
         return stop
 
     def _stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""
-        cpu, state = self.cpu, self.cpu.state
-        if cpu.cs & 3 != state.cpl:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
-            self._ring_changed()
-        if cpu.port_fault:
-            cpu.undo_port_access()
-            self._deliver(Interrupt(GP, "exception", cpu.rip, 0))
-        elif stop is Stop.INTERRUPT:
-            self._deliver(interrupt_met(cpu, state.vector))
-        elif stop is Stop.SYSTEM_INSTRUCTION:
-            self._execute_system_instruction()
-        elif stop is Stop.INVALID_INSTRUCTION:
-            self._deliver(invalid_opcode(cpu))
-        elif stop is Stop.INTERRUPTS_ENABLED:
-            self._leave_shadow()
+        cpu, hook = self.cpu, self.cpu.hook
+        if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
+            self._segment_loaded()
+        if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
+            self._exception_met(stop)
+        elif self.cpu.debug.met:
+            self._trap(0)
+        elif stop is Stop.WATCHED_INSTRUCTION:
+            self._execute_watched()
+        elif stop is Stop.DEBUG:
+            self._instruction_breakpoint()
         elif stop is Stop.BREAKPOINT:
             self._returned_within_ring()
         elif stop is Stop.HALT:
+            if hook.rflags & FLAG_TF:
+                self._trap(DR6_BS)
+                return
             self.halted = True
             self.journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
 
-    def _leave_shadow(self) -> None:
-        """After STI one more instruction completes before an interrupt is taken (SDM volume 2, STI)."""
-        code = self.cpu.translations.read(self.cpu.state.last, 1)
-        if code is not None and code[0] == _STI:
-            self._execute_one()
+    def _exception_met(self, stop: Stop) -> None:
+        """Unicorn met an exception or an INT instruction."""
+        cpu = self.cpu
+        if stop is Stop.INVALID_INSTRUCTION:
+            cpu.take_back_fault()
+            coprocessor = self.coprocessor
+            if coprocessor is None or coprocessor.address != cpu.rip or cpu.registers.cpl != 3:
+                self._raise(Fault(UD))
+            return
+        vector = cpu.hook.vector
+        software, error_code = cpu.context.interrupt_met
+        if software:
+            self._deliver(Interrupt(vector, "software", cpu.rip))
+        elif vector == DB:  # the only one that Unicorn raises, as it never sees the debug registers
+            self._trap(DR6_BS)
+        else:
+            self._raise(exception_met(cpu, vector, error_code))
+
+    def _instruction_breakpoint(self) -> None:
+        """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""
+        cpu = self.cpu
+        if cpu.rflags & FLAG_RF:
+            self._stopped(self._execute_one())
+            return
+        self.cpu.debug.dr6 = self.cpu.debug.dr6 & ~0xF | self.cpu.debug.at(cpu.rip)
+        self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _returned_within_ring(self) -> None:
-        entered, state = self._entered[-1], self.cpu.state
-        if self.cpu.rsp == entered.rsp:
+        entered, hook = self._entered[-1], self.cpu.hook
+        if self.cpu.registers.rsp == entered.rsp:
             self._entered.pop()
-            state.breakpoint = self._entered[-1].return_address if self._entered else NEVER
+            hook.breakpoint = self._entered[-1].return_address if self._entered else NEVER
             self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
         else:
-            state.pass_once = self.cpu.rip
-
-    def _ring_changed(self) -> None:
-        cpu, state = self.cpu, self.cpu.state
-        previous, state.cpl = state.cpl, cpu.cs & 3
-        state.next = cpu.rip
-        self._entered.clear()
-        state.breakpoint = NEVER
-        cause = self._causes.get(state.last)
-        if cause is None:
-            code = cpu.translations.read(state.last, 2) or b"\0\0"
-            cause = "interrupt_return" if _IRET in code else "far_return"
-            self._causes[state.last] = cause
-        self.journal.emit(RingTransition, previous, state.cpl, cause, None, None, cpu.rip, cpu.rsp)
+            hook.pass_once = self.cpu.rip
 
     def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:
-        cpu = self.cpu
+        cpu, registers = self.cpu, self.cpu.registers
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
-        result = coprocessor.execute(cpu.rax, budget)
+        result = coprocessor.execute(registers.rax, budget)
         if result is not None:
-            cpu.complete_instruction(INSTRUCTION_LENGTH, result.rax, result.rcx, result.rdi)
+            cpu.skip(INSTRUCTION_LENGTH)
+            registers.rax, registers.rcx, registers.rdi = result.rax, result.rcx, result.rdi
 
-    # Registers that the processor's mode and protection hang on
+    # What changes with CS
 
-    def _system_state(self) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]]:
-        cpu = self.cpu
-        registers = {name: cpu.read_register(name) for name in _SYSTEM_REGISTERS}
-        return registers, {name: cpu.read_table_register(name) for name in TABLE_REGISTERS}
+    def _segment_loaded(self) -> None:
+        """The last instruction may have loaded CS: the ring or the mode may be another."""
+        hook, registers = self.cpu.hook, self.cpu.registers
+        hook.check_cs = 0
+        previous, hook.cs = hook.cs & 3, registers.cs.selector
+        self.cpu.memory.follow_cr3()
+        if previous != registers.cpl:
+            self._entered.clear()
+            hook.breakpoint = NEVER
+            self._watch()
+            cause = "interrupt_return" if self._was_interrupt_return() else "far_return"
+            self._record_ring(previous, cause)
+        self._follow_mode(hook.last)
 
-    def _mode_after(self, registers: dict[str, int], rip: int) -> ProcessorMode:
-        """The mode changes with EFER.LMA, and with the code segment when IA-32e mode is active."""
-        if not registers["EFER"] & EFER_LMA:
-            return "protected"
-        if self.mode == "protected":
-            return "compatibility"
-        if not is_far_jump(self.cpu.translations.read(rip, 2) or b""):
-            return self.mode
-        return "long" if self.cpu.in_64_bit_code() else "compatibility"
+    def _record_ring(self, previous: int, cause: str) -> None:
+        registers = self.cpu.registers
+        self.journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
 
-    def _execute_system_instruction(self) -> None:
-        rip = self.cpu.rip
-        before, tables_before = self._system_state()
-        if self._execute_one() is not Stop.DEADLINE:
-            return
-        after, tables_after = self._system_state()
-        for name, value in after.items():
-            if value != before[name]:
-                self.journal.emit(RegisterWritten, name, before[name], value, rip)
-        for name, (selector, base, limit) in tables_after.items():
-            if tables_before[name] != (selector, base, limit):
-                self.journal.emit(DescriptorTableLoaded, name, selector, base, limit, rip)
-        mode = self._mode_after(after, rip)
+    def _was_interrupt_return(self) -> bool:
+        last = self.cpu.hook.last
+        found = self._returns.get(last)
+        if found is None:
+            code = self.cpu.code_at(last)
+            found = self._returns[last] = not code or bool(action(code) & Action.INTERRUPT_RETURN)
+        return found
+
+    def _follow_mode(self, rip: int) -> None:
+        """Record a change of the operating mode by the instruction at `rip` (SDM volume 3, 2.2)."""
+        registers = self.cpu.registers
+        mode: ProcessorMode = "protected"
+        if registers.efer & EFER_LMA:
+            mode = "long" if registers.in_64_bit_code else "compatibility"
+        elif not registers.cr[0] & 1:
+            mode = "real"
         if mode != self.mode:
             self.journal.emit(ModeSwitched, self.mode, mode, rip)
             self.mode = mode
-        self.cpu.flush_translations()
+            self._watch()
+
+    # Instructions with rules of their own
+
+    def _execute_watched(self) -> None:
+        """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
+        cpu, registers, hook = self.cpu, self.cpu.registers, self.cpu.hook
+        rip, ring, stepping = registers.rip, registers.cpl, hook.rflags & FLAG_TF
+        found = action(cpu.code_at(rip))
+        if self._nmi_blocked and found & Action.INTERRUPT_RETURN:
+            self._nmi_blocked = False
+            self._watch()
+        before, tables_before = self._system_state(), self._tables()
+        try:
+            done = self._system.execute()
+        except Fault as fault:
+            self._raise(fault)
+            return
+        if done is Done.NATIVE:
+            stop = self._execute_one()
+        if found & Action.SYSTEM:
+            registers.cr[0] &= control_registers.CR0_BITS
+            self._record_system_state(before, tables_before, rip)
+            if ring != registers.cpl:
+                self._entered.clear()
+                hook.breakpoint = NEVER
+                self._record_ring(ring, "fast_system_call")
+            self._watch()
+            cpu.flush_translations()
+            self._follow_mode(rip)
+        if done is Done.NATIVE:
+            self._stopped(stop)
+        elif done is Done.TRAP:
+            self._trap(0)
+        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and hook.rflags & FLAG_TF):
+            self._trap(DR6_BS)
+
+    def _system_state(self) -> dict[str, int]:
+        registers = self.cpu.registers
+        cr = registers.cr
+        return {
+            "CR0": cr[0],
+            "CR3": cr[3],
+            "CR4": cr[4],
+            "EFER": registers.efer,
+            "DR7": self.cpu.debug.dr7,
+        }
+
+    def _tables(self) -> dict[str, tuple[int, int, int]]:
+        registers = self.cpu.registers
+        return {
+            name: (register.selector, register.base, register.limit)
+            for name in _TABLES
+            for register in (getattr(registers, name),)
+        }
+
+    def _record_system_state(
+        self, before: dict[str, int], tables_before: dict[str, tuple[int, int, int]], rip: int
+    ) -> None:
+        for name, value in self._system_state().items():
+            if value != before[name]:
+                self.journal.emit(RegisterWritten, name, before[name], value, rip)
+        for name, (selector, base, limit) in self._tables().items():
+            if tables_before[name] != (selector, base, limit):
+                self.journal.emit(DescriptorTableLoaded, name.upper(), selector, base, limit, rip)

@@ -41,6 +41,7 @@ _HFLAG_PE = 1 << 7
 _FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
 _TASK_32_BUSY, _LDT = 0x0000_8B00, 0x0000_8200
 _LONGEST_INSTRUCTION = 15
+_MXCSR_AT_RESET = 0x1F80
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _FETCH_UNMAPPED = 21
 _STOPS = tuple(Stop)
@@ -91,7 +92,7 @@ class Cpu:
         """Run until something has to be done, and say what. Raises what a device raised."""
         hook = self.hook
         hook.reason = Stop.HALT
-        self.context.restore()
+        self.give_back()
         status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -102,6 +103,11 @@ class Cpu:
         if status:
             raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]
+
+    def give_back(self) -> None:
+        """Give the engine the registers as they are here."""
+        self.registers.set_rflags(self.hook.rflags)
+        self.context.restore()
 
     def refresh(self) -> None:
         """Take the registers from the engine again, after it was changed behind their back."""
@@ -123,7 +129,6 @@ class Cpu:
     @rflags.setter
     def rflags(self, value: int) -> None:
         self.hook.rflags = value
-        self.registers.set_rflags(value)
 
     def read_register(self, name: str) -> int:
         """Any register by its manual name; a segment register's selector. Slow: for inspection and rare events."""
@@ -138,7 +143,7 @@ class Cpu:
             return int(getattr(self.registers, name.lower()).selector)
         if name in _DEBUG_REGISTERS:
             return self.debug.read(int(name[2]))
-        self.context.restore()
+        self.give_back()
         value = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
         return value if isinstance(value, int) else int(value[1])
 
@@ -154,18 +159,18 @@ class Cpu:
         elif name.lower() in GENERAL_REGISTERS or name == "RIP":
             setattr(self.registers, name.lower(), value)
         else:
-            self.context.restore()
+            self.give_back()
             self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
             self.refresh()
 
     def read_msr(self, number: int) -> int:
         """A model-specific register that Unicorn holds."""
-        self.context.restore()
+        self.give_back()
         return int(self.uc.msr_read(number))
 
     def write_msr(self, number: int, value: int) -> None:
         """Set a model-specific register that Unicorn holds."""
-        self.context.restore()
+        self.give_back()
         self.uc.msr_write(number, value)
         self.refresh()
 
@@ -187,7 +192,7 @@ class Cpu:
 
     def flush_tlb(self) -> None:
         """Forget all translations, Unicorn's too: paging was changed here."""
-        self.context.restore()
+        self.give_back()
         self.uc.ctl(UC_CTL_TLB_FLUSH, UC_CTL_IO_WRITE)
         self.flush_translations()
 
@@ -234,6 +239,7 @@ class Cpu:
         self.rflags = 2
         hook.check_cs = 0
         hook.pass_once = NEVER
+        self.write_register("MXCSR", _MXCSR_AT_RESET)
         self.flush_tlb()
 
     # Hooks. A Python error in one cannot pass through Unicorn: it is kept, and raised by `execute`.

@@ -36,6 +36,7 @@ _TRANSITION_CAUSES = {
     "nmi": "nmi",
 }
 _IDT_ERROR, _EXTERNAL_ERROR = 2, 1
+_FREE_DELIVERIES = 16
 _CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
 
 
@@ -65,10 +66,13 @@ class Delivery:
         self._journal = journal
         self._protected_mode = ProtectedModeDelivery(cpu)
         self.shut_down = False
+        self._at = -1
+        self._deliveries_here = 0
 
     def deliver(self, interrupt: Interrupt) -> None:
         """Enter the handler, or that of the exception that delivery itself raises, or shut down."""
         cpu = self._cpu
+        self._let_time_pass()
         if interrupt.address is not None:
             cpu.registers.cr[2] = interrupt.address
         while True:
@@ -82,6 +86,14 @@ class Delivery:
                 interrupt = following
             else:
                 return
+
+    def _let_time_pass(self) -> None:
+        """A handler whose first instruction faults is entered again and again: that takes time, or it had no end."""
+        retired = self._cpu.hook.retired
+        self._deliveries_here = self._deliveries_here + 1 if retired == self._at else 0
+        self._at = retired
+        if self._deliveries_here > _FREE_DELIVERIES:
+            self._cpu.clock.spend(1)
 
     def _combine(self, first: Interrupt, second: Fault) -> Interrupt | None:
         """What two exceptions make together (SDM volume 3, table 6-5); None is shutdown."""

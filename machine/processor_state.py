@@ -105,11 +105,11 @@ class ProcessorState(ctypes.Structure):
     efer: int
 
     def set_rflags(self, rflags: int) -> None:
-        """Set the flags register, which QEMU keeps in pieces."""
+        """Set the flags register, which QEMU keeps in pieces while it runs and as a whole while it does not."""
         self.cc_src = rflags & _ARITHMETIC_FLAGS
         self.cc_op = _CONDITION_CODES_IN_SOURCE
         self.direction = -1 if rflags & _DIRECTION_FLAG else 1
-        self.eflags = rflags & ~(_ARITHMETIC_FLAGS | _DIRECTION_FLAG) | _ALWAYS_SET
+        self.eflags = rflags | _ALWAYS_SET
 
     @property
     def cpl(self) -> int:

@@ -22,7 +22,7 @@ from machine.ram import Ram
 
 NEVER = 2**64 - 1
 _PAGES = 64
-_INTERRUPT_FLAG = 0x200
+_INTERRUPT_FLAG, _VIRTUAL_8086 = 0x200, 0x2_0000
 
 
 class Stop(IntEnum):
@@ -188,9 +188,10 @@ class _PortableHook:
 
     def _returns_nowhere(self) -> bool:
         rsp = self._register(x86_const.UC_X86_REG_RSP)
-        if uclib.uc_vmem_read(self._handle, rsp, UC_PROT_READ, self._code, 8):
+        if uclib.uc_vmem_read(self._handle, rsp, UC_PROT_READ, self._code, 16):
             return False
-        return not is_canonical(int.from_bytes(self._code.raw[:8], "little"))
+        rip, flags = struct.unpack("<QQ", self._code.raw)
+        return not is_canonical(rip) or bool(flags & _VIRTUAL_8086)
 
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state

@@ -330,8 +330,17 @@ class SystemInstructions:
         return Done.TRAP
 
     def _iret(self, instruction: Instruction) -> Done:
-        """In 64-bit mode the address returned to is checked before anything is loaded."""
+        """In 64-bit mode the address returned to is checked before anything is loaded.
+
+        There is no virtual-8086 mode in IA-32e mode: IRETD with VM in the flags to be loaded, which the manual
+        ignores and Unicorn obeys, is refused.
+        """
         cpu, registers = self._cpu, self._cpu.registers
+        if registers.efer & EFER_LMA and not instruction.wide and not instruction.operand_size_prefix:
+            base = 0 if registers.in_64_bit_code else registers.ss.base
+            flags = cpu.memory.read(base + registers.rsp + 8, 4, cpu.rflags)
+            if int.from_bytes(flags, "little") & FLAG_VM:
+                raise Fault(GP, 0)
         if registers.in_64_bit_code and instruction.wide:
             found = cpu.memory.look(registers.rsp)
             if found is not None and not is_canonical(

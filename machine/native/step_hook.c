@@ -85,14 +85,14 @@ static int action_at(void *uc, struct state *s, u64 address, u64 size)
     return s->vmem_read(uc, address, PROT_EXEC, code, size) ? 0 : action(s, code, size);
 }
 
-/* Whether IRETQ would return to an address that is not canonical: it is refused, but not by Unicorn. */
+/* Whether IRET finds what Unicorn does not refuse: as IRETQ an address that is not canonical, as IRETD the VM flag. */
 static int returns_nowhere(void *uc, struct state *s)
 {
-    u64 rsp = 0, rip = 0;
+    u64 rsp = 0, frame[2];
     s->reg_read(uc, REG_RSP, &rsp);
-    if (s->vmem_read(uc, rsp, PROT_READ, &rip, 8))
+    if (s->vmem_read(uc, rsp, PROT_READ, frame, 16))
         return 0;
-    return (long long)(rip << 16) >> 16 != (long long)rip;
+    return (long long)(frame[0] << 16) >> 16 != (long long)frame[0] || (frame[1] & 0x20000);
 }
 
 static void stop(void *uc, struct state *s, u64 reason)

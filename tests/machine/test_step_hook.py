@@ -138,7 +138,10 @@ def test_a_byte_of_40_to_4f_alone_is_an_instruction_and_no_prefix(code: bytes) -
 
 
 def nowhere(on_stack: bytes) -> bool:
-    return len(on_stack) == 8 and not is_canonical(int.from_bytes(on_stack, "little"))
+    if len(on_stack) != 16:
+        return False
+    rip, flags = struct.unpack("<QQ", on_stack)
+    return not is_canonical(rip) or bool(flags & 0x2_0000)
 
 
 def expected(state: HookState, address: int, registers: dict[int, int], code: bytes, on_stack: bytes) -> Stop | None:
@@ -187,7 +190,14 @@ instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary
     registers=st.fixed_dictionaries(
         {CS: st.sampled_from([0x08, 0x23]), EFLAGS: st.sampled_from([2, 0x202]), RSP: st.just(0x9000)}
     ),
-    on_stack=st.sampled_from([b"", bytes(8), b"\xff" * 8, b"\0\0\0\0\0\x80\0\0", b"\xff" * 5 + b"\x7f\xff\xff"]),
+    on_stack=st.one_of(
+        st.just(b""),
+        st.builds(
+            lambda rip, flags: struct.pack("<QQ", rip, flags),
+            st.sampled_from([0, 2**47 - 1, 2**47, 2**64 - 1, 2**63, 2**64 - 2**47 - 1]),
+            st.sampled_from([0x202, 0x2_0202]),
+        ),
+    ),
 )
 def test_native_code_keeps_the_rules(
     architecture: str, fields: dict[str, int], debugged: list[int], address: int, code: bytes,

@@ -11,6 +11,7 @@ u64 host_call(u64 number, u64 argument)
     case CALL_EMIT_SIGNAL:
         store32(ENCLAVE + ENCLAVE_UPLINK_DATA, argument);
         store32(ENCLAVE + ENCLAVE_UPLINK_COMMIT, 1);
+        tell("SIGNAL", argument);
         return 0;
     case CALL_SHRED_SELF:
         annihilate(CAUSE_SHRED_SELF, DETAIL_NONE);

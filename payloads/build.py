@@ -1,8 +1,9 @@
 """Makes the signed modules of this directory: after changing a source run `python -m payloads.build`.
 
 WebAssembly text is translated by wasmtime, C and assembly by the pinned ziglang, and all give the same bytes on
-every computer. Assembly makes flat x86-64 binaries, which are not signed. Signatures do not, since ML-DSA signing is hedged with randomness: a module whose code and key have
-not changed keeps the file it has, and running this twice changes nothing.
+every computer. Assembly makes flat x86-64 binaries, which carry no signature. Signatures do not repeat, since ML-DSA
+signing is hedged with randomness: a module whose code and key have not changed keeps the file it has, and running
+this twice changes nothing.
 """
 
 import io

@@ -131,6 +131,9 @@
 #define ENCLAVE_WAKE        0x44    /* 0 scheduled, 1 woken by the timer, 2 by an external interrupt */
 #define ENCLAVE_ARENA_SIZE  0x48    /* size of an allocation, before ... */
 #define ENCLAVE_ARENA_BASE  0x4C    /* ... its address */
+#define ENCLAVE_CALL_ARGUMENT 0x50  /* a flat guest's host call: its argument, before ... */
+#define ENCLAVE_CALL        0x54    /* ... its number */
+#define ENCLAVE_CALL_RESULT 0x58
 
 /* The mailbox of AetherHost. */
 #define MAILBOX             0xFEF01000

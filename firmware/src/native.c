@@ -43,6 +43,7 @@ u32 native(u32 command)
         return verify();
     case VMM_ATTEST:
         return VMM_NOT_REQUIRED;
+    case VMM_INSTANTIATE:
     case VMM_DESTROY:
         forget_guest();
     }

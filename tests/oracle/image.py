@@ -39,6 +39,13 @@ class Image:
         found = [(s["st_value"], s.name) for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_ABS"]
         return {name: address for address, name in sorted(found)}
 
+    def offset(self, address: int) -> int:
+        """Where in the file the byte at a linear address is. Raises ValueError for one that is in no segment."""
+        for segment in ELFFile(io.BytesIO(self.elf)).iter_segments(_PT_LOAD):
+            if 0 <= address - segment["p_vaddr"] < segment["p_filesz"]:
+                return int(segment["p_offset"]) + address - int(segment["p_vaddr"])
+        raise ValueError(f"{address:#x} is in none of the image's segments")
+
     def place(self, address: int) -> str:
         """An address as the nearest symbol at or below it and an offset, for messages."""
         if not any(address in found for found in self.ranges):

@@ -12,15 +12,22 @@ from tests.oracle.records import End, Record, Run
 _ENDS: dict[Outcome, End] = {Outcome.SHUTDOWN: "shutdown", Outcome.HALTED: "halted", Outcome.LIMIT: "limit"}
 
 
+class RunawayError(Exception):
+    """The machine takes interrupts without end."""
+
+
 @dataclass
 class Recording:
     """Keeps what was raised, as QEMU would have logged it."""
 
     machine: Machine | None = None
     records: list[Record] = field(default_factory=list)
+    most: int = 200_000
 
     def record(self, event: Event) -> None:
         if isinstance(event, InterruptRaised):
+            if len(self.records) >= self.most:
+                raise RunawayError(f"more than {self.most} interrupts; the last one: {self.records[-1]}")
             self.records.append(self._as_qemu_logs(event))
 
     def _as_qemu_logs(self, event: InterruptRaised) -> Record:

@@ -60,6 +60,7 @@ def test_the_kernel_computes_the_sha_256_that_everybody_computes(length: int) ->
     assert lines(run(command_line(payload), payload))[: len(BOOT)] == BOOT
 
 
+@pytest.mark.slow
 def test_a_payload_may_fill_the_staging_area() -> None:
     payload = QUITTER + bytes(region("staging").size - len(QUITTER))
     machine = pc(64 << 20)

@@ -27,6 +27,8 @@ from tests.oracle.compare import difference
 from tests.oracle.image import Image
 from tests.oracle.records import Record, Run
 
+pytestmark = pytest.mark.slow
+
 CYCLES, WAKE_NS, QUANTUM_NS = 3, 50_000, 200_000
 OPTIONS = (f"cycles={CYCLES}", f"wake_ns={WAKE_NS}", f"quantum_ns={QUANTUM_NS}")
 LIMIT_NS = 20_000_000_000

@@ -44,6 +44,15 @@ void annihilate(u32 cause, u32 detail)
     fall_dormant(options.native);
 }
 
+/* RAM that was zeroed is not zero. On the way down there is nothing better to do than to say so and go on. */
+void scrub_failed(void)
+{
+    if (!reached)
+        annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+    store32(ENCLAVE + ENCLAVE_DETAIL, DETAIL_SCRUB_FAILED);
+    tell("SCRUB_FAILED", reached);
+}
+
 /* A phase that has not reached its target state does not end. */
 void check(int reached)
 {

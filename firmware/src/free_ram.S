@@ -46,29 +46,47 @@ zero_free_ram:
         addl    %eax, %ebx
         jmp     1b
 
-2:      movl    %ebx, %eax
-        addl    4(%ebx), %eax           /* end of the tag */
-        pushl   %eax
-        pushl   8(%ebx)                 /* size of an entry */
-        addl    $16, %ebx
-entry:  cmpl    4(%esp), %ebx
-        jae     done
+2:      movl    %ebx, %eax              /* the tag */
+        movl    $inspect, %esi
+        call    each_range
+        movl    $zero_range, %esi
+        jmp     each_range
+
+/* Call ESI for each available range of the memory map tag at EAX, with EBX at its entry. */
+each_range:
+        leal    16(%eax), %ebx
+1:      movl    4(%eax), %ecx
+        addl    %eax, %ecx              /* end of the tag */
+        cmpl    %ecx, %ebx
+        jae     3f
         cmpl    $TYPE_AVAILABLE, ENTRY_TYPE(%ebx)
-        jne     another
-        movl    ENTRY_BASE(%ebx), %edx
+        jne     2f
+        pushl   %eax
+        pushl   %esi
+        call    *%esi
+        popl    %esi
+        popl    %eax
+2:      addl    8(%eax), %ebx           /* size of an entry */
+        jmp     1b
+3:      ret
+
+/* What is out of reach is refused before anything is zeroed. */
+inspect:
         movl    ENTRY_LENGTH(%ebx), %ebp
-        addl    %edx, %ebp
+        addl    ENTRY_BASE(%ebx), %ebp
         movl    ENTRY_LENGTH + 4(%ebx), %eax
         adcl    ENTRY_BASE + 4(%ebx), %eax
         movl    $beyond_4_gib, %esi
         jnz     refuse
+        ret
+
+zero_range:
+        movl    ENTRY_BASE(%ebx), %edx
+        movl    ENTRY_LENGTH(%ebx), %ebp
+        addl    %edx, %ebp
         zero_within 0, TEXT_BASE
         zero_within GUEST_STACK_BASE + GUEST_STACK_SIZE, STAGING_BASE
         zero_within STAGING_BASE + STAGING_SIZE, 0xFFFFFFFF
-another:
-        addl    (%esp), %ebx
-        jmp     entry
-done:   addl    $8, %esp
         ret
 
 /* Zero ECX bytes from EDI and see that they are. */

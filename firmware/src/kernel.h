@@ -39,6 +39,7 @@ void next_slice(void);
 /* annihilate.c */
 NORETURN void annihilate(u32 cause, u32 detail);
 void check(int reached);
+void scrub_failed(void);
 /* report.c */
 extern u32 status;
 void phase_entered(u32 phase);

@@ -36,13 +36,13 @@ void scrub(u32 base, u32 size)
     if (scrub_engine_present) {
         command(base, size, SCRUB_FILL);
         if (load32(SCRUB + SCRUB_STATUS) & SCRUB_FAILED)
-            annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+            scrub_failed();
         return;
     }
     u64 at = seen_at(base), words = size / 8;
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0ull) : "memory");
     if (!is_zero(base, size))
-        annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+        scrub_failed();
 }
 
 int is_zero(u32 base, u32 size)

@@ -13,6 +13,10 @@
         movq    %xmm\n, %rcx
         orq     %rcx, %rax
         .endr
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
+        movq    %mm\n, %rcx
+        orq     %rcx, %rax
+        .endr
         .irp    segment, ds, es, fs, gs
         movl    %\segment, %ecx
         orq     %rcx, %rax
@@ -53,6 +57,7 @@
         .endr
         movabsq $SECRET, %rbx
         movq    %rbx, %xmm7
+        movq    %rbx, %mm3
         movq    %rbx, %r15
         aether  RETURNED
         ud2

@@ -158,6 +158,12 @@ def test_a_payload_that_is_not_the_one_measured_is_rejected_and_erased() -> None
     assert residue(theirs, image, USABLE).ranges == ()
 
 
+def test_a_machine_with_more_ram_than_can_be_erased_is_refused() -> None:
+    theirs = qemu.run(image_of(payloads.read_flat("quitter")), memory=True, options=("-m", "5G"))
+    assert theirs.lines == ["there is RAM beyond 4 GiB, which would not be scrubbed"]
+    assert (theirs.records, theirs.end) == ((), "halted")
+
+
 # What is left.
 
 

@@ -25,7 +25,6 @@ _start: cli
         movl $(pdpt + (P | W | U)), pml4
         movl $(P | W | U | PS), pml4 + 2 * 8
         movl $(pd0 + (P | W | U)), pdpt
-        movl $(P | W | U | PS), pdpt + 2 * 8
         /* All of the first GiB supervisor, writable, not executable. */
         xorl %ecx, %ecx
 1:      movl %ecx, %eax

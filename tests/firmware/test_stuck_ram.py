@@ -7,10 +7,10 @@ from enclave_sim.specification import Step
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "native"])
-def test_a_scrub_that_fails_is_a_kernel_fault_that_ends_dormant(engine: str) -> None:
+def test_a_scrub_that_fails_is_a_kernel_fault_that_ends_dormant(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     enclave = Enclave("beacon" if engine == "wasmtime" else "surveyor", engine=engine)
     assert enclave.run_to(Phase.EXEC_LOOP)
-    enclave.machine.ram.is_zero = lambda _base, _length: False  # type: ignore[method-assign]
+    monkeypatch.setattr(enclave.machine.ram, "is_zero", lambda *_: False)
     result = enclave.run(50_000_000)
     assert result.outcome == "KERNEL_FAULT"
     assert result.detail == "a scrubbed range was not zero"

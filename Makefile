@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast check bench firmware payloads clean
+.PHONY: run test test-fast oracle check bench firmware payloads clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -21,6 +21,10 @@ test: $(READY)  ## all tests
 
 test-fast: $(READY)  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+oracle: $(READY)  ## the same images on QEMU and here, compared; installs QEMU and GRUB (Debian, as root) where missing
+	tests/oracle/install.sh
+	$(BIN)/python -m pytest -m oracle
 
 check: $(READY)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

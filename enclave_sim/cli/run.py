@@ -21,13 +21,14 @@ from enclave_sim.cli.watch import Watch, terminal_of
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation
+from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
 
 DEFAULT_PAYLOAD = "beacon"
+_DEFAULT_FLAT_PAYLOAD = "surveyor"
 _DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]; the highest counts.
@@ -105,6 +106,13 @@ def run(
             "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=_TIME
         ),
     ] = False,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = EngineName.WASMTIME,
     production: Annotated[
         bool,
         typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_POLICY),
@@ -153,7 +161,7 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if limit_ns is not None and limit_ns < 1:
         raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
-    names = payload or [DEFAULT_PAYLOAD]
+    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else _DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     options = {
         "cycles": cycles,
@@ -167,6 +175,7 @@ def run(
         "attestation": attestation,
         "features": frozenset(feature or ()),
         "portable": portable,
+        "engine": engine,
     }
     result = _run(names, options, limit_ns, record, watch)
     if as_json:

@@ -1,0 +1,39 @@
+"""The kernel with a flat payload on a PC that has nothing of an enclave: no scrub engine, no block, no VMM."""
+
+import hashlib
+from collections.abc import Sequence
+
+import firmware
+from machine import multiboot2
+from machine.devices import scrub_engine
+from machine.events import Recorder
+from machine.machine import Machine, MachineConfiguration
+
+RAM_SIZE = 16 << 20
+
+
+def command_line(payload: bytes, *words: str) -> str:
+    """What makes the kernel run this flat payload."""
+    return " ".join((*words, "guest=native", f"sha256={hashlib.sha256(payload).hexdigest()}"))
+
+
+def without_scrub_engine(machine: Machine) -> Machine:
+    """The engine is a fixed device of the machine; PCs have none. Its place floats, as where no device is."""
+    del machine.bus._blocks[scrub_engine.ADDRESS]
+    return machine
+
+
+def pc(ram_size: int = RAM_SIZE, ns_per_instruction: int = 1, recorder: Recorder | None = None) -> Machine:
+    """A plain PC."""
+    return without_scrub_engine(Machine(MachineConfiguration(ram_size, ns_per_instruction), recorder))
+
+
+def load(machine: Machine, command: str, payloads: Sequence[bytes]) -> multiboot2.Loaded:
+    """The committed kernel with its payloads."""
+    modules = [multiboot2.Module(payload, f"payload{i}") for i, payload in enumerate(payloads)]
+    return multiboot2.load(machine, firmware.image(), command, modules)
+
+
+def lines(machine: Machine) -> list[str]:
+    """Serial output."""
+    return machine.uart.transmitted.decode("latin-1").splitlines()

@@ -1,0 +1,62 @@
+"""The machine under test: the same image, reported in QEMU's terms."""
+
+from dataclasses import dataclass, field
+
+from machine import multiboot2
+from machine.events import Event, InterruptRaised
+from machine.machine import Machine, MachineConfiguration, Outcome
+from tests.oracle.image import Image
+from tests.oracle.qemu import NS_PER_INSTRUCTION, RAM_SIZE
+from tests.oracle.records import End, Record, Run
+
+_ENDS: dict[Outcome, End] = {Outcome.SHUTDOWN: "shutdown", Outcome.HALTED: "halted", Outcome.LIMIT: "limit"}
+
+
+class RunawayError(Exception):
+    """The machine takes interrupts without end."""
+
+
+@dataclass
+class Recording:
+    """Keeps what was raised, as QEMU would have logged it."""
+
+    machine: Machine | None = None
+    records: list[Record] = field(default_factory=list)
+    most: int = 200_000
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, InterruptRaised):
+            if len(self.records) >= self.most:
+                raise RunawayError(f"more than {self.most} interrupts; the last one: {self.records[-1]}")
+            self.records.append(self._as_qemu_logs(event))
+
+    def _as_qemu_logs(self, event: InterruptRaised) -> Record:
+        """Our event says where the handler will return to, QEMU says where RIP stands before delivery.
+
+        The two differ for INT n, INT3 and INTO only: there QEMU has the instruction itself. And what has no error
+        code has 0 there.
+        """
+        assert self.machine is not None
+        software = event.source == "software"
+        rip = self.machine.cpu.state.last if software else event.rip
+        return Record(event.vector, event.error_code or 0, software, event.ring, rip, event.address)
+
+
+def start(image: Image, *, portable: bool = False) -> tuple[Machine, Recording]:
+    """A machine with the image loaded and a recording that follows it."""
+    recording = Recording()
+    configuration = MachineConfiguration(RAM_SIZE, ns_per_instruction=NS_PER_INSTRUCTION, portable=portable)
+    machine = recording.machine = Machine(configuration, recording)
+    modules = [multiboot2.Module(content, command) for command, content in image.modules]
+    multiboot2.load(machine, image.elf, image.command_line, modules)
+    return machine, recording
+
+
+def run(image: Image, *, memory: bool = False, limit_ns: int = 4_000_000_000, portable: bool = False) -> Run:
+    """Boot an image on our machine, for at most `limit_ns` of virtual time."""
+    machine, recording = start(image, portable=portable)
+    outcome = machine.run(limit_ns)
+    status = machine.debug_exit.status
+    end: End = "exit" if outcome is Outcome.STOPPED and status is not None else _ENDS[outcome]
+    content = bytes(machine.ram.view) if memory else None
+    return Run(bytes(machine.uart.transmitted), tuple(recording.records), end, status, content)

@@ -1,0 +1,62 @@
+"""The exception suite: one image for each theme, made of the theme's cases and the runner they share.
+
+The runner marks the beginning of each case with an interrupt of its own, and prints the case's name at the start of
+each line, so that a run can be taken apart into its cases.
+"""
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.oracle.image import Image, build
+from tests.oracle.records import Record, Run
+
+HERE = Path(__file__).parent / "exceptions"
+_SHARED = ("boot.S", "tables.S", "runner.S", "trap.S")
+_MARK = 0xF1
+_ENTRY = struct.Struct("<4Q")
+THEMES = tuple(sorted(path.stem for path in HERE.glob("*.S") if path.name not in _SHARED))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one machine did with one case."""
+
+    name: str
+    lines: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines, *(f"    {record}" for record in self.records)])
+
+
+@cache
+def image(theme: str, first_case: int = 0) -> Image:
+    """The image of a theme, from one of its cases on."""
+    if first_case == 0:
+        return Image(build([HERE / name for name in (*_SHARED, f"{theme}.S")], HERE / "link.ld"))
+    whole = image(theme)
+    content = bytearray(whole.elf)
+    struct.pack_into("<Q", content, whole.offset(whole.symbols["case_number"]), first_case)
+    return Image(bytes(content))
+
+
+def names(of: Image) -> list[str]:
+    """The cases of an image, in order."""
+    table = of.elf[of.offset(of.symbols["cases"]) :][: of.symbols["cases_end"] - of.symbols["cases"]]
+    found = []
+    for name, _, _, _ in _ENTRY.iter_unpack(table):
+        start = of.offset(name)
+        found.append(of.elf[start : of.elf.index(b"\0", start)].decode())
+    return found
+
+
+def cases(of: Image, found: Run, first_case: int = 0) -> list[Case]:
+    """A run, case by case, as far as it came."""
+    marks = [index for index, record in enumerate(found.records) if record.software and record.vector == _MARK]
+    result = []
+    for name, start, end in zip(names(of)[first_case:], marks, [*marks[1:], None], strict=False):
+        lines = tuple(line for line in found.lines if line.split(" ", 1)[0] == name)
+        result.append(Case(name, lines, found.records[start + 1 : end]))
+    return result

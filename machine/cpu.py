@@ -185,11 +185,6 @@ class Cpu:
         self.registers.rip += length
         self.hook.retired += 1
 
-    def take_back_fault(self) -> None:
-        """The instruction at RIP faulted: if it was begun (and not only fetched), it did not retire."""
-        if self.registers.rip == self.hook.last:
-            self.hook.retired -= 1
-
     def flush_tlb(self) -> None:
         """Forget all translations, Unicorn's too: paging was changed here."""
         self.give_back()

@@ -9,7 +9,7 @@ from machine.cpu import Cpu
 from machine.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
 from machine.opcodes import Instruction, MemoryOperand
 from machine.paging import is_canonical
-from machine.processor_state import GENERAL_REGISTERS
+from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
 
 _CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
 _PUSHES_AND_POPS = frozenset(
@@ -27,9 +27,20 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
             instruction = cpu.instruction_at(registers.rip)
             if instruction is not None and _uses_stack_wrongly(cpu, instruction):
                 vector = SS
-    cpu.take_back_fault()
+    take_back(cpu)
     address = registers.cr[2] if vector == PF else None
     return Fault(vector, error_code if vector in WITH_ERROR_CODE else None, address)
+
+
+def take_back(cpu: Cpu) -> None:
+    """The instruction at RIP faulted: if it was begun, and not only fetched, it did not retire.
+
+    Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
+    for what the instruction before left to be computed. What it had computed stands in `cc_src`.
+    """
+    if cpu.registers.rip == cpu.hook.last:
+        cpu.hook.retired -= 1
+        cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.registers.cc_src & ARITHMETIC_FLAGS
 
 
 def _take_back_branch(cpu: Cpu) -> None:

@@ -25,7 +25,7 @@ from machine.events import (
     RingTransition,
 )
 from machine.exceptions import DB, NMI, UD, Fault
-from machine.faults import exception_met
+from machine.faults import exception_met, take_back
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
@@ -286,7 +286,7 @@ class Machine:
         """Unicorn met an exception or an INT instruction."""
         cpu = self.cpu
         if stop is Stop.INVALID_INSTRUCTION:
-            cpu.take_back_fault()
+            take_back(cpu)
             coprocessor = self.coprocessor
             if coprocessor is None or coprocessor.address != cpu.rip or cpu.registers.cpl != 3:
                 self._raise(Fault(UD))

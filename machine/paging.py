@@ -5,7 +5,7 @@ Unicorn walks for the instructions it executes. `walk` serves whoever inspects t
 rules of implicit supervisor accesses: accessed and dirty bits, CR0.WP, CR4.SMAP, reserved bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from machine.exceptions import PageFault
@@ -44,7 +44,7 @@ class Translation:
     executable: bool
     reserved: bool = False
     """A reserved bit is set in one of the entries: every access is a page fault."""
-    entries: tuple[int, ...] = ()
+    entries: tuple[int, ...] = field(default=(), compare=False)
     """Physical addresses of the entries, the last one mapping the page."""
 
 

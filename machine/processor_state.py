@@ -27,7 +27,9 @@ GENERAL_REGISTERS = (
 """In the order of their numbers in an instruction."""
 SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
 
-_ARITHMETIC_FLAGS, _DIRECTION_FLAG, _ALWAYS_SET = 0x8D5, 0x400, 0x2
+ARITHMETIC_FLAGS = 0x8D5
+"""OF, SF, ZF, AF, PF, CF."""
+_DIRECTION_FLAG, _ALWAYS_SET = 0x400, 0x2
 _CONDITION_CODES_IN_SOURCE = 1  # CC_OP_EFLAGS: the arithmetic flags stand in cc_src as they are
 CODE_64, DEFAULT_32, CODE_SEGMENT = 1 << 21, 1 << 22, 1 << 11
 # hflags
@@ -106,7 +108,7 @@ class ProcessorState(ctypes.Structure):
 
     def set_rflags(self, rflags: int) -> None:
         """Set the flags register, which QEMU keeps in pieces while it runs and as a whole while it does not."""
-        self.cc_src = rflags & _ARITHMETIC_FLAGS
+        self.cc_src = rflags & ARITHMETIC_FLAGS
         self.cc_op = _CONDITION_CODES_IN_SOURCE
         self.direction = -1 if rflags & _DIRECTION_FLAG else 1
         self.eflags = rflags | _ALWAYS_SET

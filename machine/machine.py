@@ -7,10 +7,10 @@ happens, and look at why it stopped.
 from dataclasses import dataclass
 from enum import Enum
 
+from machine.chipset import Chipset
 from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
 from machine.cpu import EFER_LMA, FLAG_IF, Cpu
-from machine.device import Bus, Device
-from machine.devices import debug_exit, local_apic, post_code, scrub_engine, uart16550
+from machine.device import Bus
 from machine.errors import MachineError
 from machine.events import (
     DescriptorTableLoaded,
@@ -84,25 +84,19 @@ class Machine:
         self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
         self.coprocessor: Coprocessor | None = None
-        self.uart = uart16550.Uart16550()
-        self.post_code = post_code.PostCode()
-        self.debug_exit = debug_exit.DebugExit(self.request_stop)
-        self.local_apic = local_apic.LocalApic(self.clock)
-        self.scrub_engine = scrub_engine.ScrubEngine(self.ram, self.clock)
-        self.bus.attach_ports(self.uart, uart16550.PORT, 8)
-        self.bus.attach_ports(self.post_code, post_code.PORT, 1)
-        self.bus.attach_ports(self.debug_exit, debug_exit.PORT, 1)
-        self.bus.attach_memory(self.local_apic, local_apic.ADDRESS)
-        self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
-        self._timed: list[Device] = [self.local_apic]
+        self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop)
+        self.uart = self.chipset.uart
+        self.post_code = self.chipset.post_code
+        self.debug_exit = self.chipset.debug_exit
+        self.local_apic = self.chipset.local_apic
+        self.scrub_engine = self.chipset.scrub_engine
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
         self._stop_requested = False
-        self._nmi_requested = False
         self._entered: list[_Entered] = []
         self._causes: dict[int, str] = {}
-        self.local_apic.rescheduled = self._arm_deadline
+        self.chipset.rescheduled = self._arm_deadline
 
     # What the outside may ask for
 
@@ -127,7 +121,7 @@ class Machine:
 
     def request_nmi(self) -> None:
         """Pull the non-maskable interrupt line."""
-        self._nmi_requested = True
+        self.chipset.raise_nmi()
 
     def run(self, limit_ns: int | None = None) -> Outcome:
         """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
@@ -138,7 +132,7 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        cpu, state, clock, apic = self.cpu, self.cpu.state, self.clock, self.local_apic
+        cpu, state, clock, chipset = self.cpu, self.cpu.state, self.clock, self.chipset
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -150,15 +144,14 @@ class Machine:
             if deadline is not None and deadline <= now:
                 if limit_ns is not None and now >= limit_ns:
                     return Outcome.LIMIT
-                self._tick(now)
+                chipset.tick(now)
                 deadline = self._next_deadline()
-            pending = apic.pending()
-            if self._nmi_requested:
-                self._nmi_requested = False
+            pending = chipset.pending()
+            if chipset.nmi_pending:
+                chipset.take_nmi()
                 self._deliver(Interrupt(NMI, "nmi", cpu.rip))
-            elif pending is not None and cpu.rflags & FLAG_IF:
-                apic.acknowledge(pending)
-                self._deliver(Interrupt(pending, "external", cpu.rip))
+            elif pending and cpu.rflags & FLAG_IF:
+                self._deliver(Interrupt(chipset.acknowledge(), "external", cpu.rip))
             elif self.halted:
                 if deadline is None or not cpu.rflags & FLAG_IF:
                     return Outcome.HALTED
@@ -166,16 +159,11 @@ class Machine:
             elif state.cpl == 3 and self.coprocessor is not None and cpu.rip == self.coprocessor.address:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
-                state.watch_if = pending is not None
+                state.watch_if = pending
                 clock.arm(deadline)
                 self._execute()
 
     # Interrupts
-
-    def _tick(self, now: int) -> None:
-        for device in self._timed:
-            if device.deadline_ns is not None and device.deadline_ns <= now:
-                device.tick(now)
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
@@ -192,16 +180,14 @@ class Machine:
     # Execution
 
     def _next_deadline(self) -> int | None:
-        found = self._limit_ns
-        for device in self._timed:
-            at = device.deadline_ns
-            if at is not None and (found is None or at < found):
-                found = at
-        return found
+        limit, deadline = self._limit_ns, self.chipset.deadline_ns
+        if limit is None or deadline is None:
+            return deadline if limit is None else limit
+        return min(limit, deadline)
 
     def _arm_deadline(self) -> None:
         """Let the processor run to the next deadline, unless there is something to look at before."""
-        pending = self.local_apic.pending() is not None and not self.cpu.state.watch_if
+        pending = self.chipset.pending() and not self.cpu.state.watch_if
         if self._stop_requested or self.cpu.port_fault or pending:
             self.clock.stop()
         else:

@@ -96,7 +96,7 @@ class FwCfg(Device):
         self._position = min(self._position + length, len(self._item))
 
     def _access(self, address: int) -> None:
-        """Carry out the access described at `address`. One described outside RAM is lost: there is nowhere to answer."""
+        """Carry out the access described at `address`. Outside RAM it is lost: there is nowhere to answer."""
         if address + _ACCESS.size > self._ram.size:
             return
         control, length, target = _ACCESS.unpack(self._ram.read(address, _ACCESS.size))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from machine import control_registers
+from machine.chipset import Chipset
 from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
 from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.debug_registers import DR6_BS
-from machine.device import Bus, Device
-from machine.devices import debug_exit, local_apic, post_code, scrub_engine, uart16550
+from machine.device import Bus
 from machine.errors import MachineError
 from machine.events import (
     DescriptorTableLoaded,
@@ -87,29 +87,23 @@ class Machine:
         self.clock = self.cpu.clock
         self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
-        self.msrs = Msrs(self.cpu)
-        self._system = SystemInstructions(self.cpu, self.msrs)
         self.coprocessor: Coprocessor | None = None
-        self.uart = uart16550.Uart16550()
-        self.post_code = post_code.PostCode()
-        self.debug_exit = debug_exit.DebugExit(self.request_stop)
-        self.local_apic = local_apic.LocalApic(self.clock)
-        self.scrub_engine = scrub_engine.ScrubEngine(self.ram, self.clock)
-        self.bus.attach_ports(self.uart, uart16550.PORT, 8)
-        self.bus.attach_ports(self.post_code, post_code.PORT, 1)
-        self.bus.attach_ports(self.debug_exit, debug_exit.PORT, 1)
-        self.bus.attach_memory(self.local_apic, local_apic.ADDRESS)
-        self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
-        self._timed: list[Device] = [self.local_apic]
+        self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop)
+        self.uart = self.chipset.uart
+        self.post_code = self.chipset.post_code
+        self.debug_exit = self.chipset.debug_exit
+        self.local_apic = self.chipset.local_apic
+        self.scrub_engine = self.chipset.scrub_engine
+        self.msrs = Msrs(self.cpu, self.local_apic)
+        self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
         self._stop_requested = False
-        self._nmi_requested = False
         self._nmi_blocked = False
         self._entered: list[_Entered] = []
         self._returns: dict[int, bool] = {}
-        self.local_apic.rescheduled = self._arm_deadline
+        self.chipset.rescheduled = self._arm_deadline
 
     # What the outside may ask for
 
@@ -137,7 +131,7 @@ class Machine:
 
     def request_nmi(self) -> None:
         """Pull the non-maskable interrupt line."""
-        self._nmi_requested = True
+        self.chipset.raise_nmi()
 
     def run(self, limit_ns: int | None = None) -> Outcome:
         """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
@@ -148,7 +142,7 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        cpu, hook, registers, clock, apic = self.cpu, self.cpu.hook, self.cpu.registers, self.clock, self.local_apic
+        cpu, hook, registers, clock, chipset = self.cpu, self.cpu.hook, self.cpu.registers, self.clock, self.chipset
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -160,21 +154,21 @@ class Machine:
             if deadline is not None and deadline <= now:
                 if limit_ns is not None and now >= limit_ns:
                     return Outcome.LIMIT
-                self._tick(now)
+                chipset.tick(now)
                 deadline = self._next_deadline()
-            pending = apic.pending()
-            nmi = self._nmi_requested and not self._nmi_blocked
-            if registers.interrupts_inhibited and (nmi or pending is not None) and not self.halted:
+            pending = chipset.pending()
+            nmi = chipset.nmi_pending and not self._nmi_blocked
+            if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
                 hook.watch_if = 0
                 clock.step()
                 self._stopped(cpu.execute())
             elif nmi:
-                self._nmi_requested, self._nmi_blocked = False, True
+                chipset.take_nmi()
+                self._nmi_blocked = True
                 self._watch()
                 self._deliver(Interrupt(NMI, "nmi", registers.rip))
-            elif pending is not None and hook.rflags & FLAG_IF:
-                apic.acknowledge(pending)
-                self._deliver(Interrupt(pending, "external", registers.rip))
+            elif pending and hook.rflags & FLAG_IF:
+                self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
             elif self.halted:
                 if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
@@ -182,16 +176,11 @@ class Machine:
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
-                hook.watch_if = pending is not None
+                hook.watch_if = pending
                 clock.arm(deadline)
                 self._stopped(cpu.execute())
 
     # Interrupts
-
-    def _tick(self, now: int) -> None:
-        for device in self._timed:
-            if device.deadline_ns is not None and device.deadline_ns <= now:
-                device.tick(now)
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
@@ -236,16 +225,14 @@ class Machine:
     # Execution
 
     def _next_deadline(self) -> int | None:
-        found = self._limit_ns
-        for device in self._timed:
-            at = device.deadline_ns
-            if at is not None and (found is None or at < found):
-                found = at
-        return found
+        limit, deadline = self._limit_ns, self.chipset.deadline_ns
+        if limit is None or deadline is None:
+            return deadline if limit is None else limit
+        return min(limit, deadline)
 
     def _arm_deadline(self) -> None:
         """Let the processor run to the next deadline, unless there is something to look at before."""
-        pending = self.local_apic.pending() is not None and not self.cpu.hook.watch_if
+        pending = self.chipset.pending() and not self.cpu.hook.watch_if
         if self._stop_requested or self.cpu.debug.met or pending or self.clock.stepping:
             self.clock.stop()
         else:

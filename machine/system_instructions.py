@@ -7,6 +7,7 @@ names, and then the function either lets Unicorn execute the instruction (`Done.
 import struct
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 from machine import control_registers
 from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_RF, FLAG_VM, Cpu
@@ -47,15 +48,21 @@ class Done(Enum):
     """Here, and #DB follows in any case (INT1)."""
 
 
+class TaskPriority(Protocol):
+    """What the local APIC answers for."""
+
+    cr8: int
+    """Bits 7 to 4 of the task priority."""
+
+
 class SystemInstructions:
     """Executes the watched instruction at RIP."""
 
-    def __init__(self, cpu: Cpu, msrs: Msrs) -> None:
+    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority) -> None:
         self._cpu = cpu
         self._msrs = msrs
         self._debug = cpu.debug
-        self.task_priority: Callable[[], int] = lambda: 0
-        self.set_task_priority: Callable[[int], None] = lambda _priority: None
+        self._apic = apic
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xF1: self._int1,
             0xCF: self._iret,
@@ -164,7 +171,7 @@ class SystemInstructions:
         if number == 8:
             if value >> 4:
                 raise Fault(GP, 0)
-            self.set_task_priority(value << 4)
+            self._apic.cr8 = value
             cpu.skip(instruction.length)
             return Done.COMPLETE
         rule = {0: control_registers.check_cr0, 3: control_registers.check_cr3, 4: control_registers.check_cr4}.get(
@@ -178,7 +185,7 @@ class SystemInstructions:
         if instruction.register != 8:
             return Done.NATIVE
         self._supervisor(instruction)
-        self._set_operand(instruction, self.task_priority() >> 4)
+        self._set_operand(instruction, self._apic.cr8)
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
 

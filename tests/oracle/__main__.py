@@ -6,6 +6,7 @@ Where our machine does not get through a case, it is started again at the next o
 import sys
 
 from tests.oracle import ours, qemu, suite
+from tests.oracle.records import Run
 from tests.oracle.suite import Case
 
 
@@ -20,7 +21,7 @@ def _ours(theme: str, count: int) -> list[Case]:
             end = str(machine.run(500_000_000))
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the list
             end = repr(error)
-        run = ours.Run(bytes(machine.uart.transmitted), tuple(recording.records), "limit")
+        run = Run(bytes(machine.uart.transmitted), tuple(recording.records), "limit")
         found = suite.cases(image, run, first)
         if first + len(found) < count or machine.debug_exit.status is None:
             last = found.pop() if found else Case(suite.names(image)[first], (), ())

@@ -38,7 +38,7 @@ class Recording:
         """
         assert self.machine is not None
         software = event.source == "software"
-        rip = self.machine.cpu.state.last if software else event.rip
+        rip = self.machine.cpu.hook.last if software else event.rip
         return Record(event.vector, event.error_code or 0, software, event.ring, rip, event.address)
 
 

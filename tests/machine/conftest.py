@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Event
 from machine.machine import Machine, MachineConfiguration, Outcome
 
@@ -91,7 +91,7 @@ def kernel(assemble: Callable[[str, int, int], bytes], request: pytest.FixtureRe
     def run(body: str, ring: int = 0, rflags: int = 0x202, limit_ns: int = 100_000) -> Ran:
         log = Log()
         machine = Machine(MachineConfiguration(16 << 20, portable=request.param == "portable"), log)
-        multiboot2.load(machine, assemble(body, ring, rflags))
+        loader.load(machine, assemble(body, ring, rflags))
         outcome = machine.run(limit_ns)
         return Ran(machine, outcome, log.events)
 

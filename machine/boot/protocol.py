@@ -110,7 +110,7 @@ def flat(image: bytes, header_offset: int, addresses: Addresses, entry: int) -> 
     """An image without headers of its own. Raises MachineError for addresses that contradict each other or the file."""
     header, load, load_end, bss_end = addresses
     start = header_offset - (header - load)
-    if load > header or start < 0:
+    if not 0 <= load <= header or start < 0:
         raise MachineError(f"the header's load address {load:#x} does not fit its own address {header:#x} in the file")
     size = load_end - load if load_end else len(image) - start
     if size <= 0:

@@ -44,7 +44,7 @@ _LOOP = """
       (local.set $round (i32.add (local.get $round) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $round) (i32.const {rounds}))))))
 """
-_IMPORTS = ("enclave_sim.cli.main", "enclave_sim.enclave", "enclave_sim.engine.wasmtime_engine")
+_IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.engine.wasmtime_engine")
 _MILLION = "--million-events"
 
 Entry = dict[str, Any]

@@ -3,6 +3,8 @@
 Registers by their data-sheet names; DLAB in LCR swaps the first two for the divisor latch.
 """
 
+from collections.abc import Callable
+
 from machine.device import Device
 
 PORT = 0x3F8
@@ -18,6 +20,8 @@ class Uart16550(Device):
     def __init__(self) -> None:
         super().__init__()
         self.transmitted = bytearray()
+        self.on_transmit: Callable[[bytes], None] | None = None
+        """Called with what is sent, as it is sent."""
         self._registers = bytearray(8)
         self._divisor = bytearray([12, 0])
 
@@ -44,5 +48,7 @@ class Uart16550(Device):
             self._divisor[offset] = value
         elif offset == THR:
             self.transmitted.append(value)
+            if self.on_transmit is not None:
+                self.on_transmit(bytes([value]))
         elif offset not in (LSR, MSR):
             self._registers[offset] = value

@@ -32,6 +32,8 @@ from machine.step_hook import NEVER, Stop, is_far_jump
 
 _SYSTEM_REGISTERS = ("CR0", "CR3", "CR4", "EFER", "DR7")
 _LONGEST_SLICE_NS = 50_000_000
+_LONGEST_RUN = 10_000_000
+"""Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
 _STI, _IRET = 0xFB, 0xCF
 
 
@@ -98,6 +100,7 @@ class Machine:
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
+        self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_requested = False
         self._entered: list[_Entered] = []
@@ -167,7 +170,8 @@ class Machine:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
                 state.watch_if = pending is not None
-                clock.arm(deadline)
+                self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
+                self._arm(deadline)
                 self._execute()
 
     # Interrupts
@@ -205,7 +209,10 @@ class Machine:
         if self._stop_requested or self.cpu.port_fault or pending:
             self.clock.stop()
         else:
-            self.clock.arm(self._next_deadline())
+            self._arm(self._next_deadline())
+
+    def _arm(self, deadline: int | None) -> None:
+        self.clock.arm(self._run_end_ns if deadline is None else min(deadline, self._run_end_ns))
 
     def _execute(self) -> None:
         """Let the processor run, and look at why it stopped."""

@@ -26,7 +26,7 @@ from enclave_sim.residue import Residue, scan
 from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.vmm import AetherHost
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
 
@@ -78,11 +78,12 @@ class Enclave:
         self._attach_node()
         if self.configuration.engine is EngineName.WASMTIME:
             self._attach_vmm(anchors)
-        self._loaded = multiboot2.load(
+        self._loaded = loader.load(
             self.machine,
             firmware.image(),
             self.configuration.command_line(self._payloads),
-            [multiboot2.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+            [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+            unallocated_sections=False,  # debug information in RAM would be residue
         )
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enclave_sim.memory_map import region_at
-from machine.elf import Segment
+from machine.boot.elf import Segment
 from machine.ram import PAGE_SIZE, Ram
 
 _WRITABLE = 2

@@ -80,7 +80,10 @@ class Chipset:
         ports(self.fw_cfg, fw_cfg.DMA_PORT, 8, offset=fw_cfg.DMA_OFFSET, width=4)
         memory(self.local_apic, local_apic.ADDRESS)
         memory(self.io_apic, io_apic.ADDRESS)
-        memory(self.scrub_engine, scrub_engine.ADDRESS)
+
+    def attach_scrub_engine(self) -> None:
+        """Put the scrub engine on the bus, which no PC has."""
+        self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
 
     def _wire(self) -> None:
         apic, io, pic, pit = self.local_apic, self.io_apic, self.pic, self.pit

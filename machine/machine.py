@@ -4,7 +4,8 @@
 happens, and look at why it stopped.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from machine import control_registers
@@ -37,6 +38,8 @@ from machine.system_instructions import Done, SystemInstructions
 
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _LONGEST_SLICE_NS = 50_000_000
+_LONGEST_RUN = 10_000_000
+"""Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
 
 
 class Outcome(Enum):
@@ -56,13 +59,16 @@ class Outcome(Enum):
 class MachineConfiguration:
     """What the machine is built of.
 
-    `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code.
+    `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code. No PC has a scrub
+    engine: without it the machine is one. `files` are what fw_cfg hands out, by name.
     """
 
     ram_size: int
     ns_per_instruction: int = 1
     reserve: int = 0
     portable: bool = False
+    scrub_engine: bool = True
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,7 +94,9 @@ class Machine:
         self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
         self.coprocessor: Coprocessor | None = None
-        self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop)
+        self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop, configuration.files)
+        if configuration.scrub_engine:
+            self.chipset.attach_scrub_engine()
         self.uart = self.chipset.uart
         self.post_code = self.chipset.post_code
         self.debug_exit = self.chipset.debug_exit
@@ -99,6 +107,7 @@ class Machine:
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
+        self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_blocked = False
         self._entered: list[_Entered] = []
@@ -177,7 +186,8 @@ class Machine:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
                 hook.watch_if = pending
-                clock.arm(deadline)
+                self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
+                self._arm(deadline)
                 self._stopped(cpu.execute())
 
     # Interrupts
@@ -236,7 +246,10 @@ class Machine:
         if self._stop_requested or self.cpu.debug.met or pending or self.clock.stepping:
             self.clock.stop()
         else:
-            self.clock.arm(self._next_deadline())
+            self._arm(self._next_deadline())
+
+    def _arm(self, deadline: int | None) -> None:
+        self.clock.arm(self._run_end_ns if deadline is None else min(deadline, self._run_end_ns))
 
     def _execute_one(self) -> Stop:
         """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""

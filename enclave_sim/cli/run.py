@@ -4,18 +4,16 @@ Only what parses the command line is imported here: the machine and the guest en
 when there is something to draw.
 """
 
-import io
 import os
-import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.watch import Watch, terminal_of
 from enclave_sim.configuration import EnclaveConfiguration
@@ -197,7 +195,7 @@ def _run(
     from enclave_sim.recording import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []
-    with nullcontext() if record is None else _recording_file(record) as file:
+    with nullcontext() if record is None else recording_file(record) as file:
 
         def make_digest(header: "Header") -> "Digest":
             digests.append(Digest(header, file))
@@ -213,54 +211,6 @@ def _run(
         if result.outcome == "LIMIT":
             digests[0].finish()  # the run could go on, but nobody will: its recording ends here
     return result
-
-
-@contextmanager
-def _recording_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when all of it is written, and leaves nothing behind when it is not."""
-    goal = path.resolve()
-    if goal.is_dir():
-        raise ConfigurationError(f"cannot record to {path}: it is a directory")
-    if not goal.parent.is_dir():
-        raise ConfigurationError(f"cannot record to {path}: there is no directory {path.parent}")
-    special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
-    written = goal if special else goal.with_name(f".{goal.name}.{secrets.token_hex(6)}.tmp")
-    with _explaining(path):
-        file = _RecordingFile(written, path)
-    try:
-        with file:
-            yield file
-        if not special:
-            with _explaining(path):
-                os.replace(written, goal)
-    finally:
-        if not special:
-            written.unlink(missing_ok=True)
-
-
-class _RecordingFile(io.FileIO):
-    """Writes all it is given, or raises ConfigurationError naming the file that was asked for."""
-
-    def __init__(self, path: Path, asked_for: Path) -> None:
-        super().__init__(path, "w")
-        self._asked_for = asked_for
-
-    def write(self, data: Any, /) -> int:
-        """Write all of `data`."""
-        rest = memoryview(data)
-        with _explaining(self._asked_for):
-            while rest:
-                rest = rest[super().write(rest) :]
-        return len(data)
-
-
-@contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a file into words for whoever asked for it."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"cannot record to {path}: {error.strerror}") from None
 
 
 def _write(output: bytes) -> None:

@@ -416,7 +416,7 @@ def test_an_instruction_may_take_more_than_a_nanosecond() -> None:
 def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
     """The residue scan's verdict, by comparison of all 16 MiB with a freshly loaded image."""
     import firmware
-    from machine.elf import parse
+    from machine.boot.elf import parse
 
     enclave, _ = run("trespasser")
     ram = bytearray(16 << 20)

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import firmware
-from machine import multiboot2
-from machine.devices import scrub_engine
+from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration
 
@@ -17,21 +16,16 @@ def command_line(payload: bytes, *words: str) -> str:
     return " ".join((*words, "guest=native", f"sha256={hashlib.sha256(payload).hexdigest()}"))
 
 
-def without_scrub_engine(machine: Machine) -> Machine:
-    """The engine is a fixed device of the machine; PCs have none. Its place floats, as where no device is."""
-    del machine.bus._blocks[scrub_engine.ADDRESS]
-    return machine
-
-
 def pc(ram_size: int = RAM_SIZE, ns_per_instruction: int = 1, recorder: Recorder | None = None) -> Machine:
     """A plain PC."""
-    return without_scrub_engine(Machine(MachineConfiguration(ram_size, ns_per_instruction), recorder))
+    configuration = MachineConfiguration(ram_size, ns_per_instruction, scrub_engine=False)
+    return Machine(configuration, recorder)
 
 
-def load(machine: Machine, command: str, payloads: Sequence[bytes]) -> multiboot2.Loaded:
+def load(machine: Machine, command: str, payloads: Sequence[bytes]) -> loader.Loaded:
     """The committed kernel with its payloads."""
-    modules = [multiboot2.Module(payload, f"payload{i}") for i, payload in enumerate(payloads)]
-    return multiboot2.load(machine, firmware.image(), command, modules)
+    modules = [loader.Module(payload, f"payload{i}") for i, payload in enumerate(payloads)]
+    return loader.load(machine, firmware.image(), command, modules)
 
 
 def lines(machine: Machine) -> list[str]:

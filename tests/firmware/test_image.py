@@ -14,9 +14,10 @@ from enclave_sim.devices import enclave_block, mailbox
 from enclave_sim.gate import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
 from firmware.build import SOURCES, build
-from machine import multiboot2, paging
+from machine import paging
+from machine.boot import loader
+from machine.boot.elf import parse
 from machine.devices import local_apic, scrub_engine
-from machine.elf import parse
 from machine.machine import Machine, MachineConfiguration
 from machine.ram import PAGE_SIZE, Ram
 
@@ -101,7 +102,7 @@ def test_every_detail_the_kernel_can_report_has_words() -> None:
 @pytest.fixture(scope="module")
 def ram() -> Ram:
     machine = Machine(MachineConfiguration(LAYOUT["RAM_SIZE"]))
-    multiboot2.load(machine, firmware.image())
+    loader.load(machine, firmware.image(), unallocated_sections=False)
     return machine.ram
 
 

@@ -8,7 +8,7 @@ import pytest
 import payloads
 from enclave_sim.memory_map import region
 from enclave_sim.residue import scan
-from machine import multiboot2
+from machine.boot.multiboot2 import MEMORY_MAP
 from machine.machine import Machine, Outcome
 from machine.registers import TABLE_REGISTERS
 from tests.firmware.plain_pc import command_line, lines, load, pc
@@ -162,7 +162,7 @@ def test_ram_beyond_4_gib_is_refused(length: int) -> None:
 
 
 def test_a_loader_without_a_memory_map_is_refused() -> None:
-    tag = struct.pack("<IIII", multiboot2.MEMORY_MAP, 16 + 3 * 24, 24, 0)
+    tag = struct.pack("<IIII", MEMORY_MAP, 16 + 3 * 24, 24, 0)
     machine = refused((tag, struct.pack("<IIII", 99, 16 + 3 * 24, 24, 0)))
     assert lines(machine) == ["the loader gave no memory map"]
     assert machine.post_code.code == 0xE4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Event
 from machine.machine import Machine, MachineConfiguration, Outcome
 
@@ -97,7 +97,7 @@ def kernel(assemble: Callable[[str, int, int, int], bytes], request: pytest.Fixt
     def run(body: str, ring: int = 0, rflags: int = 0x202, limit_ns: int = 100_000, extra_cr4: int = 0) -> Ran:
         log = Log()
         machine = Machine(MachineConfiguration(16 << 20, portable=request.param == "portable"), log)
-        multiboot2.load(machine, assemble(body, ring, rflags, extra_cr4))
+        loader.load(machine, assemble(body, ring, rflags, extra_cr4))
         outcome = machine.run(limit_ns)
         return Ran(machine, outcome, log.events)
 

@@ -151,7 +151,8 @@ def test_a_page_that_was_not_present_needs_no_invlpg(kernel: Any) -> None:
 
 def test_cr8_is_the_task_priority(kernel: Any) -> None:
     ran = kernel(
-        "movl $9, %eax; movq %rax, %cr8; movl $0xFEE00080, %ebx; movl (%rbx), %ecx; movl %ecx, 0x240000; movq %cr8, %rdx; ud2"
+        "movl $9, %eax; movq %rax, %cr8; movl $0xFEE00080, %ebx; movl (%rbx), %ecx;"
+        "movl %ecx, 0x240000; movq %cr8, %rdx; ud2"
     )
     assert ran.machine.ram.read(0x24_0000, 4) == bytes([0x90, 0, 0, 0])
     assert ran.machine.cpu.registers.rdx == 9

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Event, InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.oracle.image import Image
@@ -45,10 +45,10 @@ class Recording:
 def start(image: Image, *, portable: bool = False) -> tuple[Machine, Recording]:
     """A machine with the image loaded and a recording that follows it."""
     recording = Recording()
-    configuration = MachineConfiguration(RAM_SIZE, ns_per_instruction=NS_PER_INSTRUCTION, portable=portable)
+    configuration = MachineConfiguration(RAM_SIZE, NS_PER_INSTRUCTION, portable=portable, scrub_engine=False)
     machine = recording.machine = Machine(configuration, recording)
-    modules = [multiboot2.Module(content, command) for command, content in image.modules]
-    multiboot2.load(machine, image.elf, image.command_line, modules)
+    modules = [loader.Module(content, command) for command, content in image.modules]
+    loader.load(machine, image.elf, image.command_line, modules)
     return machine, recording
 
 

@@ -18,10 +18,11 @@ import payloads
 from enclave_sim import Enclave, Status
 from enclave_sim.residue import Residue, scan
 from firmware.build import SOURCES, build
-from machine import elf, multiboot2
+from machine.boot import elf
+from machine.boot.multiboot2 import MEMORY_MAP
 from machine.machine import Outcome
 from machine.ram import Ram
-from tests.firmware.plain_pc import command_line, without_scrub_engine
+from tests.firmware.plain_pc import command_line
 from tests.oracle import ours, qemu
 from tests.oracle.compare import difference
 from tests.oracle.image import Image
@@ -74,7 +75,6 @@ def lives(name: str) -> Lives:
 
 def on_a_plain_pc(image: Image) -> Run:
     machine, recording = ours.start(image)
-    without_scrub_engine(machine)
     assert machine.run(LIMIT_NS) is Outcome.HALTED
     return Run(bytes(machine.uart.transmitted), tuple(recording.records), "halted", None, bytes(machine.ram.view))
 
@@ -223,7 +223,7 @@ def available(memory: bytes, at: int) -> Iterator[range]:
     end, at = at + total, at + 8
     while at < end:
         kind, size, entry_size, _ = struct.unpack_from("<4I", memory, at)
-        if kind == multiboot2.MEMORY_MAP:
+        if kind == MEMORY_MAP:
             for entry in range(at + 16, at + size, entry_size):
                 base, length, usable = struct.unpack_from("<QQI", memory, entry)
                 if usable == 1:

@@ -164,22 +164,6 @@ start64:
         OUT COM1 + 1, 0
         OUT COM1 + 2, 7
         OUT COM1 + 4, 3
-        /* 8254 channel 0 waits for a count; the 8259 pair at vectors 0x20 and 0x28, all masked. */
-        OUT 0x43, 0x30
-        OUT 0x20, 0x11
-        OUT 0xA0, 0x11
-        OUT 0x21, 0x20
-        OUT 0xA1, 0x28
-        OUT 0x21, 4
-        OUT 0xA1, 2
-        OUT 0x21, 1
-        OUT 0xA1, 1
-        OUT 0x21, 0xFF
-        OUT 0xA1, 0xFF
-        movl $0x1FF, LAPIC + 0xF0       /* spurious vector 0xFF, enabled */
-        movl $0x700, LAPIC + 0x350      /* LINT0: ExtINT, from the 8259 */
-        movl $0x400, LAPIC + 0x360      /* LINT1: NMI */
-        movl $0xB, LAPIC_DIVIDE         /* by 1 */
         jmp next_case
 
         .rodata

@@ -99,6 +99,8 @@ restore:
         lldt %ax
         movl $TSS, %eax
         ltr %ax
+        movl $KD, %eax
+        movl %eax, %ss
         movl $UD, %eax
         movl %eax, %ds
         movl %eax, %es
@@ -117,7 +119,7 @@ restore:
         fninit
         ldmxcsr default_mxcsr(%rip)
         MSR 0xC0000080, 0xD01           /* EFER: SCE, LME, LMA, NXE */
-        MSR 0xC0000081, 0x0020000800000000      /* STAR: SYSRET to 0x20, SYSCALL to 0x08 */
+        MSR 0xC0000081, 0x0020001000000000      /* STAR: SYSRET to 0x20, SYSCALL to 0x10 */
         MSR 0xC0000082, syscall_target
         MSR 0xC0000084, 0x200           /* FMASK: IF */
         MSR 0xC0000100, 0
@@ -135,11 +137,17 @@ restore:
 
 /* Devices quiet, nothing requested, nothing in service. */
         .type drain, @function
-drain:  movb $0xFF, %al
-        outb %al, $0x21
-        outb %al, $0xA1
-        movb $0x30, %al
-        outb %al, $0x43
+drain:  leaq initialisation(%rip), %rsi
+        movl $(initialisation_end - initialisation) / 2, %ecx
+        xorl %edx, %edx
+1:      movb (%rsi), %dl
+        movb 1(%rsi), %al
+        outb %al, %dx
+        addq $2, %rsi
+        loop 1b
+        movl $0x700, LAPIC + 0x350      /* LINT0: ExtINT, from the 8259 */
+        movl $0x400, LAPIC + 0x360      /* LINT1: NMI */
+        movl $0x1FF, LAPIC + 0xF0       /* spurious vector 0xFF, enabled */
         movl $0x10000, LAPIC_LVT_TIMER
         movl $0, LAPIC_COUNT
         movl $0xB, LAPIC_DIVIDE
@@ -176,6 +184,11 @@ syscall_target:
 
         .rodata
 default_mxcsr: .long 0x1F80
+initialisation:                         /* pairs of port and value */
+        .byte 0x43, 0x30                /* 8254 channel 0 waits for a count */
+        .byte 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xFF      /* 8259s: vectors 0x20 and 0x28, all masked */
+        .byte 0xA0, 0x11, 0xA1, 0x28, 0xA1, 2, 0xA1, 1, 0xA1, 0xFF
+initialisation_end:
 
         .data
         .balign 8

@@ -243,7 +243,8 @@ class Machine:
     def _arm_deadline(self) -> None:
         """Let the processor run to the next deadline, unless there is something to look at before."""
         pending = self.chipset.pending() and not self.cpu.hook.watch_if
-        if self._stop_requested or self.cpu.debug.met or pending or self.clock.stepping:
+        nmi = self.chipset.nmi_pending and not self._nmi_blocked
+        if pending or nmi or self._stop_requested or self.cpu.debug.met or self.clock.stepping:
             self.clock.stop()
         else:
             self._arm(self._next_deadline())
@@ -285,16 +286,16 @@ class Machine:
     def _exception_met(self, stop: Stop) -> None:
         """Unicorn met an exception or an INT instruction."""
         cpu = self.cpu
-        if stop is Stop.INVALID_INSTRUCTION:
+        software, error_code, following = cpu.context.interrupt_met
+        vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
+        if software:
+            cpu.registers.rip = following
+            self._deliver(Interrupt(vector, "software", following))
+        elif vector == UD:
             take_back(cpu)
             coprocessor = self.coprocessor
             if coprocessor is None or coprocessor.address != cpu.rip or cpu.registers.cpl != 3:
                 self._raise(Fault(UD))
-            return
-        vector = cpu.hook.vector
-        software, error_code = cpu.context.interrupt_met
-        if software:
-            self._deliver(Interrupt(vector, "software", cpu.rip))
         elif vector == DB:  # the only one that Unicorn raises, as it never sees the debug registers
             self._trap(DR6_BS)
         else:

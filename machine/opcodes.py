@@ -38,6 +38,7 @@ def _one_byte() -> bytes:
     actions |= dict.fromkeys(range(0x40, 0x50), Action.PREFIX)  # REX; in 32-bit code INC and DEC, of one byte
     actions |= dict.fromkeys([0x6C, 0x6D, 0x6E, 0x6F, *range(0xE4, 0xE8), *range(0xEC, 0xF0)], Action.PORT)
     actions |= {0xCF: _RETURN, 0x9D: Action.FLAGS, 0xF1: Action.SYSTEM, 0xFF: Action.GROUP | _GROUP_5}
+    actions |= dict.fromkeys([0xC4, 0xC5], Action.SYSTEM)  # VEX, or LES and LDS
     actions |= dict.fromkeys([0xCA, 0xCB, 0x9A, 0xEA], Action.CHANGES_CS)  # far RET, CALL, JMP
     return bytes(actions.get(opcode, 0) for opcode in range(256))
 

@@ -157,6 +157,7 @@ class SavedContext:
         debug_at = self._offset(content, struct.pack("<Q", _MARK))
         self.registers = ProcessorState.from_buffer(content, state_at)
         self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
+        self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
         self._old_exception = ctypes.c_int32.from_buffer(content, debug_at + _OLD_EXCEPTION)
         self._check(uc)
 
@@ -202,10 +203,10 @@ class SavedContext:
         context_restore(self._engine, self.address)
 
     @property
-    def interrupt_met(self) -> tuple[bool, int]:
-        """Whether the interrupt just met was an INT instruction, and its error code."""
+    def interrupt_met(self) -> tuple[bool, int, int]:
+        """Whether the interrupt just met was an INT instruction, its error code, and the address behind INT."""
         error_code, is_int = self._error
-        return bool(is_int), error_code
+        return bool(is_int), error_code, self._following.value
 
     def __del__(self) -> None:
         uclib.uc_context_free(self._allocation)

@@ -29,6 +29,8 @@ from machine.processor_state import GENERAL_REGISTERS, SegmentRegister
 
 _FLAT_CODE_64, _FLAT_CODE_32, _FLAT_DATA = 0x00AF_9B00, 0x00CF_9B00, 0x00CF_9300
 _USER = 3 << 13
+_BMI = frozenset([(2, 0xF2), (2, 0xF3), (2, 0xF5), (2, 0xF6), (2, 0xF7), (3, 0xF0)])
+"""Map and opcode of ANDN, BLSR and its like, BZHI, PDEP and PEXT, MULX, BEXTR and its like, RORX."""
 _SYSRET_FLAGS = 0x3C_7FD7
 _CR4_UMIP = 1 << 11
 _TSS_IO_MAP_BASE = 102
@@ -64,6 +66,8 @@ class SystemInstructions:
         self._debug = cpu.debug
         self._apic = apic
         self._rules: dict[int, Callable[[Instruction], Done]] = {
+            0xC4: self._vex,
+            0xC5: self._vex,
             0xF1: self._int1,
             0xCF: self._iret,
             0x0F01: self._group_7,
@@ -329,6 +333,15 @@ class SystemInstructions:
         self._load_flat(first | 3, _FLAT_CODE_64 if instruction.wide else _FLAT_CODE_32, 3)
         cpu.set_privilege(3)
         return Done.COMPLETE
+
+    def _vex(self, instruction: Instruction) -> Done:
+        """There is no AVX, but Unicorn takes its encodings for SSE. The BMI instructions are encoded so, too."""
+        code = self._cpu.code_at(self._cpu.rip)[len(instruction.prefixes) :]
+        if not self._cpu.registers.in_64_bit_code and isinstance(instruction.operand, MemoryOperand):
+            return Done.NATIVE
+        if instruction.rex or code[0] != 0xC4 or len(code) < 4 or (code[1] & 0x1F, code[3]) not in _BMI:
+            raise Fault(UD)
+        return Done.NATIVE
 
     # Interrupts
 

@@ -196,6 +196,8 @@ class Machine:
         self.halted = False
         registers = self.cpu.registers
         ring, rsp = registers.cpl, registers.rsp
+        while self._entered and self._entered[-1].return_address == registers.rip and self._entered[-1].rsp == rsp:
+            self._record_return()  # an interrupt can come right behind the return from another
         self.delivery.deliver(interrupt)
         if ring == registers.cpl:
             self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp))
@@ -266,6 +268,8 @@ class Machine:
         cpu, hook = self.cpu, self.cpu.hook
         if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
             self._segment_loaded()
+        else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
+            hook.rflags &= ~FLAG_RF
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
         elif self.cpu.debug.met:
@@ -311,13 +315,15 @@ class Machine:
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _returned_within_ring(self) -> None:
-        entered, hook = self._entered[-1], self.cpu.hook
-        if self.cpu.registers.rsp == entered.rsp:
-            self._entered.pop()
-            hook.breakpoint = self._entered[-1].return_address if self._entered else NEVER
-            self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
+        if self.cpu.registers.rsp == self._entered[-1].rsp:
+            self._record_return()
         else:
-            hook.pass_once = self.cpu.rip
+            self.cpu.hook.pass_once = self.cpu.rip
+
+    def _record_return(self) -> None:
+        entered = self._entered.pop()
+        self.cpu.hook.breakpoint = self._entered[-1].return_address if self._entered else NEVER
+        self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
 
     def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:
         cpu, registers = self.cpu, self.cpu.registers
@@ -332,7 +338,6 @@ class Machine:
     def _segment_loaded(self) -> None:
         """The last instruction may have loaded CS: the ring or the mode may be another."""
         hook, registers = self.cpu.hook, self.cpu.registers
-        hook.check_cs = 0
         previous, hook.cs = hook.cs & 3, registers.cs.selector
         self.cpu.memory.follow_cr3()
         if previous != registers.cpl:

@@ -197,10 +197,8 @@ class _PortableHook:
         state = self._state
         if state.retired >= state.deadline:
             return self._stop(Stop.DEADLINE)
-        if state.check_cs:
-            if self._register(x86_const.UC_X86_REG_CS) != state.cs:
-                return self._stop(Stop.SEGMENT)
-            state.check_cs = 0
+        if state.check_cs and self._register(x86_const.UC_X86_REG_CS) != state.cs:
+            return self._stop(Stop.SEGMENT)
         if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
         found = self._action(address, size)

@@ -1,5 +1,6 @@
 """What a run is asked to be: options with their ranges, and where payloads come from."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ import payloads as built_in
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.specification import Attestation
+from enclave_sim.specification import Attestation, EngineName
 
 PayloadSource = str | Path | bytes
-"""A built-in payload's name, a path, or the module itself."""
+"""A built-in payload's name, a path, or the payload itself."""
 MAX_PAYLOADS = 8
 _LARGEST_NS = 0xFFFF_FFF0
+_WASM = b"\0asm"
 _RANGES = {
     "cycles": (1, 0xFF_FFFF),
     "wake_ns": (1000, _LARGEST_NS),
@@ -43,6 +45,8 @@ class EnclaveConfiguration:
     features: frozenset[str] = frozenset()
     """WebAssembly features beyond the profile that payloads may use, by name."""
     ns_per_instruction: int = 1
+    engine: EngineName = EngineName.WASMTIME
+    """What runs the guest. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256."""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -57,12 +61,32 @@ class EnclaveConfiguration:
             raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
         if len(self.sensors) != 2 or any(not 0 <= value < 1 << 32 for value in self.sensors):
             raise ConfigurationError("sensors must be two numbers of 32 bits")
+        try:
+            object.__setattr__(self, "engine", EngineName(self.engine))
+        except ValueError:
+            names = " or ".join(name.value for name in EngineName)
+            raise ConfigurationError(f"engine is {self.engine!r}; it must be {names}") from None
+        if self.engine is EngineName.NATIVE:
+            self._check_native()
 
-    def command_line(self) -> str:
-        """What the kernel is told at boot."""
-        options = {"cycles": self.cycles, "wake_ns": self.wake_ns, "quantum_ns": self.quantum_ns}
+    def _check_native(self) -> None:
+        """What AetherHost would do is not done for a flat binary, and must not be asked for."""
+        for asked, what in (
+            (self.production, "no signature: not for production"),
+            (self.attestation is not Attestation.OFF, "no attestation"),
+            (self.features, "no WebAssembly features"),
+        ):
+            if asked:
+                raise ConfigurationError(f"engine is native, which has {what}")
+
+    def command_line(self, payloads: Sequence[bytes]) -> str:
+        """What the kernel is told at boot, given the payloads it will find."""
+        options: dict[str, int | str] = {"cycles": self.cycles, "wake_ns": self.wake_ns, "quantum_ns": self.quantum_ns}
         if self.arena_bytes is not None:
             options["arena_bytes"] = self.arena_bytes
+        if self.engine is EngineName.NATIVE:
+            (payload,) = payloads
+            options |= {"guest": "native", "sha256": hashlib.sha256(payload).hexdigest()}
         return " ".join(f"{name}={value}" for name, value in options.items())
 
     def describe(self, anchors: Sequence[TrustAnchor]) -> dict[str, Any]:
@@ -77,40 +101,53 @@ class EnclaveConfiguration:
             "production": self.production,
             "features": sorted(self.features),
             "ns_per_instruction": self.ns_per_instruction,
+            "engine": self.engine.value,
             "trust_anchors": sorted(f"{a.name} {a.ed25519_key_id.hex()} {a.ml_dsa_65_key_id.hex()}" for a in anchors),
         }
 
 
-def read_payload(source: PayloadSource) -> bytes:
+def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:
     """The bytes of a payload. Raises ConfigurationError, in one line, for what cannot be one."""
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, str) and source in built_in.names():
-        return built_in.read(source)
+    native = engine is EngineName.NATIVE
+    data = source if isinstance(source, bytes) else _read_source(source, native)
+    if native and data.startswith(_WASM):
+        raise ConfigurationError("the payload is a WebAssembly module; engine native runs flat x86-64 binaries")
+    return data
+
+
+def _read_source(source: str | Path, native: bool) -> bytes:
+    names, read = (built_in.flat_names(), built_in.read_flat) if native else (built_in.names(), built_in.read)
+    kind = "flat x86-64 binary" if native else ".wasm file"
+    if isinstance(source, str) and source in names:
+        return read(source)
     path = Path(source)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        names = ", ".join(built_in.names())
-        raise ConfigurationError(f"no payload {str(source)!r}: neither a file nor built in ({names})") from None
+        listed = ", ".join(names)
+        raise ConfigurationError(f"no payload {str(source)!r}: neither a file nor built in ({listed})") from None
     except IsADirectoryError:
-        raise ConfigurationError(f"{path} is a directory; a payload is a .wasm file") from None
+        raise ConfigurationError(f"{path} is a directory; a payload is a {kind}") from None
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     if not data:
-        raise ConfigurationError(f"{path} is empty; a payload is a signed .wasm file")
-    if not data.startswith(b"\0asm") and _is_text(data):
+        raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
+    if not native and not data.startswith(_WASM) and _is_text(data):
         hint = "; compile and sign it first (enclave-sim payload sign)" if path.suffix == ".wat" else ""
         raise ConfigurationError(f"{path} is text, not a WebAssembly module{hint}")
     return data
 
 
-def read_payloads(sources: PayloadSource | Sequence[PayloadSource]) -> tuple[bytes, ...]:
-    """One or several payloads; they must fit the kernel's staging area together."""
+def read_payloads(
+    sources: PayloadSource | Sequence[PayloadSource], engine: EngineName = EngineName.WASMTIME
+) -> tuple[bytes, ...]:
+    """One or several payloads; they must fit the kernel's staging area together. A flat one is alone."""
     several = [sources] if isinstance(sources, str | Path | bytes) else list(sources)
-    if not 1 <= len(several) <= MAX_PAYLOADS:
-        raise ConfigurationError(f"{len(several)} payloads; the kernel takes 1 to {MAX_PAYLOADS}")
-    modules = tuple(read_payload(source) for source in several)
+    most = 1 if engine is EngineName.NATIVE else MAX_PAYLOADS
+    if not 1 <= len(several) <= most:
+        wanted = f"1 to {most}" if most > 1 else "1 with engine native"
+        raise ConfigurationError(f"{len(several)} payloads; the kernel takes {wanted}")
+    modules = tuple(read_payload(source, engine) for source in several)
     room = region("staging").size
     total = sum(-(-len(module) // 64) * 64 for module in modules)
     if total > room:

@@ -23,10 +23,10 @@ from enclave_sim.memory_map import region, region_at
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.residue import Residue, scan
-from enclave_sim.specification import Phase
+from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.vmm import AetherHost
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
 
@@ -60,7 +60,7 @@ class Enclave:
         **options: Any,
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
-        self._payloads = read_payloads(payload)
+        self._payloads = read_payloads(payload, self.configuration.engine)
         anchors = [development_anchor()] if trust_anchors is None else list(trust_anchors)
         self.header = Header(
             configuration=self.configuration.describe(anchors),
@@ -75,42 +75,50 @@ class Enclave:
             region("heap").end, self.configuration.ns_per_instruction, _GUARD_BYTES, portable
         )
         self.machine = Machine(configuration, Tee([o for o in observers if o is not None]))
-        self._attach(anchors)
-        self._loaded = multiboot2.load(
+        self._attach_node()
+        if self.configuration.engine is EngineName.WASMTIME:
+            self._attach_vmm(anchors)
+        self._loaded = loader.load(
             self.machine,
             firmware.image(),
-            self.configuration.command_line(),
-            [multiboot2.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+            self.configuration.command_line(self._payloads),
+            [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+            unallocated_sections=False,  # debug information in RAM would be residue
         )
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()
         self._result: RunResult | None = None
 
-    def _attach(self, anchors: Sequence[TrustAnchor]) -> None:
-        from enclave_sim.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
-        from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
-
-        machine, heap = self.machine, region("heap")
-        window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
-        self._engine = WasmtimeEngine(window, GuestProfile(heap.size, self.configuration.features))
-        host = AetherHost(
-            machine.ram,
-            machine.clock,
-            machine.journal,
-            self._engine,
-            anchors=anchors,
-            production=self.configuration.production,
-            attestation=self.configuration.attestation,
-        )
-        gate = firmware.symbols()["gate"]
-        machine.coprocessor = GateCoprocessor(gate, self._engine, machine.clock, machine.journal)
+    def _attach_node(self) -> None:
+        """What the enclave's own hardware has."""
+        machine = self.machine
         self.block = enclave_block.EnclaveBlock(
             machine.journal, machine.local_apic, self.configuration.sensors, machine.request_nmi
         )
         self.block.on_phase_completed(self._phase_completed)
         machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
-        machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
         machine.scrub_engine.on_fill = self._scrubbed
+
+    def _attach_vmm(self, anchors: Sequence[TrustAnchor]) -> None:
+        """AetherHost at its mailbox, and the engine that runs its guests."""
+        from enclave_sim.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
+        from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
+
+        machine, heap = self.machine, region("heap")
+        window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
+        engine = WasmtimeEngine(window, GuestProfile(heap.size, self.configuration.features))
+        host = AetherHost(
+            machine.ram,
+            machine.clock,
+            machine.journal,
+            engine,
+            anchors=anchors,
+            production=self.configuration.production,
+            attestation=self.configuration.attestation,
+        )
+        gate = firmware.symbols()["gate"]
+        machine.coprocessor = GateCoprocessor(gate, engine, machine.clock, machine.journal)
+        machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
 
     # What a run can be asked
 

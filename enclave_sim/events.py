@@ -95,7 +95,7 @@ class GuestDestroyed(Event, frozen=True, tag="guest_destroyed", gc=False):
 
 
 class HostCalled(Event, frozen=True, tag="host_called", gc=False):
-    """The guest asked for a host function; INT 80h follows."""
+    """The guest asked for a host function; INT 80h follows, or was executed if the guest is a flat binary."""
 
     number: int
     name: str

@@ -1,14 +1,15 @@
 """The residue scan: what is left in RAM when the enclave is dormant.
 
 Residue is any byte that is neither zero nor equal to the measured read-only image, page tables included. The scan
-reads all of RAM, not only what somebody meant to scrub.
+reads all of RAM, not only what somebody meant to scrub; or, on a PC where part of RAM is the firmware's own, all of
+what the firmware says is free to use.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enclave_sim.memory_map import region_at
-from machine.elf import Segment
+from machine.boot.elf import Segment
 from machine.ram import PAGE_SIZE, Ram
 
 _WRITABLE = 2
@@ -37,8 +38,9 @@ class Residue:
         return sum(len(r.data) for r in self.ranges)
 
 
-def scan(ram: Ram, segments: Sequence[Segment]) -> Residue:
-    """Compare all of RAM with zero and with the read-only segments of the image."""
+def scan(ram: Ram, segments: Sequence[Segment], usable: Sequence[range] | None = None) -> Residue:
+    """Compare all of RAM, or its `usable` addresses, with zero and with the read-only segments of the image."""
+    looked_at = [range(ram.size)] if usable is None else usable
     measured = {s.physical: s.data for s in segments if not s.flags & _WRITABLE}
     expected: dict[int, bytes] = {}
     for base, data in measured.items():
@@ -49,21 +51,25 @@ def scan(ram: Ram, segments: Sequence[Segment]) -> Residue:
     for page in ram.nonzero_pages():
         content, allowed = ram.read(page, PAGE_SIZE), expected.get(page, blank)
         if content != allowed:
-            found += _differences(page, content, allowed)
-    return Residue(tuple(found), ram.size)
+            for part in looked_at:
+                start, end = max(page, part.start), min(page + PAGE_SIZE, part.stop)
+                if start < end:
+                    at = slice(start - page, end - page)
+                    found += _differences(start, content[at], allowed[at])
+    return Residue(tuple(found), sum(len(part) for part in looked_at))
 
 
-def _differences(page: int, content: bytes, allowed: bytes) -> list[ResidueRange]:
+def _differences(base: int, content: bytes, allowed: bytes) -> list[ResidueRange]:
     """Runs of bytes that are neither zero nor as allowed."""
     ranges: list[ResidueRange] = []
     start: int | None = None
-    for offset in range(PAGE_SIZE + 1):
-        foreign = offset < PAGE_SIZE and content[offset] not in (0, allowed[offset])
+    for offset in range(len(content) + 1):
+        foreign = offset < len(content) and content[offset] not in (0, allowed[offset])
         if foreign and start is None:
             start = offset
         elif not foreign and start is not None:
-            where = region_at(page + start)
+            where = region_at(base + start)
             name = where.name if where is not None else "unmapped"
-            ranges.append(ResidueRange(page + start, content[start:offset], name))
+            ranges.append(ResidueRange(base + start, content[start:offset], name))
             start = None
     return ranges

@@ -90,6 +90,15 @@ class Attestation(Enum):
     REQUIRE = "require"
 
 
+class EngineName(Enum):
+    """What runs the guest in ring 3."""
+
+    WASMTIME = "wasmtime"
+    """A coprocessor: WebAssembly, given by AetherHost."""
+    NATIVE = "native"
+    """The processor itself: a flat x86-64 binary, which the kernel measures. No VMM takes part."""
+
+
 class HostFunction(IntEnum):
     """The numbers of host calls, in RAX at INT 80h. RETURNED is how the gate tells that `_start` is over."""
 
@@ -126,6 +135,8 @@ _DETAILS = {
     0x104: "bad kernel option",
     0x105: "no payload was loaded",
     0x106: "no VMM answers at the mailbox",
+    0x107: "the payload is not the one that was measured",
+    0x108: "a flat payload runs alone",
 }
 
 

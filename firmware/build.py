@@ -38,32 +38,32 @@ FLAGS = [
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
-def build() -> tuple[bytes, str]:
-    """Compile and link; returns the image and the text of its description."""
+def build(sources: Path = SOURCES) -> tuple[bytes, str]:
+    """Compile and link the sources of a directory; returns the image and the text of its description."""
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        prefix = f"-ffile-prefix-map={SOURCES}=/firmware"
+        prefix = f"-ffile-prefix-map={sources}=/firmware"
         objects = []
-        for source in sorted([*SOURCES.glob("*.S"), *SOURCES.glob("*.c")]):
+        for source in sorted([*sources.glob("*.S"), *sources.glob("*.c")]):
             target = work / f"{source.name}.o"
             # From inside the sources, so that debug information holds no path of this machine.
-            subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=SOURCES, check=True)
+            subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=sources, check=True)
             objects.append(str(target))
         script = work / "link.ld"
         preprocess = [*COMPILER, "-E", "-P", "-x", "c", "link.ld"]
-        script.write_bytes(subprocess.run(preprocess, cwd=SOURCES, check=True, capture_output=True).stdout)
+        script.write_bytes(subprocess.run(preprocess, cwd=sources, check=True, capture_output=True).stdout)
         image = work / "aether.elf"
         subprocess.run([*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)], check=True)
         elf = image.read_bytes()
-    return elf, json.dumps({"layout": _layout(), "symbols": _symbols(elf)}, indent=1) + "\n"
+    return elf, json.dumps({"layout": _layout(sources), "symbols": _symbols(elf)}, indent=1) + "\n"
 
 
-def _layout() -> dict[str, int]:
+def _layout(sources: Path) -> dict[str, int]:
     """Every number that layout.h defines: the preprocessor expands the names, Python does the sums."""
-    lines = (SOURCES / "layout.h").read_text().splitlines()
+    lines = (sources / "layout.h").read_text().splitlines()
     names = sorted(line.split()[1] for line in lines if line.startswith("#define") and len(line.split()) > 2)
     asked = '#include "layout.h"\n' + "".join(f'"{name}" {name}\n' for name in names)
-    command = [*COMPILER, "-E", "-P", "-x", "c", "-I", str(SOURCES), "-"]
+    command = [*COMPILER, "-E", "-P", "-x", "c", "-I", str(sources), "-"]
     expanded = subprocess.run(command, input=asked, check=True, capture_output=True, text=True).stdout
     pairs = (line.split(" ", 1) for line in expanded.splitlines() if line.startswith('"'))
     return {name.strip('"'): int(eval(value, {"__builtins__": {}})) for name, value in pairs}

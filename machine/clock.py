@@ -14,6 +14,8 @@ class Clock:
         self.ns_per_instruction = ns_per_instruction
         self._skew_ns = 0
         self._deadline_ns: int | None = None
+        self.stepping = False
+        """The processor executes one instruction only: see `step`."""
 
     @property
     def now_ns(self) -> int:
@@ -23,17 +25,22 @@ class Clock:
     def spend(self, duration_ns: int) -> None:
         """Let time pass in which no instruction retires."""
         self._skew_ns += duration_ns
-        if self._state.deadline:
+        if self._state.deadline and not self.stepping:
             self.arm(self._deadline_ns)
 
     def arm(self, deadline_ns: int | None) -> None:
         """Stop the processor in front of the first instruction at or after `deadline_ns`; None: do not stop it."""
-        self._deadline_ns = deadline_ns
+        self._deadline_ns, self.stepping = deadline_ns, False
         if deadline_ns is None:
             self._state.deadline = NEVER
         else:
             count = -(-(deadline_ns - self._skew_ns) // self.ns_per_instruction)
             self._state.deadline = max(count, self._state.retired)
+
+    def step(self) -> None:
+        """Stop the processor behind its next instruction."""
+        self.stepping = True
+        self._state.deadline = self._state.retired + 1
 
     def stop(self) -> None:
         """Stop the processor in front of the next instruction."""

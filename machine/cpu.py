@@ -1,162 +1,247 @@
-"""The processor: Unicorn, plus what Unicorn leaves out of single instructions.
+"""The processor: Unicorn, plus the hooks that keep the host out of it and lead to ports and devices.
 
-Unicorn does instructions, segmentation, paging and ring checks. Here are its start in 32-bit protected mode,
-the hooks that keep the host out (RDTSC, RDTSCP, CPUID), port I/O with its privilege check, and the state that
-the rest of the machine works with.
+Unicorn does instructions, segmentation, paging and ring checks. While it is stopped its registers lie in
+`Cpu.registers` (machine/processor_state.py), which may be changed freely; `execute` gives them back and runs on.
 """
 
 import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_MEM_UNMAPPED, UC_MODE_64, UC_PROT_ALL, Uc, x86_const
+from unicorn import (
+    UC_ARCH_X86,
+    UC_CTL_IO_WRITE,
+    UC_CTL_TLB_FLUSH,
+    UC_HOOK_INSN,
+    UC_HOOK_MEM_UNMAPPED,
+    UC_MODE_64,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    Uc,
+    x86_const,
+)
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.clock import Clock
 from machine.cpuid import cpuid
+from machine.debug_registers import DebugRegisters
 from machine.device import MMIO_BASE, MMIO_SIZE, Bus
 from machine.errors import EmulatorFault, MachineError
-from machine.exceptions import ExceptionState
-from machine.paging import TranslationCache
-from machine.privilege import PrivilegeGate
+from machine.opcodes import Instruction, decode
+from machine.paging import SupervisorMemory
+from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
-from machine.registers import RegisterGroup
-from machine.step_hook import StepHook, Stop, add_hook
+from machine.step_hook import NEVER, StepHook, Stop, add_hook
 from machine.unicorn_calls import emu_start, engine_handle
 
-EFER = 0xC000_0080
 EFER_LMA = 1 << 10
-CR0_PE, CR0_PG = 1, 1 << 31
-CR4_PAE = 1 << 5
-FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17
-_IO_PERMISSION_BASE = 102
+CR0_PE, CR0_ET, CR0_PG = 1, 1 << 4, 1 << 31
+FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
+_HFLAG_PE = 1 << 7
+_FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
+_TASK_32_BUSY, _LDT = 0x0000_8B00, 0x0000_8200
+_LONGEST_INSTRUCTION = 15
+_MXCSR_AT_RESET = 0x1F80
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _FETCH_UNMAPPED = 21
 _STOPS = tuple(Stop)
+_DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
+_IN_STATE = {
+    **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer")},
+    **{f"CR{number}": number for number in (0, 2, 3, 4)},
+}
 
 
 class Cpu:
     """One x86-64 processor on a RAM and a bus.
 
-    After each `execute` the attributes `rip`, `rsp`, `rflags`, `rax` and `cs` hold the processor's values.
+    `registers` is its state while it is stopped, `hook` the state of the instruction hook: the count of instructions,
+    what to stop at, and RFLAGS. `memory` is memory as the processor itself uses it.
     """
 
     def __init__(self, ram: Ram, bus: Bus, ns_per_instruction: int = 1, *, portable: bool = False) -> None:
         self.ram = ram
         self.bus = bus
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
-        self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_QEMU64)  # the default has RDRAND, which asks the host
+        self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
         self._handle = self.uc._uch
         self._engine = engine_handle(self.uc)
-        self.hook = StepHook(self.uc, portable=portable)
-        self.state = self.hook.state
-        self.exceptions = ExceptionState(self.uc, self.state)
-        self.clock = Clock(self.state, ns_per_instruction)
-        self.translations = TranslationCache(ram)
-        self.privilege_gate = PrivilegeGate(self.uc, self.state)
-        self.port_fault = False
-        """An IN or OUT was refused; it has to be undone and raised as #GP."""
+        self.context = SavedContext(self.uc)
+        self.registers = self.context.registers
+        step_hook = StepHook(self.uc, ram, self.context.address, portable=portable)
+        self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
+        self._step_hook = step_hook
+        self.hook = step_hook.state
+        self.clock = Clock(self.hook, ns_per_instruction)
+        self.memory = SupervisorMemory(ram, self.registers)
+        self.tsc_offset = 0
+        """What IA32_TSC is ahead of virtual time."""
+        self.tsc_aux = 0
+        self.on_port: Callable[[int, int], None] | None = None
+        """Told of each port access (port, bytes) while a debug register watches ports."""
         self._failure: BaseException | None = None
-        self._running = RegisterGroup(self.uc, ["RIP", "RSP", "RFLAGS", "RAX", "CS"])
-        self._completed = RegisterGroup(self.uc, ["RIP", "RAX", "RCX", "RDI"])
-        self._rax = RegisterGroup(self.uc, ["RAX"])
-        self._rax_before_port = 0
-        self.rip = self.rsp = self.rflags = self.rax = self.cs = 0
-        self.efer = 0
-        """As of the last system instruction."""
         self._callbacks: list[object] = []
+        self.debug = DebugRegisters(self)
+        self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._map_devices(MMIO_BASE, MMIO_SIZE)
         self._hook_instructions()
 
     def execute(self) -> Stop:
         """Run until something has to be done, and say what. Raises what a device raised."""
-        self.state.reason = Stop.HALT
-        status = emu_start(self._engine, self.rip, 0, 0, 0)
+        hook = self.hook
+        hook.reason = Stop.HALT
+        self.give_back()
+        status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
         if self._failure is not None:
             failure, self._failure = self._failure, None
+            self.refresh()
             raise failure
-        self.rip, self.rsp, self.rflags, self.rax, self.cs = self._running.read()
+        if status or hook.reason == Stop.HALT:
+            self.refresh()
         if status:
-            raise EmulatorFault(f"Unicorn error {status} at rip {self.rip:#x}")
-        return _STOPS[self.state.reason]
+            raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
+        return _STOPS[hook.reason]
+
+    def give_back(self) -> None:
+        """Give the engine the registers as they are here."""
+        self.registers.set_rflags(self.hook.rflags)
+        self.context.restore()
+
+    def refresh(self) -> None:
+        """Take the registers from the engine again, after it was changed behind their back."""
+        self.context.save()
+        self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
+
+    # Registers
+
+    @property
+    def rip(self) -> int:
+        """The instruction pointer."""
+        return self.registers.rip
+
+    @property
+    def rflags(self) -> int:
+        """The flags."""
+        return self.hook.rflags
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        self.hook.rflags = value
 
     def read_register(self, name: str) -> int:
-        """Any register by its manual name; EFER is one of them. Slow: for inspection and rare events."""
-        if name == "EFER":
-            return int(self.uc.msr_read(EFER))
+        """Any register by its manual name; a segment register's selector. Slow: for inspection and rare events."""
+        known = _IN_STATE.get(name)
+        if isinstance(known, int):
+            return int(self.registers.cr[known])
+        if known is not None:
+            return int(getattr(self.registers, known))
+        if name == "RFLAGS":
+            return self.hook.rflags
+        if name.lower() in SEGMENT_REGISTERS:
+            return int(getattr(self.registers, name.lower()).selector)
+        if name in _DEBUG_REGISTERS:
+            return self.debug.read(int(name[2]))
+        self.give_back()
         value = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
         return value if isinstance(value, int) else int(value[1])
 
-    def write_register(self, name: str, value: int) -> None:
-        """Set a register by its manual name. RIP, RSP, RFLAGS and RAX stay in step."""
-        self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
-        if name in ("RIP", "RSP", "RFLAGS", "RAX"):
-            setattr(self, name.lower(), value)
-
     def read_table_register(self, name: str) -> tuple[int, int, int]:
         """Selector, base and limit of GDTR, IDTR, LDTR or TR."""
-        selector, base, limit, _ = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
-        return selector, base, limit
+        register = getattr(self.registers, name.lower())
+        return register.selector, register.base, register.limit
 
-    def in_64_bit_code(self) -> bool:
-        """Whether the code segment's descriptor says 64-bit code (its L bit)."""
-        _, base, _ = self.read_table_register("GDTR")
-        descriptor = self.translations.read(base + (self.read_register("CS") & ~7), 8)
-        return descriptor is not None and bool(descriptor[6] & 0x20)
+    def write_register(self, name: str, value: int) -> None:
+        """Set a general register, RIP, RFLAGS or one that only Unicorn holds, such as XMM0, by its manual name."""
+        if name == "RFLAGS":
+            self.rflags = value
+        elif name.lower() in GENERAL_REGISTERS or name == "RIP":
+            setattr(self.registers, name.lower(), value)
+        else:
+            self.give_back()
+            self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
+            self.refresh()
 
-    def complete_instruction(self, length: int, rax: int, rcx: int, rdi: int) -> None:
-        """Retire the instruction at RIP, which was executed by other means, with these results."""
-        state = self.state
-        state.last, self.rip = self.rip, self.rip + length
-        state.next = self.rip
-        state.retired += 1
-        self.rax = rax
-        self._completed.values[:] = [self.rip, rax, rcx, rdi]
-        self._completed.write()
+    def read_msr(self, number: int) -> int:
+        """A model-specific register that Unicorn holds."""
+        self.give_back()
+        return int(self.uc.msr_read(number))
 
-    def flush_translations(self) -> None:
-        """Follow a change of CR0, CR3, CR4 or EFER."""
-        self.efer = self.read_register("EFER")
-        paging = self.read_register("CR0") & CR0_PG
-        self.translations.flush(self.read_register("CR3") if paging else None)
-        self.hook.forget_instructions()
+    def write_msr(self, number: int, value: int) -> None:
+        """Set a model-specific register that Unicorn holds."""
+        self.give_back()
+        self.uc.msr_write(number, value)
+        self.refresh()
 
-    def enter_protected_mode(self, entry: int) -> None:
-        """Start at `entry` in 32-bit protected mode with flat segments, paging and interrupts off.
+    def set_privilege(self, cpl: int) -> None:
+        """Continue at a privilege level with the CS and SS that were set."""
+        self.registers.follow_segments(cpl)
+        self.hook.cs = self.registers.cs.selector
 
-        Long mode is left only by clearing CR0.PG while EFER.LMA is set, so that is what happens first.
-        """
-        uc = self.uc
-        self.write_register("CR4", CR4_PAE)
-        self.write_register("CR0", CR0_PG | CR0_PE | 0x10)
-        self.write_register("CR0", CR0_PE | 0x10)
-        uc.msr_write(EFER, 0)
-        self.write_register("CR4", 0)
-        for name in ("DS", "ES", "SS"):
-            self.write_register(name, 0x10)
-        self.write_register("CS", 0x08)
-        self.write_register("RFLAGS", 2)
-        self.write_register("RIP", entry)
-        self.state.cpl = 0
+    def skip(self, length: int) -> None:
+        """Retire the instruction at RIP, which was executed by other means than Unicorn."""
+        self.hook.last = self.registers.rip
+        self.registers.rip += length
+        self.hook.retired += 1
+
+    def flush_tlb(self) -> None:
+        """Forget all translations, Unicorn's too: paging was changed here."""
+        self.give_back()
+        self.uc.ctl(UC_CTL_TLB_FLUSH, UC_CTL_IO_WRITE)
         self.flush_translations()
 
-    def take_back_fault(self) -> None:
-        """The instruction at RIP faulted: if it was begun (and not only fetched), it did not retire."""
-        if self.rip == self.state.last:
-            self.state.retired -= 1
+    def flush_translations(self) -> None:
+        """Follow a change of the paging mode or of the tables."""
+        self.memory.flush()
+        self.forget_pages()
 
-    def undo_port_access(self) -> None:
-        """Take back a refused IN or OUT: it did not retire."""
-        self.port_fault = False
-        self.state.retired -= 1
-        self.write_register("RIP", self.state.last)
-        self.write_register("RAX", self._rax_before_port)
+    # Code
+
+    def code_at(self, address: int) -> bytes:
+        """Up to 15 bytes of code at a linear address, as the processor would fetch them; fewer where a page ends."""
+        length = _LONGEST_INSTRUCTION
+        while length:
+            if not uclib.uc_vmem_read(self._handle, address, UC_PROT_EXEC, self._code, length):
+                return self._code.raw[:length]
+            to_the_end = -address % PAGE_SIZE
+            length = to_the_end if 0 < to_the_end < length else 0
+        return b""
+
+    def instruction_at(self, address: int) -> Instruction | None:
+        """The instruction at a linear address, taken apart."""
+        return decode(self.code_at(address), long=self.registers.in_64_bit_code)
+
+    # Start
+
+    def enter_protected_mode(self, entry: int) -> None:
+        """Start at `entry` in 32-bit protected mode with flat segments, paging and interrupts off."""
+        registers, hook = self.registers, self.hook
+        for name in GENERAL_REGISTERS:
+            setattr(registers, name, 0)
+        registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
+        for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
+            segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)
+        registers.tr.load(0, 0, 0xFFFF, _TASK_32_BUSY)
+        registers.ldtr.load(0, 0, 0xFFFF, _LDT)
+        registers.gdtr.load(0, 0, 0, 0)
+        registers.idtr.load(0, 0, 0, 0)
+        registers.cr[0], registers.cr[2], registers.cr[3], registers.cr[4] = CR0_PE | CR0_ET, 0, 0, 0
+        registers.efer = 0
+        registers.hflags = _HFLAG_PE
+        self.set_privilege(0)
+        registers.rip = entry
+        self.rflags = 2
+        hook.check_cs = 0
+        hook.pass_once = NEVER
+        self.write_register("MXCSR", _MXCSR_AT_RESET)
+        self.flush_tlb()
 
     # Hooks. A Python error in one cannot pass through Unicorn: it is kept, and raised by `execute`.
 
-    def _callback(self, prototype: Any, function: Callable[..., Any]) -> Any:
+    def callback(self, prototype: Any, function: Callable[..., Any]) -> Any:
+        """A C function that calls `function`, kept alive with the processor."""
+
         def guarded(*arguments: Any) -> Any:
             try:
                 return function(*arguments)
@@ -183,14 +268,14 @@ class Cpu:
             (x86_const.UC_X86_INS_IN, port_in, self._on_in),
             (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
         ):
-            add_hook(self.uc, UC_HOOK_INSN, self._callback(prototype, function), instruction=number)
+            add_hook(self.uc, UC_HOOK_INSN, self.callback(prototype, function), instruction=number)
         unmapped = ctypes.CFUNCTYPE(ctypes.c_bool, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
-        add_hook(self.uc, UC_HOOK_MEM_UNMAPPED, self._callback(unmapped, self._on_unmapped))
+        add_hook(self.uc, UC_HOOK_MEM_UNMAPPED, self.callback(unmapped, self._on_unmapped))
 
     def _map_devices(self, address: int, size: int) -> None:
         reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
         writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
-        read = self._callback(reads, self._on_mmio_read if address == MMIO_BASE else _floating)
+        read = self.callback(reads, self._on_mmio_read if address == MMIO_BASE else _floating)
         write = writes(self._on_mmio_write if address == MMIO_BASE else _ignore)
         self._callbacks.append(write)
         status = uclib.uc_mmio_map(
@@ -221,53 +306,30 @@ class Cpu:
         return True
 
     def _on_rdtsc(self, _uc: int, _user: int) -> int:
-        now = self.clock.now_ns
+        now = self.clock.now_ns + self.tsc_offset
         self.uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
         self.uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
         return 1
 
     def _on_rdtscp(self, uc: int, user: int) -> int:
-        self.uc.reg_write(x86_const.UC_X86_REG_RCX, 0)  # IA32_TSC_AUX
+        self.uc.reg_write(x86_const.UC_X86_REG_RCX, self.tsc_aux)
         return self._on_rdtsc(uc, user)
 
     def _on_cpuid(self, _uc: int, _user: int) -> int:
-        leaf = self.uc.reg_read(x86_const.UC_X86_REG_EAX)
-        for name, value in zip(("RAX", "RBX", "RCX", "RDX"), cpuid(leaf), strict=True):
+        leaf, subleaf = self.uc.reg_read(x86_const.UC_X86_REG_EAX), self.uc.reg_read(x86_const.UC_X86_REG_ECX)
+        for name, value in zip(("RAX", "RBX", "RCX", "RDX"), cpuid(leaf, subleaf), strict=True):
             self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
         return 1
 
     def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
-        if self.state.cpl and not self._may_use_port(port, size):
-            return self._refuse_port()
+        if self.on_port is not None:
+            self.on_port(port, size)
         return self.bus.read_port(port, size)
 
     def _on_out(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
-        if self.state.cpl and not self._may_use_port(port, size):
-            self._refuse_port()
-        else:
-            self.bus.write_port(port, size, value & (1 << 8 * size) - 1)
-
-    def _refuse_port(self) -> int:
-        self._rax_before_port = self._rax.read()[0]
-        self.port_fault = True
-        self.clock.stop()
-        return 0
-
-    def _may_use_port(self, port: int, size: int) -> bool:
-        """IOPL, then the I/O permission bitmap of the TSS (SDM volume 1, 19.5)."""
-        flags = self.read_register("RFLAGS")
-        if self.state.cpl <= flags >> 12 & 3:
-            return True
-        _, base, limit, _ = self.uc.reg_read(x86_const.UC_X86_REG_TR)
-        offset = self.translations.read(base + _IO_PERMISSION_BASE, 2)
-        if offset is None:
-            return False
-        start = int.from_bytes(offset, "little") + port // 8
-        if start + 1 > limit:
-            return False
-        bitmap = self.translations.read(base + start, 2)
-        wanted = (1 << size) - 1 << port % 8
-        return bitmap is not None and not int.from_bytes(bitmap, "little") & wanted
+        if self.on_port is not None:
+            self.on_port(port, size)
+        self.bus.write_port(port, size, value & (1 << 8 * size) - 1)
 
 
 def _ignore(_uc: int, _offset: int, _size: int, _value: int, _user: int) -> None:

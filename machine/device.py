@@ -1,8 +1,10 @@
-"""The contract every device keeps, and the bus that reaches them.
+"""The contract every device keeps, interrupt lines, and the bus that reaches devices.
 
 A device is a block of registers at an offset from where the bus put it. Reads and writes come with a size in
 bytes; registers a device does not have read as zero inside its block. Where no device answers, the bus floats:
 reads give all ones, writes are lost, as on a PC.
+
+All state of a device is in plain attributes: numbers, byte strings, lists and dictionaries of these.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,13 @@ from machine.ram import PAGE_SIZE
 MMIO_BASE = 0xFEC0_0000
 MMIO_SIZE = 0x0040_0000
 
+Line = Callable[[bool], None]
+"""An interrupt line: called with True while the device asserts it, else with False. A level may be told again."""
+
+
+def unconnected(level: bool) -> None:
+    """The line of a device that nothing listens to."""
+
 
 class Device:
     """A device with no registers and no timers; real ones override what they have.
@@ -22,14 +31,11 @@ class Device:
 
     def __init__(self) -> None:
         self.rescheduled: Callable[[], None] = lambda: None
-
-    @property
-    def deadline_ns(self) -> int | None:
+        self.deadline_ns: int | None = None
         """Virtual time at which `tick` must be called, or None."""
-        return None
 
     def reset(self) -> None:
-        """Return to the state after power-on."""
+        """Return to the state after power-on, or to the one that PC firmware leaves where the device says so."""
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - the contract's shape
         """Value of the register at `offset`, for a read of `size` bytes."""
@@ -46,16 +52,22 @@ class Bus:
     """Where devices are: I/O ports, and 4 KiB blocks of the physical range 0xFEC00000-0xFEFFFFFF."""
 
     def __init__(self) -> None:
-        self._ports: dict[int, tuple[Device, int]] = {}
+        self._ports: dict[int, tuple[Device, int, int]] = {}
         self._blocks: dict[int, Device] = {}
         self.devices: list[Device] = []
 
-    def attach_ports(self, device: Device, base: int, count: int) -> None:
-        """Let `device` answer `count` ports from `base`. Raises MachineError where another one does."""
-        for offset in range(count):
-            if base + offset in self._ports or not 0 <= base + offset <= 0xFFFF:
-                raise MachineError(f"I/O port {base + offset:#x} is taken or does not exist")
-            self._ports[base + offset] = (device, offset)
+    def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
+        """Let `device` answer `count` ports from `base`, which it sees as registers from `offset` on.
+
+        `width` is the widest access in bytes that the device takes whole. A wider one, or one that leaves the
+        block, is made of consecutive narrower ones, the lowest port first, as a PC's bus controller does it.
+        Raises MachineError where another device answers.
+        """
+        for port in range(base, base + count):
+            if port in self._ports or not 0 <= port <= 0xFFFF:
+                raise MachineError(f"I/O port {port:#x} is taken or does not exist")
+        for index in range(count):
+            self._ports[base + index] = (device, offset + index, min(width, count - index))
         self._add(device)
 
     def attach_memory(self, device: Device, address: int) -> None:
@@ -71,15 +83,25 @@ class Bus:
             self.devices.append(device)
 
     def read_port(self, port: int, size: int) -> int:
-        """IN from a port."""
+        """IN of 1, 2 or 4 bytes from a port."""
         found = self._ports.get(port)
-        return (1 << 8 * size) - 1 if found is None else found[0].read(found[1], size)
+        if found is not None and size <= found[2]:
+            return found[0].read(found[1], size)
+        if size == 1:
+            return 0xFF
+        half = size // 2
+        low = self.read_port(port, half)
+        return low | self.read_port(port + half, half) << 8 * half
 
     def write_port(self, port: int, size: int, value: int) -> None:
-        """OUT to a port."""
+        """OUT of 1, 2 or 4 bytes to a port."""
         found = self._ports.get(port)
-        if found is not None:
+        if found is not None and size <= found[2]:
             found[0].write(found[1], size, value)
+        elif size > 1:
+            half = size // 2
+            self.write_port(port, half, value & (1 << 8 * half) - 1)
+            self.write_port(port + half, half, value >> 8 * half)
 
     def read_memory(self, offset: int, size: int) -> int:
         """Load from the device range; `offset` counts from MMIO_BASE."""

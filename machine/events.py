@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 InterruptSource = Literal["software", "exception", "external", "nmi"]
-ProcessorMode = Literal["reset", "protected", "compatibility", "long"]
+ProcessorMode = Literal["reset", "real", "protected", "compatibility", "long"]
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
@@ -86,7 +86,8 @@ class RingTransition(Event, frozen=True, tag="ring_transition", gc=False):
     from_ring: int
     to_ring: int
     cause: str
-    """`software_interrupt`, `exception`, `external_interrupt`, `nmi`, `interrupt_return` or `far_return`."""
+    """`software_interrupt`, `exception`, `external_interrupt`, `nmi`, `interrupt_return`, `far_return` or
+    `fast_system_call`."""
     vector: int | None
     error_code: int | None
     rip: int

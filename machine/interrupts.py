@@ -1,29 +1,32 @@
-"""Interrupt and exception delivery in IA-32e mode (SDM volume 3, 6.14), which Unicorn leaves to us.
+"""Interrupt and exception delivery (SDM volume 3, chapter 6), which Unicorn leaves to us.
 
 Every delivery has the same three parts. CHECK: gate, target segment, stack; a failed check is another exception.
-STATE: frame pushed, ring changed, handler entered. RECORD: what happened, as events. Outside long mode there is
-no delivery: any interrupt there is a shutdown.
+STATE: frame pushed, ring changed, handler entered. RECORD: what happened, as events. This file has what all modes
+share and IA-32e mode; protected mode is in machine/protected_mode.py. In real mode there is no delivery: any
+interrupt there is a shutdown.
 """
 
 import struct
-from functools import lru_cache
 
 import msgspec
 
-from machine.cpu import FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
+from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
+from machine.descriptors import (
+    ACCESSED,
+    ACCESSED_BYTE,
+    INTERRUPT_GATE,
+    TRAP_GATE,
+    Gate,
+    Segment,
+    gate_64,
+    segment,
+)
 from machine.events import InterruptDelivered, InterruptRaised, InterruptSource, RingTransition, Shutdown
+from machine.exceptions import CONTRIBUTORY, DB, DF, GP, NP, PF, SS, TS, Fault
 from machine.journal import Journal
 from machine.paging import is_canonical
-from machine.ram import PAGE_SIZE
-from machine.registers import RegisterGroup
+from machine.protected_mode import ProtectedModeDelivery
 
-DE, DB, NMI, BP, OF, BR, UD, NM, DF = range(9)
-TS, NP, SS, GP, PF = range(10, 15)
-MF, AC, MC, XM = range(16, 20)
-
-WITH_ERROR_CODE = frozenset([DF, TS, NP, SS, GP, PF, AC])
-_CONTRIBUTORY = frozenset([DE, TS, NP, SS, GP])
-_INTERRUPT_GATE, _TRAP_GATE = 0xE, 0xF
 _FRAME, _FRAME_WITH_ERROR = struct.Struct("<5Q"), struct.Struct("<6Q")
 _TSS_RSP0, _TSS_IST1 = 4, 36
 _TRANSITION_CAUSES = {
@@ -33,6 +36,8 @@ _TRANSITION_CAUSES = {
     "nmi": "nmi",
 }
 _IDT_ERROR, _EXTERNAL_ERROR = 2, 1
+_FREE_DELIVERIES = 16
+_CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
 
 
 class Interrupt(msgspec.Struct, frozen=True, gc=False):
@@ -44,63 +49,13 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
     error_code: int | None = None
     address: int | None = None
     """The faulting linear address, for #PF."""
+    is_trap: bool = False
+    """Reported behind its instruction, which has retired."""
 
-
-def interrupt_met(cpu: Cpu, vector: int) -> Interrupt:
-    """The interrupt that Unicorn reported by its vector. A fault's instruction is taken back from the count."""
-    software, error_code = cpu.exceptions.take()
-    if software:
-        return Interrupt(vector, "software", cpu.rip)
-    cpu.take_back_fault()
-    address = cpu.read_register("CR2") if vector == PF else None
-    return Interrupt(vector, "exception", cpu.rip, error_code if vector in WITH_ERROR_CODE else None, address)
-
-
-def invalid_opcode(cpu: Cpu) -> Interrupt:
-    """The #UD of an instruction that could not be decoded, or of UD2."""
-    cpu.take_back_fault()
-    return Interrupt(UD, "exception", cpu.rip)
-
-
-class _Fault(Exception):  # noqa: N818 - the processor's, not Python's
-    """A check of delivery failed: this exception takes its place."""
-
-    def __init__(self, vector: int, error_code: int, address: int | None = None) -> None:
-        self.vector, self.error_code, self.address = vector, error_code, address
-
-
-class _Gate(msgspec.Struct, frozen=True, gc=False):
-    selector: int
-    handler: int
-    kind: int
-    interrupt_stack_table: int
-    level: int
-    """The least privileged ring that may use it by software."""
-    present: bool
-
-
-class _CodeSegment(msgspec.Struct, frozen=True, gc=False):
-    usable: bool
-    """64-bit code, whatever its privilege."""
-    conforming: bool
-    level: int
-    present: bool
-
-
-@lru_cache(maxsize=1024)
-def _decode_gate(raw: bytes) -> _Gate:
-    """An entry of the IDT (SDM volume 3, figure 6-8)."""
-    low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
-    handler = low | middle << 16 | high << 32
-    return _Gate(selector, handler, attributes & 0x1F, ist & 7, attributes >> 5 & 3, bool(attributes & 0x80))
-
-
-@lru_cache(maxsize=1024)
-def _decode_code_segment(raw: bytes) -> _CodeSegment:
-    """An entry of the GDT (SDM volume 3, 3.4.5)."""
-    access, flags = raw[5], raw[6] >> 4
-    usable = access & 0x18 == 0x18 and flags & 0x6 == 0x2
-    return _CodeSegment(usable, bool(access & 0x04), access >> 5 & 3, bool(access & 0x80))
+    @property
+    def external_bit(self) -> int:
+        """The EXT bit of an error code: the event did not come from an INT instruction."""
+        return 0 if self.source == "software" else _EXTERNAL_ERROR
 
 
 class Delivery:
@@ -109,17 +64,22 @@ class Delivery:
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal
-        self._current = cpu.privilege_gate.current
-        self._inside = RegisterGroup(cpu.uc, ["CS", "RFLAGS", "RSP", "RIP"])
+        self._protected_mode = ProtectedModeDelivery(cpu)
         self.shut_down = False
+        self._at = -1
+        self._deliveries_here = 0
 
     def deliver(self, interrupt: Interrupt) -> None:
         """Enter the handler, or that of the exception that delivery itself raises, or shut down."""
+        cpu = self._cpu
+        self._let_time_pass()
+        if interrupt.address is not None:
+            cpu.registers.cr[2] = interrupt.address
         while True:
             self._record_raised(interrupt)
             try:
                 self._enter(interrupt)
-            except _Fault as fault:
+            except Fault as fault:
                 following = self._combine(interrupt, fault)
                 if following is None:
                     return
@@ -127,24 +87,35 @@ class Delivery:
             else:
                 return
 
-    def _combine(self, first: Interrupt, second: _Fault) -> Interrupt | None:
+    def _let_time_pass(self) -> None:
+        """A handler whose first instruction faults is entered again and again: that takes time, or it had no end."""
+        retired = self._cpu.hook.retired
+        self._deliveries_here = self._deliveries_here + 1 if retired == self._at else 0
+        self._at = retired
+        if self._deliveries_here > _FREE_DELIVERIES:
+            self._cpu.clock.spend(1)
+
+    def _combine(self, first: Interrupt, second: Fault) -> Interrupt | None:
         """What two exceptions make together (SDM volume 3, table 6-5); None is shutdown."""
-        rip = first.return_address if first.source != "software" else self._cpu.state.last
+        rip = first.return_address if first.source != "software" else self._cpu.hook.last
+        if second.address is not None:
+            self._cpu.registers.cr[2] = second.address
         if first.source == "exception":
             if first.vector == DF:
-                self.shut_down = True
-                self._journal.emit(Shutdown, second.vector, rip)
+                self._shut_down(second.vector, rip)
                 return None
-            contributory = second.vector in _CONTRIBUTORY
-            if (first.vector in _CONTRIBUTORY and contributory) or (
+            contributory = second.vector in CONTRIBUTORY
+            if (first.vector in CONTRIBUTORY and contributory) or (
                 first.vector == PF and (contributory or second.vector == PF)
             ):
                 return Interrupt(DF, "exception", rip, 0)
         if first.source == "software":
-            self._cpu.state.retired -= 1
-        if second.address is not None:
-            self._cpu.write_register("CR2", second.address)
+            self._cpu.hook.retired -= 1
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
+
+    def _shut_down(self, vector: int, rip: int) -> None:
+        self.shut_down = True
+        self._journal.emit(Shutdown, vector, rip)
 
     def _record_raised(self, interrupt: Interrupt) -> None:
         self._journal.emit(
@@ -154,118 +125,128 @@ class Delivery:
             interrupt.error_code,
             interrupt.address,
             interrupt.return_address,
-            self._cpu.state.cpl,
+            self._cpu.registers.cpl,
         )
 
     def _enter(self, interrupt: Interrupt) -> None:
-        cpu = self._cpu
-        # CHECK
-        cs, ss, _ = self._current.read()
-        old_ring = cpu.state.cpl
-        gate = self._gate(interrupt, old_ring)
-        ring = self._target_ring(gate, interrupt, old_ring)
-        stack = self._stack(gate, ring, old_ring)
-        rflags = cpu.rflags | (FLAG_RF if interrupt.source == "exception" and interrupt.vector != DB else 0)
-        frame = [interrupt.return_address, cs, rflags, cpu.rsp, ss]
-        if interrupt.error_code is not None:
-            frame.insert(0, interrupt.error_code)
-        # STATE
-        stack -= 8 * len(frame)
-        self._push(stack, (_FRAME if len(frame) == 5 else _FRAME_WITH_ERROR).pack(*frame))
-        cleared = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (FLAG_IF if gate.kind == _INTERRUPT_GATE else 0)
-        rflags = cpu.rflags & ~cleared
-        if ring != old_ring:
-            cpu.privilege_gate.enter_ring0(gate.selector, gate.handler, stack, rflags)
+        registers = self._cpu.registers
+        if registers.efer & EFER_LMA:
+            self._enter_64(interrupt)
+        elif registers.cr[0] & CR0_PE:
+            self._enter_32(interrupt)
         else:
-            self._inside.values[:] = [gate.selector | ring, rflags, stack, gate.handler]
-            self._inside.write()
-            cpu.state.next = gate.handler
-        cpu.rip, cpu.rsp, cpu.rflags = gate.handler, stack, rflags
+            self._shut_down(interrupt.vector, interrupt.return_address)
+
+    def _saved_flags(self, interrupt: Interrupt) -> int:
+        """RFLAGS as pushed: a fault sets RF, so that its instruction is not stopped at again (18.3.1.1)."""
+        fault = interrupt.source == "exception" and interrupt.vector != DB and not interrupt.is_trap
+        return self._cpu.rflags | (FLAG_RF if fault else 0)
+
+    def _enter_32(self, interrupt: Interrupt) -> None:
+        old_ring = self._cpu.registers.cpl
+        self._protected_mode.enter(
+            interrupt.vector,
+            interrupt.return_address,
+            self._saved_flags(interrupt),
+            interrupt.error_code,
+            software=interrupt.source == "software",
+        )
+        self._record_delivered(interrupt, old_ring)
+
+    def _enter_64(self, interrupt: Interrupt) -> None:
+        cpu, registers = self._cpu, self._cpu.registers
+        # CHECK
+        old_ring, rflags = registers.cpl, cpu.rflags
+        gate = self._gate(interrupt, old_ring)
+        target = self._code_segment(gate, interrupt, old_ring)
+        ring = old_ring if target.conforming else target.level
+        stack, new_stack = self._stack(gate, ring, old_ring, interrupt)
+        saved = self._saved_flags(interrupt)
+        words = (interrupt.return_address, registers.cs.selector, saved, registers.rsp, registers.ss.selector)
+        if interrupt.error_code is None:
+            stack -= 40
+            frame = _FRAME.pack(*words)
+        else:
+            stack -= 48
+            frame = _FRAME_WITH_ERROR.pack(interrupt.error_code, *words)
+        if not is_canonical(stack) or not is_canonical(stack + len(frame) - 1):
+            raise Fault(SS, interrupt.external_bit)
+        cpu.memory.push(stack, frame, rflags)
+        # STATE
+        registers.cs.load(gate.selector & ~3 | ring, target.base, target.limit, target.flags | ACCESSED << 8)
+        if new_stack:
+            registers.ss.load(ring, 0, 0, ring << 13)
+        if ring != old_ring or not registers.in_64_bit_code or new_stack or registers.interrupts_inhibited:
+            cpu.set_privilege(ring)
+        else:
+            cpu.hook.cs = registers.cs.selector
+        registers.rip, registers.rsp = gate.handler, stack
+        cpu.rflags = rflags & ~(_CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0))
         # RECORD
-        self._journal.emit(InterruptDelivered, interrupt.vector, gate.handler, stack)
+        self._record_delivered(interrupt, old_ring)
+
+    def _record_delivered(self, interrupt: Interrupt, old_ring: int) -> None:
+        registers = self._cpu.registers
+        handler, stack, ring = registers.rip, registers.rsp, registers.cpl
+        self._journal.emit(InterruptDelivered, interrupt.vector, handler, stack)
         if ring != old_ring:
             cause = _TRANSITION_CAUSES[interrupt.source]
-            self._journal.emit(
-                RingTransition,
-                old_ring,
-                ring,
-                cause,
-                interrupt.vector,
-                interrupt.error_code,
-                gate.handler,
-                stack,
-            )
+            vector, error_code = interrupt.vector, interrupt.error_code
+            self._journal.emit(RingTransition, old_ring, ring, cause, vector, error_code, handler, stack)
 
-    def _gate(self, interrupt: Interrupt, ring: int) -> _Gate:
+    def _gate(self, interrupt: Interrupt, ring: int) -> Gate:
         """The IDT entry, checked (SDM volume 3, 6.12 and figure 6-8)."""
         vector, software = interrupt.vector, interrupt.source == "software"
-        error = vector * 8 + _IDT_ERROR + (0 if software else _EXTERNAL_ERROR)
-        idtr = self._current.tables["IDTR"]
+        error = vector * 8 + _IDT_ERROR + interrupt.external_bit
+        idtr = self._cpu.registers.idtr
         if vector * 16 + 15 > idtr.limit:
-            raise _Fault(GP, error)
-        gate = _decode_gate(self._read_supervisor(idtr.base + vector * 16, 16))
-        if gate.kind not in (_INTERRUPT_GATE, _TRAP_GATE):
-            raise _Fault(GP, error)
+            raise Fault(GP, error)
+        gate = gate_64(self._cpu.memory.read(idtr.base + vector * 16, 16))
+        if gate.kind not in (INTERRUPT_GATE, TRAP_GATE):
+            raise Fault(GP, error)
         if software and gate.level < ring:
-            raise _Fault(GP, error)
+            raise Fault(GP, error)
         if not gate.present:
-            raise _Fault(NP, error)
+            raise Fault(NP, error)
         if not is_canonical(gate.handler):
-            raise _Fault(GP, 0 if software else _EXTERNAL_ERROR)
+            raise Fault(GP, interrupt.external_bit)
         return gate
 
-    def _target_ring(self, gate: _Gate, interrupt: Interrupt, ring: int) -> int:
-        """The privilege level of the handler's code segment, checked (SDM volume 3, 6.14.1)."""
-        external = 0 if interrupt.source == "software" else _EXTERNAL_ERROR
+    def _code_segment(self, gate: Gate, interrupt: Interrupt, ring: int) -> Segment:
+        """The handler's code segment, checked (SDM volume 3, 6.14.1)."""
+        registers, external = self._cpu.registers, interrupt.external_bit
         selector = gate.selector & ~3
         if selector == 0:
-            raise _Fault(GP, external)
-        gdtr = self._current.tables["GDTR"]
-        if selector & 4 or selector + 7 > gdtr.limit:
-            raise _Fault(GP, selector + external)
-        segment = _decode_code_segment(self._read_supervisor(gdtr.base + selector, 8))
-        if not segment.usable or segment.level > ring:
-            raise _Fault(GP, selector + external)
-        if not segment.present:
-            raise _Fault(NP, selector + external)
-        return ring if segment.conforming else segment.level
+            raise Fault(GP, external)
+        table = registers.ldtr if selector & 4 else registers.gdtr
+        at = selector & ~7
+        if at + 7 > table.limit or (selector & 4 and not registers.ldtr.selector & ~3):
+            raise Fault(GP, selector + external)
+        raw = self._cpu.memory.read(table.base + at, 8)
+        found = segment(raw)
+        if not found.is_code or found.level > ring:
+            raise Fault(GP, selector + external)
+        if not found.present:
+            raise Fault(NP, selector + external)
+        if not found.long or found.default_32:
+            raise Fault(GP, selector + external)
+        if not raw[ACCESSED_BYTE] & ACCESSED:
+            accessed = bytes([raw[ACCESSED_BYTE] | ACCESSED])
+            self._cpu.memory.push(table.base + at + ACCESSED_BYTE, accessed, unit=1)
+        return found
 
-    def _stack(self, gate: _Gate, ring: int, old_ring: int) -> int:
-        """Where the frame goes: the interrupt stack table, the ring's stack, or the current one, aligned."""
-        task = self._current.tables["TR"]
+    def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:
+        """Where the frame goes: the interrupt stack table, the ring's stack, or the current one; and if it is new."""
         if gate.interrupt_stack_table:
             offset = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
         elif ring != old_ring:
             offset = _TSS_RSP0 + 8 * ring
         else:
-            return self._cpu.rsp & ~0xF
+            return self._cpu.registers.rsp & ~0xF, False
+        task = self._cpu.registers.tr
         if offset + 7 > task.limit:
-            raise _Fault(TS, task.selector & ~3)
-        stack = int.from_bytes(self._read_supervisor(task.base + offset, 8), "little")
+            raise Fault(TS, task.selector & ~3 | interrupt.external_bit)
+        stack = int.from_bytes(self._cpu.memory.read(task.base + offset, 8), "little")
         if not is_canonical(stack):
-            raise _Fault(SS, 0)
-        return stack & ~0xF
-
-    def _push(self, address: int, data: bytes) -> None:
-        """Store a frame as the processor does in supervisor mode."""
-        if not is_canonical(address):
-            raise _Fault(SS, 0)
-        translations, ram, end = self._cpu.translations, self._cpu.ram, address + len(data) - 1
-        found = translations.lookup(end)
-        if found is None or not found.writable:
-            raise _Fault(PF, 2 | (found is not None), end)
-        start = translations.physical(address, len(data))
-        if start is not None:
-            ram.view[start : start + len(data)] = data
-            return
-        if end % PAGE_SIZE >= len(data) - 1:
-            raise _Fault(PF, 2, address)
-        split = -address % PAGE_SIZE
-        self._push(address, data[:split])
-        self._push(address + split, data[split:])
-
-    def _read_supervisor(self, address: int, length: int) -> bytes:
-        data = self._cpu.translations.read(address, length)
-        if data is None:
-            raise _Fault(PF, 0, address)
-        return data
+            raise Fault(SS, interrupt.external_bit)
+        return stack & ~0xF, True

@@ -4,13 +4,16 @@
 happens, and look at why it stopped.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
+from machine import control_registers
+from machine.chipset import Chipset
 from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
-from machine.cpu import EFER_LMA, FLAG_IF, Cpu
-from machine.device import Bus, Device
-from machine.devices import debug_exit, local_apic, post_code, scrub_engine, uart16550
+from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_TF, Cpu
+from machine.debug_registers import DR6_BS
+from machine.device import Bus
 from machine.errors import MachineError
 from machine.events import (
     DescriptorTableLoaded,
@@ -21,18 +24,22 @@ from machine.events import (
     Recorder,
     RegisterWritten,
     RingTransition,
-    Shutdown,
 )
-from machine.interrupts import GP, NMI, Delivery, Interrupt, interrupt_met, invalid_opcode
+from machine.exceptions import DB, NMI, UD, Fault
+from machine.faults import exception_met, take_back
+from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
+from machine.msrs import Msrs
+from machine.opcodes import Action, action
 from machine.ram import Ram
-from machine.registers import TABLE_REGISTERS
 from machine.signals import SignalsHeld
-from machine.step_hook import NEVER, Stop, is_far_jump
+from machine.step_hook import NEVER, Stop
+from machine.system_instructions import Done, SystemInstructions
 
-_SYSTEM_REGISTERS = ("CR0", "CR3", "CR4", "EFER", "DR7")
+_TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _LONGEST_SLICE_NS = 50_000_000
-_STI, _IRET = 0xFB, 0xCF
+_LONGEST_RUN = 10_000_000
+"""Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
 
 
 class Outcome(Enum):
@@ -52,13 +59,16 @@ class Outcome(Enum):
 class MachineConfiguration:
     """What the machine is built of.
 
-    `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code.
+    `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code. No PC has a scrub
+    engine: without it the machine is one. `files` are what fw_cfg hands out, by name.
     """
 
     ram_size: int
     ns_per_instruction: int = 1
     reserve: int = 0
     portable: bool = False
+    scrub_engine: bool = True
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,25 +94,25 @@ class Machine:
         self.journal = Journal(self.clock, recorder)
         self.delivery = Delivery(self.cpu, self.journal)
         self.coprocessor: Coprocessor | None = None
-        self.uart = uart16550.Uart16550()
-        self.post_code = post_code.PostCode()
-        self.debug_exit = debug_exit.DebugExit(self.request_stop)
-        self.local_apic = local_apic.LocalApic(self.clock)
-        self.scrub_engine = scrub_engine.ScrubEngine(self.ram, self.clock)
-        self.bus.attach_ports(self.uart, uart16550.PORT, 8)
-        self.bus.attach_ports(self.post_code, post_code.PORT, 1)
-        self.bus.attach_ports(self.debug_exit, debug_exit.PORT, 1)
-        self.bus.attach_memory(self.local_apic, local_apic.ADDRESS)
-        self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
-        self._timed: list[Device] = [self.local_apic]
+        self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop, configuration.files)
+        if configuration.scrub_engine:
+            self.chipset.attach_scrub_engine()
+        self.uart = self.chipset.uart
+        self.post_code = self.chipset.post_code
+        self.debug_exit = self.chipset.debug_exit
+        self.local_apic = self.chipset.local_apic
+        self.scrub_engine = self.chipset.scrub_engine
+        self.msrs = Msrs(self.cpu, self.local_apic)
+        self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
+        self._run_end_ns = 0
         self._stop_requested = False
-        self._nmi_requested = False
+        self._nmi_blocked = False
         self._entered: list[_Entered] = []
-        self._causes: dict[int, str] = {}
-        self.local_apic.rescheduled = self._arm_deadline
+        self._returns: dict[int, bool] = {}
+        self.chipset.rescheduled = self._arm_deadline
 
     # What the outside may ask for
 
@@ -111,7 +121,10 @@ class Machine:
         self.cpu.enter_protected_mode(entry)
         for name, value in registers.items():
             self.cpu.write_register(name, value)
+        self.cpu.debug.reset()
+        self.halted = self._nmi_blocked = False
         self.mode = "protected"
+        self._watch()
         self.journal.emit(ModeSwitched, "reset", "protected", entry)
 
     def request_stop(self) -> None:
@@ -127,7 +140,7 @@ class Machine:
 
     def request_nmi(self) -> None:
         """Pull the non-maskable interrupt line."""
-        self._nmi_requested = True
+        self.chipset.raise_nmi()
 
     def run(self, limit_ns: int | None = None) -> Outcome:
         """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
@@ -138,7 +151,7 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        cpu, state, clock, apic = self.cpu, self.cpu.state, self.clock, self.local_apic
+        cpu, hook, registers, clock, chipset = self.cpu, self.cpu.hook, self.cpu.registers, self.clock, self.chipset
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -150,165 +163,276 @@ class Machine:
             if deadline is not None and deadline <= now:
                 if limit_ns is not None and now >= limit_ns:
                     return Outcome.LIMIT
-                self._tick(now)
+                chipset.tick(now)
                 deadline = self._next_deadline()
-            pending = apic.pending()
-            if self._nmi_requested:
-                self._nmi_requested = False
-                self._deliver(Interrupt(NMI, "nmi", cpu.rip))
-            elif pending is not None and cpu.rflags & FLAG_IF:
-                apic.acknowledge(pending)
-                self._deliver(Interrupt(pending, "external", cpu.rip))
+            pending = chipset.pending()
+            nmi = chipset.nmi_pending and not self._nmi_blocked
+            if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
+                hook.watch_if = 0
+                clock.step()
+                self._stopped(cpu.execute())
+            elif nmi:
+                chipset.take_nmi()
+                self._nmi_blocked = True
+                self._watch()
+                self._deliver(Interrupt(NMI, "nmi", registers.rip))
+            elif pending and hook.rflags & FLAG_IF:
+                self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
             elif self.halted:
-                if deadline is None or not cpu.rflags & FLAG_IF:
+                if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
                 clock.spend(max(0, deadline - now))
-            elif state.cpl == 3 and self.coprocessor is not None and cpu.rip == self.coprocessor.address:
+            elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
             else:
-                state.watch_if = pending is not None
-                clock.arm(deadline)
-                self._execute()
+                hook.watch_if = pending
+                self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
+                self._arm(deadline)
+                self._stopped(cpu.execute())
 
     # Interrupts
 
-    def _tick(self, now: int) -> None:
-        for device in self._timed:
-            if device.deadline_ns is not None and device.deadline_ns <= now:
-                device.tick(now)
-
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
-        ring, rsp = self.cpu.state.cpl, self.cpu.rsp
-        if not self.cpu.efer & EFER_LMA:
-            self.delivery.shut_down = True
-            self.journal.emit(Shutdown, interrupt.vector, self.cpu.rip)
-            return
+        registers = self.cpu.registers
+        ring, rsp = registers.cpl, registers.rsp
+        while self._entered and self._entered[-1].return_address == registers.rip and self._entered[-1].rsp == rsp:
+            self._record_return()  # an interrupt can come right behind the return from another
         self.delivery.deliver(interrupt)
-        if ring == self.cpu.state.cpl:
+        if ring == registers.cpl:
             self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp))
-            self.cpu.state.breakpoint = interrupt.return_address
+            self.cpu.hook.breakpoint = interrupt.return_address
+        else:
+            self._watch()
+        if self.mode != "long":
+            self._follow_mode(registers.rip)
+
+    def _raise(self, fault: Fault) -> None:
+        """Deliver an exception of the instruction at RIP, which did not retire."""
+        self.cpu.debug.met = 0
+        interrupt = Interrupt(fault.vector, "exception", self.cpu.rip, fault.error_code, fault.address)
+        self._deliver(interrupt)
+
+    def _trap(self, causes: int) -> None:
+        """Deliver #DB behind the instruction that retired last, for these bits of DR6."""
+        debug = self.cpu.debug
+        debug.dr6 = debug.dr6 & ~0xF | debug.met | causes
+        debug.met = 0
+        self._deliver(Interrupt(DB, "exception", self.cpu.rip, is_trap=True))
+
+    def _watch(self) -> None:
+        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed.
+
+        Outside 64-bit mode every far transfer is looked at, for it may change the mode and not the selector.
+        """
+        registers = self.cpu.registers
+        watched = Action.SYSTEM if self.mode == "long" else Action.SYSTEM | Action.CHANGES_CS
+        watched |= Action.INTERRUPT_RETURN if self._nmi_blocked else 0
+        if registers.cpl:
+            watched |= Action.PORT
+            if registers.cr[4] & control_registers.CR4_UMIP:
+                watched |= Action.DESCRIPTOR
+        self.cpu.hook.watched = watched
 
     # Execution
 
     def _next_deadline(self) -> int | None:
-        found = self._limit_ns
-        for device in self._timed:
-            at = device.deadline_ns
-            if at is not None and (found is None or at < found):
-                found = at
-        return found
+        limit, deadline = self._limit_ns, self.chipset.deadline_ns
+        if limit is None or deadline is None:
+            return deadline if limit is None else limit
+        return min(limit, deadline)
 
     def _arm_deadline(self) -> None:
         """Let the processor run to the next deadline, unless there is something to look at before."""
-        pending = self.local_apic.pending() is not None and not self.cpu.state.watch_if
-        if self._stop_requested or self.cpu.port_fault or pending:
+        pending = self.chipset.pending() and not self.cpu.hook.watch_if
+        nmi = self.chipset.nmi_pending and not self._nmi_blocked
+        if pending or nmi or self._stop_requested or self.cpu.debug.met or self.clock.stepping:
             self.clock.stop()
         else:
-            self.clock.arm(self._next_deadline())
+            self._arm(self._next_deadline())
 
-    def _execute(self) -> None:
-        """Let the processor run, and look at why it stopped."""
-        self._stopped(self.cpu.execute())
+    def _arm(self, deadline: int | None) -> None:
+        self.clock.arm(self._run_end_ns if deadline is None else min(deadline, self._run_end_ns))
 
     def _execute_one(self) -> Stop:
-        """Execute the instruction at RIP whatever it is, and nothing more."""
-        state = self.cpu.state
-        state.pass_once, state.watch_if = self.cpu.rip, 0
-        state.deadline = state.retired + 1
+        """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
+        hook = self.cpu.hook
+        hook.pass_once, hook.watch_if = self.cpu.rip, 0
+        self.clock.step()
         stop = self.cpu.execute()
-        state.pass_once = NEVER
-        self._stopped(stop)
+        hook.pass_once = NEVER
         return stop
 
     def _stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""
-        cpu, state = self.cpu, self.cpu.state
-        if cpu.cs & 3 != state.cpl:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
-            self._ring_changed()
-        if cpu.port_fault:
-            cpu.undo_port_access()
-            self._deliver(Interrupt(GP, "exception", cpu.rip, 0))
-        elif stop is Stop.INTERRUPT:
-            self._deliver(interrupt_met(cpu, state.vector))
-        elif stop is Stop.SYSTEM_INSTRUCTION:
-            self._execute_system_instruction()
-        elif stop is Stop.INVALID_INSTRUCTION:
-            self._deliver(invalid_opcode(cpu))
-        elif stop is Stop.INTERRUPTS_ENABLED:
-            self._leave_shadow()
+        cpu, hook = self.cpu, self.cpu.hook
+        if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
+            self._segment_loaded()
+        else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
+            hook.rflags &= ~FLAG_RF
+        if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
+            self._exception_met(stop)
+        elif self.cpu.debug.met:
+            self._trap(0)
+        elif stop is Stop.WATCHED_INSTRUCTION:
+            self._execute_watched()
+        elif stop is Stop.DEBUG:
+            self._instruction_breakpoint()
         elif stop is Stop.BREAKPOINT:
             self._returned_within_ring()
         elif stop is Stop.HALT:
+            if hook.rflags & FLAG_TF:
+                self._trap(DR6_BS)
+                return
             self.halted = True
             self.journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
 
-    def _leave_shadow(self) -> None:
-        """After STI one more instruction completes before an interrupt is taken (SDM volume 2, STI)."""
-        code = self.cpu.translations.read(self.cpu.state.last, 1)
-        if code is not None and code[0] == _STI:
-            self._execute_one()
+    def _exception_met(self, stop: Stop) -> None:
+        """Unicorn met an exception or an INT instruction."""
+        cpu = self.cpu
+        software, error_code, following = cpu.context.interrupt_met
+        vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
+        if software:
+            cpu.registers.rip = following
+            self._deliver(Interrupt(vector, "software", following))
+        elif vector == UD:
+            take_back(cpu)
+            coprocessor = self.coprocessor
+            if coprocessor is None or coprocessor.address != cpu.rip or cpu.registers.cpl != 3:
+                self._raise(Fault(UD))
+        elif vector == DB:  # the only one that Unicorn raises, as it never sees the debug registers
+            self._trap(DR6_BS)
+        else:
+            self._raise(exception_met(cpu, vector, error_code))
+
+    def _instruction_breakpoint(self) -> None:
+        """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""
+        cpu = self.cpu
+        if cpu.rflags & FLAG_RF:
+            self._stopped(self._execute_one())
+            return
+        self.cpu.debug.dr6 = self.cpu.debug.dr6 & ~0xF | self.cpu.debug.at(cpu.rip)
+        self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _returned_within_ring(self) -> None:
-        entered, state = self._entered[-1], self.cpu.state
-        if self.cpu.rsp == entered.rsp:
-            self._entered.pop()
-            state.breakpoint = self._entered[-1].return_address if self._entered else NEVER
-            self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
+        if self.cpu.registers.rsp == self._entered[-1].rsp:
+            self._record_return()
         else:
-            state.pass_once = self.cpu.rip
+            self.cpu.hook.pass_once = self.cpu.rip
 
-    def _ring_changed(self) -> None:
-        cpu, state = self.cpu, self.cpu.state
-        previous, state.cpl = state.cpl, cpu.cs & 3
-        state.next = cpu.rip
-        self._entered.clear()
-        state.breakpoint = NEVER
-        cause = self._causes.get(state.last)
-        if cause is None:
-            code = cpu.translations.read(state.last, 2) or b"\0\0"
-            cause = "interrupt_return" if _IRET in code else "far_return"
-            self._causes[state.last] = cause
-        self.journal.emit(RingTransition, previous, state.cpl, cause, None, None, cpu.rip, cpu.rsp)
+    def _record_return(self) -> None:
+        entered = self._entered.pop()
+        self.cpu.hook.breakpoint = self._entered[-1].return_address if self._entered else NEVER
+        self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
 
     def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:
-        cpu = self.cpu
+        cpu, registers = self.cpu, self.cpu.registers
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
-        result = coprocessor.execute(cpu.rax, budget)
+        result = coprocessor.execute(registers.rax, budget)
         if result is not None:
-            cpu.complete_instruction(INSTRUCTION_LENGTH, result.rax, result.rcx, result.rdi)
+            cpu.skip(INSTRUCTION_LENGTH)
+            registers.rax, registers.rcx, registers.rdi = result.rax, result.rcx, result.rdi
 
-    # Registers that the processor's mode and protection hang on
+    # What changes with CS
 
-    def _system_state(self) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]]:
-        cpu = self.cpu
-        registers = {name: cpu.read_register(name) for name in _SYSTEM_REGISTERS}
-        return registers, {name: cpu.read_table_register(name) for name in TABLE_REGISTERS}
+    def _segment_loaded(self) -> None:
+        """The last instruction may have loaded CS: the ring or the mode may be another."""
+        hook, registers = self.cpu.hook, self.cpu.registers
+        previous, hook.cs = hook.cs & 3, registers.cs.selector
+        self.cpu.memory.follow_cr3()
+        if previous != registers.cpl:
+            self._entered.clear()
+            hook.breakpoint = NEVER
+            self._watch()
+            cause = "interrupt_return" if self._was_interrupt_return() else "far_return"
+            self._record_ring(previous, cause)
+        self._follow_mode(hook.last)
 
-    def _mode_after(self, registers: dict[str, int], rip: int) -> ProcessorMode:
-        """The mode changes with EFER.LMA, and with the code segment when IA-32e mode is active."""
-        if not registers["EFER"] & EFER_LMA:
-            return "protected"
-        if self.mode == "protected":
-            return "compatibility"
-        if not is_far_jump(self.cpu.translations.read(rip, 2) or b""):
-            return self.mode
-        return "long" if self.cpu.in_64_bit_code() else "compatibility"
+    def _record_ring(self, previous: int, cause: str) -> None:
+        registers = self.cpu.registers
+        self.journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
 
-    def _execute_system_instruction(self) -> None:
-        rip = self.cpu.rip
-        before, tables_before = self._system_state()
-        if self._execute_one() is not Stop.DEADLINE:
-            return
-        after, tables_after = self._system_state()
-        for name, value in after.items():
-            if value != before[name]:
-                self.journal.emit(RegisterWritten, name, before[name], value, rip)
-        for name, (selector, base, limit) in tables_after.items():
-            if tables_before[name] != (selector, base, limit):
-                self.journal.emit(DescriptorTableLoaded, name, selector, base, limit, rip)
-        mode = self._mode_after(after, rip)
+    def _was_interrupt_return(self) -> bool:
+        last = self.cpu.hook.last
+        found = self._returns.get(last)
+        if found is None:
+            code = self.cpu.code_at(last)
+            found = self._returns[last] = not code or bool(action(code) & Action.INTERRUPT_RETURN)
+        return found
+
+    def _follow_mode(self, rip: int) -> None:
+        """Record a change of the operating mode by the instruction at `rip` (SDM volume 3, 2.2)."""
+        registers = self.cpu.registers
+        mode: ProcessorMode = "protected"
+        if registers.efer & EFER_LMA:
+            mode = "long" if registers.in_64_bit_code else "compatibility"
+        elif not registers.cr[0] & 1:
+            mode = "real"
         if mode != self.mode:
             self.journal.emit(ModeSwitched, self.mode, mode, rip)
             self.mode = mode
-        self.cpu.flush_translations()
+            self._watch()
+
+    # Instructions with rules of their own
+
+    def _execute_watched(self) -> None:
+        """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
+        cpu, registers, hook = self.cpu, self.cpu.registers, self.cpu.hook
+        rip, ring, stepping = registers.rip, registers.cpl, hook.rflags & FLAG_TF
+        found = action(cpu.code_at(rip))
+        if self._nmi_blocked and found & Action.INTERRUPT_RETURN:
+            self._nmi_blocked = False
+            self._watch()
+        before, tables_before = self._system_state(), self._tables()
+        try:
+            done = self._system.execute()
+        except Fault as fault:
+            self._raise(fault)
+            return
+        if done is Done.NATIVE:
+            stop = self._execute_one()
+        if found & Action.SYSTEM:
+            registers.cr[0] &= control_registers.CR0_BITS
+            self._record_system_state(before, tables_before, rip)
+            if ring != registers.cpl:
+                self._entered.clear()
+                hook.breakpoint = NEVER
+                self._record_ring(ring, "fast_system_call")
+            self._watch()
+            cpu.flush_translations()
+            self._follow_mode(rip)
+        if done is Done.NATIVE:
+            self._stopped(stop)
+        elif done is Done.TRAP:
+            self._trap(0)
+        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and hook.rflags & FLAG_TF):
+            self._trap(DR6_BS)
+
+    def _system_state(self) -> dict[str, int]:
+        registers = self.cpu.registers
+        cr = registers.cr
+        return {
+            "CR0": cr[0],
+            "CR3": cr[3],
+            "CR4": cr[4],
+            "EFER": registers.efer,
+            "DR7": self.cpu.debug.dr7,
+        }
+
+    def _tables(self) -> dict[str, tuple[int, int, int]]:
+        registers = self.cpu.registers
+        return {
+            name: (register.selector, register.base, register.limit)
+            for name in _TABLES
+            for register in (getattr(registers, name),)
+        }
+
+    def _record_system_state(
+        self, before: dict[str, int], tables_before: dict[str, tuple[int, int, int]], rip: int
+    ) -> None:
+        for name, value in self._system_state().items():
+            if value != before[name]:
+                self.journal.emit(RegisterWritten, name, before[name], value, rip)
+        for name, (selector, base, limit) in self._tables().items():
+            if tables_before[name] != (selector, base, limit):
+                self.journal.emit(DescriptorTableLoaded, name.upper(), selector, base, limit, rip)

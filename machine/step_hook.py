@@ -11,16 +11,18 @@ from collections.abc import Callable
 from enum import IntEnum
 from importlib import resources
 
-from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, Uc, x86_const
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
 from machine.host import executable, native_architecture
+from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
+from machine.paging import is_canonical
+from machine.ram import Ram
 
 NEVER = 2**64 - 1
-_SEEN = 8192
-_INTERRUPT_FLAG = 0x200
-_PREFIXES = bytes([0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0, *range(0x40, 0x50)])
+_PAGES = 64
+_INTERRUPT_FLAG, _VIRTUAL_8086 = 0x200, 0x2_0000
 
 
 class Stop(IntEnum):
@@ -29,14 +31,17 @@ class Stop(IntEnum):
     HALT = 0
     """Not by the hook: HLT retired."""
     DEADLINE = 1
-    RING = 2
-    """The privilege level changed with the instruction before this one."""
+    SEGMENT = 2
+    """The instruction before this one loaded another code segment."""
     INTERRUPTS_ENABLED = 3
     BREAKPOINT = 4
-    SYSTEM_INSTRUCTION = 5
+    WATCHED_INSTRUCTION = 5
+    """One whose `opcodes.Action` is watched."""
     INTERRUPT = 6
     """Unicorn met an exception or a software interrupt: see `vector`."""
     INVALID_INSTRUCTION = 7
+    DEBUG = 8
+    """The machine's own debug registers name this instruction."""
 
 
 class HookState(ctypes.Structure):
@@ -45,57 +50,33 @@ class HookState(ctypes.Structure):
     _fields_ = [
         *[
             (name, ctypes.c_uint64)
-            for name in ("retired", "deadline", "cpl", "next", "last", "watch_if", "breakpoint", "pass_once")
+            for name in ("retired", "deadline", "cs", "check_cs", "last", "watch_if", "watched", "breakpoint")
         ],
-        ("reason", ctypes.c_uint64),
-        ("vector", ctypes.c_uint64),
-        ("context", ctypes.c_uint64),
-        ("stop", ctypes.c_void_p),
-        ("reg_read", ctypes.c_void_p),
-        ("vmem_read", ctypes.c_void_p),
-        ("context_save", ctypes.c_void_p),
-        ("seen", ctypes.c_uint64 * _SEEN),
+        ("pass_once", ctypes.c_uint64),
+        ("debugging", ctypes.c_uint64),
+        ("debug_address", ctypes.c_uint64 * 4),
+        *[(name, ctypes.c_uint64) for name in ("reason", "vector", "rflags", "context", "ram", "ram_size")],
+        *[(name, ctypes.c_void_p) for name in ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")],
+        ("one_byte", ctypes.c_uint8 * 256),
+        ("two_byte", ctypes.c_uint8 * 256),
+        ("group", ctypes.c_uint8 * 256),
+        ("pages", ctypes.c_uint64 * (2 * _PAGES)),
     ]
     retired: int
     deadline: int
-    cpl: int
-    next: int
+    cs: int
+    check_cs: int
     last: int
     watch_if: int
+    watched: int
     breakpoint: int
     pass_once: int
+    debugging: int
+    debug_address: "ctypes.Array[ctypes.c_uint64]"
     reason: int
     vector: int
+    rflags: int
     context: int
-
-
-class Kind(IntEnum):
-    """What an instruction may do that the machine has to know of (step_hook.c, classify)."""
-
-    ORDINARY = 0
-    SYSTEM = 1
-    """Writes a system register, flushes the TLB or jumps to another code segment."""
-    RETURN = 2
-    """May leave for another ring."""
-
-
-def is_far_jump(code: bytes) -> bool:
-    """Whether an instruction (its first bytes) is a direct or indirect far JMP, which may change the mode."""
-    code = code.lstrip(_PREFIXES)
-    return len(code) > 1 and (code[0] == 0xEA or (code[0] == 0xFF and code[1] >> 3 & 7 == 5))
-
-
-def classify(code: bytes) -> Kind:
-    """The kind of the instruction that `code` holds."""
-    code = code.lstrip(_PREFIXES)
-    if code[:1] in (b"\xcf", b"\xcb", b"\xca") or code[:2] in (b"\x0f\x07", b"\x0f\x35"):
-        return Kind.RETURN
-    if is_far_jump(code) or code[:2] in (b"\x0f\x22", b"\x0f\x23", b"\x0f\x30", b"\x0f\x06"):
-        return Kind.SYSTEM
-    extension = code[2] >> 3 & 7 if len(code) > 2 else None
-    if (code[:2] == b"\x0f\x01" and extension in (2, 3, 6, 7)) or (code[:2] == b"\x0f\x00" and extension in (2, 3)):
-        return Kind.SYSTEM
-    return Kind.ORDINARY
 
 
 def add_hook(
@@ -104,10 +85,10 @@ def add_hook(
     callback: object,
     user: object = None,
     instruction: int | None = None,
-) -> None:
+) -> ctypes.c_size_t:
     """Add a hook by the C interface, which takes native functions and all instructions; the binding does not.
 
-    The caller keeps `callback` and `user` alive. Raises EmulatorFault when Unicorn refuses.
+    Returns its handle. The caller keeps `callback` and `user` alive. Raises EmulatorFault when Unicorn refuses.
     """
     handle = ctypes.c_size_t()
     extra = [] if instruction is None else [ctypes.c_int(instruction)]
@@ -117,21 +98,30 @@ def add_hook(
     )
     if status:
         raise EmulatorFault(f"Unicorn refused hook {kind}: error {status}")
+    return handle
 
 
 class StepHook:
-    """The hook attached to one engine, and its state."""
+    """The hook attached to one engine, and its state. `context` is where the processor is saved at each stop."""
 
-    def __init__(self, uc: Uc, *, portable: bool = False) -> None:
-        self.state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, next=NEVER)
+    def __init__(self, uc: Uc, ram: Ram, context: int, *, portable: bool = False) -> None:
+        self.state = HookState(
+            deadline=NEVER,
+            breakpoint=NEVER,
+            pass_once=NEVER,
+            watched=Action.SYSTEM,
+            context=context,
+            ram=ram.host_address,
+            ram_size=ram.size,
+        )
         architecture = None if portable else native_architecture()
         self.native = architecture is not None and self._attach_native(uc, architecture)
         if not self.native:
             self._portable = _PortableHook(uc, self.state)
 
-    def forget_instructions(self) -> None:
-        """Look at every instruction again: what an address holds may have changed."""
-        ctypes.memset(ctypes.addressof(self.state) + HookState.seen.offset, 0, HookState.seen.size)
+    def forget_pages(self) -> None:
+        """Translate code pages again: mappings may have changed."""
+        ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
 
     def _attach_native(self, uc: Uc, architecture: str) -> bool:
         blob = resources.files("machine.native").joinpath(f"step_hook.{architecture}.bin").read_bytes()
@@ -139,13 +129,25 @@ class StepHook:
             base, self._page = executable(blob[12:])
         except OSError:
             return False
-        self.state.stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
-        self.state.reg_read = ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p).value
-        self.state.vmem_read = ctypes.cast(uclib.uc_vmem_read, ctypes.c_void_p).value
-        self.state.context_save = ctypes.cast(uclib.uc_context_save, ctypes.c_void_p).value
+        state = self.state
+        functions = {
+            "stop": uclib.uc_emu_stop,
+            "reg_read": uclib.uc_reg_read,
+            "vmem_read": uclib.uc_vmem_read,
+            "vmem_translate": uclib.uc_vmem_translate,
+            "context_save": uclib.uc_context_save,
+        }
+        for name, function in functions.items():
+            setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
+        for field, actions in (
+            (HookState.one_byte, ONE_BYTE),
+            (HookState.two_byte, TWO_BYTE),
+            (HookState.group, GROUPS),
+        ):
+            ctypes.memmove(ctypes.addressof(state) + field.offset, actions, 256)
         kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
         for kind, offset in zip(kinds, struct.unpack("<3I", blob[:12]), strict=True):
-            add_hook(uc, kind, base + offset, ctypes.byref(self.state))
+            add_hook(uc, kind, base + offset, ctypes.byref(state))
         return True
 
 
@@ -175,43 +177,47 @@ class _PortableHook:
 
     def _stop(self, reason: Stop) -> None:
         self._state.reason = reason
+        uclib.uc_context_save(self._handle, ctypes.c_void_p(self._state.context))
+        self._state.rflags = self._register(x86_const.UC_X86_REG_EFLAGS)
         uclib.uc_emu_stop(self._handle)
 
-    def _kind(self, address: int, size: int) -> Kind:
-        length = size if size < 16 else 15
+    def _action(self, address: int, size: int) -> int:
+        length = min(size, 15)
         status = uclib.uc_vmem_read(self._handle, address, UC_PROT_EXEC, self._code, length)
-        return Kind.ORDINARY if status else classify(self._code.raw[:length])
+        return 0 if status else action(self._code.raw[:length])
+
+    def _returns_nowhere(self) -> bool:
+        rsp = self._register(x86_const.UC_X86_REG_RSP)
+        if uclib.uc_vmem_read(self._handle, rsp, UC_PROT_READ, self._code, 16):
+            return False
+        rip, flags = struct.unpack("<QQ", self._code.raw)
+        return not is_canonical(rip) or bool(flags & _VIRTUAL_8086)
 
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
         if state.retired >= state.deadline:
             return self._stop(Stop.DEADLINE)
-        if address != state.next and self._register(x86_const.UC_X86_REG_CS) & 3 != state.cpl:
-            return self._stop(Stop.RING)
+        if state.check_cs and self._register(x86_const.UC_X86_REG_CS) != state.cs:
+            return self._stop(Stop.SEGMENT)
         if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
-        state.next = address + size
+        found = self._action(address, size)
         if address == state.pass_once:
             state.pass_once = NEVER
         else:
             if address == state.breakpoint:
                 return self._stop(Stop.BREAKPOINT)
-            slot = (address ^ address >> 13) & (_SEEN - 1)
-            if state.seen[slot] != address and state.cpl == 0:
-                kind = self._kind(address, size)
-                if kind is Kind.SYSTEM:
-                    return self._stop(Stop.SYSTEM_INSTRUCTION)
-                if kind is Kind.RETURN:
-                    state.next = NEVER
-                else:
-                    state.seen[slot] = address
+            if state.debugging and address in state.debug_address:
+                return self._stop(Stop.DEBUG)
+            if found & state.watched or (found & Action.INTERRUPT_RETURN and self._returns_nowhere()):
+                return self._stop(Stop.WATCHED_INSTRUCTION)
+        state.check_cs = found & Action.CHANGES_CS
         state.last = address
         state.retired += 1
         return None
 
     def _on_interrupt(self, _uc: int, vector: int, _user: int) -> None:
         self._state.vector = vector
-        uclib.uc_context_save(self._handle, ctypes.c_void_p(self._state.context))
         self._stop(Stop.INTERRUPT)
 
     def _on_invalid(self, _uc: int, _user: int) -> bool:

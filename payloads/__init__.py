@@ -1,4 +1,4 @@
-"""Guests that come with Enclave Sim: signed modules, their sources, and the development key that signed them.
+"""Guests that come with Enclave Sim: signed modules, flat binaries, their sources, and the development key.
 
 Sources are in `src`; `python -m payloads.build` makes the modules from them. The development key is public on
 purpose and marked as what it is, so nobody should trust it and production refuses it.
@@ -6,24 +6,34 @@ purpose and marked as what it is, so nobody should trust it and production refus
 
 from importlib.resources import files
 
-_SUFFIXES = (".wat", ".c")
+_SUFFIXES = (".wat", ".c", ".S")
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the payloads, in alphabetical order."""
-    entries = (entry.name for entry in files(__name__).iterdir())
-    return tuple(sorted(name.removesuffix(".wasm") for name in entries if name.endswith(".wasm")))
+    """Return the names of the WebAssembly payloads, in alphabetical order."""
+    return _with_suffix(".wasm")
+
+
+def flat_names() -> tuple[str, ...]:
+    """Return the names of the flat x86-64 payloads, in alphabetical order."""
+    return _with_suffix(".bin")
 
 
 def read(name: str) -> bytes:
     """Return the signed module called `name`. Raises LookupError for a name which is not in `names()`."""
-    _check(name)
+    _check(name, names())
     return files(__name__).joinpath(f"{name}.wasm").read_bytes()
 
 
+def read_flat(name: str) -> bytes:
+    """Return the flat binary called `name`. Raises LookupError for a name which is not in `flat_names()`."""
+    _check(name, flat_names())
+    return files(__name__).joinpath(f"{name}.bin").read_bytes()
+
+
 def source(name: str) -> str:
-    """Return the source text (WebAssembly text format or C) of the payload `name`. Raises LookupError."""
-    _check(name)
+    """Return the source text (WebAssembly text format, C or assembly) of the payload `name`. Raises LookupError."""
+    _check(name, (*names(), *flat_names()))
     candidates = (files(__name__).joinpath("src", name + suffix) for suffix in _SUFFIXES)
     return next(file for file in candidates if file.is_file()).read_text("utf-8")
 
@@ -38,6 +48,11 @@ def development_key_text() -> str:
     return files(__name__).joinpath("keys", "development.key.json").read_text("utf-8")
 
 
-def _check(name: str) -> None:
-    if name not in names():
-        raise LookupError(f"no payload is called {name!r}; there are {', '.join(names())}")
+def _with_suffix(suffix: str) -> tuple[str, ...]:
+    entries = (entry.name for entry in files(__name__).iterdir())
+    return tuple(sorted(name.removesuffix(suffix) for name in entries if name.endswith(suffix)))
+
+
+def _check(name: str, there_are: tuple[str, ...]) -> None:
+    if name not in there_are:
+        raise LookupError(f"no payload is called {name!r}; there are {', '.join(there_are)}")

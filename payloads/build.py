@@ -1,16 +1,20 @@
 """Makes the signed modules of this directory: after changing a source run `python -m payloads.build`.
 
-WebAssembly text is translated by wasmtime, C by the pinned ziglang, and both give the same bytes on every
-computer. Signatures do not, since ML-DSA signing is hedged with randomness: a module whose code and key have
-not changed keeps the file it has, and running this twice changes nothing.
+WebAssembly text is translated by wasmtime, C and assembly by the pinned ziglang, and all give the same bytes on
+every computer. Assembly makes flat x86-64 binaries, which carry no signature. Signatures do not repeat, since ML-DSA
+signing is hedged with randomness: a module whose code and key have not changed keeps the file it has, and running
+this twice changes nothing.
 """
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.payload.errors import PayloadError
@@ -49,6 +53,8 @@ _C_FLAGS = [
     "-Wl,--initial-memory=65536",
 ]
 
+_FLAT_FLAGS = ["-target", "x86_64-freestanding-none", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none"]
+
 
 def development_key() -> SigningKey:
     """Derive the development key. Its seeds are hashes of a public phrase: it is no secret."""
@@ -61,6 +67,11 @@ def development_key() -> SigningKey:
 def sources() -> list[Path]:
     """Return the source files, sorted by name."""
     return sorted(path for path in SOURCES.iterdir() if path.suffix in {".wat", ".c"})
+
+
+def flat_sources() -> list[Path]:
+    """Return the sources of flat payloads, sorted by name."""
+    return sorted(SOURCES.glob("*.S"))
 
 
 def compile_source(source: Path) -> bytes:
@@ -87,6 +98,10 @@ def build(directory: Path = HERE) -> list[Path]:
         if not _is_signed(goal, module, key):
             write_replacing(goal, sign(module, key))
             written.append(goal)
+    for source in flat_sources():
+        goal = directory / f"{source.stem}.bin"
+        if _write_if_changed(goal, assemble(source)):
+            written.append(goal)
     return written
 
 
@@ -99,7 +114,7 @@ def main() -> int:
         return 1
     for path in written:
         print(f"wrote {path.relative_to(HERE.parent)}")
-    print(f"{len(sources())} payloads, {len(written)} files written")
+    print(f"{len(sources()) + len(flat_sources())} payloads, {len(written)} files written")
     return 0
 
 
@@ -113,9 +128,20 @@ def _compile_wat(source: Path) -> bytes:
 
 
 def _compile_c(source: Path) -> bytes:
+    return _run_zig(source, _C_FLAGS)
+
+
+def assemble(source: Path) -> bytes:
+    """Return the flat binary made from a `.S` file, linked by `flat.ld`; `PayloadError` has the tool's words."""
+    elf = ELFFile(io.BytesIO(_run_zig(source, [*_FLAT_FLAGS, "-Wl,-T,flat.ld"])))
+    (segment,) = elf.iter_segments("PT_LOAD")
+    return bytes(segment.data())
+
+
+def _run_zig(source: Path, flags: list[str]) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        output = Path(scratch, "module.wasm")
-        command = [sys.executable, "-m", "ziglang", "cc", *_C_FLAGS, "-o", str(output), source.name]
+        output = Path(scratch, "output")
+        command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), source.name]
         caches = {"ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_GLOBAL_CACHE_DIR": scratch}
         # The working directory is the source's, so that no path of this computer can end up in the module.
         result = subprocess.run(

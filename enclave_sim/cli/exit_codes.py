@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command; of those that a run earns, the highest counts."""
+    """The exit codes of every command; of those that a run earns, the highest counts.
+
+    `boot` has even ones only: a kernel that ends itself through isa-debug-exit has an odd one, which is its own.
+    """
 
     OK = 0
     """The payload completed or shredded itself."""
@@ -21,9 +24,13 @@ class ExitCode(IntEnum):
     KERNEL_FAULT = 5
     """A fault of the kernel, tampering, or attestation refused."""
     LIMIT = 6
-    """Virtual time reached `--limit-ns` before the enclave ended."""
+    """Virtual time reached `--limit-ns` (`boot`: `--timeout-ns`) before the end."""
     RESIDUE = 7
     """The dormant enclave left something in RAM: the promise is broken."""
+    HALTED = 8
+    """`boot`: the kernel halted, and nothing is left that could wake it."""
+    SHUTDOWN = 10
+    """`boot`: triple fault."""
     DEFECT = 70
     """The emulator or the firmware is at fault, never the payload: please report it."""
     INTERRUPTED = 130

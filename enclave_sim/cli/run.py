@@ -4,30 +4,29 @@ Only what parses the command line is imported here: the machine and the guest en
 when there is something to draw.
 """
 
-import io
 import os
-import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.watch import Watch, terminal_of
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation
+from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
 
 DEFAULT_PAYLOAD = "beacon"
+_DEFAULT_FLAT_PAYLOAD = "surveyor"
 _DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]; the highest counts.
@@ -105,6 +104,13 @@ def run(
             "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=_TIME
         ),
     ] = False,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = EngineName.WASMTIME,
     production: Annotated[
         bool,
         typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_POLICY),
@@ -153,7 +159,7 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if limit_ns is not None and limit_ns < 1:
         raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
-    names = payload or [DEFAULT_PAYLOAD]
+    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else _DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     options = {
         "cycles": cycles,
@@ -167,6 +173,7 @@ def run(
         "attestation": attestation,
         "features": frozenset(feature or ()),
         "portable": portable,
+        "engine": engine,
     }
     result = _run(names, options, limit_ns, record, watch)
     if as_json:
@@ -188,7 +195,7 @@ def _run(
     from enclave_sim.recording import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []
-    with nullcontext() if record is None else _recording_file(record) as file:
+    with nullcontext() if record is None else recording_file(record) as file:
 
         def make_digest(header: "Header") -> "Digest":
             digests.append(Digest(header, file))
@@ -204,54 +211,6 @@ def _run(
         if result.outcome == "LIMIT":
             digests[0].finish()  # the run could go on, but nobody will: its recording ends here
     return result
-
-
-@contextmanager
-def _recording_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when all of it is written, and leaves nothing behind when it is not."""
-    goal = path.resolve()
-    if goal.is_dir():
-        raise ConfigurationError(f"cannot record to {path}: it is a directory")
-    if not goal.parent.is_dir():
-        raise ConfigurationError(f"cannot record to {path}: there is no directory {path.parent}")
-    special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
-    written = goal if special else goal.with_name(f".{goal.name}.{secrets.token_hex(6)}.tmp")
-    with _explaining(path):
-        file = _RecordingFile(written, path)
-    try:
-        with file:
-            yield file
-        if not special:
-            with _explaining(path):
-                os.replace(written, goal)
-    finally:
-        if not special:
-            written.unlink(missing_ok=True)
-
-
-class _RecordingFile(io.FileIO):
-    """Writes all it is given, or raises ConfigurationError naming the file that was asked for."""
-
-    def __init__(self, path: Path, asked_for: Path) -> None:
-        super().__init__(path, "w")
-        self._asked_for = asked_for
-
-    def write(self, data: Any, /) -> int:
-        """Write all of `data`."""
-        rest = memoryview(data)
-        with _explaining(self._asked_for):
-            while rest:
-                rest = rest[super().write(rest) :]
-        return len(data)
-
-
-@contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a file into words for whoever asked for it."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"cannot record to {path}: {error.strerror}") from None
 
 
 def _write(output: bytes) -> None:

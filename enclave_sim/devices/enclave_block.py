@@ -11,12 +11,13 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
+    0x50 CALL_ARGUMENT 0x54 CALL, 0x58 CALL_RESULT: a host call of a flat guest
 """
 
 from collections.abc import Callable
 
 from enclave_sim import events
-from enclave_sim.specification import Cause, Phase, Step, describe_detail
+from enclave_sim.specification import Cause, HostFunction, Phase, Step, describe_detail
 from machine.device import Device
 from machine.devices.local_apic import LocalApic
 from machine.errors import EmulatorFault
@@ -27,6 +28,7 @@ STATUS, SENSOR_0, SENSOR_1 = 0x00, 0x08, 0x0C
 UPLINK_DATA, UPLINK_COMMIT, POWER = 0x10, 0x14, 0x20
 PHASE, CAUSE, STEP, DETAIL = 0x30, 0x34, 0x38, 0x3C
 CYCLE, WAKE, ARENA_SIZE, ARENA_BASE = 0x40, 0x44, 0x48, 0x4C
+CALL_ARGUMENT, CALL, CALL_RESULT = 0x50, 0x54, 0x58
 _DORMANT = 1
 
 
@@ -44,6 +46,7 @@ class EnclaveBlock(Device):
         self._tampered = False
         self._on_phase_completed: Callable[[Phase], None] = lambda _phase: None
         self._latched: dict[int, int] = {}
+        self._called = 0
         self.status = 0
         self.phase: Phase | None = None
         self.cause: Cause | None = None
@@ -60,6 +63,8 @@ class EnclaveBlock(Device):
             CYCLE: self._report_cycle,
             WAKE: self._report_wake,
             ARENA_BASE: self._report_allocation,
+            CALL: self._report_call,
+            CALL_RESULT: self._report_result,
         }
 
     def on_phase_completed(self, action: Callable[[Phase], None]) -> None:
@@ -147,3 +152,11 @@ class EnclaveBlock(Device):
 
     def _report_allocation(self, value: int) -> None:
         self._emit(events.ArenaAllocated, value, self._latched.get(ARENA_SIZE, 0))
+
+    def _report_call(self, value: int) -> None:
+        self._called = value
+        name = HostFunction(value).name.lower()
+        self._emit(events.HostCalled, value, name, self._latched.get(CALL_ARGUMENT, 0))
+
+    def _report_result(self, value: int) -> None:
+        self._emit(events.HostReturned, self._called, value)

@@ -4,9 +4,16 @@
 /* The last step done. A fault on the way down goes on from here; the enclave block takes a cause and each step once. */
 static u32 reached;
 
+static const char *const causes[] = {
+    "", "SHRED_SELF", "COMPLETED", "GUEST_FAULT", "PAYLOAD_REJECTED", "ATTESTATION_REFUSED", "KERNEL_FAULT", "TAMPER",
+};
+static const char *const steps[] = {"", "A1\n", "A2\n", "A3\n", "A4\n"};
+
 static void done(u32 step)
 {
     store32(ENCLAVE + ENCLAVE_STEP, step);
+    if (options.native)
+        print(steps[step]);
     reached = step;
 }
 
@@ -15,6 +22,7 @@ void annihilate(u32 cause, u32 detail)
     __asm__ volatile("cli");
     store32(ENCLAVE + ENCLAVE_DETAIL, detail);
     store32(ENCLAVE + ENCLAVE_CAUSE, cause);
+    tell(causes[cause], detail);
     if (reached < 1) {
         timer_stop();
         done(1);
@@ -33,7 +41,16 @@ void annihilate(u32 cause, u32 detail)
     }
     if (reached < 4)
         done(4);                        /* there is no TPM to cap */
-    fall_dormant();
+    fall_dormant(options.native);
+}
+
+/* RAM that was zeroed is not zero. On the way down there is nothing better to do than to say so and go on. */
+void scrub_failed(void)
+{
+    if (!reached)
+        annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+    store32(ENCLAVE + ENCLAVE_DETAIL, DETAIL_SCRUB_FAILED);
+    tell("SCRUB_FAILED", reached);
 }
 
 /* A phase that has not reached its target state does not end. */

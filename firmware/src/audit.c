@@ -42,6 +42,13 @@ static int is_inside(const struct region *regions, u32 count, u64 base, u64 size
     return 0;
 }
 
+/* What else ring 3 may reach: under the native tables the staging area, and nobody may write it. */
+static int is_guest_code(u64 base, u64 entry)
+{
+    return read_cr3() == PML4_NATIVE && base == STAGING_BASE
+        && entry == (STAGING_BASE | PRESENT | USER | ACCESSED | DIRTY | LARGE);
+}
+
 static int page_is_sound(u64 base, u64 size, u64 entry)
 {
     u64 touched = ACCESSED | DIRTY;
@@ -49,7 +56,7 @@ static int page_is_sound(u64 base, u64 size, u64 entry)
     if ((entry & WRITABLE && !(entry & NO_EXECUTE)) || (entry & touched) != touched)
         return 0;
     if (!!(entry & USER) != is_inside(user_regions, COUNT(user_regions), base, size))
-        return 0;
+        return is_guest_code(base, entry);
     if (entry & WRITABLE && is_inside(read_only_regions, COUNT(read_only_regions), base, size))
         return 0;
     for (u32 i = 0; i < COUNT(guards); i++)

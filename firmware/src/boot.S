@@ -1,7 +1,7 @@
 /* Entry from the Multiboot2 loader: 32-bit protected mode, paging off (Multiboot2 specification 3.3).
 
    First the kernel takes custody of what the loader left lying about: boot information and modules are copied to
-   where they belong, and the originals are zeroed. Then long mode (SDM volume 3, 9.8.5). */
+   where they belong, and the originals are zeroed (free_ram.S does the rest). Then long mode (SDM volume 3, 9.8.5). */
 #include "layout.h"
 
 #define HEADER_MAGIC    0xE85250D6
@@ -16,8 +16,8 @@
         .balign 8
 header: .long   HEADER_MAGIC, 0, header_end - header, -(HEADER_MAGIC + (header_end - header))
         .balign 8
-        .short  1, 0                    /* information request: command line, modules */
-        .long   16, 1, 3
+        .short  1, 0                    /* information request: command line, modules, memory map */
+        .long   20, 1, 3, 6
         .balign 8
         .short  6, 0                    /* modules on page boundaries */
         .long   8
@@ -34,10 +34,10 @@ _start: cli
         cld
         movl    $(KERNEL_STACK_BASE + KERNEL_STACK_SIZE), %esp
         cmpl    $MULTIBOOT2_MAGIC, %eax
-        movb    $0xE1, %al              /* POST codes E1-E3: not started by a Multiboot2 loader, too much to stage */
+        movl    $not_multiboot2, %esi
         jne     refuse
         movl    (%ebx), %ecx            /* total size of the boot information */
-        movb    $0xE2, %al
+        movl    $too_much_information, %esi
         cmpl    $BOOT_INFORMATION_SIZE, %ecx
         ja      refuse
         movl    %ebx, %esi
@@ -53,15 +53,15 @@ next:   movl    (%ebx), %eax
         cmpl    $TAG_MODULE, %eax
         jne     skip
         movl    payload_count, %edx
-        movb    $0xE3, %al
+        movl    $too_many_modules, %esi
         cmpl    $PAYLOADS_MAX, %edx
         jae     refuse
-        movl    8(%ebx), %esi
         movl    12(%ebx), %ecx
-        subl    %esi, %ecx
+        subl    8(%ebx), %ecx
         leal    (%edi,%ecx), %ebp
         cmpl    $(STAGING_BASE + STAGING_SIZE), %ebp
         ja      refuse
+        movl    8(%ebx), %esi
         movl    %edi, payloads(,%edx,8)
         movl    %ecx, payloads + 4(,%edx,8)
         incl    payload_count
@@ -74,7 +74,10 @@ skip:   movl    4(%ebx), %eax
         addl    %eax, %ebx
         jmp     next
 
-staged: movl    $CR4_SET, %eax
+staged: cmpl    $SCRUB_PRESENT, SCRUB + SCRUB_ID
+        je      clean                   /* the enclave's own node: RAM comes up zero, and the loader left no more */
+        call    zero_free_ram
+clean:  movl    $CR4_SET, %eax
         movl    %eax, %cr4
         movl    $PML4_ACTIVE, %eax
         movl    %eax, %cr3
@@ -109,9 +112,22 @@ move:   pushl   %ecx
         movl    %ebp, %edi
         ret
 
-refuse: outb    %al, $POST_PORT
-1:      hlt
+/* Go no further. ESI: what to show as POST code and what to say. */
+        .globl  refuse
+refuse: lodsb
+        outb    %al, $POST_PORT
+1:      movw    $COM1_LINE_STATUS, %dx
+        inb     %dx, %al
+        testb   $TRANSMITTER_EMPTY, %al
+        jz      1b
+        movw    $COM1, %dx
+        lodsb
+        testb   %al, %al
+        jz      2f
+        outb    %al, %dx
         jmp     1b
+2:      hlt
+        jmp     2b
 
         .code64
 long_mode:
@@ -127,6 +143,21 @@ long_mode:
         call    kernel_main
 1:      hlt                             /* kernel_main does not return */
         jmp     1b
+
+        .section .rodata, "a", @progbits
+        .globl  beyond_4_gib, no_memory_map, not_zero
+not_multiboot2:
+        .ascii  "\341not started by a Multiboot2 loader\n\0"
+too_much_information:
+        .ascii  "\342the boot information is too large\n\0"
+too_many_modules:
+        .ascii  "\343the modules are too many or too large\n\0"
+no_memory_map:
+        .ascii  "\344the loader gave no memory map\n\0"
+beyond_4_gib:
+        .ascii  "\345there is RAM beyond 4 GiB, which would not be scrubbed\n\0"
+not_zero:
+        .ascii  "\346RAM that was zeroed is not zero\n\0"
 
         .data
         .balign 16

@@ -19,6 +19,11 @@
         movl    $\size / 8, %ecx
         xorl    %eax, %eax
         rep stosq
+        movl    $\base, %edi
+        movl    $\size / 8, %ecx
+        repe scasq
+        je      2f
+        orl     $SCRUB_FAILED, %r8d
 2:
         .endm
 
@@ -27,11 +32,39 @@
         movabsl %eax, ENCLAVE + \register
         .endm
 
+        /* Where R9D says so, say it on the serial line as well. */
+        .macro  tell text
+        testl   %r9d, %r9d
+        jz      1f
+        .pushsection .rodata
+2:      .asciz  "\text\n"
+        .popsection
+        movl    $2b, %esi
+        movl    $1f, %edi
+        jmp     say
+1:
+        .endm
+
         .section .text
         .code64
+/* Send the text at RSI and go on at RDI. */
+say:    movl    $COM1_LINE_STATUS, %edx
+        inb     %dx, %al
+        testb   $TRANSMITTER_EMPTY, %al
+        jz      say
+        lodsb
+        movl    $COM1, %edx
+        testb   %al, %al
+        jz      1f
+        outb    %al, %dx
+        jmp     say
+1:      jmp     *%rdi
+
+/* void fall_dormant(u32 talk) */
         .globl  fall_dormant
         .type   fall_dormant, @function
 fall_dormant:
+        movl    %edi, %r9d
         movl    $SCRUB, %ebx
         xorl    %ebp, %ebp
         xorl    %r8d, %r8d
@@ -48,8 +81,10 @@ fall_dormant:
         testl   $SCRUB_FAILED, %r8d
         jz      scrubbed
         report  ENCLAVE_DETAIL, DETAIL_SCRUB_FAILED
+        tell    "SCRUB_FAILED"
 scrubbed:
         report  ENCLAVE_STEP, 5
+        tell    "A5"
         /* A6: registers, then the IDT */
         xorl    %eax, %eax
         xorl    %edx, %edx
@@ -74,13 +109,17 @@ scrubbed:
         fninit
         ldmxcsr default_mxcsr(%rip)
         lidt    empty_idt(%rip)
-        .irp    register, ebx, ecx, esi, edi, ebp, esp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+        .irp    register, ebx, ecx, esi, edi, ebp, esp, r8d, r10d, r11d, r12d, r13d, r14d, r15d
         xorl    %\register, %\register
         .endr
         report  ENCLAVE_STEP, 6
-        /* A7: the power unit */
+        tell    "A6"
+        /* A7: the power unit, where there is one */
         report  ENCLAVE_POWER, 1
-        xorl    %eax, %eax
+        tell    "A7"
+        .irp    register, eax, edx, esi, edi, r9d
+        xorl    %\register, %\register
+        .endr
         cli
 1:      hlt
         jmp     1b

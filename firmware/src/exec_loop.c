@@ -72,7 +72,7 @@ static void run_guest(void)
     if (cycle == 0)
         phase_completed(PHASE_EXEC_LOOP, STATUS_ACTIVE);
     update_status();
-    enter_guest((u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
+    enter_guest(options.native ? STAGING_BASE : (u64)gate, GUEST_STACK_BASE + GUEST_STACK_SIZE);
     guest_runs = 0;
     timer_stop();
 }
@@ -95,6 +95,7 @@ void exec_loop(void)
     timer_init();
     for (;;) {
         store32(ENCLAVE + ENCLAVE_CYCLE, cycle << 8 | CYCLE_BEGINS);
+        tell("CYCLE", cycle);
         attest();
         run_guest();
         scrub_cycle();

@@ -15,7 +15,7 @@ struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };
 struct payload { u32 base, length; };
 
 /* What may be given on the command line. */
-struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes; };
+struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native; u8 sha256[32]; };
 
 /* boot.S */
 extern u64 gdt[7];
@@ -28,7 +28,7 @@ extern const u8 gate[];
 void enter_guest(u64 rip, u64 rsp);
 NORETURN void leave_guest(void);
 void idle(void);
-NORETURN void fall_dormant(void);
+NORETURN void fall_dormant(u32 talk);
 /* The phases: prot_entry.c, mem_map.c, wasm_init.c, exec_loop.c */
 void prot_entry(void);
 void mem_map(void);
@@ -39,11 +39,13 @@ void next_slice(void);
 /* annihilate.c */
 NORETURN void annihilate(u32 cause, u32 detail);
 void check(int reached);
+void scrub_failed(void);
 /* report.c */
 extern u32 status;
 void phase_entered(u32 phase);
 void phase_completed(u32 phase, u32 status_bit);
 void print(const char *text);
+void print_number(const char *what, u32 value);
 /* scrub.c */
 extern u8 scrub_engine_present;
 void scrub_init(void);
@@ -63,8 +65,12 @@ void timer_arm(u32 ns, u32 vector);
 void timer_stop(void);
 void end_of_interrupt(void);
 /* vmm.c */
+int vmm_answers(void);
 u32 vmm(u32 command, u32 argument_0, u32 argument_1);
 u32 vmm_value(void);
+/* native.c, sha256.c */
+u32 native(u32 command);
+void sha256(const u8 *data, u32 length, u8 *digest);
 
 static inline u32 load32(u32 address) { return *(volatile u32 *)(u64)address; }
 static inline void store32(u32 address, u32 value) { *(volatile u32 *)(u64)address = value; }
@@ -74,6 +80,13 @@ static inline u8 inb(u16 port)
     u8 value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
     return value;
+}
+
+/* With guest=native the serial line tells what otherwise the enclave block alone is told. */
+static inline void tell(const char *what, u32 value)
+{
+    if (options.native)
+        print_number(what, value);
 }
 
 #define READ_REGISTER(name) \

@@ -6,11 +6,11 @@
 
 /* The kernel image: what is measured and stays. */
 #define TEXT_BASE           0x00100000
-#define TEXT_SIZE           0x00008000
-#define RODATA_BASE         0x00108000
+#define TEXT_SIZE           0x00005000
+#define RODATA_BASE         0x00105000
 #define RODATA_SIZE         0x00002000
-#define TABLES_BASE         0x0010A000      /* page tables, built by the assembler, never written */
-#define TABLES_SIZE         0x0000A000
+#define TABLES_BASE         0x00107000      /* page tables, built by the assembler, never written */
+#define TABLES_SIZE         0x0000D000
 #define GATE_BASE           0x00114000      /* the guest's only code page */
 #define GATE_SIZE           0x00001000
 
@@ -33,24 +33,28 @@
 #define GUEST_STACK_SIZE    0x00004000
 #define ARENA_BASE          0x00200000
 #define ARENA_SIZE          0x00080000
-#define STAGING_BASE        0x00400000
+#define STAGING_BASE        0x00400000      /* payloads as loaded; a flat payload is executed here */
 #define STAGING_SIZE        0x00200000
 #define HEAP_BASE           0x00C00000      /* linear memory sits at its end; what follows is a guard */
 #define HEAP_SIZE           0x00400000
 #define HEAP_WINDOW         0x40000000      /* supervisor view of the heap in the dormant tables only */
 #define RAM_SIZE            0x01000000
 
-/* The two sets of page tables: ACTIVE while the guest lives, DORMANT from annihilation step A2 on. */
+/* The sets of page tables: ACTIVE while the guest lives, NATIVE from the measurement of a flat payload on, DORMANT
+   from annihilation step A2 on. */
 #define PML4_ACTIVE         (TABLES_BASE + 0x0000)
 #define PDPT_ACTIVE         (TABLES_BASE + 0x1000)
 #define PD_ACTIVE           (TABLES_BASE + 0x2000)
-#define PML4_DORMANT        (TABLES_BASE + 0x3000)
-#define PDPT_DORMANT        (TABLES_BASE + 0x4000)
-#define PD_DORMANT          (TABLES_BASE + 0x5000)
-#define PD_WINDOW           (TABLES_BASE + 0x6000)
-#define PD_DEVICES          (TABLES_BASE + 0x7000)
-#define PT_KERNEL           (TABLES_BASE + 0x8000)
-#define PT_ARENA            (TABLES_BASE + 0x9000)
+#define PML4_NATIVE         (TABLES_BASE + 0x3000)
+#define PDPT_NATIVE         (TABLES_BASE + 0x4000)
+#define PD_NATIVE           (TABLES_BASE + 0x5000)
+#define PML4_DORMANT        (TABLES_BASE + 0x6000)
+#define PDPT_DORMANT        (TABLES_BASE + 0x7000)
+#define PD_DORMANT          (TABLES_BASE + 0x8000)
+#define PD_WINDOW           (TABLES_BASE + 0x9000)
+#define PD_DEVICES          (TABLES_BASE + 0xA000)
+#define PT_KERNEL           (TABLES_BASE + 0xB000)
+#define PT_ARENA            (TABLES_BASE + 0xC000)
 
 /* Selectors. */
 #define KERNEL_CODE         0x08
@@ -127,6 +131,9 @@
 #define ENCLAVE_WAKE        0x44    /* 0 scheduled, 1 woken by the timer, 2 by an external interrupt */
 #define ENCLAVE_ARENA_SIZE  0x48    /* size of an allocation, before ... */
 #define ENCLAVE_ARENA_BASE  0x4C    /* ... its address */
+#define ENCLAVE_CALL_ARGUMENT 0x50  /* a flat guest's host call: its argument, before ... */
+#define ENCLAVE_CALL        0x54    /* ... its number */
+#define ENCLAVE_CALL_RESULT 0x58
 
 /* The mailbox of AetherHost. */
 #define MAILBOX             0xFEF01000
@@ -178,11 +185,15 @@
 #define DETAIL_BAD_OPTION       0x0104
 #define DETAIL_NO_PAYLOAD       0x0105
 #define DETAIL_NO_VMM           0x0106
+#define DETAIL_MEASUREMENT      0x0107  /* the flat payload is not the one that the command line names */
+#define DETAIL_NOT_ALONE        0x0108  /* there are other payloads beside the flat one */
 
 #define PAYLOADS_MAX        8
 #define BOOT_INFORMATION_SIZE 0x2000
 #define POST_PORT           0x80
 #define COM1                0x3F8
+#define COM1_LINE_STATUS    (COM1 + 5)
+#define TRANSMITTER_EMPTY   0x20
 #define MULTIBOOT2_MAGIC    0x36D76289
 
 #endif

@@ -1,4 +1,4 @@
-/* The command line: `name=number` words, each at most once, no others. */
+/* The command line: `name=number` words, and for a flat payload `guest=native sha256=` with 64 digits. No others. */
 #include "kernel.h"
 
 #define TAG_END             0
@@ -22,6 +22,41 @@ static const char *after(const char *text, const char *name)
     return *text == '=' ? text + 1 : 0;
 }
 
+/* Where `text` goes on behind `start`, or 0. */
+static const char *behind(const char *text, const char *start)
+{
+    while (*start)
+        if (*text++ != *start++)
+            return 0;
+    return text;
+}
+
+/* The hexadecimal digit, in lower case, or 16. */
+static u32 digit_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : 16;
+}
+
+/* What is no number. Without a digest there is none to match: the payload will be rejected. */
+static const char *read_word(const char *text)
+{
+    const char *rest = behind(text, "guest=native");
+
+    if (rest) {
+        options.native = 1;
+    } else if ((rest = behind(text, "sha256="))) {
+        for (u32 i = 0; i < 2 * sizeof options.sha256; i++, rest++) {
+            u32 value = digit_value(*rest);
+            if (value > 15)
+                return 0;
+            options.sha256[i / 2] = options.sha256[i / 2] << 4 | value;
+        }
+    }
+    return rest && (!*rest || *rest == ' ') ? rest : 0;
+}
+
 static const char *read_option(const char *text)
 {
     for (u32 i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -37,6 +72,9 @@ static const char *read_option(const char *text)
         *known[i].value = value;
         return digit;
     }
+    const char *rest = read_word(text);
+    if (rest)
+        return rest;
     annihilate(CAUSE_KERNEL_FAULT, DETAIL_BAD_OPTION);
 }
 

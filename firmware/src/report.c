@@ -1,9 +1,6 @@
 /* Tells the world where the boot is: POST code, serial line, and the enclave block where there is one. */
 #include "kernel.h"
 
-#define LINE_STATUS         (COM1 + 5)
-#define TRANSMITTER_EMPTY   0x20
-
 u32 status;
 
 static const char *const names[] = {"", "PROT_ENTRY", "MEM_MAP", "WASM_INIT", "EXEC_LOOP"};
@@ -11,10 +8,21 @@ static const char *const names[] = {"", "PROT_ENTRY", "MEM_MAP", "WASM_INIT", "E
 void print(const char *text)
 {
     for (; *text; text++) {
-        while (!(inb(LINE_STATUS) & TRANSMITTER_EMPTY))
+        while (!(inb(COM1_LINE_STATUS) & TRANSMITTER_EMPTY))
             ;
         outb(COM1, *text);
     }
+}
+
+/* One line: a word and eight hexadecimal digits. */
+void print_number(const char *what, u32 value)
+{
+    char digits[] = " ........\n";
+
+    for (u32 i = 8; i; i--, value >>= 4)
+        digits[i] = "0123456789abcdef"[value & 15];
+    print(what);
+    print(digits);
 }
 
 void phase_entered(u32 phase)

@@ -25,16 +25,24 @@ void scrub_init(void)
     }
 }
 
+/* The dormant tables show the heap elsewhere. The engine goes by physical addresses. */
+static u64 seen_at(u32 base)
+{
+    return read_cr3() == PML4_DORMANT && base == HEAP_BASE ? HEAP_WINDOW : base;
+}
+
 void scrub(u32 base, u32 size)
 {
     if (scrub_engine_present) {
         command(base, size, SCRUB_FILL);
         if (load32(SCRUB + SCRUB_STATUS) & SCRUB_FAILED)
-            annihilate(CAUSE_KERNEL_FAULT, DETAIL_SCRUB_FAILED);
+            scrub_failed();
         return;
     }
-    u64 at = read_cr3() == PML4_DORMANT && base == HEAP_BASE ? HEAP_WINDOW : base, words = size / 8;
+    u64 at = seen_at(base), words = size / 8;
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0ull) : "memory");
+    if (!is_zero(base, size))
+        scrub_failed();
 }
 
 int is_zero(u32 base, u32 size)
@@ -43,8 +51,8 @@ int is_zero(u32 base, u32 size)
         command(base, size, SCRUB_VERIFY);
         return !(load32(SCRUB + SCRUB_STATUS) & SCRUB_FAILED);
     }
-    for (const volatile u64 *word = (const volatile u64 *)(u64)base; size; word++, size -= 8)
-        if (*word)
-            return 0;
-    return 1;
+    u64 at = seen_at(base), words = size / 8;
+    int zero;
+    __asm__ volatile("repe scasq" : "+D"(at), "+c"(words), "=@ccz"(zero) : "a"(0ull) : "memory");
+    return zero;
 }

@@ -52,6 +52,18 @@
         pages   STAGING_BASE, STAGING_SIZE, DATA | LARGE
         pages   HEAP_BASE, HEAP_SIZE, DATA | LARGE | USER
 
+        /* As the active set, but the staging area holds the guest's code: nobody can write it any more. */
+        table   PML4_NATIVE, 0, 1 << 39
+        pages   0, 1, TABLE | USER, PDPT_NATIVE
+        table   PDPT_NATIVE, 0, 1 << 30
+        pages   0, 1, TABLE | USER, PD_NATIVE
+        pages   3 << 30, 1, TABLE, PD_DEVICES
+        table   PD_NATIVE, 0, 1 << 21
+        pages   0, 1, TABLE | USER, PT_KERNEL
+        pages   ARENA_BASE, 1, TABLE, PT_ARENA
+        pages   STAGING_BASE, STAGING_SIZE, CODE | LARGE | USER
+        pages   HEAP_BASE, HEAP_SIZE, DATA | LARGE | USER
+
         table   PML4_DORMANT, 0, 1 << 39
         pages   0, 1, TABLE, PDPT_DORMANT
         table   PDPT_DORMANT, 0, 1 << 30

@@ -6,7 +6,7 @@ void wasm_init(void)
     phase_entered(PHASE_WASM_INIT);
     if (!payload_count)
         annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NO_PAYLOAD);
-    if (load32(MAILBOX + MAILBOX_ID) != MAILBOX_PRESENT)
+    if (!vmm_answers())
         annihilate(CAUSE_KERNEL_FAULT, DETAIL_NO_VMM);
     for (u32 i = 0; i < payload_count; i++) {
         if (vmm(VMM_VERIFY, payloads[i].base, payloads[i].length) != VMM_ACCEPTED)

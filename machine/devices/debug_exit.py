@@ -1,10 +1,13 @@
-"""isa-debug-exit, as QEMU has it at port 0xF4: a write ends the run with status value * 2 + 1."""
+"""isa-debug-exit, as QEMU has it with iobase=0xf4,iosize=4: a write of any width ends the run.
+
+The exit status is value * 2 + 1; a process can pass on its low 8 bits. Reads give zero.
+"""
 
 from collections.abc import Callable
 
 from machine.device import Device
 
-PORT = 0xF4
+PORT, PORTS = 0xF4, 4
 
 
 class DebugExit(Device):
@@ -14,6 +17,7 @@ class DebugExit(Device):
         super().__init__()
         self._request_stop = request_stop
         self.status: int | None = None
+        """What the guest left with, or None."""
 
     def reset(self) -> None:
         """Forget the status."""
@@ -21,5 +25,5 @@ class DebugExit(Device):
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
         """Leave with `value`."""
-        self.status = value * 2 + 1
+        self.status = value << 1 | 1
         self._request_stop()

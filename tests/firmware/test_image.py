@@ -14,9 +14,10 @@ from enclave_sim.devices import enclave_block, mailbox
 from enclave_sim.gate import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
 from firmware.build import SOURCES, build
-from machine import multiboot2, paging
+from machine import paging
+from machine.boot import loader
+from machine.boot.elf import parse
 from machine.devices import local_apic, scrub_engine
-from machine.elf import parse
 from machine.machine import Machine, MachineConfiguration
 from machine.ram import PAGE_SIZE, Ram
 
@@ -101,7 +102,7 @@ def test_every_detail_the_kernel_can_report_has_words() -> None:
 @pytest.fixture(scope="module")
 def ram() -> Ram:
     machine = Machine(MachineConfiguration(LAYOUT["RAM_SIZE"]))
-    multiboot2.load(machine, firmware.image())
+    loader.load(machine, firmware.image(), unallocated_sections=False)
     return machine.ram
 
 
@@ -112,7 +113,7 @@ def pages(ram: Ram, root: str) -> Iterator[tuple[int, paging.Translation]]:
             yield address, found
 
 
-@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_DORMANT"])
+@pytest.mark.parametrize("root", ["PML4_ACTIVE", "PML4_NATIVE", "PML4_DORMANT"])
 def test_no_page_is_writable_and_executable(ram: Ram, root: str) -> None:
     assert [hex(a) for a, page in pages(ram, root) if page.writable and page.executable] == []
 
@@ -121,6 +122,16 @@ def test_ring_3_reaches_its_three_regions_and_nothing_else(ram: Ram) -> None:
     reached = {memory_map.region_at(a) for a, page in pages(ram, "PML4_ACTIVE") if page.user}
     assert {r.name for r in reached if r is not None} == {"gate", "guest_stack", "heap"}
     assert None not in reached
+
+
+def test_for_a_flat_payload_the_staging_area_is_ring_3_code_that_nobody_can_write(ram: Ram) -> None:
+    active, native = dict(pages(ram, "PML4_ACTIVE")), dict(pages(ram, "PML4_NATIVE"))
+    staging = memory_map.region("staging")
+    code = {a: p for a, p in native.items() if staging.base <= p.physical < staging.end}
+    assert list(code) == list(range(staging.base, staging.end, PAGE_SIZE))
+    assert all(page.user and page.executable and not page.writable for page in code.values())
+    # All else is as in the active set, so no other address leads there.
+    assert {a: p for a, p in native.items() if a not in code} == {a: p for a, p in active.items() if a not in code}
 
 
 def test_when_dormant_ring_3_reaches_nothing_and_the_heap_is_unmapped(ram: Ram) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Event
 from machine.machine import Machine, MachineConfiguration, Outcome
 
@@ -64,18 +64,24 @@ Kernel = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
-def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, int], bytes]:
+def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, int, int], bytes]:
     """Build the test kernel around a body."""
     directory = tmp_path_factory.mktemp("kernels")
-    built: dict[tuple[str, int, int], bytes] = {}
+    built: dict[tuple[str, int, int, int], bytes] = {}
 
-    def build(body: str, ring: int, rflags: int) -> bytes:
-        key = (body, ring, rflags)
+    def build(body: str, ring: int, rflags: int, extra_cr4: int) -> bytes:
+        key = (body, ring, rflags, extra_cr4)
         if key not in built:
             (directory / "body.inc").write_text(body)
             output = directory / "kernel.elf"
             command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none", "-nostdlib"]
-            command += ["-static", f"-DRING={ring}", f"-DRFLAGS={rflags}", f'-DBODY="{directory}/body.inc"']
+            command += [
+                "-static",
+                f"-DRING={ring}",
+                f"-DRFLAGS={rflags}",
+                f"-DEXTRA_CR4={extra_cr4}",
+                f'-DBODY="{directory}/body.inc"',
+            ]
             command += [f"-Wl,-T,{HERE}/link.ld", "-Wl,-z,max-page-size=4096"]
             subprocess.run([*command, str(HERE / "kernel.S"), "-o", str(output)], check=True)
             built[key] = output.read_bytes()
@@ -85,13 +91,13 @@ def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, in
 
 
 @pytest.fixture(params=["native", "portable"])
-def kernel(assemble: Callable[[str, int, int], bytes], request: pytest.FixtureRequest) -> Kernel:
+def kernel(assemble: Callable[[str, int, int, int], bytes], request: pytest.FixtureRequest) -> Kernel:
     """Run a body in a ring, with the native and with the portable instruction hook."""
 
-    def run(body: str, ring: int = 0, rflags: int = 0x202, limit_ns: int = 100_000) -> Ran:
+    def run(body: str, ring: int = 0, rflags: int = 0x202, limit_ns: int = 100_000, extra_cr4: int = 0) -> Ran:
         log = Log()
         machine = Machine(MachineConfiguration(16 << 20, portable=request.param == "portable"), log)
-        multiboot2.load(machine, assemble(body, ring, rflags))
+        loader.load(machine, assemble(body, ring, rflags, extra_cr4))
         outcome = machine.run(limit_ns)
         return Ran(machine, outcome, log.events)
 

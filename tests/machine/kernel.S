@@ -28,7 +28,7 @@ _start: movl    $stack_top, %esp
                                                 /*   0x403000 not present */
         movw    $0x0ECD, 0x406FFE               /*   0x406000 user, executable, ends in INT 14; 0x407000 not present */
         movl    $0x406005, pt + 48
-        movl    $0x620, %eax
+        movl    $0x620 | EXTRA_CR4, %eax
         movl    %eax, %cr4
         movl    $pml4, %eax
         movl    %eax, %cr3
@@ -128,6 +128,7 @@ finish: cli
         .balign 16
 gdt:    .quad   0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF
 gdt_tss: .quad  0x0000890000002067, 0
+        .quad   0x00CF9B000000FFFF, 0x00CFFB000000FFFF  /* 0x38, 0x43: 32-bit code of ring 0 and ring 3 */
 gdtr:   .short  . - gdt - 1
         .quad   gdt
 idtr:   .short  4095

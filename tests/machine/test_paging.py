@@ -3,12 +3,15 @@
 import ctypes
 import struct
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unicorn import UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE, Uc, unicorn_const, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from machine.paging import NO_EXECUTE, TranslationCache, is_canonical, walk
+from machine.exceptions import PageFault
+from machine.paging import NO_EXECUTE, Mode, SupervisorMemory, is_canonical, walk
+from machine.processor_state import ProcessorState
 from machine.ram import Ram
 
 SIZE = 1 << 20
@@ -62,6 +65,7 @@ def test_the_walk_agrees_with_unicorn(entries: list[tuple[int, int, int, int, in
     for index in range(len(entries)):
         address = (index << 39) + offset
         found = walk(ram, ROOT, address)
+        found = None if found is not None and found.reserved else found
         for access, allowed in (
             (UC_PROT_READ, found is not None),
             (UC_PROT_WRITE, found is not None and found.writable),
@@ -80,22 +84,84 @@ def test_canonical_addresses_are_sign_extended_from_bit_47(address: int) -> None
     assert is_canonical(address) == (-(1 << 47) <= signed < 1 << 47)
 
 
-def test_the_cache_is_stale_until_it_is_flushed() -> None:
-    ram = Ram(SIZE)
-    cache = TranslationCache(ram)
-    assert cache.physical(0x1234, 4) == 0x1234
-    cache.flush(ROOT)
-    assert cache.physical(0x1234, 4) is None
-    for table, following in zip((ROOT, *TABLES), (*TABLES[:3], 0x7000), strict=False):
-        ram.write(table + (8 if following == 0x7000 else 0), struct.pack("<Q", following | 3))
-    assert cache.physical(0x1234, 4) is None
-    cache.flush(ROOT)
-    assert cache.physical(0x1234, 4) == 0x7234
+CR0_PE, CR0_WP, CR0_PG, CR4_PAE, CR4_SMAP = 1, 1 << 16, 1 << 31, 1 << 5, 1 << 21
+EFER_LMA, EFER_NXE, FLAG_AC = 1 << 10, 1 << 11, 1 << 18
 
 
-def test_reads_cross_pages_and_stop_at_missing_ones() -> None:
+def supervisor(ram: Ram, leaf: int | None = 0x7003, cr4: int = 0, cr0: int = CR0_WP) -> SupervisorMemory:
+    """Long mode with the page at 0x1000 mapped by `leaf`."""
+    state = ProcessorState(efer=EFER_LMA | EFER_NXE)
+    state.cr[0], state.cr[3], state.cr[4] = CR0_PE | CR0_PG | cr0, ROOT, CR4_PAE | cr4
+    for table, following in zip((ROOT, *TABLES), TABLES[:3], strict=False):
+        ram.write(table, struct.pack("<Q", following | 7))
+    if leaf is not None:
+        ram.write(TABLES[2] + 8, struct.pack("<Q", leaf))
+    return SupervisorMemory(ram, state)
+
+
+def test_with_paging_off_linear_addresses_are_physical() -> None:
     ram = Ram(SIZE)
     ram.write(0xFFE, b"abcd")
-    cache = TranslationCache(ram)
-    assert cache.read(0xFFE, 4) == b"abcd"
-    assert cache.read(SIZE - 2, 4) is None
+    memory = SupervisorMemory(ram, ProcessorState())
+    assert memory.mode is Mode.OFF
+    assert memory.read(0xFFE, 4) == b"abcd"
+    assert memory.read(SIZE - 2, 4)[2:] == b"\xff\xff"
+
+
+def test_a_translation_is_stale_until_it_is_flushed_but_a_missing_one_is_never_remembered() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=None)
+    with pytest.raises(PageFault) as missing:
+        memory.read(0x1234, 4)
+    assert (missing.value.error_code, missing.value.address) == (0, 0x1234)
+    ram.write(TABLES[2] + 8, struct.pack("<Q", 0x7003))
+    ram.write(0x7234, b"here")
+    assert memory.read(0x1234, 4) == b"here"
+    ram.write(TABLES[2] + 8, struct.pack("<Q", 0x8003))
+    assert memory.read(0x1234, 4) == b"here"
+    memory.flush()
+    assert memory.read(0x1234, 4) == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "cr0", "cr4", "rflags", "code"),
+    [
+        (0x7001, CR0_WP, 0, 0, 3),  # read-only
+        (0x7001, 0, 0, 0, None),  # which without CR0.WP the supervisor does not care for
+        (0x7007, CR0_WP, 0, 0, None),
+        (0x7007, CR0_WP, CR4_SMAP, 0, 3),  # the user's
+        (0x7007, CR0_WP, CR4_SMAP, FLAG_AC, None),
+        (0x0010_0000_0000_7003 >> 8 << 8 | 3, CR0_WP, 0, 0, None),  # bit 52 is the program's
+        (1 << 51 | 0x7003, CR0_WP, 0, 0, 0xB),  # bit 51 is reserved: the machine has 40 address bits
+        (0, CR0_WP, 0, 0, 2),
+    ],
+)
+def test_a_push_is_a_supervisor_write(leaf: int, cr0: int, cr4: int, rflags: int, code: int | None) -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf, cr4, cr0)
+    if code is None:
+        memory.push(0x1FE0, b"x" * 32, rflags)
+        assert ram.read(0x7FE0, 32) == b"x" * 32
+        assert ram.read(TABLES[2] + 8, 1)[0] & 0x60 == 0x60  # accessed and dirty
+    else:
+        with pytest.raises(PageFault) as refused:
+            memory.push(0x1FE0, b"x" * 32, rflags)
+        assert (refused.value.error_code, refused.value.address) == (code, 0x1FF8)
+
+
+def test_a_push_across_pages_stores_nothing_when_one_is_missing() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0x7003)
+    with pytest.raises(PageFault) as refused:
+        memory.push(0x1FF0, b"x" * 32)
+    assert refused.value.address == 0x2008
+    assert ram.is_zero(0x7000, 4096)
+
+
+def test_reading_marks_entries_accessed_and_inspection_marks_nothing() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram)
+    memory.look(0x1000)
+    assert not ram.read(ROOT, 1)[0] & 0x20
+    memory.read(0x1000, 1)
+    assert [ram.read(at, 1)[0] & 0x60 for at in (ROOT, TABLES[0], TABLES[1], TABLES[2] + 8)] == [0x20] * 4

@@ -14,11 +14,14 @@ from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
 from machine import step_hook
 from machine.native.build import ARCHITECTURES, build
-from machine.step_hook import NEVER, HookState, Kind, Stop, classify
+from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
+from machine.paging import is_canonical
+from machine.step_hook import NEVER, HookState, Stop
 
 BLOBS = Path(step_hook.__file__).parent / "native"
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
-CS, EFLAGS = x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_EFLAGS
+RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
+CS, EFLAGS, RSP = x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_EFLAGS, x86_const.UC_X86_REG_RSP
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -38,10 +41,10 @@ class Blob:
         )
         blob = (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
         self.entry = CODE + struct.unpack_from("<I", blob)[0]
-        self.uc.mem_map(0, 1 << 20)
+        self.uc.mem_map(0, 1 << 21)
         self.uc.mem_write(CODE, blob[12:])
         ret = bytes.fromhex("c0035fd6") if arm else b"\xc3"
-        for index in range(4):
+        for index in range(5):
             self.uc.mem_write(CALLS + 16 * index, ret)
         if arm:
             names = ["X0", "X1", "X2", "X3", "X4"]
@@ -52,10 +55,10 @@ class Blob:
             names = ["RDI", "RSI", "RDX", "RCX", "R8"]
             self.arguments = [getattr(x86_const, f"UC_X86_REG_{n}") for n in names]
             self.stack, self.link, self.result_id = x86_const.UC_X86_REG_RSP, 0, x86_const.UC_X86_REG_RAX
-        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x3F)
+        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x4F)
         self.registers: dict[int, int] = {}
-        self.code = b""
-        self.stopped = False
+        self.address, self.code, self.on_stack = 0, b"", b""
+        self.stopped, self.saved = False, 0
 
     def _called(self, uc: Uc, address: int, _size: int, _user: object) -> None:
         _, second, third, fourth, fifth = (uc.reg_read(number) for number in self.arguments)
@@ -64,15 +67,31 @@ class Blob:
         elif address == CALLS + 16:
             uc.mem_write(third, struct.pack("<Q", self.registers[second & 0xFFFF_FFFF]))
         elif address == CALLS + 32:
-            readable = fifth <= len(self.code)
+            at_rip = second == self.address
+            content = self.code if at_rip else self.on_stack
+            readable = fifth <= len(content)
             if readable:
-                uc.mem_write(fourth, self.code[:fifth])
+                uc.mem_write(fourth, content[:fifth])
             uc.reg_write(self.result_id, 0 if readable else 7)
+        elif address == CALLS + 48:
+            uc.mem_write(fourth, struct.pack("<Q", PAGE))
+            uc.reg_write(self.result_id, 0)
+        elif address == CALLS + 64:
+            self.saved = second
 
-    def on_instruction(self, state: HookState, address: int, size: int, registers: dict[int, int], code: bytes) -> bool:
+    def on_instruction(
+        self, state: HookState, address: int, size: int, registers: dict[int, int], code: bytes, on_stack: bytes = b""
+    ) -> bool:
         """Call the hook once; the state is updated. Returns whether it stopped the engine."""
-        self.registers, self.code, self.stopped = registers, code, False
-        state.stop, state.reg_read, state.vmem_read = CALLS, CALLS + 16, CALLS + 32
+        self.registers, self.address, self.code, self.on_stack = registers, address, code, on_stack
+        self.stopped, self.saved = False, 0
+        functions = ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")
+        for index, name in enumerate(functions):
+            setattr(state, name, CALLS + 16 * index)
+        state.ram, state.ram_size, state.context = RAM, 1 << 17, CONTEXT
+        for name, table in (("one_byte", ONE_BYTE), ("two_byte", TWO_BYTE), ("group", GROUPS)):
+            getattr(state, name)[:] = table
+        self.uc.mem_write(RAM + PAGE + address % 4096, code)
         self.uc.mem_write(STATE, bytes(state))
         for number, value in zip(self.arguments, (0, address, size, STATE), strict=False):
             self.uc.reg_write(number, value)
@@ -89,116 +108,120 @@ class Blob:
 
 
 BOTH = {name: Blob(name) for name in ARCHITECTURES}
-SYSTEM = [
-    b"\x0f\x22\xd8",
-    b"\x0f\x30",
-    b"\x0f\x01\x15\0\0\0\0",
-    b"\x48\x0f\x01\x1d\0\0\0\0",
-    b"\x0f\x00\xd8",
-    b"\xea" + bytes(6),
-    b"\xff\x2d\0\0\0\0",
-    b"\x0f\x01\xf8",
-    b"\x0f\x06",
-    b"\x66\x0f\x01\x10",
-    b"\x0f\x23\xf8",
-]
-HARMLESS = [
-    b"\x90",
-    b"\x0f\x20\xc0",
-    b"\x0f\x31",
-    b"\x0f\xa2",
-    b"\x48\xff\xc1",
-    b"\xff\x25\0\0\0\0",
-    b"\x0f\x01\xc8",
-    b"\xcd\x80",
-]
-
-RETURNS = [b"\xcf", b"\x48\xcf", b"\xcb", b"\xca\0\0", b"\x0f\x07", b"\x48\x0f\x07", b"\x0f\x35"]
+EXPECTED = {
+    Action.SYSTEM: [
+        "0f22d8", "0f30", "0f32", "0f011500000000", "480f011d00000000", "0f00d8", "0f06", "660f0110", "0f23f8",
+        "0f21f8", "440f20c0", "0f05", "480f07", "0f34", "0f35", "f1", "0f33", "0fc7f0", "480fc7f8", "0f0138",
+    ],
+    Action.PORT: ["ec", "66ed", "e480", "e780", "f36c", "6f"],
+    Action.DESCRIPTOR: ["0f0100", "0f0108", "0f00c0", "0f00c8", "0f01e0", "0f0120"],
+    Action.INTERRUPT_RETURN | Action.CHANGES_CS: ["cf", "48cf", "66cf"],
+    Action.CHANGES_CS: ["cb", "ca0000", "48cb", "ea000000000800", "ff2d00000000", "48ff28", "ff18"],
+    Action.FLAGS: ["9d"],
+    Action.NONE: [
+        "90", "0f31", "0fa2", "48ffc1", "ff2500000000", "0f01c8", "cd80", "0f01f8", "0f01f9", "0f20d0", "ff30",
+        "0fc70f", "0f00e0", "480fb6c0",
+    ],
+}  # fmt: skip
+KNOWN = [(bytes.fromhex(code), kind) for kind, codes in EXPECTED.items() for code in codes]
 
 
-@pytest.mark.parametrize("code", SYSTEM, ids=lambda c: c.hex())
-def test_system_instructions_are_known(code: bytes) -> None:
-    assert classify(code) is Kind.SYSTEM
+@pytest.mark.parametrize(("code", "kind"), KNOWN, ids=lambda value: value.hex() if isinstance(value, bytes) else "")
+def test_instructions_to_be_looked_at_are_known(code: bytes, kind: Action) -> None:
+    assert action(code) == kind
 
 
-@pytest.mark.parametrize("code", RETURNS, ids=lambda c: c.hex())
-def test_returns_are_known(code: bytes) -> None:
-    assert classify(code) is Kind.RETURN
+@given(st.binary(min_size=1, max_size=8))
+def test_a_byte_of_40_to_4f_alone_is_an_instruction_and_no_prefix(code: bytes) -> None:
+    assert action(bytes([0x44]) + code) == action(code) or action(code) & Action.PREFIX
+    assert action(b"\x44") & ~Action.PREFIX == 0
 
 
-@pytest.mark.parametrize("code", HARMLESS, ids=lambda c: c.hex())
-def test_others_are_not_stopped_at(code: bytes) -> None:
-    assert classify(code) is Kind.ORDINARY
+def nowhere(on_stack: bytes) -> bool:
+    if len(on_stack) != 16:
+        return False
+    rip, flags = struct.unpack("<QQ", on_stack)
+    return not is_canonical(rip) or bool(flags & 0x2_0000)
 
 
-def expected(state: HookState, address: int, size: int, registers: dict[int, int], code: bytes) -> Stop | None:
+def expected(state: HookState, address: int, registers: dict[int, int], code: bytes, on_stack: bytes) -> Stop | None:
     """The rules once more, as prose: the first that applies stops."""
     if state.retired >= state.deadline:
         return Stop.DEADLINE
-    if address != state.next and registers[CS] & 3 != state.cpl:
-        return Stop.RING
+    if state.check_cs and registers[CS] != state.cs:
+        return Stop.SEGMENT
     if state.watch_if and registers[EFLAGS] & 0x200:
         return Stop.INTERRUPTS_ENABLED
     if address == state.pass_once:
         return None
     if address == state.breakpoint:
         return Stop.BREAKPOINT
-    if state.cpl == 0 and classify(code[:size]) is Kind.SYSTEM:
-        return Stop.SYSTEM_INSTRUCTION
+    if state.debugging and address in state.debug_address:
+        return Stop.DEBUG
+    found = action(code)
+    if found & state.watched or (found & Action.INTERRUPT_RETURN and nowhere(on_stack)):
+        return Stop.WATCHED_INSTRUCTION
     return None
 
 
-addresses = st.sampled_from([0x1000, 0x1003, 0x7FFF_FFFF_F000, 0xFFFF_8000_0000_0000, NEVER - 1])
-instructions = st.one_of(st.sampled_from(SYSTEM + HARMLESS + RETURNS), st.binary(min_size=1, max_size=15))
+addresses = st.sampled_from([0x1000, 0x1003, 0x1FFE, 0x7FFF_FFFF_F000, 0xFFFF_8000_0000_0000, NEVER - 20])
+instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary(min_size=1, max_size=15))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
-    retired=st.integers(0, 3),
-    deadline=st.sampled_from([0, 1, 2, NEVER]),
-    cpl=st.sampled_from([0, 3]),
-    following=addresses,
-    watch=st.booleans(),
-    breakpoint_=addresses,
-    passed=addresses,
+    fields=st.fixed_dictionaries(
+        {
+            "retired": st.integers(0, 3),
+            "deadline": st.sampled_from([0, 1, 2, NEVER]),
+            "cs": st.sampled_from([0x08, 0x23]),
+            "check_cs": st.sampled_from([0, int(Action.CHANGES_CS)]),
+            "watch_if": st.booleans(),
+            "watched": st.sampled_from([0, 1, 3, 7, 31]),
+            "breakpoint": addresses,
+            "pass_once": addresses,
+            "debugging": st.booleans(),
+        }
+    ),
+    debugged=st.lists(addresses, min_size=4, max_size=4),
     address=addresses,
     code=instructions,
-    cs=st.sampled_from([0x08, 0x23]),
-    flags=st.sampled_from([2, 0x202]),
+    registers=st.fixed_dictionaries(
+        {CS: st.sampled_from([0x08, 0x23]), EFLAGS: st.sampled_from([2, 0x202]), RSP: st.just(0x9000)}
+    ),
+    on_stack=st.one_of(
+        st.just(b""),
+        st.builds(
+            lambda rip, flags: struct.pack("<QQ", rip, flags),
+            st.sampled_from([0, 2**47 - 1, 2**47, 2**64 - 1, 2**63, 2**64 - 2**47 - 1]),
+            st.sampled_from([0x202, 0x2_0202]),
+        ),
+    ),
 )
 def test_native_code_keeps_the_rules(
-    architecture: str, retired: int, deadline: int, cpl: int, following: int, watch: bool, breakpoint_: int,
-    passed: int, address: int, code: bytes, cs: int, flags: int,
+    architecture: str, fields: dict[str, int], debugged: list[int], address: int, code: bytes,
+    registers: dict[int, int], on_stack: bytes,
 ) -> None:  # fmt: skip
-    state = HookState(
-        retired=retired,
-        deadline=deadline,
-        cpl=cpl,
-        next=following,
-        watch_if=watch,
-        breakpoint=breakpoint_,
-        pass_once=passed,
-    )
-    registers = {CS: cs, EFLAGS: flags}
-    stop = expected(state, address, len(code), registers, code)
-    stopped = BOTH[architecture].on_instruction(state, address, len(code), registers, code)
+    state = HookState(**fields)
+    for index, value in enumerate(debugged):
+        state.debug_address[index] = value
+    retired, passed = state.retired, state.pass_once
+    stop = expected(state, address, registers, code, on_stack)
+    blob = BOTH[architecture]
+    stopped = blob.on_instruction(state, address, len(code), registers, code, on_stack)
     if stop is not None:
         assert (stopped, state.reason, state.retired) == (True, stop, retired)
+        assert (blob.saved, state.rflags) == (CONTEXT, registers[EFLAGS])
     else:
         assert (stopped, state.retired, state.last) == (False, retired + 1, address)
-        looked_at = cpl == 0 and address != passed and classify(code) is Kind.RETURN
-        assert state.next == (NEVER if looked_at else (address + len(code)) % 2**64)
+        assert state.check_cs == action(code) & Action.CHANGES_CS
         assert state.pass_once == (NEVER if address == passed else passed)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_an_instruction_once_found_harmless_is_not_read_again(architecture: str) -> None:
-    state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, next=0x1000)
-    blob = BOTH[architecture]
-    assert not blob.on_instruction(state, 0x1000, 1, {}, b"\x90")
-    state.next = 0x1000
-    assert not blob.on_instruction(state, 0x1000, 3, {}, b"\x0f\x22\xd8")
-    ctypes.memset(ctypes.addressof(state) + HookState.seen.offset, 0, HookState.seen.size)
-    state.next = 0x1000
-    assert blob.on_instruction(state, 0x1000, 3, {}, b"\x0f\x22\xd8")
+def test_code_that_changes_is_seen_to_change(architecture: str) -> None:
+    """Nothing is remembered of an instruction, only where its page is."""
+    state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, watched=1)
+    assert not BOTH[architecture].on_instruction(state, 0x1000, 1, {}, b"\x90")
+    assert BOTH[architecture].on_instruction(state, 0x1000, 3, {EFLAGS: 2}, b"\x0f\x22\xd8")

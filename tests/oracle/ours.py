@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from machine import multiboot2
+from machine.boot import loader
 from machine.events import Event, InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.oracle.image import Image
@@ -38,17 +38,17 @@ class Recording:
         """
         assert self.machine is not None
         software = event.source == "software"
-        rip = self.machine.cpu.state.last if software else event.rip
+        rip = self.machine.cpu.hook.last if software else event.rip
         return Record(event.vector, event.error_code or 0, software, event.ring, rip, event.address)
 
 
 def start(image: Image, *, portable: bool = False) -> tuple[Machine, Recording]:
     """A machine with the image loaded and a recording that follows it."""
     recording = Recording()
-    configuration = MachineConfiguration(RAM_SIZE, ns_per_instruction=NS_PER_INSTRUCTION, portable=portable)
+    configuration = MachineConfiguration(RAM_SIZE, NS_PER_INSTRUCTION, portable=portable, scrub_engine=False)
     machine = recording.machine = Machine(configuration, recording)
-    modules = [multiboot2.Module(content, command) for command, content in image.modules]
-    multiboot2.load(machine, image.elf, image.command_line, modules)
+    modules = [loader.Module(content, command) for command, content in image.modules]
+    loader.load(machine, image.elf, image.command_line, modules)
     return machine, recording
 
 

@@ -127,7 +127,11 @@ class _Monitor:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(30)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
         self._lines = self._socket.makefile("r")
         self._lines.readline()
         self.ask("qmp_capabilities")
@@ -151,11 +155,8 @@ class _Monitor:
 def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float) -> bytes | None:
     """All of RAM once the processor is halted for good; None if QEMU has left before."""
     end = time.monotonic() + timeout
-    while not (work / "qmp").exists() and process.poll() is None:
-        time.sleep(_POLL_SECONDS)
-    try:
-        monitor = _Monitor(work / "qmp")
-    except OSError:
+    monitor = _connect(process, work / "qmp")
+    if monitor is None:
         return None
     try:
         while not _dead(monitor):
@@ -170,6 +171,16 @@ def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float)
     finally:
         monitor.close()
     return (work / "memory").read_bytes()
+
+
+def _connect(process: "subprocess.Popen[str]", path: Path) -> _Monitor | None:
+    """The monitor, as soon as QEMU listens: its socket is there a little earlier. None if QEMU has left before."""
+    while process.poll() is None:
+        try:
+            return _Monitor(path)
+        except OSError:
+            time.sleep(_POLL_SECONDS)
+    return None
 
 
 def _dead(monitor: _Monitor) -> bool:

@@ -134,15 +134,18 @@ def test_building_twice_changes_nothing_and_repairs_what_is_wrong(
 ) -> None:
     for name in NAMES:
         (tmp_path / f"{name}.wasm").write_bytes(payloads.read(name))
+    for name in payloads.flat_names():
+        (tmp_path / f"{name}.bin").write_bytes(payloads.read_flat(name))
     shutil.copytree(build.KEYS, tmp_path / "keys")
     monkeypatch.setattr(build, "compile_source", lambda source: strip(payloads.read(source.stem)))
     assert build.build(tmp_path) == []
     for name, spoilt in (("beacon", b""), ("counter", payloads.read("beacon"))):
         (tmp_path / f"{name}.wasm").write_bytes(spoilt)
     (tmp_path / "digest.wasm").unlink()
+    (tmp_path / "stray.bin").write_bytes(payloads.read_flat("runner"))
     (tmp_path / "keys" / "development.anchor.json").unlink()
     assert sorted(path.name for path in build.build(tmp_path)) == [
-        *("beacon.wasm", "counter.wasm", "development.anchor.json", "digest.wasm")
+        *("beacon.wasm", "counter.wasm", "development.anchor.json", "digest.wasm", "stray.bin")
     ]
     assert build.build(tmp_path) == []
 

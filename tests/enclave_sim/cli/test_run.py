@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import payloads
 from enclave_sim.cli import main as command_line
 from enclave_sim.cli import run as run_module
+from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.render import Presentation, render
 from enclave_sim.cli.text import binary_size, one_line
@@ -44,7 +45,7 @@ class Ended:
 def run(*arguments: str | Path, **environment: str) -> Ended:
     """Run the command in this process."""
     words = ["run", *map(str, arguments)]
-    result = CliRunner().invoke(command_line.app, words, env={"COLUMNS": "80", **environment})
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "80", **environment})
     if not isinstance(result.exception, SystemExit | None):
         raise result.exception
     return Ended(result.exit_code, result.stdout, result.stderr)
@@ -407,7 +408,7 @@ def test_every_help_has_something_to_say(arguments: list[str]) -> None:
 
 
 def test_the_help_of_run_shows_exit_codes_and_an_example() -> None:
-    output = CliRunner().invoke(command_line.app, ["run", "--help"], env={"COLUMNS": "100"}).stdout
+    output = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "100"}).stdout
     assert "Example: enclave-sim run" in output
     for code in (0, 2, 3, 4, 5, 6, 7, 70):
         assert re.search(rf"^ +{code}  \w", output, re.MULTILINE)
@@ -434,9 +435,7 @@ main()
 
 
 def test_the_machine_is_not_loaded_for_help() -> None:
-    program = (
-        "import sys, enclave_sim.cli.main; print([m for m in ('unicorn', 'wasmtime', 'rich') if m in sys.modules])"
-    )
+    program = "import sys, enclave_sim.cli.app; print([m for m in ('unicorn', 'wasmtime', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -1,0 +1,99 @@
+"""The command line, `enclave-sim`: its commands, and what becomes of errors.
+
+What a user did wrong is one line on standard error and exit code 2, never a traceback. What the emulator did wrong is
+a traceback and exit code 70 (`main`).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+from typer.core import TyperGroup
+
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.payload import payload_app
+from enclave_sim.cli.run import EXIT_CODES, run
+from enclave_sim.cli.text import one_line
+from enclave_sim.errors import EnclaveError
+from machine.errors import MachineError
+
+# Their base is what the command line parser raises for anything it does not understand. Older versions of typer take
+# it from click and newer ones bring their own, so it has no public name that is the same in both.
+_UsageError = cast(type[Exception], typer.BadParameter.__base__)
+
+
+class _Commands(TyperGroup):
+    """The commands, with one way out for errors."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **options: Any) -> NoReturn:
+        """Parse, run, and end the process with the exit code that tells how it went."""
+        options["standalone_mode"] = False
+        try:
+            code = super().main(args, **options) or ExitCode.OK
+        except _UsageError as error:
+            code = _explain_usage(error)
+        except (EnclaveError, MachineError) as error:
+            typer.echo(f"error: {one_line(str(error))}", err=True)
+            code = ExitCode.USAGE
+        except typer.Abort:
+            code = ExitCode.INTERRUPTED
+        if code == ExitCode.INTERRUPTED:
+            typer.echo("interrupted", err=True)
+        raise SystemExit(int(code))
+
+
+def _explain_usage(error: Any) -> ExitCode:
+    message, context = error.format_message(), error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, nl=bool(message))  # the help itself, where it has not been printed yet
+    else:
+        hint = f"; see {context.command_path} --help" if context is not None else ""
+        typer.echo(f"error: {one_line(message).rstrip('.')}{hint}", err=True)
+    return ExitCode.USAGE
+
+
+app = typer.Typer(
+    cls=_Commands,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=EXIT_CODES, no_args_is_help=False)(run)
+app.add_typer(payload_app, name="payload")
+
+
+@app.command(
+    "boot",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def _boot(context: typer.Context) -> None:
+    """Boot a kernel of your own on the machine, without an enclave."""
+    from enclave_sim.cli.boot import boot  # noqa: PLC0415
+
+    raise typer.Exit(boot(context.args))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - takes 15 ms
+
+        typer.echo(f"enclave-sim {version('enclave-sim')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def enclave_sim(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Emulate the Aether Enclave, a bare-metal WebAssembly unikernel, deterministically.
+
+    It boots in four checked phases, runs a signed payload in ring 3, and annihilates itself without residue.
+
+    Example: enclave-sim run beacon --cycles 3
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)

@@ -1,0 +1,209 @@
+"""`enclave-sim boot`: run a kernel of your own on the machine, without an enclave.
+
+The serial line goes to standard output, everything else to standard error. The machine is imported when the command
+line has been understood, and nothing else is: this command is to start as fast as a native emulator.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.text import one_line
+from enclave_sim.errors import ConfigurationError, EnclaveError
+
+if TYPE_CHECKING:
+    from machine.events import Recorder
+
+_LARGEST_FILE = 1 << 30
+_LARGEST_NUMBER = (1 << 62) - 1
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_EPILOG = """\
+exit codes:
+  Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
+  VALUE * 2 + 1, modulo 256. Otherwise even:
+    2  an option or a file is not what it should be, or the image cannot boot
+    6  virtual time reached --timeout-ns
+    8  the kernel halted, and nothing is left that could wake it
+   10  triple fault
+   70  a defect of the emulator
+  130  interrupted with Ctrl-C
+
+example:
+  enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message}; see {self.prog} --help")
+
+
+def boot(arguments: Sequence[str]) -> int:
+    """Do as the words behind `enclave-sim boot` say. Returns the exit code."""
+    try:
+        return _boot(_parser().parse_args(arguments))
+    except EnclaveError as error:
+        _say("error", str(error))
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="enclave-sim boot",
+        description="Boot a Multiboot 1 or 2 kernel. Its serial line (COM1) goes to standard output.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("image", metavar="IMAGE", help="ELF file, or flat image with load addresses in its header")
+    parser.add_argument("--append", metavar="TEXT", default="", help="command line for the kernel")
+    parser.add_argument(
+        "--module",
+        metavar="FILE[,TEXT]",
+        action="append",
+        default=[],
+        help="file to load beside the kernel, and its command line; may be repeated",
+    )
+    parser.add_argument(
+        "--ram", metavar="SIZE", type=_size, default=128 << 20, help="memory, such as 64M, 1G or bytes; default: 128M"
+    )
+    parser.add_argument(
+        "--timeout-ns", metavar="N", type=_positive, help="stop when virtual time gets here; default: never"
+    )
+    parser.add_argument(
+        "--ns-per-instruction", metavar="N", type=_positive, default=1, help="time one instruction takes; default: 1"
+    )
+    parser.add_argument(
+        "--fw-cfg",
+        metavar="NAME=FILE",
+        type=_named_file,
+        action="append",
+        default=[],
+        help="file for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated",
+    )
+    parser.add_argument("--record", metavar="FILE", help="write every event to FILE, as JSON Lines")
+    parser.add_argument("--portable", action="store_true", help="do without native code on this host: slower")
+    return parser
+
+
+def _named_file(text: str) -> tuple[str, bytes]:
+    name, found, path = text.partition("=")
+    if not found or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE (such as opt/test=data.bin)")
+    return name, _read(path)
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = 0
+    if not 1 <= value <= _LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 1 to {_LARGEST_NUMBER} (such as 1000000 or 1_000_000)"
+        )
+    return value
+
+
+def _size(text: str) -> int:
+    """A number of bytes, with or without a unit."""
+    unit = _UNITS.get(text[-1:].upper())
+    try:
+        size = int(text[:-1] if unit else text, 0) * (unit or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size (such as 64M, 1G or 134217728)") from None
+    from machine.device import MMIO_BASE  # noqa: PLC0415
+    from machine.ram import PAGE_SIZE  # noqa: PLC0415
+
+    if not 2 << 20 <= size <= MMIO_BASE or size % PAGE_SIZE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 2M to {MMIO_BASE >> 20}M in steps of {PAGE_SIZE} bytes")
+    return size
+
+
+def _boot(options: argparse.Namespace) -> int:
+    image = _read(options.image)
+    modules = [(_read(path), text) for path, _, text in (word.partition(",") for word in options.module)]
+    if options.record is None:
+        return _run(options, image, modules, None)
+    from enclave_sim.cli.boot_recording import recorded  # noqa: PLC0415
+
+    with recorded(options, image, modules) as recorder:
+        return _run(options, image, modules, recorder)
+
+
+def _run(
+    options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]], recorder: "Recorder | None"
+) -> int:
+    from machine.boot import loader  # noqa: PLC0415
+    from machine.errors import MachineError  # noqa: PLC0415
+    from machine.machine import Machine, MachineConfiguration, Outcome  # noqa: PLC0415
+
+    try:
+        configuration = MachineConfiguration(
+            options.ram,
+            options.ns_per_instruction,
+            portable=options.portable,
+            scrub_engine=False,
+            files=dict(options.fw_cfg),
+        )
+        machine = Machine(configuration, recorder)
+        loaded = loader.load(machine, image, options.append, [loader.Module(*module) for module in modules])
+    except (MachineError, MemoryError) as error:
+        raise ConfigurationError(f"cannot boot {options.image}: {error}") from None
+    for note in loaded.notes:
+        _say("note", note)
+    machine.uart.on_transmit = _serial_line()
+    outcome = Outcome.STOPPED
+    while outcome is Outcome.STOPPED and machine.debug_exit.status is None:
+        outcome = machine.run(options.timeout_ns)
+    if machine.debug_exit.status is not None:
+        return machine.debug_exit.status & 0xFF
+    code, words = {
+        Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
+        Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing is left that could wake it"),
+        Outcome.SHUTDOWN: (ExitCode.SHUTDOWN, "triple fault"),
+    }[outcome]
+    _say("stopped", f"{words}; {machine.clock.now_ns} ns, RIP {machine.cpu.rip:#x}")
+    return code
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"cannot read {path}: {reason}") from None
+    if len(data) > _LARGEST_FILE:
+        raise ConfigurationError(f"cannot read {path}: it is larger than {_LARGEST_FILE >> 30} GiB")
+    return data
+
+
+def _serial_line() -> Callable[[bytes], None]:
+    """What takes the bytes of the serial line: standard output, at once and unchanged."""
+    if sys.stdout is None:  # it was closed before we began
+        return lambda _: None
+    descriptor = sys.stdout.fileno()
+
+    def write(data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        except BrokenPipeError:  # nobody reads any more: end as other programs do
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGPIPE)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None
+
+    return write
+
+
+def _say(kind: str, words: str) -> None:
+    print(f"{kind}: {one_line(words)}", file=sys.stderr)

@@ -1,0 +1,132 @@
+"""Loads an image as a boot loader on a PC does, by the Multiboot protocol that its header speaks.
+
+Version 2 is taken where an image has headers of both. The image starts in 32-bit protected mode with paging and
+interrupts off, EAX = magic and EBX = the boot information. Modules, sections and boot information go where RAM is
+free. As GRUB does, sections that have no place in memory (symbols, debug information) are loaded too and their headers
+tell where, as the specifications demand for a kernel's symbol table.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from machine.boot import elf, multiboot1, multiboot2
+from machine.boot.elf import Executable
+from machine.boot.placement import Placement, memory_map
+from machine.boot.protocol import BootProtocol, Facts, PlacedModule, Request, flat
+from machine.errors import MachineError
+from machine.machine import Machine
+
+PROTOCOLS = (multiboot2.PROTOCOL, multiboot1.PROTOCOL)
+
+
+class Module(NamedTuple):
+    """A file that the loader puts into RAM beside the image."""
+
+    data: bytes
+    command_line: str = ""
+
+
+class Loaded(NamedTuple):
+    """What was loaded and where."""
+
+    protocol: str
+    """`Multiboot 1` or `Multiboot 2`."""
+    executable: Executable
+    information: tuple[int, int]
+    """Base and length of the boot information."""
+    modules: tuple[tuple[int, int], ...]
+    """Base and length of each module."""
+    notes: tuple[str, ...]
+    """What the image would have liked and did not get, in words for a person."""
+
+
+def load(
+    machine: Machine,
+    image: bytes,
+    command_line: str = "",
+    modules: Sequence[Module] = (),
+    *,
+    unallocated_sections: bool = True,
+) -> Loaded:
+    """Put the image, its modules and the boot information into RAM and start it.
+
+    Without `unallocated_sections` symbols and debug information stay out of RAM, and the address in their headers 0.
+    Raises MachineError, before RAM is touched, when the image is not bootable or does not fit.
+    """
+    protocol, request, executable = _read(image)
+    ram = machine.ram
+    placement = Placement(ram.size)
+    for segment in executable.segments:
+        placement.claim(segment.physical, segment.memory_size, "the image's segment")
+    if not any(s.physical <= executable.entry < s.physical + s.memory_size for s in executable.segments):
+        raise MachineError(f"the image's entry point {executable.entry:#x} is in none of its segments")
+    writes = [(segment.physical, segment.data) for segment in executable.segments]
+    sections = executable.sections
+    if sections is not None and unallocated_sections:
+        places = {s.number: placement.allocate(len(s.data), "sections", s.alignment) for s in sections.unallocated}
+        writes += [(places[section.number], section.data) for section in sections.unallocated]
+        sections = sections.placed(places)
+    placed = []
+    for module in modules:
+        base = placement.allocate(len(module.data), "modules")
+        placed.append(PlacedModule(base, len(module.data), _text(module.command_line)))
+        writes.append((base, module.data))
+    load_base = None if request.within is None else min(s.physical for s in executable.segments)
+    facts = Facts(_text(command_line), placed, memory_map(ram.size), sections, load_base)
+    size = len(protocol.information(facts, 0))
+    at = placement.allocate(size, "the boot information", lowest=protocol.lowest_information)
+    writes.append((at, protocol.information(facts, at)))
+
+    for segment in executable.segments:
+        ram.zero(segment.physical, segment.memory_size)
+    for base, data in writes:
+        ram.write(base, data)
+    machine.start(executable.entry, {"RAX": protocol.boot_magic, "RBX": at})
+    spans = tuple((module.base, module.size) for module in placed)
+    return Loaded(protocol.name, executable, (at, size), spans, request.notes)
+
+
+def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
+    """Which protocol the image speaks, what it asks for, and where it goes."""
+    damaged: list[str] = []
+    for protocol in PROTOCOLS:
+        offset, wrong = protocol.find_header(image)
+        if offset is None:
+            damaged += [] if wrong is None else [f"the checksum of the {protocol.name} header at {wrong:#x} is wrong"]
+            continue
+        request = protocol.read_header(image, offset)
+        if request.addresses is not None and request.entry is not None:
+            executable = flat(image, offset, request.addresses, request.entry)
+        else:
+            executable = elf.parse(image)
+            if request.entry is not None:
+                executable = executable._replace(entry=request.entry)
+        _check_range(request, executable)
+        return protocol, request, executable
+    searched = " nor ".join(f"a {p.name} header in its first {p.searched >> 10} KiB" for p in PROTOCOLS)
+    raise MachineError(*damaged[:1] or [f"the image has neither {searched}"])
+
+
+def _check_range(request: Request, executable: Executable) -> None:
+    """A relocatable image stays where it was linked, if that is a place it wants."""
+    if request.within is None or not request.within.required:
+        return
+    lowest, highest, alignment, _ = request.within
+    base = min(segment.physical for segment in executable.segments)
+    end = max(segment.physical + segment.memory_size for segment in executable.segments)
+    if base < lowest or end - 1 > highest or base % max(1, alignment):
+        raise MachineError(
+            f"the image is linked at {base:#x}-{end - 1:#x} but wants to be moved to {lowest:#x}-{highest:#x} "
+            f"(alignment {alignment:#x}), which is not supported"
+        )
+
+
+def _text(text: str) -> bytes:
+    """A C string. What the shell gave in another encoding than UTF-8 goes through as it was."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise MachineError(f"the command line {text!r} holds characters that have no encoding") from None
+    if b"\0" in raw:
+        raise MachineError(f"the command line {text!r} holds a NUL, which would end it")
+    return raw + b"\0"

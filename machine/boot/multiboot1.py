@@ -1,0 +1,82 @@
+"""Multiboot, the first version: header and boot information (Multiboot specification 0.6.96, chapter 3).
+
+A request for a video mode is noted and not granted. Drives, configuration table, APM and VBE information are absent,
+and their flags are clear.
+"""
+
+import struct
+
+from machine.boot.protocol import LOADER_NAME, LOWER_KIB, NO_DISPLAY, Addresses, BootProtocol, Facts, Request
+from machine.errors import MachineError
+
+_HEADER_ALIGN_MODULES, _HEADER_MEMORY, _HEADER_VIDEO, _HEADER_ADDRESSES = 1 << 0, 1 << 1, 1 << 2, 1 << 16
+_HEADER_REQUIREMENTS = 0xFFFF
+_HEADER_KNOWN = _HEADER_ALIGN_MODULES | _HEADER_MEMORY | _HEADER_VIDEO
+_HEADER_ADDRESSES_END = 32
+
+MEMORY, COMMAND_LINE, MODULES, ELF_SECTIONS, MEMORY_MAP, BOOT_LOADER_NAME = (1 << bit for bit in (0, 2, 3, 5, 6, 9))
+"""Bits of `flags`: which fields of the boot information are valid."""
+INFORMATION_SIZE = 116
+
+
+def read_header(image: bytes, offset: int) -> Request:
+    """What the header at `offset` asks for. Raises MachineError for a requirement that is not known."""
+    (flags,) = struct.unpack_from("<I", image, offset + 4)
+    unknown = flags & _HEADER_REQUIREMENTS & ~_HEADER_KNOWN
+    if unknown:
+        raise MachineError(f"the Multiboot 1 header requires what is not supported (flags {unknown:#x})")
+    notes = (NO_DISPLAY,) if flags & _HEADER_VIDEO else ()
+    if not flags & _HEADER_ADDRESSES:
+        return Request(notes=notes)
+    if offset + _HEADER_ADDRESSES_END > len(image):
+        raise MachineError("the image is cut short inside the Multiboot 1 header")
+    *addresses, entry = struct.unpack_from("<5I", image, offset + 12)
+    return Request(Addresses(*addresses), entry, notes=notes)
+
+
+def information(facts: Facts, at: int) -> bytes:
+    """The boot information structure, and behind it all that it points to."""
+    tail = bytearray()
+
+    def put(data: bytes) -> int:
+        """Add to the tail, and tell the address."""
+        tail.extend(bytes(-len(tail) % 4))
+        address = at + INFORMATION_SIZE + len(tail)
+        tail.extend(data)
+        return address
+
+    flags = MEMORY | COMMAND_LINE | MODULES | MEMORY_MAP | BOOT_LOADER_NAME
+    lines = [put(module.command_line) for module in facts.modules]
+    modules = b"".join(
+        struct.pack("<4I", module.base, module.base + module.size, line, 0)
+        for module, line in zip(facts.modules, lines, strict=True)
+    )
+    entries = b"".join(struct.pack("<IQQI", 20, *region) for region in facts.memory)
+    sections = (0, 0, 0, 0)
+    if facts.sections is not None:
+        flags |= ELF_SECTIONS
+        table = facts.sections
+        sections = (table.length, table.entry_size, put(table.headers), table.names_index)
+    fixed = struct.pack(
+        "<17I",
+        *(flags, LOWER_KIB, facts.upper_kib),
+        *(0, put(facts.command_line)),  # no boot device
+        *(len(facts.modules), put(modules)),
+        *sections,
+        *(len(entries), put(entries)),
+        *(0, 0, 0, put(LOADER_NAME)),  # no drives, no configuration table
+    )
+    return fixed.ljust(INFORMATION_SIZE, b"\0") + tail
+
+
+PROTOCOL = BootProtocol(
+    name="Multiboot 1",
+    header_magic=0x1BAD_B002,
+    header_words=3,
+    alignment=4,
+    searched=8192,
+    boot_magic=0x2BAD_B002,
+    lowest_information=0x1_0000,  # in low memory, as other loaders do: kernels take what follows their image
+    read_header=read_header,
+    information=information,
+)

@@ -1,0 +1,68 @@
+"""Where in RAM a boot loader may put things: the memory map of a PC, and what has been taken of it."""
+
+from bisect import bisect, insort
+from typing import NamedTuple
+
+from machine.errors import MachineError
+from machine.ram import PAGE_SIZE
+
+AVAILABLE, RESERVED = 1, 2
+"""Types of memory as both Multiboot specifications number them."""
+CONVENTIONAL_END = 0x9_FC00
+"""From here to 1 MiB a PC has its extended BIOS data area, video memory and ROMs."""
+HIGH_MEMORY = 0x10_0000
+
+
+class Region(NamedTuple):
+    """A part of the memory map."""
+
+    base: int
+    length: int
+    kind: int
+
+
+def memory_map(ram_size: int) -> tuple[Region, ...]:
+    """The map handed to a kernel. Raises MachineError when there is no memory above 1 MiB."""
+    if ram_size <= HIGH_MEMORY:
+        raise MachineError(f"{ram_size} bytes of RAM are too few to boot an image; it takes more than 1 MiB")
+    return (
+        Region(0, CONVENTIONAL_END, AVAILABLE),
+        Region(CONVENTIONAL_END, HIGH_MEMORY - CONVENTIONAL_END, RESERVED),
+        Region(HIGH_MEMORY, ram_size - HIGH_MEMORY, AVAILABLE),
+    )
+
+
+class Placement:
+    """Keeps account of the memory that is taken. Nothing is written."""
+
+    def __init__(self, ram_size: int) -> None:
+        self._ram_size = ram_size
+        self._available = [region for region in memory_map(ram_size) if region.kind == AVAILABLE]
+        self._taken: list[tuple[int, int]] = []
+        """Base and end of each place, in order. None overlap."""
+
+    def claim(self, base: int, length: int, what: str) -> None:
+        """Take a fixed place. Raises MachineError where it is not available or overlaps what is taken."""
+        if base + length > self._ram_size:
+            raise MachineError(f"{what} {base:#x}+{length:#x} does not fit into {self._ram_size >> 20} MiB of RAM")
+        if not any(r.base <= base and base + length <= r.base + r.length for r in self._available):
+            raise MachineError(
+                f"{what} {base:#x}+{length:#x} lies in what a PC keeps for itself "
+                f"({CONVENTIONAL_END:#x}-{HIGH_MEMORY - 1:#x})"
+            )
+        behind = bisect(self._taken, (base, base + length))
+        below = self._taken[behind - 1][1] if behind else 0
+        above = self._taken[behind][0] if behind < len(self._taken) else self._ram_size
+        if base < below or base + length > above:
+            raise MachineError(f"{what} {base:#x}+{length:#x} overlaps another one")
+        insort(self._taken, (base, base + length))
+
+    def allocate(self, length: int, what: str, alignment: int = PAGE_SIZE, lowest: int = HIGH_MEMORY) -> int:
+        """Take the lowest free place from `lowest` on. Raises MachineError when there is none."""
+        at = -(-lowest // alignment) * alignment
+        for base, end in sorted([*self._taken, (CONVENTIONAL_END, HIGH_MEMORY), (self._ram_size, self._ram_size)]):
+            if at + length <= base:
+                insort(self._taken, (at, at + length))
+                return at
+            at = max(at, -(-end // alignment) * alignment)
+        raise MachineError(f"no room in {self._ram_size >> 20} MiB of RAM for {what} ({length} bytes)")

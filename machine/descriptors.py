@@ -1,0 +1,85 @@
+"""Segment and gate descriptors (SDM volume 3, 3.4.5, 6.11, 6.14.1), taken apart."""
+
+import struct
+from functools import lru_cache
+
+import msgspec
+
+TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE, TRAP_GATE = 0x5, 0x6, 0x7, 0xE, 0xF
+TASK_16_AVAILABLE, TASK_16_BUSY, TASK_AVAILABLE, TASK_BUSY = 0x1, 0x3, 0x9, 0xB
+ACCESSED_BYTE, ACCESSED = 5, 1
+"""Where the accessed flag of a code or data descriptor is."""
+
+
+class Gate(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the IDT."""
+
+    selector: int
+    handler: int
+    kind: int
+    """Type with the S bit above it."""
+    interrupt_stack_table: int
+    level: int
+    """The least privileged ring that may use it by software."""
+    present: bool
+
+
+class Segment(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the GDT or LDT."""
+
+    base: int
+    limit: int
+    flags: int
+    """The second double word, as a segment register caches it."""
+    level: int
+    present: bool
+    is_code: bool
+    is_data: bool
+    conforming: bool
+    """For data: expands down."""
+    writable: bool
+    """For code: readable."""
+    long: bool
+    default_32: bool
+
+    @property
+    def system_type(self) -> int:
+        """The type of a system descriptor, such as TASK_AVAILABLE; 0x10 and up for code and data."""
+        return self.flags >> 8 & 0x1F
+
+
+@lru_cache(maxsize=1024)
+def gate_64(raw: bytes) -> Gate:
+    """A gate of 16 bytes, as in IA-32e mode. A set bit in the reserved type field makes it no gate."""
+    low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
+    handler = low | middle << 16 | high << 32
+    return Gate(selector, handler, attributes & 0x1F, ist & 7, attributes >> 5 & 3, bool(attributes & 0x80))
+
+
+@lru_cache(maxsize=1024)
+def gate_32(raw: bytes) -> Gate:
+    """A gate of 8 bytes, as in protected mode."""
+    low, selector, _, attributes, high = struct.unpack("<HHBBH", raw)
+    handler = low | (high << 16 if attributes & 8 else 0)
+    return Gate(selector, handler, attributes & 0x1F, 0, attributes >> 5 & 3, bool(attributes & 0x80))
+
+
+@lru_cache(maxsize=1024)
+def segment(raw: bytes) -> Segment:
+    """A descriptor of 8 bytes (a 64-bit TSS has 8 more)."""
+    low, high = struct.unpack("<II", raw)
+    limit = low & 0xFFFF | high & 0xF_0000
+    user, code = bool(high & 1 << 12), bool(high & 1 << 11)
+    return Segment(
+        base=low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000,
+        limit=limit << 12 | 0xFFF if high & 1 << 23 else limit,
+        flags=high,
+        level=high >> 13 & 3,
+        present=bool(high & 1 << 15),
+        is_code=user and code,
+        is_data=user and not code,
+        conforming=bool(high & 1 << 10),
+        writable=bool(high & 1 << 9),
+        long=bool(high & 1 << 21),
+        default_32=bool(high & 1 << 22),
+    )

@@ -1,0 +1,59 @@
+"""Requests, services and priorities of the local APIC (SDM volume 3, "Interrupt, Task, and Processor Priority").
+
+The priority class of a vector is its upper four bits. A requested vector goes to the processor if its class is above
+the processor's, which is the higher of the task's and that of the interrupt in service.
+"""
+
+
+class Priorities:
+    """IRR, ISR and TMR as numbers of 256 bits, bit n for vector n; TPR and PPR as numbers of 8 bits."""
+
+    def __init__(self) -> None:
+        self.requested = self.in_service = self.level_triggered = 0
+        self.task = self.processor = 0
+
+    @property
+    def arbitration(self) -> int:
+        """APR, by which processors on a bus compete for lowest-priority interrupts."""
+        task, service, request = self.task >> 4, _highest(self.in_service) >> 4, _highest(self.requested) >> 4
+        if task >= request and task > service:
+            return self.task
+        return max(task & service, request) << 4
+
+    def deliverable(self) -> bool:
+        """Whether the highest vector requested may go to the processor."""
+        return self.requested.bit_length() - 1 >> 4 > self.processor >> 4
+
+    def set_task(self, value: int) -> None:
+        """A write to TPR."""
+        self.task = value & 0xFF
+        self._set_processor()
+
+    def request(self, vector: int, *, level_triggered: bool) -> None:
+        """Accept an interrupt."""
+        bit = 1 << vector
+        self.requested |= bit
+        self.level_triggered = self.level_triggered & ~bit | (bit if level_triggered else 0)
+
+    def serve(self) -> int:
+        """The highest vector requested goes into service."""
+        vector = self.requested.bit_length() - 1
+        self.requested ^= 1 << vector
+        self.in_service |= 1 << vector
+        self._set_processor()
+        return vector
+
+    def end(self) -> int | None:
+        """The highest vector in service has been served: its number if it was level-triggered."""
+        bit = 1 << self.in_service.bit_length() >> 1
+        self.in_service &= ~bit
+        self._set_processor()
+        return bit.bit_length() - 1 if self.level_triggered & bit else None
+
+    def _set_processor(self) -> None:
+        service = self.in_service.bit_length() - 1
+        self.processor = self.task if self.task >> 4 >= service >> 4 else service & 0xF0
+
+
+def _highest(vectors: int) -> int:
+    return max(0, vectors.bit_length() - 1)

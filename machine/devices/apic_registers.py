@@ -1,0 +1,29 @@
+"""Register layout of the local APIC (SDM volume 3, "Advanced Programmable Interrupt Controller"), xAPIC mode.
+
+Registers of 32 bits, each at a multiple of 16 bytes:
+
+    0x020 ID         0x030 VERSION     0x080 TPR   0x090 APR   0x0A0 PPR   0x0B0 EOI   0x0D0 LDR   0x0E0 DFR
+    0x0F0 SVR        0x100 ISR         0x180 TMR   0x200 IRR (eight registers each)   0x280 ESR
+    0x300 ICR low    0x310 ICR high    0x320 LVT_TIMER         0x330 LVT_THERMAL      0x340 LVT_PERFORMANCE
+    0x350 LVT_LINT0  0x360 LVT_LINT1   0x370 LVT_ERROR         0x380 INITIAL_COUNT    0x390 CURRENT_COUNT
+    0x3E0 DIVIDE_CONFIGURATION
+"""
+
+ID, VERSION, TPR, APR, PPR, EOI, LDR, DFR, SVR = 0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0, 0xD0, 0xE0, 0xF0
+ISR, TMR, IRR, ESR = 0x100, 0x180, 0x200, 0x280
+ICR_LOW, ICR_HIGH = 0x300, 0x310
+LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR = range(0x320, 0x380, 0x10)
+INITIAL_COUNT, CURRENT_COUNT, DIVIDE_CONFIGURATION = 0x380, 0x390, 0x3E0
+
+FIXED, LOWEST_PRIORITY, SMI, NMI, INIT, START_UP, EXT_INT = 0, 1, 2, 4, 5, 6, 7
+SEND_ILLEGAL_VECTOR, RECEIVE_ILLEGAL_VECTOR, ILLEGAL_REGISTER_ADDRESS = 1 << 5, 1 << 6, 1 << 7
+BASE_BOOTSTRAP, BASE_ENABLE = 1 << 8, 1 << 11
+
+# Bits of LVT entries and of SVR.
+VECTOR, MASKED, REMOTE_IRR, LEVEL, POLARITY = 0xFF, 1 << 16, 1 << 14, 1 << 15, 1 << 13
+SOFTWARE_ENABLED = 1 << 8
+FIRST_VECTOR = 16
+"""Vectors below are illegal in messages and entries."""
+VERSION_VALUE = 0x0005_0014
+"""An integrated APIC with six LVT entries."""
+READ_ONLY = frozenset([VERSION, APR, PPR, CURRENT_COUNT, 0xC0, *range(ISR, ESR, 16)])

@@ -1,0 +1,78 @@
+"""Exceptions as Unicorn raises them, made those that the manual describes.
+
+Unicorn checks that an address is canonical only when it is used, and then always raises #GP at the instruction that
+uses it. By the manual a branch to such an address is refused itself (SDM volume 2, JMP, CALL, RET), and where the
+address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
+"""
+
+from machine.cpu import Cpu
+from machine.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
+from machine.opcodes import Instruction, MemoryOperand
+from machine.paging import is_canonical
+from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
+
+_CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
+_PUSHES_AND_POPS = frozenset(
+    [*range(0x50, 0x60), 0x68, 0x6A, 0x8F, 0x9C, 0x9D, 0xC2, 0xC3, 0xC8, 0xC9, 0xE8, 0x0FA0, 0x0FA1, 0x0FA8, 0x0FA9]
+)
+
+
+def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
+    """The exception that the instruction at RIP raises, which Unicorn reported. It is taken back from the count."""
+    registers = cpu.registers
+    if vector == GP and error_code == 0 and registers.in_64_bit_code:
+        if not is_canonical(registers.rip):
+            _take_back_branch(cpu)
+        else:
+            instruction = cpu.instruction_at(registers.rip)
+            if instruction is not None and _uses_stack_wrongly(cpu, instruction):
+                vector = SS
+    take_back(cpu)
+    address = registers.cr[2] if vector == PF else None
+    return Fault(vector, error_code if vector in WITH_ERROR_CODE else None, address)
+
+
+def take_back(cpu: Cpu) -> None:
+    """The instruction at RIP faulted: if it was begun, and not only fetched, it did not retire.
+
+    Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
+    for what the instruction before left to be computed. What it had computed stands in `cc_src`.
+    """
+    if cpu.registers.rip == cpu.hook.last:
+        cpu.hook.retired -= 1
+        cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.registers.cc_src & ARITHMETIC_FLAGS
+
+
+def _take_back_branch(cpu: Cpu) -> None:
+    """A near branch led to an address that is not canonical: it is refused, with the stack as it was."""
+    registers, hook = cpu.registers, cpu.hook
+    instruction = cpu.instruction_at(hook.last)
+    if instruction is None:
+        return
+    registers.rip = hook.last
+    opcode, extension = instruction.opcode, instruction.extension
+    if opcode == _CALL_NEAR or (opcode == _INDIRECT and extension == 2):
+        registers.rsp = registers.rsp + 8 & 2**64 - 1
+    elif opcode in (_RETURN_NEAR, _RETURN_NEAR_POPPING):
+        popped = 8
+        if opcode == _RETURN_NEAR_POPPING:
+            code = cpu.code_at(hook.last)
+            popped += int.from_bytes(code[instruction.length : instruction.length + 2], "little")
+        registers.rsp = registers.rsp - popped & 2**64 - 1
+
+
+def _uses_stack_wrongly(cpu: Cpu, instruction: Instruction) -> bool:
+    """Whether the instruction's access to the stack segment is the one that is not canonical."""
+    registers = cpu.registers
+    operand = instruction.operand
+    if isinstance(operand, MemoryOperand) and operand.segment == "ss" and instruction.opcode != 0x8D:
+        address = operand.displacement + (registers.rsp if operand.base == 4 else registers.rbp)
+        if operand.index is not None:
+            address += getattr(registers, GENERAL_REGISTERS[operand.index]) * operand.scale
+        return not is_canonical(address & 2**64 - 1)
+    on_stack = instruction.opcode in _PUSHES_AND_POPS or (
+        instruction.opcode == _INDIRECT and instruction.extension in (2, 6)
+    )
+    if instruction.opcode == 0xC9:
+        return not is_canonical(registers.rbp)
+    return on_stack and not (is_canonical(registers.rsp) and is_canonical(registers.rsp - 1 & 2**64 - 1))

@@ -1,0 +1,212 @@
+"""The processor's whole state, as Unicorn keeps it: what is visible and what the manual calls hidden.
+
+Unicorn's register interface reaches the visible part only: writing CS through it changes the selector and neither
+the segment's cached descriptor nor the privilege level. A saved context, though, holds all of the processor's
+state, and restoring it puts back all. So while the engine is stopped its state lies here, in a structure laid
+over a saved context, and is given back before the engine runs on.
+
+The layout is QEMU's `CPUX86State`, up to EFER, and the exception fields that stand around the debug registers. It
+is found and checked when an engine is made, by looking for values put into registers: another Unicorn that lays
+it out otherwise is refused.
+"""
+
+import ctypes
+import struct
+from collections.abc import Mapping
+
+from unicorn import Uc, x86_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.errors import EmulatorFault
+from machine.unicorn_calls import context_restore, context_save, engine_handle
+
+GENERAL_REGISTERS = (
+    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
+)
+"""In the order of their numbers in an instruction."""
+SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
+
+ARITHMETIC_FLAGS = 0x8D5
+"""OF, SF, ZF, AF, PF, CF."""
+_DIRECTION_FLAG, _ALWAYS_SET = 0x400, 0x2
+_CONDITION_CODES_IN_SOURCE = 1  # CC_OP_EFLAGS: the arithmetic flags stand in cc_src as they are
+CODE_64, DEFAULT_32, CODE_SEGMENT = 1 << 21, 1 << 22, 1 << 11
+# hflags
+_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
+_LONG_MODE_ACTIVE = 1 << 14
+_NONE_PENDING = -1
+_MARK = 0x5EA2_C4ED_0B5E_55ED
+_BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
+_OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
+
+
+class SegmentRegister(ctypes.Structure):
+    """A segment register with the descriptor cached in it (SDM volume 3, 3.4.3)."""
+
+    _fields_ = [
+        ("selector", ctypes.c_uint32),
+        ("base", ctypes.c_uint64),
+        ("limit", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    ]
+    selector: int
+    base: int
+    limit: int
+    """In bytes, whatever the granularity."""
+    flags: int
+    """The second double word of the descriptor: type in bits 8-11, S 12, DPL 13-14, P 15, L 21, D/B 22."""
+
+    def load(self, selector: int, base: int, limit: int, flags: int) -> None:
+        """Set all of it."""
+        self.selector, self.base, self.limit, self.flags = selector, base, limit, flags
+
+
+class ProcessorState(ctypes.Structure):
+    """The registers of a stopped processor. RFLAGS is `HookState.rflags`; see `Cpu`."""
+
+    _fields_ = [
+        *[(name, ctypes.c_uint64) for name in (*GENERAL_REGISTERS, "rip", "eflags")],
+        *[(name, ctypes.c_uint64) for name in ("cc_dst", "cc_src", "cc_src2")],
+        ("cc_op", ctypes.c_uint32),
+        ("direction", ctypes.c_int32),
+        ("hflags", ctypes.c_uint32),
+        ("hflags2", ctypes.c_uint32),
+        *[(name, SegmentRegister) for name in (*SEGMENT_REGISTERS, "ldtr", "tr", "gdtr", "idtr")],
+        ("cr", ctypes.c_uint64 * 9),
+        ("a20_mask", ctypes.c_int32),
+        ("bounds", ctypes.c_uint64 * 11),
+        ("efer", ctypes.c_uint64),
+    ]
+    rax: int
+    rcx: int
+    rdx: int
+    rbx: int
+    rsp: int
+    rbp: int
+    rsi: int
+    rdi: int
+    r11: int
+    rip: int
+    eflags: int
+    cc_src: int
+    cc_op: int
+    direction: int
+    hflags: int
+    es: SegmentRegister
+    cs: SegmentRegister
+    ss: SegmentRegister
+    ds: SegmentRegister
+    fs: SegmentRegister
+    gs: SegmentRegister
+    ldtr: SegmentRegister
+    tr: SegmentRegister
+    gdtr: SegmentRegister
+    idtr: SegmentRegister
+    cr: "ctypes.Array[ctypes.c_uint64]"
+    efer: int
+
+    def set_rflags(self, rflags: int) -> None:
+        """Set the flags register, which QEMU keeps in pieces while it runs and as a whole while it does not."""
+        self.cc_src = rflags & ARITHMETIC_FLAGS
+        self.cc_op = _CONDITION_CODES_IN_SOURCE
+        self.direction = -1 if rflags & _DIRECTION_FLAG else 1
+        self.eflags = rflags | _ALWAYS_SET
+
+    @property
+    def cpl(self) -> int:
+        """The current privilege level."""
+        return self.hflags & 3
+
+    @property
+    def interrupts_inhibited(self) -> bool:
+        """Whether STI, MOV SS or POP SS came just before (SDM volume 3, 6.8.3)."""
+        return bool(self.hflags & _INTERRUPTS_INHIBITED)
+
+    @property
+    def in_64_bit_code(self) -> bool:
+        """64-bit mode, as told from compatibility and protected mode."""
+        return bool(self.hflags & _CODE_IS_64)
+
+    def follow_segments(self, cpl: int) -> None:
+        """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
+        flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | _CODE_IS_64) | cpl
+        if flags & _LONG_MODE_ACTIVE and self.cs.flags & CODE_64:
+            self.hflags = flags | _CODE_32 | _STACK_32 | _CODE_IS_64
+            return
+        flags |= _CODE_32 if self.cs.flags & DEFAULT_32 else _ADD_SEGMENT
+        flags |= _STACK_32 if self.ss.flags & DEFAULT_32 else 0
+        flags |= _ADD_SEGMENT if self.ds.base | self.es.base | self.ss.base else 0
+        self.hflags = flags
+
+
+class SavedContext:
+    """One engine's saved context, with the structures laid over it."""
+
+    def __init__(self, uc: Uc) -> None:
+        self._engine = engine_handle(uc)
+        self._allocation = ctypes.c_void_p()
+        size = uclib.uc_context_size(uc._uch)
+        if uclib.uc_context_alloc(uc._uch, ctypes.byref(self._allocation)) or not self._allocation.value:
+            raise EmulatorFault("Unicorn cannot save its state")
+        self.address: int = self._allocation.value
+        content = (ctypes.c_char * size).from_address(self.address)
+        marks = {f"R{number}": _MARK ^ number for number in range(8, 16)}
+        self._save_marks(uc, marks | {"DR1": _MARK})
+        state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
+        debug_at = self._offset(content, struct.pack("<Q", _MARK))
+        self.registers = ProcessorState.from_buffer(content, state_at)
+        self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
+        self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
+        self._old_exception = ctypes.c_int32.from_buffer(content, debug_at + _OLD_EXCEPTION)
+        self._check(uc)
+
+    @staticmethod
+    def _offset(content: "ctypes.Array[ctypes.c_char]", mark: bytes) -> int:
+        if content.raw.count(mark) != 1:
+            raise EmulatorFault("this version of Unicorn lays out its processor state in an unknown way")
+        return content.raw.index(mark)
+
+    def _save_marks(self, uc: Uc, marks: Mapping[str, int]) -> None:
+        ids = {name: getattr(x86_const, f"UC_X86_REG_{name}") for name in marks}
+        for name, mark in marks.items():
+            uc.reg_write(ids[name], mark)
+        self.save()
+        for name in marks:
+            uc.reg_write(ids[name], 0)
+
+    def _check(self, uc: Uc) -> None:
+        """Compare fields of the structure with what the register interface says."""
+        self.save()
+        state = self.registers
+        told = [
+            uc.reg_read(number)
+            for number in (x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4, x86_const.UC_X86_REG_RSP)
+        ]
+        efer = uc.msr_read(0xC000_0080)
+        if [state.cr[0], state.cr[4], state.rsp, state.efer] != [*told, efer] or state.direction != 1:
+            raise EmulatorFault("this version of Unicorn lays out its registers in an unknown way")
+        if self._old_exception.value != _NONE_PENDING:
+            raise EmulatorFault("this version of Unicorn lays out its exception state in an unknown way")
+
+    def save(self) -> None:
+        """Take the engine's state."""
+        context_save(self._engine, self.address)
+
+    def restore(self) -> None:
+        """Give the engine this state.
+
+        `old_exception` is Unicorn's note of a fault whose delivery has not finished. Nobody but us finishes one, so it
+        is cleared, or the next fault would be turned into a double fault.
+        """
+        self._old_exception.value = _NONE_PENDING
+        context_restore(self._engine, self.address)
+
+    @property
+    def interrupt_met(self) -> tuple[bool, int, int]:
+        """Whether the interrupt just met was an INT instruction, its error code, and the address behind INT."""
+        error_code, is_int = self._error
+        return bool(is_int), error_code, self._following.value
+
+    def __del__(self) -> None:
+        uclib.uc_context_free(self._allocation)

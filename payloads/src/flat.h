@@ -1,0 +1,24 @@
+/* What a flat payload knows of the enclave: where things are, and how the kernel is called (docs/payloads.md). */
+#define HEAP            0xC00000
+#define HEAP_SIZE       0x400000
+
+#define GET_STATUS      0
+#define EMIT_SIGNAL     1
+#define SHRED_SELF      2
+#define RETURNED        3
+
+/* Number in RAX, argument in RDI; RAX is the answer, and all other registers are zero afterwards. */
+        .macro  aether number
+        movl    $\number, %eax
+        int     $0x80
+        .endm
+
+        .macro  emit value
+        movl    \value, %edi
+        aether  EMIT_SIGNAL
+        .endm
+
+        .section .start, "ax", @progbits
+        .code64
+        .globl  _start
+_start:

@@ -1,0 +1,7 @@
+/* usurper: wants to be rid of the page tables.
+   Expected: emits 3; GUEST_FAULT, #GP. */
+#include "flat.h"
+        emit    $3
+        movl    $HEAP, %eax
+        movq    %rax, %cr3
+        ud2

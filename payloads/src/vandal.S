@@ -1,0 +1,6 @@
+/* vandal: overwrites its own code, which was measured.
+   Expected: emits 5; GUEST_FAULT, #PF. */
+#include "flat.h"
+        emit    $5
+        movb    $0x90, _start(%rip)
+        ud2

@@ -1,0 +1,358 @@
+"""`enclave-sim boot`: what it prints, with which code it ends, what it refuses, and what it does not load."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from enclave_sim.cli.app import app
+from enclave_sim.cli.boot import boot
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.recording import read_events, read_header
+from tests.machine.boot import images
+
+HALT = bytes.fromhex("fa f4")
+LOOP = bytes.fromhex("eb fe")
+UD2 = bytes.fromhex("0f 0b")
+PRINT_FOREVER = bytes.fromhex("66 ba f8 03 b0 41 ee eb fd")
+"""movw $0x3F8, %dx; movb $'A', %al; and over and over: outb %al, %dx."""
+
+
+def say(text: bytes) -> bytes:
+    """Code that sends text through COM1."""
+    return bytes.fromhex("66 ba f8 03") + b"".join(b"\xb0" + bytes([char]) + b"\xee" for char in text)
+
+
+def leave(value: int) -> bytes:
+    """Code that writes to the debug exit device."""
+    return b"\xb0" + bytes([value]) + bytes.fromhex("e6 f4 f4")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: bytes
+    error: str
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "enclave_sim", "boot", *map(str, arguments)]
+
+
+def spawn(*arguments: str | Path) -> Ended:
+    """Run the command as a process."""
+    done = subprocess.run(command(*arguments), capture_output=True, check=False, timeout=60)
+    return Ended(done.returncode, done.stdout, done.stderr.decode())
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    """A kernel that greets and leaves with 42."""
+    return write(tmp_path, say(b"hello\n") + leave(42))
+
+
+def write(directory: Path, code: bytes, *, multiboot: int = 1) -> Path:
+    path = directory / "kernel.elf"
+    path.write_bytes(images.kernel1(code=code) if multiboot == 1 else images.kernel2(code=code))
+    return path
+
+
+# How it ends
+
+
+@pytest.mark.parametrize("multiboot", [1, 2])
+def test_the_serial_line_is_standard_output_and_the_kernel_chooses_the_exit_code(
+    tmp_path: Path, multiboot: int
+) -> None:
+    path = write(tmp_path, say(b"\x00\xff\x1b[1mhello\r\n") + leave(42), multiboot=multiboot)
+    assert spawn(path) == Ended(85, b"\x00\xff\x1b[1mhello\r\n", "")
+
+
+@pytest.mark.parametrize(("value", "code"), [(0, 1), (1, 3), (0x10, 33), (0x7F, 255), (0x80, 1), (0xFF, 255)])
+def test_the_exit_code_is_qemus_in_8_bits(tmp_path: Path, value: int, code: int) -> None:
+    assert boot([str(write(tmp_path, leave(value)))]) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "words"),
+    [
+        (LOOP, ExitCode.LIMIT, ["virtual time reached --timeout-ns", "5000 ns", "RIP 0x10000c"]),
+        (HALT, ExitCode.HALTED, ["the kernel halted"]),
+        (UD2, ExitCode.SHUTDOWN, ["triple fault"]),
+    ],
+)
+def test_a_kernel_that_does_not_end_itself_has_an_even_exit_code_and_a_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], code: bytes, exit_code: ExitCode, words: list[str]
+) -> None:
+    assert boot([str(write(tmp_path, code)), "--timeout-ns", "5_000"]) == exit_code
+    assert exit_code % 2 == 0
+    output, error = capfd.readouterr()
+    assert (output, error.count("\n")) == ("", 1)
+    for word in words:
+        assert word in error
+
+
+def test_all_exit_codes_of_boot_but_the_kernels_own_are_even() -> None:
+    codes = [ExitCode.USAGE, ExitCode.LIMIT, ExitCode.HALTED, ExitCode.SHUTDOWN, ExitCode.DEFECT, ExitCode.INTERRUPTED]
+    assert len(set(codes)) == 6
+    assert all(code % 2 == 0 for code in codes)
+
+
+def test_time_can_be_given_to_instructions(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--timeout-ns", "5000", "--ns-per-instruction", "10", "--portable"]
+    assert boot([str(write(tmp_path, LOOP)), *arguments]) == ExitCode.LIMIT
+    assert "5000 ns" in capfd.readouterr().err
+
+
+# What the kernel is given
+
+
+def echo_command_line() -> bytes:
+    """Code that sends the Multiboot 1 command line, then that of the first module and the module's first byte."""
+    return bytes.fromhex(
+        "66 ba f8 03"  # movw $0x3F8, %dx
+        "8b 73 10"  # movl 16(%ebx), %esi: cmdline
+        "ac 84 c0 74 03 ee eb f8"  # lodsb; testb %al, %al; jz; outb; jmp
+        "8b 7b 18"  # movl 24(%ebx), %edi: mods_addr
+        "8b 77 08"  # movl 8(%edi), %esi: string
+        "ac 84 c0 74 03 ee eb f8"
+        "8b 37 8a 06 ee"  # movl (%edi), %esi; movb (%esi), %al; outb
+    ) + leave(0)
+
+
+def test_command_line_and_modules_reach_the_kernel(tmp_path: Path) -> None:
+    module = tmp_path / "module.bin"
+    module.write_bytes(b"!!!")
+    path = write(tmp_path, echo_command_line())
+    ended = spawn(path, "--append", "verbose é ", "--module", f"{module},a, b", "--ram", "4M")
+    assert ended == Ended(1, "verbose é a, b!".encode(), "")
+
+
+@pytest.mark.parametrize(
+    ("size", "upper_kib"),
+    [
+        ("2M", 1024),
+        ("64m", 63 * 1024),
+        ("1G", 1023 * 1024),
+        ("4194304", 3072),
+        ("0x400000", 3072),
+        ("4076M", 4075 << 10),
+    ],
+)
+def test_ram_has_the_size_asked_for(tmp_path: Path, size: str, upper_kib: int) -> None:
+    # cmpl $upper_kib, 8(%ebx); setne %al; outb %al, $0xF4
+    code = b"\x81\x7b\x08" + upper_kib.to_bytes(4, "little") + bytes.fromhex("0f 95 c0 e6 f4 f4")
+    assert boot([str(write(tmp_path, code)), "--ram", size]) == 1
+
+
+def test_ram_is_128_mib_unless_given(tmp_path: Path) -> None:
+    code = b"\x81\x7b\x08" + (127 << 10).to_bytes(4, "little") + bytes.fromhex("0f 95 c0 e6 f4 f4")
+    assert boot([str(write(tmp_path, code))]) == 1
+
+
+def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "kernel.elf"
+    path.write_bytes(images.kernel1(4, *range(9)))
+    assert boot([str(path)]) == images.EXIT_STATUS
+    output, error = capfd.readouterr()
+    assert output == ""
+    assert error.startswith("note: the image asks for a graphics mode")
+    assert error.count("\n") == 1
+
+
+# What is refused: one line on standard error, exit code 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["IMAGE", "enclave-sim boot --help"]),
+        (["--bogus", "kernel.elf"], ["--bogus"]),
+        (["a", "b"], ["b"]),
+        (["/nonesuch"], ["cannot read /nonesuch", "No such file"]),
+        (["/"], ["cannot read /", "directory"]),
+        (["bad\0name"], ["null byte"]),
+        (["/dev/null"], ["cannot boot /dev/null", "neither a Multiboot 2 header"]),
+        (["kernel.elf", "--module", "/nonesuch,text"], ["cannot read /nonesuch:"]),
+        (["kernel.elf", "--module", ""], ["cannot read"]),
+        (["kernel.elf", "--timeout-ns", "soon"], ["--timeout-ns", "'soon'"]),
+        (["kernel.elf", "--timeout-ns", "0"], ["--timeout-ns", "'0'"]),
+        (["kernel.elf", "--timeout-ns", "-5"], ["--timeout-ns", "'-5'"]),
+        (["kernel.elf", "--timeout-ns", str(1 << 64)], ["--timeout-ns"]),
+        (["kernel.elf", "--ns-per-instruction", "0"], ["--ns-per-instruction"]),
+        (["kernel.elf", "--ram", "lots"], ["--ram", "'lots' is not a size"]),
+        (["kernel.elf", "--ram", ""], ["--ram"]),
+        (["kernel.elf", "--ram", "M"], ["--ram"]),
+        (["kernel.elf", "--ram", "-1G"], ["--ram"]),
+        (["kernel.elf", "--ram", "1M"], ["--ram", "2M to 4076M"]),
+        (["kernel.elf", "--ram", "5G"], ["--ram", "2M to 4076M"]),
+        (["kernel.elf", "--ram", "99999999999999999999G"], ["--ram", "2M to 4076M"]),
+        (["kernel.elf", "--ram", "4194305"], ["--ram", "4096"]),
+        (["kernel.elf", "--append", "a\0b"], ["holds a NUL"]),
+        (["kernel.elf", "--record", "/nonesuch/file"], ["/nonesuch"]),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    kernel: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+) -> None:
+    given = [str(kernel) if word == "kernel.elf" else word for word in arguments]
+    assert boot(given) == ExitCode.USAGE
+    output, error = capfd.readouterr()
+    assert (output, error.count("\n")) == ("", 1)
+    assert error.startswith("error: ")
+    for word in words:
+        assert word in error
+
+
+def test_a_module_that_does_not_fit_is_refused(tmp_path: Path, kernel: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    module = tmp_path / "large"
+    with module.open("wb") as file:
+        file.truncate(200 << 20)
+    assert boot([str(kernel), "--module", str(module)]) == ExitCode.USAGE
+    assert "no room in 128 MiB of RAM for modules (209715200 bytes)" in capfd.readouterr().err
+
+
+def test_control_characters_of_a_file_name_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    assert boot(["\x1b]0;owned\a"]) == ExitCode.USAGE
+    assert "\\x1b]0;owned\\x07" in capfd.readouterr().err
+
+
+def test_a_refusal_in_a_process_is_one_line_too() -> None:
+    ended = spawn("/nonesuch")
+    assert (ended.code, ended.output, ended.error.count("\n")) == (ExitCode.USAGE, b"", 1)
+
+
+# Help
+
+
+def test_help_has_exit_codes_and_an_example() -> None:
+    ended = spawn("--help")
+    text = ended.output.decode()
+    assert (ended.code, ended.error) == (0, "")
+    for word in ("--append", "--module", "--ram", "--timeout-ns", "isa-debug-exit", "example:", " 130  "):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_list_of_commands_has_it_and_leads_to_the_same_help() -> None:
+    runner = CliRunner()
+    assert "boot" in runner.invoke(app, ["--help"]).stdout
+    assert "isa-debug-exit" in runner.invoke(app, ["boot", "--help"]).stdout
+
+
+# Streams and signals
+
+
+def test_output_comes_while_the_kernel_runs(tmp_path: Path) -> None:
+    path = write(tmp_path, say(b"ready\n") + LOOP)
+    with subprocess.Popen(command(path), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(30) == ExitCode.INTERRUPTED
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_ends_it_with_one_word_even_in_the_middle_of_output(tmp_path: Path) -> None:
+    forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
+    with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1000)
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (ExitCode.INTERRUPTED, b"interrupted\n")
+    assert set(output) <= set(b"A")
+
+
+def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
+    forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
+    with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(30) == -signal.SIGPIPE
+        assert process.stderr.read() == b""
+
+
+def test_a_closed_standard_output_is_no_error(kernel: Path) -> None:
+    line = " ".join(command(kernel)) + " >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (85, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_line(kernel: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command(kernel), stdout=full, stderr=subprocess.PIPE, check=False, timeout=30)
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == b"error: cannot write to standard output: No space left on device\n"
+
+
+# Recordings
+
+
+def test_a_recording_is_complete_and_the_same_run_gives_the_same_one(tmp_path: Path, kernel: Path) -> None:
+    paths = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for path in paths:
+        assert spawn(kernel, "--record", path, "--append", "x") == Ended(85, b"hello\n", "")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert next(iter(read_events(paths[0]))).__struct_config__.tag == "mode_switched"
+    assert read_header(paths[0]).configuration["command_line"] == "x"
+    assert json.loads(paths[0].read_bytes().splitlines()[-1])["kind"] == "trailer"
+
+
+def test_a_refused_image_leaves_no_recording(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert boot(["/dev/null", "--record", str(tmp_path / "run.jsonl")]) == ExitCode.USAGE
+    assert os.listdir(tmp_path) == []
+
+
+# Lightness
+
+
+def test_booting_loads_the_machine_and_nothing_else(kernel: Path) -> None:
+    program = f"""
+import atexit, sys
+from enclave_sim.cli.main import main
+sys.argv = ["enclave-sim", "boot", {str(kernel)!r}]
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 85
+    loaded = done.stderr.split()
+    assert {"unicorn", "msgspec", "machine.machine"} <= set(loaded)
+    heavy = ["typer", "click", "rich", "wasmtime", "cryptography", "elftools", "capstone", "hashlib", "secrets"]
+    heavy += ["asyncio", "json", "importlib.metadata", "pkg_resources", "subprocess", "traceback", "firmware"]
+    assert [name for name in heavy if name in loaded] == []
+    ours = [name for name in loaded if name.split(".")[0] == "enclave_sim"]
+    assert sorted(ours) == [
+        "enclave_sim",
+        "enclave_sim.cli",
+        "enclave_sim.cli.boot",
+        "enclave_sim.cli.exit_codes",
+        "enclave_sim.cli.main",
+        "enclave_sim.cli.text",
+        "enclave_sim.errors",
+    ]
+
+
+def test_help_does_not_load_the_machine() -> None:
+    program = """
+import sys
+from enclave_sim.cli.boot import boot
+try:
+    boot(["--help"])
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "unicorn" not in done.stderr.split()

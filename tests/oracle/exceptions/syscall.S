@@ -13,7 +13,7 @@
         PREPARE all_flags
         movq $0x243ED7, flags
         movl $0xC0000084, %ecx
-        movl $0x47700, %eax
+        movl $0x47FD5, %eax             /* AC, NT, IOPL and all below: QEMU clears the arithmetic flags, masked or not */
         xorl %edx, %edx
         wrmsr
         ret

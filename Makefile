@@ -19,8 +19,8 @@ run: $(READY)  ## boot the enclave, run the beacon payload, watch it annihilate 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n auto -m "not slow"
+test-fast: $(READY)  ## all tests but the slow ones and the oracle
+	$(BIN)/python -m pytest -n auto -m "not slow and not oracle"
 
 oracle: $(READY)  ## the same images on QEMU and here, compared; installs QEMU and GRUB (Debian, as root) where missing
 	tests/oracle/install.sh

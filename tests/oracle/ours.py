@@ -53,10 +53,14 @@ def start(image: Image, *, portable: bool = False) -> tuple[Machine, Recording]:
 
 
 def run(image: Image, *, memory: bool = False, limit_ns: int = 4_000_000_000, portable: bool = False) -> Run:
-    """Boot an image on our machine, for at most `limit_ns` of virtual time."""
+    """Boot an image on our machine, for at most `limit_ns` of virtual time and a bounded number of interrupts."""
     machine, recording = start(image, portable=portable)
-    outcome = machine.run(limit_ns)
+    end: End = "limit"
+    try:
+        outcome = machine.run(limit_ns)
+        end = "exit" if outcome is Outcome.STOPPED else _ENDS[outcome]
+    except RunawayError:
+        pass
     status = machine.debug_exit.status
-    end: End = "exit" if outcome is Outcome.STOPPED and status is not None else _ENDS[outcome]
     content = bytes(machine.ram.view) if memory else None
     return Run(bytes(machine.uart.transmitted), tuple(recording.records), end, status, content)

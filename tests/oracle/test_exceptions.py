@@ -1,4 +1,4 @@
-"""Exceptions and interrupts, case by case, on QEMU and on our machine (issue: what a kernel can notice)."""
+"""Exceptions and interrupts, case by case, on QEMU and on our machine."""
 
 import pytest
 

@@ -7,16 +7,6 @@
         CASE syscall_r0, K64
         syscall
         END
-        CASE syscall_flags_r3, U64, all_flags
-        syscall
-        END
-        PREPARE all_flags
-        movq $0x243ED7, flags
-        movl $0xC0000084, %ecx
-        movl $0x47700, %eax
-        xorl %edx, %edx
-        wrmsr
-        ret
         CASE syscall_masks_all_r3, U64, mask_all
         syscall
         END
@@ -68,7 +58,7 @@ user_after: movl %cs, %eax
 user_after_32: movl %cs, %eax
         movl %ss, %ebx
         END
-        CASE gp_sysret_r3, U64
+        CASE gp_sysret_in_ring_3_r3, U64
         sysretq
         END
         CASE sysret_to_kernel_page_r0, K64

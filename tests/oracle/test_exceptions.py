@@ -10,18 +10,19 @@ from tests.oracle.records import Run
 _MOST_SHOWN = 5
 
 
-def _different(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> str:
-    """The cases that differ, by name; what the runner itself does between them counts, too."""
+def _agree(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> None:
+    """Fails with the cases that differ, by name; what the runner itself does between them counts, too."""
     pairs = zip(
         suite.cases(image, theirs, first_case),
         suite.cases(image, ours_, first_case),
         strict=False,
     )
     different = [(one, other) for one, other in pairs if one != other]
-    shown = [f"{one.name}\nQEMU {one}\nours {other}" for one, other in different[:_MOST_SHOWN]]
-    if not different:
-        return difference(image, theirs, ours_) if theirs.records != ours_.records or theirs.end != ours_.end else ""
-    return "\n\n".join([f"{len(different)} cases differ", *shown])
+    if different:
+        shown = [f"{one.name}\nQEMU {one}\nours {other}" for one, other in different[:_MOST_SHOWN]]
+        pytest.fail("\n\n".join([f"{len(different)} cases differ", *shown]), pytrace=False)
+    if (theirs.records, theirs.end, theirs.status) != (ours_.records, ours_.end, ours_.status):
+        pytest.fail(difference(image, theirs, ours_), pytrace=False)
 
 
 @pytest.mark.parametrize("theme", [theme for theme in suite.THEMES if theme not in suite.ONE_BY_ONE])
@@ -30,7 +31,7 @@ def test_every_case_is_as_on_qemu(theme: str) -> None:
     theirs = qemu.run(image)
     assert (theirs.end, theirs.status) == ("exit", suite.PASSED)
     assert len(suite.cases(image, theirs)) == len(suite.names(image))
-    assert not _different(image, theirs, ours.run(image))
+    _agree(image, theirs, ours.run(image))
 
 
 @pytest.mark.parametrize("theme", sorted(suite.ONE_BY_ONE))
@@ -39,7 +40,7 @@ def test_third_fault_shuts_down_as_on_qemu(theme: str) -> None:
         image = suite.image(theme, index)
         theirs = qemu.run(image)
         assert theirs.end == "shutdown", name
-        assert not _different(image, theirs, ours.run(image), index)
+        _agree(image, theirs, ours.run(image), index)
 
 
 def test_the_suite_has_hundreds_of_cases() -> None:

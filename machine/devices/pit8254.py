@@ -47,7 +47,7 @@ class Pit8254(Device):
             channel.load(now, count)
         self.channels[2].set_gate(now, False)
         self._seen_ns = now
-        self.irq(False)
+        self._tell(False)
         self._schedule(now)
 
     def watch(self, watched: bool) -> None:
@@ -84,7 +84,7 @@ class Pit8254(Device):
         elif offset == CONTROL:
             self._control(now, value)
         elif self.channels[offset].write(now, value) and offset == 0:
-            self.irq(self.channels[0].line(now))
+            self._tell(self.channels[0].line(now))  # even if it was so before: see pic8259.py
         self._schedule(now)
 
     def _control(self, now: int, value: int) -> None:
@@ -102,10 +102,16 @@ class Pit8254(Device):
         """Tell what the line did since it was last looked at: edges in between are one edge to whoever listens."""
         channel = self.channels[0]
         if channel.rose(self._seen_ns, now):
-            self.irq(False)
-            self.irq(True)
+            self._tell(False)
+            self._tell(True)
         self._seen_ns = now
-        self.irq(channel.line(now))
+        level = channel.line(now)
+        if level != self._level:
+            self._tell(level)
+
+    def _tell(self, level: bool) -> None:
+        self._level = level
+        self.irq(level)
 
     def _schedule(self, now: int) -> None:
         deadline = self.channels[0].next_change_ns(now) if self.watched else None

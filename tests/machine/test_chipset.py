@@ -90,6 +90,17 @@ def test_an_irq_0_that_came_while_masked_is_there_when_it_is_unmasked() -> None:
     assert pc.chipset.acknowledge() == 0x20
 
 
+@pytest.mark.parametrize(("mode", "requested"), [(0, 0), (2, 0), (3, 1)])
+def test_after_icw1_the_store_of_a_count_is_an_edge_if_it_sets_the_line(mode: int, requested: int) -> None:
+    pc = Pc()
+    pc.state.retired = 100_000_000  # the line is high, as firmware left the timer
+    pc.remap()
+    pc.out(0x43, 0x30 | mode << 1)
+    pc.out(0x40, 0, 4)
+    pc.out(0x20, 0x0A)
+    assert pc.bus.read_port(0x20, 1) == requested
+
+
 def test_irq_0_is_pin_2_of_the_io_apic_and_an_edge_while_masked_is_lost() -> None:
     pc = Pc()
     start_timer(pc, 1193)

@@ -11,6 +11,9 @@ USER, KERNEL = 0x23, 0x08
 DE, DB, UD, DF, NP, GP, PF = 0, 1, 6, 8, 11, 13, 14
 
 
+RESERVED = "movl $7, pt + 24; movl $0x80000, pt + 28;"
+
+
 @pytest.mark.parametrize(
     ("ring", "body", "vector", "error_code"),
     [
@@ -42,6 +45,10 @@ DE, DB, UD, DF, NP, GP, PF = 0, 1, 6, 8, 11, 13, 14
         (0, "movb 0x403000, %al", PF, 0),
         (3, "movl $0x400000, %eax; jmp *%rax", PF, 0x15),  # not executable
         (3, "movl $0x403000, %eax; jmp *%rax", PF, 0x14),
+        (0, RESERVED + "movb 0x403000, %al", PF, 9),  # a reserved bit is set, which is looked at only when present
+        (0, RESERVED + "movb %al, 0x403000", PF, 0xB),
+        (0, RESERVED + "movl $0x403000, %eax; jmp *%rax", PF, 0x19),
+        (0, "movl $0x80000, pt + 28; movb 0x403000, %al", PF, 0),
         (3, "movl $0x403008, %esp; pushq %rax", PF, 6),
         (0, "movw $0x33, %ax; movw %ax, %ds", GP, 0x30),
     ],

@@ -1,4 +1,5 @@
-/* #MF comes with FWAIT after the instruction that caused it. (What QEMU leaves out here: docs/oracle.md.) */
+/* #MF comes with FWAIT after the instruction that caused it. (What QEMU leaves out here: docs/oracle.md; what
+   Unicorn does: docs/unicorn.md.) */
 #include "common.inc"
 
         .macro UNMASK_X87 bits
@@ -41,26 +42,11 @@
         fdivrp
         fwait
         END
-        CASE mf_square_root_of_negative_r3, U64
-        UNMASK_X87 1
-        fld1
-        fchs
-        fsqrt
-        fwait
-        END
         CASE xm_masked_r3, U64
         movl $1, %eax
         cvtsi2ss %eax, %xmm0
         xorps %xmm1, %xmm1
         divss %xmm1, %xmm0
-        END
-        CASE gp_movaps_unaligned_r3, U64
-        leaq user_data, %rbx
-        movaps 1(%rbx), %xmm0
-        END
-        CASE gp_movaps_unaligned_r0, K64
-        movl $USER_RW, %ebx
-        movaps %xmm0, 8(%rbx)
         END
         CASE movups_unaligned_r3, U64
         leaq user_data, %rbx

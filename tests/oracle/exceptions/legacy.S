@@ -39,7 +39,7 @@
         movl $5000, %ecx
 1:      loop 1b
         END
-/* Modes 2 and 3 may begin with an edge of their own: it is forgotten by initialising the 8259 anew. */
+/* Mode 2 may begin with an edge of its own: it is forgotten by initialising the 8259 anew. */
         .macro FORGET_EDGE
         OUT 0x20, 0x11
         OUT 0x21, 0x20
@@ -50,15 +50,6 @@
         CASE mode_2_is_periodic_r0, K64, irq0_and_return
         cli
         COUNT 2, 1000
-        FORGET_EDGE
-        sti
-        movl $80000, %ecx
-1:      loop 1b
-        OUT 0x43, 0x30
-        END
-        CASE mode_3_is_periodic_r0, K64, irq0_and_return
-        cli
-        COUNT 3, 1000
         FORGET_EDGE
         sti
         movl $80000, %ecx

@@ -1,4 +1,5 @@
-/* Page faults: every combination of P, W, U, RSVD and I that an access can make, and what each table level says. */
+/* Page faults: every combination of P, W, U and I that an access can make, and what each table level says.
+   (RSVD: docs/oracle.md.) */
 #include "common.inc"
 
 /* Read, write and fetch one address in both rings. */
@@ -37,13 +38,10 @@
         ACCESS user_rwx, USER_RWX
         ACCESS user_rx, USER_RX
         ACCESS kernel_x, KERNEL_X
-        ACCESS reserved_bit, RESERVED_BIT
         ACCESS absent_reserved_bit, ABSENT_RESERVED_BIT
         ACCESS directory_ro, DIRECTORY_RO
         ACCESS directory_kernel, DIRECTORY_KERNEL
         ACCESS directory_nx, DIRECTORY_NX
-        ACCESS large_reserved_bit, LARGE_RESERVED_BIT
         ACCESS directory_absent, DIRECTORY_ABSENT
         ACCESS pointer_absent, POINTER_ABSENT
         ACCESS pml4_absent, PML4_ABSENT
-        ACCESS pml4_reserved, PML4_RESERVED

@@ -32,7 +32,7 @@ from machine.paging import SupervisorMemory
 from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.step_hook import NEVER, StepHook, Stop, add_hook
-from machine.unicorn_calls import emu_start, engine_handle
+from machine.unicorn_calls import emu_start, engine_handle, vmem_read
 
 EFER_LMA = 1 << 10
 CR0_PE, CR0_ET, CR0_PG = 1, 1 << 4, 1 << 31
@@ -202,7 +202,7 @@ class Cpu:
         """Up to 15 bytes of code at a linear address, as the processor would fetch them; fewer where a page ends."""
         length = _LONGEST_INSTRUCTION
         while length:
-            if not uclib.uc_vmem_read(self._handle, address, UC_PROT_EXEC, self._code, length):
+            if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
                 return self._code.raw[:length]
             to_the_end = -address % PAGE_SIZE
             length = to_the_end if 0 < to_the_end < length else 0

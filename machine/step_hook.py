@@ -19,6 +19,7 @@ from machine.host import executable, native_architecture
 from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
 from machine.paging import is_canonical
 from machine.ram import Ram
+from machine.unicorn_calls import engine_handle, vmem_read
 
 NEVER = 2**64 - 1
 _PAGES = 64
@@ -156,6 +157,7 @@ class _PortableHook:
 
     def __init__(self, uc: Uc, state: HookState) -> None:
         self._handle = uc._uch
+        self._engine = engine_handle(uc)
         self._state = state
         self._value = ctypes.c_uint64()
         self._code = ctypes.create_string_buffer(16)
@@ -183,12 +185,12 @@ class _PortableHook:
 
     def _action(self, address: int, size: int) -> int:
         length = min(size, 15)
-        status = uclib.uc_vmem_read(self._handle, address, UC_PROT_EXEC, self._code, length)
+        status = vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length)
         return 0 if status else action(self._code.raw[:length])
 
     def _returns_nowhere(self) -> bool:
         rsp = self._register(x86_const.UC_X86_REG_RSP)
-        if uclib.uc_vmem_read(self._handle, rsp, UC_PROT_READ, self._code, 16):
+        if vmem_read(self._engine, rsp, UC_PROT_READ, self._code, 16):
             return False
         rip, flags = struct.unpack("<QQ", self._code.raw)
         return not is_canonical(rip) or bool(flags & _VIRTUAL_8086)

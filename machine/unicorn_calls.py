@@ -21,6 +21,10 @@ context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uc
 """(handle, context) -> error."""
 
 
+vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
+"""(handle, linear address, access, bytes, size) -> error. The binding has it take an address of 32 bits."""
+
+
 def engine_handle(uc: Uc) -> int:
     """The address of the engine. The caller keeps `uc` alive as long as it is used."""
     return int(uc._uch.value)

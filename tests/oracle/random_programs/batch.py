@@ -1,0 +1,90 @@
+"""Runs programs on both machines: as many to a boot as the boot loader's memory disk and RAM hold."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from machine.errors import EmulatorFault
+from tests.oracle import ours, qemu
+from tests.oracle.image import Image, build
+from tests.oracle.random_programs import layout
+from tests.oracle.random_programs.layout import number
+from tests.oracle.random_programs.program import Environment, Program, State, module
+
+HERE = Path(__file__).parent
+_LIMIT_NS = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The state one program ended in on both machines."""
+
+    program: Program
+    qemu: State
+    ours: State
+
+
+class Unfinished(Exception):  # noqa: N818
+    """A machine did not come to the end of its programs: which machine, how it ended, after which program."""
+
+
+@cache
+def kernel() -> bytes:
+    """The runner kernel."""
+    return build([HERE / "kernel.S"], HERE / "link.ld")
+
+
+def batches(environment: Environment, programs: Sequence[Program]) -> Iterator[tuple[Program, ...]]:
+    """The programs in order, in groups that one boot can take."""
+    most = (qemu.RAM_SIZE - number("OUTPUT")) // number("STATE_SIZE")
+    room = layout.MODULE_LIMIT - len(module(environment, ()))
+    batch: list[Program] = []
+    size = 0
+    for program in programs:
+        length = len(program.packed())
+        if batch and (size + length > room or len(batch) == most):
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(program)
+        size += length
+    if batch:
+        yield tuple(batch)
+
+
+def run(environment: Environment, programs: Sequence[Program]) -> Iterator[Pair]:
+    """Run programs on both machines. Raises Unfinished when one machine does not end all of them."""
+    for batch in batches(environment, programs):
+        image = Image(kernel(), modules=(("programs", module(environment, batch)),))
+        theirs = _states(image, "QEMU", *_run_qemu(image), batch)
+        mine = _states(image, "our machine", *_run_ours(image), batch)
+        yield from map(Pair, batch, theirs, mine)
+
+
+def _run_qemu(image: Image) -> tuple[bytes, str]:
+    run = qemu.run(image, memory=True)
+    if run.memory is None:
+        raise Unfinished(f"QEMU ended ({run.end}) without its memory")
+    return run.memory, run.end
+
+
+def _run_ours(image: Image) -> tuple[bytes, str]:
+    """RAM at the end, and how it ended. That the emulator breaks its own rules is one way to end."""
+    machine, _ = ours.start(image)
+    try:
+        end = machine.run(_LIMIT_NS).value
+    except EmulatorFault as fault:
+        end = str(fault)
+    return bytes(machine.ram.view), end
+
+
+def _states(image: Image, machine: str, memory: bytes, end: str, batch: Sequence[Program]) -> list[State]:
+    at = image.symbols["done"]
+    done = int.from_bytes(memory[at : at + 4], "little")
+    if done != len(batch):
+        text = f"{machine} ended ({end}) in program {done} of {len(batch)}"
+        if done < len(batch):
+            text += f": {batch[done].kind}, ring {batch[done].ring}, {batch[done].code.hex()}"
+        raise Unfinished(text)
+    base, size = number("OUTPUT"), number("STATE_SIZE")
+    return [State.unpacked(memory[base + index * size :][:size]) for index in range(done)]

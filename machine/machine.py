@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from machine import control_registers
+from machine.alignment import AlignmentCheck
 from machine.chipset import Chipset
 from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
 from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_TF, Cpu
@@ -103,6 +104,7 @@ class Machine:
         self.local_apic = self.chipset.local_apic
         self.scrub_engine = self.chipset.scrub_engine
         self.msrs = Msrs(self.cpu, self.local_apic)
+        self._alignment = AlignmentCheck(self.cpu)
         self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
         self.halted = False
         self.mode: ProcessorMode = "protected"
@@ -166,24 +168,16 @@ class Machine:
                 chipset.tick(now)
                 deadline = self._next_deadline()
             pending = chipset.pending()
-            nmi = chipset.nmi_pending and not self._nmi_blocked
-            if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
-                hook.watch_if = 0
-                clock.step()
-                self._stopped(cpu.execute())
-            elif nmi:
-                chipset.take_nmi()
-                self._nmi_blocked = True
-                self._watch()
-                self._deliver(Interrupt(NMI, "nmi", registers.rip))
-            elif pending and hook.rflags & FLAG_IF:
-                self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
-            elif self.halted:
+            if (pending or chipset.nmi_pending) and self._take_interrupt(pending=pending):
+                continue
+            if self.halted:
                 if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
                 clock.spend(max(0, deadline - now))
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
+            elif self._alignment.wanted:
+                self._execute_aligned()
             else:
                 hook.watch_if = pending
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
@@ -191,6 +185,23 @@ class Machine:
                 self._stopped(cpu.execute())
 
     # Interrupts
+
+    def _take_interrupt(self, *, pending: bool) -> bool:
+        """Take an interrupt that is there, or the instruction that holds it back; whether either was done."""
+        chipset, registers = self.chipset, self.cpu.registers
+        nmi = chipset.nmi_pending and not self._nmi_blocked
+        if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
+            self._step()
+        elif nmi:
+            chipset.take_nmi()
+            self._nmi_blocked = True
+            self._watch()
+            self._deliver(Interrupt(NMI, "nmi", registers.rip))
+        elif pending and self.cpu.hook.rflags & FLAG_IF:
+            self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
+        else:
+            return False
+        return True
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
@@ -232,6 +243,8 @@ class Machine:
             watched |= Action.PORT
             if registers.cr[4] & control_registers.CR4_UMIP:
                 watched |= Action.DESCRIPTOR
+            if registers.cr[0] & control_registers.CR0_AM:
+                watched |= Action.FLAGS
         self.cpu.hook.watched = watched
 
     # Execution
@@ -262,6 +275,21 @@ class Machine:
         stop = self.cpu.execute()
         hook.pass_once = NEVER
         return stop
+
+    def _execute_aligned(self) -> None:
+        """Execute one instruction, if its data is aligned."""
+        try:
+            self._alignment.check()
+        except Fault as fault:
+            self._raise(fault)
+            return
+        self._step()
+
+    def _step(self) -> None:
+        """Go one instruction further, with everything that is looked at on the way."""
+        self.cpu.hook.watch_if = 0
+        self.clock.step()
+        self._stopped(self.cpu.execute())
 
     def _stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""

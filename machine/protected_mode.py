@@ -21,7 +21,7 @@ from machine.descriptors import (
 )
 from machine.exceptions import GP, NP, SS, TS, Fault
 
-_IDT_ERROR = 2
+_IDT_ERROR, _BUSY = 2, 2
 _CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
 _GATES = (INTERRUPT_GATE, TRAP_GATE, INTERRUPT_GATE_16, TRAP_GATE_16)
 
@@ -101,7 +101,7 @@ class ProtectedModeDelivery:
     def _inner_stack(self, ring: int, external: int) -> tuple[int, Segment, int]:
         """SS and ESP for a more privileged ring, from the TSS, checked (6.12.1)."""
         task = self._cpu.registers.tr
-        kind = task.flags >> 8 & 0xF
+        kind = task.flags >> 8 & 0xF | _BUSY  # LTR sets it in the table, and Unicorn does not in the register
         if kind == TASK_BUSY:
             offset, layout = 4 + 8 * ring, "<IH"
         elif kind == TASK_16_BUSY:

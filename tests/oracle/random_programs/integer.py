@@ -28,7 +28,7 @@ def _lock(m: Maker, rm: int | Memory, allowed: bool = True) -> bytes:
 
 
 def _lock_memory(m: Maker, rm: int | Memory, allowed: bool) -> bytes:
-    """LOCK, but never with a register: QEMU aborts at LOCK BTS, BTR and BTC of a register (exclusions.py)."""
+    """LOCK, but never with a register: QEMU aborts at LOCK BTS, BTR and BTC of a register."""
     return _lock(m, rm, allowed) if isinstance(rm, Memory) else b""
 
 
@@ -183,7 +183,7 @@ def exchange(m: Maker) -> None:
                 m.emit(encode(b"\x89", rm, rm, at=m.at))
         return m.sized(bytes([0x0F, opcode]), m.destination(), rm, width, prefixes=_lock(m, rm))
     wide = m.chance(2)
-    m.emit(b"\xeb\x00")  # QEMU: what set the flags must be in another block (exclusions.py)
+    m.emit(b"\xeb\x00")  # QEMU: what set the flags must be in another block
     memory = m.memory(16 if wide else 8, aligned=not m.chance(8))
     return m.sized(b"\x0f\xc7", 1, memory, 8 if wide else 4, prefixes=_lock(m, memory))
 

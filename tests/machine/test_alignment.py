@@ -1,0 +1,79 @@
+"""Alignment checking: #AC in ring 3 with CR0.AM and RFLAGS.AC (SDM volume 3, 6.15, interrupt 17).
+
+QEMU never raises #AC, so this is not in tests/oracle.
+"""
+
+from typing import Any
+
+import pytest
+
+AC, UD, PF = 17, 6, 14
+FLAG_AC = 1 << 18
+SET_AM = "movq %cr0, %rax; orl $0x40000, %eax; movq %rax, %cr0;"
+TO_RING_3 = "pushq $0x1B; pushq $0x240000; pushq $FLAGS; pushq $0x23; pushq $0x200000; iretq;"
+
+
+def in_ring_3(kernel: Any, instruction: str, flags: int = 0x202 | FLAG_AC, set_am: str = SET_AM) -> Any:
+    """Copy an instruction and UD2 to the user's page and enter it there."""
+    copy = "leaq 7f(%rip), %rsi; movl $0x200000, %edi; movl $40, %ecx; rep movsb; movl $0x240100, %ebx;"
+    return kernel(f"{set_am} {copy} {TO_RING_3.replace('FLAGS', str(flags))} 7: {instruction}; ud2; .skip 40")
+
+
+MISALIGNED = [
+    "movw 1(%rbx), %ax",
+    "movl 2(%rbx), %eax",
+    "movq 4(%rbx), %rax",
+    "movq %rax, 4(%rbx)",
+    "lock incl 1(%rbx)",
+    "fldl 4(%rbx)",
+    "fldt 4(%rbx)",
+    "movq 4(%rbx), %xmm0",
+    "movl 1(%rbx, %r12, 8), %eax",
+    "leaq 1(%rbx), %rsi; lodsl",
+    "leaq -3(%rsp), %rsp; pushq %rax",
+    "leaq -3(%rsp), %rsp; popq %rax",
+    "leaq -3(%rsp), %rsp; pushfq",
+]
+ALIGNED = [
+    "movb 1(%rbx), %al",
+    "movl 4(%rbx), %eax",
+    "movq 8(%rbx), %rax",
+    "leaq 1(%rbx), %rax",
+    "pushq %rax",
+    "nopl 1(%rbx)",
+    "prefetcht0 1(%rbx)",
+    "movl %eax, %ecx",
+    "fldt 8(%rbx)",
+]
+
+
+@pytest.mark.parametrize("instruction", MISALIGNED)
+def test_data_that_is_not_aligned_is_ac(kernel: Any, instruction: str) -> None:
+    (taken,) = in_ring_3(kernel, instruction).taken
+    assert (taken.vector, taken.error_code, taken.cs) == (AC, 0, 0x23)
+
+
+@pytest.mark.parametrize("instruction", ALIGNED)
+def test_data_that_is_aligned_is_not(kernel: Any, instruction: str) -> None:
+    (taken,) = in_ring_3(kernel, instruction).taken
+    assert taken.vector == UD
+
+
+def test_both_bits_are_needed_and_ring_3(kernel: Any) -> None:
+    odd = "movl 1(%rbx), %eax"
+    assert [t.vector for t in in_ring_3(kernel, odd, 0x202).taken] == [UD]
+    assert [t.vector for t in in_ring_3(kernel, odd, set_am="").taken] == [UD]
+    assert [t.vector for t in kernel(SET_AM + "pushq $0x40202; popfq; movl 0x240101, %eax; ud2").taken] == [UD]
+
+
+def test_popf_in_ring_3_begins_the_checks(kernel: Any) -> None:
+    (taken,) = in_ring_3(kernel, "pushq $0x40202; popfq; movl 1(%rbx), %eax", 0x202).taken
+    assert taken.vector == AC
+    (taken,) = in_ring_3(kernel, "pushq $0x202; popfq; movl 1(%rbx), %eax").taken
+    assert taken.vector == UD
+
+
+def test_the_instruction_that_faults_has_done_nothing_and_not_retired(kernel: Any) -> None:
+    ran = in_ring_3(kernel, "movl $5, %ecx; movl %ecx, 1(%rbx)")
+    assert ran.machine.ram.is_zero(0x24_0100, 16)
+    assert ran.taken[0].rip == 0x20_0005

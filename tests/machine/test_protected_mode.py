@@ -1,0 +1,126 @@
+"""Delivery in protected mode (SDM volume 3, 6.12), seen from inside a small kernel that never enters long mode."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from machine.boot import loader
+from machine.events import ModeSwitched, RingTransition
+from machine.machine import Machine, MachineConfiguration, Outcome
+from tests.machine.conftest import HERE, Log, Ran
+
+DE, DB, BP, OF, BR, UD, DF, NP, SS, GP, PF = 0, 1, 3, 4, 5, 6, 8, 11, 12, 13, 14
+
+
+@pytest.fixture(params=["native", "portable"])
+def kernel32(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """Run a body in a ring of protected mode, with or without paging."""
+
+    def run(body: str, ring: int = 0, paging: int = 0) -> Ran:
+        (tmp_path / "body.inc").write_text(body)
+        output = tmp_path / "kernel.elf"
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none", "-nostdlib"]
+        command += ["-static", f"-DRING={ring}", f"-DPAGING={paging}", f'-DBODY="{tmp_path}/body.inc"']
+        command += [f"-Wl,-T,{HERE}/link.ld", "-Wl,-z,max-page-size=4096"]
+        subprocess.run([*command, str(HERE / "kernel32.S"), "-o", str(output)], check=True)
+        log = Log()
+        machine = Machine(MachineConfiguration(16 << 20, portable=request.param == "portable"), log)
+        loader.load(machine, output.read_bytes())
+        return Ran(machine, machine.run(200_000), log.events)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ring", "paging", "body", "vector", "error_code"),
+    [
+        (0, 0, "ud2", UD, 0),
+        (3, 0, "ud2", UD, 0),
+        (1, 0, "ud2", UD, 0),
+        (3, 0, "xorl %ecx, %ecx; divl %ecx", DE, 0),
+        (3, 0, "cli", GP, 0),
+        (1, 0, "hlt", GP, 0),
+        (3, 0, "inb $0x60, %al", GP, 0),
+        (3, 0, "int $0x21", GP, 0x21 * 8 + 2),
+        (0, 0, "int $0x40", NP, 0x40 * 8 + 2),
+        (0, 0, "int $0x41", GP, 0x41 * 8 + 2),
+        (3, 0, "int3", BP, 0),
+        (3, 0, "movb $0x7F, %al; addb $1, %al; into", OF, 0),
+        (3, 0, "movl $5, 0x240100; movl $9, 0x240104; movl $3, %eax; bound %eax, 0x240100", BR, 0),
+        (0, 0, "movw $0x53, %ax; movw %ax, %ds", GP, 0x50),
+        (3, 1, "movb 0x403000, %al", PF, 4),
+        (3, 1, "movb %al, 0x401000", PF, 7),
+        (3, 1, "movb %al, 0x402000", PF, 7),
+        (0, 1, "movb %al, 0x401000", PF, 3),
+        (0, 1, "movb 0x403000, %al", PF, 0),
+        (3, 1, "movl $0x403000, %eax; jmp *%eax", PF, 4),  # without NX the I bit is not there
+    ],
+)
+def test_exception_in_protected_mode(
+    kernel32: Any, ring: int, paging: int, body: str, vector: int, error_code: int
+) -> None:
+    ran = kernel32(body, ring, paging)
+    (taken,) = ran.taken
+    assert (taken.vector, taken.error_code, taken.cs) == (vector, error_code, {0: 8, 1: 0x21, 3: 0x23}[ring])
+    assert ran.outcome is Outcome.HALTED
+    assert [e.mode for e in ran.events if isinstance(e, ModeSwitched)] == ["protected"]
+
+
+def test_interrupt_gates_clear_if_and_trap_gates_keep_it(kernel32: Any) -> None:
+    store = "movl $8f, %eax; movw %ax, idt + 8 * GATE; shrl $16, %eax; movw %ax, idt + 8 * GATE + 6; sti; int $GATE;"
+    store += "8: pushfl; popl 0x240000; hlt"
+    for gate, flag in (("0x80", 0), ("0x81", 0x200)):
+        ran = kernel32(store.replace("GATE", gate))
+        assert int.from_bytes(ran.machine.ram.read(0x24_0000, 4), "little") & 0x200 == flag
+
+
+def test_the_stack_of_the_task_state_segment_is_taken_and_left(kernel32: Any) -> None:
+    ran = kernel32("movl $7f, resume; int $0x80; 7: movl %esp, 0x240000; ud2", 3)
+    assert [t.vector for t in ran.taken] == [0x80, UD]
+    assert int.from_bytes(ran.machine.ram.read(0x24_0000, 4), "little") == 0x24_0000
+    changes = [(e.from_ring, e.to_ring) for e in ran.events if isinstance(e, RingTransition)]
+    assert changes == [(0, 3), (3, 0), (0, 3), (3, 0)]
+
+
+def test_a_conforming_handler_stays_in_the_ring_it_interrupts(kernel32: Any) -> None:
+    ran = kernel32("movw $0x30, idt + 8 * 0x80 + 2; movl $9f, %eax; movw %ax, idt + 8 * 0x80; shrl $16, %eax;"
+                   "movw %ax, idt + 8 * 0x80 + 6; int $0x80; 9: movl %cs, %ebx; ud2", 3)  # fmt: skip
+    assert [(t.vector, t.cs) for t in ran.taken] == [(UD, 0x33)]
+
+
+def test_a_16_bit_gate_pushes_words(kernel32: Any) -> None:
+    """The handler lies below 64 KiB, where a 16-bit offset reaches."""
+    ran = kernel32(
+        "movb $0x86, idt + 8 * 0x80 + 5; movw $0x5000, idt + 8 * 0x80; movw $0xFEEB, 0x5000; movl $0x0F0B, %eax;"
+        "movl %esp, %ebx; movb $0xF4, 0x5000; int $0x80"
+    )
+    assert ran.machine.cpu.registers.rbx - ran.machine.cpu.registers.rsp == 6
+    assert ran.machine.cpu.rip == 0x5001
+
+
+@pytest.mark.parametrize(
+    ("body", "vector", "error_code"),
+    [
+        ("movl $0, tss + 8", 10, 0),  # the ring's stack segment is null
+        ("movl $0x13, tss + 8", 10, 0x10),  # its RPL is not 0
+        ("movl $0x08, tss + 8", 10, 0x08),  # it is code
+        ("movl $0x60, tss + 8", 10, 0x60),  # it is beyond the table
+        ("movb $0x13, gdt + 0x15", SS, 0x10),  # it is not present
+    ],
+)
+def test_a_bad_stack_segment_in_the_tss(kernel32: Any, body: str, vector: int, error_code: int) -> None:
+    """The fault finds the same bad stack: a double fault, and a third one. Its events say what came first."""
+    ran = kernel32(f"{body}; int $0x80", 3)
+    raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
+    assert raised[:3] == [(0x80, None), (vector, error_code), (DF, 0)]
+    assert ran.outcome is Outcome.SHUTDOWN
+
+
+def test_a_page_fault_while_pushing_is_a_double_fault(kernel32: Any) -> None:
+    ran = kernel32("movl $0x403800, %esp; movb 0x403000, %al", 0, 1)
+    assert ran.outcome is Outcome.SHUTDOWN
+    raised = [e.vector for e in ran.events if type(e).__name__ == "InterruptRaised"]
+    assert raised == [PF, DF]

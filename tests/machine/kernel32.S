@@ -119,6 +119,9 @@ handler:
         addl    $8, %esp
         iretl
 finish: cli
+#ifdef EXIT
+        outb    %al, $0xF4
+#endif
         hlt
         jmp     finish
 

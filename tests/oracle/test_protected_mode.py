@@ -39,11 +39,6 @@ CASES = {
     "code_as_stack_r3": (3, 0, "movl $0x08, tss + 8; int $0x80"),
     "stack_beyond_the_table_r3": (3, 0, "movl $0x60, tss + 8; int $0x80"),
     "push_faults_r0": (0, 1, "movl $0x403800, %esp; movb 0x403000, %al"),
-    "fault_in_a_16_bit_gate_r0": (
-        0,
-        0,
-        "movb $0x86, idt + 8 * 6 + 5; movw $0x0B0F, 0x5000; movw $0x5000, idt + 48; ud2",
-    ),
 }
 
 

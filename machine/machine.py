@@ -17,13 +17,11 @@ from machine.debug_registers import DR6_BS
 from machine.device import Bus
 from machine.errors import MachineError
 from machine.events import (
-    DescriptorTableLoaded,
     Halted,
     InterruptReturned,
     ModeSwitched,
     ProcessorMode,
     Recorder,
-    RegisterWritten,
     RingTransition,
 )
 from machine.exceptions import DB, NMI, UD, Fault
@@ -31,13 +29,13 @@ from machine.faults import exception_met, take_back
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
+from machine.observed_registers import ObservedRegisters
 from machine.opcodes import Action, action
 from machine.ram import Ram
 from machine.signals import SignalsHeld
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
 
-_TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
 """Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
@@ -104,6 +102,7 @@ class Machine:
         self.local_apic = self.chipset.local_apic
         self.scrub_engine = self.chipset.scrub_engine
         self.msrs = Msrs(self.cpu, self.local_apic)
+        self._observed = ObservedRegisters(self.cpu, self.journal)
         self._alignment = AlignmentCheck(self.cpu)
         self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
         self.halted = False
@@ -411,7 +410,7 @@ class Machine:
         if self._nmi_blocked and found & Action.INTERRUPT_RETURN:
             self._nmi_blocked = False
             self._watch()
-        before, tables_before = self._system_state(), self._tables()
+        before = self._observed.values()
         try:
             done = self._system.execute()
         except Fault as fault:
@@ -421,7 +420,7 @@ class Machine:
             stop = self._execute_one()
         if found & Action.SYSTEM:
             registers.cr[0] &= control_registers.CR0_BITS
-            self._record_system_state(before, tables_before, rip)
+            self._observed.record_changes(before, rip)
             if ring != registers.cpl:
                 self._entered.clear()
                 hook.breakpoint = NEVER
@@ -435,32 +434,3 @@ class Machine:
             self._trap(0)
         elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and hook.rflags & FLAG_TF):
             self._trap(DR6_BS)
-
-    def _system_state(self) -> dict[str, int]:
-        registers = self.cpu.registers
-        cr = registers.cr
-        return {
-            "CR0": cr[0],
-            "CR3": cr[3],
-            "CR4": cr[4],
-            "EFER": registers.efer,
-            "DR7": self.cpu.debug.dr7,
-        }
-
-    def _tables(self) -> dict[str, tuple[int, int, int]]:
-        registers = self.cpu.registers
-        return {
-            name: (register.selector, register.base, register.limit)
-            for name in _TABLES
-            for register in (getattr(registers, name),)
-        }
-
-    def _record_system_state(
-        self, before: dict[str, int], tables_before: dict[str, tuple[int, int, int]], rip: int
-    ) -> None:
-        for name, value in self._system_state().items():
-            if value != before[name]:
-                self.journal.emit(RegisterWritten, name, before[name], value, rip)
-        for name, (selector, base, limit) in self._tables().items():
-            if tables_before[name] != (selector, base, limit):
-                self.journal.emit(DescriptorTableLoaded, name.upper(), selector, base, limit, rip)

@@ -12,6 +12,8 @@ from unicorn import (
     UC_ARCH_X86,
     UC_CTL_IO_WRITE,
     UC_CTL_TLB_FLUSH,
+    UC_ERR_FETCH_PROT,
+    UC_ERR_FETCH_UNMAPPED,
     UC_HOOK_INSN,
     UC_HOOK_MEM_UNMAPPED,
     UC_MODE_64,
@@ -100,6 +102,8 @@ class Cpu:
             raise failure
         if status or hook.reason == Stop.HALT:
             self.refresh()
+        if status in (UC_ERR_FETCH_UNMAPPED, UC_ERR_FETCH_PROT):
+            return Stop.NO_CODE
         if status:
             raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]

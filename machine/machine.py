@@ -299,6 +299,8 @@ class Machine:
             hook.rflags &= ~FLAG_RF
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
+        elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
+            self._raise(Fault(UD))
         elif self.cpu.debug.met:
             self._trap(0)
         elif stop is Stop.WATCHED_INSTRUCTION:

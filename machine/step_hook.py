@@ -43,6 +43,8 @@ class Stop(IntEnum):
     INVALID_INSTRUCTION = 7
     DEBUG = 8
     """The machine's own debug registers name this instruction."""
+    NO_CODE = 9
+    """Not by the hook: at RIP there is no RAM to execute from."""
 
 
 class HookState(ctypes.Structure):

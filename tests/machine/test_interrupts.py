@@ -70,6 +70,15 @@ def test_a_fault_returns_to_its_instruction_and_does_not_retire(kernel: Any) -> 
     assert kernel("nop; nop; ud2").machine.clock.now_ns == faulting.clock.now_ns + 2
 
 
+def test_code_where_there_is_neither_ram_nor_device_is_all_ones(kernel: Any) -> None:
+    """The bus floats, and FF FF is no instruction. A device gives none either, and a look at it does not matter."""
+    for look in ("nop", "movl (%rax), %ecx"):
+        (taken,) = kernel(f"movl $0x2000087, pd + 24; movl $0x600000, %eax; {look}; jmp *%rax").taken
+        assert (taken.vector, taken.rip) == (UD, 0x60_0000)
+    (taken,) = kernel("movl $0xFEE00100, %eax; jmp *%rax").taken
+    assert (taken.vector, taken.rip) == (UD, 0xFEE0_0100)
+
+
 def test_page_fault_sets_cr2_to_the_address(kernel: Any) -> None:
     assert kernel("movb 0x403123, %al", 3).taken[0].cr2 == 0x40_3123
 

@@ -41,7 +41,7 @@ CR0_PE, CR0_ET, CR0_PG = 1, 1 << 4, 1 << 31
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
 _HFLAG_PE = 1 << 7
 _FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
-_TASK_32_BUSY, _LDT = 0x0000_8B00, 0x0000_8200
+_TASK_32, _LDT = 0x0000_8900, 0x0000_8200  # busy by the manual, but Unicorn aborts when it then needs a stack
 _LONGEST_INSTRUCTION = 15
 _MXCSR_AT_RESET = 0x1F80
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
@@ -126,6 +126,12 @@ class Cpu:
         return self.registers.rip
 
     @property
+    def linear_rip(self) -> int:
+        """The linear address of the next instruction, which the instruction hook goes by."""
+        registers = self.registers
+        return registers.rip if registers.in_64_bit_code else registers.cs.base + registers.rip & 0xFFFF_FFFF
+
+    @property
     def rflags(self) -> int:
         """The flags."""
         return self.hook.rflags
@@ -185,7 +191,7 @@ class Cpu:
 
     def skip(self, length: int) -> None:
         """Retire the instruction at RIP, which was executed by other means than Unicorn."""
-        self.hook.last = self.registers.rip
+        self.hook.last = self.linear_rip
         self.registers.rip += length
         self.hook.retired += 1
 
@@ -226,7 +232,7 @@ class Cpu:
         registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
         for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
             segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)
-        registers.tr.load(0, 0, 0xFFFF, _TASK_32_BUSY)
+        registers.tr.load(0, 0, 0xFFFF, _TASK_32)
         registers.ldtr.load(0, 0, 0xFFFF, _LDT)
         registers.gdtr.load(0, 0, 0, 0)
         registers.idtr.load(0, 0, 0, 0)

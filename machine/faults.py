@@ -38,7 +38,7 @@ def take_back(cpu: Cpu) -> None:
     Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
     for what the instruction before left to be computed. What it had computed stands in `cc_src`.
     """
-    if cpu.registers.rip == cpu.hook.last:
+    if cpu.linear_rip == cpu.hook.last:
         cpu.hook.retired -= 1
         cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.registers.cc_src & ARITHMETIC_FLAGS
 

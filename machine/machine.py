@@ -269,7 +269,7 @@ class Machine:
     def _execute_one(self) -> Stop:
         """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
         hook = self.cpu.hook
-        hook.pass_once, hook.watch_if = self.cpu.rip, 0
+        hook.pass_once, hook.watch_if = self.cpu.linear_rip, 0
         self.clock.step()
         stop = self.cpu.execute()
         hook.pass_once = NEVER
@@ -347,7 +347,7 @@ class Machine:
         if self.cpu.registers.rsp == self._entered[-1].rsp:
             self._record_return()
         else:
-            self.cpu.hook.pass_once = self.cpu.rip
+            self.cpu.hook.pass_once = self.cpu.linear_rip
 
     def _record_return(self) -> None:
         entered = self._entered.pop()
@@ -408,7 +408,7 @@ class Machine:
         """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
         cpu, registers, hook = self.cpu, self.cpu.registers, self.cpu.hook
         rip, ring, stepping = registers.rip, registers.cpl, hook.rflags & FLAG_TF
-        found = action(cpu.code_at(rip))
+        found = action(cpu.code_at(cpu.linear_rip))
         if self._nmi_blocked and found & Action.INTERRUPT_RETURN:
             self._nmi_blocked = False
             self._watch()

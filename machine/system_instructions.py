@@ -88,8 +88,8 @@ class SystemInstructions:
     def execute(self) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
         cpu = self._cpu
-        code = cpu.code_at(cpu.rip)
-        instruction = cpu.instruction_at(cpu.rip)
+        code = cpu.code_at(cpu.linear_rip)
+        instruction = cpu.instruction_at(cpu.linear_rip)
         if instruction is None:
             return Done.NATIVE
         found = action(code)
@@ -143,7 +143,7 @@ class SystemInstructions:
         cpu, opcode = self._cpu, instruction.opcode
         width = 1 if not opcode & 1 else 2 if instruction.operand_size_prefix else 4
         if opcode < 0xE8 and opcode >= 0xE4:
-            code = cpu.code_at(cpu.rip)
+            code = cpu.code_at(cpu.linear_rip)
             port = code[instruction.length] if len(code) > instruction.length else 0
         else:
             port = cpu.registers.rdx & 0xFFFF
@@ -352,11 +352,10 @@ class SystemInstructions:
     def _iret(self, instruction: Instruction) -> Done:
         """In 64-bit mode the address returned to is checked before anything is loaded.
 
-        There is no virtual-8086 mode in IA-32e mode: IRETD with VM in the flags to be loaded, which the manual
-        ignores and Unicorn obeys, is refused.
+        There is no virtual-8086 mode here: IRETD with VM in the flags to be loaded, which Unicorn obeys, is refused.
         """
         cpu, registers = self._cpu, self._cpu.registers
-        if registers.efer & EFER_LMA and not instruction.wide and not instruction.operand_size_prefix:
+        if not instruction.wide and not instruction.operand_size_prefix:
             base = 0 if registers.in_64_bit_code else registers.ss.base
             flags = cpu.memory.read(base + registers.rsp + 8, 4, cpu.rflags)
             if int.from_bytes(flags, "little") & FLAG_VM:

@@ -124,3 +124,19 @@ def test_a_page_fault_while_pushing_is_a_double_fault(kernel32: Any) -> None:
     assert ran.outcome is Outcome.SHUTDOWN
     raised = [e.vector for e in ran.events if type(e).__name__ == "InterruptRaised"]
     assert raised == [PF, DF]
+
+
+def test_code_in_a_segment_with_a_base_runs_and_faults(kernel32: Any) -> None:
+    """0x38 becomes 32-bit code from 0x100000 on: EIP and linear addresses differ."""
+    ran = kernel32(
+        "movl $0x0000FFFF, gdt + 0x38; movl $0x00CF9A10, gdt + 0x3C; pushl $0x38; movl $1f, %eax; subl $0x100000, %eax;"
+        "pushl %eax; lret; 1: movl %cr3, %eax; movl %eax, %cr3; 2: ud2"
+    )
+    (taken,) = ran.taken
+    assert (taken.vector, taken.cs) == (UD, 0x38)
+    assert taken.rip < 0x10_0000
+
+
+def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
+    ran = kernel32("pushl $0x20202; pushl $0x08; pushl $0x1000; iretl")
+    assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]

@@ -21,7 +21,7 @@ EFER_SCE, EFER_LME, EFER_NXE = 1, 1 << 8, 1 << 11
 _FAST_STRINGS = 1
 _MEMORY_TYPES = frozenset([0, 1, 4, 5, 6, 7])  # UC, WC, WT, WP, WB, UC-
 _APIC_BASE_RESERVED = 0x2FF | 1 << 10 | -(1 << PHYSICAL_ADDRESS_BITS)
-_APIC_ADDRESS, _BOOTSTRAP_PROCESSOR = 0xFEE0_0000, 1 << 8
+_APIC_ADDRESS = 0xFEE0_0000
 
 
 def _write_misc_enable(value: int) -> None:
@@ -47,25 +47,12 @@ class Apic(Protocol):
         """Arm the timer for virtual time `value`; 0 disarms it."""
 
 
-class NoApic:
-    """A processor without one, as far as its MSRs go."""
-
-    apic_base = _APIC_ADDRESS | _BOOTSTRAP_PROCESSOR
-
-    def read_tsc_deadline(self) -> int:
-        """Never armed."""
-        return 0
-
-    def write_tsc_deadline(self, value: int) -> None:
-        """Nothing is there to be armed."""
-
-
 class Msrs:
     """The registers, by number. `read` and `write` raise Fault (#GP) as RDMSR and WRMSR do."""
 
-    def __init__(self, cpu: Cpu, apic: Apic | None = None) -> None:
+    def __init__(self, cpu: Cpu, apic: Apic) -> None:
         self._cpu = cpu
-        self.apic = apic or NoApic()
+        self.apic = apic
         self._kept = {
             IA32_SYSENTER_CS: 0,
             IA32_SYSENTER_ESP: 0,

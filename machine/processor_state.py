@@ -31,7 +31,7 @@ ARITHMETIC_FLAGS = 0x8D5
 """OF, SF, ZF, AF, PF, CF."""
 _DIRECTION_FLAG, _ALWAYS_SET = 0x400, 0x2
 _CONDITION_CODES_IN_SOURCE = 1  # CC_OP_EFLAGS: the arithmetic flags stand in cc_src as they are
-CODE_64, DEFAULT_32, CODE_SEGMENT = 1 << 21, 1 << 22, 1 << 11
+CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 # hflags
 _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14

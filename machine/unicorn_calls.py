@@ -11,16 +11,10 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 emu_start = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)(("uc_emu_start", uclib))
 """(handle, begin, until, timeout, count) -> error."""
-reg_read_batch = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int)(("uc_reg_read_batch", uclib))
-"""(handle, ids, pointers, count) -> error."""
-reg_write_batch = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int)(("uc_reg_write_batch", uclib))
-"""(handle, ids, pointers, count) -> error."""
 context_save = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_save", uclib))
 """(handle, context) -> error."""
 context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uclib))
 """(handle, context) -> error."""
-
-
 vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
 """(handle, linear address, access, bytes, size) -> error. The binding has it take an address of 32 bits."""
 

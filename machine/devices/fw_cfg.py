@@ -65,9 +65,9 @@ class FwCfg(Device):
         self._dma_address = 0
 
     def read(self, offset: int, size: int) -> int:
-        """The next bytes of the item; at the DMA address its signature."""
+        """The next byte of the item, at either port as on QEMU; at the DMA address its signature."""
         if offset < DMA_OFFSET:
-            return int.from_bytes(self._next(size), "little")
+            return self._next(1)[0] if size == 1 else 0
         start = offset - DMA_OFFSET
         return int.from_bytes(_DMA_SIGNATURE[start : start + size], "little")
 

@@ -72,6 +72,8 @@ def test_the_directory_names_the_files_in_order_and_each_can_be_read() -> None:
 def test_selecting_begins_at_the_first_byte_and_unknown_items_are_zeros() -> None:
     guest = Guest(FILES)
     guest.item(0, 2)
+    assert guest.bus.read_port(0x510, 2) == 0  # 8 bits only
+    assert guest.read(2) == b"MU"
     assert guest.item(0x4000, 4) == b"QEMU"  # bit 14 once asked for write access
     assert guest.item(0x7F, 4) == guest.item(0x8000, 4) == bytes(4)
 

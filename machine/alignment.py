@@ -11,8 +11,9 @@ from machine.control_registers import CR0_AM
 from machine.cpu import FLAG_AC, Cpu
 from machine.exceptions import AC, Fault
 
-_PUSHES = frozenset("push call pushf pushfq enter".split())
-_POPS = frozenset("pop ret popf popfq leave".split())
+_PUSHES = frozenset("push call pushf pushfd pushfq pushaw pushal enter".split())
+_POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq popaw popal leave".split())
+_REPEATS = frozenset([0xF2, 0xF3])
 _NO_ACCESS = frozenset(["lea", "nop", "prefetch", "prefetchw", "prefetcht0", "prefetcht1", "prefetcht2", "prefetchnta"])
 _WHOLE_BLOCK = 16
 """Larger operands, such as FXSAVE's, have rules of their own."""
@@ -53,6 +54,8 @@ class AlignmentCheck:
         found = next(decoder.disasm(cpu.code_at(registers.rip), registers.rip, 1), None)
         if found is None:
             return []
+        if found.prefix[0] in _REPEATS and not self._count(found):
+            return []
         result = []
         name = found.mnemonic.split()[-1]
         if name not in _NO_ACCESS:
@@ -69,6 +72,13 @@ class AlignmentCheck:
             result.append((at + base & 2**64 - 1, word))
         return result
 
+    def _count(self, found: Any) -> int:
+        """RCX as a repeated string instruction uses it; 1 for others with such a prefix."""
+        if not any(word.startswith("rep") for word in found.mnemonic.split()):
+            return 1
+        bits = {2: 16, 4: 32}.get(found.addr_size, 64)
+        return self._cpu.registers.rcx & (1 << bits) - 1
+
     def _address(self, found: Any, memory: Any) -> int:
         """The linear address of a memory operand."""
         registers = self._cpu.registers
@@ -77,7 +87,8 @@ class AlignmentCheck:
             if number:
                 address += self._register(found, found.reg_name(number)) * scale
         long = registers.in_64_bit_code
-        segment = found.reg_name(memory.segment) if memory.segment else "ds"
+        on_stack = memory.base and found.reg_name(memory.base) in ("esp", "ebp")
+        segment = found.reg_name(memory.segment) if memory.segment else "ss" if on_stack else "ds"
         if long and segment not in ("fs", "gs"):
             return int(address) & 2**64 - 1
         mask = 2**64 - 1 if long else 2**32 - 1

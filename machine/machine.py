@@ -77,6 +77,13 @@ class _Entered:
     vector: int
     return_address: int
     rsp: int
+    base: int
+    """What linear addresses of the code are ahead of RIP."""
+
+    @property
+    def linear(self) -> int:
+        """The linear address of the return."""
+        return self.base + self.return_address & 2**64 - 1
 
 
 class Machine:
@@ -205,13 +212,13 @@ class Machine:
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = False
         registers = self.cpu.registers
-        ring, rsp = registers.cpl, registers.rsp
+        ring, rsp, base = registers.cpl, registers.rsp, self.cpu.linear_rip - registers.rip
         while self._entered and self._entered[-1].return_address == registers.rip and self._entered[-1].rsp == rsp:
             self._record_return()  # an interrupt can come right behind the return from another
         self.delivery.deliver(interrupt)
         if ring == registers.cpl:
-            self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp))
-            self.cpu.hook.breakpoint = interrupt.return_address
+            self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp, base))
+            self.cpu.hook.breakpoint = self._entered[-1].linear
         else:
             self._watch()
         if self.mode != "long":
@@ -243,7 +250,7 @@ class Machine:
             if registers.cr[4] & control_registers.CR4_UMIP:
                 watched |= Action.DESCRIPTOR
             if registers.cr[0] & control_registers.CR0_AM:
-                watched |= Action.FLAGS
+                watched |= Action.FLAGS | Action.INTERRUPT_RETURN  # either may set AC
         self.cpu.hook.watched = watched
 
     # Execution
@@ -276,12 +283,15 @@ class Machine:
         return stop
 
     def _execute_aligned(self) -> None:
-        """Execute one instruction, if its data is aligned."""
-        try:
-            self._alignment.check()
-        except Fault as fault:
-            self._raise(fault)
-            return
+        """Execute one instruction, if its data is aligned. Breakpoints and rules of its own come before that."""
+        cpu = self.cpu
+        at = cpu.linear_rip
+        if not cpu.debug.at(at) and not action(cpu.code_at(at)) & (Action.SYSTEM | Action.PORT | Action.DESCRIPTOR):
+            try:
+                self._alignment.check()
+            except Fault as fault:
+                self._raise(fault)
+                return
         self._step()
 
     def _step(self) -> None:
@@ -340,7 +350,7 @@ class Machine:
         if cpu.rflags & FLAG_RF:
             self._stopped(self._execute_one())
             return
-        self.cpu.debug.dr6 = self.cpu.debug.dr6 & ~0xF | self.cpu.debug.at(cpu.rip)
+        self.cpu.debug.dr6 = self.cpu.debug.dr6 & ~0xF | self.cpu.debug.at(cpu.linear_rip)
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _returned_within_ring(self) -> None:
@@ -351,7 +361,7 @@ class Machine:
 
     def _record_return(self) -> None:
         entered = self._entered.pop()
-        self.cpu.hook.breakpoint = self._entered[-1].return_address if self._entered else NEVER
+        self.cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
         self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
 
     def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:

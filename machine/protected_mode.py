@@ -8,6 +8,8 @@ import struct
 
 from machine.cpu import FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
 from machine.descriptors import (
+    ACCESSED,
+    ACCESSED_BYTE,
     INTERRUPT_GATE,
     INTERRUPT_GATE_16,
     TASK_16_BUSY,
@@ -58,7 +60,12 @@ class ProtectedModeDelivery:
         )
         mask = 0xFFFF_FFFF if big else 0xFFFF
         top = esp - len(frame) & mask
-        self._check_room(registers.ss.limit if stack is None else stack.limit, top, len(frame), stack, external)
+        error = external if stack is None else stack_selector & ~3 | external
+        self._check_room(registers.ss.limit if stack is None else stack.limit, top, len(frame), stack, error)
+        if gate.handler > target.limit:
+            raise Fault(GP, external)
+        for selector in (gate.selector, *([] if stack is None else [stack_selector])):
+            self._mark_accessed(selector)
         cpu.memory.push(base + top & 0xFFFF_FFFF, frame, cpu.rflags, 4 if wide else 2)
         # STATE
         registers.cs.load(gate.selector & ~3 | ring, target.base, target.limit, target.flags)
@@ -87,6 +94,15 @@ class ProtectedModeDelivery:
         if at + 7 > table.limit or (selector & 4 and not registers.ldtr.selector & ~3):
             raise Fault(fault, selector & ~3 | external)
         return segment(self._cpu.memory.read(table.base + at, 8))
+
+    def _mark_accessed(self, selector: int) -> None:
+        """Set the accessed flag of a descriptor that is loaded."""
+        registers, memory = self._cpu.registers, self._cpu.memory
+        table = registers.ldtr if selector & 4 else registers.gdtr
+        at = table.base + (selector & ~7) + ACCESSED_BYTE
+        (access,) = memory.read(at, 1)
+        if not access & ACCESSED:
+            memory.push(at, bytes([access | ACCESSED]), unit=1)
 
     def _code_segment(self, selector: int, ring: int, external: int) -> Segment:
         if not selector & ~3:
@@ -122,8 +138,8 @@ class ProtectedModeDelivery:
             raise Fault(SS, error)
         return selector, found, esp
 
-    def _check_room(self, limit: int, top: int, length: int, stack: Segment | None, external: int) -> None:
+    def _check_room(self, limit: int, top: int, length: int, stack: Segment | None, error: int) -> None:
         down = stack.conforming if stack is not None else bool(self._cpu.registers.ss.flags & 1 << 10)
         outside = top <= limit if down else top + length - 1 > limit
         if outside:
-            raise Fault(SS, external)
+            raise Fault(SS, error)

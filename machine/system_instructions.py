@@ -70,6 +70,7 @@ class SystemInstructions:
             0xC5: self._vex,
             0xF1: self._int1,
             0xCF: self._iret,
+            0x0F00: self._group_6,
             0x0F01: self._group_7,
             0x0F05: self._syscall,
             0x0F07: self._sysret,
@@ -245,6 +246,22 @@ class SystemInstructions:
         raise Fault(UD)
 
     # Descriptor tables
+
+    def _group_6(self, instruction: Instruction) -> Done:
+        """LTR refuses a null selector; the rest of it, and LLDT, are Unicorn's."""
+        if instruction.extension != 3:
+            return Done.NATIVE
+        self._supervisor(instruction)
+        if isinstance(instruction.operand, MemoryOperand):
+            address = self.address_of(instruction.operand, instruction.length)
+            if self._cpu.memory.look(address) is None or self._cpu.memory.look(address + 1) is None:
+                return Done.NATIVE
+            selector = int.from_bytes(self._cpu.memory.read(address, 2, self._cpu.rflags), "little")
+        else:
+            selector = self._operand(instruction)
+        if not selector & 0xFFFC:
+            raise Fault(GP, 0)
+        return Done.NATIVE
 
     def _group_7(self, instruction: Instruction) -> Done:
         """LGDT and LIDT check the base they load; LMSW, INVLPG and the rest are Unicorn's."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-AC, UD, PF = 17, 6, 14
+AC, DB, UD, GP = 17, 1, 6, 13
 FLAG_AC = 1 << 18
 SET_AM = "movq %cr0, %rax; orl $0x40000, %eax; movq %rax, %cr0;"
 TO_RING_3 = "pushq $0x1B; pushq $0x240000; pushq $FLAGS; pushq $0x23; pushq $0x200000; iretq;"
@@ -15,8 +15,8 @@ TO_RING_3 = "pushq $0x1B; pushq $0x240000; pushq $FLAGS; pushq $0x23; pushq $0x2
 
 def in_ring_3(kernel: Any, instruction: str, flags: int = 0x202 | FLAG_AC, set_am: str = SET_AM) -> Any:
     """Copy an instruction and UD2 to the user's page and enter it there."""
-    copy = "leaq 7f(%rip), %rsi; movl $0x200000, %edi; movl $40, %ecx; rep movsb; movl $0x240100, %ebx;"
-    return kernel(f"{set_am} {copy} {TO_RING_3.replace('FLAGS', str(flags))} 7: {instruction}; ud2; .skip 40")
+    copy = "leaq 7f(%rip), %rsi; movl $0x200000, %edi; movl $80, %ecx; rep movsb; movl $0x240100, %ebx;"
+    return kernel(f"{set_am} {copy} {TO_RING_3.replace('FLAGS', str(flags))} 7: {instruction}; ud2;   .skip 80")
 
 
 MISALIGNED = [
@@ -33,6 +33,8 @@ MISALIGNED = [
     "leaq -3(%rsp), %rsp; pushq %rax",
     "leaq -3(%rsp), %rsp; popq %rax",
     "leaq -3(%rsp), %rsp; pushfq",
+    "leaq -3(%rsp), %rsp; lretq",
+    "movl $1, %ecx; leaq 1(%rbx), %rsi; movq %rbx, %rdi; rep movsl",
 ]
 ALIGNED = [
     "movb 1(%rbx), %al",
@@ -44,6 +46,7 @@ ALIGNED = [
     "prefetcht0 1(%rbx)",
     "movl %eax, %ecx",
     "fldt 8(%rbx)",
+    "xorl %ecx, %ecx; leaq 1(%rbx), %rsi; movq %rsi, %rdi; rep movsl",  # nothing is moved
 ]
 
 
@@ -71,6 +74,24 @@ def test_popf_in_ring_3_begins_the_checks(kernel: Any) -> None:
     assert taken.vector == AC
     (taken,) = in_ring_3(kernel, "pushq $0x202; popfq; movl 1(%rbx), %eax").taken
     assert taken.vector == UD
+
+
+def test_iret_within_ring_3_begins_the_checks(kernel: Any) -> None:
+    body = (
+        "movl $0x200000 + 9f - 7b, %eax; pushq $0x1B; pushq $0x240000; pushq $0x40202; pushq $0x23; pushq %rax; iretq;"
+    )
+    (taken,) = in_ring_3(kernel, body + "9: movl 1(%rbx), %eax", 0x202).taken
+    assert taken.vector == AC
+
+
+def test_what_is_forbidden_or_debugged_comes_before_alignment(kernel: Any) -> None:
+    (taken,) = in_ring_3(kernel, "lgdt 1(%rbx)").taken
+    assert taken.vector == GP
+    (taken,) = in_ring_3(kernel, "movw $0x60, %dx; leaq 1(%rbx), %rdi; insl").taken
+    assert taken.vector == GP
+    arm = "movl $0x200000, %eax; movq %rax, %dr0; movl $1, %eax; movq %rax, %dr7;"
+    (taken,) = in_ring_3(kernel, "movl 1(%rbx), %eax", set_am=SET_AM + arm).taken
+    assert taken.vector == DB
 
 
 def test_the_instruction_that_faults_has_done_nothing_and_not_retired(kernel: Any) -> None:

@@ -109,6 +109,11 @@ def test_a_16_bit_gate_pushes_words(kernel32: Any) -> None:
         ("movl $0x08, tss + 8", 10, 0x08),  # it is code
         ("movl $0x60, tss + 8", 10, 0x60),  # it is beyond the table
         ("movb $0x13, gdt + 0x15", SS, 0x10),  # it is not present
+        (
+            "movl $0x101, tss + 4; movw $0x200, gdt + 0x10; movb $0, gdt + 0x16; movl $0x300, tss + 4",
+            SS,
+            0x10,
+        ),  # no room
     ],
 )
 def test_a_bad_stack_segment_in_the_tss(kernel32: Any, body: str, vector: int, error_code: int) -> None:
@@ -117,6 +122,17 @@ def test_a_bad_stack_segment_in_the_tss(kernel32: Any, body: str, vector: int, e
     raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
     assert raised[:3] == [(0x80, None), (vector, error_code), (DF, 0)]
     assert ran.outcome is Outcome.SHUTDOWN
+
+
+def test_a_handler_beyond_the_limit_of_its_segment_is_gp(kernel32: Any) -> None:
+    ran = kernel32("movw $0x00FF, gdt + 0x30; movb $0x40, gdt + 0x36; movw $0x30, idt + 8 * 0x80 + 2; int $0x80")
+    assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]
+
+
+def test_delivery_marks_the_segments_it_loads_as_accessed(kernel32: Any) -> None:
+    ran = kernel32("andb $0xFE, gdt + 0x0D; andb $0xFE, gdt + 0x15; int $0x80", 3)
+    gdt = ran.machine.cpu.registers.gdtr.base
+    assert [ran.machine.ram.read(gdt + at, 1)[0] & 1 for at in (0x0D, 0x15)] == [1, 1]
 
 
 def test_a_page_fault_while_pushing_is_a_double_fault(kernel32: Any) -> None:

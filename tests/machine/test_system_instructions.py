@@ -14,6 +14,9 @@ UMIP, SMEP, SMAP, DE, TSD, PCE, FSGSBASE = 1 << 11, 1 << 20, 1 << 21, 1 << 3, 1 
 NOWHERE = "movabsq $0x800000000000, %rax;"
 
 
+IRETQ_TO_RING_3 = "{} pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x200000; iretq"
+
+
 def msr(number: int, low: int, high: int = 0) -> str:
     return f"movl ${number:#x}, %ecx; movl ${low:#x}, %eax; movl ${high:#x}, %edx; wrmsr;"
 
@@ -54,6 +57,10 @@ def msr(number: int, low: int, high: int = 0) -> str:
         ("movabsq $0x100000000, %rax; movq %rax, %dr6", GP, 0),
         (NOWHERE + "pushq %rax; lgdt -2(%rsp)", GP, 0),
         (NOWHERE + "movq 8(%rax), %rcx", GP, 0),
+        ("xorl %eax, %eax; ltr %ax", GP, 0),
+        ("movw $3, 0x240100; ltr 0x240100", GP, 0),
+        (IRETQ_TO_RING_3.format("andb $0x7F, gdt + 0x18 + 5;"), SS, 0x18),  # the stack segment is absent
+        (IRETQ_TO_RING_3.format("andb $0x7F, gdt + 0x20 + 5;"), 11, 0x20),  # the code segment is
         ("syscall", UD, 0),  # EFER.SCE clear
         ("sysretq", UD, 0),
         ("sysenter", GP, 0),  # SYSENTER_CS null

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = (Path(__file__).parents[2] / "docs" / "unicorn.md").read_text()
-UD, NP, PF, MF = 6, 11, 14, 16
+UD, PF, MF = 6, 14, 16
 
 
 def vectors(ran: Any) -> list[int]:
@@ -62,17 +62,6 @@ def test_x87_waits(kernel: Any) -> None:
 def test_narrow_branch(kernel: Any) -> None:
     ran = kernel("movl $0x403000, %eax; .byte 0x66, 0xE9, 0, 0; ud2")
     assert ran.taken[0].rip < 0x1_0000
-
-
-def test_iret_absent_stack(kernel: Any) -> None:
-    ran = kernel(
-        "andb $0x7F, gdt + 0x18 + 5; pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x200000; iretq"
-    )
-    assert [(t.vector, t.error_code) for t in ran.taken] == [(NP, 0x18)]
-
-
-def test_ltr_null(kernel: Any) -> None:
-    assert vectors(kernel("xorl %eax, %eax; ltr %ax; ud2")) == [UD]
 
 
 def test_limits(kernel: Any) -> None:

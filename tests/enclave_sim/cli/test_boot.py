@@ -356,3 +356,37 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "unicorn" not in done.stderr.split()
+
+
+# Files for the kernel
+
+READ_FIVE = bytes.fromhex("66 ba 10 05 66 b8 20 00 66 ef") + 5 * bytes.fromhex("66 ba 11 05 ec 66 ba f8 03 ee")
+"""Select the first file of fw_cfg and send its first five bytes through COM1."""
+
+
+def test_fw_cfg_files_reach_the_kernel(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"12345678")
+    ended = spawn(write(tmp_path, READ_FIVE + leave(0)), "--fw-cfg", f"opt/test={tmp_path / 'data'}")
+    assert (ended.code, ended.output, ended.error) == (1, b"12345", "")
+
+
+@pytest.mark.parametrize(
+    "words", ["opt/test", "=data", "opt/test=nowhere", "bad name=kernel.elf", f"{'x' * 60}=kernel.elf"]
+)
+def test_a_file_for_fw_cfg_that_cannot_be_is_one_line(kernel: Path, words: str) -> None:
+    words = words.replace("kernel.elf", str(kernel))
+    ended = spawn(kernel, "--fw-cfg", words)
+    assert (ended.code, ended.output) == (ExitCode.USAGE, b"")
+    assert len(ended.error.splitlines()) == 1
+    assert "Traceback" not in ended.error
+
+
+def test_one_byte_for_a_reader_that_has_left_ends_it(tmp_path: Path) -> None:
+    path = write(tmp_path, say(b"A") + LOOP)
+    read, written = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(command(path), stdout=written, stderr=subprocess.PIPE, check=False, timeout=60)
+    finally:
+        os.close(written)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")

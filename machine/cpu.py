@@ -110,11 +110,11 @@ class Cpu:
 
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""
-        self.registers.set_rflags(self.hook.rflags)
+        self.registers.eflags = self.hook.rflags
         self.context.restore()
 
     def refresh(self) -> None:
-        """Take the registers from the engine again, after it was changed behind their back."""
+        """Take the registers from the engine, where it stopped without the hook."""
         self.context.save()
         self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
 
@@ -171,7 +171,7 @@ class Cpu:
         else:
             self.give_back()
             self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
-            self.refresh()
+            self.context.save()
 
     def read_msr(self, number: int) -> int:
         """A model-specific register that Unicorn holds."""
@@ -182,7 +182,7 @@ class Cpu:
         """Set a model-specific register that Unicorn holds."""
         self.give_back()
         self.uc.msr_write(number, value)
-        self.refresh()
+        self.context.save()
 
     def set_privilege(self, cpl: int) -> None:
         """Continue at a privilege level with the CS and SS that were set."""

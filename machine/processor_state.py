@@ -29,8 +29,6 @@ SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
 
 ARITHMETIC_FLAGS = 0x8D5
 """OF, SF, ZF, AF, PF, CF."""
-_DIRECTION_FLAG, _ALWAYS_SET = 0x400, 0x2
-_CONDITION_CODES_IN_SOURCE = 1  # CC_OP_EFLAGS: the arithmetic flags stand in cc_src as they are
 CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 # hflags
 _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
@@ -63,7 +61,7 @@ class SegmentRegister(ctypes.Structure):
 
 
 class ProcessorState(ctypes.Structure):
-    """The registers of a stopped processor. RFLAGS is `HookState.rflags`; see `Cpu`."""
+    """The registers of a stopped processor. RFLAGS is `HookState.rflags`, and `eflags` only what it starts with."""
 
     _fields_ = [
         *[(name, ctypes.c_uint64) for name in (*GENERAL_REGISTERS, "rip", "eflags")],
@@ -90,7 +88,6 @@ class ProcessorState(ctypes.Structure):
     rip: int
     eflags: int
     cc_src: int
-    cc_op: int
     direction: int
     hflags: int
     es: SegmentRegister
@@ -105,13 +102,6 @@ class ProcessorState(ctypes.Structure):
     idtr: SegmentRegister
     cr: "ctypes.Array[ctypes.c_uint64]"
     efer: int
-
-    def set_rflags(self, rflags: int) -> None:
-        """Set the flags register, which QEMU keeps in pieces while it runs and as a whole while it does not."""
-        self.cc_src = rflags & ARITHMETIC_FLAGS
-        self.cc_op = _CONDITION_CODES_IN_SOURCE
-        self.direction = -1 if rflags & _DIRECTION_FLAG else 1
-        self.eflags = rflags | _ALWAYS_SET
 
     @property
     def cpl(self) -> int:

@@ -79,6 +79,34 @@ def test_code_where_there_is_neither_ram_nor_device_is_all_ones(kernel: Any) -> 
     assert (taken.vector, taken.rip) == (UD, 0xFEE0_0100)
 
 
+@pytest.mark.parametrize(
+    ("before", "flags"),
+    [
+        ("movb $1, %al; cmpb $1, %al", 0x46),  # ZF, PF
+        ("movb $0, %al; subb $1, %al", 0x97),  # SF, AF, PF, CF
+        ("movb $0x7F, %al; incb %al", 0x892),  # OF, SF, AF
+        ("xorl %eax, %eax; addb %al, %al", 0x46),  # and no CF
+        ("xorl %eax, %eax; std", 0x446),
+        ("movl $3, %eax; shrl $1, %eax; cld", 0x03),
+    ],
+)
+@pytest.mark.parametrize("fault", ["movb 0x403000, %cl", "xorl %ecx, %ecx; divl %ecx", "int $0x80", "ud2"])
+def test_an_exception_saves_the_flags_that_its_instruction_found(
+    kernel: Any, before: str, flags: int, fault: str
+) -> None:
+    if fault.startswith("xorl"):
+        flags = flags & 0x400 | 0x46  # those of XOR
+    taken = kernel(f"{before}; {fault}", 3).taken[0]
+    all_but_af = 0xCC7
+    assert taken.rflags & all_but_af == flags & all_but_af
+
+
+def test_a_handler_that_faults_at_once_for_ever_comes_to_the_limit(kernel: Any) -> None:
+    """Nothing retires: only the deliveries take time."""
+    ran = kernel("movw $0x3000, idt + 14*16; movw $0x40, idt + 14*16 + 6; movb $1, idt + 14*16 + 4; movb 0x403000, %al")
+    assert ran.outcome is Outcome.LIMIT
+
+
 def test_page_fault_sets_cr2_to_the_address(kernel: Any) -> None:
     assert kernel("movb 0x403123, %al", 3).taken[0].cr2 == 0x40_3123
 

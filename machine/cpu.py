@@ -210,6 +210,7 @@ class Cpu:
 
     def code_at(self, address: int) -> bytes:
         """Up to 15 bytes of code at a linear address, as the processor would fetch them; fewer where a page ends."""
+        self.give_back()  # the ring decides what may be fetched
         length = _LONGEST_INSTRUCTION
         while length:
             if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):

@@ -33,6 +33,7 @@ from machine.observed_registers import ObservedRegisters
 from machine.opcodes import Action, action
 from machine.ram import Ram
 from machine.signals import SignalsHeld
+from machine.simd_exceptions import SimdExceptions
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
 
@@ -111,6 +112,7 @@ class Machine:
         self.msrs = Msrs(self.cpu, self.local_apic)
         self._observed = ObservedRegisters(self.cpu, self.journal)
         self._alignment = AlignmentCheck(self.cpu)
+        self._simd = SimdExceptions(self.cpu)
         self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
         self.halted = False
         self.mode: ProcessorMode = "protected"
@@ -131,6 +133,7 @@ class Machine:
             self.cpu.write_register(name, value)
         self.cpu.debug.reset()
         self.halted = self._nmi_blocked = False
+        self._simd.follow_mxcsr()
         self.mode = "protected"
         self._watch()
         self.journal.emit(ModeSwitched, "reset", "protected", entry)
@@ -182,8 +185,8 @@ class Machine:
                 clock.spend(max(0, deadline - now))
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
-            elif self._alignment.wanted:
-                self._execute_aligned()
+            elif self._alignment.wanted or self._simd.wanted:
+                self._execute_checked()
             else:
                 hook.watch_if = pending
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
@@ -282,13 +285,16 @@ class Machine:
         hook.pass_once = NEVER
         return stop
 
-    def _execute_aligned(self) -> None:
-        """Execute one instruction, if its data is aligned. Breakpoints and rules of its own come before that."""
+    def _execute_checked(self) -> None:
+        """Execute one instruction, if #AC and #XM let it. Breakpoints and rules of its own come before that."""
         cpu = self.cpu
         at = cpu.linear_rip
         if not cpu.debug.at(at) and not action(cpu.code_at(at)) & (Action.SYSTEM | Action.PORT | Action.DESCRIPTOR):
             try:
-                self._alignment.check()
+                if self._alignment.wanted:
+                    self._alignment.check()
+                if self._simd.wanted:
+                    self._simd.check()
             except Fault as fault:
                 self._raise(fault)
                 return
@@ -428,10 +434,11 @@ class Machine:
         except Fault as fault:
             self._raise(fault)
             return
-        if done is Done.NATIVE:
-            stop = self._execute_one()
+        stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MXCSR) else None
         if found & Action.SYSTEM:
             registers.cr[0] &= control_registers.CR0_BITS
+            if done is Done.LOADS_MXCSR:
+                self._simd.follow_mxcsr()
             self._observed.record_changes(before, rip)
             if ring != registers.cpl:
                 self._entered.clear()
@@ -440,7 +447,7 @@ class Machine:
             self._watch()
             cpu.flush_translations()
             self._follow_mode(rip)
-        if done is Done.NATIVE:
+        if stop is not None:
             self._stopped(stop)
         elif done is Done.TRAP:
             self._trap(0)

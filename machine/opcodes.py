@@ -30,7 +30,7 @@ class Action(IntFlag):
 
 
 _RETURN = Action.INTERRUPT_RETURN | Action.CHANGES_CS
-_GROUP_5, _GROUP_6, _GROUP_7, _GROUP_9, _MOV_FROM_CR = range(5)
+_GROUP_5, _GROUP_6, _GROUP_7, _GROUP_9, _GROUP_15, _MOV_FROM_CR = range(6)
 
 
 def _one_byte() -> bytes:
@@ -47,7 +47,7 @@ def _two_byte() -> bytes:
     # SYSCALL, CLTS, SYSRET, MOV DR both ways, MOV to CR, WRMSR, RDMSR, RDPMC, SYSENTER, SYSEXIT
     system = [0x05, 0x06, 0x07, 0x21, 0x22, 0x23, 0x30, 0x32, 0x33, 0x34, 0x35]
     actions = dict.fromkeys(system, int(Action.SYSTEM))
-    rows = ((0x00, _GROUP_6), (0x01, _GROUP_7), (0xC7, _GROUP_9), (0x20, _MOV_FROM_CR))
+    rows = ((0x00, _GROUP_6), (0x01, _GROUP_7), (0xC7, _GROUP_9), (0xAE, _GROUP_15), (0x20, _MOV_FROM_CR))
     actions |= {opcode: Action.GROUP | row for opcode, row in rows}
     return bytes(actions.get(opcode, 0) for opcode in range(256))
 
@@ -62,6 +62,7 @@ def _groups() -> bytes:
         _GROUP_6: 2 * [descriptor, descriptor, system, system, none, none, none, none],
         _GROUP_7: [descriptor, descriptor, system, system, descriptor, none, system, system, *in_registers],
         _GROUP_9: 14 * [none] + 2 * [system],  # RDRAND, RDSEED
+        _GROUP_15: [none, system, system] + 13 * [none],  # FXRSTOR, LDMXCSR
         _MOV_FROM_CR: 2 * [system, none, none, none, none, none, none, none],  # CR8 by REX.R, and CR0
     }
     return b"".join(bytes(rows.get(row, 16 * [none])) for row in range(16))
@@ -71,7 +72,9 @@ ONE_BYTE, TWO_BYTE, GROUPS = _one_byte(), _two_byte(), _groups()
 
 
 def action(code: bytes) -> int:
-    """The `Action` of the instruction whose bytes are `code` (step_hook.c has the same in C)."""
+    """The `Action` of the instruction whose bytes are `code`, if there are any (step_hook.c has the same in C)."""
+    if not code:
+        return 0
     at = 0
     while at + 1 < len(code) and ONE_BYTE[code[at]] == Action.PREFIX:
         at += 1

@@ -4,7 +4,6 @@ The instruction hook stops in front of them. Each function has the same parts: C
 names, and then the function either lets Unicorn execute the instruction (`Done.NATIVE`) or does it itself.
 """
 
-import struct
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
@@ -24,8 +23,9 @@ from machine.msrs import (
     Msrs,
 )
 from machine.opcodes import Action, Instruction, MemoryOperand, action
+from machine.operands import linear_address, peek
 from machine.paging import is_canonical
-from machine.processor_state import GENERAL_REGISTERS, SegmentRegister
+from machine.processor_state import GENERAL_REGISTERS
 
 _FLAT_CODE_64, _FLAT_CODE_32, _FLAT_DATA = 0x00AF_9B00, 0x00CF_9B00, 0x00CF_9300
 _USER = 3 << 13
@@ -34,6 +34,7 @@ _BMI = frozenset([(2, 0xF2), (2, 0xF3), (2, 0xF5), (2, 0xF6), (2, 0xF7), (3, 0xF
 _SYSRET_FLAGS = 0x3C_7FD7
 _CR4_UMIP = 1 << 11
 _TSS_IO_MAP_BASE = 102
+_FXSAVE_MXCSR = 24
 _LOW = 0xFFFF_FFFF
 
 
@@ -42,6 +43,8 @@ class Done(Enum):
 
     NATIVE = auto()
     """By Unicorn."""
+    LOADS_MXCSR = auto()
+    """By Unicorn, and MXCSR is another behind it."""
     COMPLETE = auto()
     """Here: it has retired. A single-step trap follows if TF was set before it."""
     TRANSFERRED = auto()
@@ -83,6 +86,7 @@ class SystemInstructions:
             0x0F33: self._rdpmc,
             0x0F34: self._sysenter,
             0x0F35: self._sysexit,
+            0x0FAE: self._load_mxcsr,
             0x0FC7: self._undefined,
         }
 
@@ -121,22 +125,6 @@ class SystemInstructions:
     def _set_operand(self, instruction: Instruction, value: int) -> None:
         assert isinstance(instruction.operand, int)
         setattr(self._cpu.registers, GENERAL_REGISTERS[instruction.operand], value)
-
-    def address_of(self, operand: MemoryOperand, length: int) -> int:
-        """The linear address of a memory operand of the instruction at RIP, `length` bytes long."""
-        registers = self._cpu.registers
-        address = operand.displacement
-        if operand.relative:
-            address += registers.rip + length
-        if operand.base is not None:
-            address += self._get(operand.base)
-        if operand.index is not None:
-            address += self._get(operand.index) * operand.scale
-        if registers.in_64_bit_code:
-            base = getattr(registers, operand.segment).base if operand.segment in ("fs", "gs") else 0
-            return (address + base) & 2**64 - 1
-        segment: SegmentRegister = getattr(registers, operand.segment)
-        return (address + segment.base) & _LOW
 
     # Ports (SDM volume 1, 19.5)
 
@@ -252,11 +240,10 @@ class SystemInstructions:
         if instruction.extension != 3:
             return Done.NATIVE
         self._supervisor(instruction)
+        cpu = self._cpu
         if isinstance(instruction.operand, MemoryOperand):
-            address = self.address_of(instruction.operand, instruction.length)
-            if self._cpu.memory.look(address) is None or self._cpu.memory.look(address + 1) is None:
-                return Done.NATIVE
-            selector = int.from_bytes(self._cpu.memory.read(address, 2, self._cpu.rflags), "little")
+            content = peek(cpu, linear_address(cpu, instruction.operand, cpu.rip + instruction.length), 2)
+            selector = _LOW if content is None else int.from_bytes(content, "little")
         else:
             selector = self._operand(instruction)
         if not selector & 0xFFFC:
@@ -270,12 +257,10 @@ class SystemInstructions:
         self._supervisor(instruction)
         cpu = self._cpu
         if cpu.registers.in_64_bit_code:
-            address = self.address_of(instruction.operand, instruction.length)
-            found = cpu.memory.look(address)
-            if found is not None and is_canonical(address):
-                _, base = struct.unpack("<HQ", cpu.memory.read(address, 10, cpu.rflags))
-                if not is_canonical(base):
-                    raise Fault(GP, 0)
+            address = linear_address(cpu, instruction.operand, cpu.rip + instruction.length)
+            content = peek(cpu, address, 10)
+            if content is not None and not is_canonical(int.from_bytes(content[2:], "little")):
+                raise Fault(GP, 0)
         return Done.NATIVE
 
     # Fast system calls
@@ -359,6 +344,16 @@ class SystemInstructions:
         if instruction.rex or code[0] != 0xC4 or len(code) < 4 or (code[1] & 0x1F, code[3]) not in _BMI:
             raise Fault(UD)
         return Done.NATIVE
+
+    def _load_mxcsr(self, instruction: Instruction) -> Done:
+        """LDMXCSR and FXRSTOR refuse reserved bits."""
+        cpu = self._cpu
+        if isinstance(instruction.operand, MemoryOperand):
+            address = linear_address(cpu, instruction.operand, cpu.rip + instruction.length)
+            content = peek(cpu, address + (_FXSAVE_MXCSR if instruction.extension == 1 else 0), 4)
+            if content is not None and int.from_bytes(content, "little") >> 16:
+                raise Fault(GP, 0)
+        return Done.LOADS_MXCSR
 
     # Interrupts
 

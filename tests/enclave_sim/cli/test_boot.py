@@ -330,7 +330,18 @@ main()
     assert done.returncode == 85
     loaded = done.stderr.split()
     assert {"unicorn", "msgspec", "machine.machine"} <= set(loaded)
-    heavy = ["typer", "click", "rich", "wasmtime", "cryptography", "elftools", "capstone", "hashlib", "secrets"]
+    heavy = [
+        "typer",
+        "click",
+        "rich",
+        "wasmtime",
+        "cryptography",
+        "elftools",
+        "capstone",
+        "hashlib",
+        "secrets",
+        "fractions",
+    ]
     heavy += ["asyncio", "json", "importlib.metadata", "pkg_resources", "subprocess", "traceback", "firmware"]
     assert [name for name in heavy if name in loaded] == []
     ours = [name for name in loaded if name.split(".")[0] == "enclave_sim"]

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import msgspec
 
-INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE, TRAP_GATE = 0x6, 0x7, 0xE, 0xF
-TASK_16_BUSY, TASK_BUSY = 0x3, 0xB
+TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE, TRAP_GATE = 0x5, 0x6, 0x7, 0xE, 0xF
+TASK_16_AVAILABLE, TASK_16_BUSY, TASK_AVAILABLE, TASK_BUSY = 0x1, 0x3, 0x9, 0xB
 ACCESSED_BYTE, ACCESSED = 5, 1
 """Where the accessed flag of a code or data descriptor is."""
 
@@ -41,6 +41,11 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     """For code: readable."""
     long: bool
     default_32: bool
+
+    @property
+    def system_type(self) -> int:
+        """The type of a system descriptor, such as TASK_AVAILABLE; 0x10 and up for code and data."""
+        return self.flags >> 8 & 0x1F
 
 
 @lru_cache(maxsize=1024)

@@ -11,21 +11,21 @@ import struct
 import msgspec
 
 from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
+from machine.descriptor_tables import find, mark_accessed
 from machine.descriptors import (
     ACCESSED,
-    ACCESSED_BYTE,
     INTERRUPT_GATE,
     TRAP_GATE,
     Gate,
     Segment,
     gate_64,
-    segment,
 )
 from machine.events import InterruptDelivered, InterruptRaised, InterruptSource, RingTransition, Shutdown
 from machine.exceptions import CONTRIBUTORY, DB, DF, GP, NP, PF, SS, TS, Fault
 from machine.journal import Journal
 from machine.paging import is_canonical
 from machine.protected_mode import ProtectedModeDelivery
+from machine.tasks import TaskFault
 
 _FRAME, _FRAME_WITH_ERROR = struct.Struct("<5Q"), struct.Struct("<6Q")
 _TSS_RSP0, _TSS_IST1 = 4, 36
@@ -97,7 +97,10 @@ class Delivery:
 
     def _combine(self, first: Interrupt, second: Fault) -> Interrupt | None:
         """What two exceptions make together (SDM volume 3, table 6-5); None is shutdown."""
+        in_new_task = isinstance(second, TaskFault)
         rip = first.return_address if first.source != "software" else self._cpu.hook.last
+        if in_new_task:
+            rip = self._cpu.rip
         if second.address is not None:
             self._cpu.registers.cr[2] = second.address
         if first.source == "exception":
@@ -109,7 +112,7 @@ class Delivery:
                 first.vector == PF and (contributory or second.vector == PF)
             ):
                 return Interrupt(DF, "exception", rip, 0)
-        if first.source == "software":
+        if first.source == "software" and not in_new_task:
             self._cpu.hook.retired -= 1
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
 
@@ -214,25 +217,20 @@ class Delivery:
 
     def _code_segment(self, gate: Gate, interrupt: Interrupt, ring: int) -> Segment:
         """The handler's code segment, checked (SDM volume 3, 6.14.1)."""
-        registers, external = self._cpu.registers, interrupt.external_bit
-        selector = gate.selector & ~3
+        selector, external = gate.selector & ~3, interrupt.external_bit
         if selector == 0:
             raise Fault(GP, external)
-        table = registers.ldtr if selector & 4 else registers.gdtr
-        at = selector & ~7
-        if at + 7 > table.limit or (selector & 4 and not registers.ldtr.selector & ~3):
+        place = find(self._cpu, selector)
+        if place is None:
             raise Fault(GP, selector + external)
-        raw = self._cpu.memory.read(table.base + at, 8)
-        found = segment(raw)
+        at, found = place
         if not found.is_code or found.level > ring:
             raise Fault(GP, selector + external)
         if not found.present:
             raise Fault(NP, selector + external)
         if not found.long or found.default_32:
             raise Fault(GP, selector + external)
-        if not raw[ACCESSED_BYTE] & ACCESSED:
-            accessed = bytes([raw[ACCESSED_BYTE] | ACCESSED])
-            self._cpu.memory.push(table.base + at + ACCESSED_BYTE, accessed, unit=1)
+        mark_accessed(self._cpu, at, found)
         return found
 
     def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:

@@ -218,7 +218,10 @@ class Machine:
         ring, rsp, base = registers.cpl, registers.rsp, self.cpu.linear_rip - registers.rip
         while self._entered and self._entered[-1].return_address == registers.rip and self._entered[-1].rsp == rsp:
             self._record_return()  # an interrupt can come right behind the return from another
+        before = None if self.mode == "long" else self._observed.values()
         self.delivery.deliver(interrupt)
+        if before is not None:  # a task gate loads TR and CR3
+            self._observed.record_changes(before, interrupt.return_address)
         if ring == registers.cpl:
             self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp, base))
             self.cpu.hook.breakpoint = self._entered[-1].linear
@@ -435,12 +438,12 @@ class Machine:
             self._raise(fault)
             return
         stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MXCSR) else None
-        if found & Action.SYSTEM:
+        if found & (Action.SYSTEM | Action.CHANGES_CS):
             registers.cr[0] &= control_registers.CR0_BITS
             if done is Done.LOADS_MXCSR:
                 self._simd.follow_mxcsr()
             self._observed.record_changes(before, rip)
-            if ring != registers.cpl:
+            if stop is None and ring != registers.cpl:
                 self._entered.clear()
                 hook.breakpoint = NEVER
                 self._record_ring(ring, "fast_system_call")

@@ -1,31 +1,31 @@
 """Interrupt delivery in protected mode (SDM volume 3, 6.12), for kernels that stay there.
 
-Interrupt and trap gates of 16 and 32 bits, stack switching through a 16- or 32-bit TSS. Left out: virtual-8086 mode
-and task gates, which are no gates here (#GP).
+Interrupt and trap gates of 16 and 32 bits, stack switching through a 16- or 32-bit TSS, and task gates. Left out:
+virtual-8086 mode.
 """
 
 import struct
 
 from machine.cpu import FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
+from machine.descriptor_tables import find, mark_accessed
 from machine.descriptors import (
-    ACCESSED,
-    ACCESSED_BYTE,
     INTERRUPT_GATE,
     INTERRUPT_GATE_16,
     TASK_16_BUSY,
     TASK_BUSY,
+    TASK_GATE,
     TRAP_GATE,
     TRAP_GATE_16,
     Gate,
     Segment,
     gate_32,
-    segment,
 )
 from machine.exceptions import GP, NP, SS, TS, Fault
+from machine.tasks import TaskSwitch
 
 _IDT_ERROR, _BUSY = 2, 2
 _CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
-_GATES = (INTERRUPT_GATE, TRAP_GATE, INTERRUPT_GATE_16, TRAP_GATE_16)
+_GATES = (INTERRUPT_GATE, TRAP_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, TASK_GATE)
 
 
 class ProtectedModeDelivery:
@@ -33,6 +33,7 @@ class ProtectedModeDelivery:
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
+        self._tasks = TaskSwitch(cpu)
 
     def enter(self, vector: int, return_address: int, rflags: int, error_code: int | None, *, software: bool) -> None:
         """Enter the handler of `vector`, pushing `rflags`. Raises Fault, with nothing changed, when a check fails."""
@@ -41,16 +42,21 @@ class ProtectedModeDelivery:
         external = 0 if software else 1
         old_ring = registers.cpl
         gate = self._gate(vector, old_ring, external, software=software)
-        target = self._code_segment(gate.selector, old_ring, external)
+        if gate.kind == TASK_GATE:
+            self._tasks.nest(gate.selector, return_address, rflags, external)
+            if error_code is not None:
+                self._tasks.push_error_code(error_code, external)
+            return
+        target_at, target = self._code_segment(gate.selector, old_ring, external)
         ring = old_ring if target.conforming else target.level
         words = [return_address, registers.cs.selector, rflags]
         if error_code is not None:
             words.insert(0, error_code)
         if ring < old_ring:
             words += [registers.rsp, registers.ss.selector]
-            stack_selector, stack, esp = self._inner_stack(ring, external)
+            stack_selector, stack_at, stack, esp = self._inner_stack(ring, external)
         else:
-            stack_selector, stack, esp = registers.ss.selector, None, registers.rsp
+            stack_selector, stack_at, stack, esp = registers.ss.selector, 0, None, registers.rsp
         wide = gate.kind in (INTERRUPT_GATE, TRAP_GATE)
         frame = struct.pack(
             f"<{len(words)}I" if wide else f"<{len(words)}H", *[w & (2**32 - 1 if wide else 0xFFFF) for w in words]
@@ -64,8 +70,9 @@ class ProtectedModeDelivery:
         self._check_room(registers.ss.limit if stack is None else stack.limit, top, len(frame), stack, error)
         if gate.handler > target.limit:
             raise Fault(GP, external)
-        for selector in (gate.selector, *([] if stack is None else [stack_selector])):
-            self._mark_accessed(selector)
+        mark_accessed(cpu, target_at, target)
+        if stack is not None:
+            mark_accessed(cpu, stack_at, stack)
         cpu.memory.push(base + top & 0xFFFF_FFFF, frame, cpu.rflags, 4 if wide else 2)
         # STATE
         registers.cs.load(gate.selector & ~3 | ring, target.base, target.limit, target.flags)
@@ -88,34 +95,24 @@ class ProtectedModeDelivery:
             raise Fault(NP, error)
         return gate
 
-    def _descriptor(self, selector: int, fault: int, external: int) -> Segment:
-        registers = self._cpu.registers
-        table, at = registers.ldtr if selector & 4 else registers.gdtr, selector & ~7
-        if at + 7 > table.limit or (selector & 4 and not registers.ldtr.selector & ~3):
+    def _descriptor(self, selector: int, fault: int, external: int) -> tuple[int, Segment]:
+        found = find(self._cpu, selector)
+        if found is None:
             raise Fault(fault, selector & ~3 | external)
-        return segment(self._cpu.memory.read(table.base + at, 8))
+        return found
 
-    def _mark_accessed(self, selector: int) -> None:
-        """Set the accessed flag of a descriptor that is loaded."""
-        registers, memory = self._cpu.registers, self._cpu.memory
-        table = registers.ldtr if selector & 4 else registers.gdtr
-        at = table.base + (selector & ~7) + ACCESSED_BYTE
-        (access,) = memory.read(at, 1)
-        if not access & ACCESSED:
-            memory.push(at, bytes([access | ACCESSED]), unit=1)
-
-    def _code_segment(self, selector: int, ring: int, external: int) -> Segment:
+    def _code_segment(self, selector: int, ring: int, external: int) -> tuple[int, Segment]:
         if not selector & ~3:
             raise Fault(GP, external)
-        found = self._descriptor(selector, GP, external)
+        at, found = self._descriptor(selector, GP, external)
         if not found.is_code or found.level > ring:
             raise Fault(GP, selector & ~3 | external)
         if not found.present:
             raise Fault(NP, selector & ~3 | external)
-        return found
+        return at, found
 
-    def _inner_stack(self, ring: int, external: int) -> tuple[int, Segment, int]:
-        """SS and ESP for a more privileged ring, from the TSS, checked (6.12.1)."""
+    def _inner_stack(self, ring: int, external: int) -> tuple[int, int, Segment, int]:
+        """SS, its descriptor with its address, and ESP for a more privileged ring, from the TSS, checked (6.12.1)."""
         task = self._cpu.registers.tr
         kind = task.flags >> 8 & 0xF | _BUSY  # LTR sets it in the table, and Unicorn does not in the register
         if kind == TASK_BUSY:
@@ -131,12 +128,12 @@ class ProtectedModeDelivery:
         error = selector & ~3 | external
         if not selector & ~3:
             raise Fault(TS, external)
-        found = self._descriptor(selector, TS, external)
+        at, found = self._descriptor(selector, TS, external)
         if selector & 3 != ring or found.level != ring or not found.is_data or not found.writable:
             raise Fault(TS, error)
         if not found.present:
             raise Fault(SS, error)
-        return selector, found, esp
+        return selector, at, found, esp
 
     def _check_room(self, limit: int, top: int, length: int, stack: Segment | None, error: int) -> None:
         down = stack.conforming if stack is not None else bool(self._cpu.registers.ss.flags & 1 << 10)

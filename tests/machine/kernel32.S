@@ -135,6 +135,7 @@ gdt:    .quad   0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF
 #endif
 gdt_tss: .quad  0x0000890000000067
         .quad   0x00CF9F000000FFFF, 0x00009A000000FFFF  /* 0x30 conforming, 0x38 16-bit */
+        .quad   0x0000890000000067              /* 0x40 another task */
 gdtr:   .short  . - gdt - 1
         .quad   gdt
 idtr:   .short  2047
@@ -146,6 +147,7 @@ table:  .skip   4096
 table2: .skip   4096
 idt:    .skip   2048
 tss:    .skip   104
+tss2:   .skip   104
 next:   .skip   4
 resume: .skip   4
         .balign 4096

@@ -156,3 +156,83 @@ def test_code_in_a_segment_with_a_base_runs_and_faults(kernel32: Any) -> None:
 def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
     ran = kernel32("pushl $0x20202; pushl $0x08; pushl $0x1000; iretl")
     assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]
+
+
+# Task gates (SDM volume 3, 7.2.5)
+
+TASK = """movl $tss2, %eax; movw %ax, gdt + 0x42; shrl $16, %eax; movb %al, gdt + 0x44; movl $9f, tss2 + 0x20;
+movl $0x2, tss2 + 0x24; movl $0x248000, tss2 + 0x38; movl $0x10, tss2 + 0x48; movl $8, tss2 + 0x4C;
+movl $0x10, tss2 + 0x50; movl $0x10, tss2 + 0x54; movl $directory, tss2 + 0x1C; movl $directory, tss + 0x1C; movw $0x40, idt + 8 * GATE + 2;
+movb $0xE5, idt + 8 * GATE + 5;"""
+
+
+def task(gate: int) -> str:
+    return TASK.replace("GATE", str(gate))
+
+
+def word(ran: Any, address: int) -> int:
+    return int.from_bytes(ran.machine.ram.read(address, 4), "little")
+
+
+@pytest.mark.parametrize("ring", [0, 3])
+@pytest.mark.parametrize("paging", [0, 1])
+def test_a_task_gate_switches_tasks_and_iret_switches_back(kernel32: Any, ring: int, paging: int) -> None:
+    ran = kernel32(
+        task(0x80) + "movl $0x1234, %ebx; int $0x80; 7: movl %ebx, 0x240104; ud2;"
+        "9: movl $0x77, %ebx; movl %esp, 0x240100; pushfl; popl 0x240108; str %ax; movl %eax, 0x24010C; iretl",
+        ring,
+        paging,
+    )
+    assert word(ran, 0x24_0100) == 0x24_8000  # the stack of the new task
+    assert word(ran, 0x24_0104) == 0x1234  # each task has its registers
+    assert word(ran, 0x24_0108) & 0x4000  # NT
+    assert word(ran, 0x24_010C) & 0xFFFF == 0x40
+    assert [t.vector for t in ran.taken] == [UD]
+    assert ran.taken[0].cs == (0x23 if ring else 8)
+    assert ran.machine.cpu.registers.cr[0] & 8  # CR0.TS
+
+
+def test_a_double_fault_through_a_task_gate_needs_no_stack(kernel32: Any) -> None:
+    ran = kernel32(
+        task(8) + "movl $0x403800, %esp; movb 0x403000, %al; 9: popl 0x240100; movl %esp, 0x240104; hlt", 0, 1
+    )
+    assert ran.outcome is Outcome.HALTED
+    assert word(ran, 0x24_0100) == 0  # the error code
+    assert word(ran, 0x24_0104) == 0x24_8000
+    assert [e.vector for e in ran.events if type(e).__name__ == "InterruptRaised"] == [PF, DF]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "vector", "error_code"),
+    [
+        ("movb $0x8B, gdt + 0x45", GP, 0x40),  # busy
+        ("movb $0x09, gdt + 0x45", NP, 0x40),
+        ("movb $0x60, gdt + 0x40", 10, 0x40),  # too small
+        ("movw $0x44, idt + 8 * 0x80 + 2", GP, 0x44),  # in the LDT
+        ("movw $0x08, idt + 8 * 0x80 + 2", GP, 0x08),  # no TSS
+        ("movl $0x20002, tss2 + 0x24", 10, 0x40),  # a virtual-8086 task
+        ("movb $0x85, idt + 8 * 0x80 + 5", GP, 0x80 * 8 + 2),  # the gate is ring 0's
+    ],
+)
+def test_a_task_that_cannot_be_entered_is_a_fault_of_the_old_one(
+    kernel32: Any, spoil: str, vector: int, error_code: int
+) -> None:
+    (taken,) = kernel32(task(0x80) + f"{spoil}; int $0x80; 9: hlt", 3 if "0x85," in spoil else 0).taken
+    assert (taken.vector, taken.error_code) == (vector, error_code)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "vector", "error_code"),
+    [
+        ("movl $0x10, tss2 + 0x4C", 10, 0x10),  # CS is data
+        ("movl $0x13, tss2 + 0x50", 10, 0x10),  # RPL of SS
+        ("movl $0x60, tss2 + 0x54", 10, 0x60),  # DS is beyond the table
+    ],
+)
+def test_a_task_that_cannot_begin_faults_in_the_new_one(
+    kernel32: Any, spoil: str, vector: int, error_code: int
+) -> None:
+    ran = kernel32(task(0x80) + f"{spoil}; int $0x80; 9: hlt")
+    raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
+    assert raised[1] == (vector, error_code)
+    assert ran.machine.cpu.registers.tr.selector == 0x40

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine.test_protected_mode import task
 from tests.oracle import ours, qemu
 from tests.oracle.compare import difference
 from tests.oracle.image import Image, build
@@ -38,6 +39,16 @@ CASES = {
     "stack_of_another_ring_r3": (3, 0, "movl $0x13, tss + 8; int $0x80"),
     "code_as_stack_r3": (3, 0, "movl $0x08, tss + 8; int $0x80"),
     "stack_beyond_the_table_r3": (3, 0, "movl $0x60, tss + 8; int $0x80"),
+    "task_gate_r0": (0, 0, task(0x80) + "int $0x80; ud2; 9: iretl"),
+    "task_gate_r3": (3, 1, task(0x80) + "int $0x80; ud2; 9: iretl"),
+    "task_gate_twice_r3": (3, 1, task(0x80) + "int $0x80; int $0x80; ud2; 9: iretl; jmp 9b"),
+    "task_gate_of_a_fault_r3": (3, 1, task(13) + "cli; 9: popl %eax; ud2"),
+    "task_gate_of_a_double_fault_r0": (0, 1, task(8) + "movl $0x403800, %esp; movb 0x403000, %al; 9: ud2"),
+    "task_gate_busy_r0": (0, 0, task(0x80) + "movb $0x8B, gdt + 0x45; int $0x80; 9: hlt"),
+    "task_gate_absent_task_r0": (0, 0, task(0x80) + "movb $0x09, gdt + 0x45; int $0x80; 9: hlt"),
+    "task_gate_no_task_r0": (0, 0, task(0x80) + "movw $0x08, idt + 8 * 0x80 + 2; int $0x80; 9: hlt"),
+    "jump_to_a_task_r0": (0, 0, task(0x80) + "ljmp $0x40, $0; 9: ud2"),
+    "call_of_a_task_r0": (0, 0, task(0x80) + "lcall $0x40, $0; ud2; 9: iretl"),
     "push_faults_r0": (0, 1, "movl $0x403800, %esp; movb 0x403000, %al"),
 }
 

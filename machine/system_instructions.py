@@ -11,7 +11,7 @@ from typing import Protocol
 from machine import control_registers
 from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_RF, FLAG_VM, Cpu
 from machine.debug_registers import DR6_BD, DR7_GD
-from machine.exceptions import DB, GP, UD, Fault
+from machine.exceptions import DB, GP, PF, UD, Fault
 from machine.msrs import (
     EFER_SCE,
     IA32_FMASK,
@@ -34,6 +34,7 @@ _BMI = frozenset([(2, 0xF2), (2, 0xF3), (2, 0xF5), (2, 0xF6), (2, 0xF7), (3, 0xF
 _SYSRET_FLAGS = 0x3C_7FD7
 _CR4_UMIP = 1 << 11
 _TSS_IO_MAP_BASE = 102
+_PF_USER = 4
 _FXSAVE_MXCSR = 24
 _LOW = 0xFFFF_FFFF
 
@@ -278,7 +279,7 @@ class SystemInstructions:
         cpu.skip(instruction.length)
         registers.rcx, registers.r11 = registers.rip, cpu.rflags & ~FLAG_RF
         registers.rip = self._msrs.read(IA32_LSTAR)
-        cpu.rflags = cpu.rflags & ~self._msrs.read(IA32_FMASK) & ~FLAG_RF
+        cpu.rflags = cpu.rflags & ~self._msrs.read(IA32_FMASK) & ~FLAG_RF | 2
         self._load_flat(self._msrs.read(IA32_STAR) >> 32 & 0xFFFC, _FLAT_CODE_64, 0)
         cpu.set_privilege(0)
         return Done.TRANSFERRED
@@ -361,14 +362,27 @@ class SystemInstructions:
         self._cpu.skip(instruction.length)
         return Done.TRAP
 
+    def _check_frame(self, address: int, instruction: Instruction) -> None:
+        """Raise Fault (#PF) where ring 3 may not read what IRET pops: three words, in 64-bit mode five."""
+        width = 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
+        for index in range(5 if self._cpu.registers.in_64_bit_code else 3):
+            at = address + width * index
+            found = self._cpu.memory.look(at)
+            if is_canonical(at) and (found is None or not found.user):
+                raise Fault(PF, _PF_USER | (found is not None), at)
+
     def _iret(self, instruction: Instruction) -> Done:
         """In 64-bit mode the address returned to is checked before anything is loaded.
+
+        Unicorn reads the frame as the supervisor, so in ring 3 it is looked at here.
 
         There is no virtual-8086 mode here: IRETD with VM in the flags to be loaded, which Unicorn obeys, is refused.
         """
         cpu, registers = self._cpu, self._cpu.registers
+        base = 0 if registers.in_64_bit_code else registers.ss.base
+        if registers.cpl == 3:
+            self._check_frame(base + registers.rsp, instruction)
         if not instruction.wide and not instruction.operand_size_prefix:
-            base = 0 if registers.in_64_bit_code else registers.ss.base
             flags = cpu.memory.read(base + registers.rsp + 8, 4, cpu.rflags)
             if int.from_bytes(flags, "little") & FLAG_VM:
                 raise Fault(GP, 0)

@@ -183,7 +183,7 @@ SYSTEM_CALLS = (
     "movl $0xC0000080, %ecx; rdmsr; orl $1, %eax; wrmsr;"  # EFER.SCE
     + msr(0xC0000081, 0, 0x0013_0008)  # STAR: kernel 0x08, user 0x13
     + "movl $0xC0000082, %ecx; leaq 8f(%rip), %rax; xorl %edx, %edx; wrmsr;"
-    + msr(0xC0000084, 0x200)
+    + msr(0xC0000084, 0x202)
     + msr(0x174, 0x08)
     + msr(0x175, 0x300800)
     + "movl $0x176, %ecx; leaq 9f(%rip), %rax; xorl %edx, %edx; wrmsr;"
@@ -205,7 +205,7 @@ def test_syscall_and_sysret(kernel: Any) -> None:
     assert (memory[0], memory[2]) == (0x08, 0x10)
     assert int.from_bytes(memory[8:16], "little") == 0x20_0002
     assert int.from_bytes(memory[16:24], "little") == 0xA02  # RF does not survive
-    assert int.from_bytes(memory[24:32], "little") == 0x802  # IF cleared by FMASK
+    assert int.from_bytes(memory[24:32], "little") == 0x802  # IF cleared by FMASK, and bit 1 cannot be
     changes = [(e.from_ring, e.to_ring, e.cause) for e in ran.events if isinstance(e, RingTransition)]
     assert changes == [(0, 3, "fast_system_call"), (3, 0, "fast_system_call")]
     assert [t.vector for t in ran.taken] == [UD]

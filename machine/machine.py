@@ -18,7 +18,6 @@ from machine.device import Bus
 from machine.errors import MachineError
 from machine.events import (
     Halted,
-    InterruptReturned,
     ModeSwitched,
     ProcessorMode,
     Recorder,
@@ -26,6 +25,7 @@ from machine.events import (
 )
 from machine.exceptions import DB, NMI, UD, Fault
 from machine.faults import exception_met, take_back
+from machine.interrupt_returns import InterruptReturns
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
@@ -71,22 +71,6 @@ class MachineConfiguration:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Entered:
-    """An interrupt taken within ring 0, whose return is waited for."""
-
-    vector: int
-    return_address: int
-    rsp: int
-    base: int
-    """What linear addresses of the code are ahead of RIP."""
-
-    @property
-    def linear(self) -> int:
-        """The linear address of the return."""
-        return self.base + self.return_address & 2**64 - 1
-
-
 class Machine:
     """One machine. Devices with a fixed place are attributes; `bus` takes more."""
 
@@ -120,8 +104,7 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_blocked = False
-        self._entered: list[_Entered] = []
-        self._returns: dict[int, bool] = {}
+        self._returns = InterruptReturns(self.cpu, self.journal)
         self.chipset.rescheduled = self._arm_deadline
 
     # What the outside may ask for
@@ -216,15 +199,14 @@ class Machine:
         self.halted = False
         registers = self.cpu.registers
         ring, rsp, base = registers.cpl, registers.rsp, self.cpu.linear_rip - registers.rip
-        while self._entered and self._entered[-1].return_address == registers.rip and self._entered[-1].rsp == rsp:
-            self._record_return()  # an interrupt can come right behind the return from another
+        self._returns.look()  # an interrupt can come right behind the return from another
         before = None if self.mode == "long" else self._observed.values()
         self.delivery.deliver(interrupt)
         if before is not None:  # a task gate loads TR and CR3
             self._observed.record_changes(before, interrupt.return_address)
         if ring == registers.cpl:
-            self._entered.append(_Entered(interrupt.vector, interrupt.return_address, rsp, base))
-            self.cpu.hook.breakpoint = self._entered[-1].linear
+            linear = base + interrupt.return_address & 2**64 - 1
+            self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
         else:
             self._watch()
         if self.mode != "long":
@@ -252,11 +234,11 @@ class Machine:
         watched = Action.SYSTEM if self.mode == "long" else Action.SYSTEM | Action.CHANGES_CS
         watched |= Action.INTERRUPT_RETURN if self._nmi_blocked else 0
         if registers.cpl:
-            watched |= Action.PORT
+            watched |= Action.PORT | Action.INTERRUPT_RETURN
             if registers.cr[4] & control_registers.CR4_UMIP:
                 watched |= Action.DESCRIPTOR
             if registers.cr[0] & control_registers.CR0_AM:
-                watched |= Action.FLAGS | Action.INTERRUPT_RETURN  # either may set AC
+                watched |= Action.FLAGS  # may set AC, as IRET may
         self.cpu.hook.watched = watched
 
     # Execution
@@ -327,7 +309,8 @@ class Machine:
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
         elif stop is Stop.BREAKPOINT:
-            self._returned_within_ring()
+            if not self._returns.look():
+                hook.pass_once = cpu.linear_rip
         elif stop is Stop.HALT:
             if hook.rflags & FLAG_TF:
                 self._trap(DR6_BS)
@@ -362,17 +345,6 @@ class Machine:
         self.cpu.debug.dr6 = self.cpu.debug.dr6 & ~0xF | self.cpu.debug.at(cpu.linear_rip)
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
-    def _returned_within_ring(self) -> None:
-        if self.cpu.registers.rsp == self._entered[-1].rsp:
-            self._record_return()
-        else:
-            self.cpu.hook.pass_once = self.cpu.linear_rip
-
-    def _record_return(self) -> None:
-        entered = self._entered.pop()
-        self.cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
-        self.journal.emit(InterruptReturned, entered.vector, entered.return_address)
-
     def _run_coprocessor(self, coprocessor: Coprocessor, deadline: int | None) -> None:
         cpu, registers = self.cpu, self.cpu.registers
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
@@ -389,24 +361,15 @@ class Machine:
         previous, hook.cs = hook.cs & 3, registers.cs.selector
         self.cpu.memory.follow_cr3()
         if previous != registers.cpl:
-            self._entered.clear()
-            hook.breakpoint = NEVER
+            self._returns.forget()
             self._watch()
-            cause = "interrupt_return" if self._was_interrupt_return() else "far_return"
+            cause = "interrupt_return" if hook.check_cs & Action.INTERRUPT_RETURN else "far_return"
             self._record_ring(previous, cause)
         self._follow_mode(hook.last)
 
     def _record_ring(self, previous: int, cause: str) -> None:
         registers = self.cpu.registers
         self.journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
-
-    def _was_interrupt_return(self) -> bool:
-        last = self.cpu.hook.last
-        found = self._returns.get(last)
-        if found is None:
-            code = self.cpu.code_at(last)
-            found = self._returns[last] = not code or bool(action(code) & Action.INTERRUPT_RETURN)
-        return found
 
     def _follow_mode(self, rip: int) -> None:
         """Record a change of the operating mode by the instruction at `rip` (SDM volume 3, 2.2)."""
@@ -444,8 +407,7 @@ class Machine:
                 self._simd.follow_mxcsr()
             self._observed.record_changes(before, rip)
             if stop is None and ring != registers.cpl:
-                self._entered.clear()
-                hook.breakpoint = NEVER
+                self._returns.forget()
                 self._record_ring(ring, "fast_system_call")
             self._watch()
             cpu.flush_translations()

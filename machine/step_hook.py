@@ -215,7 +215,7 @@ class _PortableHook:
                 return self._stop(Stop.DEBUG)
             if found & state.watched or (found & Action.INTERRUPT_RETURN and self._returns_nowhere()):
                 return self._stop(Stop.WATCHED_INSTRUCTION)
-        state.check_cs = found & Action.CHANGES_CS
+        state.check_cs = found if found & Action.CHANGES_CS else 0
         state.last = address
         state.retired += 1
         return None

@@ -22,7 +22,7 @@ struct state {
     u64 retired;            /* instructions begun, less those that Python took back */
     u64 deadline;           /* stop in front of the instruction that would be number deadline + 1 */
     u64 cs;                 /* the code segment selector that Python knows of */
-    u64 check_cs;           /* nonzero: the last instruction may have changed CS (and IRET may have set RF) */
+    u64 check_cs;           /* nonzero: the actions of the last instruction, which may have changed CS (IRET also RF) */
     u64 last;               /* the address of the last instruction counted */
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
     u64 watched;            /* stop in front of instructions with one of these actions */
@@ -132,7 +132,7 @@ void on_instruction(void *uc, u64 address, u32 size, struct state *s)
         if (found & s->watched || (found & INTERRUPT_RETURN && returns_nowhere(uc, s)))
             return stop(uc, s, STOP_WATCHED);
     }
-    s->check_cs = found & CHANGES_CS;
+    s->check_cs = found & CHANGES_CS ? found : 0;
     s->last = address;
     s->retired++;
 }

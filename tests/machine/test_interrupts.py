@@ -107,6 +107,12 @@ def test_a_handler_that_faults_at_once_for_ever_comes_to_the_limit(kernel: Any) 
     assert ran.outcome is Outcome.LIMIT
 
 
+@pytest.mark.parametrize(("stack", "error_code", "address"), [(0x402100, 5, 0x402100), (0x403000, 4, 0x403000)])
+def test_iret_in_ring_3_reads_its_frame_as_ring_3(kernel: Any, stack: int, error_code: int, address: int) -> None:
+    (taken,) = kernel(f"movl ${stack:#x}, %esp; iretq", 3).taken
+    assert (taken.vector, taken.error_code, taken.cr2) == (PF, error_code, address)
+
+
 def test_page_fault_sets_cr2_to_the_address(kernel: Any) -> None:
     assert kernel("movb 0x403123, %al", 3).taken[0].cr2 == 0x40_3123
 
@@ -199,6 +205,11 @@ def test_every_ring_change_is_recorded_with_its_cause(kernel: Any) -> None:
     changes = [(e.from_ring, e.to_ring, e.cause) for e in ran.events if isinstance(e, RingTransition)]
     inward, outward = (3, 0, "software_interrupt"), (0, 3, "interrupt_return")
     assert changes == [outward, inward, outward, (3, 0, "exception")]
+
+
+def test_a_far_return_to_ring_3_is_told_from_iret(kernel: Any) -> None:
+    ran = kernel("movw $0x0B0F, 0x200000; pushq $0x1B; pushq $0x240000; pushq $0x23; pushq $0x200000; lretq")
+    assert [e.cause for e in ran.events if isinstance(e, RingTransition)] == ["far_return", "exception"]
 
 
 def test_rdtsc_and_cpuid_answer_from_the_machine(kernel: Any) -> None:

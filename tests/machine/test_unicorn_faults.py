@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from machine.machine import Outcome
+
 PAGE = (Path(__file__).parents[2] / "docs" / "unicorn.md").read_text()
 UD, PF, MF = 6, 14, 16
 
@@ -62,6 +64,32 @@ def test_x87_waits(kernel: Any) -> None:
 def test_narrow_branch(kernel: Any) -> None:
     ran = kernel("movl $0x403000, %eax; .byte 0x66, 0xE9, 0, 0; ud2")
     assert ran.taken[0].rip < 0x1_0000
+
+
+def length(kernel: Any, instruction: str) -> int:
+    """How far behind the start UD2 stands: the instruction was executed."""
+    (taken,) = kernel(f"{instruction}; ud2").taken
+    (start,) = kernel("ud2").taken
+    assert taken.vector == UD
+    return int(taken.rip - start.rip)
+
+
+def test_mov_ss_null(kernel: Any) -> None:
+    assert length(kernel, "movw $3, %ax; movw %ax, %ss") == 6
+
+
+def test_lock_mov(kernel: Any) -> None:
+    assert length(kernel, ".byte 0xF0, 0x89, 0x03") == 3
+
+
+def test_pop_extension(kernel: Any) -> None:
+    assert length(kernel, ".byte 0x8F, 0xC8") == 2
+
+
+def test_long_and_default(kernel: Any) -> None:
+    ran = kernel("orb $0x40, gdt + 8 + 6; pushq $8; leaq 1f(%rip), %rax; pushq %rax; lretq; 1: nop; hlt")
+    assert ran.taken == []
+    assert ran.outcome is Outcome.HALTED
 
 
 def test_limits(kernel: Any) -> None:

@@ -1,0 +1,49 @@
+"""Watches for the return of interrupts taken within ring 0, which no change of the ring tells of."""
+
+from dataclasses import dataclass
+
+from machine.cpu import Cpu
+from machine.events import InterruptReturned
+from machine.journal import Journal
+from machine.step_hook import NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    vector: int
+    return_address: int
+    linear: int
+    """The linear address of the return."""
+    rsp: int
+
+
+class InterruptReturns:
+    """A stack of the interrupts entered; the instruction hook stops where the last of them will return to."""
+
+    def __init__(self, cpu: Cpu, journal: Journal) -> None:
+        self._cpu = cpu
+        self._journal = journal
+        self._entered: list[_Entered] = []
+
+    def entered(self, vector: int, return_address: int, linear: int, rsp: int) -> None:
+        """An interrupt was taken at this place, with this stack pointer, into the same ring."""
+        self._entered.append(_Entered(vector, return_address, linear, rsp))
+        self._cpu.hook.breakpoint = linear
+
+    def forget(self) -> None:
+        """The ring changed: nothing entered before returns any more."""
+        self._entered.clear()
+        self._cpu.hook.breakpoint = NEVER
+
+    def look(self) -> bool:
+        """Record what has returned to where the processor is; whether anything has."""
+        registers, found = self._cpu.registers, False
+        while self._entered:
+            last = self._entered[-1]
+            if (last.return_address, last.rsp) != (registers.rip, registers.rsp):
+                break
+            found = True
+            self._entered.pop()
+            self._cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
+            self._journal.emit(InterruptReturned, last.vector, last.return_address)
+        return found

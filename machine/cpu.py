@@ -43,7 +43,8 @@ _HFLAG_PE = 1 << 7
 _FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
 _TASK_32, _LDT = 0x0000_8900, 0x0000_8200  # busy by the manual, but Unicorn aborts when it then needs a stack
 _LONGEST_INSTRUCTION = 15
-_MXCSR_AT_RESET = 0x1F80
+_FLOATING_POINT_AT_RESET = {"MXCSR": 0x1F80, "FPCW": 0x37F, "FPSW": 0, "FPTAG": 0xFFFF}
+"""As FNINIT leaves x87: all exceptions masked, all registers empty."""
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _FETCH_UNMAPPED = 21
 _STOPS = tuple(Stop)
@@ -245,7 +246,8 @@ class Cpu:
         self.rflags = 2
         hook.check_cs = 0
         hook.pass_once = NEVER
-        self.write_register("MXCSR", _MXCSR_AT_RESET)
+        for name, value in _FLOATING_POINT_AT_RESET.items():
+            self.write_register(name, value)
         self.flush_tlb()
 
     # Hooks. A Python error in one cannot pass through Unicorn: it is kept, and raised by `execute`.

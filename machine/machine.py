@@ -36,6 +36,7 @@ from machine.signals import SignalsHeld
 from machine.simd_exceptions import SimdExceptions
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
+from machine.x87_exceptions import X87Exceptions
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
@@ -97,7 +98,8 @@ class Machine:
         self._observed = ObservedRegisters(self.cpu, self.journal)
         self._alignment = AlignmentCheck(self.cpu)
         self._simd = SimdExceptions(self.cpu)
-        self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic)
+        self._x87 = X87Exceptions(self.cpu)
+        self._system = SystemInstructions(self.cpu, self.msrs, self.local_apic, self._x87)
         self.halted = False
         self.mode: ProcessorMode = "protected"
         self._limit_ns: int | None = None
@@ -117,6 +119,7 @@ class Machine:
         self.cpu.debug.reset()
         self.halted = self._nmi_blocked = False
         self._simd.follow_mxcsr()
+        self._x87.follow_control_word()
         self.mode = "protected"
         self._watch()
         self.journal.emit(ModeSwitched, "reset", "protected", entry)
@@ -168,7 +171,7 @@ class Machine:
                 clock.spend(max(0, deadline - now))
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
-            elif self._alignment.wanted or self._simd.wanted:
+            elif self._alignment.wanted or self._simd.wanted or self._x87.wanted:
                 self._execute_checked()
             else:
                 hook.watch_if = pending
@@ -271,7 +274,7 @@ class Machine:
         return stop
 
     def _execute_checked(self) -> None:
-        """Execute one instruction, if #AC and #XM let it. Breakpoints and rules of its own come before that."""
+        """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
         cpu = self.cpu
         at = cpu.linear_rip
         if not cpu.debug.at(at) and not action(cpu.code_at(at)) & (Action.SYSTEM | Action.PORT | Action.DESCRIPTOR):
@@ -280,6 +283,7 @@ class Machine:
                     self._alignment.check()
                 if self._simd.wanted:
                     self._simd.check()
+                self._x87.check()
             except Fault as fault:
                 self._raise(fault)
                 return
@@ -400,11 +404,12 @@ class Machine:
         except Fault as fault:
             self._raise(fault)
             return
-        stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MXCSR) else None
+        stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MASKS) else None
         if found & (Action.SYSTEM | Action.CHANGES_CS):
             registers.cr[0] &= control_registers.CR0_BITS
-            if done is Done.LOADS_MXCSR:
+            if done is Done.LOADS_MASKS:
                 self._simd.follow_mxcsr()
+                self._x87.follow_control_word()
             self._observed.record_changes(before, rip)
             if stop is None and ring != registers.cpl:
                 self._returns.forget()

@@ -30,7 +30,7 @@ class Action(IntFlag):
 
 
 _RETURN = Action.INTERRUPT_RETURN | Action.CHANGES_CS
-_GROUP_5, _GROUP_6, _GROUP_7, _GROUP_9, _GROUP_15, _MOV_FROM_CR = range(6)
+_GROUP_5, _GROUP_6, _GROUP_7, _GROUP_9, _GROUP_15, _MOV_FROM_CR, _ESCAPE_1, _ESCAPE_5 = range(8)
 
 
 def _one_byte() -> bytes:
@@ -38,6 +38,7 @@ def _one_byte() -> bytes:
     actions |= dict.fromkeys(range(0x40, 0x50), Action.PREFIX)  # REX; in 32-bit code INC and DEC, of one byte
     actions |= dict.fromkeys([0x6C, 0x6D, 0x6E, 0x6F, *range(0xE4, 0xE8), *range(0xEC, 0xF0)], Action.PORT)
     actions |= {0xCF: _RETURN, 0x9D: Action.FLAGS, 0xF1: Action.SYSTEM, 0xFF: Action.GROUP | _GROUP_5}
+    actions |= {0xD9: Action.GROUP | _ESCAPE_1, 0xDD: Action.GROUP | _ESCAPE_5}
     actions |= dict.fromkeys([0xC4, 0xC5], Action.SYSTEM)  # VEX, or LES and LDS
     actions |= dict.fromkeys([0xCA, 0xCB, 0x9A, 0xEA], Action.CHANGES_CS)  # far RET, CALL, JMP
     return bytes(actions.get(opcode, 0) for opcode in range(256))
@@ -64,6 +65,8 @@ def _groups() -> bytes:
         _GROUP_9: 14 * [none] + 2 * [system],  # RDRAND, RDSEED
         _GROUP_15: [none, system, system] + 13 * [none],  # FXRSTOR, LDMXCSR
         _MOV_FROM_CR: 2 * [system, none, none, none, none, none, none, none],  # CR8 by REX.R, and CR0
+        _ESCAPE_1: [*4 * [none], system, system, *10 * [none]],  # FLDENV, FLDCW
+        _ESCAPE_5: [*4 * [none], system, *11 * [none]],  # FRSTOR
     }
     return b"".join(bytes(rows.get(row, 16 * [none])) for row in range(16))
 

@@ -26,6 +26,7 @@ from machine.opcodes import Action, Instruction, MemoryOperand, action
 from machine.operands import linear_address, peek
 from machine.paging import is_canonical
 from machine.processor_state import GENERAL_REGISTERS
+from machine.x87_exceptions import X87Exceptions
 
 _FLAT_CODE_64, _FLAT_CODE_32, _FLAT_DATA = 0x00AF_9B00, 0x00CF_9B00, 0x00CF_9300
 _USER = 3 << 13
@@ -44,8 +45,8 @@ class Done(Enum):
 
     NATIVE = auto()
     """By Unicorn."""
-    LOADS_MXCSR = auto()
-    """By Unicorn, and MXCSR is another behind it."""
+    LOADS_MASKS = auto()
+    """By Unicorn, and MXCSR or the x87 control word is another behind it."""
     COMPLETE = auto()
     """Here: it has retired. A single-step trap follows if TF was set before it."""
     TRANSFERRED = auto()
@@ -64,8 +65,9 @@ class TaskPriority(Protocol):
 class SystemInstructions:
     """Executes the watched instruction at RIP."""
 
-    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority) -> None:
+    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: X87Exceptions) -> None:
         self._cpu = cpu
+        self._x87 = x87
         self._msrs = msrs
         self._debug = cpu.debug
         self._apic = apic
@@ -74,6 +76,8 @@ class SystemInstructions:
             0xC5: self._vex,
             0xF1: self._int1,
             0xCF: self._iret,
+            0xD9: self._load_control_word,
+            0xDD: self._load_control_word,
             0x0F00: self._group_6,
             0x0F01: self._group_7,
             0x0F05: self._syscall,
@@ -354,7 +358,11 @@ class SystemInstructions:
             content = peek(cpu, address + (_FXSAVE_MXCSR if instruction.extension == 1 else 0), 4)
             if content is not None and int.from_bytes(content, "little") >> 16:
                 raise Fault(GP, 0)
-        return Done.LOADS_MXCSR
+        return Done.LOADS_MASKS
+
+    def _load_control_word(self, _instruction: Instruction) -> Done:
+        self._x87.check()
+        return Done.LOADS_MASKS
 
     # Interrupts
 

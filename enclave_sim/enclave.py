@@ -10,6 +10,7 @@ print(result.outcome, result.signals, result.residue_bytes)
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import firmware
@@ -29,6 +30,8 @@ from enclave_sim.vmm import AetherHost
 from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
+from machine.snapshot import MachineSnapshot
+from machine.state import State, Stateful
 
 _GUARD_BYTES = 9 << 30
 """Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
@@ -36,6 +39,17 @@ _GUARD_BYTES = 9 << 30
 
 class KernelDied(EnclaveError):  # noqa: N818
     """The kernel stopped without annihilating itself: a bug of the firmware, never of a guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveSnapshot:
+    """What `Enclave.snapshot` took."""
+
+    machine: MachineSnapshot
+    gate: State
+    observers: tuple[State, ...]
+    completed: frozenset[Phase]
+    result: RunResult | None
 
 
 class Enclave:
@@ -74,6 +88,8 @@ class Enclave:
         configuration = MachineConfiguration(
             region("heap").end, self.configuration.ns_per_instruction, _GUARD_BYTES, portable
         )
+        self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
+        self._gate: GateCoprocessor | None = None
         self.machine = Machine(configuration, Tee([o for o in observers if o is not None]))
         self._attach_node()
         if self.configuration.engine is EngineName.WASMTIME:
@@ -117,7 +133,7 @@ class Enclave:
             attestation=self.configuration.attestation,
         )
         gate = firmware.symbols()["gate"]
-        machine.coprocessor = GateCoprocessor(gate, engine, machine.clock, machine.journal)
+        machine.coprocessor = self._gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
         machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
 
     # What a run can be asked
@@ -196,6 +212,26 @@ class Enclave:
     def interrupt(self) -> None:
         """Raise the external interrupt: it wakes a sleeping enclave."""
         self.machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
+
+    # Snapshots
+
+    def snapshot(self) -> EnclaveSnapshot:
+        """All of the enclave's state, recording included.
+
+        Raises GuestRunning while a guest is suspended, EnclaveError while a recording is written to a file.
+        """
+        gate = self._gate.save_state() if self._gate is not None else {}
+        observers = tuple(observer.save_state() for observer in self._stateful)
+        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, frozenset(self._completed), self._result)
+
+    def restore(self, snapshot: EnclaveSnapshot) -> None:
+        """Return to a snapshot of this enclave. Going on from there gives the same events as it did then."""
+        self.machine.restore(snapshot.machine)
+        if self._gate is not None:
+            self._gate.load_state(snapshot.gate)
+        for observer, state in zip(self._stateful, snapshot.observers, strict=True):
+            observer.load_state(state)
+        self._completed, self._wanted, self._result = set(snapshot.completed), None, snapshot.result
 
     # What the devices report
 

@@ -11,12 +11,13 @@ from enclave_sim.specification import HostFunction
 from machine.clock import Clock
 from machine.coprocessor import Completed
 from machine.journal import Journal
+from machine.state import Stateful
 
 CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)
 _NAMES = {int(function): function.name.lower() for function in HostFunction}
 
 
-class GateCoprocessor:
+class GateCoprocessor(Stateful):
     """Runs the guest whenever ring 3 reaches the gate."""
 
     def __init__(self, address: int, engine: GuestEngine, clock: Clock, journal: Journal) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
 from machine.events import Event, Recorder
+from machine.state import State, Stateful
 
 FORMAT = "enclave-sim-recording"
 VERSION = 1
@@ -44,7 +45,7 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer"):
     sha256: str
 
 
-class Digest:
+class Digest(Stateful):
     """Encodes events and hashes them; writes them too, if given a file. Memory stays bounded."""
 
     def __init__(self, header: Header, file: BinaryIO | None = None) -> None:
@@ -78,6 +79,18 @@ class Digest:
             self._file.write(self._encoder.encode(trailer) + b"\n")
             self._file.flush()
 
+    def save_state(self) -> State:
+        """See `Stateful`. Raises EnclaveError while a file is written, which could not be taken back."""
+        if self._file is not None:
+            raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
+        return {"hash": self._hash.copy(), "pending": tuple(self._pending), "flushed": self._flushed}
+
+    def load_state(self, state: State) -> None:
+        """See `Stateful`."""
+        self._hash = state["hash"].copy()
+        self._pending[:] = state["pending"]
+        self._flushed = state["flushed"]
+
     def _flush(self) -> None:
         self._write(self._encoder.encode_lines(self._pending))
         self._flushed += len(self._pending)
@@ -101,7 +114,7 @@ class Tee:
             record(event)
 
 
-class Recording:
+class Recording(Stateful):
     """The events of a run in memory."""
 
     def __init__(self, header: Header) -> None:

@@ -10,6 +10,7 @@ import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.residue import Residue
 from machine.events import Event
+from machine.state import Stateful
 
 
 class PhaseSummary(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ class RunResult(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
-class Summary:
+class Summary(Stateful):
     """A recorder that keeps counts instead of events."""
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ from enclave_sim.specification import Attestation
 from machine.clock import Clock
 from machine.journal import Journal
 from machine.ram import Ram
+from machine.state import State, Stateful
 
 VERIFY_NS_PER_BYTE = 10
 COMPILE_NS_PER_BYTE = 100
@@ -30,7 +31,7 @@ class Engine(GuestEngine, Protocol):
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
 
 
-class AetherHost:
+class AetherHost(Stateful):
     """The VMM of one enclave."""
 
     def __init__(
@@ -105,6 +106,16 @@ class AetherHost:
         if self._guest_lives:
             self._guest_lives = False
             self._emit(events.GuestDestroyed)
+
+    def save_state(self) -> State:
+        """See `Stateful`."""
+        return super().save_state() | {"engine": self._engine.save_state(), "rejection": self.rejection}
+
+    def load_state(self, state: State) -> None:
+        """See `Stateful`."""
+        super().load_state(state)
+        self._engine.load_state(state["engine"])
+        self.rejection = state["rejection"]
 
     def _reject(self, payload: int, rejected: PayloadRejected) -> int:
         self.rejection = rejected

@@ -98,7 +98,7 @@ class Chipset:
             controller.settle = pit.settle
             controller.masks_changed = self._masks_changed
         for device in self._timed:
-            device.rescheduled = self._refresh
+            device.rescheduled = self.refresh
 
     def reset(self) -> None:
         """Every device as PC firmware leaves it."""
@@ -106,7 +106,7 @@ class Chipset:
             device.reset()
         self.nmi_pending = False
         self._masks_changed()
-        self._refresh()
+        self.refresh()
 
     def isa_line(self, irq: int) -> Line:
         """The interrupt line of an ISA device: it reaches both controllers. IRQ 2 does not exist."""
@@ -140,7 +140,7 @@ class Chipset:
         for device in self._timed:
             if device.deadline_ns is not None and device.deadline_ns <= now_ns:
                 device.tick(now_ns)
-        self._refresh()
+        self.refresh()
 
     def _latch_nmi(self) -> None:
         self.nmi_pending = True
@@ -149,7 +149,8 @@ class Chipset:
     def _masks_changed(self) -> None:
         self.pit.watch(not self.pic.is_masked(TIMER_IRQ) or not self.io_apic.is_masked(TIMER_PIN))
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Find the earliest deadline again."""
         found = self.local_apic.deadline_ns
         for device in (self.pit, self.uart):
             at = device.deadline_ns

@@ -1,9 +1,10 @@
 """Virtual time: integer nanoseconds, one for each retired instruction unless told otherwise."""
 
+from machine.state import State, Stateful
 from machine.step_hook import NEVER, HookState
 
 
-class Clock:
+class Clock(Stateful):
     """Reads the instruction count; devices and engines may spend further time.
 
     Inside a device access the instruction that accesses has been counted already.
@@ -27,6 +28,10 @@ class Clock:
         self._skew_ns += duration_ns
         if self._state.deadline and not self.stepping:
             self.arm(self._deadline_ns)
+
+    def save_state(self) -> State:
+        """See `Stateful`: what was spent. Instructions are counted by the processor; a deadline is no state."""
+        return {"_skew_ns": self._skew_ns}
 
     def arm(self, deadline_ns: int | None) -> None:
         """Stop the processor in front of the first instruction at or after `deadline_ns`; None: do not stop it."""

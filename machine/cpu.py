@@ -5,7 +5,7 @@ Unicorn does instructions, segmentation, paging and ring checks. While it is sto
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unicorn import (
@@ -33,7 +33,8 @@ from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
 from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
-from machine.step_hook import NEVER, StepHook, Stop, add_hook
+from machine.state import State
+from machine.step_hook import NEVER, STATE_BYTES, StepHook, Stop, add_hook
 from machine.unicorn_calls import emu_start, engine_handle, vmem_read
 
 EFER_LMA = 1 << 10
@@ -202,6 +203,40 @@ class Cpu:
         self.uc.ctl(UC_CTL_TLB_FLUSH, UC_CTL_IO_WRITE)
         self.flush_translations()
 
+    def code_changed(self, pages: Sequence[int]) -> None:
+        """RAM was changed at these physical pages, not by the processor: translated code in them is out of date."""
+        seen = self._step_hook.code_pages
+        changed = [page for page in pages if seen[page // PAGE_SIZE] != b"\0"]
+        if not changed:
+            return
+        state = self.context.content, self.hook.cs
+        self._load_flat_mode()  # Unicorn takes a linear address
+        self.flush_tlb()
+        for page in changed:
+            self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
+        self.context.content, self.hook.cs = state
+        self.flush_tlb()
+
+    # State
+
+    def save_state(self) -> State:
+        """The state of a stopped processor: registers of all kinds, and the instruction count."""
+        return {
+            "context": self.context.content,
+            "hook": ctypes.string_at(ctypes.addressof(self.hook), STATE_BYTES),
+            "tsc_offset": self.tsc_offset,
+            "tsc_aux": self.tsc_aux,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Return to a state of this processor or one like it; RAM must have been loaded before."""
+        self.context.content = state["context"]
+        ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
+        self.tsc_offset, self.tsc_aux = state["tsc_offset"], state["tsc_aux"]
+        self.flush_tlb()
+
+    # Translations
+
     def flush_translations(self) -> None:
         """Follow a change of the paging mode or of the tables."""
         self.memory.flush()
@@ -231,17 +266,11 @@ class Cpu:
         registers, hook = self.registers, self.hook
         for name in GENERAL_REGISTERS:
             setattr(registers, name, 0)
-        registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
-        for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
-            segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)
+        self._load_flat_mode()
         registers.tr.load(0, 0, 0xFFFF, _TASK_32)
         registers.ldtr.load(0, 0, 0xFFFF, _LDT)
         registers.gdtr.load(0, 0, 0, 0)
         registers.idtr.load(0, 0, 0, 0)
-        registers.cr[0], registers.cr[2], registers.cr[3], registers.cr[4] = CR0_PE | CR0_ET, 0, 0, 0
-        registers.efer = 0
-        registers.hflags = _HFLAG_PE
-        self.set_privilege(0)
         registers.rip = entry
         self.rflags = 2
         hook.check_cs = 0
@@ -249,6 +278,17 @@ class Cpu:
         for name, value in _FLOATING_POINT_AT_RESET.items():
             self.write_register(name, value)
         self.flush_tlb()
+
+    def _load_flat_mode(self) -> None:
+        """32-bit protected mode with flat segments, without paging."""
+        registers = self.registers
+        registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
+        for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
+            segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)
+        registers.cr[0], registers.cr[2], registers.cr[3], registers.cr[4] = CR0_PE | CR0_ET, 0, 0, 0
+        registers.efer = 0
+        registers.hflags = _HFLAG_PE
+        self.set_privilege(0)
 
     # Hooks. A Python error in one cannot pass through Unicorn: it is kept, and raised by `execute`.
 

@@ -12,6 +12,7 @@ from unicorn import UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.exceptions import UD, Fault
+from machine.state import State, Stateful
 from machine.step_hook import NEVER, add_hook
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _LENGTHS = (1, 2, 8, 4)
 _UNICORN_WRITE = 17
 
 
-class DebugRegisters:
+class DebugRegisters(Stateful):
     """DR0-DR3, DR6 and DR7, and which breakpoints the instruction just executed has met."""
 
     def __init__(self, cpu: "Cpu") -> None:
@@ -44,6 +45,11 @@ class DebugRegisters:
         """The state after power-on."""
         self._addresses = [0, 0, 0, 0]
         self.dr6, self.dr7, self.met = DR6_ALWAYS_SET, DR7_ALWAYS_SET, 0
+        self._arm()
+
+    def load_state(self, state: State) -> None:
+        """See `Stateful`; what the registers name is watched from now on."""
+        super().load_state(state)
         self._arm()
 
     def number(self, register: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from machine.errors import MachineError
 from machine.ram import PAGE_SIZE
+from machine.state import Stateful
 
 MMIO_BASE = 0xFEC0_0000
 MMIO_SIZE = 0x0040_0000
@@ -23,7 +24,7 @@ def unconnected(level: bool) -> None:
     """The line of a device that nothing listens to."""
 
 
-class Device:
+class Device(Stateful):
     """A device with no registers and no timers; real ones override what they have.
 
     A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.

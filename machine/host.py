@@ -18,6 +18,7 @@ _MAP_NORESERVE = 0x4000
 _MADV_NOHUGEPAGE = 15
 _WORTH_DROPPING = 1 << 16
 _SWAPPED = 0x40  # the top byte of a pagemap entry: 0x80 present, 0x40 swapped
+_TOUCHED = bytes(top >= _SWAPPED for top in range(256))
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -79,11 +80,30 @@ class HostMemory:
         ctypes.memset(self.address + offset, 0, start - offset)
         ctypes.memset(self.address + end, 0, offset + length - end)
 
+    def drop(self, offset: int, length: int) -> None:
+        """Fill whole pages with zeros by forgetting what they hold."""
+        if LINUX:
+            _libc.madvise(self.address + offset, length, mmap.MADV_DONTNEED)
+        else:
+            ctypes.memset(self.address + offset, 0, length)
+
+    def equals(self, offset: int, data: bytes) -> bool:
+        """Whether a range holds `data`."""
+        return bool(_libc.memcmp(self.address + offset, data, len(data)) == 0)
+
     def is_zero(self, offset: int, length: int) -> bool:
         """Whether a range is all zero. Pages of an anonymous mapping that were never touched need not be read."""
         if length >= _WORTH_DROPPING and self._is_untouched(offset, length):
             return True
         return is_filled_with_zero(self.address + offset, length)
+
+    def touched_pages(self) -> bytes:
+        """A byte for each page: 1 where it may hold something, 0 where it is zero for sure."""
+        count = self.size // mmap.PAGESIZE
+        if _pagemap is None:
+            return bytes(not self.is_zero(page * mmap.PAGESIZE, mmap.PAGESIZE) for page in range(count))
+        entries = os.pread(_pagemap, 8 * count, 8 * (self.address // mmap.PAGESIZE))
+        return entries[7::8].translate(_TOUCHED)
 
     def _is_untouched(self, offset: int, length: int) -> bool:
         """Whether the kernel holds no page for any of a range: neither present nor swapped (proc_pid_pagemap(5))."""

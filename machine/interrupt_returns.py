@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from machine.cpu import Cpu
 from machine.events import InterruptReturned
 from machine.journal import Journal
+from machine.state import Stateful
 from machine.step_hook import NEVER
 
 
@@ -17,7 +18,7 @@ class _Entered:
     rsp: int
 
 
-class InterruptReturns:
+class InterruptReturns(Stateful):
     """A stack of the interrupts entered; the instruction hook stops where the last of them will return to."""
 
     def __init__(self, cpu: Cpu, journal: Journal) -> None:

@@ -25,6 +25,7 @@ from machine.exceptions import CONTRIBUTORY, DB, DF, GP, NP, PF, SS, TS, Fault
 from machine.journal import Journal
 from machine.paging import is_canonical
 from machine.protected_mode import ProtectedModeDelivery
+from machine.state import Stateful
 from machine.tasks import TaskFault
 
 _FRAME, _FRAME_WITH_ERROR = struct.Struct("<5Q"), struct.Struct("<6Q")
@@ -58,7 +59,7 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
         return 0 if self.source == "software" else _EXTERNAL_ERROR
 
 
-class Delivery:
+class Delivery(Stateful):
     """Delivers interrupts on one processor. `shut_down` is set when a third fault ends it all."""
 
     def __init__(self, cpu: Cpu, journal: Journal) -> None:

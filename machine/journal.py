@@ -2,9 +2,10 @@
 
 from machine.clock import Clock
 from machine.events import DiscardingRecorder, Event, Recorder
+from machine.state import Stateful
 
 
-class Journal:
+class Journal(Stateful):
     """The one place where an event gets its `seq` and `at_ns`."""
 
     def __init__(self, clock: Clock, recorder: Recorder | None = None) -> None:

@@ -34,6 +34,8 @@ from machine.opcodes import Action, action
 from machine.ram import Ram
 from machine.signals import SignalsHeld
 from machine.simd_exceptions import SimdExceptions
+from machine.snapshot import MachineSnapshot
+from machine.state import State, Stateful
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
 from machine.x87_exceptions import X87Exceptions
@@ -107,6 +109,10 @@ class Machine:
         self._stop_requested = False
         self._nmi_blocked = False
         self._returns = InterruptReturns(self.cpu, self.journal)
+        self._parts: tuple[Stateful, ...] = (
+            *(self.clock, self.journal, self.delivery, self.cpu.debug, self.msrs),
+            *(self._returns, self._simd, self._x87),
+        )
         self.chipset.rescheduled = self._arm_deadline
 
     # What the outside may ask for
@@ -178,6 +184,34 @@ class Machine:
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
                 self._arm(deadline)
                 self._stopped(cpu.execute())
+
+    # Snapshots
+
+    def snapshot(self) -> MachineSnapshot:
+        """All of the machine's state. The machine must not be running, and its coprocessor not be in the middle."""
+        return MachineSnapshot(
+            self.clock.now_ns,
+            self.cpu.save_state(),
+            (self._own_state(), *(part.save_state() for part in self._parts)),
+            tuple(device.save_state() for device in self.bus.devices),
+            self.ram.image(),
+        )
+
+    def restore(self, snapshot: MachineSnapshot) -> None:
+        """Return to a snapshot of this machine or of one of the same configuration."""
+        self.cpu.code_changed(self.ram.load(snapshot.ram))
+        self.cpu.load_state(snapshot.processor)
+        own, *parts = snapshot.parts
+        self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending = own["flags"]
+        for part, state in zip(self._parts, parts, strict=True):
+            part.load_state(state)
+        for device, state in zip(self.bus.devices, snapshot.devices, strict=True):
+            device.load_state(state)
+        self._stop_requested = False
+        self.chipset.refresh()
+
+    def _own_state(self) -> State:
+        return {"flags": (self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending)}
 
     # Interrupts
 

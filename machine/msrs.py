@@ -10,6 +10,7 @@ from typing import Protocol
 from machine.cpu import CR0_PG, EFER_LMA, Cpu
 from machine.exceptions import GP, Fault
 from machine.paging import PHYSICAL_ADDRESS_BITS, is_canonical
+from machine.state import Stateful
 
 IA32_TSC, IA32_APIC_BASE, IA32_BIOS_SIGN_ID = 0x10, 0x1B, 0x8B
 IA32_SYSENTER_CS, IA32_SYSENTER_ESP, IA32_SYSENTER_EIP = 0x174, 0x175, 0x176
@@ -47,7 +48,7 @@ class Apic(Protocol):
         """Arm the timer for virtual time `value`; 0 disarms it."""
 
 
-class Msrs:
+class Msrs(Stateful):
     """The registers, by number. `read` and `write` raise Fault (#GP) as RDMSR and WRMSR do."""
 
     def __init__(self, cpu: Cpu, apic: Apic) -> None:

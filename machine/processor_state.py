@@ -140,7 +140,7 @@ class SavedContext:
         if uclib.uc_context_alloc(uc._uch, ctypes.byref(self._allocation)) or not self._allocation.value:
             raise EmulatorFault("Unicorn cannot save its state")
         self.address: int = self._allocation.value
-        content = (ctypes.c_char * size).from_address(self.address)
+        content = self._content = (ctypes.c_char * size).from_address(self.address)
         marks = {f"R{number}": _MARK ^ number for number in range(8, 16)}
         self._save_marks(uc, marks | {"DR1": _MARK})
         state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
@@ -191,6 +191,15 @@ class SavedContext:
         """
         self._old_exception.value = _NONE_PENDING
         context_restore(self._engine, self.address)
+
+    @property
+    def content(self) -> bytes:
+        """All of it, as Unicorn lays it out."""
+        return bytes(self._content.raw)
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        self._content.raw = content
 
     @property
     def interrupt_met(self) -> tuple[bool, int, int]:

@@ -5,11 +5,22 @@ compare it. There are no copies.
 """
 
 import ctypes
+import re
+from dataclasses import dataclass
 
 from machine.errors import MachineError
 from machine.host import HostMemory
 
 PAGE_SIZE = 4096
+_LONGEST_RUN = 64
+_RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class RamImage:
+    """The content of RAM: runs of pages, by address; all other pages are zero."""
+
+    runs: tuple[tuple[int, bytes], ...]
 
 
 class Ram:
@@ -66,3 +77,34 @@ class Ram:
             half = (length // 2 + PAGE_SIZE - 1) & -PAGE_SIZE
             pending += [(base + half, length - half), (base, half)]
         return found
+
+    def image(self) -> RamImage:
+        """A copy of what RAM holds."""
+        runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._touched()))
+        return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
+
+    def load(self, image: RamImage) -> list[int]:
+        """Hold again what `image` says. Returns the addresses of the pages that changed."""
+        others = bytearray(self._touched())
+        changed: list[int] = []
+        for base, data in image.runs:
+            first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE
+            others[first : first + count] = bytes(count)
+            if not self._memory.equals(base, data):
+                changed += (page for page in range(base, base + len(data), PAGE_SIZE) if self._put(page, data, base))
+        for found in _RUNS.finditer(others):
+            base, length = found.start() * PAGE_SIZE, len(found[0]) * PAGE_SIZE
+            changed += range(base, base + length, PAGE_SIZE)
+            self._memory.drop(base, length)
+        return changed
+
+    def _touched(self) -> bytes:
+        return self._memory.touched_pages()
+
+    def _put(self, page: int, data: bytes, base: int) -> bool:
+        """Store one page of a run; whether it was another."""
+        wanted = data[page - base : page - base + PAGE_SIZE]
+        if self._memory.equals(page, wanted):
+            return False
+        self.view[page : page + PAGE_SIZE] = wanted
+        return True

@@ -7,12 +7,13 @@ MXCSR's flags are right, too; otherwise Unicorn executes alone and never sets th
 from machine.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT
 from machine.cpu import Cpu
 from machine.exceptions import UD, XM, Fault
+from machine.state import Stateful
 
 _FLAGS, _MASKS = 0x3F, 7
 _BEFORE_COMPUTATION = 0x07  # invalid, denormal, divide by zero
 
 
-class SimdExceptions:
+class SimdExceptions(Stateful):
     """Looks at the SSE instruction at RIP before it is executed."""
 
     def __init__(self, cpu: Cpu) -> None:

@@ -18,7 +18,7 @@ from machine.errors import EmulatorFault
 from machine.host import executable, native_architecture
 from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
 from machine.paging import is_canonical
-from machine.ram import Ram
+from machine.ram import PAGE_SIZE, Ram
 from machine.unicorn_calls import engine_handle, vmem_read
 
 NEVER = 2**64 - 1
@@ -59,6 +59,7 @@ class HookState(ctypes.Structure):
         ("debugging", ctypes.c_uint64),
         ("debug_address", ctypes.c_uint64 * 4),
         *[(name, ctypes.c_uint64) for name in ("reason", "vector", "rflags", "context", "ram", "ram_size")],
+        ("code_pages", ctypes.c_void_p),
         *[(name, ctypes.c_void_p) for name in ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")],
         ("one_byte", ctypes.c_uint8 * 256),
         ("two_byte", ctypes.c_uint8 * 256),
@@ -80,6 +81,10 @@ class HookState(ctypes.Structure):
     vector: int
     rflags: int
     context: int
+
+
+STATE_BYTES: int = vars(HookState)["context"].offset
+"""The first fields of `HookState`: all that is state, and nothing of this process."""
 
 
 def add_hook(
@@ -117,14 +122,19 @@ class StepHook:
             ram=ram.host_address,
             ram_size=ram.size,
         )
+        self.code_pages = ctypes.create_string_buffer(ram.size // PAGE_SIZE)
+        """A byte for each page of RAM: not 0 where an instruction was executed in it."""
+        self.state.code_pages = ctypes.addressof(self.code_pages)
         architecture = None if portable else native_architecture()
         self.native = architecture is not None and self._attach_native(uc, architecture)
         if not self.native:
-            self._portable = _PortableHook(uc, self.state)
+            self._portable = _PortableHook(uc, self.state, self.code_pages)
 
     def forget_pages(self) -> None:
         """Translate code pages again: mappings may have changed."""
         ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
+        if not self.native:
+            self._portable.known_pages.clear()
 
     def _attach_native(self, uc: Uc, architecture: str) -> bool:
         blob = resources.files("machine.native").joinpath(f"step_hook.{architecture}.bin").read_bytes()
@@ -157,7 +167,9 @@ class StepHook:
 class _PortableHook:
     """The rules of step_hook.c in Python: the same counts and stops at 1 % of the speed."""
 
-    def __init__(self, uc: Uc, state: HookState) -> None:
+    def __init__(self, uc: Uc, state: HookState, code_pages: "ctypes.Array[ctypes.c_char]") -> None:
+        self._code_pages = code_pages
+        self.known_pages: set[int] = set()
         self._handle = uc._uch
         self._engine = engine_handle(uc)
         self._state = state
@@ -186,9 +198,19 @@ class _PortableHook:
         uclib.uc_emu_stop(self._handle)
 
     def _action(self, address: int, size: int) -> int:
+        if address // PAGE_SIZE not in self.known_pages:
+            self._note_page(address)
         length = min(size, 15)
         status = vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length)
         return 0 if status else action(self._code.raw[:length])
+
+    def _note_page(self, address: int) -> None:
+        linear = ctypes.c_uint64(address & -PAGE_SIZE)
+        if not uclib.uc_vmem_translate(self._handle, linear, UC_PROT_EXEC, ctypes.byref(self._value)):
+            page = self._value.value // PAGE_SIZE
+            if page < len(self._code_pages):
+                self._code_pages[page] = b"\1"
+                self.known_pages.add(address // PAGE_SIZE)
 
     def _returns_nowhere(self) -> bool:
         rsp = self._register(x86_const.UC_X86_REG_RSP)

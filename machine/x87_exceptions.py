@@ -8,6 +8,7 @@ from machine.control_registers import CR0_EM, CR0_NE, CR0_TS
 from machine.cpu import Cpu
 from machine.exceptions import MF, Fault
 from machine.opcodes import Instruction
+from machine.state import Stateful
 
 _EXCEPTIONS = 0x3F
 _FWAIT = 0x9B
@@ -33,7 +34,7 @@ def waits(instruction: Instruction) -> bool:
     return opcode == _FWAIT
 
 
-class X87Exceptions:
+class X87Exceptions(Stateful):
     """Looks at the instruction at RIP before it is executed."""
 
     def __init__(self, cpu: Cpu) -> None:

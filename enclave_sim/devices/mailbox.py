@@ -42,6 +42,8 @@ class Vmm(Protocol):
 class Mailbox(Device):
     """Hands commands to the VMM, and its answers back."""
 
+    PARTS = ("_vmm",)
+
     def __init__(self, vmm: Vmm) -> None:
         super().__init__()
         self._vmm = vmm

@@ -10,6 +10,13 @@ from typing import Protocol
 
 import msgspec
 
+from enclave_sim.errors import EnclaveError
+from machine.state import State
+
+
+class GuestRunning(EnclaveError):  # noqa: N818
+    """A snapshot was wanted of a guest that is suspended: its stack is the host's, and cannot be copied."""
+
 
 class TrapKind(Enum):
     """What a WebAssembly trap is on real hardware (WebAssembly core specification, 4.4)."""
@@ -88,3 +95,9 @@ class GuestEngine(Protocol):
 
     def destroy(self) -> None:
         """Drop the guest, suspended or not. Harmless when there is none."""
+
+    def save_state(self) -> State:
+        """Its payloads, and perhaps a guest that has not started. Raises GuestRunning for one that is suspended."""
+
+    def load_state(self, state: State) -> None:
+        """Return to a state of this engine. A guest is made afresh."""

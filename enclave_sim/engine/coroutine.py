@@ -158,6 +158,11 @@ class Guest:
             if spent >= deadline:
                 return Preempted(spent - begun)
 
+    @property
+    def started(self) -> bool:
+        """Whether it has been resumed."""
+        return self._future is not None or self.over
+
     def drop(self) -> None:
         """Free everything; a suspended guest is unwound. Harmless when done before."""
         self._forget_future()

@@ -12,12 +12,13 @@ import weakref
 from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
 from wasmtime import _ffi as ffi
 
-from enclave_sim.engine.contract import Departure, HeapWindow
+from enclave_sim.engine.contract import Departure, GuestRunning, HeapWindow
 from enclave_sim.engine.coroutine import Guest, HostCalls
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import GuestProfile, check, compile_error
 from enclave_sim.engine.settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
+from machine.state import State
 
 __all__ = ["WasmtimeEngine", "compile_ahead", "fingerprint"]
 
@@ -50,6 +51,7 @@ class WasmtimeEngine:
         callbacks = self._calls.define(self._linker)
         self._payloads: list[tuple[InstancePre, bytes, int]] = []
         self._guests: list[Guest] = []
+        self._instantiated = 0
         # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
         weakref.finalize(self, _drop_all, self._guests, (self._engine, memory, callbacks))
 
@@ -78,6 +80,7 @@ class WasmtimeEngine:
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
         self.destroy()
         instance_pre, module, size = self._payloads[payload]
+        self._instantiated = payload
         self._guests.append(Guest(self._engine, self._calls, instance_pre, module))
         return size
 
@@ -93,6 +96,21 @@ class WasmtimeEngine:
     def destroy(self) -> None:
         """See `GuestEngine.destroy`."""
         _drop_all(self._guests)
+
+    def save_state(self) -> State:
+        """See `GuestEngine.save_state`."""
+        guest = self._guests[0] if self._guests else None
+        if guest is not None and guest.started and not guest.over:
+            raise GuestRunning("the guest is suspended; a snapshot can be taken before it starts or when it is over")
+        fresh = None if guest is None or guest.over else self._instantiated
+        return {"payloads": tuple(self._payloads), "fresh": fresh}
+
+    def load_state(self, state: State) -> None:
+        """See `GuestEngine.load_state`."""
+        self.destroy()
+        self._payloads[:] = state["payloads"]
+        if state["fresh"] is not None:
+            self.instantiate(state["fresh"])
 
 
 def _drop_all(guests: list[Guest], _keep: object = None) -> None:

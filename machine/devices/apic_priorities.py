@@ -4,8 +4,10 @@ The priority class of a vector is its upper four bits. A requested vector goes t
 the processor's, which is the higher of the task's and that of the interrupt in service.
 """
 
+from machine.state import Stateful
 
-class Priorities:
+
+class Priorities(Stateful):
     """IRR, ISR and TMR as numbers of 256 bits, bit n for vector n; TPR and PPR as numbers of 8 bits."""
 
     def __init__(self) -> None:

@@ -8,12 +8,13 @@ A masked timer goes on counting and has no deadline, for nobody can tell when it
 """
 
 from machine.clock import Clock
+from machine.state import Stateful
 
 MASKED = 1 << 16
 ONE_SHOT, PERIODIC, TSC_DEADLINE = 0, 1, 2
 
 
-class ApicTimer:
+class ApicTimer(Stateful):
     """Count, mode and deadline. The local APIC holds the registers and raises the interrupt."""
 
     def __init__(self, clock: Clock) -> None:

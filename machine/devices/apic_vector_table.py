@@ -5,6 +5,7 @@ pins polarity (13), remote IRR (14) and level trigger (15), mask (16), for the t
 """
 
 from machine.devices import apic_registers as reg
+from machine.state import Stateful
 
 _PINS = (reg.LVT_LINT0, reg.LVT_LINT1)
 _WRITABLE = {
@@ -17,7 +18,7 @@ _WRITABLE = {
 }
 
 
-class LocalVectorTable:
+class LocalVectorTable(Stateful):
     """The entries by their register offset, and the levels of the pins."""
 
     def __init__(self) -> None:

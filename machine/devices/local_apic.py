@@ -28,6 +28,8 @@ class LocalApic(Device):
     deadline changes.
     """
 
+    PARTS = ("_timer", "_table", "_priorities")
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock

@@ -14,6 +14,7 @@ wiring is fixed).
 from collections.abc import Callable
 
 from machine.device import Device, Line, unconnected
+from machine.state import Stateful
 
 FIRST_PORT, SECOND_PORT, ELCR_PORT = 0x20, 0xA0, 0x4D0
 FIRST_OFFSET, SECOND_OFFSET, ELCR_OFFSET = 0, 2, 4
@@ -24,7 +25,7 @@ _AUTO_EOI, _SPECIAL_FULLY_NESTED = 2, 0x10
 _OCW3, _POLL = 8, 4
 
 
-class Pic8259:
+class Pic8259(Stateful):
     """One controller. IR numbers are 0 to 7; all register bits are by IR number."""
 
     def __init__(self, base: int, level_capable: int) -> None:
@@ -146,6 +147,8 @@ class Pic8259:
 
 class PicPair(Device):
     """Both controllers, with the IRQ numbers of a PC: 0 to 7 and 8 to 15; IRQ 2 is the cascade."""
+
+    PARTS = ("first", "second")
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ _REFRESH_COUNT = 18
 class Pit8254(Device):
     """Three channels and system control port B."""
 
+    PARTS = ("channels",)
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock

@@ -4,6 +4,8 @@ Nothing is counted: count and OUT are worked out from the clocks that passed sin
 of clocks, `n` the count loaded (0 stands for 65536, in BCD for 10000).
 """
 
+from machine.state import Stateful
+
 FREQUENCY_HZ = 1_193_182
 _SECOND_NS = 1_000_000_000
 LOW, HIGH, LOW_THEN_HIGH = 1, 2, 3
@@ -11,7 +13,7 @@ _PERIODIC = (2, 3)
 _TRIGGERED = (1, 5)
 
 
-class PitChannel:
+class PitChannel(Stateful):
     """Count, mode, gate and latches. Times are virtual ns."""
 
     def __init__(self) -> None:

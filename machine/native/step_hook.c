@@ -36,6 +36,7 @@ struct state {
     u64 context;            /* where the processor's state is saved at the stop */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
+    u8 *code_pages;         /* a byte for each page of RAM: instructions in it have been executed */
     void (*stop)(void *uc);
     int (*reg_read)(void *uc, int reg, void *value);
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
@@ -78,6 +79,7 @@ static int action_at(void *uc, struct state *s, u64 address, u64 size)
                 return 0;
             page->linear = address >> 12 | 1ull << 63;
             page->host = s->ram + (physical & ~0xFFFull);
+            s->code_pages[physical >> 12] = 1;
         }
         return action(s, page->host + offset, size);
     }

@@ -1,0 +1,62 @@
+"""An enclave goes on from a snapshot as it did when the snapshot was taken, recording included."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclave_sim import Enclave, EnclaveError, Phase
+from enclave_sim.engine.contract import GuestRunning
+from enclave_sim.recording import Digest
+
+RUNS: list[tuple[Any, dict[str, Any]]] = [
+    ("counter", {"cycles": 3}),
+    ("spinner", {}),
+    (("beacon", "counter"), {"cycles": 2}),
+    ("runner", {"engine": "native"}),
+]
+
+
+@pytest.mark.parametrize(("payload", "options"), RUNS)
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_can_be_gone_back_to(payload: Any, options: dict[str, Any], phase: Phase) -> None:
+    expected = Enclave(payload, **options).run()
+    enclave = Enclave(payload, **options)
+    assert enclave.run_to(phase)
+    snapshot = enclave.snapshot()
+    for _ in range(3):
+        assert enclave.run() == expected
+        assert enclave.recording is not None
+        assert enclave.recording.digest == expected.digest
+        enclave.restore(snapshot)
+        assert enclave.phase is phase
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3_000_000), st.integers(1, 3_000_000))
+def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
+    """Wherever the flat guest is: in its own code, in the kernel, asleep, dormant."""
+    enclave = Enclave("runner", engine="native", cycles=2, quantum_ns=10_000)
+    expected = Enclave("runner", engine="native", cycles=2, quantum_ns=10_000).run()
+    enclave.run(first_ns)
+    snapshot = enclave.snapshot()
+    enclave.run(first_ns + second_ns)
+    enclave.restore(snapshot)
+    assert enclave.run() == expected
+
+
+def test_a_suspended_module_cannot_be_copied() -> None:
+    enclave = Enclave("spinner")
+    enclave.boot()
+    enclave.run(enclave.machine.clock.now_ns + 100_000)
+    with pytest.raises(GuestRunning, match="suspended"):
+        enclave.snapshot()
+
+
+def test_a_recording_on_its_way_to_a_file_cannot_be_taken_back(tmp_path: Path) -> None:
+    with (tmp_path / "recording").open("wb") as file:
+        enclave = Enclave("beacon", digest=lambda header: Digest(header, file))
+        with pytest.raises(EnclaveError, match="written to a file"):
+            enclave.snapshot()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from enclave_sim.specification import Phase as Phase
     from enclave_sim.specification import Status as Status
     from enclave_sim.summary import RunResult as RunResult
+    from enclave_sim.template import Template as Template
 
 _HOMES = {
     "Attestation": "specification",
@@ -30,6 +31,7 @@ _HOMES = {
     "Recording": "recording",
     "RunResult": "summary",
     "Status": "specification",
+    "Template": "template",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
 

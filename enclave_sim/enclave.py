@@ -9,9 +9,11 @@ print(result.outcome, result.signals, result.residue_bytes)
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 import firmware
 from enclave_sim import events
@@ -20,7 +22,9 @@ from enclave_sim.devices import enclave_block, mailbox
 from enclave_sim.engine.contract import HeapWindow
 from enclave_sim.errors import EnclaveError
 from enclave_sim.gate import GateCoprocessor
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region, region_at
+from enclave_sim.outside import Outside
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.residue import Residue, scan
@@ -50,6 +54,7 @@ class EnclaveSnapshot:
     observers: tuple[State, ...]
     completed: frozenset[Phase]
     result: RunResult | None
+    outside: State
 
 
 class Enclave:
@@ -71,6 +76,7 @@ class Enclave:
         digest: Callable[[Header], Digest] = Digest,
         record: bool = True,
         portable: bool = False,
+        inputs: Iterable[AnyInput] = (),
         **options: Any,
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
@@ -80,6 +86,7 @@ class Enclave:
             configuration=self.configuration.describe(anchors),
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
             payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
+            inputs=ordered(inputs, region("heap").end),
         )
         self.recording: Recording | None = Recording(self.header) if record else None
         self._digest = digest(self.header)
@@ -90,6 +97,7 @@ class Enclave:
         )
         self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
         self._gate: GateCoprocessor | None = None
+        self._host: AetherHost | None = None
         self.machine = Machine(configuration, Tee([o for o in observers if o is not None]))
         self._attach_node()
         if self.configuration.engine is EngineName.WASMTIME:
@@ -101,6 +109,8 @@ class Enclave:
             [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
             unallocated_sections=False,  # debug information in RAM would be residue
         )
+        self._outside = Outside(self.machine, self.block, self._host, len(self._payloads))
+        self._outside.schedule(self.header.inputs)
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()
         self._result: RunResult | None = None
@@ -123,7 +133,7 @@ class Enclave:
         machine, heap = self.machine, region("heap")
         window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
         engine = WasmtimeEngine(window, GuestProfile(heap.size, self.configuration.features))
-        host = AetherHost(
+        host = self._host = AetherHost(
             machine.ram,
             machine.clock,
             machine.journal,
@@ -207,11 +217,18 @@ class Enclave:
 
     def tamper(self) -> None:
         """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
-        self.block.tamper()
+        self._outside.take(Tamper(at_ns=self.machine.clock.now_ns))
 
     def interrupt(self) -> None:
         """Raise the external interrupt: it wakes a sleeping enclave."""
-        self.machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
+        self._outside.take(ExternalInterrupt(at_ns=self.machine.clock.now_ns))
+
+    def replace_guest(self, code: bytes, payload: int = 0) -> None:
+        """Put another, unsigned guest in the place of an admitted payload that has not started.
+
+        Raises PayloadRejected for a module outside profile or contract, ConfigurationError where it cannot be done.
+        """
+        self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
 
     # Snapshots
 
@@ -222,7 +239,8 @@ class Enclave:
         """
         gate = self._gate.save_state() if self._gate is not None else {}
         observers = tuple(observer.save_state() for observer in self._stateful)
-        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, frozenset(self._completed), self._result)
+        completed, outside = frozenset(self._completed), self._outside.save_state()
+        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, completed, self._result, outside)
 
     def restore(self, snapshot: EnclaveSnapshot) -> None:
         """Return to a snapshot of this enclave. Going on from there gives the same events as it did then."""
@@ -232,11 +250,27 @@ class Enclave:
         for observer, state in zip(self._stateful, snapshot.observers, strict=True):
             observer.load_state(state)
         self._completed, self._wanted, self._result = set(snapshot.completed), None, snapshot.result
+        self._outside.load_state(snapshot.outside)
+
+    def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
+        """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.
+
+        Those of the moment itself take effect at once. Needs a recording in memory.
+        """
+        scheduled = ordered(inputs, self.machine.ram.size)
+        self.restore(snapshot)
+        if self.recording is None:
+            raise EnclaveError("an enclave without a recording cannot take other inputs")
+        self.header = self.recording.header = msgspec.structs.replace(self.header, inputs=scheduled)
+        self._digest.begin(self.header, self.recording.events)
+        self._outside.schedule(scheduled)
+        while self._outside.next_ns == self.machine.clock.now_ns:
+            self._outside.take_next()
 
     # What the devices report
 
     def _continue(self, limit_ns: int | None) -> Outcome:
-        outcome = self.machine.run(limit_ns)
+        outcome = self._run_with_inputs(limit_ns)
         if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
             outcome = self.machine.run()
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
@@ -244,6 +278,14 @@ class Enclave:
             post, rip = self.machine.post_code.code, self.machine.cpu.rip
             raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
         return outcome
+
+    def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
+        while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
+            outcome = self.machine.run(at_ns)
+            if outcome is not Outcome.LIMIT:
+                return outcome
+            self._outside.take_next()
+        return self.machine.run(limit_ns)
 
     def _phase_completed(self, phase: Phase) -> None:
         self._completed.add(phase)

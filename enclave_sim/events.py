@@ -166,6 +166,23 @@ class AnnihilationStep(Event, frozen=True, tag="annihilation_step", gc=False):
     meaning: str
 
 
+class InputTaken(Event, frozen=True, tag="input_taken", gc=False):
+    """Something reached the enclave from outside (enclave_sim.inputs)."""
+
+    input: str
+    """Which kind: `external_interrupt`, `tamper`, ..."""
+    scheduled_ns: int | None
+    """When it was to come, or None where it was not scheduled."""
+
+
+class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
+    """Another guest stands where an admitted payload did."""
+
+    payload: int
+    sha256: str
+    memory_bytes: int
+
+
 class ResidueScanned(Event, frozen=True, tag="residue_scanned", gc=False):
     """After DORMANT, all of RAM was compared with what may be there."""
 
@@ -204,6 +221,8 @@ AnyEvent = (
     | Woken
     | AnnihilationBegan
     | AnnihilationStep
+    | InputTaken
+    | GuestReplaced
     | ResidueScanned
 )
 """Every kind of event that a recording can hold."""

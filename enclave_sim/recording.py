@@ -13,6 +13,7 @@ import msgspec
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
+from enclave_sim.inputs import AnyInput
 from machine.events import Event, Recorder
 from machine.state import State, Stateful
 
@@ -32,8 +33,8 @@ class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="header"):
     configuration: dict[str, Any]
     firmware_sha256: str
     payload_sha256: tuple[str, ...]
-    inputs: tuple[dict[str, Any], ...] = ()
-    """Scheduled inputs of the run; none are defined yet."""
+    inputs: tuple[AnyInput, ...] = ()
+    """Scheduled inputs of the run, by time."""
     format: str = FORMAT
     version: int = VERSION
 
@@ -50,9 +51,13 @@ class Digest(Stateful):
 
     def __init__(self, header: Header, file: BinaryIO | None = None) -> None:
         self._encoder = msgspec.json.Encoder()
-        self._hash = hashlib.sha256()
         self._file = file
-        self._pending: list[Event] = []
+        self.begin(header)
+
+    def begin(self, header: Header, events: Sequence[Event] = ()) -> None:
+        """Start again, with a header and the first events."""
+        self._hash = hashlib.sha256()
+        self._pending = list(events)
         self._flushed = 0
         self._write(self._encoder.encode(header) + b"\n")
 

@@ -27,6 +27,9 @@ COMPILE_NS_PER_BYTE = 100
 class Engine(GuestEngine, Protocol):
     """A guest engine that can be given modules."""
 
+    def replace(self, payload: int, module: bytes) -> int:
+        """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
+
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
 
@@ -106,6 +109,12 @@ class AetherHost(Stateful):
         if self._guest_lives:
             self._guest_lives = False
             self._emit(events.GuestDestroyed)
+
+    def replace(self, payload: int, module: bytes) -> int:
+        """Another module for an admitted payload, unsigned. Returns its memory's size in bytes."""
+        size = self._engine.replace(payload, module)
+        self._verified[payload] = (module, None)
+        return size
 
     def save_state(self) -> State:
         """See `Stateful`."""

@@ -41,7 +41,9 @@ class EnclaveBlock(Device):
         super().__init__()
         self._emit = journal.emit
         self._apic = apic
-        self._sensors = sensors
+        self.sensors = list(sensors)
+        """What the sensor registers read."""
+        self.uplink_ready = True
         self._raise_nmi = raise_nmi
         self._tampered = False
         self._on_phase_completed: Callable[[Phase], None] = lambda _phase: None
@@ -82,9 +84,9 @@ class EnclaveBlock(Device):
         """STATUS, the sensors, UPLINK_COMMIT; the other registers are write-only."""
         return {
             STATUS: self.status,
-            SENSOR_0: self._sensors[0],
-            SENSOR_1: self._sensors[1],
-            UPLINK_COMMIT: int(not self.dormant),
+            SENSOR_0: self.sensors[0],
+            SENSOR_1: self.sensors[1],
+            UPLINK_COMMIT: int(self.uplink_ready and not self.dormant),
         }.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002

@@ -74,6 +74,22 @@ class WasmtimeEngine:
         self._payloads.append((self._linker.instantiate_pre(compiled), module, size))
         return len(self._payloads) - 1
 
+    def replace(self, payload: int, module: bytes) -> int:
+        """Compile another module for an admitted payload. Its guest is made afresh if it has not started.
+
+        Returns the size of its memory in bytes. Raises PayloadRejected for a module outside profile or contract,
+        ValueError for a payload that was not admitted, GuestRunning while its guest is suspended.
+        """
+        if not 0 <= payload < len(self._payloads):
+            raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
+        fresh = self.save_state()["fresh"]
+        compiled = _compile(self._engine, module)
+        size = check(module, compiled, self._profile)
+        self._payloads[payload] = (self._linker.instantiate_pre(compiled), module, size)
+        if fresh == payload:
+            self.instantiate(payload)
+        return size
+
     def instantiate(self, payload: int) -> int:
         """See `GuestEngine.instantiate`."""
         if not 0 <= payload < len(self._payloads):

@@ -1,0 +1,101 @@
+"""What reaches an enclave from outside, and when: interrupts, tampering, sensor values, faults of memory, other guests.
+
+Inputs are part of a run: its recording's header holds them. Each takes effect in front of the first instruction at
+or after its time. A WebAssembly guest is interrupted at loop headers and calls only, so it may be a little later.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from enclave_sim.errors import ConfigurationError
+
+_LATEST_NS = 1 << 62
+_SENSORS = 2
+
+
+class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True):
+    """What all inputs share."""
+
+    at_ns: int
+    """Virtual time in nanoseconds."""
+
+    @property
+    def mistake(self) -> str | None:
+        """What is wrong with it and what would be right, or None."""
+        return None
+
+
+class ExternalInterrupt(Input, frozen=True, tag="external_interrupt"):
+    """The external interrupt line: it wakes a sleeping enclave."""
+
+
+class Tamper(Input, frozen=True, tag="tamper"):
+    """The tamper line is pulled: a non-maskable interrupt, as soon as the kernel can take one."""
+
+
+class SensorValue(Input, frozen=True, tag="sensor_value"):
+    """A sensor reads another value from now on."""
+
+    sensor: int
+    value: int
+
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        if not 0 <= self.sensor < _SENSORS:
+            return f"there is no sensor {self.sensor}; there are 0 to {_SENSORS - 1}"
+        return None if 0 <= self.value < 1 << 32 else f"sensor value {self.value} is not a number of 32 bits"
+
+
+class UplinkReady(Input, frozen=True, tag="uplink_ready"):
+    """Whether the uplink is ready, which the guest finds in its status word (SIGNAL_READY)."""
+
+    ready: bool
+
+
+class MemoryFault(Input, frozen=True, tag="memory_fault"):
+    """Bits of one byte of RAM change their value, as radiation or a neighbouring row may do it."""
+
+    address: int
+    """Physical."""
+    bits: int
+    """The ones that are inverted."""
+
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        return None if 0 < self.bits < 256 else f"bits is {self.bits}; it must be 1 to 255"
+
+
+class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
+    """Another guest stands where an admitted payload did, unsigned: for tests of what runs, not of what is let in.
+
+    It can be replaced while it has not started, so at the end of EXEC_LOOP's preparations.
+    """
+
+    payload: int
+    code: bytes
+    """The module, or the flat binary."""
+
+
+AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced
+
+
+def kind_of(one: AnyInput) -> str:
+    """The name of its kind, as recordings have it: `external_interrupt`, `tamper`, ..."""
+    return str(one.__struct_config__.tag)
+
+
+def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
+    """Inputs by time; those of one time in the order given. Raises ConfigurationError for one that cannot be."""
+    found = tuple(sorted(inputs, key=lambda one: one.at_ns))
+    for one in found:
+        mistake = one.mistake
+        if not 0 <= one.at_ns < _LATEST_NS:
+            mistake = f"time {one.at_ns} is out of range"
+        elif isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
+            mistake = f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
+        if mistake is not None:
+            raise ConfigurationError(f"input {type(one).__name__} at {one.at_ns} ns: {mistake}")
+    return found

@@ -1,0 +1,87 @@
+"""The world outside the enclave: holds the inputs that are still to come, and lets each take effect."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable
+
+import firmware
+from enclave_sim import events
+from enclave_sim.devices.enclave_block import EnclaveBlock
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inputs import (
+    AnyInput,
+    ExternalInterrupt,
+    GuestReplaced,
+    MemoryFault,
+    SensorValue,
+    Tamper,
+    UplinkReady,
+    kind_of,
+)
+from enclave_sim.memory_map import region
+from enclave_sim.specification import Phase
+from enclave_sim.vmm import AetherHost
+from machine.machine import Machine
+from machine.ram import PAGE_SIZE
+from machine.state import Stateful
+
+
+class Outside(Stateful):
+    """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
+
+    def __init__(self, machine: Machine, block: EnclaveBlock, host: AetherHost | None, payloads: int) -> None:
+        self._machine = machine
+        self._block = block
+        self._host = host
+        self._payloads = payloads
+        self._pending: deque[AnyInput] = deque()
+
+    def schedule(self, inputs: Iterable[AnyInput]) -> None:
+        """These, in order of time, are to come; what was scheduled before is forgotten."""
+        self._pending = deque(inputs)
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next input takes effect."""
+        return self._pending[0].at_ns if self._pending else None
+
+    def take_next(self) -> None:
+        """Its time has come."""
+        one = self._pending.popleft()
+        self.take(one, one.at_ns)
+
+    def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
+        """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""
+        machine, emit = self._machine, self._machine.journal.emit
+        replaced = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else None
+        emit(events.InputTaken, kind_of(one), scheduled_ns)
+        match one:
+            case ExternalInterrupt():
+                machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
+            case Tamper():
+                self._block.tamper()
+            case SensorValue():
+                self._block.sensors[one.sensor] = one.value
+            case UplinkReady():
+                self._block.uplink_ready = one.ready
+            case MemoryFault():
+                machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
+                machine.cpu.code_changed([one.address & -PAGE_SIZE])
+            case GuestReplaced():
+                emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
+
+    def _replace(self, payload: int, code: bytes) -> int:
+        """Returns the size of the new guest's memory in bytes."""
+        if self._block.phase is not Phase.EXEC_LOOP or self._block.cause is not None:
+            raise ConfigurationError("a guest can be replaced while the enclave is in EXEC_LOOP")
+        if not 0 <= payload < self._payloads:
+            raise ConfigurationError(f"there is no payload {payload}; there are 0 to {self._payloads - 1}")
+        if self._host is not None:
+            return self._host.replace(payload, code)
+        staging, ram = region("staging"), self._machine.ram
+        if not 0 < len(code) <= staging.size:
+            raise ConfigurationError(f"a flat guest has 1 to {staging.size} bytes, not {len(code)}")
+        ram.zero(staging.base, staging.size)
+        ram.write(staging.base, code)
+        self._machine.cpu.code_changed(range(staging.base, staging.end, PAGE_SIZE))
+        return region("heap").size

@@ -1,0 +1,144 @@
+"""Inputs take effect when they are due, are part of the recording, and are refused when they cannot be."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclave_sim import ConfigurationError, Enclave, Template
+from enclave_sim.events import InputTaken, Woken
+from enclave_sim.inputs import (
+    AnyInput,
+    ExternalInterrupt,
+    GuestReplaced,
+    MemoryFault,
+    SensorValue,
+    Tamper,
+    UplinkReady,
+)
+from enclave_sim.memory_map import region
+from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.recording import read_events, read_header
+from payloads import read, read_flat
+
+BOOTED = Template("counter", cycles=3)
+END = Enclave("counter", cycles=3).run().virtual_ns
+
+
+def test_an_external_interrupt_wakes_at_its_time() -> None:
+    plain = Enclave("counter", cycles=3)
+    plain.run()
+    assert plain.recording is not None
+    first = plain.recording.of_kind(Woken)[0]
+    at_ns = first.at_ns - 100_000
+    enclave = Enclave("counter", cycles=3, inputs=[ExternalInterrupt(at_ns=at_ns)])
+    enclave.run()
+    assert enclave.recording is not None
+    woken = enclave.recording.of_kind(Woken)[0]
+    assert woken.source == "external"
+    assert at_ns <= woken.at_ns < at_ns + 1000
+    (taken,) = enclave.recording.of_kind(InputTaken)
+    assert (taken.input, taken.scheduled_ns, taken.at_ns) == ("external_interrupt", at_ns, at_ns)
+
+
+def test_inputs_come_by_time_and_those_of_one_time_as_given() -> None:
+    inputs: list[AnyInput] = [Tamper(at_ns=500_000), SensorValue(at_ns=400_000, sensor=1, value=7)]
+    inputs += [SensorValue(at_ns=400_000, sensor=1, value=9), UplinkReady(at_ns=100, ready=False)]
+    enclave = Enclave("counter", inputs=inputs)
+    assert [one.at_ns for one in enclave.header.inputs] == [100, 400_000, 400_000, 500_000]
+    enclave.run()
+    assert enclave.block.sensors == [0, 9]
+
+
+def test_a_guest_is_told_that_the_uplink_is_not_ready() -> None:
+    statuses = [Enclave("beacon", inputs=[UplinkReady(at_ns=1, ready=ready)]).run().signals for ready in (True, False)]
+    assert statuses[0] != statuses[1]
+
+
+def test_a_memory_fault_inverts_bits() -> None:
+    address = region("arena").base + 4096
+    enclave = Enclave("beacon", inputs=[MemoryFault(at_ns=BOOTED.at_ns, address=address, bits=0x81)])
+    enclave.run(BOOTED.at_ns + 1)
+    assert enclave.machine.ram.read(address, 1) == b"\x81"
+    assert enclave.run().clean
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (ExternalInterrupt(at_ns=-1), "out of range"),
+        (SensorValue(at_ns=0, sensor=2, value=0), "there is no sensor 2"),
+        (SensorValue(at_ns=0, sensor=0, value=1 << 32), "32 bits"),
+        (MemoryFault(at_ns=0, address=1 << 40, bits=1), "no RAM at 0x10000000000"),
+        (MemoryFault(at_ns=0, address=0, bits=0), "1 to 255"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(one: AnyInput, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as error:
+        Enclave("beacon", inputs=[one])
+    assert "\n" not in str(error.value)
+
+
+def test_a_recording_holds_its_inputs(tmp_path: Any) -> None:
+    inputs = (
+        SensorValue(at_ns=5, sensor=0, value=1),
+        GuestReplaced(at_ns=BOOTED.at_ns, payload=0, code=read("beacon")),
+    )
+    enclave = Enclave("counter", inputs=inputs)
+    enclave.run()
+    assert enclave.recording is not None
+    enclave.recording.save(tmp_path / "recording")
+    assert read_header(tmp_path / "recording").inputs == inputs
+    assert sum(isinstance(event, InputTaken) for event in read_events(tmp_path / "recording")) == 2
+
+
+some_inputs = st.lists(
+    st.one_of(
+        st.builds(ExternalInterrupt, at_ns=st.integers(BOOTED.at_ns, END)),
+        st.builds(Tamper, at_ns=st.integers(BOOTED.at_ns, END)),
+        st.builds(UplinkReady, at_ns=st.integers(BOOTED.at_ns, END), ready=st.booleans()),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_inputs, st.sampled_from([None, "beacon", "shredder", "divider"]))
+def test_a_run_from_a_template_is_that_of_a_fresh_enclave(inputs: list[AnyInput], guest: str | None) -> None:
+    module = None if guest is None else read(guest)
+    started = BOOTED.start(module, inputs=inputs)
+    replaced = [] if module is None else [GuestReplaced(at_ns=BOOTED.at_ns, payload=0, code=module)]
+    fresh = Enclave("counter", cycles=3, inputs=[*replaced, *inputs])
+    assert started.run() == fresh.run()
+    assert started.header == fresh.header
+    assert started.recording is not None
+    assert started.recording.digest == started.run().digest
+
+
+def test_a_flat_guest_can_be_replaced() -> None:
+    template = Template("quitter", engine="native")
+    at_ns = template.at_ns
+    for name in ("stray", "runner", "quitter", "vandal"):
+        code = read_flat(name)
+        started = template.start(code).run()
+        fresh = Enclave("quitter", engine="native", inputs=[GuestReplaced(at_ns=at_ns, payload=0, code=code)]).run()
+        assert started == fresh
+        own = Enclave(name, engine="native").run()
+        assert (started.outcome, started.signals, started.detail) == (own.outcome, own.signals, own.detail)
+
+
+def test_what_a_template_refuses_leaves_it_at_its_start() -> None:
+    with pytest.raises(PayloadRejected):
+        BOOTED.start(b"\0asm\1\0\0\0")
+    with pytest.raises(ConfigurationError, match="comes before the start"):
+        BOOTED.start(inputs=[Tamper(at_ns=3)])
+    with pytest.raises(ConfigurationError, match="ended by PAYLOAD_REJECTED"):
+        Template("beacon", trust_anchors=[])
+    assert BOOTED.start().run() == Enclave("counter", cycles=3).run()
+
+
+def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
+    for at_ns in (1, END - 1):
+        with pytest.raises(ConfigurationError, match="EXEC_LOOP"):
+            Enclave("counter", cycles=3, inputs=[GuestReplaced(at_ns=at_ns, payload=0, code=read("beacon"))]).run()

@@ -66,16 +66,10 @@ class Ram:
     def nonzero_pages(self) -> list[int]:
         """Physical addresses of the pages that hold any byte other than zero, in order."""
         found: list[int] = []
-        pending = [(0, self.size)]
-        while pending:
-            base, length = pending.pop()
-            if self.is_zero(base, length):
-                continue
-            if length <= PAGE_SIZE:
-                found.append(base)
-                continue
-            half = (length // 2 + PAGE_SIZE - 1) & -PAGE_SIZE
-            pending += [(base + half, length - half), (base, half)]
+        for run in _RUNS.finditer(self._touched()):
+            base, end = run.start() * PAGE_SIZE, run.end() * PAGE_SIZE
+            if not self._memory.is_zero(base, end - base):
+                found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
         return found
 
     def image(self) -> RamImage:

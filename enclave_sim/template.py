@@ -10,7 +10,7 @@ Every run is what a freshly booted enclave with the same inputs would have done:
 time that booting takes on the host is saved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from enclave_sim.enclave import Enclave
@@ -20,13 +20,23 @@ from enclave_sim.specification import Phase
 
 
 class Template:
-    """An enclave that has completed `phase`. The arguments are those of `Enclave`, without `inputs`.
+    """An enclave that has completed `phase`. The arguments are those of `Enclave`, without `inputs`;
+    `prepare` is called with the enclave before it boots.
 
     Raises ConfigurationError where the phase is not reached: a payload that is refused has no later phases.
     """
 
-    def __init__(self, payload: Any = "beacon", *, phase: Phase = Phase.EXEC_LOOP, **options: Any) -> None:
+    def __init__(
+        self,
+        payload: Any = "beacon",
+        *,
+        phase: Phase = Phase.EXEC_LOOP,
+        prepare: Callable[[Enclave], None] | None = None,
+        **options: Any,
+    ) -> None:
         self._enclave = Enclave(payload, **options)
+        if prepare is not None:
+            prepare(self._enclave)
         if not self._enclave.run_to(phase):
             cause = self._enclave.block.cause
             why = f"; it ended by {cause.name}" if cause is not None else ""

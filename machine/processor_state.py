@@ -35,6 +35,7 @@ _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 
 _LONG_MODE_ACTIVE = 1 << 14
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
+_VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
 
@@ -142,7 +143,10 @@ class SavedContext:
         self.address: int = self._allocation.value
         content = self._content = (ctypes.c_char * size).from_address(self.address)
         marks = {f"R{number}": _MARK ^ number for number in range(8, 16)}
-        self._save_marks(uc, marks | {"DR1": _MARK})
+        vectors = {"XMM0": _VECTOR_MARK, "XMM1": _VECTOR_MARK + 1, "XMM15": _VECTOR_MARK + 2}
+        self._save_marks(uc, marks | {"DR1": _MARK} | vectors)
+        first, second, last = (self._offset(content, mark.to_bytes(16, "little")) for mark in vectors.values())
+        self._vectors = (first, last - first + second - first)
         state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
         debug_at = self._offset(content, struct.pack("<Q", _MARK))
         self.registers = ProcessorState.from_buffer(content, state_at)
@@ -191,6 +195,12 @@ class SavedContext:
         """
         self._old_exception.value = _NONE_PENDING
         context_restore(self._engine, self.address)
+
+    @property
+    def vector_registers(self) -> bytes:
+        """All of XMM0 to XMM15, in as many bytes as Unicorn keeps of each."""
+        start, length = self._vectors
+        return ctypes.string_at(self.address + start, length)
 
     @property
     def content(self) -> bytes:

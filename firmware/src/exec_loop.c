@@ -35,6 +35,7 @@ static void sleep(void)
     while (*(volatile int *)&sleeps)
         idle();
     timer_stop();
+    scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);  /* the frame of the interrupt that woke the kernel */
 }
 
 static void attest(void)

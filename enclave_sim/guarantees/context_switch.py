@@ -1,0 +1,190 @@
+"""Scrub completeness, looked at when it happens: what is left for the next context at every switch.
+
+Where ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
+
+* after a host call, only RAX holds something, and the call stack nothing but the frame just returned by;
+* after an interrupt, every register is what it was when ring 3 was interrupted, and the interrupt stack is as above;
+* a fresh guest finds all registers zero, a zeroed stack and a zeroed heap.
+
+At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero. In DORMANT so are all registers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import machine.events as machine_events
+from enclave_sim import events
+from enclave_sim.guarantees.report import hex_dump
+from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.memory_map import region
+from machine.processor_state import GENERAL_REGISTERS
+
+_FRAME = 40
+_MXCSR, _FPCW, _FPTAG = 0x1F80, 0x37F, 0xFFFF
+_CYCLE_REGIONS = ("heap", "guest_stack", "arena", "call_stack", "irq_stack")
+_ALL_STACKS = ("call_stack", "fault_stack", "nmi_stack", "machine_check_stack", "irq_stack")
+_HOST_CALL = 0x80
+_DR7_FIXED, _DR6_FIXED = 0x400, 0xFFFF_0FF0
+
+_RESUME = 1 << 16
+_X87_NAMES = (*(f"ST{number}" for number in range(8)), "FPCW", "FPSW", "FPTAG")
+_REGISTER_NAMES = (*(name.upper() for name in GENERAL_REGISTERS), "RIP", "RFLAGS", "CS", "SS", "XMM", "x87", "MXCSR")
+
+
+class ContextSwitchWatcher(Watcher):
+    """Looks at registers and stacks at each switch. The names of `looked_at` are kinds of switches."""
+
+    NAME = "context switches"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._interrupted: tuple[Any, ...] | None = None
+        self._left_by: int | None = None
+        """Vector by which ring 3 was left; None before a guest's first entry."""
+
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
+        """See `Watcher`."""
+        return {
+            machine_events.InterruptRaised: self._raised,
+            machine_events.RingTransition: self._ring_changed,
+            machine_events.Halted: self._halted,
+            events.CycleBegan: self._cycle_began,
+            events.CycleEnded: self._cycle_ended,
+            events.Scrubbed: self._scrubbed,
+            events.PhaseCompleted: self._phase_completed,
+        }
+
+    # Into ring 3, and out of it
+
+    def _raised(self, event: machine_events.InterruptRaised) -> None:
+        if event.ring != 3:
+            return
+        self._left_by = event.vector
+        self._interrupted = self._registers()
+
+    def _ring_changed(self, event: machine_events.RingTransition) -> None:
+        if event.to_ring != 3:
+            return
+        if self._left_by is None:
+            self._entered(event)
+        elif self._left_by == _HOST_CALL:
+            self._host_call_returned(event)
+        else:
+            self._interrupt_returned(event)
+
+    def _entered(self, event: machine_events.RingTransition) -> None:
+        self.count("fresh guests")
+        self._check_cleared(event, "a fresh guest", "")
+        for name in ("heap", "guest_stack", "call_stack", "irq_stack"):
+            self._check_zero(name, "when a fresh guest is entered", event.at_ns)
+
+    def _host_call_returned(self, event: machine_events.RingTransition) -> None:
+        self.count("host calls")
+        self._check_cleared(event, "a host call", "rax")
+        self._check_stack("call_stack", "a host call", event.at_ns)
+
+    def _interrupt_returned(self, event: machine_events.RingTransition) -> None:
+        self.count("interrupts")
+        now = self._registers()
+        if self._interrupted is not None and now != self._interrupted:
+            changed = [name for name, a, b in zip(_REGISTER_NAMES, self._interrupted, now, strict=True) if a != b]
+            self.find(f"an interrupt changed the guest's {', '.join(changed)}", event.at_ns)
+        self._check_stack("irq_stack", "an interrupt", event.at_ns)
+
+    def _registers(self) -> tuple[Any, ...]:
+        """What an interrupt must give back, in the order of `_REGISTER_NAMES`."""
+        cpu = self.machine.cpu
+        state = cpu.registers
+        general = tuple(getattr(state, name) for name in (*GENERAL_REGISTERS, "rip"))
+        floating = (cpu.context.vector_registers, self._x87(), cpu.read_register("MXCSR"))
+        return (*general, cpu.rflags & ~_RESUME, state.cs.selector, state.ss.selector, *floating)
+
+    def _x87(self) -> tuple[int, ...]:
+        return tuple(self.machine.cpu.read_register(name) for name in _X87_NAMES)
+
+    def _check_cleared(self, event: machine_events.RingTransition, after: str, answer: str) -> None:
+        """Registers that are not the answer are zero, and floating point is as FNINIT leaves it."""
+        cpu = self.machine.cpu
+        left = [
+            f"{name.upper()} = {value:#x}"
+            for name in GENERAL_REGISTERS
+            if name not in ("rsp", answer) and (value := getattr(cpu.registers, name))
+        ]
+        vectors = cpu.context.vector_registers
+        if vectors.count(0) != len(vectors):
+            left.append("an XMM register")
+        if self._x87() != (*8 * (0,), _FPCW, 0, _FPTAG):
+            left.append("x87")
+        if not answer:  # a guest keeps what it has loaded itself
+            segments = (name for name in ("ds", "es", "fs", "gs") if getattr(cpu.registers, name).selector)
+            left += [*segments, *([] if cpu.read_register("MXCSR") == _MXCSR else ["MXCSR"])]
+        if left:
+            self.find(f"left in registers for the guest after {after}: {', '.join(left)}", event.at_ns)
+
+    # Memory
+
+    def _check_zero(self, name: str, when: str, at_ns: int) -> None:
+        where, ram = region(name), self.machine.ram
+        if not ram.is_zero(where.base, where.size):
+            page = next(p for p in ram.nonzero_pages() if where.base <= p < where.end)
+            self._report_bytes(f"{name} is not zero {when}", page, at_ns)
+
+    def _check_stack(self, name: str, after: str, at_ns: int) -> None:
+        """All of a stack is zero but for the frame that the guest was returned to by, which it knows."""
+        where, ram = region(name), self.machine.ram
+        if not ram.is_zero(where.base, where.size - _FRAME):
+            page = next(p for p in ram.nonzero_pages() if where.base <= p < where.end)
+            self._report_bytes(f"{name} is not scrubbed after {after}", page, at_ns)
+        state = self.machine.cpu.registers
+        frame = ram.read(where.end - _FRAME, _FRAME)
+        words = [int.from_bytes(frame[at : at + 8], "little") for at in range(0, _FRAME, 8)]
+        known = (state.rip, state.cs.selector, words[2], state.rsp, state.ss.selector)
+        if tuple(words) != known:
+            self._report_bytes(f"{name} holds another frame than the guest's after {after}", where.end - _FRAME, at_ns)
+
+    def _report_bytes(self, what: str, page: int, at_ns: int) -> None:
+        ram = self.machine.ram
+        end = min(page + 4096, ram.size)
+        first = next((at for at in range(page, end) if ram.view[at]), page)
+        self.find(what, at_ns, hex_dump(first, ram.read(first, min(64, end - first))))
+
+    def _cycle_began(self, _event: events.CycleBegan) -> None:
+        self._left_by, self._interrupted = None, None
+
+    def _cycle_ended(self, event: events.CycleEnded) -> None:
+        self.count("cycle ends")
+        for name in _CYCLE_REGIONS:
+            self._check_zero(name, f"at the end of cycle {event.cycle}", event.at_ns)
+
+    def _phase_completed(self, event: events.PhaseCompleted) -> None:
+        if event.phase == "MEM_MAP":
+            for name in ("heap", "guest_stack", "arena", *_ALL_STACKS):
+                self._check_zero(name, "when MEM_MAP is completed", event.at_ns)
+
+    def _scrubbed(self, event: events.Scrubbed) -> None:
+        self.count("scrubs")
+        if not event.verified:
+            self.find(f"{event.region} was not zero when it had been scrubbed ({event.cause})", event.at_ns)
+
+    # Asleep and dormant
+
+    def _halted(self, event: machine_events.Halted) -> None:
+        if event.interruptible:
+            self.count("sleeps")
+            vectors = self.machine.cpu.context.vector_registers
+            if vectors.count(0) != len(vectors) or any(self._x87()[:8]):
+                self.find("floating-point registers are not zero while the enclave sleeps", event.at_ns)
+            return
+        self.count("dormant")
+        cpu = self.machine.cpu
+        left = [f"{n.upper()} = {v:#x}" for n in GENERAL_REGISTERS if (v := getattr(cpu.registers, n))]
+        left += [f"{n} = {v:#x}" for n in ("DR0", "DR1", "DR2", "DR3", "CR2") if (v := cpu.read_register(n))]
+        left += [f"{n.upper()} base" for n in ("fs", "gs") if getattr(cpu.registers, n).base]
+        vectors = cpu.context.vector_registers
+        left += ["an XMM register"] if vectors.count(0) != len(vectors) else []
+        left += ["x87"] if any(self._x87()[:8]) else []
+        left += ["IDTR"] if cpu.registers.idtr.limit else []
+        left += ["DR7"] if cpu.read_register("DR7") != _DR7_FIXED else []
+        left += ["DR6"] if cpu.read_register("DR6") != _DR6_FIXED else []
+        if left:
+            self.find(f"left in registers when dormant: {', '.join(left)}", event.at_ns)

@@ -1,0 +1,134 @@
+"""Isolated: nothing that runs in ring 3 changes a byte outside the guest's regions, or a control register.
+
+Each stay in ring 3 is bracketed. Where it is entered, all memory that is not the guest's is copied, and the registers
+and devices that only the kernel may change. Where it is left - before the processor has pushed anything - both are
+compared. Page tables are audited whenever others, or changed ones, are in force.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import machine.events as machine_events
+from enclave_sim import events
+from enclave_sim.guarantees.page_tables import faults, staging
+from enclave_sim.guarantees.report import hex_dump
+from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.memory_map import region, region_at
+from machine.ram import PAGE_SIZE
+
+_CONTROL = ("cr0", "cr3", "cr4")
+_TABLES = ("gdtr", "idtr", "ldtr", "tr")
+_SILENT_DEVICES = frozenset(
+    ["PostCode", "DebugExit", "PicPair", "FwCfg", "IoApic", "ScrubEngine", "EnclaveBlock", "Uart16550"]
+)
+"""Devices that change only when somebody writes to them."""
+
+_FAULTS: dict[tuple[bytes, bool], tuple[str, ...]] = {}
+"""What was wrong with tables, by digest of CR3 and tables: audits take long, and nearly all tables are the same."""
+
+
+class IsolationWatcher(Watcher):
+    """Brackets ring 3."""
+
+    NAME = "isolation"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: tuple[tuple[tuple[int, bytes], ...], dict[str, Any]] | None = None
+        self._audited: set[bytes] = set()
+
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
+        """See `Watcher`."""
+        return {
+            machine_events.RingTransition: self._ring_changed,
+            machine_events.InterruptRaised: self._raised,
+            machine_events.RegisterWritten: self._register_written,
+            events.PhaseCompleted: self._phase_completed,
+        }
+
+    def _ring_changed(self, event: machine_events.RingTransition) -> None:
+        if event.to_ring == 3:
+            self._audit(event.at_ns)
+            self._before = self._foreign_memory(), self._privileged()
+        elif self._before is not None:  # by other means than an interrupt, so that nobody looked before
+            self._compare(event.at_ns)
+
+    def _raised(self, event: machine_events.InterruptRaised) -> None:
+        if event.ring == 3 and self._before is not None:
+            self._compare(event.at_ns)
+
+    def _register_written(self, event: machine_events.RegisterWritten) -> None:
+        if event.register == "CR3" and self.machine.mode == "long":
+            self._audit(event.at_ns)
+
+    def _phase_completed(self, event: events.PhaseCompleted) -> None:
+        self._audit(event.at_ns)
+
+    # Page tables
+
+    def _audit(self, at_ns: int) -> None:
+        ram, cr3 = self.machine.ram, self.machine.cpu.registers.cr[3]
+        tables = region("page_tables")
+        digest = hashlib.sha256(cr3.to_bytes(8, "little") + ram.read(tables.base, tables.size)).digest()
+        if digest in self._audited:
+            return
+        self._audited.add(digest)
+        self.count("page tables")
+        if not tables.base <= cr3 & -PAGE_SIZE < tables.end:
+            self.find(f"CR3 {cr3:#x} is outside of the measured page tables", at_ns)
+        key = digest, self.native
+        if key not in _FAULTS:
+            _FAULTS[key] = tuple(faults(ram, cr3, staging() if self.native else None))
+        if _FAULTS[key]:
+            self.find(f"page tables at {cr3:#x}: {_FAULTS[key][0]}", at_ns, _FAULTS[key][1:])
+
+    # What ring 3 must not change
+
+    def _foreign_memory(self) -> tuple[tuple[int, bytes], ...]:
+        """All memory outside the guest's regions that holds anything."""
+        guests = [(region(name).base, region(name).end) for name in ("heap", "guest_stack")]
+        runs = self.machine.ram.image().runs
+        return tuple((base, data) for base, data in runs if not any(low <= base < high for low, high in guests))
+
+    def _privileged(self) -> dict[str, Any]:
+        """Registers and devices that only ring 0 may change."""
+        machine, state = self.machine, self.machine.cpu.registers
+        found: dict[str, Any] = {name.upper(): state.cr[int(name[2])] for name in _CONTROL}
+        found |= {name.upper(): bytes(getattr(state, name)) for name in _TABLES}
+        found |= {"EFER": state.efer, "FS base": state.fs.base, "GS base": state.gs.base}
+        found |= {f"DR{number}": machine.cpu.debug.read(number) for number in (0, 1, 2, 3, 7)}
+        found["MSRs"] = machine.msrs.save_state()
+        for device in machine.bus.devices:
+            name = type(device).__name__
+            if name in _SILENT_DEVICES:
+                found[name] = device.save_state()
+        return found
+
+    def _compare(self, at_ns: int) -> None:
+        assert self._before is not None
+        (memory, privileged), self._before = self._before, None
+        self.count("stays in ring 3")
+        now = self._privileged()
+        for name, before in privileged.items():
+            if now[name] != before:
+                self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {now[name]}"))
+        ram, known = self.machine.ram, set[int]()
+        for base, data in memory:
+            known.update(range(base, base + len(data), PAGE_SIZE))
+            if ram.view[base : base + len(data)] != data:
+                self._report(base, data, at_ns)
+        for page in ram.nonzero_pages():
+            where = region_at(page)
+            if page not in known and (where is None or where.name not in ("heap", "guest_stack")):
+                self._report(page, bytes(PAGE_SIZE), at_ns)
+
+    def _report(self, base: int, data: bytes, at_ns: int) -> None:
+        ram = self.machine.ram
+        now = ram.read(base, len(data))
+        first = next(i for i in range(len(data)) if now[i] != data[i])
+        where = region_at(base + first)
+        name = where.name if where is not None else "what is nobody's"
+        length = min(16, len(data) - first)
+        dump = hex_dump(base + first, data[first : first + length]), hex_dump(base + first, now[first : first + length])
+        self.find(f"ring 3 changed {name}", at_ns, (f"before {dump[0][0]}", f"now    {dump[1][0]}"))

@@ -1,0 +1,108 @@
+"""The guarantees of the Aether Enclave: each is a function from runs to a report."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from enclave_sim import events
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.guarantees.interference import context
+from enclave_sim.guarantees.last_writer import describe_last_writer
+from enclave_sim.guarantees.observation import Run, gathered
+from enclave_sim.guarantees.report import Finding, Report, hex_dump
+from machine.events import Event, Halted
+
+_BAR = 40
+
+
+def deterministic(runs: Sequence[Run]) -> Report:
+    """Runs of one scenario have the same events, byte for byte, and end in the same state.
+
+    Raises ConfigurationError for fewer than two runs, or runs of different scenarios.
+    """
+    if len(runs) < 2:
+        raise ConfigurationError(f"determinism needs at least two runs to compare, not {len(runs)}")
+    first, *others = runs
+    findings: list[Finding] = []
+    for number, run in enumerate(others, start=2):
+        if (run.scenario.payload, run.scenario.inputs) != (first.scenario.payload, first.scenario.inputs):
+            raise ConfigurationError(f"run {number} is one of another scenario; determinism is about repeated runs")
+        if run.result.digest != first.result.digest:
+            findings.append(_first_divergence(number, list(first.events), list(run.events)))
+        differences = first.final.differences(run.final)
+        if differences:
+            findings.append(Finding(f"run {number} ends in another state", run.final.at_ns, tuple(differences)))
+    looked = {"runs": len(runs), "events": sum(len(run.events) for run in runs), "digest": first.result.digest[:16]}
+    return Report("deterministic", tuple(findings), looked)
+
+
+def _first_divergence(number: int, ours: list[Event], theirs: list[Event]) -> Finding:
+    shortest = min(len(ours), len(theirs))
+    index = next((i for i in range(shortest) if ours[i] != theirs[i]), shortest)
+    if index == len(ours) == len(theirs):
+        return Finding(f"run {number} has the same events and another digest")
+    at_ns = ours[index].at_ns if index < len(ours) else None
+    return Finding(f"run {number} parts at event {index}", at_ns, context(ours, theirs, index))
+
+
+def zero_trace(runs: Sequence[Run]) -> Report:
+    """Residue is empty in DORMANT, and nothing is left for the next context at any switch."""
+    switches = gathered("zero-trace", runs, "context switches")
+    findings = list(switches.findings)
+    for run in runs:
+        for found in run.residue.ranges:
+            dump = hex_dump(found.base, found.data)
+            writer = describe_last_writer(run.scenario, found.base, len(found.data))
+            what = f"residue in {found.region}: {len(found.data)} bytes at {found.base:#x}"
+            findings.append(Finding(what, run.final.at_ns, (*dump, writer)))
+    scanned = sum(run.residue.scanned_bytes for run in runs)
+    return Report("zero-trace", tuple(findings), {**switches.looked_at, "bytes scanned": scanned})
+
+
+def isolated(runs: Sequence[Run]) -> Report:
+    """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
+    return gathered("isolated", runs, "isolation")
+
+
+def jitter_free(runs: Sequence[Run]) -> Report:
+    """Every timer wake has the same latency, whatever ran before; and none came while the kernel could not sleep yet.
+
+    The kernel's worst case is the time from arming the timer until HLT, in which interrupts are off: a deadline in it
+    is late. The largest one seen is compared with each sleep.
+    """
+    latencies: Counter[int] = Counter()
+    findings: list[Finding] = []
+    worst = 0
+    for run in runs:
+        scheduled: events.WakeScheduled | None = None
+        for event in run.events:
+            if isinstance(event, events.WakeScheduled):
+                scheduled = event
+            elif isinstance(event, Halted) and event.interruptible and scheduled is not None:
+                worst = max(worst, event.at_ns - scheduled.at_ns)
+            elif isinstance(event, events.Woken):
+                if event.latency_ns is not None:
+                    latencies[event.latency_ns] += 1
+                    if event.latency_ns:
+                        findings.append(_late(event, scheduled))
+                scheduled = None
+    if len(latencies) > 1:
+        findings.append(Finding(f"latency is {min(latencies)} to {max(latencies)} ns: it has a spread"))
+    looked = {
+        "runs": len(runs),
+        "wakes": sum(latencies.values()),
+        "latency ns": "-".join(str(f(latencies)) for f in (min, max)) if latencies else "none",
+        "interrupts off ns": worst,
+    }
+    return Report("jitter-free", tuple(findings), looked, histogram(latencies))
+
+
+def _late(event: events.Woken, scheduled: events.WakeScheduled | None) -> Finding:
+    deadline = event.deadline_ns or 0
+    armed = "" if scheduled is None else f", {deadline - scheduled.at_ns} ns after it was armed"
+    return Finding(f"overrun: a wake due at {deadline} ns{armed} came {event.latency_ns} ns late", event.at_ns)
+
+
+def histogram(latencies: Counter[int]) -> tuple[str, ...]:
+    """Latencies in ns as bars."""
+    most = max(latencies.values(), default=1)
+    return tuple(f"{ns:>8} ns  {'█' * max(1, _BAR * n // most)} {n}" for ns, n in sorted(latencies.items()))

@@ -1,0 +1,78 @@
+"""The state of a machine in parts that can be compared, and told apart, between runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from enclave_sim.devices.mailbox import Mailbox
+from enclave_sim.memory_map import region_at
+from machine.machine import Machine
+from machine.ram import PAGE_SIZE
+
+REGISTERS = (
+    *("RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "RSP", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"),
+    *("RIP", "RFLAGS", "CS", "SS", "DS", "ES", "FS", "GS", "CR0", "CR2", "CR3", "CR4", "EFER"),
+    *("DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "MXCSR", "FPCW", "FPSW", "FPTAG"),
+    *(f"ST{number}" for number in range(8)),
+)
+"""By their manual names; XMM registers come together."""
+_TABLES = ("GDTR", "IDTR", "LDTR", "TR")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """Registers by name, pages of RAM that are not zero, and the state of each device."""
+
+    at_ns: int
+    registers: dict[str, Any]
+    pages: dict[int, bytes]
+    devices: dict[str, str]
+
+    @classmethod
+    def of(cls, machine: Machine) -> "MachineState":
+        """That of a machine which is stopped."""
+        cpu = machine.cpu
+        registers: dict[str, Any] = {name: cpu.read_register(name) for name in REGISTERS}
+        registers |= {name: cpu.read_table_register(name) for name in _TABLES}
+        registers |= {f"{name}.base": getattr(cpu.registers, name.lower()).base for name in ("FS", "GS")}
+        registers["XMM"] = cpu.context.vector_registers
+        pages = {page: machine.ram.read(page, PAGE_SIZE) for page in machine.ram.nonzero_pages()}
+        devices = {
+            f"{type(device).__name__}.{name}": repr(value)
+            for device in machine.bus.devices
+            for name, value in device.save_state().items()
+            if name not in device.PARTS or not isinstance(device, Mailbox)  # the VMM is no device
+        }
+        return cls(machine.clock.now_ns, registers, pages, devices)
+
+    def differences(self, other: "MachineState") -> list[str]:
+        """Where two states part, one line each. Time is not compared."""
+        found = [
+            f"register {name}: {_show(value)} and {_show(other.registers[name])}"
+            for name, value in self.registers.items()
+            if value != other.registers[name]
+        ]
+        blank = bytes(PAGE_SIZE)
+        for page in sorted(self.pages.keys() | other.pages.keys()):
+            first, second = self.pages.get(page, blank), other.pages.get(page, blank)
+            if first != second:
+                at = next(i for i in range(PAGE_SIZE) if first[i] != second[i])
+                count = sum(a != b for a, b in zip(first, second, strict=True))
+                where = region_at(page)
+                name = where.name if where is not None else "unmapped"
+                found.append(f"RAM, {name}: {count} bytes of page {page:#x} differ, the first at {page + at:#x}")
+        found += [
+            f"device {name}: {_short(value)} and {_short(other.devices.get(name, 'nothing'))}"
+            for name, value in self.devices.items()
+            if value != other.devices.get(name)
+        ]
+        return found
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:#x}"
+    return _short(value.rstrip(b"\0").hex() if isinstance(value, bytes) else str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,89 @@
+"""Audits page tables in RAM against the memory map: who may reach what, and how (SDM volume 3, 4.5)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from enclave_sim.memory_map import Region, region, region_at
+from machine.ram import Ram
+
+_PRESENT, _WRITABLE, _USER, _LARGE, _NO_EXECUTE = 1, 2, 4, 1 << 7, 1 << 63
+_ADDRESS = 0x000F_FFFF_FFFF_F000
+_GUEST_REGIONS = ("gate", "guest_stack", "heap")
+_ENTRIES, _LOWEST_SHIFT, _HIGHEST_SHIFT, _BITS = 512, 12, 39, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A page as the tables map it, with the rights of all levels together."""
+
+    linear: int
+    physical: int
+    size: int
+    writable: bool
+    user: bool
+    executable: bool
+
+    def __str__(self) -> str:
+        rights = f"{'w' if self.writable else '-'}{'x' if self.executable else '-'}{'u' if self.user else 's'}"
+        return f"{self.linear:#x} -> {self.physical:#x}, {self.size >> 10} KiB, {rights}"
+
+
+def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
+    """All pages that four levels of tables map, by linear address."""
+    yield from _walk(ram, cr3 & _ADDRESS, 0, _HIGHEST_SHIFT, _WRITABLE | _USER)
+
+
+def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[Mapping]:
+    entries = memoryview(ram.read(table, _ENTRIES * 8)).cast("Q")
+    for index in range(_ENTRIES):
+        entry = entries[index]
+        if not entry & _PRESENT:
+            continue
+        linear = base + (index << shift)
+        granted = rights & entry & (_WRITABLE | _USER) | (rights | entry) & _NO_EXECUTE
+        if shift > _LOWEST_SHIFT and not entry & _LARGE:
+            yield from _walk(ram, entry & _ADDRESS, linear, shift - _BITS, granted)
+            continue
+        size = 1 << shift
+        yield Mapping(
+            linear,
+            entry & _ADDRESS & -size,
+            size,
+            bool(granted & _WRITABLE),
+            bool(granted & _USER),
+            not granted & _NO_EXECUTE,
+        )
+
+
+def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
+    """What is wrong with the tables at `cr3`, one line each.
+
+    `native_code` is where a flat guest may execute, and must not write.
+    """
+    found: list[str] = []
+    for page in mappings(ram, cr3):
+        where = region_at(page.physical)
+        guests = where is not None and where.name in _GUEST_REGIONS
+        is_native_code = native_code is not None and where is native_code
+        if page.writable and page.executable:
+            found.append(f"writable and executable: {page}")
+        if page.user and not (guests or is_native_code):
+            found.append(f"ring 3 reaches {where.name if where else 'what is not its own'}: {page}")
+        if page.user and guests and not _inside(page, where):
+            found.append(f"a page of ring 3 is larger than {where.name if where else '?'}: {page}")
+        if page.writable and where is not None and where.measured:
+            found.append(f"the measured image can be written: {page}")
+        if page.writable and is_native_code and page.user:
+            found.append(f"a flat guest can write its own code: {page}")
+        if page.linear == 0:
+            found.append(f"the null page is mapped: {page}")
+    return found
+
+
+def _inside(page: Mapping, where: Region | None) -> bool:
+    return where is not None and where.base <= page.physical and page.physical + page.size <= where.end
+
+
+def staging() -> Region:
+    """Where a flat guest's code is."""
+    return region("staging")

@@ -1,0 +1,86 @@
+"""What a guarantee has to say: whether it holds, what was looked at, and the evidence against it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from enclave_sim.errors import EnclaveError
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which a guarantee does not hold."""
+
+    what: str
+    """One line."""
+    at_ns: int | None = None
+    """Virtual time, where it has one."""
+    evidence: tuple[str, ...] = ()
+    """Lines that show it: events, bytes, addresses with symbols."""
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        when = "" if self.at_ns is None else f" (at {self.at_ns} ns)"
+        return [self.what + when, *(f"    {line}" for line in self.evidence)]
+
+
+class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - what it is, in a test's output
+    """A guarantee was asserted and does not hold; the text is the report."""
+
+    def __init__(self, report: "Report") -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one guarantee."""
+
+    guarantee: str
+    findings: tuple[Finding, ...]
+    looked_at: dict[str, Any] = field(default_factory=dict)
+    """What was checked, how often, and what was measured."""
+    picture: tuple[str, ...] = ()
+    """Lines for people who would rather look than read."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is no finding."""
+        return not self.findings
+
+    def check(self) -> "Report":
+        """Return the report. Raises GuaranteeBroken unless the guarantee holds."""
+        if not self.holds:
+            raise GuaranteeBroken(self)
+        return self
+
+    def __str__(self) -> str:
+        looked = ", ".join(f"{name} {value}" for name, value in self.looked_at.items())
+        lines = [f"{self.guarantee}: {'holds' if self.holds else 'BROKEN'} ({looked})"]
+        for finding in self.findings[:_SHOWN]:
+            lines += [f"  {line}" for line in finding.lines()]
+        if len(self.findings) > _SHOWN:
+            lines.append(f"  and {len(self.findings) - _SHOWN} more")
+        return "\n".join([*lines, *(f"  {line}" for line in self.picture)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "guarantee": self.guarantee,
+            "holds": self.holds,
+            "looked_at": self.looked_at,
+            "findings": [{"what": f.what, "at_ns": f.at_ns, "evidence": list(f.evidence)} for f in self.findings],
+        }
+
+
+def hex_dump(base: int, data: bytes, most: int = 64) -> tuple[str, ...]:
+    """Bytes as addresses, hexadecimal and text, sixteen a line."""
+    lines = []
+    for offset in range(0, min(len(data), most), 16):
+        part = data[offset : min(offset + 16, most)]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{base + offset:#010x}  {part.hex(' '):<47}  {text}")
+    if len(data) > most:
+        lines.append(f"... {len(data) - most} bytes more")
+    return tuple(lines)

@@ -10,6 +10,7 @@ from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.sections import Section, assemble, decode_u32, sections
 from enclave_sim.payload.signature import SECTION_NAME, sign
+from enclave_sim.specification import EngineName
 
 _DATA_SECTION = 11
 _I32_CONST, _END = 0x41, 0x0B
@@ -28,6 +29,8 @@ def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None
     Raises ConfigurationError where there is none to change.
     """
     random, key = Random(seed), key or development_key()
+    if EngineName(scenario.options.get("engine", EngineName.WASMTIME)) is EngineName.NATIVE:
+        raise ConfigurationError("a flat binary has no data segments; only modules have")
     modules = read_payloads(scenario.payload)
     changed = [replace_data(module, random) for module in modules]
     if all(new is None for new in changed):

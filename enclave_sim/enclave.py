@@ -215,6 +215,11 @@ class Enclave:
         """Compare all of RAM with what may remain in it."""
         return scan(self.machine.ram, self._loaded.executable.segments)
 
+    def take(self, one: AnyInput) -> None:
+        """Let an input take effect now, whatever its time. Raises ConfigurationError for one that cannot be."""
+        ordered([one], self.machine.ram.size)
+        self._outside.take(one)
+
     def tamper(self) -> None:
         """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
         self._outside.take(Tamper(at_ns=self.machine.clock.now_ns))

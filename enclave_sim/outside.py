@@ -54,7 +54,6 @@ class Outside(Stateful):
         """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""
         machine, emit = self._machine, self._machine.journal.emit
         replaced = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else None
-        emit(events.InputTaken, kind_of(one), scheduled_ns)
         match one:
             case ExternalInterrupt():
                 machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
@@ -67,8 +66,9 @@ class Outside(Stateful):
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
                 machine.cpu.code_changed([one.address & -PAGE_SIZE])
-            case GuestReplaced():
-                emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
+        emit(events.InputTaken, kind_of(one), scheduled_ns)
+        if isinstance(one, GuestReplaced):
+            emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
 
     def _replace(self, payload: int, code: bytes) -> int:
         """Returns the size of the new guest's memory in bytes."""

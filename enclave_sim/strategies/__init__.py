@@ -1,0 +1,17 @@
+"""Hypothesis strategies for property-based tests of the enclave.
+
+They need Hypothesis, which `enclave-sim` itself does without: install the extra `enclave-sim[testing]`.
+"""
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
+    raise ImportError(
+        "enclave_sim.strategies needs Hypothesis; install it with: pip install 'enclave-sim[testing]'"
+    ) from None
+
+from enclave_sim.strategies.wasm_guests import WasmGuest, wasm_guests
+
+__all__ = ["WasmGuest", "wasm_guests"]

@@ -7,7 +7,7 @@ allowed the guard is now and then left out.
 
 from collections.abc import Callable, Sequence
 
-from enclave_sim.engine.profile import PAGE_BYTES
+from enclave_sim.engine.profile import PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Callee
 from enclave_sim.strategies.wasm_constants import constant
 from enclave_sim.strategies.wasm_instructions import (
@@ -231,7 +231,7 @@ def _call_indirect(body: Body, type_: str, _detail: str, depth: int) -> None:
 def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
     """Write a call through the table, of one of two elements made for it. False when no function can be called.
 
-    Behind the two elements there may be two that are not initialised, where traps are allowed.
+    Where traps are allowed the elements may be not initialised, not there, or of another type.
     """
     callee = _callee(body, kind, choice)
     if callee is None:
@@ -239,23 +239,22 @@ def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bo
     same = [c for c in body.module.callees if c.kind == callee.kind and body.cost + c.cost <= MAX_COST]
     other = same[choice % len(same)]
     arguments(body, callee.kind[0], depth)
-    table = body.module.table
-    first, mask = len(table), 1
+    table, called = body.module.table, callee.kind
+    first = len(table)
     table += (callee.index, other.index)
-    called = body.module.type_index(callee.kind)
     if unguarded(body):
         mistake = body.draw() % 3
         if mistake == 0:
             table += (None, None)
-            mask = 3
+            first += 2
         elif mistake == 1:
-            mask = 0xFFFF_FFFF >> 1
+            first = TABLE_LIMIT
         else:
-            called = body.module.type_index((callee.kind[0], (*callee.kind[1], I64)))
-            body.out += (i32_const(first), Instruction("call_indirect", (called,)), DROP)
-            return True
-    masked(body, mask, max(depth, 0))
-    body.out += (i32_const(first), _PLAIN["i32.add"], Instruction("call_indirect", (called,)))
+            called = (*callee.kind[0], I64), callee.kind[1]
+            expression(body, I64, max(depth, 0))
+    masked(body, 1, max(depth, 0))
+    type_index = body.module.type_index(called)
+    body.out += (i32_const(first), _PLAIN["i32.add"], Instruction("call_indirect", (type_index,)))
     body.cost_of_calls += max(callee.cost, other.cost)
     return True
 

@@ -1,6 +1,6 @@
 """Typed generation of statements: each leaves the stack as it was. Whole functions and modules are made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from enclave_sim.strategies.tape import tape
 from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Builder, Options
@@ -24,7 +24,7 @@ _Statement = Callable[[Body], None]
 _NESTED = 3
 """Most statements of a block or of a function that is called."""
 _STOP = 192
-"""Inside a block decisions from here on end the list of statements, as 0 does everywhere."""
+"""Decisions from here on end a list of statements, as 0 does."""
 _DEEPEST = 4
 """Most blocks around a statement."""
 _ROUNDS = 8
@@ -41,13 +41,13 @@ _NOP, _ELSE, _UNREACHABLE = Instruction("nop"), Instruction("else"), Instruction
 _STORES = tuple(STORES)
 
 
-def statements(body: Body, most: int | None = None) -> None:
-    """Write statements until a decision is 0; at most so many, where `most` is given."""
-    draw = body.draw
-    written = 0
-    while (choice := draw()) and written != most and (most is None or choice < _STOP):
+def statements(body: Body, most: int) -> None:
+    """Write at most so many statements, until a decision ends the list."""
+    for _ in range(most):
+        choice = body.draw()
+        if choice == 0 or choice >= _STOP:
+            return
         _TABLE[choice](body)
-        written += 1
 
 
 def _nested(body: Body, *, free: bool) -> None:
@@ -242,7 +242,7 @@ def _shallow(statement: _Statement) -> _Statement:
 def _table() -> tuple[_Statement, ...]:
     """One statement for each decision. The rare ones lie between the rest."""
     row = [_shallow(s) if s in _STRUCTURED else s for s, weight in _WEIGHTS for _ in range(weight)]
-    table = [_emit, *(row * DECISIONS)[: DECISIONS - 1]]
+    table = [_nop, *(row * DECISIONS)[: DECISIONS - 1]]
     table[100], table[150] = _shred, _unreachable
     return tuple(table)
 
@@ -256,10 +256,12 @@ def _function(body: Body) -> None:
     arguments(body, body.kind[1], DEPTH)
 
 
-def generate(decisions: bytes, options: Options) -> ModuleSource:
-    """The module that a tape of decisions stands for; the empty tape gives the empty `_start`."""
-    module = Builder(tape(decisions), options, _function)
+def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
+    """The module of which each tape of decisions gives one statement of `_start`; no tape gives an empty one."""
+    module = Builder(tape(b""), options, _function)
     start = Body(module, ((), ()))
-    statements(start)
+    for decisions in tapes:
+        start.draw = module.draw = tape(decisions)
+        _TABLE[start.draw()](start)
     module.add_start(start)
     return module.finish()

@@ -12,7 +12,16 @@ except ModuleNotFoundError as error:
         "enclave_sim.strategies needs Hypothesis; install it with: pip install 'enclave-sim[testing]'"
     ) from None
 
+from enclave_sim.strategies.machine_code import InstructionSequence, instruction_sequences, machine_code
 from enclave_sim.strategies.malformed_modules import DefectiveModule, malformed_modules
 from enclave_sim.strategies.wasm_guests import WasmGuest, wasm_guests
 
-__all__ = ["DefectiveModule", "WasmGuest", "malformed_modules", "wasm_guests"]
+__all__ = [
+    "DefectiveModule",
+    "InstructionSequence",
+    "WasmGuest",
+    "instruction_sequences",
+    "machine_code",
+    "malformed_modules",
+    "wasm_guests",
+]

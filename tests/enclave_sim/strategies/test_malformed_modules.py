@@ -13,7 +13,8 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.strategies import DefectiveModule, WasmGuest, malformed_modules, wasm_guests
 from enclave_sim.strategies.module_defects import DEFECTS
-from enclave_sim.strategies.wasm_statements import Options, generate
+from enclave_sim.strategies.wasm_builder import Options
+from enclave_sim.strategies.wasm_statements import generate
 
 WORDS = {
     "unknown section": "malformed section id",
@@ -96,7 +97,9 @@ def test_a_guest_with_any_bytes_overwritten_is_taken_or_refused_in_one_line(
     module = bytearray(guest.module)
     for place, value in changes:
         module[place % len(module)] = value
+    message = ""
     try:
         bench.engine.admit(bytes(module), None)
     except PayloadRejected as refused:
-        assert "\n" not in str(refused)
+        message = str(refused)
+    assert "\n" not in message

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.strategies import wasm_guests
+from enclave_sim.strategies import instruction_sequences, machine_code, wasm_guests
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +37,9 @@ def test_without_hypothesis_one_line_says_what_to_install() -> None:
         (lambda: wasm_guests(max_size=1.5), "max_size is 1.5; it must be an integer"),  # type: ignore[arg-type]
         (lambda: wasm_guests(memory_pages=0), "memory_pages is 0; it must be 1 to 64"),
         (lambda: wasm_guests(memory_pages=65), "memory_pages is 65; it must be 1 to 64"),
+        (lambda: machine_code(min_size=9, max_size=8), "min_size is 9, which is more than max_size, 8"),
+        (lambda: machine_code(max_size=(2 << 20) + 1), "max_size is 2097153; it must be 0 to 2097152"),
+        (lambda: instruction_sequences(max_size=-1), "max_size is -1; it must be 0 to 4096"),
     ],
 )
 def test_impossible_bounds_are_refused_when_the_strategy_is_made(make: Callable[[], Any], words: str) -> None:

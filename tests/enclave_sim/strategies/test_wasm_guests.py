@@ -12,8 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from wasmtime import wat2wasm
 
+from enclave_sim import Enclave
 from enclave_sim.engine.contract import HostCall, Returned, Trapped
+from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.sections import assemble, sections
+from enclave_sim.payload.signature import sign
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.strategies.wasm_instructions import NAMES
 
@@ -78,6 +81,14 @@ def test_guests_without_host_calls_import_nothing(bench: Any, guest: WasmGuest) 
 def test_bounds_are_kept(guest: WasmGuest) -> None:
     assert instructions(guest)
     assert (guest.source.memory_pages or 0) <= 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(wasm_guests())
+def test_a_signed_guest_runs_in_an_enclave_and_leaves_nothing(guest: WasmGuest) -> None:
+    result = Enclave(sign(guest.module, development_key())).run()
+    assert result.outcome in ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")
+    assert result.clean
 
 
 def test_a_thousand_guests_reach_every_instruction_and_every_part_of_a_module() -> None:

@@ -28,6 +28,8 @@ DEPTH = 3
 DECISIONS = 256
 _UNGUARDED = 232
 """Where traps are allowed, decisions from here on leave out a guard."""
+_MISTAKEN = 192
+"""As `_UNGUARDED`, for calls through the table, which are rarer and of which one in three mistakes is made."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
 """Writes an expression of a type; what beside the type it needs to know, such as the operator."""
 
@@ -54,9 +56,9 @@ def i32_const(value: int) -> Instruction:
     return Instruction("i32.const", (value,))
 
 
-def unguarded(body: Body) -> bool:
-    """Whether something that may trap is to be left as it is."""
-    return body.module.options.traps and body.draw() >= _UNGUARDED
+def unguarded(body: Body, least: int = _UNGUARDED) -> bool:
+    """Whether something that may trap is to be left as it is: a decision of `least` or more says so."""
+    return body.module.options.traps and body.draw() >= least
 
 
 def masked(body: Body, mask: int, depth: int) -> None:
@@ -242,7 +244,7 @@ def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bo
     table, called = body.module.table, callee.kind
     first = len(table)
     table += (callee.index, other.index)
-    if unguarded(body):
+    if unguarded(body, _MISTAKEN):
         mistake = body.draw() % 3
         if mistake == 0:
             table += (None, None)

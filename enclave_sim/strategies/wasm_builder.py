@@ -153,7 +153,7 @@ class Builder:
         self._nesting += 1
         self._write(body)
         self._nesting -= 1
-        return self._add(body, body.out, body.cost)
+        return self._add(body, body.out, body.cost + 1)  # END
 
     def add_endless_recursion(self) -> Callee:
         """A function that calls itself until the stack overflows."""
@@ -164,7 +164,7 @@ class Builder:
 
     def add_start(self, body: Body) -> None:
         """Add the last function, which is exported."""
-        self._add(body, body.out, body.cost)
+        self._add(body, body.out, body.cost + 1)
 
     def _add(self, body: Body, out: list[Instruction], cost: int) -> Callee:
         own = tuple(body.locals[len(body.kind[0]) :])

@@ -30,6 +30,8 @@ _UNGUARDED = 232
 """Where traps are allowed, decisions from here on leave out a guard."""
 _MISTAKEN = 192
 """As `_UNGUARDED`, for calls through the table, which are rarer and of which one in three mistakes is made."""
+_GROWTH_COST = 128
+"""MEMORY.GROW by a constant of up to this many pages takes one unit of fuel for each, though it gets none."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
 """Writes an expression of a type; what beside the type it needs to know, such as the operator."""
 
@@ -147,6 +149,7 @@ def _memory_grow(body: Body, _type: str, _detail: str, depth: int) -> None:
     body.module.pages()
     expression(body, I32, depth)
     body.out.append(Instruction("memory.grow"))
+    body.cost_of_calls += _GROWTH_COST
 
 
 def _status(body: Body, type_: str, detail: str, depth: int) -> None:

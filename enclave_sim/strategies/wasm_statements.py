@@ -256,7 +256,7 @@ def _function(body: Body) -> None:
     arguments(body, body.kind[1], DEPTH)
 
 
-def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
+def build(tapes: Iterable[bytes], options: Options) -> Builder:
     """The module of which each tape of decisions gives one statement of `_start`; no tape gives an empty one."""
     module = Builder(tape(b""), options, _function)
     start = Body(module, ((), ()))
@@ -264,4 +264,9 @@ def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
         start.draw = module.draw = tape(decisions)
         _TABLE[start.draw()](start)
     module.add_start(start)
-    return module.finish()
+    return module
+
+
+def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
+    """The finished module."""
+    return build(tapes, options).finish()

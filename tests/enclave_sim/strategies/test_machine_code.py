@@ -67,7 +67,7 @@ def test_hostile_instructions_end_without_residue(sequence: InstructionSequence)
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(long_sequences | machine_code(max_size=4096))
 def test_many_hostile_guests_end_without_residue(guest: InstructionSequence | bytes) -> None:
     ends_well(guest if isinstance(guest, bytes) else guest.code)

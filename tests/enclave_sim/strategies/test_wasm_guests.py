@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
 from enclave_sim import Enclave
@@ -18,7 +20,10 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.sections import assemble, sections
 from enclave_sim.payload.signature import sign
 from enclave_sim.strategies import WasmGuest, wasm_guests
+from enclave_sim.strategies.wasm_builder import MAX_COST, Options
+from enclave_sim.strategies.wasm_encoding import encode_module
 from enclave_sim.strategies.wasm_instructions import NAMES
+from enclave_sim.strategies.wasm_statements import build
 
 FUEL = 300_000
 SLICE = 1_000_000
@@ -81,6 +86,18 @@ def test_guests_without_host_calls_import_nothing(bench: Any, guest: WasmGuest) 
 def test_bounds_are_kept(guest: WasmGuest) -> None:
     assert instructions(guest)
     assert (guest.source.memory_pages or 0) <= 2
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(min_size=16, max_size=48), min_size=1, max_size=6))
+def test_no_guest_executes_more_than_its_cost(bench: Any, tapes: list[bytes]) -> None:
+    builder = build(tapes, Options(traps=False, memory_pages=1, host_calls=False))
+    source = builder.finish()
+    *others, start = source.functions
+    idle = replace(source, functions=(*others, replace(start, body=())))  # takes what the segments take
+    cost = builder.callees[-1].cost
+    assert spent(bench.run(encode_module(source))) - spent(bench.run(encode_module(idle))) <= cost
+    assert cost <= MAX_COST + sum(len(function.body) for function in source.functions)
 
 
 @settings(max_examples=20, deadline=None)

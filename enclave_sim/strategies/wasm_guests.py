@@ -49,7 +49,7 @@ class WasmGuest:
 def wasm_guests(
     *,
     min_size: int = 0,
-    max_size: int = 10,
+    max_size: int = 8,
     memory_pages: int = 2,
     traps: bool = True,
     host_calls: bool = True,

@@ -1,6 +1,34 @@
-"""Hypothesis strategies for enclaves."""
+"""Hypothesis strategies for property-based tests of the enclave.
+
+They need Hypothesis, which `enclave-sim` itself does without: install the extra `enclave-sim[testing]`.
+"""
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
+    raise ImportError(
+        "enclave_sim.strategies needs Hypothesis; install it with: pip install 'enclave-sim[testing]'"
+    ) from None
 
 from enclave_sim.strategies.inputs import host_answers, interrupt_schedules, memory_faults
 from enclave_sim.strategies.life_cycle import LifeCycle, life_cycle
+from enclave_sim.strategies.machine_code import InstructionSequence, instruction_sequences, machine_code
+from enclave_sim.strategies.malformed_modules import DefectiveModule, malformed_modules
+from enclave_sim.strategies.wasm_guests import WasmGuest, wasm_guests
 
-__all__ = ["LifeCycle", "host_answers", "interrupt_schedules", "life_cycle", "memory_faults"]
+__all__ = [
+    "DefectiveModule",
+    "InstructionSequence",
+    "LifeCycle",
+    "WasmGuest",
+    "host_answers",
+    "instruction_sequences",
+    "interrupt_schedules",
+    "life_cycle",
+    "machine_code",
+    "malformed_modules",
+    "memory_faults",
+    "wasm_guests",
+]

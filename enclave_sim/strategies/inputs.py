@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
 from enclave_sim.memory_map import region, regions
+from enclave_sim.strategies.bounds import check_range
 
 _NEAR_NS = 500
 _SENSORS = 2
+_MOST = 1000
 GUEST_REGIONS = ("heap", "guest_stack", "arena")
 """What the enclave promises to survive a fault in: nothing there is code, and all of it is scrubbed."""
 
@@ -31,8 +33,7 @@ def times(start_ns: int, end_ns: int, *, near: Sequence[int] = ()) -> st.SearchS
 
 
 def _several(one: st.SearchStrategy[AnyInput], max_size: int) -> st.SearchStrategy[list[AnyInput]]:
-    if max_size < 0:
-        raise ConfigurationError(f"max_size is {max_size}; it must be at least 0")
+    check_range("max_size", max_size, 0, _MOST)
     return st.lists(one, max_size=max_size)
 
 

@@ -103,6 +103,7 @@ scrubbed:
         .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
         pxor    %xmm\n, %xmm\n
         .endr
+        fninit
         .rept   8
         fldz
         .endr

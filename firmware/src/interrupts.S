@@ -11,6 +11,7 @@
         .endm
 
         .macro  zero_x87
+        fninit                          /* nothing that the guest left pending is raised here */
         .rept   8
         fldz
         .endr

@@ -1,0 +1,125 @@
+"""Modules as bytes: the binary format (WebAssembly core specification, 5)."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+
+from enclave_sim.engine.profile import ENTRY, NAMESPACE
+from enclave_sim.payload.sections import MODULE_HEADER, encode_u32
+from enclave_sim.strategies.wasm_instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource
+
+TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA = range(1, 12)
+"""Section ids, in the order in which sections come (5.5.2)."""
+FUNCREF = b"\x70"
+END = b"\x0b"
+
+
+def encode_signed(value: int) -> bytes:
+    """The shortest signed LEB128 encoding (5.2.2)."""
+    encoded = bytearray()
+    while not -64 <= value < 64:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value & 0x7F)
+    return bytes(encoded)
+
+
+def _immediates(encoding: str, values: tuple[int, ...]) -> bytes:
+    if encoding == "index":
+        return encode_u32(values[0])
+    if encoding in ("signed", "block"):
+        return encode_signed(values[0])
+    if encoding == "f32":
+        return values[0].to_bytes(4, "little")
+    if encoding == "f64":
+        return values[0].to_bytes(8, "little")
+    if encoding == "indirect":
+        return encode_u32(values[0]) + b"\0"
+    if encoding == "table":  # all labels but the default one are counted
+        return encode_u32(len(values) - 1) + b"".join(map(encode_u32, values))
+    return b""
+
+
+@lru_cache(maxsize=8192)
+def encode_instruction(instruction: Instruction) -> bytes:
+    """One instruction (5.4)."""
+    name, immediates = instruction
+    if name in OPERATORS:
+        return OPERATORS[name].opcode
+    if name in ACCESSES:
+        return ACCESSES[name].opcode + b"".join(map(encode_u32, immediates))
+    opcode, encoding = OTHERS[name]
+    return opcode + _immediates(encoding, immediates)
+
+
+def section(number: int, content: bytes) -> bytes:
+    """A section: its id, its size, its content (5.5.2)."""
+    return bytes([number]) + encode_u32(len(content)) + content
+
+
+def vector(items: Sequence[bytes]) -> bytes:
+    """A count, then the items (5.1.3)."""
+    return encode_u32(len(items)) + b"".join(items)
+
+
+def name(text: str) -> bytes:
+    """A name in UTF-8 (5.2.4)."""
+    encoded = text.encode()
+    return encode_u32(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=1024)
+def function_type(kind: FunctionType) -> bytes:
+    """A function type (5.3.6)."""
+    return b"\x60" + b"".join(vector([bytes([TYPE_CODES[t]]) for t in types]) for types in kind)
+
+
+def expression(instructions: Iterable[Instruction]) -> bytes:
+    """Instructions and their END (5.4.9)."""
+    return b"".join(map(encode_instruction, instructions)) + END
+
+
+def code(function: Function) -> bytes:
+    """Size, locals and body of a function (5.5.13)."""
+    groups = [encode_u32(len(list(run))) + bytes([TYPE_CODES[kind]]) for kind, run in groupby(function.locals)]
+    content = vector(groups) + expression(function.body)
+    return encode_u32(len(content)) + content
+
+
+def _offset(value: int) -> bytes:
+    return expression([Instruction("i32.const", (value,))])
+
+
+def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
+    """The sections that the module has, in order: id and content."""
+    imports = [name(NAMESPACE) + name(item) + b"\0" + encode_u32(kind) for item, kind in source.imports]
+    table = FUNCREF + b"\0" + encode_u32(len(source.table))
+    memory = b"\0" + encode_u32(source.memory_pages or 0)
+    variables = [bytes([TYPE_CODES[g.type], 1]) + expression([g.init]) for g in source.globals]
+    export = name(ENTRY) + b"\0" + encode_u32(source.start)
+    elements = [b"\0" + _offset(slot) + vector(list(map(encode_u32, run))) for slot, run in source.elements]
+    data = [b"\0" + _offset(offset) + encode_u32(len(content)) + content for offset, content in source.data]
+    contents = (
+        (TYPE, list(map(function_type, source.types))),
+        (IMPORT, imports),
+        (FUNCTION, [encode_u32(function.type) for function in source.functions]),
+        (TABLE, [table] if source.table else []),
+        (MEMORY, [memory] if source.memory_pages is not None else []),
+        (GLOBAL, variables),
+        (EXPORT, [export]),
+        (ELEMENT, elements),
+        (CODE, list(map(code, source.functions))),
+        (DATA, data),
+    )
+    return [(number, vector(items)) for number, items in contents if items]
+
+
+def assemble(sections: Iterable[tuple[int, bytes]]) -> bytes:
+    """A module of these sections."""
+    return MODULE_HEADER + b"".join(section(number, content) for number, content in sections)
+
+
+def encode_module(source: ModuleSource) -> bytes:
+    """The module in the binary format."""
+    return assemble(module_sections(source))

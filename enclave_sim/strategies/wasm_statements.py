@@ -1,0 +1,272 @@
+"""Typed generation of statements: each leaves the stack as it was. Whole functions and modules are made of them."""
+
+from collections.abc import Callable, Iterable
+
+from enclave_sim.strategies.tape import tape
+from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Builder, Options
+from enclave_sim.strategies.wasm_constants import constant
+from enclave_sim.strategies.wasm_expressions import (
+    DECISIONS,
+    DEPTH,
+    DROP,
+    END,
+    address,
+    arguments,
+    call,
+    call_indirect,
+    expression,
+    i32_const,
+)
+from enclave_sim.strategies.wasm_instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, Instruction
+from enclave_sim.strategies.wasm_module import FunctionType, ModuleSource
+
+_Statement = Callable[[Body], None]
+_NESTED = 3
+"""Most statements of a block or of a function that is called."""
+_STOP = 192
+"""Decisions from here on end a list of statements, as 0 does."""
+_DEEPEST = 4
+"""Most blocks around a statement."""
+_ROUNDS = 8
+_KINDS: tuple[FunctionType, ...] = (
+    ((), ()),
+    ((I32,), ()),
+    ((), (I32, I64)),
+    ((I32, I64), (F32,)),
+    ((F64,), (F64, I32)),
+    ((F32, I32), (I64,)),
+)
+_BLOCKS: tuple[FunctionType, ...] = (((), (I32, I64)), ((I32,), (F32,)), ((I32, F64), (F64, I32)), ((F32,), ()))
+_NOP, _ELSE, _UNREACHABLE = Instruction("nop"), Instruction("else"), Instruction("unreachable")
+_STORES = tuple(STORES)
+
+
+def statements(body: Body, most: int) -> None:
+    """Write at most so many statements, until a decision ends the list."""
+    for _ in range(most):
+        choice = body.draw()
+        if choice == 0 or choice >= _STOP:
+            return
+        _TABLE[choice](body)
+
+
+def _nested(body: Body, *, free: bool) -> None:
+    """The statements of a block, and its END. `free`: BR may leave it."""
+    body.labels.append(free)
+    statements(body, _NESTED)
+    body.labels.pop()
+
+
+def _consume(body: Body, types: tuple[str, ...]) -> None:
+    """Take values off the stack, into locals or nowhere."""
+    for type_ in reversed(types):
+        choice = body.draw()
+        body.out.append(Instruction("local.set", (body.variable(type_, choice >> 1),)) if choice & 1 else DROP)
+
+
+def _emit(body: Body) -> None:
+    expression(body, I32)
+    body.out.append(body.module.imported("emit_signal") if body.module.options.host_calls else DROP)
+
+
+def _drop(body: Body) -> None:
+    expression(body, VALUE_TYPES[body.draw() % 4])
+    body.out.append(DROP)
+
+
+def _set_local(body: Body) -> None:
+    choice = body.draw()
+    type_ = VALUE_TYPES[choice % 4]
+    expression(body, type_)
+    body.out.append(Instruction("local.set", (body.variable(type_, choice >> 2),)))
+
+
+def _set_global(body: Body) -> None:
+    choice = body.draw()
+    type_ = VALUE_TYPES[choice % 4]
+    expression(body, type_)
+    index = body.module.global_(type_, choice >> 2, lambda: constant(body.draw, type_))
+    body.out.append(Instruction("global.set", (index,)))
+
+
+def _store(body: Body) -> None:
+    name = _STORES[body.draw() % len(_STORES)]
+    access = address(body, name, DEPTH)
+    expression(body, STORES[name].type)
+    body.out.append(access)
+
+
+def _nop(body: Body) -> None:
+    body.out.append(_NOP)
+
+
+def _if(body: Body) -> None:
+    expression(body, I32)
+    body.out.append(Instruction("if", (EMPTY,)))
+    _nested(body, free=True)
+    if body.draw() & 1:
+        body.out.append(_ELSE)
+        _nested(body, free=True)
+    body.out.append(END)
+
+
+def _block(body: Body) -> None:
+    body.out.append(Instruction("block", (EMPTY,)))
+    _nested(body, free=True)
+    body.out.append(END)
+
+
+def _loop(body: Body) -> None:
+    """A loop that a counter ends; as many rounds as the function may cost."""
+    rounds, counter = 1 + body.draw() % _ROUNDS, body.counter()
+    at = len(body.out)
+    body.out += (i32_const(rounds), Instruction("local.set", (counter,)), Instruction("loop", (EMPTY,)))
+    before = body.cost
+    _nested(body, free=False)
+    body.out += (
+        Instruction("local.get", (counter,)),
+        i32_const(1),
+        Instruction("i32.sub"),
+        Instruction("local.tee", (counter,)),
+        Instruction("br_if", (0,)),
+        END,
+    )
+    round_ = body.cost - before
+    rounds = min(rounds, 1 + max(0, MAX_COST - body.cost) // round_)
+    body.out[at] = i32_const(rounds)
+    body.cost_of_calls += (rounds - 1) * round_
+
+
+def _branch_table(body: Body) -> None:
+    """A switch: BR_TABLE chooses how many of the cases are skipped."""
+    cases = 1 + body.draw() % 3
+    body.out += [Instruction("block", (EMPTY,))] * cases
+    body.labels += [True] * cases
+    expression(body, I32)
+    body.out.append(Instruction("br_table", (*range(cases), body.draw() % cases)))
+    for _ in range(cases):
+        body.out.append(END)
+        body.labels.pop()
+        statements(body, 1)
+
+
+def _leave(body: Body) -> None:
+    """BR_IF, BR or RETURN. Behind BR the code is dead, but valid."""
+    choice = body.draw()
+    labels = body.forward_labels()
+    if not labels or choice % 4 == 3:
+        expression(body, I32)
+        body.out.append(Instruction("if", (EMPTY,)))
+        arguments(body, body.kind[1], 1)
+        body.out += (Instruction("return"), END)
+        return
+    target = (labels[(choice >> 2) % len(labels)],)
+    if choice % 4 < 2:
+        expression(body, I32)
+        body.out.append(Instruction("br_if", target))
+    else:
+        body.out.append(Instruction("br", target))
+
+
+def _call(body: Body) -> None:
+    choice = body.draw()
+    if choice >= 252 and body.module.options.traps and body.module.may_grow():
+        callee = body.module.add_endless_recursion()
+        body.out += (i32_const(0), Instruction("call", (callee.index,)))
+        body.cost_of_calls += callee.cost
+        return
+    kind = _KINDS[(choice >> 1) % len(_KINDS)]
+    if call(body, kind, choice, DEPTH - 1):
+        _consume(body, kind[1])
+
+
+def _call_indirect(body: Body) -> None:
+    choice = body.draw()
+    kind = _KINDS[(choice >> 1) % len(_KINDS)]
+    if call_indirect(body, kind, choice, DEPTH - 1):
+        _consume(body, kind[1])
+
+
+def _values(body: Body) -> None:
+    """A block that takes and gives several values."""
+    kind = _BLOCKS[body.draw() % len(_BLOCKS)]
+    arguments(body, kind[0], 1)
+    body.out.append(Instruction("block", (body.module.type_index(kind),)))
+    body.labels.append(False)
+    _consume(body, kind[0])
+    arguments(body, kind[1], 1)
+    body.labels.pop()
+    body.out.append(END)
+    _consume(body, kind[1])
+
+
+def _shred(body: Body) -> None:
+    if body.module.options.host_calls:
+        body.out.append(body.module.imported("shred_self"))
+    else:
+        body.out.append(_NOP)
+
+
+def _unreachable(body: Body) -> None:
+    """Reached where traps are allowed, and jumped over where they are not."""
+    if body.module.options.traps and body.draw() & 1:
+        body.out.append(_UNREACHABLE)
+    else:
+        body.out += (Instruction("block", (EMPTY,)), Instruction("br", (0,)), _UNREACHABLE, END)
+
+
+_WEIGHTS: tuple[tuple[_Statement, int], ...] = (
+    (_emit, 6),
+    (_set_local, 6),
+    (_store, 6),
+    (_set_global, 3),
+    (_drop, 3),
+    (_leave, 5),
+    (_if, 6),
+    (_block, 3),
+    (_loop, 7),
+    (_call, 6),
+    (_call_indirect, 5),
+    (_branch_table, 3),
+    (_values, 3),
+    (_nop, 1),
+)
+_STRUCTURED = frozenset((_if, _block, _loop, _branch_table))
+
+
+def _shallow(statement: _Statement) -> _Statement:
+    """The statement, or a plain one where blocks nest too deep already."""
+    return lambda body: statement(body) if len(body.labels) < _DEEPEST else _emit(body)
+
+
+def _table() -> tuple[_Statement, ...]:
+    """One statement for each decision. The rare ones lie between the rest."""
+    row = [_shallow(s) if s in _STRUCTURED else s for s, weight in _WEIGHTS for _ in range(weight)]
+    table = [_nop, *(row * DECISIONS)[: DECISIONS - 1]]
+    table[100], table[150] = _shred, _unreachable
+    return tuple(table)
+
+
+_TABLE = _table()
+
+
+def _function(body: Body) -> None:
+    """The body of a function that is called."""
+    statements(body, _NESTED)
+    arguments(body, body.kind[1], DEPTH)
+
+
+def build(tapes: Iterable[bytes], options: Options) -> Builder:
+    """The module of which each tape of decisions gives one statement of `_start`; no tape gives an empty one."""
+    module = Builder(tape(b""), options, _function)
+    start = Body(module, ((), ()))
+    for decisions in tapes:
+        start.draw = module.draw = tape(decisions)
+        _TABLE[start.draw()](start)
+    module.add_start(start)
+    return module
+
+
+def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
+    """The finished module."""
+    return build(tapes, options).finish()

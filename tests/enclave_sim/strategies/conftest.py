@@ -1,0 +1,39 @@
+"""A guest heap without a machine, and an engine on it that takes modules in the binary format."""
+
+import ctypes
+
+import pytest
+
+from enclave_sim.engine.contract import Departure, HeapWindow, Returned, Trapped
+from enclave_sim.engine.profile import GuestProfile
+from enclave_sim.engine.wasmtime_engine import WasmtimeEngine
+from enclave_sim.memory_map import region
+from machine.host import HostMemory
+
+
+class Bench:
+    """An engine with the whole guest heap."""
+
+    def __init__(self) -> None:
+        self.size = region("heap").size
+        self.memory = HostMemory(self.size, 9 << 30)
+        self.fresh()
+
+    def fresh(self) -> None:
+        """A new engine: one keeps all that it ever admitted."""
+        window = HeapWindow(self.memory.address, self.size, self.memory.reserve)
+        self.engine = WasmtimeEngine(window, GuestProfile(self.size))
+
+    def run(self, module: bytes) -> list[Departure]:
+        """Admit a module and run it in a zeroed heap until it is over."""
+        ctypes.memset(self.memory.address, 0, self.size)
+        self.engine.instantiate(self.engine.admit(module, None))
+        departures: list[Departure] = []
+        while not departures or not isinstance(departures[-1], Returned | Trapped):
+            departures.append(self.engine.resume(0x8000_001F, 1 << 40))
+        return departures
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench()

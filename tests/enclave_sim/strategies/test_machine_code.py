@@ -1,0 +1,152 @@
+"""Generated code in ring 3, random or hostile, ends in annihilation without residue, or can be annihilated."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+
+from enclave_sim import Enclave
+from enclave_sim.enclave import KernelDied
+from enclave_sim.memory_map import region
+from enclave_sim.strategies import InstructionSequence, instruction_sequences, machine_code
+from enclave_sim.strategies.machine_code import disassemble
+from enclave_sim.strategies.tape import tape
+from enclave_sim.strategies.x86_encoding import load, memory, pop, push, registers
+from enclave_sim.strategies.x86_templates import DISTINCT, TEMPLATES, Template
+
+UNKNOWN_TO_CAPSTONE = ("bytes", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
+ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")
+QUANTUM_NS, GUEST_NS = 2_000, 5_000
+"""With x87 or SIMD exceptions unmasked the machine looks at every instruction, and does some thousand a second."""
+search = settings(
+    max_examples=2000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+PENDING = bytes.fromhex("687b030000 d92c24 d9e8 d9ee def9")
+"""PUSH, FLDCW of 0x37B, FLD1, FLDZ, FDIVP: division by zero is not masked; #MF waits for the next x87 instruction."""
+
+
+def leaves_no_exception_pending(sequence: InstructionSequence) -> bool:
+    """Until the kernel clears what is pending before it loads zeros into the x87 registers."""
+    return all(name != "x87 exception" for name, _ in sequence.steps)
+
+
+sequences = instruction_sequences().filter(leaves_no_exception_pending)
+long_sequences = instruction_sequences(max_size=40).filter(leaves_no_exception_pending)
+bits64 = st.integers(0, (1 << 64) - 1)
+numbers = st.integers(0, 15)
+
+
+def ends_well(code: bytes) -> str:
+    """Run a flat guest; one that does not end is stopped by the tamper line. Returns the outcome."""
+    enclave = Enclave(code, engine="native", quantum_ns=QUANTUM_NS)
+    assert enclave.boot()
+    machine = enclave.machine
+    enclave.run(limit_ns=machine.clock.now_ns + GUEST_NS)
+    while enclave.block.cause is None and machine.cpu.registers.cpl != 3:  # a host call, or the end of the cycle
+        enclave.run(limit_ns=machine.clock.now_ns + GUEST_NS)
+    computes = enclave.block.cause is None
+    if computes:
+        enclave.tamper()
+    result = enclave.run()
+    assert result.outcome in (("TAMPER",) if computes else ENDS)
+    assert result.clean
+    return result.outcome
+
+
+@settings(max_examples=60, deadline=None)
+@given(machine_code())
+def test_random_bytes_end_without_residue(code: bytes) -> None:
+    ends_well(code)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sequences)
+def test_hostile_instructions_end_without_residue(sequence: InstructionSequence) -> None:
+    ends_well(sequence.code)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(long_sequences | machine_code(max_size=4096))
+def test_many_hostile_guests_end_without_residue(guest: InstructionSequence | bytes) -> None:
+    ends_well(guest if isinstance(guest, bytes) else guest.code)
+
+
+@pytest.mark.xfail(
+    raises=KernelDied, strict=True, reason="FLDZ in ring 0 meets #MF of the guest: FNINIT must come first"
+)
+@pytest.mark.parametrize("ending", ["0f0b", "31c0 cd80 b803000000 cd80"], ids=["UD2", "host calls"])
+def test_a_pending_x87_exception_does_not_reach_the_kernel(ending: str) -> None:
+    ends_well(PENDING + bytes.fromhex(ending))
+
+
+@pytest.mark.parametrize("template", DISTINCT, ids=lambda template: template.name)
+def test_a_template_alone_ends_without_residue_and_capstone_knows_its_instructions(template: Template) -> None:
+    assert template in TEMPLATES
+    code = template.encode(tape(bytes([1, 2, 3, 4, 5, 6])))
+    if template.name not in UNKNOWN_TO_CAPSTONE:
+        assert not [line for line in disassemble(code, 0) if ".byte" in line]
+    ends_well(InstructionSequence(((template.name, code),)).code)
+
+
+def test_a_guest_that_computes_for_ever_is_stopped_by_the_tamper_line() -> None:
+    assert ends_well(b"\xeb\xfe") == "TAMPER"
+
+
+def test_the_empty_sequence_completes() -> None:
+    assert ends_well(InstructionSequence(()).code) == "COMPLETED"
+
+
+def test_a_thousand_sequences_use_every_template() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=1500, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @given(instruction_sequences(min_size=4))
+    def look(sequence: InstructionSequence) -> None:
+        seen.update(name for name, _ in sequence.steps)
+
+    look()
+    assert [template.name for template in DISTINCT if not seen[template.name]] == []
+
+
+@given(code=machine_code(min_size=3, max_size=5))
+def test_bounds_are_kept(code: bytes) -> None:
+    assert 3 <= len(code) <= 5
+
+
+def test_sequences_shrink_to_the_instruction_that_matters() -> None:
+    smallest = find(instruction_sequences(), lambda s: any(name == "SWAPGS" for name, _ in s.steps), settings=search)
+    assert [name for name, _ in smallest.steps] == ["SWAPGS"]
+
+
+def test_a_sequence_is_printed_as_a_disassembly() -> None:
+    smallest = find(instruction_sequences(), lambda s: any(name == "store" for name, _ in s.steps), settings=search)
+    base = region("staging").base
+    assert repr(smallest).splitlines() == [
+        "InstructionSequence",
+        "; store",
+        f"  {base:#x}: b80000c000           mov eax, 0xc00000",
+        f"  {base + 5:#x}: 488900               mov qword ptr [rax], rax",
+        "; return",
+        f"  {base + 8:#x}: b803000000           mov eax, 3",
+        f"  {base + 13:#x}: cd80                 int 0x80",
+    ]
+
+
+NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+
+
+@given(register=numbers, base=numbers, value=bits64)
+def test_the_encoder_says_what_capstone_reads(register: int, base: int, value: int) -> None:
+    def read(code: bytes) -> str:
+        (line,) = disassemble(code, 0)
+        return line.split(maxsplit=2)[2]
+
+    name, pointer = NAMES[register], NAMES[base]
+    moved = read(load(register, value))
+    assert moved.startswith(("mov ", "movabs "))
+    assert int(moved.split(", ")[1], 0) == value
+    assert read(registers(b"\x89", register, base)) == f"mov {pointer}, {name}"
+    assert read(memory(b"\x8b", register, base)) == f"mov {name}, qword ptr [{pointer}]"
+    assert (read(push(register)), read(pop(register))) == (f"push {name}", f"pop {name}")

@@ -96,6 +96,7 @@ def _keep_latches(self: EnclaveBlock, value: int) -> None:
 def _reuse(self: wasmtime_engine.WasmtimeEngine, payload: int) -> int:
     """The instance of the last cycle again, if there is one."""
     if not self._guests or not self._guests[0].over:
+        wasmtime_engine._drop_all(self._guests)
         return _instantiate(self, payload)
     guest = self._guests[0]
     guest.over = False

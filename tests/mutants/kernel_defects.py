@@ -239,7 +239,7 @@ TIME = (
         "calls-interruptible",
         "interrupts are on during host calls",
         _kernel(Edit("interrupts.S", "        call    host_call\n", "        sti\n        nop\n        call    host_call\n        cli\n")),
-        ("runner", "interrupted runner", "interrupted sleeps", "herald"),
+        ("hurried herald", "interrupted sleeps"),
         (_JITTER_FREE,),
     ),
     Defect(

@@ -84,6 +84,7 @@ TRIALS = {
     "failure": _flat(guest=guests.failure),
     "shredder": _flat(guest=guests.shredder),
     "herald": _flat(guest=guests.herald, cycles=2),
+    "hurried herald": _flat(guest=guests.herald, cycles=2, quantum_ns=1_000),
     "porter": _flat(guest=guests.porter),
     "registrar": _flat(guest=guests.registrar),
     "stepper": _flat(guest=guests.stepper),

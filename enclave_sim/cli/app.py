@@ -14,6 +14,8 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.payload import payload_app
 from enclave_sim.cli.run import EXIT_CODES, run
 from enclave_sim.cli.text import one_line
+from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
+from enclave_sim.cli.verify import verify
 from enclave_sim.errors import EnclaveError
 from machine.errors import MachineError
 
@@ -60,6 +62,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXIT_CODES, no_args_is_help=False)(run)
+app.command(epilog=VERIFY_EXIT_CODES, no_args_is_help=False)(verify)
 app.add_typer(payload_app, name="payload")
 
 

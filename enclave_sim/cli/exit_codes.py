@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     """The dormant enclave left something in RAM: the promise is broken."""
     HALTED = 8
     """`boot`: the kernel halted, and nothing is left that could wake it."""
+    GUARANTEE = 9
+    """`verify`: a guarantee is broken."""
     SHUTDOWN = 10
     """`boot`: triple fault."""
     DEFECT = 70

@@ -5,7 +5,7 @@ memory map stands beside the rest. To be imported when there is something to dra
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,14 +78,18 @@ _ASCII = _Glyphs("ok", "no", "->", "#", ".", "--", "-", "...")
 
 def render(result: RunResult, presentation: Presentation) -> bytes:
     """All of it, encoded for standard output, in colour if that is a terminal and nobody asked for NO_COLOR."""
+    return draw(lambda width, unicode: _Page(result, presentation, _UNICODE if unicode else _ASCII, width).build())
+
+
+def draw(build: Callable[[int, bool], RenderableType]) -> bytes:
+    """What `build` makes for a width, and for a terminal that may know Unicode, encoded for standard output."""
     output = Console()
     encoding = output.encoding
     page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="\n")
     console = Console(
         file=page, width=output.width, force_terminal=output.is_terminal, highlight=False, markup=False, emoji=False
     )
-    glyphs = _UNICODE if encoding.startswith("utf") else _ASCII
-    console.print(_Page(result, presentation, glyphs, console.width).build())
+    console.print(build(console.width, encoding.startswith("utf")))
     drawn = page.buffer.getvalue()
     return drawn if output.is_terminal else b"".join(line.rstrip() + b"\n" for line in drawn.splitlines())
 

@@ -4,7 +4,6 @@ Only what parses the command line is imported here: the machine and the guest en
 when there is something to draw.
 """
 
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number, write
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.watch import Watch, terminal_of
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
 
-DEFAULT_PAYLOAD = "beacon"
-_DEFAULT_FLAT_PAYLOAD = "surveyor"
 _DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]; the highest counts.
@@ -38,14 +36,6 @@ EXIT_CODES = """\b
   6  virtual time reached --limit-ns
   7  residue: something was left in RAM
  70  a defect of the emulator or its firmware"""
-
-
-def _number(text: str | int) -> int:
-    """Read a number as Python writes it: 1000000, 1_000_000 or 0xF4240. Defaults come as numbers."""
-    try:
-        return int(text, 0) if isinstance(text, str) else text
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number (such as 1000000, 1_000_000 or 0xF4240)") from None
 
 
 _TIME, _POLICY, _OUTPUT = "Machine and time", "Trust and profile", "Output"
@@ -62,15 +52,15 @@ def run(
     ] = None,
     *,
     cycles: Annotated[
-        int, typer.Option(parser=_number, metavar="N", help="Wake cycles to run.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_TIME)
     ] = 1,
     wake_ns: Annotated[
-        int, typer.Option(parser=_number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_TIME)
     ] = _DEFAULTS.wake_ns,
     quantum_ns: Annotated[
         int,
         typer.Option(
-            parser=_number,
+            parser=number,
             metavar="NS",
             help="How long the guest computes before the timer interrupts it.",
             rich_help_panel=_TIME,
@@ -78,25 +68,25 @@ def run(
     ] = _DEFAULTS.quantum_ns,
     limit_ns: Annotated[
         int | None,
-        typer.Option(parser=_number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=_TIME),
+        typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=_TIME),
     ] = None,
     ns_per_instruction: Annotated[
-        int, typer.Option(parser=_number, metavar="NS", help="Time one instruction takes.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=_TIME)
     ] = 1,
     arena_bytes: Annotated[
         int | None,
         typer.Option(
-            parser=_number,
+            parser=number,
             metavar="BYTES",
             help="Size of the host arena; all of its region unless given.",
             rich_help_panel=_TIME,
         ),
     ] = None,
     sensor0: Annotated[
-        int, typer.Option(parser=_number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_TIME)
     ] = 0,
     sensor1: Annotated[
-        int, typer.Option(parser=_number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_TIME)
     ] = 0,
     portable: Annotated[
         bool,
@@ -159,7 +149,7 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if limit_ns is not None and limit_ns < 1:
         raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
-    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else _DEFAULT_FLAT_PAYLOAD]
+    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     options = {
         "cycles": cycles,
@@ -177,14 +167,14 @@ def run(
     }
     result = _run(names, options, limit_ns, record, watch)
     if as_json:
-        _write(f"{result.to_json()}\n".encode())
+        write(f"{result.to_json()}\n".encode())
     elif quiet:
-        _write(f"{result.outcome} {result.digest}\n".encode())
+        write(f"{result.outcome} {result.digest}\n".encode())
     else:
         from enclave_sim.cli.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
 
         presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
-        _write(render(result, presentation))
+        write(render(result, presentation))
     raise typer.Exit(of_run(result))
 
 
@@ -211,15 +201,3 @@ def _run(
         if result.outcome == "LIMIT":
             digests[0].finish()  # the run could go on, but nobody will: its recording ends here
     return result
-
-
-def _write(output: bytes) -> None:
-    """Write to standard output. Nobody reading any more is no error: the exit code still tells how the run went."""
-    try:
-        sys.stdout.buffer.write(output)
-        sys.stdout.flush()
-    except OSError as error:
-        # What the stream still holds is flushed at exit, and must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None

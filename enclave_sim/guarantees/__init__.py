@@ -7,10 +7,13 @@ deterministic(runs).check()
 print(zero_trace(runs))
 """
 
+from enclave_sim.guarantees.admission import admitted
 from enclave_sim.guarantees.interference import noninterference
-from enclave_sim.guarantees.judgement import deterministic, isolated, jitter_free, zero_trace
+from enclave_sim.guarantees.jitter import jitter_free, loads
+from enclave_sim.guarantees.judgement import deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import ObservedTemplate, Run, Scenario, observe, observe_scenario
 from enclave_sim.guarantees.report import Finding, GuaranteeBroken, Report
+from enclave_sim.guarantees.secret import with_other_data, with_other_sensors
 
 __all__ = [
     "Finding",
@@ -19,11 +22,15 @@ __all__ = [
     "Report",
     "Run",
     "Scenario",
+    "admitted",
     "deterministic",
     "isolated",
     "jitter_free",
+    "loads",
     "noninterference",
     "observe",
     "observe_scenario",
+    "with_other_data",
+    "with_other_sensors",
     "zero_trace",
 ]

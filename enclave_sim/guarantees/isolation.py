@@ -11,6 +11,7 @@ from typing import Any
 
 import machine.events as machine_events
 from enclave_sim import events
+from enclave_sim.guarantees.architecture import architecture_faults
 from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watcher import Watcher
@@ -50,6 +51,8 @@ class IsolationWatcher(Watcher):
     def _ring_changed(self, event: machine_events.RingTransition) -> None:
         if event.to_ring == 3:
             self._audit(event.at_ns)
+            for fault in architecture_faults(self.machine):
+                self.find(fault, event.at_ns)
             self._before = self._foreign_memory(), self._privileged()
         elif self._before is not None:  # by other means than an interrupt, so that nobody looked before
             self._compare(event.at_ns)

@@ -1,17 +1,13 @@
 """The guarantees of the Aether Enclave: each is a function from runs to a report."""
 
-from collections import Counter
 from collections.abc import Sequence
 
-from enclave_sim import events
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.interference import context
 from enclave_sim.guarantees.last_writer import describe_last_writer
 from enclave_sim.guarantees.observation import Run, gathered
 from enclave_sim.guarantees.report import Finding, Report, hex_dump
-from machine.events import Event, Halted
-
-_BAR = 40
+from machine.events import Event
 
 
 def deterministic(runs: Sequence[Run]) -> Report:
@@ -61,48 +57,3 @@ def zero_trace(runs: Sequence[Run]) -> Report:
 def isolated(runs: Sequence[Run]) -> Report:
     """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
     return gathered("isolated", runs, "isolation")
-
-
-def jitter_free(runs: Sequence[Run]) -> Report:
-    """Every timer wake has the same latency, whatever ran before; and none came while the kernel could not sleep yet.
-
-    The kernel's worst case is the time from arming the timer until HLT, in which interrupts are off: a deadline in it
-    is late. The largest one seen is compared with each sleep.
-    """
-    latencies: Counter[int] = Counter()
-    findings: list[Finding] = []
-    worst = 0
-    for run in runs:
-        scheduled: events.WakeScheduled | None = None
-        for event in run.events:
-            if isinstance(event, events.WakeScheduled):
-                scheduled = event
-            elif isinstance(event, Halted) and event.interruptible and scheduled is not None:
-                worst = max(worst, event.at_ns - scheduled.at_ns)
-            elif isinstance(event, events.Woken):
-                if event.latency_ns is not None:
-                    latencies[event.latency_ns] += 1
-                    if event.latency_ns:
-                        findings.append(_late(event, scheduled))
-                scheduled = None
-    if len(latencies) > 1:
-        findings.append(Finding(f"latency is {min(latencies)} to {max(latencies)} ns: it has a spread"))
-    looked = {
-        "runs": len(runs),
-        "wakes": sum(latencies.values()),
-        "latency ns": "-".join(str(f(latencies)) for f in (min, max)) if latencies else "none",
-        "interrupts off ns": worst,
-    }
-    return Report("jitter-free", tuple(findings), looked, histogram(latencies))
-
-
-def _late(event: events.Woken, scheduled: events.WakeScheduled | None) -> Finding:
-    deadline = event.deadline_ns or 0
-    armed = "" if scheduled is None else f", {deadline - scheduled.at_ns} ns after it was armed"
-    return Finding(f"overrun: a wake due at {deadline} ns{armed} came {event.latency_ns} ns late", event.at_ns)
-
-
-def histogram(latencies: Counter[int]) -> tuple[str, ...]:
-    """Latencies in ns as bars."""
-    most = max(latencies.values(), default=1)
-    return tuple(f"{ns:>8} ns  {'█' * max(1, _BAR * n // most)} {n}" for ns, n in sorted(latencies.items()))

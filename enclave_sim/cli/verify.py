@@ -1,0 +1,143 @@
+"""`enclave-sim verify`: every guarantee, judged and shown."""
+
+import json
+import sys
+from contextlib import suppress
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number, write
+from enclave_sim.cli.text import printable
+from enclave_sim.cli.watch import terminal_of
+from enclave_sim.specification import EngineName
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from enclave_sim.guarantees import Report
+
+_AFTER_S = 0.5
+_DEFAULT_LIMIT_NS = 10_000_000_000
+EXIT_CODES = """Exit codes:
+
+  0  every guarantee holds
+  2  the command cannot be carried out
+  9  a guarantee is broken
+ 70  a defect of the emulator or its firmware"""
+
+
+def verify(
+    payload: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PAYLOAD",
+            help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    runs: Annotated[
+        int, typer.Option(parser=number, metavar="N", help="How many runs to compare, and how many other loads.")
+    ] = 3,
+    cycles: Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles of each run.")] = 2,
+    limit_ns: Annotated[
+        int, typer.Option(parser=number, metavar="NS", help="End each run when virtual time gets here.")
+    ] = _DEFAULT_LIMIT_NS,
+    seed: Annotated[int, typer.Option(parser=number, metavar="N", help="Of loads and secrets.")] = 0,
+    secret_data: Annotated[
+        bool, typer.Option("--secret-data", help="Take the data segments for secrets, too: they are varied.")
+    ] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="wasmtime runs signed modules; native runs one flat x86-64 binary.")
+    ] = EngineName.WASMTIME,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Judge a payload's runs by every guarantee of the enclave.
+
+    A guarantee that does not hold is shown with its evidence: events, bytes, addresses.
+
+    Example: enclave-sim verify counter --runs 5 --cycles 4
+    """
+    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
+    from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+    from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
+
+    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    options = {"cycles": cycles, "engine": engine}
+    scenario = Scenario(names[0] if len(names) == 1 else names, options, (), limit_ns)
+    progress = _Progress(None if as_json else terminal_of(sys.stderr))
+    try:
+        reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=progress.tell))
+    except KernelDied as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(ExitCode.DEFECT) from None
+    finally:
+        progress.erase()
+    write(_as_json(names, reports) if as_json else _as_table(names, reports))
+    raise typer.Exit(ExitCode.OK if all(report.holds for report in reports) else ExitCode.GUARANTEE)
+
+
+class _Progress:
+    """One line on a terminal, from the first half second on."""
+
+    def __init__(self, terminal: TextIO | None) -> None:
+        self._terminal = terminal
+        self._begun = perf_counter()
+        self._drawn = False
+
+    def tell(self, what: str) -> None:
+        """What is done next."""
+        if self._terminal is not None and perf_counter() - self._begun > _AFTER_S:
+            self._write(f"\r\x1b[K{what} ...")
+            self._drawn = True
+
+    def erase(self) -> None:
+        """It is over."""
+        if self._drawn:
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            assert self._terminal is not None
+            self._terminal.write(text)
+            self._terminal.flush()
+
+
+def _as_json(names: list[str], reports: "list[Report]") -> bytes:
+    holds = all(report.holds for report in reports)
+    document = {"payloads": names, "holds": holds, "guarantees": [report.to_dict() for report in reports]}
+    return f"{json.dumps(document)}\n".encode()
+
+
+def _as_table(names: list[str], reports: "list[Report]") -> bytes:
+    from rich.console import Group  # noqa: PLC0415 - rich takes 50 ms
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from enclave_sim.cli.render import draw  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Guarantee", "", "Looked at"):
+        table.add_column(heading)
+    for report in reports:
+        verdict = Text("holds", "green") if report.holds else Text("BROKEN", "bold red")
+        looked = ", ".join(f"{name} {value}" for name, value in report.looked_at.items())
+        table.add_row(Text(report.guarantee), verdict, Text(looked))
+    lines = [Text(f"Guarantees of {printable(', '.join(names))}", "bold"), Text()]
+    pictures: list[Text] = []
+    for report in reports:
+        if report.picture:
+            pictures += [Text(), Text("Latency of timer wakes, from the deadline to the handler:")]
+            pictures += [Text(line) for line in report.picture]
+        if not report.holds:
+            pictures += [Text(), *(Text(printable(line), "red") for line in str(report).splitlines())]
+    return draw(lambda _width, unicode: Group(*lines, table, *(p if unicode else _ascii(p) for p in pictures)))
+
+
+def _ascii(text: "Text") -> "Text":
+    """Bars for a terminal that has no block characters."""
+    text.plain = text.plain.replace("\u2588", "#")
+    return text

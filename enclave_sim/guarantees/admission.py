@@ -1,0 +1,73 @@
+"""Admitted: no module runs unless both its signatures verify. Checked apart from the VMM, on what it was given."""
+
+import hashlib
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+
+from enclave_sim import events
+from enclave_sim.configuration import read_payloads
+from enclave_sim.guarantees.observation import Run
+from enclave_sim.guarantees.report import Finding, Report
+from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.payload.sections import sections
+from enclave_sim.payload.signature import ML_DSA_CONTEXT, inspect
+from enclave_sim.specification import EngineName
+from machine.events import RingTransition
+
+_MESSAGE = b"wasmsig\1\1\1"
+
+
+def admitted(runs: Sequence[Run]) -> Report:
+    """Ring 3 is entered only when every payload has been verified, and none of them is forged."""
+    findings: list[Finding] = []
+    checked = 0
+    for run in runs:
+        if run.scenario.options.get("engine") in (EngineName.NATIVE, "native"):
+            continue
+        modules = read_payloads(run.scenario.payload)
+        anchors = run.scenario.options.get("trust_anchors") or [development_anchor()]
+        production = bool(run.scenario.options.get("production"))
+        verified = {event.payload for event in run.events if isinstance(event, events.PayloadVerified)}
+        entered = any(isinstance(event, RingTransition) and event.to_ring == 3 for event in run.events)
+        for number, module in enumerate(modules):
+            checked += 1
+            fault = forgery(module, anchors, production=production)
+            if fault is not None and number in verified:
+                findings.append(Finding(f"payload {number} was accepted, but {fault}"))
+            if entered and number not in verified:
+                findings.append(Finding(f"ring 3 was entered before payload {number} was verified"))
+    return Report("admitted", tuple(findings), {"runs": len(runs), "payloads": checked})
+
+
+def forgery(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool) -> str | None:
+    """What is wrong with the signatures of a module, or None."""
+    try:
+        found = inspect(module)
+    except PayloadRejected as rejected:
+        return rejected.message
+    if len(found.records) != 2:
+        return f"it has {len(found.records)} signatures, not 2"
+    first, second = found.records
+    for anchor in anchors:
+        if (first.key_id, second.key_id) == (anchor.ed25519_key_id, anchor.ml_dsa_65_key_id):
+            break
+    else:
+        return "no trust anchor has its keys"
+    if production and anchor.development:
+        return "its key is a development key"
+    signed = next(sections(module))
+    message = _MESSAGE + hashlib.sha256(module[signed.end :]).digest()
+    try:
+        Ed25519PublicKey.from_public_bytes(anchor.ed25519_public_key).verify(first.signature, message)
+    except InvalidSignature:
+        return "its Ed25519 signature is not by the key it names"
+    try:
+        key = MLDSA65PublicKey.from_public_bytes(anchor.ml_dsa_65_public_key)
+        key.verify(second.signature, message, ML_DSA_CONTEXT)
+    except InvalidSignature:
+        return "its ML-DSA-65 signature is not by the key it names"
+    return None

@@ -1,0 +1,114 @@
+"""Audits what the processor goes by while ring 3 runs: IDT, GDT, task state and control registers.
+
+The rules are those of a locked architecture (DESIGN, phase 01): one gate is open to ring 3, every handler is in the
+measured kernel and has the stack that is reserved for it, no port is open, write protection and NX are on.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import firmware
+from enclave_sim.memory_map import region
+from machine.control_registers import CR0_NE, CR0_WP
+from machine.cpu import CR0_PE, CR0_PG, FLAG_IF, FLAG_NT
+from machine.descriptors import INTERRUPT_GATE, gate_64, segment
+from machine.machine import Machine
+
+_NMI, _DOUBLE_FAULT, _MACHINE_CHECK, _FIRST_INTERRUPT, _VECTORS = 2, 8, 18, 32, 256
+_TSS_RSP0, _TSS_IST1, _TSS_PERMISSIONS, _TSS_SIZE = 4, 36, 102, 104
+_EFER_SCE, _EFER_NXE = 1, 1 << 11
+_IOPL = 3 << 12
+_KNOWN: dict[bytes, tuple[str, ...]] = {}
+
+
+def architecture_faults(machine: Machine) -> tuple[str, ...]:
+    """What is wrong, one line each, where ring 3 is about to run. The machine must be stopped."""
+    state, ram = machine.cpu.registers, machine.ram
+    flags = tuple(_flag_faults(machine.cpu.rflags))
+    tables = [ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)]
+    controls = (state.cr[0], state.cr[4], state.efer, state.idtr.base, state.gdtr.base, state.tr.base)
+    digest = hashlib.sha256(b"".join(tables) + repr((controls, state.ldtr.selector)).encode()).digest()
+    if digest not in _KNOWN:
+        idt, gdt, task = tables
+        _KNOWN[digest] = (
+            *_control_faults(machine),
+            *_gate_faults(idt, task),
+            *_segment_faults(gdt),
+            *_task_faults(task),
+        )
+    return flags + _KNOWN[digest]
+
+
+def _flag_faults(rflags: int) -> Iterator[str]:
+    if not rflags & FLAG_IF:
+        yield "ring 3 runs with interrupts off"
+    if rflags & _IOPL:
+        yield "ring 3 has the I/O privilege (IOPL)"
+    if rflags & FLAG_NT:
+        yield "ring 3 is entered with NT set"
+
+
+def _control_faults(machine: Machine) -> Iterator[str]:
+    state = machine.cpu.registers
+    for bit, name in ((CR0_PE, "PE"), (CR0_PG, "PG"), (CR0_WP, "WP"), (CR0_NE, "NE")):
+        if not state.cr[0] & bit:
+            yield f"CR0.{name} is clear"
+    if not state.efer & _EFER_NXE:
+        yield "EFER.NXE is clear: nothing is non-executable"
+    if state.efer & _EFER_SCE:
+        yield "EFER.SCE is set: SYSCALL is a second way into ring 0"
+    if state.ldtr.selector & ~3:
+        yield f"there is an LDT, selector {state.ldtr.selector:#x}"
+
+
+def _gate_faults(idt: bytes, task: bytes) -> Iterator[str]:
+    layout, text = firmware.layout(), region("text")
+    if len(idt) != _VECTORS * 16:
+        yield f"the IDT has {len(idt) // 16} entries, not {_VECTORS}"
+    for vector in range(len(idt) // 16):
+        gate = gate_64(idt[vector * 16 : vector * 16 + 16])
+        level = 3 if vector == layout["VECTOR_HOST_CALL"] else 0
+        if not gate.present or gate.kind != INTERRUPT_GATE:
+            yield f"vector {vector} has no interrupt gate"
+            continue
+        if gate.level != level:
+            yield f"the gate of vector {vector} has DPL {gate.level}, not {level}"
+        if gate.selector != layout["KERNEL_CODE"] or not text.base <= gate.handler < text.end:
+            yield f"vector {vector} is handled outside of the kernel, at {gate.selector:#x}:{gate.handler:#x}"
+        wanted = region(_stack_of(vector)).end
+        at = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1) if gate.interrupt_stack_table else _TSS_RSP0
+        stack = int.from_bytes(task[at : at + 8], "little")
+        if stack != wanted:
+            yield f"vector {vector} is taken on the stack at {stack:#x}, not on {_stack_of(vector)} at {wanted:#x}"
+
+
+def _stack_of(vector: int) -> str:
+    """The region that is reserved for it."""
+    special = {_NMI: "nmi_stack", _DOUBLE_FAULT: "fault_stack", _MACHINE_CHECK: "machine_check_stack"}
+    if vector in special:
+        return special[vector]
+    interrupt = vector >= _FIRST_INTERRUPT and vector != firmware.layout()["VECTOR_HOST_CALL"]
+    return "irq_stack" if interrupt else "call_stack"
+
+
+def _segment_faults(gdt: bytes) -> Iterator[str]:
+    layout = firmware.layout()
+    for at in range(8, layout["TASK_STATE"], 8):
+        found = segment(gdt[at : at + 8])
+        level = 3 if at | 3 in (layout["USER_CODE"], layout["USER_DATA"]) else 0
+        if found.level != level:
+            yield f"segment {at:#x} has DPL {found.level}, not {level}"
+        if not (found.is_code or found.is_data):
+            yield f"segment {at:#x} is a system descriptor"
+        if found.is_code and (found.conforming or not found.long):
+            yield f"code segment {at:#x} is conforming, or not of 64 bits"
+    if any(gdt[layout["TASK_STATE"] + 16 :]):
+        yield "there are descriptors behind the task state's"
+
+
+def _task_faults(task: bytes) -> Iterator[str]:
+    permissions = int.from_bytes(task[_TSS_PERMISSIONS : _TSS_PERMISSIONS + 2], "little")
+    if permissions < len(task):
+        yield "the task state has an I/O permission bitmap: ports may be open to ring 3"
+    if len(task) != _TSS_SIZE:
+        yield f"the task state has {len(task)} bytes, not {_TSS_SIZE}"

@@ -1,0 +1,134 @@
+"""Jitter-free: every sleep that the timer ends is ended at its deadline, to the nanosecond, whatever ran before."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from enclave_sim import events
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.guarantees.observation import Run, Scenario
+from enclave_sim.guarantees.report import Finding, Report
+from enclave_sim.inputs import ExternalInterrupt
+from machine.events import Halted
+
+_BAR = 40
+_LEAST_WAKE_NS, _MOST_WAKE_NS = 1_000, 3_000_000
+_WINDOW_NS = 300
+"""About as long as the kernel keeps interrupts off for one interrupt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """From arming the timer to the wake."""
+
+    scheduled: events.WakeScheduled
+    halted_ns: int | None
+    """When the processor went to sleep, if it did."""
+    woken: events.Woken
+
+
+def sleeps(run: Run) -> Iterator[Sleep]:
+    """The sleeps of a run that are over."""
+    scheduled: events.WakeScheduled | None = None
+    halted_ns: int | None = None
+    for event in run.events:
+        if isinstance(event, events.WakeScheduled):
+            scheduled, halted_ns = event, None
+        elif isinstance(event, Halted) and event.interruptible and halted_ns is None:
+            halted_ns = event.at_ns
+        elif isinstance(event, events.Woken) and scheduled is not None:
+            yield Sleep(scheduled, halted_ns, event)
+            scheduled = None
+
+
+def jitter_free(runs: Sequence[Run]) -> Report:
+    """Latency from deadline to handler has no spread, and each deadline is where the configuration puts it.
+
+    The kernel's worst case is the time from arming the timer until HLT, during which interrupts are off. It is
+    the same in every sleep; a deadline inside of it is an overrun, and its wake is late.
+    """
+    latencies: Counter[int] = Counter()
+    windows: set[int] = set()
+    findings: list[Finding] = []
+    for run in runs:
+        wake_ns = run.scenario.options.get("wake_ns", EnclaveConfiguration().wake_ns)
+        for sleep in sleeps(run):
+            if sleep.halted_ns is not None:
+                windows.add(sleep.halted_ns - sleep.scheduled.at_ns)
+            if sleep.woken.latency_ns is not None:
+                latencies[sleep.woken.latency_ns] += 1
+            findings += _faults(sleep, wake_ns, run.scenario.options.get("ns_per_instruction", 1))
+    if len(latencies) > 1:
+        findings.append(Finding(f"latency is {min(latencies)} to {max(latencies)} ns: it has a spread"))
+    looked = {
+        "runs": len(runs),
+        "wakes": sum(latencies.values()),
+        "latency ns": _range(latencies),
+        "worst case ns": _range(windows),
+    }
+    return Report("jitter-free", tuple(findings), looked, histogram(latencies))
+
+
+def _range(values: Counter[int] | set[int]) -> str:
+    if not values:
+        return "none"
+    least, most = min(values), max(values)
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _faults(sleep: Sleep, wake_ns: int, ns_per_instruction: int) -> Iterator[Finding]:
+    woken, deadline_ns = sleep.woken, sleep.scheduled.deadline_ns
+    armed_ns = deadline_ns - wake_ns
+    # The timer is armed one store before the kernel reports it.
+    if not 0 <= sleep.scheduled.at_ns - armed_ns <= _REPORTED_WITHIN * ns_per_instruction:
+        what = f"a sleep of {wake_ns} ns has its deadline {deadline_ns - sleep.scheduled.at_ns} ns from its start"
+        yield Finding(what, sleep.scheduled.at_ns)
+    if woken.deadline_ns is None or woken.latency_ns is None:
+        return
+    if woken.deadline_ns != deadline_ns:
+        yield Finding(f"the timer was to fire at {deadline_ns} ns and fired at {woken.deadline_ns} ns", woken.at_ns)
+    if woken.latency_ns:
+        late = sleep.halted_ns is None or sleep.halted_ns >= deadline_ns
+        why = "overrun: the deadline came while interrupts were off: " if late else ""
+        yield Finding(f"{why}a wake due at {deadline_ns} ns came {woken.latency_ns} ns late", woken.at_ns)
+
+
+_REPORTED_WITHIN = 8
+"""Instructions."""
+
+
+def histogram(latencies: Counter[int]) -> tuple[str, ...]:
+    """Latencies in ns as bars."""
+    most = max(latencies.values(), default=1)
+    return tuple(f"{ns:>8} ns  {'█' * max(1, _BAR * n // most)} {n}" for ns, n in sorted(latencies.items()))
+
+
+def loads(scenario: Scenario, count: int, seed: int) -> Iterator[Scenario]:
+    """The same guest under `count` other loads: other sleeps and time slices, and interrupts around the deadlines.
+
+    Raises ConfigurationError unless `count` is positive.
+    """
+    if count < 1:
+        raise ConfigurationError(f"count is {count}; it must be at least 1")
+    random = Random(seed)
+    cycles = max(3, scenario.options.get("cycles", 1))
+    for _ in range(count):
+        wake_ns = random.randint(_LEAST_WAKE_NS, _MOST_WAKE_NS)
+        quantum_ns = random.choice([20_000, 100_000, 1_000_000, 10_000_000])
+        options = {**scenario.options, "cycles": cycles, "wake_ns": wake_ns, "quantum_ns": quantum_ns}
+        calm = Scenario(scenario.payload, options, scenario.inputs, scenario.limit_ns)
+        yield calm
+        deadlines = [e.deadline_ns for e in _recorded(calm) if isinstance(e, events.WakeScheduled)]
+        if deadlines:
+            near = random.choice(deadlines) + random.randint(-_WINDOW_NS, _WINDOW_NS)
+            anywhere = random.randint(0, deadlines[-1])
+            disturbing = tuple(ExternalInterrupt(at_ns=max(0, at)) for at in (near, anywhere))
+            yield Scenario(scenario.payload, options, (*scenario.inputs, *disturbing), scenario.limit_ns)
+
+
+def _recorded(scenario: Scenario) -> Sequence[object]:
+    enclave = scenario.enclave()
+    enclave.run(scenario.limit_ns)
+    return enclave.recording.events if enclave.recording is not None else ()

@@ -1,0 +1,88 @@
+"""`enclave-sim verify` judges, shows evidence, and tells a script by its exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+from wasmtime import wat2wasm
+
+from enclave_sim.cli.app import app
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.payload.keys import development_key
+from enclave_sim.payload.signature import sign
+
+LEAKY = """(module (import "aether" "emit_signal" (func $emit (param i32)))
+    (memory 1) (data (i32.const 0) "\\01\\02\\03\\04") (func (export "_start") (local i32)
+    (local.set 0 (i32.and (i32.load (i32.const 0)) (i32.const 1023)))
+    (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (call $emit (i32.const 1))))"""
+NAMES = ["deterministic", "zero-trace", "non-interference", "isolated", "jitter-free", "admitted"]
+
+
+def verify(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        app(["verify", *arguments])
+    captured = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def leaky(tmp_path: Path) -> str:
+    path = tmp_path / "leaky.wasm"
+    path.write_bytes(sign(bytes(wat2wasm(LEAKY)), development_key()))
+    return str(path)
+
+
+def test_every_guarantee_has_a_line_and_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = verify(capsys, "counter", "--cycles", "3")
+    assert (code, err) == (ExitCode.OK, "")
+    assert [line.split()[:2] for line in out.splitlines() if line.startswith(tuple(NAMES))] == [
+        [name, "holds"] for name in NAMES
+    ]
+    assert "Latency of timer wakes" in out
+
+
+def test_json_is_one_object_with_all_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = verify(capsys, "beacon", "counter", "--json", "--runs", "2")
+    document = json.loads(out)
+    assert code == ExitCode.OK
+    assert document["payloads"] == ["beacon", "counter"]
+    assert [report["guarantee"] for report in document["guarantees"]] == NAMES
+    assert document["holds"] is all(report["holds"] for report in document["guarantees"]) is True
+
+
+def test_a_flat_guest_is_judged_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(capsys, "--engine", "native", "vandal", "--runs", "2")[0] == ExitCode.OK
+
+
+def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
+    leaky: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(capsys, leaky)[0] == ExitCode.OK  # nobody said that its data is secret
+    code, out, _ = verify(capsys, leaky, "--secret-data")
+    assert code == 9
+    assert "non-interference  BROKEN" in out
+    assert "a timing channel: the same event at another time" in out
+    report = json.loads(verify(capsys, leaky, "--secret-data", "--json")[1])["guarantees"][2]
+    assert report["holds"] is False
+    assert report["findings"][0]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "no payload 'nosuch'"),
+        (["--runs", "1"], "at least 2"),
+        (["counter", "--secret-data"], "no payload has a data segment"),
+        (["--cycles", "0"], "cycles is 0"),
+        (["--runs", "many"], "not a whole number"),
+        (["--engine", "native", "runner", "--secret-data"], "data segment"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = verify(capsys, *arguments)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert message in err
+    assert err.count("\n") == 1

@@ -10,15 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.defects import DEFECTS
-from tests.mutants.judge import Verdict, judge
+from tests.mutants.judge import judge, judge_mutant
 from tests.mutants.trials import TRIALS
-
-
-def judged(name: str) -> Verdict:
-    """The verdict on one mutant."""
-    defect = DEFECTS[name]
-    with defect.made():
-        return judge(defect.trials)
 
 
 def main(names: list[str]) -> int:
@@ -27,22 +20,23 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no mutant is called {', '.join(unknown)}; there are {', '.join(DEFECTS)}", file=sys.stderr)
         return 2
-    chosen = names or list(DEFECTS)
+    chosen = [DEFECTS[name] for name in names or DEFECTS]
     table = Table("mutant", "caught by", "what the first report said")
     survivors = []
     with ProcessPoolExecutor() as pool:
         baseline = pool.submit(judge, list(TRIALS))
-        for name, verdict in zip(chosen, pool.map(judged, chosen), strict=True):
+        for defect, verdict in zip(chosen, pool.map(judge_mutant, chosen), strict=True):
             found = verdict.findings
-            if not set(DEFECTS[name].caught_by) <= found.keys():
-                survivors.append(name)
-            table.add_row(name, ", ".join(found) or "nobody", next(iter(found.values()), ""))
+            if not set(defect.caught_by) <= found.keys():
+                survivors.append(defect)
+            table.add_row(defect.name, ", ".join(found) or "nobody", next(iter(found.values()), ""))
         dirty = baseline.result().findings
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} caught by the guarantees that must")
-    for name in survivors:
-        console.print(f"[bold]{name}[/] is not caught by {', '.join(DEFECTS[name].caught_by)}")
+    for defect in survivors:
+        why = f": {defect.survives}" if defect.survives else ""
+        console.print(f"[bold]{defect.name}[/] is not caught by {', '.join(defect.caught_by)}{why}")
     for guarantee, what in dirty.items():
         console.print(f"[bold]without any defect[/] {guarantee} is broken: {what}")
     return 1 if survivors or dirty else 0

@@ -16,6 +16,9 @@ from unittest.mock import patch
 
 from firmware.build import SOURCES, build
 
+DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
+NON_INTERFERENCE, ADMITTED = "non-interference", "admitted"
+
 
 class Change(Protocol):
     """One way to break something."""
@@ -74,6 +77,18 @@ class Replacement:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Replacements that belong together."""
+
+    replacements: tuple[Replacement, ...]
+
+    def made(self, stack: ExitStack) -> None:
+        """Make them all."""
+        for replacement in self.replacements:
+            replacement.made(stack)
+
+
+@dataclass(frozen=True)
 class Defect:
     """One deliberate mistake, and who must notice."""
 
@@ -85,6 +100,8 @@ class Defect:
     """What runs (tests/mutants/trials.py)."""
     caught_by: tuple[str, ...]
     """The guarantees that must not hold. Others may notice, too."""
+    survives: str = ""
+    """Why nobody notices yet. A mutant that survives is a bug of ours."""
 
     @contextmanager
     def made(self) -> Iterator[None]:

@@ -57,6 +57,11 @@ def herald(secret: int) -> bytes:
     return _emit(secret) + _emit(secret) + _call(_RETURNED) + _UD2
 
 
+def chatterer(secret: int) -> bytes:
+    """Asks for the status word, hundreds of times, with a secret that it keeps to itself."""
+    return bytes([0xB3, secret]) + 300 * _call(_GET_STATUS) + _call(_RETURNED) + _UD2
+
+
 def porter(secret: int) -> bytes:
     """Writes the secret to the POST port, as firmware may: MOV AL, secret; OUT 80h, AL."""
     return bytes([0xB0, secret, 0xE6, 0x80]) + _call(_RETURNED) + _UD2

@@ -7,6 +7,7 @@ from enclave_sim.enclave import KernelDied
 from enclave_sim.guarantees import (
     Report,
     Run,
+    admitted,
     deterministic,
     isolated,
     jitter_free,
@@ -16,7 +17,7 @@ from enclave_sim.guarantees import (
 )
 from enclave_sim.residue import Residue
 from machine.errors import EmulatorFault
-from tests.mutants.admitted import admitted
+from tests.mutants.defect import Defect
 from tests.mutants.trials import TRIALS
 
 LOUD = "loud"
@@ -45,6 +46,12 @@ def judge(names: Sequence[str]) -> Verdict:
     except (KernelDied, EmulatorFault) as error:
         findings.setdefault(LOUD, str(error))
     return Verdict(findings)
+
+
+def judge_mutant(defect: Defect) -> Verdict:
+    """Make it, and run what exercises it."""
+    with defect.made():
+        return judge(defect.trials)
 
 
 def _reports(names: Sequence[str]) -> Iterator[Report]:

@@ -6,13 +6,18 @@ from typing import Any
 
 from enclave_sim import Template
 from enclave_sim.guarantees import Scenario
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
+from enclave_sim.memory_map import region
 from payloads import read_flat
 from tests.mutants import guests
 
 _LIMIT_NS = 100_000_000
 _SECRETS = 7, 41
 _BUILT_IN_SECRET = (0x5EC2_E75E_C2E7_5EC2).to_bytes(8, "little")
+
+
+_ALTERED = MemoryFault(at_ns=200_000, address=region("staging").base + 1, bits=1)
+"""A flat payload is changed behind the loader's back, before it is measured."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ TRIALS = {
     "surveyor": _flat(guest=_built_in("surveyor"), cycles=3),
     "runner": _flat(guest=_built_in("runner"), cycles=2, quantum_ns=20_000),
     "interrupted runner": _interrupted(_flat(guest=_built_in("runner"), cycles=2, quantum_ns=30_000)),
+    "altered": Trial("quitter", {"engine": "native"}, inputs=(_ALTERED,)),
     "stray": _flat("stray"),
     "vandal": _flat("vandal"),
     "usurper": _flat("usurper"),
@@ -84,7 +90,7 @@ TRIALS = {
     "failure": _flat(guest=guests.failure),
     "shredder": _flat(guest=guests.shredder),
     "herald": _flat(guest=guests.herald, cycles=2),
-    "hurried herald": _flat(guest=guests.herald, cycles=2, quantum_ns=1_000),
+    "chatterer": _flat(guest=guests.chatterer, cycles=2, quantum_ns=1_000),
     "porter": _flat(guest=guests.porter),
     "registrar": _flat(guest=guests.registrar),
     "stepper": _flat(guest=guests.stepper),

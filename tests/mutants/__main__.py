@@ -10,8 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.defects import DEFECTS
-from tests.mutants.judge import judge, judge_mutant
+from tests.mutants.judge import Verdict, judge, judge_mutant
 from tests.mutants.trials import TRIALS
+
+
+def _judged(name: str) -> Verdict:
+    """In another process, which cannot be given the defect itself."""
+    return judge_mutant(DEFECTS[name])
 
 
 def main(names: list[str]) -> int:
@@ -25,7 +30,7 @@ def main(names: list[str]) -> int:
     survivors = []
     with ProcessPoolExecutor() as pool:
         baseline = pool.submit(judge, list(TRIALS))
-        for defect, verdict in zip(chosen, pool.map(judge_mutant, chosen), strict=True):
+        for defect, verdict in zip(chosen, pool.map(_judged, (one.name for one in chosen)), strict=True):
             found = verdict.findings
             if not set(defect.caught_by) <= found.keys():
                 survivors.append(defect)

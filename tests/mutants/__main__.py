@@ -1,0 +1,51 @@
+"""`make mutants`: makes every defect, judges it, and prints who caught it. `python -m tests.mutants NAME...` for some.
+
+Exits with 1 if a defect survives, or is not caught by those who must, or if the enclave without a defect is not clean.
+"""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.mutants.defects import DEFECTS
+from tests.mutants.judge import Verdict, judge, judge_mutant
+from tests.mutants.trials import TRIALS
+
+
+def _judged(name: str) -> Verdict:
+    """In another process, which cannot be given the defect itself."""
+    return judge_mutant(DEFECTS[name])
+
+
+def main(names: list[str]) -> int:
+    """Print the table. Returns the exit code."""
+    unknown = [name for name in names if name not in DEFECTS]
+    if unknown:
+        print(f"no mutant is called {', '.join(unknown)}; there are {', '.join(DEFECTS)}", file=sys.stderr)
+        return 2
+    chosen = [DEFECTS[name] for name in names or DEFECTS]
+    table = Table("mutant", "caught by", "what the first report said")
+    survivors = []
+    with ProcessPoolExecutor() as pool:
+        baseline = pool.submit(judge, list(TRIALS))
+        for defect, verdict in zip(chosen, pool.map(_judged, (one.name for one in chosen)), strict=True):
+            found = verdict.findings
+            if not set(defect.caught_by) <= found.keys():
+                survivors.append(defect)
+            table.add_row(defect.name, ", ".join(found) or "nobody", next(iter(found.values()), ""))
+        dirty = baseline.result().findings
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} caught by the guarantees that must")
+    for defect in survivors:
+        why = f": {defect.survives}" if defect.survives else ""
+        console.print(f"[bold]{defect.name}[/] is not caught by {', '.join(defect.caught_by)}{why}")
+    for guarantee, what in dirty.items():
+        console.print(f"[bold]without any defect[/] {guarantee} is broken: {what}")
+    return 1 if survivors or dirty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""What a mutant is: the enclave with one deliberate defect, and how it is made.
+
+The kernel's defects are changes of its sources, which are then built; those of the machine and of AetherHost replace
+one attribute of a module or class. A defect lives inside `with defect.made():` only.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from unittest.mock import patch
+
+from firmware.build import SOURCES, build
+
+DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
+NON_INTERFERENCE, ADMITTED = "non-interference", "admitted"
+
+
+class Change(Protocol):
+    """One way to break something."""
+
+    def made(self, stack: ExitStack) -> None:
+        """Break it, until the stack is left."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Another text in one of the kernel's sources. The old one must be there exactly once."""
+
+    source: str
+    old: str
+    new: str = ""
+
+    def apply(self, directory: Path) -> None:
+        """Change the copy of the sources in a directory. Raises ValueError where the text is not what it was."""
+        path = directory / self.source
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.source} holds {self.old!r} {text.count(self.old)} times; it must be there once")
+        path.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel built from changed sources."""
+
+    edits: tuple[Edit, ...]
+
+    def made(self, stack: ExitStack) -> None:
+        """Build it, and let it be the one that boots."""
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
+            for edit in self.edits:
+                edit.apply(directory)
+            image, description = build(directory)
+        stack.enter_context(patch("firmware.image", lambda: image))
+        symbols = json.loads(description)["symbols"]
+        stack.enter_context(patch("firmware.symbols", lambda: symbols))
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Another value of an attribute."""
+
+    owner: Any
+    name: str
+    value: Any
+
+    def made(self, stack: ExitStack) -> None:
+        """Put it there."""
+        stack.enter_context(patch.object(self.owner, self.name, self.value))
+
+
+@dataclass(frozen=True)
+class Several:
+    """Replacements that belong together."""
+
+    replacements: tuple[Replacement, ...]
+
+    def made(self, stack: ExitStack) -> None:
+        """Make them all."""
+        for replacement in self.replacements:
+            replacement.made(stack)
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One deliberate mistake, and who must notice."""
+
+    name: str
+    description: str
+    """What is wrong, in one line."""
+    change: Change
+    trials: tuple[str, ...]
+    """What runs (tests/mutants/trials.py)."""
+    caught_by: tuple[str, ...]
+    """The guarantees that must not hold. Others may notice, too."""
+    survives: str = ""
+    """Why nobody notices yet. A mutant that survives is a bug of ours."""
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """The enclave with this defect."""
+        with ExitStack() as stack:
+            self.change.made(stack)
+            yield

@@ -1,0 +1,15 @@
+"""All deliberate defects, by name."""
+
+from tests.mutants.emulator_defects import EMULATOR_DEFECTS
+from tests.mutants.kernel_defects import KERNEL_DEFECTS
+from tests.mutants.rights_defects import RIGHTS_DEFECTS
+
+ALL = (*KERNEL_DEFECTS, *RIGHTS_DEFECTS, *EMULATOR_DEFECTS)
+DEFECTS = {defect.name: defect for defect in ALL}
+
+
+def documented() -> str:
+    """The list as a Markdown table."""
+    lines = ["| Mutant | What is wrong | Caught by |", "|---|---|---|"]
+    lines += [f"| `{one.name}` | {one.description} | {', '.join(one.caught_by)} |" for one in ALL]
+    return "\n".join(lines) + "\n"

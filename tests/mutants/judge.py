@@ -1,0 +1,74 @@
+"""Judges the enclave as it is, or as a defect made it: which guarantees are broken, and what their reports say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from enclave_sim.enclave import KernelDied
+from enclave_sim.guarantees import (
+    Report,
+    Run,
+    admitted,
+    deterministic,
+    isolated,
+    jitter_free,
+    noninterference,
+    observe_scenario,
+    zero_trace,
+)
+from enclave_sim.residue import Residue
+from machine.errors import EmulatorFault
+from tests.mutants.defect import Defect
+from tests.mutants.trials import TRIALS
+
+LOUD = "loud"
+"""Not a guarantee: the run ended in an error of the emulator or the kernel."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What broke, with the first finding of each, in the order in which it was noticed."""
+
+    findings: dict[str, str]
+
+    @property
+    def caught(self) -> bool:
+        """Whether anything noticed."""
+        return bool(self.findings)
+
+
+def judge(names: Sequence[str]) -> Verdict:
+    """Run these trials, and hold them to every guarantee."""
+    findings: dict[str, str] = {}
+    try:
+        for report in _reports(names):
+            if not report.holds:
+                findings.setdefault(report.guarantee, report.findings[0].what)
+    except (KernelDied, EmulatorFault) as error:
+        findings.setdefault(LOUD, str(error))
+    return Verdict(findings)
+
+
+def judge_mutant(defect: Defect) -> Verdict:
+    """Make it, and run what exercises it."""
+    with defect.made():
+        return judge(defect.trials)
+
+
+def _reports(names: Sequence[str]) -> Iterator[Report]:
+    runs = []
+    for name in names:
+        scenario, *others = TRIALS[name].scenarios()
+        first, second = (observe_scenario(scenario) for _ in range(2))
+        runs.append(first)
+        yield zero_trace([_briefly(first)])
+        yield isolated([first])
+        yield admitted([first])
+        for other in others:
+            yield noninterference(first, observe_scenario(other))
+        yield deterministic([first, second])
+    yield jitter_free(runs)
+
+
+def _briefly(run: Run) -> Run:
+    """With one range of residue: to ask for the last writer of each of a thousand takes long."""
+    return replace(run, residue=Residue(run.residue.ranges[:1], run.residue.scanned_bytes))

@@ -1,0 +1,130 @@
+"""What the kernel may do wrong with rights: page tables, gates, the task state, flags, what it lets run.
+
+The kernel audits its own tables before it goes on. A mutant whose tables are wrong has an audit that is blind, too.
+"""
+
+from tests.mutants.defect import ADMITTED, ISOLATED, ZERO_TRACE, Defect, Edit, Kernel
+
+_OPEN = "(vector == VECTOR_HOST_CALL ? GATE_USER : 0)"
+_DEVICES = "        pages   0, 1, TABLE | USER, PD_ACTIVE\n        pages   3 << 30, 1, TABLE"
+_DEVICE_PAGES = "0x400000, DATA | LARGE | UNCACHED"
+_BLIND = Edit("audit.c", "return table_is_sound(read_cr3() & ADDRESS, 0, 39, USER);", "(void)table_is_sound; return 1;")
+
+
+def _tables(old: str, new: str) -> Kernel:
+    return Kernel((Edit("tables.S", old, new), _BLIND))
+
+
+RIGHTS_DEFECTS = (
+    Defect(
+        "data-user",
+        "the kernel's data can be reached in ring 3",
+        _tables("pages   DATA_BASE, DATA_SIZE, DATA\n", "pages   DATA_BASE, DATA_SIZE, DATA | USER\n"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "irq-stack-user",
+        "the interrupt stack can be reached in ring 3",
+        _tables("IRQ_STACK_SIZE, DATA\n", "IRQ_STACK_SIZE, DATA | USER\n"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "guest-stack-executable",
+        "the guest's stack is writable and executable",
+        _tables("GUEST_STACK_SIZE, DATA | USER", "GUEST_STACK_SIZE, CODE | WRITABLE | USER"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "tables-writable",
+        "page tables are mapped writable",
+        _tables("TABLES_SIZE, CONSTANT", "TABLES_SIZE, DATA"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "guest-code-writable",
+        "a flat guest can write its own code",
+        _tables("STAGING_SIZE, CODE | LARGE | USER", "STAGING_SIZE, CODE | WRITABLE | LARGE | USER"),
+        ("vandal",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "devices-user",
+        "the device range can be reached in ring 3",
+        Kernel(
+            (
+                Edit("tables.S", _DEVICES, _DEVICES + " | USER"),
+                Edit("tables.S", _DEVICE_PAGES, _DEVICE_PAGES + " | USER"),
+                _BLIND,
+            )
+        ),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "gate-open",
+        "the gate of the time slice's interrupt has DPL 3",
+        Kernel((Edit("prot_entry.c", _OPEN, _OPEN.replace(" ?", " || vector == VECTOR_QUANTUM ?")),)),
+        ("forger", "counter"),
+        (ISOLATED,),
+    ),
+    Defect(
+        "irq-without-ist",
+        "interrupts have no stack of their own",
+        Kernel(
+            (Edit("prot_entry.c", "vector != VECTOR_HOST_CALL ? IST_IRQ : 0", "vector != VECTOR_HOST_CALL ? 0 : 0"),)
+        ),
+        ("runner", "rower"),
+        (ZERO_TRACE,),
+    ),
+    Defect(
+        "ports-open",
+        "the I/O permission bitmap of the task state opens ports to ring 3",
+        Kernel((Edit("prot_entry.c", "tss.io_permissions = sizeof tss;", "tss.io_permissions = 0;"),)),
+        ("porter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "iopl-3",
+        "a guest starts with I/O privilege level 3",
+        Kernel((Edit("interrupts.S", "pushq   $0x202 ", "pushq   $0x3202 "),)),
+        ("porter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "write-protect-off",
+        "CR0.WP is clear, so that ring 0 may write what is read-only",
+        Kernel(
+            (
+                Edit("boot.S", "#define CR0_SET         0x80010023", "#define CR0_SET         0x80000023"),
+                Edit(
+                    "prot_entry.c",
+                    "#define CR0_PG_WP_PE            0x80010001",
+                    "#define CR0_PG_WP_PE            0x80000001",
+                ),
+            )
+        ),
+        ("counter", "runner"),
+        (ISOLATED,),
+    ),
+    Defect(
+        "guest-uninterruptible",
+        "interrupts are off in ring 3",
+        Kernel((Edit("interrupts.S", "pushq   $0x202 ", "pushq   $0x002 "),)),
+        ("runner", "interrupted runner"),
+        (ISOLATED,),
+    ),
+    Defect(
+        "measurement-ignored",
+        "a flat payload runs although it is not the one that the command line names",
+        Kernel(
+            (Edit("native.c", "if (measured[i] != options.sha256[i])", "if (0 && measured[i] != options.sha256[i])"),)
+        ),
+        ("altered",),
+        (ADMITTED,),
+        survives="flat payloads are left out: nobody looks at what is staged when ring 3 is entered",
+    ),
+)

@@ -1,0 +1,78 @@
+"""Every deliberate defect is caught by the guarantee that must catch it, and nothing is found without a defect."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import firmware
+from tests.mutants.defect import (
+    ADMITTED,
+    DETERMINISTIC,
+    ISOLATED,
+    JITTER_FREE,
+    NON_INTERFERENCE,
+    ZERO_TRACE,
+    Defect,
+    Edit,
+)
+from tests.mutants.defects import ALL, DEFECTS, documented
+from tests.mutants.judge import judge, judge_mutant
+from tests.mutants.trials import TRIALS
+
+PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
+NOT_CLEAN_YET = {"keeper": "the kernel sleeps with the guest's R8 to R11 and RCX in its registers"}
+
+
+def to_be_mended(name: Any, why: str | None) -> Any:
+    return pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=why)] if why else [])
+
+
+@pytest.mark.parametrize("name", [to_be_mended(name, NOT_CLEAN_YET.get(name)) for name in TRIALS])
+def test_without_a_defect_every_guarantee_holds(name: str) -> None:
+    assert judge([name]).findings == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [to_be_mended(defect.name, defect.survives) for defect in ALL])
+def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
+    assert set(DEFECTS[name].caught_by) <= judge_mutant(DEFECTS[name]).findings.keys()
+
+
+def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
+    assert len(ALL) == len(DEFECTS) >= 20
+    wanted = {DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE, NON_INTERFERENCE, ADMITTED}
+    assert {guarantee for defect in ALL for guarantee in defect.caught_by} == wanted
+    assert all(defect.caught_by for defect in ALL)
+
+
+def test_a_defect_names_trials_that_there_are() -> None:
+    assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys()
+
+
+def test_a_defect_is_gone_afterwards() -> None:
+    genuine = firmware.image()
+    with DEFECTS["idt-dormant"].made():
+        assert firmware.image() != genuine
+        assert firmware.symbols()["gate"]
+    assert firmware.image() is genuine
+
+
+@pytest.mark.parametrize("text", ["no such line", "scrub(ARENA_BASE"])
+def test_a_source_that_is_no_longer_what_it_was_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.c").write_text(2 * "scrub(ARENA_BASE, ARENA_SIZE);\n")
+    with pytest.raises(ValueError, match="it must be there once"):
+        Edit("a.c", text).apply(tmp_path)
+
+
+def test_the_page_lists_every_defect() -> None:
+    assert documented() in PAGE.read_text("utf-8")
+
+
+def test_a_defect_that_nobody_catches_survives() -> None:
+    class Harmless:
+        def made(self, stack: Any) -> None:
+            """Nothing is changed."""
+
+    harmless = Defect("harmless", "nothing is wrong", Harmless(), ("counter",), (ISOLATED,))
+    assert not judge_mutant(harmless).caught

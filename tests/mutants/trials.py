@@ -1,0 +1,97 @@
+"""What runs: scenarios of all kinds, and for each that has a secret the same one with another."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from enclave_sim import Template
+from enclave_sim.guarantees import Scenario
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
+from enclave_sim.memory_map import region
+from payloads import read_flat
+from tests.mutants import guests
+
+_LIMIT_NS = 100_000_000
+_SECRETS = 7, 41
+_BUILT_IN_SECRET = (0x5EC2_E75E_C2E7_5EC2).to_bytes(8, "little")
+
+
+_ALTERED = MemoryFault(at_ns=200_000, address=region("staging").base + 1, bits=1)
+"""A flat payload is changed behind the loader's back, before it is measured."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One scenario; with a guest that has a secret it is two, which differ in that secret alone.
+
+    Such a guest takes the place of the payload when the enclave has booted, so that nothing else tells them apart.
+    """
+
+    payload: Any
+    options: dict[str, Any] = field(default_factory=dict)
+    guest: Callable[[int], bytes] | None = None
+    inputs: tuple[AnyInput, ...] = ()
+
+    def scenarios(self) -> list[Scenario]:
+        """One or two. The time at which a guest is replaced is that of the enclave as it now is."""
+        if self.guest is None:
+            return [self._scenario(self.inputs)]
+        at_ns = Template(self.payload, **self.options).at_ns
+        replaced = (GuestReplaced(at_ns=at_ns, payload=0, code=self.guest(secret)) for secret in _SECRETS)
+        return [self._scenario([first, *self.inputs]) for first in replaced]
+
+    def _scenario(self, inputs: Iterable[AnyInput]) -> Scenario:
+        return Scenario(self.payload, self.options, tuple(inputs), _LIMIT_NS)
+
+
+def _wasm(payload: Any, guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:
+    return Trial(payload, {"wake_ns": 50_000, **options}, guest)
+
+
+def _flat(payload: str = "quitter", guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:
+    return Trial(payload, {"engine": "native", "wake_ns": 50_000, **options}, guest)
+
+
+def _built_in(name: str) -> Callable[[int], bytes]:
+    """A built-in flat payload with another secret."""
+    return lambda secret: read_flat(name).replace(_BUILT_IN_SECRET, bytes(range(secret, secret + 8)))
+
+
+def _interrupted(trial: Trial) -> Trial:
+    """With external interrupts now and then."""
+    inputs = tuple(ExternalInterrupt(at_ns=at_ns) for at_ns in range(100_000, 2_000_000, 70_001))
+    return Trial(trial.payload, trial.options, trial.guest, inputs)
+
+
+TRIALS = {
+    "counter": _wasm("counter", cycles=3),
+    "trespasser": _wasm("trespasser"),
+    "abyss": _wasm("abyss"),
+    "turns": _wasm(("counter", "greedy"), cycles=4),
+    "rower": _wasm("counter", guests.rower, cycles=2, quantum_ns=20_000),
+    "settler": _wasm("counter", guests.settler, cycles=2),
+    "returner": _wasm("counter", guests.returner, cycles=3),
+    "tampered": Trial("counter", inputs=(Tamper(at_ns=200_000),)),
+    "forged Ed25519": _wasm(guests.forged(0)),
+    "forged ML-DSA-65": _wasm(guests.forged(1)),
+    "short sleeps": _wasm("beacon", cycles=6, wake_ns=1_000),
+    "long sleeps": _wasm("beacon", cycles=6, wake_ns=333_333),
+    "interrupted sleeps": _interrupted(_wasm("beacon", cycles=12, wake_ns=200_000)),
+    "surveyor": _flat(guest=_built_in("surveyor"), cycles=3),
+    "runner": _flat(guest=_built_in("runner"), cycles=2, quantum_ns=20_000),
+    "interrupted runner": _interrupted(_flat(guest=_built_in("runner"), cycles=2, quantum_ns=30_000)),
+    "altered": Trial("quitter", {"engine": "native"}, inputs=(_ALTERED,)),
+    "stray": _flat("stray"),
+    "vandal": _flat("vandal"),
+    "usurper": _flat("usurper"),
+    "forger": _flat("forger"),
+    "smuggler": _flat("smuggler"),
+    "keeper": _flat(guest=guests.keeper, cycles=3),
+    "failure": _flat(guest=guests.failure),
+    "shredder": _flat(guest=guests.shredder),
+    "herald": _flat(guest=guests.herald, cycles=2),
+    "chatterer": _flat(guest=guests.chatterer, cycles=2, quantum_ns=1_000),
+    "porter": _flat(guest=guests.porter),
+    "registrar": _flat(guest=guests.registrar),
+    "stepper": _flat(guest=guests.stepper),
+}

@@ -149,6 +149,11 @@ class Enclave:
     # What a run can be asked
 
     @property
+    def payloads(self) -> tuple[bytes, ...]:
+        """What was given to run."""
+        return self._payloads
+
+    @property
     def phase(self) -> Phase | None:
         """The boot phase last entered."""
         return self.block.phase

@@ -27,6 +27,8 @@ def admitted(runs: Sequence[Run]) -> Report:
     checked = 0
     for run in runs:
         if run.scenario.options.get("engine") in (EngineName.NATIVE, "native"):
+            checked += run.looked_at["measurement"]["flat guests"]
+            findings += run.findings["measurement"]
             continue
         modules = read_payloads(run.scenario.payload)
         anchors = run.scenario.options.get("trust_anchors") or [development_anchor()]

@@ -81,6 +81,9 @@ class ContextSwitchWatcher(Watcher):
     def _host_call_returned(self, event: machine_events.RingTransition) -> None:
         self.count("host calls")
         self._check_cleared(event, "a host call", "rax")
+        answer = self.machine.cpu.registers.rax
+        if answer >> 32:
+            self.find(f"a host call's answer has more than 32 bits: {answer:#x}", event.at_ns)
         self._check_stack("call_stack", "a host call", event.at_ns)
 
     def _interrupt_returned(self, event: machine_events.RingTransition) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import firmware
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.architecture import architecture_faults
@@ -16,9 +17,11 @@ from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
+from machine.msrs import IA32_APIC_BASE, IA32_KERNEL_GS_BASE, IA32_TSC_AUX
 from machine.ram import PAGE_SIZE
 
 _CONTROL = ("cr0", "cr3", "cr4")
+_MSRS = {"KERNEL_GS_BASE": IA32_KERNEL_GS_BASE, "TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _SILENT_DEVICES = frozenset(
     ["PostCode", "DebugExit", "PicPair", "FwCfg", "IoApic", "ScrubEngine", "EnclaveBlock", "Uart16550"]
@@ -47,12 +50,15 @@ class IsolationWatcher(Watcher):
         super().__init__()
         self._before: tuple[tuple[tuple[int, bytes], ...], dict[str, Any]] | None = None
         self._audited: set[bytes] = set()
+        self._asked_for: int | None = None
+        """The vector of an INT in ring 3 that is being delivered."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """See `Watcher`."""
         return {
             machine_events.RingTransition: self._ring_changed,
             machine_events.InterruptRaised: self._raised,
+            machine_events.InterruptDelivered: self._delivered,
             machine_events.RegisterWritten: self._register_written,
             events.PhaseCompleted: self._phase_completed,
             events.InputTaken: self._input_taken,
@@ -67,7 +73,12 @@ class IsolationWatcher(Watcher):
         elif self._before is not None:  # by other means than an interrupt, so that nobody looked before
             self._compare(event.at_ns)
 
+    def _delivered(self, event: machine_events.InterruptDelivered) -> None:
+        if self._asked_for not in (None, firmware.layout()["VECTOR_HOST_CALL"]) and event.vector == self._asked_for:
+            self.find(f"ring 3 entered the kernel by INT {event.vector:#x}", event.at_ns)
+
     def _raised(self, event: machine_events.InterruptRaised) -> None:
+        self._asked_for = event.vector if event.ring == 3 and event.source == "software" else None
         if event.ring == 3 and self._before is not None:
             self._compare(event.at_ns)
 
@@ -118,6 +129,8 @@ class IsolationWatcher(Watcher):
         found |= {"EFER": state.efer, "FS base": state.fs.base, "GS base": state.gs.base}
         found |= {f"DR{number}": machine.cpu.debug.read(number) for number in (0, 1, 2, 3, 7)}
         found["MSRs"] = machine.msrs.save_state()
+        found |= {name: machine.msrs.read(number) for name, number in _MSRS.items()}
+        found["TSC offset"] = machine.cpu.tsc_offset
         for device in machine.bus.devices:
             name = type(device).__name__
             if name in _SILENT_DEVICES:

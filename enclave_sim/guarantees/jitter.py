@@ -5,16 +5,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import firmware
 from enclave_sim import events
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Run, Scenario
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.inputs import ExternalInterrupt
-from machine.events import Halted
+from machine.events import Halted, InterruptRaised
 
 _BAR = 40
 _LEAST_WAKE_NS, _MOST_WAKE_NS = 1_000, 3_000_000
+_STI_HLT_BYTES = 2
 _WINDOW_NS = 300
 """About as long as the kernel keeps interrupts off for one interrupt."""
 
@@ -51,17 +53,27 @@ def jitter_free(runs: Sequence[Run]) -> Report:
     """
     latencies: Counter[int] = Counter()
     windows: set[int] = set()
+    offsets: dict[int, set[int]] = {}
     findings: list[Finding] = []
     for run in runs:
         wake_ns = run.scenario.options.get("wake_ns", EnclaveConfiguration().wake_ns)
+        ns_per_instruction = run.scenario.options.get("ns_per_instruction", 1)
+        findings += _taken_awake(run)
         for sleep in sleeps(run):
+            offset = sleep.scheduled.deadline_ns - sleep.scheduled.at_ns - wake_ns
+            offsets.setdefault(ns_per_instruction, set()).add(offset)
             if sleep.halted_ns is not None:
                 windows.add(sleep.halted_ns - sleep.scheduled.at_ns)
             if sleep.woken.latency_ns is not None:
                 latencies[sleep.woken.latency_ns] += 1
-            findings += _faults(sleep, wake_ns, run.scenario.options.get("ns_per_instruction", 1))
+            findings += _faults(sleep, wake_ns, ns_per_instruction)
     if len(latencies) > 1:
         findings.append(Finding(f"latency is {min(latencies)} to {max(latencies)} ns: it has a spread"))
+    findings += [
+        Finding(f"deadlines are {min(seen)} to {max(seen)} ns from where they belong: the timer drifts")
+        for seen in offsets.values()
+        if len(seen) > 1
+    ]
     looked = {
         "runs": len(runs),
         "wakes": sum(latencies.values()),
@@ -69,6 +81,16 @@ def jitter_free(runs: Sequence[Run]) -> Report:
         "worst case ns": _range(windows),
     }
     return Report("jitter-free", tuple(findings), looked, histogram(latencies))
+
+
+def _taken_awake(run: Run) -> Iterator[Finding]:
+    """In ring 0 interrupts are off, but for the moment behind HLT in idle()."""
+    behind_halt = firmware.symbols()["idle"] + _STI_HLT_BYTES
+    for event in run.events:
+        if isinstance(event, InterruptRaised) and (event.source, event.ring) == ("external", 0):
+            if event.rip == behind_halt:
+                continue
+            yield Finding(f"interrupt {event.vector} was taken in ring 0 at {event.rip:#x}", event.at_ns)
 
 
 def _range(values: Counter[int] | set[int]) -> str:

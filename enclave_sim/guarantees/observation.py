@@ -15,6 +15,7 @@ from enclave_sim.guarantees.context_switch import ContextSwitchWatcher
 from enclave_sim.guarantees.interference import InterferenceWatcher, Probe
 from enclave_sim.guarantees.isolation import IsolationWatcher
 from enclave_sim.guarantees.machine_state import MachineState
+from enclave_sim.guarantees.measurement import MeasurementWatcher
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.inputs import AnyInput, GuestReplaced
@@ -74,7 +75,12 @@ class Observer(Stateful):
     PARTS = ("watchers",)
 
     def __init__(self) -> None:
-        self.watchers: list[Watcher] = [ContextSwitchWatcher(), IsolationWatcher(), InterferenceWatcher()]
+        self.watchers: list[Watcher] = [
+            ContextSwitchWatcher(),
+            IsolationWatcher(),
+            InterferenceWatcher(),
+            MeasurementWatcher(),
+        ]
         self._handlers: dict[type, list[Any]] = {}
         for watcher in self.watchers:
             for kind, handler in watcher.handlers().items():
@@ -84,6 +90,8 @@ class Observer(Stateful):
         """Look at this enclave; to be called before it runs."""
         for watcher in self.watchers:
             watcher.machine = enclave.machine
+            if isinstance(watcher, MeasurementWatcher):
+                watcher.payload = enclave.payloads[0]
             watcher.native = enclave.configuration.engine is EngineName.NATIVE
 
     def record(self, event: Event) -> None:

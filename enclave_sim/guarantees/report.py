@@ -51,6 +51,7 @@ class Report:
 
     def check(self) -> "Report":
         """Return the report. Raises GuaranteeBroken unless the guarantee holds."""
+        __tracebackhide__ = True  # pytest shows where it was asked, and the report
         if not self.holds:
             raise GuaranteeBroken(self)
         return self

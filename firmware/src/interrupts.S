@@ -113,6 +113,9 @@ leave_guest:
         .irp    register, r15, r14, r13, r12, rbp, rbx
         popq    %\register
         .endr
+        .irp    register, eax, ecx, edx, esi, edi, r8d, r9d, r10d, r11d
+        xorl    %\register, %\register
+        .endr
         zero_vector_registers
         zero_x87
         ret

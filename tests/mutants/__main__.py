@@ -40,8 +40,7 @@ def main(names: list[str]) -> int:
     console.print(table)
     console.print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} caught by the guarantees that must")
     for defect in survivors:
-        why = f": {defect.survives}" if defect.survives else ""
-        console.print(f"[bold]{defect.name}[/] is not caught by {', '.join(defect.caught_by)}{why}")
+        console.print(f"[bold]{defect.name}[/] is not caught by {', '.join(defect.caught_by)}")
     for guarantee, what in dirty.items():
         console.print(f"[bold]without any defect[/] {guarantee} is broken: {what}")
     return 1 if survivors or dirty else 0

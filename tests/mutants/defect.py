@@ -100,8 +100,6 @@ class Defect:
     """What runs (tests/mutants/trials.py)."""
     caught_by: tuple[str, ...]
     """The guarantees that must not hold. Others may notice, too."""
-    survives: str = ""
-    """Why nobody notices yet. A mutant that survives is a bug of ours."""
 
     @contextmanager
     def made(self) -> Iterator[None]:

@@ -183,7 +183,6 @@ EMULATOR_DEFECTS = (
         Replacement(ApicTimer, "_schedule", _schedule_with_drift),
         ("short sleeps", "long sleeps"),
         (JITTER_FREE,),
-        survives="the offset of a deadline may be up to 8 instructions, and nobody compares it between sleeps",
     ),
     Defect(
         "trace-of-delivery",
@@ -205,7 +204,6 @@ EMULATOR_DEFECTS = (
         Replacement(interrupts.Delivery, "_gate", _open_gates),
         ("forger",),
         (ISOLATED,),
-        survives="nobody minds that ring 3 enters by another vector than that of host calls",
     ),
     Defect(
         "ports-unchecked",
@@ -220,7 +218,6 @@ EMULATOR_DEFECTS = (
         Replacement(SystemInstructions, "_supervisor", _anybody),
         ("registrar",),
         (ISOLATED,),
-        survives="IA32_KERNEL_GS_BASE is not among the registers that are compared",
     ),
     Defect(
         "memory-too-low",

@@ -12,6 +12,10 @@ _CALL_STACK = "scrub_stack CALL_STACK_BASE, CALL_STACK_BASE + CALL_STACK_SIZE - 
 _IRQ_STACK = "scrub_stack IRQ_STACK_BASE, IRQ_STACK_BASE + IRQ_STACK_SIZE - IRQ_FRAME, CHANNEL_IRQ"
 _LAST_LINE = "scrub   CALL_STACK_BASE, CALL_STACK_SIZE"
 _LEAVING = "        zero_vector_registers\n        zero_x87\n        ret"
+_SCRATCH = (
+    "        .irp    register, eax, ecx, edx, esi, edi, r8d, r9d, r10d, r11d\n"
+    "        xorl    %\\register, %\\register\n        .endr\n"
+)
 _FORGET = "    case VMM_DESTROY:\n        forget_guest();"
 _ARM, _COMMIT = "timer_arm(options.wake_ns", "store32(ENCLAVE + ENCLAVE_UPLINK_COMMIT, 1);"
 _WAIT = "    while (*(volatile int *)&sleeps)"
@@ -161,6 +165,13 @@ REGISTERS = (
         (ZERO_TRACE, NON_INTERFERENCE),
     ),
     Defect(
+        "registers-asleep",
+        "general registers are not cleared when a guest has returned",
+        _kernel(Edit("interrupts.S", _SCRATCH)),
+        ("keeper",),
+        (NON_INTERFERENCE,),
+    ),
+    Defect(
         "r12-after-call",
         "R12 is not cleared on the way to ring 3",
         _kernel(Edit("interrupts.S", _CLEARED, _CLEARED.replace(" r12d,", ""))),
@@ -231,7 +242,6 @@ TIME = (
         _kernel(Edit("exec_loop.c", _ARM, _ARM + " + (cycle & 1)")),
         ("counter", "short sleeps", "long sleeps"),
         (JITTER_FREE,),
-        survives="the offset of a deadline may be up to 8 instructions, and nobody compares it between sleeps",
     ),
     Defect(
         "late-sleep",
@@ -253,7 +263,6 @@ TIME = (
         _kernel(Edit("traps.c", "return status;", "return status | (u64)&status << 32;")),
         ("keeper",),
         (ZERO_TRACE,),
-        survives="nobody looks at the upper half of RAX after a host call",
     ),
     Defect(
         "calls-interruptible",
@@ -267,7 +276,6 @@ TIME = (
         ),
         ("chatterer",),
         (JITTER_FREE,),
-        survives="nobody minds an interrupt in ring 0 that does not end a sleep",
     ),
 )
 KERNEL_DEFECTS = (*SCRUBBING, *REGISTERS, *TIME)

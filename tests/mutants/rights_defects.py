@@ -125,6 +125,5 @@ RIGHTS_DEFECTS = (
         ),
         ("altered",),
         (ADMITTED,),
-        survives="flat payloads are left out: nobody looks at what is staged when ring 3 is entered",
     ),
 )

@@ -21,20 +21,15 @@ from tests.mutants.judge import judge, judge_mutant
 from tests.mutants.trials import TRIALS
 
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
-NOT_CLEAN_YET = {"keeper": "the kernel sleeps with the guest's R8 to R11 and RCX in its registers"}
 
 
-def to_be_mended(name: Any, why: str | None) -> Any:
-    return pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=why)] if why else [])
-
-
-@pytest.mark.parametrize("name", [to_be_mended(name, NOT_CLEAN_YET.get(name)) for name in TRIALS])
+@pytest.mark.parametrize("name", TRIALS)
 def test_without_a_defect_every_guarantee_holds(name: str) -> None:
     assert judge([name]).findings == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [to_be_mended(defect.name, defect.survives) for defect in ALL])
+@pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
     assert set(DEFECTS[name].caught_by) <= judge_mutant(DEFECTS[name]).findings.keys()
 

@@ -1,0 +1,46 @@
+"""What a flat guest executes is what the command line names: looked at in RAM whenever ring 3 is entered afresh."""
+
+from collections.abc import Callable
+from typing import Any
+
+import machine.events as machine_events
+from enclave_sim import events
+from enclave_sim.guarantees.page_tables import staging
+from enclave_sim.guarantees.watcher import Watcher
+
+
+class MeasurementWatcher(Watcher):
+    """Holds the staging area to the payload that was given."""
+
+    NAME = "measurement"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.payload = b""
+        """The flat payload that was given."""
+        self._replaced = False
+        """By a test's own guest, which nobody measures."""
+        self._fresh = False
+
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
+        """See `Watcher`."""
+        return {
+            events.CycleBegan: self._cycle_began,
+            events.GuestReplaced: self._guest_replaced,
+            machine_events.RingTransition: self._ring_changed,
+        }
+
+    def _cycle_began(self, _event: events.CycleBegan) -> None:
+        self._fresh = True
+
+    def _guest_replaced(self, _event: events.GuestReplaced) -> None:
+        self._replaced = True
+
+    def _ring_changed(self, event: machine_events.RingTransition) -> None:
+        if not self.native or event.to_ring != 3 or not self._fresh or self._replaced:
+            return
+        self._fresh = False
+        self.count("flat guests")
+        where, ram, size = staging(), self.machine.ram, len(self.payload)
+        if ram.read(where.base, size) != self.payload or not ram.is_zero(where.base + size, where.size - size):
+            self.find("a flat guest runs that is not the one the command line names", event.at_ns)

@@ -105,10 +105,8 @@ def _subject_of(item: pytest.Item) -> Subject:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin a test: what the fixtures make from now on is its own."""
-    session = item.config.stash[_SESSION]
-    session.subject = Subject()
     try:
-        session.subject = _subject_of(item)
+        item.config.stash[_SESSION].subject = _subject_of(item)
     except ConfigurationError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 

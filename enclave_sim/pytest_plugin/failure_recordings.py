@@ -42,7 +42,7 @@ def file_name(test_id: str, number: int) -> str:
 
     Part of a digest of the id keeps tests apart whose ids look alike when made safe and short.
     """
-    safe = _UNSAFE.sub("_", test_id).strip("_.")[-_LONGEST_NAME:]
+    safe = _UNSAFE.sub("_", test_id)[:_LONGEST_NAME].strip("_.-")
     return f"{safe}-{hashlib.sha256(test_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{number}.jsonl"
 
 

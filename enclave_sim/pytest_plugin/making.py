@@ -46,9 +46,7 @@ class Watched:
     def so_far(self) -> Run:
         """What was seen until now."""
         now_ns = self.enclave.machine.clock.now_ns
-        return self.observer.run(
-            self.enclave, replace(self.scenario, inputs=self.enclave.header.inputs, limit_ns=now_ns)
-        )
+        return self.observer.run(self.enclave, replace(self.scenario, limit_ns=now_ns))
 
 
 def fresh(payload: Any, options: dict[str, Any]) -> Enclave:

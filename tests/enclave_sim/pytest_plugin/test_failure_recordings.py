@@ -91,6 +91,19 @@ def test_that_should_fail(enclave):
     assert "test_that_should_fail" in name
 
 
+def test_a_test_that_never_began_has_nothing_of_the_one_before(run: Runner) -> None:
+    tests = """
+import pytest
+def test_that_passes(enclave):
+    enclave("counter")
+@pytest.mark.enclave_guarantees("nonsense")
+def test_with_a_wrong_marker():
+    pass
+"""
+    run(tests, OPTION, "saved").assert_outcomes(passed=1, errors=1)
+    assert saved() == []
+
+
 def test_failures_of_set_up_tear_down_and_judgement_count(run: Runner) -> None:
     tests = f"""{PRELUDE}
 @pytest.fixture
@@ -122,15 +135,18 @@ def test_judged(enclave):
 def test_ids_that_are_long_odd_or_look_alike_have_files_of_their_own(run: Runner) -> None:
     tests = """
 import pytest
-@pytest.mark.parametrize("name", ["a/b", "a:b", "../../b", "\\u2603", "x" * 400, "x" * 401, ""])
+ODD = ["a/b", "a:b", "../../b", "\\u2603", "x" * 400, "x" * 401, "-" * 400, "x"]
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in ODD])
 def test_it(enclave, name):
     enclave("counter")
     raise RuntimeError
 """
-    result = run(tests, OPTION, "saved")
-    result.assert_outcomes(failed=7)
-    assert len(saved()) == 7
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,130}\.jsonl", name) and name[0] != "." for name in saved())
+    run.pytester.path.joinpath(".hidden").mkdir()
+    run.pytester.path.joinpath(".hidden", "test_it.py").write_text(tests.replace("ODD]", "ODD[:1]]"))
+    result = run(tests, OPTION, "saved", "test_user.py", ".hidden/test_it.py")
+    result.assert_outcomes(failed=9)
+    assert len(saved()) == 9
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,130}\.jsonl", name) for name in saved())
     assert named(result) == saved()
 
 

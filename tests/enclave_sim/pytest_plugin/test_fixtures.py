@@ -87,6 +87,22 @@ def test_another(recording):
     run(tests).assert_outcomes(passed=2)
 
 
+def test_enclaves_do_not_outlive_their_use(run: Runner) -> None:
+    tests = """
+import gc
+from enclave_sim import Enclave
+def count():
+    gc.collect()
+    return sum(isinstance(one, Enclave) for one in gc.get_objects())
+def test_it(enclave, observed):
+    before = count()
+    observed("counter")
+    enclave("counter").run()
+    assert count() == before
+"""
+    run(tests).assert_outcomes(passed=1)
+
+
 def echo_kernel() -> bytes:
     """A flat Multiboot 1 image that writes its command line to the serial line, then exits."""
     base = 0x10_0000
@@ -114,6 +130,7 @@ def test_it(machine):
     recorder = Recorder()
     booted = machine(KERNEL, command_line="verbose", modules=[b"first module", (KERNEL, "second")],
                      ram_size=4 << 20, recorder=recorder)
+    assert "ScrubEngine" not in [type(device).__name__ for device in booted.bus.devices]
     assert booted.ram.size == 4 << 20 and booted.clock.now_ns == 0
     assert b"first module" in bytes(booted.ram.view) and b"second" in bytes(booted.ram.view)
     booted.run()

@@ -59,6 +59,23 @@ def test_that_is_skipped():
     assert "pytest_plugin" not in text(result).replace(" ".join(PLUGIN), "")
 
 
+def test_an_enclave_that_is_judged_does_not_run_on(run: Runner) -> None:
+    tests = """
+import pytest
+@pytest.fixture
+def stopped(enclave):
+    made = enclave("counter")
+    made.run(limit_ns=100_000)
+    before = made.machine.clock.now_ns
+    yield
+    assert (made.machine.clock.now_ns, made.dormant) == (before, False)
+@pytest.mark.enclave_guarantees("zero_trace", "isolated")
+def test_it(stopped):
+    pass
+"""
+    run(tests).assert_outcomes(passed=1)
+
+
 def test_without_the_marker_nothing_is_judged(run: Runner) -> None:
     tests = f"""{PRELUDE}
 def test_it(enclave):
@@ -94,6 +111,20 @@ class TestHolds:
             "E  *faulty=True,",
         ]
     )
+
+
+def test_a_hypothesis_test_is_left_as_it_was(run: Runner) -> None:
+    tests = f"""{PRELUDE}
+@pytest.mark.parametrize("cycles", [1, 2])
+@quickly
+@given(later=st.integers(0, 9))
+def test_it(enclave, cycles, later):
+    enclave("counter", cycles=cycles)
+inner = test_it.hypothesis.inner_test
+def test_after():
+    assert test_it.hypothesis.inner_test is inner
+"""
+    run(tests).assert_outcomes(passed=3)
 
 
 def test_marked_tests_that_run_no_enclave_are_not_green(run: Runner) -> None:

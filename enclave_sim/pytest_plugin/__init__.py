@@ -1,0 +1,180 @@
+"""The pytest plugin: fixtures that make enclaves and machines, guarantees as markers, recordings of failing tests.
+
+docs/testing.md shows how to use it. pytest imports this module whenever it starts, so it imports nothing of the
+emulator; a factory does when it is first called. The fixtures have session scope, so that they can be used with
+Hypothesis and in fixtures of any scope: what a factory makes belongs to the test that runs at that moment.
+"""
+
+import functools
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.pytest_plugin.factories import (
+    EnclaveFactory,
+    MachineFactory,
+    ObservedFactory,
+    RecordingFactory,
+    Session,
+    Subject,
+)
+from enclave_sim.pytest_plugin.failure_recordings import prepared, save_all
+
+__all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFactory"]
+
+GUARANTEES = ("zero_trace", "isolated", "jitter_free")
+"""Those that can be judged from a test's runs as they are; others need runs made for the purpose."""
+_OPTION = "--enclave-record-failures"
+_PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
+_SESSION = pytest.StashKey[Session]()
+
+
+# The fixtures
+
+
+@pytest.fixture(scope="session", name="enclave")
+def _enclave(pytestconfig: pytest.Config) -> EnclaveFactory:
+    """Makes enclaves: `enclave("counter", cycles=3)`."""
+    return EnclaveFactory(pytestconfig.stash[_SESSION])
+
+
+@pytest.fixture(scope="session", name="observed")
+def _observed(pytestconfig: pytest.Config) -> ObservedFactory:
+    """Runs enclaves under observation: `observed("counter", cycles=3)`, for `enclave_sim.testing`."""
+    return ObservedFactory(pytestconfig.stash[_SESSION])
+
+
+@pytest.fixture(scope="session", name="recording")
+def _recording(pytestconfig: pytest.Config) -> RecordingFactory:
+    """The recording of the enclave made last, or of a file: `recording()`, `recording(path)`."""
+    return RecordingFactory(pytestconfig.stash[_SESSION])
+
+
+@pytest.fixture(scope="session", name="machine")
+def _machine(pytestconfig: pytest.Config) -> MachineFactory:
+    """Boots kernels on a bare machine: `machine(image, command_line="verbose")`."""
+    return MachineFactory(pytestconfig.stash[_SESSION])
+
+
+# Options and markers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the plugin's option."""
+    group = parser.getgroup("enclave-sim")
+    group.addoption(_OPTION, metavar="DIR", help="save the recording of each enclave of each failing test in DIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register markers; see that recordings can be written before any test runs."""
+    config.addinivalue_line("markers", "enclave(payload='beacon', **options): defaults of `enclave` and `observed`")
+    config.addinivalue_line(
+        "markers", f"enclave_guarantees(*names): judge what the test ran by these guarantees: {', '.join(GUARANTEES)}"
+    )
+    given = config.getoption(_OPTION)
+    directory = None
+    if given is not None:
+        try:
+            directory = prepared(Path(config.invocation_params.dir, given))
+        except ConfigurationError as error:
+            raise pytest.UsageError(f"{_OPTION}: {error}") from None
+    config.stash[_SESSION] = Session(directory)
+
+
+def _subject_of(item: pytest.Item) -> Subject:
+    """As its markers have it; the closest one counts. Raises ConfigurationError for one that says nothing sensible."""
+    defaults: dict[str, Any] = {}
+    for marker in item.iter_markers("enclave"):
+        if len(marker.args) > 1 or (marker.args and "payload" in marker.kwargs):
+            raise ConfigurationError("the marker enclave takes one payload, and options by name")
+        defaults = {**({"payload": marker.args[0]} if marker.args else {}), **marker.kwargs} | defaults
+    names: list[str] = []
+    for marker in item.iter_markers("enclave_guarantees"):
+        if marker.kwargs or not marker.args or any(name not in GUARANTEES for name in marker.args):
+            raise ConfigurationError(f"the marker enclave_guarantees takes names of {', '.join(GUARANTEES)}")
+        names += [name for name in marker.args if name not in names]
+    return Subject(defaults, tuple(names))
+
+
+# The life of one test
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin a test: what the fixtures make from now on is its own."""
+    try:
+        item.config.stash[_SESSION].subject = _subject_of(item)
+    except ConfigurationError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Run the test, then judge what it ran; each example by itself where Hypothesis makes several."""
+    subject = item.config.stash[_SESSION].subject
+    handle: Any = getattr(getattr(item, "obj", None), "hypothesis", None)
+    if handle is None:
+        result = yield
+        verdict = subject.verdict()
+        if verdict is not None:
+            pytest.fail(verdict, pytrace=False)
+    else:
+        inner, handle.inner_test = handle.inner_test, _example(handle.inner_test, subject)
+        try:
+            result = yield
+        finally:
+            handle.inner_test = inner
+    if subject.guarantees and not subject.judged:
+        pytest.fail("marked with enclave_guarantees, but no enclave of the fixtures has run", pytrace=False)
+    return result
+
+
+def _example(inner: Any, subject: Subject) -> Any:
+    """A test function that forgets the example before, and breaks where a guarantee is, so that Hypothesis sees it."""
+    made_by_fixtures = len(subject.recordings), len(subject.watched)
+
+    @functools.wraps(inner)
+    def example(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        del subject.recordings[made_by_fixtures[0] :]
+        del subject.watched[made_by_fixtures[1] :]
+        result = inner(*args, **kwargs)
+        verdict = subject.verdict()
+        if verdict is not None:
+            raise AssertionError(verdict)
+        return result
+
+    return example
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Save the recordings of a test that has failed. The files' names travel in the report, as workers' reports do."""
+    report = yield
+    session = item.config.stash[_SESSION]
+    if session.directory is not None and report.failed:
+        try:
+            paths = save_all(session.directory, item.nodeid, session.subject.recordings)
+            report.user_properties += [(_PROPERTY, str(path)) for path in paths]
+        except OSError as error:
+            report.user_properties.append((_ERROR_PROPERTY, f"{item.nodeid}: {error.strerror}"))
+    if report.when == "teardown":
+        session.subject = Subject()
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which files were written."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    here = config.invocation_params.dir
+    paths = [Path(value) for name, value in properties if name == _PROPERTY]
+    lines = [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]
+    lines += [f"not saved: {value}" for name, value in properties if name == _ERROR_PROPERTY]
+    if lines:
+        terminalreporter.section("recordings of failing tests")
+        for line in dict.fromkeys(lines):
+            terminalreporter.write_line(line)

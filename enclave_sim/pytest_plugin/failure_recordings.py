@@ -1,0 +1,61 @@
+"""Where recordings of failing tests go: a file for each enclave, named after the test, written whole or not at all.
+
+It is imported whenever pytest starts, and so imports nothing of the emulator.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from enclave_sim.errors import ConfigurationError
+
+_LONGEST_NAME = 100
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Saveable(Protocol):
+    """A recording."""
+
+    def save(self, path: Path, /) -> None:
+        """Write it to a file."""
+
+
+def prepared(directory: Path) -> Path:
+    """A directory that files can be written to, created if it is not there. Raises ConfigurationError where not."""
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError(f"{directory} is a file; it must be a directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to directory {directory}: {error.strerror}") from None
+    return directory
+
+
+def file_name(test_id: str, number: int) -> str:
+    """The file for a test's enclave, counted from 1.
+
+    Part of a digest of the id keeps tests apart whose ids look alike when made safe and short.
+    """
+    safe = _UNSAFE.sub("_", test_id)[:_LONGEST_NAME].strip("_.-")
+    return f"{safe}-{hashlib.sha256(test_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{number}.jsonl"
+
+
+def save_all(directory: Path, test_id: str, recordings: Sequence[Saveable]) -> list[Path]:
+    """Save a test's recordings. Raises OSError where a file cannot be written; there is none then by its name."""
+    saved = []
+    for number, recording in enumerate(recordings, start=1):
+        path = directory / file_name(test_id, number)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            recording.save(unfinished)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        saved.append(path)
+    return saved

@@ -1,0 +1,121 @@
+"""What the fixtures of the pytest plugin make, when a test first asks for it.
+
+The rest of the plugin is imported whenever pytest starts; this module, and with it the emulator, when it is needed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from enclave_sim import guarantees
+from enclave_sim.enclave import Enclave
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.guarantees import Report, Run, Scenario
+from enclave_sim.guarantees.observation import Observer
+from enclave_sim.recording import Recording, read_events, read_header
+from machine.boot import loader
+from machine.events import Recorder
+from machine.machine import Machine, MachineConfiguration
+
+DEFAULT_RAM_BYTES = 128 << 20
+"""What `enclave-sim boot` gives a kernel, too."""
+DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns
+
+FileContent = bytes | str | Path
+"""A file's content, or where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An enclave with watchers."""
+
+    enclave: Enclave
+    observer: Observer
+    scenario: Scenario
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it has executed anything."""
+        return self.enclave.machine.clock.now_ns > 0
+
+    def run(self) -> Run:
+        """Run to the end, or the scenario's limit."""
+        return self.observer.run(self.enclave, self.scenario)
+
+    def so_far(self) -> Run:
+        """What was seen until now."""
+        now_ns = self.enclave.machine.clock.now_ns
+        return self.observer.run(self.enclave, replace(self.scenario, limit_ns=now_ns))
+
+
+def fresh(payload: Any, options: dict[str, Any]) -> Enclave:
+    """An enclave that keeps its recording."""
+    _need_recording(options)
+    return Enclave(payload, **options)
+
+
+def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAULT_LIMIT_NS) -> Watched:
+    """An enclave that keeps its recording and is watched."""
+    _need_recording(options)
+    if "recorder" in options:
+        raise ConfigurationError("an enclave that is watched takes no recorder; its recording has every event")
+    options = dict(options)
+    scenario = Scenario(payload, options, tuple(options.pop("inputs", ())), limit_ns)
+    observer = Observer()
+    enclave = scenario.enclave(observer)
+    observer.attach(enclave)
+    return Watched(enclave, observer, scenario)
+
+
+def judge(enclaves: Sequence[Watched], names: Iterable[str]) -> list[Report]:
+    """The reports of some guarantees, by name, over all these enclaves."""
+    runs = [one.so_far() for one in enclaves]
+    return [getattr(guarantees, name)(runs) for name in names]
+
+
+def load_recording(path: str | Path) -> Recording:
+    """Read a recording file. Raises RecordingError for anything else, ConfigurationError where it cannot be read."""
+    path = Path(path)
+    try:
+        recording = Recording(read_header(path))
+        recording.events.extend(read_events(path))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    return recording
+
+
+def booted_machine(
+    image: FileContent,
+    *,
+    command_line: str = "",
+    modules: Iterable[FileContent | tuple[FileContent, str]] = (),
+    ram_size: int = DEFAULT_RAM_BYTES,
+    recorder: Recorder | None = None,
+    **options: Any,
+) -> Machine:
+    """A machine with a kernel in RAM, about to execute its first instruction. See `MachineFactory`."""
+    content = _content(image)
+    placed = []
+    for module in modules:
+        source, text = module if isinstance(module, tuple) else (module, "")
+        placed.append(loader.Module(_content(source), text))
+    machine = Machine(MachineConfiguration(ram_size, **{"scrub_engine": False, **options}), recorder)
+    loader.load(machine, content, command_line, placed)
+    return machine
+
+
+def _content(source: FileContent) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {source}: {error.strerror}") from None
+
+
+def _need_recording(options: dict[str, Any]) -> None:
+    if options.get("record") is False:
+        raise ConfigurationError(
+            "the fixtures keep a recording of every enclave; without one, make an Enclave yourself"
+        )

@@ -1,0 +1,161 @@
+"""Assertions for tests of guarantees. What fails says so in the words of the report.
+
+from enclave_sim.testing import assert_deterministic, assert_events
+
+def test_counter():
+    assert_deterministic("counter", runs=3, cycles=2)
+
+Each takes what it judges and raises AssertionError; what cannot be judged (no run at all) raises ConfigurationError.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import msgspec
+
+from enclave_sim import guarantees
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import AnyEvent
+from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
+from enclave_sim.guarantees.interference import context
+from enclave_sim.recording import Header, Recording
+from machine.events import Event
+
+EventKind = str | type[Event]
+"""As recordings name it (`cycle_began`), or its type (`CycleBegan`)."""
+_KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
+_DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns
+_SHOWN = 8
+
+
+def assert_deterministic(payload: Any = "beacon", *, runs: int = 3, **options: Any) -> Report:
+    """Run a payload several times, each time in a fresh enclave: all runs are the same, byte for byte.
+
+    `payload` is also a Scenario. The options are those of `observe`.
+    """
+    __tracebackhide__ = True
+    if runs < 2:
+        raise ConfigurationError(f"runs is {runs}; determinism needs at least two to compare")
+    scenario = _scenario(payload, options)
+    return _hold(guarantees.deterministic([observe_scenario(scenario) for _ in range(runs)]))
+
+
+def assert_zero_trace(runs: Run | Sequence[Run]) -> Report:
+    """Residue is empty in DORMANT, and nothing was left for the next context at any switch."""
+    __tracebackhide__ = True
+    return _hold(guarantees.zero_trace(_several(runs)))
+
+
+def assert_isolated(runs: Run | Sequence[Run]) -> Report:
+    """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
+    __tracebackhide__ = True
+    return _hold(guarantees.isolated(_several(runs)))
+
+
+def assert_jitter_free(runs: Run | Sequence[Run]) -> Report:
+    """Every timer wake of these runs has the same latency, and none came late."""
+    __tracebackhide__ = True
+    return _hold(guarantees.jitter_free(_several(runs)))
+
+
+def assert_noninterference(first: Run, second: Run) -> Report:
+    """Two runs that differ in a secret alone part nowhere but in declared output."""
+    __tracebackhide__ = True
+    return _hold(guarantees.noninterference(first, second))
+
+
+def assert_same_recording(first: Recording, second: Recording) -> None:
+    """Two recordings are the same, header included. Shows where headers differ, and the first events that do."""
+    __tracebackhide__ = True
+    found = [*_header_differences(first.header, second.header), *_first_difference(first.events, second.events)]
+    if found:
+        raise AssertionError("\n".join(["the recordings are not the same", *(f"  {line}" for line in found)]))
+
+
+def assert_events(recorded: Recording | Run, kinds: Iterable[EventKind]) -> list[Event]:
+    """Events of these kinds happened in this order; others may have come between. Returns the events found.
+
+    Raises ConfigurationError for a kind that does not exist, or none at all.
+    """
+    __tracebackhide__ = True
+    wanted = [_kind(kind) for kind in kinds]
+    if not wanted:
+        raise ConfigurationError("no kind of event is given to look for")
+    events, found, at = recorded.events, list[Event](), 0
+    for kind in wanted:
+        index = next((i for i in range(at, len(events)) if isinstance(events[i], kind)), None)
+        if index is None:
+            raise AssertionError("\n".join(_missing(kind, found, events[at:])))
+        found.append(events[index])
+        at = index + 1
+    return found
+
+
+def _hold(report: Report) -> Report:
+    __tracebackhide__ = True
+    if not report.holds:
+        raise GuaranteeBroken(report)
+    return report
+
+
+def _several(runs: Run | Sequence[Run]) -> Sequence[Run]:
+    several = [runs] if isinstance(runs, Run) else list(runs)
+    if not several:
+        raise ConfigurationError("there is no run to judge")
+    return several
+
+
+def _scenario(payload: Any, options: dict[str, Any]) -> Scenario:
+    if isinstance(payload, Scenario):
+        if options:
+            raise ConfigurationError(f"a Scenario has options of its own; {', '.join(options)} cannot be given with it")
+        return payload
+    inputs, limit_ns = tuple(options.pop("inputs", ())), options.pop("limit_ns", _DEFAULT_LIMIT_NS)
+    return Scenario(payload, options, inputs, limit_ns)
+
+
+def _header_differences(first: Header, second: Header) -> list[str]:
+    ours, theirs = (msgspec.to_builtins(header) for header in (first, second))
+    ours, theirs = (fields.pop("configuration") | fields for fields in (ours, theirs))
+    return [
+        f"header, {name}: {ours.get(name)} and {theirs.get(name)}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _first_difference(ours: Sequence[Event], theirs: Sequence[Event]) -> list[str]:
+    shortest = min(len(ours), len(theirs))
+    index = next((i for i in range(shortest) if ours[i] != theirs[i]), shortest)
+    if index == len(ours) == len(theirs):
+        return []
+    at_ns = ours[index].at_ns if index < len(ours) else None
+    return Finding(f"they part at event {index}", at_ns, context(list(ours), list(theirs), index)).lines()
+
+
+def _kind(kind: EventKind) -> type[Event]:
+    if isinstance(kind, type):
+        return kind
+    if kind not in _KINDS:
+        near = get_close_matches(kind, _KINDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KINDS)}"
+        raise ConfigurationError(f"{kind!r} is no kind of event; {hint}")
+    return _KINDS[kind]
+
+
+def _missing(kind: type[Event], found: Sequence[Event], rest: Sequence[Event]) -> list[str]:
+    name = _name(kind)
+    where = f"after {_name(type(found[-1]))} (event {found[-1].seq})" if found else "in the recording"
+    lines = [f"there is no {name} {where}"]
+    if found:
+        lines.append(f"  found before: {', '.join(_name(type(event)) for event in found)}")
+    shown = [f"    event {event.seq}, {event.at_ns} ns: {_name(type(event))}" for event in rest[:_SHOWN]]
+    lines += ["  what came:", *(shown or ["    nothing"])]
+    if len(rest) > _SHOWN:
+        lines.append(f"    and {len(rest) - _SHOWN} more events")
+    return lines
+
+
+def _name(kind: type[Event]) -> str:
+    return str(kind.__struct_config__.tag)

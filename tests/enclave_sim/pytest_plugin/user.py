@@ -1,0 +1,37 @@
+"""A user's tests, run by pytest with the plugin."""
+
+from importlib import metadata
+
+import hypothesis  # noqa: F401 - else every run would import it anew, which takes a second
+import pytest
+
+INSTALLED = any(point.name == "enclave_sim" for point in metadata.entry_points(group="pytest11"))
+PLUGIN = [] if INSTALLED else ["-p", "enclave_sim.pytest_plugin"]
+"""An installed plugin is loaded by itself, and must not be a second time."""
+_KEEP_SIGNALS = ["-p", "no:faulthandler"]
+"""It would put back the signal handlers of before, and those of wasmtime in this process were gone."""
+FAULT = "inputs=[MemoryFault(at_ns=at, address=0x30_0000, bits=1)]"
+PRELUDE = """
+import pytest
+from hypothesis import Phase, given, settings, strategies as st
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inputs import MemoryFault
+from enclave_sim.testing import assert_zero_trace
+quickly = settings(max_examples=20, database=None, phases=[Phase.generate, Phase.shrink])
+"""
+
+
+class Runner:
+    """Runs a user's tests with the plugin."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+
+    def __call__(self, tests: str, *arguments: str, process: bool = False) -> pytest.RunResult:
+        self.pytester.makepyfile(test_user=tests)
+        how = self.pytester.runpytest_subprocess if process else self.pytester.runpytest_inprocess
+        return how(*PLUGIN, *_KEEP_SIGNALS, *arguments)
+
+
+def text(result: pytest.RunResult) -> str:
+    return "\n".join(result.outlines)

@@ -28,8 +28,10 @@ DEPTH = 3
 DECISIONS = 256
 _UNGUARDED = 232
 """Where traps are allowed, decisions from here on leave out a guard."""
+_ZERO_DIVISOR = 64
+"""Few expressions are zero by chance; without a guard, decisions from here on make the divisor so."""
 _MISTAKEN = 192
-"""As `_UNGUARDED`, for calls through the table, which are rarer and of which one in three mistakes is made."""
+"""As `_UNGUARDED`, for what is rarer: divisions, and calls through the table, of which one in three mistakes."""
 _GROWTH_COST = 128
 """MEMORY.GROW by a constant of up to this many pages takes one unit of fuel for each, though it gets none."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
@@ -118,8 +120,13 @@ def _operator(body: Body, _type: str, name: str, depth: int) -> None:
 
 def _division(body: Body, type_: str, name: str, depth: int) -> None:
     expression(body, type_, depth)
-    expression(body, type_, depth)
-    if not unguarded(body):
+    if unguarded(body, _MISTAKEN):
+        if body.draw() >= _ZERO_DIVISOR:
+            body.out.append(Instruction(f"{type_}.const", (0,)))
+        else:
+            expression(body, type_, depth)
+    else:
+        expression(body, type_, depth)
         if name.endswith("div_s"):  # the least integer divided by -1 is none
             body.out += (Instruction(f"{type_}.const", (_LARGEST[type_],)), _PLAIN[f"{type_}.and"])
         body.out += (Instruction(f"{type_}.const", (1,)), _PLAIN[f"{type_}.or"])

@@ -114,6 +114,8 @@ class Enclave:
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()
         self._result: RunResult | None = None
+        self.residue = Residue((), 0)
+        """What the scan at the end of the last run found."""
 
     def _attach_node(self) -> None:
         """What the enclave's own hardware has."""
@@ -199,7 +201,7 @@ class Enclave:
             pass
         residue = Residue((), 0)
         if self.dormant:
-            residue = self.scan_residue()
+            residue = self.residue = self.scan_residue()
             self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
         result = self._summary.result(
             halted=self.dormant,

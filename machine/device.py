@@ -56,6 +56,8 @@ class Bus:
         self._ports: dict[int, tuple[Device, int, int]] = {}
         self._blocks: dict[int, Device] = {}
         self.devices: list[Device] = []
+        self.accesses = 0
+        """How often the processor has read or written a device."""
 
     def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
         """Let `device` answer `count` ports from `base`, which it sees as registers from `offset` on.
@@ -85,6 +87,7 @@ class Bus:
 
     def read_port(self, port: int, size: int) -> int:
         """IN of 1, 2 or 4 bytes from a port."""
+        self.accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:
             return found[0].read(found[1], size)
@@ -96,6 +99,7 @@ class Bus:
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """OUT of 1, 2 or 4 bytes to a port."""
+        self.accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:
             found[0].write(found[1], size, value)
@@ -106,11 +110,13 @@ class Bus:
 
     def read_memory(self, offset: int, size: int) -> int:
         """Load from the device range; `offset` counts from MMIO_BASE."""
+        self.accesses += 1
         device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
         return (1 << 8 * size) - 1 if device is None else device.read(offset % PAGE_SIZE, size)
 
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Store to the device range; `offset` counts from MMIO_BASE."""
+        self.accesses += 1
         device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
         if device is not None:
             device.write(offset & PAGE_SIZE - 1, size, value)

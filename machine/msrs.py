@@ -99,6 +99,11 @@ class Msrs(Stateful):
             IA32_TSC_AUX: self._write_tsc_aux,
         }
 
+    @property
+    def kept(self) -> dict[int, int]:
+        """The registers that are only kept here, by number."""
+        return self._kept.copy()
+
     def read(self, number: int) -> int:
         """RDMSR."""
         if number in self._kept:

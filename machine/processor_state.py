@@ -36,6 +36,10 @@ _LONG_MODE_ACTIVE = 1 << 14
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
+_X87_MARK, _BEFORE_FP0, _X87_BYTES = 0x3A5C, 20, 20 + 8 * 16
+X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16)
+"""`SavedContext.x87` when all registers are zero and FNINIT came last."""
+_KERNEL_GS_BASE = 0xC000_0102
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
 
@@ -153,6 +157,15 @@ class SavedContext:
         self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
         self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
         self._old_exception = ctypes.c_int32.from_buffer(content, debug_at + _OLD_EXCEPTION)
+        uc.reg_write(x86_const.UC_X86_REG_FP0, (_MARK, _X87_MARK))
+        uc.reg_write(x86_const.UC_X86_REG_FPCW, 0x37F)
+        uc.msr_write(_KERNEL_GS_BASE, _MARK ^ 1)
+        self.save()
+        gs_at = self._offset(content, struct.pack("<Q", _MARK ^ 1))
+        self._kernel_gs_base = ctypes.c_uint64.from_buffer(content, gs_at)
+        uc.msr_write(_KERNEL_GS_BASE, 0)
+        self._x87 = self._offset(content, struct.pack("<QH", _MARK, _X87_MARK)) - _BEFORE_FP0
+        uc.reg_write(x86_const.UC_X86_REG_FP0, (0, 0))
         self._check(uc)
 
     @staticmethod
@@ -180,6 +193,9 @@ class SavedContext:
         efer = uc.msr_read(0xC000_0080)
         if [state.cr[0], state.cr[4], state.rsp, state.efer] != [*told, efer] or state.direction != 1:
             raise EmulatorFault("this version of Unicorn lays out its registers in an unknown way")
+        control_word = uc.reg_read(x86_const.UC_X86_REG_FPCW)
+        if int.from_bytes(self.x87[6:8], "little") != control_word:
+            raise EmulatorFault("this version of Unicorn lays out its x87 registers in an unknown way")
         if self._old_exception.value != _NONE_PENDING:
             raise EmulatorFault("this version of Unicorn lays out its exception state in an unknown way")
 
@@ -201,6 +217,16 @@ class SavedContext:
         """All of XMM0 to XMM15, in as many bytes as Unicorn keeps of each."""
         start, length = self._vectors
         return ctypes.string_at(self.address + start, length)
+
+    @property
+    def x87(self) -> bytes:
+        """Top of stack, status, control and tag words and the eight registers, as Unicorn keeps them."""
+        return ctypes.string_at(self.address + self._x87, _X87_BYTES)
+
+    @property
+    def kernel_gs_base(self) -> int:
+        """IA32_KERNEL_GS_BASE."""
+        return self._kernel_gs_base.value
 
     @property
     def content(self) -> bytes:

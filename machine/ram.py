@@ -6,6 +6,7 @@ compare it. There are no copies.
 
 import ctypes
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from machine.errors import MachineError
@@ -63,19 +64,42 @@ class Ram:
         self.check(base, length)
         return self._memory.is_zero(base, length)
 
-    def nonzero_pages(self) -> list[int]:
-        """Physical addresses of the pages that hold any byte other than zero, in order."""
+    def nonzero_pages(self, within: Iterable[range] | None = None) -> list[int]:
+        """Physical addresses of the pages that hold any byte other than zero, in order; of some ranges or of all."""
         found: list[int] = []
-        for run in _RUNS.finditer(self._touched()):
-            base, end = run.start() * PAGE_SIZE, run.end() * PAGE_SIZE
-            if not self._memory.is_zero(base, end - base):
-                found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
+        touched = self._touched()
+        for part in [range(self.size)] if within is None else within:
+            for run in _RUNS.finditer(touched, part.start // PAGE_SIZE, part.stop // PAGE_SIZE):
+                base, end = run.start() * PAGE_SIZE, run.end() * PAGE_SIZE
+                if not self._memory.is_zero(base, end - base):
+                    found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
         return found
 
-    def image(self) -> RamImage:
-        """A copy of what RAM holds."""
-        runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._touched()))
+    def image(self, without: Iterable[range] = ()) -> RamImage:
+        """A copy of what RAM holds, but for some ranges."""
+        runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._flags(without)))
         return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
+
+    def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
+        """Physical addresses of the pages that are not as `image` has them, but for some ranges, in order."""
+        others = self._flags(without)
+        changed: list[int] = []
+        for base, data in image.runs:
+            others[base // PAGE_SIZE : (base + len(data)) // PAGE_SIZE] = bytes(len(data) // PAGE_SIZE)
+            if not self._memory.equals(base, data):
+                pages = range(base, base + len(data), PAGE_SIZE)
+                changed += (p for p in pages if not self._memory.equals(p, data[p - base : p - base + PAGE_SIZE]))
+        for found in _RUNS.finditer(others):
+            pages = range(found.start() * PAGE_SIZE, found.end() * PAGE_SIZE, PAGE_SIZE)
+            changed += (page for page in pages if not self._memory.is_zero(page, PAGE_SIZE))
+        return sorted(changed)
+
+    def _flags(self, without: Iterable[range]) -> bytearray:
+        """A byte for each page: 1 where there may be something, and it is wanted."""
+        flags = bytearray(self._touched())
+        for part in without:
+            flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)
+        return flags
 
     def load(self, image: RamImage) -> list[int]:
         """Hold again what `image` says. Returns the addresses of the pages that changed."""

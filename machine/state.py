@@ -74,15 +74,23 @@ def _copy(value: Any) -> Any:
 def _copy_sequence(value: Any) -> Any:
     if _VALUES.issuperset(map(type, value)):
         return copy(value)
-    copies = [_copy(item) for item in value]
-    return _WIRING if any(item is _WIRING for item in copies) else type(value)(copies)
+    copies = []
+    for item in value:
+        copies.append(_copy(item))
+        if copies[-1] is _WIRING:
+            return _WIRING
+    return type(value)(copies)
 
 
 def _copy_mapping(value: dict[Any, Any]) -> Any:
     if _VALUES.issuperset(map(type, value.values())):
         return value.copy()
-    copies = {key: _copy(item) for key, item in value.items()}
-    return _WIRING if any(item is _WIRING for item in copies.values()) else copies
+    copies = {}
+    for key, item in value.items():
+        copies[key] = _copy(item)
+        if copies[key] is _WIRING:
+            return _WIRING
+    return copies
 
 
 _COPIES: dict[type, Callable[[Any], Any]] = {

@@ -33,6 +33,7 @@ from enclave_sim.payload.signature import sign
 from enclave_sim.recording import Digest, Header
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
+from tests import bench_examples
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
@@ -282,6 +283,14 @@ def compute(samples: int) -> list[Entry]:
     ]
 
 
+def property_examples(samples: int) -> list[Entry]:
+    """Property-based tests, as users write them."""
+    return [
+        entry(f"examples: {name}", rate, "examples/s", target, (f"{what}, examples/s", reference), samples)
+        for name, rate, target, what, reference in bench_examples.measure(samples)
+    ]
+
+
 def million_events() -> list[Entry]:
     """A million events recorded to disk, in a process of its own whose memory can be watched."""
     output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -352,6 +361,7 @@ def main() -> None:
         ("ring-0 loop", lambda: [ring_0_loop(few)]),
         ("host calls", lambda: [host_calls(few)]),
         ("compute", lambda: compute(few)),
+        ("property examples", lambda: property_examples(few)),
         ("a million events", million_events),
     ]
     found: list[list[Entry]] = []

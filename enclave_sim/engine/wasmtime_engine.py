@@ -8,6 +8,7 @@ another kind have frames of another size.
 
 import ctypes
 import weakref
+from collections.abc import Iterable
 
 from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
 from wasmtime import _ffi as ffi
@@ -51,9 +52,11 @@ class WasmtimeEngine:
         callbacks = self._calls.define(self._linker)
         self._payloads: list[tuple[InstancePre, bytes, int]] = []
         self._guests: list[Guest] = []
+        self._compiled: weakref.WeakSet[InstancePre] = weakref.WeakSet()
+        """All there are, in snapshots, too: at exit they must be closed before wasmtime's module is gone."""
         self._instantiated = 0
         # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
-        weakref.finalize(self, _drop_all, self._guests, (self._engine, memory, callbacks))
+        weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None = None) -> int:
         """Compile a module, or load `code` that its signer compiled with the engine `made_by`.
@@ -71,7 +74,7 @@ class WasmtimeEngine:
             except WasmtimeError as error:
                 raise _foreign(str(error).splitlines()[0]) from None
         size = check(module, compiled, self._profile)
-        self._payloads.append((self._linker.instantiate_pre(compiled), module, size))
+        self._payloads.append((self._prepare(compiled), module, size))
         return len(self._payloads) - 1
 
     def replace(self, payload: int, module: bytes) -> int:
@@ -85,10 +88,15 @@ class WasmtimeEngine:
         fresh = self.save_state()["fresh"]
         compiled = _compile(self._engine, module)
         size = check(module, compiled, self._profile)
-        self._payloads[payload] = (self._linker.instantiate_pre(compiled), module, size)
+        self._payloads[payload] = (self._prepare(compiled), module, size)
         if fresh == payload:
             self.instantiate(payload)
         return size
+
+    def _prepare(self, compiled: Module) -> InstancePre:
+        prepared = self._linker.instantiate_pre(compiled)
+        self._compiled.add(prepared)
+        return prepared
 
     def instantiate(self, payload: int) -> int:
         """See `GuestEngine.instantiate`."""
@@ -129,9 +137,13 @@ class WasmtimeEngine:
             self.instantiate(state["fresh"])
 
 
-def _drop_all(guests: list[Guest], _keep: object = None) -> None:
+def _drop_all(
+    guests: list[Guest], compiled: Iterable[InstancePre] = (), _keep: tuple[object, ...] | None = None
+) -> None:
     while guests:
         guests.pop().drop()
+    for prepared in list(compiled):
+        prepared.close()
 
 
 def _compile(engine: Engine, module: bytes) -> Module:

@@ -17,17 +17,16 @@ from enclave_sim import events
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.memory_map import region
-from machine.processor_state import GENERAL_REGISTERS
+from machine.processor_state import GENERAL_REGISTERS, X87_CLEAR
 
 _FRAME = 40
-_MXCSR, _FPCW, _FPTAG = 0x1F80, 0x37F, 0xFFFF
+_MXCSR = 0x1F80
 _CYCLE_REGIONS = ("heap", "guest_stack", "arena", "call_stack", "irq_stack")
 _ALL_STACKS = ("call_stack", "fault_stack", "nmi_stack", "machine_check_stack", "irq_stack")
 _HOST_CALL = 0x80
 _DR7_FIXED, _DR6_FIXED = 0x400, 0xFFFF_0FF0
 
 _RESUME = 1 << 16
-_X87_NAMES = (*(f"ST{number}" for number in range(8)), "FPCW", "FPSW", "FPTAG")
 _REGISTER_NAMES = (*(name.upper() for name in GENERAL_REGISTERS), "RIP", "RFLAGS", "CS", "SS", "XMM", "x87", "MXCSR")
 
 
@@ -99,11 +98,8 @@ class ContextSwitchWatcher(Watcher):
         cpu = self.machine.cpu
         state = cpu.registers
         general = tuple(getattr(state, name) for name in (*GENERAL_REGISTERS, "rip"))
-        floating = (cpu.context.vector_registers, self._x87(), cpu.read_register("MXCSR"))
+        floating = (cpu.context.vector_registers, cpu.context.x87, cpu.read_register("MXCSR"))
         return (*general, cpu.rflags & ~_RESUME, state.cs.selector, state.ss.selector, *floating)
-
-    def _x87(self) -> tuple[int, ...]:
-        return tuple(self.machine.cpu.read_register(name) for name in _X87_NAMES)
 
     def _check_cleared(self, event: machine_events.RingTransition, after: str, answer: str) -> None:
         """Registers that are not the answer are zero, and floating point is as FNINIT leaves it."""
@@ -116,7 +112,7 @@ class ContextSwitchWatcher(Watcher):
         vectors = cpu.context.vector_registers
         if vectors.count(0) != len(vectors):
             left.append("an XMM register")
-        if self._x87() != (*8 * (0,), _FPCW, 0, _FPTAG):
+        if cpu.context.x87 != X87_CLEAR:
             left.append("x87")
         if not answer:  # a guest keeps what it has loaded itself
             segments = (name for name in ("ds", "es", "fs", "gs") if getattr(cpu.registers, name).selector)
@@ -175,7 +171,7 @@ class ContextSwitchWatcher(Watcher):
         if event.interruptible:
             self.count("sleeps")
             vectors = self.machine.cpu.context.vector_registers
-            if vectors.count(0) != len(vectors) or any(self._x87()[:8]):
+            if vectors.count(0) != len(vectors) or self.machine.cpu.context.x87 != X87_CLEAR:
                 self.find("floating-point registers are not zero while the enclave sleeps", event.at_ns)
             return
         self.count("dormant")
@@ -185,7 +181,7 @@ class ContextSwitchWatcher(Watcher):
         left += [f"{n.upper()} base" for n in ("fs", "gs") if getattr(cpu.registers, n).base]
         vectors = cpu.context.vector_registers
         left += ["an XMM register"] if vectors.count(0) != len(vectors) else []
-        left += ["x87"] if any(self._x87()[:8]) else []
+        left += ["x87"] if cpu.context.x87 != X87_CLEAR else []
         left += ["IDTR"] if cpu.registers.idtr.limit else []
         left += ["DR7"] if cpu.read_register("DR7") != _DR7_FIXED else []
         left += ["DR6"] if cpu.read_register("DR6") != _DR6_FIXED else []

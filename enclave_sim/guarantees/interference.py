@@ -72,7 +72,8 @@ class InterferenceWatcher(Watcher):
         if event.to_ring != 3 or self._fresh is None:
             return
         what, self._fresh = f"the guest of cycle {self._fresh.cycle} at its entry", None
-        pages = [p for p in self.machine.ram.nonzero_pages() if (r := region_at(p)) is not None and r.name in _VISIBLE]
+        visible = [range(region(name).base, region(name).end) for name in _VISIBLE]
+        pages = self.machine.ram.nonzero_pages(visible)
         self._probe(what, event.at_ns, pages)
 
     def _halted(self, event: machine_events.Halted) -> None:

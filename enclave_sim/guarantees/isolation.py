@@ -6,7 +6,7 @@ compared. Page tables are audited whenever others, or changed ones, are in force
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import firmware
@@ -17,26 +17,15 @@ from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
-from machine.msrs import IA32_APIC_BASE, IA32_KERNEL_GS_BASE, IA32_TSC_AUX
-from machine.ram import PAGE_SIZE
+from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX
+from machine.ram import PAGE_SIZE, RamImage
 
 _CONTROL = ("cr0", "cr3", "cr4")
-_MSRS = {"KERNEL_GS_BASE": IA32_KERNEL_GS_BASE, "TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
+_MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
-_SILENT_DEVICES = frozenset(
-    ["PostCode", "DebugExit", "PicPair", "FwCfg", "IoApic", "ScrubEngine", "EnclaveBlock", "Uart16550"]
-)
-"""Devices that change only when somebody writes to them."""
-
-_MEMORY = "memory"
-_CHANGED_BY = {
-    "sensor_value": "EnclaveBlock",
-    "uplink_ready": "EnclaveBlock",
-    "tamper": "EnclaveBlock",
-    "memory_fault": _MEMORY,
-    "guest_replaced": _MEMORY,
-}
-"""What each kind of input changes."""
+_DEVICES = "a device, by so many accesses"
+_CHANGED_BY_INPUT = frozenset(["memory_fault", "guest_replaced"])
+"""Kinds of inputs that change memory."""
 _FAULTS: dict[tuple[bytes, bool], tuple[str, ...]] = {}
 """What was wrong with tables, by digest of CR3 and tables: audits take long, and nearly all tables are the same."""
 
@@ -48,7 +37,7 @@ class IsolationWatcher(Watcher):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before: tuple[tuple[tuple[int, bytes], ...], dict[str, Any]] | None = None
+        self._before: tuple[RamImage, dict[str, Any]] | None = None
         self._audited: set[bytes] = set()
         self._asked_for: int | None = None
         """The vector of an INT in ring 3 that is being delivered."""
@@ -85,7 +74,7 @@ class IsolationWatcher(Watcher):
     def _input_taken(self, event: events.InputTaken) -> None:
         """Something outside has changed what it changes; from here on ring 3 is bracketed anew."""
         if self._before is not None:
-            self._compare(event.at_ns, changed=_CHANGED_BY.get(event.input, ""))
+            self._compare(event.at_ns, memory=event.input not in _CHANGED_BY_INPUT)
             self._before = self._foreign_memory(), self._privileged()
 
     def _register_written(self, event: machine_events.RegisterWritten) -> None:
@@ -115,11 +104,9 @@ class IsolationWatcher(Watcher):
 
     # What ring 3 must not change
 
-    def _foreign_memory(self) -> tuple[tuple[int, bytes], ...]:
+    def _foreign_memory(self) -> RamImage:
         """All memory outside the guest's regions that holds anything."""
-        guests = [(region(name).base, region(name).end) for name in ("heap", "guest_stack")]
-        runs = self.machine.ram.image().runs
-        return tuple((base, data) for base, data in runs if not any(low <= base < high for low, high in guests))
+        return self.machine.ram.image(_guest_ranges())
 
     def _privileged(self) -> dict[str, Any]:
         """Registers and devices that only ring 0 may change."""
@@ -128,35 +115,28 @@ class IsolationWatcher(Watcher):
         found |= {name.upper(): bytes(getattr(state, name)) for name in _TABLES}
         found |= {"EFER": state.efer, "FS base": state.fs.base, "GS base": state.gs.base}
         found |= {f"DR{number}": machine.cpu.debug.read(number) for number in (0, 1, 2, 3, 7)}
-        found["MSRs"] = machine.msrs.save_state()
+        found["MSRs"] = machine.msrs.kept
         found |= {name: machine.msrs.read(number) for name, number in _MSRS.items()}
+        found["KERNEL_GS_BASE"] = machine.cpu.context.kernel_gs_base
         found["TSC offset"] = machine.cpu.tsc_offset
-        for device in machine.bus.devices:
-            name = type(device).__name__
-            if name in _SILENT_DEVICES:
-                found[name] = device.save_state()
+        found[_DEVICES] = machine.bus.accesses
         return found
 
-    def _compare(self, at_ns: int, changed: str = "") -> None:
-        """`changed` is what another than ring 3 has just changed: a device, or memory."""
+    def _compare(self, at_ns: int, *, memory: bool = True) -> None:
+        """Without `memory` that is left out: another than ring 3 has just changed it."""
         assert self._before is not None
-        (memory, privileged), self._before = self._before, None
+        (foreign, privileged), self._before = self._before, None
         self.count("stays in ring 3")
         now = self._privileged()
         for name, before in privileged.items():
-            if now[name] != before and name != changed:
+            if now[name] != before:
                 self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {now[name]}"))
-        if changed == _MEMORY:
+        if not memory:
             return
-        ram, known = self.machine.ram, set[int]()
-        for base, data in memory:
-            known.update(range(base, base + len(data), PAGE_SIZE))
-            if ram.view[base : base + len(data)] != data:
-                self._report(base, data, at_ns)
-        for page in ram.nonzero_pages():
-            where = region_at(page)
-            if page not in known and (where is None or where.name not in ("heap", "guest_stack")):
-                self._report(page, bytes(PAGE_SIZE), at_ns)
+        changed = self.machine.ram.changed_pages(foreign, _guest_ranges())
+        known = dict(_pages(foreign)) if changed else {}
+        for page in changed:
+            self._report(page, known.get(page, bytes(PAGE_SIZE)), at_ns)
 
     def _report(self, base: int, data: bytes, at_ns: int) -> None:
         ram = self.machine.ram
@@ -167,3 +147,13 @@ class IsolationWatcher(Watcher):
         length = min(16, len(data) - first)
         dump = hex_dump(base + first, data[first : first + length]), hex_dump(base + first, now[first : first + length])
         self.find(f"ring 3 changed {name}", at_ns, (f"before {dump[0][0]}", f"now    {dump[1][0]}"))
+
+
+def _guest_ranges() -> list[range]:
+    return [range(region(name).base, region(name).end) for name in ("guest_stack", "heap")]
+
+
+def _pages(image: RamImage) -> Iterator[tuple[int, bytes]]:
+    for base, data in image.runs:
+        for at in range(0, len(data), PAGE_SIZE):
+            yield base + at, data[at : at + PAGE_SIZE]

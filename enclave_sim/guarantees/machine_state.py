@@ -6,15 +6,16 @@ from typing import Any
 from enclave_sim.devices.mailbox import Mailbox
 from enclave_sim.memory_map import region_at
 from machine.machine import Machine
+from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX
+from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE
 
-REGISTERS = (
-    *("RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "RSP", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"),
+_REGISTERS = (
     *("RIP", "RFLAGS", "CS", "SS", "DS", "ES", "FS", "GS", "CR0", "CR2", "CR3", "CR4", "EFER"),
-    *("DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "MXCSR", "FPCW", "FPSW", "FPTAG"),
-    *(f"ST{number}" for number in range(8)),
+    *("DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "MXCSR"),
 )
-"""By their manual names; XMM registers come together."""
+"""By their manual names."""
+_MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
 _TABLES = ("GDTR", "IDTR", "LDTR", "TR")
 
 
@@ -25,19 +26,22 @@ class MachineState:
     at_ns: int
     registers: dict[str, Any]
     pages: dict[int, bytes]
-    devices: dict[str, str]
+    devices: dict[str, Any]
 
     @classmethod
     def of(cls, machine: Machine) -> "MachineState":
         """That of a machine which is stopped."""
         cpu = machine.cpu
-        registers: dict[str, Any] = {name: cpu.read_register(name) for name in REGISTERS}
+        registers: dict[str, Any] = {name.upper(): getattr(cpu.registers, name) for name in GENERAL_REGISTERS}
+        registers |= {name: cpu.read_register(name) for name in _REGISTERS}
         registers |= {name: cpu.read_table_register(name) for name in _TABLES}
         registers |= {f"{name}.base": getattr(cpu.registers, name.lower()).base for name in ("FS", "GS")}
-        registers["XMM"] = cpu.context.vector_registers
+        registers |= {"XMM": cpu.context.vector_registers, "x87": cpu.context.x87}
+        registers |= {name: machine.msrs.read(number) for name, number in _MSRS.items()}
+        registers["KERNEL_GS_BASE"] = cpu.context.kernel_gs_base
         pages = {page: machine.ram.read(page, PAGE_SIZE) for page in machine.ram.nonzero_pages()}
         devices = {
-            f"{type(device).__name__}.{name}": repr(value)
+            f"{type(device).__name__}.{name}": value
             for device in machine.bus.devices
             for name, value in device.save_state().items()
             if name not in device.PARTS or not isinstance(device, Mailbox)  # the VMM is no device
@@ -61,7 +65,7 @@ class MachineState:
                 name = where.name if where is not None else "unmapped"
                 found.append(f"RAM, {name}: {count} bytes of page {page:#x} differ, the first at {page + at:#x}")
         found += [
-            f"device {name}: {_short(value)} and {_short(other.devices.get(name, 'nothing'))}"
+            f"device {name}: {_short(repr(value))} and {_short(repr(other.devices.get(name)))}"
             for name, value in self.devices.items()
             if value != other.devices.get(name)
         ]

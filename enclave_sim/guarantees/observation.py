@@ -102,13 +102,12 @@ class Observer(Stateful):
     def run(self, enclave: Enclave, scenario: Scenario) -> Run:
         """Run an enclave that is attached, to its end or to the scenario's limit."""
         result = enclave.run(scenario.limit_ns)
-        residue = enclave.scan_residue() if enclave.dormant else Residue((), 0)
         (probes,) = (tuple(w.probes) for w in self.watchers if isinstance(w, InterferenceWatcher))
         return Run(
             scenario,
             result,
             tuple(enclave.recording.events) if enclave.recording is not None else (),
-            residue,
+            enclave.residue if enclave.dormant else Residue((), 0),
             MachineState.of(enclave.machine),
             {watcher.NAME: watcher.looked_at.copy() for watcher in self.watchers},
             {watcher.NAME: tuple(watcher.findings) for watcher in self.watchers},

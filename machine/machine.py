@@ -203,6 +203,7 @@ class Machine:
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
         self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending = own["flags"]
+        self.bus.accesses = own["accesses"]
         for part, state in zip(self._parts, parts, strict=True):
             part.load_state(state)
         for device, state in zip(self.bus.devices, snapshot.devices, strict=True):
@@ -211,7 +212,8 @@ class Machine:
         self.chipset.refresh()
 
     def _own_state(self) -> State:
-        return {"flags": (self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending)}
+        flags = self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending
+        return {"flags": flags, "accesses": self.bus.accesses}
 
     # Interrupts
 

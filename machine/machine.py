@@ -4,7 +4,7 @@
 happens, and look at why it stopped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -36,7 +36,7 @@ from machine.signals import SignalsHeld
 from machine.simd_exceptions import SimdExceptions
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
-from machine.step_hook import NEVER, Stop
+from machine.step_hook import ADDRESSES, NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
 from machine.x87_exceptions import X87Exceptions
 
@@ -150,6 +150,7 @@ class Machine:
 
         Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
         """
+        self._pass_this_address()
         with SignalsHeld(notify=self.request_stop):
             return self._run(limit_ns)
 
@@ -177,13 +178,17 @@ class Machine:
                 clock.spend(max(0, deadline - now))
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
-            elif self._alignment.wanted or self._simd.wanted or self._x87.wanted:
+            elif self._checks_wanted:
                 self._execute_checked()
             else:
                 hook.watch_if = pending
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
                 self._arm(deadline)
                 self._stopped(cpu.execute())
+
+    @property
+    def _checks_wanted(self) -> bool:
+        return self._alignment.wanted or self._simd.wanted or self._x87.wanted
 
     # Snapshots
 
@@ -214,6 +219,59 @@ class Machine:
     def _own_state(self) -> State:
         flags = self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending
         return {"flags": flags, "accesses": self.bus.accesses}
+
+    # Stepping
+
+    def step(self) -> Outcome | None:
+        """Let one thing happen, and return None; or say why nothing can.
+
+        An interrupt is taken, or an instruction executed with the exception it raises, or the coprocessor runs until it
+        is done or interrupted, or a sleep lasts until the next deadline of a device.
+        """
+        with SignalsHeld(notify=self.request_stop):
+            return self._step_once()
+
+    def _step_once(self) -> Outcome | None:
+        hook, registers, chipset = self.cpu.hook, self.cpu.registers, self.chipset
+        self._limit_ns = None
+        if self.delivery.shut_down:
+            return Outcome.SHUTDOWN
+        now, deadline = self.clock.now_ns, self._next_deadline()
+        if deadline is not None and deadline <= now:
+            chipset.tick(now)
+            deadline = self._next_deadline()
+        pending = chipset.pending()
+        if (pending or chipset.nmi_pending) and self._take_interrupt(pending=pending):
+            return None
+        if self.halted:
+            if deadline is None or not hook.rflags & FLAG_IF:
+                return Outcome.HALTED
+            self.clock.spend(max(0, deadline - now))
+        elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
+            self._run_coprocessor(self.coprocessor, deadline)
+        else:
+            here = hook.retired, registers.rip, registers.rsp
+            while here == (hook.retired, registers.rip, registers.rsp) and not self.halted:
+                if self._checks_wanted:
+                    self._execute_checked()
+                else:
+                    self._step()
+        self._stop_requested = False
+        return None
+
+    def _pass_this_address(self) -> None:
+        """Whoever stopped here wants to go on."""
+        hook = self.cpu.hook
+        hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
+
+    def stop_at(self, addresses: Iterable[int]) -> None:
+        """Let `run` return in front of these linear addresses. Raises MachineError for more than there is room for."""
+        wanted = sorted(set(addresses))
+        if len(wanted) > ADDRESSES:
+            raise MachineError(f"{len(wanted)} addresses to stop at; at most {ADDRESSES} can be watched at once")
+        self.cpu.hook.addresses = len(wanted)
+        for index, address in enumerate(wanted):
+            self.cpu.hook.address[index] = address
 
     # Interrupts
 
@@ -348,6 +406,9 @@ class Machine:
             self._execute_watched()
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
+        elif stop is Stop.ADDRESS:
+            self._pass_this_address()
+            self._stop_requested = True
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
                 hook.pass_once = cpu.linear_rip

@@ -218,6 +218,29 @@ class Enclave:
             self._result = result
         return result
 
+    def advance(self, limit_ns: int | None = None) -> Outcome:
+        """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end.
+
+        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault.
+        """
+        outcome = self._run_with_inputs(limit_ns)
+        self._check_alive(outcome)
+        return outcome
+
+    def step(self) -> bool:
+        """Let one thing happen: an input, an interrupt, an instruction, a stay in the guest. False at the end."""
+        next_ns = self._outside.next_ns
+        if next_ns is not None and next_ns <= self.machine.clock.now_ns:
+            self._outside.take_next()
+            return True
+        return self.machine.step(next_ns) is None
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether a step has just ended; see `Machine.between_steps`."""
+        next_ns = self._outside.next_ns
+        return self.machine.between_steps or (next_ns is not None and next_ns <= self.machine.clock.now_ns)
+
     def scan_residue(self) -> Residue:
         """Compare all of RAM with what may remain in it."""
         return scan(self.machine.ram, self._loaded.executable.segments)
@@ -285,16 +308,20 @@ class Enclave:
         outcome = self._run_with_inputs(limit_ns)
         if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
             outcome = self.machine.run()
+        self._check_alive(outcome)
+        return outcome
+
+    def _check_alive(self, outcome: Outcome) -> None:
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
         if ended and not self.dormant:
             post, rip = self.machine.post_code.code, self.machine.cpu.rip
             raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
-        return outcome
 
     def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
         while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
             outcome = self.machine.run(at_ns)
-            if outcome is not Outcome.LIMIT:
+            overrun = limit_ns is not None and self.machine.clock.now_ns >= limit_ns
+            if outcome is not Outcome.LIMIT or overrun:
                 return outcome
             self._outside.take_next()
         return self.machine.run(limit_ns)

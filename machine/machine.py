@@ -108,6 +108,8 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_blocked = False
+        self._cut_short = False
+        """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
         self._returns = InterruptReturns(self.cpu, self.journal)
         self._parts: tuple[Stateful, ...] = (
             *(self.clock, self.journal, self.delivery, self.cpu.debug, self.msrs),
@@ -176,6 +178,7 @@ class Machine:
                 if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
                 clock.spend(max(0, deadline - now))
+                self._cut_short = True
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
             elif self._checks_wanted:
@@ -207,7 +210,7 @@ class Machine:
         self.cpu.code_changed(self.ram.load(snapshot.ram))
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
-        self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending = own["flags"]
+        self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending, self._cut_short = own["flags"]
         self.bus.accesses = own["accesses"]
         for part, state in zip(self._parts, parts, strict=True):
             part.load_state(state)
@@ -217,23 +220,24 @@ class Machine:
         self.chipset.refresh()
 
     def _own_state(self) -> State:
-        flags = self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending
+        flags = self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending, self._cut_short
         return {"flags": flags, "accesses": self.bus.accesses}
 
     # Stepping
 
-    def step(self) -> Outcome | None:
+    def step(self, limit_ns: int | None = None) -> Outcome | None:
         """Let one thing happen, and return None; or say why nothing can.
 
         An interrupt is taken, or an instruction executed with the exception it raises, or the coprocessor runs until it
-        is done or interrupted, or a sleep lasts until the next deadline of a device.
+        is done or interrupted, or a sleep lasts until the next deadline of a device. What takes time of its own lasts
+        until `limit_ns`, which must lie ahead, if that comes first.
         """
         with SignalsHeld(notify=self.request_stop):
-            return self._step_once()
+            return self._step_once(limit_ns)
 
-    def _step_once(self) -> Outcome | None:
+    def _step_once(self, limit_ns: int | None) -> Outcome | None:
         hook, registers, chipset = self.cpu.hook, self.cpu.registers, self.chipset
-        self._limit_ns = None
+        self._limit_ns = limit_ns
         if self.delivery.shut_down:
             return Outcome.SHUTDOWN
         now, deadline = self.clock.now_ns, self._next_deadline()
@@ -247,6 +251,7 @@ class Machine:
             if deadline is None or not hook.rflags & FLAG_IF:
                 return Outcome.HALTED
             self.clock.spend(max(0, deadline - now))
+            self._cut_short = True
         elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
             self._run_coprocessor(self.coprocessor, deadline)
         else:
@@ -263,6 +268,17 @@ class Machine:
         """Whoever stopped here wants to go on."""
         hook = self.cpu.hook
         hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether a step has just ended; False where a limit has cut a sleep or the coprocessor's work short."""
+        deadline = self.chipset.deadline_ns
+        due = (
+            (deadline is not None and deadline <= self.clock.now_ns)
+            or self.chipset.pending()
+            or self.chipset.nmi_pending
+        )
+        return due or not self._cut_short
 
     def stop_at(self, addresses: Iterable[int]) -> None:
         """Let `run` return in front of these linear addresses. Raises MachineError for more than there is room for."""
@@ -293,7 +309,7 @@ class Machine:
         return True
 
     def _deliver(self, interrupt: Interrupt) -> None:
-        self.halted = False
+        self.halted = self._cut_short = False
         registers = self.cpu.registers
         ring, rsp, base = registers.cpl, registers.rsp, self.cpu.linear_rip - registers.rip
         self._returns.look()  # an interrupt can come right behind the return from another
@@ -392,6 +408,7 @@ class Machine:
     def _stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""
         cpu, hook = self.cpu, self.cpu.hook
+        self._cut_short = False
         if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
             self._segment_loaded()
         else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
@@ -450,6 +467,7 @@ class Machine:
         cpu, registers = self.cpu, self.cpu.registers
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
         result = coprocessor.execute(registers.rax, budget)
+        self._cut_short = result is None
         if result is not None:
             cpu.skip(INSTRUCTION_LENGTH)
             registers.rax, registers.rcx, registers.rdi = result.rax, result.rcx, result.rdi

@@ -10,7 +10,7 @@ print(result.outcome, result.signals, result.residue_bytes)
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.vmm import AetherHost
 from machine.boot import loader
-from machine.events import Recorder
+from machine.events import Event, Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
@@ -82,6 +82,8 @@ class Enclave:
         self.configuration = EnclaveConfiguration(**options)
         self._payloads = read_payloads(payload, self.configuration.engine)
         anchors = [development_anchor()] if trust_anchors is None else list(trust_anchors)
+        self.anchors = tuple(anchors)
+        """Whose signatures are accepted."""
         self.header = Header(
             configuration=self.configuration.describe(anchors),
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
@@ -267,6 +269,10 @@ class Enclave:
 
     # Snapshots
 
+    def portable_host(self) -> State | None:
+        """What the VMM has, as modules instead of what they were compiled to; None without a VMM."""
+        return None if self._host is None else self._host.save_portable()
+
     def snapshot(self) -> EnclaveSnapshot:
         """All of the enclave's state, recording included.
 
@@ -286,6 +292,20 @@ class Enclave:
             observer.load_state(state)
         self._completed, self._wanted, self._result = set(snapshot.completed), None, snapshot.result
         self._outside.load_state(snapshot.outside)
+
+    def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
+        """Take the place of another enclave of the same making: its state, its events, and what its VMM had."""
+        if self._host is not None and host is not None:
+            self._host.load_portable(host)
+            vmm = {"_vmm": self._host.save_state()}
+            devices = tuple({**state, **vmm} if "_vmm" in state else state for state in snapshot.machine.devices)
+            snapshot = replace(snapshot, machine=replace(snapshot.machine, devices=devices))
+        self.restore(replace(snapshot, observers=tuple(o.save_state() for o in self._stateful)))
+        for event in events_so_far:
+            self._summary.record(event)
+        self._digest.begin(self.header, events_so_far)
+        if self.recording is not None:
+            self.recording.events[:] = events_so_far
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
         """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.

@@ -169,7 +169,8 @@ class Session:
         upper = here
         for start in reversed([p for p in self._timeline.snapshots if p < here]):
             self._timeline.go_to(start)
-            found = start if self.enclave.machine.cpu.linear_rip == place else None
+            machine = self.enclave.machine
+            found = start if machine.cpu.linear_rip == place and not machine.halted else None
             while self._run_to_address(place, upper):
                 found = self.now
             if found is not None:

@@ -7,7 +7,7 @@ the first time.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ _FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 50_000_000
 _MOST_SNAPSHOTS = 512
 _FEW_NS = 64
 """So near to the goal one goes step by step."""
+_SHORT = 128
+"""So many steps are tried before a nearer start is looked for."""
 
 
 class _Mark(NamedTuple):
@@ -157,8 +159,6 @@ class Timeline:
         index = bisect_right(self.snapshots, here)
         if index and self._snapshots[index - 1].position == here:
             return True
-        if not self.enclave.between_steps:
-            return False
         try:
             snapshot = self.enclave.snapshot()
         except GuestRunning:
@@ -211,32 +211,55 @@ class Timeline:
         known = self._known_before(goal)
         if len(known) >= count:
             return known[-count:]
-        window_ns = _FEW_NS
-        while True:
-            start_ns = max(0, goal.at_ns - window_ns)
+        trail: list[Position] = []
+        for start_ns in self._starts_before(goal):
             self._restore_before(Position(start_ns))
             self.run(Position(start_ns))
-            if self.enclave.between_steps and self.now < goal:
+            if self._is_before(goal):
                 self.leave_snapshot()  # the next way back is likely to end near here
-                break
-            if start_ns == 0:
-                return []
-            window_ns *= 8
-        nearest = self._close_in(self.now, goal)
-        trail = []
-        self.go_to(nearest)
-        while self.now < goal:
-            trail.append(self.now)
-            if not self.step():
+                low = self.now
+                trail = self._steps_to(goal) or self._steps_to(goal, self._close_in(low, goal))
                 break
         if self.now == goal:
             self._trail = [*trail, goal]
         return trail[-count:]
 
+    def _starts_before(self, goal: Position) -> Iterator[int]:
+        """Times from which to go on towards the goal, until there is a step before it.
+
+        A stay in the guest, or a sleep, is one step. It began where the last event was, so where there is a VMM that is
+        looked at first: what lies within a stay cannot be restored but only run to again.
+        """
+        earlier = (event.at_ns for event in reversed(self.tap.events[: self.seen]) if event.at_ns < goal.at_ns)
+        near = max(0, goal.at_ns - _FEW_NS)
+        last = next(earlier, 0)
+        yield from (last, near) if self.enclave.machine.coprocessor is not None else (near, last)
+        yield from earlier
+        yield 0
+
+    def _steps_to(self, goal: Position, start: Position | None = None) -> list[Position]:
+        """All positions from one, or from here, to the goal; empty if they are too many to go through them."""
+        if start is not None:
+            self.go_to(start)
+        trail: list[Position] = []
+        while self.now < goal:
+            if start is None and len(trail) == _SHORT:
+                return []
+            trail.append(self.now)
+            if not self.step():
+                break
+        return trail
+
     def _known_before(self, goal: Position) -> list[Position]:
         """What the last search has found already."""
         index = bisect_left(self._trail, goal)
         return self._trail[:index] if self._trail[index : index + 1] == [goal] else []
+
+    def _is_before(self, goal: Position) -> bool:
+        """Whether there is a step from here on, or from the end of what goes on here, that is before the goal."""
+        if self.now < goal and not self.enclave.between_steps:
+            self.step()
+        return self.now < goal and self.enclave.between_steps
 
     def _close_in(self, low: Position, goal: Position) -> Position:
         """A position before the goal, and near to it: by halves, since what lies between may be one long sleep."""
@@ -247,7 +270,7 @@ class Timeline:
             self._restore_before(low)
             self.go_to(low)
             self._run_to_ns(middle_ns)
-            if self.enclave.between_steps and self.now < goal and self.now.at_ns > low.at_ns:
+            if self._is_before(goal) and self.now > low:
                 low = self.now
             else:
                 high_ns = middle_ns

@@ -1,0 +1,73 @@
+"""Which event an input waits for: the n-th one of a kind whose fields have given values."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from enclave_sim.events import AnyEvent
+from enclave_sim.specification import Phase
+from machine.events import Event
+
+Value = int | str | bool
+KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
+"""Every kind of event by the name that recordings give it."""
+_NAMES = {"phase": tuple(phase.name for phase in Phase)}
+"""Fields of text that hold one of a few names."""
+_TYPES = {int: "a whole number", str: "text", bool: "true or false"}
+_INTEGERS = range(-(1 << 63), 1 << 64)
+"""What a recording can hold."""
+
+
+class AfterEvent(msgspec.Struct, frozen=True):
+    """The `count`-th event of a run, from 1, that is of the kind `event` and whose `fields` have these values.
+
+    The kind is named as in recordings (`phase_completed`). Fields that are not given may have any value.
+    """
+
+    event: str
+    fields: dict[str, Value] = {}
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        in_order = dict(sorted(self.fields.items()))  # equal ones are encoded equally
+        msgspec.structs.force_setattr(self, "fields", in_order)
+
+    @property
+    def mistake(self) -> str | None:
+        """What is wrong with it and what would be right, or None."""
+        if self.event not in KINDS:
+            return f"{self.event!r} is no kind of event; there are {', '.join(KINDS)}"
+        types = {field.name: field.type for field in msgspec.structs.fields(KINDS[self.event])}
+        for name, value in self.fields.items():
+            if name not in types:
+                return f"{self.event} has no field {name!r}; it has {', '.join(types)}"
+            if not _fits(value, types[name]):
+                return f"{name} is {value!r}; in {self.event} it is {_described(types[name])}"
+            if name in _NAMES and value not in _NAMES[name]:
+                return f"{name} is {value!r}; it must be one of {', '.join(_NAMES[name])}"
+        if type(self.count) is not int or self.count < 1:
+            return f"count is {self.count!r}; it must be a whole number from 1"
+        return None
+
+    def matches(self, event: Event) -> bool:
+        """Whether the event is of this kind and has these values."""
+        if type(event) is not KINDS[self.event]:
+            return False
+        return all(getattr(event, name) == value for name, value in self.fields.items())
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if value is None or (type(value) is int and value not in _INTEGERS):
+        return False
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    (found,) = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+    return _TYPES[found]

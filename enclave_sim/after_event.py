@@ -14,8 +14,9 @@ KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind 
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
 """Fields of text that hold one of a few names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
-_INTEGERS = range(-(1 << 63), 1 << 64)
+INTEGERS = range(-(1 << 63), 1 << 64)
 """What a recording can hold."""
+_LONGEST = 60
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
@@ -35,18 +36,18 @@ class AfterEvent(msgspec.Struct, frozen=True):
     @property
     def mistake(self) -> str | None:
         """What is wrong with it and what would be right, or None."""
-        if self.event not in KINDS:
-            return f"{self.event!r} is no kind of event; there are {', '.join(KINDS)}"
+        if not isinstance(self.event, str) or self.event not in KINDS:
+            return f"{shown(self.event)} is no kind of event; there are {', '.join(KINDS)}"
         types = {field.name: field.type for field in msgspec.structs.fields(KINDS[self.event])}
         for name, value in self.fields.items():
             if name not in types:
                 return f"{self.event} has no field {name!r}; it has {', '.join(types)}"
             if not _fits(value, types[name]):
-                return f"{name} is {value!r}; in {self.event} it is {_described(types[name])}"
+                return f"{name} is {shown(value)}; in {self.event} it is {_described(types[name])}"
             if name in _NAMES and value not in _NAMES[name]:
-                return f"{name} is {value!r}; it must be one of {', '.join(_NAMES[name])}"
-        if type(self.count) is not int or self.count < 1:
-            return f"count is {self.count!r}; it must be a whole number from 1"
+                return f"{name} is {shown(value)}; it must be one of {', '.join(_NAMES[name])}"
+        if type(self.count) is not int or self.count < 1 or self.count not in INTEGERS:
+            return f"count is {shown(self.count)}; it must be a whole number from 1"
         return None
 
     def matches(self, event: Event) -> bool:
@@ -56,8 +57,18 @@ class AfterEvent(msgspec.Struct, frozen=True):
         return all(getattr(event, name) == value for name, value in self.fields.items())
 
 
+def shown(value: object) -> str:
+    """A value that somebody wrote, for a message of one line."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value not in INTEGERS:
+        return "a number of more than 64 bits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def _fits(value: object, kind: Any) -> bool:
-    if value is None or (type(value) is int and value not in _INTEGERS):
+    if type(value) not in _TYPES or (type(value) is int and value not in INTEGERS):
         return False
     try:
         msgspec.convert(value, kind, strict=True)

@@ -92,7 +92,7 @@ class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
 AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced
 
 
-def kind_of(one: AnyInput) -> str:
+def kind_of(one: AnyInput | type[AnyInput]) -> str:
     """The name of its kind, as recordings have it: `external_interrupt`, `tamper`, ..."""
     return str(one.__struct_config__.tag)
 

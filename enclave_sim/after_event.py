@@ -1,5 +1,6 @@
 """Which event an input waits for: the n-th one of a kind whose fields have given values."""
 
+from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -14,8 +15,6 @@ KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind 
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
 """Fields of text that hold one of a few names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
-INTEGERS = range(-(1 << 63), 1 << 64)
-"""What a recording can hold."""
 _LONGEST = 60
 
 
@@ -30,7 +29,8 @@ class AfterEvent(msgspec.Struct, frozen=True):
     count: int = 1
 
     def __post_init__(self) -> None:
-        in_order = dict(sorted(self.fields.items()))  # equal ones are encoded equally
+        plain = {name: value.value if isinstance(value, Enum) else value for name, value in self.fields.items()}
+        in_order = dict(sorted(plain.items()))  # equal ones are encoded equally
         msgspec.structs.force_setattr(self, "fields", in_order)
 
     @property
@@ -46,7 +46,7 @@ class AfterEvent(msgspec.Struct, frozen=True):
                 return f"{name} is {shown(value)}; in {self.event} it is {_described(types[name])}"
             if name in _NAMES and value not in _NAMES[name]:
                 return f"{name} is {shown(value)}; it must be one of {', '.join(_NAMES[name])}"
-        if type(self.count) is not int or self.count < 1 or self.count not in INTEGERS:
+        if type(self.count) is not int or self.count < 1 or not is_storable(self.count):
             return f"count is {shown(self.count)}; it must be a whole number from 1"
         return None
 
@@ -57,18 +57,23 @@ class AfterEvent(msgspec.Struct, frozen=True):
         return all(getattr(event, name) == value for name, value in self.fields.items())
 
 
+def is_storable(number: int) -> bool:
+    """Whether a recording can hold it."""
+    return -(1 << 63) <= number < 1 << 64
+
+
 def shown(value: object) -> str:
     """A value that somebody wrote, for a message of one line."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and value not in INTEGERS:
+    if isinstance(value, int) and not is_storable(value):
         return "a number of more than 64 bits"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _fits(value: object, kind: Any) -> bool:
-    if type(value) not in _TYPES or (type(value) is int and value not in INTEGERS):
+    if type(value) not in _TYPES or (isinstance(value, int) and not is_storable(value)):
         return False
     try:
         msgspec.convert(value, kind, strict=True)

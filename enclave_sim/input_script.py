@@ -18,7 +18,7 @@ from typing import Any, get_args
 import msgspec
 
 import payloads as built_in
-from enclave_sim.after_event import INTEGERS, AfterEvent, shown
+from enclave_sim.after_event import AfterEvent, is_storable, shown
 from enclave_sim.configuration import read_payload
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import LATEST_NS, AnyInput, kind_of, mistake_of
@@ -137,7 +137,7 @@ class _Table:
             raise ConfigurationError("every (or every_ns) and times belong together")
         if every == 0:
             raise ConfigurationError("every is 0; repetitions are at least 1 ns apart")
-        if type(times) is not int or times < 1 or times not in INTEGERS:
+        if type(times) is not int or times < 1 or not is_storable(times):
             raise ConfigurationError(f"times is {shown(times)}; it must be a whole number from 1")
         return every, times
 
@@ -162,7 +162,7 @@ class _Table:
         value = self._left.pop(name)
         if name == _GUEST and isinstance(value, str):
             return self._guest(value)
-        if type(value) is not field.type or (field.type is int and value not in INTEGERS):
+        if type(value) is not field.type or (field.type is int and not is_storable(value)):
             raise ConfigurationError(f"{name} is {shown(value)}; it must be {expected}")
         return value
 

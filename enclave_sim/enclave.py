@@ -28,6 +28,7 @@ from enclave_sim.outside import Outside
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.residue import Residue, scan
+from enclave_sim.schedule import Schedule
 from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.vmm import AetherHost
@@ -100,7 +101,8 @@ class Enclave:
         self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
         self._gate: GateCoprocessor | None = None
         self._host: AetherHost | None = None
-        self.machine = Machine(configuration, Tee([o for o in observers if o is not None]))
+        schedule = Schedule(self.header.inputs)
+        self.machine = Machine(configuration, Tee([*(o for o in observers if o is not None), schedule]))
         self._attach_node()
         if self.configuration.engine is EngineName.WASMTIME:
             self._attach_vmm(anchors)
@@ -111,8 +113,7 @@ class Enclave:
             [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
             unallocated_sections=False,  # debug information in RAM would be residue
         )
-        self._outside = Outside(self.machine, self.block, self._host, len(self._payloads))
-        self._outside.schedule(self.header.inputs)
+        self._outside = Outside(self.machine, self.block, self._host, len(self._payloads), schedule)
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()
         self._result: RunResult | None = None
@@ -310,15 +311,16 @@ class Enclave:
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
         """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.
 
-        Those of the moment itself take effect at once. Needs a recording in memory.
+        Those of the moment itself take effect at once. Needs a recording in memory. Raises ConfigurationError for an
+        input that was due before.
         """
         scheduled = ordered(inputs, self.machine.ram.size)
         self.restore(snapshot)
         if self.recording is None:
             raise EnclaveError("an enclave without a recording cannot take other inputs")
+        self._outside.schedule(scheduled, self.recording.events, self.machine.clock.now_ns)
         self.header = self.recording.header = msgspec.structs.replace(self.header, inputs=scheduled)
         self._digest.begin(self.header, self.recording.events)
-        self._outside.schedule(scheduled)
         while self._outside.next_ns == self.machine.clock.now_ns:
             self._outside.take_next()
 

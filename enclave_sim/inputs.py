@@ -1,24 +1,29 @@
 """What reaches an enclave from outside, and when: interrupts, tampering, sensor values, faults of memory, other guests.
 
 Inputs are part of a run: its recording's header holds them. Each takes effect in front of the first instruction at
-or after its time. A WebAssembly guest is interrupted at loop headers and calls only, so it may be a little later.
+or after its time, which may be counted from an event. A WebAssembly guest is interrupted at loop headers and calls
+only, so it may be a little later.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.errors import ConfigurationError
 
-_LATEST_NS = 1 << 62
+LATEST_NS = 1 << 62
+"""Times are below this."""
 _SENSORS = 2
 
 
-class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True):
+class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True, omit_defaults=True):
     """What all inputs share."""
 
     at_ns: int
-    """Virtual time in nanoseconds."""
+    """Virtual time in nanoseconds: since reset, or since the event `after`."""
+    after: AfterEvent | None = None
+    """The event that it waits for; the time of an event within an instruction is the event's own."""
 
     @property
     def mistake(self) -> str | None:
@@ -78,24 +83,38 @@ class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
     code: bytes
     """The module, or the flat binary."""
 
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        return None if self.payload >= 0 else f"there is no payload {self.payload}; they count from 0"
+
 
 AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced
 
 
-def kind_of(one: AnyInput) -> str:
+def kind_of(one: AnyInput | type[AnyInput]) -> str:
     """The name of its kind, as recordings have it: `external_interrupt`, `tamper`, ..."""
     return str(one.__struct_config__.tag)
 
 
 def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
-    """Inputs by time; those of one time in the order given. Raises ConfigurationError for one that cannot be."""
-    found = tuple(sorted(inputs, key=lambda one: one.at_ns))
-    for one in found:
-        mistake = one.mistake
-        if not 0 <= one.at_ns < _LATEST_NS:
-            mistake = f"time {one.at_ns} is out of range"
-        elif isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
-            mistake = f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
+    """Inputs as a schedule has them: by time, those of one time in the order given, then those that wait for events.
+
+    Raises ConfigurationError for one that cannot be.
+    """
+    given = tuple(inputs)
+    for one in given:
+        mistake = mistake_of(one, ram_bytes)
         if mistake is not None:
-            raise ConfigurationError(f"input {type(one).__name__} at {one.at_ns} ns: {mistake}")
-    return found
+            since = "" if one.after is None else f" after {one.after.event}"
+            raise ConfigurationError(f"input {type(one).__name__} at {one.at_ns} ns{since}: {mistake}")
+    return tuple(sorted(given, key=lambda one: LATEST_NS if one.after is not None else one.at_ns))
+
+
+def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
+    """What is wrong with an input of an enclave with so much RAM and what would be right, or None."""
+    if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
+        return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
+    if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
+        return f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
+    return one.mistake or (None if one.after is None else one.after.mistake)

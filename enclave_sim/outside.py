@@ -1,8 +1,8 @@
-"""The world outside the enclave: holds the inputs that are still to come, and lets each take effect."""
+"""The world outside the enclave: lets each input take effect when it is due."""
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable
+from typing import ClassVar
 
 import firmware
 from enclave_sim import events
@@ -19,8 +19,10 @@ from enclave_sim.inputs import (
     kind_of,
 )
 from enclave_sim.memory_map import region
+from enclave_sim.schedule import Schedule
 from enclave_sim.specification import Phase
 from enclave_sim.vmm import AetherHost
+from machine.events import Event
 from machine.machine import Machine
 from machine.ram import PAGE_SIZE
 from machine.state import Stateful
@@ -29,26 +31,31 @@ from machine.state import Stateful
 class Outside(Stateful):
     """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
 
-    def __init__(self, machine: Machine, block: EnclaveBlock, host: AetherHost | None, payloads: int) -> None:
+    PARTS: ClassVar[tuple[str, ...]] = ("_schedule",)
+
+    def __init__(
+        self, machine: Machine, block: EnclaveBlock, host: AetherHost | None, payloads: int, schedule: Schedule
+    ) -> None:
         self._machine = machine
         self._block = block
         self._host = host
         self._payloads = payloads
-        self._pending: deque[AnyInput] = deque()
+        self._schedule = schedule
+        schedule.on_due = machine.request_stop  # the run goes on at once, with another next input
 
-    def schedule(self, inputs: Iterable[AnyInput]) -> None:
-        """These, in order of time, are to come; what was scheduled before is forgotten."""
-        self._pending = deque(inputs)
+    def schedule(self, inputs: Iterable[AnyInput], events: Iterable[Event], start_ns: int) -> None:
+        """See `Schedule.begin`; what was scheduled before is forgotten."""
+        self._schedule.begin(inputs, events, start_ns)
 
     @property
     def next_ns(self) -> int | None:
-        """When the next input takes effect."""
-        return self._pending[0].at_ns if self._pending else None
+        """When the next input takes effect, as far as is known by now."""
+        return self._schedule.next_ns
 
     def take_next(self) -> None:
         """Its time has come."""
-        one = self._pending.popleft()
-        self.take(one, one.at_ns)
+        due_ns, one = self._schedule.take_next()
+        self.take(one, due_ns)
 
     def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
         """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""

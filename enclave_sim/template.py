@@ -54,9 +54,5 @@ class Template:
         scheduled = list(inputs)
         if guest is not None:
             scheduled.insert(0, GuestReplaced(at_ns=self.at_ns, payload=0, code=guest))
-        for one in scheduled:
-            if one.at_ns < self.at_ns:
-                name = type(one).__name__
-                raise ConfigurationError(f"input {name} at {one.at_ns} ns comes before the start at {self.at_ns} ns")
         self._enclave.restart(self._snapshot, scheduled)
         return self._enclave

@@ -22,6 +22,7 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
+    from enclave_sim.inputs import AnyInput
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
 
@@ -88,6 +89,14 @@ def run(
     sensor1: Annotated[
         int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_TIME)
     ] = 0,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
+            rich_help_panel=_TIME,
+        ),
+    ] = None,
     portable: Annotated[
         bool,
         typer.Option(
@@ -152,6 +161,7 @@ def run(
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     options = {
+        "inputs": () if inputs is None else _read_inputs(inputs, engine),
         "cycles": cycles,
         "wake_ns": wake_ns,
         "quantum_ns": quantum_ns,
@@ -176,6 +186,12 @@ def run(
         presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
         write(render(result, presentation))
     raise typer.Exit(of_run(result))
+
+
+def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
+    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+
+    return read_inputs(path, engine)
 
 
 def _run(

@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -53,6 +54,12 @@ def verify(
     engine: Annotated[
         EngineName, typer.Option(help="wasmtime runs signed modules; native runs one flat x86-64 binary.")
     ] = EngineName.WASMTIME,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What reaches each run from outside, and when: a TOML file (docs/inputs.md)."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Judge a payload's runs by every guarantee of the enclave.
@@ -64,10 +71,12 @@ def verify(
     from enclave_sim.enclave import KernelDied  # noqa: PLC0415
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
+    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
 
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     options = {"cycles": cycles, "engine": engine}
-    scenario = Scenario(names[0] if len(names) == 1 else names, options, (), limit_ns)
+    taken = () if inputs is None else read_inputs(inputs, engine)
+    scenario = Scenario(names[0] if len(names) == 1 else names, options, taken, limit_ns)
     progress = _Progress(None if as_json else terminal_of(sys.stderr))
     try:
         reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=progress.tell))

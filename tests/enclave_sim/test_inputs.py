@@ -1,5 +1,6 @@
 """Inputs take effect when they are due, are part of the recording, and are refused when they cannot be."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave, Template
+from enclave_sim.after_event import AfterEvent
+from enclave_sim.engine.contract import GuestRunning
 from enclave_sim.events import InputTaken, Woken
 from enclave_sim.inputs import (
     AnyInput,
@@ -20,10 +23,23 @@ from enclave_sim.inputs import (
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.recording import read_events, read_header
+from enclave_sim.specification import Phase
+from machine.events import Event
 from payloads import read, read_flat
 
 BOOTED = Template("counter", cycles=3)
 END = Enclave("counter", cycles=3).run().virtual_ns
+
+
+def events_of(payload: str = "counter", **options: Any) -> list[Event]:
+    """What happens in a run."""
+    enclave = Enclave(payload, **options)
+    enclave.run()
+    assert enclave.recording is not None
+    return enclave.recording.events
+
+
+CALM = events_of(cycles=3)
 
 
 def test_an_external_interrupt_wakes_at_its_time() -> None:
@@ -73,6 +89,22 @@ def test_a_memory_fault_inverts_bits() -> None:
         (SensorValue(at_ns=0, sensor=0, value=1 << 32), "32 bits"),
         (MemoryFault(at_ns=0, address=1 << 40, bits=1), "no RAM at 0x10000000000"),
         (MemoryFault(at_ns=0, address=0, bits=0), "1 to 255"),
+        (GuestReplaced(at_ns=0, payload=-1, code=b"x"), "no payload -1"),
+        (Tamper(at_ns=1.5), "whole number"),  # type: ignore[arg-type]
+        (Tamper(at_ns=0, after=AfterEvent("phase")), "'phase' is no kind of event; there are mode_switched, reg"),
+        (Tamper(at_ns=0, after=AfterEvent("phase_completed", {"name": 1})), "no field 'name'; it has seq, at_ns, phas"),
+        (Tamper(at_ns=0, after=AfterEvent("phase_completed", {"phase": "MEMMAP"})), "one of PROT_ENTRY, MEM_MAP, WASM"),
+        (
+            Tamper(at_ns=0, after=AfterEvent("phase_completed", {"phase": 2})),
+            "phase is 2; in phase_completed it is te",
+        ),
+        (Tamper(at_ns=0, after=AfterEvent("cycle_began", {"cycle": True})), "it is a whole number"),
+        (Tamper(at_ns=0, after=AfterEvent("cycle_began", {"cycle": 1 << 64})), "more than 64 bits"),
+        (Tamper(at_ns=0, after=AfterEvent("halted", {"interruptible": 1})), "it is true or false"),
+        (Tamper(at_ns=0, after=AfterEvent("interrupt_raised", {"error_code": "x"})), "it is a whole number"),
+        (Tamper(at_ns=0, after=AfterEvent("interrupt_raised", {"source": "irq"})), "one of software, exception, ext"),
+        (Tamper(at_ns=0, after=AfterEvent("halted", count=0)), "count is 0; it must be a whole number from 1"),
+        (Tamper(at_ns=-1, after=AfterEvent("halted")), "at -1 ns after halted: time -1 is out of range"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(one: AnyInput, message: str) -> None:
@@ -94,11 +126,31 @@ def test_a_recording_holds_its_inputs(tmp_path: Any) -> None:
     assert sum(isinstance(event, InputTaken) for event in read_events(tmp_path / "recording")) == 2
 
 
+@st.composite
+def moments(draw: st.DrawFn, *, least_ns: int = 0) -> AfterEvent:
+    """An event of the calm run from `least_ns` on, by its kind, some of its fields and its place among those."""
+    event = draw(st.sampled_from([event for event in CALM if event.at_ns >= least_ns]))
+    own = [name for name in event.__struct_fields__[2:] if getattr(event, name) is not None]
+    fields = {name: getattr(event, name) for name in draw(st.sets(st.sampled_from(own)) if own else st.just(set()))}
+    kind = str(event.__struct_config__.tag)
+    first = AfterEvent(kind, fields)
+    return AfterEvent(kind, fields, sum(map(first.matches, CALM[: event.seq + 1])))
+
+
+def event_of(moment: AfterEvent) -> Event:
+    """The event of the calm run that is meant."""
+    return [event for event in CALM if moment.matches(event)][moment.count - 1]
+
+
+times = st.integers(BOOTED.at_ns, END)
+delays = st.integers(0, 2000) | st.integers(0, END)
+due: dict[str, st.SearchStrategy[Any]] = {"at_ns": times, "after": st.none()}
+due_by_event: dict[str, st.SearchStrategy[Any]] = {"at_ns": delays, "after": moments(least_ns=BOOTED.at_ns)}
 some_inputs = st.lists(
     st.one_of(
-        st.builds(ExternalInterrupt, at_ns=st.integers(BOOTED.at_ns, END)),
-        st.builds(Tamper, at_ns=st.integers(BOOTED.at_ns, END)),
-        st.builds(UplinkReady, at_ns=st.integers(BOOTED.at_ns, END), ready=st.booleans()),
+        *(st.builds(ExternalInterrupt, **when) for when in (due, due_by_event)),
+        *(st.builds(Tamper, **when) for when in (due, due_by_event)),
+        *(st.builds(UplinkReady, ready=st.booleans(), **when) for when in (due, due_by_event)),
     ),
     max_size=4,
 )
@@ -143,3 +195,52 @@ def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
     for at_ns in (1, END - 1):
         with pytest.raises(ConfigurationError, match="EXEC_LOOP"):
             Enclave("counter", cycles=3, inputs=[GuestReplaced(at_ns=at_ns, payload=0, code=read("beacon"))]).run()
+
+
+# Inputs that wait for an event
+
+
+@settings(max_examples=80, deadline=None)
+@given(moments(), st.integers(1, 3000) | st.integers(1, END), st.sampled_from([Tamper, ExternalInterrupt]))
+def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, delay_ns: int, kind: Any) -> None:
+    at_ns = event_of(moment).at_ns + delay_ns
+    by_event = events_of(cycles=3, inputs=[kind(at_ns=delay_ns, after=moment)])
+    assert by_event == events_of(cycles=3, inputs=[kind(at_ns=at_ns)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(some_inputs)
+def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:
+    assert Enclave(inputs=inputs).run() == Enclave(inputs=inputs, portable=True).run()
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_inputs, st.lists(st.sampled_from(Phase), max_size=2), st.integers(BOOTED.at_ns, END))
+def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: list[Phase], limit_ns: int) -> None:
+    enclave = Enclave("counter", cycles=3, inputs=inputs)
+    expected = Enclave("counter", cycles=3, inputs=inputs).run()
+    snapshots = []
+    for phase in sorted(phases):
+        enclave.run_to(phase)
+        snapshots.append(enclave.snapshot())
+    enclave.run(limit_ns)
+    with suppress(GuestRunning):
+        snapshots.append(enclave.snapshot())
+    assert enclave.run() == expected
+    for snapshot in reversed(snapshots):
+        enclave.restore(snapshot)
+        assert enclave.run() == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.builds(ExternalInterrupt, at_ns=delays, after=moments()))
+def test_a_template_refuses_what_was_due_before_its_start(one: AnyInput) -> None:
+    fresh = Enclave("counter", cycles=3, inputs=[one])
+    result = fresh.run()
+    assert fresh.recording is not None
+    taken = fresh.recording.of_kind(InputTaken)
+    if taken and taken[0].at_ns < BOOTED.at_ns:
+        with pytest.raises(ConfigurationError, match="comes before the start"):
+            BOOTED.start(inputs=[one])
+    else:
+        assert BOOTED.start(inputs=[one]).run() == result

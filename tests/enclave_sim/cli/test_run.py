@@ -9,12 +9,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
 
 import payloads
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.cli import main as command_line
 from enclave_sim.cli import run as run_module
 from enclave_sim.cli.app import app
@@ -24,6 +25,7 @@ from enclave_sim.cli.text import binary_size, one_line
 from enclave_sim.cli.watch import Watch
 from enclave_sim.enclave import Enclave, KernelDied
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
+from enclave_sim.inputs import AnyInput, Tamper
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
 from enclave_sim.recording import Trailer, read_events, read_header
@@ -476,6 +478,64 @@ def test_progress_is_drawn_after_a_second_and_erased_at_the_end(monkeypatch: pyt
 
 def test_without_a_terminal_there_is_no_progress() -> None:
     assert spawn("run", "beacon", "--cycles", "2").error == ""
+
+
+# Input scripts
+
+
+def test_an_input_script_is_part_of_the_run_and_of_its_recording(tmp_path: Path) -> None:
+    script, path = tmp_path / "inputs.toml", tmp_path / "run.jsonl"
+    script.write_text('[[input]]\nkind = "tamper"\nafter = { event = "cycle_began", cycle = 1 }\ndelay = "500 ns"\n')
+    ended = run("counter", "--cycles", "2", "--inputs", script, "--record", path, "--json")
+    assert ended.code == ExitCode.KERNEL_FAULT
+    assert ended.error == ""
+    inputs = [Tamper(at_ns=500, after=AfterEvent("cycle_began", {"cycle": 1}))]
+    result = Enclave("counter", cycles=2, inputs=inputs).run()
+    assert json.loads(ended.output)["digest"] == result.digest
+    assert list(read_header(path).inputs) == inputs
+    assert run("counter", "--cycles", "2", "--inputs", script, "--portable", "--quiet").output == (
+        f"TAMPER {result.digest}\n"
+    )
+
+
+def test_a_script_names_guests_of_the_engine(tmp_path: Path) -> None:
+    script = tmp_path / "inputs.toml"
+    script.write_text(
+        """[[input]]
+        kind = "guest_replaced"
+        after = { event = "phase_completed", phase = "EXEC_LOOP" }
+        payload = 0
+        guest = "stray"
+        """
+    )
+    ended = run("quitter", "--engine", "native", "--inputs", script, "--json")
+    expected = Enclave("stray", engine="native").run()
+    assert json.loads(ended.output)["outcome"] == expected.outcome
+    assert_refused(run("beacon", "--inputs", script), "inputs.toml, input 1 (guest_replaced)", "'stray'")
+
+
+def test_a_script_that_is_wrong_runs_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "inputs.toml"
+    script.write_text('[[input]]\nkind = "tamper"\nat = "5 m"\n')
+    record = tmp_path / "run.jsonl"
+    assert_refused(run("beacon", "--inputs", script, "--record", record), "inputs.toml, input 1 (tamper): at is '5 m'")
+    assert_refused(run("beacon", "--inputs", tmp_path / "none.toml"), "cannot read", "none.toml: No such file")
+    assert not record.exists()
+
+
+def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/inputs.md").read_text("utf-8")
+    name, text = re.findall(r"^`(\S+\.toml)` .*?```toml\n(.*?)```", page, re.S | re.M)[0]
+    command, printed = re.findall(r"```console\n\$ enclave-sim (.*?)\n(.*?)\.\.\.\n```", page, re.S)[0]
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / name).write_text(text)
+    words = [sys.executable, "-m", "enclave_sim", *command.split()]
+    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, text=True)
+    assert re.fullmatch(rf"{printed}[0-9a-f]{{64}}\n", shown.stdout)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert ran.stdout == f"{printed.strip()}\n"
+    _, *kinds = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert kinds == [kind.__struct_config__.tag for kind in get_args(AnyInput)]
 
 
 def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> None:

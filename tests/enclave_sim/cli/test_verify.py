@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from wasmtime import wat2wasm
 
+from enclave_sim import Enclave
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.inputs import ExternalInterrupt
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 
@@ -86,3 +89,17 @@ def test_what_cannot_be_judged_is_one_line(
     assert (code, out) == (ExitCode.USAGE, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_every_run_gets_the_inputs_of_a_script(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = tmp_path / "inputs.toml"
+    script.write_text(
+        '[[input]]\nkind = "external_interrupt"\nafter = { event = "wake_scheduled" }\ndelay = "250 us"\n'
+    )
+    arguments = ["counter", "--cycles", "2", "--runs", "2", "--json"]
+    code, out, _ = verify(capsys, *arguments, "--inputs", str(script))
+    assert code == ExitCode.OK
+    inputs = [ExternalInterrupt(at_ns=250_000, after=AfterEvent("wake_scheduled"))]
+    expected = Enclave("counter", cycles=2, inputs=inputs).run().digest
+    assert expected.startswith(json.loads(out)["guarantees"][0]["looked_at"]["digest"])
+    assert verify(capsys, *arguments, "--inputs", str(tmp_path / "none.toml"))[0] == ExitCode.USAGE

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.payload.keys import TrustAnchor
@@ -21,7 +22,7 @@ from machine.interrupt_returns import Entered
 
 _ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step)
 _RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered)
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (PhaseSummary, StepSummary, RunResult, *get_args(AnyInput))
+_STRUCTS: tuple[type[msgspec.Struct], ...] = (PhaseSummary, StepSummary, RunResult, *get_args(AnyInput), AfterEvent)
 _BY_NAME: dict[str, type] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS, *_STRUCTS)}
 _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {
     "list": list,

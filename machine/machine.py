@@ -108,6 +108,8 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_blocked = False
+        self.at_stop = False
+        """The last run has ended in front of an address of `stop_at`."""
         self._cut_short = False
         """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
         self._returns = InterruptReturns(self.cpu, self.journal)
@@ -153,6 +155,7 @@ class Machine:
         Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
         """
         self._pass_this_address()
+        self.at_stop = False
         with SignalsHeld(notify=self.request_stop):
             return self._run(limit_ns)
 
@@ -425,7 +428,7 @@ class Machine:
             self._instruction_breakpoint()
         elif stop is Stop.ADDRESS:
             self._pass_this_address()
-            self._stop_requested = True
+            self._stop_requested = self.at_stop = True
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
                 hook.pass_once = cpu.linear_rip

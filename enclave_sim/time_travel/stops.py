@@ -90,7 +90,7 @@ class Watching:
         def seen(writes: bool, _address: int, _size: int) -> None:
             if point.writes if writes else point.reads:
                 self.hit, self.rip = point, machine.cpu.hook.last
-                machine.request_stop()
+                self._timeline.interrupt()
 
         return seen
 

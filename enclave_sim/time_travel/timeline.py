@@ -65,6 +65,7 @@ class Timeline:
         self.enclave = Enclave(payload, recorder=self.tap, record=False, **options)
         self.tap.stop = self.enclave.machine.request_stop
         self._step = 0
+        self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
         self._snapshots: list[_Mark] = []
         self._trail: list[Position] = []
@@ -109,15 +110,19 @@ class Timeline:
         Returns the event. Leaves snapshots behind.
         """
         self.tap.wanted, self.tap.found = wanted, None
+        self._interrupted = False
         try:
             while self.tap.found is None and not self._is_at(limit):
                 started, here = perf_counter(), self.now
                 until_ns = here.at_ns + self._stride_ns
                 outcome = self._run_to_ns(until_ns if limit is None else min(until_ns, limit.at_ns))
-                if outcome is not Outcome.LIMIT:
-                    if outcome is not Outcome.STOPPED:
-                        self.end = self.now
+                if outcome in (Outcome.HALTED, Outcome.SHUTDOWN):
+                    self.end = self.now
                     break
+                if self.enclave.machine.at_stop or self._interrupted:
+                    break
+                if outcome is Outcome.STOPPED:
+                    continue  # an input may have become due
                 if limit is not None and self.now.at_ns >= limit.at_ns:
                     self._walk(limit)
                     break
@@ -126,6 +131,11 @@ class Timeline:
         finally:
             self.tap.wanted = None
         return self.tap.found
+
+    def interrupt(self) -> None:
+        """Let `run` return behind the current instruction."""
+        self._interrupted = True
+        self.enclave.machine.request_stop()
 
     def _is_at(self, limit: Position | None) -> bool:
         return limit is not None and self.now >= limit

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.engine.contract import GuestRunning
-from enclave_sim.inputs import ExternalInterrupt, SensorValue
+from enclave_sim.inputs import ExternalInterrupt, SensorValue, Tamper
 from enclave_sim.snapshot_file import SnapshotError, load, save
 from payloads import read
 
@@ -19,6 +20,7 @@ RUNS: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),
     (("beacon", "counter"), {"cycles": 2, "features": frozenset(["simd"])}),
     ("runner", {"engine": "native", "cycles": 2}),
+    ("counter", {"cycles": 3, "inputs": [Tamper(at_ns=50_000, after=AfterEvent("cycle_began", {"cycle": 1}))]}),
     ("shredder", {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=300_000, sensor=0, value=1)]}),
 ]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.devices.mailbox import Mailbox
 from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
 from enclave_sim.inputs import ExternalInterrupt, SensorValue, Tamper
@@ -24,6 +25,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "trespasser": {},
     "runner": {"engine": "native", "cycles": 2, "quantum_ns": 20_000},
     "shredder": {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=262_000, sensor=0, value=5)]},
+    "greedy": {"inputs": [ExternalInterrupt(at_ns=100, after=AfterEvent("phase_completed", {"phase": "MEM_MAP"}))]},
     "beacon": {"cycles": 2, "inputs": [Tamper(at_ns=900_000)]},
 }
 ENDS = {name: Enclave(name, **options).run().virtual_ns for name, options in RUNS.items()}

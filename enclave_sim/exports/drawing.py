@@ -21,7 +21,7 @@ _LANES = {
     Track.SIGNALS: ("Signals", "#3182bd"),
     Track.WAKES: ("Wakes", "#756bb1"),
     Track.SLEEP: ("Sleep", "#d9d9d9"),
-    Track.MEMORY: ("Scrubs", "#969696"),
+    Track.MEMORY: ("Memory", "#969696"),
     Track.INPUTS: ("Inputs", "#e6550d"),
     Track.ANNIHILATION: ("Annihilation", "#fc9272"),
 }

@@ -80,6 +80,8 @@ class MarkReader:
     def read(self, event: Event) -> list[Mark]:
         """The marks of one event: those that end something come first."""
         self._marks = []
+        if not isinstance(event, machine.InterruptDelivered):
+            self._flush_raised()
         self._now_ns = event.at_ns
         _RULES[type(event)](self, event)
         return self._marks
@@ -117,7 +119,6 @@ class MarkReader:
             self._raised = None
 
     def _interrupt_raised(self, event: machine.InterruptRaised) -> None:
-        self._flush_raised()
         self._end_all(Track.SLEEP, event)
         self._raised = event
 
@@ -125,6 +126,7 @@ class MarkReader:
         told: Event = event
         if self._raised is not None and self._raised.vector == event.vector:
             told, self._raised = self._raised, None  # which knows more about it
+        self._flush_raised()
         self._begin(Track.INTERRUPTS, f"vector {event.vector:#04x}", told)
 
     def _ring_transition(self, event: machine.RingTransition) -> None:
@@ -135,6 +137,7 @@ class MarkReader:
 
     def _mode_switched(self, event: machine.ModeSwitched) -> None:
         if event.previous == "reset":
+            self._end_all(Track.RING, event)
             self._begin(Track.RING, "ring 0", event)
         self._instant(Track.PROCESSOR, f"{event.mode} mode", event)
 
@@ -143,10 +146,6 @@ class MarkReader:
             self._begin(Track.SLEEP, "asleep", event)
         else:
             self._instant(Track.PROCESSOR, "halted", event)
-
-    def _shutdown(self, event: machine.Shutdown) -> None:
-        self._flush_raised()
-        self._instant(Track.PROCESSOR, "shutdown", event)
 
     def _guest_gone(self, event: Event) -> None:
         for track in (Track.HOST_CALLS, Track.INTERRUPTS, Track.GUEST):
@@ -192,7 +191,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     machine.InterruptReturned: lambda reader, event: reader._end(Track.INTERRUPTS, event),
     machine.RingTransition: MarkReader._ring_transition,
     machine.Halted: MarkReader._halted,
-    machine.Shutdown: MarkReader._shutdown,
+    machine.Shutdown: _at_once(Track.PROCESSOR, lambda _event: "shutdown"),
     enclave.PhaseEntered: lambda reader, event: reader._begin(Track.PHASES, event.phase, event),
     enclave.PhaseCompleted: lambda reader, event: reader._end(Track.PHASES, event),
     enclave.PayloadMeasured: _at_once(Track.PAYLOADS, lambda event: f"payload {event.payload} measured"),

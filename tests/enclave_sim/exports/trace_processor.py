@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from perfetto.common.query_result_iterator import QueryResultIterator
 from perfetto.trace_processor.platform import PlatformDelegate
@@ -45,13 +45,15 @@ class TraceProcessor:
         engine, module = _module()
         self._store = Store(engine)
         imports = [self._import(one.name or "", one.type) for one in module.imports]
-        self._exports: Any = Instance(self._store, module, imports).exports(self._store)
-        self._memory: Memory = self._exports["memory"]
+        self._exports = Instance(self._store, module, imports).exports(self._store)
+        memory, table = self._exports["memory"], self._exports["__indirect_function_table"]
+        assert isinstance(memory, Memory)
+        assert isinstance(table, Table)
+        self._memory = memory
         self._answers: list[bytes] = []
         self._call("emscripten_stack_init")
         self._call("__wasm_call_ctors")
         self._call("__main_argc_argv", 0, 0)
-        table: Table = self._exports["__indirect_function_table"]
         answered = Func(self._store, FuncType([ValType.i32(), ValType.i32()], []), self._answered)
         self._buffer = self._call("trace_processor_rpc_init", table.grow(self._store, 1, answered), _REQUEST_BYTES)
         half = _REQUEST_BYTES // 2
@@ -90,7 +92,9 @@ class TraceProcessor:
         self._answers.append(bytes(self._memory.read(self._store, address, address + size)))
 
     def _call(self, name: str, *arguments: int) -> int:
-        return self._exports[name](self._store, *arguments)  # type: ignore[no-any-return]
+        function = self._exports[name]
+        assert isinstance(function, Func)
+        return cast(int, function(self._store, *arguments))
 
     # What the module asks of its host: memory, and nothing else. It gets no files, no environment, and a clock that
     # stands still.

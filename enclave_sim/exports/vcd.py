@@ -11,7 +11,7 @@ IF is known
 * back in ring 3: what it was when the interrupt came up there, since ring 3 cannot change it;
 * while halted, and from step A1 of annihilation on (0).
 
-CLI and STI leave no event, so that elsewhere in ring 0 it is unknown.
+CLI and STI leave no event. So a value holds until an event tells another, or tells that it may have changed.
 """
 
 import io

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from enclave_sim import events as enclave
 from enclave_sim.exports.lanes import Timeline
-from enclave_sim.exports.marks import MarkReader
+from enclave_sim.exports.marks import MarkReader, of_an_enclave
 from enclave_sim.recording import Digest, Header
 from enclave_sim.summary import Summary
 from machine import events as machine
@@ -25,6 +25,7 @@ class Figures:
 
     def __init__(self, header: Header, events: Iterable[Event]) -> None:
         self.header = header
+        self.of_an_enclave = of_an_enclave(header)
         self.summary = Summary()
         self.timeline = Timeline()
         self.kinds: Counter[str] = Counter()

@@ -33,13 +33,13 @@ _Cell = str | int
 def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
     """Write the recording's report."""
     figures = Figures(header, events)
-    body = "\n".join([*_summary(figures), *_timeline(figures), *_phases(figures), *_details(figures)])
+    body = "\n".join([*_overview(figures), *_details(figures)])
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8" />
 <meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}" />
-<title>Aether Enclave: {escape(printable(figures.outcome))}</title>
+<title>{_title(figures)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
@@ -55,31 +55,48 @@ def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
 def fragment(header: Header, events: Iterable[Event]) -> str:
     """Summary, timeline and phases, as an element to be put into a page such as a notebook."""
     figures = Figures(header, events)
-    body = "\n".join([*_summary(figures), *_timeline(figures), *_phases(figures)])
+    body = "\n".join(_overview(figures))
     return f'<div class="aether">\n<style>{_STYLE}</style>\n{body}\n</div>'
 
 
+def _title(figures: Figures) -> str:
+    return _text(f"Aether Enclave: {figures.outcome}" if figures.of_an_enclave else "The boot of a kernel")
+
+
+def _overview(figures: Figures) -> Iterator[str]:
+    yield from _summary(figures)
+    yield from _timeline(figures)
+    if figures.of_an_enclave:
+        yield from _phases(figures)
+
+
 def _summary(figures: Figures) -> Iterator[str]:
-    summary, header = figures.summary, figures.header
-    yield f"<h1>Aether Enclave: {_text(figures.outcome)}</h1>"
-    rows: list[tuple[_Cell, ...]] = [("outcome", figures.outcome)]
-    if summary.detail:
-        rows.append(("detail", summary.detail))
+    header = figures.header
+    yield f"<h1>{_title(figures)}</h1>"
+    rows: list[tuple[_Cell, ...]] = _enclave_rows(figures) if figures.of_an_enclave else []
     rows += [
         ("last event at", f"{figures.virtual_ns:,} ns"),
-        ("cycles begun", f"{summary.cycles:,} of {header.configuration.get('cycles', '?')}"),
+        ("events", f"{figures.events:,}"),
+        ("digest", figures.digest),
+        ("firmware SHA-256" if figures.of_an_enclave else "image SHA-256", header.firmware_sha256),
+        *(("payload SHA-256", sha256) for sha256 in header.payload_sha256),
+    ]
+    yield from _table("Summary", (), rows)
+
+
+def _enclave_rows(figures: Figures) -> list[tuple[_Cell, ...]]:
+    summary = figures.summary
+    return [
+        ("outcome", figures.outcome),
+        *([("detail", summary.detail)] if summary.detail else []),
+        ("cycles begun", f"{summary.cycles:,} of {figures.header.configuration.get('cycles', '?')}"),
         ("host calls", f"{summary.host_calls:,}"),
         ("preemptions", f"{summary.preemptions:,}"),
         ("signals", f"{len(summary.signals):,}"),
         ("wake latency", _latency(figures)),
         ("scrubs", _scrubs_in_words(figures)),
         ("residue", _residue(figures)),
-        ("events", f"{figures.events:,}"),
-        ("digest", figures.digest),
-        ("firmware SHA-256", header.firmware_sha256),
-        *(("payload SHA-256", sha256) for sha256 in header.payload_sha256),
     ]
-    yield from _table("Summary", (), rows)
 
 
 def _latency(figures: Figures) -> str:
@@ -132,9 +149,6 @@ def _phases(figures: Figures) -> Iterator[str]:
 
 def _details(figures: Figures) -> Iterator[str]:
     summary, configuration = figures.summary, figures.header.configuration
-    steps = {step.step: step.at_ns for step in summary.annihilation}
-    scrubs = sorted(figures.scrubs.items())
-    signals = [(n, f"{value:#010x}", value) for n, value in enumerate(summary.signals[:_SIGNALS_SHOWN], 1)]
     yield from _table(
         "Ring transitions",
         ("from", "to", "cause", "count"),
@@ -145,6 +159,17 @@ def _details(figures: Figures) -> Iterator[str]:
         ("vector", "source", "count"),
         [(f"{vector:#04x}", source, n) for (vector, source), n in sorted(figures.interrupts.items())],
     )
+    if figures.of_an_enclave:
+        yield from _enclave_details(figures)
+    yield from _table("Configuration", (), [(name, json.dumps(value)) for name, value in configuration.items()])
+    yield from _table("Events by kind", ("kind", "count"), sorted(figures.kinds.items()))
+
+
+def _enclave_details(figures: Figures) -> Iterator[str]:
+    summary = figures.summary
+    steps = {step.step: step.at_ns for step in summary.annihilation}
+    scrubs = sorted(figures.scrubs.items())
+    signals = [(n, f"{value:#010x}", value) for n, value in enumerate(summary.signals[:_SIGNALS_SHOWN], 1)]
     yield from _table("Host calls", ("function", "count"), sorted(figures.host_calls.items()))
     yield from _table("Signals", ("", "hex", "decimal"), signals, len(summary.signals))
     yield from _table("Wakes", ("source", "count"), sorted(figures.wakes.items()))
@@ -158,8 +183,6 @@ def _details(figures: Figures) -> Iterator[str]:
     if summary.outcome is not None:
         rows = [(step.name, steps.get(step.name, "not done"), step.meaning) for step in Step]
         yield from _table("Steps of annihilation", ("step", "at, ns", "meaning"), rows)
-    yield from _table("Configuration", (), [(name, json.dumps(value)) for name, value in configuration.items()])
-    yield from _table("Events by kind", ("kind", "count"), sorted(figures.kinds.items()))
 
 
 def _table(

@@ -13,9 +13,15 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from enclave_sim import events as enclave
+from enclave_sim.recording import Header
 from enclave_sim.specification import Step
 from machine import events as machine
 from machine.events import Event
+
+
+def of_an_enclave(header: Header) -> bool:
+    """Whether the run was an enclave's. Else another kernel was booted (`enclave-sim boot`)."""
+    return "engine" in header.configuration
 
 
 class Track(Enum):

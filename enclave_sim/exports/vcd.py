@@ -11,6 +11,7 @@ IF is known
 * back in ring 3: what it was when the interrupt came up there, since ring 3 cannot change it;
 * while halted, and from step A1 of annihilation on (0).
 
+Of other kernels (`enclave-sim boot`) it is known less: they may have trap gates, and let ring 3 change IF.
 CLI and STI leave no event. So a value holds until an event tells another, or tells that it may have changed.
 """
 
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO, ClassVar
 from vcd import VCDWriter
 
 from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
-from enclave_sim.exports.marks import Begin, End, MarkReader, Track
+from enclave_sim.exports.marks import Begin, End, MarkReader, Track, of_an_enclave
 from enclave_sim.recording import Header
 from enclave_sim.specification import Step
 from machine.events import (
@@ -40,7 +41,8 @@ _UNKNOWN, _NONE = "x", "z"
 class InterruptFlag:
     """What the events so far tell of RFLAGS.IF."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, enclave_kernel: bool = True) -> None:
+        self._enclave_kernel = enclave_kernel
         self.value: int | str = _UNKNOWN
         """0, 1 or `x`."""
         self._in_ring_3: int | str = _UNKNOWN
@@ -64,14 +66,14 @@ class InterruptFlag:
             self._in_ring_3 = self.value
 
     def _delivered(self, _event: InterruptDelivered) -> None:
-        self.value = 0
+        self.value = 0 if self._enclave_kernel else _UNKNOWN
 
     def _returned(self, _event: InterruptReturned) -> None:
         self.value = _UNKNOWN
 
     def _ring_transition(self, event: RingTransition) -> None:
         if event.to_ring == 3:
-            self.value = self._in_ring_3
+            self.value = self._in_ring_3 if self._enclave_kernel else _UNKNOWN
 
     def _cycle_began(self, _event: CycleBegan) -> None:
         self._in_ring_3 = _UNKNOWN  # the guest of this cycle has not been interrupted yet
@@ -95,23 +97,23 @@ class InterruptFlag:
     }
 
 
-def write(_header: Header, events: Iterable[Event], file: BinaryIO) -> None:
+def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
     """Write the recording's waveforms, in constant memory."""
     text = io.TextIOWrapper(file, "ascii", newline="\n")
     try:
-        _write(events, text)
+        _write(events, text, InterruptFlag(enclave_kernel=of_an_enclave(header)))
     finally:
         text.detach()  # the file is the caller's, and stays open
 
 
-def _write(events: Iterable[Event], text: io.TextIOWrapper) -> None:
+def _write(events: Iterable[Event], text: io.TextIOWrapper, interrupt_flag: InterruptFlag) -> None:
     writer = VCDWriter(text, timescale="1 ns", date="", comment="enclave-sim: one unit is one virtual nanosecond")
     cpl = writer.register_var("enclave", "CPL", "wire", size=2)
     mode = writer.register_var("enclave", "mode", "string", init="reset")
     flag = writer.register_var("enclave", "IF", "wire", size=1)
     vector = writer.register_var("enclave", "vector", "wire", size=8, init=_NONE)
     phase = writer.register_var("enclave", "phase", "string", init="none")
-    reader, in_service, interrupt_flag = MarkReader(), list[int](), InterruptFlag()
+    reader, in_service = MarkReader(), list[int]()
     now_ns = 0
     for event in events:
         now_ns = event.at_ns

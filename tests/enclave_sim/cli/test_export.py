@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import firmware
 from enclave_sim import Enclave
 from enclave_sim.cli import export as export_module
 from enclave_sim.cli.app import app
+from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.events import PhaseEntered
 from enclave_sim.exports.formats import Format
@@ -83,6 +85,15 @@ def test_the_output_can_be_named(recording: Path, tmp_path: Path) -> None:
     assert export(recording, "--to", "html", "--output", goal).code == 0
     assert goal.read_bytes().startswith(b"<!DOCTYPE html>")
     assert list(goal.parent.iterdir()) == [goal]
+
+
+@pytest.mark.parametrize("to", SUFFIXES)
+def test_the_boot_of_any_kernel_can_be_exported(tmp_path: Path, to: str) -> None:
+    image = Path(firmware.__file__).parent / "aether.elf"
+    path = tmp_path / "boot.jsonl"
+    assert boot([str(image), "--record", str(path), "--timeout-ns", "100000"]) == ExitCode.LIMIT
+    assert export(path, "--to", to) == Ended(0, "", "")
+    assert path.with_suffix(SUFFIXES[to]).read_bytes().startswith(BEGINNINGS[to])
 
 
 def test_formats_have_the_names_the_command_takes() -> None:
@@ -170,7 +181,9 @@ def test_a_long_export_shows_progress_on_a_terminal_and_erases_it(
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         export_module.export(recording, to=Format.VCD)
-        assert select.select([ours], [], [], 5)[0]
-        shown = os.read(ours, 1000).decode()
+        shown = ""
+        while not shown.endswith("\r\x1b[K") or shown.count("\r") < 2:
+            assert select.select([ours], [], [], 5)[0], shown
+            shown += os.read(ours, 1000).decode()
     os.close(ours)
     assert shown == "\r\x1b[K0 events, 0.000 s of virtual time\r\x1b[K"

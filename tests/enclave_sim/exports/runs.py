@@ -47,7 +47,7 @@ def exported(header: Header, events: list[Event], to: Format) -> bytes:
     return file.getvalue()
 
 
-HEADER = Header({"cycles": 1}, "0" * 64, ("1" * 64,))
+HEADER = Header({"engine": "wasmtime", "cycles": 1}, "0" * 64, ("1" * 64,))
 
 
 def _values(name: str, annotation: Any) -> st.SearchStrategy[Any]:

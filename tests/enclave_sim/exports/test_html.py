@@ -19,7 +19,7 @@ from enclave_sim.exports.formats import Format
 from enclave_sim.exports.html import fragment
 from enclave_sim.exports.lanes import SHOWN_SINGLY, Bins, Span
 from enclave_sim.exports.marks import Track
-from enclave_sim.recording import Digest
+from enclave_sim.recording import Digest, Header
 from enclave_sim.specification import Phase, Step
 from machine.events import Event
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls
@@ -115,6 +115,17 @@ def test_pictures_show_phases_by_name_and_scale(run_of: Callable[[str], Run]) ->
         assert float(box.attrib["x"]) == pytest.approx(104 + phase.at_ns * width, abs=0.02)
     labels = [words(text) for text in pictures[1].iter(f"{SVG}text")]
     assert {"PROT_ENTRY", "MEM_MAP", "WASM_INIT", "Ring 3"} <= set(labels)
+
+
+def test_of_other_kernels_it_says_nothing_about_enclaves() -> None:
+    page = exported(Header({"ram_size": 1 << 27}, "0" * 64, ()), list(host_calls(3)), Format.HTML).decode()
+    opened(page)
+    found = tables(page)
+    assert "<h1>The boot of a kernel</h1>" in page
+    assert "Aether" not in page
+    assert found.keys() >= {"Summary", "Interrupts and exceptions", "Configuration", "Events by kind"}
+    assert not found.keys() & {"Phases", "Wakes", "Steps of annihilation"}
+    assert "outcome" not in dict(found["Summary"])
 
 
 def test_what_a_payload_says_is_text_and_nothing_else() -> None:

@@ -133,6 +133,13 @@ def test_a_flow_leads_from_each_scheduled_wake_to_the_wake(run: Run, trace: Read
     assert len(trace.ended_flows) == len(run.recording.of_kind(Woken))
 
 
+def test_a_wake_that_was_not_scheduled_ends_no_flow() -> None:
+    events = [WakeScheduled(0, 1, 9), Woken(1, 9, "timer", 9, 0), Woken(2, 20, "external", None, None)]
+    trace = Read(exported(HEADER, events, Format.PERFETTO))
+    assert (trace.begun_flows, trace.ended_flows) == ([1], [1])
+    assert trace.counters["Wake latency"] == [(9, 0)]
+
+
 def test_annihilation_shows_its_cause_and_steps(run: Run, trace: Read) -> None:
     assert [s.name for s in trace.slices["Annihilation"]] == [run.result.outcome] * run.result.halted
     steps = [(at_ns, name) for at_ns, name, said in trace.instants["Annihilation"] if "step" in said]

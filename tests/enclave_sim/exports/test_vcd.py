@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from vcd.reader import ScalarChange, StringChange, TokenKind, VectorChange, tokenize
 
 from enclave_sim import Enclave
+from enclave_sim.events import CycleBegan
 from enclave_sim.exports.formats import Format
 from enclave_sim.exports.vcd import InterruptFlag
+from enclave_sim.recording import Header
 from machine.cpu import FLAG_IF
-from machine.events import Event, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported
+from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
+from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
 
 
 class Waves:
@@ -111,6 +113,37 @@ def test_if_is_unknown_or_that_of_the_processor(name: str) -> None:
     beside.enclave = enclave = Enclave(payload, recorder=beside, **options)
     enclave.run(limit_ns)
     assert beside.known > 20
+
+
+def test_of_other_kernels_no_gate_is_taken_for_an_interrupt_gate() -> None:
+    told = InterruptFlag(enclave_kernel=False)
+    found = []
+    for event in (
+        InterruptRaised(0, 0, 0x22, "external", None, None, 0, 3),
+        InterruptDelivered(1, 0, 0x22, 0, 0),
+        RingTransition(2, 0, 0, 3, "interrupt_return", None, None, 0, 0),
+        Halted(3, 0, True),
+    ):
+        told.read(event)
+        found.append(told.value)
+    assert found == [1, "x", "x", 1]
+    waves = Waves(exported(Header({"ram_size": 1 << 27}, "", ()), list(host_calls(2)), Format.VCD))
+    assert [value for _, value in waves.changes["IF"]] == ["0", "x"]
+
+
+def test_if_in_ring_3_is_known_until_another_guest_comes() -> None:
+    told = InterruptFlag()
+    interrupt = [
+        InterruptRaised(0, 0, 0x22, "external", None, None, 0, 3),
+        InterruptDelivered(1, 0, 0x22, 0, 0),
+        RingTransition(2, 0, 3, 0, "external_interrupt", 0x22, None, 0, 0),
+        RingTransition(3, 0, 0, 3, "interrupt_return", None, None, 0, 0),
+    ]
+    found = []
+    for event in (*interrupt, CycleBegan(4, 0, 1), interrupt[-1]):
+        told.read(event)
+        found.append(told.value)
+    assert found == [1, 0, 0, 1, 1, "x"]
 
 
 @settings(max_examples=60, deadline=None)

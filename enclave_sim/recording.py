@@ -150,6 +150,12 @@ class Recording(Stateful):
                 digest.record(event)
             digest.finish()
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: timeline, phases, summary."""
+        from enclave_sim.exports.html import fragment  # noqa: PLC0415 - it imports this module
+
+        return fragment(self.header, self.events)
+
 
 def read_header(path: Path) -> Header:
     """The header of a recording file. Raises RecordingError for anything else."""

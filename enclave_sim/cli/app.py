@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.export import EXIT_CODES as EXPORT_EXIT_CODES
+from enclave_sim.cli.export import export
 from enclave_sim.cli.payload import payload_app
 from enclave_sim.cli.run import EXIT_CODES, run
 from enclave_sim.cli.text import one_line
@@ -63,6 +65,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXIT_CODES, no_args_is_help=False)(run)
 app.command(epilog=VERIFY_EXIT_CODES, no_args_is_help=False)(verify)
+app.command(epilog=EXPORT_EXIT_CODES, no_args_is_help=False)(export)
 app.add_typer(payload_app, name="payload")
 
 

@@ -1,0 +1,113 @@
+"""A window of a timeline as an SVG picture. Lanes are told apart by their titles, not by colour."""
+
+from collections.abc import Iterator
+from html import escape
+
+from enclave_sim.cli.text import plural, printable
+from enclave_sim.exports.lanes import Lane, Window
+from enclave_sim.exports.marks import Track
+
+_WIDTH, _LEFT, _RIGHT = 960, 104, 12
+_LANE, _GAP, _TOP = 20, 6, 4
+_LETTER = 6.2
+_TICKS = 5
+_LANES = {
+    Track.PHASES: ("Phases", "#c6dbef"),
+    Track.CYCLES: ("Cycles", "#dadaeb"),
+    Track.GUEST: ("Guest", "#c7e9c0"),
+    Track.RING: ("Ring 3", "#74c476"),
+    Track.INTERRUPTS: ("Interrupts", "#fdae6b"),
+    Track.HOST_CALLS: ("Host calls", "#9ecae1"),
+    Track.SIGNALS: ("Signals", "#3182bd"),
+    Track.WAKES: ("Wakes", "#756bb1"),
+    Track.SLEEP: ("Sleep", "#d9d9d9"),
+    Track.MEMORY: ("Memory", "#969696"),
+    Track.INPUTS: ("Inputs", "#e6550d"),
+    Track.ANNIHILATION: ("Annihilation", "#fc9272"),
+}
+
+
+def draw(window: Window, title: str) -> str:
+    """The picture, as an `svg` element that refers to nothing outside."""
+    tracks = [track for track in _LANES if track in window.spans or track in window.instants]
+    height = _TOP + len(tracks) * (_LANE + _GAP) + 22
+    scale = _Scale(window.start_ns, max(window.end_ns, window.start_ns + 1))
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'style="width:100%;max-width:{_WIDTH}px;background:#fff;font:11px sans-serif" fill="#111">',
+        f"<title>{escape(title)}</title>",
+        *_axis(scale, height),
+    ]
+    for row, track in enumerate(tracks):
+        name, colour = _LANES[track]
+        top = _TOP + row * (_LANE + _GAP)
+        lines.append(f'<text x="{_LEFT - 8}" y="{top + 14}" text-anchor="end">{name}</text>')
+        lines.append(f'<path d="M{_LEFT} {top + _LANE}H{_WIDTH - _RIGHT}" stroke="#bbb"/>')
+        if track in window.spans:
+            lines += _spans(window.spans[track], scale, top, colour)
+        if track in window.instants:
+            lines += _instants(window.instants[track], scale, top)
+    return "\n".join([*lines, "</svg>"])
+
+
+class _Scale:
+    """From time to place."""
+
+    def __init__(self, start_ns: int, end_ns: int) -> None:
+        self.start_ns, self.end_ns = start_ns, end_ns
+
+    def x(self, at_ns: int) -> float:
+        share = (at_ns - self.start_ns) / (self.end_ns - self.start_ns)
+        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 2)
+
+
+def _axis(scale: _Scale, height: int) -> Iterator[str]:
+    for tick in range(_TICKS + 1):
+        at_ns = scale.start_ns + (scale.end_ns - scale.start_ns) * tick // _TICKS
+        anchor = "start" if tick == 0 else "end" if tick == _TICKS else "middle"
+        yield f'<path d="M{scale.x(at_ns)} {_TOP}V{height - 18}" stroke="#eee"/>'
+        yield f'<text x="{scale.x(at_ns)}" y="{height - 5}" text-anchor="{anchor}">{at_ns:,} ns</text>'
+
+
+def _spans(lane: Lane, scale: _Scale, top: int, colour: str) -> Iterator[str]:
+    if lane.dense:
+        shares = [min(covered / lane.bins.width_ns, 1) for covered in lane.bins.covered_ns]
+        yield _bars(lane, shares, scale, top, f'fill="{colour}" stroke="#333" stroke-width=".5"')
+        return
+    for span in lane.singly:
+        left, right = scale.x(span.begin_ns), scale.x(span.end_ns)
+        width = max(round(right - left, 2), 0.5)
+        name = escape(printable(span.name))
+        yield (
+            f'<rect x="{left}" y="{top}" width="{width}" height="{_LANE}" fill="{colour}" stroke="#333" '
+            f'stroke-width=".5"><title>{name}: {span.begin_ns:,} to {span.end_ns:,} ns</title></rect>'
+        )
+        if width > _LETTER * len(span.name) + 6:
+            yield f'<text x="{left + 3}" y="{top + 14}">{name}</text>'
+
+
+def _instants(lane: Lane, scale: _Scale, top: int) -> Iterator[str]:
+    if lane.dense:
+        most = max(lane.bins.begun)
+        shares = [begun / most for begun in lane.bins.begun]
+        yield _bars(lane, shares, scale, top, 'fill="#333" fill-opacity=".6"')
+        return
+    for span in lane.singly:
+        name = escape(printable(span.name))
+        yield (
+            f'<path d="M{scale.x(span.begin_ns)} {top}v{_LANE}" stroke="#111" stroke-width="1.5">'
+            f"<title>{name}: {span.begin_ns:,} ns</title></path>"
+        )
+
+
+def _bars(lane: Lane, shares: list[float], scale: _Scale, top: int, paint: str) -> str:
+    """One outline for all of them; how high it stands tells how much of the time something lasted, or how often."""
+    path, bins = [], lane.bins
+    for index, share in enumerate(shares):
+        if share:
+            begin = bins.start_ns + index * bins.width_ns
+            left, right = scale.x(begin), scale.x(min(begin + bins.width_ns, scale.end_ns))
+            rise = round(max(share * _LANE, 0.5), 1)
+            path.append(f"M{left} {top + _LANE}v-{rise}H{right}v{rise}z")
+    about = f"{plural(lane.count, 'time')}; each bar is {bins.width_ns:,} ns"
+    return f'<path d="{"".join(path)}" {paint}><title>{about}</title></path>'

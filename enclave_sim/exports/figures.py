@@ -1,0 +1,78 @@
+"""The numbers of a report: what a run did and how often, and what its guarantees are judged by."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from enclave_sim import events as enclave
+from enclave_sim.exports.lanes import Timeline
+from enclave_sim.exports.marks import MarkReader, of_an_enclave
+from enclave_sim.recording import Digest, Header
+from enclave_sim.summary import Summary
+from machine import events as machine
+from machine.events import Event
+
+
+class Scrubs:
+    """What was scrubbed of one region."""
+
+    def __init__(self) -> None:
+        self.times = self.total_bytes = self.not_zero = 0
+        """`not_zero`: how many scrubs were not found zero when read back."""
+
+
+class Figures:
+    """A recording read once, in memory that hardly grows with it."""
+
+    def __init__(self, header: Header, events: Iterable[Event]) -> None:
+        self.header = header
+        self.of_an_enclave = of_an_enclave(header)
+        self.summary = Summary()
+        self.timeline = Timeline()
+        self.kinds: Counter[str] = Counter()
+        self.interrupts: Counter[tuple[int, str]] = Counter()
+        """How often each came up, by vector and source."""
+        self.host_calls: Counter[str] = Counter()
+        self.scrubs: dict[str, Scrubs] = {}
+        self.scrub_causes: Counter[str] = Counter()
+        self.wakes: Counter[str] = Counter()
+        self.latencies_ns: Counter[int] = Counter()
+        """Of wakes that had a deadline: from there to the first instruction of the handler."""
+        self.residue: enclave.ResidueScanned | None = None
+        """None: the run did not end dormant."""
+        self.virtual_ns = 0
+        digest, reader = Digest(header), MarkReader()
+        for event in events:
+            digest.record(event)
+            self._count(event)
+            for mark in reader.read(event):
+                self.timeline.take(mark)
+        self.timeline.finish(self.virtual_ns)
+        self.events = digest.events
+        self.digest = digest.hexdigest()
+
+    @property
+    def outcome(self) -> str:
+        """Cause of annihilation, or `LIMIT` where the recording ends before the enclave did."""
+        return self.summary.outcome or "LIMIT" if self.residue is not None else "LIMIT"
+
+    def _count(self, event: Event) -> None:
+        self.virtual_ns = event.at_ns
+        self.kinds[str(type(event).__struct_config__.tag)] += 1
+        if not isinstance(event, enclave.PhaseCompleted) or self.summary.phases:
+            self.summary.record(event)
+        if isinstance(event, machine.InterruptRaised):
+            self.interrupts[event.vector, event.source] += 1
+        elif isinstance(event, enclave.HostCalled):
+            self.host_calls[event.name] += 1
+        elif isinstance(event, enclave.Scrubbed):
+            region = self.scrubs.setdefault(event.region, Scrubs())
+            region.times += 1
+            region.total_bytes += event.size
+            region.not_zero += not event.verified
+            self.scrub_causes[event.cause] += 1
+        elif isinstance(event, enclave.Woken):
+            self.wakes[event.source] += 1
+            if event.latency_ns is not None:
+                self.latencies_ns[event.latency_ns] += 1
+        elif isinstance(event, enclave.ResidueScanned):
+            self.residue = event

@@ -1,0 +1,217 @@
+"""Recordings as a report for people: one HTML file, pictures included, that refers to nothing outside and runs nothing.
+
+What is too much to be shown singly is shown as how much it is, so that the report stays small whatever the recording.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import BinaryIO
+
+from enclave_sim.cli.text import binary_size, plural, printable
+from enclave_sim.exports.drawing import draw
+from enclave_sim.exports.figures import Figures
+from enclave_sim.recording import Header
+from enclave_sim.specification import Phase, Step
+from machine.events import Event
+
+_ROWS_SHOWN, _SIGNALS_SHOWN, _LETTERS_SHOWN = 40, 16, 300
+_STYLE = """
+.aether { color: #111; background: #fff; font: 14px sans-serif; max-width: 60rem; margin: 0 auto; }
+.aether h2 { font-size: 1.1em; margin: 1.2em 0 .3em; border-bottom: 1px solid #999; }
+.aether table { border-collapse: collapse; margin: 0; }
+.aether th, .aether td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
+  overflow-wrap: anywhere; background: #fff; color: #111; }
+.aether th { font-weight: normal; color: #555; }
+.aether td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.aether .bad { font-weight: bold; text-decoration: underline; }
+"""
+_NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'"
+_Cell = str | int
+
+
+def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
+    """Write the recording's report."""
+    figures = Figures(header, events)
+    body = "\n".join([*_overview(figures), *_details(figures)])
+    page = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}" />
+<title>{_title(figures)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<div class="aether">
+{body}
+</div>
+</body>
+</html>
+"""
+    file.write(page.encode())
+
+
+def fragment(header: Header, events: Iterable[Event]) -> str:
+    """Summary, timeline and phases, as an element to be put into a page such as a notebook."""
+    figures = Figures(header, events)
+    body = "\n".join(_overview(figures))
+    return f'<div class="aether">\n<style>{_STYLE}</style>\n{body}\n</div>'
+
+
+def _title(figures: Figures) -> str:
+    return _text(f"Aether Enclave: {figures.outcome}" if figures.of_an_enclave else "The boot of a kernel")
+
+
+def _overview(figures: Figures) -> Iterator[str]:
+    yield from _summary(figures)
+    yield from _timeline(figures)
+    if figures.of_an_enclave:
+        yield from _phases(figures)
+
+
+def _summary(figures: Figures) -> Iterator[str]:
+    header = figures.header
+    yield f"<h1>{_title(figures)}</h1>"
+    rows: list[tuple[_Cell, ...]] = _enclave_rows(figures) if figures.of_an_enclave else []
+    rows += [
+        ("last event at", f"{figures.virtual_ns:,} ns"),
+        ("events", f"{figures.events:,}"),
+        ("digest", figures.digest),
+        ("firmware SHA-256" if figures.of_an_enclave else "image SHA-256", header.firmware_sha256),
+        *(("payload SHA-256", sha256) for sha256 in header.payload_sha256),
+    ]
+    yield from _table("Summary", (), rows)
+
+
+def _enclave_rows(figures: Figures) -> list[tuple[_Cell, ...]]:
+    summary = figures.summary
+    return [
+        ("outcome", figures.outcome),
+        *([("detail", summary.detail)] if summary.detail else []),
+        ("cycles begun", f"{summary.cycles:,} of {figures.header.configuration.get('cycles', '?')}"),
+        ("host calls", f"{summary.host_calls:,}"),
+        ("preemptions", f"{summary.preemptions:,}"),
+        ("signals", f"{len(summary.signals):,}"),
+        ("wake latency", _latency(figures)),
+        ("scrubs", _scrubs_in_words(figures)),
+        ("residue", _residue(figures)),
+    ]
+
+
+def _latency(figures: Figures) -> str:
+    found = figures.latencies_ns
+    if not found:
+        return "no wake had a deadline"
+    low, high = min(found), max(found)
+    return f"{low:,} to {high:,} ns in {plural(found.total(), 'wake')}, spread {high - low:,} ns"
+
+
+def _scrubs_in_words(figures: Figures) -> str:
+    times = sum(region.times for region in figures.scrubs.values())
+    not_zero = sum(region.not_zero for region in figures.scrubs.values())
+    return f"{times:,}, " + (f"{not_zero:,} NOT FOUND ZERO" if not_zero else "each read back and found zero")
+
+
+def _residue(figures: Figures) -> str:
+    if figures.residue is None:
+        return "not looked for: the recording ends before the enclave is dormant"
+    scanned = binary_size(figures.residue.scanned_bytes)
+    return f"{plural(figures.residue.residue_bytes, 'byte')} in {scanned} of RAM"
+
+
+def _timeline(figures: Figures) -> Iterator[str]:
+    timeline = figures.timeline
+    yield "<h2>Timeline</h2>"
+    yield draw(timeline.whole, "The whole run, in virtual time")
+    if timeline.boot.end_ns < timeline.whole.end_ns:
+        yield "<h2>Boot, until ring 3 is entered</h2>"
+        yield draw(timeline.boot, "The boot")
+    if timeline.annihilation is not None:
+        yield "<h2>Annihilation</h2>"
+        yield draw(timeline.annihilation, "The annihilation")
+
+
+def _phases(figures: Figures) -> Iterator[str]:
+    reached = {phase.name: phase for phase in figures.summary.phases}
+    rows: list[tuple[_Cell, ...]] = []
+    for phase in Phase:
+        found = reached.get(phase.name)
+        if found is None:
+            rows.append((f"{phase:02d} {phase.name}", phase.target_state, "not entered", "", ""))
+        elif found.completed_at_ns is None:
+            rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, "not reached", ""))
+        else:
+            took = found.completed_at_ns - found.at_ns
+            rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, found.completed_at_ns, took))
+    yield from _table("Phases", ("phase", "target state", "entered, ns", "completed, ns", "took, ns"), rows)
+
+
+def _details(figures: Figures) -> Iterator[str]:
+    summary, configuration = figures.summary, figures.header.configuration
+    yield from _table(
+        "Ring transitions",
+        ("from", "to", "cause", "count"),
+        [(f"ring {a}", f"ring {b}", why, n) for (a, b, why), n in sorted(summary.transitions.items())],
+    )
+    yield from _table(
+        "Interrupts and exceptions",
+        ("vector", "source", "count"),
+        [(f"{vector:#04x}", source, n) for (vector, source), n in sorted(figures.interrupts.items())],
+    )
+    if figures.of_an_enclave:
+        yield from _enclave_details(figures)
+    yield from _table("Configuration", (), [(name, json.dumps(value)) for name, value in configuration.items()])
+    yield from _table("Events by kind", ("kind", "count"), sorted(figures.kinds.items()))
+
+
+def _enclave_details(figures: Figures) -> Iterator[str]:
+    summary = figures.summary
+    steps = {step.step: step.at_ns for step in summary.annihilation}
+    scrubs = sorted(figures.scrubs.items())
+    signals = [(n, f"{value:#010x}", value) for n, value in enumerate(summary.signals[:_SIGNALS_SHOWN], 1)]
+    yield from _table("Host calls", ("function", "count"), sorted(figures.host_calls.items()))
+    yield from _table("Signals", ("", "hex", "decimal"), signals, len(summary.signals))
+    yield from _table("Wakes", ("source", "count"), sorted(figures.wakes.items()))
+    yield from _table("Wake latencies", ("latency, ns", "wakes"), sorted(figures.latencies_ns.items()))
+    yield from _table(
+        "Scrubs by region",
+        ("region", "times", "bytes", "not found zero"),
+        [(name, region.times, region.total_bytes, region.not_zero) for name, region in scrubs],
+    )
+    yield from _table("Scrubs by cause", ("cause", "times"), sorted(figures.scrub_causes.items()))
+    if summary.outcome is not None:
+        rows = [(step.name, steps.get(step.name, "not done"), step.meaning) for step in Step]
+        yield from _table("Steps of annihilation", ("step", "at, ns", "meaning"), rows)
+
+
+def _table(
+    title: str, headings: tuple[str, ...], rows: Iterable[tuple[_Cell, ...]], total: int | None = None
+) -> Iterator[str]:
+    """A table under a heading; of very many rows the first ones. `total`: how many there are if `rows` is not all."""
+    rows = list(rows)
+    shown = rows[:_ROWS_SHOWN]
+    hidden = (len(rows) if total is None else total) - len(shown)
+    yield f"<h2>{_text(title)}</h2>"
+    if not rows:
+        yield "<p>none</p>"
+        return
+    yield "<table>"
+    if headings:
+        yield f"<tr>{''.join(f'<th>{_text(heading)}</th>' for heading in headings)}</tr>"
+    for row in shown:
+        yield f"<tr>{''.join(_cell(cell, first=not headings and place == 0) for place, cell in enumerate(row))}</tr>"
+    yield "</table>"
+    if hidden > 0:
+        yield f"<p>and {hidden:,} more</p>"
+
+
+def _cell(value: _Cell, *, first: bool) -> str:
+    if isinstance(value, int):
+        return f'<td class="number">{value:,}</td>'
+    return f"<th>{_text(value)}</th>" if first else f"<td>{_text(value)}</td>"
+
+
+def _text(text: str) -> str:
+    """Text from a recording, which a payload may have chosen: escaped, printable, not endless."""
+    return escape(printable(text if len(text) <= _LETTERS_SHOWN else f"{text[:_LETTERS_SHOWN]} ..."))

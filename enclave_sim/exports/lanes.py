@@ -1,0 +1,141 @@
+"""What a picture of a timeline shows, in bounded memory: a few things each for itself, many as how dense they are."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from enclave_sim.events import AnnihilationBegan
+from enclave_sim.exports.marks import Begin, End, Mark, Track
+
+SHOWN_SINGLY = 64
+"""Up to this many things are shown each for itself."""
+_BINS = 192
+
+
+class Span(NamedTuple):
+    """From when to when something lasted; an instant ends when it begins."""
+
+    begin_ns: int
+    end_ns: int
+    name: str
+
+
+class Bins:
+    """Counts by time. When time runs out of the last bin, pairs of bins become one and all are twice as wide."""
+
+    def __init__(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.width_ns = 1
+        self.covered_ns = [0] * _BINS
+        """How long something lasted within each bin."""
+        self.begun = [0] * _BINS
+        """How many things began in each bin."""
+
+    def add(self, span: Span) -> None:
+        """Take one thing."""
+        begin, end = span.begin_ns - self.start_ns, span.end_ns - self.start_ns
+        while end >= self.width_ns * _BINS:
+            self.width_ns *= 2
+            self.covered_ns, self.begun = _paired(self.covered_ns), _paired(self.begun)
+        self.begun[begin // self.width_ns] += 1
+        for index in range(begin // self.width_ns, end // self.width_ns + 1):
+            low = index * self.width_ns
+            self.covered_ns[index] += min(end, low + self.width_ns) - max(begin, low)
+
+
+def _paired(values: list[int]) -> list[int]:
+    return [a + b for a, b in zip(values[::2], values[1::2], strict=True)] + [0] * (_BINS // 2)
+
+
+class Lane:
+    """The things of one sort on one track."""
+
+    def __init__(self, start_ns: int) -> None:
+        self.count = 0
+        self.singly: list[Span] = []
+        """All of them, as long as they are few."""
+        self.bins = Bins(start_ns)
+
+    @property
+    def dense(self) -> bool:
+        """Whether they are too many to be shown singly."""
+        return self.count > SHOWN_SINGLY
+
+    def add(self, span: Span) -> None:
+        """Take one thing."""
+        self.count += 1
+        self.bins.add(span)
+        if not self.dense:
+            self.singly.append(span)
+        else:
+            self.singly.clear()
+
+
+class Window:
+    """All that happens from a time on, until it is closed."""
+
+    def __init__(self, start_ns: int, going_on: Mapping[Track, Iterable[Begin]] | None = None) -> None:
+        self.start_ns = self.end_ns = start_ns
+        self.spans: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
+        self.instants: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
+        self.going_on: defaultdict[Track, list[Begin]] = defaultdict(list)
+        """What has begun and not ended, by track; what began last stands last."""
+        for track, begun in (going_on or {}).items():
+            self.going_on[track] = list(begun)
+
+    def take(self, mark: Mark) -> None:
+        """Take one mark."""
+        self.end_ns = mark.at_ns
+        if isinstance(mark, Begin):
+            self.going_on[mark.track].append(mark)
+        elif isinstance(mark, End):
+            if self.going_on[mark.track]:
+                self._add(self.going_on[mark.track].pop())
+        else:
+            self.instants[mark.track].add(Span(mark.at_ns, mark.at_ns, mark.name))
+
+    def close(self, at_ns: int) -> None:
+        """The window ends here, and with it everything that goes on."""
+        self.end_ns = at_ns
+        for begun in self.going_on.values():
+            while begun:
+                self._add(begun.pop())
+
+    def _add(self, begun: Begin) -> None:
+        if begun.name != "ring 0":  # what is not ring 3 is ring 0
+            self.spans[begun.track].add(Span(max(begun.at_ns, self.start_ns), self.end_ns, begun.name))
+
+
+class Timeline:
+    """A run through three windows: all of it, its boot, its annihilation. The latter are short, and worth a look."""
+
+    def __init__(self) -> None:
+        self.whole = Window(0)
+        self.boot = Window(0)
+        self.annihilation: Window | None = None
+        self._booting = True
+
+    def take(self, mark: Mark) -> None:
+        """Take one mark."""
+        if isinstance(mark, Begin) and isinstance(mark.event, AnnihilationBegan):
+            self._end_boot(mark.at_ns)
+            self.annihilation = self.annihilation or Window(mark.at_ns, self.whole.going_on)
+        self.whole.take(mark)
+        if self.annihilation is not None:
+            self.annihilation.take(mark)
+        if self._booting:
+            self.boot.take(mark)
+            if mark.track is Track.RING and isinstance(mark, Begin) and mark.name == "ring 3":
+                self._end_boot(mark.at_ns)
+
+    def finish(self, at_ns: int) -> None:
+        """The recording ends."""
+        self._end_boot(at_ns)
+        self.whole.close(at_ns)
+        if self.annihilation is not None:
+            self.annihilation.close(at_ns)
+
+    def _end_boot(self, at_ns: int) -> None:
+        if self._booting:
+            self.boot.close(at_ns)
+            self._booting = False

@@ -1,0 +1,83 @@
+"""Recordings as a table for notebooks: Apache Parquet, a row an event.
+
+Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null
+where a kind has no such field. Times are signed (an early wake has a negative latency), all other numbers unsigned,
+as the processor's are. A field that is text in one kind and a number in another has a column for each: `KIND_FIELD`.
+The schema's metadata holds the header, `enclave_sim.header`.
+"""
+
+import typing
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import UnionType
+from typing import Any, BinaryIO, Literal
+
+import msgspec
+import pyarrow
+from pyarrow import parquet
+
+from enclave_sim.events import AnyEvent
+from enclave_sim.recording import Header
+from machine.events import Event
+
+ROWS_IN_A_GROUP = 1 << 16
+_KINDS: tuple[type[Event], ...] = typing.get_args(AnyEvent)
+_TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
+
+
+def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]:
+    """The type of each column; and for each kind of event, its fields with the column each belongs to."""
+    types: dict[str, set[Any]] = {}
+    for kind in _KINDS:
+        for name, annotation in _fields(kind):
+            types.setdefault(name, set()).add(_arrow_type(name, annotation))
+    found: dict[str, Any] = {"seq": pyarrow.int64(), "at_ns": pyarrow.int64(), "kind": pyarrow.string()}
+    places: dict[type[Event], list[tuple[str, str]]] = {}
+    for kind in _KINDS:
+        places[kind] = []
+        for name, annotation in _fields(kind):
+            column = name if len(types[name]) == 1 else f"{tag(kind)}_{name}"
+            found.setdefault(column, _arrow_type(name, annotation))
+            places[kind].append((name, column))
+    return found, places
+
+
+def tag(kind: type[Event]) -> str:
+    """The name of a kind of event, as recordings write it."""
+    return str(kind.__struct_config__.tag)
+
+
+def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
+    """Write the recording as a table, in constant memory."""
+    types, places = columns()
+    metadata = {"enclave_sim.header": msgspec.json.encode(header)}
+    schema = pyarrow.schema(list(types.items()), metadata=metadata)
+    left = iter(events)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while group := list(islice(left, ROWS_IN_A_GROUP)):
+            writer.write_table(_table(group, schema, places), row_group_size=ROWS_IN_A_GROUP)
+
+
+def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]]) -> Any:
+    values: dict[str, list[Any]] = {name: [None] * len(group) for name in schema.names}
+    for row, event in enumerate(group):
+        kind = type(event)
+        values["kind"][row] = tag(kind)
+        for name, column in places[kind]:
+            values[column][row] = getattr(event, name)
+    return pyarrow.table(values, schema=schema)
+
+
+def _fields(kind: type[Event]) -> Iterator[tuple[str, Any]]:
+    hints = typing.get_type_hints(kind)
+    return ((name, hints[name]) for name in kind.__struct_fields__)
+
+
+def _arrow_type(name: str, annotation: Any) -> Any:
+    if isinstance(annotation, UnionType):  # with None, as every column may be
+        (annotation,) = (part for part in typing.get_args(annotation) if part is not type(None))
+    if typing.get_origin(annotation) is Literal:
+        annotation = str
+    if name == "seq" or name.endswith("_ns"):
+        return pyarrow.int64()
+    return _TYPES[annotation]

@@ -1,0 +1,39 @@
+"""docs/exports.md says what is so."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from enclave_sim import Enclave
+from enclave_sim.exports import parquet
+from enclave_sim.exports.formats import Format
+from enclave_sim.exports.marks import Track
+
+PAGE = (Path(__file__).parents[3] / "docs/exports.md").read_text()
+
+
+def test_the_programs_run_as_they_stand(tmp_path: Path) -> None:
+    enclave = Enclave("counter", cycles=3)
+    enclave.run()
+    assert enclave.recording is not None
+    with (tmp_path / "counter.parquet").open("wb") as file:
+        Format.PARQUET.writer()(enclave.recording.header, enclave.recording.events, file)
+    programs = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(programs) == 2
+    printed = [
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        for program in programs
+    ]
+    assert "size_sum" in printed[1]
+    assert (tmp_path / "counter.vcd").read_bytes().startswith(b"$comment")
+
+
+def test_every_format_track_and_divided_column_is_named() -> None:
+    assert [to for to in Format if f"| `{to.value}` | `{to.suffix}` |" not in PAGE] == []
+    assert [track.value for track in Track if f"\n| {track.value} |" not in PAGE] == []
+    types, places = parquet.columns()
+    divided = {column for fields in places.values() for name, column in fields if name != column}
+    assert [column for column in divided if f"`{column}`" not in PAGE] == []
+    assert len(types) > len(divided) > 0
+    assert f"row groups of {parquet.ROWS_IN_A_GROUP:,}" in PAGE

@@ -1,0 +1,66 @@
+"""The table, read back with pyarrow."""
+
+from io import BytesIO
+from typing import Any
+
+import msgspec
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from pyarrow import parquet
+
+from enclave_sim.exports import parquet as export
+from enclave_sim.exports.formats import Format
+from enclave_sim.recording import Header
+from machine.events import Event
+from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
+
+
+def events_of(table: Any) -> list[Event]:
+    """The events, made again from the rows; what is no field of theirs must be null."""
+    _, places = export.columns()
+    kinds = {export.tag(kind): kind for kind in places}
+    found = []
+    for row in table.to_pylist():
+        kind = kinds[row.pop("kind")]
+        fields = {name: row.pop(column) for name, column in places[kind]}
+        assert set(row.values()) <= {None}
+        found.append(kind(**fields))
+    return found
+
+
+def test_every_event_is_a_row_and_can_be_made_again(run: Run) -> None:
+    table = parquet.read_table(BytesIO(run.export(Format.PARQUET)))
+    assert events_of(table) == run.recording.events
+
+
+def test_the_header_is_in_the_metadata(run: Run) -> None:
+    schema = parquet.read_schema(BytesIO(run.export(Format.PARQUET)))
+    header = msgspec.json.decode(schema.metadata[b"enclave_sim.header"], type=Header)
+    assert header.configuration == msgspec.to_builtins(run.recording.header.configuration)
+    assert header.payload_sha256 == run.recording.header.payload_sha256
+
+
+def test_columns_are_typed() -> None:
+    types, _ = export.columns()
+    assert list(types)[:3] == ["seq", "at_ns", "kind"]
+    assert types["at_ns"] == types["latency_ns"] == types["deadline_ns"] == pyarrow.int64()
+    assert types["rip"] == types["vector"] == pyarrow.uint64()
+    assert types["verified"] == pyarrow.bool_()
+    assert types["region"] == pyarrow.string()
+    assert "detail" not in types  # text in one kind, a number in another
+    assert types["guest_trapped_detail"] == pyarrow.string()
+    assert types["annihilation_began_detail"] == pyarrow.uint64()
+
+
+def test_the_table_is_written_in_row_groups(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "ROWS_IN_A_GROUP", 10)
+    file = parquet.ParquetFile(BytesIO(run.export(Format.PARQUET)))
+    assert file.num_row_groups == -(-len(run.recording.events) // 10)
+    assert events_of(file.read()) == run.recording.events
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=EVENT_LISTS)
+def test_any_events_come_back(events: list[Event]) -> None:
+    assert events_of(parquet.read_table(BytesIO(exported(HEADER, events, Format.PARQUET)))) == events

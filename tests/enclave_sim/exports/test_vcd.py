@@ -1,0 +1,152 @@
+"""Waveforms, read back with pyvcd's reader."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from vcd.reader import ScalarChange, StringChange, TokenKind, VectorChange, tokenize
+
+from enclave_sim import Enclave
+from enclave_sim.events import CycleBegan
+from enclave_sim.exports.formats import Format
+from enclave_sim.exports.vcd import InterruptFlag
+from enclave_sim.recording import Header
+from machine.cpu import FLAG_IF
+from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
+from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
+
+
+class Waves:
+    """The changes of each variable, by time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.changes: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
+        names: dict[str, str] = {}
+        now_ns = 0
+        for token in tokenize(BytesIO(data)):
+            if token.kind is TokenKind.TIMESCALE:
+                assert str(token.timescale) == "1 ns"
+            elif token.kind is TokenKind.VAR:
+                names[token.var.id_code] = token.var.reference
+            elif token.kind is TokenKind.CHANGE_TIME:
+                assert token.time_change >= now_ns
+                now_ns = token.time_change
+            elif isinstance(token.data, ScalarChange | VectorChange | StringChange):
+                self.changes[names[token.data.id_code]].append((now_ns, token.data.value))
+        self.end_ns = now_ns
+        assert set(names.values()) == {"CPL", "mode", "IF", "vector", "phase"}
+
+    def at(self, name: str, at_ns: int) -> Any:
+        """The value once all changes of that time are made."""
+        return self.changes[name][bisect_right([at for at, _ in self.changes[name]], at_ns) - 1][1]
+
+
+@pytest.fixture
+def waves(run: Run) -> Waves:
+    return Waves(run.export(Format.VCD))
+
+
+def test_cpl_follows_the_ring_transitions(run: Run, waves: Waves) -> None:
+    expected = [(0, 0), *((event.at_ns, event.to_ring) for event in run.recording.of_kind(RingTransition))]
+    assert waves.changes["CPL"] == expected
+
+
+def test_the_mode_follows_the_mode_switches(run: Run, waves: Waves) -> None:
+    assert waves.changes["mode"] == [(event.at_ns, event.mode) for event in run.recording.of_kind(ModeSwitched)]
+
+
+def test_the_phase_is_what_was_entered_last(run: Run, waves: Waves) -> None:
+    assert waves.changes["phase"] == [(0, "none"), *((phase.at_ns, phase.name) for phase in run.result.phases)]
+
+
+def test_the_vector_is_that_of_the_handler_that_runs(run: Run, waves: Waves) -> None:
+    for event in run.recording.of_kind(InterruptDelivered):
+        assert waves.at("vector", event.at_ns) == event.vector
+    for entered in run.recording.of_kind(RingTransition):
+        if entered.to_ring == 3:
+            assert waves.at("vector", entered.at_ns) == "z"
+
+
+def test_if_is_clear_in_handlers_and_set_in_sleep(run_of: Callable[[str], Run]) -> None:
+    run = run_of("counter")
+    waves = Waves(run.export(Format.VCD))
+    for event in run.recording.of_kind(InterruptDelivered):
+        assert waves.at("IF", event.at_ns) == "0"
+    wakes = [event for event in run.recording.of_kind(InterruptRaised) if event.source == "external"]
+    assert len(wakes) == 2
+    for wake in wakes:
+        assert waves.at("IF", wake.at_ns - 1) == "1"
+
+
+def test_the_last_time_is_that_of_the_last_event(run: Run, waves: Waves) -> None:
+    assert waves.end_ns == run.recording.events[-1].at_ns
+
+
+class _Beside:
+    """Holds what the events tell of IF against the processor's own."""
+
+    def __init__(self) -> None:
+        self.told = InterruptFlag()
+        self.enclave: Enclave | None = None
+        self.known = 0
+
+    def record(self, event: Event) -> None:
+        before = self.told.value
+        self.told.read(event)
+        if self.enclave is None:  # it is being made
+            return
+        true = int(bool(self.enclave.machine.cpu.rflags & FLAG_IF))
+        if isinstance(event, InterruptRaised) and event.ring == 3:
+            assert before in ("x", true)
+        assert self.told.value in ("x", true)
+        self.known += self.told.value != "x"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_if_is_unknown_or_that_of_the_processor(name: str) -> None:
+    payload, limit_ns, options = RUNS[name]
+    beside = _Beside()
+    beside.enclave = enclave = Enclave(payload, recorder=beside, **options)
+    enclave.run(limit_ns)
+    assert beside.known > 20
+
+
+def test_of_other_kernels_no_gate_is_taken_for_an_interrupt_gate() -> None:
+    told = InterruptFlag(enclave_kernel=False)
+    found = []
+    for event in (
+        InterruptRaised(0, 0, 0x22, "external", None, None, 0, 3),
+        InterruptDelivered(1, 0, 0x22, 0, 0),
+        RingTransition(2, 0, 0, 3, "interrupt_return", None, None, 0, 0),
+        Halted(3, 0, True),
+    ):
+        told.read(event)
+        found.append(told.value)
+    assert found == [1, "x", "x", 1]
+    waves = Waves(exported(Header({"ram_size": 1 << 27}, "", ()), list(host_calls(2)), Format.VCD))
+    assert [value for _, value in waves.changes["IF"]] == ["0", "x"]
+
+
+def test_if_in_ring_3_is_known_until_another_guest_comes() -> None:
+    told = InterruptFlag()
+    interrupt = [
+        InterruptRaised(0, 0, 0x22, "external", None, None, 0, 3),
+        InterruptDelivered(1, 0, 0x22, 0, 0),
+        RingTransition(2, 0, 3, 0, "external_interrupt", 0x22, None, 0, 0),
+        RingTransition(3, 0, 0, 3, "interrupt_return", None, None, 0, 0),
+    ]
+    found = []
+    for event in (*interrupt, CycleBegan(4, 0, 1), interrupt[-1]):
+        told.read(event)
+        found.append(told.value)
+    assert found == [1, 0, 0, 1, 1, "x"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=EVENT_LISTS)
+def test_any_events_make_waves_that_can_be_read(events: list[Event]) -> None:
+    Waves(exported(HEADER, events, Format.VCD))

@@ -17,7 +17,8 @@ import msgspec
 
 import firmware
 from enclave_sim import events
-from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.carried import carried_anchors, carried_payloads
+from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.devices import enclave_block, mailbox
 from enclave_sim.engine.contract import HeapWindow
 from enclave_sim.errors import EnclaveError
@@ -81,12 +82,15 @@ class Enclave:
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
         self._payloads = read_payloads(payload, self.configuration.engine)
-        anchors = [development_anchor()] if trust_anchors is None else list(trust_anchors)
+        # By name, so that what is said about them does not depend on the order in which they were given.
+        anchors = sorted([development_anchor()] if trust_anchors is None else trust_anchors, key=anchor_label)
         self.header = Header(
             configuration=self.configuration.describe(anchors),
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
             payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
             inputs=ordered(inputs, region("heap").end),
+            payloads=carried_payloads(self._payloads),
+            trust_anchors=carried_anchors(anchors),
         )
         self.recording: Recording | None = Recording(self.header) if record else None
         self._digest = digest(self.header)
@@ -190,6 +194,13 @@ class Enclave:
         """Run until the first guest is about to be entered. False when the enclave annihilated itself first."""
         return self.run_to(Phase.EXEC_LOOP)
 
+    def advance(self, limit_ns: int | None = None) -> Outcome:
+        """Run until something stops the machine, it ends, or virtual time reaches `limit_ns`; `run` goes on from there.
+
+        Raises what `run` does.
+        """
+        return self._continue(limit_ns)
+
     def run(self, limit_ns: int | None = None) -> RunResult:
         """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
 
@@ -200,6 +211,10 @@ class Enclave:
         while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
             pass
         residue = Residue((), 0)
+        if outcome is Outcome.LIMIT and limit_ns is not None:
+            self._digest.stop_at(limit_ns)
+            if self.recording is not None:
+                self.recording.stop_at(limit_ns)
         if self.dormant:
             residue = self.residue = self.scan_residue()
             self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)

@@ -1,0 +1,316 @@
+"""A recording is enough to make its run again, and what is not its run is seen."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import payloads
+from enclave_sim import Attestation, Enclave, Phase
+from enclave_sim.errors import EnclaveError
+from enclave_sim.events import InputTaken
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, SensorValue, Tamper, UplinkReady
+from enclave_sim.memory_map import region
+from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload.keys import SigningKey, development_anchor
+from enclave_sim.payload.signature import sign, strip
+from enclave_sim.recording import RecordingError, read_header
+from enclave_sim.replay import replay
+from enclave_sim.specification import EngineName
+from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults
+from tests.enclave_sim.conftest import SignGuest
+from tests.enclave_sim.forging import Line, forge
+
+BUILT_IN = [(name, "wasmtime") for name in payloads.names()] + [(name, "native") for name in payloads.flat_names()]
+LONG_NS = 60_000_000
+OWN_KEY = SigningKey("own", bytes(32), bytes([1]) * 32, development=False)
+
+
+def saved(enclave: Enclave, directory: Path) -> Path:
+    assert enclave.recording is not None
+    path = directory / "run.jsonl"
+    enclave.recording.save(path)
+    return path
+
+
+def assert_replays(enclave: Enclave, directory: Path) -> None:
+    """What an enclave has recorded so far is what its replay does."""
+    assert enclave.recording is not None
+    again = replay(saved(enclave, directory))
+    assert again.divergence is None
+    assert (again.digest, again.events) == (enclave.recording.digest, len(enclave.recording.events))
+
+
+@pytest.mark.parametrize(("name", "engine"), BUILT_IN)
+def test_every_built_in_payload_with_inputs(name: str, engine: str, tmp_path: Path) -> None:
+    inputs: list[AnyInput] = [SensorValue(at_ns=200_000, sensor=1, value=77), UplinkReady(at_ns=300_000, ready=False)]
+    inputs += [ExternalInterrupt(at_ns=at_ns) for at_ns in (1, 270_000, 600_001, 5_000_000)]
+    inputs += [MemoryFault(at_ns=310_000, address=region("arena").base, bits=4)]
+    enclave = Enclave(name, engine=engine, cycles=3, quantum_ns=300_000, sensors=(1, 2), inputs=inputs)
+    enclave.run(LONG_NS)
+    assert_replays(enclave, tmp_path)
+    assert read_header(tmp_path / "run.jsonl").payloads == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ns_per_instruction": 7},
+        {"attestation": Attestation.REQUIRE},
+        {"production": True},
+        {"arena_bytes": 0},
+        {"trust_anchors": []},
+        {"trust_anchors": [OWN_KEY.anchor()]},
+        {"trust_anchors": [development_anchor(), OWN_KEY.anchor()]},
+        {"trust_anchors": [OWN_KEY.anchor(), development_anchor()], "production": True},
+        {"portable": True},
+    ],
+    ids=str,
+)
+def test_every_option_is_in_the_header(options: dict[str, Any], tmp_path: Path) -> None:
+    enclave = Enclave(["counter", "beacon"], cycles=3, **options)
+    enclave.run()
+    assert_replays(enclave, tmp_path)
+
+
+@pytest.mark.parametrize("features", [(), ("bulk-memory",)])
+def test_a_payload_of_ones_own_its_key_and_its_features(
+    features: tuple[str, ...], guest: SignGuest, tmp_path: Path
+) -> None:
+    filling = '(memory 1) (func (export "_start") i32.const 0 i32.const 1 i32.const 9 memory.fill)'
+    module = sign(strip(guest(filling)), OWN_KEY)
+    enclave = Enclave(
+        [module, "beacon", module],
+        features=frozenset(features),
+        production=True,
+        trust_anchors=[OWN_KEY.anchor()],
+        cycles=3,
+    )
+    enclave.run()
+    assert_replays(enclave, tmp_path)
+    header = read_header(tmp_path / "run.jsonl")
+    assert header.payloads == (module,)
+    assert header.trust_anchors == (OWN_KEY.anchor(),)
+
+
+@pytest.mark.parametrize("payload", [b"\0asm", b"no module at all", strip(payloads.read("beacon"))])
+def test_a_payload_that_is_refused(payload: bytes, tmp_path: Path) -> None:
+    enclave = Enclave(payload)
+    assert enclave.run().outcome == "PAYLOAD_REJECTED"
+    assert_replays(enclave, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["spinner", "counter"])
+@pytest.mark.parametrize("limit_ns", [1, 100_000, 270_001, 10_000_000, 30_500_000])
+def test_a_run_that_ended_at_a_limit_ends_there_again(name: str, limit_ns: int, tmp_path: Path) -> None:
+    enclave = Enclave(name, cycles=2)
+    enclave.run(limit_ns)
+    assert_replays(enclave, tmp_path)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_recording_saved_in_the_middle_of_a_run(phase: Phase, tmp_path: Path) -> None:
+    enclave = Enclave("counter")
+    enclave.run_to(phase)
+    assert_replays(enclave, tmp_path)
+    if phase is Phase.EXEC_LOOP:
+        enclave.replace_guest(payloads.read("spinner"))
+        assert_replays(enclave, tmp_path)
+
+
+def test_inputs_after_the_end(tmp_path: Path) -> None:
+    enclave = Enclave("counter")
+    enclave.run()
+    enclave.tamper()
+    enclave.interrupt()
+    assert_replays(enclave, tmp_path)
+
+
+def step(enclave: Enclave, data: st.DataObject) -> None:
+    """Anything that the interface allows."""
+    now_ns = enclave.machine.clock.now_ns
+    match data.draw(st.sampled_from(["run", "run_to", "take", "replace"])):
+        case "run":
+            enclave.run(now_ns + data.draw(st.integers(0, 700_000)))
+        case "run_to":
+            enclave.run_to(data.draw(st.sampled_from(Phase)))
+        case "take":
+            kinds = (interrupt_schedules, host_answers, memory_faults)
+            for one in data.draw(st.one_of([kind(0, now_ns, max_size=2) for kind in kinds])):
+                enclave.take(one)
+        case "replace":
+            native = enclave.configuration.engine is EngineName.NATIVE
+            with suppress(EnclaveError):  # while a guest runs, say
+                enclave.replace_guest(payloads.read_flat("runner") if native else payloads.read("digest"))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_inputs_that_were_made_while_it_ran_are_made_again(data: st.DataObject, tmp_path: Path) -> None:
+    scheduled = data.draw(interrupt_schedules(0, 2_000_000, tamper=False))
+    name = data.draw(st.sampled_from(["counter", "spinner", "digest", "surveyor"]))
+    enclave = Enclave(
+        name,
+        cycles=3,
+        quantum_ns=200_000,
+        inputs=scheduled,
+        engine="native" if name in payloads.flat_names() else "wasmtime",
+    )
+    for _ in range(data.draw(st.integers(0, 8))):
+        step(enclave, data)
+    if data.draw(st.booleans()):
+        enclave.run(LONG_NS)
+    assert_replays(enclave, tmp_path)
+
+
+def test_after_going_back_only_what_is_in_the_recording_counts(tmp_path: Path) -> None:
+    enclave = Enclave("counter", cycles=2)
+    enclave.boot()
+    before = enclave.snapshot()
+    enclave.tamper()
+    enclave.run()
+    enclave.restore(before)
+    enclave.interrupt()
+    assert enclave.run().outcome == "COMPLETED"
+    assert_replays(enclave, tmp_path)
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_in_another_process_place_and_locale(seed: str, tmp_path: Path) -> None:
+    inputs: list[AnyInput] = [ExternalInterrupt(at_ns=500_000), Tamper(at_ns=2_000_000)]
+    enclave = Enclave(["counter", "digest"], cycles=9, features=frozenset({"simd", "bulk-memory"}), inputs=inputs)
+    result = enclave.run()
+    path = saved(enclave, tmp_path)
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": "C", "TZ": "Asia/Tokyo", "PYTHONPATH": os.getcwd()}
+    command = [sys.executable, "-m", "enclave_sim", "replay", path.name]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert result.digest in done.stdout
+
+
+# Recordings that are false
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    enclave = Enclave("counter", cycles=2)
+    enclave.run()
+    return saved(enclave, tmp_path)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_event_is_shown_beside_its_neighbours(path: Path, data: st.DataObject) -> None:
+    last = replay(path).events
+    at = data.draw(st.integers(1, last - 1))
+    way = data.draw(st.sampled_from(["time", "drop", "double"]))
+
+    def change(lines: list[Line]) -> None:
+        if way == "time":
+            lines[at]["at_ns"] += data.draw(st.integers(1, 1_000_000))
+        elif way == "drop":
+            del lines[at]
+        else:
+            lines.insert(at, dict(lines[at]))
+
+    found = replay(forge(path, change)).divergence
+    assert found is not None
+    assert found.first or found.second
+    assert found.first[:1] != found.second[:1]
+    assert found.before_first == found.before_second
+    if way == "time":
+        assert (found.first[0].seq, found.second[0].seq) == (at - 1, at - 1)
+        assert [event.seq for event in found.before_first] == list(range(max(0, at - 4), at - 1))
+        assert [event.seq for event in found.first] == list(range(at - 1, min(at + 3, last)))
+
+
+def test_a_recording_whose_last_event_is_missing_is_part_of_the_run(path: Path) -> None:
+    assert replay(forge(path, lambda lines: lines.__delitem__(slice(-5, None)))).equal
+
+
+def test_events_after_the_last_are_a_divergence(path: Path) -> None:
+    found = replay(forge(path, lambda lines: lines.append(dict(lines[-1])))).divergence
+    assert found is not None
+    assert (len(found.first), found.second) == (1, ())
+
+
+def test_another_configuration_is_another_run(path: Path) -> None:
+    found = replay(forge(path, lambda lines: lines[0]["configuration"].update(cycles=1))).divergence
+    assert found is not None
+    assert found.second
+
+
+def test_an_input_that_never_was_is_a_divergence(tmp_path: Path) -> None:
+    enclave = Enclave("counter")
+    enclave.boot()
+    enclave.interrupt()
+    enclave.run()
+
+    def change(lines: list[Line]) -> None:
+        (taken,) = (line for line in lines if line["kind"] == "input_taken")
+        taken["given"]["input"] = "tamper"
+
+    found = replay(forge(saved(enclave, tmp_path), change)).divergence
+    assert found is not None
+    assert isinstance(found.first[0], InputTaken)
+
+
+def _configure(**changes: Any) -> Callable[[list[Line]], None]:
+    return lambda lines: lines[0]["configuration"].update(changes)
+
+
+def _head(**changes: Any) -> Callable[[list[Line]], None]:
+    return lambda lines: lines[0].update(changes)
+
+
+CANNOT_BE_MADE: dict[str, tuple[Callable[[list[Line]], None], str]] = {
+    "other firmware": (_head(firmware_sha256="00" * 32), f"firmware {'00' * 32}; this program has [0-9a-f]{{64}}"),
+    "a payload nobody has": (_head(payload_sha256=["11" * 32]), f"payload with SHA-256 {'11' * 32} is missing"),
+    "no payload": (_head(payload_sha256=[]), "0 payloads"),
+    "an anchor nobody has": (_configure(trust_anchors=["x y z"]), "trust anchors x y z are wanted"),
+    "cycles": (_configure(cycles=0), "cycles is 0"),
+    "type": (_configure(cycles="two"), "not one of this program"),
+    "unknown": (_configure(colour="red"), "not one of this program"),
+    "anchors": (_configure(trust_anchors=7), "not one of this program"),
+    "engine": (_configure(engine="x"), "not one of this program"),
+    "input": (_head(inputs=[{"input": "memory_fault", "at_ns": 1, "address": 1 << 40, "bits": 1}]), "there is no RAM"),
+    "no enclave": (lambda lines: lines[0]["configuration"].clear(), "no recording of an enclave"),
+    "text": (lambda lines: lines[1].update(more=1), "not as this program writes them"),
+}
+
+
+@pytest.mark.parametrize("why", CANNOT_BE_MADE)
+def test_a_run_that_cannot_be_made_is_one_clear_error(path: Path, why: str) -> None:
+    change, message = CANNOT_BE_MADE[why]
+    with pytest.raises(RecordingError, match=message) as caught:
+        replay(forge(path, change))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_payload_can_be_given(tmp_path: Path) -> None:
+    module = strip(payloads.read("counter"))
+    enclave = Enclave(module)
+    enclave.run()
+    bare = forge(saved(enclave, tmp_path), lambda lines: lines[0].update(payloads=[]))
+    with pytest.raises(RecordingError, match="is missing"):
+        replay(bare, ["beacon"])
+    assert replay(bare, ["beacon", module]).equal
+
+
+def test_a_forged_input_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    enclave = Enclave("counter")
+    enclave.boot()
+    enclave.take(GuestReplaced(at_ns=0, payload=0, code=payloads.read("beacon")))
+
+    def change(lines: list[Line]) -> None:
+        lines[-2]["given"]["code"] = "AAAA"
+
+    with pytest.raises((RecordingError, PayloadRejected)):
+        replay(forge(saved(enclave, tmp_path), change))

@@ -12,9 +12,8 @@ CONTEXT = 3
 class Divergence:
     """The first difference of two sequences of events."""
 
-    before_first: tuple[Event, ...]
-    """What came before, in the first."""
-    before_second: tuple[Event, ...]
+    before: tuple[Event, ...]
+    """What came before, in both."""
     first: tuple[Event, ...]
     """The differing event and what came after it; empty where the first is over."""
     second: tuple[Event, ...]

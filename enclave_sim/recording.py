@@ -6,7 +6,7 @@ A recording is enough to make its run again: what the header names and not every
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -204,7 +204,7 @@ class RecordingFile(Iterable[AnyEvent]):
         with self._open() as file:
             self.header = self._header(file.readline(_LONGEST_LINE))
 
-    def __iter__(self) -> Iterator[AnyEvent]:
+    def __iter__(self) -> Generator[AnyEvent, None, None]:
         decoder = msgspec.json.Decoder(AnyEvent | Trailer)
         with self._open() as file:
             line = file.readline(_LONGEST_LINE)

@@ -10,6 +10,7 @@ find the inputs that were not scheduled; then beside the run, event for event.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -59,11 +60,13 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
     file = RecordingFile(Path(path))
     survey = _Survey(file)
     assert file.trailer is not None
-    comparer, digest = _Comparer(iter(file), open_end=survey.open_end), Digest(file.header)
-    enclave = _enclave(file, payloads, comparer, digest)
-    comparer.on_divergence = enclave.machine.request_stop
-    result = _run(enclave, survey, comparer)
-    comparer.end()
+    digest = Digest(file.header)
+    with closing(iter(file)) as recorded:
+        comparer = _Comparer(recorded, open_end=survey.open_end)
+        enclave = _enclave(file, payloads, comparer, digest)
+        comparer.on_divergence = enclave.machine.request_stop
+        result = _run(enclave, survey, comparer)
+        comparer.end()
     if not comparer.parted and not survey.open_end and digest.hexdigest() != file.trailer.sha256:
         raise RecordingError(f"{path}: its events are those of the run, but not as this program writes them")
     return ReplayResult(file.trailer.sha256, file.trailer.events, comparer.divergence, result)
@@ -134,8 +137,7 @@ class _Comparer:
         """The difference, or None."""
         if not self._parted:
             return None
-        before = tuple(self._before)
-        return Divergence(before, before, tuple(self._first), tuple(self._second))
+        return Divergence(tuple(self._before), tuple(self._first), tuple(self._second))
 
     def _part(self, expected: Event | None) -> None:
         self._parted = True

@@ -11,7 +11,7 @@ Line = dict[str, Any]
 
 
 def forge(path: Path, change: Callable[[list[Line]], None]) -> Path:
-    """A copy of a recording after `change` of its lines, header first, without the trailer; numbered and hashed anew."""
+    """A copy of a recording after `change` of its lines, header first, without trailer; numbered and hashed anew."""
     lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
     trailer = lines.pop()
     change(lines)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from enclave_sim.carried import find_anchors, find_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payload
 from enclave_sim.divergence import CONTEXT, Divergence
 from enclave_sim.enclave import Enclave
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
 from enclave_sim.recording import Digest, Header, RecordingError, RecordingFile
 from enclave_sim.summary import RunResult
@@ -77,16 +78,19 @@ class _Survey:
 
     def __init__(self, file: RecordingFile) -> None:
         self.inputs: list[tuple[int, bool, AnyInput]] = []
-        """Inputs that were not scheduled: when they were taken, whether the run was over by then, what they are."""
+        """Inputs that were not scheduled: how far to run first, whether the run was over by then, what they are."""
         self.last_ns = 0
         """Time of the latest event."""
-        over = False
+        over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
         for event in file:
             self.last_ns = max(self.last_ns, event.at_ns)
             if isinstance(event, events.ResidueScanned):
                 over = True
-            elif isinstance(event, events.InputTaken) and event.given is not None:
-                self.inputs.append((event.at_ns, over, event.given))
+            elif isinstance(event, events.InputTaken):
+                if event.given is not None:  # before the scheduled one that is next, even where that is due
+                    self.inputs.append((min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
+                elif scheduled:
+                    scheduled.popleft()
         assert file.trailer is not None
         self.limit_ns = file.trailer.limit_ns
         self.open_end = not over and self.limit_ns is None
@@ -199,7 +203,10 @@ def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | 
             return None
         if comparer.parted:
             return None
-        enclave.take(given)
+        try:
+            enclave.take(given)
+        except EnclaveError as error:
+            raise RecordingError(f"its input at {at_ns} ns could not be: {error}") from None
     return enclave.run(survey.bound_ns) if _advance(enclave, survey.bound_ns, comparer) else None
 
 

@@ -90,7 +90,7 @@ class Comparison:
 
 
 def compare(path_a: Path | str, path_b: Path | str) -> Comparison:
-    """Compare two recordings. Raises RecordingError for a damaged one."""
+    """Compare two recordings. Raises RecordingError for a damaged one, ConfigurationError for none."""
     files = RecordingFile(Path(path_a)), RecordingFile(Path(path_b))
     gathered = _Gathered()
     with closing(iter(files[0])) as first, closing(iter(files[1])) as second:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.keys import TrustAnchor
@@ -158,6 +158,16 @@ class Recording(Stateful):
         self.events: list[Event] = []
         self._stop = _NOWHERE
 
+    @classmethod
+    def load(cls, path: Path) -> "Recording":
+        """Read all of a file. Raises what `RecordingFile` does."""
+        file = RecordingFile(path)
+        recording = cls(file.header)
+        recording.events.extend(file)
+        if file.trailer is not None and file.trailer.limit_ns is not None:
+            recording.stop_at(file.trailer.limit_ns)
+        return recording
+
     def record(self, event: Event) -> None:
         """Take one event."""
         self.events.append(event)
@@ -194,7 +204,8 @@ class RecordingFile(Iterable[AnyEvent]):
     """A recording file, whose events can be had one by one, in constant memory, as often as wanted.
 
     Raises RecordingError, which names the line, where the file is cut, edited, reordered, foreign or from another
-    version: for the header when made, for what follows when it is read. The digest is checked at the end.
+    version: for the header when made, for what follows when it is read. The digest is checked at the end. Raises
+    ConfigurationError for a file that is not there or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -232,7 +243,7 @@ class RecordingFile(Iterable[AnyEvent]):
         try:
             return self.path.open("rb")
         except OSError as error:
-            raise RecordingError(f"cannot read {self.path}: {error.strerror}") from None
+            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _header(self, line: bytes) -> Header:
         try:

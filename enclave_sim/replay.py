@@ -56,7 +56,8 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
 
     `payloads` are looked at, by their SHA-256, for those that the recording neither carries nor finds built in.
     Raises RecordingError for a damaged file, and for one whose run cannot be made here: other firmware, a payload
-    that is missing, a recording of something else than an enclave.
+    that is missing, a recording of something else than an enclave. Raises ConfigurationError for a file that cannot
+    be opened.
     """
     file = RecordingFile(Path(path))
     survey = _Survey(file)

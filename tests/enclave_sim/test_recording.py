@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enclave_sim import Enclave
+from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.events import AnyEvent
-from enclave_sim.recording import Digest, RecordingError, RecordingFile, Trailer, read_events, read_header
+from enclave_sim.recording import Digest, Recording, RecordingError, RecordingFile, Trailer, read_events, read_header
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,7 @@ def test_a_changed_limit_is_seen(limit: str, tmp_path: Path) -> None:
     file = RecordingFile(path)
     list(file)
     assert file.trailer == Trailer(result.events, result.digest, 5_000_000)
+    assert Recording.load(path).digest == result.digest
     path.write_text(path.read_text().replace('"limit_ns":5000000}', f'"limit_ns":{limit}}}'))
     with pytest.raises(RecordingError):
         list(read_events(path))
@@ -161,5 +162,5 @@ def test_damage_is_named_with_its_line(saved: bytes, damage: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
 def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="cannot read"):
+    with pytest.raises(ConfigurationError, match="cannot read"):
         read_header(tmp_path / name)

@@ -10,7 +10,7 @@ print(result.outcome, result.signals, result.residue_bytes)
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.vmm import AetherHost
 from machine.boot import loader
-from machine.events import Recorder
+from machine.events import Event, Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
@@ -84,6 +84,8 @@ class Enclave:
         self._payloads = read_payloads(payload, self.configuration.engine)
         # By name, so that what is said about them does not depend on the order in which they were given.
         anchors = sorted([development_anchor()] if trust_anchors is None else trust_anchors, key=anchor_label)
+        self.anchors = tuple(anchors)
+        """Whose signatures are accepted."""
         self.header = Header(
             configuration=self.configuration.describe(anchors),
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
@@ -194,13 +196,6 @@ class Enclave:
         """Run until the first guest is about to be entered. False when the enclave annihilated itself first."""
         return self.run_to(Phase.EXEC_LOOP)
 
-    def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Run until something stops the machine, it ends, or virtual time reaches `limit_ns`; `run` goes on from there.
-
-        Raises what `run` does.
-        """
-        return self._continue(limit_ns)
-
     def run(self, limit_ns: int | None = None) -> RunResult:
         """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
 
@@ -233,6 +228,29 @@ class Enclave:
             self._result = result
         return result
 
+    def advance(self, limit_ns: int | None = None) -> Outcome:
+        """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end.
+
+        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault.
+        """
+        outcome = self._run_with_inputs(limit_ns)
+        self._check_alive(outcome)
+        return outcome
+
+    def step(self) -> bool:
+        """Let one thing happen: an input, an interrupt, an instruction, a stay in the guest. False at the end."""
+        next_ns = self._outside.next_ns
+        if next_ns is not None and next_ns <= self.machine.clock.now_ns:
+            self._outside.take_next()
+            return True
+        return self.machine.step(next_ns) is None
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether a step has just ended; see `Machine.between_steps`."""
+        next_ns = self._outside.next_ns
+        return self.machine.between_steps or (next_ns is not None and next_ns <= self.machine.clock.now_ns)
+
     def scan_residue(self) -> Residue:
         """Compare all of RAM with what may remain in it."""
         return scan(self.machine.ram, self._loaded.executable.segments)
@@ -259,6 +277,10 @@ class Enclave:
 
     # Snapshots
 
+    def portable_host(self) -> State | None:
+        """What the VMM has, as modules instead of what they were compiled to; None without a VMM."""
+        return None if self._host is None else self._host.save_portable()
+
     def snapshot(self) -> EnclaveSnapshot:
         """All of the enclave's state, recording included.
 
@@ -278,6 +300,20 @@ class Enclave:
             observer.load_state(state)
         self._completed, self._wanted, self._result = set(snapshot.completed), None, snapshot.result
         self._outside.load_state(snapshot.outside)
+
+    def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
+        """Take the place of another enclave of the same making: its state, its events, and what its VMM had."""
+        if self._host is not None and host is not None:
+            self._host.load_portable(host)
+            vmm = {"_vmm": self._host.save_state()}
+            devices = tuple({**state, **vmm} if "_vmm" in state else state for state in snapshot.machine.devices)
+            snapshot = replace(snapshot, machine=replace(snapshot.machine, devices=devices))
+        self.restore(replace(snapshot, observers=tuple(o.save_state() for o in self._stateful)))
+        for event in events_so_far:
+            self._summary.record(event)
+        self._digest.begin(self.header, events_so_far)
+        if self.recording is not None:
+            self.recording.events[:] = events_so_far
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
         """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.
@@ -300,16 +336,20 @@ class Enclave:
         outcome = self._run_with_inputs(limit_ns)
         if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
             outcome = self.machine.run()
+        self._check_alive(outcome)
+        return outcome
+
+    def _check_alive(self, outcome: Outcome) -> None:
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
         if ended and not self.dormant:
             post, rip = self.machine.post_code.code, self.machine.cpu.rip
             raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
-        return outcome
 
     def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
         while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
             outcome = self.machine.run(at_ns)
-            if outcome is not Outcome.LIMIT:
+            overrun = limit_ns is not None and self.machine.clock.now_ns >= limit_ns
+            if outcome is not Outcome.LIMIT or overrun:
                 return outcome
             self._outside.take_next()
         return self.machine.run(limit_ns)

@@ -11,7 +11,7 @@ from enclave_sim.specification import HostFunction
 from machine.clock import Clock
 from machine.coprocessor import Completed
 from machine.journal import Journal
-from machine.state import Stateful
+from machine.state import State, Stateful
 
 CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)
 _NAMES = {int(function): function.name.lower() for function in HostFunction}
@@ -32,6 +32,10 @@ class GateCoprocessor(Stateful):
             TrapKind.ILLEGAL: (ILLEGAL, 0),
             TrapKind.DIVIDE: (DIVIDE, 0),
         }
+
+    def save_state(self) -> State:
+        """See `Stateful`: the host call that waits for its answer."""
+        return {"_waiting_for": self._waiting_for}
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
         """Resume the guest with the answer to its host call, until it needs the machine."""

@@ -126,6 +126,28 @@ class AetherHost(Stateful):
         self._engine.load_state(state["engine"])
         self.rejection = state["rejection"]
 
+    def save_portable(self) -> State:
+        """Its modules and what became of them, in plain values that another VMM can take. Raises GuestRunning."""
+        engine = self._engine.save_state()
+        return {
+            "verified": tuple(self._verified),
+            "admitted": len(engine["payloads"]),
+            "fresh": engine["fresh"],
+            "guest_lives": self._guest_lives,
+        }
+
+    def load_portable(self, state: State) -> None:
+        """Have what another VMM had: its modules, which it had verified, are compiled again."""
+        self._verified[:] = state["verified"]
+        self._guest_lives = state["guest_lives"]
+        for module, code in self._verified[: state["admitted"]]:
+            if code is None:
+                self._engine.admit(module, None, None)
+            else:
+                self._engine.admit(module, code.code, code.fingerprint)
+        if state["fresh"] is not None:
+            self._engine.instantiate(state["fresh"])
+
     def _reject(self, payload: int, rejected: PayloadRejected) -> int:
         self.rejection = rejected
         self._emit(events.PayloadRejected, payload, rejected.check.name, rejected.message)

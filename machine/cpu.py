@@ -15,7 +15,9 @@ from unicorn import (
     UC_ERR_FETCH_PROT,
     UC_ERR_FETCH_UNMAPPED,
     UC_HOOK_INSN,
+    UC_HOOK_MEM_READ,
     UC_HOOK_MEM_UNMAPPED,
+    UC_HOOK_MEM_WRITE,
     UC_MODE_64,
     UC_PROT_ALL,
     UC_PROT_EXEC,
@@ -48,6 +50,7 @@ _FLOATING_POINT_AT_RESET = {"MXCSR": 0x1F80, "FPCW": 0x37F, "FPSW": 0, "FPTAG": 
 """As FNINIT leaves x87: all exceptions masked, all registers empty."""
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _FETCH_UNMAPPED = 21
+_MEM_WRITE = 17  # UC_MEM_WRITE
 _STOPS = tuple(Stop)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
@@ -216,6 +219,28 @@ class Cpu:
             self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
         self.context.content, self.hook.cs = state
         self.flush_tlb()
+
+    def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
+        """Tell `seen` of each access by an instruction to a physical range: whether it writes, address, bytes.
+
+        Returns what ends it. Translated code is forgotten each time.
+        """
+
+        def accessed(_uc: int, kind: int, address: int, size: int, _value: int, _user: int) -> None:
+            if address < where.stop and where.start < address + size:
+                seen(kind == _MEM_WRITE, address, size)
+
+        prototype = ctypes.CFUNCTYPE(None, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
+        callback = self.callback(prototype, accessed)
+        handle = add_hook(self.uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
+        self.uc.ctl_flush_tb()
+
+        def end() -> None:
+            uclib.uc_hook_del(self._handle, handle)
+            self._callbacks.remove(callback)
+            self.uc.ctl_flush_tb()
+
+        return end
 
     # State
 

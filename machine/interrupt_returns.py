@@ -10,7 +10,9 @@ from machine.step_hook import NEVER
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class Entered:
+    """An interrupt within ring 0 whose return is waited for."""
+
     vector: int
     return_address: int
     linear: int
@@ -24,11 +26,11 @@ class InterruptReturns(Stateful):
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal
-        self._entered: list[_Entered] = []
+        self._entered: list[Entered] = []
 
     def entered(self, vector: int, return_address: int, linear: int, rsp: int) -> None:
         """An interrupt was taken at this place, with this stack pointer, into the same ring."""
-        self._entered.append(_Entered(vector, return_address, linear, rsp))
+        self._entered.append(Entered(vector, return_address, linear, rsp))
         self._cpu.hook.breakpoint = linear
 
     def forget(self) -> None:

@@ -4,7 +4,7 @@
 happens, and look at why it stopped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -36,7 +36,7 @@ from machine.signals import SignalsHeld
 from machine.simd_exceptions import SimdExceptions
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
-from machine.step_hook import NEVER, Stop
+from machine.step_hook import ADDRESSES, NEVER, Stop
 from machine.system_instructions import Done, SystemInstructions
 from machine.x87_exceptions import X87Exceptions
 
@@ -108,6 +108,8 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self._nmi_blocked = False
+        self._cut_short = False
+        """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
         self._returns = InterruptReturns(self.cpu, self.journal)
         self._parts: tuple[Stateful, ...] = (
             *(self.clock, self.journal, self.delivery, self.cpu.debug, self.msrs),
@@ -150,6 +152,7 @@ class Machine:
 
         Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
         """
+        self._pass_this_address()
         with SignalsHeld(notify=self.request_stop):
             return self._run(limit_ns)
 
@@ -175,15 +178,20 @@ class Machine:
                 if deadline is None or not hook.rflags & FLAG_IF:
                     return Outcome.HALTED
                 clock.spend(max(0, deadline - now))
+                self._cut_short = True
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
                 self._run_coprocessor(self.coprocessor, deadline)
-            elif self._alignment.wanted or self._simd.wanted or self._x87.wanted:
+            elif self._checks_wanted:
                 self._execute_checked()
             else:
                 hook.watch_if = pending
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
                 self._arm(deadline)
                 self._stopped(cpu.execute())
+
+    @property
+    def _checks_wanted(self) -> bool:
+        return self._alignment.wanted or self._simd.wanted or self._x87.wanted
 
     # Snapshots
 
@@ -202,7 +210,8 @@ class Machine:
         self.cpu.code_changed(self.ram.load(snapshot.ram))
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
-        self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending = own["flags"]
+        self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending, self._cut_short = own["flags"]
+        self.bus.accesses = own["accesses"]
         for part, state in zip(self._parts, parts, strict=True):
             part.load_state(state)
         for device, state in zip(self.bus.devices, snapshot.devices, strict=True):
@@ -211,7 +220,74 @@ class Machine:
         self.chipset.refresh()
 
     def _own_state(self) -> State:
-        return {"flags": (self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending)}
+        flags = self.halted, self.mode, self._nmi_blocked, self.chipset.nmi_pending, self._cut_short
+        return {"flags": flags, "accesses": self.bus.accesses}
+
+    # Stepping
+
+    def step(self, limit_ns: int | None = None) -> Outcome | None:
+        """Let one thing happen, and return None; or say why nothing can.
+
+        An interrupt is taken, or an instruction executed with the exception it raises, or the coprocessor runs until it
+        is done or interrupted, or a sleep lasts until the next deadline of a device. What takes time of its own lasts
+        until `limit_ns`, which must lie ahead, if that comes first.
+        """
+        with SignalsHeld(notify=self.request_stop):
+            return self._step_once(limit_ns)
+
+    def _step_once(self, limit_ns: int | None) -> Outcome | None:
+        hook, registers, chipset = self.cpu.hook, self.cpu.registers, self.chipset
+        self._limit_ns = limit_ns
+        if self.delivery.shut_down:
+            return Outcome.SHUTDOWN
+        now, deadline = self.clock.now_ns, self._next_deadline()
+        if deadline is not None and deadline <= now:
+            chipset.tick(now)
+            deadline = self._next_deadline()
+        pending = chipset.pending()
+        if (pending or chipset.nmi_pending) and self._take_interrupt(pending=pending):
+            return None
+        if self.halted:
+            if deadline is None or not hook.rflags & FLAG_IF:
+                return Outcome.HALTED
+            self.clock.spend(max(0, deadline - now))
+            self._cut_short = True
+        elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
+            self._run_coprocessor(self.coprocessor, deadline)
+        else:
+            here = hook.retired, registers.rip, registers.rsp
+            while here == (hook.retired, registers.rip, registers.rsp) and not self.halted:
+                if self._checks_wanted:
+                    self._execute_checked()
+                else:
+                    self._step()
+        self._stop_requested = False
+        return None
+
+    def _pass_this_address(self) -> None:
+        """Whoever stopped here wants to go on."""
+        hook = self.cpu.hook
+        hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether a step has just ended; False where a limit has cut a sleep or the coprocessor's work short."""
+        deadline = self.chipset.deadline_ns
+        due = (
+            (deadline is not None and deadline <= self.clock.now_ns)
+            or self.chipset.pending()
+            or self.chipset.nmi_pending
+        )
+        return due or not self._cut_short
+
+    def stop_at(self, addresses: Iterable[int]) -> None:
+        """Let `run` return in front of these linear addresses. Raises MachineError for more than there is room for."""
+        wanted = sorted(set(addresses))
+        if len(wanted) > ADDRESSES:
+            raise MachineError(f"{len(wanted)} addresses to stop at; at most {ADDRESSES} can be watched at once")
+        self.cpu.hook.addresses = len(wanted)
+        for index, address in enumerate(wanted):
+            self.cpu.hook.address[index] = address
 
     # Interrupts
 
@@ -233,7 +309,7 @@ class Machine:
         return True
 
     def _deliver(self, interrupt: Interrupt) -> None:
-        self.halted = False
+        self.halted = self._cut_short = False
         registers = self.cpu.registers
         ring, rsp, base = registers.cpl, registers.rsp, self.cpu.linear_rip - registers.rip
         self._returns.look()  # an interrupt can come right behind the return from another
@@ -332,6 +408,7 @@ class Machine:
     def _stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""
         cpu, hook = self.cpu, self.cpu.hook
+        self._cut_short = False
         if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
             self._segment_loaded()
         else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
@@ -346,6 +423,9 @@ class Machine:
             self._execute_watched()
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
+        elif stop is Stop.ADDRESS:
+            self._pass_this_address()
+            self._stop_requested = True
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
                 hook.pass_once = cpu.linear_rip
@@ -387,6 +467,7 @@ class Machine:
         cpu, registers = self.cpu, self.cpu.registers
         budget = _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
         result = coprocessor.execute(registers.rax, budget)
+        self._cut_short = result is None
         if result is not None:
             cpu.skip(INSTRUCTION_LENGTH)
             registers.rax, registers.rcx, registers.rdi = result.rax, result.rcx, result.rdi

@@ -40,6 +40,7 @@ _X87_MARK, _BEFORE_FP0, _X87_BYTES = 0x3A5C, 20, 20 + 8 * 16
 X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16)
 """`SavedContext.x87` when all registers are zero and FNINIT came last."""
 _KERNEL_GS_BASE = 0xC000_0102
+_HOST_ADDRESS_BYTES = 8
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
 
@@ -153,6 +154,7 @@ class SavedContext:
         self._vectors = (first, last - first + second - first)
         state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
         debug_at = self._offset(content, struct.pack("<Q", _MARK))
+        self._start = state_at
         self.registers = ProcessorState.from_buffer(content, state_at)
         self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
         self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
@@ -230,12 +232,12 @@ class SavedContext:
 
     @property
     def content(self) -> bytes:
-        """All of it, as Unicorn lays it out."""
-        return bytes(self._content.raw)
+        """All of the state, as Unicorn lays it out, without the addresses of this process before and behind it."""
+        return bytes(self._content.raw[self._start : -_HOST_ADDRESS_BYTES])
 
     @content.setter
     def content(self, content: bytes) -> None:
-        self._content.raw = content
+        ctypes.memmove(self.address + self._start, content, len(content))
 
     @property
     def interrupt_met(self) -> tuple[bool, int, int]:

@@ -23,6 +23,8 @@ from machine.unicorn_calls import engine_handle, vmem_read
 
 NEVER = 2**64 - 1
 _PAGES = 64
+ADDRESSES = 16
+"""At most this many places to stop at."""
 _INTERRUPT_FLAG, _VIRTUAL_8086 = 0x200, 0x2_0000
 
 
@@ -45,6 +47,8 @@ class Stop(IntEnum):
     """The machine's own debug registers name this instruction."""
     NO_CODE = 9
     """Not by the hook: at RIP there is no RAM to execute from."""
+    ADDRESS = 10
+    """Somebody who watches the machine wants it stopped here."""
 
 
 class HookState(ctypes.Structure):
@@ -60,6 +64,10 @@ class HookState(ctypes.Structure):
         ("debug_address", ctypes.c_uint64 * 4),
         *[(name, ctypes.c_uint64) for name in ("reason", "vector", "rflags", "context", "ram", "ram_size")],
         ("code_pages", ctypes.c_void_p),
+        ("addresses", ctypes.c_uint64),
+        ("address", ctypes.c_uint64 * ADDRESSES),
+        ("passing", ctypes.c_uint64),
+        ("passing_address", ctypes.c_uint64),
         *[(name, ctypes.c_void_p) for name in ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")],
         ("one_byte", ctypes.c_uint8 * 256),
         ("two_byte", ctypes.c_uint8 * 256),
@@ -77,6 +85,10 @@ class HookState(ctypes.Structure):
     pass_once: int
     debugging: int
     debug_address: "ctypes.Array[ctypes.c_uint64]"
+    addresses: int
+    address: "ctypes.Array[ctypes.c_uint64]"
+    passing: int
+    passing_address: int
     reason: int
     vector: int
     rflags: int
@@ -117,6 +129,7 @@ class StepHook:
             deadline=NEVER,
             breakpoint=NEVER,
             pass_once=NEVER,
+            passing=NEVER,
             watched=Action.SYSTEM,
             context=context,
             ram=ram.host_address,
@@ -227,6 +240,9 @@ class _PortableHook:
             return self._stop(Stop.SEGMENT)
         if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
+        passed = (state.retired, address) == (state.passing, state.passing_address)
+        if state.addresses and not passed and address in state.address[: state.addresses]:
+            return self._stop(Stop.ADDRESS)
         found = self._action(address, size)
         if address == state.pass_once:
             state.pass_once = NEVER

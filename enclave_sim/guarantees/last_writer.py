@@ -1,13 +1,9 @@
 """Who wrote these bytes last? Determinism makes it easy to ask: the run is made again, and watched."""
 
-import ctypes
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from unicorn import UC_HOOK_MEM_WRITE
-
 import firmware
-from machine.step_hook import add_hook
 
 if TYPE_CHECKING:
     from enclave_sim.guarantees.observation import Scenario
@@ -21,15 +17,11 @@ def describe_last_writer(scenario: "Scenario", base: int, length: int) -> str:
     cpu = enclave.machine.cpu
     last: list[tuple[int, int, int]] = []
 
-    def written(_uc: int, _kind: int, address: int, size: int, _value: int, _user: int) -> None:
-        if address < base + length and base < address + size:
+    def seen(writes: bool, address: int, _size: int) -> None:
+        if writes:
             last[:] = [(address, cpu.hook.last, enclave.machine.clock.now_ns)]
 
-    prototype = ctypes.CFUNCTYPE(
-        None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-    )
-    add_hook(cpu.uc, UC_HOOK_MEM_WRITE, cpu.callback(prototype, written))
-    cpu.uc.ctl_flush_tb()
+    cpu.watch_memory(range(base, base + length), seen)
     enclave.run(scenario.limit_ns)
     if not last:
         return "written last by no instruction: by the loader, the guest engine or the processor's own pushes"

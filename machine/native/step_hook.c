@@ -11,9 +11,10 @@ typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned char u8;
 
-enum { STOP_DEADLINE = 1, STOP_SEGMENT, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG };
+enum { STOP_DEADLINE = 1, STOP_SEGMENT, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
+       STOP_ADDRESS = 10 };
 enum { REG_CS = 11, REG_EFLAGS = 25, REG_RSP = 44 };         /* UC_X86_REG_ */
-enum { PAGES = 64, PROT_READ = 1, PROT_EXEC = 4 };           /* UC_PROT_ */
+enum { PAGES = 64, ADDRESSES = 16, PROT_READ = 1, PROT_EXEC = 4 };           /* UC_PROT_ */
 enum { INTERRUPT_RETURN = 8, CHANGES_CS = 0x20, PREFIX = 0x40, GROUP = 0x80 };     /* opcodes.py, Action */
 
 struct page { u64 linear; const u8 *host; };
@@ -37,6 +38,10 @@ struct state {
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
     u8 *code_pages;         /* a byte for each page of RAM: instructions in it have been executed */
+    u64 addresses;          /* how many of the next are in use */
+    u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped in front of these */
+    u64 passing;            /* but not, while this many instructions have retired, ... */
+    u64 passing_address;    /* ... in front of this one */
     void (*stop)(void *uc);
     int (*reg_read)(void *uc, int reg, void *value);
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
@@ -122,6 +127,9 @@ void on_instruction(void *uc, u64 address, u32 size, struct state *s)
         if (flags & 0x200)
             return stop(uc, s, STOP_IF);
     }
+    for (u64 i = 0; i < s->addresses; i++)
+        if (address == s->address[i] && (s->retired != s->passing || address != s->passing_address))
+            return stop(uc, s, STOP_ADDRESS);
     int found = action_at(uc, s, address, size);
     if (address == s->pass_once) {
         s->pass_once = ~0ull;

@@ -58,8 +58,9 @@ def test_a_guest_is_told_that_the_uplink_is_not_ready() -> None:
 
 def test_a_memory_fault_inverts_bits() -> None:
     address = region("arena").base + 4096
-    enclave = Enclave("beacon", inputs=[MemoryFault(at_ns=BOOTED.at_ns, address=address, bits=0x81)])
-    enclave.run(BOOTED.at_ns + 1)
+    fault = MemoryFault(at_ns=BOOTED.at_ns, address=address, bits=0x81)
+    enclave = Enclave("counter", cycles=3, inputs=[fault])
+    enclave.run(BOOTED.at_ns + 50)
     assert enclave.machine.ram.read(address, 1) == b"\x81"
     assert enclave.run().clean
 

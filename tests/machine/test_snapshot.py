@@ -23,7 +23,7 @@ cmpl $3000, 0x240000; jb 1b; cli; hlt
 9: incl 0x240200; movl $0, 0xB0(%rdi); iretq
 """
 """Computes under a periodic timer, with every kind of register in use."""
-OF_A_RUN = frozenset(["accesses", "_deadline_ns", "_run_end_ns", "_limit_ns", "stepping", "_host_address"])
+OF_A_RUN = frozenset(["_deadline_ns", "_run_end_ns", "_limit_ns", "stepping", "_host_address"])
 """What is not the machine's state, but of how it was asked to run."""
 
 

@@ -152,6 +152,9 @@ def expected(state: HookState, address: int, registers: dict[int, int], code: by
         return Stop.SEGMENT
     if state.watch_if and registers[EFLAGS] & 0x200:
         return Stop.INTERRUPTS_ENABLED
+    passed = (state.passing, state.passing_address) == (state.retired, address)
+    if address in state.address[: state.addresses] and not passed:
+        return Stop.ADDRESS
     if address == state.pass_once:
         return None
     if address == state.breakpoint:
@@ -182,6 +185,9 @@ instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary
             "breakpoint": addresses,
             "pass_once": addresses,
             "debugging": st.booleans(),
+            "addresses": st.integers(0, 4),
+            "passing": st.integers(0, 3),
+            "passing_address": addresses,
         }
     ),
     debugged=st.lists(addresses, min_size=4, max_size=4),
@@ -206,6 +212,7 @@ def test_native_code_keeps_the_rules(
     state = HookState(**fields)
     for index, value in enumerate(debugged):
         state.debug_address[index] = value
+        state.address[index] = value
     retired, passed = state.retired, state.pass_once
     stop = expected(state, address, registers, code, on_stack)
     blob = BOTH[architecture]

@@ -43,6 +43,15 @@ def test_every_kind_of_event_is_documented() -> None:
     assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == []
 
 
+def test_the_programs_on_the_page_of_guarantees_run() -> None:
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guarantees.md").read_text(), re.S)
+    printed = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+        for program in programs
+    ]
+    assert [text.split(" (")[0] for text in printed] == ["zero-trace: holds", "jitter-free: BROKEN"]
+
+
 def test_the_programs_in_the_readme_print_what_it_says() -> None:
     page = (ROOT / "README.md").read_text()
     pairs = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.S)

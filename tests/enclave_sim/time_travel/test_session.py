@@ -1,0 +1,239 @@
+"""Steps backwards undo steps forwards, whatever their size, at any moment of any run."""
+
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import firmware
+from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.devices.mailbox import Mailbox
+from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
+from enclave_sim.inputs import ExternalInterrupt, SensorValue, Tamper
+from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel.position import NoSuchPosition
+from enclave_sim.time_travel.source_lines import SourceLine, addresses_of, source_line
+from machine.errors import EmulatorFault
+from machine.events import RingTransition
+
+RUNS: dict[str, dict[str, Any]] = {
+    "counter": {"cycles": 3},
+    "digest": {"quantum_ns": 20_000},
+    "trespasser": {},
+    "runner": {"engine": "native", "cycles": 2, "quantum_ns": 20_000},
+    "shredder": {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=262_000, sensor=0, value=5)]},
+    "beacon": {"cycles": 2, "inputs": [Tamper(at_ns=900_000)]},
+}
+ENDS = {name: Enclave(name, **options).run().virtual_ns for name, options in RUNS.items()}
+sessions = {name: Session(name, **options) for name, options in RUNS.items()}
+
+
+def everything(session: Session) -> tuple[Any, ...]:
+    """All that two visits of one position agree on."""
+    machine = session.enclave.machine
+    registers = machine.cpu.registers
+    general = [
+        getattr(registers, name) for name in ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "rip", "r8")
+    ]
+    devices = [d._registers if isinstance(d, Mailbox) else d.save_state() for d in machine.bus.devices]
+    ram = [(page, machine.ram.read(page, 4096)) for page in machine.ram.nonzero_pages()]
+    state = machine.cpu.rflags, registers.cpl, registers.cr[3], machine.halted, machine.mode
+    return (session.now, general, state, machine.cpu.context.vector_registers, devices, ram, session.events)
+
+
+@pytest.mark.parametrize("name", RUNS)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_back_after_step_is_the_identity(name: str, data: st.DataObject) -> None:
+    session = sessions[name]
+    session.go_to(Position(0))
+    session.run_to(at_ns=data.draw(st.integers(1, ENDS[name] - 1)))
+    if not session.enclave.between_steps:
+        session.step()
+    count = data.draw(st.integers(1, 5))
+    visited = [everything(session)]
+    for _ in range(count):
+        try:
+            session.step()
+        except NoSuchPosition:
+            break
+        visited.append(everything(session))
+    for expected in reversed(visited[:-1]):
+        session.back()
+        assert everything(session) == expected
+    for expected in visited[1:]:
+        session.step()
+        assert everything(session) == expected
+    if len(visited) > 1:
+        session.back(len(visited) - 1)
+        assert everything(session) == visited[0]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_is_gone_through_is_the_run(name: str) -> None:
+    plain = Enclave(name, **RUNS[name])
+    plain.run()
+    assert plain.recording is not None
+    session = Session(name, **RUNS[name])
+    session.run_to(event="annihilation_began")
+    session.back(3)
+    session.previous_transition()
+    session.reverse_to(at_ns=200_000)
+    with pytest.raises(NoSuchPosition):
+        session.run_to(at_ns=1 << 60)
+    assert session.events == plain.recording.events[: len(session.events)]
+    assert len(session.events) == len(plain.recording.events) - 1  # all but the residue scan
+
+
+KINDS = ["ring_transition", "host_called", "phase_completed", "interrupt_delivered", "scrubbed", "cycle_began"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_event_is_met_in_both_directions(kind: str) -> None:
+    session = Session("counter", cycles=2)
+    forward = []
+    try:
+        while True:
+            session.run_to(event=kind)
+            forward.append((session.now, len(session.events)))
+    except NoSuchPosition:
+        pass
+    backward = []
+    try:
+        while True:
+            session.reverse_to(event=kind)
+            backward.append((session.now, len(session.events)))
+    except NoSuchPosition:
+        pass
+    assert len(forward) > 1
+    assert backward == forward[::-1]
+
+
+def test_events_can_be_chosen() -> None:
+    session = Session("counter", cycles=2)
+    session.run_to(event="host_called", when=lambda event: event.name == "emit_signal" and event.argument == 1)
+    (last,) = [event for event in session.events if isinstance(event, HostCalled)][-1:]
+    assert (last.name, last.argument) == ("emit_signal", 1)
+    session.run_to(event="ring_transition", when=lambda event: (event.from_ring, event.to_ring) == (0, 3))
+    assert isinstance(session.events[-1], RingTransition)
+    assert session.enclave.machine.cpu.registers.cpl == 3
+
+
+@pytest.mark.parametrize("symbol", ["host_call", "arena_allocate", "annihilate"])
+def test_every_visit_of_a_symbol_is_met_in_both_directions(symbol: str) -> None:
+    session = Session("counter", cycles=2)
+    forward = []
+    try:
+        while True:
+            session.run_to(symbol=symbol)
+            assert session.enclave.machine.cpu.rip == firmware.symbols()[symbol]
+            forward.append(session.now)
+    except NoSuchPosition:
+        pass
+    backward = []
+    try:
+        while True:
+            backward.append(session.reverse_to(symbol=symbol))
+    except NoSuchPosition:
+        pass
+    assert forward
+    assert backward == forward[::-1]
+
+
+def test_lines_of_the_source_are_gone_through_in_both_directions() -> None:
+    session = Session("beacon")
+    session.run_to(symbol="mem_map")
+    assert session.line is not None
+    assert session.line.file == "mem_map.c"
+    forward = []
+    for _ in range(12):
+        forward.append((session.now, session.line))
+        session.next_line(into=True)
+    for expected in reversed(forward):
+        session.previous_line()
+        assert (session.now, session.line) == expected
+    assert len({line for _, line in forward}) > 5
+
+
+def test_the_next_line_is_behind_a_call() -> None:
+    """exec_loop.c calls attest() and run_guest() one after the other."""
+    session = Session("beacon")
+    session.run_to(event="cycle_began")
+    while session.line is None or session.line.file != "exec_loop.c":
+        session.step()
+    files = []
+    for _ in range(3):
+        session.next_line()
+        files.append(session.line.file if session.line else "")
+    assert files == ["exec_loop.c"] * 3
+    assert isinstance(session.events[-1], CycleBegan | AttestationDecided)
+
+
+def test_source_lines_are_found_by_address_and_back() -> None:
+    at = source_line(firmware.symbols()["annihilate"])
+    assert at is not None
+    assert at.file == "annihilate.c"
+    assert firmware.symbols()["annihilate"] in addresses_of(at.file, at.line)
+    assert addresses_of("annihilate.c", 100_000) == ()
+    assert source_line(0x1000) is None
+    assert str(SourceLine("a.c", 3)) == "a.c:3"
+
+
+def test_where_there_is_nothing_one_stays() -> None:
+    session = Session("counter")
+    session.run_to(event="phase_completed")
+    here = everything(session)
+    with pytest.raises(NoSuchPosition, match="no event host_called lies before"):
+        session.previous_host_call()
+    with pytest.raises(NoSuchPosition, match="does not lie before"):
+        session.reverse_to(at_ns=session.now.at_ns)
+    with pytest.raises(NoSuchPosition, match="is not executed before"):
+        session.reverse_to(symbol="annihilate")
+    with pytest.raises(NoSuchPosition, match="there is no"):
+        session.go_to(Position(session.now.at_ns, 77))
+    assert everything(session) == here
+    session.go_to(Position(0))
+    with pytest.raises(NoSuchPosition, match="nothing comes before"):
+        session.back()
+
+
+@pytest.mark.parametrize(
+    ("goals", "message"),
+    [
+        ({}, "one goal is needed"),
+        ({"event": "woken", "at_ns": 5}, "given are event, at_ns"),
+        ({"event": "dinner"}, "there is no event 'dinner'; there are annihilation_began"),
+        ({"symbol": "main"}, "no symbol 'main'"),
+    ],
+)
+def test_what_is_no_goal_is_refused(goals: dict[str, Any], message: str) -> None:
+    session = Session("beacon")
+    for go in (session.run_to, session.reverse_to):
+        with pytest.raises(ConfigurationError, match=message):
+            go(**goals)
+
+
+def test_a_run_that_does_not_repeat_is_loud() -> None:
+    session = Session("beacon")
+    session.run_to(event="host_called")
+    session.reverse_to(at_ns=1000)
+    session.enclave.machine.clock.spend(1)
+    with pytest.raises(EmulatorFault, match="came again as"):
+        session.run_to(event="host_called")
+
+
+def test_a_step_back_takes_a_small_part_of_the_whole_run() -> None:
+    """A flat guest, a third of a second of virtual time, ended by the tamper line: anywhere in it."""
+    session = Session(b"\xeb\xfe", engine="native", quantum_ns=5_000_000, inputs=[Tamper(at_ns=300_000_000)])
+    start = perf_counter()
+    session.run_to(event="annihilation_began")
+    whole = perf_counter() - start
+    times = []
+    for at_ns in (250_000_001, 123_456_789, 299_999_999, 20_000_000):
+        session.reverse_to(at_ns=at_ns) if session.now.at_ns > at_ns else session.run_to(at_ns=at_ns)
+        start = perf_counter()
+        session.back()
+        times.append(perf_counter() - start)
+    assert max(times) < whole / 4

@@ -1,0 +1,89 @@
+"""Stepping is running, a little at a time; and `stop_at` stops in front of every place, every time."""
+
+from typing import Any
+
+import pytest
+
+from machine.boot import loader
+from machine.errors import MachineError
+from machine.machine import Machine, MachineConfiguration, Outcome
+from tests.machine.conftest import Log
+from tests.machine.test_snapshot import TICKING, everything
+
+COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"
+
+
+def booted(image: bytes, *, portable: bool = False) -> tuple[Machine, Log]:
+    log = Log()
+    machine = Machine(MachineConfiguration(16 << 20, portable=portable), log)
+    loader.load(machine, image)
+    return machine, log
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_stepping_to_the_end_is_running_to_the_end(assemble: Any, portable: bool) -> None:
+    image = assemble(TICKING, 0, 2, 0)
+    running, recorded = booted(image, portable=portable)
+    stepping, stepped = booted(image, portable=portable)
+    assert running.run() is Outcome.HALTED
+    at_ns, steps = 0, 0
+    while stepping.step() is None:
+        assert stepping.clock.now_ns >= at_ns
+        at_ns, steps = stepping.clock.now_ns, steps + 1
+    assert stepped.events == recorded.events
+    assert everything(stepping) == everything(running)
+    interrupts = int.from_bytes(running.ram.read(0x24_0200, 4), "little")
+    assert steps == running.cpu.hook.retired + interrupts
+
+
+def test_a_step_is_an_instruction_or_an_interrupt(assemble: Any) -> None:
+    machine, _ = booted(assemble("movl $2, %eax; int $0x80; nop", 0, 2, 0))
+    machine.run(machine.clock.now_ns + 1)
+    while (
+        machine.cpu.read_register("RAX") != 2
+        or machine.cpu.registers.cpl
+        or machine.cpu.code_at(machine.cpu.rip)[:1] != b"\xcd"
+    ):
+        assert machine.step() is None
+    before = machine.cpu.hook.retired
+    assert machine.step() is None
+    assert machine.cpu.hook.retired == before + 1
+    assert machine.cpu.registers.rsp % 8 == 0
+
+
+def test_a_step_in_a_sleep_lasts_until_the_next_deadline(assemble: Any) -> None:
+    timer = "movl $0xFEE00000, %edi; movl $0x1FF, 0xF0(%rdi); movl $0xB, 0x3E0(%rdi); movl $0x20, 0x320(%rdi);"
+    machine, _ = booted(assemble(timer + "movl $5000, 0x380(%rdi); sti; hlt; nop", 0, 2, 0))
+    while not machine.halted:
+        assert machine.step() is None
+    asleep = machine.clock.now_ns
+    assert machine.step() is None
+    assert machine.clock.now_ns > asleep + 4000
+    assert machine.halted
+    assert machine.step() is None
+    assert not machine.halted
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) -> None:
+    machine, _ = booted(assemble(COUNTED, 0, 2, 0), portable=portable)
+    whole, _ = booted(assemble(COUNTED, 0, 2, 0), portable=portable)
+    whole.run()
+    while machine.ram.read(0x24_0000, 1) == b"\0":
+        machine.step()
+    here = machine.cpu.rip - 7
+    assert machine.cpu.code_at(here)[:2] == b"\xff\x04"
+    machine.stop_at([here])
+    for count in range(1, 5):
+        assert machine.run() is Outcome.STOPPED
+        assert machine.cpu.rip == here
+        assert machine.ram.read(0x24_0000, 1)[0] == count
+    assert machine.run() is Outcome.HALTED
+    assert everything(machine) == everything(whole)
+
+
+def test_there_is_room_for_so_many_addresses() -> None:
+    machine = Machine(MachineConfiguration(1 << 20))
+    machine.stop_at(range(16))
+    with pytest.raises(MachineError, match="17 addresses to stop at; at most 16"):
+        machine.stop_at(range(17))

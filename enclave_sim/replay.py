@@ -74,12 +74,25 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
     return ReplayResult(file.trailer.sha256, file.trailer.events, comparer.divergence, result)
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An input that was not scheduled."""
+
+    event: Event
+    until_ns: int
+    """How far to run before it is made again."""
+    over: bool
+    """Whether the run was over by then."""
+    given: AnyInput
+
+
 class _Survey:
     """What has to be known of a recording before it can be replayed. Raises RecordingError for a damaged file."""
 
     def __init__(self, file: RecordingFile) -> None:
-        self.inputs: list[tuple[int, bool, AnyInput]] = []
-        """Inputs that were not scheduled: how far to run first, whether the run was over by then, what they are."""
+        self.path = file.path
+        self.inputs: list[_Taken] = []
+        """Inputs that were not scheduled."""
         self.last_ns = 0
         """Time of the latest event."""
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
@@ -89,7 +102,7 @@ class _Survey:
                 over = True
             elif isinstance(event, events.InputTaken):
                 if event.given is not None:  # before the scheduled one that is next, even where that is due
-                    self.inputs.append((min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
+                    self.inputs.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
                 elif scheduled:
                     scheduled.popleft()
         assert file.trailer is not None
@@ -109,6 +122,8 @@ class _Comparer:
     def __init__(self, recorded: Iterator[Event], *, open_end: bool) -> None:
         self._recorded = recorded
         self._open_end = open_end
+        self.seen = 0
+        """How many events the run has made."""
         self._before: deque[Event] = deque(maxlen=CONTEXT)
         self._first: list[Event] = []
         self._second: list[Event] = []
@@ -117,6 +132,7 @@ class _Comparer:
 
     def record(self, event: Event) -> None:
         """Take one event."""
+        self.seen += 1
         if self._parted:
             self._after(event)
             return
@@ -197,17 +213,22 @@ def _options(header: Header) -> EnclaveConfiguration:
 
 def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | None:
     """Make the run, to its end or to where it parts from the recording."""
-    for at_ns, over, given in survey.inputs:
-        if over:
+    for taken in survey.inputs:
+        if taken.over:
             enclave.run(survey.bound_ns)
-        elif not _advance(enclave, at_ns, comparer):
+        elif not _advance(enclave, taken.until_ns, comparer):
             return None
+        # At one moment several interrupts may be taken, and the input have come after some of them.
+        while comparer.seen < taken.event.seq and enclave.machine.clock.now_ns <= taken.event.at_ns:
+            if comparer.parted or not enclave.step():
+                break
         if comparer.parted:
             return None
         try:
-            enclave.take(given)
+            enclave.take(taken.given)
         except EnclaveError as error:
-            raise RecordingError(f"its input at {at_ns} ns could not be: {error}") from None
+            at_ns = taken.event.at_ns
+            raise RecordingError(f"{survey.path}: its input at {at_ns} ns could not be: {error}") from None
     return enclave.run(survey.bound_ns) if _advance(enclave, survey.bound_ns, comparer) else None
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import payloads
 from enclave_sim import Attestation, Enclave, Phase
 from enclave_sim.errors import EnclaveError
+from enclave_sim.events import InputTaken
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import SigningKey, development_anchor
@@ -22,6 +23,7 @@ from enclave_sim.recording import read_header
 from enclave_sim.replay import replay
 from enclave_sim.specification import EngineName
 from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults
+from machine.events import Halted, InterruptDelivered
 from tests.enclave_sim.conftest import SignGuest
 
 BUILT_IN = [(name, "wasmtime") for name in payloads.names()] + [(name, "native") for name in payloads.flat_names()]
@@ -132,11 +134,14 @@ def test_inputs_after_the_end(tmp_path: Path) -> None:
 def step(enclave: Enclave, data: st.DataObject) -> None:
     """Anything that the interface allows."""
     now_ns = enclave.machine.clock.now_ns
-    match data.draw(st.sampled_from(["run", "run_to", "take", "replace"])):
+    match data.draw(st.sampled_from(["run", "run_to", "step", "take", "replace"])):
         case "run":
             enclave.run(now_ns + data.draw(st.integers(0, 700_000)))
         case "run_to":
             enclave.run_to(data.draw(st.sampled_from(Phase)))
+        case "step":
+            for _ in range(data.draw(st.integers(1, 30))):
+                enclave.step()
         case "take":
             kinds = (interrupt_schedules, host_answers, memory_faults)
             for one in data.draw(st.one_of([kind(0, now_ns, max_size=2) for kind in kinds])):
@@ -172,6 +177,21 @@ def test_one_that_came_before_a_scheduled_one_which_was_due(tmp_path: Path) -> N
     assert enclave.machine.clock.now_ns > 100_000  # the heap is scrubbed in one go
     enclave.take(SensorValue(at_ns=0, sensor=0, value=2))
     enclave.run()
+    assert_replays(enclave, tmp_path)
+
+
+def test_one_that_came_between_two_events_of_one_moment(tmp_path: Path) -> None:
+    enclave = Enclave("counter", cycles=2)
+    assert enclave.recording is not None
+    enclave.boot()
+    while not enclave.recording.of_kind(Halted):
+        enclave.step()
+    while not isinstance(enclave.recording.events[-1], InterruptDelivered):
+        enclave.step()
+    enclave.interrupt()
+    enclave.run()
+    taken = enclave.recording.of_kind(InputTaken)[0]
+    assert enclave.recording.events[taken.seq - 1].at_ns == taken.at_ns
     assert_replays(enclave, tmp_path)
 
 

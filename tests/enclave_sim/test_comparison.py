@@ -162,6 +162,11 @@ def test_what_has_nothing_in_common_is_in_one_alone(count: int) -> None:
     assert (len(found.common), len(found.only[0]), len(found.only[1])) == (0, count, 40_000)
 
 
+def test_of_several_places_to_go_on_the_nearest_is_taken() -> None:
+    found = align(signals([9, 1, 2, 3, 4]), signals([1, 2, 3, 4, 7, 1, 2, 3, 4]))
+    assert [(first.seq, second.seq) for first, second in found.common] == [(1, 0), (2, 1), (3, 2), (4, 3)]
+
+
 def test_every_second_event_in_common_is_found() -> None:
     found = align(signals(range(60_000)), signals(i if i % 2 else 10**6 + i for i in range(60_000)))
     assert len(found.common) == 30_000

@@ -135,6 +135,8 @@ LINES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "other order": (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "line 5: event 4 where 3 belongs"),
     "no event": (lambda lines: [*lines[:4], b"{}\n", *lines[5:]], "line 5: not an event"),
     "more": (lambda lines: [*lines, b"\n"], "line NEXT: something follows the trailer"),
+    "spaces": (lambda lines: [*lines[:-1], lines[-1].replace(b":", b": ")], "line LAST: the trailer was changed"),
+    "a field": (lambda lines: [*lines[:-1], lines[-1].replace(b"{", b'{"a":1,')], "line LAST: the trailer was changed"),
     "nothing": (lambda _: [], "is not a recording; line 1"),
     "text": (lambda _: [b"hello\n"], "is not a recording; line 1"),
     "deep": (lambda lines: [lines[0].replace(b"[0,0]", b"[" * 9999 + b"]" * 9999)], "is not a recording; line 1"),

@@ -106,6 +106,19 @@ def test_whoever_stops_reading_ends_it_quietly(path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_when_nobody_reads_any_more_nothing_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+
+    def write(output: bytes) -> bool:
+        written.append(output)
+        return len(written) < 3
+
+    monkeypatch.setattr("enclave_sim.cli.events._LINES", 10)
+    monkeypatch.setattr("enclave_sim.cli.events.write", write)
+    command("events", path)
+    assert len(written) == 3
+
+
 @pytest.fixture(scope="module")
 def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Recordings that differ every thousand events."""

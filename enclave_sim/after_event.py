@@ -1,21 +1,27 @@
 """Which event an input waits for: the n-th one of a kind whose fields have given values."""
 
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from enclave_sim.events import AnyEvent
 from enclave_sim.specification import Phase
 from machine.events import Event
 
 Value = int | str | bool
-KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
-"""Every kind of event by the name that recordings give it."""
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
 """Fields of text that hold one of a few names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
 _LONGEST = 60
+
+
+@cache
+def kinds() -> dict[str, type[Event]]:
+    """Every kind of event by the name that recordings give it."""
+    from enclave_sim.events import AnyEvent  # noqa: PLC0415 - events tell of inputs, and so of what these wait for
+
+    return {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
@@ -36,9 +42,9 @@ class AfterEvent(msgspec.Struct, frozen=True):
     @property
     def mistake(self) -> str | None:
         """What is wrong with it and what would be right, or None."""
-        if not isinstance(self.event, str) or self.event not in KINDS:
-            return f"{shown(self.event)} is no kind of event; there are {', '.join(KINDS)}"
-        types = {field.name: field.type for field in msgspec.structs.fields(KINDS[self.event])}
+        if not isinstance(self.event, str) or self.event not in kinds():
+            return f"{shown(self.event)} is no kind of event; there are {', '.join(kinds())}"
+        types = {field.name: field.type for field in msgspec.structs.fields(kinds()[self.event])}
         for name, value in self.fields.items():
             if name not in types:
                 return f"{self.event} has no field {name!r}; it has {', '.join(types)}"
@@ -52,7 +58,7 @@ class AfterEvent(msgspec.Struct, frozen=True):
 
     def matches(self, event: Event) -> bool:
         """Whether the event is of this kind and has these values."""
-        if type(event) is not KINDS[self.event]:
+        if type(event) is not kinds()[self.event]:
             return False
         return all(getattr(event, name) == value for name, value in self.fields.items())
 

@@ -17,7 +17,8 @@ import msgspec
 
 import firmware
 from enclave_sim import events
-from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.carried import carried_anchors, carried_payloads
+from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.devices import enclave_block, mailbox
 from enclave_sim.engine.contract import HeapWindow
 from enclave_sim.errors import EnclaveError
@@ -82,7 +83,8 @@ class Enclave:
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
         self._payloads = read_payloads(payload, self.configuration.engine)
-        anchors = [development_anchor()] if trust_anchors is None else list(trust_anchors)
+        # By name, so that what is said about them does not depend on the order in which they were given.
+        anchors = sorted([development_anchor()] if trust_anchors is None else trust_anchors, key=anchor_label)
         self.anchors = tuple(anchors)
         """Whose signatures are accepted."""
         self.header = Header(
@@ -90,6 +92,8 @@ class Enclave:
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
             payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
             inputs=ordered(inputs, region("heap").end),
+            payloads=carried_payloads(self._payloads),
+            trust_anchors=carried_anchors(anchors),
         )
         self.recording: Recording | None = Recording(self.header) if record else None
         self._digest = digest(self.header)
@@ -203,6 +207,10 @@ class Enclave:
         while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
             pass
         residue = Residue((), 0)
+        if outcome is Outcome.LIMIT and limit_ns is not None:
+            self._digest.stop_at(limit_ns)
+            if self.recording is not None:
+                self.recording.stop_at(limit_ns)
         if self.dormant:
             residue = self.residue = self.scan_residue()
             self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)

@@ -4,6 +4,7 @@ Nothing else lives here. `machine.events` holds the base type, the recorder prot
 """
 
 import machine.events as _machine
+from enclave_sim.inputs import AnyInput
 from machine.events import Event
 
 
@@ -173,6 +174,8 @@ class InputTaken(Event, frozen=True, tag="input_taken", gc=False):
     """Which kind: `external_interrupt`, `tamper`, ..."""
     scheduled_ns: int | None
     """When it was to come, or None where it was not scheduled."""
+    given: AnyInput | None = None
+    """All of it, where it was not scheduled: the header holds those that were."""
 
 
 class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):

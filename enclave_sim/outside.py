@@ -73,7 +73,7 @@ class Outside(Stateful):
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
                 machine.cpu.code_changed([one.address & -PAGE_SIZE])
-        emit(events.InputTaken, kind_of(one), scheduled_ns)
+        emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
 

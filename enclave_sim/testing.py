@@ -9,22 +9,18 @@ Each takes what it judges and raises AssertionError; what cannot be judged (no r
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from enclave_sim import guarantees
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import AnyEvent
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
 from enclave_sim.guarantees.interference import context
+from enclave_sim.query import EventKind, kind_of_event
 from enclave_sim.recording import Header, Recording
 from machine.events import Event
 
-EventKind = str | type[Event]
-"""As recordings name it (`cycle_began`), or its type (`CycleBegan`)."""
-_KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
 _DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns
 _SHOWN = 8
 
@@ -79,7 +75,7 @@ def assert_events(recorded: Recording | Run, kinds: Iterable[EventKind]) -> list
     Raises ConfigurationError for a kind that does not exist, or none at all.
     """
     __tracebackhide__ = True
-    wanted = [_kind(kind) for kind in kinds]
+    wanted = [kind_of_event(kind) for kind in kinds]
     if not wanted:
         raise ConfigurationError("no kind of event is given to look for")
     events, found, at = recorded.events, list[Event](), 0
@@ -132,16 +128,6 @@ def _first_difference(ours: Sequence[Event], theirs: Sequence[Event]) -> list[st
         return []
     at_ns = ours[index].at_ns if index < len(ours) else None
     return Finding(f"they part at event {index}", at_ns, context(list(ours), list(theirs), index)).lines()
-
-
-def _kind(kind: EventKind) -> type[Event]:
-    if isinstance(kind, type):
-        return kind
-    if kind not in _KINDS:
-        near = get_close_matches(kind, _KINDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KINDS)}"
-        raise ConfigurationError(f"{kind!r} is no kind of event; {hint}")
-    return _KINDS[kind]
 
 
 def _missing(kind: type[Event], found: Sequence[Event], rest: Sequence[Event]) -> list[str]:

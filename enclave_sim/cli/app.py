@@ -10,10 +10,15 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
+from enclave_sim.cli.diff import EXIT_CODES as DIFF_EXIT_CODES
+from enclave_sim.cli.diff import diff
+from enclave_sim.cli.events import events
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.export import EXIT_CODES as EXPORT_EXIT_CODES
 from enclave_sim.cli.export import export
 from enclave_sim.cli.payload import payload_app
+from enclave_sim.cli.replay import EXIT_CODES as REPLAY_EXIT_CODES
+from enclave_sim.cli.replay import replay
 from enclave_sim.cli.run import EXIT_CODES, run
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
@@ -66,6 +71,9 @@ app = typer.Typer(
 app.command(epilog=EXIT_CODES, no_args_is_help=False)(run)
 app.command(epilog=VERIFY_EXIT_CODES, no_args_is_help=False)(verify)
 app.command(epilog=EXPORT_EXIT_CODES, no_args_is_help=False)(export)
+app.command(epilog=REPLAY_EXIT_CODES, no_args_is_help=False)(replay)
+app.command(epilog=DIFF_EXIT_CODES, no_args_is_help=False)(diff)
+app.command(no_args_is_help=False)(events)
 app.add_typer(payload_app, name="payload")
 
 

@@ -33,6 +33,10 @@ class ExitCode(IntEnum):
     """`verify`: a guarantee is broken."""
     SHUTDOWN = 10
     """`boot`: triple fault."""
+    DIVERGED = 11
+    """`replay`: the run is not the recorded one."""
+    DIFFERENT = 12
+    """`diff`: the recordings are not the same."""
     DEFECT = 70
     """The emulator or the firmware is at fault, never the payload: please report it."""
     INTERRUPTED = 130

@@ -19,8 +19,11 @@ def number(text: str | int) -> int:
         raise typer.BadParameter(f"{text!r} is not a whole number (such as 1000000, 1_000_000 or 0xF4240)") from None
 
 
-def write(output: bytes) -> None:
-    """Write to standard output. Nobody reading any more is no error: the exit code still tells how the run went."""
+def write(output: bytes) -> bool:
+    """Write to standard output. Nobody reading any more is no error: the exit code still tells how the run went.
+
+    Returns whether somebody reads.
+    """
     try:
         sys.stdout.buffer.write(output)
         sys.stdout.flush()
@@ -29,3 +32,5 @@ def write(output: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None
+        return False
+    return True

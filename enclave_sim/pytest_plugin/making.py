@@ -13,7 +13,7 @@ from enclave_sim.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer
-from enclave_sim.recording import Recording, read_events, read_header
+from enclave_sim.recording import Recording
 from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration
@@ -76,13 +76,7 @@ def judge(enclaves: Sequence[Watched], names: Iterable[str]) -> list[Report]:
 
 def load_recording(path: str | Path) -> Recording:
     """Read a recording file. Raises RecordingError for anything else, ConfigurationError where it cannot be read."""
-    path = Path(path)
-    try:
-        recording = Recording(read_header(path))
-        recording.events.extend(read_events(path))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    return recording
+    return Recording.load(Path(path))
 
 
 def booted_machine(

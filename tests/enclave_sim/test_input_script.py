@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from enclave_sim import ConfigurationError, Enclave
-from enclave_sim.after_event import KINDS, AfterEvent, Value
+from enclave_sim.after_event import AfterEvent, Value, kinds
 from enclave_sim.input_script import MOST_INPUTS, read_inputs
 from enclave_sim.inputs import (
     LATEST_NS,
@@ -255,13 +255,13 @@ VALUES: dict[Any, st.SearchStrategy[Value]] = {
 @st.composite
 def conditions(draw: st.DrawFn) -> AfterEvent:
     """Any event there is."""
-    kind = draw(st.sampled_from(sorted(KINDS)))
-    known = {field.name: field.type for field in structs.fields(KINDS[kind])}
+    kind = draw(st.sampled_from(sorted(kinds())))
+    known = {field.name: field.type for field in structs.fields(kinds()[kind])}
     chosen = draw(st.sets(st.sampled_from(sorted(known)), max_size=3))
     fields: dict[str, Value] = {}
     for name in sorted(chosen):
-        kinds = [part for part in get_args(known[name]) if part is not NoneType]
-        kind_of_value = kinds[0] if len(kinds) == 1 else known[name]  # int | None is int
+        types = [part for part in get_args(known[name]) if part is not NoneType]
+        kind_of_value = types[0] if len(types) == 1 else known[name]  # int | None is int
         values: Any = WORDS.get(name, VALUES.get(kind_of_value))
         fields[name] = draw(st.from_type(kind_of_value) if values is None else values)
     return AfterEvent(kind, fields, draw(st.integers(1, 1 << 40)))

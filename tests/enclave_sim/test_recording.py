@@ -1,7 +1,9 @@
 """Recordings: what is written is what is read, and no damage goes unseen."""
 
 import hashlib
+import re
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -9,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enclave_sim import Enclave
+from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.events import AnyEvent
-from enclave_sim.recording import Digest, RecordingError, read_events, read_header
+from enclave_sim.recording import Digest, Recording, RecordingError, RecordingFile, Trailer, read_events, read_header
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +73,96 @@ def test_every_kind_of_event_has_a_tag_of_its_own_and_says_what_it_means() -> No
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_seen(saved: bytes, tmp_path: Path, data: st.DataObject) -> None:
-    at = data.draw(st.integers(0, len(saved) - 1))
+    at, bits = data.draw(st.integers(0, len(saved) - 1)), data.draw(st.integers(1, 255))
     lines = saved.splitlines(keepends=True)
     first, second = (data.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
     swapped = list(lines)
     swapped[first], swapped[second] = swapped[second], swapped[first]
     damage = {
-        "flip": saved[:at] + bytes([saved[at] ^ data.draw(st.integers(1, 255))]) + saved[at + 1 :],
+        "flip": saved[:at] + bytes([saved[at] ^ bits]) + saved[at + 1 :],
         "cut": saved[:at],
+        "insert": saved[:at] + data.draw(st.binary(min_size=1, max_size=8)) + saved[at:],
+        "delete": saved[:at] + saved[at + bits :],
         "drop": b"".join(lines[:first] + lines[first + 1 :]),
         "swap": b"".join(swapped),
         "double": b"".join([*lines[: first + 1], *lines[first:]]),
-    }[data.draw(st.sampled_from(["flip", "cut", "drop", "swap", "double"]))]
+    }[data.draw(st.sampled_from(["flip", "cut", "insert", "delete", "drop", "swap", "double"]))]
     path = tmp_path / "damaged.jsonl"
     path.write_bytes(damage)
-    if damage in (saved, saved[:-1]):  # a lost last line break changes nothing that is said
+    if damage == saved:
         return
     with pytest.raises(RecordingError) as caught:
         list(read_events(path))
     assert "\n" not in str(caught.value)
+    assert re.search(r"\bline \d+|\bversion \d+", str(caught.value))
+
+
+@pytest.mark.parametrize("limit", ["4999999", "5000001", "null", "05000000", "5000000.0"])
+def test_a_changed_limit_is_seen(limit: str, tmp_path: Path) -> None:
+    enclave = Enclave("spinner")
+    result = enclave.run(5_000_000)
+    assert enclave.recording is not None
+    assert result.digest == enclave.recording.digest
+    path = tmp_path / "run.jsonl"
+    enclave.recording.save(path)
+    file = RecordingFile(path)
+    list(file)
+    assert file.trailer == Trailer(result.events, result.digest, 5_000_000)
+    assert Recording.load(path).digest == result.digest
+    path.write_text(path.read_text().replace('"limit_ns":5000000}', f'"limit_ns":{limit}}}'))
+    with pytest.raises(RecordingError):
+        list(read_events(path))
+
+
+def test_a_limit_counts_only_where_the_run_ended_at_it() -> None:
+    whole, stopped = Enclave("beacon"), Enclave("beacon")
+    digests = {stopped.run(limit).digest for limit in (100_000, 100_001)}
+    assert len(digests) == 2
+    assert stopped.run().digest == whole.run().digest
+    assert whole.recording is not None
+    assert stopped.recording is not None
+    assert stopped.recording.digest == whole.recording.digest
+
+
+ANCHOR = b'"trust_anchors":[{"name":"a","ed25519_public_key":"","ml_dsa_65_public_key":"","development":true}],'
+LINES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
+    "a changed event": (
+        lambda lines: [*lines[:3], lines[3].replace(b":", b": ", 1), *lines[4:]],
+        "line LAST: a line was",
+    ),
+    "a cut": (lambda lines: lines[:7], "is cut short after line 7"),
+    "a cut line": (lambda lines: [*lines[:7], lines[7][:-1]], "line 8: cut short"),
+    "other order": (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "line 5: event 4 where 3 belongs"),
+    "no event": (lambda lines: [*lines[:4], b"{}\n", *lines[5:]], "line 5: not an event"),
+    "more": (lambda lines: [*lines, b"\n"], "line NEXT: something follows the trailer"),
+    "spaces": (lambda lines: [*lines[:-1], lines[-1].replace(b":", b": ")], "line LAST: the trailer was changed"),
+    "a field": (lambda lines: [*lines[:-1], lines[-1].replace(b"{", b'{"a":1,')], "line LAST: the trailer was changed"),
+    "nothing": (lambda _: [], "is not a recording; line 1"),
+    "text": (lambda _: [b"hello\n"], "is not a recording; line 1"),
+    "deep": (lambda lines: [lines[0].replace(b"[0,0]", b"[" * 9999 + b"]" * 9999)], "is not a recording; line 1"),
+    "version": (lambda lines: [lines[0].replace(b'"version":2', b'"version":3')], "version 3; this program reads 2"),
+    "format": (lambda lines: [lines[0].replace(b"enclave-sim-recording", b"other")], "its format is 'other'"),
+    "key": (
+        lambda lines: [lines[0].replace(b'"trust_anchors":[],', ANCHOR)],
+        "is not a recording; line 1: ed25519_public_key has 0 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_damage_is_named_with_its_line(saved: bytes, damage: str, tmp_path: Path) -> None:
+    change, expected = LINES[damage]
+    lines = saved.splitlines(keepends=True)
+    expected = expected.replace("LAST", str(len(lines))).replace("NEXT", str(len(lines) + 1))
+    path = tmp_path / "damaged.jsonl"
+    path.write_bytes(b"".join(change(lines)))
+    with pytest.raises(RecordingError) as caught:
+        list(read_events(path))
+    assert str(caught.value).startswith(str(path))
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "."])
+def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        read_header(tmp_path / name)

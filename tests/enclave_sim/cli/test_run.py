@@ -235,12 +235,17 @@ def trailer(path: Path) -> Trailer:
     return msgspec.json.decode(path.read_bytes().splitlines()[-1], type=Trailer)
 
 
-@pytest.mark.parametrize("arguments", [["counter"], ["abyss"], ["spinner", "--limit-ns", "3_000_000"]])
-def test_a_recording_ends_with_the_digest_that_is_printed(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "limit_ns"),
+    [(["counter"], None), (["abyss", "--limit-ns", "1_000_000_000"], None), (["spinner", "--limit-ns", "3000"], 3000)],
+)
+def test_a_recording_ends_with_the_digest_that_is_printed(
+    tmp_path: Path, arguments: list[str], limit_ns: int | None
+) -> None:
     path = tmp_path / "run.jsonl"
     ended = run(*arguments, "--record", path, "--json")
     told = json.loads(ended.output)
-    assert trailer(path) == Trailer(told["events"], told["digest"])
+    assert trailer(path) == Trailer(told["events"], told["digest"], limit_ns)
     assert len(list(read_events(path))) == told["events"]
     assert read_header(path).firmware_sha256 == told["firmware_sha256"]
     assert os.listdir(tmp_path) == ["run.jsonl"]

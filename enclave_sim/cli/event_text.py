@@ -1,0 +1,56 @@
+"""Events as lines for a person: one event a line, in columns."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from enclave_sim.cli.text import printable
+
+if TYPE_CHECKING:
+    from enclave_sim.divergence import Divergence
+    from machine.events import Event
+
+_HEXADECIMAL = frozenset(
+    "address base error_code handler limit previous result rip rsp selector stack status value vector".split()
+)
+_COMMON = ("seq", "at_ns")
+_LONGEST_TEXT = 100
+
+
+def event_line(event: "Event") -> str:
+    """Place, virtual time in ns, kind, and the event's own fields; those that are null are left out."""
+    values = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _COMMON}
+    own = " ".join(f"{name}={_value(name, value)}" for name, value in values.items() if value is not None)
+    return f"{event.seq:>9,}  {event.at_ns:>15,}  {event.__struct_config__.tag!s:<23}  {own}".rstrip()
+
+
+def heading() -> str:
+    """What stands above the lines of events."""
+    return f"{'event':>9}  {'at ns':>15}  {'kind':<23}  fields"
+
+
+def differing_lines(divergence: "Divergence", first: str, second: str) -> Iterator[str]:
+    """What two sequences have in common, behind two spaces; what the first has, behind `-`, the second, behind `+`."""
+    yield f"  {heading()}"
+    yield from marked(" ", divergence.before)
+    yield from marked("-", divergence.first, f"{first} ends here")
+    yield from marked("+", divergence.second, f"{second} ends here")
+
+
+def marked(mark: str, events: "Iterable[Event]", none: str | None = None) -> Iterator[str]:
+    """Lines of events behind a mark; `none` is said where there is no event."""
+    lines = [f"{mark} {event_line(event)}" for event in events]
+    yield from lines or ([] if none is None else [f"{mark} {none}"])
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:#x}" if name in _HEXADECIMAL else str(value)
+    if isinstance(value, str):
+        text = printable(value)
+        return f'"{text}"' if " " in text or not text else text
+    text = printable(msgspec.json.encode(value).decode())
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."

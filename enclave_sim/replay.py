@@ -1,0 +1,239 @@
+"""Replay: make the run of a recording again, from the recording alone, and compare event by event.
+
+from enclave_sim.replay import replay
+
+assert replay(Path("counter.jsonl")).equal
+
+The file is read twice, each time in constant memory: first all of it, so that nothing runs for a damaged one, and to
+find the inputs that were not scheduled; then beside the run, event for event.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+import firmware
+from enclave_sim import events
+from enclave_sim.carried import find_anchors, find_payloads
+from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payload
+from enclave_sim.divergence import CONTEXT, Divergence
+from enclave_sim.enclave import Enclave
+from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.inputs import AnyInput
+from enclave_sim.recording import Digest, Header, RecordingError, RecordingFile
+from enclave_sim.summary import RunResult
+from machine.events import Event
+from machine.machine import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What came of a replay."""
+
+    digest: str
+    """Of the recording."""
+    events: int
+    """How many events the recording has."""
+    divergence: Divergence | None
+    """Where the run parted from the recording (first) by what it did instead (second), or None."""
+    result: RunResult | None
+    """Of the run, if it came to its end."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the run was the recorded one."""
+        return self.divergence is None
+
+
+def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayResult:
+    """Make a recorded run again and compare. Stops a few events after the first difference.
+
+    `payloads` are looked at, by their SHA-256, for those that the recording neither carries nor finds built in.
+    Raises RecordingError for a damaged file, and for one whose run cannot be made here: other firmware, a payload
+    that is missing, a recording of something else than an enclave. Raises ConfigurationError for a file that cannot
+    be opened.
+    """
+    file = RecordingFile(Path(path))
+    survey = _Survey(file)
+    assert file.trailer is not None
+    digest = Digest(file.header)
+    with closing(iter(file)) as recorded:
+        comparer = _Comparer(recorded, open_end=survey.open_end)
+        enclave = _enclave(file, payloads, comparer, digest)
+        comparer.on_divergence = enclave.machine.request_stop
+        result = _run(enclave, survey, comparer)
+        comparer.end()
+    if not comparer.parted and not survey.open_end and digest.hexdigest() != file.trailer.sha256:
+        raise RecordingError(f"{path}: its events are those of the run, but not as this program writes them")
+    return ReplayResult(file.trailer.sha256, file.trailer.events, comparer.divergence, result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An input that was not scheduled."""
+
+    event: Event
+    until_ns: int
+    """How far to run before it is made again."""
+    over: bool
+    """Whether the run was over by then."""
+    given: AnyInput
+
+
+class _Survey:
+    """What has to be known of a recording before it can be replayed. Raises RecordingError for a damaged file."""
+
+    def __init__(self, file: RecordingFile) -> None:
+        self.path = file.path
+        self.inputs: list[_Taken] = []
+        """Inputs that were not scheduled."""
+        self.last_ns = 0
+        """Time of the latest event."""
+        over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
+        for event in file:
+            self.last_ns = max(self.last_ns, event.at_ns)
+            if isinstance(event, events.ResidueScanned):
+                over = True
+            elif isinstance(event, events.InputTaken):
+                if event.given is not None:  # before the scheduled one that is next, even where that is due
+                    self.inputs.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
+                elif scheduled:
+                    scheduled.popleft()
+        assert file.trailer is not None
+        self.limit_ns = file.trailer.limit_ns
+        self.open_end = not over and self.limit_ns is None
+        """The recording was saved in the middle of a run: of what came after it says nothing."""
+
+    @property
+    def bound_ns(self) -> int:
+        """When the run has to be over, so that one that differs cannot go on for ever."""
+        return self.last_ns + 1 if self.limit_ns is None else self.limit_ns
+
+
+class _Comparer:
+    """A recorder that holds each event against the next one of a recording."""
+
+    def __init__(self, recorded: Iterator[Event], *, open_end: bool) -> None:
+        self._recorded = recorded
+        self._open_end = open_end
+        self.seen = 0
+        """How many events the run has made."""
+        self._before: deque[Event] = deque(maxlen=CONTEXT)
+        self._first: list[Event] = []
+        self._second: list[Event] = []
+        self._parted = False
+        self.on_divergence = _nothing
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        self.seen += 1
+        if self._parted:
+            self._after(event)
+            return
+        expected = next(self._recorded, None)
+        if event == expected:
+            self._before.append(event)
+        elif expected is not None or not self._open_end:
+            self._part(expected)
+            self._after(event)
+
+    def end(self) -> None:
+        """No more events come."""
+        if not self._parted and (expected := next(self._recorded, None)) is not None:
+            self._part(expected)
+
+    @property
+    def parted(self) -> bool:
+        """Whether there was a difference."""
+        return self._parted
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """The difference, or None."""
+        if not self._parted:
+            return None
+        return Divergence(tuple(self._before), tuple(self._first), tuple(self._second))
+
+    def _part(self, expected: Event | None) -> None:
+        self._parted = True
+        if expected is not None:
+            self._first = [expected, *(event for event, _ in zip(self._recorded, range(CONTEXT), strict=False))]
+
+    def _after(self, event: Event) -> None:
+        if len(self._second) <= CONTEXT:
+            self._second.append(event)
+        if len(self._second) > CONTEXT:
+            self.on_divergence()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _enclave(file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _Comparer, digest: Digest) -> Enclave:
+    """What made the recording, at power-on."""
+    header = file.header
+    try:
+        options = _options(header)
+        given = [read_payload(source, options.engine) for source in payloads]
+        enclave = Enclave(
+            find_payloads(header, given),
+            trust_anchors=find_anchors(header, header.configuration["trust_anchors"]),
+            recorder=comparer,
+            record=False,
+            digest=lambda _: digest,  # of the header as it was recorded
+            inputs=header.inputs,
+            **{field.name: getattr(options, field.name) for field in fields(options)},
+        )
+    except (RecordingError, ConfigurationError) as error:
+        raise RecordingError(f"{file.path}: {error}") from None
+    if (enclave.header.configuration, enclave.header.inputs) != (header.configuration, header.inputs):
+        raise RecordingError(f"{file.path}: its configuration is not one of this program")
+    return enclave
+
+
+def _options(header: Header) -> EnclaveConfiguration:
+    if "cycles" not in header.configuration:
+        raise RecordingError("it is no recording of an enclave, and no other can be replayed")
+    ours = sha256(firmware.image()).hexdigest()
+    if header.firmware_sha256 != ours:
+        raise RecordingError(f"it was made with firmware {header.firmware_sha256}; this program has {ours}")
+    try:
+        msgspec.convert(header.configuration.get("trust_anchors"), list[str])
+        return msgspec.convert(header.configuration, EnclaveConfiguration)
+    except ValueError as error:
+        raise RecordingError(f"its configuration is not one of this program: {error}") from None
+
+
+def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | None:
+    """Make the run, to its end or to where it parts from the recording."""
+    for taken in survey.inputs:
+        if taken.over:
+            enclave.run(survey.bound_ns)
+        elif not _advance(enclave, taken.until_ns, comparer):
+            return None
+        # At one moment several interrupts may be taken, and the input have come after some of them.
+        while comparer.seen < taken.event.seq and enclave.machine.clock.now_ns <= taken.event.at_ns:
+            if comparer.parted or not enclave.step():
+                break
+        if comparer.parted:
+            return None
+        try:
+            enclave.take(taken.given)
+        except EnclaveError as error:
+            at_ns = taken.event.at_ns
+            raise RecordingError(f"{survey.path}: its input at {at_ns} ns could not be: {error}") from None
+    return enclave.run(survey.bound_ns) if _advance(enclave, survey.bound_ns, comparer) else None
+
+
+def _advance(enclave: Enclave, limit_ns: int, comparer: _Comparer) -> bool:
+    """Go on to a time, or to the end. False where the run parted from the recording."""
+    while not comparer.parted and enclave.advance(limit_ns) is Outcome.STOPPED:
+        pass
+    return not comparer.parted

@@ -1,0 +1,193 @@
+"""Two recordings side by side: nothing is lost, and what goes on alike is found again."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from enclave_sim import Enclave
+from enclave_sim.alignment import WINDOWS, Aligner, Side
+from enclave_sim.comparison import MOST_HUNKS, Comparison, compare
+from enclave_sim.events import SignalEmitted
+from enclave_sim.inputs import AnyInput, SensorValue, Tamper
+from enclave_sim.query import name_of_kind
+from enclave_sim.recording import Header, Recording, RecordingError, read_events
+from machine.events import Event
+
+
+def save(path: Path, payload: Any = "counter", limit_ns: int | None = None, **options: Any) -> Path:
+    enclave = Enclave(payload, **options)
+    enclave.run(limit_ns)
+    assert enclave.recording is not None
+    enclave.recording.save(path)
+    return path
+
+
+def compared(directory: Path, first: dict[str, Any], second: dict[str, Any]) -> Comparison:
+    return compare(save(directory / "a", **first), save(directory / "b", **second))
+
+
+def names(comparison: Comparison) -> list[str]:
+    return [difference.name for difference in comparison.header]
+
+
+def test_a_recording_is_equal_to_itself(tmp_path: Path) -> None:
+    found = compared(tmp_path, {}, {})
+    assert found.equal
+    assert (found.header, found.divergence, found.hunks, found.hunk_count) == ((), None, (), 0)
+    assert (found.only_first, found.only_second, found.aligned) == ({}, {}, found.events[0])
+
+
+def test_one_cycle_more_is_one_difference_and_the_end_is_found_again(tmp_path: Path) -> None:
+    found = compared(tmp_path, {"cycles": 2}, {"cycles": 3})
+    assert not found.equal
+    assert names(found) == ["cycles"]
+    assert (found.only_first, found.hunk_count, found.aligned) == ({}, 1, found.events[0])
+    assert found.only_second["cycle_began"] == 1
+    assert found.hunks[0].second_count == found.events[1] - found.events[0]
+    assert found.divergence is not None
+    assert found.divergence.first[0].seq == found.divergence.second[0].seq == 100
+    assert [event.seq for event in found.divergence.before] == [97, 98, 99]
+    assert found.shift_ns.last == found.shift_ns.most > found.shift_ns.least == 0
+
+
+def test_a_run_that_is_only_slower_has_all_events_in_common(tmp_path: Path) -> None:
+    found = compared(tmp_path, {"payload": "beacon"}, {"payload": "beacon", "ns_per_instruction": 3})
+    assert (found.hunk_count, found.aligned) == (0, found.events[0])
+    assert found.divergence is not None
+    assert found.divergence.first[0].at_ns < found.divergence.second[0].at_ns
+    assert found.shift_ns.most == found.shift_ns.last > 0
+
+
+def test_what_the_runs_were_made_from_is_told(tmp_path: Path) -> None:
+    inputs: list[AnyInput] = [SensorValue(at_ns=1, sensor=0, value=3)]
+    found = compared(tmp_path, {}, {"payload": "beacon", "inputs": inputs, "sensors": (0, 1)})
+    assert names(found) == ["sensors", "payload_sha256", "inputs"]
+    assert found.header[2].first == []
+    assert found.header[2].second == [{"input": "sensor_value", "at_ns": 1, "sensor": 0, "value": 3}]
+
+
+def test_a_limit_without_an_event_between_is_a_difference(tmp_path: Path) -> None:
+    found = compared(tmp_path, {"limit_ns": 100_000}, {"limit_ns": 100_001})
+    assert not found.equal
+    assert (names(found), found.divergence) == (["limit_ns"], None)
+
+
+def test_a_shorter_recording_ends_where_the_longer_one_goes_on(tmp_path: Path) -> None:
+    found = compared(tmp_path, {"limit_ns": 300_000}, {})
+    assert found.divergence is not None
+    assert (found.divergence.first, found.aligned) == ((), found.events[0])
+    assert found.only_first == {}
+
+
+def test_tampering_is_found_where_it_happened(tmp_path: Path) -> None:
+    found = compared(tmp_path, {}, {"inputs": [Tamper(at_ns=270_000)]})
+    assert found.divergence is not None
+    assert name_of_kind(found.divergence.second[0]) == "input_taken"
+    assert name_of_kind(found.hunks[0].second[0]) == "input_taken"
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_damaged_recording_is_an_error(damaged: int, tmp_path: Path) -> None:
+    paths = [save(tmp_path / "a"), save(tmp_path / "b")]
+    paths[damaged].write_bytes(paths[damaged].read_bytes()[:-200])
+    with pytest.raises(RecordingError, match=paths[damaged].name):
+        compare(*paths)
+
+
+# The alignment itself
+
+
+def signals(values: Iterable[int], late_ns: int = 0) -> list[SignalEmitted]:
+    return [SignalEmitted(seq, 10 * seq + late_ns, value) for seq, value in enumerate(values)]
+
+
+class Gathered:
+    def __init__(self) -> None:
+        self.common: list[tuple[Event, Event]] = []
+        self.only: tuple[list[Event], list[Event]] = ([], [])
+
+    def same(self, first: Event, second: Event) -> None:
+        self.common.append((first, second))
+
+    def only_in(self, side: int, events: Iterable[Event]) -> None:
+        self.only[side].extend(events)
+
+
+def align(first: list[SignalEmitted], second: list[SignalEmitted]) -> Gathered:
+    gathered = Gathered()
+    Aligner(Side(iter(first)), Side(iter(second)), gathered).run()
+    return gathered
+
+
+VALUES = st.lists(st.integers(0, 6), max_size=60)
+
+
+@given(first=VALUES, second=VALUES)
+def test_every_event_is_in_common_or_in_one_alone_once_and_in_order(first: list[int], second: list[int]) -> None:
+    a, b = signals(first), signals(second)
+    found = align(a, b)
+    for side, events in enumerate((a, b)):
+        common = [pair[side] for pair in found.common]
+        assert sorted([*common, *found.only[side]], key=lambda event: event.seq) == events
+        assert [event.seq for event in common] == sorted(event.seq for event in common)
+    assert all(x.value == y.value for x, y in found.common)  # type: ignore[attr-defined]
+
+
+@given(
+    values=st.lists(st.integers(0, 10**9), unique=True, min_size=20, max_size=200),
+    at=st.integers(0, 15),
+    inserted=st.lists(st.integers(2 * 10**9, 3 * 10**9), max_size=60),
+)
+def test_what_was_inserted_is_all_that_differs(values: list[int], at: int, inserted: list[int]) -> None:
+    found = align(signals(values), signals([*values[:at], *inserted, *values[at:]], late_ns=7))
+    assert found.only[0] == []
+    assert [event.value for event in found.only[1]] == inserted  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [60, 100, 1000, 10_000, WINDOWS[-1] - 4])
+def test_a_long_insertion_is_passed_over(count: int) -> None:
+    strange = range(10**6, 10**6 + count)
+    found = align(signals([*range(500), *strange, *range(500, 1200)]), signals(range(1200)))
+    assert (len(found.only[0]), len(found.only[1]), len(found.common)) == (count, 0, 1200)
+
+
+@pytest.mark.parametrize("count", [0, 10, 100_000])
+def test_what_has_nothing_in_common_is_in_one_alone(count: int) -> None:
+    found = align(signals(range(count)), signals(range(10**6, 10**6 + 40_000)))
+    assert (len(found.common), len(found.only[0]), len(found.only[1])) == (0, count, 40_000)
+
+
+def test_of_several_places_to_go_on_the_nearest_is_taken() -> None:
+    found = align(signals([9, 1, 2, 3, 4]), signals([1, 2, 3, 4, 7, 1, 2, 3, 4]))
+    assert [(first.seq, second.seq) for first, second in found.common] == [(1, 0), (2, 1), (3, 2), (4, 3)]
+
+
+def test_every_second_event_in_common_is_found() -> None:
+    found = align(signals(range(60_000)), signals(i if i % 2 else 10**6 + i for i in range(60_000)))
+    assert len(found.common) == 30_000
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_counts_of_a_comparison_add_up(tmp_path: Path, data: st.DataObject) -> None:
+    paths = tmp_path / "a", tmp_path / "b"
+    for path in paths:
+        recording = Recording(Header({}, "", ()))
+        recording.events += signals(data.draw(VALUES))
+        recording.save(path)
+    found = compare(*paths)
+    events = [list(read_events(path)) for path in paths]
+    for side, only in enumerate((found.only_first, found.only_second)):
+        assert found.aligned + sum(only.values()) == found.events[side] == len(events[side])
+    assert found.equal == (events[0] == events[1]) == (found.divergence is None)
+    assert len(found.hunks) == min(found.hunk_count, MOST_HUNKS)
+    if found.hunk_count <= MOST_HUNKS:
+        counts = Counter(first=0, second=0)
+        for hunk in found.hunks:
+            counts.update(first=hunk.first_count, second=hunk.second_count)
+        assert (counts["first"], counts["second"]) == tuple(found.events[i] - found.aligned for i in (0, 1))

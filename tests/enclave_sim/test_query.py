@@ -1,0 +1,65 @@
+"""Queries pick out what is asked for, all of it and nothing else."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.events import CycleBegan, Scrubbed
+from enclave_sim.query import KINDS, name_of_kind, select
+from machine.events import Event, RingTransition
+
+
+def events_of(name: str) -> list[Event]:
+    enclave = Enclave(name, cycles=3)
+    enclave.run(30_000_000)
+    assert enclave.recording is not None
+    return enclave.recording.events
+
+
+EVENTS = events_of("counter") + events_of("spinner")
+END_NS = max(event.at_ns for event in EVENTS)
+
+
+@given(
+    kinds=st.none() | st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=5),
+    times=st.none() | st.tuples(st.integers(0, END_NS), st.integers(0, END_NS)).map(sorted),
+    ring=st.none() | st.sampled_from([(0, 3), (3, 0), (1, 2)]),
+)
+def test_what_is_selected_is_what_fits_everything_asked_for(kinds: Any, times: Any, ring: Any) -> None:
+    between = None if times is None else (times[0], times[1])
+    expected = EVENTS
+    if kinds is not None:
+        expected = [event for event in expected if name_of_kind(event) in kinds]
+    if between is not None:
+        expected = [event for event in expected if event.at_ns in range(between[0], between[1] + 1)]
+    if ring is not None:
+        expected = [e for e in expected if isinstance(e, RingTransition) and (e.from_ring, e.to_ring) == ring]
+    assert list(select(EVENTS, kind=kinds, between=between, ring=ring)) == expected
+
+
+def test_a_kind_is_a_name_or_a_type() -> None:
+    assert list(select(EVENTS, kind="cycle_began")) == list(select(EVENTS, kind=CycleBegan))
+    both = list(select(EVENTS, kind=["cycle_began", Scrubbed]))
+    assert both == [event for event in EVENTS if isinstance(event, CycleBegan | Scrubbed)]
+    assert both
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"kind": "scrubed"}, ["'scrubed' is no kind", "did you mean scrubbed?", "there are mode_switched,"]),
+        ({"kind": ["woken", "zzz"]}, ["'zzz' is no kind", "residue_scanned"]),
+        ({"kind": []}, ["no kind of event is given"]),
+        ({"between": (5, 4)}, ["times from 5 to 4 ns"]),
+        ({"between": (-1, 4)}, ["times from -1 to 4 ns"]),
+        ({"ring": (3, 3)}, ["ring 3 to ring 3"]),
+        ({"ring": (4, 0)}, ["there are rings 0 to 3"]),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_read(query: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        select(iter([]), **query)
+    assert all(word in str(caught.value) for word in words)

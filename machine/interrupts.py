@@ -115,6 +115,7 @@ class Delivery(Stateful):
                 return Interrupt(DF, "exception", rip, 0)
         if first.source == "software" and not in_new_task:
             self._cpu.hook.retired -= 1
+            self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)  # it has been told of at a later time
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
 
     def _shut_down(self, vector: int, rip: int) -> None:

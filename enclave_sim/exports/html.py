@@ -77,7 +77,7 @@ def _summary(figures: Figures) -> Iterator[str]:
     rows += [
         ("last event at", f"{figures.virtual_ns:,} ns"),
         ("events", f"{figures.events:,}"),
-        ("digest", figures.digest),
+        ("digest of the events", figures.digest),
         ("firmware SHA-256" if figures.of_an_enclave else "image SHA-256", header.firmware_sha256),
         *(("payload SHA-256", sha256) for sha256 in header.payload_sha256),
     ]

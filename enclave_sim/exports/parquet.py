@@ -64,7 +64,8 @@ def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple
         kind = type(event)
         values["kind"][row] = tag(kind)
         for name, column in places[kind]:
-            values[column][row] = getattr(event, name)
+            value = getattr(event, name)
+            values[column][row] = msgspec.json.encode(value).decode() if isinstance(value, msgspec.Struct) else value
     return pyarrow.table(values, schema=schema)
 
 
@@ -75,7 +76,9 @@ def _fields(kind: type[Event]) -> Iterator[tuple[str, Any]]:
 
 def _arrow_type(name: str, annotation: Any) -> Any:
     if isinstance(annotation, UnionType):  # with None, as every column may be
-        (annotation,) = (part for part in typing.get_args(annotation) if part is not type(None))
+        annotation, *others = (part for part in typing.get_args(annotation) if part is not type(None))
+        if others:  # an input, as JSON
+            return pyarrow.string()
     if typing.get_origin(annotation) is Literal:
         annotation = str
     if name == "seq" or name.endswith("_ns"):

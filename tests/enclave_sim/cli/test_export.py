@@ -103,7 +103,7 @@ def test_formats_have_the_names_the_command_takes() -> None:
 @pytest.mark.parametrize("to", SUFFIXES)
 def test_a_damaged_recording_leaves_nothing_behind(recording: Path, to: str) -> None:
     recording.write_bytes(recording.read_bytes().replace(b'"region":"heap"', b'"region":"help"', 1))
-    assert_refused(export(recording, "--to", to), str(recording), "was changed: its digest does not match")
+    assert_refused(export(recording, "--to", to), str(recording), "a line was changed")
     assert list(recording.parent.iterdir()) == [recording]
 
 

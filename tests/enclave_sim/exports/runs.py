@@ -14,6 +14,7 @@ from enclave_sim import RunResult
 from enclave_sim import events as enclave
 from enclave_sim.events import AnyEvent
 from enclave_sim.exports.formats import Format
+from enclave_sim.inputs import Tamper
 from enclave_sim.recording import Digest, Header, Recording
 from enclave_sim.specification import Phase
 from machine import events as machine
@@ -52,7 +53,10 @@ HEADER = Header({"engine": "wasmtime", "cycles": 1}, "0" * 64, ("1" * 64,))
 
 def _values(name: str, annotation: Any) -> st.SearchStrategy[Any]:
     if isinstance(annotation, UnionType):
-        return st.none() | _values(name, typing.get_args(annotation)[0])
+        first, second, *_ = typing.get_args(annotation)
+        if second is not type(None):  # an input
+            return st.none() | st.builds(Tamper, at_ns=st.integers(0, 1 << 40))
+        return st.none() | _values(name, first)
     if typing.get_origin(annotation) is typing.Literal:
         return st.sampled_from(typing.get_args(annotation))
     if annotation is bool:

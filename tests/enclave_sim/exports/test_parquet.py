@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from enclave_sim.exports import parquet as export
 from enclave_sim.exports.formats import Format
+from enclave_sim.inputs import AnyInput
 from enclave_sim.recording import Header
 from machine.events import Event
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
@@ -25,6 +26,8 @@ def events_of(table: Any) -> list[Event]:
         kind = kinds[row.pop("kind")]
         fields = {name: row.pop(column) for name, column in places[kind]}
         assert set(row.values()) <= {None}
+        if fields.get("given") is not None:
+            fields["given"] = msgspec.json.decode(fields["given"], type=AnyInput)
         found.append(kind(**fields))
     return found
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from enclave_sim.events import HostReturned, WakeScheduled, Woken
 from enclave_sim.exports.formats import Format
 from enclave_sim.exports.marks import Begin, End, Instant, Track, marks
+from enclave_sim.exports.perfetto import name_of
 from machine.events import Event, InterruptDelivered
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
 from tests.enclave_sim.exports.trace_processor import TraceProcessor
@@ -29,10 +30,10 @@ def slices_of(events: list[Event]) -> list[tuple[str, int, int, str]]:
         if isinstance(mark, Begin):
             begun[mark.track].append(mark)
         elif isinstance(mark, Instant):
-            found.append((mark.track.value, mark.at_ns, 0, mark.name))
+            found.append((mark.track.value, mark.at_ns, 0, name_of(mark.name)))
         elif isinstance(mark, End):
             begin = begun[mark.track].pop()
-            found.append((mark.track.value, begin.at_ns, mark.at_ns - begin.at_ns, begin.name))
+            found.append((mark.track.value, begin.at_ns, mark.at_ns - begin.at_ns, name_of(begin.name)))
     return sorted(found)
 
 

@@ -24,6 +24,18 @@ def kinds() -> dict[str, type[Event]]:
     return {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
 
 
+@cache
+def fields_of(kind: type[Event]) -> dict[str, Any]:
+    """The fields of a kind of event that can be asked for: numbers, text and truth, by name, with their types."""
+    found = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return {name: type_ for name, type_ in found.items() if _is_plain(type_)}
+
+
+def _is_plain(kind: Any) -> bool:
+    parts = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+    return get_origin(kind) is Literal or all(part in _TYPES for part in parts)
+
+
 class AfterEvent(msgspec.Struct, frozen=True):
     """The `count`-th event of a run, from 1, that is of the kind `event` and whose `fields` have these values.
 
@@ -44,7 +56,7 @@ class AfterEvent(msgspec.Struct, frozen=True):
         """What is wrong with it and what would be right, or None."""
         if not isinstance(self.event, str) or self.event not in kinds():
             return f"{shown(self.event)} is no kind of event; there are {', '.join(kinds())}"
-        types = {field.name: field.type for field in msgspec.structs.fields(kinds()[self.event])}
+        types = fields_of(kinds()[self.event])
         for name, value in self.fields.items():
             if name not in types:
                 return f"{self.event} has no field {name!r}; it has {', '.join(types)}"

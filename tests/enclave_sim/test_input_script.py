@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from enclave_sim import ConfigurationError, Enclave
-from enclave_sim.after_event import AfterEvent, Value, kinds
+from enclave_sim.after_event import AfterEvent, Value, fields_of, kinds
 from enclave_sim.input_script import MOST_INPUTS, read_inputs
 from enclave_sim.inputs import (
     LATEST_NS,
@@ -256,7 +256,7 @@ VALUES: dict[Any, st.SearchStrategy[Value]] = {
 def conditions(draw: st.DrawFn) -> AfterEvent:
     """Any event there is."""
     kind = draw(st.sampled_from(sorted(kinds())))
-    known = {field.name: field.type for field in structs.fields(kinds()[kind])}
+    known = fields_of(kinds()[kind])
     chosen = draw(st.sets(st.sampled_from(sorted(known)), max_size=3))
     fields: dict[str, Value] = {}
     for name in sorted(chosen):

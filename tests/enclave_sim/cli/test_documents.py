@@ -52,8 +52,9 @@ def test_the_programs_on_the_page_of_guarantees_run() -> None:
     assert [text.split(" (")[0] for text in printed] == ["zero-trace: holds", "jitter-free: BROKEN"]
 
 
-def test_the_programs_in_the_readme_print_what_it_says() -> None:
-    page = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("name", ["README.md", "docs/time-travel.md"])
+def test_the_programs_of_a_page_print_what_it_says(name: str) -> None:
+    page = (ROOT / name).read_text()
     pairs = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.S)
     assert pairs
     for program, printed in pairs:

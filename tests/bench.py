@@ -33,7 +33,7 @@ from enclave_sim.payload.signature import sign
 from enclave_sim.recording import Digest, Header
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
-from tests import bench_examples
+from tests import bench_examples, bench_time_travel
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
@@ -291,6 +291,20 @@ def property_examples(samples: int) -> list[Entry]:
     ]
 
 
+def time_travel(samples: int) -> list[Entry]:
+    """Snapshots, and steps back."""
+    taken, restored, booted = bench_time_travel.snapshots(samples)
+    what = ("a fresh enclave, booted as far, ms", booted)
+    return [
+        entry("taking a snapshot", taken, "ms", "<= 2", what, samples),
+        entry("restoring it after a small run", restored, "ms", "<= 0.3", what, samples),
+        *(
+            entry(f"a step back in {name}", median, "ms", "<= 50", ("the run forward, ms", forward), 12, worst=worst)
+            for name, median, worst, forward in bench_time_travel.steps_back()
+        ),
+    ]
+
+
 def million_events() -> list[Entry]:
     """A million events recorded to disk, in a process of its own whose memory can be watched."""
     output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -362,6 +376,7 @@ def main() -> None:
         ("host calls", lambda: [host_calls(few)]),
         ("compute", lambda: compute(few)),
         ("property examples", lambda: property_examples(few)),
+        ("time travel", lambda: time_travel(many)),
         ("a million events", million_events),
     ]
     found: list[list[Entry]] = []

@@ -1,0 +1,57 @@
+"""What snapshots and ways back cost: a part of `tests/bench.py`."""
+
+import statistics
+from collections.abc import Callable
+from random import Random
+from time import perf_counter
+from typing import Any
+
+from enclave_sim import Enclave
+from enclave_sim.inputs import Tamper
+from enclave_sim.time_travel import Session
+
+_BACK = 12
+_SECOND_NS = 1_000_000_000
+
+
+def _ms(action: Callable[[], Any]) -> float:
+    start = perf_counter()
+    action()
+    return (perf_counter() - start) * 1e3
+
+
+def snapshots(samples: int) -> tuple[float, float, float]:
+    """Milliseconds for taking one at the end of a boot, for restoring it after a small run, and for booting."""
+    enclave = Enclave("beacon", record=False)
+    enclave.boot()
+    snapshot = enclave.snapshot()
+    taken, restored, booted = [], [], []
+    for _ in range(samples):
+        enclave.run()
+        restored.append(_ms(lambda: enclave.restore(snapshot)))
+        taken.append(_ms(enclave.snapshot))
+        booted.append(_ms(lambda: Enclave("beacon", record=False).boot()))
+    return statistics.median(taken), statistics.median(restored), statistics.median(booted)
+
+
+def steps_back() -> list[tuple[str, float, float, float]]:
+    """What runs, and in milliseconds: one step back at random moments (median, worst), and the whole run forward."""
+    wanted: list[tuple[str, Session]] = [
+        ("1 s of sleeps and small cycles", Session("counter", cycles=930)),
+        (
+            "1 s of a flat guest that computes",
+            Session(b"\xeb\xfe", engine="native", quantum_ns=5_000_000, inputs=[Tamper(at_ns=_SECOND_NS)]),
+        ),
+        ("1.1 s of one stay in WebAssembly", Session("spinner")),
+    ]
+    found = []
+    for name, session in wanted:
+        random = Random(1)
+        forward = _ms(lambda s=session: s.run_to(event="annihilation_began"))  # type: ignore[misc]
+        end_ns, times = session.now.at_ns, []
+        for _ in range(_BACK):
+            at_ns = random.randrange(1000, end_ns)
+            (session.reverse_to if at_ns < session.now.at_ns else session.run_to)(at_ns=at_ns)
+            times.append(_ms(session.back))
+        found.append((name, statistics.median(times), max(times), forward))
+    return found

@@ -247,6 +247,13 @@ class Enclave:
         return self.machine.step(next_ns) is None
 
     @property
+    def in_guest(self) -> bool:
+        """Whether a guest on a coprocessor goes on next."""
+        machine = self.machine
+        registers = machine.cpu.registers
+        return machine.coprocessor is not None and registers.cpl == 3 and machine.coprocessor.address == registers.rip
+
+    @property
     def between_steps(self) -> bool:
         """Whether a step has just ended; see `Machine.between_steps`."""
         next_ns = self._outside.next_ns
@@ -285,7 +292,8 @@ class Enclave:
     def snapshot(self) -> EnclaveSnapshot:
         """All of the enclave's state, recording included.
 
-        Raises GuestRunning while a guest is suspended, EnclaveError while a recording is written to a file.
+        A suspended guest is run again from its start when it is resumed behind a restore: exactly, but it takes time.
+        Raises EnclaveError while a recording is written to a file.
         """
         gate = self._gate.save_state() if self._gate is not None else {}
         observers = tuple(observer.save_state() for observer in self._stateful)

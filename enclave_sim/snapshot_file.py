@@ -53,7 +53,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def save(enclave: Enclave, path: Path) -> None:
     """Write a snapshot of an enclave that keeps a recording in memory.
 
-    Raises GuestRunning while a guest is suspended, SnapshotError without a recording, OSError from the system.
+    Raises SnapshotError without a recording, OSError from the system.
     """
     if enclave.recording is None:
         raise SnapshotError("this enclave keeps no recording in memory; a snapshot file holds the events so far")

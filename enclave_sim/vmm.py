@@ -6,7 +6,7 @@ byte, so that time says nothing of the host.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from enclave_sim import events
 from enclave_sim.devices.mailbox import ACCEPTED, NOT_REQUIRED, REFUSED
@@ -29,6 +29,9 @@ class Engine(GuestEngine, Protocol):
 
     def replace(self, payload: int, module: bytes) -> int:
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
+
+    def load_progress(self, progress: tuple[Any, ...] | None) -> None:
+        """Have a guest as far as another was: the fields of its progress."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -127,12 +130,13 @@ class AetherHost(Stateful):
         self.rejection = state["rejection"]
 
     def save_portable(self) -> State:
-        """Its modules and what became of them, in plain values that another VMM can take. Raises GuestRunning."""
+        """Its modules and what became of them, in plain values that another VMM can take."""
         engine = self._engine.save_state()
+        progress = engine["progress"]
         return {
             "verified": tuple(self._verified),
             "admitted": len(engine["payloads"]),
-            "fresh": engine["fresh"],
+            "progress": None if progress is None else progress.plain(),
             "guest_lives": self._guest_lives,
         }
 
@@ -145,8 +149,7 @@ class AetherHost(Stateful):
                 self._engine.admit(module, None, None)
             else:
                 self._engine.admit(module, code.code, code.fingerprint)
-        if state["fresh"] is not None:
-            self._engine.instantiate(state["fresh"])
+        self._engine.load_progress(state["progress"])
 
     def _reject(self, payload: int, rejected: PayloadRejected) -> int:
         self.rejection = rejected

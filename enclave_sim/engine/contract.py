@@ -10,12 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from enclave_sim.errors import EnclaveError
 from machine.state import State
-
-
-class GuestRunning(EnclaveError):  # noqa: N818
-    """A snapshot was wanted of a guest that is suspended: its stack is the host's, and cannot be copied."""
 
 
 class TrapKind(Enum):
@@ -97,7 +92,7 @@ class GuestEngine(Protocol):
         """Drop the guest, suspended or not. Harmless when there is none."""
 
     def save_state(self) -> State:
-        """Its payloads, and perhaps a guest that has not started. Raises GuestRunning for one that is suspended."""
+        """Its payloads, and how far its guest is. The guest's memory is the machine's."""
 
     def load_state(self, state: State) -> None:
-        """Return to a state of this engine. A guest is made afresh."""
+        """Return to a state of this engine. A guest that had started catches up when it is resumed next."""

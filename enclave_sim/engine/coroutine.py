@@ -159,6 +159,16 @@ class Guest:
                 return Preempted(spent - begun)
 
     @property
+    def spent(self) -> int:
+        """Fuel, since its start."""
+        return self._spent
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is suspended in a host call."""
+        return self._calls.number is not None
+
+    @property
     def started(self) -> bool:
         """Whether it has been resumed."""
         return self._future is not None or self.over

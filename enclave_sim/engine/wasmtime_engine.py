@@ -9,16 +9,19 @@ another kind have frames of another size.
 import ctypes
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
 from wasmtime import _ffi as ffi
 
-from enclave_sim.engine.contract import Departure, GuestRunning, HeapWindow
+from enclave_sim.engine.contract import Departure, HeapWindow
 from enclave_sim.engine.coroutine import Guest, HostCalls
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import GuestProfile, check, compile_error
 from enclave_sim.engine.settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
+from machine.errors import EmulatorFault
 from machine.state import State
 
 __all__ = ["WasmtimeEngine", "compile_ahead", "fingerprint"]
@@ -34,6 +37,27 @@ def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
     compiled = _compile(new_engine(profile, memory, check_bounds=False), module)
     check(module, compiled, profile)
     return fingerprint(profile), bytes(compiled.serialize())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a guest is. Its stack lies in the host and cannot be copied; but it gets there again."""
+
+    payload: int
+    started: bool
+    spent: int
+    """Fuel."""
+    waits: bool
+    """In a host call."""
+    answers: list[int]
+    """Of its host calls, and perhaps of later ones."""
+    answered: int
+    """How many of them are its."""
+
+    def plain(self) -> tuple[Any, ...]:
+        """Its fields, sharing nothing."""
+        answers = self.answers[: self.answered]
+        return (self.payload, self.started, self.spent, self.waits, answers, self.answered)
 
 
 class WasmtimeEngine:
@@ -55,6 +79,11 @@ class WasmtimeEngine:
         self._compiled: weakref.WeakSet[InstancePre] = weakref.WeakSet()
         """All there are, in snapshots, too: at exit they must be closed before wasmtime's module is gone."""
         self._instantiated = 0
+        self._window = window
+        self._answers: list[int] = []
+        """What the guest's host calls were answered with. Only ever appended to: states share it."""
+        self._owed: Progress | None = None
+        """Where the guest is to be, once it is resumed."""
         # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
         weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
@@ -81,15 +110,14 @@ class WasmtimeEngine:
         """Compile another module for an admitted payload. Its guest is made afresh if it has not started.
 
         Returns the size of its memory in bytes. Raises PayloadRejected for a module outside profile or contract,
-        ValueError for a payload that was not admitted, GuestRunning while its guest is suspended.
+        ValueError for a payload that was not admitted.
         """
         if not 0 <= payload < len(self._payloads):
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
-        fresh = self.save_state()["fresh"]
         compiled = _compile(self._engine, module)
         size = check(module, compiled, self._profile)
         self._payloads[payload] = (self._prepare(compiled), module, size)
-        if fresh == payload:
+        if self._guests and not self._guests[0].started and self._instantiated == payload:
             self.instantiate(payload)
         return size
 
@@ -103,6 +131,7 @@ class WasmtimeEngine:
         if not 0 <= payload < len(self._payloads):
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
         self.destroy()
+        self._answers = []
         instance_pre, module, size = self._payloads[payload]
         self._instantiated = payload
         self._guests.append(Guest(self._engine, self._calls, instance_pre, module))
@@ -110,31 +139,64 @@ class WasmtimeEngine:
 
     def resume(self, result: int, budget_ns: int) -> Departure:
         """See `GuestEngine.resume`. Signals must be held (`machine.signals`), as `Machine.run` does."""
+        if self._owed is not None:
+            self._catch_up(self._owed)
         if not self._guests:
             raise ValueError("there is no guest to resume; instantiate one")
         guest = self._guests[0]
         if guest.over:
             raise ValueError("the guest is over; instantiate a fresh one")
+        if guest.waits:
+            self._answers.append(result)
         return guest.resume(result, budget_ns)
+
+    def _catch_up(self, owed: Progress) -> None:
+        """Run a fresh guest until it is where another was: fuel and answers make it repeat that run exactly."""
+        size = self._payloads[owed.payload][2]
+        start = self._window.host_address + self._window.size - size
+        before = ctypes.string_at(start, size)
+        ctypes.memset(start, 0, size)
+        self.instantiate(owed.payload)
+        guest, answers = self._guests[0], owed.answers[: owed.answered]
+        result = 0
+        while guest.spent < owed.spent or (owed.waits and not guest.waits) or len(self._answers) < owed.answered:
+            if guest.waits:
+                result = answers[len(self._answers)]
+                self._answers.append(result)
+            guest.resume(result, max(owed.spent - guest.spent, 1))
+        if guest.spent != owed.spent or guest.waits != owed.waits or ctypes.string_at(start, size) != before:
+            raise EmulatorFault(f"a guest came to {guest.spent} ns and not to {owed.spent}, or to other memory there")
 
     def destroy(self) -> None:
         """See `GuestEngine.destroy`."""
         _drop_all(self._guests)
+        self._owed = None
 
     def save_state(self) -> State:
         """See `GuestEngine.save_state`."""
-        guest = self._guests[0] if self._guests else None
-        if guest is not None and guest.started and not guest.over:
-            raise GuestRunning("the guest is suspended; a snapshot can be taken before it starts or when it is over")
-        fresh = None if guest is None or guest.over else self._instantiated
-        return {"payloads": tuple(self._payloads), "fresh": fresh}
+        return {"payloads": tuple(self._payloads), "progress": self._progress()}
+
+    def _progress(self) -> Progress | None:
+        if self._owed is not None or not self._guests or self._guests[0].over:
+            return self._owed
+        guest = self._guests[0]
+        return Progress(self._instantiated, guest.started, guest.spent, guest.waits, self._answers, len(self._answers))
+
+    def load_progress(self, progress: tuple[Any, ...] | None) -> None:
+        """Have a guest as far as another was: the fields of `Progress`."""
+        self._load(None if progress is None else Progress(*progress))
 
     def load_state(self, state: State) -> None:
         """See `GuestEngine.load_state`."""
         self.destroy()
         self._payloads[:] = state["payloads"]
-        if state["fresh"] is not None:
-            self.instantiate(state["fresh"])
+        self._load(state["progress"])
+
+    def _load(self, progress: Progress | None) -> None:
+        if progress is not None and progress.started:
+            self._owed = progress
+        elif progress is not None:
+            self.instantiate(progress.payload)
 
 
 def _drop_all(

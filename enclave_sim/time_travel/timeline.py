@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from enclave_sim.enclave import Enclave, EnclaveSnapshot
-from enclave_sim.engine.contract import GuestRunning
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from machine.errors import EmulatorFault
 from machine.events import Event
@@ -21,7 +20,7 @@ from machine.machine import Outcome
 from machine.ram import RamImage
 
 _SPACING_S = 0.01
-_FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 50_000_000
+_FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 10_000_000
 _MOST_SNAPSHOTS = 512
 _FEW_NS = 64
 """So near to the goal one goes step by step."""
@@ -126,8 +125,11 @@ class Timeline:
                 if limit is not None and self.now.at_ns >= limit.at_ns:
                     self._walk(limit)
                     break
-                self._adapt(perf_counter() - started)
-                self.leave_snapshot()
+                if limit is None and self.enclave.in_guest and not self.enclave.between_steps:
+                    self.step()  # what comes behind a stay can be reached without it
+                if self.tap.found is None:
+                    self._adapt(perf_counter() - started)
+                    self.leave_snapshot()
         finally:
             self.tap.wanted = None
         return self.tap.found
@@ -163,22 +165,18 @@ class Timeline:
 
     # Snapshots
 
-    def leave_snapshot(self) -> bool:
-        """Take one here, unless there is one or a guest is in the way. Whether there is one now."""
+    def leave_snapshot(self) -> None:
+        """Take one here, unless there is one."""
         here = self.now
         index = bisect_right(self.snapshots, here)
         if index and self._snapshots[index - 1].position == here:
-            return True
-        try:
-            snapshot = self.enclave.snapshot()
-        except GuestRunning:
-            return False
+            return
+        snapshot = self.enclave.snapshot()
         if index:
             snapshot = _sharing(snapshot, self._snapshots[index - 1].snapshot)
         self._snapshots.insert(index, _Mark(here, self.seen, snapshot))
         if len(self._snapshots) > _MOST_SNAPSHOTS:
             del self._snapshots[1:-1:2]
-        return True
 
     def _restore_before(self, goal: Position) -> None:
         """The nearest snapshot at or before a position, unless one is between it and the goal already."""
@@ -230,7 +228,7 @@ class Timeline:
                 low = self.now
                 trail = self._steps_to(goal) or self._steps_to(goal, self._close_in(low, goal))
                 break
-        if self.now == goal:
+        if trail and (self.now == goal or self._next_is(goal)):
             self._trail = [*trail, goal]
         return trail[-count:]
 
@@ -256,9 +254,17 @@ class Timeline:
             if start is None and len(trail) == _SHORT:
                 return []
             trail.append(self.now)
+            if self._next_is(goal):
+                break
             if not self.step():
                 break
         return trail
+
+    def _next_is(self, goal: Position) -> bool:
+        """Whether the next step is a stay in the guest that is known to last until the goal: it ends with an event."""
+        events = self.tap.events
+        ahead = self.seen < len(events) and events[self.seen].at_ns >= goal.at_ns
+        return self.enclave.in_guest and ahead and goal.step == 0
 
     def _known_before(self, goal: Position) -> list[Position]:
         """What the last search has found already."""

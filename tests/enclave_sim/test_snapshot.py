@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
-from enclave_sim.engine.contract import GuestRunning
 from enclave_sim.recording import Digest
 
 RUNS: list[tuple[Any, dict[str, Any]]] = [
@@ -47,12 +46,29 @@ def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
     assert enclave.run() == expected
 
 
-def test_a_suspended_module_cannot_be_copied() -> None:
-    enclave = Enclave("spinner")
-    enclave.boot()
-    enclave.run(enclave.machine.clock.now_ns + 100_000)
-    with pytest.raises(GuestRunning, match="suspended"):
-        enclave.snapshot()
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(["digest", "spinner", "counter", "beacon"]), st.integers(1, 12_000_000), st.integers(1, 900_000))
+def test_a_suspended_guest_is_gone_back_to(payload: str, first_ns: int, second_ns: int) -> None:
+    """In the middle of its computation, in a host call, preempted: it catches up when it is resumed."""
+    options: dict[str, Any] = {"cycles": 2, "quantum_ns": 50_000}
+    limit_ns = 15_000_000
+    whole = Enclave(payload, **options)
+    whole.run(limit_ns)
+    enclave = Enclave(payload, **options)
+    enclave.run(first_ns)
+    snapshot = enclave.snapshot()
+    for _ in range(2):
+        enclave.run(first_ns + second_ns)
+        enclave.restore(snapshot)
+    again = enclave.snapshot()
+    enclave.run(limit_ns)
+    assert whole.recording is not None
+    assert enclave.recording is not None
+    assert enclave.recording.events == whole.recording.events
+    assert enclave.machine.ram.image() == whole.machine.ram.image() or enclave.dormant
+    enclave.restore(again)
+    enclave.run(limit_ns)
+    assert enclave.recording.events == whole.recording.events
 
 
 def test_a_recording_on_its_way_to_a_file_cannot_be_taken_back(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import firmware
 from enclave_sim.memory_map import region
 from machine.control_registers import CR0_NE, CR0_WP
-from machine.cpu import CR0_PE, CR0_PG, FLAG_IF, FLAG_NT
+from machine.cpu import CR0_PE, CR0_PG, FLAG_IF
 from machine.descriptors import INTERRUPT_GATE, gate_64, segment
 from machine.machine import Machine
 
@@ -44,8 +44,6 @@ def _flag_faults(rflags: int) -> Iterator[str]:
         yield "ring 3 runs with interrupts off"
     if rflags & _IOPL:
         yield "ring 3 has the I/O privilege (IOPL)"
-    if rflags & FLAG_NT:
-        yield "ring 3 is entered with NT set"
 
 
 def _control_faults(machine: Machine) -> Iterator[str]:

@@ -63,6 +63,13 @@ def test_nor_do_many_more(code: bytes) -> None:
     holds(hostile_run(code))
 
 
+def test_flags_that_ring_3_may_set_are_its_own() -> None:
+    """PUSH, POPF: NT, AC and DF stay set through a host call, and are nobody's fault."""
+    host_calls = bytes.fromhex("b800000000 cd80 b803000000 cd80")
+    for flags in (0x4002, 0x4_0002, 0x402, 0x4_4402):
+        holds(hostile_run(b"\xb8" + flags.to_bytes(4, "little") + b"\x50\x9d" + host_calls))
+
+
 def test_a_guest_that_never_ends_is_reported_when_time_is_up() -> None:
     template = bench("quitter", engine="native", cycles=2, quantum_ns=10_000)
     run = template.run(b"\xeb\xfe", limit_ns=template.at_ns + 100_000)

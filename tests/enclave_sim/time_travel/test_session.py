@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firmware
-from enclave_sim import ConfigurationError, Enclave
+from enclave_sim import ConfigurationError, Enclave, Template
 from enclave_sim.after_event import AfterEvent
 from enclave_sim.devices.mailbox import Mailbox
 from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
-from enclave_sim.inputs import ExternalInterrupt, SensorValue, Tamper
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
+from enclave_sim.strategies import WasmGuest, interrupt_schedules, wasm_guests
 from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.source_lines import SourceLine, addresses_of, source_line
@@ -49,9 +50,25 @@ def everything(session: Session) -> tuple[Any, ...]:
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_back_after_step_is_the_identity(name: str, data: st.DataObject) -> None:
-    session = sessions[name]
+    round_trip(sessions[name], ENDS[name], data)
+
+
+START = Template("counter", cycles=2, quantum_ns=20_000).at_ns
+
+
+@settings(max_examples=20, deadline=None)
+@given(guest=wasm_guests(), inputs=interrupt_schedules(START, START + 1_500_000), data=st.data())
+def test_at_any_moment_of_any_run(guest: WasmGuest, inputs: list[AnyInput], data: st.DataObject) -> None:
+    replaced = GuestReplaced(at_ns=START, payload=0, code=guest.module)
+    options: dict[str, Any] = {"cycles": 2, "quantum_ns": 20_000, "inputs": [replaced, *inputs]}
+    end_ns = Enclave("counter", **options).run().virtual_ns
+    round_trip(Session("counter", **options), end_ns, data)
+
+
+def round_trip(session: Session, end_ns: int, data: st.DataObject) -> None:
+    """Some steps forward, back again and forward again, from a random moment."""
     session.go_to(Position(0))
-    session.run_to(at_ns=data.draw(st.integers(1, ENDS[name] - 1)))
+    session.run_to(at_ns=data.draw(st.integers(1, end_ns - 1)))
     if not session.enclave.between_steps:
         session.step()
     count = data.draw(st.integers(1, 5))

@@ -1,6 +1,6 @@
 """Steps through a run: one by one, over and out, and by lines of the kernel's source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from enclave_sim.enclave import Enclave
@@ -12,6 +12,7 @@ from machine.events import Event
 
 _LONGEST_LINE = 100_000
 _LONGEST_FUNCTION = 10_000
+_LOOKED_AT = 256
 
 
 class Walk:
@@ -147,20 +148,21 @@ class Walk:
 
     def previous_line(self) -> Position:
         """Back to the beginning of the last other line, into calls."""
-        here, start, count = self.now, self.line, 256
-        while True:
-            trail = self._timeline.steps_before(here, count)
-            goal = None
-            for position in reversed(trail):
-                self._timeline.go_to(position)
-                if self.line != start and goal is None:
-                    start = self.line
-                    goal = position
-                elif goal is not None and self.line != start:
-                    return self._go_back(here, goal, "")
-                elif goal is not None:
-                    goal = position
-            return self._go_back(here, goal, "no other line comes before")
+        here, line, goal = self.now, self.line, None
+        for position in self._before(here):
+            self._timeline.go_to(position)
+            if goal is not None and self.line != line:
+                break
+            if goal is not None or self.line != line:
+                goal, line = position, self.line
+        return self._go_back(here, goal, "no other line comes before")
+
+    def _before(self, here: Position) -> Iterator[Position]:
+        """All positions before one, the last first."""
+        while trail := self._timeline.steps_before(here, _LOOKED_AT):
+            yield from reversed(trail)
+            here = trail[0]
+            self._timeline.go_to(here)
 
     def _is_ring(self, ring: int) -> bool:
         return self.enclave.machine.cpu.registers.cpl == ring

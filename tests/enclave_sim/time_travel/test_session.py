@@ -176,6 +176,23 @@ def test_lines_of_the_source_are_gone_through_in_both_directions() -> None:
     assert len({line for _, line in forward}) > 5
 
 
+def test_a_line_before_a_long_loop_is_found() -> None:
+    """The loader's leavings are moved by one repeated instruction: more steps than are looked at at once."""
+    session = Session("beacon")
+    loop, line = session.now, session.line
+    for _ in range(5_000):
+        session.step()
+        if session.line != line:
+            loop, line = session.now, session.line
+        elif session.now.at_ns > loop.at_ns + 400:
+            break
+    session.previous_line()
+    assert session.line != line
+    assert session.now < loop
+    session.next_line(into=True)
+    assert (session.now, session.line) == (loop, line)
+
+
 def test_the_next_line_is_behind_a_call() -> None:
     """exec_loop.c calls attest() and run_guest() one after the other."""
     session = Session("beacon")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -9,6 +10,14 @@ from enclave_sim.errors import ConfigurationError
 
 DEFAULT_PAYLOAD = "beacon"
 DEFAULT_FLAT_PAYLOAD = "surveyor"
+Payloads = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PAYLOAD",
+        help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
+        show_default=False,
+    ),
+]
 
 
 def number(text: str | int) -> int:

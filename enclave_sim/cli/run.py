@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number, write
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.watch import Watch, terminal_of
@@ -43,14 +43,7 @@ _TIME, _POLICY, _OUTPUT = "Machine and time", "Trust and profile", "Output"
 
 
 def run(
-    payload: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PAYLOAD",
-            help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
-            show_default=False,
-        ),
-    ] = None,
+    payload: Payloads = None,
     *,
     cycles: Annotated[
         int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_TIME)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number, write
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.text import printable
 from enclave_sim.cli.watch import terminal_of
 from enclave_sim.specification import EngineName
@@ -31,14 +31,7 @@ EXIT_CODES = """Exit codes:
 
 
 def verify(
-    payload: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PAYLOAD",
-            help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
-            show_default=False,
-        ),
-    ] = None,
+    payload: Payloads = None,
     *,
     runs: Annotated[
         int, typer.Option(parser=number, metavar="N", help="How many runs to compare, and how many other loads.")

@@ -86,8 +86,8 @@ class Session(Search):
         here = upper = self.now
         for start in reversed([p for p in self._timeline.snapshots if p < here]):
             self._timeline.go_to(start)
-            last = None
-            while (stop := self.resume(upper)).why is not None and stop.position < upper:
+            last = self._breakpoint_here()  # a run that starts at one goes on
+            while (stop := self.resume(upper)).why is not None and stop.position <= upper and stop.position < here:
                 last = stop
             if last is not None:
                 self._timeline.go_to(last.position)
@@ -95,6 +95,14 @@ class Session(Search):
             upper = start
         self._timeline.go_to(Position(0))
         return Stop(self.now, None)
+
+    def _breakpoint_here(self) -> Stop | None:
+        machine = self.enclave.machine
+        for one in self.breakpoints:
+            here = one.address == machine.cpu.linear_rip and not machine.halted
+            if here and (one.when is None or one.when(self)):
+                return Stop(self.now, one)
+        return None
 
     def last_write(self, base: int, size: int = 1) -> Write | None:
         """Who changed or wrote these bytes of physical memory last, before here; None where nobody did."""

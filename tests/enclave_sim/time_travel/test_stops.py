@@ -18,13 +18,19 @@ def stops(session: Session, *, backwards: bool = False) -> list[tuple[Position, 
     return found
 
 
+@pytest.mark.parametrize("snapshots", [False, True], ids=["", "with a snapshot at each stop"])
 @pytest.mark.parametrize(("payload", "options"), [("counter", {"cycles": 2}), ("runner", {"engine": "native"})])
-def test_stops_are_met_in_both_directions(payload: str, options: dict[str, Any]) -> None:
+def test_stops_are_met_in_both_directions(payload: str, options: dict[str, Any], snapshots: bool) -> None:
     session = Session(payload, **options)
     session.add_breakpoint(symbol="host_call")
     session.add_breakpoint(symbol="annihilate")
     session.add_watchpoint(region("call_stack").end - 8, 8)
     forward = stops(session)
+    if snapshots:
+        for position, _ in forward:
+            session.go_to(position)
+            session._timeline.leave_snapshot()
+        session.go_to(session._timeline.end or Position(0))
     assert {type(why).__name__ for _, why in forward} == {"Breakpoint", "Watchpoint"}
     assert len(forward) > 4
     assert stops(session, backwards=True) == forward[::-1]

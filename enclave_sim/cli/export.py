@@ -2,23 +2,21 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from io import BufferedWriter, RawIOBase
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from enclave_sim.cli.progress import ProgressLine, terminal_of
 from enclave_sim.cli.recording_file import recording_file
-from enclave_sim.cli.watch import terminal_of
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.exports.formats import Format
 
 if TYPE_CHECKING:
     from machine.events import Event
 
-_FIRST_AFTER_S, _INTERVAL_S, _LOOK_EVERY = 1.0, 0.1, 4096
+_LOOK_EVERY = 4096
 EXIT_CODES = """Exit codes:
 
   0  the file is written
@@ -58,38 +56,17 @@ def export(
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
     if same:
         raise ConfigurationError(f"{goal} is the recording itself; give another --output")
-    progress = _Progress(terminal_of(sys.stderr))
+    line = ProgressLine(terminal_of(sys.stderr))
     try:
         with recording_file(goal, "export to") as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
-            write(header, progress.told(checked(read_events(file))), buffered)
+            write(header, _told(checked(read_events(file)), line), buffered)
     finally:
-        progress.erase()
+        line.erase()
 
 
-class _Progress:
-    """One line on a terminal, from the first second on."""
-
-    def __init__(self, terminal: TextIO | None) -> None:
-        self._terminal = terminal
-        self._next_draw = perf_counter() + _FIRST_AFTER_S
-        self._drawn = False
-
-    def told(self, events: "Iterable[Event]") -> "Iterator[Event]":
-        """The same events, while the line tells how many have passed."""
-        for event in events:
-            if event.seq % _LOOK_EVERY == 0 and self._terminal is not None and perf_counter() >= self._next_draw:
-                self._write(f"\r\x1b[K{event.seq:,} events, {event.at_ns / 1e9:.3f} s of virtual time")
-                self._next_draw = perf_counter() + _INTERVAL_S
-                self._drawn = True
-            yield event
-
-    def erase(self) -> None:
-        """It is over."""
-        if self._drawn:
-            self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError):  # a terminal that is gone must not end the export
-            assert self._terminal is not None
-            self._terminal.write(text)
-            self._terminal.flush()
+def _told(events: "Iterable[Event]", line: ProgressLine) -> "Iterator[Event]":
+    """The same events, while the line tells how many have passed."""
+    for event in events:
+        if event.seq % _LOOK_EVERY == 0 and line.is_due:
+            line.draw(f"{event.seq:,} events, {event.at_ns / 1e9:.3f} s of virtual time")
+        yield event

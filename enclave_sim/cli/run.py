@@ -13,9 +13,10 @@ import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.progress import terminal_of
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
-from enclave_sim.cli.watch import Watch, terminal_of
+from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor

@@ -2,17 +2,15 @@
 
 import json
 import sys
-from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
-from enclave_sim.cli.text import printable
-from enclave_sim.cli.watch import terminal_of
+from enclave_sim.cli.progress import ProgressLine, terminal_of
+from enclave_sim.cli.text import one_line, printable
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from enclave_sim.guarantees import Report
 
-_AFTER_S = 0.5
 _DEFAULT_LIMIT_NS = 10_000_000_000
 EXIT_CODES = """Exit codes:
 
@@ -70,42 +67,21 @@ def verify(
     options = {"cycles": cycles, "engine": engine}
     taken = () if inputs is None else read_inputs(inputs, engine)
     scenario = Scenario(names[0] if len(names) == 1 else names, options, taken, limit_ns)
-    progress = _Progress(None if as_json else terminal_of(sys.stderr))
+    line = ProgressLine(None if as_json else terminal_of(sys.stderr))
+
+    def tell(what: str) -> None:
+        if line.is_due:
+            line.draw(f"{what} ...")
+
     try:
-        reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=progress.tell))
+        reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=tell))
     except KernelDied as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(str(error))}", err=True)
         raise typer.Exit(ExitCode.DEFECT) from None
     finally:
-        progress.erase()
+        line.erase()
     write(_as_json(names, reports) if as_json else _as_table(names, reports))
     raise typer.Exit(ExitCode.OK if all(report.holds for report in reports) else ExitCode.GUARANTEE)
-
-
-class _Progress:
-    """One line on a terminal, from the first half second on."""
-
-    def __init__(self, terminal: TextIO | None) -> None:
-        self._terminal = terminal
-        self._begun = perf_counter()
-        self._drawn = False
-
-    def tell(self, what: str) -> None:
-        """What is done next."""
-        if self._terminal is not None and perf_counter() - self._begun > _AFTER_S:
-            self._write(f"\r\x1b[K{what} ...")
-            self._drawn = True
-
-    def erase(self) -> None:
-        """It is over."""
-        if self._drawn:
-            self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError):
-            assert self._terminal is not None
-            self._terminal.write(text)
-            self._terminal.flush()
 
 
 def _as_json(names: list[str], reports: "list[Report]") -> bytes:

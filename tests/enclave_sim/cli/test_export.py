@@ -175,7 +175,7 @@ def test_the_command_line_loads_no_library_before_it_is_needed() -> None:
 def test_a_long_export_shows_progress_on_a_terminal_and_erases_it(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "_FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr("enclave_sim.cli.progress._FIRST_AFTER_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:

@@ -463,7 +463,7 @@ class Terminal:
 
 def test_progress_is_drawn_after_a_second_and_erased_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("enclave_sim.cli.watch.perf_counter", lambda: now)
+    monkeypatch.setattr("enclave_sim.cli.progress.perf_counter", lambda: now)
     terminal = Terminal()
     watch = Watch(3, terminal)  # type: ignore[arg-type]
     with watch.running():

@@ -1,0 +1,50 @@
+"""One line on a terminal that says how far something is, from the first second on, and is gone at the end.
+
+It reads the wall clock, and nothing of that reaches a machine.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from time import perf_counter
+from typing import TextIO
+
+_FIRST_AFTER_S = 1.0
+_INTERVAL_S = 0.1
+_ERASE = "\r\x1b[K"
+
+
+class ProgressLine:
+    """The line on `terminal`; nothing is ever drawn without one. A terminal that is gone ends nothing."""
+
+    def __init__(self, terminal: TextIO | None) -> None:
+        self._terminal = terminal
+        self._next_draw = perf_counter() + _FIRST_AFTER_S
+        self._drawn = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to draw."""
+        return self._terminal is not None and perf_counter() >= self._next_draw
+
+    def draw(self, text: str) -> None:
+        """Show this instead of what was shown, cut to the terminal's width."""
+        self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
+        self._drawn = True
+        self._next_draw = perf_counter() + _INTERVAL_S
+
+    def erase(self) -> None:
+        """It is over."""
+        if self._drawn:
+            self._write(_ERASE)
+
+    def _write(self, text: str) -> None:
+        if self._terminal is not None:
+            with suppress(OSError):
+                self._terminal.write(text)
+                self._terminal.flush()
+
+
+def terminal_of(stream: TextIO) -> TextIO | None:
+    """The stream, if it is a terminal on which a line can be drawn again."""
+    return stream if stream.isatty() and os.environ.get("TERM") != "dumb" else None

@@ -15,6 +15,7 @@ from machine.device import Bus, Device, Line
 from machine.devices import (
     debug_exit,
     fw_cfg,
+    hash_engine,
     io_apic,
     local_apic,
     pic8259,
@@ -60,6 +61,7 @@ class Chipset:
         self.pit = pit8254.Pit8254(clock)
         self.fw_cfg = fw_cfg.FwCfg(ram, files or {})
         self.scrub_engine = scrub_engine.ScrubEngine(ram, clock)
+        self.hash_engine = hash_engine.HashEngine(ram, clock)
         self._timed: list[Device] = [self.local_apic, self.pit, self.uart]
         self._attach()
         self._wire()
@@ -81,8 +83,8 @@ class Chipset:
         memory(self.local_apic, local_apic.ADDRESS)
         memory(self.io_apic, io_apic.ADDRESS)
 
-    def attach_scrub_engine(self) -> None:
-        """Put the scrub engine on the bus, which no PC has."""
+    def attach_engines(self) -> None:
+        """Put the scrub engine and the hash engine on the bus, which no PC has."""
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
 
     def _wire(self) -> None:

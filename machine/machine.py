@@ -63,14 +63,14 @@ class MachineConfiguration:
     """What the machine is built of.
 
     `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code. No PC has a scrub
-    engine: without it the machine is one. `files` are what fw_cfg hands out, by name.
+    engine and a hash engine: without `engines` the machine is one. `files` are what fw_cfg hands out, by name.
     """
 
     ram_size: int
     ns_per_instruction: int = 1
     reserve: int = 0
     portable: bool = False
-    scrub_engine: bool = True
+    engines: bool = True
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -89,8 +89,8 @@ class Machine:
         self.delivery = Delivery(self.cpu, self.journal)
         self.coprocessor: Coprocessor | None = None
         self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop, configuration.files)
-        if configuration.scrub_engine:
-            self.chipset.attach_scrub_engine()
+        if configuration.engines:
+            self.chipset.attach_engines()
         self.uart = self.chipset.uart
         self.post_code = self.chipset.post_code
         self.debug_exit = self.chipset.debug_exit

@@ -150,7 +150,7 @@ def _run(
             options.ram,
             options.ns_per_instruction,
             portable=options.portable,
-            scrub_engine=False,
+            engines=False,
             files=dict(options.fw_cfg),
         )
         machine = Machine(configuration, recorder)

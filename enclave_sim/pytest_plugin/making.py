@@ -94,7 +94,7 @@ def booted_machine(
     for module in modules:
         source, text = module if isinstance(module, tuple) else (module, "")
         placed.append(loader.Module(_content(source), text))
-    machine = Machine(MachineConfiguration(ram_size, **{"scrub_engine": False, **options}), recorder)
+    machine = Machine(MachineConfiguration(ram_size, **{"engines": False, **options}), recorder)
     loader.load(machine, content, command_line, placed)
     return machine
 

@@ -18,7 +18,7 @@ def command_line(payload: bytes, *words: str) -> str:
 
 def pc(ram_size: int = RAM_SIZE, ns_per_instruction: int = 1, recorder: Recorder | None = None) -> Machine:
     """A plain PC."""
-    configuration = MachineConfiguration(ram_size, ns_per_instruction, scrub_engine=False)
+    configuration = MachineConfiguration(ram_size, ns_per_instruction, engines=False)
     return Machine(configuration, recorder)
 
 

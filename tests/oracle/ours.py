@@ -45,7 +45,7 @@ class Recording:
 def start(image: Image, *, portable: bool = False) -> tuple[Machine, Recording]:
     """A machine with the image loaded and a recording that follows it."""
     recording = Recording()
-    configuration = MachineConfiguration(RAM_SIZE, NS_PER_INSTRUCTION, portable=portable, scrub_engine=False)
+    configuration = MachineConfiguration(RAM_SIZE, NS_PER_INSTRUCTION, portable=portable, engines=False)
     machine = recording.machine = Machine(configuration, recording)
     modules = [loader.Module(content, command) for command, content in image.modules]
     loader.load(machine, image.elf, image.command_line, modules)

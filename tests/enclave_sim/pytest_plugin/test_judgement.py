@@ -54,7 +54,9 @@ def test_that_is_skipped():
     result.assert_outcomes(passed=1, failed=3, skipped=1)
     broken = [line for line in result.outlines if line.startswith("zero-trace: BROKEN")]
     assert ["runs 2" in line for line in broken] == [True, False]
-    failures, _, _ = text(result).partition(" short test summary info ")  # pytest repeats the messages there where CI is set
+    failures, _, _ = text(result).partition(
+        " short test summary info "
+    )  # pytest repeats the messages there where CI is set
     assert failures.count("  residue in unmapped: 1 bytes at 0x300000") == 2
     assert "its own failure" in text(result)
     assert "pytest_plugin" not in text(result).replace(" ".join(PLUGIN), "")

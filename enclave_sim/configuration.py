@@ -22,6 +22,7 @@ _RANGES = {
     "wake_ns": (1000, _LARGEST_NS),
     "quantum_ns": (1000, _LARGEST_NS),
     "ns_per_instruction": (1, 1_000_000),
+    "tpm_resets": (0, 0xFFFF_FFFE),
 }
 
 
@@ -39,7 +40,13 @@ class EnclaveConfiguration:
     """Size of the host arena; all of its region unless given."""
     sensors: tuple[int, int] = (0, 0)
     """What the two sensor registers read."""
-    attestation: Attestation = Attestation.OFF
+    attestation: Attestation = Attestation.RECORD
+    post_quantum: bool = False
+    """The built-in verifier accepts evidence only with a signature of ML-DSA-65 beside that of P-256."""
+    tpm_seed: str = "development"
+    """What the keys of the TPM model are derived from."""
+    tpm_resets: int = 0
+    """How often the TPM model has been reset before."""
     production: bool = False
     """Refuse development keys."""
     features: frozenset[str] = frozenset()
@@ -73,7 +80,6 @@ class EnclaveConfiguration:
         """What AetherHost would do is not done for a flat binary, and must not be asked for."""
         for asked, what in (
             (self.production, "no signature: not for production"),
-            (self.attestation is not Attestation.OFF, "no attestation"),
             (self.features, "no WebAssembly features"),
         ):
             if asked:
@@ -84,6 +90,8 @@ class EnclaveConfiguration:
         options: dict[str, int | str] = {"cycles": self.cycles, "wake_ns": self.wake_ns, "quantum_ns": self.quantum_ns}
         if self.arena_bytes is not None:
             options["arena_bytes"] = self.arena_bytes
+        if self.attestation is not Attestation.OFF:
+            options["attestation"] = self.attestation.value
         if self.engine is EngineName.NATIVE:
             (payload,) = payloads
             options |= {"guest": "native", "sha256": hashlib.sha256(payload).hexdigest()}
@@ -98,6 +106,9 @@ class EnclaveConfiguration:
             "arena_bytes": self.arena_bytes,
             "sensors": list(self.sensors),
             "attestation": self.attestation.value,
+            "post_quantum": self.post_quantum,
+            "tpm_seed": self.tpm_seed,
+            "tpm_resets": self.tpm_resets,
             "production": self.production,
             "features": sorted(self.features),
             "ns_per_instruction": self.ns_per_instruction,
@@ -144,9 +155,10 @@ def _read_source(source: str | Path, native: bool) -> bytes:
 
 
 def read_payloads(
-    sources: PayloadSource | Sequence[PayloadSource], engine: EngineName = EngineName.WASMTIME
+    sources: PayloadSource | Sequence[PayloadSource], engine: EngineName = EngineName.WASMTIME, beside: bytes = b""
 ) -> tuple[bytes, ...]:
-    """One or several payloads; they must fit the kernel's staging area together. A flat one is alone."""
+    """One or several payloads; they must fit the kernel's staging area together and `beside` the trust anchors. A flat
+    one is alone."""
     several = [sources] if isinstance(sources, str | Path | bytes) else list(sources)
     most = 1 if engine is EngineName.NATIVE else MAX_PAYLOADS
     if not 1 <= len(several) <= most:
@@ -154,7 +166,7 @@ def read_payloads(
         raise ConfigurationError(f"{len(several)} payloads; the kernel takes {wanted}")
     modules = tuple(read_payload(source, engine) for source in several)
     room = region("staging").size
-    total = sum(-(-len(module) // 64) * 64 for module in modules)
+    total = sum(-(-len(module) // 64) * 64 for module in (*modules, beside))
     if total > room:
         raise ConfigurationError(f"payloads of {total} bytes do not fit the staging area of {room} bytes")
     return modules

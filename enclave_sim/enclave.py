@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 import firmware
-from enclave_sim import events
+from enclave_sim import attester, events
+from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
 from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.devices import enclave_block, mailbox
@@ -26,18 +27,24 @@ from enclave_sim.gate import GateCoprocessor
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region, region_at
 from enclave_sim.outside import Outside
+from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording import Digest, Header, Recording, Tee
+from enclave_sim.reference import Measured, reference_values
 from enclave_sim.residue import Residue, scan
 from enclave_sim.schedule import Schedule
 from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
+from enclave_sim.verifiers.built_in import BuiltInVerifier
+from enclave_sim.verifiers.contract import Verifier
 from enclave_sim.vmm import AetherHost
 from machine.boot import loader
 from machine.events import Event, Recorder
 from machine.machine import Machine, MachineConfiguration, Outcome
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
+from machine.tpm.backend import TpmBackend
+from machine.tpm.model import TpmModel
 
 _GUARD_BYTES = 9 << 30
 """Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
@@ -65,6 +72,8 @@ class Enclave:
     `payload` is a built-in name, a path, the module itself, or several of these that take turns; the other
     arguments are those of `EnclaveConfiguration`. `recorder` also gets every event; `record=False` leaves out the
     recording in memory, for long runs. `portable=True` forgoes native code on the host; nothing else changes.
+    `tpm` takes the place of the TPM model, and `verifier` that of the verifier built in; `reference` is what the latter
+    holds to be good, instead of what this enclave was made from.
 
     Raises ConfigurationError for what cannot be run. A payload that is refused is not an error: it is an outcome.
     """
@@ -79,16 +88,26 @@ class Enclave:
         record: bool = True,
         portable: bool = False,
         inputs: Iterable[AnyInput] = (),
+        tpm: TpmBackend | None = None,
+        verifier: Verifier | None = None,
+        reference: ReferenceValues | None = None,
         **options: Any,
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
-        self._payloads = read_payloads(payload, self.configuration.engine)
         # By name, so that what is said about them does not depend on the order in which they were given.
         anchors = sorted([development_anchor()] if trust_anchors is None else trust_anchors, key=anchor_label)
         self.anchors = tuple(anchors)
         """Whose signatures are accepted."""
+        packed = None if self.configuration.engine is EngineName.NATIVE else anchor_list.pack(anchors)
+        self._payloads = read_payloads(payload, self.configuration.engine, packed or b"")
+        seed = attester.tpm_seed(self.configuration.tpm_seed)
+        self._tpm = tpm or TpmModel(seed, self.configuration.tpm_resets)
+        self._verifier = verifier or BuiltInVerifier(
+            self.reference_values if reference is None else lambda: reference, self._policy(), seed
+        )
         self.header = Header(
-            configuration=self.configuration.describe(anchors),
+            configuration=self.configuration.describe(anchors)
+            | {"tpm": _place(tpm is None), "verifier": _place(self._verifier.built_in)},
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
             payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
             inputs=ordered(inputs, region("heap").end),
@@ -109,14 +128,18 @@ class Enclave:
         self.machine = Machine(configuration, Tee([*(o for o in observers if o is not None), schedule]))
         self._attach_node()
         if self.configuration.engine is EngineName.WASMTIME:
-            self._attach_vmm(anchors)
+            self._attach_vmm()
+        modules = [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)]
+        command_line = self.configuration.command_line(self._payloads)
         self._loaded = loader.load(
             self.machine,
             firmware.image(),
-            self.configuration.command_line(self._payloads),
-            [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)],
+            command_line,
+            modules if packed is None else [*modules, loader.Module(packed, "anchors")],
             unallocated_sections=False,  # debug information in RAM would be residue
         )
+        information = self.machine.ram.read(*self._loaded.information)
+        self._measured = Measured(information, command_line, packed, self._payloads)
         self._outside = Outside(self.machine, self.block, self._host, len(self._payloads), schedule)
         self._wanted: Phase | None = None
         self._completed: set[Phase] = set()
@@ -133,8 +156,9 @@ class Enclave:
         self.block.on_phase_completed(self._phase_completed)
         machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
         machine.scrub_engine.on_fill = self._scrubbed
+        self._port = attester.attach(machine, self._tpm, self._verifier)
 
-    def _attach_vmm(self, anchors: Sequence[TrustAnchor]) -> None:
+    def _attach_vmm(self) -> None:
         """AetherHost at its mailbox, and the engine that runs its guests."""
         from enclave_sim.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
         from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
@@ -147,9 +171,7 @@ class Enclave:
             machine.clock,
             machine.journal,
             engine,
-            anchors=anchors,
             production=self.configuration.production,
-            attestation=self.configuration.attestation,
         )
         gate = firmware.symbols()["gate"]
         machine.coprocessor = self._gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
@@ -181,6 +203,26 @@ class Enclave:
     def serial(self) -> str:
         """What the kernel has said on the serial line."""
         return self.machine.uart.transmitted.decode("ascii", "replace")
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the enclave showed the verifier last."""
+        return self._port.evidence
+
+    def on_evidence(self, action: Callable[[Evidence], None]) -> None:
+        """Call `action` with each piece of evidence, before it is judged."""
+        self._port.on_evidence = action
+
+    def reference_values(self) -> ReferenceValues:
+        """What a verifier must hold to be good to accept this enclave, from what it is made of.
+
+        The TPM is asked for the names of its keys: the model another one like it, so that nothing of the run changes.
+        """
+        tpm = self._tpm
+        if isinstance(tpm, TpmModel):
+            tpm = TpmModel(attester.tpm_seed(self.configuration.tpm_seed))
+            tpm.power_on()
+        return reference_values(self._measured, tpm)
 
     def run_to(self, phase: Phase) -> bool:
         """Run until the kernel has completed a phase, if it has not yet. False when the run ended before that."""
@@ -340,6 +382,10 @@ class Enclave:
         while self._outside.next_ns == self.machine.clock.now_ns:
             self._outside.take_next()
 
+    def _policy(self) -> Policy:
+        signatures = [ECDSA_P256, ML_DSA_65] if self.configuration.post_quantum else [ECDSA_P256]
+        return Policy(signatures=frozenset(signatures))
+
     # What the devices report
 
     def _continue(self, limit_ns: int | None) -> Outcome:
@@ -383,3 +429,8 @@ class Enclave:
         if size == region(name).size:
             return "cycle"
         return {"call_stack": "host_call", "irq_stack": "interrupt"}.get(name, "cycle")
+
+
+def _place(inside: bool) -> str:
+    """Whether a part of the run is made by the emulator, and so again by a replay."""
+    return "built-in" if inside else "external"

@@ -57,11 +57,47 @@ class PayloadRejected(Event, frozen=True, tag="payload_rejected", gc=False):
     message: str
 
 
+class PcrExtended(Event, frozen=True, tag="pcr_extended", gc=False):
+    """A measurement went into a platform configuration register of the TPM."""
+
+    pcr: int
+    measured: str
+    """What the register stands for (docs/attestation.md)."""
+    sha256: str
+    """What it was extended with."""
+
+
+class Quoted(Event, frozen=True, tag="quoted", gc=False):
+    """The TPM signed its registers, together with the nonce and the cycle."""
+
+    algorithm: str
+    """`ecdsa-p256` or `ml-dsa-65`."""
+    reset_count: int
+    pcr_digest: str
+    """SHA-256 over the registers that were selected."""
+
+
+class TpmCommandFailed(Event, frozen=True, tag="tpm_command_failed", gc=False):
+    """The TPM answered a command with another response code than success."""
+
+    command: int
+    code: int
+
+
+class VerifierChallenged(Event, frozen=True, tag="verifier_challenged", gc=False):
+    """The verifier gave a nonce for the quote of a cycle."""
+
+    cycle: int
+    nonce: str
+
+
 class AttestationDecided(Event, frozen=True, tag="attestation_decided", gc=False):
-    """Whether a cycle may begin: `not_required`, `accepted` or `refused`."""
+    """What the verifier says of the evidence for a cycle: `accepted` or `refused`."""
 
     cycle: int
     verdict: str
+    message: str = ""
+    """Which checks failed, or how many passed."""
 
 
 class CycleBegan(Event, frozen=True, tag="cycle_began", gc=False):
@@ -209,6 +245,10 @@ AnyEvent = (
     | PayloadVerified
     | PayloadCompiled
     | PayloadRejected
+    | PcrExtended
+    | Quoted
+    | TpmCommandFailed
+    | VerifierChallenged
     | AttestationDecided
     | CycleBegan
     | CycleEnded

@@ -76,7 +76,7 @@ _STEPS = {
     Step.A1: "interrupts masked",
     Step.A2: "guest destroyed, heap unmapped",
     Step.A3: "heap, guest stack, staging and arena scrubbed",
-    Step.A4: "no TPM to cap",
+    Step.A4: "runtime PCR of the TPM capped",
     Step.A5: "stacks, boot information, data and BSS scrubbed",
     Step.A6: "registers zeroed, IDT empty",
     Step.A7: "power unit dormant",
@@ -87,7 +87,11 @@ class Attestation(Enum):
     """What is demanded before every cycle."""
 
     OFF = "off"
+    """Nothing: the TPM is left alone, and nothing is measured."""
+    RECORD = "record"
+    """A quote. It is judged and recorded; the cycle begins whatever the verdict."""
     REQUIRE = "require"
+    """A quote that the verifier accepts."""
 
 
 class EngineName(Enum):
@@ -137,6 +141,11 @@ _DETAILS = {
     0x106: "no VMM answers at the mailbox",
     0x107: "the payload is not the one that was measured",
     0x108: "a flat payload runs alone",
+    0x109: "there are no trust anchors that the VMM takes",
+    0x10A: "there is no TPM, or it does not start",
+    0x10B: "the TPM refused a command or did not finish it",
+    0x10C: "the event log is full",
+    0x10D: "the verifier did not accept the evidence",
 }
 
 

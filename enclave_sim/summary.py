@@ -9,6 +9,7 @@ import msgspec
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.residue import Residue
+from enclave_sim.specification import Cause
 from machine.events import Event
 from machine.state import Stateful
 
@@ -30,6 +31,15 @@ class StepSummary(msgspec.Struct, frozen=True):
     step: str
     meaning: str
     at_ns: int
+
+
+class AttestationSummary(msgspec.Struct, frozen=True):
+    """What came of the evidence for the cycles."""
+
+    accepted: int
+    refused: int
+    message: str
+    """What the verifier said last; empty where nothing was asked of it."""
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -60,6 +70,7 @@ class RunResult(msgspec.Struct, frozen=True):
     """Of the payload; of each, where there are several."""
     serial: str
     residue: tuple[dict[str, Any], ...] = ()
+    attestation: AttestationSummary = AttestationSummary(0, 0, "")
 
     @property
     def clean(self) -> bool:
@@ -82,11 +93,13 @@ class Summary(Stateful):
         self.annihilation: list[StepSummary] = []
         self.outcome: str | None = None
         self.detail = ""
+        self.attestation = AttestationSummary(0, 0, "")
         self._handlers = {
             machine_events.RingTransition: self._ring_transition,
             events.HostCalled: self._host_called,
             events.SignalEmitted: self._signal_emitted,
             events.CycleBegan: self._cycle_began,
+            events.AttestationDecided: self._attestation_decided,
             events.PhaseEntered: self._phase_entered,
             events.PhaseCompleted: self._phase_completed,
             events.PayloadRejected: self._payload_rejected,
@@ -133,6 +146,7 @@ class Summary(Stateful):
             payload_sha256=payload_sha256[0] if len(payload_sha256) == 1 else payload_sha256,
             serial=serial,
             residue=tuple({"region": r.region, "base": r.base, "bytes": r.data.hex()} for r in residue.ranges),
+            attestation=self.attestation,
         )
 
     def _ring_transition(self, event: machine_events.RingTransition) -> None:
@@ -149,6 +163,13 @@ class Summary(Stateful):
     def _cycle_began(self, event: events.CycleBegan) -> None:
         self.cycles = event.cycle + 1
 
+    def _attestation_decided(self, event: events.AttestationDecided) -> None:
+        accepted = event.verdict == "accepted"
+        before = self.attestation
+        self.attestation = AttestationSummary(
+            before.accepted + accepted, before.refused + (not accepted), event.message
+        )
+
     def _phase_entered(self, event: events.PhaseEntered) -> None:
         self.phases.append(PhaseSummary(event.phase, None, event.at_ns, None))
 
@@ -164,7 +185,9 @@ class Summary(Stateful):
 
     def _annihilation_began(self, event: events.AnnihilationBegan) -> None:
         self.outcome = event.cause
-        self.detail = ", ".join(part for part in (event.description, self.detail) if part)
+        refused = event.cause == Cause.ATTESTATION_REFUSED.name and self.attestation.refused
+        said = self.attestation.message if refused else self.detail
+        self.detail = ", ".join(part for part in (event.description, said) if part)
 
     def _annihilation_step(self, event: events.AnnihilationStep) -> None:
         self.annihilation.append(StepSummary(event.step, event.meaning, event.at_ns))

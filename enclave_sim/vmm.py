@@ -5,16 +5,14 @@ byte, so that time says nothing of the host.
 """
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from enclave_sim import events
-from enclave_sim.devices.mailbox import ACCEPTED, NOT_REQUIRED, REFUSED
+from enclave_sim.devices.mailbox import ACCEPTED, REFUSED
 from enclave_sim.engine.contract import GuestEngine
-from enclave_sim.payload import artefact, signature
-from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload import anchor_list, artefact, signature
+from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.specification import Attestation
 from machine.clock import Clock
 from machine.journal import Journal
 from machine.ram import Ram
@@ -47,21 +45,26 @@ class AetherHost(Stateful):
         journal: Journal,
         engine: Engine,
         *,
-        anchors: Sequence[TrustAnchor],
         production: bool,
-        attestation: Attestation,
     ) -> None:
         self._ram = ram
         self._clock = clock
         self._emit = journal.emit
         self._engine = engine
-        self._anchors = tuple(anchors)
+        self._anchors: tuple[TrustAnchor, ...] = ()
         self._production = production
-        self._attestation = attestation
         self._verified: list[tuple[bytes, artefact.Artefact | None]] = []
         self._guest_lives = False
         self.rejection: PayloadRejected | None = None
         """Why the last payload was refused."""
+
+    def trust(self, base: int, length: int) -> int:
+        """Accept what these anchors sign, from now on: they are what the kernel has measured."""
+        try:
+            self._anchors = anchor_list.unpack(self._ram.read(base, length))
+        except KeyFileError:
+            return REFUSED
+        return ACCEPTED
 
     def verify(self, base: int, length: int) -> int:
         """Measure, then check both signatures and what an artefact says it was made from."""
@@ -92,12 +95,6 @@ class AetherHost(Stateful):
         self._clock.spend(0 if code is not None else len(module) * COMPILE_NS_PER_BYTE)
         self._emit(events.PayloadCompiled, payload, code is not None)
         return ACCEPTED
-
-    def attest(self, cycle: int) -> int:
-        """Without a TPM there is no evidence: where it is required, no cycle begins."""
-        required = self._attestation is Attestation.REQUIRE
-        self._emit(events.AttestationDecided, cycle, "refused" if required else "not_required")
-        return REFUSED if required else NOT_REQUIRED
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
         """A fresh guest of an admitted payload."""
@@ -134,6 +131,7 @@ class AetherHost(Stateful):
         engine = self._engine.save_state()
         progress = engine["progress"]
         return {
+            "anchors": anchor_list.pack(self._anchors),
             "verified": tuple(self._verified),
             "admitted": len(engine["payloads"]),
             "progress": None if progress is None else progress.plain(),
@@ -142,6 +140,7 @@ class AetherHost(Stateful):
 
     def load_portable(self, state: State) -> None:
         """Have what another VMM had: its modules, which it had verified, are compiled again."""
+        self._anchors = anchor_list.unpack(state["anchors"])
         self._verified[:] = state["verified"]
         self._guest_lives = state["guest_lives"]
         for module, code in self._verified[: state["admitted"]]:

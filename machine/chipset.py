@@ -86,6 +86,7 @@ class Chipset:
     def attach_engines(self) -> None:
         """Put the scrub engine and the hash engine on the bus, which no PC has."""
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
+        self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
 
     def _wire(self) -> None:
         apic, io, pic, pit = self.local_apic, self.io_apic, self.pic, self.pit

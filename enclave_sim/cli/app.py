@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
+from enclave_sim.cli.attestation import VERIFY_EXIT_CODES as EVIDENCE_EXIT_CODES
+from enclave_sim.cli.attestation import attest, reference_values, verify_evidence
 from enclave_sim.cli.diff import EXIT_CODES as DIFF_EXIT_CODES
 from enclave_sim.cli.diff import diff
 from enclave_sim.cli.events import events
@@ -74,6 +76,9 @@ app.command(epilog=EXPORT_EXIT_CODES, no_args_is_help=False)(export)
 app.command(epilog=REPLAY_EXIT_CODES, no_args_is_help=False)(replay)
 app.command(epilog=DIFF_EXIT_CODES, no_args_is_help=False)(diff)
 app.command(no_args_is_help=False)(events)
+app.command(no_args_is_help=False)(attest)
+app.command(epilog=EVIDENCE_EXIT_CODES, no_args_is_help=False)(verify_evidence)
+app.command(no_args_is_help=False)(reference_values)
 app.add_typer(payload_app, name="payload")
 
 

@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     """`replay`: the run is not the recorded one."""
     DIFFERENT = 12
     """`diff`: the recordings are not the same."""
+    REFUSED = 13
+    """`verify-evidence`: the evidence is refused."""
     DEFECT = 70
     """The emulator or the firmware is at fault, never the payload: please report it."""
     INTERRUPTED = 130

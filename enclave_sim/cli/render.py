@@ -146,7 +146,17 @@ class _Page:
             f"cycle {result.cycles:,} of {self._presentation.cycles:,}, {result.virtual_ns:,} ns, "
             f"{plural(result.host_calls, 'host call')}, {plural(result.preemptions, 'preemption')}",
         )
+        if result.attestation.message:
+            facts.add_row("attestation", self._attestation())
         return Group(Text(), title, Text(), Padding(facts, (0, 0, 0, 1)), *self._why())
+
+    def _attestation(self) -> Text:
+        """What the verifier said."""
+        found = self._result.attestation
+        made = plural(found.accepted + found.refused, "quote")
+        if not found.refused:
+            return Text(f"{made} accepted, {one_line(found.message)} each", "green")
+        return Text(f"{found.refused:,} of {made} refused: {one_line(found.message)}", "red")
 
     def _why(self) -> Iterator[RenderableType]:
         """What was wrong, and what would have been right."""

@@ -5,7 +5,9 @@ when there is something to draw.
 """
 
 import sys
+from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Paylo
 from enclave_sim.cli.progress import terminal_of
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
+from enclave_sim.cli.tpm_choice import Tpm, choose_tpm
 from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
@@ -23,6 +26,7 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
+    from enclave_sim.attestation import ReferenceValues
     from enclave_sim.inputs import AnyInput
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
@@ -118,7 +122,34 @@ def run(
     ] = None,
     attestation: Annotated[
         Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_POLICY)
-    ] = Attestation.OFF,
+    ] = _DEFAULTS.attestation,
+    post_quantum: Annotated[
+        bool,
+        typer.Option(
+            "--post-quantum", help="Accept quotes only with an ML-DSA-65 signature, too.", rich_help_panel=_POLICY
+        ),
+    ] = False,
+    tpm: Tpm = "model",
+    verifier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask this verifier for nonces and verdicts, instead of the one built in.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    verifier_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificates that vouch for an https verifier.", rich_help_panel=_POLICY),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the verifier built in holds to be good, instead of what is run; may be repeated.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
     feature: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,6 +183,8 @@ def run(
         raise ConfigurationError("--json and --quiet exclude each other")
     if limit_ns is not None and limit_ns < 1:
         raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
+    if verifier is not None and reference:
+        raise ConfigurationError("--reference is for the verifier built in; --verifier asks another one")
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     options = {
@@ -165,10 +198,18 @@ def run(
         "production": production,
         "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
         "attestation": attestation,
+        "post_quantum": post_quantum,
+        "reference": _read_reference(reference or ()),
         "features": frozenset(feature or ()),
         "portable": portable,
         "engine": engine,
     }
+    chosen = choose_tpm(tpm)
+    options |= {**chosen.options, "tpm": chosen.backend}
+    if verifier is not None:
+        from enclave_sim.verifiers.remote import RemoteVerifier  # noqa: PLC0415
+
+        options["verifier"] = RemoteVerifier(verifier, verifier_ca, chosen.options.get("tpm_seed", _DEFAULTS.tpm_seed))
     result = _run(names, options, limit_ns, record, watch)
     if as_json:
         write(f"{result.to_json()}\n".encode())
@@ -186,6 +227,13 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
     from enclave_sim.input_script import read_inputs  # noqa: PLC0415
 
     return read_inputs(path, engine)
+
+
+def _read_reference(paths: Iterable[Path]) -> "ReferenceValues | None":
+    from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
+
+    values = [ReferenceValues.load(path) for path in paths]
+    return reduce(ReferenceValues.merge, values) if values else None
 
 
 def _run(

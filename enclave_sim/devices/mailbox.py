@@ -3,9 +3,9 @@
 Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
 
     0x00 ID          reads 0x424D4D56 ("VMMB"): a VMM answers
-    0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 ATTEST, 4 INSTANTIATE, 5 DESTROY
+    0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 TRUST, 4 INSTANTIATE, 5 DESTROY
     0x08 ARGUMENT_0  0x0C ARGUMENT_1
-    0x10 RESULT      0 accepted, 1 refused, 2 not required
+    0x10 RESULT      0 accepted, 1 refused
     0x14 VALUE       what INSTANTIATE has to say
 """
 
@@ -16,8 +16,8 @@ from machine.device import Device
 ADDRESS = 0xFEF0_1000
 ID, COMMAND, ARGUMENT_0, ARGUMENT_1, RESULT, VALUE = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
 PRESENT = 0x424D_4D56
-ACCEPTED, REFUSED, NOT_REQUIRED = 0, 1, 2
-_VERIFY, _COMPILE, _ATTEST, _INSTANTIATE, _DESTROY = range(1, 6)
+ACCEPTED, REFUSED = 0, 1
+_VERIFY, _COMPILE, _TRUST, _INSTANTIATE, _DESTROY = range(1, 6)
 
 
 class Vmm(Protocol):
@@ -29,8 +29,8 @@ class Vmm(Protocol):
     def compile(self, payload: int) -> int:
         """Make payload number `payload`, in order of verification, ready to be instantiated."""
 
-    def attest(self, cycle: int) -> int:
-        """Decide whether the cycle may begin."""
+    def trust(self, base: int, length: int) -> int:
+        """Take the trust anchors that lie at physical `base`."""
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
         """Set up a fresh guest; the second number is the size of its linear memory in bytes."""
@@ -71,8 +71,8 @@ class Mailbox(Device):
             result = self._vmm.verify(first, second)
         elif command == _COMPILE:
             result = self._vmm.compile(first)
-        elif command == _ATTEST:
-            result = self._vmm.attest(first)
+        elif command == _TRUST:
+            result = self._vmm.trust(first, second)
         elif command == _INSTANTIATE:
             result, value = self._vmm.instantiate(first, second)
         elif command == _DESTROY:

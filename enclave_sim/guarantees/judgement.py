@@ -63,3 +63,9 @@ def zero_trace(runs: Sequence[Run]) -> Report:
 def isolated(runs: Sequence[Run]) -> Report:
     """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
     return gathered("isolated", runs, "isolation")
+
+
+def attested(runs: Sequence[Run]) -> Report:
+    """All was measured before it was used, no cycle began without the quote that the policy requires, and the TPM was
+    capped at the end."""
+    return gathered("attested", runs, "attestation")

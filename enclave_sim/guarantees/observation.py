@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enclave_sim.enclave import Enclave
+from enclave_sim.guarantees.attestation import AttestationWatcher
 from enclave_sim.guarantees.context_switch import ContextSwitchWatcher
 from enclave_sim.guarantees.interference import InterferenceWatcher, Probe
 from enclave_sim.guarantees.isolation import IsolationWatcher
@@ -80,6 +81,7 @@ class Observer(Stateful):
             IsolationWatcher(),
             InterferenceWatcher(),
             MeasurementWatcher(),
+            AttestationWatcher(),
         ]
         self._handlers: dict[type, list[Any]] = {}
         for watcher in self.watchers:
@@ -92,6 +94,8 @@ class Observer(Stateful):
             watcher.machine = enclave.machine
             if isinstance(watcher, MeasurementWatcher):
                 watcher.payload = enclave.payloads[0]
+            if isinstance(watcher, AttestationWatcher):
+                watcher.enclave = enclave
             watcher.native = enclave.configuration.engine is EngineName.NATIVE
 
     def record(self, event: Event) -> None:

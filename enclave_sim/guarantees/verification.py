@@ -6,7 +6,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.admission import admitted
 from enclave_sim.guarantees.interference import noninterference
 from enclave_sim.guarantees.jitter import jitter_free, loads
-from enclave_sim.guarantees.judgement import deterministic, isolated, zero_trace
+from enclave_sim.guarantees.judgement import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.secret import with_other_data, with_other_sensors
@@ -54,6 +54,7 @@ def verify(
     yield isolated(everything)
     yield jitter_free([*repeated, *loaded])
     yield admitted(everything)
+    yield attested(everything)
 
 
 def _variant(scenario: Scenario, number: int) -> Scenario:

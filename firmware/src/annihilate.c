@@ -39,8 +39,10 @@ void annihilate(u32 cause, u32 detail)
         scrub(ARENA_BASE, ARENA_SIZE);
         done(3);
     }
-    if (reached < 4)
-        done(4);                        /* there is no TPM to cap */
+    if (reached < 4) {
+        cap_tpm();
+        done(4);
+    }
     fall_dormant(options.native);
 }
 

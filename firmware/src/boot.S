@@ -54,7 +54,7 @@ next:   movl    (%ebx), %eax
         jne     skip
         movl    payload_count, %edx
         movl    $too_many_modules, %esi
-        cmpl    $PAYLOADS_MAX, %edx
+        cmpl    $MODULES_MAX, %edx
         jae     refuse
         movl    12(%ebx), %ecx
         subl    8(%ebx), %ecx
@@ -180,6 +180,6 @@ gdt_pointer:
 boot_information:
         .skip   BOOT_INFORMATION_SIZE
 payloads:
-        .skip   8 * PAYLOADS_MAX
+        .skip   8 * MODULES_MAX
 payload_count:
         .skip   4

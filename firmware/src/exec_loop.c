@@ -38,15 +38,18 @@ static void sleep(void)
     scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);  /* the frame of the interrupt that woke the kernel */
 }
 
+/* What the TPM answered goes before the guest comes. */
 static void attest(void)
 {
-    u32 verdict = vmm(VMM_ATTEST, cycle, 0);
-
     status &= ~STATUS_ATTESTED;
-    if (verdict == VMM_REFUSED)
-        annihilate(CAUSE_ATTESTATION_REFUSED, DETAIL_NONE);
-    if (verdict == VMM_ACCEPTED)
+    if (options.attestation == ATTESTATION_OFF)
+        return;
+    if (attested(cycle))
         status |= STATUS_ATTESTED;
+    else if (options.attestation == ATTESTATION_REQUIRE)
+        annihilate(CAUSE_ATTESTATION_REFUSED, DETAIL_REFUSED);
+    scrub(ARENA_BASE, ARENA_SIZE);
+    arena_init(options.arena_bytes);
 }
 
 static void update_status(void)
@@ -94,6 +97,7 @@ void exec_loop(void)
 {
     phase_entered(PHASE_EXEC_LOOP);
     timer_init();
+    attest_init();
     for (;;) {
         store32(ENCLAVE + ENCLAVE_CYCLE, cycle << 8 | CYCLE_BEGINS);
         tell("CYCLE", cycle);

@@ -15,13 +15,16 @@ struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };
 struct payload { u32 base, length; };
 
 /* What may be given on the command line. */
-struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native; u8 sha256[32]; };
+enum attestation { ATTESTATION_OFF, ATTESTATION_RECORD, ATTESTATION_REQUIRE };
+struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native, attestation; u8 sha256[32]; };
 
 /* boot.S */
 extern u64 gdt[7];
 extern u8 boot_information[BOOT_INFORMATION_SIZE];
-extern struct payload payloads[PAYLOADS_MAX];
+extern struct payload payloads[MODULES_MAX];
 extern u32 payload_count;
+/* link.ld */
+extern const u8 data_end[];
 /* interrupts.S, gate.S, dormant.S */
 extern const u8 interrupt_stubs[256][16];
 extern const u8 gate[];
@@ -56,6 +59,7 @@ void arena_init(u32 size);
 void *arena_allocate(u32 size);
 /* options.c */
 extern struct options options;
+const char *command_line(void);
 void read_options(void);
 /* audit.c */
 int tables_are_sound(void);
@@ -68,12 +72,36 @@ void end_of_interrupt(void);
 int vmm_answers(void);
 u32 vmm(u32 command, u32 argument_0, u32 argument_1);
 u32 vmm_value(void);
-/* native.c, sha256.c */
+/* tpm.c, tpm_commands.c */
+extern u8 tpm_started;
+u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room);
+int tpm_request(void);
+void tpm_relinquish(void);
+struct blob { u32 base, length; };
+int tpm_startup(void);
+int tpm_shutdown(void);
+int tpm_extend(u32 pcr, const u8 *digest);
+u32 tpm_create_key(u32 algorithm, u8 *response, struct blob *public);
+int tpm_quote(u32 key, const u8 *data, u32 length, u8 *response, struct blob *attest, struct blob *signature);
+/* measure.c */
+extern u8 event_log[EVENT_LOG_SIZE];
+extern u32 event_log_length;
+void measure_boot(const u8 *kernel_digest);
+void measure_range(u32 pcr, u32 base, u32 length, const char *name);
+void measure_action(const char *action);
+void cap_tpm(void);
+/* attest.c */
+void attest_init(void);
+int attested(u32 cycle);
+/* native.c, digest.c, sha256.c */
 u32 native(u32 command);
+void digest(const void *data, u32 length, u8 *digest);
 void sha256(const u8 *data, u32 length, u8 *digest);
 
 static inline u32 load32(u32 address) { return *(volatile u32 *)(u64)address; }
 static inline void store32(u32 address, u32 value) { *(volatile u32 *)(u64)address = value; }
+static inline u64 load64(u32 address) { return *(volatile u64 *)(u64)address; }
+static inline void store64(u32 address, u64 value) { *(volatile u64 *)(u64)address = value; }
 static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" :: "a"(value), "Nd"(port)); }
 static inline u8 inb(u16 port)
 {

@@ -6,9 +6,9 @@
 
 /* The kernel image: what is measured and stays. */
 #define TEXT_BASE           0x00100000
-#define TEXT_SIZE           0x00005000
-#define RODATA_BASE         0x00105000
-#define RODATA_SIZE         0x00002000
+#define TEXT_SIZE           0x00006000
+#define RODATA_BASE         0x00106000
+#define RODATA_SIZE         0x00001000
 #define TABLES_BASE         0x00107000      /* page tables, built by the assembler, never written */
 #define TABLES_SIZE         0x0000D000
 #define GATE_BASE           0x00114000      /* the guest's only code page */
@@ -104,6 +104,40 @@
 #define CALL_FRAME          48      /* five words of the interrupt frame, one of padding */
 #define IRQ_FRAME           120     /* frame, vector, nine saved registers */
 
+/* The hash engine: SHA-256 by DMA. */
+#define HASH                0xFED51000
+#define HASH_ID             0x00
+#define HASH_STATUS         0x04
+#define HASH_BASE           0x08
+#define HASH_LENGTH         0x0C
+#define HASH_GO             0x10
+#define HASH_DIGEST         0x20
+#define HASH_PRESENT        0x48534148
+#define HASH_DONE           1
+
+/* The TPM's command response buffer (TCG PC Client Platform TPM Profile). */
+#define TPM                 0xFED40000
+#define TPM_LOC_CTRL        0x08
+#define TPM_LOC_STS         0x0C
+#define TPM_INTF_ID         0x30
+#define TPM_CTRL_REQ        0x40
+#define TPM_CTRL_STS        0x44
+#define TPM_CTRL_START      0x4C
+#define TPM_CMD_SIZE        0x58
+#define TPM_CMD_ADDR        0x5C
+#define TPM_RSP_ADDR        0x68
+#define TPM_BUFFER_SIZE     0xF80
+
+/* PCRs, and what is measured into them. */
+#define PCR_LOADER          8
+#define PCR_KERNEL          9
+#define PCR_CONFIGURATION   10
+#define PCR_PAYLOADS        11
+#define PCR_ANCHORS         12
+#define PCR_RUNTIME         13
+#define PCR_FIRST           PCR_LOADER
+#define PCR_LAST            PCR_RUNTIME
+
 /* The local APIC. */
 #define APIC                0xFEE00000
 #define APIC_EOI            0x0B0
@@ -146,12 +180,24 @@
 #define MAILBOX_VALUE       0x14
 #define VMM_VERIFY          1       /* base, length: signatures of a staged payload */
 #define VMM_COMPILE         2       /* number: compile or load it */
-#define VMM_ATTEST          3       /* cycle */
+#define VMM_TRUST           3       /* base, length: the trust anchors, which have been measured */
 #define VMM_INSTANTIATE     4       /* number: a fresh guest; VALUE is the size of its memory */
 #define VMM_DESTROY         5
 #define VMM_ACCEPTED        0
 #define VMM_REFUSED         1
-#define VMM_NOT_REQUIRED    2
+
+/* The attestation port: the way to the verifier. */
+#define VERIFIER            0xFEF02000
+#define VERIFIER_ID         0x00
+#define VERIFIER_PRESENT    0x46524556
+#define VERIFIER_CHALLENGE  0x04    /* write a cycle: NONCE is the challenge for it */
+#define VERIFIER_EVIDENCE   0x08    /* write the address of an evidence table: RESULT is the verdict */
+#define VERIFIER_RESULT     0x0C
+#define VERIFIER_NONCE      0x20
+#define VERIFIER_ACCEPTED   0
+#define VERIFIER_REFUSED    1
+#define NONCE_SIZE          32
+#define EVIDENCE_ENTRIES    7       /* of the table: addresses and lengths; layout of struct evidence in attest.c */
 
 /* Phases, status bits and causes, as the specification names them. */
 #define PHASE_PROT_ENTRY    1
@@ -187,8 +233,15 @@
 #define DETAIL_NO_VMM           0x0106
 #define DETAIL_MEASUREMENT      0x0107  /* the flat payload is not the one that the command line names */
 #define DETAIL_NOT_ALONE        0x0108  /* there are other payloads beside the flat one */
+#define DETAIL_NO_ANCHORS       0x0109  /* the VMM takes no trust anchors, or none were loaded */
+#define DETAIL_NO_TPM           0x010A  /* there is no TPM with a command response buffer, or it does not start */
+#define DETAIL_TPM_FAILED       0x010B  /* the TPM refused a command, or did not finish it */
+#define DETAIL_LOG_FULL         0x010C  /* there is no room in the event log */
+#define DETAIL_REFUSED          0x010D  /* the verifier did not accept the evidence */
 
 #define PAYLOADS_MAX        8
+#define MODULES_MAX         (PAYLOADS_MAX + 1)  /* and the trust anchors */
+#define EVENT_LOG_SIZE      0x800
 #define BOOT_INFORMATION_SIZE 0x2000
 #define POST_PORT           0x80
 #define COM1                0x3F8

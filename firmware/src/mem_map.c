@@ -13,8 +13,6 @@ void mem_map(void)
     u32 count = sizeof ranges / sizeof ranges[0];
 
     phase_entered(PHASE_MEM_MAP);
-    scrub_init();
-    read_options();
     for (u32 i = 0; i < count; i++)
         scrub(ranges[i].base, ranges[i].length);
     arena_init(options.arena_bytes);

@@ -12,7 +12,7 @@
 static u32 verify(void)
 {
     u32 used = (payloads[0].length + LINE - 1) & -LINE;
-    u8 measured[32] __attribute__((aligned(4)));
+    u8 measured[32] __attribute__((aligned(8)));
 
     if (payload_count != 1)
         annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_NOT_ALONE);
@@ -20,7 +20,7 @@ static u32 verify(void)
         scrub(STAGING_BASE + used, STAGING_SIZE - used);
     write_cr3(PML4_NATIVE);
     check(tables_are_sound());
-    sha256((const u8 *)STAGING_BASE, payloads[0].length, measured);
+    digest((const void *)STAGING_BASE, payloads[0].length, measured);
     for (u32 i = 0; i < sizeof measured; i++)
         if (measured[i] != options.sha256[i])
             annihilate(CAUSE_PAYLOAD_REJECTED, DETAIL_MEASUREMENT);
@@ -41,8 +41,6 @@ u32 native(u32 command)
     switch (command) {
     case VMM_VERIFY:
         return verify();
-    case VMM_ATTEST:
-        return VMM_NOT_REQUIRED;
     case VMM_INSTANTIATE:
     case VMM_DESTROY:
         forget_guest();

@@ -1,4 +1,5 @@
-/* The command line: `name=number` words, and for a flat payload `guest=native sha256=` with 64 digits. No others. */
+/* The command line: `name=number` words, `attestation=` with `record` or
+   `require`, and for a flat payload `guest=native sha256=` with 64 digits. No others. */
 #include "kernel.h"
 
 #define TAG_END             0
@@ -46,6 +47,10 @@ static const char *read_word(const char *text)
 
     if (rest) {
         options.native = 1;
+    } else if ((rest = behind(text, "attestation=record"))) {
+        options.attestation = ATTESTATION_RECORD;
+    } else if ((rest = behind(text, "attestation=require"))) {
+        options.attestation = ATTESTATION_REQUIRE;
     } else if ((rest = behind(text, "sha256="))) {
         for (u32 i = 0; i < 2 * sizeof options.sha256; i++, rest++) {
             u32 value = digit_value(*rest);
@@ -78,17 +83,22 @@ static const char *read_option(const char *text)
     annihilate(CAUSE_KERNEL_FAULT, DETAIL_BAD_OPTION);
 }
 
-void read_options(void)
+/* What the loader was told to tell the kernel; empty where it says nothing. */
+const char *command_line(void)
 {
     const u8 *tag = boot_information + 8;
     const u8 *end = boot_information + BOOT_INFORMATION_SIZE;
 
-    for (; tag < end && *(const u32 *)tag != TAG_END; tag += (*(const u32 *)(tag + 4) + 7) & -8) {
-        if (*(const u32 *)tag != TAG_COMMAND_LINE)
-            continue;
-        const char *text = (const char *)tag + 8;
-        while (*text)
-            text = *text == ' ' ? text + 1 : read_option(text);
-        return;
-    }
+    for (; tag < end && *(const u32 *)tag != TAG_END; tag += (*(const u32 *)(tag + 4) + 7) & -8)
+        if (*(const u32 *)tag == TAG_COMMAND_LINE)
+            return (const char *)tag + 8;
+    return "";
+}
+
+void read_options(void)
+{
+    const char *text = command_line();
+
+    while (*text)
+        text = *text == ' ' ? text + 1 : read_option(text);
 }

@@ -18,7 +18,7 @@ struct __attribute__((packed)) task_state {
 };
 struct __attribute__((packed)) table_pointer { u16 limit; u64 base; };
 
-static struct gate_descriptor idt[256] __attribute__((aligned(4096)));
+static struct gate_descriptor idt[256] __attribute__((aligned(16)));
 static struct task_state tss __attribute__((aligned(16)));
 
 static u32 stack_for(u32 vector)
@@ -86,13 +86,20 @@ static int architecture_is_locked(void)
     return tables_are_sound();
 }
 
+/* The kernel is measured as it was loaded: before a byte of its data has been written. */
 void prot_entry(void)
 {
+    u8 kernel_digest[32] __attribute__((aligned(8)));
+
+    digest((const void *)TEXT_BASE, data_end - (const u8 *)TEXT_BASE, kernel_digest);
     load_task_state();
     load_interrupt_descriptors();       /* from here on a fault is annihilation, not a triple fault */
     phase_entered(PHASE_PROT_ENTRY);
+    scrub_init();
     outb(0x21, 0xFF);                   /* both 8259s, where there are any */
     outb(0xA1, 0xFF);
     check(architecture_is_locked());
+    read_options();
+    measure_boot(kernel_digest);
     phase_completed(PHASE_PROT_ENTRY, STATUS_ARCH_LOCKED);
 }

@@ -1,0 +1,234 @@
+"""`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence made, judged, and what it is judged by."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.text import one_line, printable
+from enclave_sim.cli.tpm_choice import Tpm, choose_tpm
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.specification import Attestation, EngineName
+
+if TYPE_CHECKING:
+    from enclave_sim.attestation import Evidence, ReferenceValues, Verdict
+    from enclave_sim.enclave import Enclave
+
+_DEFAULTS = EnclaveConfiguration()
+_NONCE_BYTES = 32
+VERIFY_EXIT_CODES = """Exit codes:
+
+  0  every check passed
+  2  the command cannot be carried out, or the file is no evidence
+ 13  the evidence is refused"""
+
+Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles the node is configured for.")]
+WakeNs = Annotated[int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.")]
+QuantumNs = Annotated[int, typer.Option(parser=number, metavar="NS", help="Time slice of the guest.")]
+Policy = Annotated[Attestation, typer.Option(help="What the node demands before every cycle.")]
+Anchors = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="An anchor the node has besides the development anchor; may be repeated."),
+]
+Engine = Annotated[EngineName, typer.Option(help="What runs the guest.")]
+NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce, 32 bytes.")]
+
+
+def _enclave(
+    payload: list[str] | None, engine: EngineName, anchors: list[Path] | None, tpm: str, **options: Any
+) -> "Enclave":
+    from enclave_sim.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
+
+    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    chosen = choose_tpm(tpm)
+    trusted = [development_anchor(), *map(TrustAnchor.load, anchors or ())]
+    return Enclave(
+        names, engine=engine, trust_anchors=trusted, record=False, tpm=chosen.backend, **options, **chosen.options
+    )
+
+
+def attest(
+    payload: Payloads = None,
+    *,
+    nonce: NonceText,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the evidence file goes.")],
+    cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle to attest to.")] = 0,
+    raw: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write the TPM's own structures there, for tpm2-tools."),
+    ] = None,
+    cycles: Cycles = 1,
+    wake_ns: WakeNs = _DEFAULTS.wake_ns,
+    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
+    engine: Engine = EngineName.WASMTIME,
+    attestation: Policy = Attestation.RECORD,
+    trust_anchor: Anchors = None,
+    tpm: Tpm = "model",
+) -> None:
+    """Boot the enclave and write the evidence that it shows for a cycle.
+
+    Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o beacon.eat --raw quote/
+    """
+    from enclave_sim.attestation import EnvelopeKey  # noqa: PLC0415
+    from enclave_sim.attester import tpm_seed  # noqa: PLC0415
+    from enclave_sim.verifiers.witness import Witness  # noqa: PLC0415
+
+    if attestation is Attestation.OFF:
+        raise ConfigurationError("--attestation off makes no evidence; it is record or require")
+    witness = Witness(_nonce(nonce), cycle)
+    configuration = {"cycles": max(cycles, cycle + 1), "wake_ns": wake_ns, "quantum_ns": quantum_ns}
+    enclave = _enclave(
+        payload, engine, trust_anchor, tpm, attestation=attestation, verifier=witness, **configuration
+    )
+    witness.on_evidence = enclave.machine.request_stop
+    while witness.evidence is None and not enclave.dormant:
+        enclave.advance()
+    if witness.evidence is None:
+        cause = enclave.block.cause
+        raise ConfigurationError(f"the enclave ended before cycle {cycle}: {cause.name if cause else 'it stopped'}")
+    key = EnvelopeKey.from_seed(tpm_seed(enclave.configuration.tpm_seed))
+    _save(output, witness.evidence.encode(key))
+    if raw is not None:
+        _save_raw(raw, witness.evidence)
+    write(f"evidence for cycle {cycle} of {', '.join(map(printable, payload or ['beacon']))}: {output}\n".encode())
+
+
+def _save_raw(directory: Path, evidence: "Evidence") -> None:
+    from enclave_sim.attestation import public_pem  # noqa: PLC0415
+
+    for quote, name in zip(evidence.quotes, ("p256", "mldsa65"), strict=False):
+        _save(directory / f"{name}.attest", quote.attest)
+        _save(directory / f"{name}.signature", quote.signature)
+        _save(directory / f"{name}.public", quote.public)
+        _save(directory / f"{name}.pem", public_pem(quote.public))
+    _save(directory / "event.log", evidence.event_log)
+    _save(directory / "qualification.hex", (evidence.nonce + evidence.cycle.to_bytes(4, "big")).hex().encode())
+
+
+def _save(path: Path, data: bytes) -> None:
+    from enclave_sim.payload.files import write_replacing  # noqa: PLC0415
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_replacing(path, data)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != _NONCE_BYTES:
+        raise ConfigurationError(f"nonce {text!r} is not {_NONCE_BYTES} bytes in hexadecimal")
+    return nonce
+
+
+def verify_evidence(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as `attest` writes it.")],
+    *,
+    nonce: NonceText,
+    reference: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="Reference values; may be repeated, and any may allow.")
+    ],
+    cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle that was challenged.")] = 0,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="RESETS:CYCLE", help="What was accepted last of this node: the evidence must be later."),
+    ] = None,
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="Demand the ML-DSA-65 signature, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Judge an evidence file. Nothing is booted: this needs the file and reference values alone.
+
+    Example: enclave-sim verify-evidence beacon.eat --nonce HEX --reference beacon.json
+    """
+    from enclave_sim.attestation import (  # noqa: PLC0415
+        ECDSA_P256,
+        ML_DSA_65,
+        Challenge,
+        Evidence,
+        Policy,
+        ReferenceValues,
+        verify,
+    )
+
+    values = ReferenceValues()
+    for path in reference:
+        values = values.merge(ReferenceValues.load(path))
+    challenge = Challenge(_nonce(nonce), cycle, None if after is None else _later_than(after))
+    signatures = [ECDSA_P256, ML_DSA_65] if post_quantum else [ECDSA_P256]
+    policy = Policy(signatures=frozenset(signatures))
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
+    verdict = verify(Evidence.decode(data), challenge, values, policy)
+    write(f"{json.dumps(verdict.to_json())}\n".encode() if as_json else _verdict_text(file, verdict))
+    raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.REFUSED)
+
+
+def _later_than(text: str) -> tuple[int, int]:
+    resets, colon, cycle = text.partition(":")
+    if not (colon and resets.isdecimal() and cycle.isdecimal()):
+        raise ConfigurationError(f"--after {text!r} is not RESETS:CYCLE, two numbers such as 3:0")
+    return int(resets), int(cycle)
+
+
+def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
+    from rich.console import Group  # noqa: PLC0415 - rich takes 50 ms
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from enclave_sim.cli.render import draw  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for check in verdict.checks:
+        mark = Text("passed", "green") if check.passed else Text("FAILED", "bold red")
+        table.add_row(mark, Text(check.name), Text(one_line(check.message)))
+    word = Text("ACCEPTED", "bold green") if verdict.accepted else Text("REFUSED", "bold red")
+    return draw(lambda _width, _unicode: Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table))
+
+
+def reference_values(
+    payload: Payloads = None,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where they go; else to standard output.")
+    ] = None,
+    merge: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Allow what these allow, too; may be repeated.")
+    ] = None,
+    cycles: Cycles = 1,
+    wake_ns: WakeNs = _DEFAULTS.wake_ns,
+    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
+    engine: Engine = EngineName.WASMTIME,
+    attestation: Policy = Attestation.RECORD,
+    trust_anchor: Anchors = None,
+    tpm: Tpm = "model",
+) -> None:
+    """What a verifier has to know to accept a node: digests of all that is measured, and names of its keys.
+
+    They come from the images; nothing is run.
+
+    Example: enclave-sim reference-values beacon --cycles 3 -o beacon.json
+    """
+    from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
+
+    configuration = {"cycles": cycles, "wake_ns": wake_ns, "quantum_ns": quantum_ns}
+    enclave = _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, **configuration)
+    values: ReferenceValues = enclave.reference_values()
+    for path in merge or ():
+        values = values.merge(ReferenceValues.load(path))
+    if output is None:
+        write(values.to_json())
+    else:
+        values.save(output)

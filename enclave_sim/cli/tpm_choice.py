@@ -1,0 +1,72 @@
+"""Which TPM a run has: what `--tpm` means."""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.files import write_replacing
+
+if TYPE_CHECKING:
+    from machine.tpm.backend import TpmBackend
+
+_FORMAT: Literal["aether-tpm-model/1"] = "aether-tpm-model/1"
+_MODEL, _SWTPM = "model", "swtpm"
+Tpm = Annotated[
+    str,
+    typer.Option(
+        metavar="TPM",
+        help="[b]model[/b]: always the same, as if new; [b]model:FILE[/b]: one whose keys and number of resets "
+        "are kept in FILE, made if missing; [b]swtpm:SOCKET[,CONTROL][/b]: a running swtpm.",
+    ),
+]
+
+
+class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
+    format: Literal["aether-tpm-model/1"]
+    seed: str
+    resets: int
+
+
+@dataclass(frozen=True, slots=True)
+class TpmChoice:
+    """A TPM, as the arguments of `Enclave` have it."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    backend: "TpmBackend | None" = None
+
+
+def choose_tpm(text: str) -> TpmChoice:
+    """The TPM that a text asks for. One that is kept in a file counts a reset. Raises ConfigurationError."""
+    kind, _, rest = text.partition(":")
+    if kind == _MODEL:
+        return TpmChoice({} if not rest else _reset(Path(rest)))
+    if kind == _SWTPM and rest:
+        from machine.tpm.swtpm import Swtpm  # noqa: PLC0415
+
+        return TpmChoice(backend=Swtpm(*rest.split(",", 1)))
+    raise ConfigurationError(f"--tpm {text!r} is no TPM; it is model, model:FILE or swtpm:SOCKET[,CONTROL]")
+
+
+def _reset(path: Path) -> dict[str, Any]:
+    if path.exists():
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
+    else:
+        file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
+    options = {"tpm_seed": file.seed, "tpm_resets": file.resets}
+    file.resets += 1
+    try:
+        write_replacing(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+    return options

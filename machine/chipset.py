@@ -22,9 +22,11 @@ from machine.devices import (
     pit8254,
     post_code,
     scrub_engine,
+    tpm_crb,
     uart16550,
 )
 from machine.ram import Ram
+from machine.tpm.backend import TpmBackend
 
 TIMER_IRQ, COM1_IRQ = 0, 4
 TIMER_PIN = 2
@@ -47,6 +49,7 @@ class Chipset:
         files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.bus = bus
+        self._clock = clock
         self.rescheduled: Callable[[], None] = lambda: None
         self.deadline_ns: int | None = None
         """The earliest deadline of a device, or None."""
@@ -87,6 +90,12 @@ class Chipset:
         """Put the scrub engine and the hash engine on the bus, which no PC has."""
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
         self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
+
+    def attach_tpm(self, backend: TpmBackend) -> tpm_crb.TpmCrb:
+        """Put a TPM on the bus, which not every PC has."""
+        device = tpm_crb.TpmCrb(self._clock, backend)
+        self.bus.attach_memory(device, tpm_crb.ADDRESS)
+        return device
 
     def _wire(self) -> None:
         apic, io, pic, pit = self.local_apic, self.io_apic, self.pic, self.pit

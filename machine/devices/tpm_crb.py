@@ -1,0 +1,167 @@
+"""The TPM's Command Response Buffer (TCG PC Client Platform TPM Profile, "CRB Interface"), locality 0.
+
+Register layout (32 bits each, from the base of the block):
+
+    0x00 LOC_STATE   bit 0 not established, bit 1 locality assigned, bit 7 valid
+    0x08 LOC_CTRL    write 1 requestAccess, 2 relinquish
+    0x0C LOC_STS     bit 0 granted
+    0x30 INTF_ID     64 bits: a CRB of version 1, locality 0 alone, no idle bypass, transfers of 64 bytes
+    0x40 CTRL_REQ    write 1 cmdReady, 2 goIdle; reads 0 when done, which is at once
+    0x44 CTRL_STS    bit 0 tpmSts: a fatal error, until reset; bit 1 tpmIdle
+    0x4C CTRL_START  write 1 to run the command; reads 0 when the response is there
+    0x58 CMD_SIZE, 0x5C and 0x60 CMD_ADDR, 0x64 RSP_SIZE, 0x68 RSP_ADDR (64 bits)
+    0x80 DATA_BUFFER 0xF80 bytes, for the command and then the response
+
+The states are the profile's: Idle -cmdReady-> Ready -a write to the buffer-> Reception -START-> Completion -goIdle->
+Idle. What a state does not know is ignored: START in any state but Reception, writes to the buffer in Idle and
+Completion, cmdReady in Completion (there is no idle bypass), everything without the locality. goIdle and relinquish
+clear the buffer. Without the locality the buffer reads as all ones. CTRL_CANCEL finds no command running. Interrupts
+are not there. Localities 1-4 have blocks of their own on a bus, where nothing answers.
+
+A command whose header gives a size below 10 or above the buffer's is answered TPM_RC_COMMAND_SIZE by the interface.
+A TPM that gives no answer is a fatal error: tpmSts, and the buffer stays as it was.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from machine.clock import Clock
+from machine.device import Device
+from machine.tpm.backend import TpmBackend, TpmUnavailable
+
+ADDRESS = 0xFED4_0000
+BUFFER, BUFFER_BYTES = 0x80, 0xF80
+LOC_STATE, LOC_CTRL, LOC_STS, INTF_ID = 0x00, 0x08, 0x0C, 0x30
+CTRL_REQ, CTRL_STS, CTRL_START, CMD_SIZE, CMD_ADDR, RSP_SIZE, RSP_ADDR = 0x40, 0x44, 0x4C, 0x58, 0x5C, 0x64, 0x68
+REQUEST_ACCESS, RELINQUISH = 1, 2
+CMD_READY, GO_IDLE = 1, 2
+FATAL, IDLE = 1, 2
+_INTERFACE = 1 | 1 << 4 | 3 << 11 | 1 << 14 | 1 << 17
+_HEADER_BYTES = 10
+_BAD_SIZE = bytes.fromhex("8001 0000000a 00000142")
+
+SIMPLE_NS = 20_000
+EXECUTION_NS = {0x131: 200_000, 0x158: 200_000}
+"""Virtual time of commands that do not take SIMPLE_NS: CreatePrimary and Quote."""
+
+
+class State(IntEnum):
+    """States of the interface. Execution takes no instruction's time, so nobody sees it."""
+
+    IDLE = 0
+    READY = 1
+    RECEPTION = 2
+    COMPLETION = 3
+
+
+class TpmCrb(Device):
+    """Calls `on_command(command, response)` after each command that the TPM has answered.
+
+    Making it is power-on. Raises TpmUnavailable where the TPM does not come up.
+    """
+
+    PARTS = ("tpm",)
+
+    def __init__(self, clock: Clock, tpm: TpmBackend) -> None:
+        super().__init__()
+        self._clock = clock
+        self.tpm = tpm
+        self.on_command: Callable[[bytes, bytes], None] | None = None
+        self.failure: str | None = None
+        """Why the TPM gave no answer, for CTRL_STS bit 0."""
+        self._granted = False
+        self._state: State = State.IDLE
+        self._buffer = bytearray(BUFFER_BYTES)
+        tpm.power_on()
+
+    def reset(self) -> None:
+        """Idle, with no locality granted; the TPM gets its own reset signal."""
+        self._granted = False
+        self._go_idle()
+        self.failure = None
+        try:
+            self.tpm.power_on()
+        except TpmUnavailable as error:
+            self.failure = str(error)
+
+    def read(self, offset: int, size: int) -> int:
+        """A register, or bytes of the buffer."""
+        if offset >= BUFFER:
+            if not self._granted:
+                return (1 << 8 * size) - 1
+            return int.from_bytes(self._buffer[offset - BUFFER : offset - BUFFER + size], "little")
+        first = offset & ~3
+        value = sum(self._register(first + 4 * n) << 32 * n for n in range(3))
+        return value >> 8 * (offset - first) & (1 << 8 * size) - 1
+
+    def _register(self, offset: int) -> int:
+        if offset == LOC_STATE:
+            return 0x81 | self._granted << 1
+        if offset == LOC_STS:
+            return int(self._granted)
+        if offset == CTRL_STS:
+            return (self.failure is not None) * FATAL | (self._state == State.IDLE) * IDLE
+        return _CONSTANTS.get(offset, 0)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """A request, or bytes of the command."""
+        if offset >= BUFFER:
+            self._write_buffer(offset - BUFFER, size, value)
+        elif offset == LOC_CTRL:
+            if value & RELINQUISH and self._granted:
+                self._granted = False
+                self._go_idle()
+            elif value & REQUEST_ACCESS:
+                self._granted = True
+        elif not self._granted:
+            return
+        elif offset == CTRL_REQ:
+            if value & GO_IDLE:
+                self._go_idle()
+            elif value & CMD_READY and self._state == State.IDLE:
+                self._state = State.READY
+        elif offset == CTRL_START and value & 1 and self._state == State.RECEPTION and self.failure is None:
+            self._start()
+
+    def _write_buffer(self, at: int, size: int, value: int) -> None:
+        if not self._granted or self._state not in (State.READY, State.RECEPTION):
+            return
+        size = min(size, BUFFER_BYTES - at)
+        self._buffer[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        self._state = State.RECEPTION
+
+    def _go_idle(self) -> None:
+        self._state = State.IDLE
+        self._buffer[:] = bytes(BUFFER_BYTES)
+
+    def _start(self) -> None:
+        size = int.from_bytes(self._buffer[2:6], "big")
+        if not _HEADER_BYTES <= size <= BUFFER_BYTES:
+            self._complete(_BAD_SIZE)
+            return
+        command = bytes(self._buffer[:size])
+        self._clock.spend(EXECUTION_NS.get(int.from_bytes(command[6:10], "big"), SIMPLE_NS))
+        try:
+            response = self.tpm.execute(command, 0)
+        except TpmUnavailable as error:
+            self.failure = str(error)
+            return
+        if len(response) > BUFFER_BYTES:
+            self.failure = f"the response has {len(response)} bytes, and the buffer {BUFFER_BYTES}"
+            return
+        self._complete(response)
+        if self.on_command is not None:
+            self.on_command(command, response)
+
+    def _complete(self, response: bytes) -> None:
+        self._buffer[:] = response.ljust(BUFFER_BYTES, b"\0")
+        self._state = State.COMPLETION
+
+
+_CONSTANTS = {
+    INTF_ID: _INTERFACE,
+    CMD_SIZE: BUFFER_BYTES,
+    CMD_ADDR: ADDRESS + BUFFER,
+    RSP_SIZE: BUFFER_BYTES,
+    RSP_ADDR: ADDRESS + BUFFER,
+}

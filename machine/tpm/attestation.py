@@ -1,0 +1,72 @@
+"""TPM2_Quote (TPM 2.0 Library, Part 3): the PCRs, the clock and the counters under a signature.
+
+With an ML-DSA key, which has no scheme hash, the PCR digest is made with the key's name algorithm, and the
+signature is over the whole of TPMS_ATTEST.
+"""
+
+from machine.tpm import pcrs
+from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
+from machine.tpm.constants import FIRMWARE_VERSION, GENERATED_VALUE, Alg, Attribute, Handle, Rc, Tag
+from machine.tpm.keys import Key
+from machine.tpm.public_area import Scheme, scheme_details
+from machine.tpm.tpm_state import TpmState
+
+_SCHEMES = (0x05, Alg.RSASSA, Alg.RSAPSS, Alg.ECDSA, Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR, Alg.NULL)
+
+
+def signature_scheme(source: Unmarshaller) -> Scheme:
+    """TPMT_SIG_SCHEME+."""
+    algorithm = source.choice(_SCHEMES, Rc.SCHEME)
+    hash_alg, _ = scheme_details(source, algorithm)
+    return Scheme(algorithm, hash_alg)
+
+
+def signing_handle(source: Unmarshaller) -> int:
+    """TPMI_DH_OBJECT+."""
+    handle = source.u32()
+    if handle >> 24 not in (0x80, 0x81) and handle != Handle.NULL:
+        raise TpmError(Rc.VALUE)
+    return handle
+
+
+def quote(state: TpmState, handle: int, qualifying_data: bytes, wanted: Scheme, selection: pcrs.Selections) -> bytes:
+    """TPM2_Quote."""
+    key = state.keys.get(handle)
+    if key is None:  # TPM_RH_NULL: no key, no hash
+        raise TpmError(in_parameter(2, Rc.SCHEME))
+    if not key.public.attributes & Attribute.SIGN:
+        raise TpmError(in_handle(1, Rc.KEY))
+    scheme = _scheme(key, wanted)
+    hash_alg = key.public.name_alg if scheme.algorithm == Alg.MLDSA else scheme.hash_alg
+    attest = _attest(state, key, qualifying_data, selection, hash_alg)
+    signature = key.sign(attest, scheme)
+    state.shutdown_type = None  # the clock was given out
+    return sized(attest) + signature
+
+
+def _scheme(key: Key, wanted: Scheme) -> Scheme:
+    own = key.public.scheme
+    if own.algorithm == Alg.NULL:
+        own = wanted
+    if own.algorithm == Alg.NULL or (wanted.algorithm != Alg.NULL and wanted != own):
+        raise TpmError(in_parameter(2, Rc.SCHEME))
+    if own.algorithm not in (Alg.ECDSA, Alg.MLDSA):
+        raise TpmError(Rc.SCHEME)
+    return own
+
+
+def _attest(state: TpmState, key: Key, extra: bytes, selection: pcrs.Selections, hash_alg: int) -> bytes:
+    """TPMS_ATTEST."""
+    return (
+        GENERATED_VALUE.to_bytes(4, "big")
+        + Tag.ATTEST_QUOTE.to_bytes(2, "big")
+        + sized(key.qualified_name)
+        + sized(extra)
+        + state.clock_ms.to_bytes(8, "big")
+        + state.reset_count.to_bytes(4, "big")
+        + state.restart_count.to_bytes(4, "big")
+        + bytes([state.safe])
+        + FIRMWARE_VERSION.to_bytes(8, "big")
+        + pcrs.marshal(pcrs.allocated(selection))
+        + sized(state.pcrs.digest(hash_alg, selection))
+    )

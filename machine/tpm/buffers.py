@@ -1,0 +1,95 @@
+"""Unmarshalling and marshalling (TPM 2.0 Library, Part 2): big-endian integers, sized buffers, structures of these.
+
+A response code of format one says which handle, parameter or session is wrong; `in_handle`, `in_parameter` and
+`in_session` add that (Part 1, "Response Code Details").
+"""
+
+from collections.abc import Container
+
+from machine.tpm.constants import Rc
+from machine.tpm.hashes import HASHES, MAX_DIGEST
+
+_FORMAT_ONE = 0x080
+
+
+class TpmError(Exception):
+    """The command ends with a response code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"TPM_RC {code:#05x}")
+        self.code = code
+
+
+def in_handle(number: int, code: int) -> int:
+    """The code for what is wrong in handle `number`, from 1."""
+    return code + (number << 8) if code & _FORMAT_ONE else code
+
+
+def in_parameter(number: int, code: int) -> int:
+    """The code for what is wrong in parameter `number`, from 1."""
+    return code + 0x040 + (number << 8) if code & _FORMAT_ONE else code
+
+
+def in_session(number: int, code: int) -> int:
+    """The code for what is wrong in session `number`, from 1."""
+    return code + 0x800 + (number << 8) if code & _FORMAT_ONE else code
+
+
+def sized(data: bytes) -> bytes:
+    """A TPM2B."""
+    return len(data).to_bytes(2, "big") + data
+
+
+class Unmarshaller:
+    """Takes values from the front of a buffer. Raises TpmError with the code that a TPM gives."""
+
+    __slots__ = ("_data", "_end", "at")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._end = len(data)
+        self.at = 0
+        """Bytes taken so far."""
+
+    @property
+    def left(self) -> int:
+        """Bytes not yet taken."""
+        return self._end - self.at
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        at = self.at
+        if size > self._end - at:
+            raise TpmError(Rc.INSUFFICIENT)
+        self.at = at + size
+        return self._data[at : self.at]
+
+    def u8(self) -> int:
+        """BYTE."""
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        """UINT16."""
+        return int.from_bytes(self.take(2), "big")
+
+    def u32(self) -> int:
+        """UINT32."""
+        return int.from_bytes(self.take(4), "big")
+
+    def sized(self, limit: int = MAX_DIGEST) -> bytes:
+        """The contents of a TPM2B of at most `limit` bytes."""
+        size = self.u16()
+        if size > limit:
+            raise TpmError(Rc.SIZE)
+        return self.take(size)
+
+    def choice(self, allowed: Container[int], code: Rc) -> int:
+        """A UINT16 that must be one of `allowed`."""
+        value = self.u16()
+        if value not in allowed:
+            raise TpmError(code)
+        return value
+
+    def hash_alg(self) -> int:
+        """TPMI_ALG_HASH without TPM_ALG_NULL."""
+        return self.choice(HASHES, Rc.HASH)

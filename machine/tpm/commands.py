@@ -1,0 +1,61 @@
+"""The commands of the model as one table: handles, which of them need authorization, parameters, and what is done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from machine.tpm import attestation, capabilities, integrity, objects, pcrs, public_area, startup
+from machine.tpm.buffers import Unmarshaller
+from machine.tpm.constants import Code
+
+Parser = Callable[[Unmarshaller], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row. The action gets the TPM's state, the handles and the parameters, and gives the response parameters."""
+
+    action: Callable[..., bytes]
+    handles: tuple[Parser, ...] = ()
+    authorized: int = 0
+    """So many handles, from the first, need authorization."""
+    parameters: tuple[Parser, ...] = ()
+    sessions: bool = True
+    """The command may have an authorization area."""
+    returns_handle: bool = False
+    """The response begins with a handle, which is in front of the size of the parameters."""
+
+
+_U16, _U32 = Unmarshaller.u16, Unmarshaller.u32
+
+COMMANDS: dict[int, Command] = {
+    Code.STARTUP: Command(startup.startup, parameters=(startup.startup_type,), sessions=False),
+    Code.SHUTDOWN: Command(startup.shutdown, parameters=(startup.startup_type,)),
+    Code.SELF_TEST: Command(startup.self_test, parameters=(startup.yes_no,)),
+    Code.GET_TEST_RESULT: Command(startup.get_test_result),
+    Code.GET_RANDOM: Command(startup.get_random, parameters=(_U16,)),
+    Code.GET_CAPABILITY: Command(capabilities.get_capability, parameters=(capabilities.capability, _U32, _U32)),
+    Code.PCR_EXTEND: Command(
+        integrity.pcr_extend, (integrity.pcr_handle_or_null,), 1, parameters=(integrity.digest_values,)
+    ),
+    Code.PCR_EVENT: Command(
+        integrity.pcr_event, (integrity.pcr_handle_or_null,), 1, parameters=(integrity.event_data,)
+    ),
+    Code.PCR_READ: Command(integrity.pcr_read, parameters=(pcrs.selections,)),
+    Code.PCR_RESET: Command(integrity.pcr_reset, (integrity.pcr_handle,), 1),
+    Code.CREATE_PRIMARY: Command(
+        objects.create_primary,
+        (objects.hierarchy,),
+        1,
+        parameters=(objects.sensitive_create, public_area.sized_public, objects.data, pcrs.selections),
+        returns_handle=True,
+    ),
+    Code.READ_PUBLIC: Command(objects.read_public, (objects.object_handle,)),
+    Code.FLUSH_CONTEXT: Command(objects.flush_context, parameters=(objects.context_handle,), sessions=False),
+    Code.QUOTE: Command(
+        attestation.quote,
+        (attestation.signing_handle,),
+        1,
+        parameters=(objects.data, attestation.signature_scheme, pcrs.selections),
+    ),
+}

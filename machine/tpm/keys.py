@@ -1,0 +1,101 @@
+"""Primary keys: derived from the endorsement primary seed and the template, so the same key for ever.
+
+The secret of a key is KDFa(seed, "Primary Object Creation", Name of the template || sensitive data). P-256: the
+secret, taken modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algorithm 1. Signatures
+are deterministic: RFC 6979, and the deterministic variant of FIPS 204. Deriving is done once in a process.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from machine.tpm.buffers import sized
+from machine.tpm.constants import Alg, Attribute, Handle
+from machine.tpm.hashes import digest, kdf_a
+from machine.tpm.public_area import PublicArea, Scheme
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_HASHES: dict[int, hashes.HashAlgorithm] = {
+    Alg.SHA1: hashes.SHA1(),
+    Alg.SHA256: hashes.SHA256(),
+    Alg.SHA384: hashes.SHA384(),
+    Alg.SHA512: hashes.SHA512(),
+}
+
+
+class Signer(Protocol):
+    """A private key."""
+
+    unique: bytes
+    """The public key as the public area holds it (TPMU_PUBLIC_ID)."""
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:
+        """TPMT_SIGNATURE over `data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A loaded object."""
+
+    public: PublicArea
+    name: bytes
+    qualified_name: bytes
+    secret: bytes
+    auth: bytes
+
+    @property
+    def no_da(self) -> bool:
+        """Wrong passwords do not count towards lockout."""
+        return bool(self.public.attributes & Attribute.NO_DA)
+
+    @property
+    def user_with_auth(self) -> bool:
+        """A password may authorize the use of the key."""
+        return bool(self.public.attributes & Attribute.USER_WITH_AUTH)
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:
+        """TPMT_SIGNATURE over `data`."""
+        return _signer(self.public.type, self.secret).sign(data, scheme)
+
+
+@lru_cache(maxsize=64)
+def derive(seed: bytes, template: PublicArea, data: bytes, auth: bytes) -> Key:
+    """The primary key of the endorsement hierarchy with this template and sensitive data."""
+    secret = kdf_a(seed, b"Primary Object Creation", name_of(template) + data, 40)
+    public = template.with_unique(_signer(template.type, secret).unique)
+    name = name_of(public)
+    parent = Handle.ENDORSEMENT.to_bytes(4, "big")
+    qualified = public.name_alg.to_bytes(2, "big") + digest(public.name_alg, parent + name)
+    return Key(public, name, qualified, secret, auth)
+
+
+def name_of(public: PublicArea) -> bytes:
+    """The Name: the hash algorithm and the digest of the public area."""
+    return public.name_alg.to_bytes(2, "big") + digest(public.name_alg, public.marshal())
+
+
+@lru_cache(maxsize=16)
+def _signer(kind: int, secret: bytes) -> Signer:
+    if kind == Alg.MLDSA:
+        from machine.tpm.mldsa.signer import MlDsa65Signer  # noqa: PLC0415 - needs the WebAssembly engine
+
+        return MlDsa65Signer(secret[:32])
+    return _EcdsaSigner(secret)
+
+
+class _EcdsaSigner:
+    def __init__(self, secret: bytes) -> None:
+        scalar = int.from_bytes(secret, "big") % (_ORDER - 1) + 1
+        self._key = ec.derive_private_key(scalar, ec.SECP256R1())
+        point = self._key.public_key().public_numbers()
+        self.unique = sized(point.x.to_bytes(32, "big")) + sized(point.y.to_bytes(32, "big"))
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:
+        algorithm = ec.ECDSA(_HASHES[scheme.hash_alg], deterministic_signing=True)
+        r, s = decode_dss_signature(self._key.sign(data, algorithm))
+        head = Alg.ECDSA.to_bytes(2, "big") + scheme.hash_alg.to_bytes(2, "big")
+        return head + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))

@@ -1,0 +1,59 @@
+"""Runs the ML-DSA-65 module: one instance for each key, one compilation for each process."""
+
+from functools import cache
+
+import wasmtime
+
+from machine.errors import EmulatorFault
+from machine.tpm.buffers import sized
+from machine.tpm.constants import Alg
+from machine.tpm.mldsa.build import MODULE
+from machine.tpm.public_area import Scheme
+
+PUBLIC_KEY_BYTES = 1952
+SIGNATURE_BYTES = 3309
+
+
+@cache
+def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    engine = wasmtime.Engine()
+    return engine, wasmtime.Module(engine, MODULE.read_bytes())
+
+
+class MlDsa65Signer:
+    """The key of a seed of 32 bytes."""
+
+    def __init__(self, seed: bytes) -> None:
+        engine, module = _module()
+        self._store = wasmtime.Store(engine)
+        self._exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        memory = self._exports["memory"]
+        if not isinstance(memory, wasmtime.Memory):
+            raise EmulatorFault("the ML-DSA module has no memory")
+        self._memory = memory
+        self._memory.write(self._store, seed, self._call("seed_address"))
+        self._done("generate")
+        self.public_key = self._read("public_key_address", PUBLIC_KEY_BYTES)
+        self.unique = sized(self.public_key)
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:  # noqa: ARG002 - ML-DSA has one
+        """TPMT_SIGNATURE over `data`, of at most 4096 bytes."""
+        self._memory.write(self._store, data, self._call("message_address"))
+        self._done("sign", len(data))
+        return Alg.MLDSA.to_bytes(2, "big") + sized(self._read("signature_address", SIGNATURE_BYTES))
+
+    def _call(self, name: str, *arguments: int) -> int:
+        function = self._exports[name]
+        if not isinstance(function, wasmtime.Func):
+            raise EmulatorFault(f"the ML-DSA module has no function {name}")
+        result: int = function(self._store, *arguments)
+        return result
+
+    def _done(self, name: str, *arguments: int) -> None:
+        code = self._call(name, *arguments)
+        if code:
+            raise EmulatorFault(f"{name} of the ML-DSA module ended with {code}")
+
+    def _read(self, address: str, size: int) -> bytes:
+        start = self._call(address)
+        return bytes(self._memory.read(self._store, start, start + size))

@@ -1,0 +1,121 @@
+"""Key commands: CreatePrimary, ReadPublic, FlushContext (TPM 2.0 Library, Part 3)."""
+
+from dataclasses import dataclass
+
+from machine.tpm import keys, pcrs
+from machine.tpm.buffers import TpmError, Unmarshaller, in_parameter, sized
+from machine.tpm.constants import TRANSIENT_FIRST, Alg, Handle, Rc, Tag
+from machine.tpm.hashes import DIGEST_SIZES, MAX_DIGEST, digest
+from machine.tpm.public_area import PublicArea, check_template
+from machine.tpm.tpm_state import TpmState
+
+MAX_SENSITIVE_BYTES = 128
+MAX_DATA_BYTES = MAX_DIGEST + 2
+_OBJECT_TYPES = (0x80, 0x81)
+_CONTEXT_TYPES = (0x02, 0x03, 0x80)
+_HIERARCHIES = (Handle.OWNER, Handle.PLATFORM, Handle.ENDORSEMENT, Handle.NULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitive:
+    """TPMS_SENSITIVE_CREATE."""
+
+    auth: bytes
+    data: bytes
+
+
+def object_handle(source: Unmarshaller) -> int:
+    """TPMI_DH_OBJECT."""
+    handle = source.u32()
+    if handle >> 24 not in _OBJECT_TYPES:
+        raise TpmError(Rc.VALUE)
+    return handle
+
+
+def context_handle(source: Unmarshaller) -> int:
+    """TPMI_DH_CONTEXT."""
+    handle = source.u32()
+    if handle >> 24 not in _CONTEXT_TYPES:
+        raise TpmError(Rc.VALUE)
+    return handle
+
+
+def hierarchy(source: Unmarshaller) -> int:
+    """TPMI_RH_HIERARCHY+."""
+    handle = source.u32()
+    if handle not in _HIERARCHIES:
+        raise TpmError(Rc.VALUE)
+    return handle
+
+
+def sensitive_create(source: Unmarshaller) -> Sensitive:
+    """TPM2B_SENSITIVE_CREATE."""
+    size = source.u16()
+    if size == 0:
+        raise TpmError(Rc.SIZE)
+    start = source.at
+    found = Sensitive(source.sized().rstrip(b"\0"), source.sized(MAX_SENSITIVE_BYTES))
+    if source.at - start != size:
+        raise TpmError(Rc.SIZE)
+    return found
+
+
+def data(source: Unmarshaller) -> bytes:
+    """TPM2B_DATA."""
+    return source.sized(MAX_DATA_BYTES)
+
+
+def create_primary(  # noqa: PLR0917 - the parameters of the command
+    state: TpmState,
+    parent: int,
+    sensitive: Sensitive,
+    template: PublicArea,
+    outside_info: bytes,
+    creation_pcr: pcrs.Selections,
+) -> bytes:
+    """TPM2_CreatePrimary."""
+    if parent != Handle.ENDORSEMENT:
+        raise TpmError(Rc.HIERARCHY)
+    handle = state.free_slot()
+    try:
+        check_template(template)
+    except TpmError as error:
+        raise TpmError(in_parameter(2, error.code)) from None
+    if len(sensitive.auth) > DIGEST_SIZES[template.name_alg]:
+        raise TpmError(in_parameter(1, Rc.SIZE))
+    key = keys.derive(state.endorsement_seed, template, sensitive.data, sensitive.auth)
+    state.keys[handle] = key
+    creation = _creation_data(state, key, outside_info, creation_pcr)
+    creation_hash = digest(template.name_alg, creation)
+    proof = state.ticket(key.name + creation_hash)
+    ticket = Tag.CREATION.to_bytes(2, "big") + Handle.ENDORSEMENT.to_bytes(4, "big") + sized(proof)
+    public = sized(key.public.marshal())
+    return handle.to_bytes(4, "big") + public + sized(creation) + sized(creation_hash) + ticket + sized(key.name)
+
+
+def _creation_data(state: TpmState, key: keys.Key, outside_info: bytes, creation_pcr: pcrs.Selections) -> bytes:
+    """TPMS_CREATION_DATA: a primary key's parent is the hierarchy, whose Name is its handle."""
+    parent = sized(Handle.ENDORSEMENT.to_bytes(4, "big"))
+    return (
+        pcrs.marshal(pcrs.allocated(creation_pcr))
+        + sized(state.pcrs.digest(key.public.name_alg, creation_pcr))
+        + bytes([1 << state.locality])
+        + Alg.NULL.to_bytes(2, "big")
+        + parent
+        + parent
+        + sized(outside_info)
+    )
+
+
+def read_public(state: TpmState, handle: int) -> bytes:
+    """TPM2_ReadPublic."""
+    key = state.keys[handle]
+    return sized(key.public.marshal()) + sized(key.name) + sized(key.qualified_name)
+
+
+def flush_context(state: TpmState, handle: int) -> bytes:
+    """TPM2_FlushContext. Its handle is a parameter."""
+    if handle >> 24 != TRANSIENT_FIRST >> 24 or handle not in state.keys:
+        raise TpmError(in_parameter(1, Rc.HANDLE))
+    del state.keys[handle]
+    return b""

@@ -1,0 +1,153 @@
+"""Platform configuration registers of a PC Client TPM: one bank, SHA-256, of 24.
+
+Which locality may extend and reset which PCR is the platform profile's table. A PCR that only D-RTM (locality 4)
+resets starts as all ones. The update counter counts changes, but not those of PCRs that a guest changes freely.
+"""
+
+from dataclasses import dataclass
+
+from machine.state import Stateful
+from machine.tpm.buffers import TpmError, Unmarshaller
+from machine.tpm.constants import Alg, Rc
+from machine.tpm.hashes import DIGEST_SIZES, HASHES
+
+BANKS: tuple[int, ...] = (Alg.SHA256,)
+SELECT_BYTES = 3
+_MAX_DIGESTS_READ = 8
+_D_RTM = 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class PcrAttributes:
+    """Localities as bit masks."""
+
+    saved: bool
+    reset: int
+    extend: int
+    counted: bool = True
+
+
+_STATIC = PcrAttributes(saved=True, reset=0, extend=0x1F)
+_FREE = PcrAttributes(saved=False, reset=0x0F, extend=0x1F, counted=False)
+ATTRIBUTES: tuple[PcrAttributes, ...] = (
+    *[_STATIC] * 16,
+    _FREE,
+    PcrAttributes(saved=False, reset=0x10, extend=0x1C),
+    PcrAttributes(saved=False, reset=0x10, extend=0x1C),
+    PcrAttributes(saved=False, reset=0x10, extend=0x0C),
+    PcrAttributes(saved=False, reset=0x14, extend=0x0E),
+    PcrAttributes(saved=False, reset=0x14, extend=0x04, counted=False),
+    PcrAttributes(saved=False, reset=0x14, extend=0x04, counted=False),
+    _FREE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """TPMS_PCR_SELECTION."""
+
+    bank: int
+    bitmap: bytes
+
+    def numbers(self) -> list[int]:
+        """The PCRs that are selected, in order."""
+        return [n for n in range(8 * len(self.bitmap)) if self.bitmap[n // 8] >> n % 8 & 1]
+
+    def without(self, numbers: list[int]) -> "Selection":
+        """The same with these taken out."""
+        bits = int.from_bytes(self.bitmap, "little") & ~sum(1 << n for n in numbers)
+        return Selection(self.bank, bits.to_bytes(len(self.bitmap), "little"))
+
+
+Selections = tuple[Selection, ...]
+
+
+def selections(source: Unmarshaller) -> Selections:
+    """TPML_PCR_SELECTION."""
+    count = source.u32()
+    if count > len(HASHES):
+        raise TpmError(Rc.SIZE)
+    found = []
+    for _ in range(count):
+        bank = source.hash_alg()
+        size = source.u8()
+        if size != SELECT_BYTES:
+            raise TpmError(Rc.VALUE)
+        found.append(Selection(bank, source.take(size)))
+    return tuple(found)
+
+
+def marshal(chosen: Selections) -> bytes:
+    """TPML_PCR_SELECTION."""
+    parts = [len(chosen).to_bytes(4, "big")]
+    parts += [s.bank.to_bytes(2, "big") + bytes([len(s.bitmap)]) + s.bitmap for s in chosen]
+    return b"".join(parts)
+
+
+def allocated(chosen: Selections) -> Selections:
+    """What of a selection there is: PCRs of banks that are not allocated are taken out."""
+    return tuple(s if s.bank in BANKS else Selection(s.bank, bytes(len(s.bitmap))) for s in chosen)
+
+
+class Pcrs(Stateful):
+    """The values."""
+
+    def __init__(self) -> None:
+        self._values = {bank: self._initial(bank) for bank in BANKS}
+        self._saved = {bank: self._initial(bank) for bank in BANKS}
+        self.update_counter = 0
+
+    @staticmethod
+    def _initial(bank: int) -> list[bytes]:
+        size = DIGEST_SIZES[bank]
+        return [b"\xff" * size if a.reset & _D_RTM else bytes(size) for a in ATTRIBUTES]
+
+    def start(self, locality: int, *, reset: bool, resume: bool) -> None:
+        """TPM2_Startup from `locality`. A TPM Reset clears the counter; a TPM Resume brings saved PCRs back."""
+        if reset:
+            self.update_counter = 0
+        for bank in BANKS:
+            values = self._initial(bank)
+            values[0] = values[0][:-1] + bytes([locality])
+            if resume:
+                values[:16] = self._saved[bank][:16]
+            self._values[bank] = values
+        self.update_counter += sum(a.counted and not (resume and a.saved) for a in ATTRIBUTES)
+
+    def save(self) -> None:
+        """TPM2_Shutdown(STATE)."""
+        self._saved = {bank: values.copy() for bank, values in self._values.items()}
+
+    def value(self, bank: int, number: int) -> bytes:
+        """A PCR's value."""
+        return self._values[bank][number]
+
+    def extend(self, bank: int, number: int, measurement: bytes) -> None:
+        """The PCR becomes the digest of its value and `measurement`. Banks that are not allocated ignore it."""
+        values = self._values.get(bank)
+        if values is not None:
+            values[number] = HASHES[bank](values[number] + measurement).digest()
+            self.update_counter += ATTRIBUTES[number].counted
+
+    def clear(self, number: int) -> None:
+        """The PCR becomes zero in all banks."""
+        for bank, values in self._values.items():
+            values[number] = bytes(DIGEST_SIZES[bank])
+        self.update_counter += ATTRIBUTES[number].counted
+
+    def digest(self, algorithm: int, chosen: Selections) -> bytes:
+        """The digest of the selected PCRs' values, one after the other."""
+        values = [self._values[s.bank][n] for s in allocated(chosen) for n in s.numbers()]
+        found: bytes = HASHES[algorithm](b"".join(values)).digest()
+        return found
+
+    def read(self, chosen: Selections) -> tuple[Selections, list[bytes]]:
+        """As many selected values as a response holds, and the selection of these."""
+        done: list[Selection] = []
+        values: list[bytes] = []
+        for selection in allocated(chosen):
+            numbers = selection.numbers()
+            fitting = _MAX_DIGESTS_READ - len(values)
+            values += [self._values[selection.bank][n] for n in numbers[:fitting]]
+            done.append(selection.without(numbers[fitting:]))
+        return tuple(done), values

@@ -353,9 +353,9 @@ class Cpu:
     def _map_devices(self, address: int, size: int) -> None:
         reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
         writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
-        read = self.callback(reads, self._on_mmio_read if address == MMIO_BASE else _floating)
+        read = reads(self._on_mmio_read if address == MMIO_BASE else _floating)
         write = writes(self._on_mmio_write if address == MMIO_BASE else _ignore)
-        self._callbacks.append(write)
+        self._callbacks += [read, write]
         status = uclib.uc_mmio_map(
             self._handle,
             address,
@@ -369,10 +369,14 @@ class Cpu:
             raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")
 
     def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
-        return self.bus.read_memory(offset, size)
+        try:  # here and not around, as these two are the hottest of all callbacks
+            return self.bus.read_memory(offset, size)
+        except BaseException as error:  # noqa: BLE001 - raised again by execute()
+            self._fail(error)
+            return 0
 
     def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
-        try:  # here and not around, because this is the hottest of all callbacks
+        try:
             self.bus.write_memory(offset, size, value)
         except BaseException as error:  # noqa: BLE001 - raised again by execute()
             self._fail(error)

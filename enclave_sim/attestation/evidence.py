@@ -1,8 +1,42 @@
-"""Evidence: what one node has to show for one cycle, and the file that carries it."""
+"""Evidence: what one node has to show for one cycle, and the file that carries it.
 
+The file is an EAT (RFC 9711) in the profile of docs/attestation-evidence.md: a CWT in COSE_Sign1, or unprotected claims
+(RFC 9781). There is one encoding only: a file is read by taking the fields out of it, writing them again and
+comparing. So no claim, header, tag or byte that the profile does not name can be in it.
+"""
+
+from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
 
-from enclave_sim.attestation.envelope import EnvelopeKey
+from enclave_sim.attestation.envelope import (
+    SIGNATURE_SIZE,
+    EnvelopeKey,
+    check_envelope,
+    protected_header,
+    public_of,
+    signed_bytes,
+)
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.quote import parse_quote
+from enclave_sim.attestation.verdict import MOST_CYCLE, NONCE_SIZE
+
+MOST_FILE = 65536  # bytes
+MOST_QUOTES = 4
+PROFILE = "tag:enclave-sim.invalid,2026:attestation-evidence:1"
+EAT_NONCE = 10
+UEID = 256
+EAT_PROFILE = 265
+BOOT_COUNT = 267
+MEASUREMENTS = 273
+CYCLE = -70001
+QUOTES = -70002
+_OCTET_STREAM = 42  # CoAP Content-Format of an event log, which has none of its own
+_UEID_RANDOM = b"\x01"
+_CWT = 61
+_SIGN1 = 18
+_UNPROTECTED = 601
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +54,152 @@ class Evidence:
 
     nonce: bytes  # the challenge's, 32 bytes
     cycle: int  # 0 to 2**32 - 1
-    quotes: tuple[SignedQuote, ...]  # one for each AK
+    quotes: tuple[SignedQuote, ...]  # one for each AK, 1 to 4
     event_log: bytes  # TCG crypto-agile log
     file: bytes = field(default=b"", compare=False, repr=False)  # the evidence file this was decoded from, or empty
 
     def encode(self, key: EnvelopeKey | None) -> bytes:
-        """The evidence file: an EAT as CWT in COSE_Sign1, or without a key as unprotected claims (RFC 9781).
+        """The evidence file, at most 64 KiB; the same for the same evidence and key. Without a key nobody signs it.
 
         Raises EvidenceError for what no evidence file can carry.
         """
-        raise NotImplementedError
+        import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+
+        claims = cbor2.dumps(_claims(self), canonical=True)
+        if key is None:
+            data = _tag(_UNPROTECTED) + claims
+        else:
+            protected = protected_header(key.public)
+            data = _signed_file(protected, claims, key.sign(signed_bytes(protected, claims)))
+        if len(data) > MOST_FILE:
+            raise EvidenceError(f"evidence file: it would have {len(data)} bytes; at most {MOST_FILE} are allowed")
+        return data
 
     @classmethod
     def decode(cls, data: bytes) -> "Evidence":
-        """The evidence in a file. Raises EvidenceError for anything that `encode` would not have written."""
-        raise NotImplementedError
+        """The evidence in a file. Raises EvidenceError for anything that `encode` would not have written.
+
+        Whether the envelope's signature is one is for `verify` to say.
+        """
+        import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+
+        opened = _open(data)
+        evidence = _evidence(_load(opened.claims, "claims"), data)
+        claims = cbor2.dumps(_claims(evidence), canonical=True)
+        if claims != opened.claims:
+            right = "right is the deterministic encoding of exactly the claims of its profile"
+            raise EvidenceError(f"evidence file: its claims are not written as they must be; {right}")
+        return evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    claims: bytes
+    protected: bytes
+    signature: bytes
+
+
+def check_file(evidence: Evidence) -> bytes | None:
+    """The envelope key that signed the file which evidence came in; None for an unsigned file.
+
+    Raises EvidenceError where the signature is not one, or where the file holds other evidence.
+    """
+    if Evidence.decode(evidence.file) != evidence:
+        raise EvidenceError("the evidence is not the one in its file")
+    opened = _open(evidence.file)
+    if not opened.signature:
+        return None
+    public = public_of(opened.protected)
+    check_envelope(public, signed_bytes(opened.protected, opened.claims), opened.signature)
+    return public
+
+
+def _claims(evidence: Evidence) -> dict[int, Any]:
+    if len(evidence.nonce) != NONCE_SIZE:
+        raise EvidenceError(f"evidence: the nonce has {len(evidence.nonce)} bytes; right are {NONCE_SIZE}")
+    if not 0 <= evidence.cycle <= MOST_CYCLE:
+        raise EvidenceError(f"evidence: the cycle is {evidence.cycle}; right are 0 to {MOST_CYCLE}")
+    if not 1 <= len(evidence.quotes) <= MOST_QUOTES:
+        raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; right are 1 to {MOST_QUOTES}")
+    claims: dict[int, Any] = {
+        EAT_NONCE: evidence.nonce,
+        UEID: _UEID_RANDOM + sha256(evidence.quotes[0].public[2:]).digest(),
+        EAT_PROFILE: PROFILE,
+        MEASUREMENTS: [[_OCTET_STREAM, evidence.event_log]],
+        CYCLE: evidence.cycle,
+        QUOTES: [[quote.attest, quote.signature, quote.public] for quote in evidence.quotes],
+    }
+    with suppress(
+        EvidenceError
+    ):  # of what cannot be read there is no claim; `verify` says what is wrong with the quote
+        claims[BOOT_COUNT] = parse_quote(evidence.quotes[0].attest).clock_info.reset_count
+    return claims
+
+
+def _evidence(claims: Any, file: bytes) -> Evidence:
+    if not isinstance(claims, dict):
+        raise EvidenceError("evidence file: the claims are no map; right is a CWT claims set")
+    profile = claims.get(EAT_PROFILE)
+    if profile != PROFILE:
+        found = f"is {str(profile)[:80]!r}" if profile is not None else "is missing"
+        raise EvidenceError(f"evidence file: claim {EAT_PROFILE} (eat_profile) {found}; right is {PROFILE!r}")
+    known = {EAT_NONCE, UEID, EAT_PROFILE, BOOT_COUNT, MEASUREMENTS, CYCLE, QUOTES}
+    for claim in claims:
+        if claim not in known:
+            raise EvidenceError(f"evidence file: claim {str(claim)[:40]} is not one of its profile")
+    nonce, cycle, quotes = claims.get(EAT_NONCE), claims.get(CYCLE), claims.get(QUOTES)
+    if type(nonce) is not bytes:
+        raise EvidenceError(f"evidence file: claim {EAT_NONCE} (eat_nonce) must be {NONCE_SIZE} bytes")
+    if type(cycle) is not int:
+        raise EvidenceError(f"evidence file: claim {CYCLE} (cycle) must be an unsigned number")
+    if not isinstance(quotes, list) or not all(_is_quote(quote) for quote in quotes):
+        raise EvidenceError(f"evidence file: claim {QUOTES} (quotes) must be a list of [attest, signature, public]")
+    match claims.get(MEASUREMENTS):
+        case [[int(), bytes() as event_log]]:
+            return Evidence(nonce, cycle, tuple(SignedQuote(*quote) for quote in quotes), event_log, file)
+    raise EvidenceError(f"evidence file: claim {MEASUREMENTS} (measurements) must be [[{_OCTET_STREAM}, event log]]")
+
+
+def _is_quote(quote: Any) -> bool:
+    return isinstance(quote, list) and len(quote) == 3 and all(type(part) is bytes for part in quote)
+
+
+def _open(data: bytes) -> _Opened:
+    if len(data) > MOST_FILE:
+        raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MOST_FILE} are allowed")
+    if data.startswith(_tag(_UNPROTECTED)):
+        return _Opened(data[len(_tag(_UNPROTECTED)) :], b"", b"")
+    head = _tag(_CWT) + _tag(_SIGN1)
+    if not data.startswith(head):
+        right = f"right are the tags {_CWT} and {_SIGN1} (a CWT in COSE_Sign1), or {_UNPROTECTED} (unprotected claims)"
+        raise EvidenceError(f"evidence file: it begins with {data[:4].hex() or 'nothing'}; {right}")
+    match _load(data[len(head) :], "envelope"):
+        case [bytes() as protected, {}, bytes() as claims, bytes() as signature]:
+            public_of(protected)
+            if len(signature) != SIGNATURE_SIZE:
+                right = f"right are {SIGNATURE_SIZE}"
+                raise EvidenceError(f"evidence file: the envelope's signature has {len(signature)} bytes; {right}")
+            if _signed_file(protected, claims, signature) != data:
+                right = "right is the deterministic encoding, an empty unprotected header, and nothing after it"
+                raise EvidenceError(f"evidence file: the envelope is not written as it must be; {right}")
+            return _Opened(claims, protected, signature)
+    raise EvidenceError("evidence file: the envelope is no [protected header, {}, claims, signature]")
+
+
+def _signed_file(protected: bytes, claims: bytes, signature: bytes) -> bytes:
+    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+
+    return _tag(_CWT) + _tag(_SIGN1) + cbor2.dumps([protected, {}, claims, signature], canonical=True)
+
+
+def _tag(number: int) -> bytes:
+    return bytes([0xD8, number]) if number < 256 else bytes([0xD9]) + number.to_bytes(2, "big")
+
+
+def _load(data: bytes, what: str) -> Any:
+    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+
+    try:
+        return cbor2.loads(data)
+    except Exception:  # noqa: BLE001 - it makes values of any type for any tag; all that can go wrong there is one thing
+        raise EvidenceError(f"evidence file: its {what} cannot be read as CBOR (RFC 8949)") from None

@@ -1,11 +1,115 @@
-"""TPM2B_PUBLIC of an attestation key, and its Name."""
+"""TPM2B_PUBLIC of an attestation key (TPM 2.0 library part 2, 12.2), its Name and its qualified name."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from enclave_sim.attestation.algorithms import (
+    ECDSA_P256,
+    ML_DSA_65,
+    TPM_ALG_ECC,
+    TPM_ALG_ECDSA,
+    TPM_ALG_MLDSA,
+    TPM_ALG_NULL,
+    TPM_ALG_SHA256,
+    TPM_ECC_NIST_P256,
+    TPM_MLDSA_65,
+)
+from enclave_sim.attestation.reader import Reader, sized
+
+AK_ATTRIBUTES = 0x00050472  # fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted sign
+TPM_RH_OWNER = 0x40000001
+TPM_RH_ENDORSEMENT = 0x4000000B
+ML_DSA_65_KEY_SIZE = 1952
+_MOST_POLICY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EccPoint:
+    """A point on P-256. A coordinate has 1 to 32 bytes, since a TPM may leave out leading zeros."""
+
+    x: bytes
+    y: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublicArea:
+    """TPMT_PUBLIC with nameAlg SHA-256: of a P-256 key for ECDSA with SHA-256, or of an ML-DSA-65 key."""
+
+    attributes: int  # TPMA_OBJECT
+    policy: bytes  # authPolicy
+    key: EccPoint | bytes  # bytes: an encoded ML-DSA-65 public key
+
+    @property
+    def algorithm(self) -> str:
+        """ECDSA_P256 or ML_DSA_65."""
+        return ECDSA_P256 if isinstance(self.key, EccPoint) else ML_DSA_65
+
+    def encode(self) -> bytes:
+        """TPM2B_PUBLIC."""
+        if isinstance(self.key, EccPoint):
+            kind = TPM_ALG_ECC
+            parameters = (TPM_ALG_NULL, TPM_ALG_ECDSA, TPM_ALG_SHA256, TPM_ECC_NIST_P256, TPM_ALG_NULL)
+            rest = b"".join(word.to_bytes(2, "big") for word in parameters) + sized(self.key.x) + sized(self.key.y)
+        else:
+            kind = TPM_ALG_MLDSA
+            rest = TPM_MLDSA_65.to_bytes(2, "big") + b"\0" + sized(self.key)
+        head = kind.to_bytes(2, "big") + TPM_ALG_SHA256.to_bytes(2, "big") + self.attributes.to_bytes(4, "big")
+        return sized(head + sized(self.policy) + rest)
+
+
+def parse_public(data: bytes) -> PublicArea:
+    """A TPM2B_PUBLIC of either kind of key. Raises EvidenceError for any other, and for bytes that follow."""
+    reader = Reader("TPM2B_PUBLIC", data)
+    size = reader.number(2, "size")
+    if size != len(data) - 2:
+        raise reader.error("size", 0, f"is {size}", f"{len(data) - 2} bytes follow")
+    kind = reader.number(2, "type")
+    if kind not in (TPM_ALG_ECC, TPM_ALG_MLDSA):
+        right = "right is 0x0023 (TPM_ALG_ECC) or 0x00a1 (TPM_ALG_MLDSA)"
+        raise reader.error("type", 2, f"is 0x{kind:04x}", right)
+    reader.expect(2, TPM_ALG_SHA256, "nameAlg", "TPM_ALG_SHA256")
+    attributes = reader.number(4, "objectAttributes")
+    policy = reader.sized("authPolicy", 0, _MOST_POLICY)
+    key = _ecc_key(reader) if kind == TPM_ALG_ECC else _ml_dsa_key(reader)
+    reader.end()
+    return PublicArea(attributes, policy, key)
+
+
+def _ecc_key(reader: Reader) -> EccPoint:
+    reader.expect(2, TPM_ALG_NULL, "parameters.symmetric", "TPM_ALG_NULL")
+    reader.expect(2, TPM_ALG_ECDSA, "parameters.scheme", "TPM_ALG_ECDSA")
+    reader.expect(2, TPM_ALG_SHA256, "parameters.scheme.hashAlg", "TPM_ALG_SHA256")
+    reader.expect(2, TPM_ECC_NIST_P256, "parameters.curveID", "TPM_ECC_NIST_P256")
+    reader.expect(2, TPM_ALG_NULL, "parameters.kdf", "TPM_ALG_NULL")
+    return EccPoint(reader.sized("unique.x", 1, 32), reader.sized("unique.y", 1, 32))
+
+
+def _ml_dsa_key(reader: Reader) -> bytes:
+    reader.expect(2, TPM_MLDSA_65, "parameters.parameterSet", "TPM_MLDSA_65")
+    # A key that signs a mu made elsewhere could be made to sign what looks like a quote.
+    reader.expect(1, 0, "parameters.allowExternalMu", "NO")
+    return reader.sized("unique", ML_DSA_65_KEY_SIZE, ML_DSA_65_KEY_SIZE)
 
 
 def key_name(public: bytes) -> bytes:
     """The Name of a key: nameAlg and the digest of its TPMT_PUBLIC, 34 bytes. Raises EvidenceError."""
-    raise NotImplementedError
+    parse_public(public)
+    return _digest(public[2:])
+
+
+def qualified_name(name: bytes, hierarchy: int = TPM_RH_ENDORSEMENT) -> bytes:
+    """The qualified name of a primary key of a hierarchy: nameAlg and the digest of handle and Name, 34 bytes."""
+    return _digest(hierarchy.to_bytes(4, "big") + name)
+
+
+def _digest(data: bytes) -> bytes:
+    return TPM_ALG_SHA256.to_bytes(2, "big") + sha256(data).digest()
 
 
 def public_pem(public: bytes) -> bytes:
     """The key as PEM (SubjectPublicKeyInfo), as `tpm2_checkquote -u` and OpenSSL read it. Raises EvidenceError."""
-    raise NotImplementedError
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
+
+    from enclave_sim.attestation.signature import public_key  # noqa: PLC0415 - it needs this module
+
+    return public_key(parse_public(public)).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

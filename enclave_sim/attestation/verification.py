@@ -1,12 +1,124 @@
-"""`verify`: from evidence to a verdict."""
+"""`verify`: from evidence to a verdict.
 
-from enclave_sim.attestation.evidence import Evidence
+The checks always come in the same order. Which ones there are depends on three things alone: 'envelope' is left out
+where the evidence is in no signed file and nobody asked for one; each quote has its own set; 'quotes agree' is left
+out where there is one quote. A check that cannot be made because of an earlier failure has failed.
+"""
+
+from enclave_sim.attestation.checklist import Checklist, Value
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
+from enclave_sim.attestation.log_checks import check_log
+from enclave_sim.attestation.public_area import PublicArea
+from enclave_sim.attestation.quote import Quote
+from enclave_sim.attestation.quote_checks import Verifier
 from enclave_sim.attestation.reference_values import ReferenceValues
 from enclave_sim.attestation.verdict import Challenge, Policy, Verdict
 
+_DEFAULT_POLICY = Policy()
+
 
 def verify(
-    evidence: Evidence, challenge: Challenge, reference: ReferenceValues, policy: Policy | None = None
+    evidence: Evidence, challenge: Challenge, reference: ReferenceValues, policy: Policy = _DEFAULT_POLICY
 ) -> Verdict:
     """Every check, made or not. Never raises for bad evidence: whatever is malformed is a failed check."""
-    raise NotImplementedError
+    checklist = Checklist()
+    asked = policy.envelope or bool(reference.envelope_keys)
+    if evidence.file or asked:
+        checklist.check("envelope", evidence, "", lambda evidence: _envelope(evidence, reference, asked))
+    checklist.check("nonce", evidence.nonce, "", lambda nonce: _nonce(nonce, challenge))
+    checklist.check("cycle", evidence.cycle, "", lambda cycle: _cycle(cycle, challenge))
+    log = check_log(checklist, evidence.event_log, reference)
+    checklist.check("number of quotes", len(evidence.quotes), "", _number)
+    verifier = Verifier(challenge, reference, policy, log)
+    checked = [
+        verifier.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
+    ]
+    areas, needs = _all([one.area for one in checked], "AK")
+    checklist.check("signature algorithms", areas, needs, lambda areas: _algorithms(areas, policy))
+    quotes, needs = _all([one.quote for one in checked], "attest")
+    if len(checked) > 1:
+        checklist.check("quotes agree", quotes, needs, _agree)
+    first = checked[0].quote if checked else None
+    needs = "quote 1 attest" if checked else "number of quotes"
+    checklist.check("freshness", first, needs, lambda quote: _fresh(quote, challenge))
+    reset_count = None if first is None else first.clock_info.reset_count
+    return Verdict(tuple(checklist.checks), reset_count, evidence.cycle)
+
+
+def _all(values: list[Value | None], what: str) -> tuple[list[Value] | None, str]:
+    """The values where every quote has one, or else which check failed to yield one."""
+    found = []
+    for number, value in enumerate(values, 1):
+        if value is None:
+            return None, f"quote {number} {what}"
+        found.append(value)
+    return found, ""
+
+
+def _envelope(evidence: Evidence, reference: ReferenceValues, asked: bool) -> str:
+    if not evidence.file:
+        raise EvidenceError("the evidence came in no file; right is a file signed by a known envelope key")
+    public = check_file(evidence)
+    if public is None:
+        if asked:
+            raise EvidenceError("nobody signed the file; right is one signed by a known envelope key")
+        return "none, and none is asked for"
+    if asked and public.hex() not in reference.envelope_keys:
+        raise EvidenceError(f"{public.hex()} is not one of the {len(reference.envelope_keys)} known envelope keys")
+    return f"signed by {public.hex()}, which {'is known' if asked else 'nobody vouches for'}"
+
+
+def _nonce(nonce: bytes, challenge: Challenge) -> str:
+    if nonce != challenge.nonce:
+        raise EvidenceError(f"is {nonce.hex() or 'nothing'}; right is the challenge's {challenge.nonce.hex()}")
+    return "the challenge's"
+
+
+def _cycle(cycle: int, challenge: Challenge) -> str:
+    if cycle != challenge.cycle:
+        raise EvidenceError(f"is {cycle}; right is the challenge's {challenge.cycle}")
+    return "the challenge's"
+
+
+def _number(count: int) -> str:
+    if not 1 <= count <= MOST_QUOTES:
+        raise EvidenceError(f"is {count}; right are 1 to {MOST_QUOTES}")
+    return f"{count}"
+
+
+def _algorithms(areas: list[PublicArea], policy: Policy) -> str:
+    found = sorted(area.algorithm for area in areas)
+    if len(set(found)) != len(found):
+        raise EvidenceError(f"are {', '.join(found)}; right is one quote for each algorithm")
+    missing = sorted(policy.signatures - set(found))
+    if missing:
+        required = ", ".join(sorted(policy.signatures))
+        raise EvidenceError(f"{', '.join(missing)} is missing; the policy requires {required}, and nothing replaces it")
+    return ", ".join(found)
+
+
+def _agree(quotes: list[Quote]) -> str:
+    first = quotes[0]
+    for number, quote in enumerate(quotes[1:], 2):
+        for what, ours, theirs in (
+            ("PCR selection", first.selections, quote.selections),
+            ("PCR digest", first.pcr_digest, quote.pcr_digest),
+            ("reset count", first.clock_info.reset_count, quote.clock_info.reset_count),
+            ("restart count", first.clock_info.restart_count, quote.clock_info.restart_count),
+            ("firmware version", first.firmware_version, quote.firmware_version),
+        ):
+            if ours != theirs:
+                raise EvidenceError(f"quote {number} has another {what} than quote 1; both must come from one boot")
+    return "all come from one boot and one state"
+
+
+def _fresh(quote: Quote, challenge: Challenge) -> str:
+    reset_count = quote.clock_info.reset_count
+    if challenge.after is None:
+        return f"reset count {reset_count}; nothing was accepted for this AK before"
+    if (reset_count, challenge.cycle) <= challenge.after:
+        then, cycle = challenge.after
+        found = f"reset count {reset_count}, cycle {challenge.cycle}"
+        raise EvidenceError(f"{found} is not later than reset count {then}, cycle {cycle}, accepted for this AK before")
+    return f"reset count {reset_count}, cycle {challenge.cycle} is later than what was accepted for this AK before"

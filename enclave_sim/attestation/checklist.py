@@ -1,0 +1,44 @@
+"""Checks one after the other, each with its message, whatever became of the ones before."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.verdict import Check
+
+Subject = TypeVar("Subject")
+Value = TypeVar("Value")
+
+
+class Checklist:
+    """The checks made so far. A check is a function of a subject, and has failed if it raises EvidenceError.
+
+    A subject of None is what the check called `needs` should have yielded: a check without subject has not passed.
+    """
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def check(self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], str]) -> None:
+        """A check whose function says what it found good."""
+        self._make(name, subject, needs, lambda subject: (None, function(subject)))
+
+    def read(
+        self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], Value], message: str
+    ) -> Value | None:
+        """A check that yields a value for others, or None where it has failed."""
+        return self._make(name, subject, needs, lambda subject: (function(subject), message))
+
+    def _make(
+        self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], tuple[Value, str]]
+    ) -> Value | None:
+        if subject is None:
+            self.checks.append(Check(name, False, f"not checked, because the check {needs!r} failed"))
+            return None
+        try:
+            value, message = function(subject)
+        except EvidenceError as error:
+            self.checks.append(Check(name, False, str(error)))
+            return None
+        self.checks.append(Check(name, True, message))
+        return value

@@ -1,0 +1,168 @@
+"""The TCG crypto-agile event log (TCG PC Client Platform Firmware Profile, section 10), little-endian.
+
+Left out: EV_NO_ACTION "StartupLocality", which changes where PCR 0 starts; that PCR is not quoted here.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from enclave_sim.attestation.algorithms import TPM_ALG_SHA256
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.reader import Reader
+
+EV_NO_ACTION = 3
+EV_ACTION = 5
+EV_IPL = 13
+_SIGNATURE = b"Spec ID Event03\0"
+_MOST_ALGORITHMS = 16
+_LAST_PCR = 23
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """TCG_PCR_EVENT2: what was extended into a PCR, and why."""
+
+    pcr: int  # 0 to 23
+    type: int
+    digests: tuple[tuple[int, bytes], ...]  # (algorithm, digest), one for each bank
+    data: bytes
+
+    @classmethod
+    def measured(cls, pcr: int, kind: int, digest: bytes, data: bytes) -> "Event":
+        """An event of the SHA-256 bank alone."""
+        return cls(pcr, kind, ((TPM_ALG_SHA256, digest),), data)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 digest. Raises EvidenceError where the log has no such bank."""
+        for algorithm, digest in self.digests:
+            if algorithm == TPM_ALG_SHA256:
+                return digest
+        raise EvidenceError("event log: it has no SHA-256 digests; that bank is the one that is quoted")
+
+    def encode(self) -> bytes:
+        """The event as it stands in the log."""
+        digests = b"".join(algorithm.to_bytes(2, "little") + digest for algorithm, digest in self.digests)
+        head = self.pcr.to_bytes(4, "little") + self.type.to_bytes(4, "little")
+        counted = len(self.digests).to_bytes(4, "little") + digests
+        return head + counted + len(self.data).to_bytes(4, "little") + self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """TCG_EfiSpecIdEvent, the first event's data. The defaults are the ones we write and `verify` asks for."""
+
+    algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
+    platform_class: int = 0  # client
+    version: tuple[int, int, int] = (2, 0, 0)  # major, minor, errata
+    uintn_size: int = 2  # a UINTN has that many UINT32
+    vendor_info: bytes = b""
+
+    def encode(self) -> bytes:
+        """The first event: a TCG_PCR_EVENT of type EV_NO_ACTION, which has a SHA-1 digest of zeros."""
+        major, minor, errata = self.version
+        data = _SIGNATURE + self.platform_class.to_bytes(4, "little") + bytes([minor, major, errata, self.uintn_size])
+        data += len(self.algorithms).to_bytes(4, "little")
+        data += b"".join(a.to_bytes(2, "little") + size.to_bytes(2, "little") for a, size in self.algorithms)
+        data += bytes([len(self.vendor_info)]) + self.vendor_info
+        return bytes(4) + EV_NO_ACTION.to_bytes(4, "little") + bytes(20) + len(data).to_bytes(4, "little") + data
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """A whole log."""
+
+    events: tuple[Event, ...]
+    header: Header = Header()
+
+    def encode(self) -> bytes:
+        """The log's bytes."""
+        return self.header.encode() + b"".join(event.encode() for event in self.events)
+
+    def replay(self) -> dict[int, bytes]:
+        """The value of each PCR of the SHA-256 bank that an event extends. Raises EvidenceError without that bank."""
+        values: dict[int, bytes] = {}
+        for event in self.events:
+            if event.type != EV_NO_ACTION:
+                before = values.get(event.pcr, initial_pcr(event.pcr))
+                values[event.pcr] = sha256(before + event.digest).digest()
+        return values
+
+    def pcr_values(self, pcrs: tuple[int, ...]) -> bytes:
+        """The values of these PCRs one after the other: what `tpm2_checkquote -f` reads, and what a quote digests."""
+        values = self.replay()
+        return b"".join(values.get(pcr, initial_pcr(pcr)) for pcr in pcrs)
+
+
+def initial_pcr(pcr: int) -> bytes:
+    """The value after a reset: ones for the PCRs of a dynamic launch (17 to 22), zeros for all others."""
+    return (b"\xff" if 17 <= pcr <= 22 else b"\0") * 32
+
+
+def parse_event_log(data: bytes) -> EventLog:
+    """A log. Raises EvidenceError for anything else and for a last event that is cut short."""
+    reader = Reader("event log", data, "little")
+    header = _header(reader)
+    events: list[Event] = []
+    while reader.offset < len(data):
+        events.append(_event(reader, header, len(events)))
+    return EventLog(tuple(events), header)
+
+
+def _header(reader: Reader) -> Header:
+    reader.expect(4, 0, "header pcrIndex", "PCR 0")
+    reader.expect(4, EV_NO_ACTION, "header eventType", "EV_NO_ACTION")
+    if any(reader.take(20, "header digest")):
+        raise reader.error("header digest", 8, "is not zero", "an EV_NO_ACTION event has a digest of zeros")
+    size = reader.number(4, "header eventSize")
+    start = reader.offset
+    if reader.take(16, "header signature") != _SIGNATURE:
+        raise reader.error("header signature", start, "is another", "right is 'Spec ID Event03' and a NUL")
+    platform_class = reader.number(4, "header platformClass")
+    minor, major, errata, uintn_size = reader.take(4, "header version")
+    algorithms = _algorithms(reader)
+    vendor_info = reader.take(reader.number(1, "header vendorInfoSize"), "header vendorInfo")
+    if reader.offset - start != size:
+        taken = reader.offset - start
+        raise reader.error("header eventSize", start - 4, f"is {size}", f"the header's data take {taken} bytes")
+    return Header(algorithms, platform_class, (major, minor, errata), uintn_size, vendor_info)
+
+
+def _algorithms(reader: Reader) -> tuple[tuple[int, int], ...]:
+    offset = reader.offset
+    count = reader.number(4, "header numberOfAlgorithms")
+    if not 1 <= count <= _MOST_ALGORITHMS:
+        right = f"right are 1 to {_MOST_ALGORITHMS}"
+        raise reader.error("header numberOfAlgorithms", offset, f"is {count}", right)
+    algorithms: dict[int, int] = {}
+    for index in range(count):
+        offset = reader.offset
+        algorithm = reader.number(2, f"header algorithm {index}")
+        size = reader.number(2, f"header digestSize {index}")
+        if algorithm in algorithms:
+            raise reader.error(f"header algorithm {index}", offset, "is there already", "each bank comes once")
+        if algorithm == TPM_ALG_SHA256 and size != 32:
+            raise reader.error(f"header digestSize {index}", offset + 2, f"is {size}", "SHA-256 has 32 bytes")
+        algorithms[algorithm] = size
+    return tuple(algorithms.items())
+
+
+def _event(reader: Reader, header: Header, index: int) -> Event:
+    name = f"event {index}"
+    offset = reader.offset
+    pcr = reader.number(4, f"{name} pcrIndex")
+    if pcr > _LAST_PCR:
+        raise reader.error(f"{name} pcrIndex", offset, f"is {pcr}", f"right are 0 to {_LAST_PCR}")
+    kind = reader.number(4, f"{name} eventType")
+    reader.expect(4, len(header.algorithms), f"{name} digests.count", "one for each algorithm of the header")
+    sizes = dict(header.algorithms)
+    digests: dict[int, bytes] = {}
+    for _ in header.algorithms:
+        offset = reader.offset
+        algorithm = reader.number(2, f"{name} digest algorithm")
+        if algorithm not in sizes or algorithm in digests:
+            right = "right is each algorithm of the header once"
+            raise reader.error(f"{name} digest algorithm", offset, f"is 0x{algorithm:04x}", right)
+        digests[algorithm] = reader.take(sizes[algorithm], f"{name} digest")
+    data = reader.take(reader.number(4, f"{name} eventSize"), f"{name} event")
+    return Event(pcr, kind, tuple(digests.items()), data)

@@ -1,0 +1,167 @@
+"""The verifier as a node sees it: ask for a nonce, hand in evidence, get a verdict.
+
+Nothing but a verdict that the protocol allows, over the challenge that was asked for, accepts. Whatever else comes,
+or does not come, is a refusal with its own message.
+"""
+
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import isfinite
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from enclave_sim.attestation import Check
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.verifier_service.errors import VerifierUnavailable
+from enclave_sim.verifier_service.exchange import Answer, Post, exchange
+from enclave_sim.verifier_service.protocol import (
+    EVIDENCE_TYPE,
+    JSON_TYPE,
+    ChallengeAnswer,
+    ErrorAnswer,
+    VerdictAnswer,
+)
+
+_Decoded = TypeVar("_Decoded")
+_SHOWN = 200
+"""Of what a verifier says, so many characters are repeated in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVerdict:
+    """What came of handing in evidence. Only a verifier that was understood and said so makes it accepted."""
+
+    accepted: bool
+    message: str  # one line
+    checks: tuple[Check, ...] = ()  # the verifier's, if it gave a verdict
+    challenge: str | None = None  # the id under which the verifier keeps the verdict
+
+
+class RemoteVerifier:
+    """A verifier at a URL."""
+
+    def __init__(
+        self, url: str, timeout_s: float = 5.0, ca_file: Path | None = None, *, allow_insecure: bool = False
+    ) -> None:
+        """Nothing is sent yet. `timeout_s` is for each exchange as a whole.
+
+        The certificate of an https URL must be good for its host, by the system's certificate authorities or those in
+        `ca_file` (PEM). Plain http is for loopback addresses, and with `allow_insecure` for all. Raises
+        ConfigurationError.
+        """
+        if not (isfinite(timeout_s) and timeout_s > 0):
+            raise ConfigurationError(f"timeout_s must be more than 0 seconds, not {timeout_s}")
+        self.url = _checked_url(url, allow_insecure=allow_insecure)
+        self.timeout_s = timeout_s
+        self._tls = _tls(self.url, ca_file)
+        self._open: tuple[int, str] | None = None  # cycle and id of the challenge that waits for evidence
+
+    def challenge(self, cycle: int, ak_name: bytes | None) -> bytes:
+        """Ask for the nonce (32 bytes) for a cycle, and for a key if its Name is told. Raises VerifierUnavailable."""
+        self._open = None
+        body = msgspec.json.encode({"cycle": cycle, "ak": None if ak_name is None else ak_name.hex()})
+        answer = self._post("/challenge", JSON_TYPE, body)
+        challenge = self._decode(answer, ChallengeAnswer, "challenge")
+        self._open = cycle, challenge.challenge
+        return bytes.fromhex(challenge.nonce)
+
+    def judge(self, cycle: int, evidence_file: bytes) -> RemoteVerdict:
+        """Hand in evidence for the challenge last given, which that uses up. Raises nothing, whatever comes back."""
+        opened, self._open = self._open, None
+        if opened is None or opened[0] != cycle:
+            return RemoteVerdict(accepted=False, message=f"no challenge for cycle {cycle} is open; ask for one first")
+        challenge_id = opened[1]
+        try:
+            answer = self._post(f"/evidence?challenge={challenge_id}", EVIDENCE_TYPE, evidence_file)
+            verdict = self._decode(answer, VerdictAnswer, "verdict")
+            self._check(verdict, cycle, challenge_id)
+        except VerifierUnavailable as error:
+            return RemoteVerdict(accepted=False, message=str(error), challenge=challenge_id)
+        checks = tuple(Check(each.name, each.passed, each.message) for each in verdict.checks)
+        return RemoteVerdict(verdict.accepted, _summary(verdict), checks, challenge_id)
+
+    def _post(self, path: str, content_type: str, body: bytes) -> Answer:
+        return exchange(Post(self.url + path, content_type, body, self.timeout_s, self._tls))
+
+    def _decode(self, answer: Answer, kind: type[_Decoded], what: str) -> _Decoded:
+        """What a 200 answer holds. Raises VerifierUnavailable for any other answer."""
+        if answer.status != HTTPStatus.OK:
+            raise VerifierUnavailable(f"{self.url}: {_refusal(answer)}")
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise VerifierUnavailable(f"{self.url}: the answer is not a {what}: {_shown(str(error))}") from None
+
+    def _check(self, verdict: VerdictAnswer, cycle: int, challenge_id: str) -> None:
+        if verdict.challenge != challenge_id:
+            raise VerifierUnavailable(f"{self.url}: the verdict is for another challenge: {_shown(verdict.challenge)}")
+        if verdict.accepted and verdict.cycle != cycle:
+            raise VerifierUnavailable(f"{self.url}: the verdict is for cycle {verdict.cycle}, not {cycle}")
+        if verdict.accepted != (bool(verdict.checks) and all(each.passed for each in verdict.checks)):
+            raise VerifierUnavailable(f"{self.url}: the verdict contradicts its own checks")
+
+
+def _summary(verdict: VerdictAnswer) -> str:
+    if verdict.accepted:
+        return f"accepted: {len(verdict.checks)} checks passed"
+    first, *others = (each for each in verdict.checks if not each.passed)
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{_shown(first.name)}: {_shown(first.message)}{more}"
+
+
+def _refusal(answer: Answer) -> str:
+    try:
+        error = msgspec.json.decode(answer.body, type=ErrorAnswer)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return f"the answer has status {answer.status}"
+    return f"refused with status {answer.status}, {_shown(error.error)}: {_shown(error.message)}"
+
+
+def _shown(text: str) -> str:
+    """Foreign text, as much of it as fits on a line, with everything unprintable escaped."""
+    line = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
+    )
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
+
+
+def _checked_url(url: str, *, allow_insecure: bool) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{url}: is not a URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"{url}: is not the URL of a verifier, such as https://verifier.example:8040")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(f"{url}: the URL of a verifier has no user, no query and no fragment")
+    if parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
+        raise ConfigurationError(
+            f"{url}: plain http is for loopback addresses, since anybody on the way could answer; use https"
+        )
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        if ca_file is not None:
+            raise ConfigurationError(f"{url}: certificate authorities are for https URLs")
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"{ca_file}: holds no PEM certificates: {error.reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{ca_file}: cannot be read: {error.strerror}") from None

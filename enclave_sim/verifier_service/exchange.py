@@ -1,0 +1,106 @@
+"""One HTTP exchange with a verifier that may be down, slow or hostile.
+
+The time limit is one for the whole exchange: looking up the name, connecting, the TLS handshake, every header and
+every byte of the body. Blocking reads cannot promise that, since a peer that sends a byte a second resets their
+timeouts; so the exchange is asynchronous, in an event loop of its own, and cancelled as a whole. The loop has its own
+thread, because the caller may run in an event loop already.
+"""
+
+import asyncio
+import ssl
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.verifier_service.errors import VerifierUnavailable
+from enclave_sim.verifier_service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
+
+if TYPE_CHECKING:
+    import httpx
+
+_GRACE_S = 1.0
+"""A name server that is asked cannot be interrupted: after this time its thread is left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A POST request. `timeout_s` is for all of it; `tls` says whom to trust, for https."""
+
+    url: str
+    content_type: str
+    body: bytes
+    timeout_s: float
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer, whatever it says."""
+
+    status: int
+    body: bytes
+
+
+def exchange(post: Post) -> Answer:
+    """Send a request and return the answer. Raises VerifierUnavailable if there is none that can be read."""
+    try:
+        import httpx  # noqa: F401, PLC0415 - here, in the caller's thread and outside the time limit
+    except ImportError:
+        raise ConfigurationError("a verifier is asked with httpx: pip install 'enclave-sim[verifier]'") from None
+    outcome: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(asyncio.run(_within_time(post)))
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="verifier exchange", daemon=True).start()
+    try:
+        return outcome.result(post.timeout_s + _GRACE_S)
+    except TimeoutError:
+        raise VerifierUnavailable(f"{post.url}: no complete answer within {post.timeout_s:g} s") from None
+
+
+async def _within_time(post: Post) -> Answer:
+    import httpx  # noqa: PLC0415
+
+    try:
+        async with asyncio.timeout(post.timeout_s):
+            return await _send(post)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise VerifierUnavailable(f"{post.url}: {reason}") from None
+
+
+async def _send(post: Post) -> Answer:
+    import httpx  # noqa: PLC0415
+
+    headers = {"Content-Type": post.content_type, "Accept": JSON_TYPE, "Accept-Encoding": "identity"}
+    async with (
+        # What the environment says of proxies is for browsers; it must not decide who judges this node.
+        httpx.AsyncClient(verify=post.tls or False, trust_env=False, timeout=None, follow_redirects=False) as client,
+        client.stream("POST", post.url, content=post.body, headers=headers) as response,
+    ):
+        _check(post, response)
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise VerifierUnavailable(f"{post.url}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+        return Answer(response.status_code, bytes(body))
+
+
+def _check(post: Post, response: "httpx.Response") -> None:
+    if HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
+        raise VerifierUnavailable(
+            f"{post.url}: the answer is a redirect (status {response.status_code}), which is not followed;"
+            " give the verifier's own URL"
+        )
+    if "content-encoding" in response.headers:
+        raise VerifierUnavailable(f"{post.url}: the answer is encoded, which was not asked for")

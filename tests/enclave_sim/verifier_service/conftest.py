@@ -1,0 +1,14 @@
+"""A verifier for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.enclave_sim.verifier_service.rig import Rig
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.database.close()

@@ -6,7 +6,17 @@ signature is over the whole of TPMS_ATTEST.
 
 from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
-from machine.tpm.constants import FIRMWARE_VERSION, GENERATED_VALUE, PERSISTENT, TRANSIENT, Alg, Attribute, Handle, Rc, Tag
+from machine.tpm.constants import (
+    FIRMWARE_VERSION,
+    GENERATED_VALUE,
+    PERSISTENT,
+    TRANSIENT,
+    Alg,
+    Attribute,
+    Handle,
+    Rc,
+    Tag,
+)
 from machine.tpm.keys import Key
 from machine.tpm.public_area import Scheme, scheme_details
 from machine.tpm.tpm_state import TpmState

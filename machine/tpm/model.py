@@ -16,7 +16,14 @@ from machine.tpm.sessions import Password, authorize, response_area
 from machine.tpm.tpm_state import TpmState
 
 MAX_COMMAND_BYTES = 4096
-_STRUCTURE_TAGS = (Tag.RSP_COMMAND, 0x8000, Tag.NO_SESSIONS, Tag.SESSIONS, *range(0x8014, 0x801B), *range(0x8021, 0x8026))
+_STRUCTURE_TAGS = (
+    Tag.RSP_COMMAND,
+    0x8000,
+    Tag.NO_SESSIONS,
+    Tag.SESSIONS,
+    *range(0x8014, 0x801B),
+    *range(0x8021, 0x8026),
+)
 """TPM_ST. Those of other structures are bad tags of a command; anything else is no tag at all."""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from machine.tpm import keys, pcrs
-from machine.tpm.buffers import TpmError, Unmarshaller, in_parameter, sized
+from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
 from machine.tpm.constants import PERSISTENT, SESSIONS, TRANSIENT, Alg, Handle, Rc, Tag
 from machine.tpm.hashes import DIGEST_SIZES, MAX_DIGEST, digest
 from machine.tpm.public_area import PublicArea, check_template
@@ -73,7 +73,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
 ) -> bytes:
     """TPM2_CreatePrimary."""
     if parent != Handle.ENDORSEMENT:
-        raise TpmError(Rc.HIERARCHY)
+        raise TpmError(in_handle(1, Rc.HIERARCHY))
     handle = state.free_slot()
     try:
         check_template(template)

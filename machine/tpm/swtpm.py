@@ -3,7 +3,8 @@
     swtpm socket --tpm2 --tpmstate dir=D --server type=unixio,path=DATA --ctrl type=unixio,path=CONTROL \
         --flags not-need-init --locality allow-set-locality
 
-swtpm serves one client at a time, and must be at locality 0 when it is met. What it answers is not of this machine: nothing is promised about repetition.
+swtpm serves one client at a time, and must be at locality 0 when it is met. What it answers is not of this machine:
+nothing is promised about repetition.
 """
 
 import contextlib
@@ -76,7 +77,7 @@ class Swtpm:
         """Raises MachineError: the state is in another process."""
         raise MachineError("the state of swtpm cannot be saved: snapshots need the TPM model")
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, state: State) -> None:  # noqa: ARG002 - the contract's shape
         """Raises MachineError: the state is in another process."""
         raise MachineError("the state of swtpm cannot be set: snapshots need the TPM model")
 

@@ -34,9 +34,8 @@ CYCLE = -70001
 QUOTES = -70002
 _OCTET_STREAM = 42  # CoAP Content-Format of an event log, which has none of its own
 _UEID_RANDOM = b"\x01"
-_CWT = 61
-_SIGN1 = 18
-_UNPROTECTED = 601
+_SIGNED = bytes.fromhex("d8 3d d2")  # tags 61 (CWT) and 18 (COSE_Sign1)
+_UNPROTECTED = bytes.fromhex("d9 0259")  # tag 601 (UCCS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Evidence:
 
         claims = cbor2.dumps(_claims(self), canonical=True)
         if key is None:
-            data = _tag(_UNPROTECTED) + claims
+            data = _UNPROTECTED + claims
         else:
             protected = protected_header(key.public)
             data = _signed_file(protected, claims, key.sign(signed_bytes(protected, claims)))
@@ -167,13 +166,12 @@ def _is_quote(quote: Any) -> bool:
 def _open(data: bytes) -> _Opened:
     if len(data) > MOST_FILE:
         raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MOST_FILE} are allowed")
-    if data.startswith(_tag(_UNPROTECTED)):
-        return _Opened(data[len(_tag(_UNPROTECTED)) :], b"", b"")
-    head = _tag(_CWT) + _tag(_SIGN1)
-    if not data.startswith(head):
-        right = f"right are the tags {_CWT} and {_SIGN1} (a CWT in COSE_Sign1), or {_UNPROTECTED} (unprotected claims)"
+    if data.startswith(_UNPROTECTED):
+        return _Opened(data[len(_UNPROTECTED) :], b"", b"")
+    if not data.startswith(_SIGNED):
+        right = "right are the tags 61 and 18 (a CWT in COSE_Sign1), or 601 (unprotected claims)"
         raise EvidenceError(f"evidence file: it begins with {data[:4].hex() or 'nothing'}; {right}")
-    match _load(data[len(head) :], "envelope"):
+    match _load(data[len(_SIGNED) :], "envelope"):
         case [bytes() as protected, {}, bytes() as claims, bytes() as signature]:
             public_of(protected)
             if len(signature) != SIGNATURE_SIZE:
@@ -189,11 +187,7 @@ def _open(data: bytes) -> _Opened:
 def _signed_file(protected: bytes, claims: bytes, signature: bytes) -> bytes:
     import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
 
-    return _tag(_CWT) + _tag(_SIGN1) + cbor2.dumps([protected, {}, claims, signature], canonical=True)
-
-
-def _tag(number: int) -> bytes:
-    return bytes([0xD8, number]) if number < 256 else bytes([0xD9]) + number.to_bytes(2, "big")
+    return _SIGNED + cbor2.dumps([protected, {}, claims, signature], canonical=True)
 
 
 def _load(data: bytes, what: str) -> Any:

@@ -15,6 +15,7 @@ from enclave_sim.attestation import (
     Challenge,
     EnvelopeKey,
     Evidence,
+    EvidenceError,
     Policy,
     ReferenceValues,
     SignedQuote,
@@ -164,3 +165,12 @@ def refused(verdict: Verdict) -> list[str]:
     """The names of the checks that failed, of a verdict that must not be accepted."""
     assert not verdict.accepted
     return [check.name for check in verdict.failures]
+
+
+def error_of(function: Callable[..., object], *arguments: object) -> str:
+    """The text of the EvidenceError that a call raises, or nothing; any other exception is the test's failure."""
+    try:
+        function(*arguments)
+    except EvidenceError as error:
+        return str(error)
+    return ""

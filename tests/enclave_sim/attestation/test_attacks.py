@@ -36,6 +36,10 @@ from tests.enclave_sim.attestation.nodes import (
 )
 
 ECDSA, ML_DSA = 0, 1
+NEED_THE_ORDER = (
+    *("kernel image", "loader information", "configuration data", "configuration"),
+    *("trust anchors", "payloads", "active data"),
+)
 
 
 def signed_again(evidence: Evidence, index: int, attest: bytes, ak: Ak | None = None) -> Evidence:
@@ -158,7 +162,7 @@ def test_a_signature_over_sha1_is_refused() -> None:
     evidence = ECDSA_NODE.evidence()
     quote = evidence.quotes[0]
     key = ec.derive_private_key(5, ec.SECP256R1())
-    r, s = utils.decode_dss_signature(key.sign(quote.attest, ec.ECDSA(hashes.SHA1())))  # noqa: S303 - an attack
+    r, s = utils.decode_dss_signature(key.sign(quote.attest, ec.ECDSA(hashes.SHA1())))
     weak = bytes.fromhex("0018 0004") + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))
     verdict = judge(with_quote(evidence, 0, replace(quote, signature=weak)))
     assert refused(verdict) == ["quote 1 signature"]
@@ -272,12 +276,6 @@ def test_an_annihilated_enclave_is_refused() -> None:
 
 def test_an_annihilated_enclave_that_hides_the_cap_is_refused() -> None:
     assert refused(judge(replace(ECDSA_NODE, events=(*EVENTS, CAP), log=EVENTS).evidence())) == ["quote 1 PCR digest"]
-
-
-NEED_THE_ORDER = ["kernel image", "loader information", "configuration data", "configuration", "trust anchors"] + [
-    "payloads",
-    "active data",
-]
 
 
 def test_pcrs_reset_after_the_boot_are_refused() -> None:

@@ -25,19 +25,14 @@ from tests.enclave_sim.attestation.nodes import (
     refused,
 )
 
-OF_ONE_QUOTE = ["magic", "type", "attest", "AK", "AK attributes", "AK known", "signature", "qualified name"] + [
-    "PCR selection",
-    "PCR digest",
-    "extra data",
-    "clock",
-]
-OF_THE_LOG = ["event log", "event log header", "not annihilated", "event order", "kernel image", "loader information"] + [
-    "configuration data",
-    "configuration",
-    "trust anchors",
-    "payloads",
-    "active data",
-]
+OF_ONE_QUOTE = (
+    *("magic", "type", "attest", "AK", "AK attributes", "AK known", "signature"),
+    *("qualified name", "PCR selection", "PCR digest", "extra data", "clock"),
+)
+OF_THE_LOG = (
+    *("event log", "event log header", "not annihilated", "event order", "kernel image", "loader information"),
+    *("configuration data", "configuration", "trust anchors", "payloads", "active data"),
+)
 
 
 @pytest.mark.parametrize("node", [ECDSA_NODE, HONEST])
@@ -193,5 +188,9 @@ def test_a_challenge_can_be_answered(nonce: bytes, cycle: int) -> None:
 
 
 def test_many_payloads_are_measured_one_after_the_other() -> None:
-    events = (*EVENTS[:4], *(Event.measured(11, 13, EVENTS[4].digest, b"payload %d" % n) for n in range(12)), EVENTS[-1])
+    events = (
+        *EVENTS[:4],
+        *(Event.measured(11, 13, EVENTS[4].digest, b"payload %d" % n) for n in range(12)),
+        EVENTS[-1],
+    )
     assert judge(Node(events=events).evidence()).accepted

@@ -2,9 +2,12 @@
 
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enclave_sim.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NO_TRUST_ANCHORS = "none"
 FORMAT = "enclave-sim-reference-values"
@@ -71,7 +74,7 @@ class ReferenceValues:
         return cls(**{name: frozenset(entries) for name, entries in lists.items()})
 
     @classmethod
-    def load(cls, path: Path) -> "ReferenceValues":
+    def load(cls, path: "Path") -> "ReferenceValues":
         """The values in the file at a path. Raises ConfigurationError."""
         try:
             data = path.read_bytes()
@@ -79,7 +82,7 @@ class ReferenceValues:
             raise ConfigurationError(f"reference values: {path} cannot be read: {error.strerror}") from None
         return cls.from_json(data)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: "Path") -> None:
         """Write the file. Raises ConfigurationError where it cannot be written."""
         try:
             path.write_bytes(self.to_json())

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ReferenceValues:
             content = msgspec.json.decode(data, type=dict[str, object])
             head = content.pop("format", None), content.pop("version", None)
             if head != (FORMAT, VERSION):
-                found = f"format {str(head[0])[:40]!r} version {str(head[1])[:20]}"
+                found = f"format {shown(head[0])} version {shown(head[1])}"
                 raise ConfigurationError(f"reference values: {found}; right is format {FORMAT!r} version {VERSION}")
             names = [item.name for item in fields(cls)]
             unknown = sorted(content.keys() - set(names))

@@ -20,6 +20,7 @@ from tests.enclave_sim.attestation.nodes import (
     REFERENCE,
     RESET_COUNT,
     Node,
+    error_of,
     judge,
     reference,
     refused,
@@ -73,6 +74,11 @@ def test_a_check_that_cannot_be_made_has_failed_and_names_the_one_that_it_needs(
 def test_every_message_is_one_line() -> None:
     for verdict in (judge(HONEST.evidence()), judge(replace(HONEST.evidence(), event_log=b"\n" * 99))):
         assert all(check.message and "\n" not in check.message for check in verdict.checks)
+
+
+def test_a_cycle_of_any_size_is_refused_with_a_message() -> None:
+    assert refused(judge(replace(HONEST.evidence(), cycle=10**5000))) == ["cycle"]
+    assert error_of(replace(HONEST.evidence(), cycle=10**5000).encode, None)
 
 
 def test_evidence_without_quotes_is_refused() -> None:
@@ -165,7 +171,9 @@ def test_an_unsigned_file_is_refused_where_an_envelope_is_asked_for() -> None:
     evidence = type(HONEST.evidence()).decode(HONEST.evidence().encode(None))
     assert judge(evidence).accepted
     assert refused(judge(evidence, policy=Policy(envelope=True))) == ["envelope"]
-    assert refused(verify(HONEST.evidence(), CHALLENGE, reference(envelope=True))) == ["envelope"]
+    verdict = verify(HONEST.evidence(), CHALLENGE, reference(envelope=True))
+    assert refused(verdict) == ["envelope"]
+    assert "came in no file" in verdict.failures[0].message
 
 
 def test_evidence_that_is_not_the_one_in_its_file_is_refused() -> None:

@@ -21,6 +21,8 @@ from enclave_sim.verifier_service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 if TYPE_CHECKING:
     import httpx
 
+_SHOWN = 200
+"""Of what a verifier says, so many characters are repeated in a message."""
 _GRACE_S = 1.0
 """A name server that is asked cannot be interrupted: after this time its thread is left behind."""
 
@@ -74,8 +76,7 @@ async def _within_time(post: Post) -> Answer:
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         if isinstance(error, TimeoutError):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise VerifierUnavailable(f"{post.url}: {reason}") from None
+        raise VerifierUnavailable(f"{post.url}: {shown(str(error)) or type(error).__name__}") from None
 
 
 async def _send(post: Post) -> Answer:
@@ -104,3 +105,11 @@ def _check(post: Post, response: "httpx.Response") -> None:
         )
     if "content-encoding" in response.headers:
         raise VerifierUnavailable(f"{post.url}: the answer is encoded, which was not asked for")
+
+
+def shown(text: str) -> str:
+    """Foreign text, as much of it as fits on a line, with everything unprintable escaped."""
+    line = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
+    )
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."

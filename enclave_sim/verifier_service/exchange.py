@@ -9,16 +9,18 @@ thread, because the caller may run in an event loop already.
 import asyncio
 import ssl
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifier_service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
+    import httpcore
     import httpx
 
 _SHOWN = 200
@@ -70,23 +72,32 @@ def exchange(post: Post) -> Answer:
 async def _within_time(post: Post) -> Answer:
     import httpx  # noqa: PLC0415
 
+    streams: list[httpcore.AsyncNetworkStream] = []
+
+    async def trace(event: str, details: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            streams.append(details["return_value"])
+
     try:
         async with asyncio.timeout(post.timeout_s):
-            return await _send(post)
+            return await _send(post, trace)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         if isinstance(error, TimeoutError):
             raise
         raise VerifierUnavailable(f"{post.url}: {shown(str(error)) or type(error).__name__}") from None
+    finally:
+        for stream in streams:  # what is cancelled in a TLS handshake leaves its connection open
+            await stream.aclose()
 
 
-async def _send(post: Post) -> Answer:
+async def _send(post: Post, trace: Callable[[str, dict[str, Any]], Awaitable[None]]) -> Answer:
     import httpx  # noqa: PLC0415
 
     headers = {"Content-Type": post.content_type, "Accept": JSON_TYPE, "Accept-Encoding": "identity"}
     async with (
         # What the environment says of proxies is for browsers; it must not decide who judges this node.
         httpx.AsyncClient(verify=post.tls or False, trust_env=False, timeout=None, follow_redirects=False) as client,
-        client.stream("POST", post.url, content=post.body, headers=headers) as response,
+        client.stream("POST", post.url, content=post.body, headers=headers, extensions={"trace": trace}) as response,
     ):
         _check(post, response)
         body = bytearray()

@@ -1,6 +1,9 @@
 """Many at once: one challenge is judged once, and one position accepted once, whoever races for it."""
 
+import socket
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -106,6 +109,43 @@ def test_two_nodes_do_not_hinder_each_other(raced: Rig) -> None:
 
         results = at_once([partial(live, node) for node in nodes])
     assert results == [[True] * 10, [True] * 10]
+
+
+def test_answers_are_not_held_back_for_acknowledgements(rig: Rig) -> None:
+    """Head and body are sent apart; on a connection that waits for the first to be acknowledged, 40 ms lie between."""
+    with serving(rig.verifier) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        client.get("/health")
+        times = []
+        for _ in range(9):
+            began = time.perf_counter()
+            client.get("/health")
+            times.append(time.perf_counter() - began)
+    assert statistics.median(times) < 0.03
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"",
+        b"POST /evi",
+        b"POST /evidence?challenge=00 HTTP/1.1\r\nhost: x\r\ncontent-type: application/eat+cwt\r\n"
+        b"content-length: 900\r\n\r\nabc",
+    ],
+    ids=["nothing", "a cut head", "a cut body"],
+)
+def test_clients_that_stall_or_leave_hold_up_nobody(
+    rig: Rig, caplog: pytest.LogCaptureFixture, request_head: bytes
+) -> None:
+    with serving(rig.verifier) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        address = ("127.0.0.1", httpx.URL(url).port or 0)
+        stalled = [socket.create_connection(address) for _ in range(20)]
+        for connection in stalled:
+            connection.sendall(request_head)
+        assert client.get("/health").json() == {"status": "ok"}
+        for connection in stalled:
+            connection.close()
+        assert client.get("/health").json() == {"status": "ok"}
+    assert caplog.records == []
 
 
 def outcome(verifier: Verifier, challenge_id: str, evidence: bytes) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from enclave_sim.attestation import Check
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.exchange import Answer, Post, exchange
+from enclave_sim.verifier_service.exchange import Answer, Post, exchange, shown
 from enclave_sim.verifier_service.protocol import (
     EVIDENCE_TYPE,
     JSON_TYPE,
@@ -28,8 +28,6 @@ from enclave_sim.verifier_service.protocol import (
 )
 
 _Decoded = TypeVar("_Decoded")
-_SHOWN = 200
-"""Of what a verifier says, so many characters are repeated in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +93,11 @@ class RemoteVerifier:
         try:
             return msgspec.json.decode(answer.body, type=kind)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise VerifierUnavailable(f"{self.url}: the answer is not a {what}: {_shown(str(error))}") from None
+            raise VerifierUnavailable(f"{self.url}: the answer is not a {what}: {shown(str(error))}") from None
 
     def _check(self, verdict: VerdictAnswer, cycle: int, challenge_id: str) -> None:
         if verdict.challenge != challenge_id:
-            raise VerifierUnavailable(f"{self.url}: the verdict is for another challenge: {_shown(verdict.challenge)}")
+            raise VerifierUnavailable(f"{self.url}: the verdict is for another challenge: {shown(verdict.challenge)}")
         if verdict.accepted and verdict.cycle != cycle:
             raise VerifierUnavailable(f"{self.url}: the verdict is for cycle {verdict.cycle}, not {cycle}")
         if verdict.accepted != (bool(verdict.checks) and all(each.passed for each in verdict.checks)):
@@ -111,7 +109,7 @@ def _summary(verdict: VerdictAnswer) -> str:
         return f"accepted: {len(verdict.checks)} checks passed"
     first, *others = (each for each in verdict.checks if not each.passed)
     more = f" (and {len(others)} more)" if others else ""
-    return f"{_shown(first.name)}: {_shown(first.message)}{more}"
+    return f"{shown(first.name)}: {shown(first.message)}{more}"
 
 
 def _refusal(answer: Answer) -> str:
@@ -119,15 +117,7 @@ def _refusal(answer: Answer) -> str:
         error = msgspec.json.decode(answer.body, type=ErrorAnswer)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return f"the answer has status {answer.status}"
-    return f"refused with status {answer.status}, {_shown(error.error)}: {_shown(error.message)}"
-
-
-def _shown(text: str) -> str:
-    """Foreign text, as much of it as fits on a line, with everything unprintable escaped."""
-    line = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
-    )
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
+    return f"refused with status {answer.status}, {shown(error.error)}: {shown(error.message)}"
 
 
 def _checked_url(url: str, *, allow_insecure: bool) -> str:

@@ -9,18 +9,22 @@ thread, because the caller may run in an event loop already.
 import asyncio
 import ssl
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifier_service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
+    import httpcore
     import httpx
 
+_SHOWN = 200
+"""Of what a verifier says, so many characters are repeated in a message."""
 _GRACE_S = 1.0
 """A name server that is asked cannot be interrupted: after this time its thread is left behind."""
 
@@ -68,24 +72,32 @@ def exchange(post: Post) -> Answer:
 async def _within_time(post: Post) -> Answer:
     import httpx  # noqa: PLC0415
 
+    streams: list[httpcore.AsyncNetworkStream] = []
+
+    async def trace(event: str, details: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            streams.append(details["return_value"])
+
     try:
         async with asyncio.timeout(post.timeout_s):
-            return await _send(post)
+            return await _send(post, trace)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         if isinstance(error, TimeoutError):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise VerifierUnavailable(f"{post.url}: {reason}") from None
+        raise VerifierUnavailable(f"{post.url}: {shown(str(error)) or type(error).__name__}") from None
+    finally:
+        for stream in streams:  # what is cancelled in a TLS handshake leaves its connection open
+            await stream.aclose()
 
 
-async def _send(post: Post) -> Answer:
+async def _send(post: Post, trace: Callable[[str, dict[str, Any]], Awaitable[None]]) -> Answer:
     import httpx  # noqa: PLC0415
 
     headers = {"Content-Type": post.content_type, "Accept": JSON_TYPE, "Accept-Encoding": "identity"}
     async with (
         # What the environment says of proxies is for browsers; it must not decide who judges this node.
         httpx.AsyncClient(verify=post.tls or False, trust_env=False, timeout=None, follow_redirects=False) as client,
-        client.stream("POST", post.url, content=post.body, headers=headers) as response,
+        client.stream("POST", post.url, content=post.body, headers=headers, extensions={"trace": trace}) as response,
     ):
         _check(post, response)
         body = bytearray()
@@ -104,3 +116,11 @@ def _check(post: Post, response: "httpx.Response") -> None:
         )
     if "content-encoding" in response.headers:
         raise VerifierUnavailable(f"{post.url}: the answer is encoded, which was not asked for")
+
+
+def shown(text: str) -> str:
+    """Foreign text, as much of it as fits on a line, with everything unprintable escaped."""
+    line = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
+    )
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."

@@ -6,7 +6,17 @@ signature is over the whole of TPMS_ATTEST.
 
 from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
-from machine.tpm.constants import FIRMWARE_VERSION, GENERATED_VALUE, Alg, Attribute, Handle, Rc, Tag
+from machine.tpm.constants import (
+    FIRMWARE_VERSION,
+    GENERATED_VALUE,
+    PERSISTENT,
+    TRANSIENT,
+    Alg,
+    Attribute,
+    Handle,
+    Rc,
+    Tag,
+)
 from machine.tpm.keys import Key
 from machine.tpm.public_area import Scheme, scheme_details
 from machine.tpm.tpm_state import TpmState
@@ -24,7 +34,7 @@ def signature_scheme(source: Unmarshaller) -> Scheme:
 def signing_handle(source: Unmarshaller) -> int:
     """TPMI_DH_OBJECT+."""
     handle = source.u32()
-    if handle >> 24 not in (0x80, 0x81) and handle != Handle.NULL:
+    if handle not in TRANSIENT and handle not in PERSISTENT and handle != Handle.NULL:
         raise TpmError(Rc.VALUE)
     return handle
 

@@ -13,8 +13,7 @@ from machine.tpm.constants import (
     FIRMWARE_VERSION,
     MANUFACTURER,
     PCR_COUNT,
-    TRANSIENT_FIRST,
-    TRANSIENT_SLOTS,
+    TRANSIENT,
     VENDOR_STRING,
     Alg,
     Code,
@@ -69,7 +68,7 @@ _FIXED: dict[int, int] = {
     0x10B: FIRMWARE_VERSION >> 32,
     0x10C: FIRMWARE_VERSION & 0xFFFF_FFFF,
     0x10D: 1024,  # INPUT_BUFFER
-    0x10E: TRANSIENT_SLOTS,  # HR_TRANSIENT_MIN
+    0x10E: len(TRANSIENT),  # HR_TRANSIENT_MIN
     0x10F: 0,  # HR_PERSISTENT_MIN
     0x110: 0,  # HR_LOADED_MIN
     0x112: PCR_COUNT,
@@ -129,7 +128,7 @@ def _handles(state: TpmState, first: int) -> Entries:
     kind = first >> 24
     if kind not in _HANDLE_TYPES:
         raise TpmError(in_parameter(2, Rc.HANDLE))
-    handles = {0x00: range(PCR_COUNT), 0x40: _PERMANENT, TRANSIENT_FIRST >> 24: sorted(state.keys)}.get(kind, ())
+    handles = {0x00: range(PCR_COUNT), 0x40: _PERMANENT, TRANSIENT[0] >> 24: sorted(state.keys)}.get(kind, ())
     return [(handle, handle.to_bytes(4, "big")) for handle in handles]
 
 
@@ -157,7 +156,7 @@ def _tpm_properties(state: TpmState, first: int) -> Entries:
     variable = {
         0x200: 0,  # PERMANENT
         0x201: 1 << 2 | (state.shutdown_type is not None) << 31,  # STARTUP_CLEAR: ehEnable, orderly
-        0x207: TRANSIENT_SLOTS - len(state.keys),  # HR_TRANSIENT_AVAIL
+        0x207: len(TRANSIENT) - len(state.keys),  # HR_TRANSIENT_AVAIL
         0x20E: state.failed_tries,  # LOCKOUT_COUNTER
         0x20F: 3,  # MAX_AUTH_FAIL
     }

@@ -61,7 +61,7 @@ def pcr_event(state: TpmState, handle: int, data: bytes) -> bytes:
 
 def pcr_reset(state: TpmState, handle: int) -> bytes:
     """TPM2_PCR_Reset."""
-    _about_to_change(state, handle, pcrs.ATTRIBUTES[handle].reset)
+    _about_to_change(state, handle, pcrs.ATTRIBUTES[handle].reset & ~pcrs.D_RTM)  # D-RTM resets without a command
     state.pcrs.clear(handle)
     return b""
 

@@ -78,13 +78,12 @@ def name_of(public: PublicArea) -> bytes:
     return public.name_alg.to_bytes(2, "big") + digest(public.name_alg, public.marshal())
 
 
-@lru_cache(maxsize=16)
 def _signer(kind: int, secret: bytes) -> Signer:
     if kind == Alg.MLDSA:
-        from machine.tpm.mldsa.signer import MlDsa65Signer  # noqa: PLC0415 - needs the WebAssembly engine
+        from machine.tpm.mldsa.signer import mldsa65_signer  # noqa: PLC0415 - needs the WebAssembly engine
 
-        return MlDsa65Signer(secret[:32])
-    return _EcdsaSigner(secret)
+        return mldsa65_signer(secret[:32])
+    return _ecdsa_signer(secret)
 
 
 class _EcdsaSigner:
@@ -99,3 +98,6 @@ class _EcdsaSigner:
         r, s = decode_dss_signature(self._key.sign(data, algorithm))
         head = Alg.ECDSA.to_bytes(2, "big") + scheme.hash_alg.to_bytes(2, "big")
         return head + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))
+
+
+_ecdsa_signer = lru_cache(maxsize=8)(_EcdsaSigner)

@@ -16,6 +16,15 @@ from machine.tpm.sessions import Password, authorize, response_area
 from machine.tpm.tpm_state import TpmState
 
 MAX_COMMAND_BYTES = 4096
+_STRUCTURE_TAGS = (
+    Tag.RSP_COMMAND,
+    0x8000,
+    Tag.NO_SESSIONS,
+    Tag.SESSIONS,
+    *range(0x8014, 0x801B),
+    *range(0x8021, 0x8026),
+)
+"""TPM_ST. Those of other structures are bad tags of a command; anything else is no tag at all."""
 
 
 class TpmModel(Stateful):
@@ -58,13 +67,12 @@ class TpmModel(Stateful):
 
 def error_response(code: int) -> bytes:
     """A response that is a response code and nothing else."""
-    tag = Tag.RSP_COMMAND if code == Rc.BAD_TAG else Tag.NO_SESSIONS
-    return tag.to_bytes(2, "big") + (10).to_bytes(4, "big") + code.to_bytes(4, "big")
+    return Tag.NO_SESSIONS.to_bytes(2, "big") + (10).to_bytes(4, "big") + code.to_bytes(4, "big")
 
 
 def _execute(state: TpmState, command: bytes) -> bytes:
     source = Unmarshaller(command)
-    tag = source.u16()
+    tag = source.choice(_STRUCTURE_TAGS, Rc.VALUE)
     if tag not in (Tag.NO_SESSIONS, Tag.SESSIONS):
         raise TpmError(Rc.BAD_TAG)
     if source.u32() != len(command) or len(command) > MAX_COMMAND_BYTES:

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 from machine.tpm import keys, pcrs
-from machine.tpm.buffers import TpmError, Unmarshaller, in_parameter, sized
-from machine.tpm.constants import TRANSIENT_FIRST, Alg, Handle, Rc, Tag
+from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
+from machine.tpm.constants import PERSISTENT, SESSIONS, TRANSIENT, Alg, Handle, Rc, Tag
 from machine.tpm.hashes import DIGEST_SIZES, MAX_DIGEST, digest
 from machine.tpm.public_area import PublicArea, check_template
 from machine.tpm.tpm_state import TpmState
 
 MAX_SENSITIVE_BYTES = 128
 MAX_DATA_BYTES = MAX_DIGEST + 2
-_OBJECT_TYPES = (0x80, 0x81)
-_CONTEXT_TYPES = (0x02, 0x03, 0x80)
 _HIERARCHIES = (Handle.OWNER, Handle.PLATFORM, Handle.ENDORSEMENT, Handle.NULL)
 
 
@@ -27,7 +25,7 @@ class Sensitive:
 def object_handle(source: Unmarshaller) -> int:
     """TPMI_DH_OBJECT."""
     handle = source.u32()
-    if handle >> 24 not in _OBJECT_TYPES:
+    if handle not in TRANSIENT and handle not in PERSISTENT:
         raise TpmError(Rc.VALUE)
     return handle
 
@@ -35,7 +33,7 @@ def object_handle(source: Unmarshaller) -> int:
 def context_handle(source: Unmarshaller) -> int:
     """TPMI_DH_CONTEXT."""
     handle = source.u32()
-    if handle >> 24 not in _CONTEXT_TYPES:
+    if handle not in TRANSIENT and not any(handle in kind for kind in SESSIONS):
         raise TpmError(Rc.VALUE)
     return handle
 
@@ -75,7 +73,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
 ) -> bytes:
     """TPM2_CreatePrimary."""
     if parent != Handle.ENDORSEMENT:
-        raise TpmError(Rc.HIERARCHY)
+        raise TpmError(in_handle(1, Rc.HIERARCHY))
     handle = state.free_slot()
     try:
         check_template(template)
@@ -115,7 +113,7 @@ def read_public(state: TpmState, handle: int) -> bytes:
 
 def flush_context(state: TpmState, handle: int) -> bytes:
     """TPM2_FlushContext. Its handle is a parameter."""
-    if handle >> 24 != TRANSIENT_FIRST >> 24 or handle not in state.keys:
+    if handle not in state.keys:
         raise TpmError(in_parameter(1, Rc.HANDLE))
     del state.keys[handle]
     return b""

@@ -14,7 +14,8 @@ from machine.tpm.hashes import DIGEST_SIZES, HASHES
 BANKS: tuple[int, ...] = (Alg.SHA256,)
 SELECT_BYTES = 3
 _MAX_DIGESTS_READ = 8
-_D_RTM = 0x10
+D_RTM = 0x10
+"""The locality of a dynamic root of trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Pcrs(Stateful):
     @staticmethod
     def _initial(bank: int) -> list[bytes]:
         size = DIGEST_SIZES[bank]
-        return [b"\xff" * size if a.reset & _D_RTM else bytes(size) for a in ATTRIBUTES]
+        return [b"\xff" * size if a.reset & D_RTM else bytes(size) for a in ATTRIBUTES]
 
     def start(self, locality: int, *, reset: bool, resume: bool) -> None:
         """TPM2_Startup from `locality`. A TPM Reset clears the counter; a TPM Resume brings saved PCRs back."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from machine.tpm.buffers import TpmError, Unmarshaller, sized
 from machine.tpm.constants import ECC_NIST_P256, MLDSA_65, OBJECT_RESERVED, Alg, Attribute, Rc
-from machine.tpm.hashes import DIGEST_SIZES, HASHES
+from machine.tpm.hashes import DIGEST_SIZES
 
 _KEY_BITS: dict[int, tuple[int, ...]] = {Alg.AES: (128, 192, 256), Alg.TDES: (128, 192), Alg.CAMELLIA: (128, 192, 256)}
 _MODES = (0x3F, 0x40, 0x41, 0x42, 0x43, 0x44, Alg.NULL)
@@ -67,7 +67,7 @@ def sized_public(source: Unmarshaller) -> PublicArea:
 
 def _public(source: Unmarshaller) -> PublicArea:
     kind = source.choice(_TYPES, Rc.TYPE)
-    name_alg = source.choice((*HASHES, Alg.NULL), Rc.HASH)
+    name_alg = source.hash_alg()
     attributes = source.u32()
     if attributes & OBJECT_RESERVED:
         raise TpmError(Rc.RESERVED_BITS)
@@ -116,8 +116,7 @@ def check_template(area: PublicArea) -> None:
     fixed_tpm, restricted = bool(has & Attribute.FIXED_TPM), bool(has & Attribute.RESTRICTED)
     rules: list[tuple[bool, Rc]] = [
         (not has & Attribute.SENSITIVE_DATA_ORIGIN, Rc.ATTRIBUTES),
-        (area.name_alg == Alg.NULL, Rc.HASH),
-        (len(area.policy) not in (0, DIGEST_SIZES.get(area.name_alg, 0)), Rc.SIZE),
+        (len(area.policy) not in (0, DIGEST_SIZES[area.name_alg]), Rc.SIZE),
         (fixed_tpm != bool(has & Attribute.FIXED_PARENT), Rc.ATTRIBUTES),
         (sign == decrypt and (restricted or not sign), Rc.ATTRIBUTES),
         (fixed_tpm and bool(has & Attribute.ENCRYPTED_DUPLICATION), Rc.ATTRIBUTES),

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from machine.tpm.buffers import TpmError, Unmarshaller, in_session
 from machine.tpm.commands import Command
-from machine.tpm.constants import Handle, Rc
+from machine.tpm.constants import SESSIONS, Handle, Rc
 from machine.tpm.tpm_state import TpmState
 
 MAX_SESSIONS = 3
 _RESERVED = 0x18
 _CONTINUE_SESSION = 1
 _MIN_SIZE = 9
-_SESSION_TYPES = (0x02, 0x03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def _passwords(area: Unmarshaller) -> list[Password]:
 
 def _password(area: Unmarshaller, index: int) -> Password:
     handle = area.u32()
-    if handle != Handle.PASSWORD and handle >> 24 not in _SESSION_TYPES:
+    if handle != Handle.PASSWORD and not any(handle in kind for kind in SESSIONS):
         raise TpmError(Rc.VALUE)
     nonce = area.sized()
     attributes = area.u8()

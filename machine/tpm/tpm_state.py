@@ -2,7 +2,7 @@
 
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, in_handle
-from machine.tpm.constants import SU_CLEAR, TRANSIENT_FIRST, TRANSIENT_SLOTS, Handle, Rc
+from machine.tpm.constants import PERSISTENT, SU_CLEAR, TRANSIENT, Handle, Rc
 from machine.tpm.hashes import kdf_a
 from machine.tpm.keys import Key
 from machine.tpm.pcrs import Pcrs
@@ -60,7 +60,7 @@ class TpmState(Stateful):
 
     def free_slot(self) -> int:
         """The handle of a free slot. Raises TpmError."""
-        for handle in range(TRANSIENT_FIRST, TRANSIENT_FIRST + TRANSIENT_SLOTS):
+        for handle in TRANSIENT:
             if handle not in self.keys:
                 return handle
         raise TpmError(Rc.OBJECT_MEMORY)
@@ -68,9 +68,9 @@ class TpmState(Stateful):
     def check_loaded(self, handles: list[int]) -> None:
         """Refuse handles with nothing behind them. Raises TpmError."""
         for index, handle in enumerate(handles):
-            if handle >> 24 == TRANSIENT_FIRST >> 24 and handle not in self.keys:
+            if handle in TRANSIENT and handle not in self.keys:
                 raise TpmError(Rc.REFERENCE_H0 + index)
-            if handle >> 24 == 0x81:
+            if handle in PERSISTENT:
                 raise TpmError(in_handle(index + 1, Rc.HANDLE))
             if handle in (Handle.OWNER, Handle.PLATFORM):
                 raise TpmError(in_handle(index + 1, Rc.HIERARCHY))

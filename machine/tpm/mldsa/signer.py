@@ -1,6 +1,7 @@
 """Runs the ML-DSA-65 module: one instance for each key, one compilation for each process."""
 
-from functools import cache
+import atexit
+from functools import cache, lru_cache
 
 import wasmtime
 
@@ -21,7 +22,7 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 class MlDsa65Signer:
-    """The key of a seed of 32 bytes."""
+    """The key of a seed of 32 bytes. Use `mldsa65_signer`, which makes each once."""
 
     def __init__(self, seed: bytes) -> None:
         engine, module = _module()
@@ -57,3 +58,14 @@ class MlDsa65Signer:
     def _read(self, address: str, size: int) -> bytes:
         start = self._call(address)
         return bytes(self._memory.read(self._store, start, start + size))
+
+
+@lru_cache(maxsize=8)
+def mldsa65_signer(seed: bytes) -> MlDsa65Signer:
+    """The signer of this seed."""
+    return MlDsa65Signer(seed)
+
+
+# wasmtime's objects must go while its module is still there
+atexit.register(_module.cache_clear)
+atexit.register(mldsa65_signer.cache_clear)

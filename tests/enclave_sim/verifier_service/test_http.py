@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.verifier_service import application as application_module
 from enclave_sim.verifier_service import database, verifier
 from tests.enclave_sim.verifier_service.node import Node
@@ -155,7 +156,7 @@ def test_health_says_that_the_database_works(rig: Rig) -> None:
 
 
 def test_the_journal_lists_the_newest_verdicts_first(rig: Rig) -> None:
-    verdicts = []
+    verdicts: list[dict[str, Any]] = []
     for cycle in range(3):
         challenge, nonce = rig.challenge(cycle)
         verdicts.insert(0, rig.submit(challenge, NODE.evidence(nonce, cycle if cycle != 1 else 9)).content)
@@ -243,5 +244,5 @@ def test_a_file_that_is_no_database_of_a_verifier_is_refused(tmp_path: Path) -> 
         connection.execute("CREATE TABLE poems (line TEXT)")
     connection.close()
     for path in (text, other, tmp_path, tmp_path / "missing" / "file"):
-        with pytest.raises(database.ConfigurationError, match=path.name):
+        with pytest.raises(ConfigurationError, match=path.name):
             database.Database(path)

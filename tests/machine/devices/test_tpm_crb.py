@@ -1,0 +1,314 @@
+"""The CRB as a driver sees it (TCG PC Client Platform TPM Profile)."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machine.clock import Clock
+from machine.devices import tpm_crb
+from machine.devices.tpm_crb import (
+    BUFFER,
+    BUFFER_BYTES,
+    CMD_READY,
+    CTRL_REQ,
+    CTRL_START,
+    CTRL_STS,
+    EXECUTION_NS,
+    FATAL,
+    GO_IDLE,
+    IDLE,
+    LOC_CTRL,
+    LOC_STATE,
+    LOC_STS,
+    RELINQUISH,
+    REQUEST_ACCESS,
+    SIMPLE_NS,
+    TpmCrb,
+)
+from machine.state import State, Stateful
+from machine.step_hook import NEVER, HookState
+from machine.tpm.backend import TpmUnavailable
+from machine.tpm.model import TpmModel
+from tests.machine.tpm import commands as tpm
+
+COMMAND = tpm.startup()
+BAD_SIZE = bytes.fromhex("8001 0000000a 00000142")
+
+
+class Scripted(Stateful):
+    """Answers with what it is told to, or not at all."""
+
+    def __init__(self, answer: Callable[[bytes], bytes] | bytes | str = b"\x80\x01\0\0\0\x0a\0\0\0\0") -> None:
+        self._answer = answer
+        self.commands: list[bytes] = []
+        self.resets = 0
+
+    def power_on(self) -> None:
+        self.resets += 1
+
+    def execute(self, command: bytes, locality: int) -> bytes:
+        assert locality == 0
+        self.commands.append(command)
+        if isinstance(self._answer, str):
+            raise TpmUnavailable(self._answer)
+        return self._answer if isinstance(self._answer, bytes) else self._answer(command)
+
+
+def device(tpm_: Scripted | TpmModel) -> TpmCrb:
+    return TpmCrb(Clock(HookState(deadline=NEVER)), tpm_)
+
+
+def put(crb: TpmCrb, data: bytes, width: int = 4) -> None:
+    for at in range(0, len(data), width):
+        piece = data[at : at + width]
+        crb.write(BUFFER + at, len(piece), int.from_bytes(piece, "little"))
+
+
+def get(crb: TpmCrb, size: int, width: int = 4) -> bytes:
+    return b"".join(crb.read(BUFFER + at, width).to_bytes(width, "little") for at in range(0, size, width))[:size]
+
+
+def ready(crb: TpmCrb) -> None:
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    crb.write(CTRL_REQ, 4, CMD_READY)
+
+
+def run(crb: TpmCrb, command: bytes) -> bytes:
+    """The whole sequence of a driver."""
+    ready(crb)
+    put(crb, command)
+    crb.write(CTRL_START, 4, 1)
+    assert (crb.read(CTRL_START, 4), crb.read(CTRL_STS, 4)) == (0, 0)
+    response = get(crb, BUFFER_BYTES)
+    crb.write(CTRL_REQ, 4, GO_IDLE)
+    crb.write(LOC_CTRL, 4, RELINQUISH)
+    return response[: int.from_bytes(response[2:6], "big")]
+
+
+def test_the_interface_names_itself_a_crb_with_a_buffer_of_3968_bytes() -> None:
+    crb = device(Scripted())
+    assert crb.read(0x30, 4) & 0xFF == 0x11
+    assert crb.read(0x30, 8) == crb.read(0x30, 4)
+    assert [crb.read(offset, 4) for offset in (0x58, 0x5C, 0x60, 0x64, 0x68, 0x6C)] == [
+        0xF80,
+        0xFED4_0080,
+        0,
+        0xF80,
+        0xFED4_0080,
+        0,
+    ]
+    assert crb.read(0x68, 8) == 0xFED4_0080
+
+
+@given(offset=st.integers(0, BUFFER - 8), size=st.sampled_from([1, 2, 4, 8]))
+def test_registers_read_alike_in_any_width(offset: int, size: int) -> None:
+    crb = device(Scripted())
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    whole = b"".join(crb.read(at, 4).to_bytes(4, "little") for at in range(0, BUFFER, 4))
+    assert crb.read(offset, size) == int.from_bytes(whole[offset : offset + size], "little")
+
+
+def test_locality_0_is_granted_on_request_and_given_back() -> None:
+    crb = device(Scripted())
+    assert (crb.read(LOC_STATE, 4), crb.read(LOC_STS, 4)) == (0x81, 0)
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    assert (crb.read(LOC_STATE, 4), crb.read(LOC_STS, 4)) == (0x83, 1)
+    crb.write(LOC_CTRL, 4, RELINQUISH)
+    assert (crb.read(LOC_STATE, 4), crb.read(LOC_STS, 4)) == (0x81, 0)
+
+
+def test_ready_and_idle_are_reached_at_once() -> None:
+    crb = device(Scripted())
+    assert crb.read(CTRL_STS, 4) == IDLE
+    ready(crb)
+    assert (crb.read(CTRL_REQ, 4), crb.read(CTRL_STS, 4)) == (0, 0)
+    crb.write(CTRL_REQ, 4, GO_IDLE)
+    assert (crb.read(CTRL_REQ, 4), crb.read(CTRL_STS, 4)) == (0, IDLE)
+
+
+@given(
+    write=st.sampled_from([1, 2, 4, 8]), read=st.sampled_from([1, 2, 4, 8]), data=st.binary(min_size=16, max_size=400)
+)
+def test_a_command_is_copied_in_and_out_in_any_width(write: int, read: int, data: bytes) -> None:
+    backend = Scripted(lambda command: command[:2] + tpm.u32(len(command)) + command[6:])
+    crb = device(backend)
+    ready(crb)
+    command = tpm.command(0x17B, data)
+    put(crb, command, write)
+    assert get(crb, len(command), read) == command
+    crb.write(CTRL_START, 4, 1)
+    assert (backend.commands, get(crb, len(command), read)) == ([command], command)
+
+
+@pytest.mark.parametrize(
+    ("command", "ns"),
+    [(tpm.startup(), SIMPLE_NS), (tpm.create_primary(), EXECUTION_NS[0x131]), (tpm.quote(), EXECUTION_NS[0x158])],
+)
+def test_a_command_takes_its_virtual_time(command: bytes, ns: int) -> None:
+    crb = device(Scripted())
+    ready(crb)
+    put(crb, command)
+    before = crb._clock.now_ns
+    crb.write(CTRL_START, 4, 1)
+    assert crb._clock.now_ns - before == ns
+
+
+def test_whoever_listens_is_told_of_every_command_and_its_response() -> None:
+    crb = device(TpmModel(b"s" * 32))
+    heard: list[tuple[bytes, bytes]] = []
+    crb.on_command = lambda command, response: heard.append((command, response))
+    sent = [tpm.startup(), tpm.extend(8), tpm.pcr_read()]
+    assert [(command, run(crb, command)) for command in sent] == heard
+    assert all(tpm.code_of(response) == 0 for _, response in heard)
+
+
+def test_without_the_locality_nothing_is_accepted_and_the_buffer_is_all_ones() -> None:
+    backend = Scripted()
+    crb = device(backend)
+    crb.write(CTRL_REQ, 4, CMD_READY)
+    put(crb, COMMAND)
+    crb.write(CTRL_START, 4, 1)
+    assert (backend.commands, crb.read(CTRL_STS, 4), get(crb, 8)) == ([], IDLE, b"\xff" * 8)
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    assert get(crb, BUFFER_BYTES) == bytes(BUFFER_BYTES)
+
+
+def test_in_idle_the_buffer_takes_nothing() -> None:
+    backend = Scripted()
+    crb = device(backend)
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    put(crb, COMMAND)
+    crb.write(CTRL_START, 4, 1)
+    assert (backend.commands, get(crb, len(COMMAND))) == ([], bytes(len(COMMAND)))
+
+
+def test_start_before_anything_was_copied_is_ignored() -> None:
+    backend = Scripted()
+    crb = device(backend)
+    ready(crb)
+    crb.write(CTRL_START, 4, 1)
+    assert (backend.commands, get(crb, 10)) == ([], bytes(10))
+
+
+def test_after_a_response_only_idle_leads_on() -> None:
+    backend = Scripted()
+    crb = device(backend)
+    ready(crb)
+    put(crb, COMMAND)
+    crb.write(CTRL_START, 4, 1)
+    response = get(crb, 16)
+    crb.write(CTRL_REQ, 4, CMD_READY)
+    put(crb, b"\xff" * 16)
+    crb.write(CTRL_START, 4, 1)
+    assert (backend.commands, get(crb, 16)) == ([COMMAND], response)
+
+
+@pytest.mark.parametrize("leave", [(CTRL_REQ, GO_IDLE), (LOC_CTRL, RELINQUISH)])
+def test_idle_and_relinquish_clear_the_buffer(leave: tuple[int, int]) -> None:
+    crb = device(Scripted())
+    ready(crb)
+    put(crb, COMMAND)
+    crb.write(leave[0], 4, leave[1])
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    assert (get(crb, BUFFER_BYTES), crb.read(CTRL_STS, 4)) == (bytes(BUFFER_BYTES), IDLE)
+
+
+@pytest.mark.parametrize("size", [0, 9, BUFFER_BYTES + 1, 0xFFFF_FFFF])
+def test_a_size_that_no_command_in_the_buffer_has_is_answered_by_the_interface(size: int) -> None:
+    backend = Scripted()
+    assert (run(device(backend), tpm.command(0x144, b"\0\0", size=size)), backend.commands) == (BAD_SIZE, [])
+
+
+def test_a_header_cut_short_is_answered_by_the_interface() -> None:
+    backend = Scripted()
+    assert (run(device(backend), b"\x80\x01"), backend.commands) == (BAD_SIZE, [])
+
+
+def test_the_largest_command_and_response_fit() -> None:
+    command = tpm.command(0x17B, bytes(BUFFER_BYTES - 10))
+    backend = Scripted(command)
+    assert (run(device(backend), command), backend.commands) == (command, [command])
+
+
+def test_writes_past_the_end_of_the_block_change_nothing_else() -> None:
+    crb = device(Scripted())
+    ready(crb)
+    crb.write(0xFFC, 8, 0x1122_3344_5566_7788)
+    assert get(crb, BUFFER_BYTES) == bytes(BUFFER_BYTES - 4) + bytes.fromhex("88776655")
+
+
+@pytest.mark.parametrize("answer", ["the connection ended", bytes(BUFFER_BYTES + 1)])
+def test_a_tpm_without_an_answer_is_a_fatal_error_and_the_buffer_stays(answer: str | bytes) -> None:
+    backend = Scripted(answer)
+    crb = device(backend)
+    heard: list[tuple[bytes, bytes]] = []
+    crb.on_command = lambda *command: heard.append(command)
+    ready(crb)
+    put(crb, COMMAND)
+    crb.write(CTRL_START, 4, 1)
+    assert (crb.read(CTRL_START, 4), crb.read(CTRL_STS, 4), heard) == (0, FATAL, [])
+    assert get(crb, len(COMMAND)) == COMMAND
+    assert crb.failure is not None
+    crb.write(CTRL_START, 4, 1)
+    crb.write(CTRL_REQ, 4, GO_IDLE)
+    assert (backend.commands, crb.read(CTRL_STS, 4)) == ([COMMAND], FATAL | IDLE)
+    crb.reset()
+    assert crb.read(CTRL_STS, 4) == IDLE
+
+
+def test_reset_is_a_reset_of_the_tpm() -> None:
+    crb = device(TpmModel(b"s" * 32))
+    assert tpm.code_of(run(crb, tpm.startup())) == 0
+    assert tpm.code_of(run(crb, tpm.startup())) == 0x100
+    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
+    crb.reset()
+    assert crb.read(LOC_STS, 4) == 0
+    assert tpm.code_of(run(crb, tpm.startup())) == 0
+
+
+STREAM = [
+    tpm.startup(),
+    tpm.extend(8),
+    tpm.create_primary(),
+    tpm.create_primary(tpm.MLDSA_AK),
+    tpm.command(0x17B, b"\0\x20"),
+    tpm.quote(),
+    tpm.quote(0x8000_0001),
+    tpm.shutdown(tpm.STATE),
+]
+
+
+@pytest.mark.parametrize("at", range(len(STREAM) + 1))
+def test_going_on_from_a_snapshot_is_going_on(at: int) -> None:
+    crb = device(TpmModel(b"s" * 32))
+    for command in STREAM[:at]:
+        run(crb, command)
+    state: State = crb.save_state()
+    rest = [run(crb, command) for command in STREAM[at:]]
+    other = device(TpmModel(b"another seed of 32 bytes or more "))
+    for restored in (crb, other):
+        restored.load_state(state)
+        assert [run(restored, command) for command in STREAM[at:]] == rest
+
+
+def test_a_snapshot_in_the_middle_of_a_command_holds_the_buffer() -> None:
+    crb = device(Scripted())
+    ready(crb)
+    put(crb, COMMAND)
+    state = crb.save_state()
+    crb.write(LOC_CTRL, 4, RELINQUISH)
+    crb.load_state(state)
+    assert (get(crb, len(COMMAND)), crb.read(CTRL_STS, 4)) == (COMMAND, 0)
+
+
+def test_the_chipset_puts_it_where_a_pc_has_it() -> None:
+    from machine.machine import Machine, MachineConfiguration
+
+    machine = Machine(MachineConfiguration(16 << 20))
+    crb = machine.chipset.attach_tpm(TpmModel(b"s" * 32))
+    at = tpm_crb.ADDRESS - 0xFEC0_0000
+    machine.chipset.bus.write_memory(at + LOC_CTRL, 4, REQUEST_ACCESS)
+    assert (crb.read(LOC_STS, 4), machine.chipset.bus.read_memory(at + LOC_STS, 4)) == (1, 1)
+    assert machine.chipset.bus.read_memory(at + 0x1000 + LOC_STS, 4) == 0xFFFF_FFFF  # locality 1

@@ -1,0 +1,236 @@
+"""The model answers as swtpm does: the same streams of commands, valid and malformed, to both."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from machine.tpm.commands import COMMANDS
+from machine.tpm.model import TpmModel
+from machine.tpm.swtpm import Swtpm
+from tests.machine.tpm import commands as tpm
+from tests.machine.tpm.conftest import SwtpmProcess, Swtpms
+from tests.machine.tpm.lockstep import SEED, Lockstep, freshly_reset
+
+pytestmark = pytest.mark.tpm
+EXAMPLES = 400
+
+HASH_ALGS = (0x0004, 0x000B, 0x000C, 0x000D, 0x0010, 0x0012, 0x0027)
+DIGEST_SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64}
+HANDLES = st.sampled_from(
+    [
+        *(0, 8, 15, 16, 17, 20, 23, 24),
+        *(0x0200_0000, 0x0200_0040, 0x0300_0000, 0x0300_003F),
+        *(0x4000_0001, 0x4000_0007, 0x4000_0009, 0x4000_000B, 0x4000_000C),
+        *(0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003, 0x8100_0000, 0xFFFF_FFFF),
+    ]
+)
+OF_SWTPM = frozenset(range(0x11F, 0x19A)) - COMMANDS.keys()
+"""Codes of commands that the model has not, and some between them: not sent."""
+
+selections = st.lists(st.tuples(st.sampled_from([*HASH_ALGS[:4], 0x0027]), st.integers(0, 0xFFFFFF)), max_size=5).map(
+    lambda banks: tpm.selection(*banks)
+)
+areas = st.one_of(
+    st.just(tpm.password()),
+    st.lists(
+        st.builds(
+            tpm.password,
+            st.sampled_from([b"", b"\0", b"pw", b"pw\0", b"x" * 64, b"x" * 65]),
+            handle=st.sampled_from([0x4000_0009] * 6 + [0x0200_0000, 0x0300_0001, 0x4000_0007]),
+            attributes=st.sampled_from([0, 0, 0, 1, 0x20, 0x08, 0x80]),
+            nonce=st.sampled_from([b"", b"", b"", b"n"]),
+        ),
+        max_size=4,
+    ).map(b"".join),
+    st.binary(max_size=24),
+)
+attributes = st.one_of(
+    st.just(tpm.AK_ATTRIBUTES),
+    st.integers(0, 18).map(lambda bit: tpm.AK_ATTRIBUTES ^ 1 << bit),
+    st.integers(0, 0x7FFFF),
+)
+ecc_parameters = st.one_of(
+    st.just(tpm.ECC_PARAMETERS),
+    st.sampled_from(
+        [
+            "0010 0018 000c 0003 0010",
+            "0010 0010 0003 0010",
+            "0006 0080 0043 0018 000b 0003 0010",
+            "0006 0081 0043 0018 000b 0003 0010",
+            "0006 0080 0018 0018 000b 0003 0010",
+            "0010 0018 0010 0003 0010",
+            "0010 001a 000b 0000 0003 0010",
+            "0010 0014 000b 0003 0010",
+            "0010 0018 000b 0099 0010",
+            "0010 0018 000b 0003 0020 000b",
+            "0010 0018 000b 0003 0020 0099",
+            "0010 0018 000b 0003 0023",
+        ]
+    ).map(bytes.fromhex),
+)
+templates = st.one_of(
+    st.just(tpm.ECC_AK),
+    st.builds(
+        tpm.template,
+        name_alg=st.sampled_from([0x000B, 0x000B, *HASH_ALGS]),
+        attributes=attributes,
+        policy=st.sampled_from([b"", b"", b"p", b"p" * 32, b"p" * 64, b"p" * 65]),
+        parameters=ecc_parameters,
+        unique=st.sampled_from([bytes(4), tpm.sized(b"u" * 32) * 2, tpm.sized(b"u" * 81) + b"\0\0"]),
+    ),
+)
+digests = st.lists(st.sampled_from(HASH_ALGS), max_size=5).map(
+    lambda algs: tpm.u32(len(algs)) + b"".join(a.to_bytes(2, "big") + b"d" * DIGEST_SIZES.get(a, 32) for a in algs)
+)
+kinds = st.sampled_from([tpm.CLEAR, tpm.CLEAR, tpm.STATE, b"\0\2"])
+valid = st.one_of(
+    st.builds(tpm.startup, kinds),
+    st.builds(tpm.shutdown, kinds),
+    st.sampled_from([b"", b"\0", b"\1", b"\2"]).map(lambda full: tpm.command(0x143, full)),
+    st.just(tpm.command(0x17C)),
+    st.integers(0, 100).map(lambda size: tpm.command(0x17B, size.to_bytes(2, "big"))),
+    st.builds(tpm.get_capability, st.integers(0, 11), st.sampled_from([0, 1, 5, 0x01000000, 0x80000000]) | HANDLES),
+    st.builds(tpm.extend, st.integers(0, 24)),
+    st.builds(lambda pcr, values: tpm.authorized(0x182, [pcr], values), HANDLES, digests),
+    st.builds(
+        lambda pcr, size: tpm.authorized(0x13C, [pcr], tpm.sized(b"e" * size)),
+        HANDLES,
+        st.sampled_from([0, 9, 1024, 1025]),
+    ),
+    st.builds(lambda pcr: tpm.authorized(0x13D, [pcr]), HANDLES),
+    st.builds(tpm.pcr_read, selections),
+    st.builds(
+        tpm.create_primary,
+        templates,
+        hierarchy=st.just(tpm.ENDORSEMENT) | HANDLES,
+        auth=st.sampled_from([b"", b"", b"pw", b"a" * 33, b"a\0", b"a" * 65]),
+        data=st.sampled_from([b"", b"", b"data", b"d" * 128, b"d" * 129]),
+        outside=st.sampled_from([b"", b"out", b"o" * 66, b"o" * 67]),
+        pcrs=selections,
+    ),
+    st.builds(tpm.quote, HANDLES, st.sampled_from([b"", b"n" * 36, b"n" * 66, b"n" * 67]), pcrs=selections, area=areas),
+    st.builds(
+        tpm.quote,
+        st.sampled_from([0x8000_0000, 0x4000_0007]),
+        scheme=st.sampled_from(
+            [
+                "0010",
+                "0018 000b",
+                "0018 000c",
+                "0018 0004",
+                "0018 0010",
+                "0014 000b",
+                "001a 000b 0000",
+                "0005 000b",
+                "0099",
+            ]
+        ).map(bytes.fromhex),
+    ),
+    st.builds(tpm.read_public, HANDLES),
+    st.builds(tpm.flush, HANDLES),
+    st.builds(
+        lambda code, handles, area: tpm.authorized(code, handles, area=area),
+        st.sampled_from([0x143, 0x144, 0x145, 0x165, 0x173, 0x17A, 0x17B, 0x17C, 0x17E, 0x13D]),
+        st.lists(HANDLES, max_size=1),
+        areas,
+    ),
+)
+
+
+@st.composite
+def malformed(draw: Any) -> bytes:
+    """A command with something of it changed, most often with its size put right."""
+    data = bytearray(draw(valid))
+    what = draw(st.sampled_from(["cut", "longer", "byte", "word", "code", "tag", "size"]))
+    if what == "cut":
+        del data[draw(st.integers(10, len(data))) :]
+    elif what == "longer":
+        data += draw(st.binary(min_size=1, max_size=9))
+    elif what == "byte":
+        data[draw(st.integers(10, len(data)) if len(data) > 10 else st.just(9)) - 1] = draw(st.integers(0, 255))
+    elif what == "word":
+        at = draw(st.integers(0, len(data) - 2))
+        data[at : at + 2] = draw(st.sampled_from([b"\0\0", b"\xff\xff", b"\0\x10", b"\x01\0"]))
+    elif what == "code":
+        data[6:10] = tpm.u32(draw(st.sampled_from([0, 0x11E, 0x19A, 0x1FF, 0x2000_0000, 0xFFFF_FFFF])))
+    elif what == "tag":
+        data[0:2] = draw(st.sampled_from([b"\x80\x01", b"\x80\x02", b"\0\xc1", b"\0\xc4", b"\x80\x18", b"\0\0"]))
+    if what != "size" and draw(st.integers(0, 9)):
+        data[2:6] = tpm.u32(len(data))
+    elif what == "size":
+        data[2:6] = tpm.u32(draw(st.sampled_from([0, 9, 10, len(data) + 1, 4097, 0xFFFF_FFFF])))
+    return bytes(data)
+
+
+def may_be_sent(sent: bytes) -> bool:
+    return int.from_bytes(sent[6:10], "big") not in OF_SWTPM
+
+
+POWER = b"power"
+streams = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4]),
+        st.one_of(valid, valid, malformed().filter(may_be_sent), st.just(POWER)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(stream=streams, started=st.booleans(), primary=st.none() | templates)
+def test_any_stream_of_commands_is_answered_alike(
+    swtpms: Swtpms, stream: list[tuple[int, bytes]], started: bool, primary: bytes | None
+) -> None:
+    both = freshly_reset(swtpms.get())
+    going = not started or both.run(tpm.startup())
+    if going and primary is not None:
+        going = both.run(tpm.create_primary(primary))
+    for locality, sent in stream:
+        if not going:
+            return
+        if sent == POWER:
+            both.power_on()
+        else:
+            going = both.run(sent, locality)
+
+
+@pytest.mark.parametrize("code", sorted(COMMANDS))
+def test_a_command_has_the_attributes_that_it_has_there(swtpms: Swtpms, code: int) -> None:
+    both = freshly_reset(swtpms.get())
+    assert both.run(tpm.startup())
+    sent = tpm.get_capability(2, code, 1)
+    assert both.model.execute(sent, 0)[11:] == both.swtpm.execute(sent, 0)[11:]
+
+
+def test_pcrs_have_the_properties_that_they_have_there(swtpms: Swtpms) -> None:
+    both = freshly_reset(swtpms.get())
+    assert both.run(tpm.startup())
+    sent = tpm.get_capability(7)
+    ours, theirs = both.model.execute(sent, 0), both.swtpm.execute(sent, 0)
+    assert ours[19:] == theirs[19:][: len(ours) - 19]
+    assert len(theirs) - len(ours) == 2 * 8  # PCRs with policies and passwords: swtpm has these too
+
+
+@pytest.mark.parametrize("ways", [(None,), (tpm.CLEAR,), (tpm.STATE,), (None, tpm.CLEAR), (tpm.CLEAR, tpm.CLEAR, None)])
+def test_the_clock_is_safe_until_a_shutdown_is_missing(swtpm_process: SwtpmProcess, ways: tuple[bytes | None]) -> None:
+    both = Lockstep(TpmModel(SEED), Swtpm(swtpm_process.data, swtpm_process.control))
+
+    def safe() -> tuple[int, int]:
+        assert both.run(tpm.create_primary())
+        sent = tpm.quote(nonce=b"")
+        at = 16 + 6 + 2 + 34 + 2 + 8 + 8
+        return both.model.execute(sent, 0)[at], both.swtpm.execute(sent, 0)[at]
+
+    assert both.run(tpm.startup())
+    assert safe() == (1, 1)
+    for way in ways:
+        assert way is None or both.run(tpm.shutdown(way))
+        both.power_on()
+        assert both.run(tpm.startup())
+        ours, theirs = safe()
+        assert ours == theirs
+    assert ours == (None not in ways)
+    both.swtpm.close()

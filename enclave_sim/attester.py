@@ -6,7 +6,6 @@ from hashlib import sha256
 from enclave_sim import events
 from enclave_sim.devices import attestation_port
 from enclave_sim.verifiers.contract import Verifier
-from machine.devices import tpm_crb
 from machine.machine import Machine
 from machine.tpm.backend import TpmBackend
 

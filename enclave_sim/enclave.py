@@ -46,6 +46,8 @@ from machine.state import State, Stateful
 from machine.tpm.backend import TpmBackend
 from machine.tpm.model import TpmModel
 
+EXTERNAL = "external"
+"""How a recording's header names a TPM or a verifier that is not made from the configuration."""
 _GUARD_BYTES = 9 << 30
 """Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
 
@@ -102,9 +104,7 @@ class Enclave:
         self._payloads = read_payloads(payload, self.configuration.engine, packed or b"")
         seed = attester.tpm_seed(self.configuration.tpm_seed)
         self._tpm = tpm or TpmModel(seed, self.configuration.tpm_resets)
-        self._verifier = verifier or BuiltInVerifier(
-            self.reference_values if reference is None else lambda: reference, self._policy(), seed
-        )
+        self._verifier = verifier or BuiltInVerifier(reference, self.reference_values, self._policy(), seed)
         self.header = Header(
             configuration=self.configuration.describe(anchors)
             | {"tpm": _place(tpm is None), "verifier": _place(self._verifier.built_in)},
@@ -433,4 +433,4 @@ class Enclave:
 
 def _place(inside: bool) -> str:
     """Whether a part of the run is made by the emulator, and so again by a replay."""
-    return "built-in" if inside else "external"
+    return "built-in" if inside else EXTERNAL

@@ -13,16 +13,27 @@ from typing import Any, get_args
 import msgspec
 
 from enclave_sim.after_event import AfterEvent
+from enclave_sim.attestation import Evidence, SignedQuote
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.specification import Attestation, Cause, EngineName, Phase, Step
-from enclave_sim.summary import PhaseSummary, RunResult, StepSummary
+from enclave_sim.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary
+from machine.devices.tpm_crb import State
 from machine.interrupt_returns import Entered
+from machine.tpm.keys import Key
+from machine.tpm.public_area import PublicArea, Scheme
 
-_ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step)
-_RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered)
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (PhaseSummary, StepSummary, RunResult, *get_args(AnyInput), AfterEvent)
+_ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step, State)
+_RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered, Evidence, SignedQuote, Key, PublicArea, Scheme)
+_STRUCTS: tuple[type[msgspec.Struct], ...] = (
+    PhaseSummary,
+    StepSummary,
+    RunResult,
+    AttestationSummary,
+    *get_args(AnyInput),
+    AfterEvent,
+)
 _BY_NAME: dict[str, type] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS, *_STRUCTS)}
 _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {
     "list": list,

@@ -23,11 +23,12 @@ from enclave_sim import events
 from enclave_sim.carried import find_anchors, find_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payload
 from enclave_sim.divergence import CONTEXT, Divergence
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave import EXTERNAL, Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
 from enclave_sim.recording import Digest, Header, RecordingError, RecordingFile
 from enclave_sim.summary import RunResult
+from enclave_sim.verifiers.recorded import RecordedVerifier
 from machine.events import Event
 from machine.machine import Outcome
 
@@ -65,7 +66,7 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
     digest = Digest(file.header)
     with closing(iter(file)) as recorded:
         comparer = _Comparer(recorded, open_end=survey.open_end)
-        enclave = _enclave(file, payloads, comparer, digest)
+        enclave = _enclave(file, payloads, comparer, digest, survey.answers)
         comparer.on_divergence = enclave.machine.request_stop
         result = _run(enclave, survey, comparer)
         comparer.end()
@@ -93,6 +94,8 @@ class _Survey:
         self.path = file.path
         self.inputs: list[_Taken] = []
         """Inputs that were not scheduled."""
+        self.answers: list[Event] = []
+        """What the verifier said."""
         self.last_ns = 0
         """Time of the latest event."""
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
@@ -100,6 +103,8 @@ class _Survey:
             self.last_ns = max(self.last_ns, event.at_ns)
             if isinstance(event, events.ResidueScanned):
                 over = True
+            elif isinstance(event, events.VerifierChallenged | events.AttestationDecided):
+                self.answers.append(event)
             elif isinstance(event, events.InputTaken):
                 if event.given is not None:  # before the scheduled one that is next, even where that is due
                     self.inputs.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
@@ -176,7 +181,9 @@ def _nothing() -> None:
     pass
 
 
-def _enclave(file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _Comparer, digest: Digest) -> Enclave:
+def _enclave(
+    file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _Comparer, digest: Digest, answers: list[Event]
+) -> Enclave:
     """What made the recording, at power-on."""
     header = file.header
     try:
@@ -189,6 +196,7 @@ def _enclave(file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _
             record=False,
             digest=lambda _: digest,  # of the header as it was recorded
             inputs=header.inputs,
+            verifier=RecordedVerifier(answers) if header.configuration.get("verifier") == EXTERNAL else None,
             **{field.name: getattr(options, field.name) for field in fields(options)},
         )
     except (RecordingError, ConfigurationError) as error:
@@ -201,6 +209,8 @@ def _enclave(file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _
 def _options(header: Header) -> EnclaveConfiguration:
     if "cycles" not in header.configuration:
         raise RecordingError("it is no recording of an enclave, and no other can be replayed")
+    if header.configuration.get("tpm") == EXTERNAL:
+        raise RecordingError("it was made with a TPM outside the emulator, whose answers no replay has")
     ours = sha256(firmware.image()).hexdigest()
     if header.firmware_sha256 != ours:
         raise RecordingError(f"it was made with firmware {header.firmware_sha256}; this program has {ours}")

@@ -16,17 +16,18 @@ import msgspec
 import unicorn
 
 from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.enclave import Enclave, EnclaveSnapshot
+from enclave_sim.enclave import EXTERNAL, Enclave, EnclaveSnapshot
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.plain_codec import decode, encode
+from enclave_sim.verifiers.recorded import RecordedVerifier
 from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 1
+VERSION = 2
 _DIGEST_BYTES = 32
 
 
@@ -48,6 +49,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     state: bytes
     """Everything but RAM."""
     ram: list[tuple[int, bytes]]
+    external_verifier: bool
+    """Whether the verifier was not the one built in: of it the file has the answers so far."""
 
 
 def save(enclave: Enclave, path: Path) -> None:
@@ -81,6 +84,7 @@ def save(enclave: Enclave, path: Path) -> None:
         machine.at_ns,
         encode(state),
         list(machine.ram.runs),
+        enclave.header.configuration["verifier"] == EXTERNAL,
     )
     body = msgspec.msgpack.encode(file)
     content = MAGIC + f"{VERSION}\n".encode() + hashlib.sha256(body).digest() + body
@@ -127,7 +131,8 @@ def _read(path: Path) -> _File:
 def _made(file: _File) -> Enclave:
     configuration = decode(file.configuration)
     anchors: tuple[TrustAnchor, ...] = decode(file.anchors)
-    enclave = Enclave(file.payloads, trust_anchors=anchors, inputs=file.inputs, **configuration)
+    verifier = RecordedVerifier(file.events) if file.external_verifier else None
+    enclave = Enclave(file.payloads, trust_anchors=anchors, inputs=file.inputs, verifier=verifier, **configuration)
     if enclave.header.firmware_sha256 != file.firmware_sha256:
         raise ValueError(f"it is of firmware {file.firmware_sha256}, this is {enclave.header.firmware_sha256}")
     state = decode(file.state)

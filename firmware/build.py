@@ -59,8 +59,8 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
 
 
 def _layout(sources: Path) -> dict[str, int]:
-    """Every number that layout.h defines: the preprocessor expands the names, Python does the sums."""
-    lines = (sources / "layout.h").read_text().splitlines()
+    """Every number that layout.h and devices.h define: the preprocessor expands the names, Python does the sums."""
+    lines = [line for name in ("layout.h", "devices.h") for line in (sources / name).read_text().splitlines()]
     names = sorted(line.split()[1] for line in lines if line.startswith("#define") and len(line.split()) > 2)
     asked = '#include "layout.h"\n' + "".join(f'"{name}" {name}\n' for name in names)
     command = [*COMPILER, "-E", "-P", "-x", "c", "-I", str(sources), "-"]

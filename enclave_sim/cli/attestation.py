@@ -16,7 +16,7 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.attestation import Evidence, ReferenceValues, Verdict
+    from enclave_sim.attestation import Evidence, Verdict
     from enclave_sim.enclave import Enclave
 
 _DEFAULTS = EnclaveConfiguration()
@@ -82,9 +82,7 @@ def attest(
         raise ConfigurationError("--attestation off makes no evidence; it is record or require")
     witness = Witness(_nonce(nonce), cycle)
     configuration = {"cycles": max(cycles, cycle + 1), "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-    enclave = _enclave(
-        payload, engine, trust_anchor, tpm, attestation=attestation, verifier=witness, **configuration
-    )
+    enclave = _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, verifier=witness, **configuration)
     witness.on_evidence = enclave.machine.request_stop
     while witness.evidence is None and not enclave.dormant:
         enclave.advance()
@@ -142,9 +140,7 @@ def verify_evidence(
         str | None,
         typer.Option(metavar="RESETS:CYCLE", help="What was accepted last of this node: the evidence must be later."),
     ] = None,
-    post_quantum: Annotated[
-        bool, typer.Option("--post-quantum", help="Demand the ML-DSA-65 signature, too.")
-    ] = False,
+    post_quantum: Annotated[bool, typer.Option("--post-quantum", help="Demand the ML-DSA-65 signature, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Judge an evidence file. Nothing is booted: this needs the file and reference values alone.

@@ -80,10 +80,8 @@ class AttestationPort(Device):
     def _judge(self, table: int) -> None:
         self.evidence = evidence = self._read(table)
         self.on_evidence(evidence)
-        if self._unavailable is None:
-            judgement = self.verifier.judge(evidence)
-        else:
-            judgement = Judgement(False, self._unavailable)
+        missing = self._unavailable
+        judgement = self.verifier.judge(evidence) if missing is None else Judgement(False, missing)
         self._result = ACCEPTED if judgement.accepted else REFUSED
         verdict = "accepted" if judgement.accepted else "refused"
         self._emit(events.AttestationDecided, self._cycle, verdict, judgement.message)

@@ -29,6 +29,7 @@ class Track(Enum):
 
     PHASES = "Phases"
     CYCLES = "Cycles"
+    ATTESTATION = "Attestation"
     PAYLOADS = "Payloads"
     GUEST = "Guest"
     RING = "Ring (CPL)"
@@ -204,7 +205,13 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     enclave.PayloadVerified: _at_once(Track.PAYLOADS, lambda event: f"payload {event.payload} verified"),
     enclave.PayloadCompiled: _at_once(Track.PAYLOADS, lambda event: f"payload {event.payload} compiled"),
     enclave.PayloadRejected: _at_once(Track.PAYLOADS, lambda event: f"payload {event.payload} rejected: {event.check}"),
-    enclave.AttestationDecided: _at_once(Track.CYCLES, lambda event: f"attestation {event.verdict}"),
+    enclave.PcrExtended: _at_once(Track.ATTESTATION, lambda event: f"PCR {event.pcr}: {event.measured}"),
+    enclave.Quoted: _at_once(Track.ATTESTATION, lambda event: f"quote by {event.algorithm}"),
+    enclave.TpmCommandFailed: _at_once(
+        Track.ATTESTATION, lambda event: f"TPM command {event.command:#x} failed: {event.code:#x}"
+    ),
+    enclave.VerifierChallenged: _at_once(Track.ATTESTATION, lambda event: f"nonce for cycle {event.cycle}"),
+    enclave.AttestationDecided: _at_once(Track.ATTESTATION, lambda event: f"attestation {event.verdict}"),
     enclave.CycleBegan: MarkReader._cycle_began,
     enclave.CycleEnded: MarkReader._cycle_ended,
     enclave.GuestInstantiated: MarkReader._guest_instantiated,

@@ -30,7 +30,7 @@ class AttestationWatcher(Watcher):
     def __init__(self) -> None:
         super().__init__()
         self.enclave: Enclave
-        self._reference: list[ReferenceValues] | None = None
+        self._reference: ReferenceValues | None = None
         self._extended: Counter[int] = Counter()
         self._last: tuple[int, str] | None = None
         """The register extended last, and with what."""
@@ -99,11 +99,10 @@ class AttestationWatcher(Watcher):
 
     def _verdict(self, cycle: int) -> Verdict:
         if self._reference is None:
-            self._reference = [self.enclave.reference_values()]
+            self._reference = self.enclave.reference_values()
         evidence = self.enclave.evidence
         assert evidence is not None
-        reference = self._reference[0]
-        return verify(evidence, Challenge(self._nonce, cycle, self._after), reference)
+        return verify(evidence, Challenge(self._nonce, cycle, self._after), self._reference)
 
     def _ring_changed(self, event: RingTransition) -> None:
         if event.to_ring != 3 or self._entered:

@@ -11,15 +11,17 @@ _NONCE = b"nonce of the built-in verifier"
 
 
 class BuiltInVerifier(Stateful):
-    """`reference` is called when first needed. `seed` makes the nonces; they are known beforehand, so no protection."""
+    """Accepts what `given` allows; or else what `find` says, which is called when first needed.
 
-    built_in = True
+    `seed` makes the nonces: known beforehand, they are no protection.
+    """
 
-    def __init__(self, reference: Callable[[], ReferenceValues], policy: Policy, seed: bytes) -> None:
-        self._find_reference = reference
-        self._policy = policy
+    def __init__(
+        self, given: ReferenceValues | None, find: Callable[[], ReferenceValues], policy: Policy, seed: bytes
+    ) -> None:
+        self.built_in = given is None
+        self._values = _Values(given, find, policy)
         self._seed = seed
-        self._reference: list[ReferenceValues] | None = None
         self._challenged: tuple[bytes, int] = (b"", 0)
         self._after: tuple[int, int] | None = None
 
@@ -31,13 +33,25 @@ class BuiltInVerifier(Stateful):
 
     def judge(self, evidence: Evidence) -> Judgement:
         """See `Verifier`."""
-        if self._reference is None:
-            self._reference = [self._find_reference()]
         nonce, cycle = self._challenged
-        verdict = verify(evidence, Challenge(nonce, cycle, self._after), self._reference[0], self._policy)
+        verdict = self._values.verify(evidence, Challenge(nonce, cycle, self._after))
         if verdict.accepted and verdict.reset_count is not None:
             self._after = (verdict.reset_count, cycle)
         return judgement(verdict)
+
+
+class _Values:
+    """What is no state of the run: it follows from what the enclave was made of."""
+
+    def __init__(self, given: ReferenceValues | None, find: Callable[[], ReferenceValues], policy: Policy) -> None:
+        self._reference = given
+        self._find = find
+        self._policy = policy
+
+    def verify(self, evidence: Evidence, challenge: Challenge) -> Verdict:
+        if self._reference is None:
+            self._reference = self._find()
+        return verify(evidence, challenge, self._reference, self._policy)
 
 
 def judgement(verdict: Verdict) -> Judgement:

@@ -5,7 +5,7 @@ from pathlib import Path
 from enclave_sim.attestation import EnvelopeKey, Evidence
 from enclave_sim.attester import tpm_seed
 from enclave_sim.verifier_service.client import RemoteVerifier as Client
-from enclave_sim.verifier_service.client import VerifierUnavailable
+from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifiers.contract import Judgement, NoChallenge
 from machine.state import Stateful
 

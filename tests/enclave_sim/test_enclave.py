@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 import payloads
 from enclave_sim import Attestation, Cause, Enclave, Phase, Status, events
+from enclave_sim.attestation import ReferenceValues
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, Scrubbed
 from enclave_sim.summary import RunResult
 from machine import events as machine_events
 
 GUEST_FAULTS = {"trespasser": 14, "abyss": 14, "divider": 0, "mismatch": 6}
-BOOTED = Status.ARCH_LOCKED | Status.MEM_SANITIZED | Status.PAYLOAD_VERIFIED | Status.ACTIVE | Status.SIGNAL_READY
+_BOOT = Status.ARCH_LOCKED | Status.MEM_SANITIZED | Status.PAYLOAD_VERIFIED | Status.ACTIVE
+BOOTED = _BOOT | Status.ATTESTED | Status.SIGNAL_READY
 
 
 def run(payload: Any, **options: Any) -> tuple[Enclave, RunResult]:
@@ -187,8 +189,8 @@ def test_cause_tamper_while_asleep() -> None:
     assert_annihilated(enclave, enclave.run(), "TAMPER")
 
 
-def test_cause_attestation_refused_where_it_is_required_and_there_is_no_tpm() -> None:
-    enclave, result = run("beacon", attestation=Attestation.REQUIRE)
+def test_cause_attestation_refused_where_it_is_required_and_the_evidence_is_not_accepted() -> None:
+    enclave, result = run("beacon", attestation=Attestation.REQUIRE, reference=ReferenceValues())
     assert_annihilated(enclave, result, "ATTESTATION_REFUSED")
     assert result.signals == ()
 
@@ -208,7 +210,7 @@ def test_cause_kernel_fault_when_the_arena_is_exhausted() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 4096])
 def test_the_arena_serves_what_fits_and_never_wraps(size: int) -> None:
-    enclave, result = run("beacon", arena_bytes=size)
+    enclave, result = run("beacon", arena_bytes=size, attestation=Attestation.OFF)
     assert result.outcome == ("COMPLETED" if size >= 16 else "KERNEL_FAULT")
     assert [e.base for e in kinds(enclave, events.ArenaAllocated)] == ([0x20_0000] if size >= 16 else [])
 

@@ -10,14 +10,14 @@ from elftools.elf.elffile import ELFFile
 
 import firmware
 from enclave_sim import memory_map
-from enclave_sim.devices import enclave_block, mailbox
+from enclave_sim.devices import attestation_port, enclave_block, mailbox
 from enclave_sim.gate import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
 from firmware.build import SOURCES, build
 from machine import paging
 from machine.boot import loader
 from machine.boot.elf import parse
-from machine.devices import local_apic, scrub_engine
+from machine.devices import hash_engine, local_apic, scrub_engine, tpm_crb
 from machine.machine import Machine, MachineConfiguration
 from machine.ram import PAGE_SIZE, Ram
 
@@ -84,7 +84,14 @@ def test_python_and_the_kernel_agree_on_device_registers() -> None:
     assert (LAYOUT["MAILBOX"], LAYOUT["MAILBOX_PRESENT"]) == (mailbox.ADDRESS, mailbox.PRESENT)
     for name in ("COMMAND", "ARGUMENT_0", "ARGUMENT_1", "RESULT", "VALUE"):
         assert LAYOUT[f"MAILBOX_{name}"] == getattr(mailbox, name)
-    assert (LAYOUT["VMM_ACCEPTED"], LAYOUT["VMM_REFUSED"], LAYOUT["VMM_NOT_REQUIRED"]) == (0, 1, 2)
+    assert (LAYOUT["VMM_ACCEPTED"], LAYOUT["VMM_REFUSED"]) == (mailbox.ACCEPTED, mailbox.REFUSED)
+    assert (LAYOUT["VERIFIER"], LAYOUT["VERIFIER_PRESENT"]) == (attestation_port.ADDRESS, attestation_port.PRESENT)
+    for name in ("ID", "CHALLENGE", "EVIDENCE", "RESULT", "NONCE", "ACCEPTED", "REFUSED"):
+        assert LAYOUT[f"VERIFIER_{name}"] == getattr(attestation_port, name)
+    assert (LAYOUT["HASH"], LAYOUT["HASH_PRESENT"]) == (hash_engine.ADDRESS, hash_engine.ID)
+    assert LAYOUT["TPM"] == tpm_crb.ADDRESS
+    for name in ("LOC_CTRL", "LOC_STS", "INTF_ID", "CTRL_REQ", "CTRL_STS", "CTRL_START", "CMD_ADDR", "RSP_ADDR"):
+        assert LAYOUT[f"TPM_{name}"] == getattr(tpm_crb, name)
     assert (LAYOUT["SCRUB"], LAYOUT["SCRUB_PRESENT"]) == (scrub_engine.ADDRESS, scrub_engine.ID)
     assert LAYOUT["APIC"] == local_apic.ADDRESS
     names = ("DEPARTURE_CALL", "DEPARTURE_READ", "DEPARTURE_WRITE", "DEPARTURE_ILLEGAL", "DEPARTURE_DIVIDE")

@@ -12,6 +12,7 @@ from enclave_sim.attestation.reader import Reader
 _BYTE_STRING = 2
 _TEXT_STRING = 3
 _TAG = 6
+_MOST_ITEMS = 64
 _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: bytes that its argument takes
 
 
@@ -23,11 +24,15 @@ def load(data: bytes, what: str) -> Any:
     import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
 
     reader = Reader(f"evidence file: {what}", data)
+    items = 0
     while reader.offset < len(data):
+        items += 1
+        if items > _MOST_ITEMS:
+            raise reader.error("an item", reader.offset, "is one too many", f"no file needs more than {_MOST_ITEMS}")
         _skip_head(reader)
     try:
         return cbor2.loads(data)
-    except (cbor2.CBORDecodeError, TypeError, RecursionError):
+    except (cbor2.CBORDecodeError, TypeError):
         raise EvidenceError(f"evidence file: its {what} cannot be read as CBOR (RFC 8949)") from None
 
 

@@ -2,7 +2,7 @@
 
 While a run goes on, the watcher notes what each next context can see: a fresh guest its registers and memory, the
 sleeping kernel all of RAM. Two runs are then compared there, in DORMANT, and event by event, time included. What a
-payload declares to the world - the arguments of `emit_signal`, and who it is - may differ.
+payload declares to the world - the arguments of `emit_signal`, and who it is, which is measured - may differ.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+import firmware
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.report import Finding, Report
@@ -31,10 +32,15 @@ _CONTEXT = 3
 _DECLARED: dict[type, tuple[str, ...]] = {
     events.PayloadMeasured: ("sha256",),
     events.GuestReplaced: ("sha256",),
+    events.PcrExtended: ("sha256",),
+    events.Quoted: ("pcr_digest",),
     events.SignalEmitted: ("value",),
 }
-_INPUTS_OR_OUTPUT = ("EnclaveBlock.sensors", "EnclaveBlock.uplink_ready", "Uart16550.transmitted")
-"""Device state that is the secret itself, or a log of declared output."""
+_INPUTS_OR_OUTPUT = (
+    *("EnclaveBlock.sensors", "EnclaveBlock.uplink_ready", "Uart16550.transmitted"),
+    *("TpmCrb.tpm", "AttestationPort.evidence"),
+)
+"""Device state that is the secret itself, a log of declared output, or a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,16 @@ class InterferenceWatcher(Watcher):
         for page in pages:
             where = region_at(page)
             name = f"{where.name if where else 'unmapped'}, page {page:#x}"
-            seen[name] = hashlib.sha256(ram.read(page, PAGE_SIZE)).digest()
+            seen[name] = hashlib.sha256(_without_event_log(page, ram.read(page, PAGE_SIZE))).digest()
         self.probes.append(Probe(what, at_ns, seen))
         self.count("probes")
+
+
+def _without_event_log(page: int, content: bytes) -> bytes:
+    """A page of RAM, zero where the kernel keeps its log of measurements."""
+    log, size = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
+    start, end = max(log - page, 0), min(log + size - page, PAGE_SIZE)
+    return content if start >= end else content[:start] + bytes(end - start) + content[end:]
 
 
 def noninterference(first: "Run", second: "Run") -> Report:

@@ -1,31 +1,50 @@
 """A library for verifiers of attestation evidence. It knows TPMs and files, and nothing of the emulator.
 
 `Evidence.decode` reads an evidence file, `verify` judges it. The file's profile is in docs/attestation-evidence.md.
+Names are loaded when first used, so that importing the package costs nothing.
 """
 
-from enclave_sim.attestation.algorithms import ECDSA_P256, ML_DSA_65
-from enclave_sim.attestation.envelope import EnvelopeKey
-from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.evidence import Evidence, SignedQuote
-from enclave_sim.attestation.public_area import key_name, public_pem
-from enclave_sim.attestation.reference_values import NO_TRUST_ANCHORS, ReferenceValues
-from enclave_sim.attestation.verdict import Challenge, Check, Policy, Verdict
-from enclave_sim.attestation.verification import verify
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ECDSA_P256",
-    "ML_DSA_65",
-    "NO_TRUST_ANCHORS",
-    "Challenge",
-    "Check",
-    "EnvelopeKey",
-    "Evidence",
-    "EvidenceError",
-    "Policy",
-    "ReferenceValues",
-    "SignedQuote",
-    "Verdict",
-    "key_name",
-    "public_pem",
-    "verify",
-]
+if TYPE_CHECKING:
+    from enclave_sim.attestation.algorithms import ECDSA_P256 as ECDSA_P256
+    from enclave_sim.attestation.algorithms import ML_DSA_65 as ML_DSA_65
+    from enclave_sim.attestation.envelope import EnvelopeKey as EnvelopeKey
+    from enclave_sim.attestation.errors import EvidenceError as EvidenceError
+    from enclave_sim.attestation.evidence import Evidence as Evidence
+    from enclave_sim.attestation.evidence import SignedQuote as SignedQuote
+    from enclave_sim.attestation.public_area import key_name as key_name
+    from enclave_sim.attestation.public_area import public_pem as public_pem
+    from enclave_sim.attestation.reference_values import NO_TRUST_ANCHORS as NO_TRUST_ANCHORS
+    from enclave_sim.attestation.reference_values import ReferenceValues as ReferenceValues
+    from enclave_sim.attestation.verdict import Challenge as Challenge
+    from enclave_sim.attestation.verdict import Check as Check
+    from enclave_sim.attestation.verdict import Policy as Policy
+    from enclave_sim.attestation.verdict import Verdict as Verdict
+    from enclave_sim.attestation.verification import verify as verify
+
+_HOMES = {
+    "ECDSA_P256": "algorithms",
+    "ML_DSA_65": "algorithms",
+    "NO_TRUST_ANCHORS": "reference_values",
+    "Challenge": "verdict",
+    "Check": "verdict",
+    "EnvelopeKey": "envelope",
+    "Evidence": "evidence",
+    "EvidenceError": "errors",
+    "Policy": "verdict",
+    "ReferenceValues": "reference_values",
+    "SignedQuote": "evidence",
+    "Verdict": "verdict",
+    "key_name": "public_area",
+    "public_pem": "public_area",
+    "verify": "verification",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,7 +1,16 @@
-"""The one error of this package."""
+"""The one error of this package, and how it shows what it found."""
 
 from enclave_sim.errors import ConfigurationError
 
 
 class EvidenceError(ConfigurationError):
     """Bytes that are not what they should be: one line saying which field, at which offset, and what would be right."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: in full where that is short and cannot fail, else its type."""
+    if isinstance(value, str):
+        return ascii(value[:80])
+    if isinstance(value, int) and abs(value) < 1 << 64:
+        return f"{value}"
+    return "missing" if value is None else f"of type {type(value).__name__}"

@@ -18,7 +18,8 @@ from enclave_sim.attestation.envelope import (
     public_of,
     signed_bytes,
 )
-from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.errors import EvidenceError, shown
+from enclave_sim.attestation.plain_cbor import load
 from enclave_sim.attestation.quote import parse_quote
 from enclave_sim.attestation.verdict import MOST_CYCLE, NONCE_SIZE
 
@@ -34,9 +35,8 @@ CYCLE = -70001
 QUOTES = -70002
 _OCTET_STREAM = 42  # CoAP Content-Format of an event log, which has none of its own
 _UEID_RANDOM = b"\x01"
-_CWT = 61
-_SIGN1 = 18
-_UNPROTECTED = 601
+_SIGNED = bytes.fromhex("d8 3d d2")  # tags 61 (CWT) and 18 (COSE_Sign1)
+_UNPROTECTED = bytes.fromhex("d9 0259")  # tag 601 (UCCS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Evidence:
 
         claims = cbor2.dumps(_claims(self), canonical=True)
         if key is None:
-            data = _tag(_UNPROTECTED) + claims
+            data = _UNPROTECTED + claims
         else:
             protected = protected_header(key.public)
             data = _signed_file(protected, claims, key.sign(signed_bytes(protected, claims)))
@@ -84,7 +84,7 @@ class Evidence:
         import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
 
         opened = _open(data)
-        evidence = _evidence(_load(opened.claims, "claims"), data)
+        evidence = _evidence(load(opened.claims, "claims"), data)
         claims = cbor2.dumps(_claims(evidence), canonical=True)
         if claims != opened.claims:
             right = "right is the deterministic encoding of exactly the claims of its profile"
@@ -118,7 +118,7 @@ def _claims(evidence: Evidence) -> dict[int, Any]:
     if len(evidence.nonce) != NONCE_SIZE:
         raise EvidenceError(f"evidence: the nonce has {len(evidence.nonce)} bytes; right are {NONCE_SIZE}")
     if not 0 <= evidence.cycle <= MOST_CYCLE:
-        raise EvidenceError(f"evidence: the cycle is {evidence.cycle}; right are 0 to {MOST_CYCLE}")
+        raise EvidenceError(f"evidence: the cycle is {shown(evidence.cycle)}; right are 0 to {MOST_CYCLE}")
     if not 1 <= len(evidence.quotes) <= MOST_QUOTES:
         raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; right are 1 to {MOST_QUOTES}")
     claims: dict[int, Any] = {
@@ -141,12 +141,12 @@ def _evidence(claims: Any, file: bytes) -> Evidence:
         raise EvidenceError("evidence file: the claims are no map; right is a CWT claims set")
     profile = claims.get(EAT_PROFILE)
     if profile != PROFILE:
-        found = f"is {str(profile)[:80]!r}" if profile is not None else "is missing"
-        raise EvidenceError(f"evidence file: claim {EAT_PROFILE} (eat_profile) {found}; right is {PROFILE!r}")
+        found = f"claim {EAT_PROFILE} (eat_profile) is {shown(profile)}"
+        raise EvidenceError(f"evidence file: {found}; right is {PROFILE!r}")
     known = {EAT_NONCE, UEID, EAT_PROFILE, BOOT_COUNT, MEASUREMENTS, CYCLE, QUOTES}
     for claim in claims:
         if claim not in known:
-            raise EvidenceError(f"evidence file: claim {str(claim)[:40]} is not one of its profile")
+            raise EvidenceError(f"evidence file: claim {shown(claim)} is not one of its profile")
     nonce, cycle, quotes = claims.get(EAT_NONCE), claims.get(CYCLE), claims.get(QUOTES)
     if type(nonce) is not bytes:
         raise EvidenceError(f"evidence file: claim {EAT_NONCE} (eat_nonce) must be {NONCE_SIZE} bytes")
@@ -167,13 +167,12 @@ def _is_quote(quote: Any) -> bool:
 def _open(data: bytes) -> _Opened:
     if len(data) > MOST_FILE:
         raise EvidenceError(f"evidence file: it has {len(data)} bytes; at most {MOST_FILE} are allowed")
-    if data.startswith(_tag(_UNPROTECTED)):
-        return _Opened(data[len(_tag(_UNPROTECTED)) :], b"", b"")
-    head = _tag(_CWT) + _tag(_SIGN1)
-    if not data.startswith(head):
-        right = f"right are the tags {_CWT} and {_SIGN1} (a CWT in COSE_Sign1), or {_UNPROTECTED} (unprotected claims)"
+    if data.startswith(_UNPROTECTED):
+        return _Opened(data[len(_UNPROTECTED) :], b"", b"")
+    if not data.startswith(_SIGNED):
+        right = "right are the tags 61 and 18 (a CWT in COSE_Sign1), or 601 (unprotected claims)"
         raise EvidenceError(f"evidence file: it begins with {data[:4].hex() or 'nothing'}; {right}")
-    match _load(data[len(head) :], "envelope"):
+    match load(data[len(_SIGNED) :], "envelope"):
         case [bytes() as protected, {}, bytes() as claims, bytes() as signature]:
             public_of(protected)
             if len(signature) != SIGNATURE_SIZE:
@@ -189,17 +188,4 @@ def _open(data: bytes) -> _Opened:
 def _signed_file(protected: bytes, claims: bytes, signature: bytes) -> bytes:
     import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
 
-    return _tag(_CWT) + _tag(_SIGN1) + cbor2.dumps([protected, {}, claims, signature], canonical=True)
-
-
-def _tag(number: int) -> bytes:
-    return bytes([0xD8, number]) if number < 256 else bytes([0xD9]) + number.to_bytes(2, "big")
-
-
-def _load(data: bytes, what: str) -> Any:
-    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
-
-    try:
-        return cbor2.loads(data)
-    except Exception:  # noqa: BLE001 - it makes values of any type for any tag; all that can go wrong there is one thing
-        raise EvidenceError(f"evidence file: its {what} cannot be read as CBOR (RFC 8949)") from None
+    return _SIGNED + cbor2.dumps([protected, {}, claims, signature], canonical=True)

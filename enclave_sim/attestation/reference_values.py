@@ -2,9 +2,13 @@
 
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NO_TRUST_ANCHORS = "none"
 FORMAT = "enclave-sim-reference-values"
@@ -56,7 +60,7 @@ class ReferenceValues:
             content = msgspec.json.decode(data, type=dict[str, object])
             head = content.pop("format", None), content.pop("version", None)
             if head != (FORMAT, VERSION):
-                found = f"format {str(head[0])[:40]!r} version {str(head[1])[:20]}"
+                found = f"format {shown(head[0])} version {shown(head[1])}"
                 raise ConfigurationError(f"reference values: {found}; right is format {FORMAT!r} version {VERSION}")
             names = [item.name for item in fields(cls)]
             unknown = sorted(content.keys() - set(names))
@@ -71,7 +75,7 @@ class ReferenceValues:
         return cls(**{name: frozenset(entries) for name, entries in lists.items()})
 
     @classmethod
-    def load(cls, path: Path) -> "ReferenceValues":
+    def load(cls, path: "Path") -> "ReferenceValues":
         """The values in the file at a path. Raises ConfigurationError."""
         try:
             data = path.read_bytes()
@@ -79,7 +83,7 @@ class ReferenceValues:
             raise ConfigurationError(f"reference values: {path} cannot be read: {error.strerror}") from None
         return cls.from_json(data)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: "Path") -> None:
         """Write the file. Raises ConfigurationError where it cannot be written."""
         try:
             path.write_bytes(self.to_json())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from enclave_sim.attestation.algorithms import ECDSA_P256, ML_DSA_65
+from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
 
 NONCE_SIZE = 32
@@ -22,7 +23,7 @@ class Challenge:
         if len(self.nonce) != NONCE_SIZE:
             raise ConfigurationError(f"a challenge's nonce has {NONCE_SIZE} bytes, not {len(self.nonce)}")
         if not 0 <= self.cycle <= MOST_CYCLE:
-            raise ConfigurationError(f"a challenge's cycle is 0 to {MOST_CYCLE}, not {self.cycle}")
+            raise ConfigurationError(f"a challenge's cycle is 0 to {MOST_CYCLE}, not {shown(self.cycle)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ out where there is one quote. A check that cannot be made because of an earlier 
 """
 
 from enclave_sim.attestation.checklist import Checklist, Value
-from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.errors import EvidenceError, shown
 from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
 from enclave_sim.attestation.log_checks import check_log
 from enclave_sim.attestation.public_area import PublicArea
@@ -77,7 +77,7 @@ def _nonce(nonce: bytes, challenge: Challenge) -> str:
 
 def _cycle(cycle: int, challenge: Challenge) -> str:
     if cycle != challenge.cycle:
-        raise EvidenceError(f"is {cycle}; right is the challenge's {challenge.cycle}")
+        raise EvidenceError(f"is {shown(cycle)}; right is the challenge's {challenge.cycle}")
     return "the challenge's"
 
 

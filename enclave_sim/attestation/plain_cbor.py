@@ -1,0 +1,48 @@
+"""CBOR (RFC 8949) of strangers, of which numbers, strings, arrays and maps are read and nothing else.
+
+For a tag the library makes a regular expression, a date, a mail message, a loop: what that costs is up to whoever wrote
+the file. So the heads of all items are looked at before anything is made of them.
+"""
+
+from typing import Any
+
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.reader import Reader
+
+_BYTE_STRING = 2
+_TEXT_STRING = 3
+_TAG = 6
+_MOST_ITEMS = 64
+_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: bytes that its argument takes
+
+
+def load(data: bytes, what: str) -> Any:
+    """The value of one data item. Raises EvidenceError for anything but plain, definite-length items.
+
+    Bytes that follow the item, and encodings that are not the shortest, are for the caller to notice.
+    """
+    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+
+    reader = Reader(f"evidence file: {what}", data)
+    items = 0
+    while reader.offset < len(data):
+        items += 1
+        if items > _MOST_ITEMS:
+            raise reader.error("an item", reader.offset, "is one too many", f"no file needs more than {_MOST_ITEMS}")
+        _skip_head(reader)
+    try:
+        return cbor2.loads(data)
+    except (cbor2.CBORDecodeError, TypeError):
+        raise EvidenceError(f"evidence file: its {what} cannot be read as CBOR (RFC 8949)") from None
+
+
+def _skip_head(reader: Reader) -> None:
+    offset = reader.offset
+    major, information = divmod(reader.number(1, "an item"), 32)
+    if major >= _TAG:
+        raise reader.error("an item", offset, "is a tag, a float or a simple value", "no claim has one")
+    if information > max(_WIDTHS):
+        raise reader.error("an item", offset, "has no definite length", "the profile asks for one")
+    argument = reader.number(_WIDTHS[information], "an item") if information in _WIDTHS else information
+    if major in (_BYTE_STRING, _TEXT_STRING):
+        reader.take(argument, "a string")

@@ -78,10 +78,19 @@ def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls
     with _bound(host, port) as listener:
         listening = threading.Event()
         server = _Server(_configuration(verifier, tls), listening.set)
-        thread = threading.Thread(target=server.run, args=([listener],), name="verifier", daemon=True)
+
+        def run() -> None:
+            try:
+                server.run([listener])
+            finally:
+                listening.set()  # whoever waits must learn of a failure, too
+
+        thread = threading.Thread(target=run, name="verifier", daemon=True)
         thread.start()
         try:
             listening.wait()
+            if not server.started:
+                raise RuntimeError("the service has not started; its thread says why")
             yield _url(listener, host, tls)
         finally:
             server.should_exit = True

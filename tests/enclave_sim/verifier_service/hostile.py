@@ -9,6 +9,12 @@ from typing import Any
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
 """What is done with a connection, and an event that says when to stop it."""
+ID = "c0ffee"
+CHALLENGE = {"challenge": ID, "nonce": "ab" * 32, "expires_in_s": 60}
+"""A challenge that a good verifier could give."""
+CHECK = {"name": "nonce", "passed": True, "message": "the challenge's"}
+ACCEPTED = {"challenge": ID, "accepted": True, "cycle": 7, "reset_count": 1, "checks": [CHECK]}
+"""Its verdict, if the challenge was for cycle 7."""
 
 
 @contextlib.contextmanager
@@ -111,3 +117,10 @@ def answer(content: Any, status: str = "200 OK", headers: str = "") -> bytes:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
     return head.encode() + body
+
+
+def assert_one_line(message: str, *words: str) -> None:
+    """A message fit to be shown, with these words in it."""
+    assert message.isprintable()
+    assert len(message) < 500
+    assert [word for word in words if word not in message] == []

@@ -23,6 +23,7 @@ from enclave_sim.cli.replay import EXIT_CODES as REPLAY_EXIT_CODES
 from enclave_sim.cli.replay import replay
 from enclave_sim.cli.run import EXIT_CODES, run
 from enclave_sim.cli.text import one_line
+from enclave_sim.cli.verifier import verifier_app
 from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
 from enclave_sim.cli.verify import verify
 from enclave_sim.errors import EnclaveError
@@ -80,6 +81,7 @@ app.command(no_args_is_help=False)(attest)
 app.command(epilog=EVIDENCE_EXIT_CODES, no_args_is_help=False)(verify_evidence)
 app.command(no_args_is_help=False)(reference_values)
 app.add_typer(payload_app, name="payload")
+app.add_typer(verifier_app, name="verifier")
 
 
 @app.command(

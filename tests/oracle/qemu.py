@@ -78,9 +78,9 @@ def run(image: Image, *, memory: bool = False, timeout: float = 60, options: tup
         log = (work / "log").read_text(encoding="latin-1")
         serial = (work / "serial").read_bytes()
     status = process.returncode
-    if status < 0 or not log:
+    if (status < 0 and content is None) or not log:
         raise QemuError(f"QEMU ended with status {status}: {errors.strip()}")
-    if status & 1:
+    if status >= 0 and status & 1:
         return Run(serial, parse(log, image), "exit", status)
     end: End = "shutdown" if _TRIPLE_FAULT in log else "halted"
     return Run(serial, parse(log, image), end, None, content)
@@ -169,7 +169,7 @@ def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float)
             time.sleep(_POLL_SECONDS)
         monitor.ask("stop")
         monitor.ask("pmemsave", val=0, size=RAM_SIZE, filename=str(work / "memory"))
-        monitor.ask("quit")
+        process.kill()  # not `quit`, which would shut a TPM down that somebody still wants to look at
     except OSError:
         return None
     finally:

@@ -1,0 +1,80 @@
+"""A swtpm for QEMU, and what its PCRs are when QEMU is no more.
+
+QEMU drives swtpm over its control socket alone and hands it the socket for commands (CMD_SET_DATAFD). A QEMU that is
+killed sends no CMD_SHUTDOWN, so swtpm goes on with everything it has, and the next client may hand it another socket.
+"""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.oracle.qemu import QemuError
+
+MISSING = shutil.which("swtpm") is None
+_CMD_SET_DATAFD = (0x10).to_bytes(4, "big")
+_PCR_READ = bytes.fromhex("8001 00000014 0000017e 00000001 000b 03")
+_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Swtpm:
+    """A running swtpm with a control socket, and a socket for commands where it was asked for."""
+
+    process: "subprocess.Popen[bytes]"
+    control: Path
+    data: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """QEMU's arguments for a TPM 2.0 with a CRB, which is this one."""
+        chardev = ("-chardev", f"socket,id=tpm-control,path={self.control}")
+        return (*chardev, "-tpmdev", "emulator,id=tpm,chardev=tpm-control", "-device", "tpm-crb,tpmdev=tpm")
+
+    def pcrs(self, numbers: tuple[int, ...]) -> dict[int, bytes]:
+        """PCRs of the SHA-256 bank as they are now, once QEMU was killed: no reset and no startup in between."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(_SECONDS)
+            control.connect(str(self.control))
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                socket.send_fds(control, [_CMD_SET_DATAFD], [theirs.fileno()])
+                if control.recv(4) != bytes(4):
+                    raise QemuError("swtpm takes no other socket for commands")
+                ours.settimeout(_SECONDS)
+                return {number: _read(ours, number) for number in numbers}
+
+
+def _read(data: socket.socket, number: int) -> bytes:
+    """TPM2_PCR_Read of one PCR."""
+    data.sendall(_PCR_READ + (1 << number).to_bytes(3, "little"))
+    response = data.recv(4096)
+    if response[6:10] != bytes(4) or len(response) != 62:
+        raise QemuError(f"swtpm answered TPM2_PCR_Read with {response.hex()}")
+    return response[-32:]
+
+
+@contextmanager
+def running(folder: Path, *, commands: bool = False) -> Iterator[Swtpm]:
+    """A swtpm whose permanent state, its seeds above all, is in `folder`; with a socket for commands or without."""
+    control, data = folder / "control", folder / "data"
+    command = ["swtpm", "socket", "--tpm2", f"--tpmstate=dir={folder}", f"--ctrl=type=unixio,path={control}"]
+    if commands:
+        command += [f"--server=type=unixio,path={data}", "--flags=not-need-init", "--locality=allow-set-locality"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + _SECONDS
+            while not all(path.exists() for path in ((control, data) if commands else (control,))):
+                if process.poll() is not None or time.monotonic() > end:
+                    raise QemuError("swtpm does not come up")
+                time.sleep(0.01)
+            yield Swtpm(process, control, data)
+        finally:
+            process.kill()
+            process.wait()
+            for path in (control, data):
+                path.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def test_a_run_by_ones_own_key_needs_no_file_but_the_recording(tmp_path: Path) -
     for name in ("own.anchor.json", "own.wasm"):
         (tmp_path / name).unlink()
     assert command("replay", tmp_path / "run.jsonl").code == 0
-    assert b"seed" not in (tmp_path / "run.jsonl").read_bytes()
+    assert b"25519_seed" not in (tmp_path / "run.jsonl").read_bytes()
 
 
 def test_a_divergence_is_shown_beside_its_neighbours(path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_cannot_be_replayed_is_one_line(path: Path, tmp_path: Path) -> None
     other = forge(path, lambda lines: lines[0].update(firmware_sha256="ab" * 32))
     assert_refused(command("replay", other), firmware, "ab" * 32)
     path.write_bytes(path.read_bytes()[:-1])
-    assert_refused(command("replay", path), "line 125", "cut short")
+    assert_refused(command("replay", path), "line 131", "cut short")
 
 
 def test_a_missing_payload_is_named_and_can_be_given(tmp_path: Path) -> None:

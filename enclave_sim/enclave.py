@@ -391,7 +391,7 @@ class Enclave:
     def _continue(self, limit_ns: int | None) -> Outcome:
         outcome = self._run_with_inputs(limit_ns)
         if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
-            outcome = self.machine.run()
+            outcome = self._run_with_inputs(None)
         self._check_alive(outcome)
         return outcome
 

@@ -41,9 +41,9 @@ def signing_handle(source: Unmarshaller) -> int:
 
 def quote(state: TpmState, handle: int, qualifying_data: bytes, wanted: Scheme, selection: pcrs.Selections) -> bytes:
     """TPM2_Quote."""
-    key = state.keys.get(handle)
-    if key is None:  # TPM_RH_NULL: no key, no hash
+    if handle == Handle.NULL:  # no key, no hash
         raise TpmError(in_parameter(2, Rc.SCHEME))
+    key = state.key(handle)
     if not key.public.attributes & Attribute.SIGN:
         raise TpmError(in_handle(1, Rc.KEY))
     scheme = _scheme(key, wanted)

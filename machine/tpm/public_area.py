@@ -59,13 +59,14 @@ def sized_public(source: Unmarshaller) -> PublicArea:
     if size == 0:
         raise TpmError(Rc.SIZE)
     start = source.at
-    area = _public(source)
+    area = public_area(source)
     if source.at - start != size:
         raise TpmError(Rc.SIZE)
     return area
 
 
-def _public(source: Unmarshaller) -> PublicArea:
+def public_area(source: Unmarshaller) -> PublicArea:
+    """TPMT_PUBLIC."""
     kind = source.choice(_TYPES, Rc.TYPE)
     name_alg = source.hash_alg()
     attributes = source.u32()

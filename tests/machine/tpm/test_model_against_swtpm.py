@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from machine.tpm.commands import COMMANDS
 from machine.tpm.model import TpmModel
-from machine.tpm.swtpm import Swtpm
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.conftest import SwtpmProcess, Swtpms
 from tests.machine.tpm.lockstep import SEED, Lockstep, freshly_reset
@@ -64,6 +63,12 @@ ecc_parameters = st.one_of(
             "0010 001a 000b 0000 0003 0010",
             "0010 0014 000b 0003 0010",
             "0010 0018 000b 0099 0010",
+            "0010 0018 000b 0004 0010",
+            "0010 001b 000b 0003 0010",
+            "0010 0019 000b 0003 0010",
+            "0003 0080 0043 0018 000b 0003 0010",
+            "0026 0080 0010 0010 0003 0010",
+            "0013 0080 0043 0010 0003 0010",
             "0010 0018 000b 0003 0020 000b",
             "0010 0018 000b 0003 0020 0099",
             "0010 0018 000b 0003 0023",
@@ -216,7 +221,7 @@ def test_pcrs_have_the_properties_that_they_have_there(swtpms: Swtpms) -> None:
 
 @pytest.mark.parametrize("ways", [(None,), (tpm.CLEAR,), (tpm.STATE,), (None, tpm.CLEAR), (tpm.CLEAR, tpm.CLEAR, None)])
 def test_the_clock_is_safe_until_a_shutdown_is_missing(swtpm_process: SwtpmProcess, ways: tuple[bytes | None]) -> None:
-    both = Lockstep(TpmModel(SEED), Swtpm(swtpm_process.data, swtpm_process.control))
+    both = Lockstep(TpmModel(SEED), swtpm_process.connect())
 
     def safe() -> tuple[int, int]:
         assert both.run(tpm.create_primary())

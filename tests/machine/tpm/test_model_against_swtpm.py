@@ -183,8 +183,8 @@ streams = st.lists(
 )
 passwords = st.sampled_from([b"", b"pw", b"pw\0", b"no", b"p" * 32])
 key_attributes = st.sampled_from([0, 0x400, 0x40, 0x80, 0x10000, 0x12, 0x4, 0x440]).map(tpm.AK_ATTRIBUTES.__xor__)
-key_schemes = st.sampled_from(["0018 000b 0003 0010", "0018 000c 0003 0010", "0010 0003 0010"]).map(
-    lambda scheme: bytes.fromhex("0010" + scheme)
+key_schemes = st.sampled_from([0x000B, 0x000C, 0x000D, 0x0004]).map(
+    lambda hash_alg: bytes.fromhex("0010 0018") + hash_alg.to_bytes(2, "big") + bytes.fromhex("0003 0010")
 )
 quotes = st.builds(
     tpm.quote,
@@ -222,13 +222,16 @@ def test_any_stream_of_commands_is_answered_alike(
 @given(
     auth=passwords,
     template=st.builds(tpm.template, attributes=key_attributes, parameters=key_schemes),
-    stream=st.lists(st.one_of(quotes, quotes, malformed(quotes).filter(may_be_sent), valid), max_size=8),
+    stream=st.lists(st.one_of(*[quotes] * 4, malformed(quotes).filter(may_be_sent), valid, st.just(POWER)), max_size=9),
 )
 def test_any_use_of_a_key_is_answered_alike(swtpms: Swtpms, auth: bytes, template: bytes, stream: list[bytes]) -> None:
     both = freshly_reset(swtpms.get())
-    going = both.run(tpm.startup()) and both.run(tpm.create_primary(template, auth=auth))
+    key = tpm.create_primary(template, auth=auth)
+    going = both.run(tpm.startup()) and both.run(key)
     for sent in stream:
-        going = going and both.run(sent)
+        if sent == POWER:
+            both.power_on()
+        going = going and all(both.run(step) for step in ([tpm.startup(), key] if sent == POWER else [sent]))
 
 
 @pytest.mark.parametrize("code", sorted(COMMANDS))

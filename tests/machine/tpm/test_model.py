@@ -306,6 +306,10 @@ def test_response_codes_name_what_is_wrong() -> None:
     assert {sent: tpm.code_of(made.execute(sent, 0)) for sent in wrong} == wrong
 
 
+def test_a_command_of_more_than_4096_bytes_is_refused() -> None:
+    assert [tpm.code_of(model().execute(tpm.command(0x17C, bytes(size)), 0)) for size in (4086, 4087)] == [0x095, 0x142]
+
+
 anything: Any = st.one_of(
     st.binary(max_size=64),
     st.builds(
@@ -360,6 +364,8 @@ def test_in_failure_mode_the_tpm_says_so_and_nothing_more() -> None:
     result = made.execute(tpm.command(0x17C), 0)
     assert (tpm.code_of(result), result[-4:]) == (0, tpm.u32(0x101))
     assert made.execute(tpm.get_capability(6, 0, 9), 0)[10:] == bytes.fromhex("01 00000006 00000001 00000105") + b"SIM "
+    for first, count in ((0, 0), (0x10D, 1)):
+        assert made.execute(tpm.get_capability(6, first, count), 0)[11:19] == bytes.fromhex("00000006 00000000")
     made.power_on()
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0
 

@@ -197,7 +197,7 @@ REGISTERS = (
         "R10 is not cleared in step A6",
         _kernel(Edit("dormant.S", "esp, r8d, r10d, r11d", "esp, r8d, r11d")),
         ("failure",),
-        (ZERO_TRACE, NON_INTERFERENCE),
+        (ZERO_TRACE,),
     ),
     Defect(
         "xmm-dormant",

@@ -94,6 +94,12 @@ class TpmState(Stateful):
             self.failed_tries += 1
             raise TpmError(Rc.AUTH_FAIL)
 
+    def count_lost_try(self) -> None:
+        """There was no TPM2_Shutdown: if a key without noDA was used, a wrong password may have been tried."""
+        if self.failed_tries < _MAX_TRIES:
+            self.failed_tries += self.lockout_used
+            self.lockout_used = False
+
     def _check_lockout(self) -> None:
         if self.failed_tries >= _MAX_TRIES:
             raise TpmError(Rc.LOCKOUT)

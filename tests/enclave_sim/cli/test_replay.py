@@ -96,8 +96,9 @@ def test_what_cannot_be_replayed_is_one_line(path: Path, tmp_path: Path) -> None
     firmware = read_header(path).firmware_sha256
     other = forge(path, lambda lines: lines[0].update(firmware_sha256="ab" * 32))
     assert_refused(command("replay", other), firmware, "ab" * 32)
+    lines = path.read_bytes().count(b"\n")
     path.write_bytes(path.read_bytes()[:-1])
-    assert_refused(command("replay", path), "line 131", "cut short")
+    assert_refused(command("replay", path), f"line {lines}", "cut short")
 
 
 def test_a_missing_payload_is_named_and_can_be_given(tmp_path: Path) -> None:

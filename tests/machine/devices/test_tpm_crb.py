@@ -238,6 +238,7 @@ def test_writes_past_the_end_of_the_block_change_nothing_else() -> None:
     ready(crb)
     crb.write(0xFFC, 8, 0x1122_3344_5566_7788)
     assert get(crb, BUFFER_BYTES) == bytes(BUFFER_BYTES - 4) + bytes.fromhex("88776655")
+    assert len(crb.save_state()["_buffer"]) == BUFFER_BYTES
 
 
 @pytest.mark.parametrize("answer", ["the connection ended", bytes(BUFFER_BYTES + 1)])

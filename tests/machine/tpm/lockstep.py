@@ -12,7 +12,7 @@ from tests.machine.tpm.commands import authorized, code_of, command, shutdown, s
 SEED = b"a seed of this test, and no other"
 OTHER_TYPES = (0x0001, 0x0008, 0x0025)
 OTHER_CURVES = (0x0001, 0x0002, 0x0004, 0x0005, 0x0010, 0x0011, 0x0020)
-OTHER_SCHEMES = (Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR)
+OTHER_SCHEMES = (Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR, Alg.NULL)
 OTHER_HIERARCHIES = (0x4000_0001, 0x4000_0007, 0x4000_000C)
 _LOCKOUT = 0x4000_000A
 

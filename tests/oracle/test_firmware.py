@@ -84,6 +84,7 @@ def in_an_enclave(payload: bytes) -> Run:
     enclave = Enclave(
         payload,
         engine="native",
+        attestation="off",
         cycles=CYCLES,
         wake_ns=WAKE_NS,
         quantum_ns=QUANTUM_NS,

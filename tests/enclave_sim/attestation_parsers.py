@@ -1,0 +1,273 @@
+"""Every parser of what others hand to attestation: genuine input for it, and the errors that it may raise."""
+
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+
+from enclave_sim import attester
+from enclave_sim.attestation import Evidence, EvidenceError, Policy, ReferenceValues, key_name, public_pem
+from enclave_sim.attestation.envelope import protected_header, public_of
+from enclave_sim.attestation.event_log import parse_event_log
+from enclave_sim.attestation.plain_cbor import load
+from enclave_sim.attestation.public_area import parse_public
+from enclave_sim.attestation.quote import parse_quote
+from enclave_sim.attestation.signature import parse_signature
+from enclave_sim.cli.tpm_choice import choose_tpm
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.devices import attestation_port
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload import anchor_list
+from enclave_sim.payload.errors import KeyFileError
+from enclave_sim.payload.keys import development_key
+from enclave_sim.reference import attestation_key_names
+from enclave_sim.verifier_service.client import RemoteVerifier
+from enclave_sim.verifier_service.errors import VerifierUnavailable
+from enclave_sim.verifier_service.exchange import Answer
+from enclave_sim.verifiers.built_in import BuiltInVerifier
+from machine.clock import Clock
+from machine.journal import Journal
+from machine.machine import Machine, MachineConfiguration
+from machine.ram import Ram
+from machine.state import Stateful
+from machine.step_hook import NEVER, HookState
+from machine.tpm.backend import TpmUnavailable
+from machine.tpm.model import TpmModel
+from machine.tpm.swtpm import Swtpm
+from tests.enclave_sim.attestation.nodes import CHALLENGE, ENVELOPE_KEY, HONEST, REFERENCE
+from tests.machine.tpm import commands as tpm
+from tests.machine.tpm.models import model
+
+Reader = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Parser:
+    """Something that reads bytes."""
+
+    read: Reader
+    """Checks by assertions what comes out, where that can be said."""
+    genuine: Callable[[], tuple[bytes, ...]]
+    errors: tuple[type[Exception], ...] = ()
+    prefixes: bool = False
+    """Whether a part of what is genuine may be genuine."""
+    shape: Callable[[bytes], bytes] = bytes
+    """Makes of any bytes some that get further."""
+
+
+# The TPM.
+
+
+def with_size(data: bytes) -> bytes:
+    """A command or response whose size field is right."""
+    return data[:2] + len(data).to_bytes(4, "big") + data[6:] if len(data) >= 10 else data
+
+
+@cache
+def _commands() -> tuple[bytes, ...]:
+    named = tpm.authorized(0x13C, [8], tpm.sized(b"event"))
+    codes = (0x143, 0x17C, 0x17B, 0x13D)
+    plain = [tpm.startup(), tpm.shutdown(), tpm.extend(8), tpm.pcr_read(), tpm.create_primary(), tpm.quote()]
+    asked = [tpm.read_public(), tpm.flush(), tpm.get_capability(5), tpm.get_capability(6)]
+    return (*plain, *asked, named, tpm.create_primary(tpm.MLDSA_AK), *(tpm.command(code, b"\0\1") for code in codes))
+
+
+def _execute(data: bytes) -> None:
+    made = model(tpm.create_primary())
+    for locality in (0, 3):
+        response = made.execute(data, locality)
+        assert int.from_bytes(response[2:6], "big") == len(response) >= 10
+        assert response[:2] in (b"\x80\x01", b"\x80\x02")
+        if tpm.code_of(response):
+            assert (response[:2], len(response)) == (b"\x80\x01", 10)
+
+
+@cache
+def _responses() -> tuple[bytes, ...]:
+    made = model()
+    sent = (tpm.create_primary(), tpm.create_primary(tpm.MLDSA_AK), tpm.quote(), tpm.quote(0x8000_0001), tpm.extend(8))
+    return tuple(made.execute(command, 0) for command in sent)
+
+
+class _Client(socket.socket):
+    """To whatever it is asked it is answered the same, and then nothing more."""
+
+    answer = b""
+    peer: socket.socket
+
+    def sendall(self, *_: object) -> None:
+        self.peer.sendall(self.answer)
+        self.peer.shutdown(socket.SHUT_WR)
+
+
+def _ask_swtpm(data: bytes) -> None:
+    ours, peer = socket.socketpair()
+    client = _Client(ours.family, ours.type, ours.proto, ours.detach())
+    client.answer, client.peer = data[:60_000], peer  # more would wait for somebody to read it
+    with client, peer, mock.patch("machine.tpm.swtpm._connect", return_value=client):
+        response = Swtpm("nowhere").execute(tpm.startup(), 0)
+    assert int.from_bytes(response[2:6], "big") == len(response) >= 10
+    assert data.startswith(response)
+
+
+class _Answering(Stateful):
+    """A TPM that says the same to everything."""
+
+    answer = b""
+
+    def power_on(self) -> None:
+        pass
+
+    def execute(self, command: bytes, locality: int) -> bytes:  # noqa: ARG002 - the contract's shape
+        return self.answer
+
+
+def _key_names(data: bytes) -> None:
+    backend = _Answering()
+    backend.answer = data
+    attestation_key_names(backend)
+
+
+@cache
+def _attested() -> "tuple[Machine, _Answering]":
+    machine, backend = Machine(MachineConfiguration(16 << 20)), _Answering()
+    attester.attach(machine, backend, _verifier())
+    return machine, backend
+
+
+def _take_response(data: bytes) -> None:
+    """A quote's answer goes through the CRB and becomes an event."""
+    machine, backend = _attested()
+    backend.answer = data
+    (crb,) = (device for device in machine.bus.devices if getattr(device, "tpm", None) is backend)
+    crb.reset()
+    for command in (tpm.quote(), tpm.extend(8)):
+        crb.write(0x08, 4, 1)
+        crb.write(0x40, 4, 1)
+        crb.write(0x80, len(command), int.from_bytes(command, "little"))
+        crb.write(0x4C, 4, 1)
+        crb.write(0x40, 4, 2)
+
+
+# The port and the verifiers.
+
+
+def _verifier() -> BuiltInVerifier:
+    return BuiltInVerifier(REFERENCE, lambda: REFERENCE, Policy(), b"")
+
+
+_TABLE, _BLOBS = 0x1000, 0x2000
+
+
+@cache
+def _evidence() -> Evidence:
+    return HONEST.evidence()
+
+
+def _table() -> tuple[bytes, ...]:
+    evidence, at, table, content = _evidence(), _BLOBS, b"", b""
+    quotes = [part for quote in evidence.quotes for part in (quote.attest, quote.signature, quote.public)]
+    for blob in (evidence.event_log, *quotes):
+        table += at.to_bytes(4, "little") + len(blob).to_bytes(4, "little")
+        content += blob
+        at += len(blob)
+    return (table.ljust(_BLOBS - _TABLE, b"\0") + content,)
+
+
+def _read_table(data: bytes) -> None:
+    ram = Ram(1 << 20)
+    ram.write(_TABLE, data[: ram.size - _TABLE])
+    port = attestation_port.AttestationPort(ram, Journal(Clock(HookState(deadline=NEVER))), _verifier())
+    port.write(attestation_port.CHALLENGE, 4, CHALLENGE.cycle)
+    port.write(attestation_port.EVIDENCE, 4, _TABLE)
+    assert port.read(attestation_port.RESULT, 4) == attestation_port.REFUSED
+
+
+def _answers() -> tuple[bytes, ...]:
+    verdict = {"challenge": "c", "accepted": True, "cycle": 3, "checks": [{"name": "n", "passed": True, "message": ""}]}
+    challenge = {"challenge": "c", "nonce": "00" * 32, "expires_in_s": 60}
+    return tuple(msgspec.json.encode(one) for one in (verdict, challenge, {"error": "e", "message": "m"}))
+
+
+def _ask_verifier(data: bytes) -> None:
+    made = RemoteVerifier("http://127.0.0.1:1")
+    with mock.patch("enclave_sim.verifier_service.client.exchange") as exchange:
+        exchange.return_value = Answer(200, _answers()[1])
+        assert made.challenge(3, None) == bytes(32)
+        for status in (200, 409):
+            exchange.return_value = Answer(status, data)
+            verdict = made.judge(3, b"")
+            assert not verdict.accepted or (status, data[:1]) == (200, b"{")
+        made.challenge(3, None)
+
+
+# Files.
+
+
+def _state_file() -> tuple[bytes, ...]:
+    return (b'{"format":"aether-tpm-model/1","seed":"00112233","resets":4}',)
+
+
+def _read_state_file(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "tpm"
+        path.write_bytes(data)
+        try:
+            chosen = EnclaveConfiguration(**choose_tpm(f"model:{path}").options)
+            TpmModel(attester.tpm_seed(chosen.tpm_seed), chosen.tpm_resets)
+        except ConfigurationError:
+            assert path.read_bytes() == data  # what is no such file is left alone
+            raise
+
+
+def _parts(index: int) -> Callable[[], tuple[bytes, ...]]:
+    def parts() -> tuple[bytes, ...]:
+        triples = [(quote.attest, quote.signature, quote.public) for quote in _evidence().quotes]
+        return tuple(triple[index] for triple in triples)
+
+    return parts
+
+
+def _files() -> tuple[bytes, ...]:
+    return _evidence().encode(ENVELOPE_KEY), _evidence().encode(None)
+
+
+PARSERS = {
+    "enclave_sim.attestation.envelope.public_of": Parser(
+        public_of, lambda: (protected_header(ENVELOPE_KEY.public),), (EvidenceError,)
+    ),
+    "enclave_sim.attestation.event_log.parse_event_log": Parser(
+        parse_event_log, lambda: (_evidence().event_log,), (EvidenceError,), prefixes=True
+    ),
+    "enclave_sim.attestation.evidence.Evidence.decode": Parser(Evidence.decode, _files, (EvidenceError,)),
+    "enclave_sim.attestation.plain_cbor.load": Parser(
+        lambda data: load(data, "item"), lambda: (_files()[1][3:],), (EvidenceError,)
+    ),
+    "enclave_sim.attestation.public_area.parse_public": Parser(parse_public, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.public_area.key_name": Parser(key_name, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.public_area.public_pem": Parser(public_pem, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.quote.parse_quote": Parser(parse_quote, _parts(0), (EvidenceError,)),
+    "enclave_sim.attestation.reference_values.ReferenceValues.from_json": Parser(
+        ReferenceValues.from_json, lambda: (REFERENCE.to_json().strip(),), (ConfigurationError,)
+    ),
+    "enclave_sim.attestation.signature.parse_signature": Parser(parse_signature, _parts(1), (EvidenceError,)),
+    "enclave_sim.payload.anchor_list.unpack": Parser(
+        anchor_list.unpack, lambda: (anchor_list.pack([development_key().anchor()] * 2),), (KeyFileError,)
+    ),
+    "enclave_sim.attester: responses": Parser(_take_response, _responses, prefixes=True, shape=with_size),
+    "enclave_sim.cli.tpm_choice: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
+    "enclave_sim.devices.attestation_port: evidence table": Parser(_read_table, _table, prefixes=True),
+    "enclave_sim.reference: responses": Parser(
+        _key_names, lambda: _responses()[:2], (EvidenceError,), prefixes=True, shape=with_size
+    ),
+    "enclave_sim.verifier_service.client: answers": Parser(
+        _ask_verifier, _answers, (VerifierUnavailable,), prefixes=True
+    ),
+    "machine.tpm.model: commands": Parser(_execute, _commands, prefixes=True, shape=with_size),
+    "machine.tpm.swtpm: responses": Parser(_ask_swtpm, _responses, (TpmUnavailable,), shape=with_size),
+}

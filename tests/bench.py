@@ -33,7 +33,7 @@ from enclave_sim.payload.signature import sign
 from enclave_sim.recording import Digest, Header
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
-from tests import bench_examples, bench_time_travel
+from tests import bench_attestation, bench_examples, bench_time_travel
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
@@ -305,6 +305,43 @@ def time_travel(samples: int) -> list[Entry]:
     ]
 
 
+def attestation(samples: int) -> list[Entry]:
+    """Measured boot, quotes and their verifiers."""
+    attested, plain, more, busy = bench_attestation.boots(samples)
+    whole, signatures = bench_attestation.verification(samples)
+    rate, plain_rate = bench_attestation.cycles(samples)
+    remote, direct = bench_attestation.exchanges(samples)
+    plain_boot = ("the boot without attestation, ms", plain)
+    judged = ("two bare verifications of signatures, ms", signatures)
+    asked = ("the verifier called directly, exchanges/s", direct)
+    return [
+        entry(
+            "attestation: more at boot",
+            more,
+            "ms",
+            "<= 5",
+            plain_boot,
+            samples,
+            whole=round(attested, 3),
+            processor_ms=round(busy, 3),
+        ),
+        entry("attestation: one evidence file decoded and verified", whole, "ms", "<= 5", judged, samples),
+        entry(
+            "attestation: cycles of a small guest",
+            rate,
+            "cycles/s",
+            None,
+            ("without attestation, cycles/s", plain_rate),
+            samples,
+        ),
+        *(
+            entry(f"TPM model: {name}", ours, "commands/s", None, ("swtpm, commands/s", theirs), samples)
+            for name, ours, theirs in bench_attestation.tpm_commands(samples)
+        ),
+        entry("verifier over HTTP: challenge, evidence, verdict", remote, "exchanges/s", None, asked, samples),
+    ]
+
+
 def million_events() -> list[Entry]:
     """A million events recorded to disk, in a process of its own whose memory can be watched."""
     output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -377,6 +414,7 @@ def main() -> None:
         ("compute", lambda: compute(few)),
         ("property examples", lambda: property_examples(few)),
         ("time travel", lambda: time_travel(many)),
+        ("attestation", lambda: attestation(few)),
         ("a million events", million_events),
     ]
     found: list[list[Entry]] = []

@@ -1,4 +1,4 @@
-"""A window: registers of one device that the processor reads in host memory, at a twentieth of what a call costs.
+"""A window: registers of one device that the processor reads in host memory, without a call into Python.
 
 Only native code looks through it. Without that, the bus asks the device, which must give the same answers.
 """

@@ -63,6 +63,8 @@ class _Commands:
         at = 6
         for _ in ("qualified signer", "extra data"):
             at += 2 + int.from_bytes(attest[at : at + 2], "big")
+        if len(attest) < at + _CLOCK_INFO.size:
+            return
         _, resets, _, _ = _CLOCK_INFO.unpack_from(attest, at)
         algorithm = int.from_bytes(signature[:2], "big")
         self._emit(events.Quoted, _ALGORITHMS.get(algorithm, f"{algorithm:#06x}"), resets, attest[-32:].hex())

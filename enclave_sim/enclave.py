@@ -28,7 +28,7 @@ from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording import Digest, Header, Recording, Tee
-from enclave_sim.reference import Measured, reference_values
+from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
 from enclave_sim.residue import Residue, scan
 from enclave_sim.schedule import Schedule
 from enclave_sim.specification import EngineName, Phase
@@ -179,11 +179,9 @@ class Enclave:
 
         The TPM is asked for the names of its keys: the model another one like it, so that nothing of the run changes.
         """
-        tpm = self._tpm
-        if isinstance(tpm, TpmModel):
-            tpm = TpmModel(attester.tpm_seed(self.configuration.tpm_seed))
-            tpm.power_on()
-        return reference_values(self._measured, tpm)
+        if isinstance(self._tpm, TpmModel):
+            return reference_values(self._measured, model_key_names(attester.tpm_seed(self.configuration.tpm_seed)))
+        return reference_values(self._measured, attestation_key_names(self._tpm))
 
     def run_to(self, phase: Phase) -> bool:
         """Run until the kernel has completed a phase, if it has not yet. False when the run ended before that."""

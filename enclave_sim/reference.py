@@ -1,5 +1,6 @@
 """Reference values of an enclave: what its quotes must say, found without running it."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import firmware
 from enclave_sim.attestation import NO_TRUST_ANCHORS, ReferenceValues, key_name
 from machine.boot import elf
 from machine.tpm.backend import TpmBackend
+from machine.tpm.model import TpmModel
 
 _STARTUP = bytes.fromhex("8001 0000000C 00000144 0000".replace(" ", ""))
 _AK_ATTRIBUTES = "00050472"
@@ -41,8 +43,8 @@ def _loaded(file: bytes, base: int, end: int) -> bytes:
     return bytes(image)
 
 
-def reference_values(measured: Measured, tpm: TpmBackend) -> ReferenceValues:
-    """The values; with the names of a TPM's attestation keys, which it is asked for."""
+def reference_values(measured: Measured, key_names: Iterable[bytes]) -> ReferenceValues:
+    """The values; with the Names of the attestation keys of the TPM."""
     return ReferenceValues(
         firmware=_digests(kernel_image()),
         loader_information=_digests(measured.loader_information),
@@ -51,12 +53,18 @@ def reference_values(measured: Measured, tpm: TpmBackend) -> ReferenceValues:
         trust_anchors=frozenset([NO_TRUST_ANCHORS])
         if measured.trust_anchors is None
         else _digests(measured.trust_anchors),
-        ak_names=frozenset(name.hex() for name in attestation_key_names(tpm)),
+        ak_names=frozenset(name.hex() for name in key_names),
     )
 
 
 def _digests(*contents: bytes) -> frozenset[str]:
     return frozenset(sha256(content).hexdigest() for content in contents)
+
+
+@lru_cache(maxsize=64)
+def model_key_names(seed: bytes) -> tuple[bytes, ...]:
+    """The Names of the attestation keys of a TPM model."""
+    return tuple(attestation_key_names(TpmModel(seed)))
 
 
 def attestation_key_names(tpm: TpmBackend) -> list[bytes]:

@@ -30,7 +30,7 @@ Tpm = Annotated[
 class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     format: Literal["aether-tpm-model/1"]
     seed: str
-    resets: int
+    resets: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _reset(path: Path) -> dict[str, Any]:
             file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
         except OSError as error:
             raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
     else:
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)

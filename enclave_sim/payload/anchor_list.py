@@ -17,6 +17,6 @@ def unpack(packed: bytes) -> tuple[TrustAnchor, ...]:
     """The anchors in what `pack` made. Raises KeyFileError for anything else."""
     try:
         files = msgspec.json.decode(packed, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise KeyFileError("the trust anchors are no JSON array of anchor files") from None
     return tuple(TrustAnchor.from_json(bytes(file), f"trust anchor {i}") for i, file in enumerate(files))

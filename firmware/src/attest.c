@@ -12,7 +12,7 @@ struct evidence { struct blob event_log; struct { struct blob attest, signature,
 
 static struct { u32 handle, public_length; u8 public[PUBLIC_SIZE]; } keys[KEYS];
 
-static void create_key(u32 number, u32 algorithm)
+static NOINLINE void create_key(u32 number, u32 algorithm)
 {
     u8 *response = arena_allocate(TPM_BUFFER_SIZE);
     struct blob public;

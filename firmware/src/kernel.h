@@ -9,6 +9,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define NORETURN __attribute__((noreturn))
+#define NOINLINE __attribute__((noinline))     /* called from many places that run once: less code to translate */
 
 /* What the processor and the stubs leave on the stack. */
 struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };

@@ -17,7 +17,7 @@ static void fail(u32 detail)
     annihilate(CAUSE_ATTESTATION_REFUSED, detail);
 }
 
-static void log_bytes(const void *bytes, u32 length)
+static NOINLINE void log_bytes(const void *bytes, u32 length)
 {
     if (length > EVENT_LOG_SIZE - event_log_length)
         fail(DETAIL_LOG_FULL);
@@ -25,7 +25,7 @@ static void log_bytes(const void *bytes, u32 length)
         event_log[event_log_length++] = ((const u8 *)bytes)[i];
 }
 
-static void log_word(u32 word)
+static NOINLINE void log_word(u32 word)
 {
     log_bytes(&word, 4);
 }
@@ -50,7 +50,7 @@ static void log_header(void)
     log_bytes(&specification, sizeof specification);
 }
 
-static void measure(u32 pcr, u32 type, const u8 *digest, const void *data, u32 length)
+static NOINLINE void measure(u32 pcr, u32 type, const u8 *digest, const void *data, u32 length)
 {
     static const u16 algorithm = ALG_SHA256;
 
@@ -67,7 +67,7 @@ static void measure(u32 pcr, u32 type, const u8 *digest, const void *data, u32 l
         fail(DETAIL_TPM_FAILED);
 }
 
-static u32 length_of(const char *text)
+static NOINLINE u32 length_of(const char *text)
 {
     u32 length = 0;
 
@@ -77,7 +77,7 @@ static u32 length_of(const char *text)
 }
 
 /* What is logged as it is: the digest is that of the text. */
-static void measure_text(u32 pcr, u32 type, const char *text)
+static NOINLINE void measure_text(u32 pcr, u32 type, const char *text)
 {
     u8 of_text[DIGEST_SIZE] __attribute__((aligned(8)));
     u32 length = length_of(text);

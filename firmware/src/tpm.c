@@ -19,7 +19,7 @@
 static u32 load(u32 offset) { return load32(TPM + offset); }
 
 /* Wait until the bits of `mask` read as `wanted`. */
-static int wait(u32 offset, u32 mask, u32 wanted)
+static NOINLINE int wait(u32 offset, u32 mask, u32 wanted)
 {
     for (u32 i = 0; i < PATIENCE; i++) {
         if ((load(offset) & mask) == wanted)
@@ -42,14 +42,14 @@ static void copy_in(u32 to, const u8 *from, u32 length)
         store64(to + i, *(const u64 *)(from + i));
 }
 
-static void copy_out(u8 *to, u32 from, u32 length)
+static NOINLINE void copy_out(u8 *to, u32 from, u32 length)
 {
     for (u32 i = 0; i < length; i += 8)
         *(u64 *)(to + i) = load64(from + i);
 }
 
 /* Length of the response, or 0. */
-static u32 exchange(const u8 *command, u32 length, u8 *response, u32 room)
+static NOINLINE u32 exchange(const u8 *command, u32 length, u8 *response, u32 room)
 {
     u32 answer, size;
 

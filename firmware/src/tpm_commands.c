@@ -26,19 +26,19 @@
 
 struct command { u8 bytes[COMMAND_SIZE] __attribute__((aligned(8))); u32 length; };
 
-static void put(struct command *command, u32 size, u32 value)
+static NOINLINE void put(struct command *command, u32 size, u32 value)
 {
     while (size--)
         command->bytes[command->length++] = value >> 8 * size;
 }
 
-static void put_bytes(struct command *command, const u8 *bytes, u32 length)
+static NOINLINE void put_bytes(struct command *command, const u8 *bytes, u32 length)
 {
     for (u32 i = 0; i < length; i++)
         command->bytes[command->length++] = bytes[i];
 }
 
-static void begin(struct command *command, u32 tag, u32 code)
+static NOINLINE void begin(struct command *command, u32 tag, u32 code)
 {
     command->length = 0;
     put(command, 2, tag);
@@ -47,7 +47,7 @@ static void begin(struct command *command, u32 tag, u32 code)
 }
 
 /* A command with one handle, which the empty password opens. */
-static void begin_authorized(struct command *command, u32 code, u32 handle)
+static NOINLINE void begin_authorized(struct command *command, u32 code, u32 handle)
 {
     begin(command, SESSIONS, code);
     put(command, 4, handle);
@@ -58,7 +58,7 @@ static void begin_authorized(struct command *command, u32 code, u32 handle)
     put(command, 2, 0);
 }
 
-static u32 execute(struct command *command, u8 *response, u32 room)
+static NOINLINE u32 execute(struct command *command, u8 *response, u32 room)
 {
     u32 length = command->length;
 

@@ -68,11 +68,13 @@ class EnclaveConfiguration:
             raise ConfigurationError(f"arena_bytes is {self.arena_bytes}; it must be 0 to {arena}")
         if len(self.sensors) != 2 or any(not 0 <= value < 1 << 32 for value in self.sensors):
             raise ConfigurationError("sensors must be two numbers of 32 bits")
-        try:
-            object.__setattr__(self, "engine", EngineName(self.engine))
-        except ValueError:
-            names = " or ".join(name.value for name in EngineName)
-            raise ConfigurationError(f"engine is {self.engine!r}; it must be {names}") from None
+        for option, kind in (("engine", EngineName), ("attestation", Attestation)):
+            value = getattr(self, option)
+            try:
+                object.__setattr__(self, option, kind(value))
+            except ValueError:
+                names = " or ".join(name.value for name in kind)
+                raise ConfigurationError(f"{option} is {value!r}; it must be {names}") from None
         if self.engine is EngineName.NATIVE:
             self._check_native()
 

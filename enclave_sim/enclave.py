@@ -20,12 +20,10 @@ from enclave_sim import attester, events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
 from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
-from enclave_sim.devices import enclave_block, mailbox
-from enclave_sim.engine.contract import HeapWindow
 from enclave_sim.errors import EnclaveError
-from enclave_sim.gate import GateCoprocessor
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
-from enclave_sim.memory_map import region, region_at
+from enclave_sim.memory_map import region
+from enclave_sim.node import Node
 from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -37,10 +35,9 @@ from enclave_sim.specification import EngineName, Phase
 from enclave_sim.summary import RunResult, Summary
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from enclave_sim.verifiers.contract import Verifier
-from enclave_sim.vmm import AetherHost
 from machine.boot import loader
 from machine.events import Event, Recorder
-from machine.machine import Machine, MachineConfiguration, Outcome
+from machine.machine import Outcome
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 from machine.tpm.backend import TpmBackend
@@ -48,8 +45,6 @@ from machine.tpm.model import TpmModel
 
 EXTERNAL = "external"
 """How a recording's header names a TPM or a verifier that is not made from the configuration."""
-_GUARD_BYTES = 9 << 30
-"""Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
 
 
 class KernelDied(EnclaveError):  # noqa: N818
@@ -118,17 +113,13 @@ class Enclave:
         self._digest = digest(self.header)
         self._summary = Summary()
         observers: list[Recorder | None] = [self._digest, self._summary, self.recording, recorder]
-        configuration = MachineConfiguration(
-            region("heap").end, self.configuration.ns_per_instruction, _GUARD_BYTES, portable
-        )
         self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
-        self._gate: GateCoprocessor | None = None
-        self._host: AetherHost | None = None
         schedule = Schedule(self.header.inputs)
-        self.machine = Machine(configuration, Tee([*(o for o in observers if o is not None), schedule]))
-        self._attach_node()
-        if self.configuration.engine is EngineName.WASMTIME:
-            self._attach_vmm()
+        every = Tee([*(o for o in observers if o is not None), schedule])
+        node = Node(self.configuration, every, tpm=self._tpm, verifier=self._verifier, portable=portable)
+        self.machine, self.block, self._port = node.machine, node.block, node.port
+        self._host, self._gate = node.host, node.gate
+        self.block.on_phase_completed(self._phase_completed)
         modules = [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)]
         command_line = self.configuration.command_line(self._payloads)
         self._loaded = loader.load(
@@ -146,36 +137,6 @@ class Enclave:
         self._result: RunResult | None = None
         self.residue = Residue((), 0)
         """What the scan at the end of the last run found."""
-
-    def _attach_node(self) -> None:
-        """What the enclave's own hardware has."""
-        machine = self.machine
-        self.block = enclave_block.EnclaveBlock(
-            machine.journal, machine.local_apic, self.configuration.sensors, machine.request_nmi
-        )
-        self.block.on_phase_completed(self._phase_completed)
-        machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
-        machine.scrub_engine.on_fill = self._scrubbed
-        self._port = attester.attach(machine, self._tpm, self._verifier)
-
-    def _attach_vmm(self) -> None:
-        """AetherHost at its mailbox, and the engine that runs its guests."""
-        from enclave_sim.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
-        from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
-
-        machine, heap = self.machine, region("heap")
-        window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
-        engine = WasmtimeEngine(window, GuestProfile(heap.size, self.configuration.features))
-        host = self._host = AetherHost(
-            machine.ram,
-            machine.clock,
-            machine.journal,
-            engine,
-            production=self.configuration.production,
-        )
-        gate = firmware.symbols()["gate"]
-        machine.coprocessor = self._gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
-        machine.bus.attach_memory(mailbox.Mailbox(host), mailbox.ADDRESS)
 
     # What a run can be asked
 
@@ -391,7 +352,7 @@ class Enclave:
     def _continue(self, limit_ns: int | None) -> Outcome:
         outcome = self._run_with_inputs(limit_ns)
         if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
-            outcome = self.machine.run()
+            outcome = self._run_with_inputs(None)
         self._check_alive(outcome)
         return outcome
 
@@ -415,20 +376,6 @@ class Enclave:
         if phase is self._wanted:
             self._wanted = None
             self.machine.request_stop()
-
-    def _scrubbed(self, base: int, size: int, verified: bool) -> None:
-        where = region_at(base)
-        name = where.name if where is not None else "unmapped"
-        self.machine.journal.emit(events.Scrubbed, name, base, size, self._scrub_cause(name, size), verified)
-
-    def _scrub_cause(self, name: str, size: int) -> str:
-        if self.block.cause is not None:
-            return "annihilation"
-        if self.block.phase is not Phase.EXEC_LOOP:
-            return "boot"
-        if size == region(name).size:
-            return "cycle"
-        return {"call_stack": "host_call", "irq_stack": "interrupt"}.get(name, "cycle")
 
 
 def _place(inside: bool) -> str:

@@ -19,14 +19,10 @@ from enclave_sim.payload.artefact import Artefact
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.specification import Attestation, Cause, EngineName, Phase, Step
 from enclave_sim.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary
-from machine.devices.tpm_crb import CrbState
 from machine.interrupt_returns import Entered
-from machine.tpm.constants import Alg
-from machine.tpm.keys import Key
-from machine.tpm.public_area import PublicArea, Scheme
 
-_ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step, CrbState, Alg)
-_RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered, Evidence, SignedQuote, Key, PublicArea, Scheme)
+_ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step)
+_RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered, Evidence, SignedQuote)
 _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     PhaseSummary,
     StepSummary,

@@ -55,6 +55,12 @@ def assert_jitter_free(runs: Run | Sequence[Run]) -> Report:
     return _hold(guarantees.jitter_free(_several(runs)))
 
 
+def assert_attested(runs: Run | Sequence[Run]) -> Report:
+    """All was measured before it was used, and no cycle began without the quote that the policy requires."""
+    __tracebackhide__ = True
+    return _hold(guarantees.attested(_several(runs)))
+
+
 def assert_noninterference(first: Run, second: Run) -> Report:
     """Two runs that differ in a secret alone part nowhere but in declared output."""
     __tracebackhide__ = True

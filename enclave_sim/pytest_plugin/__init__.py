@@ -25,7 +25,7 @@ from enclave_sim.pytest_plugin.failure_recordings import prepared, save_all
 
 __all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFactory"]
 
-GUARANTEES = ("zero_trace", "isolated", "jitter_free")
+GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
 """Those that can be judged from a test's runs as they are; others need runs made for the purpose."""
 _OPTION = "--enclave-record-failures"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"

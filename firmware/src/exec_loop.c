@@ -38,6 +38,12 @@ static void sleep(void)
     scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);  /* the frame of the interrupt that woke the kernel */
 }
 
+static void clear_arena(void)
+{
+    scrub(ARENA_BASE, ARENA_SIZE);
+    arena_init(options.arena_bytes);
+}
+
 /* What the TPM answered goes before the guest comes. */
 static void attest(void)
 {
@@ -48,8 +54,7 @@ static void attest(void)
         status |= STATUS_ATTESTED;
     else if (options.attestation == ATTESTATION_REQUIRE)
         annihilate(CAUSE_ATTESTATION_REFUSED, DETAIL_REFUSED);
-    scrub(ARENA_BASE, ARENA_SIZE);
-    arena_init(options.arena_bytes);
+    clear_arena();
 }
 
 static void update_status(void)
@@ -87,10 +92,9 @@ static void scrub_cycle(void)
     vmm(VMM_DESTROY, 0, 0);
     scrub(HEAP_BASE, HEAP_SIZE);
     scrub(GUEST_STACK_BASE, GUEST_STACK_SIZE);
-    scrub(ARENA_BASE, ARENA_SIZE);
+    clear_arena();
     scrub(CALL_STACK_BASE, CALL_STACK_SIZE);
     scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);
-    arena_init(options.arena_bytes);
 }
 
 void exec_loop(void)

@@ -77,14 +77,14 @@ static int execute_simple(struct command *command)
 static u32 get16(const u8 *at) { return at[0] << 8 | at[1]; }
 static u32 get32(const u8 *at) { return get16(at) << 16 | get16(at + 2); }
 
+/* PC firmware may have started the TPM. One that nobody has started refuses the self test. */
 int tpm_startup(void)
 {
     struct command command;
 
     begin(&command, NO_SESSIONS, CC_STARTUP);
     put(&command, 2, SU_CLEAR);
-    if (!execute_simple(&command))
-        return 0;
+    execute_simple(&command);
     begin(&command, NO_SESSIONS, CC_SELF_TEST);
     put(&command, 1, 0);                /* what has not been tested yet */
     return execute_simple(&command);

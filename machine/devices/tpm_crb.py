@@ -23,7 +23,6 @@ A TPM that gives no answer is a fatal error: tpmSts, and the buffer stays as it 
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 
 from machine.clock import Clock
 from machine.device import Device
@@ -45,13 +44,8 @@ EXECUTION_NS = {0x131: 200_000, 0x158: 200_000}
 """Virtual time of commands that do not take SIMPLE_NS: CreatePrimary and Quote."""
 
 
-class CrbState(IntEnum):
-    """States of the interface. Execution takes no instruction's time, so nobody sees it."""
-
-    IDLE = 0
-    READY = 1
-    RECEPTION = 2
-    COMPLETION = 3
+_IDLE, _READY, _RECEPTION, _COMPLETION = range(4)
+"""States of the interface. Execution takes no instruction's time, so nobody sees it."""
 
 
 class TpmCrb(Device):
@@ -70,7 +64,7 @@ class TpmCrb(Device):
         self.failure: str | None = None
         """Why the TPM gave no answer, for CTRL_STS bit 0."""
         self._granted = False
-        self._state: CrbState = CrbState.IDLE
+        self._state = _IDLE
         self._buffer = bytearray(BUFFER_BYTES)
         tpm.power_on()
 
@@ -100,7 +94,7 @@ class TpmCrb(Device):
         if offset == LOC_STS:
             return int(self._granted)
         if offset == CTRL_STS:
-            return (self.failure is not None) * FATAL | (self._state == CrbState.IDLE) * IDLE
+            return (self.failure is not None) * FATAL | (self._state == _IDLE) * IDLE
         return _CONSTANTS.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:
@@ -118,20 +112,20 @@ class TpmCrb(Device):
         elif offset == CTRL_REQ:
             if value & GO_IDLE:
                 self._go_idle()
-            elif value & CMD_READY and self._state == CrbState.IDLE:
-                self._state = CrbState.READY
-        elif offset == CTRL_START and value & 1 and self._state == CrbState.RECEPTION and self.failure is None:
+            elif value & CMD_READY and self._state == _IDLE:
+                self._state = _READY
+        elif offset == CTRL_START and value & 1 and self._state == _RECEPTION and self.failure is None:
             self._start()
 
     def _write_buffer(self, at: int, size: int, value: int) -> None:
-        if not self._granted or self._state not in (CrbState.READY, CrbState.RECEPTION):
+        if not self._granted or self._state not in (_READY, _RECEPTION):
             return
         size = min(size, BUFFER_BYTES - at)
         self._buffer[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
-        self._state = CrbState.RECEPTION
+        self._state = _RECEPTION
 
     def _go_idle(self) -> None:
-        self._state = CrbState.IDLE
+        self._state = _IDLE
         self._buffer[:] = bytes(BUFFER_BYTES)
 
     def _start(self) -> None:
@@ -155,7 +149,7 @@ class TpmCrb(Device):
 
     def _complete(self, response: bytes) -> None:
         self._buffer[:] = response.ljust(BUFFER_BYTES, b"\0")
-        self._state = CrbState.COMPLETION
+        self._state = _COMPLETION
 
 
 _CONSTANTS = {

@@ -5,14 +5,13 @@ signature is over the whole of TPMS_ATTEST.
 """
 
 from machine.tpm import pcrs
-from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
+from machine.tpm.buffers import TpmError, Unmarshaller, in_parameter, sized
 from machine.tpm.constants import (
     FIRMWARE_VERSION,
     GENERATED_VALUE,
     PERSISTENT,
     TRANSIENT,
     Alg,
-    Attribute,
     Handle,
     Rc,
     Tag,
@@ -41,28 +40,17 @@ def signing_handle(source: Unmarshaller) -> int:
 
 def quote(state: TpmState, handle: int, qualifying_data: bytes, wanted: Scheme, selection: pcrs.Selections) -> bytes:
     """TPM2_Quote."""
-    key = state.keys.get(handle)
-    if key is None:  # TPM_RH_NULL: no key, no hash
+    if handle == Handle.NULL:  # no key, no hash
         raise TpmError(in_parameter(2, Rc.SCHEME))
-    if not key.public.attributes & Attribute.SIGN:
-        raise TpmError(in_handle(1, Rc.KEY))
-    scheme = _scheme(key, wanted)
+    key = state.key(handle)
+    scheme = key.public.scheme
+    if wanted.algorithm != Alg.NULL and wanted != scheme:
+        raise TpmError(in_parameter(2, Rc.SCHEME))
     hash_alg = key.public.name_alg if scheme.algorithm == Alg.MLDSA else scheme.hash_alg
     attest = _attest(state, key, qualifying_data, selection, hash_alg)
     signature = key.sign(attest, scheme)
     state.shutdown_type = None  # the clock was given out
     return sized(attest) + signature
-
-
-def _scheme(key: Key, wanted: Scheme) -> Scheme:
-    own = key.public.scheme
-    if own.algorithm == Alg.NULL:
-        own = wanted
-    if own.algorithm == Alg.NULL or (wanted.algorithm != Alg.NULL and wanted != own):
-        raise TpmError(in_parameter(2, Rc.SCHEME))
-    if own.algorithm not in (Alg.ECDSA, Alg.MLDSA):
-        raise TpmError(Rc.SCHEME)
-    return own
 
 
 def _attest(state: TpmState, key: Key, extra: bytes, selection: pcrs.Selections, hash_alg: int) -> bytes:

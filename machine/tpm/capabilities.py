@@ -128,7 +128,7 @@ def _handles(state: TpmState, first: int) -> Entries:
     kind = first >> 24
     if kind not in _HANDLE_TYPES:
         raise TpmError(in_parameter(2, Rc.HANDLE))
-    handles = {0x00: range(PCR_COUNT), 0x40: _PERMANENT, TRANSIENT[0] >> 24: sorted(state.keys)}.get(kind, ())
+    handles = {0x00: range(PCR_COUNT), 0x40: _PERMANENT, TRANSIENT[0] >> 24: sorted(state.loaded)}.get(kind, ())
     return [(handle, handle.to_bytes(4, "big")) for handle in handles]
 
 
@@ -156,7 +156,7 @@ def _tpm_properties(state: TpmState, first: int) -> Entries:
     variable = {
         0x200: 0,  # PERMANENT
         0x201: 1 << 2 | (state.shutdown_type is not None) << 31,  # STARTUP_CLEAR: ehEnable, orderly
-        0x207: len(TRANSIENT) - len(state.keys),  # HR_TRANSIENT_AVAIL
+        0x207: len(TRANSIENT) - len(state.loaded),  # HR_TRANSIENT_AVAIL
         0x20E: state.failed_tries,  # LOCKOUT_COUNTER
         0x20F: 3,  # MAX_AUTH_FAIL
     }

@@ -41,7 +41,6 @@ class Rc(IntEnum):
     HASH = 0x083
     VALUE = 0x084
     HIERARCHY = 0x085
-    KEY_SIZE = 0x087
     MODE = 0x089
     TYPE = 0x08A
     HANDLE = 0x08B
@@ -50,9 +49,7 @@ class Rc(IntEnum):
     SCHEME = 0x092
     SIZE = 0x095
     SYMMETRIC = 0x096
-    SELECTOR = 0x098
     INSUFFICIENT = 0x09A
-    KEY = 0x09C
     RESERVED_BITS = 0x0A1
     BAD_AUTH = 0x0A2
     CURVE = 0x0A6
@@ -75,12 +72,10 @@ class Rc(IntEnum):
 class Alg(IntEnum):
     """TPM_ALG_ID."""
 
-    RSA = 0x0001
     TDES = 0x0003
     SHA1 = 0x0004
     AES = 0x0006
     MGF1 = 0x0007
-    KEYEDHASH = 0x0008
     SHA256 = 0x000B
     SHA384 = 0x000C
     SHA512 = 0x000D
@@ -97,7 +92,6 @@ class Alg(IntEnum):
     KDF2 = 0x0021
     KDF1_SP800_108 = 0x0022
     ECC = 0x0023
-    SYMCIPHER = 0x0025
     CAMELLIA = 0x0026
     MLDSA = 0x00A1
 

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from machine.tpm.buffers import sized
+from machine.tpm.buffers import Unmarshaller, sized
 from machine.tpm.constants import Alg, Attribute, Handle
 from machine.tpm.hashes import digest, kdf_a
-from machine.tpm.public_area import PublicArea, Scheme
+from machine.tpm.public_area import PublicArea, Scheme, public_area
 
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _HASHES: dict[int, hashes.HashAlgorithm] = {
@@ -39,13 +39,12 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A loaded object."""
+    """A primary key."""
 
     public: PublicArea
     name: bytes
     qualified_name: bytes
     secret: bytes
-    auth: bytes
 
     @property
     def no_da(self) -> bool:
@@ -63,14 +62,16 @@ class Key:
 
 
 @lru_cache(maxsize=64)
-def derive(seed: bytes, template: PublicArea, data: bytes, auth: bytes) -> Key:
-    """The primary key of the endorsement hierarchy with this template and sensitive data."""
-    secret = kdf_a(seed, b"Primary Object Creation", name_of(template) + data, 40)
-    public = template.with_unique(_signer(template.type, secret).unique)
+def derive(seed: bytes, template: bytes, data: bytes) -> Key:
+    """The primary key of a TPM's endorsement hierarchy with this template (TPMT_PUBLIC) and sensitive data."""
+    primary_seed = kdf_a(seed, b"EPS", b"", 32)
+    asked = public_area(Unmarshaller(template))
+    secret = kdf_a(primary_seed, b"Primary Object Creation", name_of(asked) + data, 40)
+    public = asked.with_unique(_signer(asked.type, secret).unique)
     name = name_of(public)
     parent = Handle.ENDORSEMENT.to_bytes(4, "big")
     qualified = public.name_alg.to_bytes(2, "big") + digest(public.name_alg, parent + name)
-    return Key(public, name, qualified, secret, auth)
+    return Key(public, name, qualified, secret)
 
 
 def name_of(public: PublicArea) -> bytes:

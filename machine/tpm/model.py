@@ -45,7 +45,7 @@ class TpmModel(Stateful):
 
     def power_on(self) -> None:
         """_TPM_Init: loaded keys are gone, failure mode ends, and only TPM2_Startup is accepted."""
-        self._state.keys.clear()
+        self._state.loaded.clear()
         self._state.started = self._state.failed = False
 
     def fail(self) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from machine.tpm import keys, pcrs
+from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
 from machine.tpm.constants import PERSISTENT, SESSIONS, TRANSIENT, Alg, Handle, Rc, Tag
 from machine.tpm.hashes import DIGEST_SIZES, MAX_DIGEST, digest
+from machine.tpm.keys import Key
 from machine.tpm.public_area import PublicArea, check_template
 from machine.tpm.tpm_state import TpmState
 
@@ -81,8 +82,8 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
         raise TpmError(in_parameter(2, error.code)) from None
     if len(sensitive.auth) > DIGEST_SIZES[template.name_alg]:
         raise TpmError(in_parameter(1, Rc.SIZE))
-    key = keys.derive(state.endorsement_seed, template, sensitive.data, sensitive.auth)
-    state.keys[handle] = key
+    state.loaded[handle] = (template.marshal(), sensitive.data, sensitive.auth)
+    key = state.key(handle)
     creation = _creation_data(state, key, outside_info, creation_pcr)
     creation_hash = digest(template.name_alg, creation)
     proof = state.ticket(key.name + creation_hash)
@@ -91,7 +92,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
     return handle.to_bytes(4, "big") + public + sized(creation) + sized(creation_hash) + ticket + sized(key.name)
 
 
-def _creation_data(state: TpmState, key: keys.Key, outside_info: bytes, creation_pcr: pcrs.Selections) -> bytes:
+def _creation_data(state: TpmState, key: Key, outside_info: bytes, creation_pcr: pcrs.Selections) -> bytes:
     """TPMS_CREATION_DATA: a primary key's parent is the hierarchy, whose Name is its handle."""
     parent = sized(Handle.ENDORSEMENT.to_bytes(4, "big"))
     return (
@@ -107,13 +108,13 @@ def _creation_data(state: TpmState, key: keys.Key, outside_info: bytes, creation
 
 def read_public(state: TpmState, handle: int) -> bytes:
     """TPM2_ReadPublic."""
-    key = state.keys[handle]
+    key = state.key(handle)
     return sized(key.public.marshal()) + sized(key.name) + sized(key.qualified_name)
 
 
 def flush_context(state: TpmState, handle: int) -> bytes:
     """TPM2_FlushContext. Its handle is a parameter."""
-    if handle not in state.keys:
+    if handle not in state.loaded:
         raise TpmError(in_parameter(1, Rc.HANDLE))
-    del state.keys[handle]
+    del state.loaded[handle]
     return b""

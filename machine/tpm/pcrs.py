@@ -11,7 +11,7 @@ from machine.tpm.buffers import TpmError, Unmarshaller
 from machine.tpm.constants import Alg, Rc
 from machine.tpm.hashes import DIGEST_SIZES, HASHES
 
-BANKS: tuple[int, ...] = (Alg.SHA256,)
+BANKS = (int(Alg.SHA256),)
 SELECT_BYTES = 3
 _MAX_DIGESTS_READ = 8
 D_RTM = 0x10

@@ -13,7 +13,7 @@ from machine.tpm.hashes import DIGEST_SIZES
 _KEY_BITS: dict[int, tuple[int, ...]] = {Alg.AES: (128, 192, 256), Alg.TDES: (128, 192), Alg.CAMELLIA: (128, 192, 256)}
 _MODES = (0x3F, 0x40, 0x41, 0x42, 0x43, 0x44, Alg.NULL)
 _ECC_SCHEMES = (Alg.ECDSA, Alg.ECDH, Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR, Alg.ECMQV, Alg.NULL)
-_SIGNING = (Alg.ECDSA, Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR)
+_SIGNING = (Alg.ECDSA, Alg.ECDAA, Alg.SM2, Alg.ECSCHNORR, Alg.MLDSA)
 _KDFS = (Alg.MGF1, Alg.KDF1_SP800_56A, Alg.KDF2, Alg.KDF1_SP800_108, Alg.NULL)
 _CURVES = (1, 2, ECC_NIST_P256, 4, 5, 0x10, 0x11, 0x20)
 _MAX_ECC_BYTES = 80
@@ -59,13 +59,14 @@ def sized_public(source: Unmarshaller) -> PublicArea:
     if size == 0:
         raise TpmError(Rc.SIZE)
     start = source.at
-    area = _public(source)
+    area = public_area(source)
     if source.at - start != size:
         raise TpmError(Rc.SIZE)
     return area
 
 
-def _public(source: Unmarshaller) -> PublicArea:
+def public_area(source: Unmarshaller) -> PublicArea:
+    """TPMT_PUBLIC."""
     kind = source.choice(_TYPES, Rc.TYPE)
     name_alg = source.hash_alg()
     attributes = source.u32()
@@ -121,17 +122,12 @@ def check_template(area: PublicArea) -> None:
         (sign == decrypt and (restricted or not sign), Rc.ATTRIBUTES),
         (fixed_tpm and bool(has & Attribute.ENCRYPTED_DUPLICATION), Rc.ATTRIBUTES),
         (not sign or decrypt, Rc.ATTRIBUTES),  # no TPM's rule: the model has signing keys alone
-        (not _signing_scheme(area, restricted=restricted), Rc.SCHEME),
+        (area.scheme.algorithm not in _SIGNING, Rc.SCHEME),
         (area.symmetric != Alg.NULL, Rc.SYMMETRIC),
         (area.kdf != Alg.NULL, Rc.KDF),
         (area.curve != ECC_NIST_P256, Rc.CURVE),
-        (area.scheme.algorithm not in (Alg.ECDSA, Alg.MLDSA, Alg.NULL), Rc.SCHEME),
+        (area.scheme.algorithm not in (Alg.ECDSA, Alg.MLDSA), Rc.SCHEME),
     ]
     for broken, code in rules:
         if broken:
             raise TpmError(code)
-
-
-def _signing_scheme(area: PublicArea, *, restricted: bool) -> bool:
-    algorithm = area.scheme.algorithm
-    return algorithm in (*_SIGNING, Alg.MLDSA) or (algorithm == Alg.NULL and not restricted)

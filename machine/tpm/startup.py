@@ -31,12 +31,15 @@ def startup(state: TpmState, kind: int) -> bytes:
     if kind == SU_STATE and state.locality != state.startup_locality:
         raise TpmError(Rc.LOCALITY)
     state.startup_locality = state.locality
-    state.safe = state.safe and state.shutdown_type is not None
+    orderly = state.shutdown_type is not None
+    state.safe = state.safe and orderly
     state.pcrs.start(state.locality, reset=not saved, resume=kind == SU_STATE)
     if saved:
         state.restart_count += 1
     else:
         state.reset_count, state.restart_count, state.commands = state.reset_count + 1, 0, 0
+    if not orderly:
+        state.count_lost_try()
     state.shutdown_type, state.started = None, True
     return b""
 

@@ -4,7 +4,7 @@ from machine.state import Stateful
 from machine.tpm.buffers import TpmError, in_handle
 from machine.tpm.constants import PERSISTENT, SU_CLEAR, TRANSIENT, Handle, Rc
 from machine.tpm.hashes import kdf_a
-from machine.tpm.keys import Key
+from machine.tpm.keys import Key, derive
 from machine.tpm.pcrs import Pcrs
 
 _MS_PER_RESET = 1 << 20
@@ -34,7 +34,8 @@ class TpmState(Stateful):
         self.failed_tries = 0
         self.random_requests = 0
         self.pcrs = Pcrs()
-        self.keys: dict[int, Key] = {}
+        self.loaded: dict[int, tuple[bytes, bytes, bytes]] = {}
+        """Handles of loaded keys: template, sensitive data and password, of which the key follows."""
         self.locality = 0
         """Of the command that runs."""
 
@@ -43,10 +44,10 @@ class TpmState(Stateful):
         """TPM time: a command takes one millisecond, and every TPM Reset begins a new stretch of 2^20."""
         return self.reset_count * _MS_PER_RESET + self.commands
 
-    @property
-    def endorsement_seed(self) -> bytes:
-        """The endorsement primary seed."""
-        return kdf_a(self._seed, b"EPS", b"", 32)
+    def key(self, handle: int) -> Key:
+        """A loaded key."""
+        template, data, _ = self.loaded[handle]
+        return derive(self._seed, template, data)
 
     def random(self, size: int) -> bytes:
         """The next `size` bytes of the generator."""
@@ -61,14 +62,14 @@ class TpmState(Stateful):
     def free_slot(self) -> int:
         """The handle of a free slot. Raises TpmError."""
         for handle in TRANSIENT:
-            if handle not in self.keys:
+            if handle not in self.loaded:
                 return handle
         raise TpmError(Rc.OBJECT_MEMORY)
 
     def check_loaded(self, handles: list[int]) -> None:
         """Refuse handles with nothing behind them. Raises TpmError."""
         for index, handle in enumerate(handles):
-            if handle in TRANSIENT and handle not in self.keys:
+            if handle in TRANSIENT and handle not in self.loaded:
                 raise TpmError(Rc.REFERENCE_H0 + index)
             if handle in PERSISTENT:
                 raise TpmError(in_handle(index + 1, Rc.HANDLE))
@@ -77,21 +78,27 @@ class TpmState(Stateful):
 
     def check_password(self, handle: int, password: bytes) -> None:
         """Whether `password` is the authorization value of what `handle` names. Raises TpmError."""
-        key = self.keys.get(handle)
-        if key is None:
+        if handle not in self.loaded:
             if password:
                 raise TpmError(Rc.BAD_AUTH)
             return
+        key, expected = self.key(handle), self.loaded[handle][2]
         guarded = not key.no_da
         if guarded:
             self._check_lockout()
         if not key.user_with_auth:
             raise TpmError(Rc.AUTH_UNAVAILABLE)
-        if password != key.auth:
+        if password != expected:
             if not guarded:
                 raise TpmError(Rc.BAD_AUTH)
             self.failed_tries += 1
             raise TpmError(Rc.AUTH_FAIL)
+
+    def count_lost_try(self) -> None:
+        """There was no TPM2_Shutdown: if a key without noDA was used, a wrong password may have been tried."""
+        if self.failed_tries < _MAX_TRIES:
+            self.failed_tries += self.lockout_used
+            self.lockout_used = False
 
     def _check_lockout(self) -> None:
         if self.failed_tries >= _MAX_TRIES:

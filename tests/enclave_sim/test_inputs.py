@@ -229,6 +229,17 @@ def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: l
         assert enclave.run() == expected
 
 
+def test_an_input_due_while_the_dormant_kernel_halts_is_taken_with_a_limit_as_without() -> None:
+    plain = Enclave("counter")
+    plain.run()
+    assert plain.recording is not None
+    dormant_ns = plain.recording.events[-3].at_ns
+    for at_ns in range(dormant_ns, plain.machine.clock.now_ns + 2):
+        limited = Enclave("counter", inputs=[ExternalInterrupt(at_ns=at_ns)])
+        limited.run(at_ns)
+        assert limited.run() == Enclave("counter", inputs=[ExternalInterrupt(at_ns=at_ns)]).run()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.builds(ExternalInterrupt, at_ns=delays, after=moments()))
 def test_a_template_refuses_what_was_due_before_its_start(one: AnyInput) -> None:

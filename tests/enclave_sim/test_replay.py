@@ -172,9 +172,9 @@ def test_inputs_that_were_made_while_it_ran_are_made_again(data: st.DataObject, 
 
 
 def test_one_that_came_before_a_scheduled_one_which_was_due(tmp_path: Path) -> None:
-    enclave = Enclave("counter", inputs=[SensorValue(at_ns=100_000, sensor=0, value=1)])
-    enclave.run(100_000)
-    assert enclave.machine.clock.now_ns > 100_000  # the heap is scrubbed in one go
+    enclave = Enclave("counter", inputs=[SensorValue(at_ns=250_000, sensor=0, value=1)])
+    enclave.run(250_000)
+    assert enclave.machine.clock.now_ns > 250_000  # the heap is scrubbed in one go
     enclave.take(SensorValue(at_ns=0, sensor=0, value=2))
     enclave.run()
     assert_replays(enclave, tmp_path)

@@ -101,8 +101,8 @@ def test_what_is_no_snapshot_is_told_from_one(tmp_path: Path, written: bytes) ->
     path = tmp_path / "x.snap"
     assert "is not a snapshot" in refused(path, b"")
     assert "is not a snapshot" in refused(path, read("beacon"))
-    assert "is a snapshot of version 2; this program reads 1" in refused(
-        path, written.replace(b"snapshot 1", b"snapshot 2")
+    assert "is a snapshot of version 1; this program reads 2" in refused(
+        path, written.replace(b"snapshot 2", b"snapshot 1")
     )
     assert "cut short or was changed" in refused(path, written[:-1])
     assert "cut short or was changed" in refused(path, written[:40])

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from firmware.build import SOURCES, build
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
-NON_INTERFERENCE, ADMITTED = "non-interference", "admitted"
+NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
 
 
 class Change(Protocol):

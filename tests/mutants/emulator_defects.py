@@ -251,7 +251,7 @@ EMULATOR_DEFECTS = (
         Replacement(
             Ram, "zero", lambda self, base, length: self._memory.zero(base + 1, length - 1) if length else None
         ),
-        ("settler", "counter"),
+        ("counter",),
         (ZERO_TRACE,),
     ),
 )

@@ -8,6 +8,7 @@ from enclave_sim.guarantees import (
     Report,
     Run,
     admitted,
+    attested,
     deterministic,
     isolated,
     jitter_free,
@@ -63,6 +64,7 @@ def _reports(names: Sequence[str]) -> Iterator[Report]:
         yield zero_trace([_briefly(first)])
         yield isolated([first])
         yield admitted([first])
+        yield attested([first])
         for other in others:
             yield noninterference(first, observe_scenario(other))
         yield deterministic([first, second])

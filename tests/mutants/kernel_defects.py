@@ -93,7 +93,7 @@ SCRUBBING = (
     Defect(
         "cycle-arena",
         "the arena is not scrubbed between two cycles",
-        _kernel(Edit("exec_loop.c", "scrub(ARENA_BASE, ARENA_SIZE);")),
+        _kernel(Edit("exec_loop.c", "    scrub(ARENA_BASE, ARENA_SIZE);\n")),
         ("counter",),
         (ZERO_TRACE,),
     ),
@@ -107,7 +107,7 @@ SCRUBBING = (
     Defect(
         "cycle-irq-stack",
         "the interrupt stack is not scrubbed between two cycles",
-        _kernel(Edit("exec_loop.c", "    scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);\n    arena_init", "    arena_init")),
+        _kernel(Edit("exec_loop.c", "    scrub(IRQ_STACK_BASE, IRQ_STACK_SIZE);\n}", "}")),
         ("runner",),
         (ZERO_TRACE,),
     ),
@@ -197,7 +197,7 @@ REGISTERS = (
         "R10 is not cleared in step A6",
         _kernel(Edit("dormant.S", "esp, r8d, r10d, r11d", "esp, r8d, r11d")),
         ("failure",),
-        (ZERO_TRACE, NON_INTERFERENCE),
+        (ZERO_TRACE,),
     ),
     Defect(
         "xmm-dormant",

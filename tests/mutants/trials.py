@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import firmware
 from enclave_sim import Template
+from enclave_sim.after_event import AfterEvent
 from enclave_sim.guarantees import Scenario
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
 from enclave_sim.memory_map import region
@@ -63,7 +65,18 @@ def _interrupted(trial: Trial) -> Trial:
     return Trial(trial.payload, trial.options, trial.guest, inputs)
 
 
+_LOG_EDITED = MemoryFault(
+    at_ns=0,
+    after=AfterEvent("pcr_extended", {"pcr": 13}),
+    address=firmware.symbols()["event_log"] + 80,
+    bits=1,
+)
+"""A digest in the log is another before the first quote."""
+
+
 TRIALS = {
+    "required": _wasm("counter", cycles=2, attestation="require"),
+    "edited log": Trial("counter", {"attestation": "require"}, inputs=(_LOG_EDITED,)),
     "counter": _wasm("counter", cycles=3),
     "trespasser": _wasm("trespasser"),
     "abyss": _wasm("abyss"),

@@ -17,29 +17,29 @@ from tests.enclave_sim.cli.command import assert_refused, command
 def paths(tmp_path: Path) -> tuple[Path, Path]:
     found = tmp_path / "two.jsonl", tmp_path / "three.jsonl"
     for path, cycles in zip(found, "23", strict=True):
-        command("run", "counter", "--cycles", cycles, "--record", path)
+        command("run", "counter", "--cycles", cycles, "--attestation", "off", "--record", path)
     return found
 
 
 def test_equal_recordings_are_one_line(paths: tuple[Path, Path]) -> None:
     ended = command("diff", paths[0], paths[0])
-    digest = command("run", "counter", "--cycles", "2", "--quiet").output.split()[1]
-    assert (ended.code, ended.output) == (0, f"equal: 123 events, digest {digest}\n")
+    digest = command("run", "counter", "--cycles", "2", "--attestation", "off", "--quiet").output.split()[1]
+    assert (ended.code, ended.output) == (0, f"equal: 121 events, digest {digest}\n")
 
 
 def test_what_differs_is_shown(paths: tuple[Path, Path]) -> None:
     ended = command("diff", *paths)
     assert (ended.code, ended.error) == (ExitCode.DIFFERENT, "")
     lines = ended.output.splitlines()
-    assert lines[0].startswith(f"- {paths[0]}: 123 events, digest ")
-    assert lines[1].startswith(f"+ {paths[1]}: 162 events, digest ")
+    assert lines[0].startswith(f"- {paths[0]}: 121 events, digest ")
+    assert lines[1].startswith(f"+ {paths[1]}: 159 events, digest ")
     for wanted in (
         "  cycles",
         "- 2",
         "+ 3",
-        "They part at event 100:",
-        "In common: 123 events",
-        "+ and 31 more events",
+        "They part at event 98:",
+        "In common: 121 events",
+        "+ and 30 more events",
     ):
         assert wanted in lines
     assert [line.split() for line in lines if line.endswith("  cycle_began")] == [["0", "1", "cycle_began"]]
@@ -50,7 +50,7 @@ def test_as_json(paths: tuple[Path, Path]) -> None:
     ended = command("diff", *paths, "--json")
     told = json.loads(ended.output)
     assert ended.code == ExitCode.DIFFERENT
-    assert (told["equal"], told["events"], told["aligned"], told["only_first"]) == (False, [123, 162], 123, {})
+    assert (told["equal"], told["events"], told["aligned"], told["only_first"]) == (False, [121, 159], 121, {})
     assert told["header"] == [{"name": "cycles", "first": 2, "second": 3}]
     assert told["divergence"]["first"][0]["kind"] == "annihilation_began"
     same = json.loads(command("diff", paths[0], paths[0], "--json").output)

@@ -65,7 +65,7 @@ def test_a_run_by_ones_own_key_needs_no_file_but_the_recording(tmp_path: Path) -
     for name in ("own.anchor.json", "own.wasm"):
         (tmp_path / name).unlink()
     assert command("replay", tmp_path / "run.jsonl").code == 0
-    assert b"seed" not in (tmp_path / "run.jsonl").read_bytes()
+    assert b"25519_seed" not in (tmp_path / "run.jsonl").read_bytes()
 
 
 def test_a_divergence_is_shown_beside_its_neighbours(path: Path) -> None:
@@ -96,8 +96,9 @@ def test_what_cannot_be_replayed_is_one_line(path: Path, tmp_path: Path) -> None
     firmware = read_header(path).firmware_sha256
     other = forge(path, lambda lines: lines[0].update(firmware_sha256="ab" * 32))
     assert_refused(command("replay", other), firmware, "ab" * 32)
+    lines = path.read_bytes().count(b"\n")
     path.write_bytes(path.read_bytes()[:-1])
-    assert_refused(command("replay", path), "line 125", "cut short")
+    assert_refused(command("replay", path), f"line {lines}", "cut short")
 
 
 def test_a_missing_payload_is_named_and_can_be_given(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def test_the_page_shows_the_real_output(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def change_a_signal(lines: list[Line]) -> None:
-    assert lines[40]["kind"] == "signal_emitted"
-    lines[40]["value"] = 2
+    assert lines[55]["kind"] == "signal_emitted"
+    lines[55]["value"] = 2
 
 
 def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

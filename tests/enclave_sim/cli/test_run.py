@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import payloads
 from enclave_sim.after_event import AfterEvent
+from enclave_sim.attestation import ReferenceValues
 from enclave_sim.cli import main as command_line
 from enclave_sim.cli import run as run_module
 from enclave_sim.cli.app import app
@@ -87,11 +88,13 @@ def assert_refused(ended: Ended, *words: str) -> None:
         (["divider"], "GUEST_FAULT", 4),
         (["trespasser"], "GUEST_FAULT", 4),
         (["beacon", "--arena-bytes", "0"], "KERNEL_FAULT", 5),
-        (["beacon", "--attestation", "require"], "ATTESTATION_REFUSED", 5),
+        (["beacon", "--attestation", "require", "--reference", "NOTHING"], "ATTESTATION_REFUSED", 5),
         (["spinner", "--limit-ns", "1_000_000"], "LIMIT", 6),
     ],
 )
-def test_the_exit_code_tells_the_outcome(arguments: list[str], outcome: str, code: int) -> None:
+def test_the_exit_code_tells_the_outcome(arguments: list[str], outcome: str, code: int, tmp_path: Path) -> None:
+    ReferenceValues().save(tmp_path / "nothing.json")
+    arguments = [str(tmp_path / "nothing.json") if word == "NOTHING" else word for word in arguments]
     ended = run(*arguments, "--quiet")
     assert (ended.code, ended.error) == (code, "")
     assert re.fullmatch(rf"{outcome} [0-9a-f]{{64}}\n", ended.output)
@@ -292,7 +295,8 @@ def test_the_page_shows_the_run() -> None:
         "Active Execution",
         "software interrupt",
         "ARCH_LOCKED MEM_SANITIZED",
-        "0x0000018f",
+        "0x0000019f",
+        "2 quotes accepted",
         "A7",
         "power unit dormant",
         "machine_check_stack",

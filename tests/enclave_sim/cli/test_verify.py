@@ -18,7 +18,7 @@ LEAKY = """(module (import "aether" "emit_signal" (func $emit (param i32)))
     (memory 1) (data (i32.const 0) "\\01\\02\\03\\04") (func (export "_start") (local i32)
     (local.set 0 (i32.and (i32.load (i32.const 0)) (i32.const 1023)))
     (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (call $emit (i32.const 1))))"""
-NAMES = ["deterministic", "zero-trace", "non-interference", "isolated", "jitter-free", "admitted"]
+NAMES = ["deterministic", "zero-trace", "non-interference", "isolated", "jitter-free", "admitted", "attested"]
 
 
 def verify(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

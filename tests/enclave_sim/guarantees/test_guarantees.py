@@ -37,7 +37,7 @@ from enclave_sim.payload.signature import sign
 from machine.devices.scrub_engine import ScrubEngine
 from payloads import flat_names, names, read
 
-BOOTED = 300_000
+BOOTED = 1_310_000
 """Within the first cycle of these payloads, or asleep behind it."""
 
 

@@ -150,10 +150,10 @@ def test_hypothesis(number):
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
-        ("enclave_guarantees('zero_tracing')", "takes names of zero_trace, isolated, jitter_free"),
-        ("enclave_guarantees", "takes names of zero_trace, isolated, jitter_free"),
-        ("enclave_guarantees('isolated', runs=3)", "takes names of zero_trace, isolated, jitter_free"),
-        ("enclave_guarantees(['isolated'])", "takes names of zero_trace, isolated, jitter_free"),
+        ("enclave_guarantees('zero_tracing')", "takes names of zero_trace, isolated, jitter_free, attested"),
+        ("enclave_guarantees", "takes names of zero_trace, isolated, jitter_free, attested"),
+        ("enclave_guarantees('isolated', runs=3)", "takes names of zero_trace, isolated, jitter_free, attested"),
+        ("enclave_guarantees(['isolated'])", "takes names of zero_trace, isolated, jitter_free, attested"),
         ("enclave('counter', 3)", "the marker enclave takes one payload, and options by name"),
         ("enclave('counter', payload='beacon')", "the marker enclave takes one payload, and options by name"),
     ],

@@ -25,9 +25,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "digest": {"quantum_ns": 20_000},
     "trespasser": {},
     "runner": {"engine": "native", "cycles": 2, "quantum_ns": 20_000},
-    "shredder": {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=262_000, sensor=0, value=5)]},
+    "shredder": {"inputs": [ExternalInterrupt(at_ns=100_000), SensorValue(at_ns=1_292_000, sensor=0, value=5)]},
     "greedy": {"inputs": [ExternalInterrupt(at_ns=100, after=AfterEvent("phase_completed", {"phase": "MEM_MAP"}))]},
-    "beacon": {"cycles": 2, "inputs": [Tamper(at_ns=900_000)]},
+    "beacon": {"cycles": 2, "inputs": [Tamper(at_ns=2_000_000)]},
 }
 ENDS = {name: Enclave(name, **options).run().virtual_ns for name, options in RUNS.items()}
 sessions = {name: Session(name, **options) for name, options in RUNS.items()}

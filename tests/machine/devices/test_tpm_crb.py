@@ -1,6 +1,7 @@
 """The CRB as a driver sees it (TCG PC Client Platform TPM Profile)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -237,6 +238,7 @@ def test_writes_past_the_end_of_the_block_change_nothing_else() -> None:
     ready(crb)
     crb.write(0xFFC, 8, 0x1122_3344_5566_7788)
     assert get(crb, BUFFER_BYTES) == bytes(BUFFER_BYTES - 4) + bytes.fromhex("88776655")
+    assert len(crb.save_state()["_buffer"]) == BUFFER_BYTES
 
 
 @pytest.mark.parametrize("answer", ["the connection ended", bytes(BUFFER_BYTES + 1)])
@@ -312,3 +314,18 @@ def test_the_chipset_puts_it_where_a_pc_has_it() -> None:
     machine.chipset.bus.write_memory(at + LOC_CTRL, 4, REQUEST_ACCESS)
     assert (crb.read(LOC_STS, 4), machine.chipset.bus.read_memory(at + LOC_STS, 4)) == (1, 1)
     assert machine.chipset.bus.read_memory(at + 0x1000 + LOC_STS, 4) == 0xFFFF_FFFF  # locality 1
+
+
+def plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(plain(key) and plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(plain, value))
+    return value is None or type(value) in (bool, int, str, bytes, bytearray)
+
+
+def test_the_state_is_numbers_and_bytes_that_a_file_can_hold() -> None:
+    crb = device(TpmModel(b"s" * 32))
+    for command in STREAM:
+        run(crb, command)
+        assert plain(crb.save_state())

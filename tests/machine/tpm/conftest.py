@@ -1,6 +1,8 @@
 """A swtpm with one bank of PCRs, SHA-256, as the model has it."""
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,12 +25,21 @@ class SwtpmProcess:
         command = ["swtpm", "socket", "--tpm2", f"--tpmstate=dir={directory}", f"--server=type=unixio,path={self.data}"]
         command += [f"--ctrl=type=unixio,path={self.control}", "--flags=not-need-init", "--locality=allow-set-locality"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(500):
-            if self.data.exists() and self.control.exists():
+        for path in (self.control, self.data):
+            self._wait_for(path)
+
+    def _wait_for(self, path: Path) -> None:
+        """A socket is there a little before somebody listens at it."""
+        for _ in range(1000):
+            with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+                client.connect(str(path))
                 return
             time.sleep(0.01)
         self.stop()
         pytest.fail("swtpm does not come up")
+
+    def connect(self) -> Swtpm:
+        return Swtpm(self.data, self.control)
 
     def stop(self) -> None:
         self.process.kill()
@@ -62,7 +73,7 @@ class Swtpms:
             self.stop()
             self._left = self.RESETS
             self._running = SwtpmProcess(self._factory.mktemp("swtpm"))
-            self._swtpm = Swtpm(self._running.data, self._running.control)
+            self._swtpm = self._running.connect()
             self._swtpm.execute(startup(), 0)
             assert code_of(self._swtpm.execute(authorized(0x12B, [PLATFORM], BANKS), 0)) == 0  # PCR_Allocate
             self._swtpm.power_on()

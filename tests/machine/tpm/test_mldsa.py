@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from machine.tpm.mldsa import build
 from machine.tpm.mldsa.signer import MlDsa65Signer, mldsa65_signer
 from machine.tpm.public_area import Scheme
 
+ROOT = Path(__file__).parents[3]
 NONE = Scheme(Alg.MLDSA)
 
 
@@ -50,5 +52,5 @@ def test_the_webassembly_engine_is_not_loaded_for_other_keys_and_leaves_quietly(
         "assert not any(tpm.code_of(made.execute(c, 0)) for c in sent) and 'wasmtime' not in sys.modules\n"
         "assert not tpm.code_of(made.execute(tpm.create_primary(tpm.MLDSA_AK), 0)) and 'wasmtime' in sys.modules\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, cwd=ROOT)
     assert (ran.returncode, ran.stderr) == (0, b"")

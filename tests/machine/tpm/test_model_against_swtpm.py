@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from machine.tpm.commands import COMMANDS
 from machine.tpm.model import TpmModel
-from machine.tpm.swtpm import Swtpm
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.conftest import SwtpmProcess, Swtpms
 from tests.machine.tpm.lockstep import SEED, Lockstep, freshly_reset
@@ -64,6 +63,12 @@ ecc_parameters = st.one_of(
             "0010 001a 000b 0000 0003 0010",
             "0010 0014 000b 0003 0010",
             "0010 0018 000b 0099 0010",
+            "0010 0018 000b 0004 0010",
+            "0010 001b 000b 0003 0010",
+            "0010 0019 000b 0003 0010",
+            "0003 0080 0043 0018 000b 0003 0010",
+            "0026 0080 0010 0010 0003 0010",
+            "0013 0080 0043 0010 0003 0010",
             "0010 0018 000b 0003 0020 000b",
             "0010 0018 000b 0003 0020 0099",
             "0010 0018 000b 0003 0023",
@@ -81,6 +86,19 @@ templates = st.one_of(
         unique=st.sampled_from([bytes(4), tpm.sized(b"u" * 32) * 2, tpm.sized(b"u" * 81) + b"\0\0"]),
     ),
 )
+schemes = st.sampled_from(
+    [
+        "0010",
+        "0018 000b",
+        "0018 000c",
+        "0018 0004",
+        "0018 0010",
+        "0014 000b",
+        "001a 000b 0000",
+        "0005 000b",
+        "0099",
+    ]
+).map(bytes.fromhex)
 digests = st.lists(st.sampled_from(HASH_ALGS), max_size=5).map(
     lambda algs: tpm.u32(len(algs)) + b"".join(a.to_bytes(2, "big") + b"d" * DIGEST_SIZES.get(a, 32) for a in algs)
 )
@@ -114,19 +132,7 @@ valid = st.one_of(
     st.builds(
         tpm.quote,
         st.sampled_from([0x8000_0000, 0x4000_0007]),
-        scheme=st.sampled_from(
-            [
-                "0010",
-                "0018 000b",
-                "0018 000c",
-                "0018 0004",
-                "0018 0010",
-                "0014 000b",
-                "001a 000b 0000",
-                "0005 000b",
-                "0099",
-            ]
-        ).map(bytes.fromhex),
+        scheme=schemes,
     ),
     st.builds(tpm.read_public, HANDLES),
     st.builds(tpm.flush, HANDLES),
@@ -140,9 +146,9 @@ valid = st.one_of(
 
 
 @st.composite
-def malformed(draw: Any) -> bytes:
+def malformed(draw: Any, commands: Any = valid) -> bytes:
     """A command with something of it changed, most often with its size put right."""
-    data = bytearray(draw(valid))
+    data = bytearray(draw(commands))
     what = draw(st.sampled_from(["cut", "longer", "byte", "word", "code", "tag", "size"]))
     if what == "cut":
         del data[draw(st.integers(10, len(data))) :]
@@ -169,18 +175,33 @@ def may_be_sent(sent: bytes) -> bool:
 
 
 POWER = b"power"
+LOCALITIES = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2, 3, 4])
 streams = st.lists(
-    st.tuples(
-        st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4]),
-        st.one_of(valid, valid, malformed().filter(may_be_sent), st.just(POWER)),
-    ),
+    st.tuples(LOCALITIES, st.one_of(*[valid] * 5, *[malformed().filter(may_be_sent)] * 4, st.just(POWER))),
     min_size=1,
-    max_size=12,
+    max_size=16,
+)
+passwords = st.sampled_from([b"", b"pw", b"pw\0", b"no", b"p" * 32])
+key_attributes = st.sampled_from([0, 0x400, 0x40, 0x80, 0x10000, 0x12, 0x4, 0x440]).map(tpm.AK_ATTRIBUTES.__xor__)
+key_schemes = st.sampled_from([0x000B, 0x000C, 0x000D, 0x0004]).map(
+    lambda hash_alg: bytes.fromhex("0010 0018") + hash_alg.to_bytes(2, "big") + bytes.fromhex("0003 0010")
+)
+quotes = st.builds(
+    tpm.quote,
+    st.sampled_from([0x8000_0000] * 5 + [0x8000_0001, 0x4000_0007]),
+    st.sampled_from([b"", b"n" * 36, b"n" * 66, b"n" * 67]),
+    scheme=schemes,
+    pcrs=selections,
+    area=st.one_of(st.builds(tpm.password, passwords), areas),
 )
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(stream=streams, started=st.booleans(), primary=st.none() | templates)
+@given(
+    stream=streams,
+    started=st.sampled_from([True, True, True, False]),
+    primary=st.sampled_from([None, tpm.ECC_AK]) | templates,
+)
 def test_any_stream_of_commands_is_answered_alike(
     swtpms: Swtpms, stream: list[tuple[int, bytes]], started: bool, primary: bytes | None
 ) -> None:
@@ -195,6 +216,22 @@ def test_any_stream_of_commands_is_answered_alike(
             both.power_on()
         else:
             going = both.run(sent, locality)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    auth=passwords,
+    template=st.builds(tpm.template, attributes=key_attributes, parameters=key_schemes),
+    stream=st.lists(st.one_of(*[quotes] * 4, malformed(quotes).filter(may_be_sent), valid, st.just(POWER)), max_size=9),
+)
+def test_any_use_of_a_key_is_answered_alike(swtpms: Swtpms, auth: bytes, template: bytes, stream: list[bytes]) -> None:
+    both = freshly_reset(swtpms.get())
+    key = tpm.create_primary(template, auth=auth)
+    going = both.run(tpm.startup()) and both.run(key)
+    for sent in stream:
+        if sent == POWER:
+            both.power_on()
+        going = going and all(both.run(step) for step in ([tpm.startup(), key] if sent == POWER else [sent]))
 
 
 @pytest.mark.parametrize("code", sorted(COMMANDS))
@@ -216,7 +253,7 @@ def test_pcrs_have_the_properties_that_they_have_there(swtpms: Swtpms) -> None:
 
 @pytest.mark.parametrize("ways", [(None,), (tpm.CLEAR,), (tpm.STATE,), (None, tpm.CLEAR), (tpm.CLEAR, tpm.CLEAR, None)])
 def test_the_clock_is_safe_until_a_shutdown_is_missing(swtpm_process: SwtpmProcess, ways: tuple[bytes | None]) -> None:
-    both = Lockstep(TpmModel(SEED), Swtpm(swtpm_process.data, swtpm_process.control))
+    both = Lockstep(TpmModel(SEED), swtpm_process.connect())
 
     def safe() -> tuple[int, int]:
         assert both.run(tpm.create_primary())

@@ -171,7 +171,7 @@ def test_its_state_cannot_be_taken_or_set(serve: Serve) -> None:
 
 @pytest.mark.tpm
 def test_power_on_is_a_tpm_reset(swtpm_process: SwtpmProcess) -> None:
-    made = Swtpm(swtpm_process.data, swtpm_process.control)
+    made = swtpm_process.connect()
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0x100
     made.power_on()
@@ -190,7 +190,7 @@ def test_without_the_control_socket_power_on_leaves_the_tpm_as_it_is(swtpm_proce
 
 @pytest.mark.tpm
 def test_a_swtpm_killed_in_the_middle_of_a_command_is_a_fatal_error_of_the_crb(swtpm_process: SwtpmProcess) -> None:
-    crb = TpmCrb(Clock(HookState(deadline=NEVER)), Swtpm(swtpm_process.data, swtpm_process.control))
+    crb = TpmCrb(Clock(HookState(deadline=NEVER)), swtpm_process.connect())
     crb.write(0x08, 4, 1)
     crb.write(0x40, 4, 1)
     for at, byte in enumerate(SENT):

@@ -28,12 +28,13 @@ from tests.enclave_sim.measured_boot.support import (
     reference,
     required,
 )
+from tests.machine.tpm import commands as tpm
 
 RETRY, RETRIES = 0x922, 8
-MLDSA_KEY = 9
-"""The number of the one command that may fail: a TPM needs no ML-DSA."""
+MAY_FAIL = (0, 9)
+"""The numbers of TPM2_Startup, which PC firmware may have done before, and of the key that a TPM need not have."""
 COMMANDS = range(len(BOOT_COMMANDS))
-NEEDED = [number for number in range(BEFORE_THE_GUEST) if number != MLDSA_KEY]
+NEEDED = [number for number in range(BEFORE_THE_GUEST) if number not in MAY_FAIL]
 
 
 def assert_refused_or_good(enclave: Enclave) -> None:
@@ -77,12 +78,30 @@ def test_a_tpm_whose_interface_is_no_crb(interface: int) -> None:
         assert_refused(required(), "there is no TPM")
 
 
+@pytest.mark.parametrize("code", [0x100, 0x101, 0x922])
+def test_a_tpm_that_pc_firmware_has_started_serves_as_well(code: int) -> None:
+    def treat(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
+        return error_response(code) if command == tpm.startup() else go_on()
+
+    device = Interposer(treat)
+    enclave = required(tpm=device)
+    device.tpm.execute(tpm.startup(), 0)
+    assert enclave.run().outcome == "COMPLETED"
+
+
+def test_a_tpm_that_nobody_has_started_does_not() -> None:
+    def treat(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
+        return SUCCESS if command == tpm.startup() else go_on()
+
+    assert_refused(required(tpm=Interposer(treat)), "there is no TPM, or it does not start")
+
+
 def test_failure_mode_from_the_start() -> None:
     device = Interposer()
     enclave = required(tpm=device)
     device.tpm.fail()
     assert_refused(enclave, "there is no TPM, or it does not start")
-    assert device.codes == BOOT_COMMANDS[:1]
+    assert device.codes == BOOT_COMMANDS[:2]
 
 
 @pytest.mark.parametrize("number", range(BEFORE_THE_GUEST))

@@ -86,7 +86,7 @@ def test_the_trust_anchors() -> None:
     anchors = [development_anchor(), OWN]
     genuine = Enclave("beacon", attestation=Attestation.REQUIRE, trust_anchors=anchors)
     packed = anchor_list.pack(anchors)
-    offset = packed.index(OWN.ml_dsa_65_public) + 100
+    offset = packed.rindex(b"ml_dsa_65") + 100
     address = where(genuine, packed) + offset
     device = Interposer()
     enclave = required(

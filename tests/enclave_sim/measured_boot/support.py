@@ -106,5 +106,7 @@ def pcr_values(of: Any, numbers: Sequence[int] = range(8, 14)) -> list[bytes]:
     return [values[at + 2 : at + 34] for at in range(0, len(values), 34)]
 
 
-CAPPED = [extended(sha256(CAP).digest()), extended(sha256(ACTIVE).digest(), sha256(CAP).digest())]
-"""What the runtime PCR may be when an enclave is over: capped before it was active, or after."""
+_CAP, _ACTIVE = sha256(CAP).digest(), sha256(ACTIVE).digest()
+CAPPED = [extended(_CAP), extended(_ACTIVE, _CAP), extended(_CAP, _CAP), extended(_ACTIVE, _CAP, _CAP)]
+"""What the runtime PCR may be when an enclave is over: capped before it was active, or after; and once more where
+the way down was disturbed while that was done."""

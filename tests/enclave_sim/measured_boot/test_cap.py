@@ -182,7 +182,7 @@ def test_tampering_at_any_time_caps_the_runtime_register(at_ns: int) -> None:
     device = Interposer()
     enclave = tampered_at(at_ns, device)
     enclave.run(limit_ns=at_ns)
-    assume(crb(enclave)._state != COMPLETION)  # these moments have a test of their own
+    assume(crb(enclave)._state != COMPLETION)  # right behind a command, see below
     assert_capped_or_untouched(device, enclave)
 
 

@@ -121,6 +121,8 @@ def _save(path: Path, data: bytes) -> None:
         write_replacing(path, data)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+    except ValueError:  # `.` and `/`
+        raise ConfigurationError(f"cannot write {path}: it names no file") from None
 
 
 def _nonce(text: str) -> bytes:

@@ -153,16 +153,15 @@ def test_a_tpm_reset_in_the_middle_of_a_run_is_refused() -> None:
     assert_refused(required(tpm=device), "quote 1 PCR digest", "quote 2 PCR digest")
 
 
-def test_a_register_extended_by_somebody_else_is_refused() -> None:
-    for pcr in range(8, 14):
+@pytest.mark.parametrize("pcr", range(8, 14))
+def test_a_register_extended_by_somebody_else_is_refused(pcr: int) -> None:
+    def meddle(at: int, _command: bytes, go_on: Callable[[], bytes]) -> bytes:
+        if at == 10:
+            device.tpm.execute(tpm.extend(pcr), 0)
+        return go_on()
 
-        def meddle(at: int, _command: bytes, go_on: Callable[[], bytes], pcr: int = pcr) -> bytes:
-            if at == 10:
-                device.tpm.execute(tpm.extend(pcr), 0)
-            return go_on()
-
-        device = Interposer(meddle)
-        assert_refused(required(tpm=device), "quote 1 PCR digest", "quote 2 PCR digest")
+    device = Interposer(meddle)
+    assert_refused(required(tpm=device), "quote 1 PCR digest", "quote 2 PCR digest")
 
 
 def without_ml_dsa(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
@@ -186,9 +185,7 @@ def test_a_downgrade_to_p_256_alone_is_refused_where_both_are_demanded() -> None
 
 def edited(address: int, bits: int, attestation: Attestation = Attestation.REQUIRE) -> Enclave:
     fault = MemoryFault(at_ns=0, after=BEFORE_THE_QUOTE, address=address, bits=bits)
-    return Enclave(
-        "beacon", attestation=attestation, reference=reference("beacon", attestation), inputs=[fault]
-    )
+    return Enclave("beacon", attestation=attestation, reference=reference("beacon", attestation), inputs=[fault])
 
 
 def log_length() -> int:

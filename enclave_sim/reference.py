@@ -1,5 +1,6 @@
 """Reference values of an enclave: what its quotes must say, found without running it."""
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -28,9 +29,13 @@ class Measured(NamedTuple):
 
 def kernel_image() -> bytes:
     """The kernel as it is measured: all that the loader puts into RAM from the file, text to data."""
-    base, end = firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"]
+    return _loaded(firmware.image(), firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"])
+
+
+@lru_cache(maxsize=1)
+def _loaded(file: bytes, base: int, end: int) -> bytes:
     image = bytearray(end - base)
-    for segment in elf.parse(firmware.image()).segments:
+    for segment in elf.parse(file).segments:
         data = segment.data[: max(0, end - segment.physical)]
         image[segment.physical - base : segment.physical - base + len(data)] = data
     return bytes(image)

@@ -353,15 +353,21 @@ class Cpu:
     def _map_devices(self, address: int, size: int) -> None:
         reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
         writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
-        read = reads(self._on_mmio_read if address == MMIO_BASE else _floating)
-        write = writes(self._on_mmio_write if address == MMIO_BASE else _ignore)
+        devices = address == MMIO_BASE
+        read = reads(self._on_mmio_read if devices else _floating)
+        write = writes(self._on_mmio_write if devices else _ignore)
         self._callbacks += [read, write]
+        on_read, window = ctypes.cast(read, _void), None
+        if devices and self._step_hook.on_device_read is not None:
+            window = self.bus.window
+            window.bus = on_read.value
+            on_read = _void(self._step_hook.on_device_read)
         status = uclib.uc_mmio_map(
             self._handle,
             address,
             size,
-            ctypes.cast(read, _void),
-            None,
+            on_read,
+            None if window is None else ctypes.byref(window),
             ctypes.cast(write, _void),
             None,
         )

@@ -5,13 +5,18 @@ bytes; registers a device does not have read as zero inside its block. Where no 
 reads give all ones, writes are lost, as on a PC.
 
 All state of a device is in plain attributes: numbers, byte strings, lists and dictionaries of these.
+
+One device in a machine may have a window: registers that are memory, such as a data buffer, and have no side effects
+when they are read. Native code then reads them without asking the device.
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from machine.errors import MachineError
 from machine.ram import PAGE_SIZE
 from machine.state import Stateful
+from machine.window import Window
 
 MMIO_BASE = 0xFEC0_0000
 MMIO_SIZE = 0x0040_0000
@@ -30,8 +35,13 @@ class Device(Stateful):
     A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
     """
 
+    WINDOW: ClassVar[range | None] = None
+    """Offsets of registers that, while `expose` has been told so, read as memory: see machine/window.py."""
+
     def __init__(self) -> None:
         self.rescheduled: Callable[[], None] = lambda: None
+        self.expose: Callable[[bytearray | None], None] = lambda _: None
+        """Tells that the registers of `WINDOW` read as this memory from now on, or None: are to be asked for."""
         self.deadline_ns: int | None = None
         """Virtual time at which `tick` must be called, or None."""
 
@@ -56,8 +66,18 @@ class Bus:
         self._ports: dict[int, tuple[Device, int, int]] = {}
         self._blocks: dict[int, Device] = {}
         self.devices: list[Device] = []
-        self.accesses = 0
+        self.window = Window()
+        """What of the device range may be read without asking the bus."""
+        self._accesses = 0
+
+    @property
+    def accesses(self) -> int:
         """How often the processor has read or written a device."""
+        return self._accesses + self.window.reads
+
+    @accesses.setter
+    def accesses(self, count: int) -> None:
+        self._accesses, self.window.reads = count, 0
 
     def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
         """Let `device` answer `count` ports from `base`, which it sees as registers from `offset` on.
@@ -74,10 +94,18 @@ class Bus:
         self._add(device)
 
     def attach_memory(self, device: Device, address: int) -> None:
-        """Let `device` answer the 4 KiB at physical `address`. Raises MachineError where that cannot be."""
+        """Let `device` answer the 4 KiB at physical `address`.
+
+        Raises MachineError where that cannot be, and for a second device with a window.
+        """
         inside = MMIO_BASE <= address < MMIO_BASE + MMIO_SIZE
         if not inside or address % PAGE_SIZE or address in self._blocks:
             raise MachineError(f"device block {address:#x} is taken, unaligned or outside the device range")
+        if device.WINDOW is not None:
+            if any(other.WINDOW is not None for other in self._blocks.values()):
+                raise MachineError(f"device block {address:#x} has a window, and the machine has one already")
+            self.window.first = address - MMIO_BASE + device.WINDOW.start
+            device.expose = self.window.show
         self._blocks[address] = device
         self._add(device)
 
@@ -87,7 +115,7 @@ class Bus:
 
     def read_port(self, port: int, size: int) -> int:
         """IN of 1, 2 or 4 bytes from a port."""
-        self.accesses += 1
+        self._accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:
             return found[0].read(found[1], size)
@@ -99,7 +127,7 @@ class Bus:
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """OUT of 1, 2 or 4 bytes to a port."""
-        self.accesses += 1
+        self._accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:
             found[0].write(found[1], size, value)
@@ -110,13 +138,13 @@ class Bus:
 
     def read_memory(self, offset: int, size: int) -> int:
         """Load from the device range; `offset` counts from MMIO_BASE."""
-        self.accesses += 1
+        self._accesses += 1
         device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
         return (1 << 8 * size) - 1 if device is None else device.read(offset % PAGE_SIZE, size)
 
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Store to the device range; `offset` counts from MMIO_BASE."""
-        self.accesses += 1
+        self._accesses += 1
         device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
         if device is not None:
             device.write(offset & PAGE_SIZE - 1, size, value)

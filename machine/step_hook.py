@@ -25,6 +25,7 @@ NEVER = 2**64 - 1
 _PAGES = 64
 ADDRESSES = 16
 """At most this many places to stop at."""
+_HEADER = struct.Struct("<4I")
 _INTERRUPT_FLAG, _VIRTUAL_8086 = 0x200, 0x2_0000
 
 
@@ -139,6 +140,8 @@ class StepHook:
         """A byte for each page of RAM: not 0 where an instruction was executed in it."""
         self.state.code_pages = ctypes.addressof(self.code_pages)
         architecture = None if portable else native_architecture()
+        self.on_device_read: int | None = None
+        """Where `on_device_read` of the native code is."""
         self.native = architecture is not None and self._attach_native(uc, architecture)
         if not self.native:
             self._portable = _PortableHook(uc, self.state, self.code_pages)
@@ -152,7 +155,7 @@ class StepHook:
     def _attach_native(self, uc: Uc, architecture: str) -> bool:
         blob = resources.files("machine.native").joinpath(f"step_hook.{architecture}.bin").read_bytes()
         try:
-            base, self._page = executable(blob[12:])
+            base, self._page = executable(blob[_HEADER.size :])
         except OSError:
             return False
         state = self.state
@@ -172,8 +175,10 @@ class StepHook:
         ):
             ctypes.memmove(ctypes.addressof(state) + field.offset, actions, 256)
         kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
-        for kind, offset in zip(kinds, struct.unpack("<3I", blob[:12]), strict=True):
+        *hooks, on_device_read = _HEADER.unpack_from(blob)
+        for kind, offset in zip(kinds, hooks, strict=True):
             add_hook(uc, kind, base + offset, ctypes.byref(state))
+        self.on_device_read = base + on_device_read
         return True
 
 

@@ -76,6 +76,7 @@ u32 vmm_value(void);
 extern u8 tpm_started;
 u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room);
 int tpm_request(void);
+void tpm_abandon(void);
 void tpm_relinquish(void);
 struct blob { u32 base, length; };
 int tpm_startup(void);

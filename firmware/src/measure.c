@@ -124,6 +124,7 @@ void cap_tpm(void)
     if (!tpm_started)
         return;
     digest(action, sizeof action - 1, of_action);
+    tpm_abandon();
     if (!tpm_extend(PCR_RUNTIME, of_action) || !tpm_shutdown()) {
         store32(ENCLAVE + ENCLAVE_DETAIL, DETAIL_TPM_FAILED);
         tell("TPM_FAILED", 0);

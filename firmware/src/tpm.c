@@ -53,8 +53,6 @@ static u32 exchange(const u8 *command, u32 length, u8 *response, u32 room)
 {
     u32 answer, size;
 
-    if (!wait(TPM_CTRL_START, 1, 0))
-        return 0;
     store32(TPM + TPM_CTRL_REQ, READY);
     if (!wait(TPM_CTRL_REQ, READY, 0))
         return 0;
@@ -84,6 +82,14 @@ u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room)
             return code ? 0 : size;
     }
     return 0;
+}
+
+/* Whatever was going on when it was interrupted: let the TPM finish it, and forget it. */
+void tpm_abandon(void)
+{
+    wait(TPM_CTRL_START, 1, 0);
+    store32(TPM + TPM_CTRL_REQ, IDLE);
+    wait(TPM_CTRL_REQ, IDLE, 0);
 }
 
 int tpm_request(void)

@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from machine.clock import Clock
 from machine.device import Device
+from machine.state import State
 from machine.tpm.backend import TpmBackend, TpmUnavailable
 
 ADDRESS = 0xFED4_0000
@@ -55,6 +56,7 @@ class TpmCrb(Device):
     """
 
     PARTS = ("tpm",)
+    WINDOW = range(BUFFER, BUFFER + BUFFER_BYTES)
 
     def __init__(self, clock: Clock, tpm: TpmBackend) -> None:
         super().__init__()
@@ -70,13 +72,22 @@ class TpmCrb(Device):
 
     def reset(self) -> None:
         """Idle, with no locality granted; the TPM gets its own reset signal."""
-        self._granted = False
+        self._grant(False)
         self._go_idle()
         self.failure = None
         try:
             self.tpm.power_on()
         except TpmUnavailable as error:
             self.failure = str(error)
+
+    def load_state(self, state: State) -> None:
+        """See `Stateful`."""
+        super().load_state(state)
+        self._grant(self._granted)
+
+    def _grant(self, granted: bool) -> None:
+        self._granted = granted
+        self.expose(self._buffer if granted else None)
 
     def read(self, offset: int, size: int) -> int:
         """A register, or bytes of the buffer."""
@@ -85,6 +96,8 @@ class TpmCrb(Device):
                 return (1 << 8 * size) - 1
             return int.from_bytes(self._buffer[offset - BUFFER : offset - BUFFER + size], "little")
         first = offset & ~3
+        if size == 4 and first == offset:  # as drivers do it
+            return self._register(offset)
         value = sum(self._register(first + 4 * n) << 32 * n for n in range(3))
         return value >> 8 * (offset - first) & (1 << 8 * size) - 1
 
@@ -103,10 +116,10 @@ class TpmCrb(Device):
             self._write_buffer(offset - BUFFER, size, value)
         elif offset == LOC_CTRL:
             if value & RELINQUISH and self._granted:
-                self._granted = False
+                self._grant(False)
                 self._go_idle()
             elif value & REQUEST_ACCESS:
-                self._granted = True
+                self._grant(True)
         elif not self._granted:
             return
         elif offset == CTRL_REQ:

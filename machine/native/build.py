@@ -1,7 +1,7 @@
 """Builds the native instruction hook: `python -m machine.native.build`.
 
-For each host processor one blob: three little-endian 32-bit offsets (`on_instruction`, `on_interrupt`,
-`on_invalid`) from the start of the code, then the code. The committed blobs equal a rebuild (there is a test).
+For each host processor one blob: little-endian 32-bit offsets of `ENTRY_POINTS` from the start of the code, then the
+code. The committed blobs equal a rebuild (there is a test).
 """
 
 import io
@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from machine.errors import MachineError
 
 ARCHITECTURES = ("x86_64", "aarch64")
-ENTRY_POINTS = ("on_instruction", "on_interrupt", "on_invalid")
+ENTRY_POINTS = ("on_instruction", "on_interrupt", "on_invalid", "on_device_read")
 HERE = Path(__file__).parent
 FLAGS = [
     "-O2",
@@ -49,7 +49,7 @@ def build(architecture: str) -> bytes:
             raise MachineError(f"the instruction hook must be pure code, but it has a {name} section")
     symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
     code: bytes = elf.get_section_by_name(".text").data()
-    return struct.pack("<3I", *[symbols[name] for name in ENTRY_POINTS]) + code
+    return struct.pack("<4I", *[symbols[name] for name in ENTRY_POINTS]) + code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
    where no native code can be loaded; both must count and stop alike.  Which opcodes are watched is told by the
    tables, which machine/opcodes.py fills for both.
 
+   At the end a second entry: reads of devices, some of which are answered from memory (machine/window.py).
+
    Built by machine/native/build.py into raw position-independent code, one blob for each host processor:
    no global data, no relocations, every outside function called through the state. */
 typedef unsigned long long u64;
@@ -159,4 +161,26 @@ int on_invalid(void *uc, struct state *s)
 {
     stop(uc, s, STOP_INVALID);
     return 1;
+}
+
+/* Registers of a device that read as this memory: machine/window.py. */
+struct window {
+    u64 first;              /* where they begin, from the start of the device range */
+    u64 size;               /* how many bytes; 0: none now */
+    const u8 *memory;
+    u64 reads;              /* how many reads the window has answered */
+    u64 (*bus)(void *uc, u64 offset, u32 size, void *user);    /* answers all others */
+};
+
+/* A read in the device range, as uc_mmio_map has it. */
+u64 on_device_read(void *uc, u64 offset, u32 size, struct window *w)
+{
+    u64 at = offset - w->first;
+    if (at >= w->size || size > w->size - at)
+        return w->bus(uc, offset, size, 0);
+    w->reads++;
+    u64 value = 0;
+    while (size--)
+        value = value << 8 | w->memory[at + size];
+    return value;
 }

@@ -47,6 +47,7 @@ def signed(text: str, imports: bool = True) -> bytes:
         (BEACON[:-5] + bytes([BEACON[-5] ^ 1]) + BEACON[-4:], "BAD_ED25519"),
         (signature.sign(BEACON, SigningKey.generate("stranger", development=False)), "UNKNOWN_KEY"),
     ],
+    ids="short ELF unsigned cut shorter appended spoiled stranger".split(),
 )
 def test_a_bad_signature_is_named(module: bytes, check: str) -> None:
     assert rejected(module).detail.startswith(check)

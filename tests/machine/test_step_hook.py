@@ -3,108 +3,25 @@
 The native code of both processors runs here under Unicorn, whatever the host, against the rules in Python.
 """
 
-import ctypes
 import struct
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unicorn import Uc, arm64_const, unicorn_const, x86_const
+from unicorn import x86_const
 
-from machine import step_hook
 from machine.native.build import ARCHITECTURES, build
-from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
+from machine.opcodes import Action, action
 from machine.paging import is_canonical
 from machine.step_hook import NEVER, HookState, Stop
+from tests.machine.native_code import BLOBS, CONTEXT, Blob
 
-BLOBS = Path(step_hook.__file__).parent / "native"
-CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
-RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
 CS, EFLAGS, RSP = x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_EFLAGS, x86_const.UC_X86_REG_RSP
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_committed_code_is_what_the_source_builds(architecture: str) -> None:
     assert build(architecture) == (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
-
-
-class Blob:
-    """The native hook of one processor, in an engine of that processor, with its calls to Unicorn played by us."""
-
-    def __init__(self, architecture: str) -> None:
-        arm = architecture == "aarch64"
-        self.uc = (
-            Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
-            if arm
-            else Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
-        )
-        blob = (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
-        self.entry = CODE + struct.unpack_from("<I", blob)[0]
-        self.uc.mem_map(0, 1 << 21)
-        self.uc.mem_write(CODE, blob[12:])
-        ret = bytes.fromhex("c0035fd6") if arm else b"\xc3"
-        for index in range(5):
-            self.uc.mem_write(CALLS + 16 * index, ret)
-        if arm:
-            names = ["X0", "X1", "X2", "X3", "X4"]
-            self.arguments = [getattr(arm64_const, f"UC_ARM64_REG_{n}") for n in names]
-            self.result, self.stack, self.link = names[0], arm64_const.UC_ARM64_REG_SP, arm64_const.UC_ARM64_REG_LR
-            self.result_id = arm64_const.UC_ARM64_REG_X0
-        else:
-            names = ["RDI", "RSI", "RDX", "RCX", "R8"]
-            self.arguments = [getattr(x86_const, f"UC_X86_REG_{n}") for n in names]
-            self.stack, self.link, self.result_id = x86_const.UC_X86_REG_RSP, 0, x86_const.UC_X86_REG_RAX
-        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x4F)
-        self.registers: dict[int, int] = {}
-        self.address, self.code, self.on_stack = 0, b"", b""
-        self.stopped, self.saved = False, 0
-
-    def _called(self, uc: Uc, address: int, _size: int, _user: object) -> None:
-        _, second, third, fourth, fifth = (uc.reg_read(number) for number in self.arguments)
-        if address == CALLS:
-            self.stopped = True
-        elif address == CALLS + 16:
-            uc.mem_write(third, struct.pack("<Q", self.registers[second & 0xFFFF_FFFF]))
-        elif address == CALLS + 32:
-            at_rip = second == self.address
-            content = self.code if at_rip else self.on_stack
-            readable = fifth <= len(content)
-            if readable:
-                uc.mem_write(fourth, content[:fifth])
-            uc.reg_write(self.result_id, 0 if readable else 7)
-        elif address == CALLS + 48:
-            uc.mem_write(fourth, struct.pack("<Q", PAGE))
-            uc.reg_write(self.result_id, 0)
-        elif address == CALLS + 64:
-            self.saved = second
-
-    def on_instruction(
-        self, state: HookState, address: int, size: int, registers: dict[int, int], code: bytes, on_stack: bytes = b""
-    ) -> bool:
-        """Call the hook once; the state is updated. Returns whether it stopped the engine."""
-        self.registers, self.address, self.code, self.on_stack = registers, address, code, on_stack
-        self.stopped, self.saved = False, 0
-        functions = ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")
-        for index, name in enumerate(functions):
-            setattr(state, name, CALLS + 16 * index)
-        state.ram, state.ram_size, state.context = RAM, 1 << 17, CONTEXT
-        for name, table in (("one_byte", ONE_BYTE), ("two_byte", TWO_BYTE), ("group", GROUPS)):
-            getattr(state, name)[:] = table
-        self.uc.mem_write(RAM + PAGE + address % 4096, code)
-        self.uc.mem_write(STATE, bytes(state))
-        for number, value in zip(self.arguments, (0, address, size, STATE), strict=False):
-            self.uc.reg_write(number, value)
-        stack = STACK - 8
-        self.uc.mem_write(stack, struct.pack("<Q", DONE))
-        self.uc.reg_write(self.stack, stack if not self.link else STACK)
-        if self.link:
-            self.uc.reg_write(self.link, DONE)
-        self.uc.emu_start(self.entry, DONE)
-        ctypes.memmove(
-            ctypes.addressof(state), bytes(self.uc.mem_read(STATE, ctypes.sizeof(state))), ctypes.sizeof(state)
-        )
-        return self.stopped
 
 
 BOTH = {name: Blob(name) for name in ARCHITECTURES}

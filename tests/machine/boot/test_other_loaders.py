@@ -43,6 +43,14 @@ def test_qemu_and_this_machine_agree_on_a_multiboot_1_kernel(tmp_path: Path, ima
         (images.kernel2(bits=32), "multiboot2"),
         (firmware.image(), "multiboot2"),
     ],
+    ids=[
+        "ELF32",
+        "ELF64",
+        "flat",
+        "ELF64 2",
+        "ELF32 2",
+        "the enclave's kernel",
+    ],  # the test's name is in the environment
 )
 def test_grub_takes_the_images_for_what_they_are(tmp_path: Path, image: bytes, version: str) -> None:
     kernel = tmp_path / "kernel.elf"

@@ -1,0 +1,114 @@
+"""Native code of any processor, run under Unicorn whatever the host is."""
+
+import ctypes
+import struct
+from pathlib import Path
+
+from unicorn import Uc, arm64_const, unicorn_const, x86_const
+
+from machine import step_hook
+from machine.native.build import ENTRY_POINTS
+from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE
+from machine.step_hook import HookState
+from machine.window import Window
+
+BLOBS = Path(step_hook.__file__).parent / "native"
+ENTRIES = len(ENTRY_POINTS)
+CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
+BUS = CALLS + 80
+RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
+FROM_BUS = 0x1234_5678_9ABC_DEF0
+"""What the bus answers here."""
+
+
+class Blob:
+    """The native code of one processor, in an engine of that processor, with what it calls played by us."""
+
+    def __init__(self, architecture: str) -> None:
+        arm = architecture == "aarch64"
+        self.uc = (
+            Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+            if arm
+            else Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
+        )
+        blob = (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
+        self.entries = struct.unpack_from(f"<{ENTRIES}I", blob)
+        self.uc.mem_map(0, 1 << 21)
+        self.uc.mem_write(CODE, blob[4 * ENTRIES :])
+        ret = bytes.fromhex("c0035fd6") if arm else b"\xc3"
+        for index in range(6):
+            self.uc.mem_write(CALLS + 16 * index, ret)
+        if arm:
+            names = ["X0", "X1", "X2", "X3", "X4"]
+            self.arguments = [getattr(arm64_const, f"UC_ARM64_REG_{n}") for n in names]
+            self.result, self.stack, self.link = names[0], arm64_const.UC_ARM64_REG_SP, arm64_const.UC_ARM64_REG_LR
+            self.result_id = arm64_const.UC_ARM64_REG_X0
+        else:
+            names = ["RDI", "RSI", "RDX", "RCX", "R8"]
+            self.arguments = [getattr(x86_const, f"UC_X86_REG_{n}") for n in names]
+            self.stack, self.link, self.result_id = x86_const.UC_X86_REG_RSP, 0, x86_const.UC_X86_REG_RAX
+        self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x5F)
+        self.registers: dict[int, int] = {}
+        self.address, self.code, self.on_stack = 0, b"", b""
+        self.stopped, self.saved = False, 0
+        self.asked: list[tuple[int, int]] = []
+
+    def _called(self, uc: Uc, address: int, _size: int, _user: object) -> None:
+        _, second, third, fourth, fifth = (uc.reg_read(number) for number in self.arguments)
+        if address == CALLS:
+            self.stopped = True
+        elif address == CALLS + 16:
+            uc.mem_write(third, struct.pack("<Q", self.registers[second & 0xFFFF_FFFF]))
+        elif address == CALLS + 32:
+            at_rip = second == self.address
+            content = self.code if at_rip else self.on_stack
+            readable = fifth <= len(content)
+            if readable:
+                uc.mem_write(fourth, content[:fifth])
+            uc.reg_write(self.result_id, 0 if readable else 7)
+        elif address == CALLS + 48:
+            uc.mem_write(fourth, struct.pack("<Q", PAGE))
+            uc.reg_write(self.result_id, 0)
+        elif address == CALLS + 64:
+            self.saved = second
+        elif address == BUS:
+            self.asked.append((second, third & 0xFFFF_FFFF))
+            uc.reg_write(self.result_id, FROM_BUS)
+
+    def on_instruction(
+        self, state: HookState, address: int, size: int, registers: dict[int, int], code: bytes, on_stack: bytes = b""
+    ) -> bool:
+        """Call the hook once; the state is updated. Returns whether it stopped the engine."""
+        self.registers, self.address, self.code, self.on_stack = registers, address, code, on_stack
+        self.stopped, self.saved = False, 0
+        functions = ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")
+        for index, name in enumerate(functions):
+            setattr(state, name, CALLS + 16 * index)
+        state.ram, state.ram_size, state.context = RAM, 1 << 17, CONTEXT
+        for name, table in (("one_byte", ONE_BYTE), ("two_byte", TWO_BYTE), ("group", GROUPS)):
+            getattr(state, name)[:] = table
+        self.uc.mem_write(RAM + PAGE + address % 4096, code)
+        self._call("on_instruction", state, address, size)
+        return self.stopped
+
+    def on_device_read(self, window: Window, memory: bytes, offset: int, size: int) -> int:
+        """Read at an offset while the window, which is updated, shows `memory`; `asked` are the reads of the bus."""
+        self.asked.clear()
+        self.uc.mem_write(BYTES, memory)
+        window.memory, window.bus = BYTES, BUS
+        self._call("on_device_read", window, offset, size)
+        return int(self.uc.reg_read(self.result_id))
+
+    def _call(self, entry: str, state: HookState | Window, first: int, second: int) -> None:
+        """Call an entry point, whose last argument is the state."""
+        self.uc.mem_write(STATE, bytes(state))
+        for number, value in zip(self.arguments, (0, first, second, STATE), strict=False):
+            self.uc.reg_write(number, value)
+        stack = STACK - 8
+        self.uc.mem_write(stack, struct.pack("<Q", DONE))
+        self.uc.reg_write(self.stack, stack if not self.link else STACK)
+        if self.link:
+            self.uc.reg_write(self.link, DONE)
+        self.uc.emu_start(CODE + self.entries[ENTRY_POINTS.index(entry)], DONE)
+        size = ctypes.sizeof(state)
+        ctypes.memmove(ctypes.addressof(state), bytes(self.uc.mem_read(STATE, size)), size)

@@ -81,7 +81,6 @@ def test_it_holds_where_tampering_ends_it(phase: Phase) -> None:
     attested([run]).check()
 
 
-@pytest.mark.xfail(reason="the kernel begins a command without a look at the one that it was torn out of", strict=True)
 @pytest.mark.parametrize("at_ns", [150_000, 700_000, 1_000_000, 1_200_000])
 def test_it_holds_where_tampering_ends_it_while_the_tpm_is_at_work(at_ns: int) -> None:
     run = observe("beacon", inputs=[Tamper(at_ns=at_ns)])

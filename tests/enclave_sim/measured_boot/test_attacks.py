@@ -192,7 +192,7 @@ def log_length() -> int:
     return len(evidence_of(NEW).event_log)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: int) -> None:
     """Wherever it is: header, register, type, digest, data."""
@@ -229,7 +229,7 @@ KEY_BYTES = 8 + 2048
 
 
 @settings(max_examples=60, deadline=None)
-@given(key=st.integers(0, 1), at=st.integers(0, 8 + 90), bit=st.integers(0, 7))
+@given(key=st.integers(0, 1), at=st.integers(0, 8 + 89), bit=st.integers(0, 7))
 def test_keys_changed_in_ram_are_refused(key: int, at: int, bit: int) -> None:
     """Handle, length of the public area, public area."""
     enclave = edited(firmware.symbols()["keys"] + key * KEY_BYTES + at, 1 << bit)

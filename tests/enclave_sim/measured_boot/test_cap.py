@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import payloads
@@ -26,8 +26,6 @@ from tests.enclave_sim.measured_boot.support import (
 from tests.machine.tpm import commands as tpm
 
 NONCE = b"a verifier's second thoughts....".ljust(32, b".")
-COMPLETION = 3
-"""The state of the interface when a response is there and the kernel has not gone idle yet."""
 Cause = Callable[[Interposer], Enclave]
 
 
@@ -176,13 +174,11 @@ def assert_capped_or_untouched(device: Interposer, enclave: Enclave) -> None:
         assert runtime in CAPPED or (runtime == bytes(32) and EXTEND not in device.codes)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(at_ns=st.integers(0, 2_600_000))
 def test_tampering_at_any_time_caps_the_runtime_register(at_ns: int) -> None:
     device = Interposer()
     enclave = tampered_at(at_ns, device)
-    enclave.run(limit_ns=at_ns)
-    assume(crb(enclave)._state != COMPLETION)  # right behind a command, see below
     assert_capped_or_untouched(device, enclave)
 
 
@@ -202,12 +198,11 @@ def moments() -> list[int]:
     return times
 
 
-@pytest.mark.xfail(reason="the kernel begins a command without a look at the one that it was torn out of", strict=True)
-@pytest.mark.parametrize("number", range(2, 14))
+@pytest.mark.parametrize("number", range(14))
 def test_tampering_in_the_middle_of_a_command_caps_the_runtime_register(number: int) -> None:
     """While the kernel reads the response, and right before and behind."""
     at_ns = moments()[number]
-    for offset in (-3, 1, 5, 12, 30, 60):
+    for offset in (-3, 1, 5, 12, 30, 60, 400):
         device = Interposer()
         assert_capped_or_untouched(device, tampered_at(at_ns + offset, device))
 

@@ -44,12 +44,16 @@ def _enclave(
 ) -> "Enclave":
     from enclave_sim.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
 
-    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    names = payload or [_default(engine)]
     chosen = choose_tpm(tpm)
     trusted = [development_anchor(), *map(TrustAnchor.load, anchors or ())]
     return Enclave(
         names, engine=engine, trust_anchors=trusted, record=False, tpm=chosen.backend, **options, **chosen.options
     )
+
+
+def _default(engine: EngineName) -> str:
+    return DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD
 
 
 def attest(
@@ -93,7 +97,8 @@ def attest(
     _save(output, witness.evidence.encode(key))
     if raw is not None:
         _save_raw(raw, witness.evidence)
-    write(f"evidence for cycle {cycle} of {', '.join(map(printable, payload or ['beacon']))}: {output}\n".encode())
+    names = payload or [_default(engine)]
+    write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
 
 
 def _save_raw(directory: Path, evidence: "Evidence") -> None:
@@ -116,6 +121,8 @@ def _save(path: Path, data: bytes) -> None:
         write_replacing(path, data)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+    except ValueError:  # `.` and `/`
+        raise ConfigurationError(f"cannot write {path}: it names no file") from None
 
 
 def _nonce(text: str) -> bytes:

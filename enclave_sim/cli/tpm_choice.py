@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Literal["aether-tpm-model/1"] = "aether-tpm-model/1"
 _MODEL, _SWTPM = "model", "swtpm"
+_MOST_RESETS = 0xFFFF_FFFE
 Tpm = Annotated[
     str,
     typer.Option(
@@ -30,7 +31,7 @@ Tpm = Annotated[
 class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     format: Literal["aether-tpm-model/1"]
     seed: str
-    resets: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFE)]
+    resets: Annotated[int, msgspec.Meta(ge=0, le=_MOST_RESETS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,16 @@ def choose_tpm(text: str) -> TpmChoice:
 
 
 def _reset(path: Path) -> dict[str, Any]:
-    if path.exists():
-        try:
-            file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
-    else:
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
+    except FileNotFoundError:
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
+    if file.resets == _MOST_RESETS:
+        raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
     options = {"tpm_seed": file.seed, "tpm_resets": file.resets}
     file.resets += 1
     try:

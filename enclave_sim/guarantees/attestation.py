@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enclave_sim import events
-from enclave_sim.attestation import Challenge, ReferenceValues, Verdict, verify
+from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Policy, ReferenceValues, Verdict, verify
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.specification import Attestation, Phase, Step
 from machine.events import RingTransition
@@ -102,7 +102,9 @@ class AttestationWatcher(Watcher):
             self._reference = self.enclave.reference_values()
         evidence = self.enclave.evidence
         assert evidence is not None
-        return verify(evidence, Challenge(self._nonce, cycle, self._after), self._reference)
+        both = self.enclave.configuration.post_quantum
+        policy = Policy(frozenset({ECDSA_P256, ML_DSA_65} if both else {ECDSA_P256}))
+        return verify(evidence, Challenge(self._nonce, cycle, self._after), self._reference, policy)
 
     def _ring_changed(self, event: RingTransition) -> None:
         if event.to_ring != 3 or self._entered:

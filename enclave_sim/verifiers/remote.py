@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from enclave_sim.attestation import EnvelopeKey, Evidence
+from enclave_sim.attestation import EnvelopeKey, Evidence, EvidenceError
 from enclave_sim.attester import tpm_seed
 from enclave_sim.verifier_service.client import RemoteVerifier as Client
 from enclave_sim.verifier_service.errors import VerifierUnavailable
@@ -36,9 +36,16 @@ class RemoteVerifier(Stateful):
         """See `Verifier`."""
         judgements = self._answers.judgements
         if evidence not in judgements:
-            verdict = self._client.judge(evidence.cycle, evidence.encode(self._key))
-            judgements[evidence] = Judgement(verdict.accepted, verdict.message)
+            judgements[evidence] = self._ask(evidence)
         return judgements[evidence]
+
+    def _ask(self, evidence: Evidence) -> Judgement:
+        try:
+            file = evidence.encode(self._key)
+        except EvidenceError as error:  # it never leaves the node
+            return Judgement(False, str(error))
+        verdict = self._client.judge(evidence.cycle, file)
+        return Judgement(verdict.accepted, verdict.message)
 
 
 class _Answers:

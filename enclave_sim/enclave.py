@@ -180,7 +180,7 @@ class Enclave:
         The TPM is asked for the names of its keys: the model another one like it, so that nothing of the run changes.
         """
         if isinstance(self._tpm, TpmModel):
-            return reference_values(self._measured, model_key_names(attester.tpm_seed(self.configuration.tpm_seed)))
+            return reference_values(self._measured, model_key_names(self._tpm.seed))
         return reference_values(self._measured, attestation_key_names(self._tpm))
 
     def run_to(self, phase: Phase) -> bool:

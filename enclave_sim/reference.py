@@ -8,11 +8,12 @@ from typing import NamedTuple
 import firmware
 from enclave_sim.attestation import NO_TRUST_ANCHORS, ReferenceValues, key_name
 from machine.boot import elf
-from machine.tpm.backend import TpmBackend
+from machine.tpm.backend import TpmBackend, TpmUnavailable
 from machine.tpm.model import TpmModel
 
 _STARTUP = bytes.fromhex("8001 0000000C 00000144 0000".replace(" ", ""))
 _AK_ATTRIBUTES = "00050472"
+_NO_ROOM = (0x901, 0x902)
 _TEMPLATES = (
     f"0023 000B {_AK_ATTRIBUTES} 0000 0010 0018 000B 0003 0010 0000 0000",
     f"00A1 000B {_AK_ATTRIBUTES} 0000 0002 00 0000",
@@ -68,12 +69,18 @@ def model_key_names(seed: bytes) -> tuple[bytes, ...]:
 
 
 def attestation_key_names(tpm: TpmBackend) -> list[bytes]:
-    """The Names of the attestation keys that the kernel will make, of those that the TPM can make."""
+    """The Names of the attestation keys that the kernel will make, of those that the TPM can make.
+
+    Raises TpmUnavailable for a TPM that gives no answer, or has no room for a key.
+    """
     tpm.execute(_STARTUP, 0)  # which may have been done already
     names = []
     for template in _TEMPLATES:
         response = tpm.execute(_create_primary(bytes.fromhex(template.replace(" ", ""))), 0)
-        if int.from_bytes(response[6:10], "big"):
+        code = int.from_bytes(response[6:10], "big")
+        if code in _NO_ROOM:
+            raise TpmUnavailable("the TPM has no room for a key, so the names of its keys cannot be had")
+        if code:
             continue
         handle, public = response[10:14], response[18:]
         names.append(key_name(public[: 2 + int.from_bytes(public[:2], "big")]))

@@ -1,6 +1,7 @@
 """`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence made, judged, and what it is judged by."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,15 +10,18 @@ import typer
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.text import one_line, printable
-from enclave_sim.cli.tpm_choice import Tpm, choose_tpm
+from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enclave_sim.attestation import Evidence, Verdict
     from enclave_sim.enclave import Enclave
+    from enclave_sim.verifiers.witness import Witness
 
 _DEFAULTS = EnclaveConfiguration()
 _NONCE_BYTES = 32
@@ -39,17 +43,18 @@ Engine = Annotated[EngineName, typer.Option(help="What runs the guest.")]
 NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce, 32 bytes.")]
 
 
+@contextmanager
 def _enclave(
     payload: list[str] | None, engine: EngineName, anchors: list[Path] | None, tpm: str, **options: Any
-) -> "Enclave":
+) -> "Iterator[Enclave]":
+    """An enclave, while its TPM is in use."""
     from enclave_sim.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
 
     names = payload or [_default(engine)]
-    chosen = choose_tpm(tpm)
     trusted = [development_anchor(), *map(TrustAnchor.load, anchors or ())]
-    return Enclave(
-        names, engine=engine, trust_anchors=trusted, record=False, tpm=chosen.backend, **options, **chosen.options
-    )
+    with chosen_tpm(tpm) as chosen:
+        own = {"record": False, "tpm": chosen.backend, **chosen.options}
+        yield Enclave(names, engine=engine, trust_anchors=trusted, **own, **options)
 
 
 def _default(engine: EngineName) -> str:
@@ -86,19 +91,30 @@ def attest(
         raise ConfigurationError("--attestation off makes no evidence; it is record or require")
     witness = Witness(_nonce(nonce), cycle)
     configuration = {"cycles": max(cycles, cycle + 1), "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-    enclave = _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, verifier=witness, **configuration)
-    witness.on_evidence = enclave.machine.request_stop
-    while witness.evidence is None and not enclave.dormant:
-        enclave.advance()
+    options = {"attestation": attestation, "verifier": witness, **configuration}
+    with _enclave(payload, engine, trust_anchor, tpm, **options) as enclave:
+        witness.on_evidence = enclave.machine.request_stop
+        _run_until(enclave, witness)
     if witness.evidence is None:
         cause = enclave.block.cause
         raise ConfigurationError(f"the enclave ended before cycle {cycle}: {cause.name if cause else 'it stopped'}")
     key = EnvelopeKey.from_seed(tpm_seed(enclave.configuration.tpm_seed))
-    _save(output, witness.evidence.encode(key))
     if raw is not None:
         _save_raw(raw, witness.evidence)
+    _save(output, witness.evidence.encode(key))
     names = payload or [_default(engine)]
     write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
+
+
+def _run_until(enclave: "Enclave", witness: "Witness") -> None:
+    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
+
+    try:
+        while witness.evidence is None and not enclave.dormant:
+            enclave.advance()
+    except KernelDied as error:
+        typer.echo(f"error: {one_line(str(error))}", err=True)
+        raise typer.Exit(ExitCode.DEFECT) from None
 
 
 def _save_raw(directory: Path, evidence: "Evidence") -> None:
@@ -227,8 +243,8 @@ def reference_values(
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
     configuration = {"cycles": cycles, "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-    enclave = _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, **configuration)
-    values: ReferenceValues = enclave.reference_values()
+    with _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, **configuration) as enclave:
+        values: ReferenceValues = enclave.reference_values()
     for path in merge or ():
         values = values.merge(ReferenceValues.load(path))
     if output is None:

@@ -18,7 +18,7 @@ from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Paylo
 from enclave_sim.cli.progress import terminal_of
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.cli.text import one_line
-from enclave_sim.cli.tpm_choice import Tpm, choose_tpm
+from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
@@ -204,13 +204,14 @@ def run(
         "portable": portable,
         "engine": engine,
     }
-    chosen = choose_tpm(tpm)
-    options |= {**chosen.options, "tpm": chosen.backend}
-    if verifier is not None:
-        from enclave_sim.verifiers.remote import RemoteVerifier  # noqa: PLC0415
+    with chosen_tpm(tpm) as chosen:
+        options |= {**chosen.options, "tpm": chosen.backend}
+        if verifier is not None:
+            from enclave_sim.verifiers.remote import RemoteVerifier  # noqa: PLC0415
 
-        options["verifier"] = RemoteVerifier(verifier, verifier_ca, chosen.options.get("tpm_seed", _DEFAULTS.tpm_seed))
-    result = _run(names, options, limit_ns, record, watch)
+            seed = chosen.options.get("tpm_seed", _DEFAULTS.tpm_seed)
+            options["verifier"] = RemoteVerifier(verifier, verifier_ca, seed)
+        result = _run(names, options, limit_ns, record, watch)
     if as_json:
         write(f"{result.to_json()}\n".encode())
     elif quiet:

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -42,15 +44,22 @@ class TpmChoice:
     backend: "TpmBackend | None" = None
 
 
-def choose_tpm(text: str) -> TpmChoice:
-    """The TPM that a text asks for. One that is kept in a file counts a reset. Raises ConfigurationError."""
+@contextmanager
+def chosen_tpm(text: str) -> Iterator[TpmChoice]:
+    """The TPM that a text asks for, while it is in use. One that is kept in a file counts a reset.
+
+    Raises ConfigurationError, and TpmUnavailable for a swtpm that does not answer.
+    """
     kind, _, rest = text.partition(":")
     if kind == _MODEL:
-        return TpmChoice({} if not rest else _reset(Path(rest)))
+        yield TpmChoice({} if not rest else _reset(Path(rest)))
+        return
     if kind == _SWTPM and rest:
         from machine.tpm.swtpm import Swtpm  # noqa: PLC0415
 
-        return TpmChoice(backend=Swtpm(*rest.split(",", 1)))
+        with closing(Swtpm(*rest.split(",", 1))) as swtpm:
+            yield TpmChoice(backend=swtpm)
+        return
     raise ConfigurationError(f"--tpm {text!r} is no TPM; it is model, model:FILE or swtpm:SOCKET[,CONTROL]")
 
 

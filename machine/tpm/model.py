@@ -43,6 +43,11 @@ class TpmModel(Stateful):
             raise MachineError(f"the reset count of a TPM is a number from 0 to 2^32 - 2, not {reset_count}")
         self._state = TpmState(bytes(seed), reset_count)
 
+    @property
+    def seed(self) -> bytes:
+        """What it was made from."""
+        return self._state.seed
+
     def power_on(self) -> None:
         """_TPM_Init: loaded keys are gone, failure mode ends, and only TPM2_Startup is accepted."""
         self._state.loaded.clear()

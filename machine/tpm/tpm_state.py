@@ -17,7 +17,7 @@ class TpmState(Stateful):
     PARTS = ("pcrs",)
 
     def __init__(self, seed: bytes, reset_count: int) -> None:
-        self._seed = seed
+        self.seed = seed
         self.reset_count = reset_count
         self.restart_count = 0
         self.commands = 0
@@ -47,17 +47,17 @@ class TpmState(Stateful):
     def key(self, handle: int) -> Key:
         """A loaded key."""
         template, data, _ = self.loaded[handle]
-        return derive(self._seed, template, data)
+        return derive(self.seed, template, data)
 
     def random(self, size: int) -> bytes:
         """The next `size` bytes of the generator."""
         self.random_requests += 1
         context = self.reset_count.to_bytes(4, "big") + self.random_requests.to_bytes(8, "big")
-        return kdf_a(self._seed, b"RANDOM", context, size)
+        return kdf_a(self.seed, b"RANDOM", context, size)
 
     def ticket(self, data: bytes) -> bytes:
         """The proof that this TPM has seen `data`."""
-        return kdf_a(self._seed, b"PROOF", data, 32)
+        return kdf_a(self.seed, b"PROOF", data, 32)
 
     def free_slot(self) -> int:
         """The handle of a free slot. Raises TpmError."""

@@ -18,7 +18,7 @@ from enclave_sim.attestation.plain_cbor import load
 from enclave_sim.attestation.public_area import parse_public
 from enclave_sim.attestation.quote import parse_quote
 from enclave_sim.attestation.signature import parse_signature
-from enclave_sim.cli.tpm_choice import choose_tpm
+from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.devices import attestation_port
 from enclave_sim.errors import ConfigurationError
@@ -42,6 +42,12 @@ from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation.nodes import CHALLENGE, ENVELOPE_KEY, HONEST, REFERENCE
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.models import model
+
+
+def choose_tpm(text: str) -> TpmChoice:
+    with chosen_tpm(text) as chosen:
+        return chosen
+
 
 Reader = Callable[[bytes], object]
 

@@ -10,11 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.tpm_choice import choose_tpm
+from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import Quoted
 from enclave_sim.recording import read_events
 from tests.enclave_sim.cli.command import Ended, assert_refused, command
+
+
+def choose_tpm(text: str) -> TpmChoice:
+    with chosen_tpm(text) as chosen:
+        return chosen
+
 
 COMMANDS = [
     ("run", "beacon", "--quiet"),

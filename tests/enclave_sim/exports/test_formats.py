@@ -14,7 +14,7 @@ from machine.events import Event, Halted, InterruptDelivered, RingTransition
 from tests.enclave_sim.exports.runs import Run, save_host_calls
 
 EXPORT = """
-import resource, sys
+import sys
 from pathlib import Path
 from enclave_sim.exports.formats import Format
 from enclave_sim.recording import read_events, read_header
@@ -22,7 +22,7 @@ from enclave_sim.recording import read_events, read_header
 to, recording = Format(sys.argv[1]), Path(sys.argv[2])
 with open(sys.argv[3], "wb") as file:
     to.writer()(read_header(recording), read_events(recording), file)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")])  # not the parent's, too
 """
 
 

@@ -11,12 +11,13 @@ from elftools.elf.elffile import ELFFile
 
 import firmware
 import payloads
-from enclave_sim import Attestation, Phase
+from enclave_sim import Attestation, Phase, enclave
 from enclave_sim.after_event import AfterEvent
 from enclave_sim.attestation import Evidence
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
 from enclave_sim.inputs import MemoryFault, Tamper
+from enclave_sim.reference import attestation_key_names
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from enclave_sim.verifiers.contract import Judgement
 from tests.enclave_sim.measured_boot.support import Interposer, model
@@ -180,8 +181,9 @@ def test_a_verdict_given_without_a_look(attestation: Attestation) -> None:
 
 
 def test_a_verdict_given_for_the_keys_of_another_tpm() -> None:
-    with patch.object(BuiltInVerifier, "judge", accepting):
-        found = findings(attested([observe("beacon", tpm=model("another"))]))
+    others = tuple(attestation_key_names(model("another")))
+    with patch.object(BuiltInVerifier, "judge", accepting), patch.object(enclave, "model_key_names", lambda _: others):
+        found = findings(attested([observe("beacon")]))
     assert "AK known" in found[0]
 
 

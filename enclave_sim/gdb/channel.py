@@ -1,5 +1,6 @@
 """The way to one gdb: a socket, or standard input and output."""
 
+import contextlib
 import os
 import select
 import socket
@@ -37,7 +38,8 @@ class FileChannel:
     def of(cls, connection: socket.socket) -> "FileChannel":
         """One over a socket, which the caller keeps open."""
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # of one that is gone already; or of a family that has no such option
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connection.fileno(), connection.fileno())
 
     def receive(self, timeout_s: float | None) -> bytes:

@@ -2,11 +2,11 @@
 
 from collections import deque
 
-from enclave_sim.gdb.channel import Channel
+from enclave_sim.gdb.channel import Channel, Gone
 from enclave_sim.gdb.packets import Item, Mark, Packet, PacketReader, encoded
 
-_MOST_WAITING = 64
-"""So many items may wait; the channel is not read before they are dealt with."""
+_MOST_WAITING = 4096
+"""A client that sends so much while it should wait for an answer is no gdb."""
 
 
 class Link:
@@ -32,7 +32,10 @@ class Link:
                     self._channel.send(b"-")
                 elif item is Mark.NOT_ACKNOWLEDGED and self.acknowledges:
                     self._channel.send(self._last)
-            self._waiting.extend(self._reader.feed(self._channel.receive(None)))
+            self._take(self._channel.receive(None))
+
+    def _take(self, received: bytes) -> None:
+        self._waiting.extend(item for item in self._reader.feed(received) if item is not Mark.ACKNOWLEDGED)
 
     def send(self, data: bytes) -> None:
         """Send a packet. Raises Gone."""
@@ -41,9 +44,10 @@ class Link:
 
     def interrupted(self) -> bool:
         """Whether Ctrl-C has come at the other end, without waiting for it. Raises Gone."""
-        if len(self._waiting) < _MOST_WAITING:
-            self._waiting.extend(self._reader.feed(self._channel.receive(0)))
-        if Mark.INTERRUPT not in self._waiting:
-            return False
-        self._waiting.remove(Mark.INTERRUPT)
-        return True
+        self._take(self._channel.receive(0))
+        if Mark.INTERRUPT in self._waiting:
+            self._waiting.remove(Mark.INTERRUPT)
+            return True
+        if len(self._waiting) > _MOST_WAITING:
+            raise Gone
+        return False

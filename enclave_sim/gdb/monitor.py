@@ -18,6 +18,7 @@ from machine.ram import PAGE_SIZE
 _FEW, _MOST = 10, 1000
 _MOST_NAMES = 1000
 _ALL_ONES = range(17, 23)
+_GOALS = "go takes the name of a snapshot, or a virtual time in ns"
 _MOVED = "registers that gdb still shows are old: maintenance flush register-cache, maintenance flush dcache"
 
 
@@ -156,20 +157,26 @@ class Monitor:
 
     def _go(self, arguments: list[str]) -> Iterator[str]:
         """To a moment: `go NAME`, `go 1_290_000` (ns)."""
-        goal = self._names.get(arguments[0]) if len(arguments) == 1 else None
-        if goal is None:
-            try:
-                (text,) = arguments
-                at_ns = int(text, 0)
-            except ValueError:
-                raise ConfigurationError("go takes the name of a snapshot, or a virtual time in ns") from None
-            self._session.go_to(Position(0))
-            if at_ns > 0:
-                self._session.run_to(at_ns=at_ns)
-            yield from self._moved()
-            return
-        self._session.go_to(goal)
+        match arguments:
+            case [name] if name in self._names:
+                self._session.go_to(self._names[name])
+            case [text]:
+                self._go_to_time(text)
+            case _:
+                raise ConfigurationError(_GOALS)
         yield from self._moved()
+
+    def _go_to_time(self, text: str) -> None:
+        try:
+            at_ns = int(text, 0)
+        except ValueError:
+            raise ConfigurationError(_GOALS) from None
+        if at_ns < 0:
+            raise ConfigurationError(f"virtual time begins at 0 ns, not at {at_ns}")
+        if at_ns > self._session.now.at_ns:
+            self._session.run_to(at_ns=at_ns)
+        elif at_ns < self._session.now.at_ns:
+            self._session.reverse_to(at_ns=at_ns)
 
     def _moved(self) -> Iterator[str]:
         yield self._here()

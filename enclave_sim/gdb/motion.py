@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from enclave_sim.errors import EnclaveError
+from enclave_sim.gdb.channel import Gone
 from enclave_sim.gdb.points import Points
-from enclave_sim.time_travel import Session
+from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 from machine.errors import MachineError
@@ -95,29 +96,34 @@ class Motion:
     def _forward(self, go: Callable[[], Stopped]) -> Stopped:
         start = self._session.now
         try:
-            with self._attending():
+            with self.attended():
                 return go()
         except Interrupted:
             return Stopped(INTERRUPTED)
         except (EnclaveError, MachineError) as error:  # the kernel died, say: to go on from there would be in vain
-            self._session.go_to(start)
-            return Stopped(message=f"{error}; back at {start}")
+            return self._failed(start, error)
 
     def _backward(self, go: Callable[[], Stopped]) -> Stopped:
-        start, done = self._session.now, False
+        """One is anywhere on the way: until what is looked for has been found, one stays where one was."""
+        start = self._session.now
         try:
-            with self._attending():
-                stopped = go()
-            done = True
-        except Interrupted:
-            stopped = Stopped(INTERRUPTED)
-        finally:
-            if not done:  # one is anywhere: what has not been found yet leaves one where one was
-                self._session.go_to(start)
-        return stopped
+            with self.attended():
+                return go()
+        except (Interrupted, Gone) as error:
+            self._session.go_to(start)
+            if isinstance(error, Gone):
+                raise
+            return Stopped(INTERRUPTED)
+        except (EnclaveError, MachineError) as error:
+            return self._failed(start, error)
+
+    def _failed(self, start: Position, error: Exception) -> Stopped:
+        self._session.go_to(start)
+        return Stopped(message=f"{error}; back at {start}")
 
     @contextmanager
-    def _attending(self) -> Iterator[None]:
+    def attended(self) -> Iterator[None]:
+        """A scope in which whatever the session does ends when gdb wants that (Interrupted) or is gone (Gone)."""
         timeline = self._session._timeline
         self._look_at, before, timeline.attend = 0.0, timeline.attend, self._attend
         try:

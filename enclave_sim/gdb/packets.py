@@ -93,8 +93,7 @@ def unescaped(content: bytes) -> bytes | None:
     """The data of a packet's content; None where an escape ends it."""
     first, *rest = content.split(bytes([_ESCAPE]))
     if any(not part for part in rest):
-        # An escaped escape leaves its mark, not itself: an empty part is an escape with nothing behind it.
-        return None
+        return None  # nothing that can be escaped stands behind an escape: an escape itself is always escaped
     return first + b"".join(bytes([part[0] ^ _MASK]) + part[1:] for part in rest)
 
 

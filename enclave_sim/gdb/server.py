@@ -28,7 +28,11 @@ def serve(session: Session, host: str, port: int, on_listening: Callable[[str], 
     with listen(host, port) as listener:
         on_listening(f"{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}")
         while True:
-            with listener.accept()[0] as connection:
+            try:
+                connection = listener.accept()[0]
+            except ConnectionError:  # it came, and went before anybody looked
+                continue
+            with connection:
                 serve_one(session, FileChannel.of(connection))
 
 

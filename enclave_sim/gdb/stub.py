@@ -10,7 +10,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
 from enclave_sim.gdb.link import Link
 from enclave_sim.gdb.monitor import Monitor
-from enclave_sim.gdb.motion import Motion, Stopped
+from enclave_sim.gdb.motion import Interrupted, Motion, Stopped
 from enclave_sim.gdb.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.points import PointKind, Points
 from enclave_sim.gdb.registers import NUMBERS, REGISTERS
@@ -190,7 +190,14 @@ class Stub:
             line = bytes.fromhex(text.decode("ascii")).decode("utf-8", "replace")
         except ValueError:
             raise Malformed from None
-        self._output(self._monitor.run(line))
+        start = self._session.now
+        try:
+            with self._motion.attended():
+                said = self._monitor.run(line)
+        except Interrupted:
+            self._session.go_to(start)
+            said = "interrupted\n"
+        self._output(said)
         return b"OK"
 
     def _output(self, text: str) -> None:

@@ -114,6 +114,7 @@ class Timeline:
         """
         self.tap.wanted, self.tap.found = wanted, None
         self._interrupted = False
+        self.enclave.machine.pass_this_address()
         try:
             while self.tap.found is None and not self._is_at(limit):
                 self.attend()

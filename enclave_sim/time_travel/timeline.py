@@ -72,8 +72,8 @@ class Timeline:
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
         self.attend: Callable[[], None] = _nothing
-        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps or
-        within a stay in the guest or a sleep."""
+        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps
+        or within a stay in the guest or a sleep."""
         self.leave_snapshot()
 
     @property
@@ -90,6 +90,18 @@ class Timeline:
     def snapshots(self) -> tuple[Position, ...]:
         """Where there are snapshots, in order."""
         return tuple(mark.position for mark in self._snapshots)
+
+    def starts_before(self, goal: Position) -> Iterator[Position]:
+        """Snapshots from which to look for the last of something before a position, the nearest first.
+
+        Each time one goes back over twice as many of them: a restore may cost as much as the run up to it.
+        """
+        known = [position for position in self.snapshots if position < goal]
+        count = 1
+        while known:
+            yield known[-count:][0]
+            del known[-count:]
+            count *= 2
 
     # Forward
 

@@ -52,7 +52,8 @@ class Stub:
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {
             **{b"?": lambda _: self._stop_reply(self._stopped), b"g": self._read_all, b"p": self._read_register},
             **{b"m": self._read_memory, b"x": self._read_binary, b"Z": self._insert, b"z": self._remove},
-            **{b"c": self._continue, b"C": self._continue, b"s": self._step, b"S": self._step},
+            **{b"c": self._continue, b"C": lambda rest: self._continue(rest.partition(b";")[2])},
+            **{b"s": self._step, b"S": lambda rest: self._step(rest.partition(b";")[2])},
             **{b"b": self._backward, b"v": self._verbose, b"q": self._query, b"Q": self._set, b"D": self._detach},
             **{b"G": _refused, b"P": _refused, b"M": self._write, b"X": self._write},
             **{b"H": _accepted, b"T": _accepted, b"k": self._kill},
@@ -136,11 +137,11 @@ class Stub:
         parts += ["thread:1", *([stopped.reason] if stopped.reason and told else [])]
         return f"T{stopped.signal:02x}{';'.join(parts)};".encode()
 
-    def _continue(self, rest: bytes) -> bytes:
-        return _refused(rest) if b";" in rest else self._stop_reply(self._motion.resume())
+    def _continue(self, address: bytes) -> bytes:
+        return _READ_ONLY if address else self._stop_reply(self._motion.resume())
 
-    def _step(self, rest: bytes) -> bytes:
-        return _refused(rest) if b";" in rest else self._stop_reply(self._motion.step())
+    def _step(self, address: bytes) -> bytes:
+        return _READ_ONLY if address else self._stop_reply(self._motion.step())
 
     def _backward(self, rest: bytes) -> bytes:
         if rest not in (b"s", b"c"):

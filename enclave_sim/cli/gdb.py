@@ -82,6 +82,14 @@ def gdb(
             rich_help_panel=_RUN,
         ),
     ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     attestation: Annotated[
         Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_RUN)
     ] = _DEFAULTS.attestation,
@@ -104,6 +112,7 @@ def gdb(
         inputs=() if inputs is None else read_inputs(inputs, engine),
         engine=engine,
         trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
+        features=frozenset(feature or ()),
         attestation=attestation,
     )
     with contextlib.suppress(KeyboardInterrupt):

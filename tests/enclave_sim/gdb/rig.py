@@ -1,5 +1,6 @@
 """A client of the protocol over a socket pair, with the server in a thread; and the real gdb."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this host")
 _PATIENCE_S = 60
+_NEWER = re.compile(r"Reached end of recorded history; stopping\.\n.*\n")
+"""How gdb 16 and later say that there is no more history."""
 
 
 class Client:
@@ -114,4 +117,4 @@ def run_gdb(script: str, directory: Path) -> str:
         timeout=_PATIENCE_S,
         check=False,
     )
-    return ended.stdout
+    return _NEWER.sub("No more reverse-execution history.\n", ended.stdout)

@@ -160,7 +160,8 @@ def test_points_that_cannot_be_are_refused_and_nothing_is_half_done() -> None:
         for packet in (b"Z5,100000,1", b"Z0,100000", b"Z0", b"Z0,-1,1", b"Zx,1,1", b"z9,1,1"):
             assert client.ask(packet) == b"E01"
         assert client.ask(b"z0,200000,1") == b"OK"
-    assert session.breakpoints == session.watchpoints == []  # gdb has gone
+    assert not session.breakpoints
+    assert not session.watchpoints
 
 
 def test_stepping_within_a_range_ends_outside_of_it_or_at_a_breakpoint() -> None:

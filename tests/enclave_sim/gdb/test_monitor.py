@@ -2,11 +2,12 @@
 
 import pytest
 
+from enclave_sim.gdb.registers import REGISTERS, SYSTEM
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Position, Session
 from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
-from tests.enclave_sim.gdb.rig import Client, served
+from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
 COMMANDS = "help where phase transition event scrub regions pcrs snapshot go".split()
 
@@ -118,3 +119,10 @@ def test_moments_have_names(session: Session) -> None:
         assert one_line(client, "go -1") == "virtual time begins at 0 ns, not at -1"
         assert "before the run ends" in one_line(client, "go 99_000_000_000")
         assert session.now.at_ns == 0x100
+
+
+def test_the_page_names_every_command_and_every_register_of_the_system() -> None:
+    page = (ROOT / "docs/gdb.md").read_text()
+    assert [name for name in COMMANDS if f"`monitor {name}" not in page] == []
+    system = [one.name for one in REGISTERS if one.feature == SYSTEM and not one.name.startswith("dr")]
+    assert [name for name in system if f"`{name}`" not in page] == []

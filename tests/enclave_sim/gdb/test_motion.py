@@ -221,3 +221,20 @@ def test_a_step_and_a_step_back_take_less_than_50_ms() -> None:
                 times.append(perf_counter() - started)
             slowest[packet] = sorted(times)[-3]  # this host does other things, too
     assert max(slowest.values()) < 0.05
+
+
+def test_native_code_is_stepped_through_in_ring_3() -> None:
+    session = Session("runner", engine="native")
+    with served(session) as client:
+        assert client.ask(b"Z0,%x,1" % region("staging").base) == b"OK"
+        assert reason(client.ask(b"c")) == "05 swbreak"
+        visited = []
+        for _ in range(5):
+            visited.append((client.number(RIP), client.number(CPL)))
+            client.ask(b"s")
+        assert {ring for _, ring in visited} == {3}
+        back = []
+        for _ in range(5):
+            client.ask(b"bs")
+            back.append((client.number(RIP), client.number(CPL)))
+        assert back == visited[::-1]

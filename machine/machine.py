@@ -154,7 +154,6 @@ class Machine:
 
         Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
         """
-        self._pass_this_address()
         self.at_stop = False
         with SignalsHeld(notify=self.request_stop):
             return self._run(limit_ns)
@@ -183,6 +182,10 @@ class Machine:
                 clock.spend(max(0, deadline - now))
                 self._cut_short = True
             elif self.coprocessor is not None and self.coprocessor.address == registers.rip and registers.cpl == 3:
+                if hook.addresses and self._in_front_of_stop():  # the hook does not see this instruction
+                    self.pass_this_address()
+                    self.at_stop = True
+                    return Outcome.STOPPED
                 self._run_coprocessor(self.coprocessor, deadline)
             elif self._checks_wanted:
                 self._execute_checked()
@@ -267,10 +270,15 @@ class Machine:
         self._stop_requested = False
         return None
 
-    def _pass_this_address(self) -> None:
-        """Whoever stopped here wants to go on."""
+    def pass_this_address(self) -> None:
+        """Let `run` not stop in front of the instruction at RIP, whatever `stop_at` says, until it is met again."""
         hook = self.cpu.hook
         hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
+
+    def _in_front_of_stop(self) -> bool:
+        hook, address = self.cpu.hook, self.cpu.linear_rip
+        passed = (hook.retired, address) == (hook.passing, hook.passing_address)
+        return not passed and address in hook.address[: hook.addresses]
 
     @property
     def between_steps(self) -> bool:
@@ -427,7 +435,7 @@ class Machine:
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
         elif stop is Stop.ADDRESS:
-            self._pass_this_address()
+            self.pass_this_address()
             self._stop_requested = self.at_stop = True
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():

@@ -84,7 +84,7 @@ class Session(Search):
     def reverse_resume(self) -> Stop:
         """Go back to the last stop before here; to the beginning of the run where there is none."""
         here = upper = self.now
-        for start in reversed([p for p in self._timeline.snapshots if p < here]):
+        for start in self._timeline.starts_before(here):
             self._timeline.go_to(start)
             last = self._breakpoint_here()  # a run that starts at one goes on
             while (stop := self.resume(upper)).why is not None and stop.position <= upper and stop.position < here:
@@ -111,7 +111,7 @@ class Session(Search):
         where = checked_range(base, size, self.enclave.machine.ram.size)
         self.breakpoints, self.watchpoints = [], [Watchpoint(where, reads=False, writes=True)]
         try:
-            for start in reversed([p for p in self._timeline.snapshots if p < here]):
+            for start in self._timeline.starts_before(here):
                 self._timeline.go_to(start)
                 last = self._last_write_until(upper)
                 if last is not None:

@@ -71,6 +71,9 @@ class Timeline:
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
+        self.attend: Callable[[], None] = _nothing
+        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps
+        or within a stay in the guest or a sleep."""
         self.leave_snapshot()
 
     @property
@@ -88,10 +91,23 @@ class Timeline:
         """Where there are snapshots, in order."""
         return tuple(mark.position for mark in self._snapshots)
 
+    def starts_before(self, goal: Position) -> Iterator[Position]:
+        """Snapshots from which to look for the last of something before a position, the nearest first.
+
+        Each time one goes back over twice as many of them: a restore may cost as much as the run up to it.
+        """
+        known = [position for position in self.snapshots if position < goal]
+        count = 1
+        while known:
+            yield known[-count:][0]
+            del known[-count:]
+            count *= 2
+
     # Forward
 
     def step(self) -> bool:
         """Go one step further. False at the end of the run."""
+        self.attend()
         before, step = self.enclave.machine.clock.now_ns, self._step
         while True:
             if not self.enclave.step():
@@ -110,8 +126,10 @@ class Timeline:
         """
         self.tap.wanted, self.tap.found = wanted, None
         self._interrupted = False
+        self.enclave.machine.pass_this_address()
         try:
             while self.tap.found is None and not self._is_at(limit):
+                self.attend()
                 started, here = perf_counter(), self.now
                 until_ns = here.at_ns + self._stride_ns
                 outcome = self._run_to_ns(until_ns if limit is None else min(until_ns, limit.at_ns))
@@ -291,6 +309,10 @@ class Timeline:
             else:
                 high_ns = middle_ns
         return low
+
+
+def _nothing() -> None:
+    pass
 
 
 def _sharing(snapshot: EnclaveSnapshot, other: EnclaveSnapshot) -> EnclaveSnapshot:

@@ -191,7 +191,7 @@ class Walk:
         """The last visit before `here` where `holds`: looked for from snapshot to snapshot, the latest first."""
         wanted = frozenset(places)
         upper = here
-        for start in reversed([p for p in self._timeline.snapshots if p < here]):
+        for start in self._timeline.starts_before(here):
             self._timeline.go_to(start)
             machine = self.enclave.machine
             met = machine.cpu.linear_rip in wanted and not machine.halted and holds()

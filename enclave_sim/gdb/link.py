@@ -1,0 +1,53 @@
+"""Packets over a channel: acknowledged as long as gdb wants that, and sent again when it asks for it."""
+
+from collections import deque
+
+from enclave_sim.gdb.channel import Channel, Gone
+from enclave_sim.gdb.packets import Item, Mark, Packet, PacketReader, encoded
+
+_MOST_WAITING = 4096
+"""A client that sends so much while it should wait for an answer is no gdb."""
+
+
+class Link:
+    """Packets from and to one gdb."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._reader = PacketReader()
+        self._waiting: deque[Item] = deque()
+        self._last = b""
+        self.acknowledges = True
+
+    def receive(self) -> bytes:
+        """The next packet's data, when there is one. Raises Gone."""
+        while True:
+            while self._waiting:
+                item = self._waiting.popleft()
+                if isinstance(item, Packet):
+                    if self.acknowledges:
+                        self._channel.send(b"+")
+                    return item.data
+                if item is Mark.BROKEN and self.acknowledges:
+                    self._channel.send(b"-")
+                elif item is Mark.NOT_ACKNOWLEDGED and self.acknowledges:
+                    self._channel.send(self._last)
+            self._take(self._channel.receive(None))
+
+    def _take(self, received: bytes) -> None:
+        self._waiting.extend(item for item in self._reader.feed(received) if item is not Mark.ACKNOWLEDGED)
+
+    def send(self, data: bytes) -> None:
+        """Send a packet. Raises Gone."""
+        self._last = encoded(data)
+        self._channel.send(self._last)
+
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has come at the other end, without waiting for it. Raises Gone."""
+        self._take(self._channel.receive(0))
+        if Mark.INTERRUPT in self._waiting:
+            self._waiting.remove(Mark.INTERRUPT)
+            return True
+        if len(self._waiting) > _MOST_WAITING:
+            raise Gone
+        return False

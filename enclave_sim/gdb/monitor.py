@@ -1,0 +1,193 @@
+"""What `monitor` commands of gdb say: the enclave in its own words."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from enclave_sim import events
+from enclave_sim.cli.event_text import event_line
+from enclave_sim.cli.text import one_line, plural
+from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.guarantees.last_writer import symbol_at
+from enclave_sim.memory_map import regions
+from enclave_sim.specification import Phase
+from enclave_sim.time_travel import Position, Session
+from machine.errors import MachineError
+from machine.events import Event, RingTransition
+from machine.ram import PAGE_SIZE
+
+_FEW, _MOST = 10, 1000
+_MOST_NAMES = 1000
+_ALL_ONES = range(17, 23)
+_GOALS = "go takes the name of a snapshot, or a virtual time in ns"
+_MOVED = "registers that gdb still shows are old: maintenance flush register-cache, maintenance flush dcache"
+
+
+class Monitor:
+    """Runs commands on a session. Names of moments are kept as long as this is."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._names: dict[str, Position] = {}
+        self._commands: dict[str, Callable[[list[str]], Iterator[str]]] = {
+            "help": self._help,
+            "where": self._where,
+            "phase": self._phase,
+            "transition": self._transition,
+            "event": self._event,
+            "scrub": self._scrub,
+            "regions": self._regions,
+            "pcrs": self._pcrs,
+            "snapshot": self._snapshot,
+            "go": self._go,
+        }
+
+    def run(self, line: str) -> str:
+        """What a command has to say: lines, of which there is at least one. What is wrong is one line, too."""
+        name, *arguments = line.split() or ["help"]
+        command = self._commands.get(name)
+        if command is None:
+            return f"no command {one_line(name)!r}; there are {', '.join(self._commands)}\n"
+        here = self._session.now
+        try:
+            return "".join(f"{one}\n" for one in command(arguments))
+        except (EnclaveError, MachineError) as error:
+            self._session.go_to(here)
+            return f"{one_line(str(error))}\n"
+
+    def thread(self) -> str:
+        """The state of the one thread there is, in a few words."""
+        registers, phase = self._session.enclave.machine.cpu.registers, self._session.enclave.phase
+        return f"ring {registers.cpl}, {phase.name if phase else 'before all phases'}, {self._session.now}"
+
+    # Commands. Each says of itself what `help` shows.
+
+    def _help(self, _arguments: list[str]) -> Iterator[str]:
+        """This."""
+        for name, command in self._commands.items():
+            yield f"{name:<11} {command.__doc__}"
+
+    def _where(self, _arguments: list[str]) -> Iterator[str]:
+        """Function, source line, ring, mode and virtual time."""
+        yield self._here()
+
+    def _here(self) -> str:
+        session, machine = self._session, self._session.enclave.machine
+        rip, ring = machine.cpu.linear_rip, machine.cpu.registers.cpl
+        where = f"{rip:#x} {symbol_at(rip)}, {session.line or 'no source'}"
+        end = ", dormant" if session.enclave.dormant else ", halted" if machine.halted else ""
+        return f"{where}, ring {ring}, {machine.mode} mode, {session.now}{end}"
+
+    def _phase(self, _arguments: list[str]) -> Iterator[str]:
+        """The boot phases, and when each was entered and completed."""
+        entered = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseEntered)}
+        completed = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseCompleted)}
+        for phase in Phase:
+            state = "not entered"
+            if phase.name in completed:
+                state = f"completed at {completed[phase.name]:,} ns: {phase.target_state}"
+            elif phase.name in entered:
+                state = f"entered at {entered[phase.name]:,} ns"
+            yield f"{phase:02} {phase.name:<10} {state}"
+
+    def _transition(self, arguments: list[str]) -> Iterator[str]:
+        """The last change of the ring; `transition next` and `transition previous` go to another one."""
+        match arguments:
+            case []:
+                found = self._last(RingTransition, 1)
+                yield event_line(found[0]) if found else "the ring has not changed yet"
+            case ["next"]:
+                self._session.next_transition()
+                yield from self._moved()
+            case ["previous"]:
+                self._session.previous_transition()
+                yield from self._moved()
+            case _:
+                raise ConfigurationError("transition takes nothing, next, or previous")
+
+    def _event(self, arguments: list[str]) -> Iterator[str]:
+        """The last events; `event 30` so many of them."""
+        yield from self._lines(Event, arguments)
+
+    def _scrub(self, arguments: list[str]) -> Iterator[str]:
+        """The last scrubs; `scrub 30` so many of them."""
+        yield from self._lines(events.Scrubbed, arguments)
+
+    def _lines(self, kind: type[Event], arguments: list[str]) -> Iterator[str]:
+        count = _count(arguments)
+        yield from [event_line(one) for one in self._last(kind, count)] or ["none yet"]
+
+    def _last(self, kind: type[Event], count: int) -> list[Event]:
+        return [one for one in self._session.events if isinstance(one, kind)][-count:]
+
+    def _regions(self, _arguments: list[str]) -> Iterator[str]:
+        """The memory map, with how much of each region is not zero."""
+        ram = self._session.enclave.machine.ram
+        used = [*ram.nonzero_pages()]
+        for one in regions():
+            pages = sum(one.base <= page < one.end for page in used)
+            state = f"{plural(pages, 'page')} of {one.size // PAGE_SIZE:,} not zero"
+            yield f"{one.base:#010x} {one.end - 1:#010x} {one.rights} ring {one.ring} {one.name:<19} {state}"
+
+    def _pcrs(self, _arguments: list[str]) -> Iterator[str]:
+        """The TPM's PCRs that were extended, as the events so far make them (SHA-256)."""
+        values: dict[int, bytes] = {}
+        names: dict[int, list[str]] = {}
+        for one in self._session.events:
+            if isinstance(one, events.PcrExtended):
+                before = values.get(one.pcr, (b"\xff" if one.pcr in _ALL_ONES else b"\0") * 32)
+                values[one.pcr] = hashlib.sha256(before + bytes.fromhex(one.sha256)).digest()
+                names.setdefault(one.pcr, []).append(one.measured)
+        for number, value in sorted(values.items()):
+            yield f"PCR {number:<2} {value.hex()} {', '.join(dict.fromkeys(names[number]))}"
+        if not values:
+            yield "no PCR has been extended yet"
+
+    def _snapshot(self, arguments: list[str]) -> Iterator[str]:
+        """The moments that have a name; `snapshot NAME` gives this one a name."""
+        match arguments:
+            case []:
+                yield from [f"{name} {position}" for name, position in self._names.items()] or ["no moment has a name"]
+            case [name] if name.isidentifier() and len(self._names) < _MOST_NAMES:
+                self._names[name] = self._session.now
+                yield f"{name} is {self._session.now}"
+            case _:
+                raise ConfigurationError(
+                    f"snapshot takes nothing or one name, such as before_guest; {_MOST_NAMES} at most"
+                )
+
+    def _go(self, arguments: list[str]) -> Iterator[str]:
+        """To a moment: `go NAME`, `go 1_290_000` (ns)."""
+        match arguments:
+            case [name] if name in self._names:
+                self._session.go_to(self._names[name])
+            case [text]:
+                self._go_to_time(text)
+            case _:
+                raise ConfigurationError(_GOALS)
+        yield from self._moved()
+
+    def _go_to_time(self, text: str) -> None:
+        try:
+            at_ns = int(text, 0)
+        except ValueError:
+            raise ConfigurationError(_GOALS) from None
+        if at_ns < 0:
+            raise ConfigurationError(f"virtual time begins at 0 ns, not at {at_ns}")
+        if at_ns > self._session.now.at_ns:
+            self._session.run_to(at_ns=at_ns)
+        elif at_ns < self._session.now.at_ns:
+            self._session.reverse_to(at_ns=at_ns)
+
+    def _moved(self) -> Iterator[str]:
+        yield self._here()
+        yield _MOVED
+
+
+def _count(arguments: list[str]) -> int:
+    match arguments:
+        case []:
+            return _FEW
+        case [text] if text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST:
+            return int(text)
+        case _:
+            raise ConfigurationError(f"a count is one number from 1 to {_MOST}")

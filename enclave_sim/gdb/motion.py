@@ -1,0 +1,199 @@
+"""Motions through a run, as gdb asks for them, and why each has ended.
+
+gdb thinks of a processor that executes backwards. What a session does is nearly that; the difference is where it stops
+at a watchpoint: a session behind the access, a processor that goes backwards in front of it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+from enclave_sim.errors import EnclaveError
+from enclave_sim.gdb.channel import Gone
+from enclave_sim.gdb.points import Points
+from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel.position import NoSuchPosition
+from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from machine.errors import MachineError
+
+TRAP, INTERRUPTED = 5, 2
+"""Signal numbers, as gdb has them."""
+_ATTENTION_S = 0.01
+"""So often one looks for Ctrl-C."""
+_BEGIN, _END = "replaylog:begin", "replaylog:end"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why a motion has ended."""
+
+    signal: int = TRAP
+    reason: str = ""
+    """As a stop reply has it, such as `swbreak:`; empty when a step is done."""
+    message: str = ""
+    """For the user, if there is more to say."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """gdb wants a motion to end."""
+
+
+class Motion:
+    """Goes through a session. `interrupted` is asked again and again whether gdb wants it to end."""
+
+    def __init__(self, session: Session, points: Points, interrupted: Callable[[], bool]) -> None:
+        self._session = session
+        self._points = points
+        self._interrupted = interrupted
+        self._look_at = 0.0
+
+    def step(self) -> Stopped:
+        """One step forward."""
+        return self._forward(self._step)
+
+    def step_within(self, start: int, end: int) -> Stopped:
+        """Step on while the instruction is one from `start` up to `end`, and nothing is hit: a source line, for gdb."""
+
+        def steps() -> Stopped:
+            while True:
+                stopped = self._step()
+                if stopped.reason or not start <= self._session.enclave.machine.cpu.linear_rip < end:
+                    return stopped
+
+        return self._forward(steps)
+
+    def resume(self) -> Stopped:
+        """Forward to a breakpoint or watchpoint, or to the end."""
+
+        def run() -> Stopped:
+            hit = self._session.resume().why
+            return Stopped(reason=_END if hit is None else self._points.reason(hit))
+
+        return self._forward(run)
+
+    def back(self) -> Stopped:
+        """One step backward."""
+        return self._backward(self._back)
+
+    def reverse_resume(self) -> Stopped:
+        """Backward to a breakpoint or watchpoint, or to the beginning."""
+
+        def run() -> Stopped:
+            if self._session.watchpoints:  # the access that has led here lies in front of us
+                stopped = self._back()
+                if stopped.reason:
+                    return stopped
+            hit = self._session.reverse_resume().why
+            if isinstance(hit, Watchpoint):
+                self._session.back()
+            return Stopped(reason=_BEGIN if hit is None else self._points.reason(hit))
+
+        return self._backward(run)
+
+    # With a way out
+
+    def _forward(self, go: Callable[[], Stopped]) -> Stopped:
+        start = self._session.now
+        try:
+            with self.attended():
+                return go()
+        except Interrupted:
+            return Stopped(INTERRUPTED)
+        except (EnclaveError, MachineError) as error:  # the kernel died, say: to go on from there would be in vain
+            return self._failed(start, error)
+
+    def _backward(self, go: Callable[[], Stopped]) -> Stopped:
+        """One is anywhere on the way: until what is looked for has been found, one stays where one was."""
+        start = self._session.now
+        try:
+            with self.attended():
+                return go()
+        except (Interrupted, Gone) as error:
+            self._session.go_to(start)
+            if isinstance(error, Gone):
+                raise
+            return Stopped(INTERRUPTED)
+        except (EnclaveError, MachineError) as error:
+            return self._failed(start, error)
+
+    def _failed(self, start: Position, error: Exception) -> Stopped:
+        self._session.go_to(start)
+        return Stopped(message=f"{error}; back at {start}")
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """A scope in which whatever the session does ends when gdb wants that (Interrupted) or is gone (Gone)."""
+        timeline = self._session._timeline
+        self._look_at, before, timeline.attend = 0.0, timeline.attend, self._attend
+        try:
+            yield
+        finally:
+            timeline.attend = before
+
+    def _attend(self) -> None:
+        now = perf_counter()
+        if now >= self._look_at:
+            self._look_at = now + _ATTENTION_S
+            if self._interrupted():
+                raise Interrupted
+
+    # Steps, with what they meet
+
+    def _step(self) -> Stopped:
+        before = self._contents()
+        try:
+            with self._watching() as accessed:
+                self._session.step()
+        except NoSuchPosition:
+            return Stopped(reason=_END)
+        return self._met([*accessed, *self._changed(before)])
+
+    def _back(self) -> Stopped:
+        here, before = self._session.now, self._contents()
+        try:
+            self._session.back()
+        except NoSuchPosition:
+            return Stopped(reason=_BEGIN)
+        changed, accessed = self._changed(before), list[Watchpoint]()
+        if any(point.reads for point in self._session.watchpoints):
+            goal = self._session.now
+            with self._watching() as accessed:
+                while self._session.now < here:
+                    self._session.step()
+            self._session.go_to(goal)
+        return self._met([*accessed, *changed])
+
+    def _met(self, accessed: list[Watchpoint]) -> Stopped:
+        session = self._session
+        rip = session.enclave.machine.cpu.linear_rip
+        hit: list[Breakpoint | Watchpoint] = [*accessed, *(one for one in session.breakpoints if one.address == rip)]
+        return Stopped(reason=self._points.reason(hit[0]) if hit else "")
+
+    def _contents(self) -> list[bytes]:
+        ram = self._session.enclave.machine.ram
+        return [ram.read(point.where.start, len(point.where)) for point in self._session.watchpoints]
+
+    def _changed(self, before: list[bytes]) -> list[Watchpoint]:
+        points = zip(self._session.watchpoints, before, self._contents(), strict=True)
+        return [point for point, old, new in points if point.writes and old != new]
+
+    @contextmanager
+    def _watching(self) -> Iterator[list[Watchpoint]]:
+        """Notes the points whose bytes are read, or accessed, by instructions."""
+        accessed: list[Watchpoint] = []
+
+        def seer(point: Watchpoint) -> Callable[[bool, int, int], None]:
+            def seen(writes: bool, _address: int, _size: int) -> None:
+                if point.writes if writes else point.reads:
+                    accessed.append(point)
+
+            return seen
+
+        cpu = self._session.enclave.machine.cpu
+        ends = [cpu.watch_memory(point.where, seer(point)) for point in self._session.watchpoints if point.reads]
+        try:
+            yield accessed
+        finally:
+            for end in ends:
+                end()

@@ -1,0 +1,81 @@
+"""What gdb wants the run to be stopped at: its breakpoints and watchpoints, as a session has them.
+
+No code is changed for a breakpoint, so those "in software" and those "in hardware" are the same.
+"""
+
+from enum import IntEnum
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.gdb.memory import place_of
+from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+
+MOST_WATCHED = 4096
+"""Bytes of one watchpoint."""
+
+
+class PointKind(IntEnum):
+    """The number behind `Z` and `z`."""
+
+    SOFTWARE_BREAKPOINT = 0
+    HARDWARE_BREAKPOINT = 1
+    WRITE_WATCHPOINT = 2
+    READ_WATCHPOINT = 3
+    ACCESS_WATCHPOINT = 4
+
+
+_REASONS = {
+    PointKind.SOFTWARE_BREAKPOINT: "swbreak",
+    PointKind.HARDWARE_BREAKPOINT: "hwbreak",
+    PointKind.WRITE_WATCHPOINT: "watch",
+    PointKind.READ_WATCHPOINT: "rwatch",
+    PointKind.ACCESS_WATCHPOINT: "awatch",
+}
+Key = tuple[PointKind, int, int]
+
+
+class Points:
+    """The points of one gdb."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._breakpoints: dict[Key, Breakpoint] = {}
+        self._watchpoints: dict[Key, Watchpoint] = {}
+
+    def insert(self, kind: PointKind, address: int, size: int) -> None:
+        """Put one in; again is no error. Raises ConfigurationError for one that cannot be."""
+        key = kind, address, size
+        if kind <= PointKind.HARDWARE_BREAKPOINT:
+            if key not in self._breakpoints:
+                self._breakpoints[key] = self._session.add_breakpoint(address)
+        elif key not in self._watchpoints:
+            self._watchpoints[key] = self._watch(kind, address, size)
+
+    def _watch(self, kind: PointKind, address: int, size: int) -> Watchpoint:
+        if not 1 <= size <= MOST_WATCHED:
+            raise ConfigurationError(f"{size} bytes cannot be watched; 1 to {MOST_WATCHED} can")
+        place = place_of(self._session.enclave.machine, address, size)
+        if place is None:
+            raise ConfigurationError(f"{size} bytes at {address:#x} are not mapped to one piece of RAM here")
+        reads, writes = kind != PointKind.WRITE_WATCHPOINT, kind != PointKind.READ_WATCHPOINT
+        return self._session.add_watchpoint(place.start, size, reads=reads, writes=writes)
+
+    def remove(self, kind: PointKind, address: int, size: int) -> None:
+        """Take one out; one that is not there is no error."""
+        key = kind, address, size
+        breakpoint_, watchpoint = self._breakpoints.pop(key, None), self._watchpoints.pop(key, None)
+        if breakpoint_ is not None:
+            self._session.breakpoints.remove(breakpoint_)
+        if watchpoint is not None:
+            self._session.watchpoints.remove(watchpoint)
+
+    def clear(self) -> None:
+        """Take all out."""
+        for key in (*self._breakpoints, *self._watchpoints):
+            self.remove(*key)
+
+    def reason(self, hit: Breakpoint | Watchpoint) -> str:
+        """How a stop reply says that one was hit."""
+        known = self._breakpoints if isinstance(hit, Breakpoint) else self._watchpoints
+        kind, address, _size = next(key for key, point in known.items() if point == hit)
+        return f"{_REASONS[kind]}:{'' if isinstance(hit, Breakpoint) else f'{address:x}'}"

@@ -1,0 +1,268 @@
+"""The stub: what each packet asks for, and the answer to it ("Debugging with GDB", "Packets").
+
+A run can be gone through in both directions because it depends on nothing but how it was begun. So registers and
+memory are not written: there is one future, which a change would make another one.
+"""
+
+from collections.abc import Callable
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.gdb import memory
+from enclave_sim.gdb.link import Link
+from enclave_sim.gdb.monitor import Monitor
+from enclave_sim.gdb.motion import Interrupted, Motion, Stopped
+from enclave_sim.gdb.packets import PACKET_SIZE, parse_hex
+from enclave_sim.gdb.points import PointKind, Points
+from enclave_sim.gdb.registers import NUMBERS, REGISTERS
+from enclave_sim.gdb.target_description import target_description
+from enclave_sim.time_travel import Session
+
+MALFORMED, NOT_MAPPED = b"E01", b"E0e"
+"""EPERM and EFAULT: gdb shows the number and no more."""
+_READ_ONLY = b"E.the run is gone through in both directions, so its registers and memory cannot be written"
+_SUPPORTED = (
+    *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+", "qXfer:memory-map:read+"),
+    *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
+)
+_EXPEDITED = tuple(NUMBERS[name] for name in ("rip", "rsp", "rbp"))
+_LONGEST_OUTPUT = PACKET_SIZE // 2 - 1
+_FIXED = {b"qAttached": b"1", b"qC": b"QC1", b"qfThreadInfo": b"m1", b"qsThreadInfo": b"l", b"qSymbol::": b"OK"}
+_MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
+
+
+class Malformed(Exception):  # noqa: N818 - it is gdb's, not ours
+    """A packet does not have the form that it should have."""
+
+
+class Detached(Exception):  # noqa: N818 - it is no error
+    """gdb goes its way."""
+
+
+class Stub:
+    """Answers the packets of one gdb about a session."""
+
+    def __init__(self, session: Session, link: Link) -> None:
+        self._session = session
+        self._link = link
+        self._points = Points(session)
+        self._motion = Motion(session, self._points, link.interrupted)
+        self._monitor = Monitor(session)
+        self._stopped = Stopped()
+        self._told_breakpoints = False
+        """gdb knows the stop reasons of breakpoints."""
+        self._answers: dict[bytes, Callable[[bytes], bytes]] = {
+            b"?": lambda _rest: self._stop_reply(self._stopped),
+            b"g": self._read_all,
+            b"p": self._read_register,
+            b"m": self._read_memory,
+            b"x": self._read_binary,
+            b"G": _refused,
+            b"P": _refused,
+            b"M": self._write,
+            b"X": self._write,
+            b"Z": self._insert,
+            b"z": self._remove,
+            b"c": self._continue,
+            b"C": lambda rest: self._continue(rest.partition(b";")[2]),
+            b"s": self._step,
+            b"S": lambda rest: self._step(rest.partition(b";")[2]),
+            b"b": self._backward,
+            b"v": self._verbose,
+            b"H": _accepted,
+            b"T": _accepted,
+            b"q": self._query,
+            b"Q": self._set,
+            b"D": _accepted,
+            b"k": self._kill,
+        }
+
+    def serve(self) -> None:
+        """Answer until gdb is gone. Raises Gone, Detached."""
+        try:
+            while True:
+                packet = self._link.receive()
+                self._link.send(self.answer(packet))
+                if packet == b"QStartNoAckMode":
+                    self._link.acknowledges = False
+                if packet[:1] == b"D" or packet.startswith(b"vKill"):
+                    raise Detached
+        finally:
+            self._points.clear()
+
+    def answer(self, packet: bytes) -> bytes:
+        """The answer to one packet; empty for one that is not known. Output may be sent before it."""
+        found = self._answers.get(packet[:1])
+        if found is None:
+            return b""
+        try:
+            return found(packet[1:])
+        except Malformed:
+            return MALFORMED
+
+    # Registers and memory
+
+    def _read_all(self, _rest: bytes) -> bytes:
+        machine = self._session.enclave.machine
+        return b"".join(one.value(machine) for one in REGISTERS).hex().encode()
+
+    def _read_register(self, rest: bytes) -> bytes:
+        number = _number(rest)
+        if number >= len(REGISTERS):
+            raise Malformed
+        return REGISTERS[number].value(self._session.enclave.machine).hex().encode()
+
+    def _read(self, rest: bytes) -> bytes | None:
+        address, length = _numbers(rest, 2)
+        found = memory.read(self._session.enclave.machine, address, min(length, _LONGEST_OUTPUT))
+        return found if found or not length else None
+
+    def _read_memory(self, rest: bytes) -> bytes:
+        found = self._read(rest)
+        return NOT_MAPPED if found is None else found.hex().encode()
+
+    def _read_binary(self, rest: bytes) -> bytes:
+        found = self._read(rest)
+        return NOT_MAPPED if found is None else b"b" + found
+
+    def _write(self, rest: bytes) -> bytes:
+        where = rest.partition(b":")[0]
+        return b"OK" if _numbers(where, 2)[1] == 0 else _READ_ONLY
+
+    # Breakpoints and watchpoints
+
+    def _insert(self, rest: bytes) -> bytes:
+        kind, address, size = _point(rest)
+        try:
+            self._points.insert(kind, address, size)
+        except ConfigurationError as error:
+            return f"E.{error}".encode()
+        return b"OK"
+
+    def _remove(self, rest: bytes) -> bytes:
+        self._points.remove(*_point(rest))
+        return b"OK"
+
+    # Motions
+
+    def _stop_reply(self, stopped: Stopped) -> bytes:
+        self._stopped = stopped
+        if stopped.message:
+            self._output(f"{stopped.message}\n")
+        machine = self._session.enclave.machine
+        told = self._told_breakpoints or not stopped.reason.endswith("break:")
+        parts = [f"{number:02x}:{REGISTERS[number].value(machine).hex()}" for number in _EXPEDITED]
+        parts += ["thread:1", *([stopped.reason] if stopped.reason and told else [])]
+        return f"T{stopped.signal:02x}{';'.join(parts)};".encode()
+
+    def _continue(self, address: bytes) -> bytes:
+        return _READ_ONLY if address else self._stop_reply(self._motion.resume())
+
+    def _step(self, address: bytes) -> bytes:
+        return _READ_ONLY if address else self._stop_reply(self._motion.step())
+
+    def _backward(self, rest: bytes) -> bytes:
+        if rest not in (b"s", b"c"):
+            return b""
+        return self._stop_reply(self._motion.back() if rest == b"s" else self._motion.reverse_resume())
+
+    def _verbose(self, rest: bytes) -> bytes:
+        if rest == b"Cont?":
+            return b"vCont;c;C;s;S;r"
+        if rest.startswith(b"Kill;"):
+            return b"OK"
+        if not rest.startswith(b"Cont;"):
+            return b""
+        action, _, range_ = rest[5:].partition(b";")[0].partition(b":")[0].partition(b"r")
+        match action[:1]:
+            case b"c" | b"C":
+                return self._stop_reply(self._motion.resume())
+            case b"s" | b"S":
+                return self._stop_reply(self._motion.step())
+        if action or not range_:
+            raise Malformed
+        return self._stop_reply(self._motion.step_within(*_numbers(range_, 2)))
+
+    # Queries
+
+    def _query(self, rest: bytes) -> bytes:
+        packet = b"q" + rest
+        if packet.startswith(b"qSupported"):
+            features = packet.partition(b":")[2].split(b";")
+            self._told_breakpoints = b"swbreak+" in features
+            return ";".join(_SUPPORTED).encode()
+        if packet.startswith(_FEATURES):
+            return _piece(target_description(), packet[len(_FEATURES) :])
+        if packet.startswith(_MEMORY_MAP):
+            return _piece(memory.memory_map(self._session.enclave.machine.ram.size), packet[len(_MEMORY_MAP) :])
+        if packet.startswith(_MONITOR):
+            return self._command(packet[len(_MONITOR) :])
+        if packet.startswith(b"qThreadExtraInfo,"):
+            return self._monitor.thread().encode().hex().encode()
+        return _FIXED.get(packet, b"")
+
+    def _command(self, text: bytes) -> bytes:
+        try:
+            line = bytes.fromhex(text.decode("ascii")).decode("utf-8", "replace")
+        except ValueError:
+            raise Malformed from None
+        start = self._session.now
+        try:
+            with self._motion.attended():
+                said = self._monitor.run(line)
+        except Interrupted:
+            self._session.go_to(start)
+            said = "interrupted\n"
+        self._output(said)
+        return b"OK"
+
+    def _output(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        for start in range(0, len(data), _LONGEST_OUTPUT):
+            self._link.send(b"O" + data[start : start + _LONGEST_OUTPUT].hex().encode())
+
+    def _set(self, rest: bytes) -> bytes:
+        return b"OK" if rest == b"StartNoAckMode" else b""
+
+    # The end
+
+    def _kill(self, _rest: bytes) -> bytes:
+        raise Detached
+
+
+def _accepted(_rest: bytes) -> bytes:
+    """There is one thread, whichever is meant; and whoever detaches may."""
+    return b"OK"
+
+
+def _refused(_rest: bytes) -> bytes:
+    return _READ_ONLY
+
+
+def _number(text: bytes) -> int:
+    value = parse_hex(text)
+    if value is None:
+        raise Malformed
+    return value
+
+
+def _numbers(text: bytes, count: int) -> list[int]:
+    found = [_number(part) for part in text.split(b",")]
+    if len(found) != count:
+        raise Malformed
+    return found
+
+
+def _point(rest: bytes) -> tuple[PointKind, int, int]:
+    """Kind, address and size; conditions behind them are gdb's to check, as it was told of no support for them."""
+    kind, address, size = _numbers(rest.partition(b";")[0], 3)
+    try:
+        return PointKind(kind), address, size
+    except ValueError:
+        raise Malformed from None
+
+
+def _piece(document: bytes, place: bytes) -> bytes:
+    """A part of a document: `m` and the part, or `l` and the last one."""
+    offset, length = _numbers(place, 2)
+    piece = document[offset : offset + min(length, PACKET_SIZE // 2)]
+    return (b"l" if offset + len(piece) >= len(document) else b"m") + piece

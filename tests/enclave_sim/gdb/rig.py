@@ -1,0 +1,120 @@
+"""A client of the protocol over a socket pair, with the server in a thread; and the real gdb."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from enclave_sim.gdb.channel import FileChannel
+from enclave_sim.gdb.packets import Mark, Packet, PacketReader, encoded
+from enclave_sim.gdb.server import serve_one
+from enclave_sim.time_travel import Session
+
+ROOT = Path(__file__).parents[3]
+COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")
+needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this host")
+_PATIENCE_S = 60
+_NEWER = re.compile(r"Reached end of recorded history; stopping\.\n.*\n")
+"""How gdb 16 and later say that there is no more history."""
+
+
+class Client:
+    """Sends packets and takes answers, acknowledging them as gdb does."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.output = ""
+        """What O packets have said so far."""
+        self.marks: list[Mark] = []
+        self._reader = PacketReader()
+        self._packets: list[bytes] = []
+        connection.settimeout(_PATIENCE_S)
+
+    def send(self, data: bytes) -> None:
+        self.connection.sendall(encoded(data))
+
+    def answer(self) -> bytes:
+        while True:
+            while self._packets:
+                data = self._packets.pop(0)
+                if not (data.startswith(b"O") and data != b"OK"):
+                    return data
+                self.output += bytes.fromhex(data[1:].decode()).decode()
+            received = self.connection.recv(1 << 16)
+            if not received:
+                raise EOFError("the server is gone")
+            for item in self._reader.feed(received):
+                if isinstance(item, Packet):
+                    self._packets.append(item.data)
+                    self.connection.sendall(b"+")
+                else:
+                    self.marks.append(item)
+
+    def ask(self, data: bytes) -> bytes:
+        self.send(data)
+        return self.answer()
+
+    def monitor(self, line: str) -> str:
+        before = len(self.output)
+        assert self.ask(b"qRcmd," + line.encode().hex().encode()) == b"OK"
+        return self.output[before:]
+
+    def number(self, packet: bytes) -> int:
+        """A number in the target's byte order."""
+        return int.from_bytes(bytes.fromhex(self.ask(packet).decode()), "little")
+
+
+@contextmanager
+def served(session: Session) -> Iterator[Client]:
+    """A client of a server in this process, which ends with the scope. What goes wrong in the server is raised here."""
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        with theirs:
+            try:
+                serve_one(session, FileChannel.of(theirs))
+            except BaseException as error:  # noqa: BLE001 - it is raised again
+                failures.append(error)
+
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        with ours:
+            client = Client(ours)
+            assert client.ask(b"qSupported:swbreak+;hwbreak+").startswith(b"PacketSize=")
+            yield client
+    finally:
+        thread.join(_PATIENCE_S)
+        assert not thread.is_alive()
+        if failures:
+            raise failures[0]
+
+
+def run_gdb(script: str, directory: Path) -> str:
+    """What the real gdb says to a script, in which `enclave-sim` is the program of this tree."""
+    binaries = directory / "bin"
+    binaries.mkdir(exist_ok=True)
+    program = binaries / "enclave-sim"
+    python = f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m tests.enclave_sim.gdb.command_line"
+    program.write_text(f"#!/bin/sh\ncd '{ROOT}' && {python} \"$@\"\n")
+    program.chmod(0o755)
+    (directory / "script.gdb").write_text(script)
+    ended = subprocess.run(
+        ["gdb", "-nx", "-batch", "-x", directory / "script.gdb"],
+        cwd=ROOT,
+        env={"PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), "LC_ALL": "C.UTF-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_PATIENCE_S,
+        check=False,
+    )
+    return _NEWER.sub("No more reverse-execution history.\n", ended.stdout)

@@ -1,0 +1,121 @@
+"""The real gdb goes through the run: symbols, phases, ring 3, variables, watchpoints, and backwards."""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.enclave_sim.gdb.rig import ROOT, needs_gdb, run_gdb
+from tests.enclave_sim.gdb.test_server import listening
+
+pytestmark = [pytest.mark.gdb, needs_gdb]
+START = """\
+set confirm off
+file firmware/aether.elf
+directory firmware/src
+target remote | enclave-sim gdb counter --cycles 2 --stdio
+"""
+PAGE = (ROOT / "docs/gdb.md").read_text()
+
+
+def assert_in_order(output: str, *lines: str) -> None:
+    """That lines with these texts come one behind the other."""
+    rest = iter(output.splitlines())
+    missing = [text for text in lines if not any(text in line for line in rest)]
+    assert missing == [], output
+
+
+def test_the_page_shows_what_gdb_prints(tmp_path: Path) -> None:
+    script, printed = re.findall(r"```gdb\n(.*?)```.*?```text\n(.*?)```", PAGE, re.S)[0]
+    assert run_gdb(script, tmp_path) == printed
+
+
+def test_the_definition_on_the_page_makes_gdb_look_again(tmp_path: Path) -> None:
+    definition = re.findall(r"```gdb\n(define.*?)```", PAGE, re.S)[0]
+    output = run_gdb(f"{START}{definition}go 1_293_891\nprint $cpl\nprint $now_ns\ngo 0\nprint $now_ns\n", tmp_path)
+    assert_in_order(output, "#0  gate () at gate.S:13", "$1 = 3", "$2 = 1293891", "_start () at boot.S", "$3 = 0")
+
+
+def test_every_phase_is_a_place_to_stop_with_its_variables_and_callers(tmp_path: Path) -> None:
+    script = "".join(f"break {name}\n" for name in ("prot_entry", "mem_map", "wasm_init", "exec_loop"))
+    script += "continue\nprint/x status\nbacktrace 2\n" * 4
+    output = run_gdb(START + script, tmp_path)
+    callers = ["prot_entry ()", "kernel_main ()", "mem_map ()", "kernel_main ()", "wasm_init ()", "exec_loop ()"]
+    assert_in_order(output, *callers)
+    assert re.findall(r"^\$\d = (\w+)", output, re.M) == ["0x0", "0x1", "0x3", "0x7"]
+
+
+def test_source_lines_forwards_and_backwards(tmp_path: Path) -> None:
+    moves = "next\nnext\nnext\nreverse-next\nreverse-next\nstep\nreverse-finish\n"
+    output = run_gdb(f"{START}break exec_loop\ncontinue\n{moves}", tmp_path)
+    there, second, third, fourth, back, again, inside, out = re.findall(r"^(\d+)\t", output, re.M)[1:]
+    assert len({there, second, third, fourth}) == 4
+    assert (back, again, out) == (third, second, second)
+    assert f"timer_init () at timer.c:{inside}" in output
+
+
+def test_watchpoints_of_all_kinds_in_both_directions(tmp_path: Path) -> None:
+    script = "watch cycle\nrwatch *(int *)&payload_count\nawatch *(long *)&kernel_rsp\n"
+    moves = "continue\n" * 4 + "reverse-continue\n" * 4
+    output = run_gdb(f"{START}break exec_loop\ncontinue\n{script}{moves}", tmp_path)
+    kinds = [hit.partition(" watchpoint")[0] for hit in output.split("\n\nHardware ")[1:]]
+    assert kinds == ["read", *["access (read/write)"] * 6, "read"]
+    values = re.findall(r"^(?:Old value = (\d+)\nNew value|Value) = (\d+)$", output, re.M)
+    assert len(values) == len(kinds)
+    assert [old or new for old, new in values[4:]] == [new for _, new in values[3::-1]]
+
+
+def test_instructions_that_stop_at_a_condition(tmp_path: Path) -> None:
+    output = run_gdb(
+        START + "break gate if $now_ns > 2000000\ncontinue\nprint $now_ns > 2000000 && $cpl == 3\n", tmp_path
+    )
+    assert_in_order(output, "Breakpoint 1, gate ()", "$1 = 1")
+
+
+def test_the_end_can_be_gone_back_from(tmp_path: Path) -> None:
+    output = run_gdb(START + "continue\nmonitor where\nreverse-stepi\nstepi\nstepi\nreverse-continue\n", tmp_path)
+    assert_in_order(
+        output,
+        *("No more reverse-execution history.", "dormant", "hlt", "No more reverse-execution history."),
+        *("No more reverse-execution history.", "_start () at boot.S:33"),
+    )
+
+
+def test_32_bit_code_can_be_stepped_through_by_source_lines(tmp_path: Path) -> None:
+    script = "stepi\nstepi\nprint $pc\nx/2xb $pc\nbreak long_mode\ncontinue\nprint $cs\nreverse-stepi\nprint $cs\n"
+    output = run_gdb(START + "print/x $cr0 & 0x80000001\n" + script, tmp_path)
+    assert_in_order(output, "$1 = 0x1", "34", "35", "long_mode () at boot.S", "ljmp")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("print $rax = 5", "registers and memory cannot be written"),
+        ("set var cycle = 7", "Cannot access memory"),
+        ("print phase_entered(1)", "Cannot access memory"),
+    ],
+)
+def test_writing_is_refused_in_words(command: str, message: str, tmp_path: Path) -> None:
+    assert message in run_gdb(f"{START}break exec_loop\ncontinue\n{command}\n", tmp_path)
+
+
+def test_over_tcp_one_gdb_after_the_other_and_ctrl_c(tmp_path: Path) -> None:
+    with listening("--cycles", "1000000") as (_process, port):
+        target = f"set confirm off\nfile firmware/aether.elf\ntarget remote 127.0.0.1:{port}\n"
+        output = run_gdb(f"{target}break exec_loop\ncontinue\ndetach\n", tmp_path)
+        assert_in_order(output, "_start ()", "Breakpoint 1, exec_loop ()", "detached")
+        (tmp_path / "run.gdb").write_text(f"{target}shell touch '{tmp_path}/runs'\ncontinue\nprint $now_ns > 1000000\n")
+        command = ["gdb", "-nx", "-batch", "-x", str(tmp_path / "run.gdb")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes) as started:  # type: ignore[call-overload]
+            for _ in range(300):
+                if (tmp_path / "runs").exists():
+                    break
+                time.sleep(0.1)
+            time.sleep(1)
+            started.send_signal(signal.SIGINT)
+            output = started.communicate(timeout=60)[0]
+        assert_in_order(output, "exec_loop ()", "Program received signal SIGINT", "$1 = 1")

@@ -1,0 +1,128 @@
+"""`monitor` commands say what is so, in whole lines."""
+
+import pytest
+
+from enclave_sim.gdb.registers import REGISTERS, SYSTEM
+from enclave_sim.memory_map import region
+from enclave_sim.time_travel import Position, Session
+from machine.tpm.constants import Alg
+from machine.tpm.model import TpmModel
+from tests.enclave_sim.gdb.rig import ROOT, Client, served
+
+COMMANDS = "help where phase transition event scrub regions pcrs snapshot go".split()
+
+
+@pytest.fixture
+def session() -> Session:
+    made = Session("counter", cycles=2)
+    made.run_to(symbol="host_call")
+    return made
+
+
+def one_line(client: Client, command: str) -> str:
+    said = client.monitor(command)
+    assert said.count("\n") == 1
+    assert said.endswith("\n")
+    return said[:-1]
+
+
+def test_help_names_every_command_and_an_unknown_one_says_which_there_are(session: Session) -> None:
+    with served(session) as client:
+        assert [line.split()[0] for line in client.monitor("help").splitlines()] == COMMANDS
+        assert client.monitor("") == client.monitor("help")
+        assert one_line(client, "reset halt") == f"no command 'reset'; there are {', '.join(COMMANDS)}"
+        assert one_line(client, "\x1b[2J") == one_line(client, "\x1b[2J x")
+        assert "\x1b" not in one_line(client, "\x1b[2J")
+
+
+def test_where_and_phase_and_thread(session: Session) -> None:
+    with served(session) as client:
+        now = session.now.at_ns
+        assert one_line(client, "where").endswith(f"host_call, {session.line}, ring 0, long mode, {now} ns")
+        phases = client.monitor("phase").splitlines()
+        assert [line.split()[1] for line in phases] == ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "EXEC_LOOP"]
+        assert phases[-1].endswith("Active Execution")
+        told = bytes.fromhex(client.ask(b"qThreadExtraInfo,1").decode()).decode()
+        assert told == f"ring 0, EXEC_LOOP, {now} ns"
+        client.ask(b"c")
+        assert one_line(client, "where").endswith(", dormant")
+
+
+def test_transition_shows_and_goes(session: Session) -> None:
+    with served(session) as client:
+        here = session.now
+        assert "from_ring=3 to_ring=0 cause=software_interrupt" in one_line(client, "transition")
+        where, hint = client.monitor("transition next").splitlines()
+        assert "gate, gate.S:13, ring 3" in where
+        assert "maintenance flush register-cache" in hint
+        assert session.now > here
+        client.monitor("transition previous")
+        assert session.now < here
+        assert session.enclave.machine.cpu.registers.cpl == 0
+        assert one_line(client, "transition sideways") == "transition takes nothing, next, or previous"
+        client.monitor("go 0")
+        assert one_line(client, "transition") == "the ring has not changed yet"
+        assert one_line(client, "transition previous") == "no event ring_transition lies before 0 ns"
+        assert session.now == Position(0)
+
+
+def test_events_and_scrubs(session: Session) -> None:
+    with served(session) as client:
+        assert len(client.monitor("event").splitlines()) == 10
+        assert len(client.monitor("event 3").splitlines()) == 3
+        assert len(client.monitor("event 1000").splitlines()) == len(session.events)
+        assert all(" scrubbed " in line for line in client.monitor("scrub 5").splitlines())
+        for wrong in ("event 0", "event 1001", "scrub x", "event 1 2", "event -1"):
+            assert one_line(client, wrong) == "a count is one number from 1 to 1000"
+
+
+def test_regions_count_pages_that_are_not_zero(session: Session) -> None:
+    with served(session) as client:
+        lines = {line.split()[5]: line for line in client.monitor("regions").splitlines()}
+    ram, stack = session.enclave.machine.ram, region("kernel_stack")
+    used = sum(any(ram.read(page, 4096)) for page in range(stack.base, stack.end, 4096))
+    assert f"{used} page" in lines["kernel_stack"]
+    assert lines["heap"].startswith("0x00c00000 0x00ffffff rw- ring 3")
+
+
+def test_pcrs_are_those_of_the_tpm(session: Session) -> None:
+    tpm = session.enclave._tpm
+    assert isinstance(tpm, TpmModel)
+    with served(session) as client:
+        lines = client.monitor("pcrs").splitlines()
+        client.monitor("go 0")
+        assert one_line(client, "pcrs") == "no PCR has been extended yet"
+        client.ask(b"c")
+        capped = client.monitor("pcrs").splitlines()
+    assert capped != lines
+    for line in capped:
+        _, number, value, _ = line.split(maxsplit=3)
+        assert tpm._state.pcrs.value(Alg.SHA256, int(number)).hex() == value
+
+
+def test_moments_have_names(session: Session) -> None:
+    with served(session) as client:
+        here = session.now
+        assert one_line(client, "snapshot") == "no moment has a name"
+        assert one_line(client, "snapshot before") == f"before is {here}"
+        client.ask(b"c")
+        client.monitor("go before")
+        assert session.now == here
+        assert one_line(client, "snapshot") == f"before {here}"
+        assert one_line(client, "snapshot 1x").startswith("snapshot takes nothing or one name")
+        client.monitor("go 500_000")
+        assert session.now.at_ns >= 500_000
+        client.monitor("go 0x100")
+        assert session.now.at_ns == 0x100
+        assert one_line(client, "go nowhere") == "go takes the name of a snapshot, or a virtual time in ns"
+        assert one_line(client, "go") == one_line(client, "go a b") == one_line(client, "go nowhere")
+        assert one_line(client, "go -1") == "virtual time begins at 0 ns, not at -1"
+        assert "before the run ends" in one_line(client, "go 99_000_000_000")
+        assert session.now.at_ns == 0x100
+
+
+def test_the_page_names_every_command_and_every_register_of_the_system() -> None:
+    page = (ROOT / "docs/gdb.md").read_text()
+    assert [name for name in COMMANDS if f"`monitor {name}" not in page] == []
+    system = [one.name for one in REGISTERS if one.feature == SYSTEM and not one.name.startswith("dr")]
+    assert [name for name in system if f"`{name}`" not in page] == []

@@ -1,0 +1,106 @@
+"""`enclave-sim gdb` as a process: where it listens, whom it serves, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from enclave_sim.gdb.packets import encoded
+from tests.enclave_sim.gdb.command_line import app
+from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
+
+
+@contextmanager
+def process(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*COMMAND, *options], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+@contextmanager
+def listening(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    with process("--port", "0", *options) as started:
+        assert started.stdout is not None
+        line = started.stdout.readline().decode()
+        assert line.startswith("gdb is served: target remote 127.0.0.1:")
+        yield started, int(line.rpartition(":")[2])
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def test_it_serves_one_client_after_the_other_whatever_they_leave() -> None:
+    with listening("counter") as (started, port):
+        for left in (b"", b"\0\xff" * 1000, b"$m1000", encoded(b"c")[:-1], encoded(b"c"), encoded(b"Z0,1012c0,1")):
+            with connect(port) as connection:
+                connection.sendall(left)
+        with connect(port) as connection:
+            client = Client(connection)
+            client.ask(b"bc")
+            assert b"replaylog:begin" in client.ask(b"?")
+            assert client.ask(b"s").startswith(b"T05")
+            assert client.ask(b"D") == b"OK"
+        with connect(port) as connection:
+            assert b"replaylog:begin" in Client(connection).ask(b"bc")
+        started.send_signal(signal.SIGINT)
+        assert started.wait(30) == 0
+        assert started.stderr is not None
+        assert started.stderr.read() == b""
+
+
+def test_ctrl_c_ends_it_in_the_midst_of_a_run() -> None:
+    with listening("--cycles", "1000000") as (started, port), connect(port) as connection:
+        client = Client(connection)
+        client.send(b"c")
+        time.sleep(0.5)
+        started.send_signal(signal.SIGINT)
+        assert started.wait(30) == 0
+        assert started.stderr is not None
+        assert started.stderr.read() == b""
+        with pytest.raises((EOFError, ConnectionError)):
+            client.answer()
+
+
+def test_on_standard_input_and_output_it_ends_with_its_client_and_leaves_ctrl_c_to_it() -> None:
+    for last in (encoded(b"k"), encoded(b"D"), b""):
+        with process("--stdio") as started:
+            assert started.stdin is not None
+            assert started.stdout is not None
+            started.stdin.write(encoded(b"qC"))
+            started.stdin.flush()
+            assert started.stdout.read(8) == b"+" + encoded(b"QC1")
+            started.send_signal(signal.SIGINT)
+            started.stdin.write(last)
+            started.stdin.close()
+            assert started.wait(30) == 0
+
+
+def refused(*options: str) -> str:
+    result = CliRunner().invoke(app, ["gdb", *options], env={"COLUMNS": "80"})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
+    assert "--stdio takes no --port" in refused("--stdio", "--port", "5")
+    assert "--stdio takes no --port and no --host" in refused("--stdio", "--host", "::1")
+    assert "--port" in refused("--port", "65536")
+    assert "cycles is 0" in refused("--cycles", "0")
+    assert "nowhere.wasm" in refused(str(tmp_path / "nowhere.wasm"))
+    assert "--inputs" not in refused("--inputs", str(tmp_path / "missing.toml"))
+    assert "cannot listen at 192.0.2.1 port 0" in refused("--host", "192.0.2.1", "--port", "0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"cannot listen at 127.0.0.1 port {port}: Address already in use" in refused("--port", str(port))

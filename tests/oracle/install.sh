@@ -3,11 +3,11 @@
 # attestation a TPM and tools that judge what it says.
 set -eu
 if command -v qemu-system-x86_64 >/dev/null && command -v grub-mkimage >/dev/null &&
-    command -v swtpm >/dev/null && command -v tpm2_checkquote >/dev/null &&
+    command -v swtpm >/dev/null && command -v tpm2_checkquote >/dev/null && command -v gdb >/dev/null &&
     test -e /usr/lib/grub/i386-pc/lnxboot.img; then
     exit 0
 fi
-packages="qemu-system-x86 grub-pc-bin grub-common swtpm tpm2-tools"
+packages="qemu-system-x86 grub-pc-bin grub-common swtpm tpm2-tools gdb"
 if ! command -v apt-get >/dev/null; then
     echo "the oracle needs QEMU, GRUB, swtpm and tpm2-tools, here by other names than Debian's: $packages" >&2
     exit 1

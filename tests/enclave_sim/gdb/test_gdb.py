@@ -35,8 +35,8 @@ def test_the_page_shows_what_gdb_prints(tmp_path: Path) -> None:
 
 def test_the_definition_on_the_page_makes_gdb_look_again(tmp_path: Path) -> None:
     definition = re.findall(r"```gdb\n(define.*?)```", PAGE, re.S)[0]
-    output = run_gdb(f"{START}{definition}go 1_293_891\nprint $cpl\nprint $now_ns\ngo 0\nprint $now_ns\n", tmp_path)
-    assert_in_order(output, "#0  gate () at gate.S:13", "$1 = 3", "$2 = 1293891", "_start () at boot.S", "$3 = 0")
+    output = run_gdb(f"{START}{definition}go 1_302_568\nprint $cpl\nprint $now_ns\ngo 0\nprint $now_ns\n", tmp_path)
+    assert_in_order(output, "#0  gate () at gate.S:13", "$1 = 3", "$2 = 1302568", "_start () at boot.S", "$3 = 0")
 
 
 def test_every_phase_is_a_place_to_stop_with_its_variables_and_callers(tmp_path: Path) -> None:

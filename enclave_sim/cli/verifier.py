@@ -44,9 +44,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 picks a free one.")] = 8040,
-    require_ml_dsa: Annotated[
+    post_quantum: Annotated[
         bool,
-        typer.Option("--require-ml-dsa", help="Accept evidence only with an ML-DSA-65 signature beside the P-256 one."),
+        typer.Option("--post-quantum", help="Accept evidence only with an ML-DSA-65 signature beside the P-256 one."),
     ] = False,
     nonce_lifetime_s: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a challenge may be answered.")
@@ -76,7 +76,7 @@ def serve(
     values = ReferenceValues()
     for path in reference:
         values = values.merge(ReferenceValues.load(path))
-    required = {ECDSA_P256, ML_DSA_65} if require_ml_dsa else {ECDSA_P256}
+    required = {ECDSA_P256, ML_DSA_65} if post_quantum else {ECDSA_P256}
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
 
     def announce(url: str) -> None:

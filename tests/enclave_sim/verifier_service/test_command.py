@@ -77,7 +77,7 @@ def test_tls_both_signatures_and_several_reference_files(tmp_path: Path) -> None
     ReferenceValues(
         values.firmware, values.loader_information, values.configurations, values.payloads, values.trust_anchors
     ).save(tmp_path / "images.json")
-    options = ("--reference", tmp_path / "nodes.json", "--reference", tmp_path / "images.json", "--require-ml-dsa")
+    options = ("--reference", tmp_path / "nodes.json", "--reference", tmp_path / "images.json", "--post-quantum")
     with served(*options, "--tls-cert", tls.certificate, "--tls-key", tls.key) as (line, _process):
         url = line.split()[-1]
         assert url.startswith("https://")

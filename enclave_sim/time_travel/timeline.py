@@ -71,6 +71,9 @@ class Timeline:
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
+        self.attend: Callable[[], None] = _nothing
+        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps or
+        within a stay in the guest or a sleep."""
         self.leave_snapshot()
 
     @property
@@ -92,6 +95,7 @@ class Timeline:
 
     def step(self) -> bool:
         """Go one step further. False at the end of the run."""
+        self.attend()
         before, step = self.enclave.machine.clock.now_ns, self._step
         while True:
             if not self.enclave.step():
@@ -112,6 +116,7 @@ class Timeline:
         self._interrupted = False
         try:
             while self.tap.found is None and not self._is_at(limit):
+                self.attend()
                 started, here = perf_counter(), self.now
                 until_ns = here.at_ns + self._stride_ns
                 outcome = self._run_to_ns(until_ns if limit is None else min(until_ns, limit.at_ns))
@@ -291,6 +296,10 @@ class Timeline:
             else:
                 high_ns = middle_ns
         return low
+
+
+def _nothing() -> None:
+    pass
 
 
 def _sharing(snapshot: EnclaveSnapshot, other: EnclaveSnapshot) -> EnclaveSnapshot:

@@ -1,0 +1,160 @@
+"""A pane: rows of a view with a cursor. Only rows in sight are made and drawn, however many there are."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from enclave_sim.inspector.look import STYLES
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import NOWHERE, Row, Target, View
+
+_MEASURED = 2000
+_LAZY_WIDTH = 240
+_CURSOR = Style(reverse=True, bold=True)
+
+
+class Pane(ScrollView, can_focus=True):
+    """Shows what `model` makes. Subclasses say what that is."""
+
+    NAME: ClassVar[str]
+    TITLE: ClassVar[str]
+    KEY: ClassVar[str]
+    HELP: ClassVar[str]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "up", show=False),
+        Binding("down,j", "cursor(1)", "down", show=False),
+        Binding("pageup", "page(-1)", "page up", show=False),
+        Binding("pagedown,space", "page(1)", "page down", show=False),
+        Binding("home", "edge(-1)", "first row", show=False),
+        Binding("end", "edge(1)", "last row", show=False),
+        Binding("left", "sideways(-8)", "left", show=False),
+        Binding("right", "sideways(8)", "right", show=False),
+        Binding("enter", "follow", "follow the row", show=False),
+    ]
+
+    class Followed(Message):
+        """The user wants to go where a row points."""
+
+        def __init__(self, pane: "Pane", target: Target) -> None:
+            super().__init__()
+            self.pane = pane
+            self.target = target
+
+    class Asks(Message):
+        """The pane wants to show something else."""
+
+    def __init__(self) -> None:
+        super().__init__(id=self.NAME)
+        self.view = View(())
+        self.cursor = 0
+        self.border_title = f"{self.KEY} {self.TITLE}"
+
+    def wish(self) -> Callable[[Moment], View]:
+        """What makes the view, with all that the user has chosen here."""
+        raise NotImplementedError
+
+    @property
+    def target(self) -> Target:
+        """What the row under the cursor stands for."""
+        return self.row_at(self.cursor).target if self.view.rows else NOWHERE
+
+    def row_at(self, index: int) -> Row:
+        """A row of the view."""
+        return self.view.rows[index]
+
+    def show(self, view: View) -> None:
+        """Take a new view; the cursor goes where the run is, if the view says where that is."""
+        self.view = view
+        rows = view.rows
+        if isinstance(rows, tuple) and len(rows) <= _MEASURED:
+            width = max((len(row.text) for row in rows), default=0)
+        else:
+            width = _LAZY_WIDTH
+        self.virtual_size = Size(width, len(rows))
+        self.border_subtitle = view.subtitle.replace("[", "\\[")
+        self.cursor = min(self.cursor, max(0, len(rows) - 1))
+        if view.here is not None:
+            self.move_to(view.here)
+        self.refresh()
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on a row, and that row in sight."""
+        last = len(self.view.rows) - 1
+        self.cursor = max(0, min(index, last))
+        height = max(1, self.scrollable_content_region.height)
+        top = round(self.scroll_target_y)
+        if not top <= self.cursor < top + height:
+            middle = self.cursor - height // 2 if abs(self.cursor - top) > height else None
+            goal = middle if middle is not None else (self.cursor if self.cursor < top else self.cursor - height + 1)
+            self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One row in sight."""
+        scroll_x, scroll_y = self.scroll_offset
+        index, width = scroll_y + y, self.scrollable_content_region.width
+        if index >= len(self.view.rows):
+            return Strip.blank(width, self.rich_style)
+        base = self.rich_style
+        parts = self.row_at(index).parts
+        if index == self.cursor and self.has_focus:
+            style = base + _CURSOR
+            return Strip([Segment(text, style) for text, _ in parts]).crop_extend(scroll_x, scroll_x + width, style)
+        segments = [Segment(text, base + STYLES[meaning]) for text, meaning in parts]
+        return Strip(segments).crop_extend(scroll_x, scroll_x + width, base)
+
+    # Keys and the mouse
+
+    def action_cursor(self, rows: int) -> None:
+        """Up or down."""
+        self.move_to(self.cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        """Up or down by what is in sight."""
+        self.move_to(self.cursor + pages * max(1, self.scrollable_content_region.height - 1))
+
+    def action_edge(self, direction: int) -> None:
+        """To the first row or the last."""
+        self.move_to(0 if direction < 0 else len(self.view.rows) - 1)
+
+    def action_sideways(self, columns: int) -> None:
+        """Left or right."""
+        self.scroll_to(x=max(0, self.scroll_offset.x + columns), animate=False, immediate=True, force=True)
+
+    def action_follow(self) -> None:
+        """Go where the row points."""
+        self.post_message(self.Followed(self, self.target))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there; a second click follows the row."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        index = self.scroll_offset.y + offset.y
+        if index < len(self.view.rows):
+            self.cursor = index
+            self.refresh()
+            if event.chain >= 2:
+                self.action_follow()
+
+    def on_focus(self) -> None:
+        """Draw the cursor."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Draw no cursor."""
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        if self.view.here is not None:
+            self.call_after_refresh(self.move_to, self.cursor)
+

@@ -8,11 +8,15 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.going import Going
+from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.movements import BY_NAME, MOVEMENTS
 from enclave_sim.inspector.panes import PANES
+from enclave_sim.inspector.panes.guarantees import GuaranteesPane
 from enclave_sim.inspector.pointing import Pointing
 from enclave_sim.inspector.screens import Page
+from enclave_sim.inspector.verifying import Verifying
 from enclave_sim.inspector.worker import moved
 
 
@@ -44,7 +48,6 @@ class Inspector(Going, Pointing):
         Binding("M", "marks", "go to a marked moment", show=False),
     ]
 
-
     def action_move(self, name: str) -> None:
         """Go through the run."""
         movement = BY_NAME[name]
@@ -56,6 +59,19 @@ class Inspector(Going, Pointing):
             self.session.cancel()
         elif self.page is not None:
             self.action_overview()
+
+    def on_guarantees_pane_verifies(self) -> None:
+        """Begin a verification of what this run was made from."""
+
+        def job(moment: Moment) -> str:
+            scenario = moment.opened.scenario
+            self.call_later(self._verify, scenario)
+            return "verifying in the background; V cancels it"
+
+        self.ask("verifying", job)
+
+    def _verify(self, scenario: Scenario) -> None:
+        self.screen_stack[0].query_one(GuaranteesPane).begin(Verifying(scenario))
 
     def action_help(self) -> None:
         """What the pane shows, and all keys."""

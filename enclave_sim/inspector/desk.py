@@ -38,6 +38,8 @@ class Desk(App[None]):
         """The pane that is alone, or None for the overview."""
         self.seen: Seen | None = None
         """What was last told."""
+        self.broken: BaseException | None = None
+        """Why the session could not begin, or not go on."""
         self.answered = 0
         """How often the session's thread has shown how things stand."""
 
@@ -144,7 +146,9 @@ class Desk(App[None]):
         """Show what the session's thread has to say."""
         told = message.what
         if isinstance(told, Broken):
-            raise told.error
+            self.broken = told.error
+            self.exit(return_code=1)
+            return
         if isinstance(told, Working):
             self.say(f"{told.what}: {told.at_ns:,} ns reached; Escape cancels")
             return
@@ -161,4 +165,3 @@ class Desk(App[None]):
     def on_pane_asks(self) -> None:
         """A pane wants to show something else."""
         self.refresh_panes()
-

@@ -57,7 +57,9 @@ class Going(Desk):
             except ConfigurationError as error:
                 self.say(str(error), failed=True)
 
-        self.push_screen(Question("Show the bytes, or in the code pane the code, at", "heap+0x100, 0x115000, gdt"), answered)
+        self.push_screen(
+            Question("Show the bytes, or in the code pane the code, at", "heap+0x100, 0x115000, gdt"), answered
+        )
 
     def show_memory(self, address: int, *, code: bool = False) -> None:
         """Show what is at an address."""
@@ -111,7 +113,10 @@ class Going(Desk):
                 pane.focus()
                 self.action_search_next(1)
 
-        self.push_screen(Question(f"Search in {pane.TITLE}", "n goes to the next match, N to the previous one", self.search), answered)
+        self.push_screen(
+            Question(f"Search in {pane.TITLE}", "n goes to the next match, N to the previous one", self.search),
+            answered,
+        )
 
     def action_search_next(self, direction: int) -> None:
         """To the next row with the text, around the end."""
@@ -163,5 +168,3 @@ class Going(Desk):
                 self.ask("to the mark", moved(lambda run: run.go_to(marks[index])))
 
         self.push_screen(Choice("Go to a marked moment", [str(mark) for mark in marks]), answered)
-
-

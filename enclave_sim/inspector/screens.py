@@ -34,7 +34,9 @@ class Question(ModalScreen[str | None]):
 class Page(ModalScreen[None]):
     """Text to be read."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss(None)", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss(None)", "close", show=False)
+    ]
 
     def __init__(self, heading: str, text: str) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from enclave_sim.inspector.model.registers import register_values
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import Standing, standing
 from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.sources import Opened
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 from machine.errors import MachineError
@@ -29,7 +30,7 @@ Job = Callable[[Moment], str | None]
 """Something to do. What it returns is said to the user."""
 Wishes = Mapping[str, Callable[[Moment], View]]
 """What each pane in sight is made by."""
-Opener = Callable[[Callable[[], None]], InspectedRun]
+Opener = Callable[[Callable[[], None]], Opened]
 """Makes the run, given what it has to attend to."""
 
 
@@ -124,8 +125,8 @@ class SessionThread:
 
     def _work(self) -> None:
         try:
-            run = self._opener(self._attend)
-            moment = self._moment = Moment(run, EventLog(run.known))
+            opened = self._opener(self._attend)
+            moment = self._moment = Moment(opened, EventLog(opened.run.known))
             self._show(moment, None)
             self._serve(moment)
         except Cancelled:
@@ -171,7 +172,7 @@ class SessionThread:
         return f"cancelled {self._what} at {moment.run.now.at_ns:,} ns"
 
     def _show(self, moment: Moment, said: str | None, *, failed: bool = False) -> None:
-        moment.log.follow()
+        moment.follow()
         run, wishes = moment.run, self.wishes
         views = {name: make(moment) for name, make in wishes.items()}
         self._tell(Seen(standing(moment), views, (*run.breakpoints, *run.watchpoints), said, failed))

@@ -123,7 +123,11 @@ def event_row(event: Event) -> Row:
     kind = name_of_kind(event)
     meaning = Meaning.BAD if kind in _BAD else Meaning.TITLE if kind in _TITLES else Meaning.PLAIN
     own = event_line(event).partition(kind)[2].strip()
-    parts = ((f"{event.seq:>7,} {event.at_ns:>13,}  ", Meaning.DIM), (f"{kind:<20}", meaning), (f" {own}", Meaning.PLAIN))
+    parts = (
+        (f"{event.seq:>7,} {event.at_ns:>13,}  ", Meaning.DIM),
+        (f"{kind:<20}", meaning),
+        (f" {own}", Meaning.PLAIN),
+    )
     return Row(parts, Target(event=event.seq, at_ns=event.at_ns))
 
 
@@ -132,5 +136,7 @@ def event_view(log: EventLog, seen: int, wanted: EventFilter) -> View:
     places = log.places(wanted, seen)
     subtitle = f"{len(places):,} of {seen:,}" + (f" | {wanted.words}" if wanted.words else "")
     if not places:
-        return View((row("no event of this kind so far" if wanted.words else "no event so far", Meaning.NOTE),), 0, subtitle)
+        return View(
+            (row("no event of this kind so far" if wanted.words else "no event so far", Meaning.NOTE),), 0, subtitle
+        )
     return View(EventRows(log.events, places), len(places) - 1, subtitle)

@@ -39,7 +39,9 @@ class HexRows(Sequence[Row]):
             (f"{part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}  ", _meaning(part, changed=changed)),
             (ascii_of(part), _meaning(part, changed=changed)),
         ]
-        parts += [(f"  {_words(one)}", Meaning.NOTE) for at, one in self._writers.items() if address <= at < address + WIDTH]
+        parts += [
+            (f"  {_words(one)}", Meaning.NOTE) for at, one in self._writers.items() if address <= at < address + WIDTH
+        ]
         return Row(tuple(parts), Target(memory=address, size=len(part)))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.sources import Opened
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Write
 
@@ -31,13 +32,24 @@ class _Shown:
 class Moment:
     """The run is stopped; nothing here changes it."""
 
-    run: InspectedRun
+    opened: Opened
     log: EventLog
     registers_before: dict[str, int] = field(default_factory=dict)
     """At the last stop; empty at the first."""
     writers: dict[int, Writer] = field(default_factory=dict)
     """By physical address: what was asked for."""
     _shown: _Shown | None = None
+
+    @property
+    def run(self) -> InspectedRun:
+        """The run that is stopped here."""
+        return self.opened.run
+
+    def follow(self) -> None:
+        """Take in the events that have come."""
+        self.log.follow()
+        if self.opened.comparison is not None:
+            self.opened.comparison.follow(self.log.events)
 
     @property
     def seen(self) -> int:

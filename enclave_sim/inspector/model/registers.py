@@ -113,7 +113,9 @@ def _table(now: dict[str, int], before: dict[str, int], name: str) -> Row:
     meaning = Meaning.CHANGED if changed else Meaning.PLAIN
     words = f" {place(base)}" + (f" {bits.selector(selector)}" if name in ("LDTR", "TR") else "")
     parts = ((f"{name:<6}", Meaning.NAME), (" *" if changed else "  ", meaning), (f"{base:x} limit {limit:x}", meaning))
-    return Row((*parts, (words, Meaning.DIM)), Target(memory=base, pane="tables") if region_at(base) else Target(pane="tables"))
+    return Row(
+        (*parts, (words, Meaning.DIM)), Target(memory=base, pane="tables") if region_at(base) else Target(pane="tables")
+    )
 
 
 def _target(value: int) -> Target:

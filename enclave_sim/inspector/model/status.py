@@ -53,4 +53,5 @@ def standing(moment: Moment) -> Standing:
         where,
         phase_marks(moment),
         run.at_end,
+        "" if moment.opened.comparison is None else moment.opened.comparison.words(over=run.at_end),
     )

@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.model.rows import NOWHERE, Row, Target, View
+from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
 
 _MEASURED = 2000
 _LAZY_WIDTH = 240
@@ -37,6 +37,7 @@ class Pane(ScrollView, can_focus=True):
         Binding("end", "edge(1)", "last row", show=False),
         Binding("left", "sideways(-8)", "left", show=False),
         Binding("right", "sideways(8)", "right", show=False),
+        Binding("v", "next_title", "next heading", show=False),
         Binding("enter", "follow", "follow the row", show=False),
     ]
 
@@ -129,6 +130,16 @@ class Pane(ScrollView, can_focus=True):
         """Left or right."""
         self.scroll_to(x=max(0, self.scroll_offset.x + columns), animate=False, immediate=True, force=True)
 
+    def action_next_title(self) -> None:
+        """To the next heading in the pane, around the end."""
+        count = len(self.view.rows)
+        for distance in range(1, min(count, _MEASURED) + 1):
+            index = (self.cursor + distance) % count
+            parts = self.row_at(index).parts
+            if parts and parts[0][1] is Meaning.TITLE:
+                self.move_to(index)
+                return
+
     def action_follow(self) -> None:
         """Go where the row points."""
         self.post_message(self.Followed(self, self.target))
@@ -157,4 +168,3 @@ class Pane(ScrollView, can_focus=True):
         """Keep the cursor in sight."""
         if self.view.here is not None:
             self.call_after_refresh(self.move_to, self.cursor)
-

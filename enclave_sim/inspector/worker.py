@@ -1,7 +1,7 @@
 """The thread that owns the session. Only it touches the machine: Unicorn's objects belong to one thread.
 
-Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when nothing
-waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens that nobody could see.
+Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when
+nothing waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens nobody could see.
 """
 
 import threading

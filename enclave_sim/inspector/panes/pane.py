@@ -113,9 +113,9 @@ class Pane(ScrollView, can_focus=True):
         height = max(1, self.scrollable_content_region.height)
         top = round(self.scroll_target_y)
         if not top <= self.cursor < top + height:
-            is_far = abs(self.cursor - top) > 2 * height
-            near = self.cursor if self.cursor < top else self.cursor - height + 1
-            goal = self.cursor - height // 2 if is_far else near
+            above, below = top - self.cursor, self.cursor - (top + height - 1)
+            near = self.cursor if above > 0 else self.cursor - height + 1
+            goal = near if max(above, below) == 1 else self.cursor - height // 3
             self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
         self._redraw_row(self.cursor)
 

@@ -72,8 +72,8 @@ class Pane(ScrollView, can_focus=True):
         """A row of the view."""
         return self.view.rows[index]
 
-    def show(self, view: View) -> None:
-        """Take a new view; the cursor goes where the run is, if the view says where that is.
+    def show(self, view: View, *, moved: bool) -> None:
+        """Take a new view. Where the run has moved, or another thing is shown, the cursor goes where the view says.
 
         Only rows in sight that are others than before are drawn again.
         """
@@ -88,7 +88,8 @@ class Pane(ScrollView, can_focus=True):
         if about != self._about:
             self._about = self.border_title = about
         self.cursor = min(self.cursor, max(0, len(rows) - 1))
-        if view.here is not None:
+        is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
+        if view.here is not None and (moved or is_other):
             self.move_to(view.here)
         self._redraw(before)
 

@@ -53,9 +53,9 @@ def test_no_key_is_lost_however_fast_they_come() -> None:
         await driven.press("h")
         run = InspectedRun("counter", cycles=2)
         run.next_host_call()
-        run.step(120)
+        run.step(50)
         run.back(20)
-        await driven.press(*["s"] * 120, *["S"] * 20)
+        await driven.press(*["s"] * 50, *["S"] * 20)
         assert driven.standing.position == run.now
 
     drive(script)

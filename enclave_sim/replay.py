@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -187,23 +188,38 @@ def _enclave(
     """What made the recording, at power-on."""
     header = file.header
     try:
-        options = _options(header)
-        given = [read_payload(source, options.engine) for source in payloads]
+        sources, options = making(file, payloads, answers)
         enclave = Enclave(
-            find_payloads(header, given),
-            trust_anchors=find_anchors(header, header.configuration["trust_anchors"]),
+            sources,
             recorder=comparer,
             record=False,
             digest=lambda _: digest,  # of the header as it was recorded
-            inputs=header.inputs,
-            verifier=RecordedVerifier(answers) if header.configuration.get("verifier") == EXTERNAL else None,
-            **{field.name: getattr(options, field.name) for field in fields(options)},
+            **options,
         )
     except (RecordingError, ConfigurationError) as error:
         raise RecordingError(f"{file.path}: {error}") from None
     if (enclave.header.configuration, enclave.header.inputs) != (header.configuration, header.inputs):
         raise RecordingError(f"{file.path}: its configuration is not one of this program")
     return enclave
+
+
+def making(
+    file: RecordingFile, payloads: Iterable[PayloadSource], answers: Iterable[Event]
+) -> tuple[list[bytes], dict[str, Any]]:
+    """What made a recording, as the arguments of `Enclave`. `answers` are the events of the verifier.
+
+    Raises RecordingError or ConfigurationError, without the file's name, for what cannot be made here.
+    """
+    header = file.header
+    options = _options(header)
+    given = [read_payload(source, options.engine) for source in payloads]
+    external = header.configuration.get("verifier") == EXTERNAL
+    return list(find_payloads(header, given)), {
+        "trust_anchors": find_anchors(header, header.configuration["trust_anchors"]),
+        "inputs": header.inputs,
+        "verifier": RecordedVerifier(answers) if external else None,
+        **{field.name: getattr(options, field.name) for field in fields(options)},
+    }
 
 
 def _options(header: Header) -> EnclaveConfiguration:

@@ -1,0 +1,181 @@
+"""`enclave-sim inspect`: see the machine, and go through a run in both directions, in the terminal or a browser."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
+from enclave_sim.cli.text import one_line
+from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.specification import Attestation, EngineName
+
+if TYPE_CHECKING:
+    from enclave_sim.inspector.sources import Source
+
+_DEFAULTS = EnclaveConfiguration()
+_PORT = 8000
+EXIT_CODES = """Exit codes:
+
+  0  the inspector was left
+  2  an option or a file is not what it should be, or there is no terminal
+ 70  a defect of the emulator or its firmware"""
+_RUN, _WEB = "The run, as in enclave-sim run", "In the browser"
+
+
+def inspect(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PAYLOAD]... | RECORDING",
+            help=f"Payloads to run, or a recording to go through. Default: {DEFAULT_PAYLOAD}",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    cycles: Annotated[
+        int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_RUN)
+    ] = 1,
+    wake_ns: Annotated[
+        int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_RUN)
+    ] = _DEFAULTS.wake_ns,
+    quantum_ns: Annotated[
+        int,
+        typer.Option(parser=number, metavar="NS", help="How long the guest computes at a time.", rich_help_panel=_RUN),
+    ] = _DEFAULTS.quantum_ns,
+    arena_bytes: Annotated[
+        int | None, typer.Option(parser=number, metavar="BYTES", help="Size of the host arena.", rich_help_panel=_RUN)
+    ] = None,
+    sensor0: Annotated[
+        int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_RUN)
+    ] = 0,
+    sensor1: Annotated[
+        int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_RUN)
+    ] = 0,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What reaches the enclave from outside (docs/inputs.md).", rich_help_panel=_RUN
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="wasmtime runs signed modules; native one flat binary.", rich_help_panel=_RUN),
+    ] = EngineName.WASMTIME,
+    production: Annotated[
+        bool, typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_RUN)
+    ] = False,
+    trust_anchor: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Accept this anchor, too; may be repeated.", rich_help_panel=_RUN),
+    ] = None,
+    attestation: Annotated[
+        Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_RUN)
+    ] = _DEFAULTS.attestation,
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="Demand an ML-DSA-65 signature, too.", rich_help_panel=_RUN)
+    ] = False,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Allow a WebAssembly feature; may be repeated.", rich_help_panel=_RUN),
+    ] = None,
+    payload: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Look here for a payload that a recording does not carry; may be repeated."),
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
+    port: Annotated[
+        int, typer.Option(parser=number, metavar="N", help="The port to serve on.", rich_help_panel=_WEB)
+    ] = _PORT,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to serve on. Whoever reaches it controls the inspector.",
+            rich_help_panel=_WEB,
+        ),
+    ] = "127.0.0.1",
+) -> None:
+    """Go through a run in both directions, and see all of the machine.
+
+    Keys are shown by ?. The recording of a run is made again, and held against what was recorded.
+
+    Example: enclave-sim inspect counter --cycles 3
+    """
+    _require_textual()
+    names = tuple(what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD])
+    options = {
+        "inputs": () if inputs is None else _read_inputs(inputs, engine),
+        "cycles": cycles,
+        "wake_ns": wake_ns,
+        "quantum_ns": quantum_ns,
+        "arena_bytes": arena_bytes,
+        "sensors": (sensor0, sensor1),
+        "engine": engine,
+        "production": production,
+        "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
+        "attestation": attestation,
+        "post_quantum": post_quantum,
+        "features": frozenset(feature or ()),
+    }
+    source = _source(names, options, tuple(payload or ()))
+    if web:
+        from enclave_sim.inspector.web import command_of, serve  # noqa: PLC0415
+
+        serve(command_of(sys.argv[1:]), host, port)
+    else:
+        _show(source)
+
+
+def _require_textual() -> None:
+    try:
+        import textual  # noqa: F401, PLC0415 - only to know
+    except ImportError:
+        raise ConfigurationError("the inspector needs textual: pip install 'enclave-sim[inspector]'") from None
+
+
+def _read_inputs(path: Path, engine: EngineName) -> Any:
+    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+
+    return read_inputs(path, engine)
+
+
+def _source(names: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...]) -> "Source":
+    """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
+    from enclave_sim.inspector.sources import source_of  # noqa: PLC0415
+
+    source = source_of(names, options, payloads)
+    if source.recording is None:
+        EnclaveConfiguration(
+            **{name: value for name, value in options.items() if name not in ("inputs", "trust_anchors")}
+        )
+        from enclave_sim.configuration import read_payloads  # noqa: PLC0415
+
+        read_payloads(names, options["engine"])
+    return source
+
+
+def _show(source: "Source") -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
+        raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
+    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
+    from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
+
+    app = Inspector(source.open)
+    app.run()
+    if isinstance(app.broken, KernelDied):
+        typer.echo(f"error: {one_line(str(app.broken))}", err=True)
+        raise typer.Exit(ExitCode.DEFECT)
+    if app.broken is not None:
+        raise app.broken
+
+
+def _is_served() -> bool:
+    """Whether a web server has started this, and draws what it writes."""
+    import os  # noqa: PLC0415
+
+    return "TEXTUAL_DRIVER" in os.environ

@@ -1,0 +1,93 @@
+"""Where one may want to go: what can be typed, and what it means."""
+
+import re
+from dataclasses import dataclass
+
+import firmware
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.memory_map import regions
+from enclave_sim.query import KINDS, kind_of_event
+from enclave_sim.time_travel.source_lines import addresses_of
+
+HELP = """#120                 an event by its number
+host_called          the next event of a kind
+host_call, 0x104df0  a symbol of the kernel, an address that is executed
+traps.c:39           a line of the kernel's source
+1_293_902 ns         a virtual time; also us, ms, s"""
+_UNITS = {"ns": 1, "us": 1000, "ms": 1_000_000, "s": 1_000_000_000}
+_TIME = re.compile(r"([0-9][0-9_,]*)(?:\.([0-9]+))?\s*(ns|us|ms|s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One of these is given."""
+
+    seq: int | None = None
+    kind: str | None = None
+    address: int | None = None
+    at_ns: int | None = None
+
+
+def read_goal(text: str) -> Goal:
+    """What was typed. Raises ConfigurationError for what is none."""
+    words = text.strip()
+    if words.startswith("#"):
+        if not words[1:].replace(",", "").isdecimal():
+            raise ConfigurationError(f"{words!r} is no event; one is written as #120")
+        return Goal(seq=int(words[1:].replace(",", "")))
+    time = _TIME.fullmatch(words)
+    if time is not None:
+        return Goal(at_ns=_nanoseconds(*time.groups()))
+    if words in KINDS:
+        return Goal(kind=words)
+    return Goal(address=read_address(words))
+
+
+def _nanoseconds(whole: str, fraction: str | None, unit: str) -> int:
+    digits = len(str(_UNITS[unit])) - 1
+    return int(re.sub("[_,]", "", whole)) * _UNITS[unit] + int((fraction or "0").ljust(digits, "0")[:digits] or 0)
+
+
+def read_address(text: str) -> int:
+    """An address, a symbol, a region of the memory map, or a source line; `+` adds. Raises ConfigurationError."""
+    name, _, offset = text.strip().partition("+")
+    base = _base(name.strip())
+    try:
+        return base + (int(offset, 0) if offset else 0)
+    except ValueError:
+        raise ConfigurationError(f"{offset!r} behind + is no number") from None
+
+
+def _base(name: str) -> int:
+    file, colon, line = name.partition(":")
+    if colon and line.isdecimal():
+        found = addresses_of(file, int(line))
+        if not found:
+            raise ConfigurationError(f"there is no code of line {line} in {file}")
+        return found[0]
+    known = firmware.symbols() | {region.name: region.base for region in regions()}
+    if name in known:
+        return known[name]
+    try:
+        address = int(name, 0)
+    except ValueError:
+        if not name or any(kind.startswith(name[:4]) for kind in KINDS):
+            kind_of_event(name)  # says what is nearest
+        raise ConfigurationError(f"{name!r} is no address, symbol, region, line, time or kind of event") from None
+    if not 0 <= address < 1 << 64:
+        raise ConfigurationError(f"{name} is no address of 64 bits")
+    return address
+
+
+def go(run: InspectedRun, goal: Goal, *, back: bool) -> object:
+    """Go there. An event by number and a time lie where they lie; for the rest `back` says which way to look."""
+    if goal.seq is not None:
+        if goal.seq < len(run.known):
+            return run.go_to_event(goal.seq)
+        return run.next_event(lambda event: event.seq == goal.seq)
+    if goal.at_ns is not None:
+        past = goal.at_ns < run.now.at_ns
+        return run.reverse_to(at_ns=goal.at_ns) if past else run.run_to(at_ns=goal.at_ns)
+    way = run.reverse_to if back else run.run_to
+    return way(event=goal.kind) if goal.kind is not None else way(address=goal.address)

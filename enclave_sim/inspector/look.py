@@ -1,0 +1,17 @@
+"""How meanings look. Blue and orange are told apart by everybody; bold, reverse and underline need no colour."""
+
+from rich.style import Style
+
+from enclave_sim.inspector.model.rows import Meaning
+
+STYLES = {
+    Meaning.PLAIN: Style(),
+    Meaning.DIM: Style(dim=True),
+    Meaning.TITLE: Style(bold=True, underline=True),
+    Meaning.NAME: Style(color="#56b4e9"),
+    Meaning.CHANGED: Style(color="#e69f00", bold=True),
+    Meaning.HERE: Style(bold=True, reverse=True),
+    Meaning.GOOD: Style(color="#56b4e9", bold=True),
+    Meaning.BAD: Style(color="#e69f00", bold=True, underline=True),
+    Meaning.NOTE: Style(italic=True),
+}

@@ -1,0 +1,143 @@
+"""The events of a run as a list of rows that are made when they are looked at: a million cost no more than ten."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from enclave_sim.cli.event_text import event_line
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.model.rows import Meaning, Row, Target, View, row
+from enclave_sim.query import kind_of_event, name_of_kind
+from machine.events import Event, RingTransition
+
+_BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "shutdown", "tpm_command_failed"])
+_TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_ended", "annihilation_step"])
+
+
+class EventLog:
+    """The events known of a run, and where those of each kind are."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        """It grows; what is in it stays."""
+        self._indexed = 0
+        self._of_kind: dict[str, list[int]] = {}
+        self._wanted: EventFilter | None = None
+        self._let: list[int] = []
+        self._looked_at = 0
+
+    def follow(self) -> None:
+        """Take in what has come."""
+        for seq in range(self._indexed, len(self.events)):
+            self._of_kind.setdefault(name_of_kind(self.events[seq]), []).append(seq)
+        self._indexed = len(self.events)
+
+    def of_kind(self, kind: str, seen: int) -> list[int]:
+        """Places of the events of a kind among the first `seen`."""
+        places = self._of_kind.get(kind, [])
+        return places[: bisect_left(places, seen)]
+
+    def last(self, kind: str, seen: int) -> Event | None:
+        """The last event of a kind among the first `seen`."""
+        places = self._of_kind.get(kind, [])
+        index = bisect_left(places, seen) - 1
+        return self.events[places[index]] if index >= 0 else None
+
+    def places(self, wanted: "EventFilter", seen: int) -> Sequence[int]:
+        """Places of the events that a filter lets through, among the first `seen`. The last filter's are remembered."""
+        if wanted == EventFilter():
+            return range(seen)
+        if wanted != self._wanted:
+            self._wanted, self._let, self._looked_at = wanted, [], 0
+        end = len(self.events)
+        self._let += [seq for seq in range(self._looked_at, end) if wanted.lets(self.events[seq])]
+        self._looked_at = end
+        return self._let[: bisect_left(self._let, seen)]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are shown; all of what is given has to be true."""
+
+    kinds: tuple[str, ...] = ()
+    ring: tuple[int, int] | None = None
+    text: str = ""
+    """Somewhere in the event's line."""
+
+    @property
+    def words(self) -> str:
+        """As it is typed."""
+        ring = [] if self.ring is None else [f"{self.ring[0]}->{self.ring[1]}"]
+        return " ".join([*self.kinds, *ring, *([f'"{self.text}"'] if self.text else [])])
+
+    def lets(self, event: Event) -> bool:
+        """Whether an event is shown."""
+        if self.kinds and name_of_kind(event) not in self.kinds:
+            return False
+        if self.ring is not None and not (
+            isinstance(event, RingTransition) and (event.from_ring, event.to_ring) == self.ring
+        ):
+            return False
+        return not self.text or self.text in event_line(event)
+
+
+def event_filter(words: str) -> EventFilter:
+    """Read a filter: kinds, `3->0`, and `"text"`, in any order. Raises ConfigurationError for what is no kind."""
+    before, quote, text = words.partition('"')
+    kinds: list[str] = []
+    ring: tuple[int, int] | None = None
+    for word in before.replace(",", " ").split():
+        low, arrow, high = word.partition("->")
+        if arrow and low in "0123" and high in "0123" and low != high and low and high:
+            ring = int(low), int(high)
+        else:
+            kind_of_event(word)
+            kinds.append(word)
+    if quote and not text.strip('"'):
+        raise ConfigurationError('a filter\'s text stands in quotes: "0x100000"')
+    return EventFilter(tuple(dict.fromkeys(kinds)), ring, text.rstrip('"'))
+
+
+class EventRows(Sequence[Row]):
+    """Lines of events, made one by one."""
+
+    def __init__(self, events: Sequence[Event], places: Sequence[int]) -> None:
+        self.events = events
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return EventRows(self.events, self.places[index])
+        return event_row(self.events[self.places[index]])
+
+
+def event_row(event: Event) -> Row:
+    """One event."""
+    kind = name_of_kind(event)
+    meaning = Meaning.BAD if kind in _BAD else Meaning.TITLE if kind in _TITLES else Meaning.PLAIN
+    own = event_line(event).partition(kind)[2].strip()
+    parts = (
+        (f"{event.seq:>7,} {event.at_ns:>13,}  ", Meaning.DIM),
+        (f"{kind:<20}", meaning),
+        (f" {own}", Meaning.PLAIN),
+    )
+    return Row(parts, Target(event=event.seq, at_ns=event.at_ns))
+
+
+def event_view(log: EventLog, seen: int, wanted: EventFilter) -> View:
+    """The events behind the current position."""
+    places = log.places(wanted, seen)
+    subtitle = f"{len(places):,} of {seen:,}" + (f" | {wanted.words}" if wanted.words else "")
+    if not places:
+        return View(
+            (row("no event of this kind so far" if wanted.words else "no event so far", Meaning.NOTE),), 0, subtitle
+        )
+    return View(EventRows(log.events, places), len(places) - 1, subtitle)

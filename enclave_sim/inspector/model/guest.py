@@ -1,0 +1,148 @@
+"""The guest: what the engine says of it, and what its events say. What the engine does not say is told, too."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from enclave_sim import events
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
+from enclave_sim.memory_map import region
+from enclave_sim.payload.errors import PayloadRejected
+from enclave_sim.payload.sections import sections
+from enclave_sim.specification import EngineName
+
+_CALLS_SHOWN = 32
+_SECTIONS = (
+    *(
+        "custom",
+        "type",
+        "import",
+        "function",
+        "table",
+        "memory",
+        "global",
+        "export",
+        "start",
+        "element",
+        "code",
+        "data",
+    ),
+    *("data count", "tag"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """How far the guest is, by the engine."""
+
+    payload: int
+    started: bool
+    fuel: int
+    """Spent; one unit is a nanosecond."""
+    waits: bool
+    """Suspended in a host call."""
+    answered: int
+    """Host calls that were answered."""
+
+
+def guest_state(moment: Moment) -> GuestState | None:
+    """None where there is no guest, or no engine that runs it."""
+    state = moment.run.enclave.portable_host()
+    progress = None if state is None else state["progress"]
+    if progress is None:
+        return None
+    payload, started, fuel, waits, _answers, answered = progress
+    return GuestState(payload, started, fuel, waits, answered)
+
+
+def guest_view(moment: Moment) -> View:
+    """State, then host calls, then the payloads."""
+    native = moment.run.enclave.configuration.engine is EngineName.NATIVE
+    rows = [*(_native(moment) if native else _state(moment)), EMPTY, *_calls(moment)]
+    rows += [] if native else [EMPTY, *_payloads(moment)]
+    return View(tuple(rows), None, _subtitle(moment))
+
+
+def _subtitle(moment: Moment) -> str:
+    return "runs next" if moment.run.enclave.in_guest else f"ring {moment.run.enclave.machine.cpu.registers.cpl}"
+
+
+def _native(moment: Moment) -> Iterator[Row]:
+    state = moment.run.enclave.machine.cpu.registers
+    yield row("a flat x86-64 binary: its instructions are in the code pane")
+    yield row(
+        f"code is in the staging area, from {region('staging').base:#x}", target=Target(memory=region("staging").base)
+    )
+    yield row("it runs now" if state.cpl == 3 else "the kernel runs now", Meaning.HERE)
+
+
+def _state(moment: Moment) -> Iterator[Row]:
+    state = guest_state(moment)
+    enclave = moment.run.enclave
+    if state is None:
+        trapped = moment.log.last("guest_trapped", moment.seen)
+        yield row("there is no guest now", Meaning.DIM)
+        if isinstance(trapped, events.GuestTrapped):
+            target = Target(event=trapped.seq, at_ns=trapped.at_ns)
+            yield row(f"the last one trapped: {trapped.detail} ({trapped.trap})", Meaning.BAD, target)
+    else:
+        yield row(
+            f"payload {state.payload}: {_doing(moment, state)}", Meaning.HERE if enclave.in_guest else Meaning.PLAIN
+        )
+        yield row(f"fuel spent {state.fuel:,} (1 unit = 1 ns), host calls answered {state.answered}")
+        made = moment.log.last("guest_instantiated", moment.seen)
+        if isinstance(made, events.GuestInstantiated):
+            heap = region("heap")
+            where = Target(memory=heap.end - made.memory_bytes, size=made.memory_bytes)
+            start = heap.end - made.memory_bytes
+            yield row(f"linear memory {made.memory_bytes:,} bytes at {start:#x}, cycle {made.cycle}", target=where)
+    yield note("wasmtime does not tell function, operand stack and locals of a suspended guest")
+
+
+def _doing(moment: Moment, state: GuestState) -> str:
+    if not state.started:
+        return "instantiated, and not entered yet"
+    called = moment.log.last("host_called", moment.seen)
+    if state.waits and isinstance(called, events.HostCalled):
+        return f"suspended in aether.{called.name}({_argument(called)})"
+    return "computing" if moment.run.enclave.in_guest else "preempted"
+
+
+def _argument(called: events.HostCalled) -> str:
+    return str(called.argument) if called.name == "emit_signal" else ""
+
+
+def _calls(moment: Moment) -> Iterator[Row]:
+    yield title("host calls, the last first")
+    places = moment.log.of_kind("host_called", moment.seen)
+    if not places:
+        yield row("none so far", Meaning.DIM)
+    answers = moment.log.of_kind("host_returned", moment.seen)
+    results = {}
+    for seq in answers[-_CALLS_SHOWN:]:
+        event = moment.log.events[seq]
+        asked = [place for place in places[-2 * _CALLS_SHOWN :] if place < seq]
+        if asked and isinstance(event, events.HostReturned):
+            results[asked[-1]] = event.result
+    for seq in reversed(places[-_CALLS_SHOWN:]):
+        called = moment.log.events[seq]
+        if isinstance(called, events.HostCalled):
+            answer = f" = {results[seq]:#x}" if seq in results else ""
+            parts = (
+                (f"{called.at_ns:>13,}  ", Meaning.DIM),
+                (f"{called.name}({_argument(called)}){answer}", Meaning.NAME),
+            )
+            yield Row(parts, Target(event=seq, at_ns=called.at_ns))
+
+
+def _payloads(moment: Moment) -> Iterator[Row]:
+    enclave = moment.run.enclave
+    for number, module in enumerate(enclave.payloads):
+        yield title(f"payload {number}: {len(module):,} bytes")
+        yield row(f"sha256 {enclave.header.payload_sha256[number]}", Meaning.DIM)
+        try:
+            for one in sections(module):
+                name = _SECTIONS[one.id] if one.id < len(_SECTIONS) else f"section {one.id}"
+                yield row(f"  {one.offset:>6}  {name} {one.name or ''}".rstrip() + f", {len(one.payload):,} bytes")
+        except PayloadRejected as error:
+            yield row(str(error), Meaning.BAD)

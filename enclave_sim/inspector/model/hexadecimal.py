@@ -1,0 +1,89 @@
+"""Bytes of physical memory: hexadecimal, ASCII, what changed, and who wrote them last."""
+
+from collections.abc import Sequence
+from typing import overload
+
+from enclave_sim.inspector.model.moment import Moment, Writer
+from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
+from enclave_sim.memory_map import region_at
+from machine.ram import PAGE_SIZE
+
+WIDTH = 16
+_WINDOW = 16 * PAGE_SIZE
+"""Bytes shown around an address: all of a small region, or so much of a large one."""
+
+
+class HexRows(Sequence[Row]):
+    """Rows of some bytes, made when they are looked at."""
+
+    def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, Writer]) -> None:
+        self._base, self._data, self._before, self._writers = base, data, before, writers
+
+    def __len__(self) -> int:
+        return (len(self._data) + WIDTH - 1) // WIDTH
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        start = index % len(self) * WIDTH
+        part, old = self._data[start : start + WIDTH], self._before[start : start + WIDTH]
+        address = self._base + start
+        changed = bool(old) and old != part
+        parts: list[Part] = [
+            (f"{address:08x}", Meaning.DIM),
+            (" *" if changed else "  ", Meaning.CHANGED),
+            (f"{part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}  ", _meaning(part, changed=changed)),
+            (ascii_of(part), _meaning(part, changed=changed)),
+        ]
+        parts += [
+            (f"  {_words(one)}", Meaning.NOTE) for at, one in self._writers.items() if address <= at < address + WIDTH
+        ]
+        return Row(tuple(parts), Target(memory=address, size=len(part)))
+
+
+def _meaning(part: bytes, *, changed: bool) -> Meaning:
+    return Meaning.CHANGED if changed else Meaning.PLAIN if any(part) else Meaning.DIM
+
+
+def _words(one: Writer) -> str:
+    if one.write is None:
+        return f"nobody wrote {one.address:#x} before {one.asked_at}"
+    return f"{one.address:#x} written at {one.write.position} by {one.write.by}"
+
+
+def ascii_of(data: bytes) -> str:
+    """Printable characters as they are, a full stop for others."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
+
+
+def bytes_view(moment: Moment, address: int | None = None) -> View:
+    """Bytes around a physical address; around the top of the stack unless one is given."""
+    enclave = moment.run.enclave
+    centre = address
+    if centre is None:
+        found = enclave.machine.cpu.memory.look(enclave.machine.cpu.registers.rsp)
+        centre = 0 if found is None else found.physical + enclave.machine.cpu.registers.rsp % PAGE_SIZE
+    if not 0 <= centre < enclave.machine.ram.size:
+        return View((note(f"{centre:#x} is not in RAM, which ends at {enclave.machine.ram.size - 1:#x}"),))
+    base, end = _window(centre, enclave.machine.ram.size)
+    data = enclave.machine.ram.read(base, end - base)
+    before = moment.bytes_before(base, data)
+    where = region_at(centre)
+    name = where.name if where is not None else "what is nobody's"
+    rows = HexRows(base, data, before, dict(moment.writers))
+    return View(rows, (centre - base) // WIDTH, f"{centre:#x} in {name}")
+
+
+def _window(centre: int, ram_bytes: int) -> tuple[int, int]:
+    where = region_at(centre)
+    base, end = (where.base, where.end) if where is not None else (0, ram_bytes)
+    if end - base > _WINDOW:
+        base = max(base, centre - _WINDOW // 2) & -PAGE_SIZE
+        end = min(end, base + _WINDOW)
+    return base, end

@@ -1,0 +1,150 @@
+"""The memory map with the live state of every region, and a heat map down to pages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from enclave_sim.events import Scrubbed
+from enclave_sim.guarantees.page_tables import Mapping, mappings
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
+from enclave_sim.memory_map import Region, regions
+from enclave_sim.specification import Status
+from machine.paging import Mode
+from machine.ram import PAGE_SIZE, Ram
+
+_PER_ROW = 64
+"""Pages."""
+_LOOKED_AT = 4096
+"""So many scrubs are looked back at."""
+LEGEND = ". zero   o scrubbed and zero since   1-9 tenths in use   L in use, read-only"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionState:
+    """How a region is."""
+
+    region: Region
+    pages_in_use: int
+    """Pages with any byte that is not zero."""
+    scrubbed_at_ns: int | None
+    """When the scrub engine last zeroed all of it, or None."""
+    rights: str | None
+    """As it is mapped now: `r-x`; None where it is not mapped, `differ` where its pages differ."""
+    user: bool
+    locked: bool
+    """The page tables grant what the memory map says and no more, and the architecture is locked."""
+
+    @property
+    def words(self) -> str:
+        """Zero, dirty or scrubbed, and locked."""
+        state = "dirty" if self.pages_in_use else "zero" if self.scrubbed_at_ns is None else "scrubbed"
+        if self.region.measured and self.pages_in_use:
+            state = "image"
+        return f"{state}, locked" if self.locked else state
+
+
+def region_states(moment: Moment) -> list[RegionState]:
+    """All regions, in order of address."""
+    machine = moment.run.enclave.machine
+    used = machine.ram.nonzero_pages()
+    pages = _mapped(moment)
+    is_locked = bool(moment.run.enclave.block.status & Status.ARCH_LOCKED)
+    scrubs = _scrubs(moment)
+    found = []
+    for region in regions():
+        in_use = sum(region.base <= page < region.end for page in used)
+        at_ns = next((e.at_ns for e in scrubs if e.base <= region.base and e.base + e.size >= region.end), None)
+        rights, user = _rights(region, pages)
+        ring = 3 if user else 0
+        locked = is_locked and rights == region.rights and ring == region.ring
+        found.append(RegionState(region, in_use, at_ns, rights, user, locked))
+    return found
+
+
+def memory_view(moment: Moment) -> View:
+    """Regions in a table, then every page."""
+    states = region_states(moment)
+    rows: list[Row] = [title("region               base      size   mapped  state")]
+    rows += [_region_row(state) for state in states]
+    rows += [EMPTY, title("pages"), note(LEGEND)]
+    rows += _heat(moment, states)
+    used = sum(state.pages_in_use for state in states)
+    return View(tuple(rows), None, f"{used} pages in use")
+
+
+def _region_row(state: RegionState) -> Row:
+    region = state.region
+    rights = "none" if state.rights is None else f"{state.rights} {'u' if state.user else 's'}"
+    meaning = Meaning.BAD if state.rights == "rwx" else Meaning.PLAIN
+    words = state.words
+    look = Meaning.GOOD if words.startswith(("scrubbed", "zero")) else Meaning.PLAIN
+    in_use = f"{state.pages_in_use} pages" if state.pages_in_use else ""
+    parts: list[Part] = [
+        (f"{region.name:<20}", Meaning.NAME),
+        (f" {region.base:08x} {region.size // 1024:>5}K  ", Meaning.DIM),
+        (f"{rights:<7}", meaning),
+        (f" {words:<16}", look),
+        (f" {in_use}", Meaning.DIM),
+    ]
+    return Row(tuple(parts), Target(memory=region.base, size=region.size))
+
+
+def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
+    ram = moment.run.enclave.machine.ram
+    used = set(ram.nonzero_pages())
+    end = 0
+    scrubs = _scrubs(moment)
+    for state in states:
+        yield from _between(sorted(page for page in used if end <= page < state.region.base))
+        end = state.region.end
+        yield Row(((f"{state.region.name}", Meaning.NAME),), Target(memory=state.region.base, size=state.region.size))
+        for base in range(state.region.base, end, _PER_ROW * PAGE_SIZE):
+            stop = min(base + _PER_ROW * PAGE_SIZE, end)
+            marks = "".join(_mark(ram, page, page in used, state, scrubs) for page in range(base, stop, PAGE_SIZE))
+            meaning = Meaning.PLAIN if marks.strip(".o") else Meaning.DIM
+            yield Row(((f"  {base:08x} ", Meaning.DIM), (marks, meaning)), Target(memory=base, size=stop - base))
+    yield from _between(sorted(page for page in used if page >= end))
+
+
+def _between(pages: list[int]) -> Iterator[Row]:
+    for page in pages:
+        words = (f"  {page:08x} in use, and in no region", Meaning.BAD)
+        yield Row((words,), Target(memory=page, size=PAGE_SIZE))
+
+
+def _mark(ram: Ram, page: int, in_use: bool, state: RegionState, scrubs: list[Scrubbed]) -> str:
+    if not in_use:
+        return "o" if any(e.base < page + PAGE_SIZE and page < e.base + e.size for e in scrubs) else "."
+    if state.rights is not None and "w" not in state.rights:
+        return "L"
+    zeros = ram.read(page, PAGE_SIZE).count(0)
+    return str(min(9, 1 + (PAGE_SIZE - zeros) * 9 // PAGE_SIZE))
+
+
+def _scrubs(moment: Moment) -> list[Scrubbed]:
+    """The last scrubs, the latest first; of equal ones only the latest."""
+    places = moment.log.of_kind("scrubbed", moment.seen)[-_LOOKED_AT:]
+    found: dict[tuple[int, int], Scrubbed] = {}
+    for seq in reversed(places):
+        event = moment.log.events[seq]
+        if isinstance(event, Scrubbed) and event.verified:
+            found.setdefault((event.base, event.size), event)
+    return list(found.values())
+
+
+def _mapped(moment: Moment) -> list[Mapping]:
+    machine = moment.run.enclave.machine
+    if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
+        return []
+    return list(mappings(machine.ram, machine.cpu.registers.cr[3]))
+
+
+def _rights(region: Region, pages: list[Mapping]) -> tuple[str | None, bool]:
+    found = {
+        (f"r{'w' if page.writable else '-'}{'x' if page.executable else '-'}", page.user)
+        for page in pages
+        if page.physical < region.end and region.base < page.physical + page.size
+    }
+    if len(found) == 1:
+        return found.pop()
+    return ("differ", any(user for _, user in found)) if found else (None, False)

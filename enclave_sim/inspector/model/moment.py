@@ -1,0 +1,66 @@
+"""A moment of a run, with what was seen at the last stop: what every pane is made from."""
+
+from dataclasses import dataclass, field
+
+from enclave_sim.inspector.model.event_log import EventLog
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.sources import Opened
+from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.stops import Write
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The answer to who wrote some bytes last, before a moment."""
+
+    address: int
+    asked_at: str
+    write: Write | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Bytes that were shown at a position, and those at the stop before."""
+
+    base: int
+    position: Position
+    data: bytes
+    before: bytes
+
+
+@dataclass
+class Moment:
+    """The run is stopped; nothing here changes it."""
+
+    opened: Opened
+    log: EventLog
+    registers_before: dict[str, int] = field(default_factory=dict)
+    """At the last stop; empty at the first."""
+    writers: dict[int, Writer] = field(default_factory=dict)
+    """By physical address: what was asked for."""
+    _shown: _Shown | None = None
+
+    @property
+    def run(self) -> InspectedRun:
+        """The run that is stopped here."""
+        return self.opened.run
+
+    def follow(self) -> None:
+        """Take in the events that have come."""
+        self.log.follow()
+        if self.opened.comparison is not None:
+            self.opened.comparison.follow(self.log.events)
+
+    @property
+    def seen(self) -> int:
+        """How many events lie behind."""
+        return self.run.seen
+
+    def bytes_before(self, base: int, data: bytes) -> bytes:
+        """What the bytes at `base`, which are `data` now, were at the last stop; empty where that was not looked at."""
+        last, here = self._shown, self.run.now
+        if last is None or last.base != base or len(last.data) != len(data):
+            self._shown = _Shown(base, here, data, b"")
+        elif last.position != here:
+            self._shown = _Shown(base, here, data, last.data)
+        return self._shown.before if self._shown is not None else b""

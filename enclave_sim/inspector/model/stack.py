@@ -1,0 +1,118 @@
+"""The stack from RSP upwards, with the frame of the interrupt that is being handled decoded (SDM volume 3, 6.14.2)."""
+
+from dataclasses import dataclass
+
+from enclave_sim.inspector.model import bits
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
+from enclave_sim.inspector.model.symbols import in_kernel_code, place, symbol
+from enclave_sim.memory_map import region_at
+from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
+from machine.ram import PAGE_SIZE
+
+_MOST_WORDS = 256
+_DEEPEST = 64
+_FRAME = ("RIP", "CS", "RFLAGS", "RSP", "SS")
+_PAGE_FAULT = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the processor pushed for an interrupt whose handler has not returned."""
+
+    vector: int
+    source: str
+    error_code: int | None
+    base: int
+    """Linear address of the lowest word: the error code, or RIP."""
+    seq: int
+    """Of the event of its delivery."""
+
+    @property
+    def words(self) -> dict[int, str]:
+        """The name of each word by its linear address."""
+        names = ("error code", *_FRAME) if self.error_code is not None else _FRAME
+        return {self.base + 8 * index: name for index, name in enumerate(names)}
+
+
+def open_frames(moment: Moment) -> list[Frame]:
+    """Frames of interrupts that are being handled, the innermost first."""
+    log, seen = moment.log, moment.seen
+    kinds = ("interrupt_delivered", "interrupt_returned", "ring_transition")
+    places = sorted({seq for kind in kinds for seq in log.of_kind(kind, seen)[-_DEEPEST:]})
+    frames: list[Frame] = []
+    for seq in places:
+        event = log.events[seq]
+        if isinstance(event, InterruptDelivered):
+            frames.append(_frame(moment, event))
+        elif frames and (
+            isinstance(event, InterruptReturned)
+            or (isinstance(event, RingTransition) and event.to_ring > event.from_ring)
+        ):
+            frames.pop()
+    return frames[::-1]
+
+
+def _frame(moment: Moment, event: InterruptDelivered) -> Frame:
+    raised = moment.log.last("interrupt_raised", event.seq)
+    if not isinstance(raised, InterruptRaised):
+        return Frame(event.vector, "interrupt", None, event.stack, event.seq)
+    return Frame(event.vector, raised.source, raised.error_code, event.stack, event.seq)
+
+
+def stack_view(moment: Moment) -> View:
+    """Words from RSP to the top of the stack."""
+    machine = moment.run.enclave.machine
+    state = machine.cpu.registers
+    width = 8 if state.in_64_bit_code else 4
+    top = state.rsp if width == 8 else state.ss.base + state.rsp & 0xFFFF_FFFF
+    found = machine.cpu.memory.look(top)
+    if found is None or found.physical >= machine.ram.size:
+        return View((note(f"nothing is mapped at RSP, {top:#x}"),))
+    where = region_at(found.physical + top % PAGE_SIZE)
+    end = min(top + _MOST_WORDS * width, where.end if where is not None else (top | PAGE_SIZE - 1) + 1)
+    frames = [one for one in open_frames(moment) if top <= one.base < end]
+    rows = _frame_head(frames)
+    names = {address: name for one in frames for address, name in one.words.items()}
+    for address in range(top, end, width):
+        value = int.from_bytes(machine.ram.read(address - top + found.physical + top % PAGE_SIZE, width), "little")
+        rows.append(
+            _word(address, value, names.get(address), is_top=address == top, frame=frames[0] if frames else None)
+        )
+    left = f"{end - top} bytes in use" if where is not None else ""
+    if top == end or not rows:
+        rows.append(note("the stack is empty"))
+    return View(tuple(rows), 0, f"{where.name if where is not None else 'no stack of the kernel'} {left}".strip())
+
+
+def _frame_head(frames: list[Frame]) -> list[Row]:
+    if not frames:
+        return [Row((("no interrupt is being handled on this stack", Meaning.DIM),))]
+    return [title(f"{one.source} {one.vector:#x} is being handled; its frame is at {one.base:#x}") for one in frames]
+
+
+def _word(address: int, value: int, name: str | None, *, is_top: bool, frame: Frame | None) -> Row:
+    mark = ">" if is_top else " "
+    parts: list[Part] = [
+        (f"{mark}{address:08x} ", Meaning.HERE if is_top else Meaning.DIM),
+        (f"{value:016x}", Meaning.PLAIN if value else Meaning.DIM),
+    ]
+    if name is not None:
+        parts += [(f" {name:<10}", Meaning.TITLE), (f" {_frame_words(name, value, frame)}", Meaning.NAME)]
+    else:
+        words = f"return to {symbol(value)}" if in_kernel_code(value) and "+" in symbol(value) else place(value)
+        parts.append((f" {words}", Meaning.NAME))
+    code = value if in_kernel_code(value) else None
+    return Row(tuple(parts), Target(code=code, memory=address, size=8))
+
+
+def _frame_words(name: str, value: int, frame: Frame | None) -> str:
+    if name in ("CS", "SS"):
+        return bits.selector(value)
+    if name == "RFLAGS":
+        return bits.flags(value)
+    if name == "error code":
+        if frame is not None and frame.vector == _PAGE_FAULT:
+            return ", ".join(bits.names_of(value, bits.PAGE_FAULT)) or "not present, read, supervisor"
+        return "none" if not value else f"selector {value & ~7:#x}, bits {value & 7}"
+    return place(value)

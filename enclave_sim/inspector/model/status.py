@@ -1,0 +1,57 @@
+"""How a run stands, in a line."""
+
+from dataclasses import dataclass
+
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.phases import phase_marks
+from enclave_sim.inspector.model.symbols import place
+from enclave_sim.time_travel import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the run is."""
+
+    position: Position
+    seen: int
+    """Events behind."""
+    ring: int
+    mode: str
+    place: str
+    """Symbol and source line of RIP, or what goes on instead of instructions."""
+    phases: str
+    at_end: bool
+    recording: str = ""
+    """How the run compares with the recording it was made from."""
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        where = "END" if self.at_end else "beginning" if self.position == Position(0) else ""
+        parts = [f"{self.position.at_ns:,} ns" + (f" +{self.position.step}" if self.position.step else "")]
+        parts += [f"{self.seen:,} events", f"ring {self.ring}", self.place, where, self.recording]
+        return "  ".join(part for part in parts if part)
+
+
+def standing(moment: Moment) -> Standing:
+    """How the run stands now."""
+    run = moment.run
+    machine = run.enclave.machine
+    rip = machine.cpu.linear_rip
+    where = place(rip) or f"{rip:#x}"
+    if run.enclave.in_guest:
+        where = "in the guest"
+    elif machine.halted:
+        where = "dormant" if run.enclave.dormant else "asleep"
+    elif run.line is not None and run.line.line:
+        where = f"{where} {run.line}"
+    return Standing(
+        run.now,
+        run.seen,
+        machine.cpu.registers.cpl,
+        machine.mode,
+        where,
+        phase_marks(moment),
+        run.at_end,
+        "" if moment.opened.comparison is None else moment.opened.comparison.words(over=run.at_end),
+    )

@@ -1,0 +1,24 @@
+"""Devices on the screen."""
+
+from collections.abc import Callable
+
+from enclave_sim.inspector.model.devices import device_view
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.panes.pane import Pane
+
+
+class DevicesPane(Pane):
+    """Registers of all devices."""
+
+    NAME, TITLE, KEY = "devices", "Devices", "0"
+    HELP = """All devices: the enclave block with the status word, local APIC with its
+timer, TPM with its PCRs, the serial line, scrub engine, hash engine,
+attestation port, mailbox, and what else a PC has. All of their state is
+shown.
+v goes to the next device. Nothing is read through the bus, so looking
+changes nothing."""
+
+    def wish(self) -> Callable[[Moment], View]:
+        """See `Pane`."""
+        return device_view

@@ -1,0 +1,78 @@
+"""A recording as the source of a run: it is made again in a session, and held against what was recorded."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from enclave_sim import events
+from enclave_sim.configuration import PayloadSource
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.recording import RecordingError, RecordingFile
+from enclave_sim.replay import making
+from machine.events import Event
+
+_HEADER = b'{"kind":"header"'
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file begins as recordings do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except OSError:
+        return False
+
+
+class Recorded:
+    """A recording, read and checked. Raises RecordingError, or ConfigurationError for a file that cannot be opened."""
+
+    def __init__(self, path: Path, payloads: tuple[PayloadSource, ...] = ()) -> None:
+        file = RecordingFile(path)
+        self.events: list[Event] = list(file)
+        answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
+        try:
+            self.payloads, options = making(file, payloads, answers)
+        except (RecordingError, ConfigurationError) as error:
+            raise RecordingError(f"{path}: {error}") from None
+        by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
+        taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
+        # What somebody gave by hand comes by itself at that moment.
+        self.options: dict[str, Any] = {**options, "inputs": (*options["inputs"], *taken)}
+
+
+class Comparison:
+    """Holds a run against a recording, as far as it has got."""
+
+    def __init__(self, recorded: list[Event]) -> None:
+        self._recorded = recorded
+        self._same = 0
+        """So many of the first events are equal."""
+        self.parted_at: int | None = None
+        """The first event that is not."""
+
+    def follow(self, known: list[Event]) -> None:
+        """Compare what has come."""
+        end = min(len(known), len(self._recorded))
+        while self.parted_at is None and self._same < end:
+            if _plain(known[self._same]) == _plain(self._recorded[self._same]):
+                self._same += 1
+            else:
+                self.parted_at = self._same
+
+    def words(self, *, over: bool) -> str:
+        """How it stands. `over`: no more events come."""
+        if self.parted_at is not None:
+            return f"NOT AS RECORDED from event {self.parted_at:,} on"
+        left = self._recorded[self._same :]
+        if over and left and not all(isinstance(one, events.ResidueScanned) for one in left):
+            return f"NOT AS RECORDED: ends before event {self._same:,}"
+        count = len(self._recorded)
+        return "as recorded" if not left or over else f"as recorded, {self._same:,} of {count:,}"
+
+
+def _plain(event: Event) -> Event:
+    """Whether an input was scheduled is no difference: here all are."""
+    return (
+        msgspec.structs.replace(event, scheduled_ns=None, given=None) if isinstance(event, events.InputTaken) else event
+    )

@@ -1,0 +1,61 @@
+"""The run that is inspected: a session that can be interrupted while it works, and that goes by events."""
+
+from collections.abc import Callable
+from typing import Any
+
+from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel.position import NoSuchPosition
+from machine.events import Event
+
+
+class InspectedRun(Session):
+    """The arguments are those of `Enclave`. What `attend` raises gives up what the session is doing."""
+
+    def __init__(self, payload: Any, *, attend: Callable[[], None] = lambda: None, **options: Any) -> None:
+        super().__init__(payload, **options)
+        self._timeline.attend = attend
+
+    @property
+    def known(self) -> list[Event]:
+        """All events that were seen, those ahead of the current position, too. The list only grows."""
+        return self._timeline.tap.events
+
+    @property
+    def seen(self) -> int:
+        """How many of them lie behind the current position."""
+        return self._timeline.seen
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the run ends here."""
+        return self._timeline.end == self.now
+
+    def attend(self) -> None:
+        """Raises what ends what is being done; to be called by whoever works long on its own."""
+        self._timeline.attend()
+
+    def next_event(self, wanted: Callable[[Event], bool]) -> Position:
+        """Go on to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is none."""
+        return self._reached(self._timeline.run(wanted=wanted) is not None, "such event")
+
+    def previous_event(self, wanted: Callable[[Event], bool]) -> Position:
+        """Back to the last event that is `wanted` before here. Raises NoSuchPosition where there is none."""
+        here = self.now
+        for seq in reversed(range(self.seen)):
+            if wanted(self.known[seq]):
+                self._timeline.go_to_event(seq)
+                if self.now < here:
+                    return self.now
+        return self._go_back(here, None, f"no such event lies before {here}")
+
+    def go_to_event(self, seq: int) -> Position:
+        """To where a known event has just happened. Raises NoSuchPosition for one that is not known."""
+        if not 0 <= seq < len(self.known):
+            raise NoSuchPosition(f"event {seq} is not known; the last one is {len(self.known) - 1}")
+        self._timeline.go_to_event(seq)
+        return self.now
+
+    def settle(self) -> None:
+        """After an interruption: end a stay in the guest or a sleep that is not over."""
+        if not self.enclave.between_steps:
+            self._timeline.step()

@@ -1,0 +1,72 @@
+"""What opens over the panes: a question, and a page of text."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+
+class Question(ModalScreen[str | None]):
+    """One line to be typed. Gives it, or None after Escape."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+
+    def __init__(self, asked: str, help_text: str, initial: str = "") -> None:
+        super().__init__()
+        self._asked, self._help, self._initial = asked, help_text, initial
+
+    def compose(self) -> ComposeResult:
+        """See `Screen`."""
+        with Vertical(classes="dialog"):
+            yield Static(self._asked, classes="asked", markup=False)
+            question = Input(self._initial, compact=True)
+            question.cursor_blink = False
+            yield question
+            yield Static(self._help, markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """That is the answer."""
+        self.dismiss(event.value)
+
+
+class Page(ModalScreen[None]):
+    """Text to be read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss(None)", "close", show=False)
+    ]
+
+    def __init__(self, heading: str, text: str) -> None:
+        super().__init__()
+        self._heading, self.text = heading, text
+
+    def compose(self) -> ComposeResult:
+        """See `Screen`."""
+        with VerticalScroll(classes="dialog page"):
+            yield Static(self._heading, classes="asked", markup=False)
+            yield Static(self.text, markup=False)
+            yield Static("Escape closes this.", markup=False)
+
+
+class Choice(ModalScreen[int | None]):
+    """One of several. Gives its place, or None after Escape."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+
+    def __init__(self, asked: str, choices: list[str]) -> None:
+        super().__init__()
+        self._asked, self._choices = asked, choices
+
+    def compose(self) -> ComposeResult:
+        """See `Screen`."""
+        with Vertical(classes="dialog"):
+            yield Static(self._asked, classes="asked", markup=False)
+            yield OptionList(*(Option(words) for words in self._choices), markup=False)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """That one."""
+        self.dismiss(event.option_index)

@@ -1,0 +1,59 @@
+"""A verification of all guarantees in a thread of its own, with enclaves of its own."""
+
+import threading
+from collections.abc import Callable
+
+from enclave_sim.errors import EnclaveError
+from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.guarantees.verification import verify
+from enclave_sim.inspector.model.guarantees import Verification
+from machine.errors import MachineError
+
+
+class _Cancelled(Exception):  # noqa: N818 - not an error
+    pass
+
+
+class Verifying:
+    """Of one scenario. It can be cancelled between two runs."""
+
+    def __init__(self, scenario: Scenario, runs: int = 2) -> None:
+        self._scenario = scenario
+        self._runs = runs
+        self._cancel = threading.Event()
+        self._state = Verification("begins")
+        self._thread = threading.Thread(target=self._work, name="verification", daemon=True)
+        self._tell: Callable[[Verification], None] = lambda _state: None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is not over."""
+        return self._thread.is_alive()
+
+    def start(self, tell: Callable[[Verification], None]) -> None:
+        """Begin; `tell` is called from its own thread."""
+        self._tell = tell
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """No further run."""
+        self._cancel.set()
+
+    def _work(self) -> None:
+        try:
+            for report in verify(self._scenario, runs=self._runs, progress=self._progress):
+                self._set(Verification(self._state.going_on, (*self._state.reports, report)))
+            self._set(Verification("", self._state.reports))
+        except _Cancelled:
+            self._set(Verification("", self._state.reports, "cancelled"))
+        except (EnclaveError, MachineError) as error:
+            self._set(Verification("", self._state.reports, str(error)))
+
+    def _progress(self, what: str) -> None:
+        if self._cancel.is_set():
+            raise _Cancelled
+        self._set(Verification(what, self._state.reports))
+
+    def _set(self, state: Verification) -> None:
+        self._state = state
+        self._tell(state)

@@ -1,0 +1,227 @@
+"""The thread that owns the session. Only it touches the machine: Unicorn's objects belong to one thread.
+
+Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when
+nothing waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens nobody could see.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+from time import monotonic
+
+from enclave_sim.errors import EnclaveError
+from enclave_sim.inspector.model.event_log import EventLog
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.registers import register_values
+from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.model.status import Standing, standing
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.sources import Opened
+from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from machine.errors import MachineError
+
+_LOOK_S = 0.04
+_PROGRESS_S = 0.1
+_LOOKING = "looking"
+
+Job = Callable[[Moment], str | None]
+"""Something to do. What it returns is said to the user."""
+Wishes = Mapping[str, Callable[[Moment], View]]
+"""What each pane in sight is made by."""
+Opener = Callable[[Callable[[], None]], Opened]
+"""Makes the run, given what it has to attend to."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """The user wants no more of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How things stand, and what the panes show."""
+
+    standing: Standing
+    views: Mapping[str, View]
+    points: tuple[Breakpoint | Watchpoint, ...] = ()
+    said: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A job takes its time."""
+
+    what: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The session can do nothing more."""
+
+    error: BaseException
+
+
+Tell = Callable[[Seen | Working | Broken], None]
+
+
+class SessionThread:
+    """Made and asked from any thread; `tell` is called from its own."""
+
+    def __init__(self, opener: Opener, tell: Tell) -> None:
+        self._opener = opener
+        self._tell = tell
+        self._jobs: SimpleQueue[tuple[int, str, Job | None]] = SimpleQueue()
+        self._cancel = threading.Event()
+        self._stop = False
+        self._what = ""
+        self._asked = self._done = 0
+        self.shown = 0
+        """How often `Seen` was told."""
+        self._told_at = 0.0
+        self._moment: Moment | None = None
+        self._thread = threading.Thread(target=self._work, name="session", daemon=True)
+        self.wishes: Wishes = {}
+        """What to make for the panes; set as a whole."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def do(self, what: str, job: Job) -> None:
+        """Do something when all that was asked for before is done."""
+        self._asked += 1
+        self._jobs.put((self._asked, what, job))
+
+    def look(self) -> None:
+        """Make what the panes show once more."""
+        self.do(_LOOKING, lambda _moment: None)
+
+    def cancel(self) -> None:
+        """Give up what is being done, and what waits."""
+        if self._what:
+            self._cancel.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are not done, or given up, and shown."""
+        return self._asked - self._done
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done."""
+        return bool(self._what) and self._what != _LOOKING
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End, and wait for that."""
+        self._stop = True
+        self._cancel.set()
+        self._jobs.put((self._asked, "", None))
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    # In its own thread
+
+    def _attend(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+        now = monotonic()
+        if now - self._told_at >= _PROGRESS_S and self._moment is not None:
+            self._told_at = now
+            self._tell(Working(self._what, self._moment.run.now.at_ns))
+
+    def _work(self) -> None:
+        try:
+            opened = self._opener(self._attend)
+            moment = self._moment = Moment(opened, EventLog(opened.run.known))
+            self._show(moment, None)
+            self._serve(moment)
+        except Cancelled:
+            pass
+        except BaseException as error:  # noqa: BLE001 - told to the user's thread, which raises it
+            if not self._stop:
+                self._tell(Broken(error))
+
+    def _serve(self, moment: Moment) -> None:
+        looked_at, said, failed = monotonic(), None, False
+        while True:
+            number, self._what, job = self._jobs.get()
+            if job is None or self._stop:
+                return
+            self._told_at, before = monotonic(), moment.run.now
+            try:
+                words = self._do(moment, job)
+                said, failed = (words, False) if words is not None else (said, failed)
+            except (EnclaveError, MachineError) as error:
+                said, failed = str(error), True
+            except Cancelled:
+                if self._stop:
+                    return
+                self._cancel.clear()
+                said, failed = self._given_up(moment, before), False
+                number = self._drop(number)
+            if self._cancel.is_set():  # it came when the job was done already
+                self._cancel.clear()
+                number = self._drop(number)
+            self._what = ""
+            if self._jobs.empty() or monotonic() - looked_at > _LOOK_S:
+                self._show(moment, said, failed=failed)
+                looked_at, said, failed = monotonic(), None, False
+            self._done = number
+
+    def _do(self, moment: Moment, job: Job) -> str | None:
+        before, values = moment.run.now, register_values(moment.run)
+        try:
+            return job(moment)
+        finally:
+            if moment.run.now != before:
+                moment.registers_before = values
+
+    def _given_up(self, moment: Moment, before: Position) -> str:
+        """On the way forwards one stays where one has come to, on the way back one returns."""
+        moment.run.settle()
+        if moment.run.now < before:
+            moment.run.go_to(before)
+        return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
+
+    def _drop(self, number: int) -> int:
+        """Give up what waits; the number of the last job of these."""
+        while not self._jobs.empty():
+            number, _, job = self._jobs.get()
+            if job is None:
+                self._jobs.put((number, "", None))
+                break
+        return number
+
+    def _show(self, moment: Moment, said: str | None, *, failed: bool = False) -> None:
+        moment.follow()
+        run, wishes = moment.run, self.wishes
+        views = {name: make(moment) for name, make in wishes.items()}
+        self.shown += 1
+        self._tell(Seen(standing(moment), views, (*run.breakpoints, *run.watchpoints), said, failed))
+
+
+def moved(go: Callable[[InspectedRun], object]) -> Job:
+    """A job that goes somewhere, and says why it stopped there if that is not plain."""
+
+    def job(moment: Moment) -> str | None:
+        before = moment.run.now
+        result = go(moment.run)
+        why = getattr(result, "why", None)
+        if why is not None:
+            return f"stopped at {_point(why)}"
+        if not isinstance(result, Position) and moment.run.now == before:
+            return "nothing further to stop at"
+        return None
+
+    return job
+
+
+def _point(point: object) -> str:
+    address = getattr(point, "address", None)
+    if address is not None:
+        return f"the breakpoint at {address:#x}"
+    where: range = getattr(point, "where")  # noqa: B009 - either is given
+    return f"the watchpoint on {where.start:#x}-{where.stop - 1:#x}"

@@ -20,6 +20,8 @@ from enclave_sim.cli.export import EXIT_CODES as EXPORT_EXIT_CODES
 from enclave_sim.cli.export import export
 from enclave_sim.cli.gdb import EXIT_CODES as GDB_EXIT_CODES
 from enclave_sim.cli.gdb import gdb
+from enclave_sim.cli.inspect import EXIT_CODES as INSPECT_EXIT_CODES
+from enclave_sim.cli.inspect import inspect
 from enclave_sim.cli.payload import payload_app
 from enclave_sim.cli.replay import EXIT_CODES as REPLAY_EXIT_CODES
 from enclave_sim.cli.replay import replay
@@ -79,6 +81,7 @@ app.command(epilog=EXPORT_EXIT_CODES, no_args_is_help=False)(export)
 app.command(epilog=REPLAY_EXIT_CODES, no_args_is_help=False)(replay)
 app.command(epilog=DIFF_EXIT_CODES, no_args_is_help=False)(diff)
 app.command(no_args_is_help=False)(events)
+app.command(epilog=INSPECT_EXIT_CODES, no_args_is_help=False)(inspect)
 app.command(epilog=GDB_EXIT_CODES, no_args_is_help=False)(gdb)
 app.command(no_args_is_help=False)(attest)
 app.command(epilog=EVIDENCE_EXIT_CODES, no_args_is_help=False)(verify_evidence)

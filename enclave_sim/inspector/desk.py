@@ -1,5 +1,7 @@
 """The desk: the panes on the screen, and the session's thread behind them."""
 
+from itertools import pairwise
+
 from textual.app import App, ComposeResult
 from textual.containers import Container
 from textual.message import Message
@@ -33,7 +35,7 @@ class Desk(App[None]):
 
     def __init__(self, opener: Opener) -> None:
         super().__init__()
-        self.session = SessionThread(opener, lambda what: self.post_message(self.Told(what)))
+        self.session = SessionThread(opener, self._tell)
         self.page: str | None = None
         """The pane that is alone, or None for the overview."""
         self.seen: Seen | None = None
@@ -42,6 +44,10 @@ class Desk(App[None]):
         """Why the session could not begin, or not go on."""
         self.answered = 0
         """How often the session's thread has shown how things stand."""
+
+    def _tell(self, what: Seen | Working | Broken) -> None:
+        """Called by the session's thread."""
+        self.post_message(self.Told(what))
 
     def compose(self) -> ComposeResult:
         """See `App`."""
@@ -88,7 +94,7 @@ class Desk(App[None]):
         panes.set_class(self.page is not None, "one")
         for pane in self.panes:
             pane.display = pane.NAME in shown
-        for earlier, later in zip(shown, shown[1:], strict=False):
+        for earlier, later in pairwise(shown):
             panes.move_child(panes.query_one(f"#{later}"), after=panes.query_one(f"#{earlier}"))
         focused = self.screen_stack[0].focused
         if focused is None or not focused.display:

@@ -35,13 +35,10 @@ class Recorded:
             self.payloads, options = making(file, payloads, answers)
         except (RecordingError, ConfigurationError) as error:
             raise RecordingError(f"{path}: {error}") from None
-        taken = [_scheduled(e) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
+        by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
+        taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
+        # What somebody gave by hand comes by itself at that moment.
         self.options: dict[str, Any] = {**options, "inputs": (*options["inputs"], *taken)}
-
-
-def _scheduled(event: events.InputTaken) -> Any:
-    """An input that somebody gave by hand, as one that comes by itself at that moment."""
-    return msgspec.structs.replace(event.given, at_ns=event.at_ns)
 
 
 class Comparison:

@@ -1,7 +1,7 @@
 """The thread that owns the session. Only it touches the machine: Unicorn's objects belong to one thread.
 
-Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when nothing
-waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens that nobody could see.
+Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when
+nothing waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens nobody could see.
 """
 
 import threading
@@ -73,10 +73,13 @@ class SessionThread:
     def __init__(self, opener: Opener, tell: Tell) -> None:
         self._opener = opener
         self._tell = tell
-        self._jobs: SimpleQueue[tuple[str, Job | None]] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[int, str, Job | None]] = SimpleQueue()
         self._cancel = threading.Event()
         self._stop = False
         self._what = ""
+        self._asked = self._done = 0
+        self.shown = 0
+        """How often `Seen` was told."""
         self._told_at = 0.0
         self._moment: Moment | None = None
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
@@ -89,16 +92,22 @@ class SessionThread:
 
     def do(self, what: str, job: Job) -> None:
         """Do something when all that was asked for before is done."""
-        self._jobs.put((what, job))
+        self._asked += 1
+        self._jobs.put((self._asked, what, job))
 
     def look(self) -> None:
         """Make what the panes show once more."""
-        self._jobs.put((_LOOKING, lambda _moment: None))
+        self.do(_LOOKING, lambda _moment: None)
 
     def cancel(self) -> None:
         """Give up what is being done, and what waits."""
         if self._what:
             self._cancel.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are not done, or given up, and shown."""
+        return self._asked - self._done
 
     @property
     def busy(self) -> bool:
@@ -109,7 +118,7 @@ class SessionThread:
         """End, and wait for that."""
         self._stop = True
         self._cancel.set()
-        self._jobs.put(("", None))
+        self._jobs.put((self._asked, "", None))
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -138,10 +147,10 @@ class SessionThread:
     def _serve(self, moment: Moment) -> None:
         looked_at, said, failed = monotonic(), None, False
         while True:
-            self._what, job = self._jobs.get()
+            number, self._what, job = self._jobs.get()
             if job is None or self._stop:
                 return
-            self._told_at = monotonic()
+            self._told_at, before = monotonic(), moment.run.now
             try:
                 words = self._do(moment, job)
                 said, failed = (words, False) if words is not None else (said, failed)
@@ -150,11 +159,17 @@ class SessionThread:
             except Cancelled:
                 if self._stop:
                     return
-                said, failed = self._cancelled(moment), False
+                self._cancel.clear()
+                said, failed = self._given_up(moment, before), False
+                number = self._drop(number)
+            if self._cancel.is_set():  # it came when the job was done already
+                self._cancel.clear()
+                number = self._drop(number)
             self._what = ""
             if self._jobs.empty() or monotonic() - looked_at > _LOOK_S:
                 self._show(moment, said, failed=failed)
                 looked_at, said, failed = monotonic(), None, False
+            self._done = number
 
     def _do(self, moment: Moment, job: Job) -> str | None:
         before, values = moment.run.now, register_values(moment.run)
@@ -164,17 +179,27 @@ class SessionThread:
             if moment.run.now != before:
                 moment.registers_before = values
 
-    def _cancelled(self, moment: Moment) -> str:
-        while not self._jobs.empty():
-            self._jobs.get()
-        self._cancel.clear()
+    def _given_up(self, moment: Moment, before: Position) -> str:
+        """On the way forwards one stays where one has come to, on the way back one returns."""
         moment.run.settle()
-        return f"cancelled {self._what} at {moment.run.now.at_ns:,} ns"
+        if moment.run.now < before:
+            moment.run.go_to(before)
+        return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
+
+    def _drop(self, number: int) -> int:
+        """Give up what waits; the number of the last job of these."""
+        while not self._jobs.empty():
+            number, _, job = self._jobs.get()
+            if job is None:
+                self._jobs.put((number, "", None))
+                break
+        return number
 
     def _show(self, moment: Moment, said: str | None, *, failed: bool = False) -> None:
         moment.follow()
         run, wishes = moment.run, self.wishes
         views = {name: make(moment) for name, make in wishes.items()}
+        self.shown += 1
         self._tell(Seen(standing(moment), views, (*run.breakpoints, *run.watchpoints), said, failed))
 
 

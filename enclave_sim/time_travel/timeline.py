@@ -72,8 +72,7 @@ class Timeline:
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
         self.attend: Callable[[], None] = _nothing
-        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps or
-        within a stay in the guest or a sleep."""
+        """Called again and again while the run goes on. What it raises ends that, perhaps within a stay or a sleep."""
         self.leave_snapshot()
 
     @property

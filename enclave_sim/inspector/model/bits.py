@@ -14,7 +14,10 @@ CR4 = {
 }  # fmt: skip
 EFER = {0: "SCE", 8: "LME", 10: "LMA", 11: "NXE"}
 PAGE_FAULT = {0: "protection", 1: "write", 2: "user", 3: "reserved bit", 4: "instruction fetch"}
-MXCSR = {0: "IE", 1: "DE", 2: "ZE", 3: "OE", 4: "UE", 5: "PE", 6: "DAZ", 7: "IM", 8: "DM", 9: "ZM", 10: "OM", 11: "UM", 12: "PM", 15: "FTZ"}  # fmt: skip
+MXCSR = {
+    0: "IE", 1: "DE", 2: "ZE", 3: "OE", 4: "UE", 5: "PE", 6: "DAZ",
+    7: "IM", 8: "DM", 9: "ZM", 10: "OM", 11: "UM", 12: "PM", 15: "FTZ",
+}  # fmt: skip
 DR7 = {0: "L0", 1: "G0", 2: "L1", 3: "G1", 4: "L2", 5: "G2", 6: "L3", 7: "G3", 8: "LE", 9: "GE", 13: "GD"}
 DR6 = {0: "B0", 1: "B1", 2: "B2", 3: "B3", 13: "BD", 14: "BS", 15: "BT"}
 _IOPL = 12

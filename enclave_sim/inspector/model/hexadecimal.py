@@ -20,7 +20,7 @@ class HexRows(Sequence[Row]):
         self._base, self._data, self._before, self._writers = base, data, before, writers
 
     def __len__(self) -> int:
-        return -(-len(self._data) // WIDTH)
+        return (len(self._data) + WIDTH - 1) // WIDTH
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

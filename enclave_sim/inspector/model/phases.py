@@ -46,11 +46,9 @@ def phase_view(moment: Moment) -> View:
     for step in Step:
         event = steps.get(step.name)
         mark, meaning = ("+", Meaning.GOOD) if event is not None else (".", Meaning.DIM)
-        when = f"{event.at_ns:>13,} ns" if event is not None else " " * 16
+        when = f"{event.at_ns:>13,} ns  " if event is not None else ""
         target = Target(event=event.seq, at_ns=event.at_ns) if event is not None else Target()
-        rows.append(
-            Row(((f"{mark} {step.name} ", meaning), (when, Meaning.DIM), (f"  {step.meaning}", meaning)), target)
-        )
+        rows.append(Row(((f"{mark} {step.name} ", meaning), (when, Meaning.DIM), (step.meaning, meaning)), target))
     rows += [EMPTY, title("status word"), *status_rows(moment.run.enclave.block.status)]
     cycles = moment.log.of_kind("cycle_began", moment.seen)
     rows += [EMPTY, note(f"cycles begun {len(cycles)} of {moment.run.enclave.configuration.cycles}")]

@@ -13,9 +13,12 @@ class BytesPane(Pane):
     """Bytes of physical memory, and who wrote them."""
 
     NAME, TITLE, KEY = "bytes", "Bytes", "8"
-    HELP = """Physical memory, sixteen bytes a row, with their ASCII. * marks rows that changed since the last stop.
-a asks for an address, symbol or region to show; it stays until another is asked for. At first that is the stack.
-W asks who wrote the row's bytes last: the answer stands behind the row. w watches them."""
+    HELP = """Physical memory, sixteen bytes a row, with their ASCII. * marks rows
+that changed since the last stop.
+a asks for an address, symbol or region to show; it stays until another
+is asked for. At first that is the stack.
+W asks who wrote the row's bytes last: the answer stands behind the row.
+w watches them."""
 
     address: int | None = None
     """What to show; the stack where None."""

@@ -16,9 +16,12 @@ class CodePane(Pane):
     """Disassembly around RIP, or around an address that was asked for."""
 
     NAME, TITLE, KEY = "code", "Code", "4"
-    HELP = """Instructions around RIP, with the kernel's source lines and symbols. > is where the processor is, B a breakpoint.
-b sets a breakpoint at the cursor, or takes it away; r runs to the cursor, R back to it.
-Enter on a jump or call shows where it leads; full stop (.) returns to RIP."""
+    HELP = """Instructions around RIP, with the kernel's source lines and symbols. >
+is where the processor is, B a breakpoint.
+b sets a breakpoint at the cursor, or takes it away; r runs to the
+cursor, R back to it.
+Enter on a jump or call shows where it leads; full stop (.) returns to
+RIP."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("full_stop", "home", "back to RIP", show=False)]
 
     address: int | None = None

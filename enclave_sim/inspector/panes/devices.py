@@ -12,9 +12,12 @@ class DevicesPane(Pane):
     """Registers of all devices."""
 
     NAME, TITLE, KEY = "devices", "Devices", "0"
-    HELP = """All devices: the enclave block with the status word, local APIC with its timer, TPM with its PCRs, the serial line,
-scrub engine, hash engine, attestation port, mailbox, and what else a PC has. All of their state is shown.
-v goes to the next device. Nothing is read through the bus, so looking changes nothing."""
+    HELP = """All devices: the enclave block with the status word, local APIC with its
+timer, TPM with its PCRs, the serial line, scrub engine, hash engine,
+attestation port, mailbox, and what else a PC has. All of their state is
+shown.
+v goes to the next device. Nothing is read through the bus, so looking
+changes nothing."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -17,9 +17,11 @@ class GuaranteesPane(Pane):
     """Checks of this moment, and the reports of a verification."""
 
     NAME, TITLE, KEY = "guarantees", "Guarantees", "="
-    HELP = """Above, what can be said of this run so far: scrubs read back, latency of wakes, page tables, the locked
-architecture, evidence, residue. Below, the reports of a verification: every guarantee of the enclave, judged by runs of
-its own, in the background, while you go on. V begins it, and cancels it while it goes on."""
+    HELP = """Above, what can be said of this run so far: scrubs read back, latency of
+wakes, page tables, the locked architecture, evidence, residue. Below,
+the reports of a verification: every guarantee of the enclave, judged by
+runs of its own, in the background, while you go on. V begins it, and
+cancels it while it goes on."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("V", "verify", "verify all guarantees", show=False)]
 
     def __init__(self) -> None:
@@ -44,7 +46,11 @@ its own, in the background, while you go on. V begins it, and cancels it while i
     def begin(self, verifying: Verifying) -> None:
         """Follow a verification."""
         self._verifying = verifying
-        verifying.start(lambda state: self.post_message(self.Progress(state)))
+
+        def tell(state: Verification) -> None:
+            self.post_message(self.Progress(state))
+
+        verifying.start(tell)
 
     class Progress(Pane.Asks):
         """A verification got further."""

@@ -12,8 +12,10 @@ class MemoryPane(Pane):
     """Regions with their live state, and a heat map."""
 
     NAME, TITLE, KEY = "memory", "Memory", "7"
-    HELP = """The regions of the memory map: how they are mapped now (r, w, x; u user or s supervisor), and whether they are zero,
-dirty, scrubbed since, or the measured image. Locked: the page tables grant what the map says and no more.
+    HELP = """The regions of the memory map: how they are mapped now (r, w, x; u user
+or s supervisor), and whether they are zero, dirty, scrubbed since, or
+the measured image. Locked: the page tables grant what the map says and
+no more.
 Below, one character for each page of 4 KiB, 64 pages a row:
 . zero   o zero since a scrub   1-9 in use, in tenths of the page   L in use, read-only
 Enter shows the bytes; w watches the region or row of pages."""

@@ -80,7 +80,8 @@ class Pane(ScrollView, can_focus=True):
         else:
             width = _LAZY_WIDTH
         self.virtual_size = Size(width, len(rows))
-        self.border_subtitle = view.subtitle.replace("[", "\\[")
+        about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip()
+        self.border_title = about.replace("[", "\\[")
         self.cursor = min(self.cursor, max(0, len(rows) - 1))
         if view.here is not None:
             self.move_to(view.here)

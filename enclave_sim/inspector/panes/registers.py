@@ -12,10 +12,12 @@ class RegistersPane(Pane):
     """All registers."""
 
     NAME, TITLE, KEY = "registers", "Registers", "3"
-    HELP = """All registers: general ones, RFLAGS in words, segment registers with the descriptors cached in them, descriptor
-table registers, control registers bit by bit, MSRs, debug registers, XMM and x87.
+    HELP = """All registers: general ones, RFLAGS in words, segment registers with the
+descriptors cached in them, descriptor table registers, control
+registers bit by bit, MSRs, debug registers, XMM and x87.
 * marks what has changed since the last stop; what it was stands behind.
-Enter on a value that is an address shows what is there; b sets a breakpoint on it, w a watchpoint, W asks who wrote it."""
+Enter on a value that is an address shows what is there; b sets a
+breakpoint on it, w a watchpoint, W asks who wrote it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

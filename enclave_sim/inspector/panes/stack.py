@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from enclave_sim.inspector.model.stack import stack_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.model.stack import stack_view
 from enclave_sim.inspector.panes.pane import Pane
 
 
@@ -12,9 +12,12 @@ class StackPane(Pane):
     """Words from RSP upwards."""
 
     NAME, TITLE, KEY = "stack", "Stack", "6"
-    HELP = """The stack from RSP upwards. While an interrupt is handled, the frame that the processor pushed is decoded: error code,
-return address, CS, RFLAGS, and the stack it came from. Addresses are named; what may be a return address says so.
-Enter on a word shows the code it points to, or its bytes; w watches it, W asks who wrote it; u goes up, out of the function."""
+    HELP = """The stack from RSP upwards. While an interrupt is handled, the frame
+that the processor pushed is decoded: error code, return address, CS,
+RFLAGS, and the stack it came from. Addresses are named; what may be a
+return address says so.
+Enter on a word shows the code it points to, or its bytes; w watches it,
+W asks who wrote it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from enclave_sim.inspector.model.tables import table_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.model.tables import table_view
 from enclave_sim.inspector.panes.pane import Pane
 
 
@@ -12,8 +12,10 @@ class TablesPane(Pane):
     """GDT, TSS, page walks, mappings, IDT."""
 
     NAME, TITLE, KEY = "tables", "Tables", "9"
-    HELP = """GDT, task state, page walks to RIP, RSP and CR2, all that is mapped, and the IDT, with bits in words.
-v goes to the next table. Enter on a gate shows its handler; b breaks there. w watches an entry, W asks who wrote it."""
+    HELP = """GDT, task state, page walks to RIP, RSP and CR2, all that is mapped, and
+the IDT, with bits in words.
+v goes to the next table. Enter on a gate shows its handler; b breaks
+there. w watches an entry, W asks who wrote it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

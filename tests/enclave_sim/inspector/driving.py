@@ -1,0 +1,77 @@
+"""An inspector on a screen without a terminal, driven by keys."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textual.pilot import Pilot
+
+from enclave_sim.inspector.app import Inspector
+from enclave_sim.inspector.sources import Source, source_of
+
+NARROW, WIDE = (80, 24), (200, 60)
+Script = Callable[["Driven"], Awaitable[None]]
+_PATIENCE_S = 60.0
+
+
+class Driven:
+    """A running inspector."""
+
+    def __init__(self, app: Inspector, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+
+    async def settle(self) -> None:
+        """Wait until all that was asked for is done and drawn."""
+        for _ in range(int(_PATIENCE_S / 0.005)):
+            await self.pilot.pause()
+            session = self.app.session
+            if self.app.seen is not None and not session.waiting and self.app.answered == session.shown:
+                await self.pilot.pause()
+                if not session.waiting and self.app.answered == session.shown:
+                    return
+            await asyncio.sleep(0.005)
+        raise TimeoutError("the inspector does not come to rest")
+
+    async def press(self, *keys: str) -> None:
+        """Keys, all at once, and wait for what they do."""
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def type(self, text: str) -> None:
+        """Answer a question."""
+        await self.pilot.pause()
+        for one in text:
+            await self.pilot.press({" ": "space"}.get(one, one))
+        await self.press("enter")
+
+    @property
+    def standing(self) -> Any:
+        """How the run stands, as shown."""
+        assert self.app.seen is not None
+        return self.app.seen.standing
+
+    @property
+    def said(self) -> str:
+        """The line at the bottom."""
+        return str(self.app.screen_stack[0].query_one("#said").render())
+
+    def rows(self, pane: str) -> list[str]:
+        """The text of a pane."""
+        view = self.app.seen.views[pane] if self.app.seen is not None else None
+        assert view is not None
+        return [row.text for row in view.rows]
+
+
+def drive(script: Script, size: tuple[int, int] = NARROW, source: Source | None = None) -> None:
+    """Run an inspector, and the script on it."""
+    chosen = source or source_of(("counter",), {"cycles": 2})
+
+    async def main() -> None:
+        app = Inspector(chosen.open)
+        async with app.run_test(size=size) as pilot:
+            driven = Driven(app, pilot)
+            await driven.settle()
+            await script(driven)
+        assert app.broken is None
+
+    asyncio.run(main())

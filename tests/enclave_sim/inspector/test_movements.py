@@ -1,0 +1,79 @@
+"""Every key that goes through the run does what the session does."""
+
+import pytest
+
+from enclave_sim.inspector.movements import MOVEMENTS, Movement
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.time_travel.position import NoSuchPosition
+from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+
+_PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: tuple[int, int]) -> None:
+    run = InspectedRun("counter", cycles=2)
+
+    async def script(driven: Driven) -> None:
+        await driven.press("p", "h", "s", "s", "s")
+        run.next_phase()
+        run.next_host_call()
+        run.step(3)
+        assert driven.standing.position == run.now
+        for movement in MOVEMENTS:
+            _go(run, movement)
+            await driven.press(movement.key)
+            assert driven.standing.position == run.now, movement.name
+
+    drive(script, size)
+
+
+def _go(run: InspectedRun, movement: Movement) -> None:
+    try:
+        movement.go(run)
+    except NoSuchPosition:
+        pass
+
+
+def test_a_key_back_undoes_its_key_forwards() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "s", "s", "s")
+        for forward, back in _PAIRS:
+            here = driven.standing.position
+            await driven.press(forward)
+            assert driven.standing.position > here, forward
+            await driven.press(back)
+            assert driven.standing.position == here, back
+
+    drive(script)
+
+
+def test_no_key_is_lost_however_fast_they_come() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h")
+        run = InspectedRun("counter", cycles=2)
+        run.next_host_call()
+        run.step(120)
+        run.back(20)
+        await driven.press(*["s"] * 120, *["S"] * 20)
+        assert driven.standing.position == run.now
+
+    drive(script)
+
+
+def test_what_lies_nowhere_is_said_and_the_inspector_goes_on() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("S")
+        assert driven.said.startswith("! nothing comes before the beginning")
+        await driven.press("right_square_bracket")
+        assert driven.standing.at_end
+        await driven.press("s")
+        assert driven.said.startswith("! the run ends at")
+        await driven.press("left_square_bracket", "s")
+        assert driven.standing.position.at_ns == 1
+
+    drive(script)
+
+
+def test_every_movement_has_a_key_of_its_own() -> None:
+    assert len({movement.key for movement in MOVEMENTS}) == len(MOVEMENTS)

@@ -52,7 +52,7 @@ class Desk(App[None]):
     def compose(self) -> ComposeResult:
         """See `App`."""
         yield Static("booting", id="status", markup=False)
-        yield Static("", id="phase_line", markup=False)
+        yield Static("", id="phase_line")
         yield Static(self._tab_line(), id="tabs")
         with Container(id="panes"):
             for pane in PANES:
@@ -140,17 +140,18 @@ class Desk(App[None]):
 
     def ask(self, what: str, job: Job) -> None:
         """Have something done."""
-        self.say(f"{what} ...")
         self.session.do(what, job)
 
     def say(self, words: str, *, failed: bool = False) -> None:
         """Show a line at the bottom."""
         line = self.screen_stack[0].query_one("#said", Static)
-        line.update(f"! {words}" if failed else words)
+        line.update(f"! {words}" if failed else words, layout=False)
 
     def on_desk_told(self, message: Told) -> None:
         """Show what the session's thread has to say."""
         told = message.what
+        if not self.screen_stack[0].query("#said"):
+            return  # the screen is being taken down
         if isinstance(told, Broken):
             self.broken = told.error
             self.exit(return_code=1)
@@ -163,11 +164,16 @@ class Desk(App[None]):
             if pane.NAME in told.views:
                 pane.show(told.views[pane.NAME])
         base = self.screen_stack[0]
-        base.query_one("#status", Static).update(told.standing.text)
-        base.query_one("#phase_line", Static).update(told.standing.phases)
+        base.query_one("#status", Static).update(told.standing.text, layout=False)
+        base.query_one("#phase_line", Static).update(_phase_line(told.standing.phases), layout=False)
         self.say(_HINTS if told.said is None else told.said, failed=told.failed)
         self.answered += 1
 
     def on_pane_asks(self) -> None:
         """A pane wants to show something else."""
         self.refresh_panes()
+
+
+def _phase_line(marks: str) -> str:
+    """A click on a phase goes to where it is completed."""
+    return " ".join(f"[@click=app.to_phase('{mark[1:]}')][not underline]{mark}[/][/]" for mark in marks.split())

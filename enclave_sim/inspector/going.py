@@ -8,9 +8,13 @@ from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.panes.events import EventsPane
 from enclave_sim.inspector.panes.pane import Pane
+from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import moved
+from enclave_sim.query import name_of_kind
+from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
+from machine.events import Event
 
 _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
 host_called signal_emitted
@@ -69,6 +73,19 @@ class Going(Desk):
         else:
             self.screen_stack[0].query_one(BytesPane).address = address
             self.show_pane("bytes")
+
+    def action_to_phase(self, name: str) -> None:
+        """To where a boot phase is completed, or annihilation is over, wherever that lies."""
+        kind = "phase_completed" if name in Phase.__members__ else "annihilation_step"
+
+        def wanted(event: Event) -> bool:
+            return name_of_kind(event) == kind and name in (getattr(event, "phase", name), "ANNIHILATION", "DORMANT")
+
+        def go(run: InspectedRun) -> Position:
+            known = (event.seq for event in run.known if wanted(event))
+            return run.go_to_event(seq) if (seq := next(known, None)) is not None else run.next_event(wanted)
+
+        self.ask(f"to {name}", moved(go))
 
     # To what a row stands for
 

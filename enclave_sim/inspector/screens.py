@@ -40,13 +40,13 @@ class Page(ModalScreen[None]):
 
     def __init__(self, heading: str, text: str) -> None:
         super().__init__()
-        self._heading, self._text = heading, text
+        self._heading, self.text = heading, text
 
     def compose(self) -> ComposeResult:
         """See `Screen`."""
         with VerticalScroll(classes="dialog page"):
             yield Static(self._heading, classes="asked", markup=False)
-            yield Static(self._text, markup=False)
+            yield Static(self.text, markup=False)
             yield Static("Escape closes this.", markup=False)
 
 

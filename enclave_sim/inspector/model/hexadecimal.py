@@ -29,7 +29,9 @@ class HexRows(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
-        start = index * WIDTH
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        start = index % len(self) * WIDTH
         part, old = self._data[start : start + WIDTH], self._before[start : start + WIDTH]
         address = self._base + start
         changed = bool(old) and old != part

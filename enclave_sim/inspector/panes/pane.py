@@ -7,7 +7,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -56,6 +56,7 @@ class Pane(ScrollView, can_focus=True):
         super().__init__(id=self.NAME)
         self.view = View(())
         self.cursor = 0
+        self._about = ""
         self.border_title = f"{self.KEY} {self.TITLE}"
 
     def wish(self) -> Callable[[Moment], View]:
@@ -72,32 +73,51 @@ class Pane(ScrollView, can_focus=True):
         return self.view.rows[index]
 
     def show(self, view: View) -> None:
-        """Take a new view; the cursor goes where the run is, if the view says where that is."""
-        self.view = view
+        """Take a new view; the cursor goes where the run is, if the view says where that is.
+
+        Only rows in sight that are others than before are drawn again.
+        """
+        before, self.view = self.view, view
         rows = view.rows
-        if isinstance(rows, tuple) and len(rows) <= _MEASURED:
-            width = max((len(row.text) for row in rows), default=0)
-        else:
-            width = _LAZY_WIDTH
-        self.virtual_size = Size(width, len(rows))
-        about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip()
-        self.border_title = about.replace("[", "\\[")
+        narrow = isinstance(rows, tuple) and len(rows) <= _MEASURED
+        size = Size(max((len(row.text) for row in rows), default=0) if narrow else _LAZY_WIDTH, len(rows))
+        if size.height != self.virtual_size.height or not size.width <= self.virtual_size.width <= _LAZY_WIDTH:
+            self.virtual_size = Size(max(size.width, self.size.width), size.height)
+            self.refresh()
+        about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip().replace("[", "\\[")
+        if about != self._about:
+            self._about = self.border_title = about
         self.cursor = min(self.cursor, max(0, len(rows) - 1))
         if view.here is not None:
             self.move_to(view.here)
-        self.refresh()
+        self._redraw(before)
+
+    def _redraw(self, before: View) -> None:
+        """Draw the rows in sight again that are not as they were."""
+        region = self.scrollable_content_region
+        top = self.scroll_offset.y
+        for y in range(region.height):
+            now, old = (_row(view, top + y) for view in (self.view, before))
+            if now != old:
+                self._redraw_row(top + y)
+
+    def _redraw_row(self, index: int) -> None:
+        y = index - self.scroll_offset.y
+        if 0 <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row, and that row in sight."""
-        last = len(self.view.rows) - 1
-        self.cursor = max(0, min(index, last))
+        self._redraw_row(self.cursor)
+        self.cursor = max(0, min(index, len(self.view.rows) - 1))
         height = max(1, self.scrollable_content_region.height)
         top = round(self.scroll_target_y)
         if not top <= self.cursor < top + height:
-            middle = self.cursor - height // 2 if abs(self.cursor - top) > height else None
-            goal = middle if middle is not None else (self.cursor if self.cursor < top else self.cursor - height + 1)
+            is_far = abs(self.cursor - top) > 2 * height
+            near = self.cursor if self.cursor < top else self.cursor - height + 1
+            goal = self.cursor - height // 2 if is_far else near
             self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
-        self.refresh()
+        self._redraw_row(self.cursor)
 
     def render_line(self, y: int) -> Strip:
         """One row in sight."""
@@ -152,20 +172,25 @@ class Pane(ScrollView, can_focus=True):
             return
         index = self.scroll_offset.y + offset.y
         if index < len(self.view.rows):
+            self._redraw_row(self.cursor)
             self.cursor = index
-            self.refresh()
+            self._redraw_row(index)
             if event.chain >= 2:
                 self.action_follow()
 
     def on_focus(self) -> None:
         """Draw the cursor."""
-        self.refresh()
+        self._redraw_row(self.cursor)
 
     def on_blur(self) -> None:
         """Draw no cursor."""
-        self.refresh()
+        self._redraw_row(self.cursor)
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
         if self.view.here is not None:
             self.call_after_refresh(self.move_to, self.cursor)
+
+
+def _row(view: View, index: int) -> Row | None:
+    return view.rows[index] if index < len(view.rows) else None

@@ -1,0 +1,139 @@
+"""What takes long shows how far it is, can be cancelled, and never holds up the screen; how fast the rest is."""
+
+import asyncio
+from statistics import median
+from time import monotonic, perf_counter
+
+import pytest
+
+from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_view
+from enclave_sim.inspector.sources import source_of
+from enclave_sim.time_travel import Position
+from machine.events import Halted, ModeSwitched
+from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+
+LONG = source_of(("spinner",), {"cycles": 100_000})
+
+
+def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("c")
+        told = await _progress(driven)
+        assert "ns reached; Escape cancels" in told
+        await driven.pilot.press("7")  # the screen goes on meanwhile
+        assert driven.app.pane.NAME == "memory"
+        begun = monotonic()
+        await driven.pilot.press("escape")
+        await driven.settle()
+        assert monotonic() - begun < 5
+        assert driven.said.startswith("cancelled ")
+        assert not driven.standing.at_end
+        here = driven.standing.position
+        await driven.press("s", "S")  # and the session is whole
+        assert driven.standing.position == here
+
+    drive(script, source=LONG)
+
+
+async def _progress(driven: Driven) -> str:
+    for _ in range(2000):
+        if "reached" in driven.said:
+            return driven.said
+        await driven.pilot.pause(0.005)
+    raise TimeoutError("no progress was shown")
+
+
+def test_what_was_asked_for_behind_a_long_run_is_given_up_with_it() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("c", "left_square_bracket")
+        await _progress(driven)
+        await driven.pilot.press("escape")
+        await driven.settle()
+        assert driven.standing.position > Position(0)
+
+    drive(script, source=LONG)
+
+
+def test_to_cancel_the_way_back_returns_to_where_it_began() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("p", "p", "p", "p", "t", "t", "t")
+        here = driven.standing.position
+
+        def endless(_moment: object) -> None:
+            run = driven.app.session._moment
+            assert run is not None
+            while True:
+                run.run.step()
+                run.run.back(3)
+
+        driven.app.ask("going back", endless)
+        await driven.pilot.pause(0.3)
+        await driven.pilot.press("escape")
+        await driven.settle()
+        assert driven.standing.position >= here
+
+    drive(script)
+
+
+def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
+    begun = monotonic()
+
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("c")
+        await _progress(driven)
+
+    drive(script, source=LONG)
+    assert monotonic() - begun < 15
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: tuple[int, int]) -> None:
+    """Which is 50 ms on a host that adds a million numbers in 25 ms."""
+    steps: list[float] = []
+    references: list[float] = []
+
+    async def script(driven: Driven) -> None:
+        await driven.press("h")
+        for _ in range(15):
+            references.append(_million_additions())
+            answered, begun, drawn = driven.app.answered, perf_counter(), asyncio.Event()
+            driven.app.action_move("step")
+            while driven.app.answered == answered:
+                await asyncio.sleep(0.0005)
+            driven.app.screen.call_after_refresh(drawn.set)
+            await drawn.wait()
+            steps.append(perf_counter() - begun)
+
+    drive(script, size)
+    assert median(steps) < 2 * median(references)
+
+
+def _million_additions() -> float:
+    begun, total = perf_counter(), 0
+    for number in range(1_000_000):
+        total += number
+    assert total
+    return perf_counter() - begun
+
+
+@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(("halted",))], ids=["all", "filtered"])
+def test_a_screen_of_a_million_events_costs_no_more_than_one_of_a_hundred(wanted: EventFilter) -> None:
+    million = [
+        Halted(seq, seq, True) if seq % 2 else ModeSwitched(seq, seq, "long", "long", 0) for seq in range(1_000_000)
+    ]
+    short, long = _scrolled(million[:100], wanted), _scrolled(million, wanted)
+    assert long < 20 * short + 0.005
+
+
+def _scrolled(events: list[Halted | ModeSwitched], wanted: EventFilter) -> float:
+    log = EventLog(list(events))
+    log.follow()
+    view = event_view(log, len(events), wanted)
+    best = 1.0
+    for part in range(5):
+        begun = perf_counter()
+        top = part * (len(view.rows) - 40) // 5
+        for index in range(top, top + 40):
+            assert view.rows[index].text
+        best = min(best, perf_counter() - begun)
+    return best

@@ -1,0 +1,241 @@
+"""What the panes show is what the machine is, and to look at it changes nothing."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import firmware
+from enclave_sim import Enclave
+from enclave_sim.inspector.model import bits
+from enclave_sim.inspector.model.code import code_view, disassembly
+from enclave_sim.inspector.model.devices import device_view
+from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
+from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
+from enclave_sim.inspector.model.guest import guest_state, guest_view
+from enclave_sim.inspector.model.hexadecimal import bytes_view
+from enclave_sim.inspector.model.memory import memory_view, region_states
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.phases import phase_marks, phase_view
+from enclave_sim.inspector.model.registers import register_values, register_view
+from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.model.stack import open_frames, stack_view
+from enclave_sim.inspector.model.tables import table_view
+from enclave_sim.inspector.sources import source_of
+from enclave_sim.memory_map import region, regions
+from enclave_sim.query import select
+from enclave_sim.specification import Phase
+
+VIEWS: dict[str, Callable[[Moment], View]] = {
+    "phases": phase_view,
+    "registers": register_view,
+    "code": code_view,
+    "guest": guest_view,
+    "stack": stack_view,
+    "memory": memory_view,
+    "bytes": bytes_view,
+    "tables": table_view,
+    "devices": device_view,
+    "events": lambda moment: event_view(moment.log, moment.seen, EventFilter()),
+    "guarantees": lambda moment: guarantee_view(moment, Verification()),
+}
+
+
+def moment_of(*what: str, **options: object) -> Moment:
+    """A run at its beginning."""
+    opened = source_of(what or ("counter",), {"cycles": 2, **options}).open(lambda: None)
+    return Moment(opened, EventLog(opened.run.known))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Moment:
+    moment = moment_of()
+    moment.run.resume()
+    moment.follow()
+    return moment
+
+
+@settings(max_examples=25, deadline=None)
+@given(at=st.floats(0, 1))
+def test_every_view_can_be_made_at_any_moment(shared: Moment, at: float) -> None:
+    run = shared.run
+    end = run.known[-1].at_ns
+    goal = int(end * at)
+    if goal != run.now.at_ns:
+        (run.reverse_to if goal < run.now.at_ns else run.run_to)(at_ns=goal)
+    for name, make in VIEWS.items():
+        view = make(shared)
+        assert len(view.rows), name
+        assert all(row.text.isprintable() for row in view.rows), name
+        assert view.here is None or 0 <= view.here < len(view.rows), name
+
+
+def test_to_look_at_everything_after_every_event_does_not_change_the_run() -> None:
+    moment = moment_of("counter")
+    while not moment.run.at_end:
+        try:
+            moment.run.next_event(lambda _: True)
+        except Exception as end:  # the end of the run
+            assert "no such event" in str(end)
+            break
+        moment.follow()
+        for make in VIEWS.values():
+            assert make(moment).rows
+    fresh = Enclave("counter", cycles=2)
+    fresh.run()
+    assert fresh.recording is not None
+    assert fresh.recording.events[:-1] == moment.run.known  # the residue scan is not part of a session
+    ours, theirs = moment.run.enclave.machine.ram, fresh.machine.ram
+    assert ours.read(0, ours.size) == theirs.read(0, theirs.size)
+
+
+@pytest.mark.parametrize("what", [("beacon",), ("shredder",), ("trespasser",), ("divider",), ("greedy",), ("spinner",)])
+def test_every_view_can_be_made_at_the_end_of_any_run(what: tuple[str, ...]) -> None:
+    moment = moment_of(*what)
+    moment.run.resume()
+    moment.follow()
+    assert phase_marks(moment).endswith("+DORMANT")
+    for make in VIEWS.values():
+        assert make(moment).rows
+    assert {one.what for one in checks(moment) if one.faults} == set()
+
+
+def test_phases_tell_target_states_when_they_are_completed_and_not_before() -> None:
+    moment = moment_of()
+    for phase in Phase:
+        moment.run.next_phase()
+        moment.follow()
+        rows = [row.text for row in phase_view(moment).rows[:4]]
+        assert [row[0] for row in rows] == ["+" if other <= phase else "." for other in Phase]
+        assert rows[phase - 1].endswith(phase.target_state)
+    moment.run.reverse_to(event="phase_completed")
+    assert phase_view(moment).rows[3].text.startswith(". 04")
+    moment.run.next_event(lambda _: True)
+    assert phase_view(moment).rows[3].text.startswith("> 04")
+
+
+def test_registers_mark_what_changed_and_say_what_it_was() -> None:
+    moment = moment_of()
+    moment.run.run_to(symbol="host_call")
+    before = register_values(moment.run)
+    moment.run.step()
+    moment.registers_before = before
+    now = register_values(moment.run)
+    marked = {row.text.split()[0] for row in register_view(moment).rows if " *" in row.text}
+    assert marked == {name for name in now if now[name] != before[name]}
+    assert f"was {before['RSP']:x}" in "\n".join(row.text for row in register_view(moment).rows)
+
+
+@pytest.mark.parametrize("symbol", ["host_call", "annihilate", "gate", "host_call_entry", "tpm_execute"])
+def test_a_disassembly_has_an_instruction_exactly_where_it_was_asked_for(shared: Moment, symbol: str) -> None:
+    shared.run.run_to(at_ns=1_293_900) if shared.run.now.at_ns < 1_293_900 else shared.run.reverse_to(at_ns=1_293_900)
+    address = firmware.symbols()[symbol]
+    found = list(disassembly(shared.run, address))
+    assert address in [one.address for one in found]
+    for first, second in zip(found, found[1:], strict=False):
+        assert second.address == first.address + len(first.data) or second.address == address
+    ram = shared.run.enclave.machine.ram
+    assert all(ram.read(one.address, len(one.data)) == one.data for one in found)
+
+
+def test_the_frame_of_a_host_call_is_decoded_while_it_is_handled_and_gone_afterwards() -> None:
+    moment = moment_of()
+    moment.run.run_to(symbol="host_call")
+    moment.follow()
+    (frame,) = open_frames(moment)
+    assert (frame.vector, frame.source, frame.error_code) == (0x80, "software", None)
+    text = "\n".join(row.text for row in stack_view(moment).rows)
+    assert "RIP        gate" in text
+    assert "GDT[4] RPL 3" in text
+    moment.run.next_transition()
+    moment.follow()
+    assert open_frames(moment) == []
+
+
+def test_the_frame_of_a_page_fault_has_its_error_code_in_words() -> None:
+    moment = moment_of("trespasser", cycles=1)
+    moment.run.run_to(event="interrupt_delivered", when=lambda event: event.vector == 14)
+    moment.follow()
+    rows = [row.text for row in stack_view(moment).rows]
+    assert any("error code" in text and "user" in text for text in rows)
+
+
+def test_regions_are_dirty_while_in_use_scrubbed_afterwards_and_locked_from_prot_entry_on() -> None:
+    moment = moment_of()
+    assert not any(state.locked for state in region_states(moment))
+    moment.run.run_to(event="host_called")
+    moment.follow()
+    states = {state.region.name: state for state in region_states(moment)}
+    assert states["heap"].words == "dirty, locked"
+    assert states["irq_stack"].words == "scrubbed, locked"
+    assert states["text"].words == "image, locked"
+    assert all(state.rights == state.region.rights for state in states.values())
+    moment.run.run_to(event="cycle_ended")
+    moment.follow()
+    assert {s.region.name: s for s in region_states(moment)}["heap"].words.startswith("scrubbed")
+
+
+def test_the_heat_map_has_a_mark_for_every_page_of_every_region() -> None:
+    moment = moment_of()
+    moment.run.run_to(event="host_called")
+    moment.follow()
+    rows = memory_view(moment).rows
+    start = next(index for index, row in enumerate(rows) if row.text == "pages")
+    marks = {}
+    for row in rows[start + 2 :]:
+        if row.text.startswith("  ") and row.target.memory is not None and "use" not in row.text:
+            marks[row.target.memory] = row.parts[-1][0]
+    assert sum(map(len, marks.values())) == sum(one.size for one in regions()) // 4096
+    used = set(moment.run.enclave.machine.ram.nonzero_pages())
+    for base, text in marks.items():
+        for index, mark in enumerate(text):
+            assert (mark in ".o") == (base + 4096 * index not in used)
+
+
+def test_bytes_are_those_in_ram_and_rows_that_changed_are_marked(shared: Moment) -> None:
+    moment = moment_of()
+    moment.run.run_to(event="guest_instantiated")
+    base = region("call_stack").base
+    first = bytes_view(moment, base)
+    assert len(first.rows) == region("call_stack").size // 16
+    data = moment.run.enclave.machine.ram.read(base, region("call_stack").size)
+    assert all(row.text[10:58].replace(" ", "") == data[16 * i : 16 * i + 16].hex() for i, row in enumerate(first.rows))
+    moment.run.run_to(symbol="host_call")
+    second = bytes_view(moment, base)
+    now = moment.run.enclave.machine.ram.read(base, region("call_stack").size)
+    changed = {i for i in range(len(second.rows)) if now[16 * i : 16 * i + 16] != data[16 * i : 16 * i + 16]}
+    assert changed
+    assert {i for i, row in enumerate(second.rows) if row.text[9] == "*"} == changed
+
+
+def test_the_guest_is_suspended_in_its_host_call_and_its_fuel_is_the_engines() -> None:
+    moment = moment_of()
+    assert guest_state(moment) is None
+    moment.run.run_to(event="host_called")
+    moment.follow()
+    state = guest_state(moment)
+    assert state is not None
+    assert state.waits
+    assert "suspended in aether." in guest_view(moment).rows[0].text
+    native = moment_of("surveyor", engine="native", cycles=1)
+    assert "flat x86-64 binary" in guest_view(native).rows[0].text
+
+
+@given(
+    kinds=st.sets(st.sampled_from(["scrubbed", "ring_transition", "host_called", "halted"])), seen=st.integers(0, 400)
+)
+def test_a_filter_shows_exactly_the_events_that_a_query_selects(shared: Moment, kinds: set[str], seen: int) -> None:
+    events = shared.log.events
+    wanted = event_filter(" ".join(sorted(kinds)))
+    expected = list(select(events[:seen], kind=sorted(kinds) or None))
+    places = shared.log.places(wanted, min(seen, len(events)))
+    assert [events[place] for place in places] == expected
+
+
+@given(value=st.integers(0, 2**32 - 1))
+def test_bits_in_words_lose_no_bit(value: int) -> None:
+    for names in (bits.CR0, bits.CR4, bits.EFER, bits.RFLAGS):
+        back = {name: bit for bit, name in names.items()}
+        words = bits.names_of(value, names)
+        assert sum(1 << (back[word] if word in back else int(word.removeprefix("bit "))) for word in words) == value

@@ -1,0 +1,122 @@
+"""The inspector in headless Chromium, served by textual-serve."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.web import is_welcome, serve
+from tests.enclave_sim.inspector.browser import Tab, opened
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+_COMMAND = "import typer; from enclave_sim.cli.inspect import inspect; typer.run(inspect)"
+_SERVE = (
+    "import sys; from enclave_sim.inspector.web import serve; "
+    "import shlex; serve(shlex.join([sys.executable, '-c', sys.argv[2], 'counter']), '127.0.0.1', int(sys.argv[1]))"
+)
+_BOX = "JSON.stringify(document.querySelector('.xterm-screen').getBoundingClientRect())"
+_PHASES = (("MEM_MAP", 360_366), ("WASM_INIT", 457_665), ("EXEC_LOOP", 1_293_712), ("PROT_ENTRY", 211_040))
+
+
+@contextmanager
+def _served() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(port), _COMMAND],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("the server does not listen")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
+def test_a_visitor_clicks_through_the_boot_phases(tmp_path: Path) -> None:
+    async def visit(url: str) -> bytes:
+        async with opened(CHROMIUM, "about:blank", tmp_path) as tab:
+            await tab.send("Network.enable")
+            await tab.send("Page.enable")
+            await tab.send("Page.navigate", url=url)
+            await tab.wait_for("beginning")
+            for name, at_ns in _PHASES:
+                tab.forget()
+                await _click(tab, *_place(name))
+                await tab.wait_for(f"{at_ns:,} ns")
+            await tab.key("h")
+            await tab.wait_for("host_called")
+            return await tab.screenshot()
+
+    with _served() as url:
+        picture = asyncio.run(visit(url))
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000, "a page of text makes a larger picture than an empty one"
+    (tmp_path / "inspector.png").write_bytes(picture)
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Column and row of a phase in the line of phases."""
+    line = " +PROT_ENTRY +MEM_MAP +WASM_INIT +EXEC_LOOP"
+    return line.index(name) + 1, 1
+
+
+async def _click(tab: Tab, column: int, row: int) -> None:
+    box = json.loads(await tab.evaluate(_BOX))
+    columns, rows = tab.size
+    await tab.click(box["x"] + (column + 0.5) * box["width"] / columns, box["y"] + (row + 0.5) * box["height"] / rows)
+
+
+def test_a_port_that_is_taken_or_is_none_is_one_clear_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigurationError, match="cannot serve on 127.0.0.1"):
+            serve("true", "127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(ConfigurationError, match="it must be 1 to 65535"):
+        serve("true", "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "origin", "welcome"),
+    [
+        ("127.0.0.1", "127.0.0.1:8000", None, True),
+        ("127.0.0.1", "localhost:8000", "http://localhost:8000", True),
+        ("::1", "[::1]:8000", "http://[::1]:8000", True),
+        ("127.0.0.1", "127.0.0.1:8000", "https://elsewhere.example", False),
+        ("127.0.0.1", "rebound.example:8000", "http://rebound.example:8000", False),
+        ("0.0.0.0", "lab.example:8000", "http://lab.example:8000", True),
+        ("0.0.0.0", "lab.example:8000", "http://elsewhere.example", False),
+    ],
+)
+def test_pages_of_other_sites_and_foreign_names_are_turned_away(
+    host: str, asked: str, origin: str | None, welcome: bool
+) -> None:
+    assert is_welcome(host, asked, origin) is welcome

@@ -159,10 +159,11 @@ class Desk(App[None]):
         if isinstance(told, Working):
             self.say(f"{told.what}: {told.at_ns:,} ns reached; Escape cancels")
             return
+        moved = self.seen is None or told.standing.position != self.seen.standing.position
         self.seen = told
         for pane in self.panes:
             if pane.NAME in told.views:
-                pane.show(told.views[pane.NAME])
+                pane.show(told.views[pane.NAME], moved=moved)
         base = self.screen_stack[0]
         base.query_one("#status", Static).update(told.standing.text, layout=False)
         base.query_one("#phase_line", Static).update(_phase_line(told.standing.phases), layout=False)

@@ -4,6 +4,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.event_log import event_filter
+from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.panes.events import EventsPane
@@ -19,8 +20,8 @@ from machine.events import Event
 _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
 host_called signal_emitted
 3->0 "rip=0x114002\""""
-_SEARCH_LIMIT = 200_000
-"""Rows that are looked through at once."""
+_ATTENDED = 1000
+"""After so many rows a search looks whether it is still wanted."""
 
 
 class Going(Desk):
@@ -137,17 +138,23 @@ class Going(Desk):
 
     def action_search_next(self, direction: int) -> None:
         """To the next row with the text, around the end."""
-        pane, count = self.pane, len(self.pane.view.rows)
-        if not self.search:
+        pane, text = self.pane, self.search.lower()
+        rows, start = pane.view.rows, pane.cursor
+        if not text:
             self.say("nothing to search for yet: /", failed=True)
             return
-        for distance in range(1, min(count, _SEARCH_LIMIT) + 1):
-            index = (pane.cursor + direction * distance) % count
-            if self.search.lower() in pane.row_at(index).text.lower():
-                pane.move_to(index)
-                self.say(f"row {index + 1:,} of {count:,}")
-                return
-        self.say(f"{self.search!r} is not here", failed=True)
+
+        def look(moment: Moment) -> str:
+            for distance in range(1, len(rows) + 1):
+                if not distance % _ATTENDED:
+                    moment.run.attend()
+                index = (start + direction * distance) % len(rows)
+                if text in rows[index].text.lower():
+                    self.call_later(pane.move_to, index)
+                    return f"row {index + 1:,} of {len(rows):,}"
+            raise ConfigurationError(f"{text!r} is not here")
+
+        self.ask("searching", look)
 
     def action_filter(self) -> None:
         """Ask which events to show."""

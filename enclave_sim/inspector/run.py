@@ -30,6 +30,10 @@ class InspectedRun(Session):
         """Whether the run ends here."""
         return self._timeline.end == self.now
 
+    def attend(self) -> None:
+        """Raises what ends what is being done; to be called by whoever works long on its own."""
+        self._timeline.attend()
+
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Go on to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is none."""
         return self._reached(self._timeline.run(wanted=wanted) is not None, "such event")

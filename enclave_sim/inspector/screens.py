@@ -23,7 +23,9 @@ class Question(ModalScreen[str | None]):
         """See `Screen`."""
         with Vertical(classes="dialog"):
             yield Static(self._asked, classes="asked", markup=False)
-            yield Input(self._initial, compact=True)
+            question = Input(self._initial, compact=True)
+            question.cursor_blink = False
+            yield question
             yield Static(self._help, markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import merge
 from typing import overload
 
 from enclave_sim.cli.event_text import event_line
@@ -24,6 +23,9 @@ class EventLog:
         """It grows; what is in it stays."""
         self._indexed = 0
         self._of_kind: dict[str, list[int]] = {}
+        self._wanted: EventFilter | None = None
+        self._let: list[int] = []
+        self._looked_at = 0
 
     def follow(self) -> None:
         """Take in what has come."""
@@ -43,16 +45,15 @@ class EventLog:
         return self.events[places[index]] if index >= 0 else None
 
     def places(self, wanted: "EventFilter", seen: int) -> Sequence[int]:
-        """Places of the events that a filter lets through, among the first `seen`."""
-        if not wanted.kinds:
-            found: Sequence[int] = range(seen)
-        elif len(wanted.kinds) == 1:
-            found = self.of_kind(wanted.kinds[0], seen)
-        else:
-            found = list(merge(*(self.of_kind(kind, seen) for kind in wanted.kinds)))
-        if wanted.ring is None and not wanted.text:
-            return found
-        return [seq for seq in found if wanted.lets(self.events[seq])]
+        """Places of the events that a filter lets through, among the first `seen`. The last filter's are remembered."""
+        if wanted == EventFilter():
+            return range(seen)
+        if wanted != self._wanted:
+            self._wanted, self._let, self._looked_at = wanted, [], 0
+        end = len(self.events)
+        self._let += [seq for seq in range(self._looked_at, end) if wanted.lets(self.events[seq])]
+        self._looked_at = end
+        return self._let[: bisect_left(self._let, seen)]
 
 
 @dataclass(frozen=True, slots=True)

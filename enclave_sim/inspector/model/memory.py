@@ -16,7 +16,7 @@ _PER_ROW = 64
 """Pages."""
 _LOOKED_AT = 4096
 """So many scrubs are looked back at."""
-LEGEND = ". zero   o scrubbed, and zero since   1-9 bytes in use, in tenths of the page   L the same, read-only"
+LEGEND = ". zero   o scrubbed and zero since   1-9 tenths in use   L in use, read-only"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,19 @@ from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, t
 from enclave_sim.inspector.model.symbols import place
 from enclave_sim.memory_map import region_at
 from enclave_sim.time_travel import Session
+from machine import msrs
 from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
 
-_MSRS = {"EFER": None, "FS.base": None, "GS.base": None, "KERNEL_GS_BASE": None}
+_MSRS = {
+    msrs.IA32_SYSENTER_CS: "SYSENTER_CS",
+    msrs.IA32_SYSENTER_ESP: "SYSENTER_ESP",
+    msrs.IA32_SYSENTER_EIP: "SYSENTER_EIP",
+    msrs.IA32_PAT: "PAT",
+    msrs.IA32_STAR: "STAR",
+    msrs.IA32_LSTAR: "LSTAR",
+    msrs.IA32_CSTAR: "CSTAR",
+    msrs.IA32_FMASK: "FMASK",
+}
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 
 
@@ -39,6 +49,10 @@ def register_values(session: Session) -> dict[str, int]:
     for number in range(16):
         found[f"XMM{number}"] = int.from_bytes(vectors[number * stride : number * stride + 16], "little")
     x87 = cpu.context.x87
+    found |= {f"ST{n}": int.from_bytes(x87[20 + 16 * n : 30 + 16 * n], "little") for n in range(8)}
+    found |= {
+        _MSRS.get(number, f"MSR {number:#x}"): value for number, value in session.enclave.machine.msrs.kept.items()
+    }
     found |= {"x87 status": int.from_bytes(x87[4:6], "little"), "x87 control": int.from_bytes(x87[6:8], "little")}
     return found
 
@@ -72,10 +86,14 @@ def _rows(now: dict[str, int], before: dict[str, int]) -> Iterator[Row]:
         yield _line(now, before, name, place(now[name]) if name.startswith("DR") else "")
     yield _line(now, before, "DR6", " ".join(bits.names_of(now["DR6"] & 0xE00F, bits.DR6)))
     yield _line(now, before, "DR7", " ".join(bits.names_of(now["DR7"] & 0x23FF, bits.DR7)))
+    for name in _MSRS.values():
+        yield _line(now, before, name, "")
     yield title("vectors and x87")
     for number in range(16):
         yield _line(now, before, f"XMM{number}", "", 32)
     yield _line(now, before, "MXCSR", " ".join(bits.names_of(now["MXCSR"], bits.MXCSR)), 8)
+    for number in range(8):
+        yield _line(now, before, f"ST{number}", "", 20)
     yield _line(now, before, "x87 control", "", 4)
     yield _line(now, before, "x87 status", "", 4)
 

@@ -72,8 +72,8 @@ class Pane(ScrollView, can_focus=True):
         """A row of the view."""
         return self.view.rows[index]
 
-    def show(self, view: View) -> None:
-        """Take a new view; the cursor goes where the run is, if the view says where that is.
+    def show(self, view: View, *, moved: bool) -> None:
+        """Take a new view. Where the run has moved, or another thing is shown, the cursor goes where the view says.
 
         Only rows in sight that are others than before are drawn again.
         """
@@ -88,7 +88,8 @@ class Pane(ScrollView, can_focus=True):
         if about != self._about:
             self._about = self.border_title = about
         self.cursor = min(self.cursor, max(0, len(rows) - 1))
-        if view.here is not None:
+        is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
+        if view.here is not None and (moved or is_other):
             self.move_to(view.here)
         self._redraw(before)
 
@@ -113,9 +114,9 @@ class Pane(ScrollView, can_focus=True):
         height = max(1, self.scrollable_content_region.height)
         top = round(self.scroll_target_y)
         if not top <= self.cursor < top + height:
-            is_far = abs(self.cursor - top) > 2 * height
-            near = self.cursor if self.cursor < top else self.cursor - height + 1
-            goal = self.cursor - height // 2 if is_far else near
+            above, below = top - self.cursor, self.cursor - (top + height - 1)
+            near = self.cursor if above > 0 else self.cursor - height + 1
+            goal = near if max(above, below) == 1 else self.cursor - height // 3
             self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
         self._redraw_row(self.cursor)
 

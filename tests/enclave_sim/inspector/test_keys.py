@@ -1,6 +1,6 @@
 """Every other key, at both sizes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.screens import Page
+from enclave_sim.inspector.sources import source_of
 from enclave_sim.memory_map import region
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
@@ -246,6 +247,43 @@ def test_f_filters_events_and_says_what_is_no_kind() -> None:
         await driven.press(*["backspace"] * 20)
         await driven.type("signals")
         assert "is no kind of event" in driven.said
+
+    drive(script)
+
+
+def test_v_verifies_all_guarantees_in_the_background_and_cancels_it() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("=", "V")
+        await _until(driven, lambda: driven.app.pane.view.subtitle != "")
+        here = driven.standing.position
+        await driven.press("s")
+        assert driven.standing.position > here  # the run goes on meanwhile
+        await _until(driven, lambda: driven.app.pane.view.subtitle == "")
+        assert sum(text.startswith("holds ") for text in driven.rows("guarantees")[8:]) == 7
+        await driven.press("V")
+        await _until(driven, lambda: driven.app.pane.view.subtitle != "")
+        await driven.press("V")
+        await _until(driven, lambda: driven.app.pane.view.subtitle == "")
+        assert "cancelled" in driven.rows("guarantees")
+
+    drive(script, source=source_of(("beacon",), {"cycles": 1}))
+
+
+async def _until(driven: Driven, holds: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if holds():
+            return
+        await driven.pilot.pause(0.01)
+    raise TimeoutError
+
+
+def test_tab_goes_from_pane_to_pane() -> None:
+    async def script(driven: Driven) -> None:
+        met = []
+        for _ in OVERVIEW:
+            met.append(driven.app.pane.NAME)
+            await driven.press("tab")
+        assert sorted(met) == sorted(OVERVIEW)
 
     drive(script)
 

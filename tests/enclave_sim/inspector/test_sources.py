@@ -73,7 +73,7 @@ def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -
 
 def test_a_damaged_recording_is_refused(recording: Path) -> None:
     recording.write_bytes(recording.read_bytes()[:-200])
-    with pytest.raises(RecordingError, match="beacon.jsonl"):
+    with pytest.raises(RecordingError, match=r"beacon\.jsonl"):
         source_of((str(recording),), {}).open(lambda: None)
 
 

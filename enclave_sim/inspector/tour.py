@@ -1,0 +1,83 @@
+"""The tour of the documentation, made by the inspector itself: `python -m enclave_sim.inspector.tour [DIRECTORY]`.
+
+Each stop is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
+"""
+
+import asyncio
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from enclave_sim.inspector.app import Inspector
+from enclave_sim.inspector.sources import source_of
+
+_PAUSE_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A picture of the tour."""
+
+    name: str
+    keys: tuple[str, ...]
+    size: tuple[int, int] = (100, 30)
+
+
+TOUR = (
+    Stop("overview", ("p", "p", "p", "p"), (200, 60)),
+    Stop("host-call", ("h", "t", "s", "s", "6")),
+    Stop("phases", ("2",)),
+    Stop("memory", ("7",)),
+    Stop("tables", ("9",)),
+    Stop("devices", ("0", "v", "v")),
+    Stop("events", ("right_square_bracket", "minus")),
+    Stop("writer", ("H", "t", "8", "W")),
+    Stop("guarantees", ("right_square_bracket", "equals_sign")),
+)
+
+
+async def settle(app: Inspector, pilot: Pilot[None]) -> None:
+    """Wait until all that was asked for is done and shown."""
+    while True:
+        await pilot.pause()
+        if app.seen is not None and not app.session.waiting and app.answered == app.session.shown:
+            await pilot.pause()
+            if not app.session.waiting:
+                return
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def pictures() -> dict[str, str]:
+    """SVG pictures by name, in the order of the tour."""
+    app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+    found: dict[str, str] = {}
+    async with app.run_test(size=TOUR[0].size) as pilot:
+        await settle(app, pilot)
+        for stop in TOUR:
+            await pilot.resize_terminal(*stop.size)
+            await settle(app, pilot)
+            for key in stop.keys:
+                await pilot.press(key)
+                await settle(app, pilot)
+            found[stop.name] = _stable(app.export_screenshot(title=f"enclave-sim inspect counter: {stop.name}"))
+    return found
+
+
+def _stable(svg: str) -> str:
+    """Without names that are made anew each time, and without fonts from elsewhere."""
+    svg = re.sub(r"terminal-\d+", "terminal", svg)
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+
+
+def main(directory: Path) -> None:
+    """Write the pictures."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, svg in asyncio.run(pictures()).items():
+        (directory / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/inspector"))

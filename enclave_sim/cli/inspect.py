@@ -31,7 +31,7 @@ def inspect(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PAYLOAD]... | RECORDING",
+            metavar="PAYLOAD|RECORDING",
             help=f"Payloads to run, or a recording to go through. Default: {DEFAULT_PAYLOAD}",
             show_default=False,
         ),

@@ -189,8 +189,12 @@ class Pane(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
-        if self.view.here is not None:
-            self.call_after_refresh(self.move_to, self.cursor)
+        self.call_after_refresh(self._scroll_to_cursor)
+
+    def _scroll_to_cursor(self) -> None:
+        """The cursor a third from above, wherever it was: what comes first, rows or size, must make no difference."""
+        height = max(1, self.scrollable_content_region.height)
+        self.scroll_to(y=max(0, self.cursor - height // 3), animate=False, immediate=True, force=True)
 
 
 def _row(view: View, index: int) -> Row | None:

@@ -75,3 +75,8 @@ def drive(script: Script, size: tuple[int, int] = NARROW, source: Source | None 
         assert app.broken is None
 
     asyncio.run(main())
+
+
+def row_with(driven: Driven, pane: str, text: str) -> int:
+    """The first row of a pane with a text in it."""
+    return next(index for index, row in enumerate(driven.rows(pane)) if text in row)

@@ -1,0 +1,150 @@
+"""Every key that goes to what is named or pointed at."""
+
+from typing import Any
+
+import pytest
+
+from enclave_sim.inspector.panes.bytes import BytesPane
+from enclave_sim.inspector.panes.code import CodePane
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.memory_map import region
+from tests.enclave_sim.inspector.driving import Driven, drive, row_with
+
+
+@pytest.mark.parametrize(
+    ("text", "goal"),
+    [
+        ("#50", {"event": "host_called"}),
+        ("host_called", {"event": "host_called"}),
+        ("host_call", {"symbol": "host_call"}),
+        ("traps.c:39", {"symbol": "host_call"}),
+        ("0x104df0", {"symbol": "host_call"}),
+        ("1.2 ms", {"at_ns": 1_200_000}),
+        ("400_000ns", {"at_ns": 400_000}),
+    ],
+)
+def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: dict[str, Any]) -> None:
+    run = InspectedRun("counter", cycles=2)
+    run.run_to(**goal)
+
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("g")
+        await driven.type(text)
+        assert driven.standing.position == run.now
+
+    drive(script)
+
+
+def test_capital_g_goes_back_to_what_is_named() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket")
+        await driven.pilot.press("G")
+        await driven.type("phase_completed")
+        assert driven.standing.phases.startswith("+PROT_ENTRY +MEM_MAP +WASM_INIT +EXEC_LOOP")
+        await driven.pilot.press("g")
+        await driven.type("no such thing")
+        assert driven.said.startswith("! 'no such thing' is no address, symbol")
+
+    drive(script)
+
+
+def test_a_shows_memory_or_code_and_full_stop_returns_to_rip() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("8")
+        await driven.pilot.press("a")
+        await driven.type("heap+0x100")
+        pane = driven.app.pane
+        assert isinstance(pane, BytesPane)
+        assert pane.address == region("heap").base + 0x100
+        await driven.press("4")
+        await driven.pilot.press("a")
+        await driven.type("annihilate")
+        code = driven.app.pane
+        assert isinstance(code, CodePane)
+        assert driven.rows("code")[0] == "annihilate:"
+        await driven.press("full_stop")
+        assert code.address is None
+
+    drive(script)
+
+
+def test_enter_follows_rows_through_time_memory_and_code() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket", "minus", "home", "down", "enter")
+        assert driven.standing.seen == 2
+        await driven.press("p", "p", "9")
+        driven.app.pane.move_to(row_with(driven, "tables", "0x80 interrupt gate"))
+        await driven.press("enter")
+        assert driven.app.pane.NAME == "code"
+        await driven.press("3", "end", "enter")
+        assert driven.said.startswith("! this row leads nowhere")
+
+    drive(script)
+
+
+def test_r_runs_to_the_row_and_capital_r_back_to_it() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "1")
+        await driven.pilot.press("a")
+        await driven.type("host_call")
+        await driven.press("r")
+        assert driven.standing.place.startswith("host_call ")
+        here = driven.standing.position
+        await driven.press("t")
+        driven.app.pane.move_to(driven.app.pane.view.here or 0)
+        await driven.press("R")
+        assert driven.standing.position == here
+
+    drive(script)
+
+
+def test_search_goes_from_match_to_match_around_the_end() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket", "minus", "n")
+        assert driven.said.startswith("! nothing to search for yet")
+        await driven.pilot.press("slash")
+        await driven.type("phase_entered")
+        pane = driven.app.pane
+        first = pane.cursor
+        assert "phase_entered" in pane.row_at(first).text
+        for _ in range(3):
+            await driven.press("n")
+        last = pane.cursor
+        await driven.press("n")
+        assert pane.cursor == first
+        await driven.press("N")
+        assert pane.cursor == last
+
+    drive(script)
+
+
+def test_f_filters_events_and_says_what_is_no_kind() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket")
+        await driven.pilot.press("f")
+        await driven.type("signal_emitted")
+        assert [text.split()[2] for text in driven.rows("events")] == ["signal_emitted"] * 4
+        await driven.pilot.press("f")
+        await driven.press(*["backspace"] * 20)
+        await driven.type("3->0")
+        assert {text.split()[2] for text in driven.rows("events")} == {"ring_transition"}
+        await driven.pilot.press("f")
+        await driven.press(*["backspace"] * 20)
+        await driven.type("signals")
+        assert "is no kind of event" in driven.said
+
+    drive(script)
+
+
+def test_marks_are_kept_and_gone_to() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("M")
+        assert driven.said.startswith("! no moment is marked")
+        await driven.press("h")
+        marked = driven.standing.position
+        await driven.press("m", "right_square_bracket")
+        await driven.pilot.press("M")
+        await driven.press("enter")
+        assert driven.standing.position == marked
+
+    drive(script)

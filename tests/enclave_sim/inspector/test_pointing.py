@@ -1,0 +1,56 @@
+"""Breakpoints, watchpoints, and who wrote something last."""
+
+import pytest
+
+from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive, row_with
+
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+
+
+@SIZES
+def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(size: tuple[int, int]) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("9")
+        await driven.pilot.press("b")
+        await driven.type("host_call")
+        await driven.press("c")
+        first = driven.standing.position
+        assert driven.said.startswith("stopped at the breakpoint")
+        await driven.press("c")
+        assert driven.standing.position > first
+        await driven.press("C")
+        assert driven.standing.position == first
+        await driven.press("4")
+        assert any(text.startswith("B>") for text in driven.rows("code"))
+        await driven.press("b")
+        assert not any(text.startswith("B") for text in driven.rows("code"))
+        await driven.press("c")
+        assert driven.standing.at_end
+
+    drive(script, size)
+
+
+def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_the_list() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("p", "p", "p", "p", "7")
+        driven.app.pane.move_to(row_with(driven, "memory", "irq_stack"))
+        await driven.pilot.press("w")
+        await driven.type("")
+        await driven.press("c")
+        assert driven.said.startswith("stopped at the watchpoint")
+        await driven.pilot.press("B")
+        await driven.press("enter")
+        assert driven.said.startswith("taken away: watch")
+        await driven.press("B")
+        assert driven.said.startswith("! there are no breakpoints")
+
+    drive(script)
+
+
+def test_w_on_bytes_asks_who_wrote_them_and_the_answer_stands_there() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "s", "s", "s", "8", "W")
+        assert "last written at" in driven.said
+        assert any("written at" in text for text in driven.rows("bytes"))
+
+    drive(script)

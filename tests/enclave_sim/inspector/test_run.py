@@ -1,0 +1,81 @@
+"""A run that can be interrupted, and that goes by events."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.time_travel.position import NoSuchPosition
+from machine.events import Event
+
+
+class _Enough(Exception):  # noqa: N818 - a signal
+    pass
+
+
+class _Limited:
+    """Lets a session be attended to so many times."""
+
+    left = 10**9
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.left = 10**9
+            raise _Enough
+
+
+_LONG: tuple[Callable[[InspectedRun], object], ...] = (
+    lambda run: run.resume(),
+    lambda run: run.reverse_resume(),
+    lambda run: run.back(5),
+    lambda run: run.next_line(),
+    lambda run: run.last_write(0x121FF8, 8),
+    lambda run: run.reverse_to(symbol="host_call"),
+    lambda run: run.run_to(symbol="annihilate"),
+)
+
+
+@pytest.mark.parametrize("way", range(len(_LONG)))
+@settings(max_examples=10, deadline=None)
+@given(after=st.integers(0, 30))
+def test_whatever_is_interrupted_leaves_a_session_that_goes_on_as_if_it_had_not_been(way: int, after: int) -> None:
+    limited = _Limited()
+    run = InspectedRun("counter", cycles=2, attend=limited)
+    run.run_to(event="host_returned")
+    limited.left = after
+    try:
+        _LONG[way](run)
+    except _Enough:
+        run.settle()
+    limited.left = 10**9
+    assert not run.breakpoints
+    assert not run.watchpoints
+    run.resume()
+    other = InspectedRun("counter", cycles=2)
+    other.resume()
+    assert run.now == other.now
+    assert run.known == other.known
+
+
+def test_events_are_gone_to_in_both_directions() -> None:
+    run = InspectedRun("counter", cycles=2)
+    run.resume()
+    count = run.seen
+    for seq in (count - 1, 0, 50, 49, 100):
+        run.go_to_event(seq)
+        assert run.seen > seq
+        assert run.now.at_ns >= run.known[seq].at_ns
+    run.go_to_event(50)
+    run.previous_event(_is("phase_completed"))
+    assert run.events[-1].at_ns == 1_293_712
+    run.next_event(_is("host_called"))
+    assert run.events[-1].seq == 50
+    with pytest.raises(NoSuchPosition, match="is not known"):
+        run.go_to_event(count)
+
+
+def _is(kind: str) -> Callable[[Event], bool]:
+    return lambda event: event.__struct_config__.tag == kind

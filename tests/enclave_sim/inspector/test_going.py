@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import firmware
 from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.run import InspectedRun
@@ -18,7 +19,7 @@ from tests.enclave_sim.inspector.driving import Driven, drive, row_with
         ("host_called", {"event": "host_called"}),
         ("host_call", {"symbol": "host_call"}),
         ("traps.c:39", {"symbol": "host_call"}),
-        ("0x104df0", {"symbol": "host_call"}),
+        (f"{firmware.symbols()['host_call']:#x}", {"symbol": "host_call"}),
         ("1.2 ms", {"at_ns": 1_200_000}),
         ("400_000ns", {"at_ns": 400_000}),
     ],

@@ -9,6 +9,7 @@ import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.run_options import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
 from enclave_sim.cli.text import one_line, printable
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
@@ -31,15 +32,6 @@ VERIFY_EXIT_CODES = """Exit codes:
   2  the command cannot be carried out, or the file is no evidence
  13  the evidence is refused"""
 
-Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles the node is configured for.")]
-WakeNs = Annotated[int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.")]
-QuantumNs = Annotated[int, typer.Option(parser=number, metavar="NS", help="Time slice of the guest.")]
-Policy = Annotated[Attestation, typer.Option(help="What the node demands before every cycle.")]
-Anchors = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="FILE", help="An anchor the node has besides the development anchor; may be repeated."),
-]
-Engine = Annotated[EngineName, typer.Option(help="What runs the guest.")]
 NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce, 32 bytes.")]
 
 
@@ -75,7 +67,7 @@ def attest(
     wake_ns: WakeNs = _DEFAULTS.wake_ns,
     quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
     engine: Engine = EngineName.WASMTIME,
-    attestation: Policy = Attestation.RECORD,
+    attestation: AttestationPolicy = Attestation.RECORD,
     trust_anchor: Anchors = None,
     tpm: Tpm = "model",
 ) -> None:
@@ -230,7 +222,7 @@ def reference_values(
     wake_ns: WakeNs = _DEFAULTS.wake_ns,
     quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
     engine: Engine = EngineName.WASMTIME,
-    attestation: Policy = Attestation.RECORD,
+    attestation: AttestationPolicy = Attestation.RECORD,
     trust_anchor: Anchors = None,
     tpm: Tpm = "model",
 ) -> None:

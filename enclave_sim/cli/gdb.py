@@ -3,16 +3,27 @@
 import contextlib
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads
+from enclave_sim.cli.run_options import (
+    Anchors,
+    AttestationPolicy,
+    Cycles,
+    Engine,
+    Features,
+    Inputs,
+    QuantumNs,
+    Sensor0,
+    Sensor1,
+    WakeNs,
+)
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel import Session
@@ -23,7 +34,6 @@ EXIT_CODES = """\b
   2  usage error: an option, a file, a key or an address is not what it should be"""
 _DEFAULTS = EnclaveConfiguration()
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
-_RUN = "The run"
 
 
 def gdb(
@@ -38,61 +48,16 @@ def gdb(
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Serve one gdb on standard input and output: target remote | ...")
     ] = False,
-    cycles: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_RUN)
-    ] = 1,
-    wake_ns: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_RUN)
-    ] = _DEFAULTS.wake_ns,
-    quantum_ns: Annotated[
-        int,
-        typer.Option(
-            parser=number,
-            metavar="NS",
-            help="How long the guest computes before the timer interrupts it.",
-            rich_help_panel=_RUN,
-        ),
-    ] = _DEFAULTS.quantum_ns,
-    sensor0: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_RUN)
-    ] = 0,
-    sensor1: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_RUN)
-    ] = 0,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="wasmtime runs signed modules; native runs one flat x86-64 binary, which gdb can step through.",
-            rich_help_panel=_RUN,
-        ),
-    ] = EngineName.WASMTIME,
-    trust_anchor: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Accept this anchor (NAME.anchor.json) besides the development anchor; may be repeated.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    attestation: Annotated[
-        Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_RUN)
-    ] = _DEFAULTS.attestation,
+    cycles: Cycles = 1,
+    wake_ns: WakeNs = _DEFAULTS.wake_ns,
+    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
+    sensor0: Sensor0 = 0,
+    sensor1: Sensor1 = 0,
+    inputs: Inputs = None,
+    engine: Engine = EngineName.WASMTIME,
+    trust_anchor: Anchors = None,
+    feature: Features = None,
+    attestation: AttestationPolicy = _DEFAULTS.attestation,
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 

@@ -8,11 +8,26 @@ import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
+from enclave_sim.cli.run_options import (
+    Anchors,
+    ArenaBytes,
+    AttestationPolicy,
+    Cycles,
+    Engine,
+    Features,
+    Inputs,
+    PostQuantum,
+    Production,
+    QuantumNs,
+    Sensor0,
+    Sensor1,
+    WakeNs,
+)
 from enclave_sim.cli.text import one_line
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.inspector.sources import Source
@@ -24,7 +39,7 @@ EXIT_CODES = """Exit codes:
   0  the inspector was left
   2  an option or a file is not what it should be, or there is no terminal
  70  a defect of the emulator or its firmware"""
-_RUN, _WEB = "The run, as in enclave-sim run", "In the browser"
+_WEB = "In the browser"
 
 
 def inspect(
@@ -37,52 +52,19 @@ def inspect(
         ),
     ] = None,
     *,
-    cycles: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_RUN)
-    ] = 1,
-    wake_ns: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_RUN)
-    ] = _DEFAULTS.wake_ns,
-    quantum_ns: Annotated[
-        int,
-        typer.Option(parser=number, metavar="NS", help="How long the guest computes at a time.", rich_help_panel=_RUN),
-    ] = _DEFAULTS.quantum_ns,
-    arena_bytes: Annotated[
-        int | None, typer.Option(parser=number, metavar="BYTES", help="Size of the host arena.", rich_help_panel=_RUN)
-    ] = None,
-    sensor0: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_RUN)
-    ] = 0,
-    sensor1: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_RUN)
-    ] = 0,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="What reaches the enclave from outside (docs/inputs.md).", rich_help_panel=_RUN
-        ),
-    ] = None,
-    engine: Annotated[
-        EngineName,
-        typer.Option(help="wasmtime runs signed modules; native one flat binary.", rich_help_panel=_RUN),
-    ] = EngineName.WASMTIME,
-    production: Annotated[
-        bool, typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_RUN)
-    ] = False,
-    trust_anchor: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Accept this anchor, too; may be repeated.", rich_help_panel=_RUN),
-    ] = None,
-    attestation: Annotated[
-        Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_RUN)
-    ] = _DEFAULTS.attestation,
-    post_quantum: Annotated[
-        bool, typer.Option("--post-quantum", help="Demand an ML-DSA-65 signature, too.", rich_help_panel=_RUN)
-    ] = False,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Allow a WebAssembly feature; may be repeated.", rich_help_panel=_RUN),
-    ] = None,
+    cycles: Cycles = 1,
+    wake_ns: WakeNs = _DEFAULTS.wake_ns,
+    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
+    arena_bytes: ArenaBytes = None,
+    sensor0: Sensor0 = 0,
+    sensor1: Sensor1 = 0,
+    inputs: Inputs = None,
+    engine: Engine = EngineName.WASMTIME,
+    production: Production = False,
+    trust_anchor: Anchors = None,
+    attestation: AttestationPolicy = _DEFAULTS.attestation,
+    post_quantum: PostQuantum = False,
+    feature: Features = None,
     payload: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="Look here for a payload that a recording does not carry; may be repeated."),

@@ -17,13 +17,30 @@ from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.progress import terminal_of
 from enclave_sim.cli.recording_file import recording_file
+from enclave_sim.cli.run_options import (
+    POLICY,
+    TIME,
+    Anchors,
+    ArenaBytes,
+    AttestationPolicy,
+    Cycles,
+    Engine,
+    Features,
+    Inputs,
+    PostQuantum,
+    Production,
+    QuantumNs,
+    Sensor0,
+    Sensor1,
+    WakeNs,
+)
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
@@ -44,120 +61,59 @@ EXIT_CODES = """\b
  70  a defect of the emulator or its firmware"""
 
 
-_TIME, _POLICY, _OUTPUT = "Machine and time", "Trust and profile", "Output"
+_OUTPUT = "Output"
 
 
 def run(
     payload: Payloads = None,
     *,
-    cycles: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=_TIME)
-    ] = 1,
-    wake_ns: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=_TIME)
-    ] = _DEFAULTS.wake_ns,
-    quantum_ns: Annotated[
-        int,
-        typer.Option(
-            parser=number,
-            metavar="NS",
-            help="How long the guest computes before the timer interrupts it.",
-            rich_help_panel=_TIME,
-        ),
-    ] = _DEFAULTS.quantum_ns,
+    cycles: Cycles = 1,
+    wake_ns: WakeNs = _DEFAULTS.wake_ns,
+    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
     limit_ns: Annotated[
         int | None,
-        typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=_TIME),
+        typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=TIME),
     ] = None,
     ns_per_instruction: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=_TIME)
+        int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)
     ] = 1,
-    arena_bytes: Annotated[
-        int | None,
-        typer.Option(
-            parser=number,
-            metavar="BYTES",
-            help="Size of the host arena; all of its region unless given.",
-            rich_help_panel=_TIME,
-        ),
-    ] = None,
-    sensor0: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=_TIME)
-    ] = 0,
-    sensor1: Annotated[
-        int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=_TIME)
-    ] = 0,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
-            rich_help_panel=_TIME,
-        ),
-    ] = None,
+    arena_bytes: ArenaBytes = None,
+    sensor0: Sensor0 = 0,
+    sensor1: Sensor1 = 0,
+    inputs: Inputs = None,
     portable: Annotated[
         bool,
         typer.Option(
-            "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=_TIME
+            "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=TIME
         ),
     ] = False,
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
-            rich_help_panel=_POLICY,
-        ),
-    ] = EngineName.WASMTIME,
-    production: Annotated[
-        bool,
-        typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=_POLICY),
-    ] = False,
-    trust_anchor: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Accept this anchor (NAME.anchor.json) besides the development anchor; may be repeated.",
-            rich_help_panel=_POLICY,
-        ),
-    ] = None,
-    attestation: Annotated[
-        Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=_POLICY)
-    ] = _DEFAULTS.attestation,
-    post_quantum: Annotated[
-        bool,
-        typer.Option(
-            "--post-quantum", help="Accept quotes only with an ML-DSA-65 signature, too.", rich_help_panel=_POLICY
-        ),
-    ] = False,
+    engine: Engine = EngineName.WASMTIME,
+    production: Production = False,
+    trust_anchor: Anchors = None,
+    attestation: AttestationPolicy = _DEFAULTS.attestation,
+    post_quantum: PostQuantum = False,
     tpm: Tpm = "model",
     verifier: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             help="Ask this verifier for nonces and verdicts, instead of the one built in.",
-            rich_help_panel=_POLICY,
+            rich_help_panel=POLICY,
         ),
     ] = None,
     verifier_ca: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Certificates that vouch for an https verifier.", rich_help_panel=_POLICY),
+        typer.Option(metavar="FILE", help="Certificates that vouch for an https verifier.", rich_help_panel=POLICY),
     ] = None,
     reference: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
             help="What the verifier built in holds to be good, instead of what is run; may be repeated.",
-            rich_help_panel=_POLICY,
+            rich_help_panel=POLICY,
         ),
     ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
-            rich_help_panel=_POLICY,
-        ),
-    ] = None,
+    feature: Features = None,
     record: Annotated[
         Path | None,
         typer.Option(

@@ -1,0 +1,78 @@
+"""What the commands that run an enclave are told of it: each option once, so that they agree in words and meaning."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enclave_sim.cli.options import number
+from enclave_sim.specification import Attestation, EngineName
+
+TIME, POLICY = "Machine and time", "Trust and profile"
+"""The panels of the help that these options stand in."""
+
+Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=TIME)]
+WakeNs = Annotated[
+    int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=TIME)
+]
+QuantumNs = Annotated[
+    int,
+    typer.Option(
+        parser=number,
+        metavar="NS",
+        help="How long the guest computes before the timer interrupts it.",
+        rich_help_panel=TIME,
+    ),
+]
+ArenaBytes = Annotated[
+    int | None,
+    typer.Option(
+        parser=number,
+        metavar="BYTES",
+        help="Size of the host arena; all of its region unless given.",
+        rich_help_panel=TIME,
+    ),
+]
+Sensor0 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=TIME)]
+Sensor1 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=TIME)]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
+        rich_help_panel=TIME,
+    ),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
+        rich_help_panel=POLICY,
+    ),
+]
+Production = Annotated[
+    bool, typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=POLICY)
+]
+Anchors = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Accept this anchor (NAME.anchor.json) besides the development anchor; may be repeated.",
+        rich_help_panel=POLICY,
+    ),
+]
+AttestationPolicy = Annotated[
+    Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=POLICY)
+]
+PostQuantum = Annotated[
+    bool,
+    typer.Option("--post-quantum", help="Accept quotes only with an ML-DSA-65 signature, too.", rich_help_panel=POLICY),
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
+        rich_help_panel=POLICY,
+    ),
+]

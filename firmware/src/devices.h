@@ -38,7 +38,6 @@
 #define TPM_CTRL_REQ        0x40
 #define TPM_CTRL_STS        0x44
 #define TPM_CTRL_START      0x4C
-#define TPM_CMD_SIZE        0x58
 #define TPM_CMD_ADDR        0x5C
 #define TPM_RSP_ADDR        0x68
 #define TPM_BUFFER_SIZE     0xF80
@@ -112,7 +111,6 @@
 #define VERIFIER_ACCEPTED   0
 #define VERIFIER_REFUSED    1
 #define NONCE_SIZE          32
-#define EVIDENCE_ENTRIES    7       /* of the table: addresses and lengths; layout of struct evidence in attest.c */
 
 /* Ports. */
 #define POST_PORT           0x80

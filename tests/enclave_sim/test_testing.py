@@ -12,6 +12,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe
 from enclave_sim.inputs import MemoryFault
 from enclave_sim.testing import (
+    assert_attested,
     assert_deterministic,
     assert_events,
     assert_isolated,
@@ -52,6 +53,7 @@ def test_what_holds_is_returned_as_a_report_that_has_looked(run: Run) -> None:
     reports = [
         assert_zero_trace(run),
         assert_isolated([run, run]),
+        assert_attested(run),
         assert_jitter_free(run),
         assert_noninterference(run, run),
         assert_deterministic("counter", runs=2, cycles=2),
@@ -78,8 +80,12 @@ def test_deterministic_runs_with_the_options_and_inputs_given(run: Run, faulty: 
             lambda run, _: assert_isolated(replace(run, findings={"isolation": (Finding("ring 3 changed CR3"),)})),
             "ring 3 changed CR3",
         ),
+        (
+            lambda run, _: assert_attested(replace(run, findings={"attestation": (Finding("no cap"),)})),
+            "attested: BROKEN",
+        ),
     ],
-    ids=["zero-trace", "non-interference", "jitter-free", "isolated"],
+    ids=["zero-trace", "non-interference", "jitter-free", "isolated", "attested"],
 )
 def test_a_broken_guarantee_is_an_assertion_error_with_the_report_as_its_text(
     run: Run, faulty: Run, assertion: Callable[[Run, Run], Report], words: str

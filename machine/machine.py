@@ -25,6 +25,7 @@ from machine.events import (
 )
 from machine.exceptions import DB, NMI, UD, Fault
 from machine.faults import exception_met, take_back
+from machine.flat_mode import enter_flat_mode
 from machine.interrupt_returns import InterruptReturns
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
@@ -123,7 +124,7 @@ class Machine:
 
     def start(self, entry: int, registers: dict[str, int]) -> None:
         """Begin at `entry` in 32-bit protected mode with the given registers."""
-        self.cpu.enter_protected_mode(entry)
+        enter_flat_mode(self.cpu, entry)
         for name, value in registers.items():
             self.cpu.write_register(name, value)
         self.cpu.debug.reset()

@@ -9,7 +9,8 @@ from enum import Enum, auto
 from typing import Protocol
 
 from machine import control_registers
-from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_RF, FLAG_VM, Cpu
+from machine.control_registers import CR0_PE
+from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_VM, Cpu
 from machine.debug_registers import DR6_BD, DR7_GD
 from machine.exceptions import DB, GP, PF, UD, Fault
 from machine.msrs import (

@@ -15,6 +15,7 @@ from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
 from machine.cpu import EFER_LMA, FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.debug_registers import DR6_BS
 from machine.device import Bus
+from machine.done import Done
 from machine.errors import MachineError
 from machine.events import (
     Halted,
@@ -38,7 +39,7 @@ from machine.simd_exceptions import SimdExceptions
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 from machine.step_hook import ADDRESSES, NEVER, Stop
-from machine.system_instructions import Done, SystemInstructions
+from machine.system_instructions import SystemInstructions
 from machine.x87_exceptions import X87Exceptions
 
 _LONGEST_SLICE_NS = 50_000_000

@@ -1,8 +1,5 @@
 """Delivery in protected mode (SDM volume 3, 6.12), seen from inside a small kernel that never enters long mode."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,25 +7,20 @@ import pytest
 from machine.boot import loader
 from machine.events import ModeSwitched, RingTransition
 from machine.machine import Machine, MachineConfiguration, Outcome
-from tests.machine.conftest import HERE, Log, Ran
+from tests.machine.assembler import Assembler
+from tests.machine.conftest import Log, Ran
 
 DE, DB, BP, OF, BR, UD, DF, NP, SS, GP, PF = 0, 1, 3, 4, 5, 6, 8, 11, 12, 13, 14
 
 
 @pytest.fixture(params=["native", "portable"])
-def kernel32(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+def kernel32(assembler: Assembler, request: pytest.FixtureRequest) -> Any:
     """Run a body in a ring of protected mode, with or without paging."""
 
     def run(body: str, ring: int = 0, paging: int = 0) -> Ran:
-        (tmp_path / "body.inc").write_text(body)
-        output = tmp_path / "kernel.elf"
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-freestanding-none", "-nostdlib"]
-        command += ["-static", f"-DRING={ring}", f"-DPAGING={paging}", f'-DBODY="{tmp_path}/body.inc"']
-        command += [f"-Wl,-T,{HERE}/link.ld", "-Wl,-z,max-page-size=4096"]
-        subprocess.run([*command, str(HERE / "kernel32.S"), "-o", str(output)], check=True)
         log = Log()
         machine = Machine(MachineConfiguration(16 << 20, portable=request.param == "portable"), log)
-        loader.load(machine, output.read_bytes())
+        loader.load(machine, assembler.build("kernel32.S", body, RING=ring, PAGING=paging))
         return Ran(machine, machine.run(200_000), log.events)
 
     return run

@@ -7,7 +7,7 @@ import pytest
 UD, GP, XM = 6, 13, 19
 I, D, Z, O, U, P = (1 << bit for bit in range(6))  # noqa: E741 - the manual's letters
 ALL_MASKED = 0x1F80
-PREPARE = """movl $MXCSR, 0x240000; ldmxcsr 0x240000; movl $1, %eax; cvtsi2ss %eax, %xmm1; cvtsi2sd %eax, %xmm2;
+PREPARE = """ldmxcsr 0x240000; movl $1, %eax; cvtsi2ss %eax, %xmm1; cvtsi2sd %eax, %xmm2;
 xorps %xmm0, %xmm0; movl $3, %eax; cvtsi2sd %eax, %xmm3; movl $0x7F7FFFFF, 0x240100; movl $1, 0x240104;
 movl $0xFF800000, 0x240108; movl $0x7FA00000, 0x24010C; movl $0x7FC00000, 0x240110; movl $0x01000000, 0x240114;
 movss 0x240100, %xmm4; movss 0x240110, %xmm5; movss 0x240114, %xmm6;"""
@@ -44,8 +44,9 @@ RAISES = [
 
 def run(kernel: Any, instruction: str, mxcsr: int, ring: int = 0, **options: int) -> Any:
     *first, last = instruction.split(";")
-    prepared = PREPARE.replace("MXCSR", str(mxcsr)) + "".join(f"{each};" for each in first)
-    return kernel(f"{prepared} 9: {last}; stmxcsr 0x240000; ud2", ring, **options)
+    prepared = PREPARE + "".join(f"{each};" for each in first)
+    memory = {0x24_0000: mxcsr.to_bytes(4, "little")}  # and not in the code, which would be another for each
+    return kernel(f"{prepared} 9: {last}; stmxcsr 0x240000; ud2", ring, memory=memory, **options)
 
 
 def flags_left(ran: Any) -> int:

@@ -33,10 +33,15 @@ def path(tmp_path: Path) -> Path:
     return saved(enclave, tmp_path)
 
 
+@pytest.fixture
+def last(path: Path) -> int:
+    """How many events it has."""
+    return replay(path).events
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_forged_event_is_shown_beside_its_neighbours(path: Path, data: st.DataObject) -> None:
-    last = replay(path).events
+def test_a_forged_event_is_shown_beside_its_neighbours(path: Path, last: int, data: st.DataObject) -> None:
     at = data.draw(st.integers(1, last - 1))
     way = data.draw(st.sampled_from(["time", "drop", "double"]))
 

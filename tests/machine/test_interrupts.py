@@ -103,7 +103,8 @@ def test_an_exception_saves_the_flags_that_its_instruction_found(
 
 def test_a_handler_that_faults_at_once_for_ever_comes_to_the_limit(kernel: Any) -> None:
     """Nothing retires: only the deliveries take time."""
-    ran = kernel("movw $0x3000, idt + 14*16; movw $0x40, idt + 14*16 + 6; movb $1, idt + 14*16 + 4; movb 0x403000, %al")
+    body = "movw $0x3000, idt + 14*16; movw $0x40, idt + 14*16 + 6; movb $1, idt + 14*16 + 4; movb 0x403000, %al"
+    ran = kernel(body, limit_ns=10_000)
     assert ran.outcome is Outcome.LIMIT
 
 

@@ -167,6 +167,7 @@ def test_of_several_places_to_go_on_the_nearest_is_taken() -> None:
     assert [(first.seq, second.seq) for first, second in found.common] == [(1, 0), (2, 1), (3, 2), (4, 3)]
 
 
+@pytest.mark.slow
 def test_every_second_event_in_common_is_found() -> None:
     found = align(signals(range(60_000)), signals(i if i % 2 else 10**6 + i for i in range(60_000)))
     assert len(found.common) == 30_000

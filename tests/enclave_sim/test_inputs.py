@@ -206,6 +206,7 @@ def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, dela
     assert by_event == events_of(cycles=3, inputs=[kind(at_ns=at_ns)])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(some_inputs)
 def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:

@@ -46,6 +46,7 @@ def test_a_defect_names_trials_that_there_are() -> None:
     assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys()
 
 
+@pytest.mark.slow
 def test_a_defect_is_gone_afterwards() -> None:
     genuine = firmware.image()
     with DEFECTS["idt-dormant"].made():

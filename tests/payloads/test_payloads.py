@@ -129,6 +129,7 @@ def test_the_committed_key_files_are_those_the_build_derives() -> None:
     assert payloads.development_anchor_text().encode() == key.anchor().to_json()
 
 
+@pytest.mark.slow
 def test_building_twice_changes_nothing_and_repairs_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ def test_bytes_of_any_kind_are_refused_with_an_evidence_error(data: bytes, shape
     assert error_of(Evidence.decode, shape(data))
 
 
+@pytest.mark.slow
 @given(CBOR, st.sampled_from(SHAPES))
 def test_cbor_of_any_kind_is_refused_with_an_evidence_error(content: object, shape: Callable[[bytes], bytes]) -> None:
     error = error_of(Evidence.decode, shape(cbor2.dumps(content)))

@@ -52,6 +52,7 @@ def test_the_programs_on_the_page_of_guarantees_run() -> None:
     assert [text.split(" (")[0] for text in printed] == ["zero-trace: holds", "jitter-free: BROKEN"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/time-travel.md"])
 def test_the_programs_of_a_page_print_what_it_says(name: str) -> None:
     page = (ROOT / name).read_text()

@@ -58,6 +58,7 @@ def test_a_flat_guest_is_judged_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(capsys, "--engine", "native", "vandal", "--runs", "2")[0] == ExitCode.OK
 
 
+@pytest.mark.slow
 def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
     leaky: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_message_without_end_does_not_make_a_report_without_end() -> None:
     assert len(page) < 20_000
 
 
+@pytest.mark.slow
 def test_many_host_calls_make_a_small_report() -> None:
     page = exported(HEADER, list(host_calls(100_000)), Format.HTML)
     assert len(page) < 1_000_000

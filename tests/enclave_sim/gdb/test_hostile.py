@@ -96,6 +96,7 @@ streams = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pieces=streams)
 def test_any_sequence_of_packets_and_garbage_leaves_a_server_that_serves(pieces: list[bytes]) -> None:

@@ -39,6 +39,7 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
+@pytest.mark.slow
 def test_it_serves_one_client_after_the_other_whatever_they_leave() -> None:
     with listening("counter") as (started, port):
         for left in (b"", b"\0\xff" * 1000, b"$m1000", encoded(b"c")[:-1], encoded(b"c"), encoded(b"Z0,1012c0,1")):

@@ -267,6 +267,7 @@ def test_a_page_that_becomes_reachable_is_found() -> None:
 # Jitter
 
 
+@pytest.mark.slow
 def test_wakes_have_no_spread_under_random_loads() -> None:
     runs = [observe_scenario(load) for load in loads(Scenario("digest", {}), 5, 7)]
     report = jitter_free(runs).check()

@@ -78,6 +78,7 @@ def test_a_guest_that_never_ends_is_reported_when_time_is_up() -> None:
     isolated([run]).check()
 
 
+@pytest.mark.slow
 @some
 @given(wasm_guests(), st.data())
 def test_wakes_are_on_time_behind_any_guest(guest: WasmGuest, data: st.DataObject) -> None:
@@ -93,6 +94,7 @@ def test_wakes_are_on_time_behind_any_guest(guest: WasmGuest, data: st.DataObjec
     zero_trace([calm, disturbed]).check()
 
 
+@pytest.mark.slow
 @some
 @given(wasm_guests(traps=False))
 def test_the_second_payload_cannot_tell_what_the_first_was(guest: WasmGuest) -> None:
@@ -106,6 +108,7 @@ def test_the_second_payload_cannot_tell_what_the_first_was(guest: WasmGuest) -> 
     assert sum(isinstance(event, GuestDestroyed) for event in second.events) == 2
 
 
+@pytest.mark.slow
 @some
 @given(wasm_guests(), interrupt_schedules(bench("beacon", cycles=2).at_ns, 3_000_000))
 def test_a_watched_run_is_the_same_run(guest: WasmGuest, inputs: list[AnyInput]) -> None:

@@ -192,6 +192,7 @@ def log_length() -> int:
     return len(evidence_of(NEW).event_log)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: int) -> None:
@@ -228,6 +229,7 @@ def test_a_length_of_the_log_that_is_not_its_own_is_refused(byte: int, bits: int
 KEY_BYTES = 8 + 2048
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(key=st.integers(0, 1), at=st.integers(0, 8 + 89), bit=st.integers(0, 7))
 def test_keys_changed_in_ram_are_refused(key: int, at: int, bit: int) -> None:

@@ -205,6 +205,7 @@ def cut(response: bytes, length: int, honest: bool) -> bytes:
     return short[:2] + len(short).to_bytes(4, "big") + short[6:] if honest and length >= 10 else short
 
 
+@pytest.mark.slow
 @settings(max_examples=70, deadline=None)
 @given(number=st.integers(0, 13), length=st.integers(0, 400), honest=st.booleans())
 def test_a_response_that_is_cut_short(number: int, length: int, honest: bool) -> None:
@@ -223,6 +224,7 @@ def test_a_response_that_is_longer_than_it_should_be(number: int, size: int) -> 
     assert_refused_or_good(required(tpm=Interposer(on_command(number, longer))))
 
 
+@pytest.mark.slow
 @settings(max_examples=90, deadline=None)
 @given(number=st.integers(0, 13), body=st.binary(max_size=200), good=st.booleans(), size=st.none() | st.integers(0))
 def test_a_response_that_is_garbage(number: int, body: bytes, good: bool, size: int | None) -> None:
@@ -232,6 +234,7 @@ def test_a_response_that_is_garbage(number: int, body: bytes, good: bool, size: 
     assert_refused_or_good(required(tpm=Interposer(on_command(number, lambda _: header + body))))
 
 
+@pytest.mark.slow
 @settings(max_examples=90, deadline=None)
 @given(number=st.sampled_from([7, 8, 9, 10, 11, 12]), data=st.data())
 def test_a_response_with_bytes_that_are_not_the_tpms(number: int, data: st.DataObject) -> None:

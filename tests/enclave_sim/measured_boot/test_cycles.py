@@ -89,6 +89,7 @@ def test_quotes_tell_the_reset_count_and_what_was_quoted() -> None:
     assert [event.pcr_digest for event in told] == [parse_quote(q.attest).pcr_digest.hex() for q in evidence.quotes]
 
 
+@pytest.mark.slow
 def test_hundreds_of_cycles_each_with_its_quote() -> None:
     enclave = Enclave("beacon", cycles=400, wake_ns=1000, attestation=Attestation.REQUIRE, record=False)
     nonces = {evidence.nonce for evidence in quoted(enclave)}

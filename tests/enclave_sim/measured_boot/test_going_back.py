@@ -50,6 +50,7 @@ class _Count:
     challenges = judgements = 0
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(before_ns=st.integers(0, END_NS), further_ns=st.integers(0, END_NS))
 def test_behind_a_restored_snapshot_come_the_same_quotes(before_ns: int, further_ns: int) -> None:

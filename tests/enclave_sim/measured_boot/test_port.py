@@ -132,6 +132,7 @@ def test_a_blob_outside_ram_or_longer_than_any_is_empty(base: int, length: int) 
     assert [(len(q.attest), q.signature, q.public) for q in evidence.quotes] == [(2, b"", b"")]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(numbers=st.lists(st.integers(0, 2**32 - 1) | st.integers(0, RAM), min_size=14, max_size=14))
 def test_any_table_is_evidence_that_is_refused(numbers: list[int]) -> None:

@@ -354,6 +354,7 @@ def test_a_tampered_module_can_be_inspected_and_shows_both_hashes() -> None:
 # No byte can be changed.
 
 
+@pytest.mark.slow
 def test_flipping_any_byte_anywhere_is_rejected() -> None:
     for at in range(len(SIGNED)):
         for mask in (0x01, 0x80, 0xFF):

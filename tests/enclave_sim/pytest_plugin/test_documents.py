@@ -20,6 +20,7 @@ FAILS = "test_upset.py"
 NEEDS_A_KERNEL = "test_kernel.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BLOCKS.keys() - {FAILS, NEEDS_A_KERNEL}))
 def test_what_the_page_shows_passes(run: Runner, name: str) -> None:
     outcomes = run(BLOCKS[name]).parseoutcomes()

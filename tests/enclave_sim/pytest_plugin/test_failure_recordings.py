@@ -193,6 +193,7 @@ def test_without_a_recording(recording):
     assert digest(name) == enclave.run().digest
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_save_and_the_summary_names_their_files(run: Runner) -> None:
     pytest.importorskip("xdist")
     result = run(TWO_TESTS, OPTION, "saved", "-n", "1", process=True)

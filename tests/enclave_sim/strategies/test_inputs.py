@@ -38,6 +38,7 @@ def test_they_shrink_to_few_and_early_ones() -> None:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(interrupt_schedules(START, END, near=DEADLINES), host_answers(START, END), memory_faults(START, END))
 def test_no_schedule_breaks_a_guarantee(

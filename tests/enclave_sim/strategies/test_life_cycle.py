@@ -23,6 +23,7 @@ LIVES: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("payload", "options"), LIVES)
 def test_lives(payload: Any, options: dict[str, Any]) -> None:
     run_state_machine_as_test(life_cycle(payload, **options), settings=QUICK)

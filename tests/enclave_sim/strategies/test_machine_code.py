@@ -48,12 +48,14 @@ def ends_well(code: bytes) -> str:
     return result.outcome
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(machine_code())
 def test_random_bytes_end_without_residue(code: bytes) -> None:
     ends_well(code)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(sequences)
 def test_hostile_instructions_end_without_residue(sequence: InstructionSequence) -> None:

@@ -57,6 +57,7 @@ def test_it_says_where_it_listens_judges_and_ends_at_ctrl_c(reference: Path) -> 
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_database_remembers_across_restarts(reference: Path, tmp_path: Path) -> None:
     options = ("--reference", reference, "--database", tmp_path / "verifier.sqlite", "--json")
     messages = []
@@ -69,6 +70,7 @@ def test_the_database_remembers_across_restarts(reference: Path, tmp_path: Path)
     assert messages[1].startswith("freshness: ")
 
 
+@pytest.mark.slow
 def test_tls_both_signatures_and_several_reference_files(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "good")
     tls = authority.certify("127.0.0.1")

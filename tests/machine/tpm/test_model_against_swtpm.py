@@ -196,6 +196,7 @@ quotes = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     stream=streams,
@@ -218,6 +219,7 @@ def test_any_stream_of_commands_is_answered_alike(
             going = both.run(sent, locality)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     auth=passwords,

@@ -11,7 +11,7 @@ import pytest
 from tests.enclave_sim.gdb.rig import ROOT, needs_gdb, run_gdb
 from tests.enclave_sim.gdb.test_server import listening
 
-pytestmark = [pytest.mark.gdb, needs_gdb]
+pytestmark = [pytest.mark.slow, pytest.mark.gdb, needs_gdb]
 START = """\
 set confirm off
 file firmware/aether.elf

@@ -11,6 +11,8 @@ from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.memory_map import region
 from tests.enclave_sim.inspector.driving import Driven, drive, row_with
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 
 @pytest.mark.parametrize(
     ("text", "goal"),

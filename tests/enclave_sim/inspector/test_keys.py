@@ -12,6 +12,8 @@ from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.sources import source_of
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 
 

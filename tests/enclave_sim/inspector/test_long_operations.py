@@ -12,6 +12,8 @@ from enclave_sim.time_travel import Position
 from machine.events import Halted, ModeSwitched
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 LONG = source_of(("spinner",), {"cycles": 100_000})
 
 

@@ -9,6 +9,8 @@ from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 _PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
 
 

@@ -260,6 +260,7 @@ def test_a_run_that_does_not_repeat_is_loud() -> None:
         session.run_to(event="host_called")
 
 
+@pytest.mark.slow
 def test_a_step_back_takes_a_small_part_of_the_whole_run() -> None:
     """A flat guest, a third of a second of virtual time, ended by the tamper line: anywhere in it."""
     session = Session(b"\xeb\xfe", engine="native", quantum_ns=5_000_000, inputs=[Tamper(at_ns=300_000_000)])

@@ -138,6 +138,7 @@ def test_every_event_is_in_common_or_in_one_alone_once_and_in_order(first: list[
     assert all(x.value == y.value for x, y in found.common)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.integers(0, 10**9), unique=True, min_size=20, max_size=200),
     at=st.integers(0, 15),
@@ -156,6 +157,7 @@ def test_a_long_insertion_is_passed_over(count: int) -> None:
     assert (len(found.only[0]), len(found.only[1]), len(found.common)) == (count, 0, 1200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 10, 100_000])
 def test_what_has_nothing_in_common_is_in_one_alone(count: int) -> None:
     found = align(signals(range(count)), signals(range(10**6, 10**6 + 40_000)))

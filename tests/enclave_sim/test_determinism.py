@@ -40,6 +40,7 @@ def test_in_other_processes_with_other_hash_seeds_from_another_directory(
     assert digest_of([sys.executable], name, cwd=tmp_path, env=environment) == reference[name]
 
 
+@pytest.mark.slow
 def test_under_load(reference: dict[str, str]) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:

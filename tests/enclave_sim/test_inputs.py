@@ -198,6 +198,7 @@ def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
 # Inputs that wait for an event
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(moments(), st.integers(1, 3000) | st.integers(1, END), st.sampled_from([Tamper, ExternalInterrupt]))
 def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, delay_ns: int, kind: Any) -> None:
@@ -213,6 +214,7 @@ def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:
     assert Enclave(inputs=inputs).run() == Enclave(inputs=inputs, portable=True).run()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(some_inputs, st.lists(st.sampled_from(Phase), max_size=2), st.integers(BOOTED.at_ns, END))
 def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: list[Phase], limit_ns: int) -> None:

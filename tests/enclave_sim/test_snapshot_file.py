@@ -41,6 +41,7 @@ def test_an_enclave_goes_on_from_a_file(tmp_path: Path, payload: Any, options: d
     assert other.recording.digest == expected.digest
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at_ns=st.integers(1, 3_000_000))
 def test_at_any_moment(tmp_path: Path, at_ns: int) -> None:

@@ -169,6 +169,7 @@ def test_a_degenerate_ecdsa_signature_is_refused(r: bytes, s: bytes) -> None:
     assert refused(judge(with_quote(evidence, 0, forged))) == ["quote 1 signature"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blob", ["attest", "signature", "public"])
 @pytest.mark.parametrize("index", [ECDSA, ML_DSA])
 def test_a_quote_cut_short_anywhere_is_refused(index: int, blob: str) -> None:

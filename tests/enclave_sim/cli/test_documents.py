@@ -43,6 +43,7 @@ def test_every_kind_of_event_is_documented() -> None:
     assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == []
 
 
+@pytest.mark.slow
 def test_the_programs_on_the_page_of_guarantees_run() -> None:
     programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guarantees.md").read_text(), re.S)
     printed = [

@@ -274,6 +274,7 @@ def test_a_failed_run_leaves_the_old_recording_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["run.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line() -> None:
     assert_refused(run("--record", "/dev/full"), "/dev/full", "No space left")
@@ -323,6 +324,7 @@ def test_any_width_will_do(columns: str) -> None:
     assert max(map(len, ended.output.splitlines())) <= max(int(columns), 1)
 
 
+@pytest.mark.slow
 def test_no_color_has_no_colours_even_on_a_terminal() -> None:
     coloured = spawn("run", FORCE_COLOR="1", TERM="xterm-256color").output
     plain = spawn("run", FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1").output
@@ -330,6 +332,7 @@ def test_no_color_has_no_colours_even_on_a_terminal() -> None:
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
 
 
+@pytest.mark.slow
 def test_a_terminal_of_ascii_gets_ascii() -> None:
     ended = spawn("run", "counter", PYTHONIOENCODING="ascii")
     assert ended.code == ExitCode.OK
@@ -432,6 +435,7 @@ def test_version() -> None:
 # Lightness, progress, interruption
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--quiet", "--json"])
 def test_rich_is_not_loaded_where_nothing_is_drawn(option: str) -> None:
     program = f"""
@@ -485,6 +489,7 @@ def test_progress_is_drawn_after_a_second_and_erased_at_the_end(monkeypatch: pyt
     assert watch.status_words == {0x18F}
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_is_no_progress() -> None:
     assert spawn("run", "beacon", "--cycles", "2").error == ""
 
@@ -532,6 +537,7 @@ def test_a_script_that_is_wrong_runs_nothing(tmp_path: Path) -> None:
     assert not record.exists()
 
 
+@pytest.mark.slow
 def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/inputs.md").read_text("utf-8")
     name, text = re.findall(r"^`(\S+\.toml)` .*?```toml\n(.*?)```", page, re.S | re.M)[0]
@@ -565,6 +571,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "enclave_sim", "run", "divider"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

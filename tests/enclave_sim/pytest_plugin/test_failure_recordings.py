@@ -150,6 +150,7 @@ def test_it(enclave, name):
     assert named(result) == saved()
 
 
+@pytest.mark.slow
 def test_of_hypothesis_only_the_smallest_example_is_saved(run: Runner) -> None:
     tests = f"""{PRELUDE}
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 import struct
 from pathlib import Path
 
+import pytest
+
 from enclave_sim import Enclave
 from tests.enclave_sim.pytest_plugin.user import Runner
 
@@ -11,6 +13,7 @@ pytest_plugins = ["pytester"]
 HEAVY = ["unicorn", "wasmtime", "cryptography", "msgspec", "enclave_sim.enclave", "machine.machine"]
 
 
+@pytest.mark.slow
 def test_the_emulator_is_not_imported_until_a_fixture_is_used(run: Runner) -> None:
     tests = f"""
 import sys
@@ -87,6 +90,7 @@ def test_another(recording):
     run(tests).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_enclaves_do_not_outlive_their_use(run: Runner) -> None:
     tests = """
 import gc

@@ -91,6 +91,7 @@ def test_the_empty_sequence_completes() -> None:
     assert ends_well(InstructionSequence(()).code) == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_thousand_sequences_use_every_template() -> None:
     seen: Counter[str] = Counter()
 

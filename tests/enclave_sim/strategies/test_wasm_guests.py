@@ -88,6 +88,7 @@ def test_bounds_are_kept(guest: WasmGuest) -> None:
     assert (guest.source.memory_pages or 0) <= 2
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(min_size=16, max_size=48), min_size=1, max_size=6))
 def test_no_guest_executes_more_than_its_cost(bench: Any, tapes: list[bytes]) -> None:
@@ -108,6 +109,7 @@ def test_a_signed_guest_runs_in_an_enclave_and_leaves_nothing(guest: WasmGuest) 
     assert result.clean
 
 
+@pytest.mark.slow
 def test_a_thousand_guests_reach_every_instruction_and_every_part_of_a_module() -> None:
     seen: Counter[str] = Counter()
 

@@ -124,6 +124,7 @@ def shared(request: pytest.FixtureRequest, bench: Callable[..., Any]) -> Any:
     return bench(guarded=request.param)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(program=programs, budgets=st.lists(st.integers(1, 200), max_size=50))
 def test_results_memory_and_time_are_those_of_plain_wasmtime(shared: Any, program: str, budgets: list[int]) -> None:
@@ -133,6 +134,7 @@ def test_results_memory_and_time_are_those_of_plain_wasmtime(shared: Any, progra
     assert ours(shared, wasm, budgets) == (signals, memory, None, fuel)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(program=programs, trap=traps, budgets=st.lists(st.integers(1, 200), max_size=50))
 def test_traps_leave_what_plain_wasmtime_leaves_at_one_time_for_all_budgets(

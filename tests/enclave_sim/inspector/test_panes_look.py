@@ -45,6 +45,7 @@ def words(svg: str) -> list[str]:
     return re.findall(r"<text [^>]*>([^<]*)</text>", svg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.NAME)
 def test_pane_alone_looks_as_it_did(pane: Any) -> None:
     assert_as_it_was(f"pane {pane.NAME}", picture(NARROW, pane.KEY))

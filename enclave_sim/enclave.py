@@ -27,6 +27,7 @@ from enclave_sim.node import Node
 from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.program import Program, aether
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
 from enclave_sim.residue import Residue, scan
@@ -144,6 +145,11 @@ class Enclave:
     def payloads(self) -> tuple[bytes, ...]:
         """What was given to run."""
         return self._payloads
+
+    @property
+    def program(self) -> Program:
+        """The kernel, which is executed in ring 0."""
+        return aether()
 
     @property
     def phase(self) -> Phase | None:

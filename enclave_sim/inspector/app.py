@@ -8,6 +8,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.going import Going
 from enclave_sim.inspector.model.moment import Moment
@@ -65,6 +66,8 @@ class Inspector(Going, Pointing):
 
         def job(moment: Moment) -> str:
             scenario = moment.opened.scenario
+            if scenario is None:
+                raise ConfigurationError("guarantees are those of an enclave; this is a kernel of one's own")
             self.call_later(self._verify, scenario)
             return "verifying in the background; V cancels it"
 

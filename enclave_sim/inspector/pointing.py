@@ -4,9 +4,9 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment, Writer
-from enclave_sim.inspector.model.symbols import place
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import Job
+from enclave_sim.program import Program
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 
 _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw]: physical memory; what writes it unless told otherwise
@@ -26,7 +26,7 @@ class Pointing(Desk):
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("breakpoint", _toggle(goals.read_address(text)))
+                    self.ask("breakpoint", _toggle(goals.read_address(text, self.program)))
                 except ConfigurationError as error:
                     self.say(str(error), failed=True)
 
@@ -40,7 +40,7 @@ class Pointing(Desk):
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("watchpoint", _watch(*read_watch(text)))
+                    self.ask("watchpoint", _watch(*read_watch(text, self.program)))
                 except ConfigurationError as error:
                     self.say(str(error), failed=True)
 
@@ -57,7 +57,7 @@ class Pointing(Desk):
             if index is not None:
                 self.ask("taking it away", _remove(points[index]))
 
-        words = [describe(point) for point in points]
+        words = [describe(point, self.program) for point in points]
         self.push_screen(Choice("Breakpoints and watchpoints; Enter takes one away", words), answered)
 
     def action_writer(self) -> None:
@@ -69,16 +69,16 @@ class Pointing(Desk):
         self.ask("looking for the last writer", _writer(target.memory, target.size))
 
 
-def describe(point: Breakpoint | Watchpoint) -> str:
+def describe(point: Breakpoint | Watchpoint, program: Program) -> str:
     """In words."""
     if isinstance(point, Breakpoint):
-        return f"break {point.address:#x} {place(point.address)}".rstrip()
+        return f"break {point.address:#x} {program.place(point.address)}".rstrip()
     kind = "read or write" if point.reads and point.writes else "read" if point.reads else "write"
     where = f"{point.where.start:#x}-{point.where.stop - 1:#x}"
-    return f"watch {where} {place(point.where.start)}: {kind}"
+    return f"watch {where} {program.place(point.where.start)}: {kind}"
 
 
-def read_watch(text: str) -> tuple[int, int, bool, bool]:
+def read_watch(text: str, program: Program) -> tuple[int, int, bool, bool]:
     """Address, bytes, reads, writes. Raises ConfigurationError for what is none."""
     words = text.split()
     access = words.pop() if words and words[-1] in ("r", "w", "rw") else "w"
@@ -88,7 +88,7 @@ def read_watch(text: str) -> tuple[int, int, bool, bool]:
         size = int(words[1], 0) if len(words) == 2 else 1
     except ValueError:
         raise ConfigurationError(f"{words[1]!r} is no number of bytes") from None
-    return goals.read_address(words[0]), size, "r" in access, "w" in access
+    return goals.read_address(words[0], program), size, "r" in access, "w" in access
 
 
 def _toggle(address: int) -> Job:
@@ -99,14 +99,15 @@ def _toggle(address: int) -> Job:
             run.breakpoints.remove(one)
         if not there:
             run.add_breakpoint(address)
-        return f"{'breakpoint taken away' if there else 'breakpoint'} at {address:#x} {place(address)}".rstrip()
+        what = "breakpoint taken away" if there else "breakpoint"
+        return f"{what} at {address:#x} {run.program.place(address)}".rstrip()
 
     return job
 
 
 def _watch(base: int, size: int, reads: bool, writes: bool) -> Job:
     def job(moment: Moment) -> str:
-        return describe(moment.run.add_watchpoint(base, size, reads=reads, writes=writes))
+        return describe(moment.run.add_watchpoint(base, size, reads=reads, writes=writes), moment.program)
 
     return job
 
@@ -118,7 +119,7 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
             run.breakpoints = [one for one in run.breakpoints if one != point]
         else:
             run.watchpoints = [one for one in run.watchpoints if one != point]
-        return f"taken away: {describe(point)}"
+        return f"taken away: {describe(point, run.program)}"
 
     return job
 

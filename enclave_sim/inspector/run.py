@@ -1,19 +1,26 @@
 """The run that is inspected: a session that can be interrupted while it works, and that goes by events."""
 
 from collections.abc import Callable
-from typing import Any
 
-from enclave_sim.time_travel import Position, Session
+from enclave_sim.enclave import Enclave
+from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
-from machine.events import Event
+from enclave_sim.time_travel.subject import Subject
+from enclave_sim.time_travel.travel import Travel
+from machine.events import Event, Recorder
 
 
-class InspectedRun(Session):
-    """The arguments are those of `Enclave`. What `attend` raises gives up what the session is doing."""
+class InspectedRun(Travel[Subject]):
+    """`make` gives what is run, recorded by what it gets. What `attend` raises gives up what the session is doing."""
 
-    def __init__(self, payload: Any, *, attend: Callable[[], None] = lambda: None, **options: Any) -> None:
-        super().__init__(payload, **options)
+    def __init__(self, make: Callable[[Recorder], Subject], attend: Callable[[], None] = lambda: None) -> None:
+        super().__init__(make)
         self._timeline.attend = attend
+
+    @property
+    def enclave(self) -> Enclave | None:
+        """What is run, where that is an enclave."""
+        return self.subject if isinstance(self.subject, Enclave) else None
 
     @property
     def known(self) -> list[Event]:
@@ -57,5 +64,5 @@ class InspectedRun(Session):
 
     def settle(self) -> None:
         """After an interruption: end a stay in the guest or a sleep that is not over."""
-        if not self.enclave.between_steps:
+        if not self.subject.between_steps:
             self._timeline.step()

@@ -7,7 +7,7 @@ from enclave_sim.events import Scrubbed
 from enclave_sim.guarantees.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
-from enclave_sim.memory_map import Region, regions
+from enclave_sim.memory_map import Region
 from enclave_sim.specification import Status
 from machine.paging import Mode
 from machine.ram import PAGE_SIZE, Ram
@@ -45,13 +45,13 @@ class RegionState:
 
 def region_states(moment: Moment) -> list[RegionState]:
     """All regions, in order of address."""
-    machine = moment.run.enclave.machine
+    machine = moment.machine
     used = machine.ram.nonzero_pages()
     pages = _mapped(moment)
-    is_locked = bool(moment.run.enclave.block.status & Status.ARCH_LOCKED)
+    is_locked = moment.enclave is not None and bool(moment.enclave.block.status & Status.ARCH_LOCKED)
     scrubs = _scrubs(moment)
     found = []
-    for region in regions():
+    for region in moment.program.regions:
         in_use = sum(region.base <= page < region.end for page in used)
         at_ns = next((e.at_ns for e in scrubs if e.base <= region.base and e.base + e.size >= region.end), None)
         rights, user = _rights(region, pages)
@@ -90,7 +90,7 @@ def _region_row(state: RegionState) -> Row:
 
 
 def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
-    ram = moment.run.enclave.machine.ram
+    ram = moment.machine.ram
     used = set(ram.nonzero_pages())
     end = 0
     scrubs = _scrubs(moment)
@@ -133,7 +133,7 @@ def _scrubs(moment: Moment) -> list[Scrubbed]:
 
 
 def _mapped(moment: Moment) -> list[Mapping]:
-    machine = moment.run.enclave.machine
+    machine = moment.machine
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         return []
     return list(mappings(machine.ram, machine.cpu.registers.cr[3]))

@@ -73,12 +73,19 @@ class BareKernel:
         status = self.machine.debug_exit.status
         return None if status is None else status & 0xFF
 
+    @property
+    def ended(self) -> str | None:
+        """How the kernel has ended, in words; None while it goes on, or sleeps for good."""
+        if self.exit_status is not None:
+            return f"left, exit status {self.exit_status}"
+        return "triple fault" if self.machine.delivery.shut_down else None
+
     @cached_property
     def program(self) -> "Program":
         """What is known of the image."""
         from enclave_sim.program import program_of  # noqa: PLC0415 - only for those who ask
 
-        return program_of(self.name, self._image, self._loaded, self.machine.ram.size)
+        return program_of(self.name, self._image, self._loaded)
 
     @property
     def between_steps(self) -> bool:

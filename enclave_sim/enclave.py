@@ -162,6 +162,11 @@ class Enclave:
         return self.block.dormant
 
     @property
+    def ended(self) -> str | None:
+        """How it has ended, in words; None while it goes on."""
+        return "dormant" if self.dormant else None
+
+    @property
     def signals(self) -> tuple[int, ...]:
         """What the guest has emitted so far."""
         return tuple(self._summary.signals)

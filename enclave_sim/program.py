@@ -102,15 +102,15 @@ def _aether(image: bytes) -> Program:
     return Program("aether.elf", firmware.symbols(), regions(), regions(), lines)
 
 
-def program_of(name: str, image: bytes, loaded: Loaded, ram_bytes: int) -> Program:
+def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
     """That of any image which was loaded. One without symbols, or with damaged ones, has none."""
     symbols: dict[str, int] = {}
     sections: tuple[Region, ...] = ()
     with suppress(Exception):  # pyelftools raises what it comes across; the image runs all the same
         file = ELFFile(io.BytesIO(image))
-        sections = tuple(sorted(_sections(file), key=_base))
+        sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
         symbols = dict(_symbols(file))
-    places = tuple(_places(loaded, ram_bytes))
+    places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
     return Program(name, symbols, places, sections or places, SourceLines(image, _text_of))
 
 
@@ -129,21 +129,20 @@ def _sections(file: ELFFile) -> Iterator[Region]:
             yield Region(one.name, one["sh_addr"], one["sh_size"], rights, 0, measured=False)
 
 
-def _places(loaded: Loaded, ram_bytes: int) -> Iterator[Region]:
-    """What the loader has put into RAM, and what is between."""
-    known = [
-        (one.physical, one.memory_size, f"segment{i}", _rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X)))
-        for i, one in enumerate(loaded.executable.segments)
-    ]
-    known += [(*loaded.information, "boot_information", "r--")]
-    known += [(base, size, f"module{i}", "r--") for i, (base, size) in enumerate(loaded.modules)]
-    end = 0
-    for base, size, name, rights in (*sorted(one for one in known if one[1]), (ram_bytes, 0, "", "")):
-        if base > end:
-            yield Region(f"ram_{end:x}", end, base - end, "rwx", 0, measured=False)
-        if size:
-            yield Region(name, base, size, rights, 0, measured=False)
-        end = max(end, base + size)
+def _segments(file: ELFFile) -> Iterator[Region]:
+    for number, one in enumerate(file.iter_segments("PT_LOAD")):
+        rights = _rights(bool(one["p_flags"] & _PF_W), bool(one["p_flags"] & _PF_X))
+        yield Region(f"segment{number}", one["p_vaddr"], one["p_memsz"], rights, 0, measured=False)
+
+
+def _places(loaded: Loaded) -> Iterator[Region]:
+    """What the loader has put into RAM."""
+    for number, one in enumerate(loaded.executable.segments):
+        rights = _rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
+        yield Region(f"segment{number}", one.physical, one.memory_size, rights, 0, measured=False)
+    yield Region("boot_information", *loaded.information, "r--", 0, measured=False)
+    for number, (base, size) in enumerate(loaded.modules):
+        yield Region(f"module{number}", base, size, "r--", 0, measured=False)
 
 
 def _rights(writable: bool, executable: bool) -> str:

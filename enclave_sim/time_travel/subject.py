@@ -25,6 +25,10 @@ class Subject(Protocol):
     def between_steps(self) -> bool:
         """Whether a step has just ended; see `Machine.between_steps`."""
 
+    @property
+    def ended(self) -> str | None:
+        """How the run has ended, in words; None while it may go on."""
+
     def step(self) -> bool:
         """Let one thing happen. False at the end."""
 

@@ -95,7 +95,7 @@ def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
     end = 0
     scrubs = _scrubs(moment)
     for state in states:
-        yield from _between(sorted(page for page in used if end <= page < state.region.base))
+        yield from _between(sorted(page for page in used if end <= page < state.region.base), moment)
         end = state.region.end
         yield Row(((f"{state.region.name}", Meaning.NAME),), Target(memory=state.region.base, size=state.region.size))
         for base in range(state.region.base, end, _PER_ROW * PAGE_SIZE):
@@ -103,13 +103,18 @@ def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
             marks = "".join(_mark(ram, page, page in used, state, scrubs) for page in range(base, stop, PAGE_SIZE))
             meaning = Meaning.PLAIN if marks.strip(".o") else Meaning.DIM
             yield Row(((f"  {base:08x} ", Meaning.DIM), (marks, meaning)), Target(memory=base, size=stop - base))
-    yield from _between(sorted(page for page in used if page >= end))
+    yield from _between(sorted(page for page in used if page >= end), moment)
 
 
-def _between(pages: list[int]) -> Iterator[Row]:
-    for page in pages:
-        words = (f"  {page:08x} in use, and in no region", Meaning.BAD)
-        yield Row((words,), Target(memory=page, size=PAGE_SIZE))
+def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
+    """Runs of pages that no region has: none are, in an enclave that is sound."""
+    meaning = Meaning.PLAIN if moment.enclave is None else Meaning.BAD
+    known = set(pages)
+    starts = [page for page in pages if page - PAGE_SIZE not in known]
+    ends = [page + PAGE_SIZE for page in pages if page + PAGE_SIZE not in known]
+    for base, end in zip(starts, ends, strict=True):
+        words = f"  {base:08x}-{end - 1:08x} in use, and in no region"
+        yield Row(((words, meaning),), Target(memory=base, size=end - base))
 
 
 def _mark(ram: Ram, page: int, in_use: bool, state: RegionState, scrubs: list[Scrubbed]) -> str:

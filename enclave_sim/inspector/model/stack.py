@@ -77,7 +77,7 @@ def stack_view(moment: Moment) -> View:
     names = {address: name for one in frames for address, name in one.words.items()}
     for address in range(top, end, width):
         data = machine.ram.read(base + address - top, width)
-        words = _Word(address, base + address - top, int.from_bytes(data, "little"), names.get(address))
+        words = _Word(address, base + address - top, int.from_bytes(data, "little"), 2 * width, names.get(address))
         rows.append(_row(program, words, frames[0] if frames else None, is_top=address == top))
     in_use = f"{end - top} bytes in use" if where is not None else ""
     if top == end or not rows:
@@ -97,6 +97,7 @@ class _Word:
     """Linear."""
     physical: int
     value: int
+    digits: int
     name: str | None
     """In a frame."""
 
@@ -105,7 +106,7 @@ def _row(program: Program, one: _Word, frame: Frame | None, *, is_top: bool) -> 
     mark, value = ">" if is_top else " ", one.value
     parts: list[Part] = [
         (f"{mark}{one.address:08x} ", Meaning.HERE if is_top else Meaning.DIM),
-        (f"{value:016x}", Meaning.PLAIN if value else Meaning.DIM),
+        (f"{value:0{one.digits}x}", Meaning.PLAIN if value else Meaning.DIM),
     ]
     if one.name is not None:
         words = _frame_words(program, one.name, value, frame)

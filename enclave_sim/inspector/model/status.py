@@ -34,13 +34,15 @@ class Standing:
 
 def standing(moment: Moment) -> Standing:
     """How the run stands now."""
-    run, machine, enclave = moment.run, moment.machine, moment.enclave
+    run, machine = moment.run, moment.machine
     rip = machine.cpu.linear_rip
     where = moment.program.place(rip) or f"{rip:#x}"
     if run.subject.in_guest:
         where = "in the guest"
+    elif run.subject.ended is not None:
+        where = run.subject.ended
     elif machine.halted:
-        where = "dormant" if enclave is not None and enclave.dormant else "asleep"
+        where = "halted" if run.at_end else "asleep"
     elif run.line is not None and run.line.line:
         where = f"{where} {run.line}"
     return Standing(

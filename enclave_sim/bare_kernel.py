@@ -78,7 +78,7 @@ class BareKernel:
         """How the kernel has ended, in words; None while it goes on, or sleeps for good."""
         if self.exit_status is not None:
             return f"left, exit status {self.exit_status}"
-        return "triple fault" if self.machine.delivery.shut_down else None
+        return "triple fault" if self.machine.shut_down else None
 
     @cached_property
     def program(self) -> "Program":

@@ -36,6 +36,7 @@ class Inspector(Going, Pointing):
         Binding("G", "goto(True)", "go back to one", show=False),
         Binding("a", "show_at", "show an address or symbol, without going there", show=False),
         Binding("b", "breakpoint", "set or take away a breakpoint", show=False),
+        Binding("x", "conditional", "set a breakpoint with a condition", show=False),
         Binding("w", "watchpoint", "set a watchpoint", show=False),
         Binding("B", "points", "list breakpoints and watchpoints", show=False),
         Binding("W", "writer", "ask who wrote it last", show=False),

@@ -108,10 +108,10 @@ def test_what_is_no_goal_is_one_clear_error(text: str) -> None:
 
 
 def test_watches_are_read_as_they_are_meant() -> None:
-    assert read_watch("heap 4096 rw", aether()) == (read_address("heap", aether()), 4096, True, True)
-    assert read_watch("0x10", aether()) == (0x10, 1, False, True)
-    assert read_watch("gdt 8 r", aether()) == (read_address("gdt", aether()), 8, True, False)
-    for text in ("", "w", "heap x", "heap 1 2 3"):
+    assert read_watch("heap 4096 rw", aether()) == (read_address("heap", aether()), 4096, "rw", None)
+    assert read_watch("0x10", aether()) == (0x10, 1, "w", None)
+    assert read_watch("gdt 8 r", aether()) == (read_address("gdt", aether()), 8, "r", None)
+    for text in ("", "w", "heap x", "heap 1 2 3", "heap if", "heap if nowhere"):
         with pytest.raises(ConfigurationError):
             read_watch(text, aether())
 

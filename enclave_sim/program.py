@@ -5,7 +5,7 @@ One of them is the enclave's kernel; another is whatever kernel somebody boots o
 
 import io
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -103,7 +103,7 @@ def _aether(image: bytes) -> Program:
 
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
-    """That of any image which was loaded. One without symbols, or with damaged ones, has none."""
+    """That of any image which was loaded; `name` is its path. One without symbols, or with damaged ones, has none."""
     symbols: dict[str, int] = {}
     sections: tuple[Region, ...] = ()
     with suppress(Exception):  # pyelftools raises what it comes across; the image runs all the same
@@ -111,7 +111,7 @@ def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
         sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
         symbols = dict(_symbols(file))
     places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
-    return Program(name, symbols, places, sections or places, SourceLines(image, _text_of))
+    return Program(name, symbols, places, sections or places, SourceLines(image, _reader(Path(name).parent)))
 
 
 def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:
@@ -149,8 +149,13 @@ def _rights(writable: bool, executable: bool) -> str:
     return f"r{'w' if writable else '-'}{'x' if executable else '-'}"
 
 
-def _text_of(_file: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+def _reader(directory: Path) -> Callable[[str, Path], str]:
+    """What finds the text of a source file: where the compiler found it, or beside the image, or in `src` there."""
+
+    def read(file: str, path: Path) -> str:
+        for place in (path, directory / file, directory / "src" / file):
+            with suppress(OSError):
+                return place.read_text(encoding="utf-8", errors="replace")
         return ""
+
+    return read

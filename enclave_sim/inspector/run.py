@@ -41,6 +41,14 @@ class InspectedRun(Travel[Subject]):
         """Raises what ends what is being done; to be called by whoever works long on its own."""
         self._timeline.attend()
 
+    def next_phase(self) -> Position:
+        """To where the next boot phase is completed; without an enclave, where the processor's mode changes."""
+        return super().next_phase() if self.enclave is not None else self.run_to(event="mode_switched")
+
+    def previous_phase(self) -> Position:
+        """Back to where the last one was completed, or the mode changed last."""
+        return super().previous_phase() if self.enclave is not None else self.reverse_to(event="mode_switched")
+
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Go on to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is none."""
         return self._reached(self._timeline.run(wanted=wanted) is not None, "such event")

@@ -64,6 +64,11 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment() -> N
         await driven.press("enter")
         assert 0 < driven.standing.position.at_ns < 70_000_000
         assert driven.standing.mode == "long"
+        await driven.press("P", "4")
+        assert driven.standing.mode == "compatibility"
+        assert any("%ecx" in text for text in driven.rows("code"))  # the source lies beside the image
+        await driven.press("p")
+        assert driven.standing.mode == "long"
 
     drive(script, source=source_of(("firmware/aether.elf",), {}))
 

@@ -58,11 +58,9 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     function: int
     """Function index."""
-    function_offset: int
-    """Of the instruction, in bytes from the start of the function's body. At the entry it lies among the locals, which
-    come first there."""
-    module_offset: int
-    """The same, from the start of the module."""
+    offset: int | None
+    """Of the instruction, in bytes from the start of the module. At the function's entry it lies in front of the first
+    instruction, or is None."""
 
 
 class Backtrace(msgspec.Struct, frozen=True):

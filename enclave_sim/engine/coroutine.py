@@ -51,7 +51,13 @@ _read_fuel = ctypes.PYFUNCTYPE(_address, _address, _address)(("wasmtime_context_
 _Called = ctypes.CFUNCTYPE(
     None, _address, _address, _address, ctypes.c_size_t, _address, ctypes.c_size_t, _address, _address
 )
+_NO_OFFSET = ctypes.c_size_t(-1).value
 _VALUE = ffi.wasmtime_val_t.of.offset
+
+
+def _known(offset: int) -> int | None:
+    """Where the stack is checked, at a function's entry, wasmtime has no offset."""
+    return None if offset == _NO_OFFSET else offset
 
 
 class HostCalls:
@@ -258,12 +264,12 @@ class Guest:
             return None
         trap, self._trap = Trap._from_ptr(self._trap), ctypes.POINTER(ffi.wasm_trap_t)()
         self.over = True
-        self.frames = tuple(Frame(f.func_index, f.func_offset, f.module_offset) for f in trap.frames)
+        self.frames = tuple(Frame(f.func_index, _known(f.module_offset)) for f in trap.frames)
         code = trap.trap_code
         if code not in _TRAPS:
             raise WasmtimeError(f"a trap that the profile does not know: {code}")
         kind, detail = _TRAPS[code]
-        if code is TrapCode.INTEGER_OVERFLOW and self.module[self.frames[0].module_offset] in _CONVERSIONS:
+        if code is TrapCode.INTEGER_OVERFLOW and self.module[self.frames[0].offset or 0] in _CONVERSIONS:
             kind = TrapKind.ILLEGAL
         if not dated and code not in _ACCOUNTED:
             self._spent += SLICE_NS - self._spent % SLICE_NS

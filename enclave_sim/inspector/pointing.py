@@ -3,10 +3,11 @@
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.model.symbols import place
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.worker import Job
+from enclave_sim.inspector.worker import Cancelled, Job
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 
 _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw]: physical memory; what writes it unless told otherwise
@@ -68,6 +69,10 @@ class Pointing(Desk):
             return
         self.ask("looking for the last writer", _writer(target.memory, target.size))
 
+    def action_find_guest(self) -> None:
+        """Ask which function the guest is in."""
+        self.ask("finding the guest's function", _find_guest)
+
 
 def describe(point: Breakpoint | Watchpoint) -> str:
     """In words."""
@@ -121,6 +126,13 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
         return f"taken away: {describe(point)}"
 
     return job
+
+
+def _find_guest(moment: Moment) -> str:
+    try:
+        return find_guest(moment)
+    except Cancelled:  # nothing has moved, in the midst of a stay, too
+        return "cancelled finding the guest's function"
 
 
 def _writer(base: int, size: int) -> Job:

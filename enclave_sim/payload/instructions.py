@@ -14,7 +14,7 @@ from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.opcodes import NUMERIC_PREFIX, OPCODES, VECTOR_PREFIX, Immediate, Opcode
 from enclave_sim.payload.sections import decode_u32, sections
 
-_CODE_SECTION = 10
+_IMPORT_SECTION, _CODE_SECTION = 2, 10
 _TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}
 _EMPTY = -64
 _WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
@@ -45,28 +45,41 @@ class Instruction:
 class Body:
     """Where the body of a function lies in a module: its locals, then its instructions."""
 
+    function: int
+    """Function index."""
     start: int
     end: int
 
 
 def bodies(module: bytes) -> Iterator[Body]:
-    """The bodies of all functions that are not imported, in order of their index. Raises MalformedModule."""
+    """The bodies of all functions, in order. Raises MalformedModule.
+
+    The module must import functions only, as guests do.
+    """
+    imported = 0
     for section in sections(module):
+        if section.id == _IMPORT_SECTION:
+            imported, _ = decode_u32(section.payload, 0)
         if section.id == _CODE_SECTION:
             count, at = decode_u32(module, section.offset + section.payload_at)
-            for _ in range(count):
+            for function in range(imported, imported + count):
                 size, at = decode_u32(module, at)
-                yield Body(at, at + size)
+                yield Body(function, at, at + size)
                 at += size
 
 
-def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
-    """All instructions of a function, its last `end` included. Raises MalformedModule for what is none."""
+def first_instruction(module: bytes, body: Body) -> int:
+    """Where the instructions begin, behind the locals. Raises MalformedModule."""
     groups, at = decode_u32(module, body.start)
     for _ in range(groups):
         _, at = decode_u32(module, at)
         at += 1
-    depth = 0
+    return at
+
+
+def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
+    """All instructions of a function, its last `end` included. Raises MalformedModule for what is none."""
+    at, depth = first_instruction(module, body), 0
     while at < body.end:
         offset, at = at, at + 1
         opcode: Opcode = (module[offset],)

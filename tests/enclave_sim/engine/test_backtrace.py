@@ -27,11 +27,10 @@ def nothing() -> None:
 
 def instruction(backtrace: Backtrace, frame: int = 0) -> Instruction | None:
     """What a frame stands at; None at a function's entry, in front of its first instruction."""
-    at = backtrace.frames[frame].module_offset
-    (body,) = (body for body in bodies(backtrace.module) if body.start <= at < body.end)
-    assert at - body.start == backtrace.frames[frame].function_offset
+    one = backtrace.frames[frame]
+    (body,) = (body for body in bodies(backtrace.module) if body.function == one.function)
     code = {one.offset: one for one in disassembly(backtrace.module, body)}
-    return None if at < min(code) else code[at]
+    return None if one.offset is None or body.start <= one.offset < min(code) else code[one.offset]
 
 
 def depart(b: Any, wasm: bytes, budgets: Iterable[int]) -> Iterable[Departure]:
@@ -179,7 +178,10 @@ def test_a_stack_overflow_is_told(bench: Make) -> None:
     b = bench()
     b.start('(func $deep (export "_start") (call $deep))')
     assert isinstance(b.run()[-1], Trapped)
-    assert {frame.function for frame in b.engine.backtrace(nothing).frames} == {3}
+    backtrace = b.engine.backtrace(nothing)
+    assert {frame.function for frame in backtrace.frames} == {3}
+    assert instruction(backtrace) is None
+    assert instruction(backtrace, 1) is not None
 
 
 @pytest.mark.parametrize("deepest", [*range(3300, 3480, 20)])

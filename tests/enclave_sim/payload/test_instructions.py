@@ -133,6 +133,11 @@ def test_every_function_of_the_built_in_payloads_ends_where_its_body_does(path: 
     assert all(said(path.read_bytes()))
 
 
+def test_bodies_have_the_index_of_their_function_behind_those_that_are_imported() -> None:
+    assert [body.function for body in bodies(assembled([], ["nop"], []))] == [1, 2, 3]
+    assert [body.function for body in bodies(bytes(wat2wasm("(module (func) (func))")))] == [0, 1]
+
+
 def test_instructions_lie_side_by_side_and_know_their_depth() -> None:
     module = assembled(["block", "loop", "if", "nop", "else", "drop", "end", "br 0", "end", "end", "call 7"])
     (body,) = bodies(module)

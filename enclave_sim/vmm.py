@@ -5,11 +5,12 @@ byte, so that time says nothing of the host.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from enclave_sim import events
 from enclave_sim.devices.mailbox import ACCEPTED, REFUSED
-from enclave_sim.engine.contract import GuestEngine
+from enclave_sim.engine.contract import Backtrace, GuestEngine
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
@@ -30,6 +31,9 @@ class Engine(GuestEngine, Protocol):
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
         """Have a guest as far as another was: the fields of its progress."""
+
+    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where the guest is; see `WasmtimeEngine.backtrace`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -115,6 +119,10 @@ class AetherHost(Stateful):
         size = self._engine.replace(payload, module)
         self._verified[payload] = (module, None)
         return size
+
+    def guest_backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where in its module the guest is; see `WasmtimeEngine.backtrace`."""
+        return self._engine.backtrace(attend)
 
     def save_state(self) -> State:
         """See `Stateful`."""

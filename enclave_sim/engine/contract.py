@@ -53,6 +53,29 @@ class Preempted(msgspec.Struct, frozen=True, gc=False):
 Departure = HostCall | Trapped | Returned | Preempted
 
 
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One function call of a guest, and where in it the guest is."""
+
+    function: int
+    """Function index."""
+    offset: int | None
+    """Of the instruction, in bytes from the start of the module. At the function's entry it lies in front of the first
+    instruction, or is None."""
+
+
+class Backtrace(msgspec.Struct, frozen=True):
+    """Where in its module a guest is."""
+
+    module: bytes
+    """The module that offsets are of: what was compiled, without signatures around it."""
+    frames: tuple[Frame, ...]
+    """The calls under way, the innermost first. An engine may tell only so many of them: `FRAMES_TOLD`."""
+
+
+FRAMES_TOLD = 20
+"""Where there are so many frames, more may lie further out."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeapWindow:
     """Where the guest heap of the machine lies in this process.

@@ -8,17 +8,18 @@ another kind have frames of another size.
 
 import ctypes
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
 from wasmtime import _ffi as ffi
 
-from enclave_sim.engine.contract import Departure, HeapWindow
+from enclave_sim.engine.contract import Backtrace, Departure, HeapWindow
 from enclave_sim.engine.coroutine import Guest, HostCalls
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import GuestProfile, check, compile_error
+from enclave_sim.engine.second_guest import Place, SecondGuest
 from enclave_sim.engine.settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from machine.errors import EmulatorFault
@@ -84,6 +85,9 @@ class WasmtimeEngine:
         """What the guest's host calls were answered with. Only ever appended to: states share it."""
         self._owed: Progress | None = None
         """Where the guest is to be, once it is resumed."""
+        self._trapped_at: Backtrace | None = None
+        """Where the last guest trapped, if it did, and was dropped."""
+        self._second: SecondGuest | None = None
         # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
         weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
@@ -131,7 +135,7 @@ class WasmtimeEngine:
         if not 0 <= payload < len(self._payloads):
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
         self.destroy()
-        self._answers = []
+        self._answers, self._trapped_at = [], None
         instance_pre, module, size = self._payloads[payload]
         self._instantiated = payload
         self._guests.append(Guest(self._engine, self._calls, instance_pre, module))
@@ -169,12 +173,38 @@ class WasmtimeEngine:
 
     def destroy(self) -> None:
         """See `GuestEngine.destroy`."""
+        self._trapped_at = self._last_trap()
         _drop_all(self._guests)
         self._owed = None
 
+    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where the guest is, or where the last one trapped; None where neither is known. Nothing is changed by it.
+
+        A suspended guest is repeated up to there, which takes as long as it has computed. Meanwhile `attend` is called
+        again and again; what it raises gives the answer up. Signals must be held, as for `resume`. A guest whose memory
+        others have changed cannot be repeated: where that is seen, there is no answer.
+        """
+        progress = self._progress()
+        if progress is None or not progress.started:
+            return self._last_trap()
+        if self._second is None:
+            self._second = SecondGuest(self._window.size, self._profile, check_bounds=self._check_bounds)
+        if self._owed is None:
+            instance_pre, module = self._guests[0].instance_pre, self._guests[0].module
+        else:
+            instance_pre, module, _ = self._payloads[progress.payload]
+        place = Place(progress.spent, progress.waits, progress.answers[: progress.answered])
+        frames = self._second.frames(instance_pre, module, place, attend)
+        return Backtrace(module, frames) if frames else None
+
+    def _last_trap(self) -> Backtrace | None:
+        if self._guests and self._guests[0].frames:
+            return Backtrace(self._guests[0].module, self._guests[0].frames)
+        return self._trapped_at
+
     def save_state(self) -> State:
         """See `GuestEngine.save_state`."""
-        return {"payloads": tuple(self._payloads), "progress": self._progress()}
+        return {"payloads": tuple(self._payloads), "progress": self._progress(), "trapped_at": self._last_trap()}
 
     def _progress(self) -> Progress | None:
         if self._owed is not None or not self._guests or self._guests[0].over:
@@ -191,6 +221,7 @@ class WasmtimeEngine:
         self.destroy()
         self._payloads[:] = state["payloads"]
         self._load(state["progress"])
+        self._trapped_at = state["trapped_at"]
 
     def _load(self, progress: Progress | None) -> None:
         if progress is not None and progress.started:

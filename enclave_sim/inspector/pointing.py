@@ -3,9 +3,10 @@
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.worker import Job
+from enclave_sim.inspector.worker import Cancelled, Job
 from enclave_sim.program import Program
 from enclave_sim.time_travel import conditions
 from enclave_sim.time_travel.conditions import TypedCondition
@@ -78,6 +79,10 @@ class Pointing(Desk):
             self.say("this row is no memory", failed=True)
             return
         self.ask("looking for the last writer", _writer(target.memory, target.size))
+
+    def action_find_guest(self) -> None:
+        """Ask which function the guest is in."""
+        self.ask("finding the guest's function", _find_guest)
 
 
 def describe(point: Breakpoint | Watchpoint, program: Program) -> str:
@@ -159,6 +164,13 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
         return f"taken away: {describe(point, run.program)}"
 
     return job
+
+
+def _find_guest(moment: Moment) -> str:
+    try:
+        return find_guest(moment)
+    except Cancelled:  # nothing has moved, in the midst of a stay, too
+        return "cancelled finding the guest's function"
 
 
 def _writer(base: int, size: int) -> Job:

@@ -297,6 +297,14 @@ class Enclave:
         """
         self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
 
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was, after a restore.
+
+        What it raises gives that up, and is raised by what runs the enclave; the guest is still to be run there then.
+        """
+        if self._host is not None:
+            self._host.on_catching_up(action)
+
     def guest_backtrace(self, attend: Callable[[], None] = lambda: None) -> Backtrace | None:
         """Where in its module a suspended guest is, or where the last one trapped; None where that cannot be told.
 

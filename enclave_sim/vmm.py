@@ -30,7 +30,10 @@ class Engine(GuestEngine, Protocol):
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Have a guest as far as another was: the fields of its progress."""
+        """Have a guest as far as another was, by what its progress gave as plain values."""
+
+    attend: Callable[[], None]
+    """Called while a guest catches up; see `WasmtimeEngine`."""
 
     def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
         """Where the guest is; see `WasmtimeEngine.backtrace`."""
@@ -120,6 +123,10 @@ class AetherHost(Stateful):
         self._verified[payload] = (module, None)
         return size
 
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was; what it raises gives that up."""
+        self._engine.attend = action
+
     def guest_backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
         """Where in its module the guest is; see `WasmtimeEngine.backtrace`."""
         return self._engine.backtrace(attend)
@@ -142,7 +149,7 @@ class AetherHost(Stateful):
             "anchors": anchor_list.pack(self._anchors),
             "verified": tuple(self._verified),
             "admitted": len(engine["payloads"]),
-            "progress": None if progress is None else progress.plain(),
+            "progress": None if progress is None else progress.plain(engine["payloads"]),
             "guest_lives": self._guest_lives,
         }
 

@@ -111,6 +111,12 @@ class GuestEngine(Protocol):
         as 1, so that every call gets the guest further. Raises ValueError where there is no guest, or it is over.
         """
 
+    def catch_up(self) -> None:
+        """Have the guest where a state that was loaded had it. It takes as long as that guest had computed.
+
+        `resume` does it, too; asked for before, it can be given up without anything having happened.
+        """
+
     def destroy(self) -> None:
         """Drop the guest, suspended or not. Harmless when there is none."""
 

@@ -17,7 +17,8 @@ from enclave_sim.engine.profile import GuestProfile
 from enclave_sim.engine.settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
 from machine.host import HostMemory
 
-_ATTENDED_NS = 10_000_000
+ATTENDED_NS = 10_000_000
+"""After so much of a run that is repeated one looks whether it is still wanted."""
 
 
 class Place(NamedTuple):
@@ -67,7 +68,7 @@ class SecondGuest:
                         self._calls.interrupt()
                     else:
                         result = answer
-                guest.resume(result, min(place.spent + 1 - guest.spent, _ATTENDED_NS))
+                guest.resume(result, min(place.spent + 1 - guest.spent, ATTENDED_NS))
             is_there = guest.spent == place.spent and next(answers, None) is None
             return guest.frames if is_there else ()
         finally:

@@ -56,7 +56,7 @@ def guest_state(moment: Moment) -> GuestState | None:
     progress = None if state is None else state["progress"]
     if progress is None:
         return None
-    payload, started, fuel, waits, _answers, answered = progress
+    payload, _module, started, fuel, waits, _answers, answered = progress
     return GuestState(payload, started, fuel, waits, answered)
 
 

@@ -130,7 +130,7 @@ def test_a_guest_that_has_to_catch_up_is_told_without_catching_up(both: Any) -> 
     both.engine.load_state(state)
     assert both.engine.backtrace(nothing) == expected
     assert both.engine._owed is not None
-    both.engine.load_progress(state["progress"].plain())
+    both.engine.load_progress(state["progress"].plain(state["payloads"]))
     assert both.engine.backtrace(nothing) == expected
     assert isinstance(both.engine.resume(5, 1 << 40), HostCall)
 

@@ -109,7 +109,7 @@ def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays
 
 
 def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_guest, "_ATTENDED_NS", 1)
+    monkeypatch.setattr(second_guest, "ATTENDED_NS", 1)
 
     async def script(driven: Driven) -> None:
         await driven.pilot.press("g")

@@ -20,6 +20,7 @@ from enclave_sim import attester, events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
 from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
+from enclave_sim.engine.contract import Backtrace
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region
@@ -27,6 +28,7 @@ from enclave_sim.node import Node
 from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.program import Program, aether
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
 from enclave_sim.residue import Residue, scan
@@ -38,6 +40,7 @@ from enclave_sim.verifiers.contract import Verifier
 from machine.boot import loader
 from machine.events import Event, Recorder
 from machine.machine import Outcome
+from machine.signals import SignalsHeld
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 from machine.tpm.backend import TpmBackend
@@ -146,6 +149,11 @@ class Enclave:
         return self._payloads
 
     @property
+    def program(self) -> Program:
+        """The kernel, which is executed in ring 0."""
+        return aether()
+
+    @property
     def phase(self) -> Phase | None:
         """The boot phase last entered."""
         return self.block.phase
@@ -154,6 +162,11 @@ class Enclave:
     def dormant(self) -> bool:
         """Whether annihilation is complete."""
         return self.block.dormant
+
+    @property
+    def ended(self) -> str | None:
+        """How it has ended, in words; None while it goes on."""
+        return "dormant" if self.dormant else None
 
     @property
     def signals(self) -> tuple[int, ...]:
@@ -283,6 +296,25 @@ class Enclave:
         Raises PayloadRejected for a module outside profile or contract, ConfigurationError where it cannot be done.
         """
         self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
+
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was, after a restore.
+
+        What it raises gives that up, and is raised by what runs the enclave; the guest is still to be run there then.
+        """
+        if self._host is not None:
+            self._host.on_catching_up(action)
+
+    def guest_backtrace(self, attend: Callable[[], None] = lambda: None) -> Backtrace | None:
+        """Where in its module a suspended guest is, or where the last one trapped; None where that cannot be told.
+
+        It takes as long as the guest has computed, and changes nothing. `attend` is called meanwhile; what it raises
+        gives it up.
+        """
+        if self._host is None:
+            return None
+        with SignalsHeld():
+            return self._host.guest_backtrace(attend)
 
     # Snapshots
 

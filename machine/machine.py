@@ -135,6 +135,11 @@ class Machine:
         """Pull the non-maskable interrupt line."""
         self.chipset.raise_nmi()
 
+    @property
+    def shut_down(self) -> bool:
+        """Whether a triple fault has ended it."""
+        return self._execution.delivery.shut_down
+
     def run(self, limit_ns: int | None = None) -> Outcome:
         """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
 

@@ -7,7 +7,7 @@ from enclave_sim.events import Scrubbed
 from enclave_sim.guarantees.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
-from enclave_sim.memory_map import Region, regions
+from enclave_sim.memory_map import Region
 from enclave_sim.specification import Status
 from machine.paging import Mode
 from machine.ram import PAGE_SIZE, Ram
@@ -45,13 +45,13 @@ class RegionState:
 
 def region_states(moment: Moment) -> list[RegionState]:
     """All regions, in order of address."""
-    machine = moment.run.enclave.machine
+    machine = moment.machine
     used = machine.ram.nonzero_pages()
     pages = _mapped(moment)
-    is_locked = bool(moment.run.enclave.block.status & Status.ARCH_LOCKED)
+    is_locked = moment.enclave is not None and bool(moment.enclave.block.status & Status.ARCH_LOCKED)
     scrubs = _scrubs(moment)
     found = []
-    for region in regions():
+    for region in moment.program.regions:
         in_use = sum(region.base <= page < region.end for page in used)
         at_ns = next((e.at_ns for e in scrubs if e.base <= region.base and e.base + e.size >= region.end), None)
         rights, user = _rights(region, pages)
@@ -90,12 +90,12 @@ def _region_row(state: RegionState) -> Row:
 
 
 def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
-    ram = moment.run.enclave.machine.ram
+    ram = moment.machine.ram
     used = set(ram.nonzero_pages())
     end = 0
     scrubs = _scrubs(moment)
     for state in states:
-        yield from _between(sorted(page for page in used if end <= page < state.region.base))
+        yield from _between(sorted(page for page in used if end <= page < state.region.base), moment)
         end = state.region.end
         yield Row(((f"{state.region.name}", Meaning.NAME),), Target(memory=state.region.base, size=state.region.size))
         for base in range(state.region.base, end, _PER_ROW * PAGE_SIZE):
@@ -103,13 +103,18 @@ def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
             marks = "".join(_mark(ram, page, page in used, state, scrubs) for page in range(base, stop, PAGE_SIZE))
             meaning = Meaning.PLAIN if marks.strip(".o") else Meaning.DIM
             yield Row(((f"  {base:08x} ", Meaning.DIM), (marks, meaning)), Target(memory=base, size=stop - base))
-    yield from _between(sorted(page for page in used if page >= end))
+    yield from _between(sorted(page for page in used if page >= end), moment)
 
 
-def _between(pages: list[int]) -> Iterator[Row]:
-    for page in pages:
-        words = (f"  {page:08x} in use, and in no region", Meaning.BAD)
-        yield Row((words,), Target(memory=page, size=PAGE_SIZE))
+def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
+    """Runs of pages that no region has: none are, in an enclave that is sound."""
+    meaning = Meaning.PLAIN if moment.enclave is None else Meaning.BAD
+    known = set(pages)
+    starts = [page for page in pages if page - PAGE_SIZE not in known]
+    ends = [page + PAGE_SIZE for page in pages if page + PAGE_SIZE not in known]
+    for base, end in zip(starts, ends, strict=True):
+        words = f"  {base:08x}-{end - 1:08x} in use, and in no region"
+        yield Row(((words, meaning),), Target(memory=base, size=end - base))
 
 
 def _mark(ram: Ram, page: int, in_use: bool, state: RegionState, scrubs: list[Scrubbed]) -> str:
@@ -133,7 +138,7 @@ def _scrubs(moment: Moment) -> list[Scrubbed]:
 
 
 def _mapped(moment: Moment) -> list[Mapping]:
-    machine = moment.run.enclave.machine
+    machine = moment.machine
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         return []
     return list(mappings(machine.ram, machine.cpu.registers.cr[3]))

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 
+from enclave_sim.enclave import Enclave
+from enclave_sim.engine.contract import Backtrace
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
+from enclave_sim.program import Program
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Write
+from machine.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,10 @@ class Writer:
     address: int
     asked_at: str
     write: Write | None
+
+
+GuestPlace = tuple[int, int, bool, int]
+"""Which instance, by its event; fuel spent; whether it waits in a host call; how many were answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +46,29 @@ class Moment:
     """At the last stop; empty at the first."""
     writers: dict[int, Writer] = field(default_factory=dict)
     """By physical address: what was asked for."""
+    backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
+    """By where the guest was: what it takes to run it again there is spent once."""
     _shown: _Shown | None = None
 
     @property
     def run(self) -> InspectedRun:
         """The run that is stopped here."""
         return self.opened.run
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it is here."""
+        return self.opened.run.machine
+
+    @property
+    def enclave(self) -> Enclave | None:
+        """None where a kernel of one's own is run."""
+        return self.opened.run.enclave
+
+    @property
+    def program(self) -> Program:
+        """What is executed in ring 0."""
+        return self.opened.run.program
 
     def follow(self) -> None:
         """Take in the events that have come."""

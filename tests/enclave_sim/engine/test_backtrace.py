@@ -70,6 +70,7 @@ def shared(request: pytest.FixtureRequest, bench: Make) -> Any:
     return bench(guarded=request.param)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(program=programs, budgets=st.lists(st.integers(1, 200), max_size=50))
 @example(

@@ -13,6 +13,8 @@ from enclave_sim.time_travel import Position
 from tests.enclave_sim.conftest import signed
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 SPINNER = source_of(("spinner",), {"cycles": 1})
 ASK = "F finds the function it is in"

@@ -13,6 +13,8 @@ from enclave_sim.inspector.sources import source_of
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 from tests.machine.boot import images
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 HELLO = bytes.fromhex("66 ba f8 03 b0 48 ee b0 69 ee b0 2a e6 f4 f4")
 """Says "Hi" on COM1, and leaves with 42."""

@@ -4,10 +4,11 @@ import pytest
 
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive, row_with
 
+pytestmark = pytest.mark.slow  # each drives the whole program
+
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 
 
-@pytest.mark.slow
 @SIZES
 def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(size: tuple[int, int]) -> None:
     async def script(driven: Driven) -> None:

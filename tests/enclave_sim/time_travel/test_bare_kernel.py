@@ -146,6 +146,7 @@ def test_symbols_of_a_kernel_in_the_higher_half_are_linear_and_its_regions_physi
     assert program.region_at(high) is None
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(firmware.image()) - 1), st.binary(min_size=1, max_size=16))
 def test_damaged_symbols_and_lines_never_keep_a_kernel_from_being_looked_at(at: int, data: bytes) -> None:
     image = bytearray(firmware.image())

@@ -1,5 +1,6 @@
 """The desk: the panes on the screen, and the session's thread behind them."""
 
+import gc
 from itertools import pairwise
 
 from textual.app import App, ComposeResult
@@ -68,6 +69,7 @@ class Desk(App[None]):
     def on_unmount(self) -> None:
         """The session ends with its screen."""
         self.session.close()
+        gc.unfreeze()
 
     def on_resize(self) -> None:
         """A wider screen has more panes."""
@@ -159,6 +161,8 @@ class Desk(App[None]):
         if isinstance(told, Working):
             self.say(f"{told.what}: {told.at_ns:,} ns reached; Escape cancels")
             return
+        if self.seen is None:
+            gc.freeze()  # what is here stays: each search for garbage in it would hold up a step for 70 ms
         moved = self.seen is None or told.standing.position != self.seen.standing.position
         self.seen = told
         for pane in self.panes:

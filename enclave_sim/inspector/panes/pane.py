@@ -16,8 +16,10 @@ from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
 
-_MEASURED = 2000
-_LAZY_WIDTH = 240
+_LOOKED_AT = 2000
+"""So many rows are gone through for the next heading."""
+_WIDEST = 1000
+"""Characters of a row."""
 _CURSOR = Style(reverse=True, bold=True)
 
 
@@ -79,11 +81,7 @@ class Pane(ScrollView, can_focus=True):
         """
         before, self.view = self.view, view
         rows = view.rows
-        narrow = isinstance(rows, tuple) and len(rows) <= _MEASURED
-        size = Size(max((len(row.text) for row in rows), default=0) if narrow else _LAZY_WIDTH, len(rows))
-        if size.height != self.virtual_size.height or not size.width <= self.virtual_size.width <= _LAZY_WIDTH:
-            self.virtual_size = Size(max(size.width, self.size.width), size.height)
-            self.refresh()
+        self._count(len(rows))
         about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip().replace("[", "\\[")
         if about != self._about:
             self._about = self.border_title = about
@@ -92,6 +90,16 @@ class Pane(ScrollView, can_focus=True):
         if view.here is not None and (moved or is_other):
             self.move_to(view.here)
         self._redraw(before)
+
+    def _count(self, rows: int) -> None:
+        """So many rows can be scrolled through. The scrollbar is always there: nothing has to be laid out anew."""
+        size = Size(_WIDEST, rows)
+        if size == self.virtual_size:
+            return
+        self.set_reactive(Pane.virtual_size, size)
+        self.vertical_scrollbar.window_virtual_size = rows
+        self.scroll_y = self.validate_scroll_y(self.scroll_y)
+        self.scroll_target_y = self.validate_scroll_target_y(self.scroll_target_y)
 
     def _redraw(self, before: View) -> None:
         """Draw the rows in sight again that are not as they were."""
@@ -149,13 +157,18 @@ class Pane(ScrollView, can_focus=True):
         self.move_to(0 if direction < 0 else len(self.view.rows) - 1)
 
     def action_sideways(self, columns: int) -> None:
-        """Left or right."""
-        self.scroll_to(x=max(0, self.scroll_offset.x + columns), animate=False, immediate=True, force=True)
+        """Left or right, as far as the longest row in sight goes."""
+        width, height = self.scrollable_content_region.size
+        top = self.scroll_offset.y
+        in_sight = range(top, min(top + height, len(self.view.rows)))
+        most = max((len(self.row_at(index).text) for index in in_sight), default=0) - width
+        x = max(0, min(self.scroll_offset.x + columns, most))
+        self.scroll_to(x=x, animate=False, immediate=True, force=True)
 
     def action_next_title(self) -> None:
         """To the next heading in the pane, around the end."""
         count = len(self.view.rows)
-        for distance in range(1, min(count, _MEASURED) + 1):
+        for distance in range(1, min(count, _LOOKED_AT) + 1):
             index = (self.cursor + distance) % count
             parts = self.row_at(index).parts
             if parts and parts[0][1] is Meaning.TITLE:

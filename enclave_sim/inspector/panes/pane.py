@@ -59,6 +59,7 @@ class Pane(ScrollView, can_focus=True):
         self.view = View(())
         self.cursor = 0
         self._about = ""
+        self._base = Style()
         self.border_title = f"{self.KEY} {self.TITLE}"
 
     def wish(self) -> Callable[[Moment], View]:
@@ -84,7 +85,9 @@ class Pane(ScrollView, can_focus=True):
         self._count(len(rows))
         about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip().replace("[", "\\[")
         if about != self._about:
-            self._about = self.border_title = about
+            self._about = about
+            self._border_title = self.render_str(about)
+            self.refresh(Region(0, -1, self.size.width, 1))
         self.cursor = min(self.cursor, max(0, len(rows) - 1))
         is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
         if view.here is not None and (moved or is_other):
@@ -128,13 +131,18 @@ class Pane(ScrollView, can_focus=True):
             self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
         self._redraw_row(self.cursor)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows in sight that are to be drawn again."""
+        self._base = self.rich_style  # as good as a row takes to be drawn, and the same for all
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One row in sight."""
         scroll_x, scroll_y = self.scroll_offset
         index, width = scroll_y + y, self.scrollable_content_region.width
         if index >= len(self.view.rows):
-            return Strip.blank(width, self.rich_style)
-        base = self.rich_style
+            return Strip.blank(width, self._base)
+        base = self._base
         parts = self.row_at(index).parts
         if index == self.cursor and self.has_focus:
             style = base + _CURSOR

@@ -12,6 +12,7 @@ from enclave_sim.query import kind_of_event, name_of_kind
 from machine.events import Event, RingTransition
 
 _BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "shutdown", "tpm_command_failed"])
+_ROWS_KEPT = 1000
 _TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_ended", "annihilation_step"])
 
 
@@ -26,6 +27,8 @@ class EventLog:
         self._wanted: EventFilter | None = None
         self._let: list[int] = []
         self._looked_at = 0
+        self._rows: dict[int, Row] = {}
+        """By place: lines that were made already."""
 
     def follow(self) -> None:
         """Take in what has come."""
@@ -33,10 +36,9 @@ class EventLog:
             self._of_kind.setdefault(name_of_kind(self.events[seq]), []).append(seq)
         self._indexed = len(self.events)
 
-    def of_kind(self, kind: str, seen: int) -> list[int]:
+    def of_kind(self, kind: str, seen: int) -> Sequence[int]:
         """Places of the events of a kind among the first `seen`."""
-        places = self._of_kind.get(kind, [])
-        return places[: bisect_left(places, seen)]
+        return _before(self._of_kind.get(kind, []), seen)
 
     def last(self, kind: str, seen: int) -> Event | None:
         """The last event of a kind among the first `seen`."""
@@ -53,7 +55,39 @@ class EventLog:
         end = len(self.events)
         self._let += [seq for seq in range(self._looked_at, end) if wanted.lets(self.events[seq])]
         self._looked_at = end
-        return self._let[: bisect_left(self._let, seen)]
+        return _before(self._let, seen)
+
+    def row(self, place: int) -> Row:
+        """The line of an event."""
+        found = self._rows.get(place)
+        if found is None:
+            if len(self._rows) >= _ROWS_KEPT:
+                self._rows.clear()
+            found = self._rows[place] = event_row(self.events[place])
+        return found
+
+
+def _before(places: list[int], seen: int) -> Sequence[int]:
+    """Those of some places, in order, that are less than `seen`."""
+    return _First(places, bisect_left(places, seen))
+
+
+class _First(Sequence[int]):
+    """The first of some numbers, without a copy: there may be a million. More may be added to them meanwhile."""
+
+    def __init__(self, numbers: list[int], count: int) -> None:
+        self._numbers, self._range = numbers, range(count)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        found = self._range[index]
+        return self._numbers[found] if isinstance(found, int) else [self._numbers[place] for place in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +136,8 @@ def event_filter(words: str) -> EventFilter:
 class EventRows(Sequence[Row]):
     """Lines of events, made one by one."""
 
-    def __init__(self, events: Sequence[Event], places: Sequence[int]) -> None:
-        self.events = events
+    def __init__(self, log: EventLog, places: Sequence[int]) -> None:
+        self.log = log
         self.places = places
 
     def __len__(self) -> int:
@@ -115,8 +149,8 @@ class EventRows(Sequence[Row]):
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         if isinstance(index, slice):
-            return EventRows(self.events, self.places[index])
-        return event_row(self.events[self.places[index]])
+            return EventRows(self.log, self.places[index])
+        return self.log.row(self.places[index])
 
 
 def event_row(event: Event) -> Row:
@@ -140,4 +174,4 @@ def event_view(log: EventLog, seen: int, wanted: EventFilter) -> View:
         return View(
             (row("no event of this kind so far" if wanted.words else "no event so far", Meaning.NOTE),), 0, subtitle
         )
-    return View(EventRows(log.events, places), len(places) - 1, subtitle)
+    return View(EventRows(log, places), len(places) - 1, subtitle)

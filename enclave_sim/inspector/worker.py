@@ -130,6 +130,7 @@ class SessionThread:
         now = monotonic()
         if now - self._told_at >= _PROGRESS_S and self._moment is not None:
             self._told_at = now
+            self._moment.log.follow()  # as they come, so that there are not a million at once at the end
             self._tell(Working(self._what, self._moment.run.now.at_ns))
 
     def _work(self) -> None:

@@ -6,10 +6,8 @@ from time import monotonic, perf_counter
 
 import pytest
 
-from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_view
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel import Position
-from machine.events import Halted, ModeSwitched
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
 LONG = source_of(("spinner",), {"cycles": 100_000})
@@ -114,26 +112,3 @@ def _million_additions() -> float:
         total += number
     assert total
     return perf_counter() - begun
-
-
-@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(("halted",))], ids=["all", "filtered"])
-def test_a_screen_of_a_million_events_costs_no_more_than_one_of_a_hundred(wanted: EventFilter) -> None:
-    million = [
-        Halted(seq, seq, True) if seq % 2 else ModeSwitched(seq, seq, "long", "long", 0) for seq in range(1_000_000)
-    ]
-    short, long = _scrolled(million[:100], wanted), _scrolled(million, wanted)
-    assert long < 20 * short + 0.005
-
-
-def _scrolled(events: list[Halted | ModeSwitched], wanted: EventFilter) -> float:
-    log = EventLog(list(events))
-    log.follow()
-    view = event_view(log, len(events), wanted)
-    best = 1.0
-    for part in range(5):
-        begun = perf_counter()
-        top = part * (len(view.rows) - 40) // 5
-        for index in range(top, top + 40):
-            assert view.rows[index].text
-        best = min(best, perf_counter() - begun)
-    return best

@@ -27,6 +27,7 @@ from enclave_sim.node import Node
 from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.program import Program, aether
 from enclave_sim.recording import Digest, Header, Recording, Tee
 from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
 from enclave_sim.residue import Residue, scan
@@ -146,6 +147,11 @@ class Enclave:
         return self._payloads
 
     @property
+    def program(self) -> Program:
+        """The kernel, which is executed in ring 0."""
+        return aether()
+
+    @property
     def phase(self) -> Phase | None:
         """The boot phase last entered."""
         return self.block.phase
@@ -154,6 +160,11 @@ class Enclave:
     def dormant(self) -> bool:
         """Whether annihilation is complete."""
         return self.block.dormant
+
+    @property
+    def ended(self) -> str | None:
+        """How it has ended, in words; None while it goes on."""
+        return "dormant" if self.dormant else None
 
     @property
     def signals(self) -> tuple[int, ...]:

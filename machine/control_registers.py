@@ -3,13 +3,12 @@
 Each check raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written and read as zero.
 """
 
-from machine.cpu import CR0_ET, CR0_PE, CR0_PG
 from machine.exceptions import GP, Fault
 from machine.paging import PHYSICAL_ADDRESS_BITS, SupervisorMemory
 from machine.processor_state import ProcessorState
 
-CR0_MP, CR0_EM, CR0_TS, CR0_NE, CR0_WP, CR0_AM = 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 16, 1 << 18
-CR0_NW, CR0_CD = 1 << 29, 1 << 30
+CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
+CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
 CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_PGE, CR4_PCE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 7, 1 << 8
 CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_UMIP, CR4_FSGSBASE = 1 << 9, 1 << 10, 1 << 11, 1 << 16

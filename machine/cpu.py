@@ -1,4 +1,4 @@
-"""The processor: Unicorn, plus the hooks that keep the host out of it and lead to ports and devices.
+"""The processor: Unicorn, with what keeps the host out of it and leads to ports and devices (machine/callbacks.py).
 
 Unicorn does instructions, segmentation, paging and ring checks. While it is stopped its registers lie in
 `Cpu.registers` (machine/processor_state.py), which may be changed freely; `execute` gives them back and runs on.
@@ -6,7 +6,6 @@ Unicorn does instructions, segmentation, paging and ring checks. While it is sto
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from unicorn import (
     UC_ARCH_X86,
@@ -14,43 +13,30 @@ from unicorn import (
     UC_CTL_TLB_FLUSH,
     UC_ERR_FETCH_PROT,
     UC_ERR_FETCH_UNMAPPED,
-    UC_HOOK_INSN,
-    UC_HOOK_MEM_READ,
-    UC_HOOK_MEM_UNMAPPED,
-    UC_HOOK_MEM_WRITE,
     UC_MODE_64,
     UC_PROT_ALL,
     UC_PROT_EXEC,
     Uc,
     x86_const,
 )
-from unicorn.unicorn_py3.unicorn import uclib
 
+from machine.callbacks import Callbacks
 from machine.clock import Clock
-from machine.cpuid import cpuid
 from machine.debug_registers import DebugRegisters
-from machine.device import MMIO_BASE, MMIO_SIZE, Bus
-from machine.errors import EmulatorFault, MachineError
+from machine.device import Bus
+from machine.errors import EmulatorFault
+from machine.flat_mode import load_flat_mode
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
 from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
-from machine.step_hook import NEVER, STATE_BYTES, StepHook, Stop, add_hook
+from machine.step_hook import STATE_BYTES, StepHook, Stop
 from machine.unicorn_calls import emu_start, engine_handle, vmem_read
 
 EFER_LMA = 1 << 10
-CR0_PE, CR0_ET, CR0_PG = 1, 1 << 4, 1 << 31
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
-_HFLAG_PE = 1 << 7
-_FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
-_TASK_32, _LDT = 0x0000_8900, 0x0000_8200  # busy by the manual, but Unicorn aborts when it then needs a stack
 _LONGEST_INSTRUCTION = 15
-_FLOATING_POINT_AT_RESET = {"MXCSR": 0x1F80, "FPCW": 0x37F, "FPSW": 0, "FPTAG": 0xFFFF}
-"""As FNINIT leaves x87: all exceptions masked, all registers empty."""
-_void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
-_FETCH_UNMAPPED = 21
-_MEM_WRITE = 17  # UC_MEM_WRITE
 _STOPS = tuple(Stop)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
@@ -72,7 +58,6 @@ class Cpu:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
-        self._handle = self.uc._uch
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
@@ -87,13 +72,10 @@ class Cpu:
         self.tsc_aux = 0
         self.on_port: Callable[[int, int], None] | None = None
         """Told of each port access (port, bytes) while a debug register watches ports."""
-        self._failure: BaseException | None = None
-        self._callbacks: list[object] = []
         self.debug = DebugRegisters(self)
         self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
-        self._map_devices(MMIO_BASE, MMIO_SIZE)
-        self._hook_instructions()
+        self.callbacks = Callbacks(self, step_hook.on_device_read)
 
     def execute(self) -> Stop:
         """Run until something has to be done, and say what. Raises what a device raised."""
@@ -101,8 +83,9 @@ class Cpu:
         hook.reason = Stop.HALT
         self.give_back()
         status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
+        failure = self.callbacks.failure
+        if failure is not None:
+            self.callbacks.failure = None
             self.refresh()
             raise failure
         if status or hook.reason == Stop.HALT:
@@ -213,7 +196,7 @@ class Cpu:
         if not changed:
             return
         state = self.context.content, self.hook.cs
-        self._load_flat_mode()  # Unicorn takes a linear address
+        load_flat_mode(self.registers)  # Unicorn takes a linear address
         self.flush_tlb()
         for page in changed:
             self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
@@ -226,21 +209,11 @@ class Cpu:
         Returns what ends it. Translated code is forgotten each time.
         """
 
-        def accessed(_uc: int, kind: int, address: int, size: int, _value: int, _user: int) -> None:
+        def accessed(writes: bool, address: int, size: int) -> None:
             if address < where.stop and where.start < address + size:
-                seen(kind == _MEM_WRITE, address, size)
+                seen(writes, address, size)
 
-        prototype = ctypes.CFUNCTYPE(None, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
-        callback = self.callback(prototype, accessed)
-        handle = add_hook(self.uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
-        self.uc.ctl_flush_tb()
-
-        def end() -> None:
-            uclib.uc_hook_del(self._handle, handle)
-            self._callbacks.remove(callback)
-            self.uc.ctl_flush_tb()
-
-        return end
+        return self.callbacks.watch_memory(accessed)
 
     # State
 
@@ -283,146 +256,3 @@ class Cpu:
     def instruction_at(self, address: int) -> Instruction | None:
         """The instruction at a linear address, taken apart."""
         return decode(self.code_at(address), long=self.registers.in_64_bit_code)
-
-    # Start
-
-    def enter_protected_mode(self, entry: int) -> None:
-        """Start at `entry` in 32-bit protected mode with flat segments, paging and interrupts off."""
-        registers, hook = self.registers, self.hook
-        for name in GENERAL_REGISTERS:
-            setattr(registers, name, 0)
-        self._load_flat_mode()
-        registers.tr.load(0, 0, 0xFFFF, _TASK_32)
-        registers.ldtr.load(0, 0, 0xFFFF, _LDT)
-        registers.gdtr.load(0, 0, 0, 0)
-        registers.idtr.load(0, 0, 0, 0)
-        registers.rip = entry
-        self.rflags = 2
-        hook.check_cs = 0
-        hook.pass_once = NEVER
-        for name, value in _FLOATING_POINT_AT_RESET.items():
-            self.write_register(name, value)
-        self.flush_tlb()
-
-    def _load_flat_mode(self) -> None:
-        """32-bit protected mode with flat segments, without paging."""
-        registers = self.registers
-        registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
-        for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
-            segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)
-        registers.cr[0], registers.cr[2], registers.cr[3], registers.cr[4] = CR0_PE | CR0_ET, 0, 0, 0
-        registers.efer = 0
-        registers.hflags = _HFLAG_PE
-        self.set_privilege(0)
-
-    # Hooks. A Python error in one cannot pass through Unicorn: it is kept, and raised by `execute`.
-
-    def callback(self, prototype: Any, function: Callable[..., Any]) -> Any:
-        """A C function that calls `function`, kept alive with the processor."""
-
-        def guarded(*arguments: Any) -> Any:
-            try:
-                return function(*arguments)
-            except BaseException as error:  # noqa: BLE001 - raised again by execute()
-                self._fail(error)
-                return 0
-
-        callback = prototype(guarded)
-        self._callbacks.append(callback)
-        return callback
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-        self.clock.stop()
-
-    def _hook_instructions(self) -> None:
-        answers = ctypes.CFUNCTYPE(ctypes.c_int, _void, _void)
-        port_in = ctypes.CFUNCTYPE(_u32, _void, _u32, ctypes.c_int, _void)
-        port_out = ctypes.CFUNCTYPE(None, _void, _u32, ctypes.c_int, _u32, _void)
-        for number, prototype, function in (
-            (x86_const.UC_X86_INS_RDTSC, answers, self._on_rdtsc),
-            (x86_const.UC_X86_INS_RDTSCP, answers, self._on_rdtscp),
-            (x86_const.UC_X86_INS_CPUID, answers, self._on_cpuid),
-            (x86_const.UC_X86_INS_IN, port_in, self._on_in),
-            (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
-        ):
-            add_hook(self.uc, UC_HOOK_INSN, self.callback(prototype, function), instruction=number)
-        unmapped = ctypes.CFUNCTYPE(ctypes.c_bool, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
-        add_hook(self.uc, UC_HOOK_MEM_UNMAPPED, self.callback(unmapped, self._on_unmapped))
-
-    def _map_devices(self, address: int, size: int) -> None:
-        reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
-        writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
-        devices = address == MMIO_BASE
-        read = reads(self._on_mmio_read if devices else _floating)
-        write = writes(self._on_mmio_write if devices else _ignore)
-        self._callbacks += [read, write]
-        on_read, window = ctypes.cast(read, _void), None
-        if devices and self._step_hook.on_device_read is not None:
-            window = self.bus.window
-            window.bus = on_read.value
-            on_read = _void(self._step_hook.on_device_read)
-        status = uclib.uc_mmio_map(
-            self._handle,
-            address,
-            size,
-            on_read,
-            None if window is None else ctypes.byref(window),
-            ctypes.cast(write, _void),
-            None,
-        )
-        if status:
-            raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")
-
-    def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
-        try:  # here and not around, as these two are the hottest of all callbacks
-            return self.bus.read_memory(offset, size)
-        except BaseException as error:  # noqa: BLE001 - raised again by execute()
-            self._fail(error)
-            return 0
-
-    def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
-        try:
-            self.bus.write_memory(offset, size, value)
-        except BaseException as error:  # noqa: BLE001 - raised again by execute()
-            self._fail(error)
-
-    def _on_unmapped(self, _uc: int, access: int, address: int, _size: int, _value: int, _user: int) -> bool:
-        if access == _FETCH_UNMAPPED:
-            return False
-        self._map_devices(address & -PAGE_SIZE, PAGE_SIZE)
-        return True
-
-    def _on_rdtsc(self, _uc: int, _user: int) -> int:
-        now = self.clock.now_ns + self.tsc_offset
-        self.uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
-        self.uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
-        return 1
-
-    def _on_rdtscp(self, uc: int, user: int) -> int:
-        self.uc.reg_write(x86_const.UC_X86_REG_RCX, self.tsc_aux)
-        return self._on_rdtsc(uc, user)
-
-    def _on_cpuid(self, _uc: int, _user: int) -> int:
-        leaf, subleaf = self.uc.reg_read(x86_const.UC_X86_REG_EAX), self.uc.reg_read(x86_const.UC_X86_REG_ECX)
-        for name, value in zip(("RAX", "RBX", "RCX", "RDX"), cpuid(leaf, subleaf), strict=True):
-            self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
-        return 1
-
-    def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
-        if self.on_port is not None:
-            self.on_port(port, size)
-        return self.bus.read_port(port, size)
-
-    def _on_out(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
-        if self.on_port is not None:
-            self.on_port(port, size)
-        self.bus.write_port(port, size, value & (1 << 8 * size) - 1)
-
-
-def _ignore(_uc: int, _offset: int, _size: int, _value: int, _user: int) -> None:
-    pass
-
-
-def _floating(_uc: int, _offset: int, size: int, _user: int) -> int:
-    return (1 << 8 * size) - 1

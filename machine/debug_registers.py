@@ -5,15 +5,12 @@ hook is put in while one is armed, which makes every access slow. The hook tells
 mapping of the same bytes hits a breakpoint, too.
 """
 
-import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-from unicorn import UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
-from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.exceptions import UD, Fault
 from machine.state import State, Stateful
-from machine.step_hook import NEVER, add_hook
+from machine.step_hook import NEVER
 
 if TYPE_CHECKING:
     from machine.cpu import Cpu
@@ -25,7 +22,6 @@ _DR6_WRITABLE, _DR7_WRITABLE = 0xE00F, 0xFFFF_2BFF
 _CR4_DE = 1 << 3
 _EXECUTE, _WRITE, _PORT, _ACCESS = range(4)
 _LENGTHS = (1, 2, 8, 4)
-_UNICORN_WRITE = 17
 
 
 class DebugRegisters(Stateful):
@@ -38,7 +34,8 @@ class DebugRegisters(Stateful):
         self.dr7 = DR7_ALWAYS_SET
         self.met = 0
         """Bits 0-3: breakpoints on data or ports, to be raised as a trap behind the instruction."""
-        self._memory_hook: object | None = None
+        self._memory_hook: Callable[[], None] | None = None
+        """Takes it out."""
         self._watched: list[tuple[int, int, int, bool]] = []
 
     def reset(self) -> None:
@@ -98,28 +95,16 @@ class DebugRegisters(Stateful):
             length = self._length(n)
             reads = self.dr7 >> 16 + 4 * n & 3 == _ACCESS
             self._watched.append((n, self._addresses[n] & -length, length, reads))
-        if bool(self._watched) != (self._memory_hook is not None):
-            self._watch_memory(bool(self._watched))
-
-    def _watch_memory(self, wanted: bool) -> None:
-        """Put the memory hook in or take it out; translated code does not have it yet, or has it still."""
-        handle = self._cpu.uc._uch
-        if wanted:
-            prototype = ctypes.CFUNCTYPE(
-                None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-            )
-            self._memory_hook = add_hook(
-                self._cpu.uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, self._cpu.callback(prototype, self._on_memory)
-            )
-        else:
-            uclib.uc_hook_del(handle, self._memory_hook)
+        if self._watched and self._memory_hook is None:
+            self._memory_hook = self._cpu.callbacks.watch_memory(self._on_memory)
+        elif self._memory_hook is not None and not self._watched:
+            self._memory_hook()
             self._memory_hook = None
-        self._cpu.uc.ctl_flush_tb()
 
-    def _on_memory(self, _uc: int, access: int, physical: int, size: int, _value: int, _user: int) -> None:
+    def _on_memory(self, writes: bool, physical: int, size: int) -> None:
         for n, address, length, reads in self._watched:
             found = self._cpu.memory.look(address)
-            if found is None or (access != _UNICORN_WRITE and not reads):
+            if found is None or not (writes or reads):
                 continue
             start = found.physical + address % 4096
             if physical < start + length and start < physical + size:

@@ -10,7 +10,8 @@ import struct
 
 import msgspec
 
-from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
+from machine.control_registers import CR0_PE
+from machine.cpu import EFER_LMA, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VM, Cpu
 from machine.descriptor_tables import find, mark_accessed
 from machine.descriptors import (
     ACCESSED,

@@ -7,7 +7,8 @@ live here.
 from collections.abc import Callable
 from typing import Protocol
 
-from machine.cpu import CR0_PG, EFER_LMA, Cpu
+from machine.control_registers import CR0_PG
+from machine.cpu import EFER_LMA, Cpu
 from machine.exceptions import GP, Fault
 from machine.paging import PHYSICAL_ADDRESS_BITS, is_canonical
 from machine.state import Stateful

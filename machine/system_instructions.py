@@ -5,54 +5,28 @@ names, and then the function either lets Unicorn execute the instruction (`Done.
 """
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Protocol
 
 from machine import control_registers
-from machine.cpu import CR0_PE, EFER_LMA, FLAG_IF, FLAG_RF, FLAG_VM, Cpu
+from machine.cpu import Cpu
 from machine.debug_registers import DR6_BD, DR7_GD
-from machine.exceptions import DB, GP, PF, UD, Fault
-from machine.msrs import (
-    EFER_SCE,
-    IA32_FMASK,
-    IA32_LSTAR,
-    IA32_STAR,
-    IA32_SYSENTER_CS,
-    IA32_SYSENTER_EIP,
-    IA32_SYSENTER_ESP,
-    Msrs,
-)
+from machine.done import Done
+from machine.exceptions import DB, GP, UD, Fault
+from machine.fast_system_calls import FastSystemCalls
+from machine.iret import check_iret
+from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand, action
 from machine.operands import linear_address, peek
 from machine.paging import is_canonical
+from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS
 from machine.x87_exceptions import X87Exceptions
 
-_FLAT_CODE_64, _FLAT_CODE_32, _FLAT_DATA = 0x00AF_9B00, 0x00CF_9B00, 0x00CF_9300
-_USER = 3 << 13
 _BMI = frozenset([(2, 0xF2), (2, 0xF3), (2, 0xF5), (2, 0xF6), (2, 0xF7), (3, 0xF0)])
 """Map and opcode of ANDN, BLSR and its like, BZHI, PDEP and PEXT, MULX, BEXTR and its like, RORX."""
-_SYSRET_FLAGS = 0x3C_7FD7
 _CR4_UMIP = 1 << 11
-_TSS_IO_MAP_BASE = 102
-_PF_USER = 4
 _FXSAVE_MXCSR = 24
 _LOW = 0xFFFF_FFFF
-
-
-class Done(Enum):
-    """How an instruction is, or is to be, executed."""
-
-    NATIVE = auto()
-    """By Unicorn."""
-    LOADS_MASKS = auto()
-    """By Unicorn, and MXCSR or the x87 control word is another behind it."""
-    COMPLETE = auto()
-    """Here: it has retired. A single-step trap follows if TF was set before it."""
-    TRANSFERRED = auto()
-    """Here, and it loaded RFLAGS: a single-step trap follows if TF is set now."""
-    TRAP = auto()
-    """Here, and #DB follows in any case (INT1)."""
 
 
 class TaskPriority(Protocol):
@@ -71,6 +45,7 @@ class SystemInstructions:
         self._msrs = msrs
         self._debug = cpu.debug
         self._apic = apic
+        calls = FastSystemCalls(cpu, msrs)
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xC4: self._vex,
             0xC5: self._vex,
@@ -80,8 +55,8 @@ class SystemInstructions:
             0xDD: self._load_control_word,
             0x0F00: self._group_6,
             0x0F01: self._group_7,
-            0x0F05: self._syscall,
-            0x0F07: self._sysret,
+            0x0F05: calls.syscall,
+            0x0F07: calls.sysret,
             0x0F20: self._mov_from_control_register,
             0x0F21: self._mov_from_debug_register,
             0x0F22: self._mov_to_control_register,
@@ -89,8 +64,8 @@ class SystemInstructions:
             0x0F30: self._wrmsr,
             0x0F32: self._rdmsr,
             0x0F33: self._rdpmc,
-            0x0F34: self._sysenter,
-            0x0F35: self._sysexit,
+            0x0F34: calls.sysenter,
+            0x0F35: calls.sysexit,
             0x0FAE: self._load_mxcsr,
             0x0FC7: self._undefined,
         }
@@ -104,7 +79,8 @@ class SystemInstructions:
             return Done.NATIVE
         found = action(code)
         if found & Action.PORT:
-            return self._port(instruction)
+            check_ports(cpu, instruction)
+            return Done.NATIVE
         if found & Action.DESCRIPTOR and cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
             raise Fault(GP, 0)
         rule = self._rules.get(instruction.opcode)
@@ -130,33 +106,6 @@ class SystemInstructions:
     def _set_operand(self, instruction: Instruction, value: int) -> None:
         assert isinstance(instruction.operand, int)
         setattr(self._cpu.registers, GENERAL_REGISTERS[instruction.operand], value)
-
-    # Ports (SDM volume 1, 19.5)
-
-    def _port(self, instruction: Instruction) -> Done:
-        cpu, opcode = self._cpu, instruction.opcode
-        width = 1 if not opcode & 1 else 2 if instruction.operand_size_prefix else 4
-        if opcode < 0xE8 and opcode >= 0xE4:
-            code = cpu.code_at(cpu.linear_rip)
-            port = code[instruction.length] if len(code) > instruction.length else 0
-        else:
-            port = cpu.registers.rdx & 0xFFFF
-        if not self._may_use(port, width):
-            raise Fault(GP, 0)
-        return Done.NATIVE
-
-    def _may_use(self, port: int, width: int) -> bool:
-        """IOPL, then the I/O permission bitmap of the TSS."""
-        cpu, task = self._cpu, self._cpu.registers.tr
-        if cpu.registers.cpl <= cpu.rflags >> 12 & 3:
-            return True
-        if task.limit < _TSS_IO_MAP_BASE + 1 or task.flags >> 8 & 0xD != 0x9:  # a 32-bit or 64-bit TSS
-            return False
-        start = int.from_bytes(cpu.memory.read(task.base + _TSS_IO_MAP_BASE, 2), "little") + port // 8
-        if start + 1 > task.limit:
-            return False
-        bitmap = int.from_bytes(cpu.memory.read(task.base + start, 2), "little")
-        return not bitmap & (1 << width) - 1 << port % 8
 
     # Control, debug and model-specific registers
 
@@ -268,79 +217,6 @@ class SystemInstructions:
                 raise Fault(GP, 0)
         return Done.NATIVE
 
-    # Fast system calls
-
-    def _load_flat(self, selector: int, code: int, privilege: int) -> None:
-        """CS and SS without a look at any descriptor."""
-        cpu, user = self._cpu, _USER if privilege else 0
-        cpu.registers.cs.load(selector & ~3 | privilege, 0, _LOW, code | user)
-        cpu.registers.ss.load(selector + 8 & ~3 | privilege, 0, _LOW, _FLAT_DATA | user)
-
-    def _syscall(self, instruction: Instruction) -> Done:
-        cpu, registers = self._cpu, self._cpu.registers
-        if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
-            raise Fault(UD)
-        cpu.skip(instruction.length)
-        registers.rcx, registers.r11 = registers.rip, cpu.rflags & ~FLAG_RF
-        registers.rip = self._msrs.read(IA32_LSTAR)
-        cpu.rflags = cpu.rflags & ~self._msrs.read(IA32_FMASK) & ~FLAG_RF | 2
-        self._load_flat(self._msrs.read(IA32_STAR) >> 32 & 0xFFFC, _FLAT_CODE_64, 0)
-        cpu.set_privilege(0)
-        return Done.TRANSFERRED
-
-    def _sysret(self, instruction: Instruction) -> Done:
-        cpu, registers = self._cpu, self._cpu.registers
-        if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
-            raise Fault(UD)
-        if registers.cpl or (instruction.wide and not is_canonical(registers.rcx)):
-            raise Fault(GP, 0)
-        cpu.skip(instruction.length)
-        selectors = self._msrs.read(IA32_STAR) >> 48
-        cpu.rflags = registers.r11 & _SYSRET_FLAGS | 2
-        if instruction.wide:
-            registers.rip = registers.rcx
-            registers.cs.load(selectors + 16 & 0xFFFF | 3, 0, _LOW, _FLAT_CODE_64 | _USER)
-        else:
-            registers.rip = registers.rcx & _LOW
-            registers.cs.load(selectors | 3, 0, _LOW, _FLAT_CODE_32 | _USER)
-        registers.ss.load(selectors + 8 & 0xFFFF | 3, 0, _LOW, _FLAT_DATA | _USER)
-        cpu.set_privilege(3)
-        return Done.TRANSFERRED
-
-    def _sysenter(self, instruction: Instruction) -> Done:
-        cpu, registers = self._cpu, self._cpu.registers
-        selector = self._msrs.read(IA32_SYSENTER_CS)
-        if instruction.locked:
-            raise Fault(UD)
-        if not registers.cr[0] & CR0_PE or not selector & 0xFFFC:
-            raise Fault(GP, 0)
-        cpu.skip(instruction.length)
-        long = bool(registers.efer & EFER_LMA)
-        mask = 2**64 - 1 if long else _LOW
-        registers.rsp = self._msrs.read(IA32_SYSENTER_ESP) & mask
-        registers.rip = self._msrs.read(IA32_SYSENTER_EIP) & mask
-        cpu.rflags &= ~(FLAG_VM | FLAG_IF | FLAG_RF)
-        self._load_flat(selector & 0xFFFC, _FLAT_CODE_64 if long else _FLAT_CODE_32, 0)
-        cpu.set_privilege(0)
-        return Done.COMPLETE
-
-    def _sysexit(self, instruction: Instruction) -> Done:
-        cpu, registers = self._cpu, self._cpu.registers
-        selector = self._msrs.read(IA32_SYSENTER_CS)
-        if instruction.locked:
-            raise Fault(UD)
-        if not registers.cr[0] & CR0_PE or not selector & 0xFFFC or registers.cpl:
-            raise Fault(GP, 0)
-        if instruction.wide and not (is_canonical(registers.rcx) and is_canonical(registers.rdx)):
-            raise Fault(GP, 0)
-        cpu.skip(instruction.length)
-        mask = 2**64 - 1 if instruction.wide else _LOW
-        registers.rsp, registers.rip = registers.rcx & mask, registers.rdx & mask
-        first = selector + (32 if instruction.wide else 16)
-        self._load_flat(first | 3, _FLAT_CODE_64 if instruction.wide else _FLAT_CODE_32, 3)
-        cpu.set_privilege(3)
-        return Done.COMPLETE
-
     def _vex(self, instruction: Instruction) -> Done:
         """There is no AVX, but Unicorn takes its encodings for SSE. The BMI instructions are encoded so, too."""
         code = self._cpu.code_at(self._cpu.rip)[len(instruction.prefixes) :]
@@ -370,34 +246,6 @@ class SystemInstructions:
         self._cpu.skip(instruction.length)
         return Done.TRAP
 
-    def _check_frame(self, address: int, instruction: Instruction) -> None:
-        """Raise Fault (#PF) where ring 3 may not read what IRET pops: three words, in 64-bit mode five."""
-        width = 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
-        for index in range(5 if self._cpu.registers.in_64_bit_code else 3):
-            at = address + width * index
-            found = self._cpu.memory.look(at)
-            if is_canonical(at) and (found is None or not found.user):
-                raise Fault(PF, _PF_USER | (found is not None), at)
-
     def _iret(self, instruction: Instruction) -> Done:
-        """In 64-bit mode the address returned to is checked before anything is loaded.
-
-        Unicorn reads the frame as the supervisor, so in ring 3 it is looked at here.
-
-        There is no virtual-8086 mode here: IRETD with VM in the flags to be loaded, which Unicorn obeys, is refused.
-        """
-        cpu, registers = self._cpu, self._cpu.registers
-        base = 0 if registers.in_64_bit_code else registers.ss.base
-        if registers.cpl == 3:
-            self._check_frame(base + registers.rsp, instruction)
-        if not instruction.wide and not instruction.operand_size_prefix:
-            flags = cpu.memory.read(base + registers.rsp + 8, 4, cpu.rflags)
-            if int.from_bytes(flags, "little") & FLAG_VM:
-                raise Fault(GP, 0)
-        if registers.in_64_bit_code and instruction.wide:
-            found = cpu.memory.look(registers.rsp)
-            if found is not None and not is_canonical(
-                int.from_bytes(cpu.memory.read(registers.rsp, 8, cpu.rflags), "little")
-            ):
-                raise Fault(GP, 0)
+        check_iret(self._cpu, instruction)
         return Done.NATIVE

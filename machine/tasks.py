@@ -9,8 +9,8 @@ Left out: virtual-8086 tasks - a TSS whose EFLAGS image has VM set is refused as
 
 import struct
 
-from machine.control_registers import CR0_TS, check_cr3
-from machine.cpu import CR0_PG, FLAG_NT, FLAG_VM, Cpu
+from machine.control_registers import CR0_PG, CR0_TS, check_cr3
+from machine.cpu import FLAG_NT, FLAG_VM, Cpu
 from machine.descriptor_tables import find, mark_accessed
 from machine.descriptors import (
     ACCESSED,

@@ -9,18 +9,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.kernel_options import RAM, module, named_file, read_file, size
 from enclave_sim.cli.text import one_line
 from enclave_sim.errors import ConfigurationError, EnclaveError
 
 if TYPE_CHECKING:
     from machine.events import Recorder
 
-_LARGEST_FILE = 1 << 30
+_T = TypeVar("_T")
 _LARGEST_NUMBER = (1 << 62) - 1
-_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _EPILOG = """\
 exit codes:
   Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="file to load beside the kernel, and its command line; may be repeated",
     )
     parser.add_argument(
-        "--ram", metavar="SIZE", type=_size, default=128 << 20, help="memory, such as 64M, 1G or bytes; default: 128M"
+        "--ram", metavar="SIZE", type=_argument(size), default=RAM, help=f"such as 64M, 1G or bytes; default: {RAM}"
     )
     parser.add_argument(
         "--timeout-ns", metavar="N", type=_positive, help="stop when virtual time gets here; default: never"
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fw-cfg",
         metavar="NAME=FILE",
-        type=_named_file,
+        type=_argument(named_file),
         action="append",
         default=[],
         help="file for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated",
@@ -93,11 +93,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _named_file(text: str) -> tuple[str, bytes]:
-    name, found, path = text.partition("=")
-    if not found or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE (such as opt/test=data.bin)")
-    return name, _read(path)
+def _argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    """So that what is wrong names the option."""
+
+    def convert(text: str) -> _T:
+        try:
+            return read(text)
+        except ConfigurationError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
 
 
 def _positive(text: str) -> int:
@@ -112,24 +117,9 @@ def _positive(text: str) -> int:
     return value
 
 
-def _size(text: str) -> int:
-    """A number of bytes, with or without a unit."""
-    unit = _UNITS.get(text[-1:].upper())
-    try:
-        size = int(text[:-1] if unit else text, 0) * (unit or 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size (such as 64M, 1G or 134217728)") from None
-    from machine.device import MMIO_BASE  # noqa: PLC0415
-    from machine.ram import PAGE_SIZE  # noqa: PLC0415
-
-    if not 2 << 20 <= size <= MMIO_BASE or size % PAGE_SIZE:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 2M to {MMIO_BASE >> 20}M in steps of {PAGE_SIZE} bytes")
-    return size
-
-
 def _boot(options: argparse.Namespace) -> int:
-    image = _read(options.image)
-    modules = [(_read(path), text) for path, _, text in (word.partition(",") for word in options.module)]
+    image = read_file(options.image)
+    modules = list(map(module, options.module))
     if options.record is None:
         return _run(options, image, modules, None)
     from enclave_sim.cli.boot_recording import recorded  # noqa: PLC0415
@@ -141,30 +131,28 @@ def _boot(options: argparse.Namespace) -> int:
 def _run(
     options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]], recorder: "Recorder | None"
 ) -> int:
-    from machine.boot import loader  # noqa: PLC0415
-    from machine.errors import MachineError  # noqa: PLC0415
-    from machine.machine import Machine, MachineConfiguration, Outcome  # noqa: PLC0415
+    from enclave_sim.bare_kernel import BareKernel  # noqa: PLC0415
+    from machine.machine import Outcome  # noqa: PLC0415
 
-    try:
-        configuration = MachineConfiguration(
-            options.ram,
-            options.ns_per_instruction,
-            portable=options.portable,
-            engines=False,
-            files=dict(options.fw_cfg),
-        )
-        machine = Machine(configuration, recorder)
-        loaded = loader.load(machine, image, options.append, [loader.Module(*module) for module in modules])
-    except (MachineError, MemoryError) as error:
-        raise ConfigurationError(f"cannot boot {options.image}: {error}") from None
-    for note in loaded.notes:
+    kernel = BareKernel(
+        options.image,
+        image,
+        command_line=options.append,
+        modules=modules,
+        ram_bytes=options.ram,
+        ns_per_instruction=options.ns_per_instruction,
+        portable=options.portable,
+        files=dict(options.fw_cfg),
+        recorder=recorder,
+    )
+    machine = kernel.machine
+    for note in kernel.notes:
         _say("note", note)
     machine.uart.on_transmit = _serial_line()
-    outcome = Outcome.STOPPED
-    while outcome is Outcome.STOPPED and machine.debug_exit.status is None:
-        outcome = machine.run(options.timeout_ns)
-    if machine.debug_exit.status is not None:
-        return machine.debug_exit.status & 0xFF
+    while (outcome := kernel.advance(options.timeout_ns)) is Outcome.STOPPED:
+        pass
+    if kernel.exit_status is not None:
+        return kernel.exit_status
     code, words = {
         Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
         Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing is left that could wake it"),
@@ -172,18 +160,6 @@ def _run(
     }[outcome]
     _say("stopped", f"{words}; {machine.clock.now_ns} ns, RIP {machine.cpu.rip:#x}")
     return code
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"cannot read {path}: {reason}") from None
-    if len(data) > _LARGEST_FILE:
-        raise ConfigurationError(f"cannot read {path}: it is larger than {_LARGEST_FILE >> 30} GiB")
-    return data
 
 
 def _serial_line() -> Callable[[bytes], None]:

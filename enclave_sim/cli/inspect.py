@@ -1,14 +1,17 @@
 """`enclave-sim inspect`: see the machine, and go through a run in both directions, in the terminal or a browser."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from enclave_sim.cli import kernel_options
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
 from enclave_sim.cli.run_options import (
+    POLICY,
     Anchors,
     ArenaBytes,
     AttestationPolicy,
@@ -16,14 +19,19 @@ from enclave_sim.cli.run_options import (
     Engine,
     Features,
     Inputs,
+    NsPerInstruction,
+    Portable,
     PostQuantum,
     Production,
     QuantumNs,
+    References,
     Sensor0,
     Sensor1,
     WakeNs,
+    read_references,
 )
 from enclave_sim.cli.text import one_line
+from enclave_sim.cli.tpm_choice import chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -39,15 +47,23 @@ EXIT_CODES = """Exit codes:
   0  the inspector was left
   2  an option or a file is not what it should be, or there is no terminal
  70  a defect of the emulator or its firmware"""
-_WEB = "In the browser"
+_WEB, _KERNEL, _RECORDING = "In the browser", "Kernels of one's own", "Recordings"
+_ANY = frozenset(["what", "web", "port", "host"])
+_OWN = {
+    **dict.fromkeys(("append", "module", "ram", "fw_cfg"), ("a kernel image",)),
+    **dict.fromkeys(("ns_per_instruction", "portable"), ("a kernel image", "payloads")),
+    "payload": ("a recording",),
+}
+"""What is for what; all else is for payloads."""
 
 
 def inspect(
+    context: typer.Context,
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PAYLOAD|RECORDING",
-            help=f"Payloads to run, or a recording to go through. Default: {DEFAULT_PAYLOAD}",
+            metavar="PAYLOAD|RECORDING|IMAGE",
+            help=f"Payloads to run, a recording, or a Multiboot kernel. Default: {DEFAULT_PAYLOAD}",
             show_default=False,
         ),
     ] = None,
@@ -59,15 +75,52 @@ def inspect(
     sensor0: Sensor0 = 0,
     sensor1: Sensor1 = 0,
     inputs: Inputs = None,
+    ns_per_instruction: NsPerInstruction = 1,
+    portable: Portable = False,
     engine: Engine = EngineName.WASMTIME,
     production: Production = False,
     trust_anchor: Anchors = None,
     attestation: AttestationPolicy = _DEFAULTS.attestation,
     post_quantum: PostQuantum = False,
+    tpm: Annotated[
+        str,
+        typer.Option(
+            metavar="TPM",
+            help="[b]model[/b], or [b]model:FILE[/b], whose keys and number of resets are kept in FILE.",
+            rich_help_panel=POLICY,
+        ),
+    ] = "model",
+    reference: References = None,
     feature: Features = None,
     payload: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="Look here for a payload that a recording does not carry; may be repeated."),
+        typer.Option(
+            metavar="FILE",
+            help="Look here for a payload that a recording does not carry; may be repeated.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = None,
+    append: Annotated[
+        str, typer.Option(metavar="TEXT", help="Command line for the kernel.", rich_help_panel=_KERNEL)
+    ] = "",
+    module: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[,TEXT]",
+            help="File to load beside the kernel, and its command line; may be repeated.",
+            rich_help_panel=_KERNEL,
+        ),
+    ] = None,
+    ram: Annotated[
+        str, typer.Option(metavar="SIZE", help="Memory, such as 64M, 1G or bytes.", rich_help_panel=_KERNEL)
+    ] = kernel_options.RAM,
+    fw_cfg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="File for the kernel to read through fw_cfg; may be repeated.",
+            rich_help_panel=_KERNEL,
+        ),
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
     port: Annotated[
@@ -84,7 +137,8 @@ def inspect(
 ) -> None:
     """Go through a run in both directions, and see all of the machine.
 
-    Keys are shown by ?. The recording of a run is made again, and held against what was recorded.
+    Keys are shown by ?. The recording of a run is made again, and held against what was recorded. A kernel of one's own
+    runs on the bare machine, as by enclave-sim boot.
 
     Example: enclave-sim inspect counter --cycles 3
     """
@@ -103,14 +157,36 @@ def inspect(
         "attestation": attestation,
         "post_quantum": post_quantum,
         "features": frozenset(feature or ()),
+        "ns_per_instruction": ns_per_instruction,
+        "portable": portable,
+        "reference": read_references(reference or ()),
+        **_model(tpm),
     }
-    source = _source(names, options, tuple(payload or ()))
+    kernel = {
+        "command_line": append,
+        "modules": list(map(kernel_options.module, module or ())),
+        "ram_bytes": kernel_options.size(ram),
+        "files": dict(map(kernel_options.named_file, fw_cfg or ())),
+        "ns_per_instruction": ns_per_instruction,
+        "portable": portable,
+    }
+    source = _source(names, options, tuple(payload or ()), kernel)
+    given = [name for name in context.params if _is_given(context, name)]
+    for name in given:
+        if name not in _ANY and source.kind not in _OWN.get(name, ("payloads",)):
+            what_for = " and ".join(_OWN.get(name, ("payloads",)))
+            raise ConfigurationError(f"--{name.replace('_', '-')} is for {what_for}; this is {source.kind}")
     if web:
         from enclave_sim.inspector.web import command_of, serve  # noqa: PLC0415
 
         serve(command_of(sys.argv[1:]), host, port)
     else:
         _show(source)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _require_textual() -> None:
@@ -126,18 +202,29 @@ def _read_inputs(path: Path, engine: EngineName) -> Any:
     return read_inputs(path, engine)
 
 
-def _source(names: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...]) -> "Source":
-    """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
-    from enclave_sim.inspector.sources import source_of  # noqa: PLC0415
+def _model(text: str) -> dict[str, Any]:
+    """The TPM model that is asked for, as options of `Enclave`. Another TPM can not go back."""
+    if text.partition(":")[0] != "model":
+        raise ConfigurationError(f"--tpm {text!r} cannot be gone back in; inspect takes model or model:FILE")
+    with chosen_tpm(text) as chosen:
+        return chosen.options
 
-    source = source_of(names, options, payloads)
-    if source.recording is None:
-        EnclaveConfiguration(
-            **{name: value for name, value in options.items() if name not in ("inputs", "trust_anchors")}
-        )
+
+def _source(
+    names: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...], kernel: Mapping[str, Any]
+) -> "Source":
+    """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
+    from enclave_sim.inspector.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
+
+    source = source_of(names, options, payloads, kernel)
+    if isinstance(source, EnclaveSource):
+        fields = set(EnclaveConfiguration.__dataclass_fields__)
+        EnclaveConfiguration(**{name: value for name, value in options.items() if name in fields})
         from enclave_sim.configuration import read_payloads  # noqa: PLC0415
 
         read_payloads(names, options["engine"])
+    elif isinstance(source, KernelSource):
+        source.open(lambda: None)
     return source
 
 

@@ -5,9 +5,7 @@ when there is something to draw.
 """
 
 import sys
-from collections.abc import Iterable
 from contextlib import nullcontext
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +25,16 @@ from enclave_sim.cli.run_options import (
     Engine,
     Features,
     Inputs,
+    NsPerInstruction,
+    Portable,
     PostQuantum,
     Production,
     QuantumNs,
+    References,
     Sensor0,
     Sensor1,
     WakeNs,
+    read_references,
 )
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
@@ -43,7 +45,6 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.attestation import ReferenceValues
     from enclave_sim.inputs import AnyInput
     from enclave_sim.recording import Digest, Header
     from enclave_sim.summary import RunResult
@@ -74,19 +75,12 @@ def run(
         int | None,
         typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=TIME),
     ] = None,
-    ns_per_instruction: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)
-    ] = 1,
+    ns_per_instruction: NsPerInstruction = 1,
     arena_bytes: ArenaBytes = None,
     sensor0: Sensor0 = 0,
     sensor1: Sensor1 = 0,
     inputs: Inputs = None,
-    portable: Annotated[
-        bool,
-        typer.Option(
-            "--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=TIME
-        ),
-    ] = False,
+    portable: Portable = False,
     engine: Engine = EngineName.WASMTIME,
     production: Production = False,
     trust_anchor: Anchors = None,
@@ -105,14 +99,7 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Certificates that vouch for an https verifier.", rich_help_panel=POLICY),
     ] = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="What the verifier built in holds to be good, instead of what is run; may be repeated.",
-            rich_help_panel=POLICY,
-        ),
-    ] = None,
+    reference: References = None,
     feature: Features = None,
     record: Annotated[
         Path | None,
@@ -155,7 +142,7 @@ def run(
         "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
         "attestation": attestation,
         "post_quantum": post_quantum,
-        "reference": _read_reference(reference or ()),
+        "reference": read_references(reference or ()),
         "features": frozenset(feature or ()),
         "portable": portable,
         "engine": engine,
@@ -184,13 +171,6 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
     from enclave_sim.input_script import read_inputs  # noqa: PLC0415
 
     return read_inputs(path, engine)
-
-
-def _read_reference(paths: Iterable[Path]) -> "ReferenceValues | None":
-    from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
-
-    values = [ReferenceValues.load(path) for path in paths]
-    return reduce(ReferenceValues.merge, values) if values else None
 
 
 def _run(

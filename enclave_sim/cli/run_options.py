@@ -1,12 +1,17 @@
 """What the commands that run an enclave are told of it: each option once, so that they agree in words and meaning."""
 
+from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enclave_sim.cli.options import number
 from enclave_sim.specification import Attestation, EngineName
+
+if TYPE_CHECKING:
+    from enclave_sim.attestation import ReferenceValues
 
 TIME, POLICY = "Machine and time", "Trust and profile"
 """The panels of the help that these options stand in."""
@@ -43,6 +48,13 @@ Inputs = Annotated[
         rich_help_panel=TIME,
     ),
 ]
+NsPerInstruction = Annotated[
+    int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)
+]
+Portable = Annotated[
+    bool,
+    typer.Option("--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=TIME),
+]
 Engine = Annotated[
     EngineName,
     typer.Option(
@@ -68,6 +80,14 @@ PostQuantum = Annotated[
     bool,
     typer.Option("--post-quantum", help="Accept quotes only with an ML-DSA-65 signature, too.", rich_help_panel=POLICY),
 ]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="What the verifier built in holds to be good, instead of what is run; may be repeated.",
+        rich_help_panel=POLICY,
+    ),
+]
 Features = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,3 +96,11 @@ Features = Annotated[
         rich_help_panel=POLICY,
     ),
 ]
+
+
+def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":
+    """All that these files hold to be good; None without any. Raises EnclaveError for what is no such file."""
+    from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
+
+    values = [ReferenceValues.load(path) for path in paths]
+    return reduce(ReferenceValues.merge, values) if values else None

@@ -7,7 +7,6 @@ from enclave_sim import events
 from enclave_sim.cli.event_text import event_line
 from enclave_sim.cli.text import one_line, plural
 from enclave_sim.errors import ConfigurationError, EnclaveError
-from enclave_sim.guarantees.last_writer import symbol_at
 from enclave_sim.memory_map import regions
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position, Session
@@ -73,7 +72,7 @@ class Monitor:
     def _here(self) -> str:
         session, machine = self._session, self._session.enclave.machine
         rip, ring = machine.cpu.linear_rip, machine.cpu.registers.cpl
-        where = f"{rip:#x} {symbol_at(rip)}, {session.line or 'no source'}"
+        where = f"{rip:#x} {session.program.symbol(rip) or 'not the kernel'}, {session.line or 'no source'}"
         end = ", dormant" if session.enclave.dormant else ", halted" if machine.halted else ""
         return f"{where}, ring {ring}, {machine.mode} mode, {session.now}{end}"
 

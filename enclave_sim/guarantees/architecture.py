@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import firmware
 from enclave_sim.memory_map import region
-from machine.control_registers import CR0_NE, CR0_WP
-from machine.cpu import CR0_PE, CR0_PG, FLAG_IF
+from machine.control_registers import CR0_NE, CR0_PE, CR0_PG, CR0_WP
+from machine.cpu import FLAG_IF
 from machine.descriptors import INTERRUPT_GATE, gate_64, segment
 from machine.machine import Machine
 

@@ -8,6 +8,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.going import Going
 from enclave_sim.inspector.model.moment import Moment
@@ -35,6 +36,7 @@ class Inspector(Going, Pointing):
         Binding("G", "goto(True)", "go back to one", show=False),
         Binding("a", "show_at", "show an address or symbol, without going there", show=False),
         Binding("b", "breakpoint", "set or take away a breakpoint", show=False),
+        Binding("x", "conditional", "set a breakpoint with a condition", show=False),
         Binding("w", "watchpoint", "set a watchpoint", show=False),
         Binding("B", "points", "list breakpoints and watchpoints", show=False),
         Binding("W", "writer", "ask who wrote it last", show=False),
@@ -65,6 +67,8 @@ class Inspector(Going, Pointing):
 
         def job(moment: Moment) -> str:
             scenario = moment.opened.scenario
+            if scenario is None:
+                raise ConfigurationError("guarantees are those of an enclave; this is a kernel of one's own")
             self.call_later(self._verify, scenario)
             return "verifying in the background; V cancels it"
 

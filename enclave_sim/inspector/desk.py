@@ -8,9 +8,11 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.worker import Broken, Job, Opener, Seen, SessionThread, Working
+from enclave_sim.program import Program
 
 _WIDE = 150
 _HINTS = "s/S step  o/O over  c/C continue  p/P phase  g goto  b break  1-= panes  ? help  ^p all"
@@ -76,6 +78,13 @@ class Desk(App[None]):
     def on_resize(self) -> None:
         """A wider screen has more panes."""
         self.call_after_refresh(self._arrange)
+
+    @property
+    def program(self) -> Program:
+        """What the processor executes in ring 0. Raises ConfigurationError before there is a machine."""
+        if self.seen is None:
+            raise ConfigurationError("the machine is not there yet")
+        return self.seen.program
 
     # Panes
 

@@ -3,12 +3,10 @@
 import re
 from dataclasses import dataclass
 
-import firmware
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.memory_map import regions
+from enclave_sim.program import Program
 from enclave_sim.query import KINDS, kind_of_event
-from enclave_sim.time_travel.source_lines import addresses_of
 
 HELP = """#120                 an event by its number
 host_called          the next event of a kind
@@ -29,7 +27,7 @@ class Goal:
     at_ns: int | None = None
 
 
-def read_goal(text: str) -> Goal:
+def read_goal(text: str, program: Program) -> Goal:
     """What was typed. Raises ConfigurationError for what is none."""
     words = text.strip()
     if words.startswith("#"):
@@ -41,7 +39,7 @@ def read_goal(text: str) -> Goal:
         return Goal(at_ns=_nanoseconds(*time.groups()))
     if words in KINDS:
         return Goal(kind=words)
-    return Goal(address=read_address(words))
+    return Goal(address=read_address(words, program))
 
 
 def _nanoseconds(whole: str, fraction: str | None, unit: str) -> int:
@@ -49,24 +47,26 @@ def _nanoseconds(whole: str, fraction: str | None, unit: str) -> int:
     return int(re.sub("[_,]", "", whole)) * _UNITS[unit] + int((fraction or "0").ljust(digits, "0")[:digits] or 0)
 
 
-def read_address(text: str) -> int:
+def read_address(text: str, program: Program) -> int:
     """An address, a symbol, a region of the memory map, or a source line; `+` adds. Raises ConfigurationError."""
     name, _, offset = text.strip().partition("+")
-    base = _base(name.strip())
+    base = _base(name.strip(), program)
     try:
         return base + (int(offset, 0) if offset else 0)
     except ValueError:
         raise ConfigurationError(f"{offset!r} behind + is no number") from None
 
 
-def _base(name: str) -> int:
+def _base(name: str, program: Program) -> int:
     file, colon, line = name.partition(":")
     if colon and line.isdecimal():
-        found = addresses_of(file, int(line))
+        found = program.lines.addresses_of(file, int(line))
         if not found:
             raise ConfigurationError(f"there is no code of line {line} in {file}")
         return found[0]
-    known = firmware.symbols() | {region.name: region.base for region in regions()}
+    known = {region.name: region.base for region in reversed(program.regions)}
+    if name in program.symbols:
+        return program.symbols[name]
     if name in known:
         return known[name]
     try:

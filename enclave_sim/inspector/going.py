@@ -45,7 +45,7 @@ class Going(Desk):
     def go_to(self, text: str, *, back: bool = False) -> None:
         """Go to what was typed, or say why not."""
         try:
-            goal = goals.read_goal(text)
+            goal = goals.read_goal(text, self.program)
         except ConfigurationError as error:
             self.say(str(error), failed=True)
             return
@@ -58,7 +58,7 @@ class Going(Desk):
             if not text:
                 return
             try:
-                self.show_memory(goals.read_address(text), code=isinstance(self.pane, CodePane))
+                self.show_memory(goals.read_address(text, self.program), code=isinstance(self.pane, CodePane))
             except ConfigurationError as error:
                 self.say(str(error), failed=True)
 

@@ -4,13 +4,17 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment, Writer
-from enclave_sim.inspector.model.symbols import place
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import Job
-from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from enclave_sim.program import Program
+from enclave_sim.time_travel import conditions
+from enclave_sim.time_travel.conditions import TypedCondition
+from enclave_sim.time_travel.stops import Breakpoint, Condition, Watchpoint
 
-_WATCH_HELP = """ADDRESS [BYTES] [r|w|rw]: physical memory; what writes it unless told otherwise
-0x115000 8        heap 4096 rw        status 4"""
+_BREAK_HELP = f"""host_call, traps.c:39, 0x104df0; behind it if, and a condition:
+host_call if {conditions.HELP}"""
+_WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; what writes it unless told otherwise
+0x115000 8        heap 4096 rw        status 4 if cpl == 3"""
 
 
 class Pointing(Desk):
@@ -21,16 +25,23 @@ class Pointing(Desk):
         address = self.pane.target.code
         if address is not None:
             self.ask("breakpoint", _toggle(address))
-            return
+        else:
+            self._ask_breakpoint("")
 
+    def action_conditional(self) -> None:
+        """A breakpoint where a condition holds; on the row's code, unless another place is named."""
+        address = self.pane.target.code
+        self._ask_breakpoint("" if address is None else f"{address:#x} if ")
+
+    def _ask_breakpoint(self, initial: str) -> None:
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("breakpoint", _toggle(goals.read_address(text)))
+                    self.ask("breakpoint", _break(*read_break(text, self.program)))
                 except ConfigurationError as error:
                     self.say(str(error), failed=True)
 
-        self.push_screen(Question("Breakpoint at", "host_call, traps.c:39, 0x104df0"), answered)
+        self.push_screen(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), answered)
 
     def action_watchpoint(self) -> None:
         """On the row's memory; how much and for what is asked."""
@@ -40,7 +51,7 @@ class Pointing(Desk):
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("watchpoint", _watch(*read_watch(text)))
+                    self.ask("watchpoint", _watch(*read_watch(text, self.program)))
                 except ConfigurationError as error:
                     self.say(str(error), failed=True)
 
@@ -57,7 +68,7 @@ class Pointing(Desk):
             if index is not None:
                 self.ask("taking it away", _remove(points[index]))
 
-        words = [describe(point) for point in points]
+        words = [describe(point, self.program) for point in points]
         self.push_screen(Choice("Breakpoints and watchpoints; Enter takes one away", words), answered)
 
     def action_writer(self) -> None:
@@ -69,26 +80,42 @@ class Pointing(Desk):
         self.ask("looking for the last writer", _writer(target.memory, target.size))
 
 
-def describe(point: Breakpoint | Watchpoint) -> str:
+def describe(point: Breakpoint | Watchpoint, program: Program) -> str:
     """In words."""
     if isinstance(point, Breakpoint):
-        return f"break {point.address:#x} {place(point.address)}".rstrip()
+        return f"break {point.address:#x} {program.place(point.address)}".rstrip() + _only_if(point)
     kind = "read or write" if point.reads and point.writes else "read" if point.reads else "write"
     where = f"{point.where.start:#x}-{point.where.stop - 1:#x}"
-    return f"watch {where} {place(point.where.start)}: {kind}"
+    return f"watch {where} {program.place(point.where.start)}: {kind}" + _only_if(point)
 
 
-def read_watch(text: str) -> tuple[int, int, bool, bool]:
-    """Address, bytes, reads, writes. Raises ConfigurationError for what is none."""
-    words = text.split()
+def _only_if(point: Breakpoint | Watchpoint) -> str:
+    return "" if point.when is None else f" if {point.when}"
+
+
+def read_break(text: str, program: Program) -> tuple[int, Condition | None]:
+    """Address, and a condition behind `if`. Raises ConfigurationError for what is none."""
+    place, condition = _parted(text, program)
+    return goals.read_address(place, program), condition
+
+
+def _parted(text: str, program: Program) -> tuple[str, Condition | None]:
+    place, found, condition = f" {text} ".partition(" if ")
+    return place.strip(), TypedCondition(condition, program) if found else None
+
+
+def read_watch(text: str, program: Program) -> tuple[int, int, str, Condition | None]:
+    """Address, bytes, kinds of access, condition. Raises ConfigurationError for what is none."""
+    place, condition = _parted(text, program)
+    words = place.split()
     access = words.pop() if words and words[-1] in ("r", "w", "rw") else "w"
     if not 1 <= len(words) <= 2:
-        raise ConfigurationError(f"{text!r} is nothing to watch; it is ADDRESS [BYTES] [r|w|rw]")
+        raise ConfigurationError(f"{text!r} is nothing to watch; it is ADDRESS [BYTES] [r|w|rw] [if CONDITION]")
     try:
         size = int(words[1], 0) if len(words) == 2 else 1
     except ValueError:
         raise ConfigurationError(f"{words[1]!r} is no number of bytes") from None
-    return goals.read_address(words[0]), size, "r" in access, "w" in access
+    return goals.read_address(words[0], program), size, access, condition
 
 
 def _toggle(address: int) -> Job:
@@ -99,14 +126,25 @@ def _toggle(address: int) -> Job:
             run.breakpoints.remove(one)
         if not there:
             run.add_breakpoint(address)
-        return f"{'breakpoint taken away' if there else 'breakpoint'} at {address:#x} {place(address)}".rstrip()
+        what = "breakpoint taken away" if there else "breakpoint"
+        return f"{what} at {address:#x} {run.program.place(address)}".rstrip()
 
     return job
 
 
-def _watch(base: int, size: int, reads: bool, writes: bool) -> Job:
+def _break(address: int, condition: Condition | None) -> Job:
     def job(moment: Moment) -> str:
-        return describe(moment.run.add_watchpoint(base, size, reads=reads, writes=writes))
+        run = moment.run
+        run.breakpoints = [one for one in run.breakpoints if one.address != address]
+        return describe(run.add_breakpoint(address, when=condition), moment.program)
+
+    return job
+
+
+def _watch(base: int, size: int, access: str, condition: Condition | None) -> Job:
+    def job(moment: Moment) -> str:
+        made = moment.run.add_watchpoint(base, size, reads="r" in access, writes="w" in access, when=condition)
+        return describe(made, moment.program)
 
     return job
 
@@ -118,7 +156,7 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
             run.breakpoints = [one for one in run.breakpoints if one != point]
         else:
             run.watchpoints = [one for one in run.watchpoints if one != point]
-        return f"taken away: {describe(point)}"
+        return f"taken away: {describe(point, run.program)}"
 
     return job
 

@@ -1,19 +1,26 @@
 """The run that is inspected: a session that can be interrupted while it works, and that goes by events."""
 
 from collections.abc import Callable
-from typing import Any
 
-from enclave_sim.time_travel import Position, Session
+from enclave_sim.enclave import Enclave
+from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
-from machine.events import Event
+from enclave_sim.time_travel.subject import Subject
+from enclave_sim.time_travel.travel import Travel
+from machine.events import Event, Recorder
 
 
-class InspectedRun(Session):
-    """The arguments are those of `Enclave`. What `attend` raises gives up what the session is doing."""
+class InspectedRun(Travel[Subject]):
+    """`make` gives what is run, recorded by what it gets. What `attend` raises gives up what the session is doing."""
 
-    def __init__(self, payload: Any, *, attend: Callable[[], None] = lambda: None, **options: Any) -> None:
-        super().__init__(payload, **options)
+    def __init__(self, make: Callable[[Recorder], Subject], attend: Callable[[], None] = lambda: None) -> None:
+        super().__init__(make)
         self._timeline.attend = attend
+
+    @property
+    def enclave(self) -> Enclave | None:
+        """What is run, where that is an enclave."""
+        return self.subject if isinstance(self.subject, Enclave) else None
 
     @property
     def known(self) -> list[Event]:
@@ -33,6 +40,14 @@ class InspectedRun(Session):
     def attend(self) -> None:
         """Raises what ends what is being done; to be called by whoever works long on its own."""
         self._timeline.attend()
+
+    def next_phase(self) -> Position:
+        """To where the next boot phase is completed; without an enclave, where the processor's mode changes."""
+        return super().next_phase() if self.enclave is not None else self.run_to(event="mode_switched")
+
+    def previous_phase(self) -> Position:
+        """Back to where the last one was completed, or the mode changed last."""
+        return super().previous_phase() if self.enclave is not None else self.reverse_to(event="mode_switched")
 
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Go on to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is none."""
@@ -57,5 +72,5 @@ class InspectedRun(Session):
 
     def settle(self) -> None:
         """After an interruption: end a stay in the guest or a sleep that is not over."""
-        if not self.enclave.between_steps:
+        if not self.subject.between_steps:
             self._timeline.step()

@@ -11,19 +11,22 @@ from textual.widgets.option_list import Option
 
 
 class Question(ModalScreen[str | None]):
-    """One line to be typed. Gives it, or None after Escape."""
+    """One line to be typed. Gives it, or None after Escape.
+
+    What is there `initial`ly goes with the first key, unless it is the `beginning` of what is to be typed.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
-    def __init__(self, asked: str, help_text: str, initial: str = "") -> None:
+    def __init__(self, asked: str, help_text: str, initial: str = "", *, beginning: bool = False) -> None:
         super().__init__()
-        self._asked, self._help, self._initial = asked, help_text, initial
+        self._asked, self._help, self._initial, self._beginning = asked, help_text, initial, beginning
 
     def compose(self) -> ComposeResult:
         """See `Screen`."""
         with Vertical(classes="dialog"):
             yield Static(self._asked, classes="asked", markup=False)
-            question = Input(self._initial, compact=True)
+            question = Input(self._initial, compact=True, select_on_focus=not self._beginning)
             question.cursor_blink = False
             yield question
             yield Static(self._help, markup=False)

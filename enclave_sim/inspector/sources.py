@@ -1,17 +1,20 @@
-"""Where a run comes from: payloads, or a recording."""
+"""Where a run comes from: payloads, a recording, or a kernel image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+from enclave_sim.bare_kernel import BareKernel
 from enclave_sim.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording
 from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.time_travel.session import enclave_of
+from machine.boot.loader import is_image
 
-_ELF = b"\x7fELF"
 _NOT_SCENARIO = ("inputs", "verifier", "tpm")
 
 
@@ -20,56 +23,106 @@ class Opened:
     """A run at its beginning, and what it was made from."""
 
     run: InspectedRun
-    scenario: Scenario
-    """For a verification."""
+    scenario: Scenario | None
+    """For a verification; None where there is nothing to verify."""
     comparison: Comparison | None = None
     """With the recording it comes from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What to open, as the command line has it. `options` are those of `Enclave`; a recording brings its own."""
+class Source(Protocol):
+    """What can be opened."""
 
-    payloads: tuple[PayloadSource, ...]
-    options: dict[str, Any]
-    recording: Path | None = None
+    kind: ClassVar[str]
+    """In words."""
 
     def open(self, attend: Callable[[], None]) -> Opened:
         """Make the run. Raises ConfigurationError or RecordingError."""
-        payloads, options = list(self.payloads), self.options
-        comparison = None
-        if self.recording is not None:
-            recorded = Recorded(self.recording, self.payloads)
-            payloads, options = list(recorded.payloads), recorded.options
-            comparison = Comparison(recorded.events)
-        run = InspectedRun(payloads, attend=attend, **options)
-        alone = {name: value for name, value in options.items() if name not in _NOT_SCENARIO}
-        sources = payloads[0] if len(payloads) == 1 else payloads
-        return Opened(run, Scenario(sources, alone, tuple(options.get("inputs", ()))), comparison)
 
 
-def source_of(what: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...] = ()) -> Source:
-    """The source that was named: a recording where it is one, else payloads.
+@dataclass(frozen=True, slots=True)
+class EnclaveSource:
+    """Payloads, with the options of `Enclave`."""
 
-    Raises ConfigurationError for what can be neither, such as a kernel image.
+    kind: ClassVar[str] = "payloads"
+    payloads: tuple[PayloadSource, ...]
+    options: Mapping[str, Any]
+
+    def open(self, attend: Callable[[], None]) -> Opened:
+        """See `Source`."""
+        return _opened(list(self.payloads), self.options, attend)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSource:
+    """A recording, and where else to look for its payloads."""
+
+    kind: ClassVar[str] = "a recording"
+    path: Path
+    payloads: tuple[PayloadSource, ...] = ()
+
+    def open(self, attend: Callable[[], None]) -> Opened:
+        """See `Source`."""
+        recorded = Recorded(self.path, self.payloads)
+        return _opened(list(recorded.payloads), recorded.options, attend, Comparison(recorded.events))
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSource:
+    """A kernel image for the bare machine, with the options of `BareKernel`."""
+
+    kind: ClassVar[str] = "a kernel image"
+    path: Path
+    options: Mapping[str, Any]
+
+    def open(self, attend: Callable[[], None]) -> Opened:
+        """See `Source`."""
+        try:
+            image = self.path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
+        make = partial(BareKernel, str(self.path), image, **self.options)
+        return Opened(InspectedRun(lambda recorder: make(recorder=recorder), attend), None)
+
+
+def _opened(
+    payloads: list[PayloadSource],
+    options: Mapping[str, Any],
+    attend: Callable[[], None],
+    comparison: Comparison | None = None,
+) -> Opened:
+    run = InspectedRun(enclave_of(payloads, **options), attend)
+    alone = {name: value for name, value in options.items() if name not in _NOT_SCENARIO}
+    sources = payloads[0] if len(payloads) == 1 else payloads
+    return Opened(run, Scenario(sources, alone, tuple(options.get("inputs", ()))), comparison)
+
+
+def source_of(
+    what: tuple[str, ...],
+    options: Mapping[str, Any],
+    payloads: tuple[str, ...] = (),
+    kernel_options: Mapping[str, Any] | None = None,
+) -> Source:
+    """The source that was named: a recording or a kernel image where it is one, else payloads.
+
+    `payloads` are for a recording, `kernel_options` for an image. Raises ConfigurationError for what is inspected
+    alone, and does not come alone.
     """
     paths = [Path(name) for name in what]
-    recordings = [path for path in paths if is_recording(path)]
-    if recordings:
-        if len(paths) > 1:
-            raise ConfigurationError(f"{recordings[0]} is a recording, which is inspected alone")
-        return Source(payloads, {}, recordings[0])
     for path in paths:
-        if path.is_file() and _begins(path, _ELF):
-            raise ConfigurationError(
-                f"{path} is a kernel image; inspect goes through enclaves, and enclave-sim boot runs other kernels"
-            )
-    return Source(what, options)
+        alone: Source | None = None
+        if is_recording(path):
+            alone = RecordingSource(path, payloads)
+        elif _is_kernel(path):
+            alone = KernelSource(path, kernel_options or {})
+        if alone is not None and len(paths) > 1:
+            raise ConfigurationError(f"{path} is {alone.kind}, which is inspected alone")
+        if alone is not None:
+            return alone
+    return EnclaveSource(what, options)
 
 
-def _begins(path: Path, magic: bytes) -> bool:
+def _is_kernel(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
+        return path.is_file() and is_image(path.read_bytes())
     except OSError:
         return False

@@ -18,6 +18,7 @@ from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import Standing, standing
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
+from enclave_sim.program import Program
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 from machine.errors import MachineError
@@ -43,6 +44,7 @@ class Seen:
     """How things stand, and what the panes show."""
 
     standing: Standing
+    program: Program
     views: Mapping[str, View]
     points: tuple[Breakpoint | Watchpoint, ...] = ()
     said: str | None = None
@@ -201,7 +203,7 @@ class SessionThread:
         run, wishes = moment.run, self.wishes
         views = {name: make(moment) for name, make in wishes.items()}
         self.shown += 1
-        self._tell(Seen(standing(moment), views, (*run.breakpoints, *run.watchpoints), said, failed))
+        self._tell(Seen(standing(moment), moment.program, views, (*run.breakpoints, *run.watchpoints), said, failed))
 
 
 def moved(go: Callable[[InspectedRun], object]) -> Job:

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from typing import Any, get_args
 
-import firmware
 from enclave_sim import events
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.position import NoSuchPosition, Position
+from enclave_sim.time_travel.subject import S
 from enclave_sim.time_travel.walk import Walk
 from machine.events import Event
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in get_args(events.AnyEvent)}
 
 
-class Search(Walk):
+class Search(Walk[S]):
     """A run in which one goes to what one looks for."""
 
     def run_to(
@@ -38,7 +38,7 @@ class Search(Walk):
             kind = _kind(event)
             found = self._timeline.run(wanted=lambda e: isinstance(e, kind) and when(e))
             return self._reached(found is not None, f"event {event}")
-        place = address_of(address, symbol)
+        place = self._address_of(address, symbol)
         reached = self._run_to_address([place], None)
         return self._reached(reached, f"{place:#x}")
 
@@ -67,13 +67,22 @@ class Search(Walk):
                     if self.now < here:
                         return self.now
             return self._go_back(here, None, f"no event {event} lies before {here}")
-        place = address_of(address, symbol)
+        place = self._address_of(address, symbol)
         return self._go_back(here, self._last_at([place], here), f"{place:#x} is not executed before {here}")
 
     def _reached(self, reached: bool, what: str) -> Position:
         if not reached:
             raise NoSuchPosition(f"there is no {what} before the run ends at {self.now}")
         return self.now
+
+    def _address_of(self, address: int | None, symbol: str | None) -> int:
+        """A linear address, given as such or as a symbol. Raises ConfigurationError for an unknown one."""
+        if address is not None:
+            return address
+        symbols = self.program.symbols
+        if symbol is None or symbol not in symbols:
+            raise ConfigurationError(f"the kernel has no symbol {symbol!r}")
+        return symbols[symbol]
 
     # By what happens
 
@@ -114,13 +123,3 @@ def _kind(name: str) -> type[Event]:
         raise ConfigurationError(f"there is no event {name!r}; there are {', '.join(sorted(_KINDS))}")
     kind: type[Event] = _KINDS[name]
     return kind
-
-
-def address_of(address: int | None, symbol: str | None) -> int:
-    """A linear address, given as such or as a symbol of the kernel. Raises ConfigurationError for an unknown one."""
-    if address is not None:
-        return address
-    symbols = firmware.symbols()
-    if symbol not in symbols:
-        raise ConfigurationError(f"the kernel has no symbol {symbol!r}")
-    return symbols[symbol]

@@ -7,7 +7,7 @@ engine, the processor when it delivers an interrupt.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.position import Position
@@ -15,9 +15,10 @@ from enclave_sim.time_travel.timeline import Timeline
 from machine.events import Event
 
 if TYPE_CHECKING:
-    from enclave_sim.time_travel.session import Session
+    pass
 
-Condition = Callable[["Session"], bool]
+Condition = Callable[[Any], bool]
+"""Asked of the session, where the run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Write:
 class Watching:
     """Notices accesses to ranges while a timeline runs, and stops it behind them."""
 
-    def __init__(self, timeline: Timeline, points: list[Watchpoint]) -> None:
+    def __init__(self, timeline: Timeline[Any], points: list[Watchpoint]) -> None:
         self._timeline = timeline
         self._points = points
         self._contents = [self._content(point) for point in points]
@@ -71,12 +72,12 @@ class Watching:
         """Of the instruction that made the access, or None."""
 
     def _content(self, point: Watchpoint) -> bytes:
-        return self._timeline.enclave.machine.ram.read(point.where.start, len(point.where))
+        return self._timeline.machine.ram.read(point.where.start, len(point.where))
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """While it is, accesses are noticed."""
-        cpu = self._timeline.enclave.machine.cpu
+        cpu = self._timeline.machine.cpu
         ends = [cpu.watch_memory(point.where, self._seer(point)) for point in self._points]
         try:
             yield
@@ -85,7 +86,7 @@ class Watching:
                 end()
 
     def _seer(self, point: Watchpoint) -> Callable[[bool, int, int], None]:
-        machine = self._timeline.enclave.machine
+        machine = self._timeline.machine
 
         def seen(writes: bool, _address: int, _size: int) -> None:
             if point.writes if writes else point.reads:

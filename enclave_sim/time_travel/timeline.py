@@ -6,33 +6,24 @@ Where they lie changes how long a way back takes and nothing else: events that c
 the first time.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Generic
 
-from enclave_sim.enclave import Enclave, EnclaveSnapshot
+from enclave_sim.time_travel.marks import Mark, Marks
 from enclave_sim.time_travel.position import NoSuchPosition, Position
+from enclave_sim.time_travel.subject import S
 from machine.errors import EmulatorFault
-from machine.events import Event
+from machine.events import Event, Recorder
 from machine.machine import Outcome
-from machine.ram import RamImage
 
 _SPACING_S = 0.01
 _FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 10_000_000
-_MOST_SNAPSHOTS = 512
 _FEW_NS = 64
 """So near to the goal one goes step by step."""
 _SHORT = 128
 """So many steps are tried before a nearer start is looked for."""
-
-
-class _Mark(NamedTuple):
-    position: Position
-    seen: int
-    """How many events lie behind it."""
-    snapshot: EnclaveSnapshot
 
 
 class Tap:
@@ -56,17 +47,18 @@ class Tap:
             self.stop()
 
 
-class Timeline:
-    """One enclave, its snapshots, and where it is. The arguments are those of `Enclave`."""
+class Timeline(Generic[S]):
+    """One run, its snapshots, and where it is. `make` gives the subject that is run, recorded by what it gets."""
 
-    def __init__(self, payload: Any, **options: Any) -> None:
+    def __init__(self, make: Callable[[Recorder], S]) -> None:
         self.tap = Tap()
-        self.enclave = Enclave(payload, recorder=self.tap, record=False, **options)
-        self.tap.stop = self.enclave.machine.request_stop
+        self.subject = make(self.tap)
+        self.machine = self.subject.machine
+        self.tap.stop = self.machine.request_stop
         self._step = 0
         self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
-        self._snapshots: list[_Mark] = []
+        self._marks = Marks()
         self._trail: list[Position] = []
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
@@ -79,17 +71,17 @@ class Timeline:
     @property
     def now(self) -> Position:
         """The current position."""
-        return Position(self.enclave.machine.clock.now_ns, self._step)
+        return Position(self.machine.clock.now_ns, self._step)
 
     @property
     def seen(self) -> int:
         """How many events lie behind the current position."""
-        return self.enclave.machine.journal.seq
+        return self.machine.journal.seq
 
     @property
     def snapshots(self) -> tuple[Position, ...]:
         """Where there are snapshots, in order."""
-        return tuple(mark.position for mark in self._snapshots)
+        return self._marks.positions
 
     def starts_before(self, goal: Position) -> Iterator[Position]:
         """Snapshots from which to look for the last of something before a position, the nearest first.
@@ -108,14 +100,14 @@ class Timeline:
     def step(self) -> bool:
         """Go one step further. False at the end of the run."""
         self.attend()
-        before, step = self.enclave.machine.clock.now_ns, self._step
+        before, step = self.machine.clock.now_ns, self._step
         while True:
-            if not self.enclave.step():
+            if not self.subject.step():
                 self.end = Position(before, step)
                 return False
-            if self.enclave.between_steps:
+            if self.subject.between_steps:
                 break
-        now = self.enclave.machine.clock.now_ns
+        now = self.machine.clock.now_ns
         self._step = step + 1 if now == before else 0
         return True
 
@@ -126,7 +118,7 @@ class Timeline:
         """
         self.tap.wanted, self.tap.found = wanted, None
         self._interrupted = False
-        self.enclave.machine.pass_this_address()
+        self.machine.pass_this_address()
         try:
             while self.tap.found is None and not self._is_at(limit):
                 self.attend()
@@ -136,14 +128,14 @@ class Timeline:
                 if outcome in (Outcome.HALTED, Outcome.SHUTDOWN):
                     self.end = self.now
                     break
-                if self.enclave.machine.at_stop or self._interrupted:
+                if self.machine.at_stop or self._interrupted:
                     break
                 if outcome is Outcome.STOPPED:
                     continue  # an input may have become due
                 if limit is not None and self.now.at_ns >= limit.at_ns:
                     self._walk(limit)
                     break
-                if limit is None and self.enclave.in_guest and not self.enclave.between_steps:
+                if limit is None and self.subject.in_guest and not self.subject.between_steps:
                     self.step()  # what comes behind a stay can be reached without it
                 if self.tap.found is None:
                     self._adapt(perf_counter() - started)
@@ -155,17 +147,17 @@ class Timeline:
     def interrupt(self) -> None:
         """Let `run` return behind the current instruction."""
         self._interrupted = True
-        self.enclave.machine.request_stop()
+        self.machine.request_stop()
 
     def _is_at(self, limit: Position | None) -> bool:
         return limit is not None and self.now >= limit
 
     def _run_to_ns(self, limit_ns: int) -> Outcome:
-        before = self.enclave.machine.clock.now_ns
+        before = self.machine.clock.now_ns
         if limit_ns <= before:
             return Outcome.LIMIT
-        outcome = self.enclave.advance(limit_ns)
-        if self.enclave.machine.clock.now_ns != before:
+        outcome = self.subject.advance(limit_ns)
+        if self.machine.clock.now_ns != before:
             self._step = 0
         return outcome
 
@@ -185,27 +177,17 @@ class Timeline:
 
     def leave_snapshot(self) -> None:
         """Take one here, unless there is one."""
-        here = self.now
-        index = bisect_right(self.snapshots, here)
-        if index and self._snapshots[index - 1].position == here:
-            return
-        snapshot = self.enclave.snapshot()
-        if index:
-            snapshot = _sharing(snapshot, self._snapshots[index - 1].snapshot)
-        self._snapshots.insert(index, _Mark(here, self.seen, snapshot))
-        if len(self._snapshots) > _MOST_SNAPSHOTS:
-            del self._snapshots[1:-1:2]
+        if not self._marks.has(self.now):
+            self._marks.put(Mark(self.now, self.seen, self.subject.snapshot()))
 
     def _restore_before(self, goal: Position) -> None:
         """The nearest snapshot at or before a position, unless one is between it and the goal already."""
-        index = bisect_right(self.snapshots, goal) - 1
-        if self._snapshots[index].position <= self.now <= goal:
-            return
-        self._restore(index)
+        mark = self._marks.before(goal)
+        if not mark.position <= self.now <= goal:
+            self._restore(mark)
 
-    def _restore(self, index: int) -> None:
-        mark = self._snapshots[index]
-        self.enclave.restore(mark.snapshot)
+    def _restore(self, mark: Mark) -> None:
+        self.subject.restore(mark.snapshot)
         self._step = mark.position.step
 
     # Anywhere
@@ -221,12 +203,12 @@ class Timeline:
         """Be at the first position at or after a time."""
         self._restore_before(Position(at_ns))
         self.run(Position(at_ns))
-        if not self.enclave.between_steps:
+        if not self.subject.between_steps:
             self.step()
 
     def go_to_event(self, seq: int) -> None:
         """Be where a known event has just happened."""
-        self._restore(bisect_right([mark.seen for mark in self._snapshots], seq) - 1)
+        self._restore(self._marks.before_event(seq))
         self.run(wanted=lambda event: event.seq == seq)
 
     def steps_before(self, goal: Position, count: int) -> list[Position]:
@@ -259,7 +241,7 @@ class Timeline:
         earlier = (event.at_ns for event in reversed(self.tap.events[: self.seen]) if event.at_ns < goal.at_ns)
         near = max(0, goal.at_ns - _FEW_NS)
         last = next(earlier, 0)
-        yield from (last, near) if self.enclave.machine.coprocessor is not None else (near, last)
+        yield from (last, near) if self.machine.coprocessor is not None else (near, last)
         yield from earlier
         yield 0
 
@@ -282,7 +264,7 @@ class Timeline:
         """Whether the next step is a stay in the guest that is known to last until the goal: it ends with an event."""
         events = self.tap.events
         ahead = self.seen < len(events) and events[self.seen].at_ns >= goal.at_ns
-        return self.enclave.in_guest and ahead and goal.step == 0
+        return self.subject.in_guest and ahead and goal.step == 0
 
     def _known_before(self, goal: Position) -> list[Position]:
         """What the last search has found already."""
@@ -291,9 +273,9 @@ class Timeline:
 
     def _is_before(self, goal: Position) -> bool:
         """Whether there is a step from here on, or from the end of what goes on here, that is before the goal."""
-        if self.now < goal and not self.enclave.between_steps:
+        if self.now < goal and not self.subject.between_steps:
             self.step()
-        return self.now < goal and self.enclave.between_steps
+        return self.now < goal and self.subject.between_steps
 
     def _close_in(self, low: Position, goal: Position) -> Position:
         """A position before the goal, and near to it: by halves, since what lies between may be one long sleep."""
@@ -313,10 +295,3 @@ class Timeline:
 
 def _nothing() -> None:
     pass
-
-
-def _sharing(snapshot: EnclaveSnapshot, other: EnclaveSnapshot) -> EnclaveSnapshot:
-    """A snapshot that holds no second copy of what is the same in another."""
-    known = dict(other.machine.ram.runs)
-    runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
-    return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))

@@ -1,30 +1,42 @@
 """Steps through a run: one by one, over and out, and by lines of the kernel's source."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Generic
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.program import Program
+from enclave_sim.source_lines import SourceLine
 from enclave_sim.time_travel.calls import Flow, callers_of, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition, Position
-from enclave_sim.time_travel.source_lines import SourceLine, source_line
+from enclave_sim.time_travel.subject import S
 from enclave_sim.time_travel.timeline import Timeline
-from machine.events import Event
+from machine.events import Event, Recorder
+from machine.machine import Machine
 
 _LONGEST_LINE = 100_000
 _LONGEST_FUNCTION = 10_000
 _LOOKED_AT = 256
 
 
-class Walk:
-    """A run that is gone through step by step. The arguments are those of `Enclave`."""
+class Walk(Generic[S]):
+    """A run that is gone through step by step."""
 
-    def __init__(self, payload: Any = "beacon", **options: Any) -> None:
-        self._timeline = Timeline(payload, **options)
+    def __init__(self, make: Callable[[Recorder], S]) -> None:
+        self._timeline = Timeline(make)
 
     @property
-    def enclave(self) -> Enclave:
-        """The enclave as it is at the current position."""
-        return self._timeline.enclave
+    def subject(self) -> S:
+        """What is run, as it is at the current position. It may be looked at freely, and must not be run by others."""
+        return self._timeline.subject
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it is at the current position."""
+        return self._timeline.machine
+
+    @property
+    def program(self) -> Program:
+        """What is executed in ring 0."""
+        return self._timeline.subject.program
 
     @property
     def now(self) -> Position:
@@ -39,7 +51,7 @@ class Walk:
     @property
     def line(self) -> SourceLine | None:
         """The line of the kernel's source that the processor is at."""
-        return source_line(self.enclave.machine.cpu.rip)
+        return self.program.lines.at(self.machine.cpu.linear_rip)
 
     # One step
 
@@ -80,12 +92,12 @@ class Walk:
 
     def step_over(self) -> Position:
         """As `step`, with all that is called, or repeated, in it. An interrupt on the way is gone through, too."""
-        registers = self.enclave.machine.cpu.registers
-        flow, behind = flow_at(self.enclave.machine.cpu)
+        registers = self.machine.cpu.registers
+        flow, behind = flow_at(self.machine.cpu)
         ring, depth = registers.cpl, registers.rsp
         self.step()
         while flow is Flow.DEEPER and not (
-            self.enclave.machine.cpu.linear_rip == behind and registers.rsp >= depth and registers.cpl == ring
+            self.machine.cpu.linear_rip == behind and registers.rsp >= depth and registers.cpl == ring
         ):
             if not self._run_to_address([behind], None):
                 raise NoSuchPosition(f"it does not return before the run ends at {self.now}")
@@ -94,14 +106,14 @@ class Walk:
     def step_out(self) -> Position:
         """To behind the return from what is executed here."""
         for _ in range(_LONGEST_FUNCTION):
-            if flow_at(self.enclave.machine.cpu)[0] is Flow.BACK:
+            if flow_at(self.machine.cpu)[0] is Flow.BACK:
                 return self.step()
             self.step_over()
         raise NoSuchPosition(f"no return comes within {_LONGEST_FUNCTION} steps")
 
     def back_over(self) -> Position:
         """As `back`, with all that was called in it: the inverse of `step_over`."""
-        machine = self.enclave.machine
+        machine = self.machine
         registers, here = machine.cpu.registers, self.now
         behind, depth, ring = machine.cpu.linear_rip, registers.rsp, registers.cpl
         self.back()
@@ -118,19 +130,19 @@ class Walk:
         return self.now
 
     def _is_repeated(self, behind: int) -> bool:
-        return flow_at(self.enclave.machine.cpu) == (Flow.DEEPER, behind)
+        return flow_at(self.machine.cpu) == (Flow.DEEPER, behind)
 
     def back_out(self) -> Position:
         """Back to in front of the call, or the INT, by which what is executed here was reached."""
         here = self.now
         for _ in range(_LONGEST_FUNCTION):
-            entered = self.enclave.machine.cpu.linear_rip
+            entered = self.machine.cpu.linear_rip
             try:
                 self.back_over()
             except NoSuchPosition:
                 break
-            flow, behind = flow_at(self.enclave.machine.cpu)
-            if flow is Flow.DEEPER and entered not in (behind, self.enclave.machine.cpu.linear_rip):
+            flow, behind = flow_at(self.machine.cpu)
+            if flow is Flow.DEEPER and entered not in (behind, self.machine.cpu.linear_rip):
                 return self.now
         return self._go_back(here, None, "nothing here was called")
 
@@ -138,10 +150,10 @@ class Walk:
 
     def next_line(self, *, into: bool = False) -> Position:
         """To another line of the kernel's source: over calls, unless `into` them. What has no source counts as one."""
-        start, depth = self.line, self.enclave.machine.cpu.registers.rsp
+        start, depth = self.line, self.machine.cpu.registers.rsp
         for _ in range(_LONGEST_LINE):
             self.step()
-            deeper = self.enclave.machine.cpu.registers.rsp < depth and not into
+            deeper = self.machine.cpu.registers.rsp < depth and not into
             if self.line != start and not (deeper and self._is_ring(0)):
                 return self.now
         raise NoSuchPosition(f"no other line comes within {_LONGEST_LINE} steps")
@@ -165,13 +177,13 @@ class Walk:
             self._timeline.go_to(here)
 
     def _is_ring(self, ring: int) -> bool:
-        return self.enclave.machine.cpu.registers.cpl == ring
+        return self.machine.cpu.registers.cpl == ring
 
     # Addresses
 
     def _run_to_address(self, places: Iterable[int], limit: Position | None) -> bool:
         """Whether one of the places was reached, before the limit or the end."""
-        machine, wanted = self.enclave.machine, frozenset(places)
+        machine, wanted = self.machine, frozenset(places)
         machine.stop_at(wanted)
         try:
             while limit is None or self.now < limit:
@@ -193,7 +205,7 @@ class Walk:
         upper = here
         for start in self._timeline.starts_before(here):
             self._timeline.go_to(start)
-            machine = self.enclave.machine
+            machine = self.machine
             met = machine.cpu.linear_rip in wanted and not machine.halted and holds()
             found = start if met else None
             while self._run_to_address(wanted, upper):

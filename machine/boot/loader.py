@@ -86,6 +86,11 @@ def load(
     return Loaded(protocol.name, executable, (at, size), spans, request.notes)
 
 
+def is_image(data: bytes) -> bool:
+    """Whether a file is meant to be loaded by this: it has a Multiboot header, or is an ELF file, which lacks one."""
+    return data[:4] == elf.MAGIC or any(protocol.find_header(data)[0] is not None for protocol in PROTOCOLS)
+
+
 def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
     """Which protocol the image speaks, what it asks for, and where it goes."""
     damaged: list[str] = []

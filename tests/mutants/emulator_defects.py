@@ -10,7 +10,8 @@ from enclave_sim.devices.enclave_block import EnclaveBlock
 from enclave_sim.engine import coroutine, linear_memory, wasmtime_engine
 from enclave_sim.payload import signature
 from enclave_sim.vmm import AetherHost
-from machine import interrupts
+from machine import interrupts, port_permissions
+from machine.cpu import Cpu
 from machine.devices.apic_timer import ApicTimer
 from machine.devices.local_apic import LocalApic
 from machine.devices.scrub_engine import LINE_BYTES, ScrubEngine
@@ -84,7 +85,7 @@ def _open_gates(self: interrupts.Delivery, interrupt: interrupts.Interrupt, _rin
     return _gate(self, interrupt, 0)
 
 
-def _any_port(_self: SystemInstructions, _port: int, _width: int) -> bool:
+def _any_port(_cpu: Cpu, _port: int, _width: int) -> bool:
     return True
 
 
@@ -208,7 +209,7 @@ EMULATOR_DEFECTS = (
     Defect(
         "ports-unchecked",
         "the processor lets ring 3 use any port",
-        Replacement(SystemInstructions, "_may_use", _any_port),
+        Replacement(port_permissions, "may_use", _any_port),
         ("porter",),
         (ISOLATED,),
     ),

@@ -11,7 +11,7 @@ from enclave_sim.inspector.model.hexadecimal import ascii_of
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import status_rows
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
-from enclave_sim.inspector.model.symbols import place
+from enclave_sim.program import Program
 from machine.devices import apic_registers as apic
 from machine.devices.local_apic import LocalApic
 from machine.devices.scrub_engine import ScrubEngine
@@ -33,16 +33,16 @@ _LONGEST = 200
 
 def device_view(moment: Moment) -> View:
     """The devices that matter most first."""
-    enclave = moment.run.enclave
+    machine = moment.machine
     rows: list[Row] = []
-    devices = enclave.machine.bus.devices
+    devices = machine.bus.devices
     order = sorted(devices, key=lambda d: _ORDER.index(type(d).__name__) if type(d).__name__ in _ORDER else len(_ORDER))
     for device in order:
         state = device.save_state()
         rows += [title(_NAMES.get(type(device).__name__, type(device).__name__))]
-        rows += _decoded(device, state, moment.run.now.at_ns)
+        rows += _decoded(device, state, moment)
         rows += [EMPTY]
-    rows += [title("POST code"), row(f"{enclave.machine.post_code.code:#x}")]
+    rows += [title("POST code"), row(f"{machine.post_code.code:#x}")]
     return View(tuple(rows), None, "v: next device")
 
 
@@ -65,15 +65,15 @@ _NAMES = {
 }
 
 
-def _decoded(device: object, state: State, now_ns: int) -> Iterator[Row]:
+def _decoded(device: object, state: State, moment: Moment) -> Iterator[Row]:
     if isinstance(device, LocalApic):
-        yield from _apic(state, now_ns)
+        yield from _apic(state, moment.run.now.at_ns)
     elif isinstance(device, Uart16550):
         yield from _uart(state)
     elif isinstance(device, TpmCrb):
         yield from _tpm(state)
     elif isinstance(device, ScrubEngine):
-        yield from _scrub(state)
+        yield from _scrub(state, moment.program)
     elif isinstance(device, EnclaveBlock):
         yield from status_rows(device.status)
         yield from _plain(state, without=("status",))
@@ -129,14 +129,14 @@ def _tpm(state: State) -> Iterator[Row]:
         yield note(f"bank {bank:#x} (0xb is SHA-256)")
 
 
-def _scrub(state: State) -> Iterator[Row]:
+def _scrub(state: State, program: Program) -> Iterator[Row]:
     status = state["_status"]
     words = [name for bit, name in ((1, "DONE"), (2, "BAD_RANGE"), (4, "NONZERO")) if status & bit]
     yield row(f"status {' '.join(words) or 'no command yet'}")
     for number, (base, length) in enumerate(state["_channels"]):
         if length:
             text = f"  channel {number}: {base:#x}-{base + length - 1:#x} "
-            yield Row(((text, Meaning.PLAIN), (place(base), Meaning.NAME)), Target(memory=base, size=length))
+            yield Row(((text, Meaning.PLAIN), (program.place(base), Meaning.NAME)), Target(memory=base, size=length))
 
 
 def _plain(state: State, without: tuple[str, ...] = (), depth: int = 1) -> Iterator[Row]:

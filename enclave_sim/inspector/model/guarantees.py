@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim import events
+from enclave_sim.enclave import Enclave
 from enclave_sim.guarantees.architecture import architecture_faults
 from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import Report
@@ -35,21 +36,24 @@ class Verification:
     failed: str = ""
 
 
-def checks(moment: Moment) -> list[Check]:
+def checks(moment: Moment, enclave: Enclave) -> list[Check]:
     """What the events so far and the state of this moment say. It is no proof: that takes other runs."""
     return [
         _scrubs(moment),
         _wakes(moment),
-        _tables(moment),
-        _architecture(moment),
+        _tables(enclave),
+        _architecture(enclave),
         _attestation(moment),
-        _residue(moment),
+        _residue(enclave),
     ]
 
 
 def guarantee_view(moment: Moment, verification: Verification) -> View:
     """Checks of this moment, then the reports."""
-    rows = [title("of this run, so far"), *(line for one in checks(moment) for line in _check_rows(one)), EMPTY]
+    if moment.enclave is None:
+        return View((note("guarantees are those of an enclave; this is a kernel of one's own"),))
+    found = checks(moment, moment.enclave)
+    rows = [title("of this run, so far"), *(line for one in found for line in _check_rows(one)), EMPTY]
     rows += [title("verification: V runs the payload many times, in the background"), *_report_rows(verification)]
     return View(tuple(rows), None, verification.going_on)
 
@@ -102,8 +106,7 @@ def _wakes(moment: Moment) -> Check:
     return Check("timer wakes have one latency", (words,) if len(latencies) > 1 else (), words)
 
 
-def _tables(moment: Moment) -> Check:
-    enclave = moment.run.enclave
+def _tables(enclave: Enclave) -> Check:
     machine = enclave.machine
     locked = enclave.block.status & Status.ARCH_LOCKED
     if not locked or machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
@@ -113,8 +116,8 @@ def _tables(moment: Moment) -> Check:
     return Check("page tables are sound", tuple(faults(machine.ram, cr3, native)), f"those at {cr3:#x}")
 
 
-def _architecture(moment: Moment) -> Check:
-    machine = moment.run.enclave.machine
+def _architecture(enclave: Enclave) -> Check:
+    machine = enclave.machine
     if machine.cpu.registers.cpl != 3:
         return Check("the architecture is locked", ())
     return Check(
@@ -131,8 +134,7 @@ def _attestation(moment: Moment) -> Check:
     return Check("the evidence was accepted", bad, words, decided.seq)
 
 
-def _residue(moment: Moment) -> Check:
-    enclave = moment.run.enclave
+def _residue(enclave: Enclave) -> Check:
     if not enclave.dormant:
         return Check("nothing is left in RAM", ())
     residue = enclave.scan_residue()

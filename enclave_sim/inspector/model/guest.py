@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim import events
+from enclave_sim.enclave import Enclave
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.memory_map import region
@@ -47,7 +48,7 @@ class GuestState:
 
 def guest_state(moment: Moment) -> GuestState | None:
     """None where there is no guest, or no engine that runs it."""
-    state = moment.run.enclave.portable_host()
+    state = None if moment.enclave is None else moment.enclave.portable_host()
     progress = None if state is None else state["progress"]
     if progress is None:
         return None
@@ -57,18 +58,21 @@ def guest_state(moment: Moment) -> GuestState | None:
 
 def guest_view(moment: Moment) -> View:
     """State, then host calls, then the payloads."""
-    native = moment.run.enclave.configuration.engine is EngineName.NATIVE
+    enclave = moment.enclave
+    if enclave is None:
+        return View((note("guests are those of an enclave; this is a kernel of one's own"),))
+    native = enclave.configuration.engine is EngineName.NATIVE
     rows = [*(_native(moment) if native else _state(moment)), EMPTY, *_calls(moment)]
-    rows += [] if native else [EMPTY, *_payloads(moment)]
+    rows += [] if native else [EMPTY, *_payloads(enclave)]
     return View(tuple(rows), None, _subtitle(moment))
 
 
 def _subtitle(moment: Moment) -> str:
-    return "runs next" if moment.run.enclave.in_guest else f"ring {moment.run.enclave.machine.cpu.registers.cpl}"
+    return "runs next" if moment.run.subject.in_guest else f"ring {moment.machine.cpu.registers.cpl}"
 
 
 def _native(moment: Moment) -> Iterator[Row]:
-    state = moment.run.enclave.machine.cpu.registers
+    state = moment.machine.cpu.registers
     yield row("a flat x86-64 binary: its instructions are in the code pane")
     yield row(
         f"code is in the staging area, from {region('staging').base:#x}", target=Target(memory=region("staging").base)
@@ -78,7 +82,6 @@ def _native(moment: Moment) -> Iterator[Row]:
 
 def _state(moment: Moment) -> Iterator[Row]:
     state = guest_state(moment)
-    enclave = moment.run.enclave
     if state is None:
         trapped = moment.log.last("guest_trapped", moment.seen)
         yield row("there is no guest now", Meaning.DIM)
@@ -86,9 +89,8 @@ def _state(moment: Moment) -> Iterator[Row]:
             target = Target(event=trapped.seq, at_ns=trapped.at_ns)
             yield row(f"the last one trapped: {trapped.detail} ({trapped.trap})", Meaning.BAD, target)
     else:
-        yield row(
-            f"payload {state.payload}: {_doing(moment, state)}", Meaning.HERE if enclave.in_guest else Meaning.PLAIN
-        )
+        meaning = Meaning.HERE if moment.run.subject.in_guest else Meaning.PLAIN
+        yield row(f"payload {state.payload}: {_doing(moment, state)}", meaning)
         yield row(f"fuel spent {state.fuel:,} (1 unit = 1 ns), host calls answered {state.answered}")
         made = moment.log.last("guest_instantiated", moment.seen)
         if isinstance(made, events.GuestInstantiated):
@@ -105,7 +107,7 @@ def _doing(moment: Moment, state: GuestState) -> str:
     called = moment.log.last("host_called", moment.seen)
     if state.waits and isinstance(called, events.HostCalled):
         return f"suspended in aether.{called.name}({_argument(called)})"
-    return "computing" if moment.run.enclave.in_guest else "preempted"
+    return "computing" if moment.run.subject.in_guest else "preempted"
 
 
 def _argument(called: events.HostCalled) -> str:
@@ -135,8 +137,7 @@ def _calls(moment: Moment) -> Iterator[Row]:
             yield Row(parts, Target(event=seq, at_ns=called.at_ns))
 
 
-def _payloads(moment: Moment) -> Iterator[Row]:
-    enclave = moment.run.enclave
+def _payloads(enclave: Enclave) -> Iterator[Row]:
     for number, module in enumerate(enclave.payloads):
         yield title(f"payload {number}: {len(module):,} bytes")
         yield row(f"sha256 {enclave.header.payload_sha256[number]}", Meaning.DIM)

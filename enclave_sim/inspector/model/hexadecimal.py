@@ -5,7 +5,7 @@ from typing import overload
 
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
-from enclave_sim.memory_map import region_at
+from enclave_sim.program import Program
 from machine.ram import PAGE_SIZE
 
 WIDTH = 16
@@ -64,24 +64,24 @@ def ascii_of(data: bytes) -> str:
 
 def bytes_view(moment: Moment, address: int | None = None) -> View:
     """Bytes around a physical address; around the top of the stack unless one is given."""
-    enclave = moment.run.enclave
+    machine = moment.machine
     centre = address
     if centre is None:
-        found = enclave.machine.cpu.memory.look(enclave.machine.cpu.registers.rsp)
-        centre = 0 if found is None else found.physical + enclave.machine.cpu.registers.rsp % PAGE_SIZE
-    if not 0 <= centre < enclave.machine.ram.size:
-        return View((note(f"{centre:#x} is not in RAM, which ends at {enclave.machine.ram.size - 1:#x}"),))
-    base, end = _window(centre, enclave.machine.ram.size)
-    data = enclave.machine.ram.read(base, end - base)
+        found = machine.cpu.memory.look(machine.cpu.registers.rsp)
+        centre = 0 if found is None else found.physical + machine.cpu.registers.rsp % PAGE_SIZE
+    if not 0 <= centre < machine.ram.size:
+        return View((note(f"{centre:#x} is not in RAM, which ends at {machine.ram.size - 1:#x}"),))
+    base, end = _window(moment.program, centre, machine.ram.size)
+    data = machine.ram.read(base, end - base)
     before = moment.bytes_before(base, data)
-    where = region_at(centre)
+    where = moment.program.region_at(centre)
     name = where.name if where is not None else "what is nobody's"
     rows = HexRows(base, data, before, dict(moment.writers))
     return View(rows, (centre - base) // WIDTH, f"{centre:#x} in {name}")
 
 
-def _window(centre: int, ram_bytes: int) -> tuple[int, int]:
-    where = region_at(centre)
+def _window(program: Program, centre: int, ram_bytes: int) -> tuple[int, int]:
+    where = program.region_at(centre)
     base, end = (where.base, where.end) if where is not None else (0, ram_bytes)
     if end - base > _WINDOW:
         base = max(base, centre - _WINDOW // 2) & -PAGE_SIZE

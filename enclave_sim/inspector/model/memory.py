@@ -8,7 +8,7 @@ from enclave_sim.events import Scrubbed
 from enclave_sim.guarantees.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
-from enclave_sim.memory_map import Region, regions
+from enclave_sim.memory_map import Region
 from enclave_sim.specification import Status
 from machine.paging import Mode
 from machine.ram import PAGE_SIZE, Ram
@@ -46,15 +46,15 @@ class RegionState:
 
 def region_states(moment: Moment) -> list[RegionState]:
     """All regions, in order of address."""
-    return _states(moment, moment.run.enclave.machine.ram.nonzero_pages(), _scrubs(moment))
+    return _states(moment, moment.machine.ram.nonzero_pages(), _scrubs(moment))
 
 
 def _states(moment: Moment, used: list[int], scrubs: list[Scrubbed]) -> list[RegionState]:
     pages = _mapped(moment)
-    is_locked = bool(moment.run.enclave.block.status & Status.ARCH_LOCKED)
+    is_locked = moment.enclave is not None and bool(moment.enclave.block.status & Status.ARCH_LOCKED)
     found = []
-    for region in regions():
-        in_use = bisect_left(used, region.end) - bisect_left(used, region.base)
+    for region in moment.program.regions:
+        in_use = len(_of(used, region.base, region.end))
         at_ns = next((e.at_ns for e in scrubs if e.base <= region.base and e.base + e.size >= region.end), None)
         rights, user = _rights(region, pages)
         ring = 3 if user else 0
@@ -65,13 +65,13 @@ def _states(moment: Moment, used: list[int], scrubs: list[Scrubbed]) -> list[Reg
 
 def memory_view(moment: Moment) -> View:
     """Regions in a table, then every page."""
-    ram = moment.run.enclave.machine.ram
+    ram = moment.machine.ram
     pages, scrubs = ram.nonzero_pages(), _scrubs(moment)
     states = _states(moment, pages, scrubs)
     rows: list[Row] = [title("region               base      size   mapped  state")]
     rows += [_region_row(state) for state in states]
     rows += [EMPTY, title("pages"), note(LEGEND)]
-    rows += _heat(_marks(ram, pages, scrubs, states), pages, states)
+    rows += _heat(moment, _marks(ram, pages, scrubs, states), pages, states)
     used = sum(state.pages_in_use for state in states)
     return View(tuple(rows), None, f"{used} pages in use")
 
@@ -93,25 +93,35 @@ def _region_row(state: RegionState) -> Row:
     return Row(tuple(parts), Target(memory=region.base, size=region.size))
 
 
-def _heat(marks: str, used: list[int], states: list[RegionState]) -> Iterator[Row]:
+def _heat(moment: Moment, marks: str, used: list[int], states: list[RegionState]) -> Iterator[Row]:
     """Rows of pages; `marks` has a character for each page of RAM, and `used` the pages in use, in order."""
     end = 0
     for state in states:
-        yield from _between(used[bisect_left(used, end) : bisect_left(used, state.region.base)])
+        yield from _between(_of(used, end + PAGE_SIZE - 1, state.region.base & -PAGE_SIZE), moment)
         end = state.region.end
         yield Row(((f"{state.region.name}", Meaning.NAME),), Target(memory=state.region.base, size=state.region.size))
         for base in range(state.region.base, end, _PER_ROW * PAGE_SIZE):
             stop = min(base + _PER_ROW * PAGE_SIZE, end)
-            part = marks[base // PAGE_SIZE : stop // PAGE_SIZE]
+            part = marks[base // PAGE_SIZE : -(-stop // PAGE_SIZE)]
             meaning = Meaning.PLAIN if part.strip(".o") else Meaning.DIM
             yield Row(((f"  {base:08x} ", Meaning.DIM), (part, meaning)), Target(memory=base, size=stop - base))
-    yield from _between(used[bisect_left(used, end) :])
+    yield from _between(used[bisect_left(used, end) :], moment)
 
 
-def _between(pages: list[int]) -> Iterator[Row]:
-    for page in pages:
-        words = (f"  {page:08x} in use, and in no region", Meaning.BAD)
-        yield Row((words,), Target(memory=page, size=PAGE_SIZE))
+def _of(pages: list[int], base: int, end: int) -> list[int]:
+    """Those that have a part of a range, of some in order."""
+    return pages[bisect_left(pages, base & -PAGE_SIZE) : bisect_left(pages, end)]
+
+
+def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
+    """Runs of pages that no region has: none are, in an enclave that is sound."""
+    meaning = Meaning.PLAIN if moment.enclave is None else Meaning.BAD
+    known = set(pages)
+    starts = [page for page in pages if page - PAGE_SIZE not in known]
+    ends = [page + PAGE_SIZE for page in pages if page + PAGE_SIZE not in known]
+    for base, end in zip(starts, ends, strict=True):
+        words = f"  {base:08x}-{end - 1:08x} in use, and in no region"
+        yield Row(((words, meaning),), Target(memory=base, size=end - base))
 
 
 def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[RegionState]) -> str:
@@ -125,7 +135,7 @@ def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[Regio
         found[page // PAGE_SIZE] = ord("0") + min(9, 1 + (PAGE_SIZE - zeros) * 9 // PAGE_SIZE)
     for state in states:
         if state.rights is not None and "w" not in state.rights:
-            for page in used[bisect_left(used, state.region.base) : bisect_left(used, state.region.end)]:
+            for page in _of(used, state.region.base, state.region.end):
                 found[page // PAGE_SIZE] = ord("L")
     return found.decode("ascii")
 
@@ -142,7 +152,7 @@ def _scrubs(moment: Moment) -> list[Scrubbed]:
 
 
 def _mapped(moment: Moment) -> list[Mapping]:
-    machine = moment.run.enclave.machine
+    machine = moment.machine
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         return []
     return list(mappings(machine.ram, machine.cpu.registers.cr[3]))

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from enclave_sim.enclave import Enclave
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
+from enclave_sim.program import Program
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Write
+from machine.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,21 @@ class Moment:
     def run(self) -> InspectedRun:
         """The run that is stopped here."""
         return self.opened.run
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it is here."""
+        return self.opened.run.machine
+
+    @property
+    def enclave(self) -> Enclave | None:
+        """None where a kernel of one's own is run."""
+        return self.opened.run.enclave
+
+    @property
+    def program(self) -> Program:
+        """What is executed in ring 0."""
+        return self.opened.run.program
 
     def follow(self) -> None:
         """Take in the events that have come."""

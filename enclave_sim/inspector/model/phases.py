@@ -5,24 +5,29 @@ from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.specification import Phase, Status, Step
+from machine.events import ModeSwitched
 
 _STATUS = {flag.value.bit_length() - 1: str(flag.name) for flag in Status}
 
 
 def phase_marks(moment: Moment) -> str:
     """All phases in one line: `+` completed, `>` under way, `.` ahead."""
+    if moment.enclave is None:
+        return ""
     entered, completed = _entered(moment), _completed(moment)
     marks = []
     for phase in Phase:
         mark = "+" if phase.name in completed else ">" if phase.name in entered else "."
         marks.append(f"{mark}{phase.name}")
     began = moment.log.last("annihilation_began", moment.seen)
-    end = "+DORMANT" if moment.run.enclave.dormant else ">ANNIHILATION" if began is not None else ".ANNIHILATION"
+    end = "+DORMANT" if moment.enclave.dormant else ">ANNIHILATION" if began is not None else ".ANNIHILATION"
     return " ".join([*marks, end])
 
 
 def phase_view(moment: Moment) -> View:
-    """One row for each phase and each step of annihilation, and the status word."""
+    """One row for each phase and each step of annihilation, and the status word; changes of mode without an enclave."""
+    if moment.enclave is None:
+        return _modes(moment)
     entered, completed = _entered(moment), _completed(moment)
     rows: list[Row] = []
     here = 0
@@ -49,10 +54,23 @@ def phase_view(moment: Moment) -> View:
         when = f"{event.at_ns:>13,} ns  " if event is not None else ""
         target = Target(event=event.seq, at_ns=event.at_ns) if event is not None else Target()
         rows.append(Row(((f"{mark} {step.name} ", meaning), (when, Meaning.DIM), (step.meaning, meaning)), target))
-    rows += [EMPTY, title("status word"), *status_rows(moment.run.enclave.block.status)]
+    rows += [EMPTY, title("status word"), *status_rows(moment.enclave.block.status)]
     cycles = moment.log.of_kind("cycle_began", moment.seen)
-    rows += [EMPTY, note(f"cycles begun {len(cycles)} of {moment.run.enclave.configuration.cycles}")]
+    rows += [EMPTY, note(f"cycles begun {len(cycles)} of {moment.enclave.configuration.cycles}")]
     return View(tuple(rows), here)
+
+
+def _modes(moment: Moment) -> View:
+    """What there is of phases in a kernel of one's own."""
+    rows = [note("no enclave, no boot phases; the processor's modes:")]
+    for seq in moment.log.of_kind("mode_switched", moment.seen):
+        event = moment.log.events[seq]
+        if isinstance(event, ModeSwitched):
+            where = moment.program.place(event.rip) or f"{event.rip:#x}"
+            when = f"{event.at_ns:>13,} ns  "
+            parts = ((f"+ {event.mode:<11}", Meaning.GOOD), (when, Meaning.DIM), (where, Meaning.NAME))
+            rows.append(Row(parts, Target(event=seq, at_ns=event.at_ns)))
+    return View(tuple(rows), len(rows) - 1)
 
 
 def status_rows(status: int) -> list[Row]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from enclave_sim.inspector.model import bits
+from enclave_sim.inspector.model.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
-from enclave_sim.inspector.model.symbols import in_kernel_code, place, symbol
-from enclave_sim.memory_map import region_at
+from enclave_sim.program import Program
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
 from machine.ram import PAGE_SIZE
 
@@ -62,27 +62,27 @@ def _frame(moment: Moment, event: InterruptDelivered) -> Frame:
 
 def stack_view(moment: Moment) -> View:
     """Words from RSP to the top of the stack."""
-    machine = moment.run.enclave.machine
+    machine, program = moment.machine, moment.program
     state = machine.cpu.registers
     width = 8 if state.in_64_bit_code else 4
     top = state.rsp if width == 8 else state.ss.base + state.rsp & 0xFFFF_FFFF
-    found = machine.cpu.memory.look(top)
-    if found is None or found.physical >= machine.ram.size:
+    base = translation(machine)(top)
+    if base is None:
         return View((note(f"nothing is mapped at RSP, {top:#x}"),))
-    where = region_at(found.physical + top % PAGE_SIZE)
-    end = min(top + _MOST_WORDS * width, where.end if where is not None else (top | PAGE_SIZE - 1) + 1)
+    where = program.region_at(base)
+    left = where.end - base if where is not None else PAGE_SIZE - base % PAGE_SIZE
+    end = top + min(_MOST_WORDS * width, left)
     frames = [one for one in open_frames(moment) if top <= one.base < end]
     rows = _frame_head(frames)
     names = {address: name for one in frames for address, name in one.words.items()}
     for address in range(top, end, width):
-        value = int.from_bytes(machine.ram.read(address - top + found.physical + top % PAGE_SIZE, width), "little")
-        rows.append(
-            _word(address, value, names.get(address), is_top=address == top, frame=frames[0] if frames else None)
-        )
-    left = f"{end - top} bytes in use" if where is not None else ""
+        data = machine.ram.read(base + address - top, width)
+        words = _Word(address, base + address - top, int.from_bytes(data, "little"), 2 * width, names.get(address))
+        rows.append(_row(program, words, frames[0] if frames else None, is_top=address == top))
+    in_use = f"{end - top} bytes in use" if where is not None else ""
     if top == end or not rows:
         rows.append(note("the stack is empty"))
-    return View(tuple(rows), 0, f"{where.name if where is not None else 'no stack of the kernel'} {left}".strip())
+    return View(tuple(rows), 0, f"{where.name if where is not None else 'no stack of the kernel'} {in_use}".strip())
 
 
 def _frame_head(frames: list[Frame]) -> list[Row]:
@@ -91,22 +91,35 @@ def _frame_head(frames: list[Frame]) -> list[Row]:
     return [title(f"{one.source} {one.vector:#x} is being handled; its frame is at {one.base:#x}") for one in frames]
 
 
-def _word(address: int, value: int, name: str | None, *, is_top: bool, frame: Frame | None) -> Row:
-    mark = ">" if is_top else " "
+@dataclass(frozen=True, slots=True)
+class _Word:
+    address: int
+    """Linear."""
+    physical: int
+    value: int
+    digits: int
+    name: str | None
+    """In a frame."""
+
+
+def _row(program: Program, one: _Word, frame: Frame | None, *, is_top: bool) -> Row:
+    mark, value = ">" if is_top else " ", one.value
     parts: list[Part] = [
-        (f"{mark}{address:08x} ", Meaning.HERE if is_top else Meaning.DIM),
-        (f"{value:016x}", Meaning.PLAIN if value else Meaning.DIM),
+        (f"{mark}{one.address:08x} ", Meaning.HERE if is_top else Meaning.DIM),
+        (f"{value:0{one.digits}x}", Meaning.PLAIN if value else Meaning.DIM),
     ]
-    if name is not None:
-        parts += [(f" {name:<10}", Meaning.TITLE), (f" {_frame_words(name, value, frame)}", Meaning.NAME)]
+    if one.name is not None:
+        words = _frame_words(program, one.name, value, frame)
+        parts += [(f" {one.name:<10}", Meaning.TITLE), (f" {words}", Meaning.NAME)]
     else:
-        words = f"return to {symbol(value)}" if in_kernel_code(value) and "+" in symbol(value) else place(value)
+        name = program.symbol(value)
+        words = f"return to {name}" if program.is_code(value) and "+" in name else program.place(value)
         parts.append((f" {words}", Meaning.NAME))
-    code = value if in_kernel_code(value) else None
-    return Row(tuple(parts), Target(code=code, memory=address, size=8))
+    code = value if program.is_code(value) else None
+    return Row(tuple(parts), Target(code=code, memory=one.physical, size=8))
 
 
-def _frame_words(name: str, value: int, frame: Frame | None) -> str:
+def _frame_words(program: Program, name: str, value: int, frame: Frame | None) -> str:
     if name in ("CS", "SS"):
         return bits.selector(value)
     if name == "RFLAGS":
@@ -115,4 +128,4 @@ def _frame_words(name: str, value: int, frame: Frame | None) -> str:
         if frame is not None and frame.vector == _PAGE_FAULT:
             return ", ".join(bits.names_of(value, bits.PAGE_FAULT)) or "not present, read, supervisor"
         return "none" if not value else f"selector {value & ~7:#x}, bits {value & 7}"
-    return place(value)
+    return program.place(value)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import phase_marks
-from enclave_sim.inspector.model.symbols import place
 from enclave_sim.time_travel import Position
 
 
@@ -35,14 +34,15 @@ class Standing:
 
 def standing(moment: Moment) -> Standing:
     """How the run stands now."""
-    run = moment.run
-    machine = run.enclave.machine
+    run, machine = moment.run, moment.machine
     rip = machine.cpu.linear_rip
-    where = place(rip) or f"{rip:#x}"
-    if run.enclave.in_guest:
+    where = moment.program.place(rip) or f"{rip:#x}"
+    if run.subject.in_guest:
         where = "in the guest"
+    elif run.subject.ended is not None:
+        where = run.subject.ended
     elif machine.halted:
-        where = "dormant" if run.enclave.dormant else "asleep"
+        where = "halted" if run.at_end else "asleep"
     elif run.line is not None and run.line.line:
         where = f"{where} {run.line}"
     return Standing(

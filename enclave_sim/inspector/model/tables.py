@@ -6,7 +6,7 @@ from enclave_sim.guarantees.page_tables import Mapping, mappings
 from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
-from enclave_sim.inspector.model.symbols import place
+from enclave_sim.program import Program
 from machine.descriptors import gate_64, segment
 from machine.machine import Machine
 from machine.paging import Mode
@@ -20,9 +20,9 @@ _MOST = 0x10000
 
 def table_view(moment: Moment) -> View:
     """GDT, task state, IDT, the walk to RIP and RSP, and all that is mapped."""
-    machine = moment.run.enclave.machine
-    rows: list[Row] = [*_gdt(machine), EMPTY, *_task(machine), EMPTY, *_walks(machine), EMPTY]
-    rows += [*_mapped(machine), EMPTY, *_idt(machine)]
+    machine, program = moment.machine, moment.program
+    rows: list[Row] = [*_gdt(machine, program), EMPTY, *_task(machine, program), EMPTY, *_walks(machine), EMPTY]
+    rows += [*_mapped(machine, program), EMPTY, *_idt(machine, program)]
     return View(tuple(rows), None, "v: next table")
 
 
@@ -41,9 +41,9 @@ def _table(machine: Machine, name: str) -> tuple[int, bytes]:
     return register.base, data
 
 
-def _gdt(machine: Machine) -> Iterator[Row]:
+def _gdt(machine: Machine, program: Program) -> Iterator[Row]:
     base, data = _table(machine, "gdtr")
-    yield title(f"GDT at {base:#x} {place(base)}")
+    yield title(f"GDT at {base:#x} {program.place(base)}")
     if not base:
         yield note("not loaded yet: the processor uses what the boot loader left in its segment registers")
         return
@@ -74,17 +74,17 @@ def _users(machine: Machine, at: int) -> list[str]:
     return [name.upper() for name in names if at and getattr(registers, name).selector & ~7 == at]
 
 
-def _task(machine: Machine) -> Iterator[Row]:
+def _task(machine: Machine, program: Program) -> Iterator[Row]:
     base, data = _table(machine, "tr")
     selector = machine.cpu.registers.tr.selector
-    yield title(f"task state at {base:#x} {place(base)}, selector {selector:#x}")
+    yield title(f"task state at {base:#x} {program.place(base)}, selector {selector:#x}")
     if not selector or len(data) < _TASK_BYTES:
         yield note("not loaded yet")
         return
     slots = [(f"RSP{n}", _RSP0 + 8 * n) for n in range(3)] + [(f"IST{n + 1}", _IST1 + 8 * n) for n in range(7)]
     for name, at in slots:
         value = int.from_bytes(data[at : at + 8], "little")
-        words = f"top of {place(value - 1).partition('+')[0]}" if value else "not used"
+        words = f"top of {program.place(value - 1).partition('+')[0]}" if value else "not used"
         yield Row(
             ((f"  {name} ", Meaning.NAME), (f"{value:#x} ", Meaning.PLAIN), (words, Meaning.DIM)),
             Target(memory=base + at, size=8),
@@ -96,9 +96,9 @@ def _task(machine: Machine) -> Iterator[Row]:
     )
 
 
-def _idt(machine: Machine) -> Iterator[Row]:
+def _idt(machine: Machine, program: Program) -> Iterator[Row]:
     base, data = _table(machine, "idtr")
-    yield title(f"IDT at {base:#x} {place(base)}")
+    yield title(f"IDT at {base:#x} {program.place(base)}")
     if not machine.cpu.registers.in_64_bit_code or not base or not any(data):
         yield note("empty: any interrupt or exception now is a triple fault")
         return
@@ -111,7 +111,7 @@ def _idt(machine: Machine) -> Iterator[Row]:
         stack = f", IST{gate.interrupt_stack_table}" if gate.interrupt_stack_table else ""
         words = f"{bits.system_type(gate.kind & 0xF)}, DPL {gate.level}{stack}"
         meaning = Meaning.HERE if gate.level == 3 else Meaning.PLAIN
-        where = f"  {gate.selector:#x}:{gate.handler:#x} {place(gate.handler)}"
+        where = f"  {gate.selector:#x}:{gate.handler:#x} {program.place(gate.handler)}"
         yield Row(((f"  {vector:#04x} ", Meaning.DIM), (words, meaning), (where, Meaning.NAME)), target)
 
 
@@ -148,12 +148,12 @@ def _walk(machine: Machine, address: int) -> Iterator[Row]:
         table = entry & 0x000F_FFFF_FFFF_F000
 
 
-def _mapped(machine: Machine) -> Iterator[Row]:
+def _mapped(machine: Machine, program: Program) -> Iterator[Row]:
     yield title("mapped: linear, physical, rights (w writable, x executable, u user)")
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         yield note("everything, by itself")
         return
-    for first, size in _runs(mappings(machine.ram, machine.cpu.registers.cr[3])):
+    for first, size in _runs(program, mappings(machine.ram, machine.cpu.registers.cr[3])):
         rights = f"r{'w' if first.writable else '-'}{'x' if first.executable else '-'} {'u' if first.user else 's'}"
         kind = f"{first.size >> 10} KiB pages"
         text = f"  {first.linear:08x}-{first.linear + size - 1:08x} -> {first.physical:08x} "
@@ -163,13 +163,13 @@ def _mapped(machine: Machine) -> Iterator[Row]:
             (
                 (text, Meaning.DIM),
                 (rights, meaning),
-                (f"  {place(first.physical).partition('+')[0]} {kind}", Meaning.NAME),
+                (f"  {program.place(first.physical).partition('+')[0]} {kind}", Meaning.NAME),
             ),
             target,
         )
 
 
-def _runs(pages: Iterator[Mapping]) -> Iterator[tuple[Mapping, int]]:
+def _runs(program: Program, pages: Iterator[Mapping]) -> Iterator[tuple[Mapping, int]]:
     """Neighbours with equal rights together."""
     first: Mapping | None = None
     size = 0
@@ -180,7 +180,7 @@ def _runs(pages: Iterator[Mapping]) -> Iterator[tuple[Mapping, int]]:
             and page.physical == first.physical + size
             and (page.size, page.writable, page.user, page.executable)
             == (first.size, first.writable, first.user, first.executable)
-            and place(page.physical).partition("+")[0] == place(first.physical).partition("+")[0]
+            and program.place(page.physical).partition("+")[0] == program.place(first.physical).partition("+")[0]
         )
         if first is not None and not joins:
             yield first, size

@@ -347,9 +347,11 @@ main()
     ours = [name for name in loaded if name.split(".")[0] == "enclave_sim"]
     assert sorted(ours) == [
         "enclave_sim",
+        "enclave_sim.bare_kernel",
         "enclave_sim.cli",
         "enclave_sim.cli.boot",
         "enclave_sim.cli.exit_codes",
+        "enclave_sim.cli.kernel_options",
         "enclave_sim.cli.main",
         "enclave_sim.cli.text",
         "enclave_sim.errors",

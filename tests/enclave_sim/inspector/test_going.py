@@ -9,6 +9,7 @@ from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.memory_map import region
+from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import Driven, drive, row_with
 
 
@@ -25,7 +26,7 @@ from tests.enclave_sim.inspector.driving import Driven, drive, row_with
     ],
 )
 def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: dict[str, Any]) -> None:
-    run = InspectedRun("counter", cycles=2)
+    run = InspectedRun(enclave_of("counter", cycles=2))
     run.run_to(**goal)
 
     async def script(driven: Driven) -> None:

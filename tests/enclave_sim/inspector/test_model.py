@@ -87,7 +87,7 @@ def test_to_look_at_everything_after_every_event_does_not_change_the_run() -> No
     fresh.run()
     assert fresh.recording is not None
     assert fresh.recording.events[:-1] == moment.run.known  # the residue scan is not part of a session
-    ours, theirs = moment.run.enclave.machine.ram, fresh.machine.ram
+    ours, theirs = moment.machine.ram, fresh.machine.ram
     assert ours.read(0, ours.size) == theirs.read(0, theirs.size)
 
 
@@ -99,7 +99,8 @@ def test_every_view_can_be_made_at_the_end_of_any_run(what: tuple[str, ...]) -> 
     assert phase_marks(moment).endswith("+DORMANT")
     for make in VIEWS.values():
         assert make(moment).rows
-    assert {one.what for one in checks(moment) if one.faults} == set()
+    assert moment.enclave is not None
+    assert {one.what for one in checks(moment, moment.enclave) if one.faults} == set()
 
 
 def test_phases_tell_target_states_when_they_are_completed_and_not_before() -> None:
@@ -132,11 +133,11 @@ def test_registers_mark_what_changed_and_say_what_it_was() -> None:
 def test_a_disassembly_has_an_instruction_exactly_where_it_was_asked_for(shared: Moment, symbol: str) -> None:
     shared.run.go_to_event(50)
     address = firmware.symbols()[symbol]
-    found = list(disassembly(shared.run, address))
+    found = list(disassembly(shared.machine, shared.program, address))
     assert address in [one.address for one in found]
     for first, second in pairwise(found):
         assert second.address == first.address + len(first.data) or second.address == address
-    ram = shared.run.enclave.machine.ram
+    ram = shared.machine.ram
     assert all(ram.read(one.address, len(one.data)) == one.data for one in found)
 
 
@@ -188,7 +189,7 @@ def test_the_heat_map_has_a_mark_for_every_page_of_every_region() -> None:
         if row.text.startswith("  ") and row.target.memory is not None and "use" not in row.text:
             marks[row.target.memory] = row.parts[-1][0]
     assert sum(map(len, marks.values())) == sum(one.size for one in regions()) // 4096
-    used = set(moment.run.enclave.machine.ram.nonzero_pages())
+    used = set(moment.machine.ram.nonzero_pages())
     for base, text in marks.items():
         for index, mark in enumerate(text):
             assert (mark in ".o") == (base + 4096 * index not in used)
@@ -200,11 +201,11 @@ def test_bytes_are_those_in_ram_and_rows_that_changed_are_marked(shared: Moment)
     base = region("call_stack").base
     first = bytes_view(moment, base)
     assert len(first.rows) == region("call_stack").size // 16
-    data = moment.run.enclave.machine.ram.read(base, region("call_stack").size)
+    data = moment.machine.ram.read(base, region("call_stack").size)
     assert all(row.text[10:58].replace(" ", "") == data[16 * i : 16 * i + 16].hex() for i, row in enumerate(first.rows))
     moment.run.run_to(symbol="host_call")
     second = bytes_view(moment, base)
-    now = moment.run.enclave.machine.ram.read(base, region("call_stack").size)
+    now = moment.machine.ram.read(base, region("call_stack").size)
     changed = {i for i in range(len(second.rows)) if now[16 * i : 16 * i + 16] != data[16 * i : 16 * i + 16]}
     assert changed
     assert {i for i, row in enumerate(second.rows) if row.text[9] == "*"} == changed

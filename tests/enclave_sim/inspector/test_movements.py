@@ -7,6 +7,7 @@ import pytest
 from enclave_sim.inspector.movements import MOVEMENTS, Movement
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
+from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
 _PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
@@ -14,7 +15,7 @@ _PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
 
 @pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: tuple[int, int]) -> None:
-    run = InspectedRun("counter", cycles=2)
+    run = InspectedRun(enclave_of("counter", cycles=2))
 
     async def script(driven: Driven) -> None:
         await driven.press("p", "h", "s", "s", "s")
@@ -51,7 +52,7 @@ def test_a_key_back_undoes_its_key_forwards() -> None:
 def test_no_key_is_lost_however_fast_they_come() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h")
-        run = InspectedRun("counter", cycles=2)
+        run = InspectedRun(enclave_of("counter", cycles=2))
         run.next_host_call()
         run.step(50)
         run.back(20)

@@ -54,3 +54,41 @@ def test_w_on_bytes_asks_who_wrote_them_and_the_answer_stands_there() -> None:
         assert any("written at" in text for text in driven.rows("bytes"))
 
     drive(script)
+
+
+@SIZES
+def test_x_sets_a_breakpoint_with_a_condition_on_the_row_or_where_one_says(size: tuple[int, int]) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("4")
+        await driven.pilot.press("x")
+        await driven.type("now > 0")  # behind the row's address and "if"
+        assert " if now > 0" in driven.said
+        await driven.press("9")
+        await driven.pilot.press("x")
+        await driven.type("host_call if rdi == 1")
+        assert driven.said.endswith("host_call if rdi == 1")
+        await driven.press("c")
+        assert "host_call" in driven.standing.place
+        await driven.press("3")
+        assert any(text.startswith("RDI") and "0000000000000001" in text for text in driven.rows("registers"))
+        await driven.pilot.press("x")
+        await driven.type("nowhere")  # RIP is in the row
+        assert driven.said.startswith("! 'nowhere' is neither")
+        await driven.press("B")
+        await driven.press("escape")
+
+    drive(script, size)
+
+
+def test_a_watchpoint_takes_a_condition_too() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("3")
+        await driven.pilot.press("w")
+        await driven.type("status 4 if u32(status) & 4")
+        assert driven.said.endswith("write if u32(status) & 4")
+        await driven.press("c")
+        assert driven.said.startswith("stopped at the watchpoint")
+        assert driven.standing.place.startswith("phase_completed")
+        assert driven.standing.phases.startswith("+PROT_ENTRY +MEM_MAP >WASM_INIT")
+
+    drive(script)

@@ -15,6 +15,7 @@ from enclave_sim.inspector.pointing import read_watch
 from enclave_sim.inspector.recorded import Comparison
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.inspector.web import command_of
+from enclave_sim.program import aether
 from enclave_sim.recording import Recording, RecordingError
 from tests.enclave_sim.inspector.driving import Driven, drive
 
@@ -77,13 +78,6 @@ def test_a_damaged_recording_is_refused(recording: Path) -> None:
         source_of((str(recording),), {}).open(lambda: None)
 
 
-def test_a_kernel_image_is_refused_in_one_line_that_says_what_runs_it(tmp_path: Path) -> None:
-    image = tmp_path / "kernel.elf"
-    image.write_bytes(b"\x7fELF" + bytes(60))
-    with pytest.raises(ConfigurationError, match="enclave-sim boot runs other kernels"):
-        source_of((str(image),), {})
-
-
 def test_a_recording_beside_something_else_is_refused(recording: Path) -> None:
     with pytest.raises(ConfigurationError, match="inspected alone"):
         source_of((str(recording), "beacon"), {})
@@ -103,23 +97,23 @@ def test_a_recording_beside_something_else_is_refused(recording: Path) -> None:
     ],
 )
 def test_goals_are_read_as_they_are_meant(text: str, goal: Goal) -> None:
-    assert read_goal(text) == goal
+    assert read_goal(text, aether()) == goal
 
 
 @pytest.mark.parametrize("text", ["", "#x", "nowhere", "heap+x", "traps.c:1", "-1", "woke", "0x1" + "0" * 16])
 def test_what_is_no_goal_is_one_clear_error(text: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        read_goal(text)
+        read_goal(text, aether())
     assert "\n" not in str(error.value)
 
 
 def test_watches_are_read_as_they_are_meant() -> None:
-    assert read_watch("heap 4096 rw") == (read_address("heap"), 4096, True, True)
-    assert read_watch("0x10") == (0x10, 1, False, True)
-    assert read_watch("gdt 8 r") == (read_address("gdt"), 8, True, False)
-    for text in ("", "w", "heap x", "heap 1 2 3"):
+    assert read_watch("heap 4096 rw", aether()) == (read_address("heap", aether()), 4096, "rw", None)
+    assert read_watch("0x10", aether()) == (0x10, 1, "w", None)
+    assert read_watch("gdt 8 r", aether()) == (read_address("gdt", aether()), 8, "r", None)
+    for text in ("", "w", "heap x", "heap 1 2 3", "heap if", "heap if nowhere"):
         with pytest.raises(ConfigurationError):
-            read_watch(text)
+            read_watch(text, aether())
 
 
 def test_without_a_terminal_one_is_told_so() -> None:

@@ -3,10 +3,10 @@
 import pytest
 
 import firmware
+from enclave_sim.program import aether
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.calls import Flow, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition
-from enclave_sim.time_travel.source_lines import addresses_of
 
 
 def session_at(symbol: str) -> Session:
@@ -74,4 +74,4 @@ def test_out_of_a_handler_is_back_in_ring_3() -> None:
     assert session.enclave.machine.cpu.rip == firmware.symbols()["gate"]
     session.back_over()
     assert session.enclave.machine.cpu.registers.cpl == 3  # in front of the INT
-    assert addresses_of("gate.S", 14)
+    assert aether().lines.addresses_of("gate.S", 14)

@@ -13,10 +13,11 @@ from enclave_sim.after_event import AfterEvent
 from enclave_sim.devices.mailbox import Mailbox
 from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
+from enclave_sim.program import aether
+from enclave_sim.source_lines import SourceLine
 from enclave_sim.strategies import WasmGuest, interrupt_schedules, wasm_guests
 from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.position import NoSuchPosition
-from enclave_sim.time_travel.source_lines import SourceLine, addresses_of, source_line
 from machine.errors import EmulatorFault
 from machine.events import RingTransition
 
@@ -208,12 +209,12 @@ def test_the_next_line_is_behind_a_call() -> None:
 
 
 def test_source_lines_are_found_by_address_and_back() -> None:
-    at = source_line(firmware.symbols()["annihilate"])
+    at = aether().lines.at(firmware.symbols()["annihilate"])
     assert at is not None
     assert at.file == "annihilate.c"
-    assert firmware.symbols()["annihilate"] in addresses_of(at.file, at.line)
-    assert addresses_of("annihilate.c", 100_000) == ()
-    assert source_line(0x1000) is None
+    assert firmware.symbols()["annihilate"] in aether().lines.addresses_of(at.file, at.line)
+    assert aether().lines.addresses_of("annihilate.c", 100_000) == ()
+    assert aether().lines.at(0x1000) is None
     assert str(SourceLine("a.c", 3)) == "a.c:3"
 
 

@@ -1,13 +1,9 @@
 """The CRB as a driver sees it (TCG PC Client Platform TPM Profile)."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machine.clock import Clock
 from machine.devices import tpm_crb
 from machine.devices.tpm_crb import (
     BUFFER,
@@ -26,66 +22,14 @@ from machine.devices.tpm_crb import (
     RELINQUISH,
     REQUEST_ACCESS,
     SIMPLE_NS,
-    TpmCrb,
 )
-from machine.state import State, Stateful
-from machine.step_hook import NEVER, HookState
-from machine.tpm.backend import TpmUnavailable
+from machine.machine import Machine, MachineConfiguration
 from machine.tpm.model import TpmModel
+from tests.machine.devices.crb_driver import Scripted, device, get, put, ready, run
 from tests.machine.tpm import commands as tpm
 
 COMMAND = tpm.startup()
 BAD_SIZE = bytes.fromhex("8001 0000000a 00000142")
-
-
-class Scripted(Stateful):
-    """Answers with what it is told to, or not at all."""
-
-    def __init__(self, answer: Callable[[bytes], bytes] | bytes | str = b"\x80\x01\0\0\0\x0a\0\0\0\0") -> None:
-        self._answer = answer
-        self.commands: list[bytes] = []
-        self.resets = 0
-
-    def power_on(self) -> None:
-        self.resets += 1
-
-    def execute(self, command: bytes, locality: int) -> bytes:
-        assert locality == 0
-        self.commands.append(command)
-        if isinstance(self._answer, str):
-            raise TpmUnavailable(self._answer)
-        return self._answer if isinstance(self._answer, bytes) else self._answer(command)
-
-
-def device(tpm_: Scripted | TpmModel) -> TpmCrb:
-    return TpmCrb(Clock(HookState(deadline=NEVER)), tpm_)
-
-
-def put(crb: TpmCrb, data: bytes, width: int = 4) -> None:
-    for at in range(0, len(data), width):
-        piece = data[at : at + width]
-        crb.write(BUFFER + at, len(piece), int.from_bytes(piece, "little"))
-
-
-def get(crb: TpmCrb, size: int, width: int = 4) -> bytes:
-    return b"".join(crb.read(BUFFER + at, width).to_bytes(width, "little") for at in range(0, size, width))[:size]
-
-
-def ready(crb: TpmCrb) -> None:
-    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
-    crb.write(CTRL_REQ, 4, CMD_READY)
-
-
-def run(crb: TpmCrb, command: bytes) -> bytes:
-    """The whole sequence of a driver."""
-    ready(crb)
-    put(crb, command)
-    crb.write(CTRL_START, 4, 1)
-    assert (crb.read(CTRL_START, 4), crb.read(CTRL_STS, 4)) == (0, 0)
-    response = get(crb, BUFFER_BYTES)
-    crb.write(CTRL_REQ, 4, GO_IDLE)
-    crb.write(LOC_CTRL, 4, RELINQUISH)
-    return response[: int.from_bytes(response[2:6], "big")]
 
 
 def test_the_interface_names_itself_a_crb_with_a_buffer_of_3968_bytes() -> None:
@@ -260,72 +204,10 @@ def test_a_tpm_without_an_answer_is_a_fatal_error_and_the_buffer_stays(answer: s
     assert crb.read(CTRL_STS, 4) == IDLE
 
 
-def test_reset_is_a_reset_of_the_tpm() -> None:
-    crb = device(TpmModel(b"s" * 32))
-    assert tpm.code_of(run(crb, tpm.startup())) == 0
-    assert tpm.code_of(run(crb, tpm.startup())) == 0x100
-    crb.write(LOC_CTRL, 4, REQUEST_ACCESS)
-    crb.reset()
-    assert crb.read(LOC_STS, 4) == 0
-    assert tpm.code_of(run(crb, tpm.startup())) == 0
-
-
-STREAM = [
-    tpm.startup(),
-    tpm.extend(8),
-    tpm.create_primary(),
-    tpm.create_primary(tpm.MLDSA_AK),
-    tpm.command(0x17B, b"\0\x20"),
-    tpm.quote(),
-    tpm.quote(0x8000_0001),
-    tpm.shutdown(tpm.STATE),
-]
-
-
-@pytest.mark.parametrize("at", range(len(STREAM) + 1))
-def test_going_on_from_a_snapshot_is_going_on(at: int) -> None:
-    crb = device(TpmModel(b"s" * 32))
-    for command in STREAM[:at]:
-        run(crb, command)
-    state: State = crb.save_state()
-    rest = [run(crb, command) for command in STREAM[at:]]
-    other = device(TpmModel(b"another seed of 32 bytes or more "))
-    for restored in (crb, other):
-        restored.load_state(state)
-        assert [run(restored, command) for command in STREAM[at:]] == rest
-
-
-def test_a_snapshot_in_the_middle_of_a_command_holds_the_buffer() -> None:
-    crb = device(Scripted())
-    ready(crb)
-    put(crb, COMMAND)
-    state = crb.save_state()
-    crb.write(LOC_CTRL, 4, RELINQUISH)
-    crb.load_state(state)
-    assert (get(crb, len(COMMAND)), crb.read(CTRL_STS, 4)) == (COMMAND, 0)
-
-
 def test_the_chipset_puts_it_where_a_pc_has_it() -> None:
-    from machine.machine import Machine, MachineConfiguration
-
     machine = Machine(MachineConfiguration(16 << 20))
     crb = machine.chipset.attach_tpm(TpmModel(b"s" * 32))
     at = tpm_crb.ADDRESS - 0xFEC0_0000
     machine.chipset.bus.write_memory(at + LOC_CTRL, 4, REQUEST_ACCESS)
     assert (crb.read(LOC_STS, 4), machine.chipset.bus.read_memory(at + LOC_STS, 4)) == (1, 1)
     assert machine.chipset.bus.read_memory(at + 0x1000 + LOC_STS, 4) == 0xFFFF_FFFF  # locality 1
-
-
-def plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(plain(key) and plain(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(plain, value))
-    return value is None or type(value) in (bool, int, str, bytes, bytearray)
-
-
-def test_the_state_is_numbers_and_bytes_that_a_file_can_hold() -> None:
-    crb = device(TpmModel(b"s" * 32))
-    for command in STREAM:
-        run(crb, command)
-        assert plain(crb.save_state())

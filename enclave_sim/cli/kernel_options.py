@@ -1,0 +1,53 @@
+"""What the commands that run a kernel of one's own are told of it, and how it is read. Light: `boot` stands on it.
+
+All of these raise ConfigurationError for what is not what it should be.
+"""
+
+from enclave_sim.errors import ConfigurationError
+
+RAM = "128M"
+"""Memory, unless told otherwise."""
+_LARGEST_FILE = 1 << 30
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def read_file(path: str) -> bytes:
+    """A file that goes into the machine."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"cannot read {path}: {reason}") from None
+    if len(data) > _LARGEST_FILE:
+        raise ConfigurationError(f"cannot read {path}: it is larger than {_LARGEST_FILE >> 30} GiB")
+    return data
+
+
+def module(text: str) -> tuple[bytes, str]:
+    """`FILE[,TEXT]`: a file to load beside the kernel, and its command line."""
+    path, _, line = text.partition(",")
+    return read_file(path), line
+
+
+def named_file(text: str) -> tuple[str, bytes]:
+    """`NAME=FILE`: a file for fw_cfg."""
+    name, found, path = text.partition("=")
+    if not found or not name:
+        raise ConfigurationError(f"{text!r} is not NAME=FILE (such as opt/test=data.bin)")
+    return name, read_file(path)
+
+
+def size(text: str) -> int:
+    """A number of bytes of memory, with or without a unit."""
+    unit = _UNITS.get(text[-1:].upper())
+    try:
+        count = int(text[:-1] if unit else text, 0) * (unit or 1)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is not a size (such as 64M, 1G or 134217728)") from None
+    from machine.device import MMIO_BASE  # noqa: PLC0415
+    from machine.ram import PAGE_SIZE  # noqa: PLC0415
+
+    if not 2 << 20 <= count <= MMIO_BASE or count % PAGE_SIZE:
+        raise ConfigurationError(f"{text!r} is not from 2M to {MMIO_BASE >> 20}M in steps of {PAGE_SIZE} bytes")
+    return count

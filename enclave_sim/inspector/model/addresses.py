@@ -1,0 +1,21 @@
+"""From linear addresses to physical ones."""
+
+from collections.abc import Callable
+
+from machine.machine import Machine
+from machine.ram import PAGE_SIZE
+
+
+def translation(machine: Machine) -> Callable[[int], int | None]:
+    """What gives the place in RAM of a linear address, as it is mapped now, or None. Each page is looked up once."""
+    pages: dict[int, int | None] = {}
+
+    def physical(address: int) -> int | None:
+        page = address & -PAGE_SIZE
+        if page not in pages:
+            found = machine.cpu.memory.look(page)
+            pages[page] = None if found is None or found.physical + PAGE_SIZE > machine.ram.size else found.physical
+        base = pages[page]
+        return None if base is None else base + address % PAGE_SIZE
+
+    return physical

@@ -1,0 +1,94 @@
+"""Source lines of a program by address, from its DWARF line table (DWARF 5, 6.2)."""
+
+import io
+from bisect import bisect_right
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+_FROM_ZERO = 5
+"""From this version on files and directories are counted from 0, and those of the compilation come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A line of a source file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class SourceLines:
+    """Those of an image; none where it has no line table. `read` gives the text of a file by its name and path."""
+
+    def __init__(self, image: bytes, read: Callable[[str, Path], str]) -> None:
+        self._image = image
+        self._read = read
+        self._paths: dict[str, Path] = {}
+        self._texts: dict[str, list[str]] = {}
+
+    def at(self, address: int) -> SourceLine | None:
+        """The line that the instruction at a linear address belongs to."""
+        index = bisect_right(self._table[0], address) - 1
+        return self._table[1][index] if index >= 0 else None
+
+    def addresses_of(self, file: str, line: int) -> tuple[int, ...]:
+        """Where the code of a line begins; empty for a line without code."""
+        wanted = SourceLine(file, line)
+        return tuple(address for address, at in zip(*self._table, strict=True) if at == wanted)
+
+    def text(self, at: SourceLine) -> str:
+        """What the line says; nothing where the file is not there."""
+        if at.file not in self._texts:
+            self._texts[at.file] = self._read(at.file, self._paths.get(at.file, Path(at.file))).splitlines()
+        lines = self._texts[at.file]
+        return lines[at.line - 1].strip() if 0 < at.line <= len(lines) else ""
+
+    @cached_property
+    def _table(self) -> tuple[list[int], list[SourceLine | None]]:
+        """Addresses at which a line begins, with the line; None where source ends. In order."""
+        rows: dict[int, SourceLine | None] = {}
+        with suppress(Exception):  # pyelftools raises what it comes across; what was read till then counts
+            self._collect(rows)
+        places = sorted(rows)
+        return places, [rows[place] for place in places]
+
+    def _collect(self, rows: dict[int, SourceLine | None]) -> None:
+        dwarf = ELFFile(io.BytesIO(self._image)).get_dwarf_info()
+        for unit in dwarf.iter_CUs():
+            program = dwarf.line_program_for_CU(unit)
+            if program is None:
+                continue
+            directory = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
+            base = Path("" if directory is None else _text(directory.value))
+            names = self._names(program.header, base)
+            for entry in program.get_entries():
+                state = entry.state
+                if state is None:
+                    continue
+                if state.end_sequence:
+                    rows.setdefault(state.address, None)
+                else:
+                    rows[state.address] = SourceLine(names[state.file], state.line)
+
+    def _names(self, header: Any, base: Path) -> dict[int, str]:
+        """Files by number; their paths are kept."""
+        first = 0 if header["version"] >= _FROM_ZERO else 1
+        directories = dict(enumerate(map(_text, header["include_directory"]), first))
+        names = {}
+        for number, entry in enumerate(header["file_entry"], first):
+            name = names[number] = _text(entry.name)
+            self._paths.setdefault(name, base / directories.get(entry.dir_index, "") / name)
+        return names
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,74 @@
+"""Snapshots along a run, in order, as many as memory has room for."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from enclave_sim.time_travel.position import Position
+from machine.ram import RamImage
+
+_MOST = 512
+_MOST_BYTES = 1 << 30
+"""Of RAM, in all of them."""
+
+
+class Mark(NamedTuple):
+    """A snapshot, and where it was taken."""
+
+    position: Position
+    seen: int
+    """How many events lie behind it."""
+    snapshot: Any
+
+
+class Marks:
+    """They are thinned out when they become many: every other one goes, but for the first and the last."""
+
+    def __init__(self) -> None:
+        self._marks: list[Mark] = []
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Where they are."""
+        return tuple(mark.position for mark in self._marks)
+
+    def has(self, position: Position) -> bool:
+        """Whether there is one there."""
+        index = bisect_right(self.positions, position)
+        return bool(index) and self._marks[index - 1].position == position
+
+    def put(self, mark: Mark) -> None:
+        """Keep one more. What is the same in the one before it is kept once."""
+        index = bisect_right(self.positions, mark.position)
+        if index:
+            mark = mark._replace(snapshot=_sharing(mark.snapshot, self._marks[index - 1].snapshot))
+        self._marks.insert(index, mark)
+        while len(self._marks) > 2 and (len(self._marks) > _MOST or self._is_too_large(mark)):
+            del self._marks[1:-1:2]
+
+    def before(self, goal: Position) -> Mark:
+        """The nearest one at or before a position."""
+        return self._marks[bisect_right(self.positions, goal) - 1]
+
+    def before_event(self, seq: int) -> Mark:
+        """The nearest one from which an event still lies ahead."""
+        return self._marks[bisect_right([mark.seen for mark in self._marks], seq) - 1]
+
+    def _is_too_large(self, latest: Mark) -> bool:
+        if len(self._marks) * sum(len(data) for _, data in _runs(latest)) <= _MOST_BYTES:
+            return False
+        each = {id(data): len(data) for mark in self._marks for _, data in _runs(mark)}
+        return sum(each.values()) > _MOST_BYTES
+
+
+def _runs(mark: Mark) -> Iterator[tuple[int, bytes]]:
+    image: RamImage = mark.snapshot.machine.ram
+    yield from image.runs
+
+
+def _sharing(snapshot: Any, other: Any) -> Any:
+    """A snapshot that holds no second copy of what is the same in another."""
+    known = dict(other.machine.ram.runs)
+    runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
+    return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))

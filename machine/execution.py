@@ -1,0 +1,255 @@
+"""What the processor does up to its next stop, and what is done there: interrupts, exceptions, instructions.
+
+Unicorn executes; at each stop `stopped` finds out what it met. The machine (machine/machine.py) decides how far to go.
+"""
+
+from collections.abc import Callable
+
+from machine.alignment import AlignmentCheck
+from machine.chipset import Chipset
+from machine.control_registers import CR0_BITS
+from machine.coprocessor import INSTRUCTION_LENGTH, Coprocessor
+from machine.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
+from machine.debug_registers import DR6_BS
+from machine.done import Done
+from machine.events import Halted
+from machine.exceptions import DB, NMI, UD, Fault
+from machine.faults import exception_met, take_back
+from machine.interrupt_returns import InterruptReturns
+from machine.interrupts import Delivery, Interrupt
+from machine.journal import Journal
+from machine.msrs import Msrs
+from machine.observed_registers import ObservedRegisters
+from machine.opcodes import Action, action
+from machine.ring_and_mode import RingAndMode
+from machine.simd_exceptions import SimdExceptions
+from machine.state import Stateful
+from machine.step_hook import NEVER, Stop
+from machine.system_instructions import SystemInstructions
+from machine.x87_exceptions import X87Exceptions
+
+
+class Execution:
+    """One processor at work. `address_reached` is called in front of an address that the instruction hook stops at."""
+
+    def __init__(
+        self, cpu: Cpu, chipset: Chipset, journal: Journal, msrs: Msrs, address_reached: Callable[[], None]
+    ) -> None:
+        self._cpu = cpu
+        self._chipset = chipset
+        self._journal = journal
+        self._address_reached = address_reached
+        self.delivery = Delivery(cpu, journal)
+        self.coprocessor: Coprocessor | None = None
+        self.halted = False
+        self.cut_short = False
+        """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
+        self._returns = InterruptReturns(cpu, journal)
+        self.ring_and_mode = RingAndMode(cpu, journal, self._returns)
+        self._observed = ObservedRegisters(cpu, journal)
+        self._alignment = AlignmentCheck(cpu)
+        self._simd = SimdExceptions(cpu)
+        self._x87 = X87Exceptions(cpu)
+        self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87)
+        self.parts: tuple[Stateful, ...] = (self._returns, self._simd, self._x87)
+        """Those with state of their own."""
+
+    def reset(self) -> None:
+        """Follow the processor to where a loader has put it."""
+        self._cpu.debug.reset()
+        self.halted = False
+        self._simd.follow_mxcsr()
+        self._x87.follow_control_word()
+        self.ring_and_mode.reset()
+
+    # Interrupts
+
+    def take_interrupt(self, *, pending: bool) -> bool:
+        """Take an interrupt that is there, or the instruction that holds it back; whether either was done."""
+        chipset, registers = self._chipset, self._cpu.registers
+        nmi = chipset.nmi_pending and not self.ring_and_mode.nmi_blocked
+        if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
+            self.step()
+        elif nmi:
+            chipset.take_nmi()
+            self.ring_and_mode.block_nmi(True)
+            self._deliver(Interrupt(NMI, "nmi", registers.rip))
+        elif pending and self._cpu.hook.rflags & FLAG_IF:
+            self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
+        else:
+            return False
+        return True
+
+    def _deliver(self, interrupt: Interrupt) -> None:
+        self.halted = self.cut_short = False
+        registers, in_long_mode = self._cpu.registers, self.ring_and_mode.mode == "long"
+        ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
+        self._returns.look()  # an interrupt can come right behind the return from another
+        before = None if in_long_mode else self._observed.values()
+        self.delivery.deliver(interrupt)
+        if before is not None:  # a task gate loads TR and CR3
+            self._observed.record_changes(before, interrupt.return_address)
+        if ring == registers.cpl:
+            linear = base + interrupt.return_address & 2**64 - 1
+            self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
+        else:
+            self.ring_and_mode.watch()
+        if not in_long_mode:
+            self.ring_and_mode.follow_mode(registers.rip)
+
+    def _raise(self, fault: Fault) -> None:
+        """Deliver an exception of the instruction at RIP, which did not retire."""
+        self._cpu.debug.met = 0
+        interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
+        self._deliver(interrupt)
+
+    def _trap(self, causes: int) -> None:
+        """Deliver #DB behind the instruction that retired last, for these bits of DR6."""
+        debug = self._cpu.debug
+        debug.dr6 = debug.dr6 & ~0xF | debug.met | causes
+        debug.met = 0
+        self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True))
+
+    # One instruction
+
+    def step(self) -> None:
+        """Go one instruction further, with everything that is looked at on the way."""
+        self._cpu.hook.watch_if = 0
+        self._cpu.clock.step()
+        self.stopped(self._cpu.execute())
+
+    @property
+    def checks_wanted(self) -> bool:
+        """Whether #AC, #XM or #MF may come of any instruction, so that `step_checked` must be used for each."""
+        return self._alignment.wanted or self._simd.wanted or self._x87.wanted
+
+    def step_checked(self) -> None:
+        """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
+        cpu = self._cpu
+        at = cpu.linear_rip
+        if not cpu.debug.at(at) and not action(cpu.code_at(at)) & (Action.SYSTEM | Action.PORT | Action.DESCRIPTOR):
+            try:
+                if self._alignment.wanted:
+                    self._alignment.check()
+                if self._simd.wanted:
+                    self._simd.check()
+                self._x87.check()
+            except Fault as fault:
+                self._raise(fault)
+                return
+        self.step()
+
+    def _execute_one(self) -> Stop:
+        """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
+        hook = self._cpu.hook
+        hook.pass_once, hook.watch_if = self._cpu.linear_rip, 0
+        self._cpu.clock.step()
+        stop = self._cpu.execute()
+        hook.pass_once = NEVER
+        return stop
+
+    @property
+    def at_coprocessor(self) -> bool:
+        """Whether the next instruction is the coprocessor's."""
+        coprocessor, registers = self.coprocessor, self._cpu.registers
+        return coprocessor is not None and coprocessor.address == registers.rip and registers.cpl == 3
+
+    def run_coprocessor(self, budget_ns: int) -> None:
+        """Let the coprocessor execute its instruction, for about `budget_ns` at most."""
+        assert self.coprocessor is not None
+        registers = self._cpu.registers
+        result = self.coprocessor.execute(registers.rax, budget_ns)
+        self.cut_short = result is None
+        if result is not None:
+            self._cpu.skip(INSTRUCTION_LENGTH)
+            registers.rax, registers.rcx, registers.rdi = result.rax, result.rcx, result.rdi
+
+    # Stops
+
+    def stopped(self, stop: Stop) -> None:
+        """Do what a stop is there for."""
+        cpu, hook = self._cpu, self._cpu.hook
+        self.cut_short = False
+        if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
+            self.ring_and_mode.segment_loaded()
+        else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
+            hook.rflags &= ~FLAG_RF
+        if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
+            self._exception_met(stop)
+        elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
+            self._raise(Fault(UD))
+        elif cpu.debug.met:
+            self._trap(0)
+        elif stop is Stop.WATCHED_INSTRUCTION:
+            self._execute_watched()
+        elif stop is Stop.DEBUG:
+            self._instruction_breakpoint()
+        elif stop is Stop.ADDRESS:
+            self._address_reached()
+        elif stop is Stop.BREAKPOINT:
+            if not self._returns.look():
+                hook.pass_once = cpu.linear_rip
+        elif stop is Stop.HALT:
+            if hook.rflags & FLAG_TF:
+                self._trap(DR6_BS)
+                return
+            self.halted = True
+            self._journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
+
+    def _exception_met(self, stop: Stop) -> None:
+        """Unicorn met an exception or an INT instruction."""
+        cpu = self._cpu
+        software, error_code, following = cpu.context.interrupt_met
+        vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
+        if software:
+            cpu.registers.rip = following
+            self._deliver(Interrupt(vector, "software", following))
+        elif vector == UD:
+            take_back(cpu)
+            if not self.at_coprocessor:
+                self._raise(Fault(UD))
+        elif vector == DB:  # the only one that Unicorn raises, as it never sees the debug registers
+            self._trap(DR6_BS)
+        else:
+            self._raise(exception_met(cpu, vector, error_code))
+
+    def _instruction_breakpoint(self) -> None:
+        """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""
+        cpu = self._cpu
+        if cpu.rflags & FLAG_RF:
+            self.stopped(self._execute_one())
+            return
+        cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
+        self._deliver(Interrupt(DB, "exception", cpu.rip))
+
+    def _execute_watched(self) -> None:
+        """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
+        cpu, registers, hook, ring_and_mode = self._cpu, self._cpu.registers, self._cpu.hook, self.ring_and_mode
+        rip, ring, stepping = registers.rip, registers.cpl, hook.rflags & FLAG_TF
+        found = action(cpu.code_at(cpu.linear_rip))
+        if ring_and_mode.nmi_blocked and found & Action.INTERRUPT_RETURN:
+            ring_and_mode.block_nmi(False)
+        before = self._observed.values()
+        try:
+            done = self._system.execute()
+        except Fault as fault:
+            self._raise(fault)
+            return
+        stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MASKS) else None
+        if found & (Action.SYSTEM | Action.CHANGES_CS):
+            registers.cr[0] &= CR0_BITS
+            if done is Done.LOADS_MASKS:
+                self._simd.follow_mxcsr()
+                self._x87.follow_control_word()
+            self._observed.record_changes(before, rip)
+            if stop is None and ring != registers.cpl:
+                ring_and_mode.left_ring(ring, "fast_system_call")
+            ring_and_mode.watch()
+            cpu.flush_translations()
+            ring_and_mode.follow_mode(rip)
+        if stop is not None:
+            self.stopped(stop)
+        elif done is Done.TRAP:
+            self._trap(0)
+        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and hook.rflags & FLAG_TF):
+            self._trap(DR6_BS)

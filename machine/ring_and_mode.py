@@ -1,0 +1,78 @@
+"""The ring and the operating mode (SDM volume 3, 2.2 and 5.5), and which instructions are looked at in each.
+
+Both may change wherever CS does. Each change is recorded, and the instruction hook told.
+"""
+
+from machine.control_registers import CR0_AM, CR4_UMIP
+from machine.cpu import EFER_LMA, Cpu
+from machine.events import ModeSwitched, ProcessorMode, RingTransition
+from machine.interrupt_returns import InterruptReturns
+from machine.journal import Journal
+from machine.opcodes import Action
+
+
+class RingAndMode:
+    """Follows one processor. `returns` forgets what was entered in another ring."""
+
+    def __init__(self, cpu: Cpu, journal: Journal, returns: InterruptReturns) -> None:
+        self._cpu = cpu
+        self._journal = journal
+        self._returns = returns
+        self.mode: ProcessorMode = "protected"
+        self.nmi_blocked = False
+        """From the delivery of an NMI to the next IRET (SDM volume 3, 6.7.1)."""
+
+    def reset(self) -> None:
+        """Protected mode, ring 0."""
+        self.mode, self.nmi_blocked = "protected", False
+        self.watch()
+
+    def watch(self) -> None:
+        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed.
+
+        Outside 64-bit mode every far transfer is looked at, for it may change the mode and not the selector.
+        """
+        registers = self._cpu.registers
+        watched = Action.SYSTEM if self.mode == "long" else Action.SYSTEM | Action.CHANGES_CS
+        watched |= Action.INTERRUPT_RETURN if self.nmi_blocked else 0
+        if registers.cpl:
+            watched |= Action.PORT | Action.INTERRUPT_RETURN
+            if registers.cr[4] & CR4_UMIP:
+                watched |= Action.DESCRIPTOR
+            if registers.cr[0] & CR0_AM:
+                watched |= Action.FLAGS  # may set AC, as IRET may
+        self._cpu.hook.watched = watched
+
+    def block_nmi(self, blocked: bool) -> None:
+        """An NMI is delivered, or IRET is about to be executed."""
+        self.nmi_blocked = blocked
+        self.watch()
+
+    def segment_loaded(self) -> None:
+        """The last instruction may have loaded CS: the ring or the mode may be another."""
+        hook, registers = self._cpu.hook, self._cpu.registers
+        previous, hook.cs = hook.cs & 3, registers.cs.selector
+        self._cpu.memory.follow_cr3()
+        if previous != registers.cpl:
+            self.watch()
+            self.left_ring(previous, "interrupt_return" if hook.check_cs & Action.INTERRUPT_RETURN else "far_return")
+        self.follow_mode(hook.last)
+
+    def left_ring(self, previous: int, cause: str) -> None:
+        """Record that an instruction led from the ring `previous` to another; interrupts record theirs themselves."""
+        registers = self._cpu.registers
+        self._returns.forget()
+        self._journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
+
+    def follow_mode(self, rip: int) -> None:
+        """Record a change of the operating mode by the instruction at `rip`."""
+        registers = self._cpu.registers
+        mode: ProcessorMode = "protected"
+        if registers.efer & EFER_LMA:
+            mode = "long" if registers.in_64_bit_code else "compatibility"
+        elif not registers.cr[0] & 1:
+            mode = "real"
+        if mode != self.mode:
+            self._journal.emit(ModeSwitched, self.mode, mode, rip)
+            self.mode = mode
+            self.watch()

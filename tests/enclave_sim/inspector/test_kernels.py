@@ -1,0 +1,125 @@
+"""A kernel of one's own in the inspector: what is seen of it, and which options are whose."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from enclave_sim.cli.inspect import inspect
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.panes import PANES
+from enclave_sim.inspector.sources import source_of
+from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.machine.boot import images
+
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+HELLO = bytes.fromhex("66 ba f8 03 b0 48 ee b0 69 ee b0 2a e6 f4 f4")
+"""Says "Hi" on COM1, and leaves with 42."""
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    path = tmp_path / "kernel.elf"
+    path.write_bytes(images.kernel1(code=HELLO))
+    return path
+
+
+@SIZES
+def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_end(
+    kernel: Path, size: tuple[int, int]
+) -> None:
+    async def script(driven: Driven) -> None:
+        for _ in range(2):
+            for pane in PANES:
+                await driven.press(pane.KEY)
+                assert any(text.strip() for text in driven.rows(pane.NAME))
+            await driven.press("right_square_bracket")
+        assert "END" in driven.standing.text
+        assert "left, exit status 85" in driven.standing.text
+        await driven.press("0")
+        assert any("Hi" in text for text in driven.rows("devices"))
+        await driven.press("S", "S")
+        assert "END" not in driven.standing.text
+        await driven.press("left_square_bracket")
+        assert driven.standing.position.at_ns == 0
+
+    drive(script, size, source_of((str(kernel),), {}))
+
+
+def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("=", "V")
+        assert "kernel of one's own" in driven.said
+        await driven.press("h")
+        assert driven.said.startswith("! there is no event host_called")
+
+    drive(script, source=source_of((str(kernel),), {}))
+
+
+def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("right_square_bracket", "2")
+        assert any(text.startswith("+ long") for text in driven.rows("phases"))
+        await driven.press("enter")
+        assert 0 < driven.standing.position.at_ns < 70_000_000
+        assert driven.standing.mode == "long"
+        await driven.press("P", "4")
+        assert driven.standing.mode == "compatibility"
+        assert any("%ecx" in text for text in driven.rows("code"))  # the source lies beside the image
+        await driven.press("p")
+        assert driven.standing.mode == "long"
+
+    drive(script, source=source_of(("firmware/aether.elf",), {}))
+
+
+def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Path) -> None:
+    source = source_of((str(kernel),), {}, (), {"command_line": "verbose", "ram_bytes": 4 << 20})
+    opened = source.open(lambda: None)
+    assert b"verbose" in bytes(opened.run.machine.ram.view)
+    assert opened.run.machine.ram.size == 4 << 20
+
+
+def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a kernel image, which is inspected alone"):
+        source_of((str(kernel), "beacon"), {})
+
+
+def refused(*arguments: str) -> str:
+    app = typer.Typer()
+    app.command()(inspect)
+    result = CliRunner().invoke(app, list(arguments))
+    assert isinstance(result.exception, ConfigurationError)
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def test_options_that_are_for_something_else_are_refused_and_not_passed_over(kernel: Path) -> None:
+    assert refused(str(kernel), "--cycles", "3") == "--cycles is for payloads; this is a kernel image"
+    assert refused("beacon", "--append", "x") == "--append is for a kernel image; this is payloads"
+    assert refused("beacon", "--payload", "x") == "--payload is for a recording; this is payloads"
+    assert "terminal" in refused(str(kernel), "--portable", "--ns-per-instruction", "2", "--ram", "8M")
+    assert "terminal" in refused("beacon", "--portable", "--ns-per-instruction", "2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ram", "1"], "is not from 2M"),
+        (["--module", "missing.bin"], "cannot read missing.bin"),
+        (["--fw-cfg", "nothing"], "is not NAME=FILE"),
+        (["--ns-per-instruction", "0"], "instruction"),
+    ],
+)
+def test_what_a_kernel_cannot_have_is_told_before_any_screen(kernel: Path, arguments: list[str], words: str) -> None:
+    assert words in refused(str(kernel), *arguments)
+
+
+def test_an_image_that_cannot_boot_is_told_before_any_screen(tmp_path: Path) -> None:
+    path = tmp_path / "broken.elf"
+    path.write_bytes(b"\x7fELF" + bytes(100))
+    assert refused(str(path)).startswith(f"cannot boot {path}: ")
+
+
+def test_a_tpm_that_cannot_go_back_is_refused() -> None:
+    assert "cannot be gone back in" in refused("beacon", "--tpm", "swtpm:/nowhere")

@@ -186,7 +186,8 @@ class Desk(App[None]):
                 pane.show(told.views[pane.NAME], moved=moved)
         self._write("status", told.standing.text)
         self._write("phase_line", _phase_line(told.standing.phases))
-        self.say(_HINTS if told.said is None else told.said, failed=told.failed)
+        if not told.meanwhile:
+            self.say(_HINTS if told.said is None else told.said, failed=told.failed)
         self.answered += 1
 
     def on_pane_asks(self) -> None:

@@ -77,19 +77,33 @@ class Pane(Scrolling, can_focus=True):
         before, self.view = self.view, view
         count = len(view.rows)
         self.set_count(count)
-        self.set_title(f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip())
         self.cursor = min(self.cursor, max(0, count - 1))
         is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
         if view.here is not None and (moved or is_other):
             self.move_to(view.here)
+        self.retitle()
         for index in self.in_sight:
             if _row(view, index) != _row(before, index):
                 self.redraw_row(index)
 
+    def retitle(self) -> None:
+        """The border says what is shown, and something of the row under the cursor."""
+        words = (f"{self.KEY} {self.TITLE}", self.remark(), self.view.subtitle)
+        self.set_title("  ".join(one for one in words if one))
+
+    def remark(self) -> str:
+        """What is to be said of the row under the cursor."""
+        return ""
+
+    def _put_cursor(self, index: int) -> None:
+        self.redraw_row(self.cursor)
+        self.cursor = index
+        self.redraw_row(index)
+        self.retitle()
+
     def move_to(self, index: int) -> None:
         """Put the cursor on a row, and that row in sight."""
-        self.redraw_row(self.cursor)
-        self.cursor = max(0, min(index, self.count - 1))
+        self._put_cursor(max(0, min(index, self.count - 1)))
         height = max(1, self.content_size.height)
         top = round(self.scroll_target_y)
         if not top <= self.cursor < top + height:
@@ -97,7 +111,7 @@ class Pane(Scrolling, can_focus=True):
             near = self.cursor if above > 0 else self.cursor - height + 1
             goal = near if max(above, below) == 1 else self.cursor - height // 3
             self.go(y=max(0, goal))
-        self.redraw_row(self.cursor)
+            self.redraw_row(self.cursor)
 
     def line(self, index: int) -> tuple[Iterable[Segment], Style]:
         """See `Scrolling`."""
@@ -148,9 +162,7 @@ class Pane(Scrolling, can_focus=True):
             return
         index = self.scroll_offset.y + offset.y
         if index < self.count:
-            self.redraw_row(self.cursor)
-            self.cursor = index
-            self.redraw_row(index)
+            self._put_cursor(index)
             if event.chain >= 2:
                 self.action_follow()
 

@@ -62,7 +62,7 @@ def expected(pane: Pane, view: View) -> list[str]:
     """What should stand there."""
     left, width = pane.scroll_offset.x, pane.content_size.width - 1
     rows = [view.rows[index].text if index < len(view.rows) else "" for index in pane.in_sight]
-    title = f"{pane.KEY} {pane.TITLE}  {view.subtitle}".rstrip()
+    title = "  ".join(part for part in (f"{pane.KEY} {pane.TITLE}", pane.remark(), view.subtitle) if part)
     return [title[: pane.size.width - 2].strip(" ─━"), *(row[left : left + width].rstrip() for row in rows)]
 
 

@@ -102,11 +102,11 @@ def test_a_key_amid_the_search_is_done_at_once_and_the_run_is_where_it_was() -> 
     references: list[float] = []
 
     async def script(driven: Driven) -> None:
-        await driven.press("right_square_bracket", "8")
+        await driven.press("right_square_bracket")
         driven.app.query_one(BytesPane).address = 0x800000  # never written, so that all of the run is gone through
         with pytest.MonkeyPatch.context() as patch:
             met = searches(patch)
-            driven.app.refresh_panes()
+            driven.app.action_pane(BytesPane.NAME)
             for number in range(8):
                 await until(driven, lambda: driven.app.session._gives_way and _LOOKING in title(driven))
                 await asyncio.sleep(number / 20)

@@ -1,8 +1,9 @@
 """What takes long shows how far it is, can be cancelled, and never holds up the screen; how fast the rest is."""
 
 import asyncio
+from random import Random
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
 
 import pytest
 
@@ -86,24 +87,34 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
 
 @pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: tuple[int, int]) -> None:
-    """Which is 50 ms on a host that adds a million numbers in 25 ms."""
+    """Which is 50 ms on a host that adds a million numbers in 25 ms.
+
+    The median by the clock; 19 of 20 by the time of the processor, which does not count what others do on the host.
+    """
     steps: list[float] = []
+    busy: list[float] = []
     references: list[float] = []
+    chance = Random(1)
 
     async def script(driven: Driven) -> None:
         await driven.press("h")
-        for _ in range(15):
+        for _ in range(40):
             references.append(_million_additions())
-            answered, begun, drawn = driven.app.answered, perf_counter(), asyncio.Event()
-            driven.app.action_move("step")
+            answered, begun, drawn = driven.app.answered, (perf_counter(), process_time()), asyncio.Event()
+            driven.app.action_move(chance.choice(_MOVEMENTS))
             while driven.app.answered == answered:
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(0.001)
             driven.app.screen.call_after_refresh(drawn.set)
             await drawn.wait()
-            steps.append(perf_counter() - begun)
+            steps.append(perf_counter() - begun[0])
+            busy.append(process_time() - begun[1])
 
     drive(script, size)
     assert median(steps) < 2 * median(references)
+    assert sorted(busy)[len(busy) * 19 // 20] < 2 * median(references)
+
+
+_MOVEMENTS = ("step", "step", "over", "ten", "line", "event", "transition", "call", "back", "back_ten", "back_event")
 
 
 def _million_additions() -> float:

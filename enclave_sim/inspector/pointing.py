@@ -100,8 +100,11 @@ class Pointing(Desk):
     @property
     def _bytes_pane(self) -> BytesPane | None:
         """If it is what one looks at, and the screen is not being taken down."""
-        focused = self.screen_stack[0].focused if self.screen_stack else None
-        return focused if isinstance(focused, BytesPane) else None
+        screen = self.screen_stack[0] if self.screen_stack else None
+        if screen is None or (screen.focused is None and self.page != BytesPane.NAME):
+            return None
+        alone = screen.query(BytesPane) if screen.focused is None else [screen.focused]
+        return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
 
     def _wait_for_idleness(self) -> None:
         if self._idle is not None:

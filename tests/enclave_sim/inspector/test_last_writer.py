@@ -63,6 +63,16 @@ def test_what_was_never_written_says_so_and_another_row_another_thing() -> None:
     drive(script, idle_s=IDLE_S)
 
 
+def test_a_pane_that_is_alone_needs_no_focus_for_that() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "8")
+        driven.app.screen.set_focus(None)
+        await driven.press("s")
+        await until(driven, lambda: "written" in title(driven))
+
+    drive(script, idle_s=IDLE_S)
+
+
 def searches(patch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     """What is looked for from now on, by address, and whether it was found."""
     met: list[tuple[int, bool]] = []

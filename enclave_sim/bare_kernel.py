@@ -4,7 +4,7 @@ Of this package only its errors are imported before somebody asks for symbols: `
 emulator.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -100,6 +100,9 @@ class BareKernel:
         """Go on until something stops the machine. `HALTED` also where the kernel has left."""
         outcome = Outcome.HALTED if self.exit_status is not None else self.machine.run(limit_ns)
         return Outcome.HALTED if self.exit_status is not None else outcome
+
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """See `Enclave.on_catching_up`: nothing here has to."""
 
     def snapshot(self) -> BareSnapshot:
         """All of its state."""

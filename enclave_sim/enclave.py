@@ -20,6 +20,7 @@ from enclave_sim import attester, events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
 from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
+from enclave_sim.engine.contract import Backtrace
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region
@@ -39,6 +40,7 @@ from enclave_sim.verifiers.contract import Verifier
 from machine.boot import loader
 from machine.events import Event, Recorder
 from machine.machine import Outcome
+from machine.signals import SignalsHeld
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 from machine.tpm.backend import TpmBackend
@@ -294,6 +296,25 @@ class Enclave:
         Raises PayloadRejected for a module outside profile or contract, ConfigurationError where it cannot be done.
         """
         self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
+
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was, after a restore.
+
+        What it raises gives that up, and is raised by what runs the enclave; the guest is still to be run there then.
+        """
+        if self._host is not None:
+            self._host.on_catching_up(action)
+
+    def guest_backtrace(self, attend: Callable[[], None] = lambda: None) -> Backtrace | None:
+        """Where in its module a suspended guest is, or where the last one trapped; None where that cannot be told.
+
+        It takes as long as the guest has computed, and changes nothing. `attend` is called meanwhile; what it raises
+        gives it up.
+        """
+        if self._host is None:
+            return None
+        with SignalsHeld():
+            return self._host.guest_backtrace(attend)
 
     # Snapshots
 

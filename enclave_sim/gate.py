@@ -39,6 +39,7 @@ class GateCoprocessor(Stateful):
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
         """Resume the guest with the answer to its host call, until it needs the machine."""
+        self._engine.catch_up()
         if self._waiting_for is not None:
             self._emit(events.HostReturned, self._waiting_for, operand)
             self._waiting_for = None

@@ -27,7 +27,7 @@ from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 2
+VERSION = 3
 _DIGEST_BYTES = 32
 
 

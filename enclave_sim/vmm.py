@@ -5,11 +5,12 @@ byte, so that time says nothing of the host.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from enclave_sim import events
 from enclave_sim.devices.mailbox import ACCEPTED, REFUSED
-from enclave_sim.engine.contract import GuestEngine
+from enclave_sim.engine.contract import Backtrace, GuestEngine
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
@@ -29,7 +30,13 @@ class Engine(GuestEngine, Protocol):
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Have a guest as far as another was: the fields of its progress."""
+        """Have a guest as far as another was, by what its progress gave as plain values."""
+
+    attend: Callable[[], None]
+    """Called while a guest catches up; see `WasmtimeEngine`."""
+
+    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where the guest is; see `WasmtimeEngine.backtrace`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -116,6 +123,14 @@ class AetherHost(Stateful):
         self._verified[payload] = (module, None)
         return size
 
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was; what it raises gives that up."""
+        self._engine.attend = action
+
+    def guest_backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where in its module the guest is; see `WasmtimeEngine.backtrace`."""
+        return self._engine.backtrace(attend)
+
     def save_state(self) -> State:
         """See `Stateful`."""
         return super().save_state() | {"engine": self._engine.save_state(), "rejection": self.rejection}
@@ -134,7 +149,7 @@ class AetherHost(Stateful):
             "anchors": anchor_list.pack(self._anchors),
             "verified": tuple(self._verified),
             "admitted": len(engine["payloads"]),
-            "progress": None if progress is None else progress.plain(),
+            "progress": None if progress is None else progress.plain(engine["payloads"]),
             "guest_lives": self._guest_lives,
         }
 

@@ -53,6 +53,29 @@ class Preempted(msgspec.Struct, frozen=True, gc=False):
 Departure = HostCall | Trapped | Returned | Preempted
 
 
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One function call of a guest, and where in it the guest is."""
+
+    function: int
+    """Function index."""
+    offset: int | None
+    """Of the instruction, in bytes from the start of the module. At the function's entry it lies in front of the first
+    instruction, or is None."""
+
+
+class Backtrace(msgspec.Struct, frozen=True):
+    """Where in its module a guest is."""
+
+    module: bytes
+    """The module that offsets are of: what was compiled, without signatures around it."""
+    frames: tuple[Frame, ...]
+    """The calls under way, the innermost first. An engine may tell only so many of them: `FRAMES_TOLD`."""
+
+
+FRAMES_TOLD = 20
+"""Where there are so many frames, more may lie further out."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeapWindow:
     """Where the guest heap of the machine lies in this process.
@@ -86,6 +109,12 @@ class GuestEngine(Protocol):
 
         It is preempted where it first can be at or after `budget_ns`, counted from here. A budget below 1 counts
         as 1, so that every call gets the guest further. Raises ValueError where there is no guest, or it is over.
+        """
+
+    def catch_up(self) -> None:
+        """Have the guest where a state that was loaded had it. It takes as long as that guest had computed.
+
+        `resume` does it, too; asked for before, it can be given up without anything having happened.
         """
 
     def destroy(self) -> None:

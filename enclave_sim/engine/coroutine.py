@@ -14,7 +14,7 @@ from typing import Any
 from wasmtime import Engine, FuncType, InstancePre, Linker, Trap, TrapCode, ValType, WasmtimeError
 from wasmtime import _ffi as ffi
 
-from enclave_sim.engine.contract import Departure, HostCall, Preempted, Returned, TrapKind, Trapped
+from enclave_sim.engine.contract import Departure, Frame, HostCall, Preempted, Returned, TrapKind, Trapped
 from enclave_sim.engine.linear_memory import NO_FINALIZER
 from enclave_sim.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
 
@@ -22,7 +22,12 @@ SLICE_NS = 1_000_000
 """How finely traps are dated that wasmtime does not account."""
 _FUEL = 1 << 62
 _I32 = 0
-_ACCOUNTED = (TrapCode.STACK_OVERFLOW, TrapCode.INDIRECT_CALL_TO_NULL, TrapCode.BAD_SIGNATURE, TrapCode.UNREACHABLE)
+_ENDED = (TrapCode.OUT_OF_FUEL, TrapCode.INTERRUPT)
+"""Traps of guests that are ended from outside, by their fuel or by `HostCalls.interrupt`."""
+_ACCOUNTED = (
+    *(TrapCode.STACK_OVERFLOW, TrapCode.INDIRECT_CALL_TO_NULL, TrapCode.BAD_SIGNATURE, TrapCode.UNREACHABLE),
+    *_ENDED,
+)
 _TRAPS = {
     TrapCode.STACK_OVERFLOW: (TrapKind.STACK_OVERFLOW, "call stack exhausted"),
     TrapCode.MEMORY_OUT_OF_BOUNDS: (TrapKind.MEMORY_OUT_OF_BOUNDS, "out of bounds memory access"),
@@ -33,6 +38,7 @@ _TRAPS = {
     TrapCode.INTEGER_DIVISION_BY_ZERO: (TrapKind.DIVIDE, "integer divide by zero"),
     TrapCode.BAD_CONVERSION_TO_INTEGER: (TrapKind.ILLEGAL, "invalid conversion to integer"),
     TrapCode.UNREACHABLE: (TrapKind.ILLEGAL, "unreachable"),
+    **dict.fromkeys(_ENDED, (TrapKind.ILLEGAL, "ended")),
 }
 _CONVERSIONS = range(0xA8, 0xB2)
 """Opcodes of the conversions from float to integer (core specification, 5.4.5). Their overflow is no division's."""
@@ -45,7 +51,13 @@ _read_fuel = ctypes.PYFUNCTYPE(_address, _address, _address)(("wasmtime_context_
 _Called = ctypes.CFUNCTYPE(
     None, _address, _address, _address, ctypes.c_size_t, _address, ctypes.c_size_t, _address, _address
 )
+_NO_OFFSET = ctypes.c_size_t(-1).value
 _VALUE = ffi.wasmtime_val_t.of.offset
+
+
+def _known(offset: int) -> int | None:
+    """Where the stack is checked, at a function's entry, wasmtime has no offset."""
+    return None if offset == _NO_OFFSET else offset
 
 
 class HostCalls:
@@ -56,6 +68,7 @@ class HostCalls:
         """The function the guest waits in."""
         self.argument = 0
         self._result_address = 0
+        self._trap_address = 0
         self._answered = ctypes.create_string_buffer(2)
         # wasmtime asks "answered?" twice in each call. C's own strlen says 0 or 1 of these two bytes without a
         # detour through Python.
@@ -69,6 +82,13 @@ class HostCalls:
         if self._result_address:
             ctypes.c_uint8.from_address(self._result_address).value = _I32
             ctypes.c_uint32.from_address(self._result_address + _VALUE).value = result & 0xFFFF_FFFF
+        self._answered[0] = b"\1"
+        self.number = None
+
+    def interrupt(self) -> None:
+        """Let the guest trap in the host call it waits in, when it goes on."""
+        trap = ffi.wasmtime_trap_new_code(TrapCode.INTERRUPT.value)
+        _address.from_address(self._trap_address).value = ctypes.cast(trap, _address).value
         self._answered[0] = b"\1"
         self.number = None
 
@@ -102,11 +122,12 @@ class HostCalls:
         move = ctypes.memmove
 
         def called(
-            _env: Any, _caller: Any, arguments: int, _count: int, results: int, _n: int, _trap: Any, then: int
+            _env: Any, _caller: Any, arguments: int, _count: int, results: int, _n: int, trap: int, then: int
         ) -> None:
             answered[0] = b"\0"
             self.argument = value(arguments + _VALUE).value if takes else 0
             self._result_address = results if gives else 0
+            self._trap_address = trap
             self.number = number
             move(then, prepared, size)
 
@@ -114,26 +135,34 @@ class HostCalls:
 
 
 class Guest:
-    """One instance of a module, from its instantiation to its end. Whoever makes it must `drop` it."""
+    """One instance of a module, from its instantiation to its end. Whoever makes it must `drop` it.
 
-    def __init__(self, engine: Engine, calls: HostCalls, instance_pre: InstancePre, module: bytes) -> None:
+    Where `fuel` is given, it traps at the first place where it could be preempted with that much spent.
+    """
+
+    def __init__(
+        self, engine: Engine, calls: HostCalls, instance_pre: InstancePre, module: bytes, fuel: int = _FUEL
+    ) -> None:
         self._calls = calls
-        self._instance_pre = instance_pre
-        self._module = module
+        self.instance_pre = instance_pre
+        self.module = module
         self._store: Any = ffi.wasmtime_store_new(engine.ptr(), None, NO_FINALIZER)
         ffi.wasmtime_store_limiter(self._store, -1, TABLE_LIMIT, -1, -1, -1)
         self._context = ffi.wasmtime_store_context(self._store)
         self._context_address = ctypes.cast(self._context, ctypes.c_void_p).value
-        ffi.wasmtime_context_set_fuel(self._context, _FUEL)
+        ffi.wasmtime_context_set_fuel(self._context, fuel)
+        self._fuel = fuel
         self._future: Any = None
         self._future_address: int | None = None
         self._trap = ctypes.POINTER(ffi.wasm_trap_t)()
         self._error = ctypes.POINTER(ffi.wasmtime_error_t)()
-        self._left = ctypes.c_uint64(_FUEL)
+        self._left = ctypes.c_uint64(fuel)
         self._left_address = ctypes.addressof(self._left)
         self._spent = 0
         self.over = False
         """Whether it has returned or trapped."""
+        self.frames: tuple[Frame, ...] = ()
+        """The calls that were under way when it trapped."""
 
     def resume(self, result: int, budget: int) -> Departure:
         """Go on; see `GuestEngine.resume`."""
@@ -149,7 +178,7 @@ class Guest:
             _arm(self._context_address, max(1, min(deadline, spent - spent % SLICE_NS + SLICE_NS) - spent))
             finished = _poll(self._future_address)
             _read_fuel(self._context_address, self._left_address)
-            self._spent = spent = _FUEL - self._left.value
+            self._spent = spent = self._fuel - self._left.value
             if calls.number is not None:
                 return HostCall(calls.number, calls.argument, spent - begun)
             if finished:
@@ -189,7 +218,7 @@ class Guest:
         """
         instance = ffi.wasmtime_instance_t()
         self._future = ffi.wasmtime_instance_pre_instantiate_async(
-            self._instance_pre.ptr(),
+            self.instance_pre.ptr(),
             self._context,
             ctypes.byref(instance),
             ctypes.byref(self._trap),
@@ -199,7 +228,7 @@ class Guest:
             pass
         self._forget_future()
         _read_fuel(self._context_address, self._left_address)
-        self._spent = _FUEL - self._left.value
+        self._spent = self._fuel - self._left.value
         trapped = self._trapped(0, dated=True)
         if trapped is not None:
             return trapped
@@ -235,11 +264,12 @@ class Guest:
             return None
         trap, self._trap = Trap._from_ptr(self._trap), ctypes.POINTER(ffi.wasm_trap_t)()
         self.over = True
+        self.frames = tuple(Frame(f.func_index, _known(f.module_offset)) for f in trap.frames)
         code = trap.trap_code
         if code not in _TRAPS:
             raise WasmtimeError(f"a trap that the profile does not know: {code}")
         kind, detail = _TRAPS[code]
-        if code is TrapCode.INTEGER_OVERFLOW and self._module[trap.frames[0].module_offset] in _CONVERSIONS:
+        if code is TrapCode.INTEGER_OVERFLOW and self.module[self.frames[0].offset or 0] in _CONVERSIONS:
             kind = TrapKind.ILLEGAL
         if not dated and code not in _ACCOUNTED:
             self._spent += SLICE_NS - self._spent % SLICE_NS

@@ -5,10 +5,11 @@ from textual.timer import Timer
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.panes.bytes import BytesPane
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.worker import Job
+from enclave_sim.inspector.worker import Cancelled, Job
 from enclave_sim.program import Program
 from enclave_sim.time_travel import conditions
 from enclave_sim.time_travel.conditions import TypedCondition
@@ -86,6 +87,10 @@ class Pointing(Desk):
             self.say("this row is no memory", failed=True)
             return
         self.ask("looking for the last writer", _writer(target.memory, target.size))
+
+    def action_find_guest(self) -> None:
+        """Ask which function the guest is in."""
+        self.ask("finding the guest's function", _find_guest)
 
     # Who wrote what is under the cursor, without being asked
 
@@ -205,6 +210,13 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
         return f"taken away: {describe(point, run.program)}"
 
     return job
+
+
+def _find_guest(moment: Moment) -> str:
+    try:
+        return find_guest(moment)
+    except Cancelled:  # nothing has moved, in the midst of a stay, too
+        return "cancelled finding the guest's function"
 
 
 def _writer(base: int, size: int) -> Job:

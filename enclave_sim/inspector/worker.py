@@ -237,9 +237,9 @@ class SessionThread:
 
     def _given_up(self, moment: Moment, before: Position) -> str:
         """On the way forwards one stays where one has come to, on the way back one returns."""
-        moment.run.settle()
         if moment.run.now < before:
             moment.run.go_to(before)
+        moment.run.settle()
         return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
 
     def _drop(self, number: int) -> int:

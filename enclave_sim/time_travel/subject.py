@@ -1,5 +1,6 @@
 """What can be gone through: a machine, and what acts on it from outside."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from enclave_sim.program import Program
@@ -34,6 +35,9 @@ class Subject(Protocol):
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end."""
+
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while what had to be left behind at a snapshot is done again; it may raise."""
 
     def snapshot(self) -> Any:
         """All of its state; that of the machine is its field `machine`."""

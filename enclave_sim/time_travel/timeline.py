@@ -63,10 +63,19 @@ class Timeline(Generic[S]):
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
-        self.attend: Callable[[], None] = _nothing
+        self.attend = _nothing
+        self.leave_snapshot()
+
+    @property
+    def attend(self) -> Callable[[], None]:
         """Called again and again while the run goes on. What it raises gives up what is being done, between two steps
         or within a stay in the guest or a sleep."""
-        self.leave_snapshot()
+        return self._attend
+
+    @attend.setter
+    def attend(self, action: Callable[[], None]) -> None:
+        self._attend = action
+        self.subject.on_catching_up(action)
 
     @property
     def now(self) -> Position:

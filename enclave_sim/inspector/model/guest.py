@@ -1,11 +1,13 @@
-"""The guest: what the engine says of it, and what its events say. What the engine does not say is told, too."""
+"""The guest: what the engine says of it, and what its events say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from enclave_sim import events
 from enclave_sim.enclave import Enclave
-from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.engine.contract import Backtrace
+from enclave_sim.inspector.model.backtrace import backtrace_rows, place_text
+from enclave_sim.inspector.model.moment import GuestPlace, Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
@@ -13,6 +15,8 @@ from enclave_sim.payload.sections import sections
 from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32
+_SHORT_NS, _SHORT_CALLS = 20_000_000, 1000
+"""A guest that has spent no more fuel, and made no more host calls, is repeated within some 10 ms."""
 _SECTIONS = (
     *(
         "custom",
@@ -52,7 +56,7 @@ def guest_state(moment: Moment) -> GuestState | None:
     progress = None if state is None else state["progress"]
     if progress is None:
         return None
-    payload, started, fuel, waits, _answers, answered = progress
+    payload, _module, started, fuel, waits, _answers, answered = progress
     return GuestState(payload, started, fuel, waits, answered)
 
 
@@ -83,22 +87,73 @@ def _native(moment: Moment) -> Iterator[Row]:
 def _state(moment: Moment) -> Iterator[Row]:
     state = guest_state(moment)
     if state is None:
-        trapped = moment.log.last("guest_trapped", moment.seen)
-        yield row("there is no guest now", Meaning.DIM)
-        if isinstance(trapped, events.GuestTrapped):
-            target = Target(event=trapped.seq, at_ns=trapped.at_ns)
-            yield row(f"the last one trapped: {trapped.detail} ({trapped.trap})", Meaning.BAD, target)
-    else:
-        meaning = Meaning.HERE if moment.run.subject.in_guest else Meaning.PLAIN
-        yield row(f"payload {state.payload}: {_doing(moment, state)}", meaning)
-        yield row(f"fuel spent {state.fuel:,} (1 unit = 1 ns), host calls answered {state.answered}")
-        made = moment.log.last("guest_instantiated", moment.seen)
-        if isinstance(made, events.GuestInstantiated):
-            heap = region("heap")
-            where = Target(memory=heap.end - made.memory_bytes, size=made.memory_bytes)
-            start = heap.end - made.memory_bytes
-            yield row(f"linear memory {made.memory_bytes:,} bytes at {start:#x}, cycle {made.cycle}", target=where)
-    yield note("wasmtime does not tell function, operand stack and locals of a suspended guest")
+        yield from _no_guest(moment)
+        return
+    here = Meaning.HERE if moment.run.subject.in_guest else Meaning.PLAIN
+    yield row(f"payload {state.payload}: {_doing(moment, state)}", here)
+    yield row(f"fuel spent {state.fuel:,} (1 unit = 1 ns), host calls answered {state.answered}")
+    made = moment.log.last("guest_instantiated", moment.seen)
+    if isinstance(made, events.GuestInstantiated):
+        heap = region("heap")
+        where = Target(memory=heap.end - made.memory_bytes, size=made.memory_bytes)
+        start = heap.end - made.memory_bytes
+        yield row(f"linear memory {made.memory_bytes:,} bytes at {start:#x}, cycle {made.cycle}", target=where)
+    if state.started:
+        yield from _place(moment, state, here)
+
+
+def _no_guest(moment: Moment) -> Iterator[Row]:
+    yield row("there is no guest now", Meaning.DIM)
+    trapped = moment.log.last("guest_trapped", moment.seen)
+    if isinstance(trapped, events.GuestTrapped):
+        target = Target(event=trapped.seq, at_ns=trapped.at_ns)
+        yield row(f"the last one trapped: {trapped.detail} ({trapped.trap})", Meaning.BAD, target)
+        backtrace = _asked(moment, lambda: None)
+        if backtrace is not None:
+            yield from _where(backtrace, Meaning.BAD)
+
+
+def find_guest(moment: Moment) -> str:
+    """Find out where a guest is, however long it takes, and keep that. Returns it in words."""
+    state = guest_state(moment)
+    if state is None or not state.started:
+        return "there is no guest that is under way now"
+    backtrace = _backtrace(moment, state, moment.run.attend)
+    return _UNKNOWN if backtrace is None else place_text(backtrace)
+
+
+_UNKNOWN = "the function is not known: the guest does not come here again, since its memory was changed from outside"
+
+
+def _backtrace(moment: Moment, state: GuestState, attend: Callable[[], None]) -> Backtrace | None:
+    place = _place_of(moment, state)
+    if place not in moment.backtraces:
+        moment.backtraces[place] = _asked(moment, attend)
+    return moment.backtraces[place]
+
+
+def _asked(moment: Moment, attend: Callable[[], None]) -> Backtrace | None:
+    return None if moment.enclave is None else moment.enclave.guest_backtrace(attend)
+
+
+def _place_of(moment: Moment, state: GuestState) -> GuestPlace:
+    made = moment.log.last("guest_instantiated", moment.seen)
+    return (-1 if made is None else made.seq, state.fuel, state.waits, state.answered)
+
+
+def _place(moment: Moment, state: GuestState, here: Meaning) -> Iterator[Row]:
+    is_short = state.fuel <= _SHORT_NS and state.answered <= _SHORT_CALLS
+    if not is_short and _place_of(moment, state) not in moment.backtraces:
+        yield note("F finds the function it is in: the guest is repeated up to here for that")
+        return
+    backtrace = _backtrace(moment, state, lambda: None)
+    yield from [note(_UNKNOWN)] if backtrace is None else _where(backtrace, here)
+
+
+def _where(backtrace: Backtrace, meaning: Meaning) -> Iterator[Row]:
+    yield row(place_text(backtrace), meaning)
+    yield EMPTY
+    yield from backtrace_rows(backtrace)
 
 
 def _doing(moment: Moment, state: GuestState) -> str:

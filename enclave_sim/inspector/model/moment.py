@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from enclave_sim.enclave import Enclave
+from enclave_sim.engine.contract import Backtrace
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
@@ -39,6 +40,10 @@ class Writer:
         return f"written by {self.write.by} at {at.at_ns:,} ns" + (f" + {at.step}" if at.step else "")
 
 
+GuestPlace = tuple[int, int, bool, int]
+"""Which instance, by its event; fuel spent; whether it waits in a host call; how many were answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """Bytes that were shown at a position, and those at the stop before."""
@@ -59,6 +64,8 @@ class Moment:
     """At the last stop; empty at the first."""
     writers: dict[int, Writer] = field(default_factory=dict)
     """By physical address: what was last found."""
+    backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
+    """By where the guest was: what it takes to run it again there is spent once."""
     _shown: _Shown | None = None
 
     @property

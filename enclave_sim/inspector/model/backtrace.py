@@ -1,0 +1,97 @@
+"""Where in its module a guest is, as rows: its function, the calls under way, the instructions around it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
+
+from enclave_sim.engine.contract import FRAMES_TOLD, Backtrace, Frame
+from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
+from enclave_sim.payload.instructions import Body, Instruction, bodies, disassembly, first_instruction
+from enclave_sim.payload.names import function_names
+
+_BEFORE, _AFTER = 6, 8
+"""Instructions shown around the current one."""
+_LONGEST_NAME = 60
+
+
+def place_text(backtrace: Backtrace) -> str:
+    """Where it is, in words."""
+    module, frame = backtrace.module, backtrace.frames[0]
+    return f"in {_function(module, frame.function)} {_offset(module, frame)}"
+
+
+def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
+    """The calls under way, then the instructions."""
+    yield title("call stack, the innermost first")
+    for frame, same in groupby(backtrace.frames):
+        yield _frame(backtrace.module, frame, len(list(same)))
+    if len(backtrace.frames) == FRAMES_TOLD:
+        yield row(f"  (more may lie further out: wasmtime tells {FRAMES_TOLD})", Meaning.DIM)
+    innermost = backtrace.frames[0]
+    yield title(f"instructions of {_function(backtrace.module, innermost.function)}")
+    code = _disassembly(backtrace.module, innermost.function)
+    here = max(0, bisect_right(code, innermost.offset or 0, key=lambda one: one.offset) - 1)  # at the entry the first
+    first = max(0, here - _BEFORE)
+    shown = code[first : here + _AFTER + 1]
+    least = min(one.depth for one in shown)
+    for index, one in enumerate(shown, first):
+        yield _instruction(backtrace.module, one, one.depth - least, is_here=index == here)
+
+
+def _frame(module: bytes, frame: Frame, count: int) -> Row:
+    parts: list[Part] = [
+        (f"  {_function(module, frame.function)}", Meaning.NAME),
+        (f" {_offset(module, frame)}", Meaning.PLAIN),
+    ]
+    if frame.offset is not None:
+        parts.append((f"  module+{frame.offset:#x}", Meaning.DIM))
+    if count > 1:
+        parts.append((f"  {count} times", Meaning.PLAIN))
+    return Row(tuple(parts))
+
+
+def _offset(module: bytes, frame: Frame) -> str:
+    """Where in its function."""
+    body = _bodies(module)[frame.function]
+    if frame.offset is None or frame.offset < first_instruction(module, body):
+        return "at its entry"
+    return f"at +{frame.offset - body.start:#x}"
+
+
+def _instruction(module: bytes, one: Instruction, depth: int, *, is_here: bool) -> Row:
+    meaning = Meaning.HERE if is_here else Meaning.PLAIN
+    parts: list[Part] = [
+        (" > " if is_here else "   ", meaning),
+        (f"{one.offset:06x} ", Meaning.DIM),
+        (f"{'  ' * depth}{one.text}", meaning),
+    ]
+    if one.function is not None and _name(module, one.function):
+        parts.append((f"  {_name(module, one.function)}", Meaning.NAME))
+    return Row(tuple(parts))
+
+
+@lru_cache(maxsize=8)
+def _bodies(module: bytes) -> dict[int, Body]:
+    return {body.function: body for body in bodies(module)}
+
+
+@lru_cache(maxsize=8)
+def _disassembly(module: bytes, function: int) -> tuple[Instruction, ...]:
+    return tuple(disassembly(module, _bodies(module)[function]))
+
+
+@lru_cache(maxsize=8)
+def _names(module: bytes) -> dict[int, str]:
+    return function_names(module)
+
+
+def _function(module: bytes, function: int) -> str:
+    name = _name(module, function)
+    return f"{name} (function {function})" if name else f"function {function}"
+
+
+def _name(module: bytes, function: int) -> str:
+    """Its name, or nothing where it has none."""
+    name = _names(module).get(function, "")
+    return "".join(one if one.isprintable() else "?" for one in name[:_LONGEST_NAME])

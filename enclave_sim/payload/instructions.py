@@ -1,0 +1,222 @@
+"""Disassembles the bodies of WebAssembly functions, into the text format.
+
+WebAssembly core specification, 5.4 (instructions), 5.5.13 (code section) and 6.5 (their text). A module must have been
+validated: what is no instruction raises MalformedModule, and nothing else is checked.
+"""
+
+import math
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from enclave_sim.payload.errors import MalformedModule
+from enclave_sim.payload.opcodes import NUMERIC_PREFIX, OPCODES, VECTOR_PREFIX, Immediate, Opcode
+from enclave_sim.payload.sections import decode_u32, sections
+
+_IMPORT_SECTION, _CODE_SECTION = 2, 10
+_TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}
+_EMPTY = -64
+_WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
+_BITS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction of a function."""
+
+    offset: int
+    """In the module."""
+    name: str
+    operands: str
+    """As in the text format; functions by their index."""
+    function: int | None
+    """The function it names."""
+    depth: int
+    """How many blocks it stands in."""
+
+    @property
+    def text(self) -> str:
+        """Name and operands."""
+        return f"{self.name} {self.operands}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Where the body of a function lies in a module: its locals, then its instructions."""
+
+    function: int
+    """Function index."""
+    start: int
+    end: int
+
+
+def bodies(module: bytes) -> Iterator[Body]:
+    """The bodies of all functions, in order. Raises MalformedModule.
+
+    The module must import functions only, as guests do.
+    """
+    imported = 0
+    for section in sections(module):
+        if section.id == _IMPORT_SECTION:
+            imported, _ = decode_u32(section.payload, 0)
+        if section.id == _CODE_SECTION:
+            count, at = decode_u32(module, section.offset + section.payload_at)
+            for function in range(imported, imported + count):
+                size, at = decode_u32(module, at)
+                yield Body(function, at, at + size)
+                at += size
+
+
+def first_instruction(module: bytes, body: Body) -> int:
+    """Where the instructions begin, behind the locals. Raises MalformedModule."""
+    groups, at = decode_u32(module, body.start)
+    for _ in range(groups):
+        _, at = decode_u32(module, at)
+        at += 1
+    return at
+
+
+def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
+    """All instructions of a function, its last `end` included. Raises MalformedModule for what is none."""
+    at, depth = first_instruction(module, body), 0
+    while at < body.end:
+        offset, at = at, at + 1
+        opcode: Opcode = (module[offset],)
+        if opcode[0] in (NUMERIC_PREFIX, VECTOR_PREFIX):
+            number, at = decode_u32(module, at)
+            opcode = (*opcode, number)
+        name, kind = _known(opcode, offset)
+        operands, at = _READERS[kind](module, at)
+        if kind in (Immediate.MEMORY_ARGUMENT, Immediate.MEMORY_ARGUMENT_AND_LANE):
+            operands = " ".join(word for word in operands.split() if word != f"align={_natural_alignment(name)}")
+        if name in ("end", "else"):
+            depth -= 1
+        function = int(operands) if kind is Immediate.FUNCTION else None
+        yield Instruction(offset, name, operands, function, max(depth, 0))
+        if name == "else" or kind is Immediate.BLOCK_TYPE:
+            depth += 1
+
+
+def _known(opcode: Opcode, offset: int) -> tuple[str, Immediate]:
+    if opcode not in OPCODES:
+        raise MalformedModule(offset, offset, f"{' '.join(map(hex, opcode))} is no instruction of a guest")
+    return OPCODES[opcode]
+
+
+def _natural_alignment(name: str) -> int:
+    kind, _, access = name.partition(".")
+    width = _WIDTH.match(access)
+    bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)
+    return bits // 8
+
+
+def _signed(module: bytes, at: int) -> tuple[int, int]:
+    """A signed LEB128 integer, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = module[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return (value - (1 << shift) if byte & 0x40 else value), at
+
+
+def _indices(count: int, form: str = "{}") -> Callable[[bytes, int], tuple[str, int]]:
+    """Reads so many indices, into a text of this form."""
+
+    def read(module: bytes, at: int) -> tuple[str, int]:
+        found = []
+        for _ in range(count):
+            value, at = decode_u32(module, at)
+            found.append(value)
+        return form.format(*found), at
+
+    return read
+
+
+def _labels(module: bytes, at: int) -> tuple[str, int]:
+    count, at = decode_u32(module, at)
+    return _indices(count + 1, " ".join(["{}"] * (count + 1)))(module, at)
+
+
+def _block_type(module: bytes, at: int) -> tuple[str, int]:
+    value, at = _signed(module, at)
+    if value == _EMPTY:
+        return "", at
+    return (f"(type {value})" if value >= 0 else f"(result {_TYPES[value]})"), at
+
+
+def _value_types(module: bytes, at: int) -> tuple[str, int]:
+    count, at = decode_u32(module, at)
+    found = []
+    for _ in range(count):
+        value, at = _signed(module, at)
+        found.append(_TYPES[value])
+    return f"(result {' '.join(found)})", at
+
+
+def _heap_type(module: bytes, at: int) -> tuple[str, int]:
+    value, at = _signed(module, at)
+    return _TYPES[value].removesuffix("ref"), at
+
+
+def _memory_argument(module: bytes, at: int) -> tuple[str, int]:
+    exponent, at = decode_u32(module, at)
+    offset, at = decode_u32(module, at)
+    return f"{f'offset={offset} ' if offset else ''}align={1 << exponent}", at
+
+
+def _memory_argument_and_lane(module: bytes, at: int) -> tuple[str, int]:
+    text, at = _memory_argument(module, at)
+    return f"{text} {module[at]}", at + 1
+
+
+def _integer(module: bytes, at: int) -> tuple[str, int]:
+    value, at = _signed(module, at)
+    return str(value), at
+
+
+def _float(size: int, form: str, digits: int, mantissa: int) -> Callable[[bytes, int], tuple[str, int]]:
+    def read(module: bytes, at: int) -> tuple[str, int]:
+        raw = int.from_bytes(module[at : at + size], "little")
+        value: float = struct.unpack_from(form, module, at)[0]
+        if math.isnan(value):
+            sign = "-" if raw >> (8 * size - 1) else ""
+            return f"{sign}nan:{raw & ((1 << mantissa) - 1):#x}", at + size
+        return f"{value:.{digits}g}", at + size
+
+    return read
+
+
+def _bytes(prefix: str) -> Callable[[bytes, int], tuple[str, int]]:
+    def read(module: bytes, at: int) -> tuple[str, int]:
+        return prefix + " ".join(map(str, module[at : at + 16])), at + 16
+
+    return read
+
+
+_READERS: dict[Immediate, Callable[[bytes, int], tuple[str, int]]] = {
+    Immediate.NOTHING: lambda _module, at: ("", at),
+    Immediate.BLOCK_TYPE: _block_type,
+    Immediate.INDEX: _indices(1),
+    Immediate.FUNCTION: _indices(1),
+    Immediate.LABELS: _labels,
+    Immediate.TYPE_AND_TABLE: _indices(2, "{1} (type {0})"),
+    Immediate.VALUE_TYPES: _value_types,
+    Immediate.MEMORY_ARGUMENT: _memory_argument,
+    Immediate.MEMORY_ARGUMENT_AND_LANE: _memory_argument_and_lane,
+    Immediate.MEMORY: _indices(1, ""),
+    Immediate.TWO_MEMORIES: _indices(2, ""),
+    Immediate.DATA_AND_MEMORY: _indices(2),
+    Immediate.ELEMENT_AND_TABLE: _indices(2, "{1} {0}"),
+    Immediate.TWO_TABLES: _indices(2, "{} {}"),
+    Immediate.I32: _integer,
+    Immediate.I64: _integer,
+    Immediate.F32: _float(4, "<f", 9, 23),
+    Immediate.F64: _float(8, "<d", 17, 52),
+    Immediate.V128: _bytes("i8x16 "),
+    Immediate.LANE: lambda module, at: (str(module[at]), at + 1),
+    Immediate.LANES: _bytes(""),
+    Immediate.HEAP_TYPE: _heap_type,
+}

@@ -1,0 +1,174 @@
+"""Where the guest is: shown by itself where that is quick, and else when F asks for it."""
+
+from time import perf_counter
+
+import pytest
+
+from enclave_sim.engine import second_guest
+from enclave_sim.inspector.model.event_log import EventLog
+from enclave_sim.inspector.model.guest import find_guest, guest_view
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.sources import EnclaveSource, source_of
+from enclave_sim.time_travel import Position
+from tests.enclave_sim.conftest import signed
+from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+SPINNER = source_of(("spinner",), {"cycles": 1})
+ASK = "F finds the function it is in"
+LATE = "35 ms"
+"""When the spinner has computed for longer than is shown by itself."""
+NESTED = signed("""(memory 1)
+  (func $ask (param i32) (loop $again (block (br_if 0 (local.get 0)) (drop (call $get_status)))))
+  (func $tick (param i32) (if (local.get 0) (then (call $tick (i32.sub (local.get 0) (i32.const 1))))
+    (else (call $ask (local.get 0)))))
+  (func $_start (export "_start") (call $tick (i32.const 3)) unreachable)""")
+NAMELESS = signed('(memory 1) (func (call $shred_self)) (func (export "_start") (call 3))')
+
+
+def moment_of(payload: bytes | str) -> Moment:
+    opened = EnclaveSource((payload,), {"cycles": 1}).open(lambda: None)
+    return Moment(opened, EventLog(opened.run.known))
+
+
+def rows_at(payload: bytes | str, event: str) -> list[str]:
+    moment = moment_of(payload)
+    moment.run.run_to(event=event)
+    moment.follow()
+    return [row.text for row in guest_view(moment).rows]
+
+
+def test_function_calls_and_instructions_are_shown_in_this_order() -> None:
+    assert rows_at(NESTED, "host_called")[3:20] == [
+        "in ask (function 3) at +0x9",
+        "",
+        "call stack, the innermost first",
+        "  ask (function 3) at +0x9  module+0x7a",
+        "  tick (function 4) at +0xf  module+0x90",
+        "  tick (function 4) at +0xa  module+0x8b  3 times",
+        "  _start (function 5) at +0x3  module+0x98",
+        "instructions of ask (function 3)",
+        "   000072 loop",
+        "   000074   block",
+        "   000076     local.get 0",
+        "   000078     br_if 0",
+        " > 00007a     call 0  get_status",
+        "   00007c     drop",
+        "   00007d   end",
+        "   00007e end",
+        "   00007f end",
+    ]
+
+
+def test_functions_without_a_name_are_told_by_their_index() -> None:
+    rows = rows_at(NAMELESS, "host_called")
+    assert rows[3].startswith("in function 3 at +0x1")
+    assert any(text.startswith("  _start (function 4) at +0x1") for text in rows)
+
+
+@pytest.mark.parametrize("event", ["guest_trapped", "guest_destroyed", "halted"])
+def test_where_the_last_guest_trapped_stays_to_the_end(event: str) -> None:
+    rows = rows_at(NESTED, event)
+    trapped = next(index for index, text in enumerate(rows) if text.startswith("in _start (function 5) at +0x5"))
+    assert "trapped" in "".join(rows[:trapped])
+    assert any(text.startswith(" > ") and text.endswith("unreachable") for text in rows)
+
+
+@SIZES
+def test_the_pane_shows_where_the_guest_is_at_its_first_host_call(size: tuple[int, int]) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "5")
+        rows = driven.rows("guest")
+        assert any(text.startswith("in _start (function 1) at +") for text in rows)
+        assert [text for text in rows if text.startswith(" > ")] == [" > 000065 call 0  emit_signal"]
+        await driven.press("F")
+        assert driven.said.startswith("in _start (function 1) at +")
+
+    drive(script, size)
+
+
+@SIZES
+def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays_there(size: tuple[int, int]) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("g")
+        await driven.type(LATE)
+        await driven.press("5")
+        asked = driven.standing.position
+        assert any(ASK in text for text in driven.rows("guest"))
+        await driven.press("F")
+        assert driven.said.startswith("in _start (function 1) at +")
+        assert any(text.startswith(" > ") and text.endswith("loop") for text in driven.rows("guest"))
+        await driven.press("left_square_bracket")
+        assert not any("_start" in text for text in driven.rows("guest"))
+        await driven.pilot.press("g")
+        await driven.type(LATE)
+        assert driven.standing.position == asked
+        assert any(text.startswith(" > ") for text in driven.rows("guest"))
+
+    drive(script, size, SPINNER)
+
+
+def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_guest, "ATTENDED_NS", 1)
+
+    async def script(driven: Driven) -> None:
+        await driven.pilot.press("g")
+        await driven.type(LATE)
+        await driven.press("5")
+        here = driven.standing.position
+        await driven.pilot.press("F")
+        for _ in range(2000):
+            if "finding the guest's function: " in driven.said:
+                break
+            await driven.pilot.pause(0.005)
+        await driven.press("escape")
+        assert driven.said.startswith("cancelled finding the guest's function")
+        assert driven.standing.position == here
+        assert any(ASK in text for text in driven.rows("guest"))
+        monkeypatch.undo()
+        await driven.press("F")
+        assert driven.said.startswith("in _start")
+        assert driven.standing.position == here
+
+    drive(script, source=SPINNER)
+
+
+@pytest.mark.parametrize("source", [SPINNER, source_of(("surveyor",), {"engine": "native"})], ids=["early", "flat"])
+def test_f_says_where_there_is_nothing_to_find(source: EnclaveSource) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("5", "F")
+        assert driven.said == "there is no guest that is under way now"
+
+    drive(script, source=source)
+
+
+def test_stops_in_the_same_place_of_the_guest_ask_once() -> None:
+    moment = moment_of("counter")
+    moment.run.run_to(event="host_called")
+    moment.follow()
+    for _ in range(20):
+        guest_view(moment)
+        moment.run.step()
+        moment.follow()
+    assert len(moment.backtraces) == 1
+
+
+def test_what_is_shown_by_itself_takes_no_longer_than_a_million_additions() -> None:
+    """Which is 25 ms on a usual host."""
+    moment = moment_of("spinner")
+    moment.run.run_to(at_ns=15_000_000)
+    moment.follow()
+    find_guest(moment)  # what is made once
+    times, references = [], []
+    for _ in range(5):
+        moment.backtraces.clear()
+        begun = perf_counter()
+        rows = guest_view(moment).rows
+        times.append(perf_counter() - begun)
+        assert any(one.text.startswith(" > ") for one in rows)
+        begun, total = perf_counter(), 0
+        for number in range(1_000_000):
+            total += number
+        references.append(perf_counter() - begun)
+    assert min(times) < min(references)
+    assert moment.run.now > Position(0)

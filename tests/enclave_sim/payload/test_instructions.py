@@ -1,0 +1,156 @@
+"""The disassembler against the assembler of wasmtime: what it says, assembled, is the code that it was said of."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wasmtime import wat2wasm
+
+import payloads
+from enclave_sim.payload.errors import MalformedModule
+from enclave_sim.payload.instructions import bodies, disassembly
+from enclave_sim.payload.opcodes import OPCODES, Immediate
+
+BUILT_IN = Path(payloads.__file__).parent
+TYPES = '(type (func)) (type (func (param i32) (result i32))) (import "m" "f" (func)) (memory 1) (table 4 funcref)'
+small = st.integers(0, 300)
+lanes = st.integers(0, 15)
+value_types = st.sampled_from(["i32", "i64", "f32", "f64", "v128", "funcref", "externref"])
+alignments = st.sampled_from(["", "align=1", "align=2"])
+offsets = st.sampled_from(["", "offset=1", "offset=127", "offset=128", "offset=4294967295"])
+
+
+def _floats(mantissa: int) -> st.SearchStrategy[str]:
+    finite = st.floats(width=32 if mantissa == 23 else 64, allow_nan=False)
+    digits = 9 if mantissa == 23 else 17
+    nans = st.builds("{}nan:{:#x}".format, st.sampled_from(["", "-"]), st.integers(1, (1 << mantissa) - 1))
+    return finite.map(lambda value: f"{value:.{digits}g}") | nans
+
+
+OPERANDS: dict[Immediate, st.SearchStrategy[str]] = {
+    Immediate.NOTHING: st.just(""),
+    Immediate.BLOCK_TYPE: st.sampled_from(["", "(type 1)"]) | value_types.map("(result {})".format),
+    Immediate.INDEX: small.map(str),
+    Immediate.FUNCTION: small.map(str),
+    Immediate.LABELS: st.lists(small.map(str), min_size=1, max_size=200).map(" ".join),
+    Immediate.TYPE_AND_TABLE: st.builds("{} (type {})".format, small, st.integers(0, 1)),
+    Immediate.VALUE_TYPES: value_types.map("(result {})".format),
+    Immediate.MEMORY_ARGUMENT: st.builds("{} {}".format, offsets, alignments),
+    Immediate.MEMORY_ARGUMENT_AND_LANE: st.builds("{} {} {}".format, offsets, alignments, st.integers(0, 1)),
+    Immediate.MEMORY: st.just(""),
+    Immediate.TWO_MEMORIES: st.just(""),
+    Immediate.DATA_AND_MEMORY: small.map(str),
+    Immediate.ELEMENT_AND_TABLE: st.builds("{} {}".format, small, small),
+    Immediate.TWO_TABLES: st.builds("{} {}".format, small, small),
+    Immediate.I32: st.integers(-(2**31), 2**31 - 1).map(str),
+    Immediate.I64: st.integers(-(2**63), 2**63 - 1).map(str),
+    Immediate.F32: _floats(23),
+    Immediate.F64: _floats(52),
+    Immediate.V128: st.lists(st.integers(0, 255), min_size=16, max_size=16).map(
+        lambda found: "i8x16 " + " ".join(map(str, found))
+    ),
+    Immediate.LANE: st.integers(0, 1).map(str),
+    Immediate.LANES: st.lists(st.integers(0, 31), min_size=16, max_size=16).map(
+        lambda found: " ".join(map(str, found))
+    ),
+    Immediate.HEAP_TYPE: st.sampled_from(["func", "extern"]),
+}
+BLOCKS = ("block", "loop", "if")
+plain = [(name, kind) for name, kind in OPCODES.values() if name not in (*BLOCKS, "else", "end")]
+
+
+def _one(choice: tuple[str, Immediate]) -> st.SearchStrategy[list[str]]:
+    name, kind = choice
+    return OPERANDS[kind].map(lambda text: [f"{name} {text}"])
+
+
+def _block(inside: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
+    kinds = st.builds("{} {}".format, st.sampled_from(BLOCKS), OPERANDS[Immediate.BLOCK_TYPE])
+    alternatives = st.builds(
+        lambda kind, yes, no: [f"if {kind}", *yes, "else", *no, "end"], OPERANDS[Immediate.BLOCK_TYPE], inside, inside
+    )
+    return st.builds(lambda head, body: [head, *body, "end"], kinds, inside) | alternatives
+
+
+def _flat(parts: list[list[str]]) -> list[str]:
+    return [text for part in parts for text in part]
+
+
+codes: st.SearchStrategy[list[str]] = st.recursive(
+    st.lists(st.sampled_from(plain).flatmap(_one), max_size=6).map(_flat),
+    lambda inside: st.lists(_block(inside), min_size=1, max_size=3).map(_flat),
+    max_leaves=5,
+)
+
+
+def assembled(*functions: list[str], local: str = "") -> bytes:
+    texts = (f"(func {local} {' '.join(code)})" for code in functions)
+    return bytes(wat2wasm(f"(module {TYPES} {' '.join(texts)})"))
+
+
+def said(module: bytes) -> list[list[str]]:
+    """The text of all functions, without their last `end`."""
+    found = []
+    for body in bodies(module):
+        *code, last = disassembly(module, body)
+        assert (last.name, last.offset, last.depth) == ("end", body.end - 1, 0)
+        found.append([one.text for one in code])
+    return found
+
+
+@settings(deadline=None)
+@given(functions=st.lists(codes, max_size=4))
+def test_what_is_said_of_code_is_assembled_to_the_same_code(functions: list[list[str]]) -> None:
+    module = assembled(*functions, local="(local i32 i64) (local f32)")
+    found = said(module)
+    assert [[text.split()[0] for text in code] for code in found] == [
+        [text.split()[0] for text in code] for code in functions
+    ]
+    assert assembled(*found, local="(local i32 i64) (local f32)") == module
+
+
+@pytest.mark.parametrize(("name", "kind"), plain, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_instruction_has_the_opcode_that_the_assembler_gives_it(name: str, kind: Immediate) -> None:
+    examples: list[str] = []
+
+    @settings(deadline=None, max_examples=5, database=None)
+    @given(operands=OPERANDS[kind])
+    def check(operands: str) -> None:
+        module = assembled([f"{name} {operands}"])
+        ((text,),) = said(module)
+        assert text.split()[0] == name
+        assert assembled([text]) == module
+        examples.append(text)
+
+    check()
+    assert examples
+
+
+@pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.wasm")), ids=lambda path: path.stem)
+def test_every_function_of_the_built_in_payloads_ends_where_its_body_does(path: Path) -> None:
+    assert all(said(path.read_bytes()))
+
+
+def test_bodies_have_the_index_of_their_function_behind_those_that_are_imported() -> None:
+    assert [body.function for body in bodies(assembled([], ["nop"], []))] == [1, 2, 3]
+    assert [body.function for body in bodies(bytes(wat2wasm("(module (func) (func))")))] == [0, 1]
+
+
+def test_instructions_lie_side_by_side_and_know_their_depth() -> None:
+    module = assembled(["block", "loop", "if", "nop", "else", "drop", "end", "br 0", "end", "end", "call 7"])
+    (body,) = bodies(module)
+    code = list(disassembly(module, body))
+    assert [one.depth for one in code] == [0, 1, 2, 3, 2, 3, 2, 2, 1, 0, 0, 0]
+    assert [one.function for one in code if one.function is not None] == [7]
+    assert all(before.offset < after.offset for before, after in pairwise(code))
+
+
+@pytest.mark.parametrize("opcode", [b"\xfb\x00", b"\xfe\x00", b"\x12\x00", b"\xfd\x9a\x01", b"\xfc\x12", b"\x06\x40"])
+def test_what_no_guest_may_use_is_refused_with_its_place(opcode: bytes) -> None:
+    module = assembled(["nop"] * 3)
+    (body,) = bodies(module)
+    damaged = module.replace(b"\x01\x01\x01\x0b", opcode.ljust(3, b"\x01") + b"\x0b")
+    with pytest.raises(MalformedModule, match=f"at byte {body.start + 1}: 0x.* is no instruction of a guest"):
+        list(disassembly(damaged, body))

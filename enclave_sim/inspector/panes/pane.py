@@ -77,7 +77,8 @@ class Pane(Scrolling, can_focus=True):
         before, self.view = self.view, view
         count = len(view.rows)
         self.set_count(count)
-        self.cursor = min(self.cursor, max(0, count - 1))
+        if self.cursor >= count:
+            self._put_cursor(max(0, count - 1))
         is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
         if view.here is not None and (moved or is_other):
             self.move_to(view.here)

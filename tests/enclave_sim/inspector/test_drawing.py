@@ -93,6 +93,25 @@ def bar(driven: Driven, pane: Pane) -> list[int]:
     return [y for y, strip in enumerate(strips) if strip.crop(region.right - 1, region.right).text == "▐"]
 
 
+def test_where_rows_are_gone_the_cursor_is_drawn_on_the_last_that_is_left() -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("3")
+        pane = driven.app.pane
+        rows = tuple(pane.view.rows[:9])
+        pane.show(View(rows), moved=False)
+        pane.move_to(8)
+        await driven.pilot.pause()
+        pane.show(View(rows[:5]), moved=False)
+        await driven.pilot.pause()
+        assert pane.cursor == pane.count - 1
+        region = pane.content_region
+        strips = driven.app.screen._compositor.render_strips()[region.y : region.bottom]
+        lit = [bool(segment.style and segment.style.reverse) for strip in strips for segment in [next(iter(strip))]]
+        assert [y for y, one in enumerate(lit) if one] == [pane.cursor - pane.scroll_offset.y]
+
+    drive(script)
+
+
 def test_the_wheel_scrolls() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3", "home")

@@ -33,7 +33,7 @@ from enclave_sim.payload.signature import sign
 from enclave_sim.recording import Digest, Header
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
-from tests import bench_attestation, bench_examples, bench_time_travel
+from tests import bench_attestation, bench_examples, bench_inspector, bench_time_travel
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
@@ -305,6 +305,18 @@ def time_travel(samples: int) -> list[Entry]:
     ]
 
 
+def inspector(samples: int) -> list[Entry]:
+    """From a key to the screen."""
+    found = []
+    for width, height in ((80, 24), (200, 60)):
+        taken, additions = bench_inspector.steps((width, height), samples)
+        beside = ("a million additions, ms", additions)
+        for name, value in (("median", statistics.median(taken)), ("99 of 100", taken[len(taken) * 99 // 100])):
+            what = f"inspector: a step on screen, {width}x{height}, {name}"
+            found.append(entry(what, value, "ms", "<= 50", beside, samples))
+    return found
+
+
 def attestation(samples: int) -> list[Entry]:
     """Measured boot, quotes and their verifiers."""
     attested, plain, more, busy = bench_attestation.boots(samples)
@@ -414,6 +426,7 @@ def main() -> None:
         ("compute", lambda: compute(few)),
         ("property examples", lambda: property_examples(few)),
         ("time travel", lambda: time_travel(many)),
+        ("inspector", lambda: inspector(30 * few)),
         ("attestation", lambda: attestation(few)),
         ("a million events", million_events),
     ]

@@ -6,7 +6,7 @@ run = bench.run(guest, inputs=inputs)
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,17 @@ class Run:
     """What other contexts could see, for comparisons with other runs."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Observer(Stateful):
-    """The watchers of one enclave, as a recorder."""
+    """The watchers of one enclave, as a recorder. What `attend`, called at every event, raises gives up the run."""
 
     PARTS = ("watchers",)
 
-    def __init__(self) -> None:
+    def __init__(self, attend: Callable[[], None] = _nothing) -> None:
+        self._attend = attend
         self.watchers: list[Watcher] = [
             ContextSwitchWatcher(),
             IsolationWatcher(),
@@ -100,6 +105,7 @@ class Observer(Stateful):
 
     def record(self, event: Event) -> None:
         """Take one event, while it happens."""
+        self._attend()
         for handler in self._handlers.get(type(event), ()):
             handler(event)
 
@@ -130,9 +136,9 @@ def observe(
     return observe_scenario(Scenario(payload, options, tuple(inputs), limit_ns))
 
 
-def observe_scenario(scenario: Scenario) -> Run:
-    """Run and watch what a scenario describes."""
-    observer = Observer()
+def observe_scenario(scenario: Scenario, attend: Callable[[], None] = _nothing) -> Run:
+    """Run and watch what a scenario describes. What `attend`, called at every event, raises gives it up."""
+    observer = Observer(attend)
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
     return observer.run(enclave, scenario)

@@ -21,31 +21,33 @@ def verify(
     seed: int = 0,
     secret_data: bool = False,
     progress: Progress = lambda _what: None,
+    attend: Callable[[], None] = lambda: None,
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
     `runs` runs as they are, one of them without native code on the host where that is not too slow; as many other
     loads for jitter; and two runs with other secrets: sensor values, and with `secret_data` the data segments.
-    `progress` is told what is done next. Raises ConfigurationError for fewer than two runs, or what cannot be run.
+    `progress` is told what is done next; what it raises, or `attend`, which is called at every event of every run,
+    gives up the verification. Raises ConfigurationError for fewer than two runs, or what cannot be run.
     """
     if runs < 2:
         raise ConfigurationError(f"runs is {runs}; it takes at least 2 to compare")
     repeated = []
     for number in range(runs):
         progress(f"run {number + 1} of {runs}")
-        repeated.append(observe_scenario(_variant(scenario, number)))
+        repeated.append(observe_scenario(_variant(scenario, number), attend))
     yield deterministic([_as(run, scenario) for run in repeated])
 
     loaded: list[Run] = []
     for load in loads(scenario, runs, seed):
         progress(f"load {len(loaded) + 1}")
-        loaded.append(observe_scenario(load))
+        loaded.append(observe_scenario(load, attend))
 
     pairs = []
     for vary, what in ((with_other_sensors, "sensors"), (with_other_data, "data segments")):
         if what == "sensors" or secret_data:
             progress(f"two runs with other {what}")
-            pairs.append((what, [observe_scenario(vary(scenario, seed + n)) for n in (1, 2)]))
+            pairs.append((what, [observe_scenario(vary(scenario, seed + n), attend) for n in (1, 2)]))
 
     everything = [*repeated, *loaded, *(run for _, pair in pairs for run in pair)]
     progress("residue")

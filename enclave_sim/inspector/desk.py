@@ -1,5 +1,6 @@
 """The desk: the panes on the screen, and the session's thread behind them."""
 
+import gc
 from itertools import pairwise
 
 from textual.app import App, ComposeResult
@@ -44,6 +45,8 @@ class Desk(App[None]):
         """What was last told."""
         self.broken: BaseException | None = None
         """Why the session could not begin, or not go on."""
+        self._lines: dict[str, str] = {}
+        """By widget: what stands there."""
         self.answered = 0
         """How often the session's thread has shown how things stand."""
 
@@ -70,6 +73,7 @@ class Desk(App[None]):
     def on_unmount(self) -> None:
         """The session ends with its screen."""
         self.session.close()
+        gc.unfreeze()
 
     def on_resize(self) -> None:
         """A wider screen has more panes."""
@@ -153,8 +157,13 @@ class Desk(App[None]):
 
     def say(self, words: str, *, failed: bool = False) -> None:
         """Show a line at the bottom."""
-        line = self.screen_stack[0].query_one("#said", Static)
-        line.update(f"! {words}" if failed else words, layout=False)
+        self._write("said", f"! {words}" if failed else words)
+
+    def _write(self, name: str, line: str) -> None:
+        """Show a line, unless it stands there already."""
+        if self._lines.get(name) != line:
+            self._lines[name] = line
+            self.screen_stack[0].query_one(f"#{name}", Static).update(line, layout=False)
 
     def on_desk_told(self, message: Told) -> None:
         """Show what the session's thread has to say."""
@@ -168,15 +177,17 @@ class Desk(App[None]):
         if isinstance(told, Working):
             self.say(f"{told.what}: {told.at_ns:,} ns reached; Escape cancels")
             return
+        if self.seen is None:
+            gc.freeze()  # what is here stays: each search for garbage in it would hold up a step for 70 ms
         moved = self.seen is None or told.standing.position != self.seen.standing.position
         self.seen = told
         for pane in self.panes:
             if pane.NAME in told.views:
                 pane.show(told.views[pane.NAME], moved=moved)
-        base = self.screen_stack[0]
-        base.query_one("#status", Static).update(told.standing.text, layout=False)
-        base.query_one("#phase_line", Static).update(_phase_line(told.standing.phases), layout=False)
-        self.say(_HINTS if told.said is None else told.said, failed=told.failed)
+        self._write("status", told.standing.text)
+        self._write("phase_line", _phase_line(told.standing.phases))
+        if not told.meanwhile:
+            self.say(_HINTS if told.said is None else told.said, failed=told.failed)
         self.answered += 1
 
     def on_pane_asks(self) -> None:

@@ -164,11 +164,20 @@ class Going(Desk):
             if text is None:
                 return
             try:
-                pane.filter = event_filter(text)
+                wanted = event_filter(text)
             except ConfigurationError as error:
                 self.say(str(error), failed=True)
                 return
-            self.show_pane(EventsPane.NAME)
+
+            def look(moment: Moment) -> None:
+                moment.log.places(wanted, moment.seen, moment.run.attend)
+                self.call_later(show)
+
+            def show() -> None:
+                pane.filter = wanted
+                self.show_pane(EventsPane.NAME)
+
+            self.ask("filtering", look)
 
         self.push_screen(Question("Show only", _FILTER_HELP, pane.filter.words), answered)
 

@@ -53,6 +53,7 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
 async def pictures() -> dict[str, str]:
     """SVG pictures by name, in the order of the tour."""
     app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+    app.idle_s = 3600  # nothing of its own accord
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:
         await settle(app, pilot)

@@ -15,7 +15,7 @@ class _Cancelled(Exception):  # noqa: N818 - not an error
 
 
 class Verifying:
-    """Of one scenario. It can be cancelled between two runs."""
+    """Of one scenario. It can be cancelled at every event of its runs."""
 
     def __init__(self, scenario: Scenario, runs: int = 2) -> None:
         self._scenario = scenario
@@ -36,12 +36,12 @@ class Verifying:
         self._thread.start()
 
     def cancel(self) -> None:
-        """No further run."""
+        """No more of it."""
         self._cancel.set()
 
     def _work(self) -> None:
         try:
-            for report in verify(self._scenario, runs=self._runs, progress=self._progress):
+            for report in verify(self._scenario, runs=self._runs, progress=self._progress, attend=self._attend):
                 self._set(Verification(self._state.going_on, (*self._state.reports, report)))
             self._set(Verification("", self._state.reports))
         except _Cancelled:
@@ -49,9 +49,12 @@ class Verifying:
         except (EnclaveError, MachineError) as error:
             self._set(Verification("", self._state.reports, str(error)))
 
-    def _progress(self, what: str) -> None:
+    def _attend(self) -> None:
         if self._cancel.is_set():
             raise _Cancelled
+
+    def _progress(self, what: str) -> None:
+        self._attend()
         self._set(Verification(what, self._state.reports))
 
     def _set(self, state: Verification) -> None:

@@ -2,6 +2,9 @@
 
 Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when
 nothing waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens nobody could see.
+
+One kind of job is done meanwhile: as long as nothing else is asked for. It gives way to whatever is, and is then
+forgotten, with the run where it was.
 """
 
 import threading
@@ -39,6 +42,19 @@ class Cancelled(Exception):  # noqa: N818 - not an error
     """The user wants no more of it."""
 
 
+class GivenWay(Cancelled):
+    """Something else was asked for meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    number: int
+    what: str
+    job: Job | None
+    """None ends the thread."""
+    meanwhile: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """How things stand, and what the panes show."""
@@ -49,6 +65,8 @@ class Seen:
     points: tuple[Breakpoint | Watchpoint, ...] = ()
     said: str | None = None
     failed: bool = False
+    meanwhile: bool = False
+    """Nothing was asked for, so what was said last stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +93,11 @@ class SessionThread:
     def __init__(self, opener: Opener, tell: Tell) -> None:
         self._opener = opener
         self._tell = tell
-        self._jobs: SimpleQueue[tuple[int, str, Job | None]] = SimpleQueue()
+        self._jobs: SimpleQueue[_Asked] = SimpleQueue()
         self._cancel = threading.Event()
         self._stop = False
+        self._gives_way = False
+        """Whether what is being done is to end as soon as anything is asked for."""
         self._what = ""
         self._asked = self._done = 0
         self.shown = 0
@@ -95,7 +115,14 @@ class SessionThread:
     def do(self, what: str, job: Job) -> None:
         """Do something when all that was asked for before is done."""
         self._asked += 1
-        self._jobs.put((self._asked, what, job))
+        self._jobs.put(_Asked(self._asked, what, job))
+
+    def do_meanwhile(self, job: Job) -> None:
+        """Do something until anything else is asked for; that may be soon, and the job must be asked for again then.
+
+        It has to come back to where the run is.
+        """
+        self._jobs.put(_Asked(self._asked, "", job, meanwhile=True))
 
     def look(self) -> None:
         """Make what the panes show once more."""
@@ -120,7 +147,7 @@ class SessionThread:
         """End, and wait for that."""
         self._stop = True
         self._cancel.set()
-        self._jobs.put((self._asked, "", None))
+        self._jobs.put(_Asked(self._asked, "", None))
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -129,9 +156,15 @@ class SessionThread:
     def _attend(self) -> None:
         if self._cancel.is_set():
             raise Cancelled
+        if self._gives_way:
+            if not self._jobs.empty():
+                self._gives_way = False  # the way back to where the run was is not given up, too
+                raise GivenWay
+            return
         now = monotonic()
         if now - self._told_at >= _PROGRESS_S and self._moment is not None:
             self._told_at = now
+            self._moment.log.follow()  # as they come, so that there are not a million at once at the end
             self._tell(Working(self._what, self._moment.run.now.at_ns))
 
     def _work(self) -> None:
@@ -149,9 +182,15 @@ class SessionThread:
     def _serve(self, moment: Moment) -> None:
         looked_at, said, failed = monotonic(), None, False
         while True:
-            number, self._what, job = self._jobs.get()
+            asked = self._jobs.get()
+            number, job = asked.number, asked.job
             if job is None or self._stop:
                 return
+            if asked.meanwhile:
+                if self._jobs.empty() and self._meanwhile(moment, job):
+                    self._show(moment, None, meanwhile=True)
+                continue
+            self._what = asked.what
             self._told_at, before = monotonic(), moment.run.now
             try:
                 words = self._do(moment, job)
@@ -181,6 +220,21 @@ class SessionThread:
             if moment.run.now != before:
                 moment.registers_before = values
 
+    def _meanwhile(self, moment: Moment, job: Job) -> bool:
+        """Whether it was done, and did not have to give way."""
+        run, here = moment.run, moment.run.now
+        self._gives_way = True
+        try:
+            job(moment)
+        except Cancelled:
+            if not self._stop:
+                self._cancel.clear()
+                run.go_to(here)
+            return False
+        finally:
+            self._gives_way = False
+        return True
+
     def _given_up(self, moment: Moment, before: Position) -> str:
         """On the way forwards one stays where one has come to, on the way back one returns."""
         if moment.run.now < before:
@@ -191,18 +245,20 @@ class SessionThread:
     def _drop(self, number: int) -> int:
         """Give up what waits; the number of the last job of these."""
         while not self._jobs.empty():
-            number, _, job = self._jobs.get()
-            if job is None:
-                self._jobs.put((number, "", None))
+            asked = self._jobs.get()
+            if asked.job is None:
+                self._jobs.put(asked)
                 break
+            number = asked.number
         return number
 
-    def _show(self, moment: Moment, said: str | None, *, failed: bool = False) -> None:
+    def _show(self, moment: Moment, said: str | None, *, failed: bool = False, meanwhile: bool = False) -> None:
         moment.follow()
         run, wishes = moment.run, self.wishes
         views = {name: make(moment) for name, make in wishes.items()}
         self.shown += 1
-        self._tell(Seen(standing(moment), moment.program, views, (*run.breakpoints, *run.watchpoints), said, failed))
+        points: tuple[Breakpoint | Watchpoint, ...] = (*run.breakpoints, *run.watchpoints)
+        self._tell(Seen(standing(moment), moment.program, views, points, said, failed, meanwhile))
 
 
 def moved(go: Callable[[InspectedRun], object]) -> Job:

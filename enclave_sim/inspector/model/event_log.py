@@ -1,8 +1,9 @@
 """The events of a run as a list of rows that are made when they are looked at: a million cost no more than ten."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import overload
 
 from enclave_sim.cli.event_text import event_line
@@ -12,7 +13,15 @@ from enclave_sim.query import kind_of_event, name_of_kind
 from machine.events import Event, RingTransition
 
 _BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "shutdown", "tpm_command_failed"])
+_ROWS_KEPT = 1000
+_FILTERS_KEPT = 2
+_ATTENDED = 1000
+"""After so many events a filter looks whether it is still wanted."""
 _TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_ended", "annihilation_step"])
+
+
+def _nothing() -> None:
+    pass
 
 
 class EventLog:
@@ -23,20 +32,25 @@ class EventLog:
         """It grows; what is in it stays."""
         self._indexed = 0
         self._of_kind: dict[str, list[int]] = {}
-        self._wanted: EventFilter | None = None
-        self._let: list[int] = []
-        self._looked_at = 0
+        self._filtered: list[_Filtered] = []
+        """By the last filters."""
+        self._rows: dict[int, Row] = {}
+        """By place: lines that were made already."""
 
     def follow(self) -> None:
         """Take in what has come."""
+        self._index()
+        for one in self._filtered:
+            self._filter(one, _nothing)
+
+    def _index(self) -> None:
         for seq in range(self._indexed, len(self.events)):
             self._of_kind.setdefault(name_of_kind(self.events[seq]), []).append(seq)
         self._indexed = len(self.events)
 
-    def of_kind(self, kind: str, seen: int) -> list[int]:
+    def of_kind(self, kind: str, seen: int) -> Sequence[int]:
         """Places of the events of a kind among the first `seen`."""
-        places = self._of_kind.get(kind, [])
-        return places[: bisect_left(places, seen)]
+        return _before(self._of_kind.get(kind, []), seen)
 
     def last(self, kind: str, seen: int) -> Event | None:
         """The last event of a kind among the first `seen`."""
@@ -44,16 +58,79 @@ class EventLog:
         index = bisect_left(places, seen) - 1
         return self.events[places[index]] if index >= 0 else None
 
-    def places(self, wanted: "EventFilter", seen: int) -> Sequence[int]:
-        """Places of the events that a filter lets through, among the first `seen`. The last filter's are remembered."""
+    def places(self, wanted: "EventFilter", seen: int, attend: Callable[[], None] = _nothing) -> Sequence[int]:
+        """Places of the events that a filter lets through, among the first `seen`.
+
+        Those of the last filters are remembered. The first time all events are gone through; what `attend`, called
+        again and again meanwhile, raises gives that up.
+        """
         if wanted == EventFilter():
             return range(seen)
-        if wanted != self._wanted:
-            self._wanted, self._let, self._looked_at = wanted, [], 0
-        end = len(self.events)
-        self._let += [seq for seq in range(self._looked_at, end) if wanted.lets(self.events[seq])]
-        self._looked_at = end
-        return self._let[: bisect_left(self._let, seen)]
+        self._index()
+        found = next((one for one in self._filtered if one.wanted == wanted), None) or _Filtered(wanted)
+        self._filter(found, attend)
+        self._filtered = [found, *(one for one in self._filtered if one is not found)][:_FILTERS_KEPT]
+        return _before(found.places, seen)
+
+    def _filter(self, one: "_Filtered", attend: Callable[[], None]) -> None:
+        wanted = one.wanted
+        kinds = wanted.kinds or (("ring_transition",) if wanted.ring is not None else ())
+        known = [self._of_kind.get(kind, []) for kind in kinds]
+        new: Sequence[int] = range(one.looked_at, self._indexed)
+        if kinds:
+            new = sorted(chain.from_iterable(places[bisect_left(places, one.looked_at) :] for places in known))
+        if wanted.text or wanted.ring is not None:
+            new = [place for place in _attended(new, attend) if wanted.lets(self.events[place])]
+        one.places += new
+        one.looked_at = self._indexed
+
+    def row(self, place: int) -> Row:
+        """The line of an event."""
+        found = self._rows.get(place)
+        if found is None:
+            if len(self._rows) >= _ROWS_KEPT:
+                self._rows.clear()
+            found = self._rows[place] = event_row(self.events[place])
+        return found
+
+
+@dataclass(slots=True)
+class _Filtered:
+    """What a filter has let through of the events that it has looked at."""
+
+    wanted: "EventFilter"
+    places: list[int] = field(default_factory=list)
+    looked_at: int = 0
+
+
+def _attended(places: Sequence[int], attend: Callable[[], None]) -> Iterator[int]:
+    for number, place in enumerate(places):
+        if not number % _ATTENDED:
+            attend()
+        yield place
+
+
+def _before(places: list[int], seen: int) -> Sequence[int]:
+    """Those of some places, in order, that are less than `seen`."""
+    return _First(places, bisect_left(places, seen))
+
+
+class _First(Sequence[int]):
+    """The first of some numbers, without a copy: there may be a million. More may be added to them meanwhile."""
+
+    def __init__(self, numbers: list[int], count: int) -> None:
+        self._numbers, self._range = numbers, range(count)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        found = self._range[index]
+        return self._numbers[found] if isinstance(found, int) else [self._numbers[place] for place in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +179,8 @@ def event_filter(words: str) -> EventFilter:
 class EventRows(Sequence[Row]):
     """Lines of events, made one by one."""
 
-    def __init__(self, events: Sequence[Event], places: Sequence[int]) -> None:
-        self.events = events
+    def __init__(self, log: EventLog, places: Sequence[int]) -> None:
+        self.log = log
         self.places = places
 
     def __len__(self) -> int:
@@ -115,8 +192,8 @@ class EventRows(Sequence[Row]):
     def __getitem__(self, index: slice) -> Sequence[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
         if isinstance(index, slice):
-            return EventRows(self.events, self.places[index])
-        return event_row(self.events[self.places[index]])
+            return EventRows(self.log, self.places[index])
+        return self.log.row(self.places[index])
 
 
 def event_row(event: Event) -> Row:
@@ -140,4 +217,4 @@ def event_view(log: EventLog, seen: int, wanted: EventFilter) -> View:
         return View(
             (row("no event of this kind so far" if wanted.words else "no event so far", Meaning.NOTE),), 0, subtitle
         )
-    return View(EventRows(log.events, places), len(places) - 1, subtitle)
+    return View(EventRows(log, places), len(places) - 1, subtitle)

@@ -19,6 +19,12 @@ class HexRows(Sequence[Row]):
     def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, Writer]) -> None:
         self._base, self._data, self._before, self._writers = base, data, before, writers
 
+    def writer(self, index: int) -> Writer | None:
+        """Who wrote a row's bytes last, if that is known."""
+        target = self[index].target
+        found = self._writers.get(target.memory if target.memory is not None else -1)
+        return found if found is not None and found.size == target.size else None
+
     def __len__(self) -> int:
         return (len(self._data) + WIDTH - 1) // WIDTH
 
@@ -42,19 +48,15 @@ class HexRows(Sequence[Row]):
             (ascii_of(part), _meaning(part, changed=changed)),
         ]
         parts += [
-            (f"  {_words(one)}", Meaning.NOTE) for at, one in self._writers.items() if address <= at < address + WIDTH
+            (f"  {at:#x} {one.words}", Meaning.NOTE)
+            for at, one in self._writers.items()
+            if address <= at < address + WIDTH
         ]
         return Row(tuple(parts), Target(memory=address, size=len(part)))
 
 
 def _meaning(part: bytes, *, changed: bool) -> Meaning:
     return Meaning.CHANGED if changed else Meaning.PLAIN if any(part) else Meaning.DIM
-
-
-def _words(one: Writer) -> str:
-    if one.write is None:
-        return f"nobody wrote {one.address:#x} before {one.asked_at}"
-    return f"{one.address:#x} written at {one.write.position} by {one.write.by}"
 
 
 def ascii_of(data: bytes) -> str:
@@ -76,7 +78,7 @@ def bytes_view(moment: Moment, address: int | None = None) -> View:
     before = moment.bytes_before(base, data)
     where = moment.program.region_at(centre)
     name = where.name if where is not None else "what is nobody's"
-    rows = HexRows(base, data, before, dict(moment.writers))
+    rows = HexRows(base, data, before, moment.writers_here(range(base, end)))
     return View(rows, (centre - base) // WIDTH, f"{centre:#x} in {name}")
 
 

@@ -1,5 +1,6 @@
 """The memory map with the live state of every region, and a heat map down to pages."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,14 +46,15 @@ class RegionState:
 
 def region_states(moment: Moment) -> list[RegionState]:
     """All regions, in order of address."""
-    machine = moment.machine
-    used = machine.ram.nonzero_pages()
+    return _states(moment, moment.machine.ram.nonzero_pages(), _scrubs(moment))
+
+
+def _states(moment: Moment, used: list[int], scrubs: list[Scrubbed]) -> list[RegionState]:
     pages = _mapped(moment)
     is_locked = moment.enclave is not None and bool(moment.enclave.block.status & Status.ARCH_LOCKED)
-    scrubs = _scrubs(moment)
     found = []
     for region in moment.program.regions:
-        in_use = sum(region.base <= page < region.end for page in used)
+        in_use = len(_of(used, region.base, region.end))
         at_ns = next((e.at_ns for e in scrubs if e.base <= region.base and e.base + e.size >= region.end), None)
         rights, user = _rights(region, pages)
         ring = 3 if user else 0
@@ -63,11 +65,13 @@ def region_states(moment: Moment) -> list[RegionState]:
 
 def memory_view(moment: Moment) -> View:
     """Regions in a table, then every page."""
-    states = region_states(moment)
+    ram = moment.machine.ram
+    pages, scrubs = ram.nonzero_pages(), _scrubs(moment)
+    states = _states(moment, pages, scrubs)
     rows: list[Row] = [title("region               base      size   mapped  state")]
     rows += [_region_row(state) for state in states]
     rows += [EMPTY, title("pages"), note(LEGEND)]
-    rows += _heat(moment, states)
+    rows += _heat(moment, _marks(ram, pages, scrubs, states), pages, states)
     used = sum(state.pages_in_use for state in states)
     return View(tuple(rows), None, f"{used} pages in use")
 
@@ -89,21 +93,24 @@ def _region_row(state: RegionState) -> Row:
     return Row(tuple(parts), Target(memory=region.base, size=region.size))
 
 
-def _heat(moment: Moment, states: list[RegionState]) -> Iterator[Row]:
-    ram = moment.machine.ram
-    used = set(ram.nonzero_pages())
+def _heat(moment: Moment, marks: str, used: list[int], states: list[RegionState]) -> Iterator[Row]:
+    """Rows of pages; `marks` has a character for each page of RAM, and `used` the pages in use, in order."""
     end = 0
-    scrubs = _scrubs(moment)
     for state in states:
-        yield from _between(sorted(page for page in used if end <= page < state.region.base), moment)
+        yield from _between(_of(used, end + PAGE_SIZE - 1, state.region.base & -PAGE_SIZE), moment)
         end = state.region.end
         yield Row(((f"{state.region.name}", Meaning.NAME),), Target(memory=state.region.base, size=state.region.size))
         for base in range(state.region.base, end, _PER_ROW * PAGE_SIZE):
             stop = min(base + _PER_ROW * PAGE_SIZE, end)
-            marks = "".join(_mark(ram, page, page in used, state, scrubs) for page in range(base, stop, PAGE_SIZE))
-            meaning = Meaning.PLAIN if marks.strip(".o") else Meaning.DIM
-            yield Row(((f"  {base:08x} ", Meaning.DIM), (marks, meaning)), Target(memory=base, size=stop - base))
-    yield from _between(sorted(page for page in used if page >= end), moment)
+            part = marks[base // PAGE_SIZE : -(-stop // PAGE_SIZE)]
+            meaning = Meaning.PLAIN if part.strip(".o") else Meaning.DIM
+            yield Row(((f"  {base:08x} ", Meaning.DIM), (part, meaning)), Target(memory=base, size=stop - base))
+    yield from _between(used[bisect_left(used, end) :], moment)
+
+
+def _of(pages: list[int], base: int, end: int) -> list[int]:
+    """Those that have a part of a range, of some in order."""
+    return pages[bisect_left(pages, base & -PAGE_SIZE) : bisect_left(pages, end)]
 
 
 def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
@@ -117,13 +124,20 @@ def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
         yield Row(((words, meaning),), Target(memory=base, size=end - base))
 
 
-def _mark(ram: Ram, page: int, in_use: bool, state: RegionState, scrubs: list[Scrubbed]) -> str:
-    if not in_use:
-        return "o" if any(e.base < page + PAGE_SIZE and page < e.base + e.size for e in scrubs) else "."
-    if state.rights is not None and "w" not in state.rights:
-        return "L"
-    zeros = ram.read(page, PAGE_SIZE).count(0)
-    return str(min(9, 1 + (PAGE_SIZE - zeros) * 9 // PAGE_SIZE))
+def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[RegionState]) -> str:
+    """A character for each page of RAM."""
+    found = bytearray(b"." * (ram.size // PAGE_SIZE))
+    for scrub in scrubs:
+        first, last = scrub.base // PAGE_SIZE, (scrub.base + scrub.size - 1) // PAGE_SIZE
+        found[first : last + 1] = b"o" * (last + 1 - first)
+    for page in used:
+        zeros = ram.read(page, PAGE_SIZE).count(0)
+        found[page // PAGE_SIZE] = ord("0") + min(9, 1 + (PAGE_SIZE - zeros) * 9 // PAGE_SIZE)
+    for state in states:
+        if state.rights is not None and "w" not in state.rights:
+            for page in _of(used, state.region.base, state.region.end):
+                found[page // PAGE_SIZE] = ord("L")
+    return found.decode("ascii")
 
 
 def _scrubs(moment: Moment) -> list[Scrubbed]:

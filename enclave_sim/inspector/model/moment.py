@@ -18,8 +18,26 @@ class Writer:
     """The answer to who wrote some bytes last, before a moment."""
 
     address: int
-    asked_at: str
+    size: int
+    asked_at: Position
     write: Write | None
+    failed: str = ""
+    """Why it is not known, if it is not."""
+
+    def holds_at(self, position: Position) -> bool:
+        """Whether the answer is the same there: from the write on, until one asked."""
+        since = self.asked_at if self.failed else Position(0) if self.write is None else self.write.position
+        return since <= position <= self.asked_at
+
+    @property
+    def words(self) -> str:
+        """In a line."""
+        if self.failed:
+            return f"the last writer is not known: {self.failed}"
+        if self.write is None:
+            return "never written since the start"
+        at = self.write.position
+        return f"written by {self.write.by} at {at.at_ns:,} ns" + (f" + {at.step}" if at.step else "")
 
 
 GuestPlace = tuple[int, int, bool, int]
@@ -45,7 +63,7 @@ class Moment:
     registers_before: dict[str, int] = field(default_factory=dict)
     """At the last stop; empty at the first."""
     writers: dict[int, Writer] = field(default_factory=dict)
-    """By physical address: what was asked for."""
+    """By physical address: what was last found."""
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
     """By where the guest was: what it takes to run it again there is spent once."""
     _shown: _Shown | None = None
@@ -80,6 +98,11 @@ class Moment:
     def seen(self) -> int:
         """How many events lie behind."""
         return self.run.seen
+
+    def writers_here(self, where: range) -> dict[int, Writer]:
+        """By physical address: what is known of some bytes, and holds here."""
+        now = self.run.now
+        return {at: one for at, one in self.writers.items() if at in where and one.holds_at(now)}
 
     def bytes_before(self, base: int, data: bytes) -> bytes:
         """What the bytes at `base`, which are `data` now, were at the last stop; empty where that was not looked at."""

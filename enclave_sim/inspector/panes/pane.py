@@ -1,27 +1,25 @@
 """A pane: rows of a view with a cursor. Only rows in sight are made and drawn, however many there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
+from enclave_sim.inspector.panes.scrolling import Scrolling
 
-_MEASURED = 2000
-_LAZY_WIDTH = 240
+_LOOKED_AT = 2000
+"""So many rows are gone through for the next heading."""
 _CURSOR = Style(reverse=True, bold=True)
 
 
-class Pane(ScrollView, can_focus=True):
+class Pane(Scrolling, can_focus=True):
     """Shows what `model` makes. Subclasses say what that is."""
 
     NAME: ClassVar[str]
@@ -53,11 +51,10 @@ class Pane(ScrollView, can_focus=True):
         """The pane wants to show something else."""
 
     def __init__(self) -> None:
-        super().__init__(id=self.NAME)
+        super().__init__(self.NAME)
         self.view = View(())
         self.cursor = 0
-        self._about = ""
-        self.border_title = f"{self.KEY} {self.TITLE}"
+        self.set_title(f"{self.KEY} {self.TITLE}")
 
     def wish(self) -> Callable[[Moment], View]:
         """What makes the view, with all that the user has chosen here."""
@@ -78,61 +75,52 @@ class Pane(ScrollView, can_focus=True):
         Only rows in sight that are others than before are drawn again.
         """
         before, self.view = self.view, view
-        rows = view.rows
-        narrow = isinstance(rows, tuple) and len(rows) <= _MEASURED
-        size = Size(max((len(row.text) for row in rows), default=0) if narrow else _LAZY_WIDTH, len(rows))
-        if size.height != self.virtual_size.height or not size.width <= self.virtual_size.width <= _LAZY_WIDTH:
-            self.virtual_size = Size(max(size.width, self.size.width), size.height)
-            self.refresh()
-        about = f"{self.KEY} {self.TITLE}  {view.subtitle}".rstrip().replace("[", "\\[")
-        if about != self._about:
-            self._about = self.border_title = about
-        self.cursor = min(self.cursor, max(0, len(rows) - 1))
+        count = len(view.rows)
+        self.set_count(count)
+        if self.cursor >= count:
+            self._put_cursor(max(0, count - 1))
         is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
         if view.here is not None and (moved or is_other):
             self.move_to(view.here)
-        self._redraw(before)
+        self.retitle()
+        for index in self.in_sight:
+            if _row(view, index) != _row(before, index):
+                self.redraw_row(index)
 
-    def _redraw(self, before: View) -> None:
-        """Draw the rows in sight again that are not as they were."""
-        region = self.scrollable_content_region
-        top = self.scroll_offset.y
-        for y in range(region.height):
-            now, old = (_row(view, top + y) for view in (self.view, before))
-            if now != old:
-                self._redraw_row(top + y)
+    def retitle(self) -> None:
+        """The border says what is shown, and something of the row under the cursor."""
+        words = (f"{self.KEY} {self.TITLE}", self.remark(), self.view.subtitle)
+        self.set_title("  ".join(one for one in words if one))
 
-    def _redraw_row(self, index: int) -> None:
-        y = index - self.scroll_offset.y
-        if 0 <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
+    def remark(self) -> str:
+        """What is to be said of the row under the cursor."""
+        return ""
+
+    def _put_cursor(self, index: int) -> None:
+        self.redraw_row(self.cursor)
+        self.cursor = index
+        self.redraw_row(index)
+        self.retitle()
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row, and that row in sight."""
-        self._redraw_row(self.cursor)
-        self.cursor = max(0, min(index, len(self.view.rows) - 1))
-        height = max(1, self.scrollable_content_region.height)
+        self._put_cursor(max(0, min(index, self.count - 1)))
+        height = max(1, self.content_size.height)
         top = round(self.scroll_target_y)
         if not top <= self.cursor < top + height:
             above, below = top - self.cursor, self.cursor - (top + height - 1)
             near = self.cursor if above > 0 else self.cursor - height + 1
             goal = near if max(above, below) == 1 else self.cursor - height // 3
-            self.scroll_to(y=max(0, goal), animate=False, immediate=True, force=True)
-        self._redraw_row(self.cursor)
+            self.go(y=max(0, goal))
+            self.redraw_row(self.cursor)
 
-    def render_line(self, y: int) -> Strip:
-        """One row in sight."""
-        scroll_x, scroll_y = self.scroll_offset
-        index, width = scroll_y + y, self.scrollable_content_region.width
-        if index >= len(self.view.rows):
-            return Strip.blank(width, self.rich_style)
-        base = self.rich_style
+    def line(self, index: int) -> tuple[Iterable[Segment], Style]:
+        """See `Scrolling`."""
         parts = self.row_at(index).parts
         if index == self.cursor and self.has_focus:
-            style = base + _CURSOR
-            return Strip([Segment(text, style) for text, _ in parts]).crop_extend(scroll_x, scroll_x + width, style)
-        segments = [Segment(text, base + STYLES[meaning]) for text, meaning in parts]
-        return Strip(segments).crop_extend(scroll_x, scroll_x + width, base)
+            style = self.base + _CURSOR
+            return [Segment(text, style) for text, _ in parts], style
+        return [Segment(text, self.base + STYLES[meaning]) for text, meaning in parts], self.base
 
     # Keys and the mouse
 
@@ -142,20 +130,22 @@ class Pane(ScrollView, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Up or down by what is in sight."""
-        self.move_to(self.cursor + pages * max(1, self.scrollable_content_region.height - 1))
+        self.move_to(self.cursor + pages * max(1, self.content_size.height - 1))
 
     def action_edge(self, direction: int) -> None:
         """To the first row or the last."""
-        self.move_to(0 if direction < 0 else len(self.view.rows) - 1)
+        self.move_to(0 if direction < 0 else self.count - 1)
 
     def action_sideways(self, columns: int) -> None:
-        """Left or right."""
-        self.scroll_to(x=max(0, self.scroll_offset.x + columns), animate=False, immediate=True, force=True)
+        """Left or right, as far as the longest row in sight goes."""
+        rows = (self.row_at(index) for index in self.in_sight if index < self.count)
+        most = max((len(row.text) for row in rows), default=0) - self.content_size.width + 1
+        self.go(x=max(0, min(self.scroll_offset.x + columns, most)))
 
     def action_next_title(self) -> None:
         """To the next heading in the pane, around the end."""
-        count = len(self.view.rows)
-        for distance in range(1, min(count, _MEASURED) + 1):
+        count = self.count
+        for distance in range(1, min(count, _LOOKED_AT) + 1):
             index = (self.cursor + distance) % count
             parts = self.row_at(index).parts
             if parts and parts[0][1] is Meaning.TITLE:
@@ -169,23 +159,21 @@ class Pane(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there; a second click follows the row."""
         offset = event.get_content_offset(self)
-        if offset is None:
+        if offset is None or self.is_on_bar(event):
             return
         index = self.scroll_offset.y + offset.y
-        if index < len(self.view.rows):
-            self._redraw_row(self.cursor)
-            self.cursor = index
-            self._redraw_row(index)
+        if index < self.count:
+            self._put_cursor(index)
             if event.chain >= 2:
                 self.action_follow()
 
     def on_focus(self) -> None:
         """Draw the cursor."""
-        self._redraw_row(self.cursor)
+        self.redraw_row(self.cursor)
 
     def on_blur(self) -> None:
         """Draw no cursor."""
-        self._redraw_row(self.cursor)
+        self.redraw_row(self.cursor)
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
@@ -193,8 +181,7 @@ class Pane(ScrollView, can_focus=True):
 
     def _scroll_to_cursor(self) -> None:
         """The cursor a third from above, wherever it was: what comes first, rows or size, must make no difference."""
-        height = max(1, self.scrollable_content_region.height)
-        self.scroll_to(y=max(0, self.cursor - height // 3), animate=False, immediate=True, force=True)
+        self.go(y=max(0, self.cursor - self.content_size.height // 3))
 
 
 def _row(view: View, index: int) -> Row | None:

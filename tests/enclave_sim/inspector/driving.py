@@ -11,6 +11,7 @@ from enclave_sim.inspector.sources import Source, source_of
 
 NARROW, WIDE = (80, 24), (200, 60)
 Script = Callable[["Driven"], Awaitable[None]]
+NEVER = 3600.0
 _PATIENCE_S = 60.0
 
 
@@ -62,12 +63,13 @@ class Driven:
         return [row.text for row in view.rows]
 
 
-def drive(script: Script, size: tuple[int, int] = NARROW, source: Source | None = None) -> None:
-    """Run an inspector, and the script on it."""
+def drive(script: Script, size: tuple[int, int] = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
+    """Run an inspector, and the script on it. After `idle_s` seconds it begins something of its own accord."""
     chosen = source or source_of(("counter",), {"cycles": 2})
 
     async def main() -> None:
         app = Inspector(chosen.open)
+        app.idle_s = idle_s
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()

@@ -1,15 +1,14 @@
 """What takes long shows how far it is, can be cancelled, and never holds up the screen; how fast the rest is."""
 
 import asyncio
+from random import Random
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
 
 import pytest
 
-from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_view
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel import Position
-from machine.events import Halted, ModeSwitched
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
@@ -90,24 +89,34 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
 
 @pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: tuple[int, int]) -> None:
-    """Which is 50 ms on a host that adds a million numbers in 25 ms."""
+    """Which is 50 ms on a host that adds a million numbers in 25 ms.
+
+    The median by the clock; 19 of 20 by the time of the processor, which does not count what others do on the host.
+    """
     steps: list[float] = []
+    busy: list[float] = []
     references: list[float] = []
+    chance = Random(1)
 
     async def script(driven: Driven) -> None:
         await driven.press("h")
-        for _ in range(15):
+        for _ in range(40):
             references.append(_million_additions())
-            answered, begun, drawn = driven.app.answered, perf_counter(), asyncio.Event()
-            driven.app.action_move("step")
+            answered, begun, drawn = driven.app.answered, (perf_counter(), process_time()), asyncio.Event()
+            driven.app.action_move(chance.choice(_MOVEMENTS))
             while driven.app.answered == answered:
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(0.001)
             driven.app.screen.call_after_refresh(drawn.set)
             await drawn.wait()
-            steps.append(perf_counter() - begun)
+            steps.append(perf_counter() - begun[0])
+            busy.append(process_time() - begun[1])
 
     drive(script, size)
     assert median(steps) < 2 * median(references)
+    assert sorted(busy)[len(busy) * 19 // 20] < 2 * median(references)
+
+
+_MOVEMENTS = ("step", "step", "over", "ten", "line", "event", "transition", "call", "back", "back_ten", "back_event")
 
 
 def _million_additions() -> float:
@@ -116,26 +125,3 @@ def _million_additions() -> float:
         total += number
     assert total
     return perf_counter() - begun
-
-
-@pytest.mark.parametrize("wanted", [EventFilter(), EventFilter(("halted",))], ids=["all", "filtered"])
-def test_a_screen_of_a_million_events_costs_no_more_than_one_of_a_hundred(wanted: EventFilter) -> None:
-    million = [
-        Halted(seq, seq, True) if seq % 2 else ModeSwitched(seq, seq, "long", "long", 0) for seq in range(1_000_000)
-    ]
-    short, long = _scrolled(million[:100], wanted), _scrolled(million, wanted)
-    assert long < 20 * short + 0.005
-
-
-def _scrolled(events: list[Halted | ModeSwitched], wanted: EventFilter) -> float:
-    log = EventLog(list(events))
-    log.follow()
-    view = event_view(log, len(events), wanted)
-    best = 1.0
-    for part in range(5):
-        begun = perf_counter()
-        top = part * (len(view.rows) - 40) // 5
-        for index in range(top, top + 40):
-            assert view.rows[index].text
-        best = min(best, perf_counter() - begun)
-    return best

@@ -11,7 +11,7 @@ import pytest
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.sources import source_of
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven
+from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven
 
 PICTURES = Path(__file__).parent / "pictures"
 _KEYS = ("p", "h", "t", "s", "s", "s")
@@ -23,6 +23,7 @@ def picture(size: tuple[int, int], *keys: str) -> str:
 
     async def drawn() -> str:
         app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+        app.idle_s = NEVER
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()

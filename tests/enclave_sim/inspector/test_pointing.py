@@ -53,7 +53,7 @@ def test_w_on_bytes_asks_who_wrote_them_and_the_answer_stands_there() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s", "8", "W")
         assert "last written at" in driven.said
-        assert any("written at" in text for text in driven.rows("bytes"))
+        assert any("written by" in text for text in driven.rows("bytes"))
 
     drive(script)
 

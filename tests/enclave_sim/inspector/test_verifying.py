@@ -1,0 +1,64 @@
+"""A verification is given up amid one of its runs."""
+
+from threading import Event
+from time import perf_counter
+
+import pytest
+
+from enclave_sim.guarantees.observation import Scenario, observe_scenario
+from enclave_sim.inspector.model.guarantees import Verification
+from enclave_sim.inspector.verifying import Verifying
+
+_LONG = {
+    "sleeps": Scenario("counter", {"cycles": 1_000_000}, limit_ns=None),
+    "computes": Scenario("spinner", {"cycles": 1_000_000}, limit_ns=None),
+    "flat guest": Scenario(b"\xeb\xfe", {"engine": "native"}, limit_ns=None),
+}
+
+
+@pytest.mark.parametrize("scenario", _LONG.values(), ids=list(_LONG))
+def test_to_cancel_ends_the_run_that_goes_on_within_ten_times_a_million_additions(scenario: Scenario) -> None:
+    begun = Event()
+    told: list[Verification] = []
+
+    def tell(state: Verification) -> None:
+        told.append(state)
+        begun.set()
+
+    verifying = Verifying(scenario)
+    verifying.start(tell)
+    assert begun.wait(10)
+    verifying._thread.join(0.5)
+    assert verifying.goes_on
+    reference = _million_additions_s()
+    at = perf_counter()
+    verifying.cancel()
+    verifying._thread.join(60)
+    assert not verifying.goes_on
+    assert perf_counter() - at < 10 * reference
+    assert told[-1] == Verification("", (), "cancelled")
+
+
+def test_what_attend_raises_gives_up_an_observed_run() -> None:
+    events = 0
+
+    class Enough(Exception):  # noqa: N818 - not an error
+        pass
+
+    def attend() -> None:
+        nonlocal events
+        events += 1
+        if events == 20:
+            raise Enough
+
+    with pytest.raises(Enough):
+        observe_scenario(_LONG["sleeps"], attend)
+    assert events == 20
+
+
+def _million_additions_s() -> float:
+    begun, total = perf_counter(), 0
+    for number in range(1_000_000):
+        total += number
+    assert total
+    return perf_counter() - begun

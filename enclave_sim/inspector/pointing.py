@@ -234,7 +234,7 @@ def _quiet_writer(base: int, size: int) -> Job:
     def job(moment: Moment) -> None:
         here = moment.run.now
         try:
-            moment.run._timeline.leave_snapshot()  # whoever has to give way is back at once
+            moment.run.leave_snapshot()  # whoever has to give way is back at once
             found = Writer(base, size, here, moment.run.last_write(base, size))
         except (EnclaveError, MachineError) as error:
             found = Writer(base, size, here, None, str(error))

@@ -70,6 +70,10 @@ class InspectedRun(Travel[Subject]):
         self._timeline.go_to_event(seq)
         return self.now
 
+    def leave_snapshot(self) -> None:
+        """Take one here, so that one comes back quickly."""
+        self._timeline.leave_snapshot()
+
     def settle(self) -> None:
         """After an interruption: end a stay in the guest or a sleep that is not over."""
         if not self.subject.between_steps:

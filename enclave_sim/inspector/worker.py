@@ -98,6 +98,8 @@ class SessionThread:
         self._stop = False
         self._gives_way = False
         """Whether what is being done is to end as soon as anything is asked for."""
+        self._returns = False
+        """Whether it was given up, and the run goes to where it has to be then."""
         self._what = ""
         self._asked = self._done = 0
         self.shown = 0
@@ -154,7 +156,7 @@ class SessionThread:
     # In its own thread
 
     def _attend(self) -> None:
-        if self._cancel.is_set():
+        if self._cancel.is_set() and (self._stop or not self._returns):
             raise Cancelled
         if self._gives_way:
             if not self._jobs.empty():
@@ -200,8 +202,8 @@ class SessionThread:
             except Cancelled:
                 if self._stop:
                     return
-                self._cancel.clear()
                 said, failed = self._given_up(moment, before), False
+                self._cancel.clear()
                 number = self._drop(number)
             if self._cancel.is_set():  # it came when the job was done already
                 self._cancel.clear()
@@ -236,10 +238,14 @@ class SessionThread:
         return True
 
     def _given_up(self, moment: Moment, before: Position) -> str:
-        """On the way forwards one stays where one has come to, on the way back one returns."""
-        if moment.run.now < before:
-            moment.run.go_to(before)
-        moment.run.settle()
+        """On the way forwards one stays where one has come to; on the way back one returns, whatever is pressed."""
+        self._returns = True
+        try:
+            if moment.run.now < before:
+                moment.run.go_to(before)
+            moment.run.settle()
+        finally:
+            self._returns = False
         return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
 
     def _drop(self, number: int) -> int:

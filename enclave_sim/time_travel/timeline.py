@@ -109,7 +109,7 @@ class Timeline(Generic[S]):
     def step(self) -> bool:
         """Go one step further. False at the end of the run."""
         self.attend()
-        before, step = self.machine.clock.now_ns, self._step
+        before, step, stays = self.machine.clock.now_ns, self._step, self.subject.in_guest
         while True:
             if not self.subject.step():
                 self.end = Position(before, step)
@@ -118,6 +118,8 @@ class Timeline(Generic[S]):
                 break
         now = self.machine.clock.now_ns
         self._step = step + 1 if now == before else 0
+        if stays:
+            self.leave_snapshot()  # what comes behind a stay can be reached without it
         return True
 
     def run(self, limit: Position | None = None, wanted: Callable[[Event], bool] | None = None) -> Event | None:
@@ -145,7 +147,7 @@ class Timeline(Generic[S]):
                     self._walk(limit)
                     break
                 if limit is None and self.subject.in_guest and not self.subject.between_steps:
-                    self.step()  # what comes behind a stay can be reached without it
+                    self.step()
                 if self.tap.found is None:
                     self._adapt(perf_counter() - started)
                     self.leave_snapshot()

@@ -1,12 +1,15 @@
 """What takes long shows how far it is, can be cancelled, and never holds up the screen; how fast the rest is."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from statistics import median
 from time import monotonic, perf_counter, process_time
+from typing import Any
 
 import pytest
 
+from enclave_sim.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
@@ -74,6 +77,54 @@ def test_to_cancel_the_way_back_returns_to_where_it_began() -> None:
         assert driven.standing.position >= here
 
     drive(script)
+
+
+def test_a_guest_that_is_run_to_where_it_was_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often Escape is pressed, and whether the way leads back or forwards."""
+    caught_up = 0
+
+    def slow(engine: WasmtimeEngine, owed: Any, start: int, memory: bytes) -> None:
+        nonlocal caught_up
+        deadline = monotonic() + 20
+        while monotonic() < deadline:
+            engine.attend()
+            caught_up += 1
+        raise AssertionError("it was not given up")
+
+    async def script(driven: Driven) -> None:
+        driven.app.go_to("20 ms")
+        await driven.settle()
+        await driven.press("s", "s", "s")
+        here = driven.standing.position
+        with monkeypatch.context() as patched:
+            patched.setattr(WasmtimeEngine, "_repeat", slow)
+            await driven.pilot.press("g")
+            await driven.pilot.pause()
+            await driven.pilot.press(*"15_000_000")
+            await driven.pilot.press("space", "n", "s", "enter")
+            await _until(lambda: caught_up > 0)
+            await driven.pilot.press("escape", "escape", "escape")
+            await driven.settle()
+            assert driven.said.startswith("cancelled ")
+            assert driven.standing.position == here
+            tried = caught_up
+            await driven.pilot.press("t", "t", "t", "t")  # into the guest, and so far as it has to catch up
+            await _until(lambda: caught_up > tried)
+            await driven.pilot.press("escape")
+            await driven.settle()
+            assert driven.said.startswith("cancelled ")
+        await driven.press("t", "t", "T")
+        assert driven.standing.position >= here
+
+    drive(script, source=LONG)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(4000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError
 
 
 def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:

@@ -7,7 +7,7 @@ from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.search import Search, one_of
 from enclave_sim.time_travel.stops import Breakpoint, Condition, Stop, Watching, Watchpoint, Write, checked_range
 from enclave_sim.time_travel.subject import S
-from machine.events import Recorder
+from machine.events import Event, Recorder
 from machine.ram import PAGE_SIZE
 from machine.step_hook import ADDRESSES
 
@@ -125,11 +125,11 @@ class Travel(Search[S]):
         with watching.installed():
             while self.now < upper:
                 before = self.now
-                self._timeline.run(upper, watching.changed)
+                event = self._timeline.run(upper, watching.changed)
                 watching.changed()
                 if watching.hit is not None and self.now <= upper:
                     rip = watching.rip
-                    last = Write(self.now, rip, self._nobody() if rip is None else self._somebody(rip))
+                    last = Write(self.now, rip, self._nobody(event) if rip is None else self._somebody(rip))
                 elif self.now == before:
                     break
                 watching.forget()
@@ -139,7 +139,7 @@ class Travel(Search[S]):
         where = self.program.symbol(rip) or "code that is not the kernel's"
         return f"{where} ({self.program.lines.at(rip) or 'no source'})"
 
-    def _nobody(self) -> str:
-        """Who it was, if it was no instruction: what has just happened tells."""
-        last = self.events[-1] if self.events else None
+    def _nobody(self, event: Event | None) -> str:
+        """Who it was, if it was no instruction: the event at which it was noticed tells, or what happened last."""
+        last = event or (self.events[-1] if self.events else None)
         return f"no instruction, at event {last.__struct_config__.tag}" if last is not None else "no instruction"

@@ -101,6 +101,22 @@ def test_there_is_room_for_sixteen_breakpoints() -> None:
         session.add_breakpoint(99)
 
 
+def test_the_last_writer_is_the_same_wherever_one_asks_and_wherever_snapshots_lie() -> None:
+    session = Session("counter", cycles=2)
+    session.run_to(symbol="host_call")
+    base = region("call_stack").end - 40  # the frame of the host call: RIP, CS, RFLAGS, RSP, SS
+    answers = set()
+    while session.machine.cpu.registers.cpl == 0:
+        answers.add(session.last_write(base, 40))
+        session.back()
+        session._timeline.leave_snapshot()
+    assert len(answers) == 1
+    (write,) = answers
+    assert write is not None
+    assert write.rip is None
+    assert write.by == "no instruction, at event interrupt_delivered"
+
+
 def test_bytes_know_who_wrote_them_last() -> None:
     session = Session("counter", cycles=2)
     session.run_to(symbol="annihilate")

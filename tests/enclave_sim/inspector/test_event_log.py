@@ -51,6 +51,7 @@ def test_a_filter_of_a_log_that_grows_lets_through_what_it_would_if_it_came_last
         assert [row.target.event for row in event_view(log, seen, wanted).rows] == (expected or [None])
 
 
+@pytest.mark.slow
 @FILTERS
 def test_a_screen_of_a_million_events_costs_no_more_than_one_of_a_thousand(million: list[Event], words: str) -> None:
     short, long = (_rows_s(events, event_filter(words)) for events in (million[:_FEW], million))
@@ -125,6 +126,7 @@ async def _drawn_s(driven: Driven, pane: EventsPane, key: str) -> float:
     return best
 
 
+@pytest.mark.slow
 def test_escape_gives_up_the_first_look_of_a_filter_and_the_one_before_stays(million: list[Event]) -> None:
     async def script(driven: Driven) -> None:
         with shown_log(driven, million, "halted") as pane:

@@ -15,6 +15,8 @@ from enclave_sim.time_travel.stops import Write
 from machine.errors import MachineError
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
 
+pytestmark = pytest.mark.slow
+
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 IDLE_S = 0.05
 LONG = source_of(("counter",), {"cycles": 400})

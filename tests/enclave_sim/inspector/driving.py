@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.sources import Source, source_of
 
+Size = tuple[int, int]
 NARROW, WIDE = (80, 24), (200, 60)
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+"""For tests of keys: at both sizes that the inspector is made for."""
 Script = Callable[["Driven"], Awaitable[None]]
 NEVER = 3600.0
 _PATIENCE_S = 60.0
@@ -63,7 +67,7 @@ class Driven:
         return [row.text for row in view.rows]
 
 
-def drive(script: Script, size: tuple[int, int] = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
+def drive(script: Script, size: Size = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
     """Run an inspector, and the script on it. After `idle_s` seconds it begins something of its own accord."""
     chosen = source or source_of(("counter",), {"cycles": 2})
 

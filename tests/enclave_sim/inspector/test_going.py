@@ -10,11 +10,12 @@ from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel.session import enclave_of
-from tests.enclave_sim.inspector.driving import Driven, drive, row_with
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, row_with
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
 
+@SIZES
 @pytest.mark.parametrize(
     ("text", "goal"),
     [
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow  # each drives the whole program
         ("400_000ns", {"at_ns": 400_000}),
     ],
 )
-def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: dict[str, Any]) -> None:
+def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: dict[str, Any], size: Size) -> None:
     run = InspectedRun(enclave_of("counter", cycles=2))
     run.run_to(**goal)
 
@@ -36,10 +37,11 @@ def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: d
         await driven.type(text)
         assert driven.standing.position == run.now
 
-    drive(script)
+    drive(script, size)
 
 
-def test_capital_g_goes_back_to_what_is_named() -> None:
+@SIZES
+def test_capital_g_goes_back_to_what_is_named(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")
         await driven.pilot.press("G")
@@ -49,10 +51,11 @@ def test_capital_g_goes_back_to_what_is_named() -> None:
         await driven.type("no such thing")
         assert driven.said.startswith("! 'no such thing' is no address, symbol")
 
-    drive(script)
+    drive(script, size)
 
 
-def test_a_shows_memory_or_code_and_full_stop_returns_to_rip() -> None:
+@SIZES
+def test_a_shows_memory_or_code_and_full_stop_returns_to_rip(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("8")
         await driven.pilot.press("a")
@@ -69,10 +72,11 @@ def test_a_shows_memory_or_code_and_full_stop_returns_to_rip() -> None:
         await driven.press("full_stop")
         assert code.address is None
 
-    drive(script)
+    drive(script, size)
 
 
-def test_enter_follows_rows_through_time_memory_and_code() -> None:
+@SIZES
+def test_enter_follows_rows_through_time_memory_and_code(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket", "minus", "home", "down", "enter")
         assert driven.standing.seen == 2
@@ -83,10 +87,11 @@ def test_enter_follows_rows_through_time_memory_and_code() -> None:
         await driven.press("3", "end", "enter")
         assert driven.said.startswith("! this row leads nowhere")
 
-    drive(script)
+    drive(script, size)
 
 
-def test_r_runs_to_the_row_and_capital_r_back_to_it() -> None:
+@SIZES
+def test_r_runs_to_the_row_and_capital_r_back_to_it(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "1")
         await driven.pilot.press("a")
@@ -99,10 +104,11 @@ def test_r_runs_to_the_row_and_capital_r_back_to_it() -> None:
         await driven.press("R")
         assert driven.standing.position == here
 
-    drive(script)
+    drive(script, size)
 
 
-def test_search_goes_from_match_to_match_around_the_end() -> None:
+@SIZES
+def test_search_goes_from_match_to_match_around_the_end(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket", "minus", "n")
         assert driven.said.startswith("! nothing to search for yet")
@@ -119,10 +125,11 @@ def test_search_goes_from_match_to_match_around_the_end() -> None:
         await driven.press("N")
         assert pane.cursor == last
 
-    drive(script)
+    drive(script, size)
 
 
-def test_f_filters_events_and_says_what_is_no_kind() -> None:
+@SIZES
+def test_f_filters_events_and_says_what_is_no_kind(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")
         await driven.pilot.press("f")
@@ -137,10 +144,11 @@ def test_f_filters_events_and_says_what_is_no_kind() -> None:
         await driven.type("signals")
         assert "is no kind of event" in driven.said
 
-    drive(script)
+    drive(script, size)
 
 
-def test_marks_are_kept_and_gone_to() -> None:
+@SIZES
+def test_marks_are_kept_and_gone_to(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("M")
         assert driven.said.startswith("! no moment is marked")
@@ -151,4 +159,4 @@ def test_marks_are_kept_and_gone_to() -> None:
         await driven.press("enter")
         assert driven.standing.position == marked
 
-    drive(script)
+    drive(script, size)

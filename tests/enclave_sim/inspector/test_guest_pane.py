@@ -11,11 +11,10 @@ from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.sources import EnclaveSource, source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.conftest import signed
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 SPINNER = source_of(("spinner",), {"cycles": 1})
 ASK = "F finds the function it is in"
 LATE = "35 ms"
@@ -77,7 +76,7 @@ def test_where_the_last_guest_trapped_stays_to_the_end(event: str) -> None:
 
 
 @SIZES
-def test_the_pane_shows_where_the_guest_is_at_its_first_host_call(size: tuple[int, int]) -> None:
+def test_the_pane_shows_where_the_guest_is_at_its_first_host_call(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "5")
         rows = driven.rows("guest")
@@ -90,7 +89,7 @@ def test_the_pane_shows_where_the_guest_is_at_its_first_host_call(size: tuple[in
 
 
 @SIZES
-def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays_there(size: tuple[int, int]) -> None:
+def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays_there(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.pilot.press("g")
         await driven.type(LATE)
@@ -110,7 +109,8 @@ def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays
     drive(script, size, SPINNER)
 
 
-def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+@SIZES
+def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
     monkeypatch.setattr(second_guest, "ATTENDED_NS", 1)
 
     async def script(driven: Driven) -> None:
@@ -132,16 +132,17 @@ def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.
         assert driven.said.startswith("in _start")
         assert driven.standing.position == here
 
-    drive(script, source=SPINNER)
+    drive(script, size, source=SPINNER)
 
 
+@SIZES
 @pytest.mark.parametrize("source", [SPINNER, source_of(("surveyor",), {"engine": "native"})], ids=["early", "flat"])
-def test_f_says_where_there_is_nothing_to_find(source: EnclaveSource) -> None:
+def test_f_says_where_there_is_nothing_to_find(source: EnclaveSource, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("5", "F")
         assert driven.said == "there is no guest that is under way now"
 
-    drive(script, source=source)
+    drive(script, size, source=source)
 
 
 def test_stops_in_the_same_place_of_the_guest_ask_once() -> None:

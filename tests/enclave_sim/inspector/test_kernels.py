@@ -10,12 +10,11 @@ from enclave_sim.cli.inspect import inspect
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.sources import source_of
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 HELLO = bytes.fromhex("66 ba f8 03 b0 48 ee b0 69 ee b0 2a e6 f4 f4")
 """Says "Hi" on COM1, and leaves with 42."""
 
@@ -28,9 +27,7 @@ def kernel(tmp_path: Path) -> Path:
 
 
 @SIZES
-def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_end(
-    kernel: Path, size: tuple[int, int]
-) -> None:
+def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_end(kernel: Path, size: Size) -> None:
     async def script(driven: Driven) -> None:
         for _ in range(2):
             for pane in PANES:
@@ -49,17 +46,19 @@ def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_e
     drive(script, size, source_of((str(kernel),), {}))
 
 
-def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path) -> None:
+@SIZES
+def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")
         assert "kernel of one's own" in driven.said
         await driven.press("h")
         assert driven.said.startswith("! there is no event host_called")
 
-    drive(script, source=source_of((str(kernel),), {}))
+    drive(script, size, source=source_of((str(kernel),), {}))
 
 
-def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment() -> None:
+@SIZES
+def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket", "2")
         assert any(text.startswith("+ long") for text in driven.rows("phases"))
@@ -72,7 +71,7 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment() -> N
         await driven.press("p")
         assert driven.standing.mode == "long"
 
-    drive(script, source=source_of(("firmware/aether.elf",), {}))
+    drive(script, size, source=source_of(("firmware/aether.elf",), {}))
 
 
 def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Path) -> None:

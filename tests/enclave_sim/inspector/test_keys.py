@@ -1,20 +1,26 @@
 """Every key that chooses what is shown, at both sizes."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from textual.binding import Binding
 
 from enclave_sim.inspector.app import Inspector
+from enclave_sim.inspector.movements import MOVEMENTS
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
+from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.sources import source_of
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import NARROW, SIZES, WIDE, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+
+def _overview(size: Size) -> tuple[str, ...]:
+    return OVERVIEW if size == NARROW else OVERVIEW_WIDE
 
 
 def _shown(driven: Driven) -> set[str]:
@@ -22,7 +28,7 @@ def _shown(driven: Driven) -> set[str]:
 
 
 @SIZES
-def test_a_key_for_every_pane_shows_it_alone_with_content_and_1_returns(size: tuple[int, int]) -> None:
+def test_a_key_for_every_pane_shows_it_alone_with_content_and_1_returns(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s")
         for pane in PANES:
@@ -31,13 +37,13 @@ def test_a_key_for_every_pane_shows_it_alone_with_content_and_1_returns(size: tu
             assert driven.app.pane.NAME == pane.NAME
             assert any(text.strip() for text in driven.rows(pane.NAME))
         await driven.press("1")
-        assert _shown(driven) == set(OVERVIEW if size == NARROW else OVERVIEW_WIDE)
+        assert _shown(driven) == set(_overview(size))
 
     drive(script, size)
 
 
 @SIZES
-def test_help_names_the_pane_and_every_key(size: tuple[int, int]) -> None:
+def test_help_names_the_pane_and_every_key(size: Size) -> None:
     async def script(driven: Driven) -> None:
         for pane in PANES:
             await driven.press(pane.KEY, "question_mark")
@@ -56,7 +62,8 @@ def _bindings() -> Iterator[Binding]:
     yield from (binding for binding in Inspector.BINDINGS if isinstance(binding, Binding))
 
 
-def test_the_command_palette_has_every_key() -> None:
+@SIZES
+def test_the_command_palette_has_every_key(size: Size) -> None:
     async def script(driven: Driven) -> None:
         commands = list(driven.app.get_system_commands(driven.app.screen))
         assert all(any(b.description in c.title for c in commands) for b in _bindings())
@@ -68,19 +75,23 @@ def test_the_command_palette_has_every_key() -> None:
         await driven.type("ring transition (t")
         assert driven.standing.ring == 3
 
-    drive(script)
+    drive(script, size)
 
 
-def test_v_verifies_all_guarantees() -> None:
+@SIZES
+def test_v_verifies_all_guarantees(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")
         await _until(driven, lambda: any("holds  attested" in text for text in driven.rows("guarantees")))
         assert sum(text.startswith("holds ") for text in driven.rows("guarantees")[8:]) == 7
 
-    drive(script, source=source_of(("beacon",), {"cycles": 1}))
+    drive(script, size, source=source_of(("beacon",), {"cycles": 1}))
 
 
-def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(monkeypatch: pytest.MonkeyPatch) -> None:
+@SIZES
+def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
+    monkeypatch: pytest.MonkeyPatch, size: Size
+) -> None:
     asked_again = threading.Event()
 
     def endless(*_: object, progress: Callable[[str], None], **__: object) -> Iterator[object]:
@@ -101,7 +112,7 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(monkey
         asked_again.set()
         await _until(driven, lambda: "cancelled" in driven.rows("guarantees"))
 
-    drive(script)
+    drive(script, size)
 
 
 async def _until(driven: Driven, holds: Callable[[], bool]) -> None:
@@ -112,19 +123,20 @@ async def _until(driven: Driven, holds: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def test_tab_goes_from_pane_to_pane() -> None:
+@SIZES
+def test_tab_goes_from_pane_to_pane(size: Size) -> None:
     async def script(driven: Driven) -> None:
         met = []
-        for _ in OVERVIEW:
+        for _ in _overview(size):
             met.append(driven.app.pane.NAME)
             await driven.press("tab")
-        assert sorted(met) == sorted(OVERVIEW)
+        assert sorted(met) == sorted(_overview(size))
 
-    drive(script)
+    drive(script, size)
 
 
 @SIZES
-def test_the_mouse_selects_rows_follows_them_and_chooses_panes(size: tuple[int, int]) -> None:
+def test_the_mouse_selects_rows_follows_them_and_chooses_panes(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")
         events = driven.app.query_one("#events")
@@ -138,7 +150,8 @@ def test_the_mouse_selects_rows_follows_them_and_chooses_panes(size: tuple[int, 
     drive(script, size)
 
 
-def test_the_cursor_goes_by_row_page_and_edge_and_v_by_heading() -> None:
+@SIZES
+def test_the_cursor_goes_by_row_page_and_edge_and_v_by_heading(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("9", "home")
         pane = driven.app.pane
@@ -154,21 +167,23 @@ def test_the_cursor_goes_by_row_page_and_edge_and_v_by_heading() -> None:
         assert pane.cursor == len(pane.view.rows) - 1
         await driven.press("right", "left")
 
-    drive(script)
+    drive(script, size)
 
 
-def test_escape_returns_to_the_overview_and_q_leaves() -> None:
+@SIZES
+def test_escape_returns_to_the_overview_and_q_leaves(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("7", "escape")
-        assert _shown(driven) == set(OVERVIEW)
+        assert _shown(driven) == set(_overview(size))
         await driven.pilot.press("q")
         await driven.pilot.pause()
         assert not driven.app.is_running or driven.app._exit
 
-    drive(script)
+    drive(script, size)
 
 
-def test_without_colour_every_pane_is_drawn_in_greys(monkeypatch: pytest.MonkeyPatch) -> None:
+@SIZES
+def test_without_colour_every_pane_is_drawn_in_greys(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     async def script(driven: Driven) -> None:
@@ -179,7 +194,7 @@ def test_without_colour_every_pane_is_drawn_in_greys(monkeypatch: pytest.MonkeyP
                 for colour in (style.color, style.bgcolor) if style is not None else ():
                     assert colour is None or colour.triplet is None or len(set(colour.triplet)) == 1
 
-    drive(script)
+    drive(script, size)
 
 
 def test_a_resize_changes_the_overview() -> None:
@@ -190,3 +205,22 @@ def test_a_resize_changes_the_overview() -> None:
         assert _shown(driven) == set(OVERVIEW_WIDE)
 
     drive(script)
+
+
+def test_every_key_is_pressed_in_a_test_of_both_sizes() -> None:
+    """Those of movements and panes are, in loops over them; the others by name."""
+    keys = {key for binding in _every_binding() for key in binding.key.split(",")}
+    keys -= {movement.key for movement in MOVEMENTS} | {pane.KEY for pane in PANES}
+    pressed = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        for test in re.findall(r"^@SIZES\n(?:@.*\n)*def .*?(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL):
+            pressed |= {key for call in re.findall(r"\.press\((.*?)\)", test) for key in re.findall(r'"(.+?)"', call)}
+    assert keys - pressed == set()
+
+
+def _every_binding() -> Iterator[Binding]:
+    yield from _bindings()
+    for pane in PANES:
+        for kind in pane.__mro__:
+            if issubclass(kind, Pane):
+                yield from (one for one in kind.BINDINGS if isinstance(one, Binding))

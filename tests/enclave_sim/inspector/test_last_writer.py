@@ -13,11 +13,10 @@ from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel.stops import Write
 from machine.errors import MachineError
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 pytestmark = pytest.mark.slow
 
-SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
 IDLE_S = 0.05
 LONG = source_of(("counter",), {"cycles": 400})
 _LOOKING = "looking for the last writer ..."
@@ -37,7 +36,7 @@ def title(driven: Driven) -> str:
 
 
 @SIZES
-def test_when_nothing_is_asked_for_the_writer_stands_in_the_title_and_behind_the_row(size: tuple[int, int]) -> None:
+def test_when_nothing_is_asked_for_the_writer_stands_in_the_title_and_behind_the_row(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s", "8")
         said, here = driven.said, driven.standing.position

@@ -12,7 +12,7 @@ import pytest
 from enclave_sim.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel import Position
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
@@ -138,8 +138,8 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
     assert monotonic() - begun < 15
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
-def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: tuple[int, int]) -> None:
+@SIZES
+def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: Size) -> None:
     """Which is 50 ms on a host that adds a million numbers in 25 ms.
 
     The median by the clock; 19 of 20 by the time of the processor, which does not count what others do on the host.

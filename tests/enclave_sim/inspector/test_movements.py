@@ -8,15 +8,15 @@ from enclave_sim.inspector.movements import MOVEMENTS, Movement
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
 _PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
-def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: tuple[int, int]) -> None:
+@SIZES
+def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: Size) -> None:
     run = InspectedRun(enclave_of("counter", cycles=2))
 
     async def script(driven: Driven) -> None:
@@ -38,7 +38,8 @@ def _go(run: InspectedRun, movement: Movement) -> None:
         movement.go(run)
 
 
-def test_a_key_back_undoes_its_key_forwards() -> None:
+@SIZES
+def test_a_key_back_undoes_its_key_forwards(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s")
         for forward, back in _PAIRS:
@@ -48,10 +49,11 @@ def test_a_key_back_undoes_its_key_forwards() -> None:
             await driven.press(back)
             assert driven.standing.position == here, back
 
-    drive(script)
+    drive(script, size)
 
 
-def test_no_key_is_lost_however_fast_they_come() -> None:
+@SIZES
+def test_no_key_is_lost_however_fast_they_come(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h")
         run = InspectedRun(enclave_of("counter", cycles=2))
@@ -61,10 +63,11 @@ def test_no_key_is_lost_however_fast_they_come() -> None:
         await driven.press(*["s"] * 50, *["S"] * 20)
         assert driven.standing.position == run.now
 
-    drive(script)
+    drive(script, size)
 
 
-def test_what_lies_nowhere_is_said_and_the_inspector_goes_on() -> None:
+@SIZES
+def test_what_lies_nowhere_is_said_and_the_inspector_goes_on(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("S")
         assert driven.said.startswith("! nothing comes before the beginning")
@@ -75,7 +78,7 @@ def test_what_lies_nowhere_is_said_and_the_inspector_goes_on() -> None:
         await driven.press("left_square_bracket", "s")
         assert driven.standing.position.at_ns == 1
 
-    drive(script)
+    drive(script, size)
 
 
 def test_every_movement_has_a_key_of_its_own() -> None:

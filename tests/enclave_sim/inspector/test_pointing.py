@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive, row_with
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, row_with
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
-
 
 @SIZES
-def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(size: tuple[int, int]) -> None:
+def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("9")
         await driven.pilot.press("b")
@@ -32,7 +30,8 @@ def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(siz
     drive(script, size)
 
 
-def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_the_list() -> None:
+@SIZES
+def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_the_list(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("p", "p", "p", "p", "7")
         driven.app.pane.move_to(row_with(driven, "memory", "irq_stack"))
@@ -46,20 +45,21 @@ def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_t
         await driven.press("B")
         assert driven.said.startswith("! there are no breakpoints")
 
-    drive(script)
+    drive(script, size)
 
 
-def test_w_on_bytes_asks_who_wrote_them_and_the_answer_stands_there() -> None:
+@SIZES
+def test_w_on_bytes_asks_who_wrote_them_and_the_answer_stands_there(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s", "8", "W")
         assert "last written at" in driven.said
         assert any("written by" in text for text in driven.rows("bytes"))
 
-    drive(script)
+    drive(script, size)
 
 
 @SIZES
-def test_x_sets_a_breakpoint_with_a_condition_on_the_row_or_where_one_says(size: tuple[int, int]) -> None:
+def test_x_sets_a_breakpoint_with_a_condition_on_the_row_or_where_one_says(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("4")
         await driven.pilot.press("x")
@@ -82,7 +82,8 @@ def test_x_sets_a_breakpoint_with_a_condition_on_the_row_or_where_one_says(size:
     drive(script, size)
 
 
-def test_a_watchpoint_takes_a_condition_too() -> None:
+@SIZES
+def test_a_watchpoint_takes_a_condition_too(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3")
         await driven.pilot.press("w")
@@ -93,4 +94,4 @@ def test_a_watchpoint_takes_a_condition_too() -> None:
         assert driven.standing.place.startswith("phase_completed")
         assert driven.standing.phases.startswith("+PROT_ENTRY +MEM_MAP >WASM_INIT")
 
-    drive(script)
+    drive(script, size)

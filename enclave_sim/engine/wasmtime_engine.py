@@ -1,7 +1,8 @@
 """The default guest engine: wasmtime, compiling ahead of the guest's start, with the guest as a coroutine.
 
-Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption comes at loop
-headers and function entries; straight-line code and bulk memory operations overrun the budget and are accounted.
+Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption comes at loop headers,
+at function entries and where memory is to grow; straight-line code and bulk memory operations overrun the budget and
+are accounted.
 How deep the stack goes before it overflows repeats exactly, but is a property of the compiled code: processors of
 another kind have frames of another size.
 """

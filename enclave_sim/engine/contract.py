@@ -45,7 +45,7 @@ class Returned(msgspec.Struct, frozen=True, gc=False):
 
 
 class Preempted(msgspec.Struct, frozen=True, gc=False):
-    """The budget is used up. `elapsed_ns` may exceed it: engines yield at few places, such as loop headers and calls."""
+    """The budget is used up. `elapsed_ns` may exceed it: engines yield at few places, such as loop headers."""
 
     elapsed_ns: int
 

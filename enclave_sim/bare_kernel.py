@@ -15,6 +15,8 @@ from machine.errors import MachineError
 from machine.machine import Machine, MachineConfiguration, Outcome
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enclave_sim.program import Program
     from machine.events import Recorder
     from machine.snapshot import MachineSnapshot
@@ -111,3 +113,11 @@ class BareKernel:
     def restore(self, snapshot: BareSnapshot) -> None:
         """Return to a snapshot of this kernel."""
         self.machine.restore(snapshot.machine)
+
+
+def is_kernel_image(path: "Path") -> bool:
+    """Whether there is a file that the boot loader is meant for."""
+    try:
+        return path.is_file() and loader.is_image(path.read_bytes())
+    except OSError:
+        return False

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import firmware
+from machine.ram import PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Region:
     """The least privileged ring that may touch it."""
     measured: bool
     """Part of the read-only image, which may remain when the enclave is dormant."""
+
+    @property
+    def pages(self) -> range:
+        """Addresses of the pages that it has a part of."""
+        return range(self.base & -PAGE_SIZE, self.end, PAGE_SIZE)
 
     @property
     def end(self) -> int:

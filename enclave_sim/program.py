@@ -39,6 +39,8 @@ class Program:
     sections: tuple[Region, ...]
     """Of linear memory, in order: what symbols belong to, and which of it is code."""
     lines: SourceLines
+    bits: int = 64
+    """Of the image: 32 or 64."""
 
     def region_at(self, address: int) -> Region | None:
         """The region that holds a physical address."""
@@ -105,13 +107,15 @@ def _aether(image: bytes) -> Program:
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
     """That of any image which was loaded; `name` is its path. One without symbols, or with damaged ones, has none."""
     symbols: dict[str, int] = {}
+    bits = 64
     sections: tuple[Region, ...] = ()
     with suppress(Exception):  # pyelftools raises what it comes across; the image runs all the same
         file = ELFFile(io.BytesIO(image))
+        bits = file.elfclass
         sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
         symbols = dict(_symbols(file))
     places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
-    return Program(name, symbols, places, sections or places, SourceLines(image, _reader(Path(name).parent)))
+    return Program(name, symbols, places, sections or places, SourceLines(image, _reader(Path(name).parent)), bits)
 
 
 def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:

@@ -3,41 +3,58 @@
 import contextlib
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads
+from enclave_sim.cli import kernel_options, whose_options
+from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD
 from enclave_sim.cli.run_options import (
     Anchors,
+    Append,
     AttestationPolicy,
     Cycles,
     Engine,
     Features,
+    FwCfg,
     Inputs,
+    Modules,
     QuantumNs,
+    RamSize,
     Sensor0,
     Sensor1,
     WakeNs,
+    kernel_arguments,
 )
+from enclave_sim.cli.whose_options import KERNEL, PAYLOADS
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.time_travel import Session
+    from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]
   0  ended by Ctrl-C, or (--stdio) by gdb
   2  usage error: an option, a file, a key or an address is not what it should be"""
 _DEFAULTS = EnclaveConfiguration()
+_OWN = {**whose_options.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
 
 def gdb(
-    payload: Payloads = None,
+    context: typer.Context,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PAYLOAD|IMAGE",
+            help=f"Payloads that take turns, or a Multiboot kernel. Default: {DEFAULT_PAYLOAD}",
+            show_default=False,
+        ),
+    ] = None,
     *,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help=f"Port to listen at; 0 picks a free one. Default: {_PORT}")
@@ -58,28 +75,41 @@ def gdb(
     trust_anchor: Anchors = None,
     feature: Features = None,
     attestation: AttestationPolicy = _DEFAULTS.attestation,
+    append: Append = "",
+    module: Modules = None,
+    ram: RamSize = kernel_options.RAM,
+    fw_cfg: FwCfg = None,
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
+
+    A kernel of one's own runs on the bare machine, as by enclave-sim boot.
 
     Example: enclave-sim gdb counter --cycles 3
     """
     if stdio and (port is not None or host is not None):
         raise ConfigurationError("--stdio takes no --port and no --host: it does not listen")
-    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
-    from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+    names = what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    image = _image_among(names)
+    whose_options.check(context, PAYLOADS if image is None else KERNEL, _OWN)
+    session: Travel[Any]
+    if image is not None:
+        session = _kernel(image, kernel_arguments(append, module, ram, fw_cfg))
+    else:
+        from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+        from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
-    session = Session(
-        payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD],
-        cycles=cycles,
-        wake_ns=wake_ns,
-        quantum_ns=quantum_ns,
-        sensors=(sensor0, sensor1),
-        inputs=() if inputs is None else read_inputs(inputs, engine),
-        engine=engine,
-        trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
-        features=frozenset(feature or ()),
-        attestation=attestation,
-    )
+        session = Session(
+            names,
+            cycles=cycles,
+            wake_ns=wake_ns,
+            quantum_ns=quantum_ns,
+            sensors=(sensor0, sensor1),
+            inputs=() if inputs is None else read_inputs(inputs, engine),
+            engine=engine,
+            trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
+            features=frozenset(feature or ()),
+            attestation=attestation,
+        )
     with contextlib.suppress(KeyboardInterrupt):
         if stdio:
             _serve_stdio(session)
@@ -94,7 +124,24 @@ def gdb(
             )
 
 
-def _serve_stdio(session: "Session") -> None:
+def _image_among(names: list[str]) -> str | None:
+    from enclave_sim.bare_kernel import is_kernel_image  # noqa: PLC0415
+
+    found = next((name for name in names if is_kernel_image(Path(name))), None)
+    if found is not None and len(names) > 1:
+        raise ConfigurationError(f"{found} is a kernel image, which runs alone")
+    return found
+
+
+def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
+    from enclave_sim.bare_kernel import BareKernel  # noqa: PLC0415
+    from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
+
+    image = kernel_options.read_file(path)
+    return Travel(lambda recorder: BareKernel(path, image, recorder=recorder, **arguments))
+
+
+def _serve_stdio(session: "Travel[Any]") -> None:
     from enclave_sim.gdb.channel import FileChannel  # noqa: PLC0415
     from enclave_sim.gdb.server import serve_one  # noqa: PLC0415
 

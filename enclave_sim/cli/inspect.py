@@ -7,31 +7,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli import kernel_options
+from enclave_sim.cli import kernel_options, whose_options
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
 from enclave_sim.cli.run_options import (
     POLICY,
     Anchors,
+    Append,
     ArenaBytes,
     AttestationPolicy,
     Cycles,
     Engine,
     Features,
+    FwCfg,
     Inputs,
+    Modules,
     NsPerInstruction,
     Portable,
     PostQuantum,
     Production,
     QuantumNs,
+    RamSize,
     References,
     Sensor0,
     Sensor1,
     WakeNs,
+    kernel_arguments,
     read_references,
 )
 from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import chosen_tpm
+from enclave_sim.cli.whose_options import KERNEL, PAYLOADS, RECORDING
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -47,14 +53,13 @@ EXIT_CODES = """Exit codes:
   0  the inspector was left
   2  an option or a file is not what it should be, or there is no terminal
  70  a defect of the emulator or its firmware"""
-_WEB, _KERNEL, _RECORDING = "In the browser", "Kernels of one's own", "Recordings"
-_ANY = frozenset(["what", "web", "port", "host"])
+_WEB, _RECORDING = "In the browser", "Recordings"
 _OWN = {
-    **dict.fromkeys(("append", "module", "ram", "fw_cfg"), ("a kernel image",)),
-    **dict.fromkeys(("ns_per_instruction", "portable"), ("a kernel image", "payloads")),
-    "payload": ("a recording",),
+    **whose_options.KERNELS,
+    **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
+    **dict.fromkeys(("what", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
+    "payload": (RECORDING,),
 }
-"""What is for what; all else is for payloads."""
 
 
 def inspect(
@@ -100,28 +105,10 @@ def inspect(
             rich_help_panel=_RECORDING,
         ),
     ] = None,
-    append: Annotated[
-        str, typer.Option(metavar="TEXT", help="Command line for the kernel.", rich_help_panel=_KERNEL)
-    ] = "",
-    module: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE[,TEXT]",
-            help="File to load beside the kernel, and its command line; may be repeated.",
-            rich_help_panel=_KERNEL,
-        ),
-    ] = None,
-    ram: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory, such as 64M, 1G or bytes.", rich_help_panel=_KERNEL)
-    ] = kernel_options.RAM,
-    fw_cfg: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE",
-            help="File for the kernel to read through fw_cfg; may be repeated.",
-            rich_help_panel=_KERNEL,
-        ),
-    ] = None,
+    append: Append = "",
+    module: Modules = None,
+    ram: RamSize = kernel_options.RAM,
+    fw_cfg: FwCfg = None,
     web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
     port: Annotated[
         int, typer.Option(parser=number, metavar="N", help="The port to serve on.", rich_help_panel=_WEB)
@@ -162,31 +149,16 @@ def inspect(
         "reference": read_references(reference or ()),
         **_model(tpm),
     }
-    kernel = {
-        "command_line": append,
-        "modules": list(map(kernel_options.module, module or ())),
-        "ram_bytes": kernel_options.size(ram),
-        "files": dict(map(kernel_options.named_file, fw_cfg or ())),
-        "ns_per_instruction": ns_per_instruction,
-        "portable": portable,
-    }
+    machine = {"ns_per_instruction": ns_per_instruction, "portable": portable}
+    kernel = kernel_arguments(append, module, ram, fw_cfg) | machine
     source = _source(names, options, tuple(payload or ()), kernel)
-    given = [name for name in context.params if _is_given(context, name)]
-    for name in given:
-        if name not in _ANY and source.kind not in _OWN.get(name, ("payloads",)):
-            what_for = " and ".join(_OWN.get(name, ("payloads",)))
-            raise ConfigurationError(f"--{name.replace('_', '-')} is for {what_for}; this is {source.kind}")
+    whose_options.check(context, source.kind, _OWN)
     if web:
         from enclave_sim.inspector.web import command_of, serve  # noqa: PLC0415
 
         serve(command_of(sys.argv[1:]), host, port)
     else:
         _show(source)
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _require_textual() -> None:
@@ -203,7 +175,7 @@ def _read_inputs(path: Path, engine: EngineName) -> Any:
 
 
 def _model(text: str) -> dict[str, Any]:
-    """The TPM model that is asked for, as options of `Enclave`. Another TPM can not go back."""
+    """The TPM model that is asked for, as options of `Enclave`. Any other cannot go back."""
     if text.partition(":")[0] != "model":
         raise ConfigurationError(f"--tpm {text!r} cannot be gone back in; inspect takes model or model:FILE")
     with chosen_tpm(text) as chosen:

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from enclave_sim.cli import kernel_options
 from enclave_sim.cli.options import number
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
 
-TIME, POLICY = "Machine and time", "Trust and profile"
+TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Kernels of one's own"
 """The panels of the help that these options stand in."""
 
 Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=TIME)]
@@ -96,6 +97,35 @@ Features = Annotated[
         rich_help_panel=POLICY,
     ),
 ]
+
+Append = Annotated[str, typer.Option(metavar="TEXT", help="Command line for the kernel.", rich_help_panel=KERNEL)]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE[,TEXT]",
+        help="File to load beside the kernel, and its command line; may be repeated.",
+        rich_help_panel=KERNEL,
+    ),
+]
+RamSize = Annotated[str, typer.Option(metavar="SIZE", help="Memory, such as 64M, 1G or bytes.", rich_help_panel=KERNEL)]
+FwCfg = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="File for the kernel to read through fw_cfg; may be repeated.",
+        rich_help_panel=KERNEL,
+    ),
+]
+
+
+def kernel_arguments(append: str, modules: list[str] | None, ram: str, fw_cfg: list[str] | None) -> dict[str, Any]:
+    """These options as arguments of `BareKernel`. Raises ConfigurationError for what cannot be read."""
+    return {
+        "command_line": append,
+        "modules": list(map(kernel_options.module, modules or ())),
+        "ram_bytes": kernel_options.size(ram),
+        "files": dict(map(kernel_options.named_file, fw_cfg or ())),
+    }
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":

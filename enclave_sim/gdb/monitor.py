@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from enclave_sim import events
 from enclave_sim.cli.event_text import event_line
 from enclave_sim.cli.text import one_line, plural
+from enclave_sim.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
-from enclave_sim.memory_map import regions
 from enclave_sim.specification import Phase
-from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 from machine.events import Event, RingTransition
-from machine.ram import PAGE_SIZE
 
 _FEW, _MOST = 10, 1000
 _MOST_NAMES = 1000
@@ -24,7 +25,7 @@ _MOVED = "registers that gdb still shows are old: maintenance flush register-cac
 class Monitor:
     """Runs commands on a session. Names of moments are kept as long as this is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Travel[Any]) -> None:
         self._session = session
         self._names: dict[str, Position] = {}
         self._commands: dict[str, Callable[[list[str]], Iterator[str]]] = {
@@ -55,8 +56,11 @@ class Monitor:
 
     def thread(self) -> str:
         """The state of the one thread there is, in a few words."""
-        registers, phase = self._session.enclave.machine.cpu.registers, self._session.enclave.phase
-        return f"ring {registers.cpl}, {phase.name if phase else 'before all phases'}, {self._session.now}"
+        machine, subject = self._session.machine, self._session.subject
+        stage = f"{machine.mode} mode"
+        if isinstance(subject, Enclave):
+            stage = subject.phase.name if subject.phase else "before all phases"
+        return f"ring {machine.cpu.registers.cpl}, {stage}, {self._session.now}"
 
     # Commands. Each says of itself what `help` shows.
 
@@ -70,14 +74,17 @@ class Monitor:
         yield self._here()
 
     def _here(self) -> str:
-        session, machine = self._session, self._session.enclave.machine
+        session, machine = self._session, self._session.machine
         rip, ring = machine.cpu.linear_rip, machine.cpu.registers.cpl
         where = f"{rip:#x} {session.program.symbol(rip) or 'not the kernel'}, {session.line or 'no source'}"
-        end = ", dormant" if session.enclave.dormant else ", halted" if machine.halted else ""
+        end = f", {session.subject.ended}" if session.subject.ended else ", halted" if machine.halted else ""
         return f"{where}, ring {ring}, {machine.mode} mode, {session.now}{end}"
 
     def _phase(self, _arguments: list[str]) -> Iterator[str]:
         """The boot phases, and when each was entered and completed."""
+        if not isinstance(self._session.subject, Enclave):
+            yield "there are no boot phases: this is a kernel of one's own"
+            return
         entered = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseEntered)}
         completed = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseCompleted)}
         for phase in Phase:
@@ -120,11 +127,11 @@ class Monitor:
 
     def _regions(self, _arguments: list[str]) -> Iterator[str]:
         """The memory map, with how much of each region is not zero."""
-        ram = self._session.enclave.machine.ram
-        used = [*ram.nonzero_pages()]
-        for one in regions():
-            pages = sum(one.base <= page < one.end for page in used)
-            state = f"{plural(pages, 'page')} of {one.size // PAGE_SIZE:,} not zero"
+        ram = self._session.machine.ram
+        used = set(ram.nonzero_pages())
+        for one in self._session.program.regions:
+            pages = len(used.intersection(one.pages))
+            state = f"{plural(pages, 'page')} of {len(one.pages):,} not zero"
             yield f"{one.base:#010x} {one.end - 1:#010x} {one.rights} ring {one.ring} {one.name:<19} {state}"
 
     def _pcrs(self, _arguments: list[str]) -> Iterator[str]:

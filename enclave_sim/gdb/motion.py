@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.gdb.channel import Gone
 from enclave_sim.gdb.points import Points
-from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 
 TRAP, INTERRUPTED = 5, 2
@@ -42,7 +44,7 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
 class Motion:
     """Goes through a session. `interrupted` is asked again and again whether gdb wants it to end."""
 
-    def __init__(self, session: Session, points: Points, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, session: Travel[Any], points: Points, interrupted: Callable[[], bool]) -> None:
         self._session = session
         self._points = points
         self._interrupted = interrupted
@@ -58,7 +60,7 @@ class Motion:
         def steps() -> Stopped:
             while True:
                 stopped = self._step()
-                if stopped.reason or not start <= self._session.enclave.machine.cpu.linear_rip < end:
+                if stopped.reason or not start <= self._session.machine.cpu.linear_rip < end:
                     return stopped
 
         return self._forward(steps)
@@ -166,12 +168,12 @@ class Motion:
 
     def _met(self, accessed: list[Watchpoint]) -> Stopped:
         session = self._session
-        rip = session.enclave.machine.cpu.linear_rip
+        rip = session.machine.cpu.linear_rip
         hit: list[Breakpoint | Watchpoint] = [*accessed, *(one for one in session.breakpoints if one.address == rip)]
         return Stopped(reason=self._points.reason(hit[0]) if hit else "")
 
     def _contents(self) -> list[bytes]:
-        ram = self._session.enclave.machine.ram
+        ram = self._session.machine.ram
         return [ram.read(point.where.start, len(point.where)) for point in self._session.watchpoints]
 
     def _changed(self, before: list[bytes]) -> list[Watchpoint]:
@@ -190,7 +192,7 @@ class Motion:
 
             return seen
 
-        cpu = self._session.enclave.machine.cpu
+        cpu = self._session.machine.cpu
         ends = [cpu.watch_memory(point.where, seer(point)) for point in self._session.watchpoints if point.reads]
         try:
             yield accessed

@@ -4,11 +4,12 @@ No code is changed for a breakpoint, so those "in software" and those "in hardwa
 """
 
 from enum import IntEnum
+from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.memory import place_of
-from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from enclave_sim.time_travel.travel import Travel
 
 MOST_WATCHED = 4096
 """Bytes of one watchpoint."""
@@ -37,7 +38,7 @@ Key = tuple[PointKind, int, int]
 class Points:
     """The points of one gdb."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Travel[Any]) -> None:
         self._session = session
         self._breakpoints: dict[Key, Breakpoint] = {}
         self._watchpoints: dict[Key, Watchpoint] = {}
@@ -54,7 +55,7 @@ class Points:
     def _watch(self, kind: PointKind, address: int, size: int) -> Watchpoint:
         if not 1 <= size <= MOST_WATCHED:
             raise ConfigurationError(f"{size} bytes cannot be watched; 1 to {MOST_WATCHED} can")
-        place = place_of(self._session.enclave.machine, address, size)
+        place = place_of(self._session.machine, address, size)
         if place is None:
             raise ConfigurationError(f"{size} bytes at {address:#x} are not mapped to one piece of RAM here")
         reads, writes = kind != PointKind.WRITE_WATCHPOINT, kind != PointKind.READ_WATCHPOINT

@@ -1,10 +1,12 @@
-"""The registers as gdb numbers them: those of an x86-64 processor in gdb's order, then what only the system sees.
+"""The registers as gdb numbers them: those of an x86 processor in gdb's order, then what only the system sees.
 
-Numbers are places in `REGISTERS`, which is also the order of the target description.
+A number is a place in the tuple of all of them, which is also the order of the target description. For an image of 32
+bits gdb wants the registers of an i386, and it takes no other ones.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from machine.debug_registers import DebugRegisters
 from machine.machine import Machine
@@ -79,32 +81,40 @@ def _xmm(number: int) -> Callable[[Machine], int]:
     return read
 
 
-def _all() -> tuple[Register, ...]:
-    general = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)), "rip")
-    types = {"rbp": "data_ptr", "rsp": "data_ptr", "rip": "code_ptr"}
-    x87 = {"fctrl": "FPCW", "fstat": "FPSW", "ftag": "FPTAG", "fiseg": "FCS", "fioff": "FIP"} | {
-        "foseg": "FDS",
-        "fooff": "FDP",
-        "fop": "FOP",
-    }
-    found = [Register(CORE, name, 64, types.get(name, "int64"), _general(name)) for name in general]
+_I386 = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")
+_X86_64 = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)), "rip")
+_POINTERS = {"bp": "data_ptr", "sp": "data_ptr", "ip": "code_ptr"}
+_X87 = {"fctrl": "FPCW", "fstat": "FPSW", "ftag": "FPTAG", "fiseg": "FCS", "fioff": "FIP"} | {
+    "foseg": "FDS",
+    "fooff": "FDP",
+    "fop": "FOP",
+}
+
+
+def _all(bits: int) -> tuple[Register, ...]:
+    general, vectors = (_X86_64, 16) if bits == 64 else (_I386, 8)
+    found = [
+        Register(CORE, name, bits, _POINTERS.get(name[1:], f"int{bits}"), _general(f"r{name[1:]}")) for name in general
+    ]
     found.append(Register(CORE, "eflags", 32, "rflags", lambda machine: machine.cpu.rflags))
     found += [
         Register(CORE, name, 32, "int32", _segment(name, "selector"))
         for name in sorted(SEGMENT_REGISTERS, key=("cs", "ss", "ds", "es", "fs", "gs").index)
     ]
     found += [Register(CORE, f"st{n}", 80, "i387_ext", _st(n)) for n in range(8)]
-    found += [Register(CORE, name, 32, "int", _named(theirs), "float") for name, theirs in x87.items()]
-    found += [Register(SSE, f"xmm{n}", 128, "vec128", _xmm(n)) for n in range(16)]
+    found += [Register(CORE, name, 32, "int", _named(theirs), "float") for name, theirs in _X87.items()]
+    found += [Register(SSE, f"xmm{n}", 128, "vec128", _xmm(n)) for n in range(vectors)]
     found.append(Register(SSE, "mxcsr", 32, "mxcsr", _named("MXCSR"), "vector"))
-    found += [Register(SEGMENTS, f"{name}_base", 64, "int64", _segment(name, "base")) for name in ("fs", "gs")]
-    return (*found, *_system())
+    if bits == 64:
+        found += [Register(SEGMENTS, f"{name}_base", 64, "int64", _segment(name, "base")) for name in ("fs", "gs")]
+    return (*found, *_system(bits))
 
 
-def _system() -> list[Register]:
+def _system(pointer_bits: int) -> list[Register]:
     def of(name: str, bits: int, kind: str, read: Callable[[Machine], int]) -> Register:
         return Register(SYSTEM, name, bits, kind, read, "system")
 
+    address = "data_ptr" if pointer_bits == 64 else "uint64"
     return [
         of("cpl", 32, "uint32", lambda machine: machine.cpu.registers.cpl),
         of("now_ns", 64, "uint64", lambda machine: machine.clock.now_ns),
@@ -114,12 +124,27 @@ def _system() -> list[Register]:
         *(
             of(f"{table}_{field}", bits, kind, _segment(table, field))
             for table in ("gdtr", "idtr", "tr")
-            for field, bits, kind in (("base", 64, "data_ptr"), ("limit", 32, "uint32"))
+            for field, bits, kind in (("base", 64, address), ("limit", 32, "uint32"))
         ),
         of("tr", 32, "uint32", _segment("tr", "selector")),
         *(of(f"dr{n}", 64, "uint64", _debug(n)) for n in (0, 1, 2, 3, 6, 7)),
     ]
 
 
-REGISTERS = _all()
-NUMBERS = {register.name: number for number, register in enumerate(REGISTERS)}
+@dataclass(frozen=True)
+class Architecture:
+    """What gdb takes the processor for."""
+
+    name: str
+    registers: tuple[Register, ...]
+    expedited: tuple[str, ...]
+    """What is told with every stop."""
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each register by its name."""
+        return {register.name: number for number, register in enumerate(self.registers)}
+
+
+X86_64 = Architecture("i386:x86-64", _all(64), ("rip", "rsp", "rbp"))
+I386 = Architecture("i386", _all(32), ("eip", "esp", "ebp"))

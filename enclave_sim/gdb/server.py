@@ -4,23 +4,24 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.channel import Channel, FileChannel, Gone
 from enclave_sim.gdb.link import Link
 from enclave_sim.gdb.stub import Detached, Stub
-from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.travel import Travel
 
 LOOPBACK = "127.0.0.1"
 
 
-def serve_one(session: Session, channel: Channel) -> None:
+def serve_one(session: Travel[Any], channel: Channel) -> None:
     """Serve one gdb until it is gone."""
     with contextlib.suppress(Gone, Detached):
         Stub(session, Link(channel)).serve()
 
 
-def serve(session: Session, host: str, port: int, on_listening: Callable[[str], None]) -> None:
+def serve(session: Travel[Any], host: str, port: int, on_listening: Callable[[str], None]) -> None:
     """Serve until Ctrl-C, which is raised. Port 0 picks a free one; `on_listening` is told the address.
 
     Raises ConfigurationError for an address that cannot be used.

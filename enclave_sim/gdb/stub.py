@@ -5,7 +5,9 @@ memory are not written: there is one future, which a change would make another o
 """
 
 from collections.abc import Callable
+from typing import Any
 
+from enclave_sim.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
 from enclave_sim.gdb.link import Link
@@ -13,18 +15,18 @@ from enclave_sim.gdb.monitor import Monitor
 from enclave_sim.gdb.motion import Interrupted, Motion, Stopped
 from enclave_sim.gdb.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.points import PointKind, Points
-from enclave_sim.gdb.registers import NUMBERS, REGISTERS
+from enclave_sim.gdb.registers import I386, X86_64
 from enclave_sim.gdb.target_description import target_description
-from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.travel import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows the number and no more."""
 _READ_ONLY = b"E.the run is gone through in both directions, so its registers and memory cannot be written"
 _SUPPORTED = (
-    *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+", "qXfer:memory-map:read+"),
+    *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+"),
     *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
 )
-_EXPEDITED = tuple(NUMBERS[name] for name in ("rip", "rsp", "rbp"))
+_HAS_MAP = "qXfer:memory-map:read+"
 _LONGEST_OUTPUT = PACKET_SIZE // 2 - 1
 _FIXED = {b"qAttached": b"1", b"qC": b"QC1", b"qfThreadInfo": b"m1", b"qsThreadInfo": b"l", b"qSymbol::": b"OK"}
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
@@ -41,13 +43,16 @@ class Detached(Exception):  # noqa: N818 - it is no error
 class Stub:
     """Answers the packets of one gdb about a session."""
 
-    def __init__(self, session: Session, link: Link) -> None:
+    def __init__(self, session: Travel[Any], link: Link) -> None:
         self._session = session
         self._link = link
         self._points = Points(session)
         self._motion = Motion(session, self._points, link.interrupted)
         self._monitor = Monitor(session)
         self._stopped = Stopped()
+        self._architecture = I386 if session.program.bits == 32 else X86_64
+        self._has_map = isinstance(session.subject, Enclave)
+        """gdb reads nothing outside a map; only of the enclave's kernel is known that linear addresses are physical."""
         self._told_breakpoints = False
         """gdb knows the stop reasons of breakpoints."""
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {
@@ -102,18 +107,18 @@ class Stub:
     # Registers and memory
 
     def _read_all(self, _rest: bytes) -> bytes:
-        machine = self._session.enclave.machine
-        return b"".join(one.value(machine) for one in REGISTERS).hex().encode()
+        machine = self._session.machine
+        return b"".join(one.value(machine) for one in self._architecture.registers).hex().encode()
 
     def _read_register(self, rest: bytes) -> bytes:
         number = _number(rest)
-        if number >= len(REGISTERS):
+        if number >= len(self._architecture.registers):
             raise Malformed
-        return REGISTERS[number].value(self._session.enclave.machine).hex().encode()
+        return self._architecture.registers[number].value(self._session.machine).hex().encode()
 
     def _read(self, rest: bytes) -> bytes | None:
         address, length = _numbers(rest, 2)
-        found = memory.read(self._session.enclave.machine, address, min(length, _LONGEST_OUTPUT))
+        found = memory.read(self._session.machine, address, min(length, _LONGEST_OUTPUT))
         return found if found or not length else None
 
     def _read_memory(self, rest: bytes) -> bytes:
@@ -148,9 +153,11 @@ class Stub:
         self._stopped = stopped
         if stopped.message:
             self._output(f"{stopped.message}\n")
-        machine = self._session.enclave.machine
+        machine = self._session.machine
         told = self._told_breakpoints or not stopped.reason.endswith("break:")
-        parts = [f"{number:02x}:{REGISTERS[number].value(machine).hex()}" for number in _EXPEDITED]
+        registers, numbers = self._architecture.registers, self._architecture.numbers
+        expedited = [numbers[name] for name in self._architecture.expedited]
+        parts = [f"{number:02x}:{registers[number].value(machine).hex()}" for number in expedited]
         parts += ["thread:1", *([stopped.reason] if stopped.reason and told else [])]
         return f"T{stopped.signal:02x}{';'.join(parts)};".encode()
 
@@ -189,11 +196,11 @@ class Stub:
         if packet.startswith(b"qSupported"):
             features = packet.partition(b":")[2].split(b";")
             self._told_breakpoints = b"swbreak+" in features
-            return ";".join(_SUPPORTED).encode()
+            return ";".join((*_SUPPORTED, _HAS_MAP) if self._has_map else _SUPPORTED).encode()
         if packet.startswith(_FEATURES):
-            return _piece(target_description(), packet[len(_FEATURES) :])
-        if packet.startswith(_MEMORY_MAP):
-            return _piece(memory.memory_map(self._session.enclave.machine.ram.size), packet[len(_MEMORY_MAP) :])
+            return _piece(target_description(self._architecture), packet[len(_FEATURES) :])
+        if packet.startswith(_MEMORY_MAP) and self._has_map:
+            return _piece(memory.memory_map(self._session.machine.ram.size), packet[len(_MEMORY_MAP) :])
         if packet.startswith(_MONITOR):
             return self._command(packet[len(_MONITOR) :])
         if packet.startswith(b"qThreadExtraInfo,"):

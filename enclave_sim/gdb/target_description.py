@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import groupby
 
-from enclave_sim.gdb.registers import REGISTERS, Register
+from enclave_sim.gdb.registers import Architecture, Register
 
 _FLAGS: Mapping[str, tuple[int, Mapping[str, int]]] = {
     "rflags": (
@@ -39,12 +39,13 @@ _VECTORS = {
 
 
 @cache
-def target_description() -> bytes:
+def target_description(architecture: Architecture) -> bytes:
     """`target.xml`."""
-    features = "".join(_feature(name, [*found]) for name, found in groupby(REGISTERS, lambda one: one.feature))
+    parts = groupby(architecture.registers, lambda one: one.feature)
+    features = "".join(_feature(name, [*found]) for name, found in parts)
     return (
         '<?xml version="1.0"?>\n<!DOCTYPE target SYSTEM "gdb-target.dtd">\n'
-        f'<target version="1.0">\n<architecture>i386:x86-64</architecture>\n{features}</target>\n'
+        f'<target version="1.0">\n<architecture>{architecture.name}</architecture>\n{features}</target>\n'
     ).encode()
 
 

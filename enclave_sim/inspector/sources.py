@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from enclave_sim.bare_kernel import BareKernel
+from enclave_sim.bare_kernel import BareKernel, is_kernel_image
 from enclave_sim.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.time_travel.session import enclave_of
-from machine.boot.loader import is_image
 
 _NOT_SCENARIO = ("inputs", "verifier", "tpm")
 
@@ -112,17 +111,10 @@ def source_of(
         alone: Source | None = None
         if is_recording(path):
             alone = RecordingSource(path, payloads)
-        elif _is_kernel(path):
+        elif is_kernel_image(path):
             alone = KernelSource(path, kernel_options or {})
         if alone is not None and len(paths) > 1:
             raise ConfigurationError(f"{path} is {alone.kind}, which is inspected alone")
         if alone is not None:
             return alone
     return EnclaveSource(what, options)
-
-
-def _is_kernel(path: Path) -> bool:
-    try:
-        return path.is_file() and is_image(path.read_bytes())
-    except OSError:
-        return False

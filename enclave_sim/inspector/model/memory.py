@@ -72,8 +72,7 @@ def memory_view(moment: Moment) -> View:
     rows += [_region_row(state) for state in states]
     rows += [EMPTY, title("pages"), note(LEGEND)]
     rows += _heat(moment, _marks(ram, pages, scrubs, states), pages, states)
-    used = sum(state.pages_in_use for state in states)
-    return View(tuple(rows), None, f"{used} pages in use")
+    return View(tuple(rows), None, f"{len(pages)} pages in use")
 
 
 def _region_row(state: RegionState) -> Row:
@@ -85,7 +84,7 @@ def _region_row(state: RegionState) -> Row:
     in_use = f"{state.pages_in_use} pages" if state.pages_in_use else ""
     parts: list[Part] = [
         (f"{region.name:<20}", Meaning.NAME),
-        (f" {region.base:08x} {region.size // 1024:>5}K  ", Meaning.DIM),
+        (f" {region.base:08x} {-(-region.size // 1024):>5}K  ", Meaning.DIM),
         (f"{rights:<7}", meaning),
         (f" {words:<16}", look),
         (f" {in_use}", Meaning.DIM),

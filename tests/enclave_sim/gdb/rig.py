@@ -9,13 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enclave_sim.gdb.channel import FileChannel
 from enclave_sim.gdb.packets import Mark, Packet, PacketReader, encoded
 from enclave_sim.gdb.server import serve_one
-from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.travel import Travel
 
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")
@@ -72,7 +73,7 @@ class Client:
 
 
 @contextmanager
-def served(session: Session) -> Iterator[Client]:
+def served(session: Travel[Any]) -> Iterator[Client]:
     """A client of a server in this process, which ends with the scope. What goes wrong in the server is raised here."""
     failures: list[BaseException] = []
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firmware
-from enclave_sim.gdb.registers import NUMBERS
+from enclave_sim.gdb.registers import X86_64
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Position, Session
 from tests.enclave_sim.gdb.rig import Client, served
 
 SYMBOLS = firmware.symbols()
 CYCLE = SYMBOLS["cycle"]
-RIP = b"p%x" % NUMBERS["rip"]
-CPL = b"p%x" % NUMBERS["cpl"]
+RIP = b"p%x" % X86_64.numbers["rip"]
+CPL = b"p%x" % X86_64.numbers["cpl"]
 WATCH = b"Z2,%x,4" % CYCLE
 
 

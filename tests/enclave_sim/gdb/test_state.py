@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enclave_sim.gdb.registers import NUMBERS, REGISTERS
+from enclave_sim.gdb.registers import X86_64
 from enclave_sim.memory_map import region, regions
 from enclave_sim.time_travel import Session
 from machine.processor_state import GENERAL_REGISTERS
@@ -37,11 +37,10 @@ def test_registers_are_those_of_the_machine(at_ns: int) -> None:
     session.reverse_to(at_ns=at_ns) if session.now.at_ns > at_ns else session.run_to(at_ns=at_ns)
     cpu = session.enclave.machine.cpu
     with served(session) as client:
-        each = [client.ask(b"p%x" % number) for number in range(len(REGISTERS))]
+        each = [client.ask(b"p%x" % number) for number in range(len(X86_64.registers))]
         assert client.ask(b"g") == b"".join(each)
-        values = {
-            name: int.from_bytes(bytes.fromhex(each[number].decode()), "little") for name, number in NUMBERS.items()
-        }
+        numbers = X86_64.numbers.items()
+        values = {name: int.from_bytes(bytes.fromhex(each[at].decode()), "little") for name, at in numbers}
         assert {name: values[name] for name in GENERAL_REGISTERS} == {
             name: getattr(cpu.registers, name) for name in GENERAL_REGISTERS
         }
@@ -62,10 +61,10 @@ def test_the_target_description_names_every_register_in_order() -> None:
         assert document(client, b"features:read:target.xml", 0x7FF) == text
         assert client.ask(b"qXfer:features:read:target.xml:100000,10") == b"l"
         assert client.ask(b"qXfer:features:read:other.xml:0,10") == b""
-        assert client.ask(b"p%x" % len(REGISTERS)) == b"E01"
+        assert client.ask(b"p%x" % len(X86_64.registers)) == b"E01"
     root = ET.fromstring(text)
     told = [(one.get("name"), int(one.get("bitsize", ""))) for one in root.iter("reg")]
-    assert told == [(one.name, one.bits) for one in REGISTERS]
+    assert told == [(one.name, one.bits) for one in X86_64.registers]
     assert root.findtext("architecture") == "i386:x86-64"
     assert [one.get("name") for one in root.iter("feature")] == [
         *("org.gnu.gdb.i386.core", "org.gnu.gdb.i386.sse", "org.gnu.gdb.i386.segments", "org.enclave-sim.system"),

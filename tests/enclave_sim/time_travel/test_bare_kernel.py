@@ -1,8 +1,6 @@
 """A kernel of one's own is gone through in both directions, like an enclave."""
 
 import functools
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from enclave_sim.program import aether
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.travel import Travel
+from tests.c_kernel import compiled
 from tests.machine.boot import images
 
 COUNTER = 0x20_0000
@@ -160,39 +159,11 @@ def test_damaged_symbols_and_lines_never_keep_a_kernel_from_being_looked_at(at: 
     assert at_line is None or isinstance(program.lines.text(at_line), str)
 
 
-C_KERNEL = """
-unsigned volatile result, count = 5;
-__attribute__((noinline)) unsigned first(unsigned n) {
-    unsigned sum = 0;
-    for (unsigned i = 0; i < n; i++) sum += i * i;
-    return sum;
-}
-__asm__(".text; .globl _start; _start: mov $0x180000, %esp; jmp main");
-void main(void) {
-    result = first(count);
-    for (;;) __asm__ volatile("hlt");
-}
-__attribute__((section(".multiboot"), used)) unsigned const header[3] = {0x1BADB002, 0, -0x1BADB002};
-"""
-
-
-SCRIPT = """
-ENTRY(_start)
-SECTIONS { . = 1M; .text : { KEEP(*(.multiboot)) *(.text*) } .data : { *(.data*) *(.bss*) } }
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [4, 5])
 def test_source_lines_of_a_compiled_kernel_are_found_with_their_texts(tmp_path: Path, version: int) -> None:
 
-    source, image = tmp_path / "kernel.c", tmp_path / "kernel.elf"
-    source.write_text(C_KERNEL)
-    script = tmp_path / "link.ld"
-    script.write_text(SCRIPT)
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "x86-freestanding", "-nostdlib", "-static", "-O1"]
-    compiler += [f"-gdwarf-{version}", "-fno-sanitize=all", "-Wno-main", f"-Wl,-T,{script}", "-Wl,--build-id=none"]
-    subprocess.run([*compiler, "-o", str(image), str(source)], check=True, capture_output=True)
+    image = compiled(tmp_path, f"-gdwarf-{version}")
     run = Travel(lambda recorder: BareKernel("kernel.elf", image.read_bytes(), recorder=recorder))
     run.run_to(symbol="main")
     assert run.line is not None

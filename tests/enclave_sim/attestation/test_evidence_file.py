@@ -85,7 +85,8 @@ def test_another_implementation_of_cwt_accepts_our_envelope_and_reads_our_claims
     parameters |= {-2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
     key = cwt.COSEKey.new(parameters)
     assert cwt.decode(EVIDENCE.encode(ENVELOPE_KEY), key) == claims()
-    broken = EVIDENCE.encode(ENVELOPE_KEY)[:-1] + b"\0"
+    *content, last = EVIDENCE.encode(ENVELOPE_KEY)
+    broken = bytes([*content, last ^ 1])
     with pytest.raises(cwt.VerifyError):
         cwt.decode(broken, key)
 

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.inspector.asking import Asking
 from enclave_sim.inspector.going import Going
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.movements import BY_NAME, MOVEMENTS
@@ -21,7 +22,7 @@ from enclave_sim.inspector.verifying import Verifying
 from enclave_sim.inspector.worker import moved
 
 
-class Inspector(Going, Pointing):
+class Inspector(Going, Pointing, Asking):
     """The whole program."""
 
     ENABLE_COMMAND_PALETTE = True

@@ -1,6 +1,8 @@
 """Which TPM a run has: what `--tpm` means."""
 
+import fcntl
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -52,7 +54,11 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
     """
     kind, _, rest = text.partition(":")
     if kind == _MODEL:
-        yield TpmChoice({} if not rest else _reset(Path(rest)))
+        options = {}
+        if rest:
+            with _alone_in(Path(rest).parent):
+                options = _reset(Path(rest))
+        yield TpmChoice(options)
         return
     if kind == _SWTPM and rest:
         from machine.tpm.swtpm import Swtpm  # noqa: PLC0415
@@ -61,6 +67,21 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
             yield TpmChoice(backend=swtpm)
         return
     raise ConfigurationError(f"--tpm {text!r} is no TPM; it is model, model:FILE or swtpm:SOCKET[,CONTROL]")
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """So that of two runs that begin at once each counts a reset of its own."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:  # whoever reads the file says so
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _reset(path: Path) -> dict[str, Any]:

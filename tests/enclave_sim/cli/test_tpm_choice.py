@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_a_model_in_a_file_is_made_if_missing_and_counts_its_resets(file: Path, 
     assert told == [1, 1, 2, 2, 3, 3]
     content = json.loads(file.read_bytes())
     assert (content["format"], len(content["seed"])) == ("aether-tpm-model/1", 64)
+
+
+def test_of_runs_that_begin_at_once_each_counts_a_reset_of_its_own(file: Path) -> None:
+    choose = "from enclave_sim.cli.tpm_choice import chosen_tpm\nimport sys\n"
+    choose += "for _ in range(300):\n with chosen_tpm(sys.argv[1]) as c: print(c.options['tpm_resets'])\n"
+    arguments = [sys.executable, "-c", choose, f"model:{file}"]
+    started = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    counts = [int(line) for one in started for line in one.communicate()[0].splitlines()]
+    assert sorted(counts) == list(range(900))
+    assert resets(file) == 900
 
 
 def test_its_keys_stay_and_those_of_another_file_are_others(tmp_path: Path) -> None:

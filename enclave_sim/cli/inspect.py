@@ -124,8 +124,9 @@ def inspect(
 ) -> None:
     """Go through a run in both directions, and see all of the machine.
 
-    Keys are shown by ?. The recording of a run is made again, and held against what was recorded. A kernel of one's own
-    runs on the bare machine, as by enclave-sim boot.
+    Keys are shown by ?. The recording of a run is made again, and held against what was recorded.
+
+    A kernel of one's own runs on the bare machine, as by enclave-sim boot.
 
     Example: enclave-sim inspect counter --cycles 3
     """

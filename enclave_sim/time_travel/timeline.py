@@ -1,9 +1,9 @@
 """A run with snapshots along its way, so that any position of it can be reached again.
 
 To go back is to restore the nearest snapshot before the goal and to run forward. Snapshots are left behind while
-running, about as often as running from one takes `_SPACING_S` on this host, and thinned out when they become many.
-Where they lie changes how long a way back takes and nothing else: events that come again are compared with those of
-the first time.
+running, about as often as running from one takes `_SPACING_S` on this host, or twice as long as to take one, and
+thinned out when they become many. Where they lie changes how long a way back takes and nothing else: events that come
+again are compared with those of the first time.
 """
 
 from bisect import bisect_left
@@ -14,7 +14,7 @@ from typing import Generic
 from enclave_sim.time_travel.marks import Mark, Marks
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.subject import S
-from machine.errors import EmulatorFault
+from enclave_sim.time_travel.tap import Tap
 from machine.events import Event, Recorder
 from machine.machine import Outcome
 
@@ -24,27 +24,6 @@ _FEW_NS = 64
 """So near to the goal one goes step by step."""
 _SHORT = 128
 """So many steps are tried before a nearer start is looked for."""
-
-
-class Tap:
-    """A recorder that knows every event of the run, and can stop the machine at one."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        """All that are known; those ahead of the current position, too."""
-        self.wanted: Callable[[Event], bool] | None = None
-        self.found: Event | None = None
-        self.stop: Callable[[], None]
-
-    def record(self, event: Event) -> None:
-        """Take one event."""
-        if event.seq == len(self.events):
-            self.events.append(event)
-        elif self.events[event.seq] != event:
-            raise EmulatorFault(f"event {event.seq} was {self.events[event.seq]} and came again as {event}")
-        if self.wanted is not None and self.found is None and self.wanted(event):
-            self.found = event
-            self.stop()
 
 
 class Timeline(Generic[S]):
@@ -59,6 +38,8 @@ class Timeline(Generic[S]):
         self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
         self._marks = Marks()
+        self._snapshot_s = 0.0
+        """How long the last one took."""
         self._trail: list[Position] = []
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
@@ -179,9 +160,10 @@ class Timeline(Generic[S]):
                 raise NoSuchPosition(f"the run ends at {self.end}; there is no {goal}")
 
     def _adapt(self, elapsed_s: float) -> None:
-        if elapsed_s > _SPACING_S:
+        spacing_s = max(_SPACING_S, 2 * self._snapshot_s)
+        if elapsed_s > spacing_s:
             self._stride_ns = max(self._stride_ns // 2, _LEAST_STRIDE_NS)
-        elif elapsed_s < _SPACING_S / 2:
+        elif elapsed_s < spacing_s / 2:
             self._stride_ns = min(self._stride_ns * 2, _MOST_STRIDE_NS)
 
     # Snapshots
@@ -189,7 +171,9 @@ class Timeline(Generic[S]):
     def leave_snapshot(self) -> None:
         """Take one here, unless there is one."""
         if not self._marks.has(self.now):
+            started = perf_counter()
             self._marks.put(Mark(self.now, self.seen, self.subject.snapshot()))
+            self._snapshot_s = perf_counter() - started
 
     def _restore_before(self, goal: Position) -> None:
         """The nearest snapshot at or before a position, unless one is between it and the goal already."""

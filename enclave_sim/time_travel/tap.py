@@ -1,0 +1,27 @@
+"""What a run that is gone through tells of itself."""
+
+from collections.abc import Callable
+
+from machine.errors import EmulatorFault
+from machine.events import Event
+
+
+class Tap:
+    """A recorder that knows every event of the run, and can stop the machine at one."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        """All that are known; those ahead of the current position, too."""
+        self.wanted: Callable[[Event], bool] | None = None
+        self.found: Event | None = None
+        self.stop: Callable[[], None]
+
+    def record(self, event: Event) -> None:
+        """Take one event."""
+        if event.seq == len(self.events):
+            self.events.append(event)
+        elif self.events[event.seq] != event:
+            raise EmulatorFault(f"event {event.seq} was {self.events[event.seq]} and came again as {event}")
+        if self.wanted is not None and self.found is None and self.wanted(event):
+            self.found = event
+            self.stop()

@@ -29,6 +29,7 @@ class Stop:
 TOUR = (
     Stop("overview", ("p", "p", "p", "p"), (200, 60)),
     Stop("host-call", ("h", "t", "s", "s", "6")),
+    Stop("guest", ("5",)),
     Stop("phases", ("2",)),
     Stop("memory", ("7",)),
     Stop("tables", ("9",)),

@@ -10,24 +10,30 @@ import pytest
 
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.panes import PANES
-from enclave_sim.inspector.sources import source_of
-from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven
+from enclave_sim.inspector.sources import Source, source_of
+from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven, Size
+from tests.machine.boot import images
 
 PICTURES = Path(__file__).parent / "pictures"
 _KEYS = ("p", "h", "t", "s", "s", "s")
 """Into the handler of the first host call."""
 
 
-def picture(size: tuple[int, int], *keys: str) -> str:
+def picture(size: Size, *keys: str) -> str:
+    """What the screen shows of the first host call after these keys, as SVG."""
+    return drawn_of(source_of(("counter",), {"cycles": 2}), size, *_KEYS, *keys)
+
+
+def drawn_of(source: Source, size: Size, *keys: str) -> str:
     """What the screen shows after these keys, as SVG."""
 
     async def drawn() -> str:
-        app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+        app = Inspector(source.open)
         app.idle_s = NEVER
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()
-            await driven.press(*_KEYS, *keys)
+            await driven.press(*keys)
             return app.export_screenshot(title="inspector", simplify=True)
 
     return re.sub(r"terminal-\d+", "terminal", asyncio.run(drawn()))
@@ -53,8 +59,16 @@ def test_pane_alone_looks_as_it_did(pane: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
-def test_overview_looks_as_it_did(size: tuple[int, int]) -> None:
+def test_overview_looks_as_it_did(size: Size) -> None:
     assert_as_it_was(f"overview {size[0]}x{size[1]}", picture(size))
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
+def test_a_kernel_of_ones_own_looks_as_it_did(size: Size, tmp_path: Path) -> None:
+    path = tmp_path / "kernel.elf"
+    path.write_bytes(images.kernel1(code=b"\x90" * 20 + images.CODE))
+    source = source_of((str(path),), {}, (), {"ram_bytes": 4 << 20})
+    assert_as_it_was(f"kernel {size[0]}x{size[1]}", drawn_of(source, size, "d", "s"))
 
 
 def test_help_looks_as_it_did() -> None:

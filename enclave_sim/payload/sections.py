@@ -10,6 +10,11 @@ from dataclasses import dataclass
 
 from enclave_sim.payload.errors import MalformedModule
 
+SECTION_NAMES = {
+    0: "custom", 1: "type", 2: "import", 3: "function", 4: "table", 5: "memory", 6: "global",
+    7: "export", 8: "start", 9: "element", 10: "code", 11: "data", 12: "data count", 13: "tag",
+}  # fmt: skip
+"""By identifier (WebAssembly core specification, 5.5.2)."""
 MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
 """Magic and version 1: the eight bytes every core module starts with."""
 

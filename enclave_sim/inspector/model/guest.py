@@ -11,29 +11,12 @@ from enclave_sim.inspector.model.moment import GuestPlace, Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
-from enclave_sim.payload.sections import sections
+from enclave_sim.payload.sections import SECTION_NAMES, sections
 from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32
 _SHORT_NS, _SHORT_CALLS = 20_000_000, 1000
 """A guest that has spent no more fuel, and made no more host calls, is repeated within some 10 ms."""
-_SECTIONS = (
-    *(
-        "custom",
-        "type",
-        "import",
-        "function",
-        "table",
-        "memory",
-        "global",
-        "export",
-        "start",
-        "element",
-        "code",
-        "data",
-    ),
-    *("data count", "tag"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +181,7 @@ def _payloads(enclave: Enclave) -> Iterator[Row]:
         yield row(f"sha256 {enclave.header.payload_sha256[number]}", Meaning.DIM)
         try:
             for one in sections(module):
-                name = _SECTIONS[one.id] if one.id < len(_SECTIONS) else f"section {one.id}"
+                name = SECTION_NAMES.get(one.id, f"section {one.id}")
                 yield row(f"  {one.offset:>6}  {name} {one.name or ''}".rstrip() + f", {len(one.payload):,} bytes")
         except PayloadRejected as error:
             yield row(str(error), Meaning.BAD)

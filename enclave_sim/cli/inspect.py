@@ -101,7 +101,7 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Look here for a payload that a recording does not carry; may be repeated.",
+            help="Look here for a file that a recording does not carry: payload, kernel, module; may be repeated.",
             rich_help_panel=_RECORDING,
         ),
     ] = None,

@@ -25,16 +25,15 @@ def is_recording(path: Path) -> bool:
 
 
 class Recorded:
-    """A recording, read and checked. Raises RecordingError, or ConfigurationError for a file that cannot be opened."""
+    """The recording of an enclave, read and checked. Raises RecordingError, ConfigurationError."""
 
-    def __init__(self, path: Path, payloads: tuple[PayloadSource, ...] = ()) -> None:
-        file = RecordingFile(path)
+    def __init__(self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = ()) -> None:
         self.events: list[Event] = list(file)
         answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
         try:
             self.payloads, options = making(file, payloads, answers)
         except (RecordingError, ConfigurationError) as error:
-            raise RecordingError(f"{path}: {error}") from None
+            raise RecordingError(f"{file.path}: {error}") from None
         by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
         taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
         # What somebody gave by hand comes by itself at that moment.

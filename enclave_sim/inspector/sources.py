@@ -11,7 +11,9 @@ from enclave_sim.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording
+from enclave_sim.inspector.recorded_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.recording import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
 
 _NOT_SCENARIO = ("inputs", "verifier", "tpm")
@@ -53,7 +55,7 @@ class EnclaveSource:
 
 @dataclass(frozen=True, slots=True)
 class RecordingSource:
-    """A recording, and where else to look for its payloads."""
+    """A recording, and where else to look for the files that it does not carry."""
 
     kind: ClassVar[str] = "a recording"
     path: Path
@@ -61,7 +63,12 @@ class RecordingSource:
 
     def open(self, attend: Callable[[], None]) -> Opened:
         """See `Source`."""
-        recorded = Recorded(self.path, self.payloads)
+        file = RecordingFile(self.path)
+        if is_of_kernel(file.header):
+            kernel = RecordedKernel(file, [Path(str(one)) for one in self.payloads])
+            run = _kernel_run(kernel.path, kernel.image, kernel.options, attend)
+            return Opened(run, None, Comparison(kernel.events))
+        recorded = Recorded(file, self.payloads)
         return _opened(list(recorded.payloads), recorded.options, attend, Comparison(recorded.events))
 
 
@@ -79,8 +86,12 @@ class KernelSource:
             image = self.path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
-        make = partial(BareKernel, str(self.path), image, **self.options)
-        return Opened(InspectedRun(lambda recorder: make(recorder=recorder), attend), None)
+        return Opened(_kernel_run(self.path, image, self.options, attend), None)
+
+
+def _kernel_run(path: Path, image: bytes, options: Mapping[str, Any], attend: Callable[[], None]) -> InspectedRun:
+    make = partial(BareKernel, str(path), image, **options)
+    return InspectedRun(lambda recorder: make(recorder=recorder), attend)
 
 
 def _opened(
@@ -98,19 +109,19 @@ def _opened(
 def source_of(
     what: tuple[str, ...],
     options: Mapping[str, Any],
-    payloads: tuple[str, ...] = (),
+    files: tuple[str, ...] = (),
     kernel_options: Mapping[str, Any] | None = None,
 ) -> Source:
     """The source that was named: a recording or a kernel image where it is one, else payloads.
 
-    `payloads` are for a recording, `kernel_options` for an image. Raises ConfigurationError for what is inspected
+    `files` are for a recording, `kernel_options` for an image. Raises ConfigurationError for what is inspected
     alone, and does not come alone.
     """
     paths = [Path(name) for name in what]
     for path in paths:
         alone: Source | None = None
         if is_recording(path):
-            alone = RecordingSource(path, payloads)
+            alone = RecordingSource(path, files)
         elif is_kernel_image(path):
             alone = KernelSource(path, kernel_options or {})
         if alone is not None and len(paths) > 1:

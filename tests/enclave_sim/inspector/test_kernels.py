@@ -1,15 +1,19 @@
 """A kernel of one's own in the inspector: what is seen of it, and which options are whose."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from enclave_sim.cli.boot import boot
 from enclave_sim.cli.inspect import inspect
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.sources import source_of
+from enclave_sim.recording import RecordingError, read_events
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
 
@@ -79,6 +83,55 @@ def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Pat
     opened = source.open(lambda: None)
     assert b"verbose" in bytes(opened.run.machine.ram.view)
     assert opened.run.machine.ram.size == 4 << 20
+
+
+@pytest.fixture
+def recorded(kernel: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """The recording of a kernel with a module, the kernel, and the module."""
+    module, recording = tmp_path / "module.bin", tmp_path / "kernel.jsonl"
+    module.write_bytes(b"module")
+    words = ["--append", "verbose", "--module", f"{module},first", "--fw-cfg", f"opt/m={module}", "--ram", "4M"]
+    assert boot([str(kernel), "--record", str(recording), *words]) == images.EXIT_STATUS
+    return recording, kernel, module
+
+
+def test_the_recording_of_a_kernel_is_made_again_and_found_to_be_the_same(recorded: tuple[Path, Path, Path]) -> None:
+    recording, kernel, module = recorded
+    opened = source_of((str(recording),), {}, (str(module), str(kernel))).open(lambda: None)
+    assert opened.comparison is not None
+    opened.run.resume()
+    opened.comparison.follow(opened.run.known)
+    assert opened.comparison.words(over=True) == "as recorded"
+    assert len(opened.run.known) == len(list(read_events(recording)))
+    assert opened.run.machine.ram.size == 4 << 20
+    assert b"verbose" in bytes(opened.run.machine.ram.view)
+
+
+def test_a_file_that_a_recording_does_not_carry_is_asked_for(recorded: tuple[Path, Path, Path]) -> None:
+    recording, kernel, module = recorded
+    for files, missing in (((), "the kernel"), ((kernel,), "module 0"), ((module,), "the kernel")):
+        with pytest.raises(RecordingError, match=f"does not carry {missing}, a file with SHA-256 [0-9a-f]+: --payload"):
+            source_of((str(recording),), {}, tuple(map(str, files))).open(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "to"),
+    [('"ram_size":4194304', '"ram_size":-1'), ('"first"', '"first","second"'), ('"opt/m":"', '"opt/m":1,"x":"')],
+)
+def test_a_configuration_that_is_none_is_one_clear_error(
+    recorded: tuple[Path, Path, Path], changed: str, to: str, tmp_path: Path
+) -> None:
+    recording, kernel, module = recorded
+    header, *lines = recording.read_text().splitlines(keepends=True)
+    assert changed in header
+    header = header.replace(changed, to)
+    content = "".join([header, *lines[:-1]])
+    trailer = {**json.loads(lines[-1]), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+    path = tmp_path / "changed.jsonl"
+    path.write_text(content + json.dumps(trailer, separators=(",", ":")) + "\n")
+    with pytest.raises(RecordingError) as error:
+        source_of((str(path),), {}, (str(kernel), str(module))).open(lambda: None)
+    assert "\n" not in str(error.value)
 
 
 def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:

@@ -1,0 +1,76 @@
+"""A recording of `enclave-sim boot` as the source of a run. It carries no file, only what their hashes are."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.recording import Header, RecordingError, RecordingFile
+from machine.device import MMIO_BASE
+from machine.events import Event
+from machine.ram import PAGE_SIZE
+
+_Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
+
+
+class _Configuration(msgspec.Struct):
+    """What `boot` writes into the header (cli/boot_recording.py)."""
+
+    ram_size: Annotated[int, msgspec.Meta(ge=2 << 20, le=MMIO_BASE, multiple_of=PAGE_SIZE)]
+    ns_per_instruction: _Positive
+    command_line: str
+    module_command_lines: list[str]
+    fw_cfg: dict[str, str]
+    """SHA-256 of each file by its name."""
+
+
+def is_of_kernel(header: Header) -> bool:
+    """Whether a recording is that of a kernel on the bare machine."""
+    return "module_command_lines" in header.configuration
+
+
+class RecordedKernel:
+    """What made such a recording: the image and the other arguments of `BareKernel`.
+
+    `files` are looked at, by their SHA-256, for the image, its modules and what fw_cfg hands out. Raises RecordingError
+    for a damaged recording and for a file that is not among them, ConfigurationError for one that cannot be read.
+    """
+
+    def __init__(self, file: RecordingFile, files: Iterable[Path]) -> None:
+        self._path = file.path
+        self.events: list[Event] = list(file)
+        header = file.header
+        try:
+            configuration = msgspec.convert(header.configuration, _Configuration)
+        except ValueError as error:
+            raise RecordingError(f"{self._path}: its configuration is not one of this program: {error}") from None
+        lines = configuration.module_command_lines
+        if len(lines) != len(header.payload_sha256):
+            raise RecordingError(f"{self._path}: it has {len(lines)} command lines for other than so many modules")
+        self._found = {sha256(data).hexdigest(): (path, data) for path, data in ((one, _read(one)) for one in files)}
+        self.path, self.image = self._wanted("the kernel", header.firmware_sha256)
+        modules = [self._wanted(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
+        self.options: dict[str, Any] = {
+            "command_line": configuration.command_line,
+            "modules": list(zip(modules, lines, strict=True)),
+            "ram_bytes": configuration.ram_size,
+            "ns_per_instruction": configuration.ns_per_instruction,
+            "files": {name: self._wanted(name, one)[1] for name, one in configuration.fw_cfg.items()},
+        }
+
+    def _wanted(self, what: str, digest: str) -> tuple[Path, bytes]:
+        if digest not in self._found:
+            raise RecordingError(
+                f"{self._path} does not carry {what}, a file with SHA-256 {digest}: --payload names it"
+            )
+        return self._found[digest]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None

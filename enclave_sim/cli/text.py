@@ -3,6 +3,8 @@
 
 def printable(text: str) -> str:
     """The text with everything unprintable escaped."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -8,6 +8,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 
+from enclave_sim.cli.text import printable
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.pane import Pane
@@ -160,7 +161,8 @@ class Desk(App[None]):
         self._write("said", f"! {words}" if failed else words)
 
     def _write(self, name: str, line: str) -> None:
-        """Show a line, unless it stands there already."""
+        """Show a line, unless it stands there already. What a payload or an image calls things is text, and no more."""
+        line = printable(line)
         if self._lines.get(name) != line:
             self._lines[name] = line
             self.screen_stack[0].query_one(f"#{name}", Static).update(line, layout=False)

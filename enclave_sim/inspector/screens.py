@@ -9,6 +9,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from enclave_sim.cli.text import printable
+
 
 class Question(ModalScreen[str | None]):
     """One line to be typed. Gives it, or None after Escape.
@@ -68,7 +70,7 @@ class Choice(ModalScreen[int | None]):
         """See `Screen`."""
         with Vertical(classes="dialog"):
             yield Static(self._asked, classes="asked", markup=False)
-            yield OptionList(*(Option(words) for words in self._choices), markup=False)
+            yield OptionList(*(Option(printable(words)) for words in self._choices), markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """That one."""

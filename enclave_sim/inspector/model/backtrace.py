@@ -93,5 +93,4 @@ def _function(module: bytes, function: int) -> str:
 
 def _name(module: bytes, function: int) -> str:
     """Its name, or nothing where it has none."""
-    name = _names(module).get(function, "")
-    return "".join(one if one.isprintable() else "?" for one in name[:_LONGEST_NAME])
+    return _names(module).get(function, "")[:_LONGEST_NAME]

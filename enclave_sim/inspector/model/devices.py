@@ -101,7 +101,7 @@ def _apic(state: State, now_ns: int) -> Iterator[Row]:
 def _uart(state: State) -> Iterator[Row]:
     text = bytes(state["transmitted"]).decode("ascii", "replace").splitlines()
     for line in text[-_LINES:]:
-        yield Row((("  | ", Meaning.DIM), ("".join(c if c.isprintable() else "?" for c in line), Meaning.PLAIN)))
+        yield Row((("  | ", Meaning.DIM), (line, Meaning.PLAIN)))
     if not text:
         yield note("nothing was sent yet")
     names = ("ier", "fcr", "lcr", "mcr", "msr", "scr")

@@ -9,6 +9,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from enclave_sim.cli.text import printable
 from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
@@ -115,8 +116,8 @@ class Pane(Scrolling, can_focus=True):
             self.redraw_row(self.cursor)
 
     def line(self, index: int) -> tuple[Iterable[Segment], Style]:
-        """See `Scrolling`."""
-        parts = self.row_at(index).parts
+        """See `Scrolling`. What a payload calls its functions and sections reaches the terminal as text only."""
+        parts = [(printable(text), meaning) for text, meaning in self.row_at(index).parts]
         if index == self.cursor and self.has_focus:
             style = self.base + _CURSOR
             return [Segment(text, style) for text, _ in parts], style

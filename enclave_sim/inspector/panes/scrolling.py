@@ -13,6 +13,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from enclave_sim.cli.text import printable
+
 _WIDEST = 1000
 """Characters of a row."""
 _BAR, _NO_BAR = "▐", " "
@@ -44,7 +46,9 @@ class Scrolling(ScrollView):
         """What stands in the border."""
         if title != self._title:
             self._title = title
-            self._border_title = self.render_str(title.replace("[", "\\["))  # `border_title` draws all rows again
+            self._border_title = self.render_str(
+                printable(title).replace("[", "\\[")
+            )  # `border_title` draws all rows again
             self.refresh(Region(0, -1, self.size.width, 1))
 
     def set_count(self, count: int) -> None:

@@ -175,3 +175,25 @@ def test_what_is_shown_by_itself_takes_no_longer_than_a_million_additions() -> N
         references.append(perf_counter() - begun)
     assert min(times) < min(references)
     assert moment.run.now > Position(0)
+
+
+@SIZES
+def test_what_a_payload_calls_its_parts_reaches_the_terminal_as_text_only(size: Size) -> None:
+    name = "\x1b[2J\x9b\r\nred\x07"
+    module = signed(f'(memory 1) (func $f (export "_start") (call $shred_self)) (@custom "{_escaped(name)}" "x")')
+
+    async def script(driven: Driven) -> None:
+        await driven.press("h", "5", "end")
+        assert any(name in text for text in driven.rows("guest"))
+        drawn = "".join(pane.render_line(y).text for pane in driven.app.panes for y in range(pane.content_size.height))
+        assert "\\x1b[2J\\x9b\\r\\nred\\x07" in drawn
+        assert drawn.isprintable()
+        driven.app.say(f"a {name} that failed", failed=True)
+        await driven.settle()
+        assert driven.said == "! a \\x1b[2J\\x9b\\r\\nred\\x07 that failed"
+
+    drive(script, size, source=EnclaveSource((module,), {"cycles": 1}))
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"\\{byte:02x}" for byte in name.encode())

@@ -12,7 +12,7 @@ import pytest
 from enclave_sim.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.time_travel import Position
-from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
+from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, million_additions_s
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
@@ -26,10 +26,8 @@ def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> 
         assert "ns reached; Escape cancels" in told
         await driven.pilot.press("7")  # the screen goes on meanwhile
         assert driven.app.pane.NAME == "memory"
-        begun = monotonic()
         await driven.pilot.press("escape")
         await driven.settle()
-        assert monotonic() - begun < 5
         assert driven.said.startswith("cancelled ")
         assert not driven.standing.at_end
         here = driven.standing.position
@@ -128,14 +126,15 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
-    begun = monotonic()
+    left = []
 
     async def script(driven: Driven) -> None:
         await driven.pilot.press("c")
         await _progress(driven)
+        left.append(driven.app.session)
 
     drive(script, source=LONG)
-    assert monotonic() - begun < 15
+    assert not left[0]._thread.is_alive()
 
 
 @SIZES
@@ -152,7 +151,7 @@ def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(
     async def script(driven: Driven) -> None:
         await driven.press("h")
         for _ in range(40):
-            references.append(_million_additions())
+            references.append(million_additions_s())
             answered, begun, drawn = driven.app.answered, (perf_counter(), process_time()), asyncio.Event()
             driven.app.action_move(chance.choice(_MOVEMENTS))
             while driven.app.answered == answered:
@@ -168,11 +167,3 @@ def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(
 
 
 _MOVEMENTS = ("step", "step", "over", "ten", "line", "event", "transition", "call", "back", "back_ten", "back_event")
-
-
-def _million_additions() -> float:
-    begun, total = perf_counter(), 0
-    for number in range(1_000_000):
-        total += number
-    assert total
-    return perf_counter() - begun

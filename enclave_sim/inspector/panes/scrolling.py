@@ -46,9 +46,8 @@ class Scrolling(ScrollView):
         """What stands in the border."""
         if title != self._title:
             self._title = title
-            self._border_title = self.render_str(
-                printable(title).replace("[", "\\[")
-            )  # `border_title` draws all rows again
+            text = self.render_str(printable(title).replace("[", "\\["))
+            self._border_title = text  # `border_title` draws all rows again
             self.refresh(Region(0, -1, self.size.width, 1))
 
     def set_count(self, count: int) -> None:

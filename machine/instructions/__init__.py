@@ -1,0 +1,1 @@
+"""Instructions that the machine executes itself, because Unicorn executes them otherwise than the manual says."""

@@ -1,0 +1,104 @@
+"""FXTRACT, FPTAN, FSINCOS, which have two results, and the instructions on the stack itself (SDM volume 2)."""
+
+from machine.instructions.floating_point import scaling, transcendental
+from machine.instructions.floating_point.extended import INDEFINITE, ONE, QNAN, kind
+from machine.instructions.floating_point.state import X87State
+from machine.instructions.floating_point.words import C1, C2, IE, STACK_OVERFLOW
+
+
+def _can_push(x87: X87State) -> bool:
+    """Check the two registers of an instruction that replaces ST(0) and pushes."""
+    if x87.is_empty(0):
+        if x87.underflow():
+            x87.push(INDEFINITE)
+        return False
+    if not x87.is_empty(-1):
+        if x87.control & IE:
+            x87.set(0, INDEFINITE)
+            x87.push(INDEFINITE)
+        x87.signal(STACK_OVERFLOW)
+        return False
+    return True
+
+
+def extract(x87: X87State, _register: int) -> None:
+    """FXTRACT."""
+    if not _can_push(x87):
+        return
+    exponent, significand, bits = scaling.extract(x87.get(0), x87.control)
+    x87.signal(bits)
+    if exponent is not None:
+        x87.set(0, exponent)
+        x87.push(significand)
+
+
+def tangent(x87: X87State, _register: int) -> None:
+    """FPTAN: the tangent, and 1 pushed; of a NaN the NaN twice."""
+    x87.set_condition(0, C2)
+    if not _can_push(x87):
+        return
+    value, bits = transcendental.tangent(x87.get(0), x87.control)
+    _replace_and_push(x87, value, ONE if value is None or kind(value) < QNAN else value, bits)
+
+
+def sine_and_cosine(x87: X87State, _register: int) -> None:
+    """FSINCOS: the sine, and the cosine pushed. C1 is the cosine's."""
+    x87.set_condition(0, C2)
+    if not _can_push(x87):
+        return
+    number, control = x87.get(0), x87.control
+    first, bits = transcendental.sine(number, control)
+    second, also = transcendental.cosine(number, control)
+    _replace_and_push(x87, first, second, bits & ~C1 | also)
+
+
+def _replace_and_push(x87: X87State, first: int | None, second: int | None, bits: int) -> None:
+    """End FPTAN or FSINCOS. An operand out of range stays, with C2, and nothing is pushed."""
+    x87.signal(bits)
+    if not bits & C2 and first is not None and second is not None:
+        x87.set(0, first)
+        x87.push(second)
+
+
+def free(x87: X87State, register: int) -> None:
+    """FFREE."""
+    x87.free(register)
+    x87.signal(0)
+
+
+def free_and_pop(x87: X87State, register: int) -> None:
+    """FFREEP, not in the manual, but in every processor."""
+    x87.free(register)
+    x87.signal(0)
+    x87.pop()
+
+
+def increment_top(x87: X87State, _register: int) -> None:
+    """FINCSTP."""
+    x87.top += 1
+    x87.signal(0)
+
+
+def decrement_top(x87: X87State, _register: int) -> None:
+    """FDECSTP."""
+    x87.top -= 1
+    x87.signal(0)
+
+
+def clear_exceptions(x87: X87State, _register: int) -> None:
+    """FNCLEX."""
+    x87.set_status(x87.status & 0x7F00)
+
+
+def initialize(x87: X87State, _register: int) -> None:
+    """FNINIT."""
+    x87.initialize()
+
+
+def store_status(x87: X87State, _register: int) -> None:
+    """FNSTSW AX."""
+    x87.ax = x87.status
+
+
+def no_operation(_x87: X87State, _register: int) -> None:
+    """FNOP, and what meant something to an 8087 or 80287 only."""

@@ -1,0 +1,186 @@
+"""The registers of the x87 unit (SDM volume 1, 8.1), in the layout in which Unicorn keeps them.
+
+`X87State` is laid over any writable buffer of `STATE_BYTES`: the saved context of an engine, or a bytearray.
+"""
+
+import struct
+
+from machine.instructions.floating_point.extended import INDEFINITE, SIGNIFICAND
+from machine.instructions.floating_point.words import (
+    BUSY,
+    C1,
+    CONTROL_AFTER_FNINIT,
+    CONTROL_ONES,
+    CONTROL_WRITABLE,
+    ES,
+    EXCEPTIONS,
+    IE,
+    STACK_OVERFLOW,
+    STACK_UNDERFLOW,
+    TOP,
+    TOP_SHIFT,
+)
+
+_TAGS, _NUMBERS, _POINTERS = 8, 20, 148
+_POINTER_FIELDS = struct.Struct("<3H2xQQ")
+STATE_BYTES = _POINTERS + _POINTER_FIELDS.size
+# Indices into `words`
+_TOP, _STATUS, _CONTROL = 0, 2, 3
+
+
+class X87State:
+    """The unit's registers. Register numbers are relative to TOP, as in instructions."""
+
+    __slots__ = ("_buffer", "_numbers", "_tags", "_words", "ax", "flags")
+
+    def __init__(self, buffer: bytearray | memoryview | None = None) -> None:
+        whole = memoryview(bytearray(STATE_BYTES) if buffer is None else buffer).cast("B")
+        self._buffer = whole
+        self._words = whole[:_TAGS].cast("H")
+        self._tags = whole[_TAGS : _TAGS + 8]
+        """1 for each register that is empty, by physical number."""
+        self._numbers = whole[_NUMBERS:_POINTERS].cast("Q")
+        self.flags = 0
+        """EFLAGS, which FCMOVcc reads and FCOMI writes."""
+        self.ax: int | None = None
+        """What FNSTSW AX left there."""
+        if buffer is None:
+            self.initialize()
+
+    # Words
+
+    @property
+    def control(self) -> int:
+        """The control word."""
+        return self._words[_CONTROL]
+
+    @property
+    def status(self) -> int:
+        """The status word with TOP."""
+        return self._words[_STATUS] & ~TOP | self._words[_TOP] << TOP_SHIFT
+
+    @property
+    def top(self) -> int:
+        """The physical number of ST(0)."""
+        return self._words[_TOP]
+
+    @top.setter
+    def top(self, value: int) -> None:
+        self._words[_TOP] = value & 7
+
+    @property
+    def is_pending(self) -> bool:
+        """An unmasked exception waits for the next waiting instruction."""
+        return bool(self._words[_STATUS] & ES)
+
+    def set_control(self, control: int) -> None:
+        """Load the control word, which may mask or unmask what is pending."""
+        self._words[_CONTROL] = control & CONTROL_WRITABLE | CONTROL_ONES
+        self.signal(0, self._words[_STATUS])
+
+    def set_status(self, status: int) -> None:
+        """Load the status word; ES and B follow from the exceptions in it."""
+        self._words[_TOP] = status >> TOP_SHIFT & 7
+        self.signal(0, status & ~TOP)
+
+    def signal(self, bits: int, status: int | None = None) -> None:
+        """Add exceptions and condition codes to the status word, C1 cleared before, and derive ES and B."""
+        words = self._words
+        if status is None:
+            status = words[_STATUS] & ~C1
+        status |= bits
+        pending = status & EXCEPTIONS & ~words[_CONTROL]
+        words[_STATUS] = status | ES | BUSY if pending else status & ~(ES | BUSY)
+
+    def set_condition(self, code: int, mask: int) -> None:
+        """Set the bits of the condition code in `mask`, and clear C1."""
+        words = self._words
+        words[_STATUS] = words[_STATUS] & ~(mask | C1) | code
+
+    # Registers
+
+    def is_empty(self, register: int) -> int:
+        """Return 1 if a register is tagged empty."""
+        return self._tags[self._words[_TOP] + register & 7]
+
+    def get(self, register: int) -> int:
+        """Return a register's number, whatever its tag."""
+        at = (self._words[_TOP] + register & 7) << 1
+        numbers = self._numbers
+        return (numbers[at + 1] & 0xFFFF) << 64 | numbers[at]
+
+    def set(self, register: int, number: int) -> None:
+        """Write a register, which is not empty after that."""
+        physical = self._words[_TOP] + register & 7
+        self._tags[physical] = 0
+        numbers = self._numbers
+        numbers[physical << 1] = number & SIGNIFICAND
+        numbers[(physical << 1) + 1] = number >> 64
+
+    def free(self, register: int) -> None:
+        """Tag a register as empty."""
+        self._tags[self._words[_TOP] + register & 7] = 1
+
+    def pop(self) -> None:
+        """Tag ST(0) as empty and increment TOP."""
+        words = self._words
+        self._tags[words[_TOP]] = 1
+        words[_TOP] = words[_TOP] + 1 & 7
+
+    def push(self, number: int) -> None:
+        """Decrement TOP and write ST(0)."""
+        self._words[_TOP] = self._words[_TOP] - 1 & 7
+        self.set(0, number)
+
+    # Stack faults (volume 1, 8.5.1.1)
+
+    def underflow(self, destination: int = 0) -> bool:
+        """Signal a stack underflow; if that is masked, write the indefinite to `destination` and return True."""
+        masked = bool(self.control & IE)
+        if masked:
+            self.set(destination, INDEFINITE)
+        self.signal(STACK_UNDERFLOW)
+        return masked
+
+    def overflow(self) -> None:
+        """Signal a stack overflow; if that is masked, push the indefinite."""
+        if self.control & IE:
+            self.push(INDEFINITE)
+        self.signal(STACK_OVERFLOW)
+
+    # The whole
+
+    def initialize(self) -> None:
+        """Do what FNINIT does: registers keep their numbers, but are tagged empty."""
+        self._words[_TOP] = 0
+        self._words[_STATUS] = 0
+        self._words[_CONTROL] = CONTROL_AFTER_FNINIT
+        self._tags[:] = b"\1" * 8
+        self.pointers = (0, 0, 0, 0, 0)
+
+    @property
+    def tags(self) -> bytes:
+        """Which physical registers are empty, one byte each."""
+        return bytes(self._tags)
+
+    @tags.setter
+    def tags(self, empty: bytes) -> None:
+        self._tags[:] = empty
+
+    @property
+    def pointers(self) -> tuple[int, int, int, int, int]:
+        """FOP, FCS, FDS, FIP, FDP: the last instruction that was not a control instruction, and its operand."""
+        fields: tuple[int, int, int, int, int] = _POINTER_FIELDS.unpack_from(self._buffer, _POINTERS)
+        return fields
+
+    @pointers.setter
+    def pointers(self, values: tuple[int, int, int, int, int]) -> None:
+        _POINTER_FIELDS.pack_into(self._buffer, _POINTERS, *values)
+
+    def save(self) -> bytes:
+        """Return all of it, as bytes."""
+        return bytes(self._buffer)
+
+    def load(self, content: bytes) -> None:
+        """Return to what `save` gave."""
+        self._buffer[:] = content

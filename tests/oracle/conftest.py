@@ -1,18 +1,21 @@
-"""Everything here is marked `oracle`, and skipped where QEMU or GRUB is not installed."""
+"""Everything here is marked `oracle`, and skipped where what it asks is missing: QEMU and GRUB, or an x86-64 host."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.oracle.qemu import missing
+from tests.oracle import qemu
+from tests.oracle.host_processor import witness
 
 HERE = Path(__file__).parent
+_OF_THE_HOST = frozenset([HERE / "host_processor", HERE / "enumeration"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reason = missing()
+    without_qemu, without_host = qemu.missing(), witness.missing()
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.oracle)
+            reason = without_host if item.path.parent in _OF_THE_HOST else without_qemu
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))

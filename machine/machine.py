@@ -252,7 +252,7 @@ class Machine:
             execution.run_coprocessor(self._slice(deadline))
         else:
             here = hook.retired, registers.rip, registers.rsp
-            while here == (hook.retired, registers.rip, registers.rsp) and not execution.halted:
+            while here == (hook.retired, registers.rip, registers.rsp) and not (execution.halted or self.shut_down):
                 if execution.checks_wanted:
                     execution.step_checked()
                 else:

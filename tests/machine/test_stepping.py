@@ -51,6 +51,13 @@ def test_a_step_is_an_instruction_or_an_interrupt(assemble: Any) -> None:
     assert machine.cpu.registers.rsp % 8 == 0
 
 
+def test_a_step_into_a_shutdown_ends(assemble: Any) -> None:
+    machine, _ = booted(assemble("lidt 0x240000; ud2", 0, 2, 0))
+    while (outcome := machine.step()) is None:
+        pass
+    assert outcome is Outcome.SHUTDOWN
+
+
 def test_a_step_in_a_sleep_lasts_until_the_next_deadline(assemble: Any) -> None:
     timer = "movl $0xFEE00000, %edi; movl $0x1FF, 0xF0(%rdi); movl $0xB, 0x3E0(%rdi); movl $0x20, 0x320(%rdi);"
     machine, _ = booted(assemble(timer + "movl $5000, 0x380(%rdi); sti; hlt; nop", 0, 2, 0))

@@ -1,0 +1,256 @@
+"""Runs programs on one machine that is put back for each: no boot loader, no kernel, a thousand and more a second."""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from machine.cpu import EFER_LMA
+from machine.device import Device
+from machine.events import Event, InterruptRaised
+from machine.machine import Machine, MachineConfiguration, Outcome
+from machine.ram import PAGE_SIZE, Ram, RamImage
+from machine.snapshot import MachineSnapshot
+from tests.machine.programs import layout, startup, tables
+from tests.machine.programs.program import GENERAL, Access, Change, End, Mode, Program, Result
+from tests.machine.programs.state import read_state
+from tests.oracle.random_programs.program import fx_fields
+
+_NO_CODE, _ZEROS = b"\xcc" * PAGE_SIZE, bytes(2 * PAGE_SIZE)
+_XMM8 = 288
+"""Where XMM8 lies in an FXSAVE image."""
+_SAVING, _BOOTING = 10, 100
+"""More than the instructions that save the state of x87 and SSE, and than those of the start."""
+_FILL = {
+    physical: layout.END * (PAGE_SIZE // 2)
+    for page in layout.PAGES
+    for physical in page.physical
+    if page.name not in ("code", "data", "stack", "device")
+}
+"""What the other pages hold: whatever is jumped to ends the program."""
+_NAMES = {
+    physical: (page.name, index * PAGE_SIZE)
+    for page in (*layout.PAGES, layout.KERNEL_PAGES)
+    for index, physical in enumerate(page.physical)
+}
+
+
+def _kernel_physical(linear: int) -> int:
+    page, offset = divmod(linear - layout.KERNEL, PAGE_SIZE)
+    return layout.KERNEL_PAGES.physical[page] + offset
+
+
+_SCRATCH = {_kernel_physical(linear) for linear in (layout.PARAMETERS, layout.INTERRUPT_STACK)}
+_FX_OUT = _kernel_physical(layout.FX_OUT)
+_END = {
+    Outcome.HALTED: End.HALTED,
+    Outcome.SHUTDOWN: End.SHUTDOWN,
+    Outcome.LIMIT: End.LIMIT,
+    Outcome.STOPPED: End.LIMIT,
+}
+_CHANGED = re.compile(rb"[^\0]+")
+
+
+class DeviceRegisters(Device):
+    """Registers that say their own offset and keep nothing; each access is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accesses: list[Access] = []
+
+    def read(self, offset: int, size: int) -> int:
+        self.accesses.append(Access(offset, size, None))
+        return int.from_bytes(bytes((offset + index) & 0xFF for index in range(size)), "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.accesses.append(Access(offset, size, value))
+
+
+class _LastRaised:
+    """Keeps the interrupt that was raised last."""
+
+    def __init__(self) -> None:
+        self.interrupt: InterruptRaised | None = None
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, InterruptRaised):
+            self.interrupt = event
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The machine at startup.launch, and the RAM that no program changes."""
+
+    snapshot: MachineSnapshot
+    fixed: tuple[tuple[int, bytes], ...]
+    code_segment: tuple[int, int, int, int]
+    stack_segment: tuple[int, int, int, int]
+    control: dict[int, int]
+    """CR0, CR3 and CR4 while the code in ring 0 runs."""
+
+
+class Bench:
+    """One machine. `portable` forgoes the native instruction hook."""
+
+    def __init__(self, *, portable: bool = False) -> None:
+        self._last = _LastRaised()
+        self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
+        self._device = DeviceRegisters()
+        self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
+        self._pristine = self.machine.snapshot()
+        self._starts: dict[tuple[Mode, int, int, int], _Start] = {}
+
+    def run(self, program: Program) -> Result:
+        """Run one program. Raises ValueError for a program that does not fit into its pages."""
+        machine, registers = self.machine, self.machine.cpu.registers
+        start = self._start(program)
+        ram = RamImage((*start.fixed, *_memory(program)))
+        machine.restore(replace(start.snapshot, ram=ram))
+        self._last.interrupt = None
+        values = _general_registers(program)
+        for name, value in zip(GENERAL, values, strict=True):
+            setattr(registers, name.lower(), value)
+        registers.rsp = layout.FRAME
+        registers.fs.base, registers.gs.base = program.fs_base, program.gs_base
+        began = machine.cpu.hook.retired + startup.launch_length(program.cr0)
+        if program.mode is Mode.PROTECTED and program.ring == 0:  # IRET within a ring leaves the stack alone
+            machine.run(began)
+            registers.rsp = values[4]
+        outcome = machine.run(began + program.limit)
+        return self._result(program, start, outcome, ram, machine.cpu.hook.retired - began)
+
+    def _start(self, program: Program) -> _Start:
+        key = program.mode, program.ring, program.cr0, program.cr4
+        if key not in self._starts:
+            self._starts[key] = self._boot(*key)
+        return self._starts[key]
+
+    def _boot(self, mode: Mode, ring: int, cr0: int, cr4: int) -> _Start:
+        """Let the processor get to `startup.launch`, and take away what only that needed."""
+        machine = self.machine
+        machine.restore(self._pristine)
+        page = startup.startup_page(mode, ring, cr0)
+        kernel = tables.kernel_pages(long=mode is not Mode.PROTECTED, startup=page)
+        machine.ram.write(layout.BOOT, startup.boot_page(mode, cr0, cr4))
+        machine.ram.write(layout.TABLES, tables.page_tables(ring, boot=True))
+        machine.ram.write(layout.KERNEL_PAGES.physical[0], kernel)
+        machine.cpu.code_changed(range(0, layout.RAM_SIZE, PAGE_SIZE))
+        machine.start(layout.BOOT, {})
+        at = startup.launch(mode, ring)
+        while machine.cpu.rip != at:
+            if machine.step() is not None or machine.clock.now_ns > _BOOTING:
+                raise ValueError(f"the processor does not start with CR0 {cr0:#x} and CR4 {cr4:#x}")
+        changed = machine.ram.read(layout.KERNEL_PAGES.physical[0], len(kernel))  # LTR marks the task as busy
+        kernel_at = layout.KERNEL_PAGES.physical[0]
+        fixed = ((layout.TABLES, tables.page_tables(ring)), (kernel_at, changed), *_FILL.items())
+        cs, ss = machine.cpu.registers.cs, machine.cpu.registers.ss
+        code, stack = ((one.selector, one.base, one.limit, one.flags) for one in (cs, ss))
+        control = {number: machine.cpu.registers.cr[number] for number in (4, 3, 0)}
+        snapshot = replace(machine.snapshot(), ram=RamImage(fixed))
+        return _Start(snapshot, fixed, code, stack, control)
+
+    def _result(self, program: Program, start: _Start, outcome: Outcome, ram: RamImage, retired: int) -> Result:
+        machine = self.machine
+        state = read_state(machine.cpu)
+        end, vector, error_code = _END[outcome], None, None
+        if machine.halted:
+            end = End.HALTED
+            at = state["RIP"] - 1 - layout.HANDLERS
+            vector, within = divmod(at, layout.HANDLER_SIZE)
+            if within or state["CPL"] or not 0 <= vector <= layout.TASK_VECTOR:
+                vector = None
+            else:
+                end = End.DONE if vector == layout.END_VECTOR else End.TAKEN
+                error_code = self._unwind(state, vector)
+                retired -= 1
+        memory = tuple(sorted(_changes(machine.ram, ram)))
+        accesses = tuple(self._device.accesses)
+        image = self._saved_fx(start)
+        if program.mode is Mode.PROTECTED:  # where FXSAVE knows of eight XMM registers only
+            image = image[:_XMM8] + program.fx[_XMM8:]
+        state |= fx_fields(image)
+        return Result(end, None if end is End.DONE else vector, error_code, state, memory, accesses, retired)
+
+    def _unwind(self, state: dict[str, int], vector: int) -> int | None:
+        """Take what the handler's frame has into the state. Returns the error code, if one was pushed."""
+        if vector == layout.TASK_VECTOR:
+            return None
+        raised = self._last.interrupt
+        with_error = vector < 256 and raised is not None and raised.error_code is not None
+        width = 8 if state["EFER"] & EFER_LMA else 4
+        words = self._words(state["RSP"], width)
+        error_code = next(words) if with_error else None
+        state["RIP"], state["CS"] = next(words), next(words) & 0xFFFF
+        if vector != layout.CALL_GATE_VECTOR:
+            state["RFLAGS"] = next(words)
+        if width == 8 or state["CS"] & 3:
+            state["RSP"], state["SS"] = next(words), next(words) & 0xFFFF
+        else:
+            state["RSP"] += 4 * (3 + with_error)
+        return error_code
+
+    def _words(self, address: int, width: int) -> Iterator[int]:
+        """What lies on a stack of the kernel, from `address` up."""
+        while True:
+            yield int.from_bytes(self.machine.cpu.memory.read(address, width), "little")
+            address += width
+
+    def _saved_fx(self, start: _Start) -> bytes:
+        """The program's FXSAVE image, made by the machine itself, in ring 0 and with CR0.TS and EM clear."""
+        machine, cpu, registers = self.machine, self.machine.cpu, self.machine.cpu.registers
+        machine.restore(replace(start.snapshot, processor=cpu.save_state()))
+        cpu.rflags = 2
+        registers.cs.load(*start.code_segment)
+        registers.ss.load(*start.stack_segment)
+        for number, value in start.control.items():
+            if registers.cr[number] != value:
+                cpu.write_register(f"CR{number}", value)
+        cpu.set_privilege(0)
+        registers.rip = startup.SAVE
+        outcome = machine.run(machine.clock.now_ns + _SAVING)
+        if outcome is not Outcome.HALTED:
+            raise RuntimeError(f"the state of x87 and SSE cannot be saved: {outcome}")
+        return machine.ram.read(_FX_OUT, 512)
+
+
+def _general_registers(program: Program) -> tuple[int, ...]:
+    if program.mode is Mode.LONG:
+        return program.registers
+    return (*(value & 0xFFFF_FFFF for value in program.registers[:8]), *[0] * 8)
+
+
+def _pages(name: str, content: bytes, fill: bytes) -> Iterator[tuple[int, bytes]]:
+    """The pages of a kind, each with its physical address."""
+    page = next(page for page in layout.PAGES if page.name == name)
+    size = len(page.physical) * PAGE_SIZE
+    if len(content) > size:
+        raise ValueError(f"{len(content)} bytes of {name}; there is room for {size}")
+    content += fill[len(content) : size]
+    return ((at, content[index * PAGE_SIZE :][:PAGE_SIZE]) for index, at in enumerate(page.physical))
+
+
+def _memory(program: Program) -> Iterator[tuple[int, bytes]]:
+    """What RAM holds for this program alone."""
+    code = program.code + layout.END
+    yield from _pages("code", code, _NO_CODE)
+    yield from _pages("data", program.data, _ZEROS)
+    yield from _pages("stack", program.stack, _ZEROS)
+    values = _general_registers(program)
+    frame = startup.frame(program.mode, program.ring, values[0], values[4], program.rflags)
+    parameters = program.fx.ljust(layout.FRAME - layout.FX_IN, b"\0") + frame
+    yield _FX_OUT & -PAGE_SIZE, parameters.ljust(PAGE_SIZE, b"\0")
+
+
+def _changes(ram: Ram, before: RamImage) -> Iterator[Change]:
+    """What is not as it was, but for the pages that running a program uses anyway."""
+    for physical in ram.changed_pages(before):
+        if physical in _SCRATCH:
+            continue
+        old = next(
+            (data[physical - at :][:PAGE_SIZE] for at, data in before.runs if 0 <= physical - at < len(data)), _ZEROS
+        )
+        new = ram.read(physical, PAGE_SIZE)
+        difference = (int.from_bytes(old, "little") ^ int.from_bytes(new, "little")).to_bytes(PAGE_SIZE, "little")
+        name, offset = _NAMES.get(physical, ("page tables", physical - layout.TABLES))
+        for found in _CHANGED.finditer(difference):
+            yield Change(name, offset + found.start(), new[found.start() : found.end()])

@@ -1,0 +1,107 @@
+"""A program of a few instructions with the state that it starts from, and the state that it ends in."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tests.machine.programs import layout
+
+GENERAL = ("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", *(f"R{number}" for number in range(8, 16)))
+"""In the order of their numbers in an instruction."""
+CR0_DEFAULT, CR4_DEFAULT = 0x8005_0033, 0x1_0620
+"""PG AM WP NE ET MP PE, and FSGSBASE OSXMMEXCPT OSFXSR PAE: as on Linux, but for SMEP, SMAP and UMIP."""
+FX_AT_RESET = struct.pack("<HHBxH8x8xI", 0x37F, 0, 0, 0, 0x1F80).ljust(512, b"\0")
+"""An FXSAVE image: x87 as FNINIT leaves it, MXCSR as at reset, all registers zero."""
+_REGISTERS = tuple(layout.STACK_POINTER if name == "RSP" else 0 for name in GENERAL)
+
+
+class Mode(Enum):
+    """What the code segment and EFER make of the processor (SDM volume 3, 2.2)."""
+
+    LONG = "64"
+    COMPATIBILITY = "compatibility"
+    PROTECTED = "protected32"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is run, and from which state. The instruction after it is `layout.END`.
+
+    In ring 0 of protected mode there is no other stack for what ends a program: its frame lies on the program's own.
+    """
+
+    code: bytes
+    mode: Mode = Mode.LONG
+    ring: int = 3
+    registers: tuple[int, ...] = _REGISTERS
+    """The general registers, by number. Outside 64-bit mode the lower halves of the first eight count."""
+    rflags: int = 0x202
+    fx: bytes = field(default=FX_AT_RESET, repr=False)
+    """x87, MXCSR and XMM as an FXSAVE image of the mode."""
+    fs_base: int = 0
+    gs_base: int = 0
+    data: bytes = field(default=b"", repr=False)
+    """What the two data pages hold from their start on; zeros follow."""
+    stack: bytes = field(default=b"", repr=False)
+    """What the two stack pages hold."""
+    cr0: int = CR0_DEFAULT
+    cr4: int = CR4_DEFAULT
+    """PG and PE must be set in CR0, PAE and OSFXSR in CR4."""
+    limit: int = 1000
+    """Instructions, after which the run ends wherever it is."""
+
+
+class End(Enum):
+    """How a run ended."""
+
+    DONE = "done"
+    """At the instruction after the program, or another INT 80H."""
+    TAKEN = "taken"
+    """By an exception, a software interrupt or a call gate: see `Result.vector`."""
+    HALTED = "halted"
+    """By HLT in ring 0."""
+    SHUTDOWN = "shutdown"
+    """By a triple fault."""
+    LIMIT = "limit"
+    """It would go on."""
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """Bytes of memory that are not what they were."""
+
+    page: str
+    """The name of the kind of pages in `layout.PAGES`, `kernel` or `page tables`."""
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Access:
+    """An access to the registers of the device page."""
+
+    offset: int
+    size: int
+    written: int | None
+    """The value, or None for a read."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The state a program ended in, before any handler executed anything."""
+
+    end: End
+    vector: int | None
+    """What ended it, unless it came to its end: 0 to 255, or `layout.CALL_GATE_VECTOR`, `layout.TASK_VECTOR`."""
+    error_code: int | None
+    registers: Mapping[str, int]
+    """By manual names: general registers, RIP, RFLAGS, selectors, CPL, FS_BASE, GS_BASE, KERNEL_GS_BASE, CR0 to CR4,
+    EFER, GDTR, IDTR (base), LDTR, TR (selector), and x87 and SSE state as in FXSAVE images (FCW to XMM15).
+
+    RIP, CS, RFLAGS, RSP and SS are those that the frame on the handler's stack has, if there is one.
+    """
+    memory: tuple[Change, ...]
+    device: tuple[Access, ...]
+    retired: int
+    """Instructions that the program retired, with the INT that ended it."""

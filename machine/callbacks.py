@@ -31,6 +31,8 @@ class Callbacks:
         self._uc = cpu.uc
         self._bus = cpu.bus
         self._on_device_read = on_device_read
+        self.watchers: list[Callable[[bool, int, int], None]] = []
+        """Those told of accesses to memory: whether it writes, physical address, bytes."""
         self.failure: BaseException | None = None
         """The first error raised in a callback since it was last taken."""
         self._kept: list[object] = []
@@ -70,8 +72,10 @@ class Callbacks:
         callback = self._make(prototype, accessed)
         handle = add_hook(self._uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
         self._uc.ctl_flush_tb()
+        self.watchers.append(seen)
 
         def end() -> None:
+            self.watchers.remove(seen)
             uclib.uc_hook_del(self._uc._uch, handle)
             self._kept.remove(callback)
             self._uc.ctl_flush_tb()

@@ -28,7 +28,7 @@ from machine.errors import EmulatorFault
 from machine.flat_mode import load_flat_mode
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
-from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
+from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
 from machine.step_hook import STATE_BYTES, StepHook, Stop
@@ -65,6 +65,7 @@ class Cpu:
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self._step_hook = step_hook
         self.hook = step_hook.state
+        self._hook_code = ctypes.addressof(step_hook.state.code)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
         self.tsc_offset = 0
@@ -98,7 +99,9 @@ class Cpu:
 
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""
-        self.registers.eflags = self.hook.rflags
+        registers, hook = self.registers, self.hook
+        registers.eflags = hook.rflags
+        hook.long_mode = registers.in_64_bit_code
         self.context.restore()
 
     def refresh(self) -> None:
@@ -175,7 +178,6 @@ class Cpu:
     def set_privilege(self, cpl: int) -> None:
         """Continue at a privilege level with the CS and SS that were set."""
         self.registers.follow_segments(cpl)
-        self.hook.cs = self.registers.cs.selector
 
     def skip(self, length: int) -> None:
         """Retire the instruction at RIP, which was executed by other means than Unicorn."""
@@ -195,12 +197,12 @@ class Cpu:
         changed = [page for page in pages if seen[page // PAGE_SIZE] != b"\0"]
         if not changed:
             return
-        state = self.context.content, self.hook.cs
+        state = self.context.content
         load_flat_mode(self.registers)  # Unicorn takes a linear address
         self.flush_tlb()
         for page in changed:
             self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
-        self.context.content, self.hook.cs = state
+        self.context.content = state
         self.flush_tlb()
 
     def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
@@ -214,6 +216,11 @@ class Cpu:
                 seen(writes, address, size)
 
         return self.callbacks.watch_memory(accessed)
+
+    def note_access(self, writes: bool, physical: int, size: int) -> None:
+        """An instruction that the machine executes itself accesses memory: whoever watches it is told."""
+        for seen in self.callbacks.watchers:
+            seen(writes, physical, size)
 
     # State
 
@@ -255,4 +262,12 @@ class Cpu:
 
     def instruction_at(self, address: int) -> Instruction | None:
         """The instruction at a linear address, taken apart."""
-        return decode(self.code_at(address), long=self.registers.in_64_bit_code)
+        return self._decode(self.code_at(address))
+
+    def watched_instruction(self) -> Instruction | None:
+        """The instruction that the hook has stopped before; None where it ends in a page that cannot be fetched."""
+        return self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
+
+    def _decode(self, code: bytes) -> Instruction | None:
+        registers = self.registers
+        return decode(code, long=registers.in_64_bit_code, wide=bool(registers.cs.flags & DEFAULT_32))

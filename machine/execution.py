@@ -20,13 +20,16 @@ from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
 from machine.observed_registers import ObservedRegisters
-from machine.opcodes import Action, action
+from machine.opcodes import Action
 from machine.ring_and_mode import RingAndMode
 from machine.simd_exceptions import SimdExceptions
 from machine.state import Stateful
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
 from machine.x87_exceptions import X87Exceptions
+
+_LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
+"""What led out of a ring, by opcode; all others are far transfers."""
 
 
 class Execution:
@@ -127,7 +130,12 @@ class Execution:
         """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
         cpu = self._cpu
         at = cpu.linear_rip
-        if not cpu.debug.at(at) and not action(cpu.code_at(at)) & (Action.SYSTEM | Action.PORT | Action.DESCRIPTOR):
+        instruction = cpu.instruction_at(at)
+        found = 0 if instruction is None else instruction.action
+        privileged = Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR
+        if instruction is not None and instruction.opcode > 0xFF:
+            privileged |= Action.SYSTEM
+        if not cpu.debug.at(at) and not found & privileged:
             try:
                 if self._alignment.wanted:
                     self._alignment.check()
@@ -170,9 +178,7 @@ class Execution:
         """Do what a stop is there for."""
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
-        if hook.check_cs:  # whatever else stopped it: a deadline or a fault may come right behind an IRET
-            self.ring_and_mode.segment_loaded()
-        else:  # RF lasts for one instruction behind IRET, but Unicorn may leave it
+        if hook.flags_loaded != hook.retired:  # RF lasts for one instruction after IRET, but Unicorn may leave it
             hook.rflags &= ~FLAG_RF
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
@@ -224,32 +230,38 @@ class Execution:
 
     def _execute_watched(self) -> None:
         """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
-        cpu, registers, hook, ring_and_mode = self._cpu, self._cpu.registers, self._cpu.hook, self.ring_and_mode
-        rip, ring, stepping = registers.rip, registers.cpl, hook.rflags & FLAG_TF
-        found = action(cpu.code_at(cpu.linear_rip))
-        if ring_and_mode.nmi_blocked and found & Action.INTERRUPT_RETURN:
-            ring_and_mode.block_nmi(False)
-        before = self._observed.values()
+        cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
+        instruction = cpu.watched_instruction()
+        if instruction is None:  # it ends in a page that cannot be fetched, which Unicorn will find
+            self.stopped(self._execute_one())
+            return
+        rip, ring, stepping = registers.rip, registers.cpl, cpu.hook.rflags & FLAG_TF
+        returns = bool(instruction.action & Action.INTERRUPT_RETURN)
+        if returns and ring_and_mode.nmi_blocked:
+            ring_and_mode.nmi_blocked = False
+        before, raw = self._observed.values(), self._observed.raw()
         try:
-            done = self._system.execute()
+            done = self._system.execute(instruction)
         except Fault as fault:
             self._raise(fault)
             return
         stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MASKS) else None
-        if found & (Action.SYSTEM | Action.CHANGES_CS):
+        if returns:
+            cpu.hook.flags_loaded = cpu.hook.retired
+        if done is Done.LOADS_MASKS:
+            self._simd.follow_mxcsr()
+            self._x87.follow_control_word()
+        if self._observed.raw() != raw:
             registers.cr[0] &= CR0_BITS
-            if done is Done.LOADS_MASKS:
-                self._simd.follow_mxcsr()
-                self._x87.follow_control_word()
             self._observed.record_changes(before, rip)
-            if stop is None and ring != registers.cpl:
-                ring_and_mode.left_ring(ring, "fast_system_call")
             ring_and_mode.watch()
             cpu.flush_translations()
-            ring_and_mode.follow_mode(rip)
+        if registers.cpl != ring:
+            ring_and_mode.left_ring(ring, _LEFT_BY.get(instruction.opcode, "far_return"))
+        ring_and_mode.follow_mode(rip)
         if stop is not None:
             self.stopped(stop)
         elif done is Done.TRAP:
             self._trap(0)
-        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and hook.rflags & FLAG_TF):
+        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and cpu.hook.rflags & FLAG_TF):
             self._trap(DR6_BS)

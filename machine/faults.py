@@ -75,9 +75,7 @@ def _take_back_branch(cpu: Cpu) -> None:
         registers.rsp = registers.rsp + 8 & 2**64 - 1
     elif opcode in (_RETURN_NEAR, _RETURN_NEAR_POPPING):
         popped = 8
-        if opcode == _RETURN_NEAR_POPPING:
-            code = cpu.code_at(hook.last)
-            popped += int.from_bytes(code[instruction.length : instruction.length + 2], "little")
+        popped += instruction.immediate
         registers.rsp = registers.rsp - popped & 2**64 - 1
 
 

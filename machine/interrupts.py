@@ -184,8 +184,6 @@ class Delivery(Stateful):
             registers.ss.load(ring, 0, 0, ring << 13)
         if ring != old_ring or not registers.in_64_bit_code or new_stack or registers.interrupts_inhibited:
             cpu.set_privilege(ring)
-        else:
-            cpu.hook.cs = registers.cs.selector
         registers.rip, registers.rsp = gate.handler, stack
         cpu.rflags = rflags & ~(_CLEARED | (FLAG_IF if gate.kind == INTERRUPT_GATE else 0))
         # RECORD

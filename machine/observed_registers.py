@@ -26,6 +26,10 @@ class ObservedRegisters:
             found[name.upper()] = (register.selector, register.base, register.limit)
         return found
 
+    def raw(self) -> tuple[bytes, int]:
+        """All of them as bytes: to be compared only."""
+        return self._cpu.registers.system_registers, self._cpu.debug.dr7
+
     def record_changes(self, before: dict[str, Value], rip: int) -> None:
         """Record what the instruction at `rip` changed since `before`."""
         for name, value in self.values().items():

@@ -1,19 +1,23 @@
-"""Which instructions the machine has to look at, and where a decoded one has its parts.
+"""Decoding instructions (SDM volume 2, chapter 2), and the tables that say which of them the machine looks at.
 
-Unicorn executes nearly all instructions alone. `ACTIONS` names the others by opcode; the instruction hook stops in
-front of them. `decode` finds an instruction's opcode, ModRM fields and memory operand (SDM volume 2, chapter 2).
+Unicorn executes nearly all instructions alone. `TABLES`, made from machine/instruction_set.py, names for each opcode
+the `Action`s that others call for; the instruction hook looks there before every instruction (step_hook.c; here in
+Python `Instruction.action`). `decode` takes an instruction apart.
 """
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import lru_cache
+
+from machine.instruction_set import ROWS, Map, Prefix, Row
 
 
 class Action(IntFlag):
-    """Why an instruction is looked at; all are stopped at only while `HookState.watched` has them."""
+    """Why an instruction is looked at; most are stopped at only while `HookState.watched` has them."""
 
     NONE = 0
     SYSTEM = 1
-    """Has rules that Unicorn does not keep, or writes a register that events tell of. Always watched."""
+    """A rule of its own in machine/instructions. Always watched."""
     PORT = 2
     """IN, OUT, INS, OUTS: may be refused outside ring 0."""
     DESCRIPTOR = 4
@@ -22,80 +26,116 @@ class Action(IntFlag):
     """IRET: ends the blocking of NMI."""
     FLAGS = 16
     """POPF: may begin alignment checks."""
-    CHANGES_CS = 32
-    """May load CS: the hook compares the selector behind the instruction, watched or not."""
-    PREFIX = 64
-    GROUP = 128
-    """The rest of the byte is a row of `GROUPS`, which the ModRM byte chooses from."""
+    MMX = 32
+    """Raises a pending x87 exception."""
+    FLOATS = 64
+    """SSE floating-point arithmetic: may raise exceptions."""
+    LOCKABLE = 128
+    """LOCK is allowed with a memory operand; with anything else it is #UD."""
+    ALIGNED = 256
+    """A memory operand of 16 bytes, which must be aligned."""
+    WIDE = 512
+    """A memory operand of 16 bytes, which need not be aligned: looked at where it crosses a page."""
+    UNDEFINED = 1024
+    """#UD. Always watched."""
+    GROUP = 1 << 15
+    """In `TABLES` only: the rest is the number of a row of `GROUPS`, which the ModRM byte chooses from."""
 
 
-_RETURN = Action.INTERRUPT_RETURN | Action.CHANGES_CS
-_GROUP_5, _GROUP_6, _GROUP_7, _GROUP_9, _GROUP_15, _MOV_FROM_CR, _ESCAPE_1, _ESCAPE_5 = range(8)
+ALWAYS = Action.SYSTEM | Action.UNDEFINED
+"""What the instruction hook stops at whatever the state is."""
+_TRAITS = {
+    "system": int(Action.SYSTEM),
+    "port": int(Action.PORT),
+    "descriptor": int(Action.DESCRIPTOR),
+    "interrupt_return": int(Action.INTERRUPT_RETURN),
+    "flags": int(Action.FLAGS),
+    "mmx": int(Action.MMX),
+    "fp": int(Action.FLOATS),
+    "lock": int(Action.LOCKABLE),
+    "a16": int(Action.ALIGNED),
+    "u16": int(Action.WIDE),
+}
+_OPCODES, _PREFIX_CLASSES, _FORMS = 256, len(Prefix), 16
+_GROUP = int(Action.GROUP)
+_UNDEFINED_ROW = (int(Action.UNDEFINED),) * _FORMS
 
 
-def _one_byte() -> bytes:
-    actions = dict.fromkeys([0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0], Action.PREFIX)
-    actions |= dict.fromkeys(range(0x40, 0x50), Action.PREFIX)  # REX; in 32-bit code INC and DEC, of one byte
-    actions |= dict.fromkeys([0x6C, 0x6D, 0x6E, 0x6F, *range(0xE4, 0xE8), *range(0xEC, 0xF0)], Action.PORT)
-    actions |= {0xCF: _RETURN, 0x9D: Action.FLAGS, 0xF1: Action.SYSTEM, 0xFF: Action.GROUP | _GROUP_5}
-    actions |= {0xD9: Action.GROUP | _ESCAPE_1, 0xDD: Action.GROUP | _ESCAPE_5}
-    actions |= dict.fromkeys([0xC4, 0xC5], Action.SYSTEM)  # VEX, or LES and LDS
-    actions |= dict.fromkeys([0xCA, 0xCB, 0x9A, 0xEA], Action.CHANGES_CS)  # far RET, CALL, JMP
-    return bytes(actions.get(opcode, 0) for opcode in range(256))
+def _forms(row: Row) -> list[int]:
+    """The columns of a group that a row fills: memory forms by reg field, then register forms."""
+    if row.modrm == "-":
+        return list(range(_FORMS))
+    starts = {"rm": (0, 8), "m": (0,), "r": (8,)}[row.modrm]
+    return [start + extension for start in starts for extension in row.extensions]
 
 
-def _two_byte() -> bytes:
-    # SYSCALL, CLTS, SYSRET, MOV DR both ways, MOV to CR, WRMSR, RDMSR, RDPMC, SYSENTER, SYSEXIT
-    system = [0x05, 0x06, 0x07, 0x21, 0x22, 0x23, 0x30, 0x32, 0x33, 0x34, 0x35]
-    actions = dict.fromkeys(system, int(Action.SYSTEM))
-    rows = ((0x00, _GROUP_6), (0x01, _GROUP_7), (0xC7, _GROUP_9), (0xAE, _GROUP_15), (0x20, _MOV_FROM_CR))
-    actions |= {opcode: Action.GROUP | row for opcode, row in rows}
-    return bytes(actions.get(opcode, 0) for opcode in range(256))
+class Tables:
+    """The tables of one mode, as the instruction hook has them.
+
+    `entries` holds actions of 16 bits, by map, mandatory prefix and opcode; `groups` rows of 16.
+    """
+
+    def __init__(self, *, long: bool) -> None:
+        absent = "i32" if long else "i64"
+        found: dict[int, list[int]] = {}
+        self.entries = [int(Action.UNDEFINED)] * (len(Map) * _PREFIX_CLASSES * _OPCODES)
+        for row in ROWS:
+            if absent in row.traits:
+                continue
+            actions = sum(_TRAITS.get(trait, 0) for trait in row.traits)
+            forms = _forms(row)
+            for prefix in row.prefixes:
+                first = (row.map * _PREFIX_CLASSES + prefix) * _OPCODES
+                for opcode in row.opcodes:
+                    if len(forms) == _FORMS:
+                        self.entries[first + opcode] = actions
+                        continue
+                    columns = found.setdefault(first + opcode, list(_UNDEFINED_ROW))
+                    for form in forms:
+                        columns[form] = actions
+        groups: dict[tuple[int, ...], int] = {}
+        for index, columns in found.items():
+            self.entries[index] = _GROUP | groups.setdefault(tuple(columns), len(groups))
+        self.groups = list(groups)
+
+    def action(self, opcode_map: int, prefix: int, opcode: int, modrm: int | None) -> int:
+        """The actions of an opcode. Raises IndexError if they depend on ModRM and `modrm` is None."""
+        found = self.entries[(opcode_map * _PREFIX_CLASSES + prefix) * _OPCODES + opcode]
+        if not found & _GROUP:
+            return found
+        if modrm is None:
+            raise IndexError
+        return self.groups[found & ~_GROUP][(modrm >> 3 & 7) + (8 if modrm >= 0xC0 else 0)]
 
 
-def _groups() -> bytes:
-    none, system, descriptor = 0, int(Action.SYSTEM), int(Action.DESCRIPTOR)
-    far = int(Action.CHANGES_CS)
-    in_registers = [none, none, none, none, descriptor, none, system, none]
-    rows = {
-        # memory forms /0 to /7, register forms /0 to /7
-        _GROUP_5: [none, none, none, far, none, far, none, none] + 8 * [none],
-        _GROUP_6: 2 * [descriptor, descriptor, system, system, none, none, none, none],
-        _GROUP_7: [descriptor, descriptor, system, system, descriptor, none, system, system, *in_registers],
-        _GROUP_9: 14 * [none] + 2 * [system],  # RDRAND, RDSEED
-        _GROUP_15: [none, system, system] + 13 * [none],  # FXRSTOR, LDMXCSR
-        _MOV_FROM_CR: 2 * [system, none, none, none, none, none, none, none],  # CR8 by REX.R, and CR0
-        _ESCAPE_1: [*4 * [none], system, system, *10 * [none]],  # FLDENV, FLDCW
-        _ESCAPE_5: [*4 * [none], system, *11 * [none]],  # FRSTOR
-    }
-    return b"".join(bytes(rows.get(row, 16 * [none])) for row in range(16))
-
-
-ONE_BYTE, TWO_BYTE, GROUPS = _one_byte(), _two_byte(), _groups()
-
-
-def action(code: bytes) -> int:
-    """The `Action` of the instruction whose bytes are `code`, if there are any (step_hook.c has the same in C)."""
-    if not code:
-        return 0
-    at = 0
-    while at + 1 < len(code) and ONE_BYTE[code[at]] == Action.PREFIX:
-        at += 1
-    if code[at] == 0x0F and at + 1 < len(code):
-        at += 1
-        found = TWO_BYTE[code[at]]
-    else:
-        found = ONE_BYTE[code[at]]
-    if not found & Action.GROUP:
-        return found
-    if at + 1 >= len(code):
-        return 0
-    modrm = code[at + 1]
-    return GROUPS[(found & 15) * 16 + (modrm >> 3 & 7) + (8 if modrm >= 0xC0 else 0)]
-
+TABLES = {False: Tables(long=False), True: Tables(long=True)}
+"""By whether it is 64-bit mode."""
+_WITH_MODRM = frozenset((row.map, opcode) for row in ROWS if row.modrm != "-" for opcode in row.opcodes)
+_IMMEDIATES = ("ib", "iw", "iz", "iv", "off", "far", "iwb")
+_IMMEDIATE = {
+    (row.map, opcode, extension): kind
+    for row in ROWS
+    for kind in _IMMEDIATES
+    if kind in row.traits
+    for opcode in row.opcodes
+    for extension in row.extensions
+}
 
 _SEGMENT_PREFIXES = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
-_LOCK, _OPERAND_SIZE, _ADDRESS_SIZE = 0xF0, 0x66, 0x67
+LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT = 0xF0, 0x66, 0x67, 0xF2, 0xF3
+_LEGACY_PREFIXES = frozenset([*_SEGMENT_PREFIXES, LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT])
+_MANDATORY = {OPERAND_SIZE: Prefix.OPERAND_SIZE, REPEAT: Prefix.REPEAT, REPEAT_NOT_EQUAL: Prefix.REPEAT_NOT_EQUAL}
+_VEX_PREFIXES = (Prefix.NONE, Prefix.OPERAND_SIZE, Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
+_VEX_MAPS = {2: Map.VEX_38, 3: Map.VEX_3A}
+_ESCAPES = {0x38: Map.THREE_BYTE_38, 0x3A: Map.THREE_BYTE_3A}
+_BASES = {
+    Map.ONE_BYTE: 0,
+    Map.TWO_BYTE: 0x0F00,
+    Map.THREE_BYTE_38: 0x0F_3800,
+    Map.THREE_BYTE_3A: 0x0F_3A00,
+    Map.VEX_38: 0xC4_3800,
+    Map.VEX_3A: 0xC4_3A00,
+}
 _RSP, _RBP = 4, 5
 
 
@@ -110,22 +150,40 @@ class MemoryOperand:
     displacement: int
     relative: bool
     """To the next instruction's address."""
+    address_bits: int = 64
+    """16, 32 or 64: the effective address is cut to as many bits before the segment's base is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """An instruction's parts. Its length is known only where it has no immediate operand."""
+    """An instruction's parts."""
 
     prefixes: bytes
+    """The legacy prefixes."""
     rex: int
+    """The REX prefix, or 0; of a VEX prefix what it says of W, R, X and B."""
     opcode: int
-    """One byte, or 0x0Fxx, 0x0F38xx, 0x0F3Axx."""
+    """One byte, or 0x0Fxx, 0x0F38xx, 0x0F3Axx; with VEX 0xC438xx, 0xC43Axx."""
+    prefix: Prefix
+    """The mandatory prefix that counts."""
+    modrm: int
+    """The ModRM byte; 0 without one."""
     register: int
     """The reg field of ModRM, with REX.R; 0 without ModRM."""
     operand: int | MemoryOperand | None
     """The r/m field: a register number with REX.B, or memory."""
     length: int
-    """Up to the end of ModRM, SIB and displacement."""
+    """In bytes, the immediate included."""
+    immediate: int
+    """The immediate operand, unsigned; a far pointer with its selector above the offset; 0 without one."""
+    immediate_bytes: int
+    vex_register: int
+    """VEX.vvvv; 0 without VEX."""
+    action: int
+    """What it calls for, as bits of `Action`."""
+    long: bool
+    """Decoded for 64-bit mode."""
+    code: bytes
 
     @property
     def extension(self) -> int:
@@ -135,7 +193,7 @@ class Instruction:
     @property
     def locked(self) -> bool:
         """Whether it has the LOCK prefix."""
-        return _LOCK in self.prefixes
+        return LOCK in self.prefixes
 
     @property
     def wide(self) -> bool:
@@ -145,61 +203,142 @@ class Instruction:
     @property
     def operand_size_prefix(self) -> bool:
         """66H."""
-        return _OPERAND_SIZE in self.prefixes
+        return OPERAND_SIZE in self.prefixes
+
+    @property
+    def address_size_prefix(self) -> bool:
+        """67H."""
+        return ADDRESS_SIZE in self.prefixes
 
 
-def _has_modrm(opcode: int) -> bool:
-    if opcode > 0xFFFF:
-        return True
-    if opcode > 0xFF:
-        second = opcode & 0xFF
-        without = second in (*range(0x05, 0x0A), 0x0B, *range(0x30, 0x38), 0x77, *range(0x80, 0x90))
-        return not (without or second in (0xA0, 0xA1, 0xA2, 0xA8, 0xA9, 0xAA) or 0xC8 <= second <= 0xCF)
-    if opcode < 0x40:
-        return opcode & 7 < 4
-    return opcode in (0x62, 0x63, 0x69, 0x6B, *range(0x80, 0x90), 0xC0, 0xC1, *range(0xC4, 0xC8)) or (
-        0xD0 <= opcode <= 0xD3 or 0xD8 <= opcode <= 0xDF or opcode in (0xF6, 0xF7, 0xFE, 0xFF)
+@lru_cache(maxsize=4096)
+def decode(code: bytes, *, long: bool = True, wide: bool = True) -> Instruction | None:
+    """Take an instruction apart; None where `code` ends before it does.
+
+    `long` says 64-bit mode; elsewhere `wide` that the code segment's operands and addresses have 32 bits, not 16.
+    """
+    try:
+        return _decode(code, long=long, wide=wide)
+    except IndexError:
+        return None
+
+
+def action(code: bytes, *, long: bool = True) -> int:
+    """The `Action`s that the instruction at the beginning of `code` calls for (step_hook.c has the same in C).
+
+    `code` may end before its operands do, and 0 is the answer where it ends before the opcode is known.
+    """
+    try:
+        return _opcode(code, long=long)[-1]
+    except IndexError:
+        return 0
+
+
+def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int, int, int]:
+    """Prefixes and opcode.
+
+    Returns the number of legacy prefixes, REX, map, mandatory prefix, opcode, VEX.vvvv, where ModRM would be, action.
+    """
+    at = rex = vex_register = 0
+    mandatory, locked = Prefix.NONE, False
+    while code[at] in _LEGACY_PREFIXES or (long and code[at] & 0xF0 == 0x40):
+        byte = code[at]
+        rex = byte if long and byte & 0xF0 == 0x40 else 0
+        locked = locked or byte == LOCK
+        if byte in _MANDATORY and (byte != OPERAND_SIZE or mandatory == Prefix.NONE):
+            mandatory = _MANDATORY[byte]
+        at += 1
+    legacy = at - bool(rex)
+    opcode, opcode_map, defined = code[at], Map.ONE_BYTE, True
+    at += 1
+    if opcode in (0xC4, 0xC5) and (long or code[at] >= 0xC0):
+        defined = not (rex or locked or mandatory) and opcode == 0xC4
+        first, second = code[at], code[at + 1] if opcode == 0xC4 else 0
+        opcode_map = _VEX_MAPS.get(first & 0x1F, Map.ONE_BYTE)
+        vex_register = ~second >> 3 & 15
+        defined = defined and opcode_map != Map.ONE_BYTE and not second & 4
+        defined = defined and not (opcode_map == Map.VEX_3A and vex_register)
+        rex = 0x40 | second >> 4 & 8 | (~first >> 5 & 7)
+        mandatory = _VEX_PREFIXES[second & 3]
+        at += 2 if opcode == 0xC4 else 1
+        opcode = code[at] if defined else opcode
+        at += defined
+    elif opcode == 0x0F:
+        opcode, opcode_map = code[at], Map.TWO_BYTE
+        at += 1
+        if opcode in _ESCAPES:
+            opcode, opcode_map = code[at], _ESCAPES[opcode]
+            at += 1
+    modrm = code[at] if at < len(code) else None
+    found = TABLES[long].action(opcode_map, mandatory, opcode, modrm) if defined else int(Action.UNDEFINED)
+    if locked and (not found & Action.LOCKABLE or (modrm is not None and modrm >= 0xC0)):
+        found = int(Action.UNDEFINED)
+    return legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found
+
+
+def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:
+    legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found = _opcode(code, long=long)
+    prefixes = code[:legacy]
+    number = _BASES[opcode_map] | opcode
+    wide_operand = long or (wide != (OPERAND_SIZE in prefixes))
+    address_bits = 64 if long else 32 if wide else 16
+    if ADDRESS_SIZE in prefixes:
+        address_bits = {64: 32, 32: 16, 16: 32}[address_bits]
+    modrm = 0
+    operand: int | MemoryOperand | None = None
+    if (opcode_map, opcode) in _WITH_MODRM:
+        modrm = code[at]
+        at += 1
+        if modrm >= 0xC0 or 0x0F20 <= number <= 0x0F23:  # MOV CR and MOV DR ignore the mode
+            operand = modrm & 7 | (rex & 1) << 3
+        elif address_bits == 16:
+            operand, at = _memory_operand_16(code, at, modrm, prefixes)
+        else:
+            operand, at = _memory_operand(code, at, modrm, rex, prefixes, long=long, bits=address_bits)
+    register = modrm >> 3 & 7 | (rex & 4) << 1
+    kind = _IMMEDIATE.get((opcode_map, opcode, register & 7))
+    size = _immediate_size(kind, rex, prefixes, address_bits, long=long, wide=wide_operand)
+    if at + size > len(code):
+        raise IndexError
+    immediate = int.from_bytes(code[at : at + size], "little")
+    at += size
+    return Instruction(
+        prefixes,
+        rex,
+        number,
+        mandatory,
+        modrm,
+        register,
+        operand,
+        at,
+        immediate,
+        size,
+        vex_register,
+        found,
+        long,
+        code[:at],
     )
 
 
-def decode(code: bytes, *, long: bool = True) -> Instruction | None:
-    """Take an instruction apart; `long` says 64-bit mode. None where `code` ends before its operands do.
+def _immediate_size(kind: str | None, rex: int, prefixes: bytes, address_bits: int, *, long: bool, wide: bool) -> int:
+    if kind is None:
+        return 0
+    word = 4 if wide and not (long and OPERAND_SIZE in prefixes and not rex & 8) else 2
+    sizes = {"ib": 1, "iw": 2, "iz": word, "iv": 8 if rex & 8 else word, "far": word + 2, "iwb": 3}
+    return sizes.get(kind, address_bits // 8)
 
-    Memory operands are decoded with 64-bit and 32-bit addressing; 16-bit addressing gives None.
-    """
-    at, rex = 0, 0
-    try:
-        while code[at] in _SEGMENT_PREFIXES or code[at] in (_LOCK, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF2, 0xF3):
-            at += 1
-        prefixes = code[:at]
-        if long and code[at] & 0xF0 == 0x40:
-            rex = code[at]
-            at += 1
-        opcode = code[at]
-        at += 1
-        if opcode == 0x0F:
-            opcode = 0x0F00 | code[at]
-            at += 1
-            if opcode in (0x0F38, 0x0F3A):
-                opcode = opcode << 8 | code[at]
-                at += 1
-        if not _has_modrm(opcode):
-            return Instruction(prefixes, rex, opcode, 0, None, at)
-        modrm = code[at]
-        at += 1
-        register = modrm >> 3 & 7 | (rex & 4) << 1
-        if modrm >= 0xC0 or 0x0F20 <= opcode <= 0x0F23:  # MOV CR and MOV DR ignore the mode
-            return Instruction(prefixes, rex, opcode, register, modrm & 7 | (rex & 1) << 3, at)
-        if not long and _ADDRESS_SIZE in prefixes:
-            return None
-        operand, at = _memory_operand(code, at, modrm, rex, prefixes, long=long)
-    except IndexError:
-        return None
-    return Instruction(prefixes, rex, opcode, register, operand, at)
+
+def _segment(prefixes: bytes, default: str, *, long: bool) -> str:
+    """The segment of an operand: the last override counts, in 64-bit mode those of FS and GS only."""
+    for prefix in prefixes:
+        name = _SEGMENT_PREFIXES.get(prefix)
+        if name is not None and (not long or name in ("fs", "gs")):
+            default = name
+    return default
 
 
 def _memory_operand(
-    code: bytes, at: int, modrm: int, rex: int, prefixes: bytes, *, long: bool
+    code: bytes, at: int, modrm: int, rex: int, prefixes: bytes, *, long: bool, bits: int
 ) -> tuple[MemoryOperand, int]:
     mode, low = modrm >> 6, modrm & 7
     base: int | None = low | (rex & 1) << 3
@@ -220,8 +359,22 @@ def _memory_operand(
     if at + width > len(code):
         raise IndexError
     displacement = int.from_bytes(code[at : at + width], "little", signed=True)
-    segment = "ss" if base in (_RSP, _RBP) else "ds"
-    for prefix in prefixes:
-        name = _SEGMENT_PREFIXES.get(prefix, segment)
-        segment = name if not long or name in ("fs", "gs") or prefix not in _SEGMENT_PREFIXES else segment
-    return MemoryOperand(segment, base, index, scale, displacement, relative), at + width
+    segment = _segment(prefixes, "ss" if base in (_RSP, _RBP) else "ds", long=long)
+    return MemoryOperand(segment, base, index, scale, displacement, relative, bits), at + width
+
+
+_PAIRS_16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, None), (7, None), (5, None), (3, None))
+
+
+def _memory_operand_16(code: bytes, at: int, modrm: int, prefixes: bytes) -> tuple[MemoryOperand, int]:
+    mode, low = modrm >> 6, modrm & 7
+    base: int | None
+    base, index = _PAIRS_16[low]
+    width = mode
+    if mode == 0 and low == 6:
+        base, width = None, 2
+    if at + width > len(code):
+        raise IndexError
+    displacement = int.from_bytes(code[at : at + width], "little", signed=True)
+    segment = _segment(prefixes, "ss" if base == _RBP else "ds", long=False)
+    return MemoryOperand(segment, base, index, 1, displacement, False, 16), at + width

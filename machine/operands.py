@@ -1,23 +1,33 @@
 """Where an instruction's memory operand is, and what lies there (SDM volume 1, 3.7)."""
 
 from machine.cpu import Cpu
-from machine.opcodes import MemoryOperand
+from machine.opcodes import Instruction, MemoryOperand
 from machine.processor_state import GENERAL_REGISTERS, SegmentRegister
 from machine.ram import PAGE_SIZE
 
 _LOW = 0xFFFF_FFFF
 
 
-def linear_address(cpu: Cpu, operand: MemoryOperand, following: int) -> int:
-    """The linear address of an operand; `following` is the offset of the next instruction."""
-    registers = cpu.registers
-    address = operand.displacement + (following if operand.relative else 0)
-    for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
-        if number is not None:
-            address += getattr(registers, GENERAL_REGISTERS[number]) * scale
+def effective_address(cpu: Cpu, instruction: Instruction) -> int:
+    """The offset of the instruction's memory operand in its segment; the instruction is the one at RIP."""
+    operand, registers = instruction.operand, cpu.registers
+    assert isinstance(operand, MemoryOperand)
+    address = operand.displacement + (registers.rip + instruction.length if operand.relative else 0)
+    if operand.base is not None:
+        address += getattr(registers, GENERAL_REGISTERS[operand.base])
+    if operand.index is not None:
+        address += getattr(registers, GENERAL_REGISTERS[operand.index]) * operand.scale
+    return int(address & (1 << operand.address_bits) - 1)
+
+
+def linear_address(cpu: Cpu, instruction: Instruction) -> int:
+    """The linear address of the instruction's memory operand; the instruction is the one at RIP."""
+    operand, registers = instruction.operand, cpu.registers
+    assert isinstance(operand, MemoryOperand)
+    address = effective_address(cpu, instruction)
     if registers.in_64_bit_code:
         base = getattr(registers, operand.segment).base if operand.segment in ("fs", "gs") else 0
-        return (address + base) & 2**64 - 1
+        return int(address + base & 2**64 - 1)
     segment: SegmentRegister = getattr(registers, operand.segment)
     return (address + segment.base) & _LOW
 

@@ -21,7 +21,7 @@ _BEYOND_PHYSICAL = _ADDRESS_BITS & -(1 << PHYSICAL_ADDRESS_BITS)
 _CR0_WP, _CR0_PG, _CR4_PSE, _CR4_PAE, _CR4_SMAP = 1 << 16, 1 << 31, 1 << 4, 1 << 5, 1 << 21
 _EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
 _FLAG_AC = 1 << 18
-_PF_WRITE, _PF_RESERVED = 2, 8
+_PF_WRITE, _PF_USER, _PF_RESERVED = 2, 4, 8
 
 
 class Mode(Enum):
@@ -112,7 +112,6 @@ class SupervisorMemory:
         self._state = state
         self._pages: dict[int, Translation] = {}
         self._writable: set[int] = set()
-        self._cr3 = 0
 
     @property
     def mode(self) -> Mode:
@@ -128,12 +127,6 @@ class SupervisorMemory:
         """Forget all translations."""
         self._pages.clear()
         self._writable.clear()
-        self._cr3 = self._state.cr[3]
-
-    def follow_cr3(self) -> None:
-        """Forget all translations if CR3 changed, as it does in a task switch."""
-        if self._cr3 != self._state.cr[3]:
-            self.flush()
 
     def look(self, address: int) -> Translation | None:
         """The translation of the page that holds `address`, by the tables as they are; changes nothing."""
@@ -189,20 +182,30 @@ class SupervisorMemory:
         if at + len(data) <= self._ram.size:
             self._ram.view[at : at + len(data)] = data
 
-    def _translate(self, address: int, rflags: int, *, write: bool) -> Translation:
+    def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
+        """The physical address of the page that an instruction's access to `address` reaches. Raises PageFault.
+
+        `user` gives the access the rights of ring 3; else it is an explicit one of the supervisor, for which AC in
+        `rflags` lifts SMAP. Accessed and dirty flags are set.
+        """
+        return self._translate(address, rflags, write=write, user=user).physical
+
+    def _translate(self, address: int, rflags: int, *, write: bool, user: bool = False) -> Translation:
         page = address & -PAGE_SIZE
         found = self._pages.get(page)
         if found is None or (write and page not in self._writable):
             found = self.look(address)
         state = self._state
-        code = _PF_WRITE if write else 0
+        code = (_PF_WRITE if write else 0) | (_PF_USER if user else 0)
         if found is None:
             raise PageFault(code, address)
         if found.reserved:
             raise PageFault(code | 1 | _PF_RESERVED, address)
-        if write and not found.writable and state.cr[0] & _CR0_WP:
+        if write and not found.writable and (user or state.cr[0] & _CR0_WP):
             raise PageFault(code | 1, address)
-        if found.user and state.cr[4] & _CR4_SMAP and self.mode is not Mode.OFF:  # noqa: SIM102 - two thoughts
+        if user and not found.user:
+            raise PageFault(code | 1, address)
+        if found.user and not user and state.cr[4] & _CR4_SMAP and self.mode is not Mode.OFF:  # noqa: SIM102 - two thoughts
             if state.cpl == 3 or not rflags & _FLAG_AC:
                 raise PageFault(code | 1, address)
         self._mark(found, write=write)

@@ -11,11 +11,7 @@ def check_ports(cpu: Cpu, instruction: Instruction) -> None:
     """Raise Fault (#GP) if IN, OUT, INS or OUTS at RIP may not reach its ports."""
     opcode = instruction.opcode
     width = 1 if not opcode & 1 else 2 if instruction.operand_size_prefix else 4
-    if opcode < 0xE8 and opcode >= 0xE4:
-        code = cpu.code_at(cpu.linear_rip)
-        port = code[instruction.length] if len(code) > instruction.length else 0
-    else:
-        port = cpu.registers.rdx & 0xFFFF
+    port = instruction.immediate if instruction.immediate_bytes else cpu.registers.rdx & 0xFFFF
     if not may_use(cpu, port, width):
         raise Fault(GP, 0)
 

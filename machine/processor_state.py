@@ -33,6 +33,7 @@ CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 # hflags
 _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
+HFLAG_TS = 1 << 11
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
@@ -124,6 +125,11 @@ class ProcessorState(ctypes.Structure):
         """64-bit mode, as told from compatibility and protected mode."""
         return bool(self.hflags & _CODE_IS_64)
 
+    @property
+    def system_registers(self) -> bytes:
+        """LDTR, TR, GDTR, IDTR, the control registers and EFER, as bytes: to be compared only."""
+        return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS.start, len(_SYSTEM_REGISTERS))
+
     def follow_segments(self, cpl: int) -> None:
         """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
         flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | _CODE_IS_64) | cpl
@@ -134,6 +140,9 @@ class ProcessorState(ctypes.Structure):
         flags |= _STACK_32 if self.ss.flags & DEFAULT_32 else 0
         flags |= _ADD_SEGMENT if self.ds.base | self.es.base | self.ss.base else 0
         self.hflags = flags
+
+
+_SYSTEM_REGISTERS = range(vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(ProcessorState))
 
 
 class SavedContext:

@@ -8,7 +8,7 @@ from machine.cpu import EFER_LMA, Cpu
 from machine.events import ModeSwitched, ProcessorMode, RingTransition
 from machine.interrupt_returns import InterruptReturns
 from machine.journal import Journal
-from machine.opcodes import Action
+from machine.opcodes import ALWAYS, Action
 
 
 class RingAndMode:
@@ -28,15 +28,11 @@ class RingAndMode:
         self.watch()
 
     def watch(self) -> None:
-        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed.
-
-        Outside 64-bit mode every far transfer is looked at, for it may change the mode and not the selector.
-        """
+        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed."""
         registers = self._cpu.registers
-        watched = Action.SYSTEM if self.mode == "long" else Action.SYSTEM | Action.CHANGES_CS
-        watched |= Action.INTERRUPT_RETURN if self.nmi_blocked else 0
+        watched = ALWAYS
         if registers.cpl:
-            watched |= Action.PORT | Action.INTERRUPT_RETURN
+            watched |= Action.PORT
             if registers.cr[4] & CR4_UMIP:
                 watched |= Action.DESCRIPTOR
             if registers.cr[0] & CR0_AM:
@@ -48,20 +44,11 @@ class RingAndMode:
         self.nmi_blocked = blocked
         self.watch()
 
-    def segment_loaded(self) -> None:
-        """The last instruction may have loaded CS: the ring or the mode may be another."""
-        hook, registers = self._cpu.hook, self._cpu.registers
-        previous, hook.cs = hook.cs & 3, registers.cs.selector
-        self._cpu.memory.follow_cr3()
-        if previous != registers.cpl:
-            self.watch()
-            self.left_ring(previous, "interrupt_return" if hook.check_cs & Action.INTERRUPT_RETURN else "far_return")
-        self.follow_mode(hook.last)
-
     def left_ring(self, previous: int, cause: str) -> None:
         """Record that an instruction led from the ring `previous` to another; interrupts record theirs themselves."""
         registers = self._cpu.registers
         self._returns.forget()
+        self.watch()
         self._journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
 
     def follow_mode(self, rip: int) -> None:

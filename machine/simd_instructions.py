@@ -69,9 +69,7 @@ class _SimdInstruction:
         if isinstance(operand, int):
             return self._vector(operand) & (1 << 8 * size) - 1
         assert isinstance(operand, MemoryOperand)
-        immediate = 1 if self._instruction.opcode == _COMPARE or self._instruction.opcode in _ROUNDS else 0
-        following = self._cpu.rip + self._instruction.length + immediate
-        data = peek(self._cpu, linear_address(self._cpu, operand, following), size)
+        data = peek(self._cpu, linear_address(self._cpu, self._instruction), size)
         return None if data is None else int.from_bytes(data, "little")
 
     def _elements(self, bits: int, form: Format, count: int) -> list[Number]:
@@ -117,8 +115,7 @@ class _SimdInstruction:
         return found
 
     def _immediate(self) -> int:
-        code = self._cpu.code_at(self._cpu.linear_rip)
-        return code[self._instruction.length] if len(code) > self._instruction.length else 0
+        return self._instruction.immediate
 
     def _sse3(self, form: Format) -> int:
         """HADDPx, HSUBPx, ADDSUBPx: 66H for double, F2H for single."""

@@ -2,22 +2,23 @@
 
 The rules are written twice, in `native/step_hook.c` (fast: tens of millions of instructions a second) and in
 `_PortableHook` (for hosts that load no native code); a test holds both to the same counts and stops. Stopping is
-always *in front of* an instruction; nothing else may stop the engine, or an instruction would be counted twice.
+always *before* an instruction; nothing else may stop the engine, or an instruction would be counted twice.
 """
 
 import ctypes
 import struct
+from array import array
 from collections.abc import Callable
 from enum import IntEnum
 from importlib import resources
 
-from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
 from machine.host import executable, native_architecture
-from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE, Action, action
-from machine.paging import is_canonical
+from machine.opcodes import ALWAYS, TABLES, Action, Instruction, MemoryOperand, action, decode
+from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE, Ram
 from machine.unicorn_calls import engine_handle, vmem_read
 
@@ -26,7 +27,12 @@ _PAGES = 64
 ADDRESSES = 16
 """At most this many places to stop at."""
 _HEADER = struct.Struct("<4I")
-_INTERRUPT_FLAG, _VIRTUAL_8086 = 0x200, 0x2_0000
+_INTERRUPT_FLAG = 0x200
+_LONGEST = 15
+_GROUPS = 64
+REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
+"""Unicorn's numbers of the general registers, in the order of their numbers in an instruction."""
+SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_REG_GS_BASE}
 
 
 class Stop(IntEnum):
@@ -35,20 +41,18 @@ class Stop(IntEnum):
     HALT = 0
     """Not by the hook: HLT retired."""
     DEADLINE = 1
-    SEGMENT = 2
-    """The instruction before this one loaded another code segment."""
-    INTERRUPTS_ENABLED = 3
-    BREAKPOINT = 4
-    WATCHED_INSTRUCTION = 5
+    INTERRUPTS_ENABLED = 2
+    BREAKPOINT = 3
+    WATCHED_INSTRUCTION = 4
     """One whose `opcodes.Action` is watched."""
-    INTERRUPT = 6
+    INTERRUPT = 5
     """Unicorn met an exception or a software interrupt: see `vector`."""
-    INVALID_INSTRUCTION = 7
-    DEBUG = 8
+    INVALID_INSTRUCTION = 6
+    DEBUG = 7
     """The machine's own debug registers name this instruction."""
-    NO_CODE = 9
+    NO_CODE = 8
     """Not by the hook: at RIP there is no RAM to execute from."""
-    ADDRESS = 10
+    ADDRESS = 9
     """Somebody who watches the machine wants it stopped here."""
 
 
@@ -56,29 +60,27 @@ class HookState(ctypes.Structure):
     """`struct state` of step_hook.c; the meaning of the fields is told there."""
 
     _fields_ = [
-        *[
-            (name, ctypes.c_uint64)
-            for name in ("retired", "deadline", "cs", "check_cs", "last", "watch_if", "watched", "breakpoint")
-        ],
+        *[(name, ctypes.c_uint64) for name in ("retired", "deadline", "last", "watch_if", "watched", "breakpoint")],
         ("pass_once", ctypes.c_uint64),
         ("debugging", ctypes.c_uint64),
         ("debug_address", ctypes.c_uint64 * 4),
+        ("flags_loaded", ctypes.c_uint64),
         *[(name, ctypes.c_uint64) for name in ("reason", "vector", "rflags", "context", "ram", "ram_size")],
         ("code_pages", ctypes.c_void_p),
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),
         ("passing", ctypes.c_uint64),
         ("passing_address", ctypes.c_uint64),
+        ("long_mode", ctypes.c_uint64),
+        ("tables", ctypes.c_void_p * 2),
+        ("code_size", ctypes.c_uint64),
+        ("code", ctypes.c_uint8 * 16),
         *[(name, ctypes.c_void_p) for name in ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")],
-        ("one_byte", ctypes.c_uint8 * 256),
-        ("two_byte", ctypes.c_uint8 * 256),
-        ("group", ctypes.c_uint8 * 256),
+        ("general_register", ctypes.c_uint64 * 16),
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
     ]
     retired: int
     deadline: int
-    cs: int
-    check_cs: int
     last: int
     watch_if: int
     watched: int
@@ -86,16 +88,31 @@ class HookState(ctypes.Structure):
     pass_once: int
     debugging: int
     debug_address: "ctypes.Array[ctypes.c_uint64]"
+    flags_loaded: int
     addresses: int
     address: "ctypes.Array[ctypes.c_uint64]"
     passing: int
     passing_address: int
+    long_mode: int
+    code_size: int
+    code: "ctypes.Array[ctypes.c_uint8]"
     reason: int
     vector: int
     rflags: int
     context: int
 
 
+def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
+    """`struct tables` of step_hook.c."""
+    tables = TABLES[long]
+    words = array("H", tables.entries)
+    for row in tables.groups:
+        words.extend(row)
+    words.extend([0] * (16 * (_GROUPS - len(tables.groups))))
+    return ctypes.create_string_buffer(words.tobytes(), len(words) * 2)
+
+
+_NATIVE_TABLES = (native_tables(False), native_tables(True))
 STATE_BYTES: int = vars(HookState)["context"].offset
 """The first fields of `HookState`: all that is state, and nothing of this process."""
 
@@ -131,7 +148,7 @@ class StepHook:
             breakpoint=NEVER,
             pass_once=NEVER,
             passing=NEVER,
-            watched=Action.SYSTEM,
+            watched=ALWAYS,
             context=context,
             ram=ram.host_address,
             ram_size=ram.size,
@@ -168,12 +185,8 @@ class StepHook:
         }
         for name, function in functions.items():
             setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
-        for field, actions in (
-            (HookState.one_byte, ONE_BYTE),
-            (HookState.two_byte, TWO_BYTE),
-            (HookState.group, GROUPS),
-        ):
-            ctypes.memmove(ctypes.addressof(state) + field.offset, actions, 256)
+        state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
+        state.general_register[:] = REGISTER_IDS
         kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
         *hooks, on_device_read = _HEADER.unpack_from(blob)
         for kind, offset in zip(kinds, hooks, strict=True):
@@ -215,12 +228,19 @@ class _PortableHook:
         self._state.rflags = self._register(x86_const.UC_X86_REG_EFLAGS)
         uclib.uc_emu_stop(self._handle)
 
-    def _action(self, address: int, size: int) -> int:
+    def _code_at(self, address: int, size: int) -> bytes:
+        """The code at an address: `size` bytes, or those up to the end of the page."""
         if address // PAGE_SIZE not in self.known_pages:
             self._note_page(address)
-        length = min(size, 15)
-        status = vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length)
-        return 0 if status else action(self._code.raw[:length])
+        length = min(size, _LONGEST)
+        to_the_end = PAGE_SIZE - address % PAGE_SIZE
+        if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
+            if length > to_the_end:
+                self._note_page(address + length)
+            return self._code.raw[:length]
+        if length > to_the_end and not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, to_the_end):
+            return self._code.raw[:to_the_end]
+        return b""
 
     def _note_page(self, address: int) -> None:
         linear = ctypes.c_uint64(address & -PAGE_SIZE)
@@ -230,35 +250,47 @@ class _PortableHook:
                 self._code_pages[page] = b"\1"
                 self.known_pages.add(address // PAGE_SIZE)
 
-    def _returns_nowhere(self) -> bool:
-        rsp = self._register(x86_const.UC_X86_REG_RSP)
-        if vmem_read(self._engine, rsp, UC_PROT_READ, self._code, 16):
+    def _misplaced(self, code: bytes, address: int, size: int) -> bool:
+        """Tell a memory operand of 16 bytes that Unicorn would access wrongly."""
+        instruction = decode(code, long=bool(self._state.long_mode))
+        if instruction is None or not isinstance(instruction.operand, MemoryOperand):
             return False
-        rip, flags = struct.unpack("<QQ", self._code.raw)
-        return not is_canonical(rip) or bool(flags & _VIRTUAL_8086)
+        if not self._state.long_mode:
+            return True
+        at = self._operand_address(instruction, instruction.operand, address + size)
+        return bool(instruction.action & Action.ALIGNED and at & 15) or at % PAGE_SIZE > PAGE_SIZE - 16
+
+    def _operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
+        at = operand.displacement + (following if operand.relative else 0)
+        for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
+            if number is not None:
+                at += self._register(REGISTER_IDS[number]) * scale
+        at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
+        return at + (self._register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
 
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
         if state.retired >= state.deadline:
             return self._stop(Stop.DEADLINE)
-        if state.check_cs and self._register(x86_const.UC_X86_REG_CS) != state.cs:
-            return self._stop(Stop.SEGMENT)
         if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
         passed = (state.retired, address) == (state.passing, state.passing_address)
         if state.addresses and not passed and address in state.address[: state.addresses]:
             return self._stop(Stop.ADDRESS)
-        found = self._action(address, size)
         if address == state.pass_once:
             state.pass_once = NEVER
         else:
+            code = self._code_at(address, size)
+            found = action(code, long=bool(state.long_mode))
             if address == state.breakpoint:
                 return self._stop(Stop.BREAKPOINT)
             if state.debugging and address in state.debug_address:
                 return self._stop(Stop.DEBUG)
-            if found & state.watched or (found & Action.INTERRUPT_RETURN and self._returns_nowhere()):
+            wide = found & (Action.ALIGNED | Action.WIDE)
+            if found & state.watched or (wide and self._misplaced(code, address, size)):
+                state.code_size = len(code)
+                ctypes.memmove(state.code, code, len(code))
                 return self._stop(Stop.WATCHED_INSTRUCTION)
-        state.check_cs = found if found & Action.CHANGES_CS else 0
         state.last = address
         state.retired += 1
         return None

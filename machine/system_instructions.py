@@ -15,17 +15,18 @@ from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
 from machine.iret import check_iret
 from machine.msrs import Msrs
-from machine.opcodes import Action, Instruction, MemoryOperand, action
+from machine.opcodes import Action, Instruction, MemoryOperand
 from machine.operands import linear_address, peek
 from machine.paging import is_canonical
 from machine.port_permissions import check_ports
-from machine.processor_state import GENERAL_REGISTERS
+from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 from machine.x87_exceptions import X87Exceptions
 
-_BMI = frozenset([(2, 0xF2), (2, 0xF3), (2, 0xF5), (2, 0xF6), (2, 0xF7), (3, 0xF0)])
-"""Map and opcode of ANDN, BLSR and its like, BZHI, PDEP and PEXT, MULX, BEXTR and its like, RORX."""
 _CR4_UMIP = 1 << 11
 _FXSAVE_MXCSR = 24
+_SMSW_LMSW, _INVLPG = (4, 6), 7
+_GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8, 0xF9])
+"""CLAC, STAC, SWAPGS, RDTSCP."""
 _LOW = 0xFFFF_FFFF
 
 
@@ -47,15 +48,13 @@ class SystemInstructions:
         self._apic = apic
         calls = FastSystemCalls(cpu, msrs)
         self._rules: dict[int, Callable[[Instruction], Done]] = {
-            0xC4: self._vex,
-            0xC5: self._vex,
             0xF1: self._int1,
             0xCF: self._iret,
-            0xD9: self._load_control_word,
-            0xDD: self._load_control_word,
+            **dict.fromkeys((0x9B, *range(0xD8, 0xE0)), self._floating_point),
             0x0F00: self._group_6,
             0x0F01: self._group_7,
             0x0F05: calls.syscall,
+            0x0F06: self._clts,
             0x0F07: calls.sysret,
             0x0F20: self._mov_from_control_register,
             0x0F21: self._mov_from_debug_register,
@@ -67,17 +66,13 @@ class SystemInstructions:
             0x0F34: calls.sysenter,
             0x0F35: calls.sysexit,
             0x0FAE: self._load_mxcsr,
-            0x0FC7: self._undefined,
         }
 
-    def execute(self) -> Done:
+    def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
-        cpu = self._cpu
-        code = cpu.code_at(cpu.linear_rip)
-        instruction = cpu.instruction_at(cpu.linear_rip)
-        if instruction is None:
-            return Done.NATIVE
-        found = action(code)
+        cpu, found = self._cpu, instruction.action
+        if found & Action.UNDEFINED:
+            raise Fault(UD)
         if found & Action.PORT:
             check_ports(cpu, instruction)
             return Done.NATIVE
@@ -115,24 +110,39 @@ class SystemInstructions:
         if number not in (0, 2, 3, 4, 8):
             raise Fault(UD)
         value, registers = self._operand(instruction), cpu.registers
+        if number == 0:
+            control_registers.check_cr0(registers, cpu.memory, value)
+            return Done.NATIVE
+        if number == 4:
+            control_registers.check_cr4(registers, cpu.memory, value)
+            return Done.NATIVE
         if number == 8:
             if value >> 4:
                 raise Fault(GP, 0)
             self._apic.cr8 = value
-            cpu.skip(instruction.length)
-            return Done.COMPLETE
-        rule = {0: control_registers.check_cr0, 3: control_registers.check_cr3, 4: control_registers.check_cr4}.get(
-            number
-        )
-        if rule is not None:
-            rule(registers, cpu.memory, value)
-        return Done.NATIVE
+        elif number == 2:
+            registers.cr[2] = value
+        else:
+            control_registers.check_cr3(registers, cpu.memory, value)
+            registers.cr[3] = value
+            cpu.flush_tlb()
+        cpu.skip(instruction.length)
+        return Done.COMPLETE
 
     def _mov_from_control_register(self, instruction: Instruction) -> Done:
-        if instruction.register != 8:
-            return Done.NATIVE
+        number = instruction.register
         self._supervisor(instruction)
-        self._set_operand(instruction, self._apic.cr8)
+        if number not in (0, 2, 3, 4, 8):
+            raise Fault(UD)
+        self._set_operand(instruction, self._apic.cr8 if number == 8 else self._cpu.registers.cr[number])
+        self._cpu.skip(instruction.length)
+        return Done.COMPLETE
+
+    def _clts(self, instruction: Instruction) -> Done:
+        self._supervisor(instruction)
+        registers = self._cpu.registers
+        registers.cr[0] &= ~control_registers.CR0_TS
+        registers.hflags &= ~HFLAG_TS
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
 
@@ -183,10 +193,6 @@ class SystemInstructions:
         """There are no counters (CPUID leaf 0AH), so none has a valid number."""
         raise Fault(UD) if instruction.locked else Fault(GP, 0)
 
-    def _undefined(self, _instruction: Instruction) -> Done:
-        """RDRAND and RDSEED, which CPUID does not tell of: they would ask the host."""
-        raise Fault(UD)
-
     # Descriptor tables
 
     def _group_6(self, instruction: Instruction) -> Done:
@@ -196,7 +202,7 @@ class SystemInstructions:
         self._supervisor(instruction)
         cpu = self._cpu
         if isinstance(instruction.operand, MemoryOperand):
-            content = peek(cpu, linear_address(cpu, instruction.operand, cpu.rip + instruction.length), 2)
+            content = peek(cpu, linear_address(cpu, instruction), 2)
             selector = _LOW if content is None else int.from_bytes(content, "little")
         else:
             selector = self._operand(instruction)
@@ -205,38 +211,37 @@ class SystemInstructions:
         return Done.NATIVE
 
     def _group_7(self, instruction: Instruction) -> Done:
-        """LGDT and LIDT check the base they load; LMSW, INVLPG and the rest are Unicorn's."""
-        if instruction.extension not in (2, 3) or not isinstance(instruction.operand, MemoryOperand):
+        """LGDT and LIDT check the base they load; of the register forms some are there, and all are Unicorn's."""
+        if not isinstance(instruction.operand, MemoryOperand):
+            if instruction.extension in _SMSW_LMSW or instruction.modrm in _GROUP_7_REGISTER_FORMS:
+                return Done.NATIVE
+            raise Fault(UD)
+        if instruction.extension == _INVLPG:
+            self._supervisor(instruction)
+            self._cpu.flush_tlb()
+            self._cpu.skip(instruction.length)
+            return Done.COMPLETE
+        if instruction.extension not in (2, 3):
             return Done.NATIVE
         self._supervisor(instruction)
         cpu = self._cpu
         if cpu.registers.in_64_bit_code:
-            address = linear_address(cpu, instruction.operand, cpu.rip + instruction.length)
-            content = peek(cpu, address, 10)
+            content = peek(cpu, linear_address(cpu, instruction), 10)
             if content is not None and not is_canonical(int.from_bytes(content[2:], "little")):
                 raise Fault(GP, 0)
-        return Done.NATIVE
-
-    def _vex(self, instruction: Instruction) -> Done:
-        """There is no AVX, but Unicorn takes its encodings for SSE. The BMI instructions are encoded so, too."""
-        code = self._cpu.code_at(self._cpu.rip)[len(instruction.prefixes) :]
-        if not self._cpu.registers.in_64_bit_code and isinstance(instruction.operand, MemoryOperand):
-            return Done.NATIVE
-        if instruction.rex or code[0] != 0xC4 or len(code) < 4 or (code[1] & 0x1F, code[3]) not in _BMI:
-            raise Fault(UD)
         return Done.NATIVE
 
     def _load_mxcsr(self, instruction: Instruction) -> Done:
         """LDMXCSR and FXRSTOR refuse reserved bits."""
         cpu = self._cpu
         if isinstance(instruction.operand, MemoryOperand):
-            address = linear_address(cpu, instruction.operand, cpu.rip + instruction.length)
+            address = linear_address(cpu, instruction)
             content = peek(cpu, address + (_FXSAVE_MXCSR if instruction.extension == 1 else 0), 4)
             if content is not None and int.from_bytes(content, "little") >> 16:
                 raise Fault(GP, 0)
         return Done.LOADS_MASKS
 
-    def _load_control_word(self, _instruction: Instruction) -> Done:
+    def _floating_point(self, _instruction: Instruction) -> Done:
         self._x87.check()
         return Done.LOADS_MASKS
 

@@ -20,10 +20,9 @@ from machine.descriptors import (
     Segment,
 )
 from machine.exceptions import GP, NP, SS, TS, Fault
-from machine.processor_state import SegmentRegister
+from machine.processor_state import HFLAG_TS, SegmentRegister
 
 _BUSY, _LDT, _LOCAL = 2, 0x2, 4
-_HFLAG_TS = 1 << 11
 _DR7_LOCAL = 0x155
 _LOADED_FLAGS, _KEPT_BY_16_BITS = 0x25_7FD5, 0xFFFF_0000
 # Where the saved part of a TSS begins, and that part: EIP, EFLAGS, eight registers, the selectors.
@@ -143,7 +142,7 @@ class TaskSwitch:
         # Unicorn wants the cached type to be that of an available TSS, and aborts otherwise.
         registers.tr.load(selector, task.base, task.limit, task.flags & ~(_BUSY << 8))
         registers.cr[0] |= CR0_TS
-        registers.hflags |= _HFLAG_TS
+        registers.hflags |= HFLAG_TS
         layout, start = (_WORDS_32, _STATE_32) if wide else (_WORDS_16, _STATE_16)
         rip, flags, *general = layout.unpack_from(new, start)
         if not wide:

@@ -1,1 +1,5 @@
-"""Instructions that the machine executes itself, because Unicorn executes them otherwise than the manual says."""
+"""Instructions that the machine executes itself, or checks before Unicorn does (SDM volume 2).
+
+The instruction hook stops before each of them. A rule is a function of the decoded `Instruction` at RIP: it raises the
+`Fault` that the manual names, with nothing changed, or executes the instruction and says by `Done` what is left to do.
+"""

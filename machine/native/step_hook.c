@@ -1,38 +1,46 @@
 /* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
 
-   It counts retired instructions (the clock), and stops the engine in front of the instruction at which Python
-   has something to do: see the STOP_ names.  machine/step_hook.py holds the same rules in Python, for hosts
-   where no native code can be loaded; both must count and stop alike.  Which opcodes are watched is told by the
-   tables, which machine/opcodes.py fills for both.
+   It counts retired instructions (the clock), and stops the engine before the instruction at which Python has
+   something to do: see the STOP_ names.  machine/step_hook.py holds the same rules in Python, for hosts where no
+   native code can be loaded; both must count and stop alike.  Which opcodes are watched is in the tables, which
+   machine/opcodes.py makes for both.
 
    At the end a second entry: reads of devices, some of which are answered from memory (machine/window.py).
 
    Built by machine/native/build.py into raw position-independent code, one blob for each host processor:
    no global data, no relocations, every outside function called through the state. */
 typedef unsigned long long u64;
+typedef long long i64;
 typedef unsigned int u32;
+typedef unsigned short u16;
 typedef unsigned char u8;
 
-enum { STOP_DEADLINE = 1, STOP_SEGMENT, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
-       STOP_ADDRESS = 10 };
-enum { REG_CS = 11, REG_EFLAGS = 25, REG_RSP = 44 };         /* UC_X86_REG_ */
-enum { PAGES = 64, ADDRESSES = 16, PROT_READ = 1, PROT_EXEC = 4 };           /* UC_PROT_ */
-enum { INTERRUPT_RETURN = 8, CHANGES_CS = 0x20, PREFIX = 0x40, GROUP = 0x80 };     /* opcodes.py, Action */
+enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
+       STOP_ADDRESS = 9 };
+enum { REG_EFLAGS = 25, REG_FS_BASE = 250, REG_GS_BASE = 251 };             /* UC_X86_REG_ */
+enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
+enum { LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, GROUP = 1 << 15 };     /* opcodes.py, Action */
+enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
+enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
 
 struct page { u64 linear; const u8 *host; };
 
+struct tables {
+    u16 entry[MAPS][PREFIXES][256];     /* actions by opcode */
+    u16 group[GROUPS][16];              /* actions by the reg field of ModRM: memory forms, then register forms */
+};
+
 struct state {
     u64 retired;            /* instructions begun, less those that Python took back */
-    u64 deadline;           /* stop in front of the instruction that would be number deadline + 1 */
-    u64 cs;                 /* the code segment selector that Python knows of */
-    u64 check_cs;           /* nonzero: the actions of the last instruction, which may have changed CS (IRET also RF) */
+    u64 deadline;           /* stop before the instruction that would be number deadline + 1 */
     u64 last;               /* the address of the last instruction counted */
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
-    u64 watched;            /* stop in front of instructions with one of these actions */
-    u64 breakpoint;         /* stop in front of this address; ~0 for none */
+    u64 watched;            /* stop before instructions with one of these actions */
+    u64 breakpoint;         /* stop before this address; ~0 for none */
     u64 pass_once;          /* this address is not stopped at once more; ~0 for none */
     u64 debugging;          /* nonzero: the four addresses below are breakpoints of the machine's own */
     u64 debug_address[4];
+    u64 flags_loaded;       /* for Python: how many instructions had retired after the last IRET, whose RF still counts */
     u64 reason;             /* why it stopped */
     u64 vector;             /* of STOP_INTERRUPT */
     u64 rflags;             /* at the stop */
@@ -41,67 +49,196 @@ struct state {
     u64 ram_size;
     u8 *code_pages;         /* a byte for each page of RAM: instructions in it have been executed */
     u64 addresses;          /* how many of the next are in use */
-    u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped in front of these */
+    u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped before these */
     u64 passing;            /* but not, while this many instructions have retired, ... */
-    u64 passing_address;    /* ... in front of this one */
+    u64 passing_address;    /* ... before this one */
+    u64 long_mode;          /* nonzero: 64-bit mode */
+    const struct tables *tables[2];     /* of other modes, and of 64-bit mode */
+    u64 code_size;          /* of STOP_WATCHED: the instruction, or what of it is in memory */
+    u8 code[16];
     void (*stop)(void *uc);
     int (*reg_read)(void *uc, int reg, void *value);
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
     int (*context_save)(void *uc, u64 context);
-    u8 one_byte[256], two_byte[256];    /* actions by opcode; of 0F xx the second */
-    u8 group[16][16];                   /* actions by the reg field of ModRM: memory forms, then register forms */
+    u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
     struct page pages[PAGES];           /* where code pages are in the host; zeroed when mappings change */
 };
 
-static int action(const struct state *s, const u8 *code, u64 size)
+/* An instruction up to its ModRM byte. */
+struct decoded {
+    u32 action;
+    u32 modrm_at;           /* where ModRM is, if there is one */
+    u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
+    u8 short_address;       /* 67H */
+};
+
+static int prefix(u8 byte)
+{
+    switch (byte) {
+    case 0x26: case 0x2E: case 0x36: case 0x3E: case 0x64: case 0x65: case 0x66: case 0x67: case 0xF0: case 0xF2: case 0xF3:
+        return 1;
+    }
+    return 0;
+}
+
+/* What the instruction at the beginning of `code` calls for; 0 where the code ends before that is known. */
+static void decode(const struct state *s, const u8 *code, u64 size, struct decoded *d)
 {
     u64 i = 0;
-    while (s->one_byte[code[i]] == PREFIX && i + 1 < size)
-        i++;
-    u8 found;
-    if (code[i] == 0x0F && i + 1 < size)
-        found = s->two_byte[code[++i]];
-    else
-        found = s->one_byte[code[i]];
-    if (found & GROUP) {
-        if (i + 1 >= size)
-            return 0;
-        u8 modrm = code[i + 1];
-        found = s->group[found & 15][(modrm >> 3 & 7) + (modrm >= 0xC0 ? 8 : 0)];
+    int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
+    d->action = d->rex = d->segment = d->short_address = 0;
+    for (; i < size; i++) {
+        u8 byte = code[i];
+        if (is_long && (byte & 0xF0) == 0x40) {
+            d->rex = byte;
+            continue;
+        }
+        if (!prefix(byte))
+            break;
+        d->rex = 0;
+        if (byte == 0xF0)
+            locked = 1;
+        else if (byte == 0xF3)
+            mandatory = REPEAT;
+        else if (byte == 0xF2)
+            mandatory = REPEAT_NOT_EQUAL;
+        else if (byte == 0x66)
+            mandatory = mandatory ? mandatory : OPERAND_SIZE;
+        else if (byte == 0x67)
+            d->short_address = 1;
+        else if (byte >= 0x64)
+            d->segment = byte & 7;
     }
-    return found;
+    if (i >= size)
+        return;
+    u8 opcode = code[i++];
+    if (opcode == 0xC4 || opcode == 0xC5) {
+        if (i >= size)
+            return;
+        if (is_long || code[i] >= 0xC0) {
+            if (opcode == 0xC5 || i + 1 >= size) {
+                d->action = opcode == 0xC5 ? UNDEFINED : 0;
+                return;
+            }
+            u8 first = code[i], second = code[i + 1];
+            map = (first & 0x1F) == 2 ? VEX_38 : VEX_3A;
+            if (d->rex || locked || mandatory || ((first & 0x1F) != 2 && (first & 0x1F) != 3) || second & 4 ||
+                (map == VEX_3A && (second & 0x78) != 0x78)) {
+                d->action = UNDEFINED;
+                return;
+            }
+            d->rex = 0x40 | (second >> 4 & 8) | (~first >> 5 & 7);
+            mandatory = second & 3;         /* in the order of Prefix */
+            i += 2;
+            if (i >= size)
+                return;
+            opcode = code[i++];
+        }
+    } else if (opcode == 0x0F) {
+        if (i >= size)
+            return;
+        opcode = code[i++];
+        map = TWO_BYTE;
+        if (opcode == 0x38 || opcode == 0x3A) {
+            if (i >= size)
+                return;
+            map = opcode == 0x38 ? THREE_BYTE_38 : THREE_BYTE_3A;
+            opcode = code[i++];
+        }
+    }
+    const struct tables *t = s->tables[is_long];
+    u32 found = t->entry[map][mandatory][opcode];
+    if (found & GROUP) {
+        if (i >= size)
+            return;
+        found = t->group[found & (GROUPS - 1)][(code[i] >> 3 & 7) + (code[i] >= 0xC0 ? 8 : 0)];
+    }
+    if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
+        found = UNDEFINED;
+    d->modrm_at = i;
+    d->action = found;
 }
 
-static int action_at(void *uc, struct state *s, u64 address, u64 size)
+static u64 general(void *uc, const struct state *s, u32 number)
+{
+    u64 value = 0;
+    s->reg_read(uc, s->general_register[number], &value);
+    return value;
+}
+
+static u64 displacement(const u8 *code, u32 width)
+{
+    u64 value = 0;
+    for (u32 i = 0; i < width; i++)
+        value |= (u64)code[i] << 8 * i;
+    return width == 1 ? (u64)(i64)(signed char)value : (u64)(i64)(int)value;
+}
+
+/* The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction. */
+static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 size, const struct decoded *d, u64 following)
+{
+    u32 at = d->modrm_at + 1, mode = code[d->modrm_at] >> 6, low = code[d->modrm_at] & 7;
+    u64 address = 0;
+    u32 width = mode == 1 ? 1 : mode == 2 ? 4 : 0;
+    int base = low | (d->rex & 1) << 3;
+    if (low == 4) {
+        u8 sib = at < size ? code[at] : 0;
+        at++;
+        u32 index = (sib >> 3 & 7) | (d->rex & 2) << 2;
+        if (index != 4)
+            address = general(uc, s, index) << (sib >> 6);
+        base = (sib & 7) | (d->rex & 1) << 3;
+        if ((sib & 7) == 5 && mode == 0) {
+            base = -1;
+            width = 4;
+        }
+    } else if (low == 5 && mode == 0) {
+        base = -1;
+        width = 4;
+        address = following;
+    }
+    if (base >= 0)
+        address += general(uc, s, base);
+    if (at + width <= size)
+        address += displacement(code + at, width);
+    if (d->short_address)
+        address &= 0xFFFFFFFF;
+    if (d->segment) {
+        u64 segment = 0;
+        s->reg_read(uc, d->segment == 4 ? REG_FS_BASE : REG_GS_BASE, &segment);
+        address += segment;
+    }
+    return address;
+}
+
+/* The code at an address: `size` bytes, or those up to the end of the page. Returns where it can be read. */
+static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
 {
     u64 offset = address & 0xFFF;
-    if (size > 15)
-        size = 15;                      /* Unicorn does not know it */
-    if (offset + size <= 0x1000) {
-        struct page *page = &s->pages[address >> 12 & (PAGES - 1)];
-        if (page->linear != (address >> 12 | 1ull << 63)) {
-            u64 physical;
-            if (s->vmem_translate(uc, address & ~0xFFFull, PROT_EXEC, &physical) || physical + 0x1000 > s->ram_size)
-                return 0;
-            page->linear = address >> 12 | 1ull << 63;
-            page->host = s->ram + (physical & ~0xFFFull);
-            s->code_pages[physical >> 12] = 1;
+    struct page *page = &s->pages[address >> 12 & (PAGES - 1)];
+    if (*size > LONGEST)
+        *size = LONGEST;                /* Unicorn does not know it */
+    if (page->linear != (address >> 12 | 1ull << 63)) {
+        u64 physical;
+        if (s->vmem_translate(uc, address & ~0xFFFull, PROT_EXEC, &physical) || physical + 0x1000 > s->ram_size) {
+            *size = 0;
+            return copy;
         }
-        return action(s, page->host + offset, size);
+        page->linear = address >> 12 | 1ull << 63;
+        page->host = s->ram + (physical & ~0xFFFull);
+        s->code_pages[physical >> 12] = 1;
     }
-    u8 code[16];
-    return s->vmem_read(uc, address, PROT_EXEC, code, size) ? 0 : action(s, code, size);
-}
-
-/* Whether IRET finds what Unicorn does not refuse: as IRETQ an address that is not canonical, as IRETD the VM flag. */
-static int returns_nowhere(void *uc, struct state *s)
-{
-    u64 rsp = 0, frame[2];
-    s->reg_read(uc, REG_RSP, &rsp);
-    if (s->vmem_read(uc, rsp, PROT_READ, frame, 16))
-        return 0;
-    return (long long)(frame[0] << 16) >> 16 != (long long)frame[0] || (frame[1] & 0x20000);
+    if (offset + *size <= 0x1000)
+        return page->host + offset;
+    if (!s->vmem_read(uc, address, PROT_EXEC, copy, *size)) {
+        u64 physical;
+        if (!s->vmem_translate(uc, (address | 0xFFF) + 1, PROT_EXEC, &physical) && physical < s->ram_size)
+            s->code_pages[physical >> 12] = 1;
+        return copy;
+    }
+    *size = 0x1000 - offset;
+    return page->host + offset;
 }
 
 static void stop(void *uc, struct state *s, u64 reason)
@@ -112,17 +249,22 @@ static void stop(void *uc, struct state *s, u64 reason)
     s->stop(uc);
 }
 
+/* Whether a memory operand of 16 bytes is one that Unicorn would access wrongly. */
+static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    if (d->modrm_at >= size || code[d->modrm_at] >= 0xC0)
+        return 0;
+    if (!s->long_mode)
+        return 1;
+    u64 address = operand_address(uc, s, code, size, d, following);
+    return (d->action & ALIGNED && address & 15) || (address & 0xFFF) > 0xFF0;
+}
+
 /* UC_HOOK_CODE */
-void on_instruction(void *uc, u64 address, u32 size, struct state *s)
+void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 {
     if (s->retired >= s->deadline)
         return stop(uc, s, STOP_DEADLINE);
-    if (s->check_cs) {
-        u64 cs = 0;
-        s->reg_read(uc, REG_CS, &cs);
-        if (cs != s->cs)
-            return stop(uc, s, STOP_SEGMENT);
-    }
     if (s->watch_if) {
         u64 flags = 0;
         s->reg_read(uc, REG_EFLAGS, &flags);
@@ -132,19 +274,26 @@ void on_instruction(void *uc, u64 address, u32 size, struct state *s)
     for (u64 i = 0; i < s->addresses; i++)
         if (address == s->address[i] && (s->retired != s->passing || address != s->passing_address))
             return stop(uc, s, STOP_ADDRESS);
-    int found = action_at(uc, s, address, size);
     if (address == s->pass_once) {
         s->pass_once = ~0ull;
     } else {
+        u8 copy[16];
+        u64 size = length;
+        const u8 *code = code_at(uc, s, address, &size, copy);
+        struct decoded d;
+        decode(s, code, size, &d);
         if (address == s->breakpoint)
             return stop(uc, s, STOP_BREAKPOINT);
         if (s->debugging && (address == s->debug_address[0] || address == s->debug_address[1] ||
                              address == s->debug_address[2] || address == s->debug_address[3]))
             return stop(uc, s, STOP_DEBUG);
-        if (found & s->watched || (found & INTERRUPT_RETURN && returns_nowhere(uc, s)))
+        if (d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, address + length, &d))) {
+            s->code_size = size;
+            for (u64 i = 0; i < size; i++)
+                s->code[i] = code[i];
             return stop(uc, s, STOP_WATCHED);
+        }
     }
-    s->check_cs = found & CHANGES_CS ? found : 0;
     s->last = address;
     s->retired++;
 }

@@ -8,13 +8,13 @@ from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
 from machine import step_hook
 from machine.native.build import ENTRY_POINTS
-from machine.opcodes import GROUPS, ONE_BYTE, TWO_BYTE
-from machine.step_hook import HookState
+from machine.step_hook import REGISTER_IDS, HookState, native_tables
 from machine.window import Window
 
 BLOBS = Path(step_hook.__file__).parent / "native"
 ENTRIES = len(ENTRY_POINTS)
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
+TABLES = (0xB0000, 0xC0000)
 BUS = CALLS + 80
 RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
 FROM_BUS = 0x1234_5678_9ABC_DEF0
@@ -49,7 +49,9 @@ class Blob:
             self.stack, self.link, self.result_id = x86_const.UC_X86_REG_RSP, 0, x86_const.UC_X86_REG_RAX
         self.uc.hook_add(unicorn_const.UC_HOOK_CODE, self._called, begin=CALLS, end=CALLS + 0x5F)
         self.registers: dict[int, int] = {}
-        self.address, self.code, self.on_stack = 0, b"", b""
+        for at, long in zip(TABLES, (False, True), strict=True):
+            self.uc.mem_write(at, native_tables(long).raw)
+        self.address, self.code = 0, b""
         self.stopped, self.saved = False, 0
         self.asked: list[tuple[int, int]] = []
 
@@ -60,11 +62,9 @@ class Blob:
         elif address == CALLS + 16:
             uc.mem_write(third, struct.pack("<Q", self.registers[second & 0xFFFF_FFFF]))
         elif address == CALLS + 32:
-            at_rip = second == self.address
-            content = self.code if at_rip else self.on_stack
-            readable = fifth <= len(content)
+            readable = second == self.address and self.continues
             if readable:
-                uc.mem_write(fourth, content[:fifth])
+                uc.mem_write(fourth, self.code[:fifth].ljust(fifth, b"\0"))
             uc.reg_write(self.result_id, 0 if readable else 7)
         elif address == CALLS + 48:
             uc.mem_write(fourth, struct.pack("<Q", PAGE))
@@ -76,18 +76,28 @@ class Blob:
             uc.reg_write(self.result_id, FROM_BUS)
 
     def on_instruction(
-        self, state: HookState, address: int, size: int, registers: dict[int, int], code: bytes, on_stack: bytes = b""
+        self,
+        state: HookState,
+        address: int,
+        size: int,
+        registers: dict[int, int],
+        code: bytes,
+        *,
+        continues: bool = True,
     ) -> bool:
-        """Call the hook once; the state is updated. Returns whether it stopped the engine."""
-        self.registers, self.address, self.code, self.on_stack = registers, address, code, on_stack
+        """Call the hook once; the state is updated. Returns whether it stopped the engine.
+
+        `continues` says that the page after that of `address` can be fetched.
+        """
+        self.registers, self.address, self.code, self.continues = registers, address, code, continues
         self.stopped, self.saved = False, 0
         functions = ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")
         for index, name in enumerate(functions):
             setattr(state, name, CALLS + 16 * index)
         state.ram, state.ram_size, state.context = RAM, 1 << 17, CONTEXT
-        for name, table in (("one_byte", ONE_BYTE), ("two_byte", TWO_BYTE), ("group", GROUPS)):
-            getattr(state, name)[:] = table
-        self.uc.mem_write(RAM + PAGE + address % 4096, code)
+        state.tables[:] = TABLES
+        state.general_register[:] = REGISTER_IDS
+        self.uc.mem_write(RAM + PAGE + address % 4096, code[: 4096 - address % 4096])
         self._call("on_instruction", state, address, size)
         return self.stopped
 

@@ -3,20 +3,17 @@
 The native code of both processors runs here under Unicorn, whatever the host, against the rules in Python.
 """
 
-import struct
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unicorn import x86_const
 
 from machine.native.build import ARCHITECTURES, build
-from machine.opcodes import Action, action
-from machine.paging import is_canonical
-from machine.step_hook import NEVER, HookState, Stop
+from machine.opcodes import Action, MemoryOperand, action, decode
+from machine.step_hook import NEVER, REGISTER_IDS, SEGMENT_BASE_IDS, HookState, Stop
 from tests.machine.native_code import BLOBS, CONTEXT, Blob
 
-CS, EFLAGS, RSP = x86_const.UC_X86_REG_CS, x86_const.UC_X86_REG_EFLAGS, x86_const.UC_X86_REG_RSP
+EFLAGS = x86_const.UC_X86_REG_EFLAGS
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -28,16 +25,28 @@ BOTH = {name: Blob(name) for name in ARCHITECTURES}
 EXPECTED = {
     Action.SYSTEM: [
         "0f22d8", "0f30", "0f32", "0f011500000000", "480f011d00000000", "0f00d8", "0f06", "660f0110", "0f23f8",
-        "0f21f8", "440f20c0", "0f05", "480f07", "0f34", "0f35", "f1", "0f33", "0fc7f0", "480fc7f8", "0f0138",
+        "0f21f8", "440f20c0", "0f20d0", "0f05", "480f07", "0f34", "0f35", "f1", "0f33", "0f0138", "0f01f8", "0f01f9",
+        "cb", "ca0000", "48cb", "ff2d00000000", "48ff28", "ff18", "d8c1", "9b", "660f3a63c100", "0fae10", "0fae18",
+        "8ed8", "0fa9", "0f00e0", "0f02c0", "0f01c8",
     ],
+    Action.SYSTEM | Action.INTERRUPT_RETURN: ["cf", "48cf", "66cf"],
     Action.PORT: ["ec", "66ed", "e480", "e780", "f36c", "6f"],
     Action.DESCRIPTOR: ["0f0100", "0f0108", "0f00c0", "0f00c8", "0f01e0", "0f0120"],
-    Action.INTERRUPT_RETURN | Action.CHANGES_CS: ["cf", "48cf", "66cf"],
-    Action.CHANGES_CS: ["cb", "ca0000", "48cb", "ea000000000800", "ff2d00000000", "48ff28", "ff18"],
     Action.FLAGS: ["9d"],
+    Action.LOCKABLE: ["0108", "48ffc1", "f00108", "f00fb108", "0fc70f", "f00fc70f", "f0ff00", "f0f718"],
+    Action.FLOATS: ["f20f58c1", "0f2fc1", "660f3a0bc100"],
+    Action.FLOATS | Action.ALIGNED: ["0f58c1", "660f5ac1"],
+    Action.ALIGNED: ["0f28c1", "660f6f01", "660f3800c1"],
+    Action.WIDE: ["0f1001", "f30f6f01", "f20ff001"],
+    Action.MMX: ["0f6fc1", "0f77", "0f71d001"],
+    Action.UNDEFINED: [
+        "ea000000000800", "9a000000000800", "06", "0f04", "0fc7f0", "480fc7f8", "f30fc7f8", "8fc8", "f089c8",
+        "f001c8", "f0ff10", "c5f877", "c4e27df3d9", "66c4e278f3d9", "62f17c4858c1", "0f38f0c8", "0fae20",
+        "660fae38", "f30faef0", "f20faef1", "c6f800", "c7f800000000", "0fff", "0fb9c0", "0f0f",
+    ],
     Action.NONE: [
-        "90", "0f31", "0fa2", "48ffc1", "ff2500000000", "0f01c8", "cd80", "0f01f8", "0f01f9", "0f20d0", "ff30",
-        "0fc70f", "0f00e0", "480fb6c0",
+        "90", "0f31", "0fa2", "ff2500000000", "cd80", "ff30", "480fb6c0", "c4e278f3d9", "c4e2fbf6c1",
+        "0f1f00", "f30f1efa", "f30fb8c1", "660f38f001", "f20f38f0c1",
     ],
 }  # fmt: skip
 KNOWN = [(bytes.fromhex(code), kind) for kind, codes in EXPECTED.items() for code in codes]
@@ -45,28 +54,37 @@ KNOWN = [(bytes.fromhex(code), kind) for kind, codes in EXPECTED.items() for cod
 
 @pytest.mark.parametrize(("code", "kind"), KNOWN, ids=lambda value: value.hex() if isinstance(value, bytes) else "")
 def test_instructions_to_be_looked_at_are_known(code: bytes, kind: Action) -> None:
-    assert action(code) == kind
+    assert Action(action(code)) == kind
 
 
 @given(st.binary(min_size=1, max_size=8))
-def test_a_byte_of_40_to_4f_alone_is_an_instruction_and_no_prefix(code: bytes) -> None:
-    assert action(bytes([0x44]) + code) == action(code) or action(code) & Action.PREFIX
-    assert action(b"\x44") & ~Action.PREFIX == 0
+def test_a_byte_of_40_to_4f_is_a_prefix_in_64_bit_mode_only(code: bytes) -> None:
+    assert action(b"\x44" + code, long=False) == action(b"\x44", long=False) == Action.NONE
+    legacy = code[0] in b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3" or code[0] in b"\xc4\xc5"
+    assert legacy or code[0] & 0xF0 == 0x40 or action(b"\x44" + code) == action(code)
 
 
-def nowhere(on_stack: bytes) -> bool:
-    if len(on_stack) != 16:
+def linear_address(operand: MemoryOperand, registers: dict[int, int], following: int, bits: int) -> int:
+    at = operand.displacement + (following if operand.relative else 0)
+    at += 0 if operand.base is None else registers[REGISTER_IDS[operand.base]]
+    at += 0 if operand.index is None else registers[REGISTER_IDS[operand.index]] * operand.scale
+    return at % (1 << bits) + registers.get(SEGMENT_BASE_IDS.get(operand.segment, -1), 0)
+
+
+def misplaced(state: HookState, address: int, code: bytes, registers: dict[int, int]) -> bool:
+    found = decode(code, long=bool(state.long_mode))
+    if found is None or not isinstance(found.operand, MemoryOperand):
         return False
-    rip, flags = struct.unpack("<QQ", on_stack)
-    return not is_canonical(rip) or bool(flags & 0x2_0000)
+    if not state.long_mode:
+        return True
+    at = linear_address(found.operand, registers, address + len(code), found.operand.address_bits)
+    return bool(found.action & Action.ALIGNED and at % 16) or at % 4096 > 4096 - 16
 
 
-def expected(state: HookState, address: int, registers: dict[int, int], code: bytes, on_stack: bytes) -> Stop | None:
+def expected(state: HookState, address: int, registers: dict[int, int], code: bytes) -> Stop | None:
     """The rules once more, as prose: the first that applies stops."""
     if state.retired >= state.deadline:
         return Stop.DEADLINE
-    if state.check_cs and registers[CS] != state.cs:
-        return Stop.SEGMENT
     if state.watch_if and registers[EFLAGS] & 0x200:
         return Stop.INTERRUPTS_ENABLED
     passed = (state.passing, state.passing_address) == (state.retired, address)
@@ -78,14 +96,33 @@ def expected(state: HookState, address: int, registers: dict[int, int], code: by
         return Stop.BREAKPOINT
     if state.debugging and address in state.debug_address:
         return Stop.DEBUG
-    found = action(code)
-    if found & state.watched or (found & Action.INTERRUPT_RETURN and nowhere(on_stack)):
+    found = action(code, long=bool(state.long_mode))
+    if found & state.watched:
+        return Stop.WATCHED_INSTRUCTION
+    if found & (Action.ALIGNED | Action.WIDE) and misplaced(state, address, code, registers):
         return Stop.WATCHED_INSTRUCTION
     return None
 
 
 addresses = st.sampled_from([0x1000, 0x1003, 0x1FFE, 0x7FFF_FFFF_F000, 0xFFFF_8000_0000_0000, NEVER - 20])
-instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary(min_size=1, max_size=15))
+vectors = st.builds(
+    lambda prefix, opcode, rest: prefix + b"\x0f" + opcode + rest,
+    st.sampled_from([b"", b"\x66", b"\x67\x66", b"\xf3\x42", b"\x65", b"\x64\x66\x4b", b"\xf2"]),
+    st.sampled_from([b"\x10", b"\x28", b"\x58", b"\x6f", b"\xf0", b"\xe7"]),
+    st.binary(min_size=6, max_size=6),
+)
+
+
+def alone(code: bytes) -> bytes:
+    """Without what follows the instruction, where that is known."""
+    found = decode(code)
+    return code if found is None else found.code
+
+
+instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary(min_size=1, max_size=15), vectors).map(
+    alone
+)
+numbers = st.sampled_from([0, 1, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**64 - 16, 2**64 - 8])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -95,10 +132,9 @@ instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary
         {
             "retired": st.integers(0, 3),
             "deadline": st.sampled_from([0, 1, 2, NEVER]),
-            "cs": st.sampled_from([0x08, 0x23]),
-            "check_cs": st.sampled_from([0, int(Action.CHANGES_CS)]),
+            "long_mode": st.booleans(),
             "watch_if": st.booleans(),
-            "watched": st.sampled_from([0, 1, 3, 7, 31]),
+            "watched": st.sampled_from([0, 1, 3, 31, 1025, 2047 & ~768]),
             "breakpoint": addresses,
             "pass_once": addresses,
             "debugging": st.booleans(),
@@ -111,35 +147,28 @@ instructions = st.one_of(st.sampled_from([code for code, _ in KNOWN]), st.binary
     address=addresses,
     code=instructions,
     registers=st.fixed_dictionaries(
-        {CS: st.sampled_from([0x08, 0x23]), EFLAGS: st.sampled_from([2, 0x202]), RSP: st.just(0x9000)}
-    ),
-    on_stack=st.one_of(
-        st.just(b""),
-        st.builds(
-            lambda rip, flags: struct.pack("<QQ", rip, flags),
-            st.sampled_from([0, 2**47 - 1, 2**47, 2**64 - 1, 2**63, 2**64 - 2**47 - 1]),
-            st.sampled_from([0x202, 0x2_0202]),
-        ),
+        {EFLAGS: st.sampled_from([2, 0x202]), **dict.fromkeys((*REGISTER_IDS, *SEGMENT_BASE_IDS.values()), numbers)}
     ),
 )
 def test_native_code_keeps_the_rules(
     architecture: str, fields: dict[str, int], debugged: list[int], address: int, code: bytes,
-    registers: dict[int, int], on_stack: bytes,
+    registers: dict[int, int],
 ) -> None:  # fmt: skip
     state = HookState(**fields)
     for index, value in enumerate(debugged):
         state.debug_address[index] = value
         state.address[index] = value
     retired, passed = state.retired, state.pass_once
-    stop = expected(state, address, registers, code, on_stack)
+    stop = expected(state, address, registers, code)
     blob = BOTH[architecture]
-    stopped = blob.on_instruction(state, address, len(code), registers, code, on_stack)
+    stopped = blob.on_instruction(state, address, len(code), registers, code)
     if stop is not None:
         assert (stopped, state.reason, state.retired) == (True, stop, retired)
         assert (blob.saved, state.rflags) == (CONTEXT, registers[EFLAGS])
+        if stop is Stop.WATCHED_INSTRUCTION:
+            assert bytes(state.code[: state.code_size]) == code
     else:
         assert (stopped, state.retired, state.last) == (False, retired + 1, address)
-        assert state.check_cs == (action(code) if action(code) & Action.CHANGES_CS else 0)
         assert state.pass_once == (NEVER if address == passed else passed)
 
 

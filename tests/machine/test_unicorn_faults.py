@@ -71,14 +71,6 @@ def test_mov_ss_null(kernel: Any) -> None:
     assert length(kernel, "movw $3, %ax; movw %ax, %ss") == 6
 
 
-def test_lock_mov(kernel: Any) -> None:
-    assert length(kernel, ".byte 0xF0, 0x89, 0x03") == 3
-
-
-def test_pop_extension(kernel: Any) -> None:
-    assert length(kernel, ".byte 0x8F, 0xC8") == 2
-
-
 def test_long_and_default(kernel: Any) -> None:
     ran = kernel("orb $0x40, gdt + 8 + 6; pushq $8; leaq 1f(%rip), %rax; pushq %rax; lretq; 1: nop; hlt")
     assert ran.taken == []

@@ -1,0 +1,105 @@
+"""Memory operands of instructions that the machine executes itself (SDM volume 3, 4.6).
+
+An access is checked as a whole before anything is read or written: it either happens or raises the Fault that the
+instruction raises. In RAM and in devices, as the processor would reach them.
+"""
+
+from collections.abc import Iterator
+
+from machine.cpu import Cpu
+from machine.device import MMIO_BASE, MMIO_SIZE
+from machine.exceptions import GP, SS, Fault
+from machine.paging import is_canonical
+from machine.ram import PAGE_SIZE
+
+_LOW = 0xFFFF_FFFF
+_LARGEST_ACCESS = 8
+
+
+class OperandMemory:
+    """Memory by linear address, with the rights of the current ring or, with `user` given, of ring 3 or the supervisor.
+
+    `stack` says that the segment is SS, so that an address that is not canonical is #SS(0) and not #GP(0).
+    """
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+
+    def read(self, address: int, size: int, *, user: bool | None = None, stack: bool = False) -> bytes:
+        """Read `size` bytes at a linear address. Raises Fault."""
+        return b"".join([self._load(at, part) for at, part in self._translated(address, size, user, stack, False)])
+
+    def write(self, address: int, data: bytes, *, user: bool | None = None, stack: bool = False) -> None:
+        """Write `data` at a linear address: all of it or nothing. Raises Fault."""
+        done = 0
+        for at, part in self._translated(address, len(data), user, stack, True):
+            self._store(at, data[done : done + part])
+            done += part
+
+    def probe(self, address: int, size: int, *, write: bool, user: bool | None = None, stack: bool = False) -> None:
+        """Raise the Fault that an access would raise; accessed and dirty flags are set as the access would."""
+        self._translated(address, size, user, stack, write)
+
+    def _translated(
+        self, address: int, size: int, user: bool | None, stack: bool, write: bool
+    ) -> list[tuple[int, int]]:
+        """The physical ranges of a linear one: address and bytes, a page at a time."""
+        cpu, memory = self._cpu, self._cpu.memory
+        registers, rflags = cpu.registers, cpu.hook.rflags
+        if user is None:
+            user = registers.cpl == 3
+        last = address + size - 1
+        if registers.in_64_bit_code:
+            if not is_canonical(address) or not is_canonical(last & 2**64 - 1):
+                raise Fault(SS if stack else GP, 0)
+            mask = 2**64 - 1
+        else:
+            mask = _LOW
+        offset = address & PAGE_SIZE - 1
+        if offset + size <= PAGE_SIZE:
+            return [(memory.translate(address & mask, rflags, write=write, user=user) + offset, size)]
+        return [
+            (memory.translate(at & mask, rflags, write=write, user=user) + at % PAGE_SIZE, part)
+            for at, part in _pages(address, size)
+        ]
+
+    def _load(self, physical: int, size: int) -> bytes:
+        cpu = self._cpu
+        cpu.note_access(False, physical, size)
+        if physical + size <= cpu.ram.size:
+            return bytes(cpu.ram.view[physical : physical + size])
+        found = b""
+        for at, part in _accesses(physical, size):
+            inside = MMIO_BASE <= at < MMIO_BASE + MMIO_SIZE
+            value = cpu.bus.read_memory(at - MMIO_BASE, part) if inside else (1 << 8 * part) - 1
+            found += value.to_bytes(part, "little")
+        return found
+
+    def _store(self, physical: int, data: bytes) -> None:
+        cpu = self._cpu
+        cpu.note_access(True, physical, len(data))
+        if physical + len(data) <= cpu.ram.size:
+            cpu.ram.write(physical, data)
+            return
+        done = 0
+        for at, part in _accesses(physical, len(data)):
+            if MMIO_BASE <= at < MMIO_BASE + MMIO_SIZE:
+                cpu.bus.write_memory(at - MMIO_BASE, part, int.from_bytes(data[done : done + part], "little"))
+            done += part
+
+
+def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:
+    while size:
+        part = min(size, PAGE_SIZE - address % PAGE_SIZE)
+        yield address, part
+        address, size = address + part, size - part
+
+
+def _accesses(physical: int, size: int) -> Iterator[tuple[int, int]]:
+    """The accesses that a device sees of a larger one: of at most 8 bytes, aligned where they can be."""
+    while size:
+        part = _LARGEST_ACCESS
+        while part > size or physical % part:
+            part //= 2
+        yield physical, part
+        physical, size = physical + part, size - part

@@ -27,7 +27,7 @@ from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 3
+VERSION = 4
 _DIGEST_BYTES = 32
 
 

@@ -154,7 +154,9 @@ class Callbacks:
 
     def _on_cpuid(self, _uc: int, _user: int) -> int:
         leaf, subleaf = self._uc.reg_read(x86_const.UC_X86_REG_EAX), self._uc.reg_read(x86_const.UC_X86_REG_ECX)
-        for name, value in zip(("RAX", "RBX", "RCX", "RDX"), cpuid(leaf, subleaf), strict=True):
+        for name, value in zip(
+            ("RAX", "RBX", "RCX", "RDX"), cpuid(leaf, subleaf, self._cpu.cpuid_switches()), strict=True
+        ):
             self._uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
         return 1
 

@@ -22,6 +22,7 @@ from unicorn import (
 
 from machine.callbacks import Callbacks
 from machine.clock import Clock
+from machine.cpuid import Switches
 from machine.debug_registers import DebugRegisters
 from machine.device import Bus
 from machine.errors import EmulatorFault
@@ -70,6 +71,8 @@ class Cpu:
         self.memory = SupervisorMemory(ram, self.registers)
         self.tsc_offset = 0
         """What IA32_TSC is ahead of virtual time."""
+        self.cpuid_switches: Callable[[], Switches] = Switches
+        """What software has changed of CPUID's answers."""
         self.tsc_aux = 0
         self.on_port: Callable[[int, int], None] | None = None
         """Told of each port access (port, bytes) while a debug register watches ports."""

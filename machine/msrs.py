@@ -9,27 +9,27 @@ from typing import Protocol
 
 from machine.control_registers import CR0_PG
 from machine.cpu import EFER_LMA, Cpu
+from machine.cpuid import FAST_STRINGS, LIMIT_LEAVES, NO_EXECUTE_DISABLE, Switches
 from machine.exceptions import GP, Fault
 from machine.paging import PHYSICAL_ADDRESS_BITS, is_canonical
 from machine.state import Stateful
 
-IA32_TSC, IA32_APIC_BASE, IA32_BIOS_SIGN_ID = 0x10, 0x1B, 0x8B
+IA32_P5_MC_ADDR, IA32_P5_MC_TYPE, IA32_TSC, IA32_PLATFORM_ID, IA32_APIC_BASE = 0x0, 0x1, 0x10, 0x17, 0x1B
+IA32_BIOS_UPDT_TRIG, IA32_BIOS_SIGN_ID, MSR_PLATFORM_INFO, IA32_DEBUGCTL = 0x79, 0x8B, 0xCE, 0x1D9
 IA32_SYSENTER_CS, IA32_SYSENTER_ESP, IA32_SYSENTER_EIP = 0x174, 0x175, 0x176
 IA32_MISC_ENABLE, IA32_PAT, IA32_TSC_DEADLINE = 0x1A0, 0x277, 0x6E0
 IA32_EFER, IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK = range(0xC000_0080, 0xC000_0085)
 IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE, IA32_TSC_AUX = range(0xC000_0100, 0xC000_0104)
 
 EFER_SCE, EFER_LME, EFER_NXE = 1, 1 << 8, 1 << 11
-_FAST_STRINGS = 1
+_BRANCH_TRACE_UNAVAILABLE, _EVENT_SAMPLING_UNAVAILABLE = 1 << 11, 1 << 12
+_MISC_ENABLE_FIXED = _BRANCH_TRACE_UNAVAILABLE | _EVENT_SAMPLING_UNAVAILABLE
+_MISC_ENABLE_WRITABLE = FAST_STRINGS | LIMIT_LEAVES | NO_EXECUTE_DISABLE
+_RATIO_TO_100_MHZ = 10 << 8
+_APIC_ENABLED = 1 << 11
 _MEMORY_TYPES = frozenset([0, 1, 4, 5, 6, 7])  # UC, WC, WT, WP, WB, UC-
 _APIC_BASE_RESERVED = 0x2FF | 1 << 10 | -(1 << PHYSICAL_ADDRESS_BITS)
 _APIC_ADDRESS = 0xFEE0_0000
-
-
-def _write_misc_enable(value: int) -> None:
-    """Fast strings are on, and there is nothing else."""
-    if value != _FAST_STRINGS:
-        raise Fault(GP, 0)
 
 
 class Apic(Protocol):
@@ -59,6 +59,7 @@ class Msrs(Stateful):
             IA32_SYSENTER_CS: 0,
             IA32_SYSENTER_ESP: 0,
             IA32_SYSENTER_EIP: 0,
+            IA32_MISC_ENABLE: FAST_STRINGS | _MISC_ENABLE_FIXED,
             IA32_PAT: 0x0007_0406_0007_0406,
             IA32_STAR: 0,
             IA32_LSTAR: 0,
@@ -69,17 +70,23 @@ class Msrs(Stateful):
             IA32_SYSENTER_CS: lambda value: value >> 32 == 0,
             IA32_SYSENTER_ESP: is_canonical,
             IA32_SYSENTER_EIP: is_canonical,
+            IA32_MISC_ENABLE: lambda value: value & ~_MISC_ENABLE_WRITABLE == _MISC_ENABLE_FIXED,
             IA32_PAT: lambda value: all(byte in _MEMORY_TYPES for byte in value.to_bytes(8, "little")),
             IA32_LSTAR: is_canonical,
             IA32_CSTAR: is_canonical,
             IA32_FMASK: lambda value: value >> 32 == 0,
         }
+        cpu.cpuid_switches = self._cpuid_switches
         registers = cpu.registers
         self._reads: dict[int, Callable[[], int]] = {
             IA32_TSC: lambda: (cpu.clock.now_ns + cpu.tsc_offset) & 2**64 - 1,
             IA32_APIC_BASE: lambda: self.apic.apic_base,
+            IA32_P5_MC_ADDR: lambda: 0,
+            IA32_P5_MC_TYPE: lambda: 0,
+            IA32_PLATFORM_ID: lambda: 0,
             IA32_BIOS_SIGN_ID: lambda: 0,
-            IA32_MISC_ENABLE: lambda: _FAST_STRINGS,
+            MSR_PLATFORM_INFO: lambda: _RATIO_TO_100_MHZ,
+            IA32_DEBUGCTL: lambda: 0,
             IA32_TSC_DEADLINE: self.apic.read_tsc_deadline,
             IA32_EFER: lambda: registers.efer,
             IA32_FS_BASE: lambda: registers.fs.base,
@@ -90,8 +97,9 @@ class Msrs(Stateful):
         self._writes: dict[int, Callable[[int], None]] = {
             IA32_TSC: self._write_tsc,
             IA32_APIC_BASE: self._write_apic_base,
+            IA32_BIOS_UPDT_TRIG: lambda _value: None,
             IA32_BIOS_SIGN_ID: lambda _value: None,
-            IA32_MISC_ENABLE: _write_misc_enable,
+            IA32_DEBUGCTL: _no_tracing,
             IA32_TSC_DEADLINE: self.apic.write_tsc_deadline,
             IA32_EFER: self._write_efer,
             IA32_FS_BASE: lambda value: setattr(registers.fs, "base", _canonical(value)),
@@ -99,6 +107,9 @@ class Msrs(Stateful):
             IA32_KERNEL_GS_BASE: lambda value: cpu.write_msr(IA32_KERNEL_GS_BASE, _canonical(value)),
             IA32_TSC_AUX: self._write_tsc_aux,
         }
+
+    def _cpuid_switches(self) -> Switches:
+        return Switches(bool(self.apic.apic_base & _APIC_ENABLED), self._kept[IA32_MISC_ENABLE])
 
     @property
     def kept(self) -> dict[int, int]:
@@ -141,12 +152,19 @@ class Msrs(Stateful):
     def _write_efer(self, value: int) -> None:
         """SDM volume 3, 2.2.1; LMA is read-only and follows LME when paging is switched on."""
         registers = self._cpu.registers
-        if value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE):
+        no_execute = 0 if self._kept[IA32_MISC_ENABLE] & NO_EXECUTE_DISABLE else EFER_NXE
+        if value & ~(EFER_SCE | EFER_LME | EFER_LMA | no_execute):
             raise Fault(GP, 0)
         if (value ^ registers.efer) & EFER_LME and registers.cr[0] & CR0_PG:
             raise Fault(GP, 0)
         registers.efer = value & ~EFER_LMA | registers.efer & EFER_LMA
         self._cpu.flush_tlb()
+
+
+def _no_tracing(value: int) -> None:
+    """There are neither branch records nor branch traces to turn on in IA32_DEBUGCTL."""
+    if value:
+        raise Fault(GP, 0)
 
 
 def _canonical(value: int) -> int:

@@ -278,6 +278,9 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
 
 def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:
     legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found = _opcode(code, long=long)
+    if found & Action.UNDEFINED:  # its length is that of what says so
+        at = min(at, len(code))
+        return Instruction(code[:legacy], rex, opcode, mandatory, 0, 0, None, at, 0, 0, 0, found, long, code[:at])
     prefixes = code[:legacy]
     number = _BASES[opcode_map] | opcode
     wide_operand = long or (wide != (OPERAND_SIZE in prefixes))

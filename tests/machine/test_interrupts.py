@@ -219,7 +219,7 @@ def test_rdtsc_and_cpuid_answer_from_the_machine(kernel: Any) -> None:
     halting = ran.machine.clock.now_ns - before
     tsc = int.from_bytes(ran.machine.ram.read(0x24_0000, 4), "little")
     assert before - 100 < tsc < before + halting
-    assert ran.machine.ram.read(0x24_0004, 4) == b"Pyth"
+    assert ran.machine.ram.read(0x24_0004, 4) == b"Genu"
 
 
 def test_nmi_ignores_the_interrupt_flag(kernel: Any, assemble: Any) -> None:

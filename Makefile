@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle mutants check bench firmware payloads clean
+.PHONY: run test test-fast oracle oracle-long mutants check bench firmware payloads clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -25,6 +25,9 @@ test-fast: $(READY)  ## all tests but the slow ones and the oracle
 oracle: $(READY)  ## the same images on QEMU and here, compared; installs QEMU and GRUB (Debian, as root) where missing
 	tests/oracle/install.sh
 	$(BIN)/python -m pytest -m oracle
+
+oracle-long: $(READY)  ## every instruction in every form against the host's processor, without end; goes on where it stopped
+	$(BIN)/python -m tests.oracle.enumeration long
 
 mutants: $(READY)  ## deliberate defects, and which guarantee catches each
 	$(BIN)/python -m tests.mutants

@@ -1,0 +1,79 @@
+"""Compares the states in which one program ended on the host's processor and on our machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.oracle.enumeration.encoding import LOCK
+from tests.oracle.enumeration.judges import BY_THE_MANUAL, NOT_WITNESSED, UD
+from tests.oracle.enumeration.matching import TWO, at
+from tests.oracle.enumeration.programs import Case
+from tests.oracle.enumeration.tolerances import tolerated
+from tests.oracle.enumeration.undefined import undefined
+from tests.oracle.enumeration.witnesses import State
+
+_FXSAVE = at(TWO, (0xAE,), 0, register=False)
+_POINTERS_AND_MASK = (*range(6, 24), *range(28, 32))
+_MOST_SHOWN = 16
+
+Difference = dict[str, tuple[object, object]]
+"""Name: the witness's value and ours."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of comparing one case."""
+
+    witness: str
+    """`host`, `manual`, or, where nothing was compared, empty."""
+    reason: str
+    """Why not the host's processor."""
+    difference: Difference
+
+
+def judge(case: Case, host: State, ours: State) -> Verdict:
+    """Compare the two states, or ours with what the manual says where the host does not decide."""
+    row = next((row for row in BY_THE_MANUAL if row.applies(case)), None)
+    if row is not None:
+        expected = UD if LOCK in case.form.prefixes else row.end
+        found: Difference = {} if ours.end == expected else {"end": (expected, ours.end)}
+        return Verdict("manual", f"{row.name}: {row.reason}", found)
+    row = next((row for row in NOT_WITNESSED if row.applies(case)), None)
+    if row is not None:
+        broken = ours.end.startswith("the emulator")
+        return Verdict("", f"{row.name}: {row.reason}", {"end": ("any", ours.end)} if broken else {})
+    if host.end != ours.end:
+        return Verdict("host", "", {"end": (host.end, ours.end)})
+    if host.end == "limit":
+        return Verdict("host", "", {})
+    return Verdict("host", "", _differences(case, host, ours))
+
+
+def _differences(case: Case, host: State, ours: State) -> Difference:
+    flags, no_result = undefined(case)
+    found: Difference = {}
+    for name in sorted(host.values.keys() | ours.values.keys()):
+        theirs, mine = host.values.get(name, 0), ours.values.get(name, 0)
+        if name == "RFLAGS":
+            theirs, mine = theirs & ~flags, mine & ~flags
+        if theirs != mine and not tolerated(case, host, name, theirs, mine):
+            found[name] = (theirs, mine)
+    theirs_memory, mine_memory = _compared_memory(case, host.memory), _compared_memory(case, ours.memory)
+    if theirs_memory != mine_memory and not no_result:
+        found["memory"] = (_first(theirs_memory, mine_memory), _first(mine_memory, theirs_memory))
+    return found
+
+
+def _compared_memory(case: Case, memory: Mapping[int, int]) -> Mapping[int, int]:
+    """Memory without the pointers of FXSAVE, which AMD keeps only for unmasked exceptions, and MXCSR_MASK."""
+    if not _FXSAVE(case) or not memory:
+        return memory
+    start = min(memory) & -16
+    hidden = frozenset(start + offset for offset in _POINTERS_AND_MASK)
+    return {address: value for address, value in memory.items() if address not in hidden}
+
+
+def _first(one: Mapping[int, int], other: Mapping[int, int]) -> str:
+    """The first bytes of `one` that are not those of `other`."""
+    differing = [address for address in sorted(one.keys() | other.keys()) if one.get(address) != other.get(address)]
+    shown = (f"{one[address]:02x}" if address in one else "--" for address in differing[:_MOST_SHOWN])
+    return " ".join(f"{address:x}:{value}" for address, value in zip(differing, shown, strict=False))

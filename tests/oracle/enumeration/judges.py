@@ -1,0 +1,143 @@
+"""Where the host's processor does not decide: what it has and we do not offer, where Intel's manual has it otherwise,
+and what the operating system answers in the processor's place.
+
+Volumes and sections are those of Intel's SDM.
+"""
+
+from dataclasses import dataclass
+
+from tests.machine.programs.program import Mode
+from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP, REPNE
+from tests.oracle.enumeration.matching import ONE, THREE_3A, THREE_38, TWO, Applies, any_of, at, modrm
+from tests.oracle.enumeration.programs import Case
+
+UD, GP, DB = "vector 6", "vector 13", "vector 1"
+_LONG = Mode.LONG.value
+_UMIP = "where CR4.UMIP is set, Linux answers in the processor's place"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cases of which the host's processor does not decide, and the reason."""
+
+    name: str
+    reason: str
+    applies: Applies
+    end: str = UD
+    """How the manual lets it end, where the manual decides."""
+    bits: tuple[tuple[int, str, int], ...] = ()
+    """Bits of CPUID that are 0: leaf, register, bit."""
+
+
+def _not_offered(name: str, applies: Applies, *bits: tuple[int, str, int]) -> Row:
+    said = ", ".join(f"CPUID.{leaf:X}:{register}[{bit}]" for leaf, register, bit in bits)
+    return Row(name, f"{said} = 0", applies, UD, bits)
+
+
+def _without_prefix(case: Case) -> bool:
+    return not any(prefix in case.form.prefixes for prefix in (OPERAND_SIZE, REP, REPNE))
+
+
+def _vex_not_offered(case: Case) -> bool:
+    """All of VEX but BMI1 and BMI2, which work on general registers, with L = 0."""
+    form = case.form
+    if not form.vex:
+        return False
+    table, last = form.escape[1] & 31, form.escape[2]
+    if last & 4:
+        return True
+    prefix = last & 3  # none, 66H, F3H, F2H
+    if table == 3:
+        return (form.opcode, prefix) != (0xF0, 3)
+    offered = {0xF2: (0,), 0xF3: (0,), 0xF5: (0, 2, 3), 0xF6: (3,), 0xF7: (0, 1, 2, 3)}
+    return prefix not in offered.get(form.opcode, ()) or (form.opcode == 0xF3 and form.extension not in (1, 2, 3))
+
+
+def _vex_or_evex(case: Case) -> bool:
+    form = case.form
+    return not form.escape and form.opcode in (0x62, 0xC4, 0xC5) and (form.mode == _LONG or form.register)
+
+
+_AVX, _XSAVE, _VMX = (1, "ECX", 28), (1, "ECX", 26), (1, "ECX", 5)
+_WAITPKG, _CET = (7, "ECX", 5), (7, "ECX", 7)
+BY_THE_MANUAL = (
+    _not_offered("AVX", any_of(_vex_not_offered, _vex_or_evex), _AVX, (7, "EBX", 5), (7, "EBX", 16)),
+    _not_offered("SHA", any_of(at(THREE_38, range(0xC8, 0xCE)), at(THREE_3A, (0xCC,))), (7, "EBX", 29)),
+    _not_offered("GFNI", any_of(at(THREE_38, (0xCF,)), at(THREE_3A, (0xCE, 0xCF))), (7, "ECX", 8)),
+    _not_offered("XSAVE", at(TWO, (0xAE,), 4, 5, register=False), _XSAVE),
+    _not_offered("XSAVEOPT, CLWB", at(TWO, (0xAE,), 6, register=False), _XSAVE, (7, "EBX", 24)),
+    _not_offered("CLFLUSHOPT", at(TWO, (0xAE,), 7, register=False, prefix=OPERAND_SIZE), (7, "EBX", 23)),
+    _not_offered("INCSSP, UMONITOR", at(TWO, (0xAE,), 5, 6, register=True, prefix=REP), _CET, _WAITPKG),
+    _not_offered("UMWAIT", at(TWO, (0xAE,), 6, register=True, prefix=REPNE), _WAITPKG),
+    _not_offered("TPAUSE", at(TWO, (0xAE,), 6, register=True, prefix=OPERAND_SIZE), _WAITPKG),
+    _not_offered("XRSTORS, XSAVEC, XSAVES", at(TWO, (0xC7,), 3, 4, 5, register=False), _XSAVE),
+    _not_offered(
+        "RDRAND, RDSEED", at(TWO, (0xC7,), 6, 7, register=True), (1, "ECX", 30), (7, "EBX", 18), (7, "ECX", 22)
+    ),
+    _not_offered("XGETBV, XTEST", at(TWO, (0x01,), 2, register=True), _XSAVE, (7, "EBX", 11), (7, "EBX", 4)),
+    _not_offered("VMCALL, SGX", at(TWO, (0x01,), 0, register=True), _VMX, (7, "EBX", 2)),
+    _not_offered("VMREAD, VMWRITE", at(TWO, (0x78, 0x79)), _VMX, (0x8000_0001, "ECX", 6)),
+    _not_offered("INVEPT, INVVPID", at(THREE_38, (0x80, 0x81)), _VMX),
+    _not_offered("INVPCID", at(THREE_38, (0x82,)), (7, "EBX", 10)),
+    _not_offered("VMMCALL", at(TWO, (0x01,), 3, register=True), (0x8000_0001, "ECX", 2)),
+    _not_offered("RDPKRU, SERIALIZE", at(TWO, (0x01,), 5, register=True), (7, "ECX", 3), (7, "EDX", 14)),
+    _not_offered("MONITORX", at(TWO, (0x01,), 7, register=True, rm=(2, 3, 4, 5, 6, 7)), (0x8000_0001, "ECX", 29)),
+    _not_offered("MOVNTSS, MOVNTSD", at(TWO, (0x2B,), prefix=REP), (0x8000_0001, "ECX", 6)),
+    _not_offered("MOVNTSS, MOVNTSD", at(TWO, (0x2B,), prefix=REPNE), (0x8000_0001, "ECX", 6)),
+    _not_offered("3DNow!", at(TWO, (0x0E, 0x0F)), (0x8000_0001, "EDX", 31)),
+    _not_offered("WRUSS", at(THREE_38, (0xF5,)), _CET),
+    _not_offered("WRSS", lambda case: at(THREE_38, (0xF6,))(case) and _without_prefix(case), _CET),
+    _not_offered("MOVDIRI, MOVDIR64B", at(THREE_38, (0xF8, 0xF9)), (7, "ECX", 27), (7, "ECX", 28), (7, "ECX", 29)),
+    Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here", at(TWO, (0x05, 0x07))),
+    Row("SYSENTER", "AMD has it in legacy mode only; Intel faults, for IA32_SYSENTER_CS is 0", at(TWO, (0x34,)), GP),
+    Row("SYSEXIT", "AMD has it in legacy mode only; Intel faults outside ring 0", at(TWO, (0x35,)), GP),
+    Row("INT1", "a hypervisor that intercepts it returns to the instruction itself", at(ONE, (0xF1,)), DB),
+)
+"""What the manual decides, whatever the host's processor makes of it: mostly what has to be #UD here."""
+
+
+def _masks_all(case: Case) -> bool:
+    """MASKMOVQ or MASKMOVDQU whose mask has no byte's highest bit set."""
+    if not at(TWO, (0xF7,), register=True)(case):
+        return False
+    number, fx = modrm(case) & 7, case.program.fx
+    number |= 8 if case.form.prefixes[-1:] == b"\x4f" else 0
+    if OPERAND_SIZE in case.form.prefixes:
+        mask = fx[160 + 16 * number :][:16]
+    else:  # MMn is a physical register, and the image has them from TOP on
+        top = fx[3] >> 3 & 7
+        mask = fx[32 + 16 * ((number & 7) - top & 7) :][:8]
+    return not any(byte & 0x80 for byte in mask)
+
+
+def _system_call(case: Case) -> bool:
+    return at(ONE, (0xCD,))(case) and case.program.code[case.length - 1] == 0x80
+
+
+NOT_WITNESSED = (
+    Row("SLDT, STR", _UMIP, at(TWO, (0x00,), 0, 1)),
+    Row("SGDT, SIDT", _UMIP, at(TWO, (0x01,), 0, 1, register=False)),
+    Row("SMSW", _UMIP, at(TWO, (0x01,), 4)),
+    Row("INT 80H", "a system call of Linux", _system_call),
+    Row("MASKMOV", "with a mask of zeros a page fault may occur or not (volume 2, MASKMOVQ)", _masks_all),
+    Row("PREFETCHW of a register", "#UD for AMD; Intel's reserved NOP", at(TWO, (0x0D,), register=True)),
+)
+"""What the host's processor does not answer at all."""
+
+
+_NEAR_BRANCH = any_of(
+    at(ONE, (*range(0x70, 0x80), 0xC2, 0xC3, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB)),
+    at(TWO, range(0x80, 0x90)),
+    at(ONE, (0xFF,), 2, 4),
+)
+
+
+def code_for_host(case: Case) -> bytes:
+    """The program for the host, without 66H at near branches of 64-bit mode: it becomes 3EH, which means nothing there.
+
+    AMD's processors cut the target to 16 bits, and Intel's ignore the prefix (volume 2, JMP, Jcc, CALL, RET).
+    """
+    code, prefixes = case.program.code, case.form.prefixes
+    if case.form.mode == _LONG and OPERAND_SIZE in prefixes and _NEAR_BRANCH(case):
+        return prefixes.replace(b"\x66", b"\x3e") + code[len(prefixes) :]
+    return code

@@ -1,0 +1,185 @@
+"""Where two right answers may differ: what the manual leaves open, and what Linux or AMD report otherwise than Intel.
+
+Undefined flags are in `undefined.py`, cases that the host's processor does not decide at all in `judges.py`. Volumes
+and sections are those of Intel's SDM.
+"""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.machine.programs.program import GENERAL, Mode
+from tests.oracle.enumeration.encoding import OPERAND_SIZE
+from tests.oracle.enumeration.matching import ONE, TWO, Applies, any_of, at, modrm
+from tests.oracle.enumeration.programs import Case
+from tests.oracle.enumeration.undefined import undefined
+from tests.oracle.enumeration.witnesses import State
+
+_C0, _C1, _C2, _C3 = 0x100, 0x200, 0x400, 0x4000
+_FIRST_OF_KERNEL, _PRESENT = 1 << 47, 1
+_RELATIVE_ERROR = 1.5 * 2.0**-12
+_ULPS = 2
+"""Of two results, each within one unit in the last place of the exact one."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Fields that may differ after some programs: `accepts` is given a field's two values."""
+
+    name: str
+    reason: str
+    fields: frozenset[str]
+    applies: Applies
+    accepts: Callable[[Case, State, int, int], bool]
+
+
+def _always(_case: Case, _host: State, _theirs: int, _mine: int) -> bool:
+    return True
+
+
+def _everywhere(_case: Case) -> bool:
+    return True
+
+
+def _outside_64_bit_mode(case: Case) -> bool:
+    return case.form.mode != Mode.LONG.value
+
+
+def _near(_case: Case, _host: State, theirs: int, mine: int) -> bool:
+    """Four single-precision numbers, each within the error that both results may have."""
+    pairs = zip(*(struct.unpack("<4f", value.to_bytes(16, "little")) for value in (theirs, mine)), strict=True)
+    return all(
+        a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= 2 * _RELATIVE_ERROR * abs(a) for a, b in pairs
+    )
+
+
+def _same_but_present(_case: Case, host: State, theirs: int, mine: int) -> bool:
+    return theirs ^ mine == _PRESENT and host.values["CR2"] >= _FIRST_OF_KERNEL
+
+
+def _narrow_exchange(case: Case) -> bool:
+    form = case.form
+    wide = form.prefixes[-1:] >= b"\x48" and form.prefixes[-1:] < b"\x50"
+    return at(TWO, (0xB1,), register=True)(case) and not wide and OPERAND_SIZE not in form.prefixes
+
+
+def _undefined_conditions(case: Case) -> int:
+    """Condition codes that an x87 instruction leaves undefined."""
+    if _DEFINES_CONDITIONS(case):
+        return 0
+    if _TRANSCENDENTAL(case):
+        return (_C0 | _C1 | _C3) | (0 if modrm(case) in (0xF2, 0xFB, 0xFE, 0xFF) else _C2)
+    return _C0 | _C2 | _C3
+
+
+_DEFINES_CONDITIONS = any_of(
+    *(at(ONE, (0xD8, 0xDC, 0xDA, 0xDE), 2, 3, register=False), at(ONE, (0xD8, 0xDC), 2, 3, register=True)),
+    *(at(ONE, (0xDE,), 3, register=True), at(ONE, (0xDA,), 5, register=True), at(ONE, (0xDD,), 4, 5, register=True)),
+    *(at(ONE, (0xD9,), 4), at(ONE, (0xDD,), 4, 6, register=False), at(ONE, (0xD9,), 6, register=False)),
+    *(at(ONE, (0xDB,), 4, register=True), at(ONE, (0xDF,), 4, register=True)),
+    *(at(ONE, (0xD9,), 7, register=True, rm=(0,)), at(ONE, (0xD9,), 6, register=True, rm=(5,))),
+)
+"""FCOM, FUCOM, FICOM, FTST, FXAM, FPREM, FLDENV, FRSTOR, FNSAVE, FNSTENV, FNINIT, FNSTSW."""
+_TRANSCENDENTAL = any_of(
+    at(ONE, (0xD9,), 6, register=True, rm=(0, 1, 2, 3)), at(ONE, (0xD9,), 7, register=True, rm=(1, 3, 6, 7))
+)
+"""F2XM1, FYL2X, FPTAN, FPATAN, FYL2XP1, FSINCOS, FSIN, FCOS."""
+_IN_PARTS = any_of(
+    *(at(TWO, (0xAE,), 0, 1, register=False), at(TWO, (0xF7,))),
+    *(at(ONE, (0xD9, 0xDD, 0xDF), 4, 6, register=False), at(ONE, (0xC8, 0xCA, 0xCB, 0xCF, 0x9A, 0x60, 0x61))),
+    at(ONE, (0xFF,), 3),
+)
+"""FXSAVE, FXRSTOR, MASKMOV, FLDENV, FNSTENV, FRSTOR, FNSAVE, FBLD, FBSTP, ENTER, far RET, IRET, far CALL, PUSHA,
+POPA."""
+_STATUS = frozenset(["FSW"])
+_STACK = frozenset(f"ST{n}" for n in range(8))
+_VECTORS = frozenset(f"XMM{n}" for n in range(16))
+_REGISTERS = frozenset(GENERAL)
+_REACHED_IN_64_BIT_MODE = frozenset(
+    [f"{name}{n}" for name in ("R", "XMM") for n in range(8, 16)] + ["FS_BASE", "GS_BASE"]
+)
+TOLERANCES = (
+    Tolerance(
+        "registers of 64-bit mode",
+        "other modes do not reach them",
+        _REACHED_IN_64_BIT_MODE,
+        _outside_64_bit_mode,
+        _always,
+    ),
+    Tolerance(
+        "null selectors",
+        "the IRET by which Linux calls the signal handler makes each of them 0 (volume 2, IRET)",
+        frozenset(["DS", "ES", "FS", "GS"]),
+        _everywhere,
+        lambda _case, _host, theirs, mine: theirs == 0 and mine < 4,
+    ),
+    Tolerance(
+        "RDTSC, RDTSCP, CPUID",
+        "time, and what a processor says of itself",
+        frozenset(["RAX", "RBX", "RCX", "RDX"]),
+        any_of(at(TWO, (0x31, 0xA2)), at(TWO, (0x01,), 7, register=True, rm=(1,))),
+        _always,
+    ),
+    Tolerance(
+        "LAR",
+        "bits 19:16 of the result are undefined (volume 2, LAR)",
+        _REGISTERS,
+        at(TWO, (0x02,)),
+        lambda _case, _host, theirs, mine: (theirs ^ mine) & ~0xF_0000 == 0,
+    ),
+    Tolerance(
+        "CMPXCHG of a 32-bit register",
+        "a failing one writes the destination to itself, which clears bits 63:32 (volume 2); AMD leaves them",
+        _REGISTERS,
+        _narrow_exchange,
+        lambda _case, _host, theirs, mine: mine == theirs & 0xFFFF_FFFF,
+    ),
+    Tolerance(
+        "undefined results",
+        "BSWAP of 16 bits, SHLD and SHRD by more than the operand's size (volume 2)",
+        _REGISTERS,
+        lambda case: undefined(case)[1],
+        _always,
+    ),
+    Tolerance(
+        "RCPPS, RSQRTPS",
+        "a relative error of 1.5 * 2^-12 is allowed (volume 2)",
+        _VECTORS,
+        at(TWO, (0x52, 0x53)),
+        _near,
+    ),
+    Tolerance(
+        "x87 condition codes",
+        'undefined after most instructions (volume 1, 8.1.3.2, and volume 2, "FPU Flags Affected")',
+        _STATUS,
+        at(ONE, tuple(range(0xD8, 0xE0))),
+        lambda case, _host, theirs, mine: (theirs ^ mine) & ~_undefined_conditions(case) == 0,
+    ),
+    Tolerance(
+        "transcendental instructions",
+        "within one unit in the last place of the exact result (volume 1, 8.3.10)",
+        _STACK,
+        _TRANSCENDENTAL,
+        lambda _case, _host, theirs, mine: theirs >> 64 == mine >> 64 and abs(theirs - mine) <= _ULPS,
+    ),
+    Tolerance(
+        "CR2 of instructions with several accesses",
+        "the order in which they are made is not architectural",
+        frozenset(["CR2"]),
+        _IN_PARTS,
+        _always,
+    ),
+    Tolerance(
+        "error code of a page fault above the user's addresses",
+        "Linux sets P, so that a process does not learn what the kernel has mapped",
+        frozenset(["error_code"]),
+        _everywhere,
+        lambda case, host, theirs, mine: "CR2" in host.values and _same_but_present(case, host, theirs, mine),
+    ),
+)
+
+
+def tolerated(case: Case, host: State, name: str, theirs: int, mine: int) -> bool:
+    """Tell a field's difference that means nothing from one that has to be explained."""
+    return any(name in row.fields and row.applies(case) and row.accepts(case, host, theirs, mine) for row in TOLERANCES)

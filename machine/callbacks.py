@@ -1,4 +1,4 @@
-"""What Unicorn asks Python while it runs: device memory, ports, CPUID and the time stamp counter.
+"""What Unicorn asks Python while it runs: device memory, ports and the time stamp counter.
 
 A Python error cannot pass through Unicorn: it is kept in `failure`, and `Cpu.execute` raises it.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_UNMAPPED, UC_HOOK_MEM_WRITE, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from machine.cpuid import cpuid
 from machine.device import MMIO_BASE, MMIO_SIZE
 from machine.errors import MachineError
 from machine.ram import PAGE_SIZE
@@ -133,8 +132,6 @@ class Callbacks:
         port_out = ctypes.CFUNCTYPE(None, _void, _u32, ctypes.c_int, _u32, _void)
         for number, prototype, function in (
             (x86_const.UC_X86_INS_RDTSC, answers, self._on_rdtsc),
-            (x86_const.UC_X86_INS_RDTSCP, answers, self._on_rdtscp),
-            (x86_const.UC_X86_INS_CPUID, answers, self._on_cpuid),
             (x86_const.UC_X86_INS_IN, port_in, self._on_in),
             (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
         ):
@@ -143,21 +140,9 @@ class Callbacks:
         add_hook(self._uc, UC_HOOK_MEM_UNMAPPED, self._make(unmapped, self._on_unmapped))
 
     def _on_rdtsc(self, _uc: int, _user: int) -> int:
-        now = self._cpu.clock.now_ns + self._cpu.tsc_offset
+        now = self._cpu.time_stamp_counter
         self._uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
         self._uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
-        return 1
-
-    def _on_rdtscp(self, uc: int, user: int) -> int:
-        self._uc.reg_write(x86_const.UC_X86_REG_RCX, self._cpu.tsc_aux)
-        return self._on_rdtsc(uc, user)
-
-    def _on_cpuid(self, _uc: int, _user: int) -> int:
-        leaf, subleaf = self._uc.reg_read(x86_const.UC_X86_REG_EAX), self._uc.reg_read(x86_const.UC_X86_REG_ECX)
-        for name, value in zip(
-            ("RAX", "RBX", "RCX", "RDX"), cpuid(leaf, subleaf, self._cpu.cpuid_switches()), strict=True
-        ):
-            self._uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
         return 1
 
     def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 
 from unicorn import (
     UC_ARCH_X86,
-    UC_CTL_IO_WRITE,
-    UC_CTL_TLB_FLUSH,
     UC_ERR_FETCH_PROT,
     UC_ERR_FETCH_UNMAPPED,
     UC_MODE_64,
@@ -33,7 +31,7 @@ from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, SEGMENT_REGIS
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
 from machine.step_hook import STATE_BYTES, StepHook, Stop
-from machine.unicorn_calls import emu_start, engine_handle, vmem_read
+from machine.unicorn_calls import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
 
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
@@ -115,6 +113,11 @@ class Cpu:
     # Registers
 
     @property
+    def time_stamp_counter(self) -> int:
+        """IA32_TSC."""
+        return self.clock.now_ns + self.tsc_offset & 2**64 - 1
+
+    @property
     def rip(self) -> int:
         """The instruction pointer."""
         return self.registers.rip
@@ -190,8 +193,7 @@ class Cpu:
 
     def flush_tlb(self) -> None:
         """Forget all translations, Unicorn's too: paging was changed here."""
-        self.give_back()
-        self.uc.ctl(UC_CTL_TLB_FLUSH, UC_CTL_IO_WRITE)
+        control(self._engine, TLB_FLUSH)
         self.flush_translations()
 
     def code_changed(self, pages: Sequence[int]) -> None:
@@ -202,6 +204,7 @@ class Cpu:
             return
         state = self.context.content
         load_flat_mode(self.registers)  # Unicorn takes a linear address
+        self.give_back()
         self.flush_tlb()
         for page in changed:
             self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
@@ -273,4 +276,4 @@ class Cpu:
 
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self.registers
-        return decode(code, long=registers.in_64_bit_code, wide=bool(registers.cs.flags & DEFAULT_32))
+        return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

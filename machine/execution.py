@@ -28,6 +28,7 @@ from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
 from machine.x87_exceptions import X87Exceptions
 
+_INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
 
@@ -88,7 +89,7 @@ class Execution:
         registers, in_long_mode = self._cpu.registers, self.ring_and_mode.mode == "long"
         ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
         self._returns.look()  # an interrupt can come right behind the return from another
-        before = None if in_long_mode else self._observed.values()
+        before = None if in_long_mode else self._observed.look()
         self.delivery.deliver(interrupt)
         if before is not None:  # a task gate loads TR and CR3
             self._observed.record_changes(before, interrupt.return_address)
@@ -124,7 +125,7 @@ class Execution:
     @property
     def checks_wanted(self) -> bool:
         """Whether #AC, #XM or #MF may come of any instruction, so that `step_checked` must be used for each."""
-        return self._alignment.wanted or self._simd.wanted or self._x87.wanted
+        return self._simd.wanted or self._x87.wanted or self._alignment.wanted
 
     def step_checked(self) -> None:
         """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
@@ -236,10 +237,10 @@ class Execution:
             self.stopped(self._execute_one())
             return
         rip, ring, stepping = registers.rip, registers.cpl, cpu.hook.rflags & FLAG_TF
-        returns = bool(instruction.action & Action.INTERRUPT_RETURN)
+        returns = instruction.action & _INTERRUPT_RETURN
         if returns and ring_and_mode.nmi_blocked:
             ring_and_mode.nmi_blocked = False
-        before, raw = self._observed.values(), self._observed.raw()
+        before = self._observed.look()
         try:
             done = self._system.execute(instruction)
         except Fault as fault:
@@ -251,7 +252,7 @@ class Execution:
         if done is Done.LOADS_MASKS:
             self._simd.follow_mxcsr()
             self._x87.follow_control_word()
-        if self._observed.raw() != raw:
+        if self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)
             ring_and_mode.watch()

@@ -134,7 +134,7 @@ _TABLE = """
 0F 90-9F | * | rm |
 0F A0 A8 | * | - |
 0F A1 A9 | * | - | system
-0F A2 | * | - |
+0F A2 | * | - | system
 0F A3 A5 AD AF | * | rm |
 0F A4 AC | * | rm | ib
 0F AB B3 BB | * | rm | lock

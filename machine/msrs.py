@@ -79,7 +79,7 @@ class Msrs(Stateful):
         cpu.cpuid_switches = self._cpuid_switches
         registers = cpu.registers
         self._reads: dict[int, Callable[[], int]] = {
-            IA32_TSC: lambda: (cpu.clock.now_ns + cpu.tsc_offset) & 2**64 - 1,
+            IA32_TSC: lambda: cpu.time_stamp_counter,
             IA32_APIC_BASE: lambda: self.apic.apic_base,
             IA32_P5_MC_ADDR: lambda: 0,
             IA32_P5_MC_TYPE: lambda: 0,

@@ -3,10 +3,13 @@
 from machine.cpu import Cpu
 from machine.events import DescriptorTableLoaded, RegisterWritten
 from machine.journal import Journal
+from machine.processor_state import SystemRegisters
 
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 Value = int | tuple[int, int, int]
 """Of a table register: selector, base, limit."""
+Seen = tuple[bytes, int]
+"""All of them at one time."""
 
 
 class ObservedRegisters:
@@ -16,27 +19,30 @@ class ObservedRegisters:
         self._cpu = cpu
         self._journal = journal
 
-    def values(self) -> dict[str, Value]:
-        """All of them, by their manual names, in the order in which changes are recorded."""
-        registers, debug = self._cpu.registers, self._cpu.debug
-        cr = registers.cr
-        found: dict[str, Value] = {"CR0": cr[0], "CR3": cr[3], "CR4": cr[4], "EFER": registers.efer, "DR7": debug.dr7}
-        for name in _TABLES:
-            register = getattr(registers, name)
-            found[name.upper()] = (register.selector, register.base, register.limit)
-        return found
+    def look(self) -> Seen:
+        """All of them as they are now; to be compared, and handed to `record_changes`."""
+        cpu = self._cpu
+        return cpu.registers.system_registers, cpu.debug.dr7
 
-    def raw(self) -> tuple[bytes, int]:
-        """All of them as bytes: to be compared only."""
-        return self._cpu.registers.system_registers, self._cpu.debug.dr7
-
-    def record_changes(self, before: dict[str, Value], rip: int) -> None:
-        """Record what the instruction at `rip` changed since `before`."""
-        for name, value in self.values().items():
-            previous = before[name]
-            if value == previous:
+    def record_changes(self, before: Seen, rip: int) -> None:
+        """Record what the instruction at `rip` changed since `before`, in the order in which changes are recorded."""
+        previous = _values(before)
+        for name, value in _values(self.look()).items():
+            if value == previous[name]:
                 continue
             if isinstance(value, tuple):
                 self._journal.emit(DescriptorTableLoaded, name, *value, rip)
             else:
-                self._journal.emit(RegisterWritten, name, previous, value, rip)
+                self._journal.emit(RegisterWritten, name, previous[name], value, rip)
+
+
+def _values(seen: Seen) -> dict[str, Value]:
+    """By their manual names."""
+    raw, dr7 = seen
+    registers = SystemRegisters.from_buffer_copy(raw)
+    cr = registers.cr
+    found: dict[str, Value] = {"CR0": cr[0], "CR3": cr[3], "CR4": cr[4], "EFER": registers.efer, "DR7": dr7}
+    for name in _TABLES:
+        register = getattr(registers, name)
+        found[name.upper()] = (register.selector, register.base, register.limit)
+    return found

@@ -212,7 +212,7 @@ class Instruction:
 
 
 @lru_cache(maxsize=4096)
-def decode(code: bytes, *, long: bool = True, wide: bool = True) -> Instruction | None:
+def decode(code: bytes, long: bool = True, wide: bool = True) -> Instruction | None:
     """Take an instruction apart; None where `code` ends before it does.
 
     `long` says 64-bit mode; elsewhere `wide` that the code segment's operands and addresses have 32 bits, not 16.

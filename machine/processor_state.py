@@ -67,6 +67,20 @@ class SegmentRegister(ctypes.Structure):
         self.selector, self.base, self.limit, self.flags = selector, base, limit, flags
 
 
+class SystemRegisters(ctypes.Structure):
+    """The last part of `ProcessorState`."""
+
+    _fields_ = [
+        *[(name, SegmentRegister) for name in ("ldtr", "tr", "gdtr", "idtr")],
+        ("cr", ctypes.c_uint64 * 9),
+        ("a20_mask", ctypes.c_int32),
+        ("bounds", ctypes.c_uint64 * 11),
+        ("efer", ctypes.c_uint64),
+    ]
+    cr: "ctypes.Array[ctypes.c_uint64]"
+    efer: int
+
+
 class ProcessorState(ctypes.Structure):
     """The registers of a stopped processor. RFLAGS is `HookState.rflags`, and `eflags` only what it starts with."""
 
@@ -77,11 +91,8 @@ class ProcessorState(ctypes.Structure):
         ("direction", ctypes.c_int32),
         ("hflags", ctypes.c_uint32),
         ("hflags2", ctypes.c_uint32),
-        *[(name, SegmentRegister) for name in (*SEGMENT_REGISTERS, "ldtr", "tr", "gdtr", "idtr")],
-        ("cr", ctypes.c_uint64 * 9),
-        ("a20_mask", ctypes.c_int32),
-        ("bounds", ctypes.c_uint64 * 11),
-        ("efer", ctypes.c_uint64),
+        *[(name, SegmentRegister) for name in SEGMENT_REGISTERS],
+        *SystemRegisters._fields_,
     ]
     rax: int
     rcx: int
@@ -127,8 +138,8 @@ class ProcessorState(ctypes.Structure):
 
     @property
     def system_registers(self) -> bytes:
-        """LDTR, TR, GDTR, IDTR, the control registers and EFER, as bytes: to be compared only."""
-        return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS.start, len(_SYSTEM_REGISTERS))
+        """The bytes of the `SystemRegisters`."""
+        return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
 
     def follow_segments(self, cpl: int) -> None:
         """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
@@ -142,7 +153,7 @@ class ProcessorState(ctypes.Structure):
         self.hflags = flags
 
 
-_SYSTEM_REGISTERS = range(vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(ProcessorState))
+_SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
 
 
 class SavedContext:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from machine import control_registers
 from machine.cpu import Cpu
+from machine.cpuid import cpuid
 from machine.debug_registers import DR6_BD, DR7_GD
 from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
@@ -22,11 +23,13 @@ from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 from machine.x87_exceptions import X87Exceptions
 
+_RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _CR4_UMIP = 1 << 11
 _FXSAVE_MXCSR = 24
 _SMSW_LMSW, _INVLPG = (4, 6), 7
-_GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8, 0xF9])
-"""CLAC, STAC, SWAPGS, RDTSCP."""
+_GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
+"""CLAC, STAC, SWAPGS."""
+_RDTSCP = 0xF9
 _LOW = 0xFFFF_FFFF
 
 
@@ -65,21 +68,27 @@ class SystemInstructions:
             0x0F33: self._rdpmc,
             0x0F34: calls.sysenter,
             0x0F35: calls.sysexit,
+            0x0FA2: self._cpuid,
             0x0FAE: self._load_mxcsr,
         }
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
+        if instruction.action & _RESTRICTED:
+            return self._restricted(instruction)
+        rule = self._rules.get(instruction.opcode)
+        return Done.NATIVE if rule is None else rule(instruction)
+
+    def _restricted(self, instruction: Instruction) -> Done:
+        """What the table or the ring forbids."""
         cpu, found = self._cpu, instruction.action
         if found & Action.UNDEFINED:
             raise Fault(UD)
         if found & Action.PORT:
             check_ports(cpu, instruction)
-            return Done.NATIVE
-        if found & Action.DESCRIPTOR and cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
+        elif cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
             raise Fault(GP, 0)
-        rule = self._rules.get(instruction.opcode)
-        return Done.NATIVE if rule is None else rule(instruction)
+        return Done.NATIVE
 
     # Helpers
 
@@ -193,6 +202,24 @@ class SystemInstructions:
         """There are no counters (CPUID leaf 0AH), so none has a valid number."""
         raise Fault(UD) if instruction.locked else Fault(GP, 0)
 
+    # What the processor says of itself and of time
+
+    def _cpuid(self, instruction: Instruction) -> Done:
+        registers = self._cpu.registers
+        leaf, subleaf = registers.rax & _LOW, registers.rcx & _LOW
+        registers.rax, registers.rbx, registers.rcx, registers.rdx = cpuid(leaf, subleaf, self._cpu.cpuid_switches())
+        self._cpu.skip(instruction.length)
+        return Done.COMPLETE
+
+    def _rdtscp(self, instruction: Instruction) -> Done:
+        cpu, registers = self._cpu, self._cpu.registers
+        if registers.cpl and registers.cr[4] & control_registers.CR4_TSD:
+            raise Fault(GP, 0)
+        cpu.skip(instruction.length)
+        now = cpu.time_stamp_counter
+        registers.rax, registers.rdx, registers.rcx = now & _LOW, now >> 32, cpu.tsc_aux
+        return Done.COMPLETE
+
     # Descriptor tables
 
     def _group_6(self, instruction: Instruction) -> Done:
@@ -212,6 +239,8 @@ class SystemInstructions:
 
     def _group_7(self, instruction: Instruction) -> Done:
         """LGDT and LIDT check the base they load; of the register forms some are there, and all are Unicorn's."""
+        if instruction.modrm == _RDTSCP:
+            return self._rdtscp(instruction)
         if not isinstance(instruction.operand, MemoryOperand):
             if instruction.extension in _SMSW_LMSW or instruction.modrm in _GROUP_7_REGISTER_FORMS:
                 return Done.NATIVE

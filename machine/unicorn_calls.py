@@ -6,7 +6,7 @@ everything is a plain address; `handle` is `engine_handle(uc)`.
 
 from ctypes import CFUNCTYPE, c_int, c_size_t, c_uint64, c_void_p
 
-from unicorn import Uc
+from unicorn import UC_CTL_IO_WRITE, UC_CTL_TLB_FLUSH, Uc
 from unicorn.unicorn_py3.unicorn import uclib
 
 emu_start = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)(("uc_emu_start", uclib))
@@ -15,6 +15,9 @@ context_save = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_save", uclib))
 """(handle, context) -> error."""
 context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uclib))
 """(handle, context) -> error."""
+control = CFUNCTYPE(c_int, c_void_p, c_int)(("uc_ctl", uclib))
+"""(handle, control) -> error. For controls without arguments, as the C function takes any number of them."""
+TLB_FLUSH = UC_CTL_IO_WRITE << 30 | UC_CTL_TLB_FLUSH
 vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
 """(handle, linear address, access, bytes, size) -> error. The binding has it take an address of 32 bits."""
 

@@ -1,11 +1,12 @@
 """Compares the states in which one program ended on the host's processor and on our machine."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tests.oracle.enumeration.encoding import LOCK
 from tests.oracle.enumeration.judges import BY_THE_MANUAL, NOT_WITNESSED, UD
 from tests.oracle.enumeration.matching import TWO, at
+from tests.oracle.enumeration.offered import lacking
 from tests.oracle.enumeration.programs import Case
 from tests.oracle.enumeration.tolerances import tolerated
 from tests.oracle.enumeration.undefined import undefined
@@ -30,8 +31,11 @@ class Verdict:
     difference: Difference
 
 
-def judge(case: Case, host: State, ours: State) -> Verdict:
-    """Compare the two states, or ours with what the manual says where the host does not decide."""
+def judge(case: Case, host: State, ours: State, features: Collection[str]) -> Verdict:
+    """Compare the two states, or ours with what the manual says where the host does not decide.
+
+    `features` are those of the host's processor.
+    """
     row = next((row for row in BY_THE_MANUAL if row.applies(case)), None)
     if row is not None:
         expected = UD if LOCK in case.form.prefixes else row.end
@@ -39,13 +43,21 @@ def judge(case: Case, host: State, ours: State) -> Verdict:
         return Verdict("manual", f"{row.name}: {row.reason}", found)
     row = next((row for row in NOT_WITNESSED if row.applies(case)), None)
     if row is not None:
-        broken = ours.end.startswith("the emulator")
-        return Verdict("", f"{row.name}: {row.reason}", {"end": ("any", ours.end)} if broken else {})
+        return _not_compared(f"{row.name}: {row.reason}", ours)
+    lacks = lacking(case, features)
+    if lacks is not None:
+        return _not_compared(f"the host's processor has no {lacks}", ours)
     if host.end != ours.end:
         return Verdict("host", "", {"end": (host.end, ours.end)})
     if host.end == "limit":
         return Verdict("host", "", {})
     return Verdict("host", "", _differences(case, host, ours))
+
+
+def _not_compared(reason: str, ours: State) -> Verdict:
+    """Nothing is known of the right end but that the emulator survives it."""
+    broken = ours.end.startswith("the emulator")
+    return Verdict("", reason, {"end": ("any", ours.end)} if broken else {})
 
 
 def _differences(case: Case, host: State, ours: State) -> Difference:

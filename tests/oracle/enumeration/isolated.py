@@ -60,6 +60,7 @@ class Isolated:
         if not self._process:
             os.close(questions)
             os.close(answers)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
             try:
                 _serve(os.fdopen(their_questions, "rb"), os.fdopen(their_answers, "wb"))
             finally:

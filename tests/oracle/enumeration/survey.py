@@ -11,7 +11,7 @@ from tests.oracle.enumeration.isolated import Isolated
 from tests.oracle.enumeration.judges import code_for_host
 from tests.oracle.enumeration.programs import Case, case
 from tests.oracle.enumeration.witnesses import REGIONS, State, of_host, start
-from tests.oracle.host_processor.witness import Witness
+from tests.oracle.host_processor.witness import Witness, features
 
 BATCH = 512
 _VARIANTS = 8
@@ -39,10 +39,10 @@ def sample(seed: int, of_each: int) -> list[Case]:
 
 def run(cases: Iterable[Case]) -> Iterator[Judged]:
     """Each case with the states in which both sides end it, and what came of comparing them."""
-    remaining = iter(cases)
+    remaining, available = iter(cases), features()
     with Witness(REGIONS) as witness, Isolated() as machine:
         while batch := list(islice(remaining, BATCH)):
             starts = [start(one.program, code_for_host(one)) for one in batch]
             for one, end, ours in zip(batch, witness.run(starts), machine.run(batch), strict=True):
                 host = of_host(end, one.program)
-                yield one, host, ours, judge(one, host, ours)
+                yield one, host, ours, judge(one, host, ours, available)

@@ -23,9 +23,10 @@ from tests.oracle.enumeration.judges import BY_THE_MANUAL, code_for_host
 from tests.oracle.enumeration.programs import TAIL, Case, case
 from tests.oracle.enumeration.undefined import AF, CF, OF, undefined
 from tests.oracle.enumeration.witnesses import REGIONS, State, of_host, start
-from tests.oracle.host_processor.witness import Witness
+from tests.oracle.host_processor.witness import Witness, features
 
 _END = "vector 3"
+FEATURES = features()
 ADD = Form("64", b"", b"", 0x01, 0, True)
 AND = Form("64", b"", b"", 0x21, 0, True)
 SHIFT = Form("64", b"", b"", 0xC1, 4, True)
@@ -81,17 +82,17 @@ def test_programs_are_as_long_as_the_processor_takes_them_to_be(witness: Witness
 def test_any_other_value_is_a_difference(witness: Witness, name: str) -> None:
     one = case(ADD, 0)
     host = on_host(witness, one)
-    assert (host.end, judge(one, host, host).difference) == (_END, {})
+    assert (host.end, judge(one, host, host, FEATURES).difference) == (_END, {})
     wrong = dataclasses.replace(host, values={**host.values, name: host.values[name] ^ 1})
-    assert judge(one, host, wrong).difference == {name: (host.values[name], host.values[name] ^ 1)}
+    assert judge(one, host, wrong, FEATURES).difference == {name: (host.values[name], host.values[name] ^ 1)}
 
 
 def test_another_end_and_other_memory_are_differences(witness: Witness) -> None:
     one = case(Form("64", b"", b"", 0x01, 0, False), 0)
     host = on_host(witness, one)
     assert host.memory
-    assert "end" in judge(one, host, dataclasses.replace(host, end="limit")).difference
-    assert "memory" in judge(one, host, dataclasses.replace(host, memory={})).difference
+    assert "end" in judge(one, host, dataclasses.replace(host, end="limit"), FEATURES).difference
+    assert "memory" in judge(one, host, dataclasses.replace(host, memory={}), FEATURES).difference
 
 
 def test_only_undefined_flags_are_not_compared(witness: Witness) -> None:
@@ -99,7 +100,7 @@ def test_only_undefined_flags_are_not_compared(witness: Witness) -> None:
     host = on_host(witness, one)
     for flag, passes in ((AF, True), (CF, False), (OF, False)):
         ours = dataclasses.replace(host, values={**host.values, "RFLAGS": host.values["RFLAGS"] ^ flag})
-        assert (judge(one, host, ours).difference == {}) is passes
+        assert (judge(one, host, ours, FEATURES).difference == {}) is passes
 
 
 @pytest.mark.parametrize(("count", "flags"), [(0, 0), (1, AF), (31, AF | OF), (32, 0)])
@@ -121,10 +122,26 @@ def test_what_the_manual_decides_is_not_offered() -> None:
 def test_an_instruction_that_is_not_offered_must_be_refused(witness: Witness) -> None:
     one = case(Form("64", b"", b"\x0f\x38", 0xC8, 0, True), 0)  # SHA1NEXTE
     host = on_host(witness, one)
-    verdict = judge(one, host, host)
+    verdict = judge(one, host, host, FEATURES)
     assert verdict.witness == "manual"
     assert bool(verdict.difference) is (host.end != "vector 6")
-    assert judge(one, host, State("vector 6", {}, {})).difference == {}
+    assert judge(one, host, State("vector 6", {}, {}), FEATURES).difference == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "feature"),
+    [
+        (Form("64", b"\xf3", b"\x0f", 0xB8, 1, True), "popcnt"),
+        (Form("compatibility", b"\x66", b"\x0f\x3a", 0x61, 1, True), "sse4_2"),
+        (Form("64", b"", b"\xc4\xe2\x78", 0xF3, 1, True), "bmi1"),
+        (Form("64", b"\x48", b"\x0f", 0xC7, 1, False), "cx16"),
+    ],
+)
+def test_a_host_that_lacks_a_feature_is_no_witness_of_it(witness: Witness, form: Form, feature: str) -> None:
+    one = case(form, 0)
+    host = on_host(witness, one)
+    assert judge(one, host, State("vector 6", {}, {}), FEATURES - {feature}).witness == ""
+    assert judge(one, host, host, FEATURES | {feature}).witness == "host"
 
 
 class _Dying(Bench):
@@ -149,7 +166,7 @@ def test_a_report_can_be_stored_and_continued(witness: Witness) -> None:
     host = on_host(witness, one)
     wrong = Verdict("host", "", {"RAX": (1, 2)})
     coverage = Coverage()
-    coverage.add((one, host, host, judge(one, host, host)), first=True)
+    coverage.add((one, host, host, judge(one, host, host, FEATURES)), first=True)
     coverage.add((one, host, host, wrong), first=False)
     kept = Coverage.from_json(json.loads(json.dumps(coverage.as_json())))
     assert kept == coverage

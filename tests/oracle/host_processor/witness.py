@@ -73,7 +73,9 @@ class Witness:
     """A running witness.c with its regions of memory. Use it in a `with` statement."""
 
     def __init__(self, regions: Sequence[Region]) -> None:
-        self._process = subprocess.Popen([build()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={})
+        self._process = subprocess.Popen(
+            [build()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}, start_new_session=True
+        )  # a session of its own: Ctrl-C is ours
         self._write(struct.pack("<I", len(regions)) + b"".join(region.packed() for region in regions))
 
     def __enter__(self) -> "Witness":

@@ -87,7 +87,8 @@ class AlignmentCheck:
             if number:
                 address += self._register(found, found.reg_name(number)) * scale
         long = registers.in_64_bit_code
-        on_stack = memory.base and found.reg_name(memory.base) in ("esp", "ebp")
+        address &= (1 << 8 * found.addr_size) - 1
+        on_stack = memory.base and found.reg_name(memory.base) in ("esp", "ebp", "bp")
         segment = found.reg_name(memory.segment) if memory.segment else "ss" if on_stack else "ds"
         if long and segment not in ("fs", "gs"):
             return int(address) & 2**64 - 1
@@ -104,7 +105,10 @@ class AlignmentCheck:
             return int(getattr(registers, f"r{name[1:]}")) & 2**32 - 1
         if name.endswith("d"):
             return int(getattr(registers, name[:-1])) & 2**32 - 1
+        if name in _NARROW:
+            return int(getattr(registers, f"r{name}")) & 0xFFFF
         return int(getattr(registers, name))
 
 
+_NARROW = frozenset(["bx", "bp", "si", "di"])
 _OP_MEM = 3  # capstone.x86.X86_OP_MEM, without importing it

@@ -20,7 +20,7 @@ from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
 from machine.observed_registers import ObservedRegisters
-from machine.opcodes import Action
+from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action
 from machine.ring_and_mode import RingAndMode
 from machine.simd_exceptions import SimdExceptions
 from machine.state import Stateful
@@ -28,6 +28,8 @@ from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
 from machine.x87_exceptions import X87Exceptions
 
+_STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
+_REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
@@ -77,9 +79,10 @@ class Execution:
         elif nmi:
             chipset.take_nmi()
             self.ring_and_mode.block_nmi(True)
-            self._deliver(Interrupt(NMI, "nmi", registers.rip))
+            self._deliver(Interrupt(NMI, "nmi", registers.rip, repeating=self._repeating()))
         elif pending and self._cpu.hook.rflags & FLAG_IF:
-            self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip))
+            repeating = self._repeating()
+            self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip, repeating=repeating))
         else:
             return False
         return True
@@ -112,7 +115,15 @@ class Execution:
         debug = self._cpu.debug
         debug.dr6 = debug.dr6 & ~0xF | debug.met | causes
         debug.met = 0
-        self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True))
+        self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self._repeating()))
+
+    def _repeating(self) -> bool:
+        """Tell whether the instruction at RIP is a repeated string instruction between two iterations."""
+        cpu = self._cpu
+        if cpu.hook.last != cpu.linear_rip:
+            return False
+        instruction = cpu.instruction_at(cpu.linear_rip)
+        return instruction is not None and instruction.opcode in _STRINGS and bool(_REPEATS & set(instruction.prefixes))
 
     # One instruction
 

@@ -8,10 +8,13 @@ IRET finds absent.
 
 from machine.cpu import Cpu
 from machine.exceptions import GP, NP, PF, SS, WITH_ERROR_CODE, Fault, PageFault
-from machine.opcodes import Instruction, MemoryOperand
+from machine.opcodes import Action, Instruction, MemoryOperand
 from machine.paging import is_canonical
 from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
 
+_LOW = 0xFFFF_FFFF
+_MODIFIES = int(Action.MODIFIES)
+_WRITE, _FETCH = 2, 16
 _IRET = 0xCF
 _CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
 _PUSHES_AND_POPS = frozenset(
@@ -32,8 +35,33 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
     if vector == NP and _lacks_its_stack(cpu, error_code):
         vector = SS
     take_back(cpu)
-    address = registers.cr[2] if vector == PF else None
+    address = None
+    if vector == PF:
+        error_code, address = _page_fault(cpu, error_code)
     return Fault(vector, error_code if vector in WITH_ERROR_CODE else None, address)
+
+
+def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
+    """Error code and address. An operand that is to be modified is a write from the beginning, and Unicorn reads it.
+
+    Outside 64-bit mode Unicorn extends the sign of a branch's target.
+    """
+    registers = cpu.registers
+    if not registers.in_64_bit_code:
+        registers.rip &= _LOW
+        registers.cr[2] &= _LOW
+    if not error_code & _FETCH and _modifies_memory(cpu):
+        error_code |= _WRITE
+    return error_code, registers.cr[2]
+
+
+def _modifies_memory(cpu: Cpu) -> bool:
+    instruction = cpu.instruction_at(cpu.linear_rip)
+    return (
+        instruction is not None
+        and bool(instruction.action & _MODIFIES)
+        and isinstance(instruction.operand, MemoryOperand)
+    )
 
 
 def _lacks_its_stack(cpu: Cpu, selector: int) -> bool:
@@ -56,11 +84,14 @@ def take_back(cpu: Cpu) -> None:
     """The instruction at RIP faulted: if it was begun, and not only fetched, it did not retire.
 
     Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
-    for what the instruction before left to be computed. What it had computed stands in `cc_src`.
+    for what the instruction before left to be computed. What it had computed stands in `cc_src`, unless the instruction
+    has changed its flags already, as those do that then write to memory: the instruction hook keeps the flags for them.
     """
-    if cpu.linear_rip == cpu.hook.last:
-        cpu.hook.retired -= 1
-        cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | cpu.registers.cc_src & ARITHMETIC_FLAGS
+    hook = cpu.hook
+    if cpu.linear_rip == hook.last:
+        hook.retired -= 1
+        before = hook.flags_before if _modifies_memory(cpu) else cpu.registers.cc_src
+        cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | before & ARITHMETIC_FLAGS
 
 
 def _take_back_branch(cpu: Cpu) -> None:

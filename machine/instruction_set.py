@@ -10,9 +10,10 @@ A row reads `map opcodes | prefixes | ModRM | traits`.
   with their general meaning. Of F2 and F3 the last one counts, and both come before 66.
 * ModRM is `-` (none), `rm` (register or memory), `m`, `r`, and `/n` or `/n-n` for values of the reg field.
 * Traits: `i32` and `i64` not there in 64-bit mode, or only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv` (up
-  to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`; `lock` the memory form takes LOCK;
-  `a16` a memory operand of 16 bytes that must be aligned; `u16` one that need not be; `fp` SSE floating-point
-  arithmetic, with exceptions; `mmx` raises a pending x87 exception; the other words are names of `Action`.
+  to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`; `lock` the memory form takes LOCK, and
+  `rmw` it does not, but is read and written all the same; `a16` a memory operand of 16 bytes that must be aligned,
+  `u16` one that need not be; `fp` SSE floating-point arithmetic, with exceptions; `mmx` raises a pending x87 exception;
+  the other words are names of `Action`.
 """
 
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ _TABLE = """
 1 AA-AF | * | - |
 1 B0-B7 | * | - | ib
 1 B8-BF | * | - | iv
-1 C0 C1 | * | rm | ib
+1 C0 C1 | * | rm | ib rmw
 1 C2 | * | - | iw
 1 C3 | * | - |
 1 C4 C5 | * | m | i32 system
@@ -82,7 +83,7 @@ _TABLE = """
 1 CD | * | - | ib
 1 CE | * | - | i32
 1 CF | * | - | system interrupt_return
-1 D0-D3 | * | rm |
+1 D0-D3 | * | rm | rmw
 1 D4 D5 | * | - | i32 ib
 1 D6 | * | - | i32
 1 D7 | * | - |
@@ -135,8 +136,9 @@ _TABLE = """
 0F A0 A8 | * | - |
 0F A1 A9 | * | - | system
 0F A2 | * | - | system
-0F A3 A5 AD AF | * | rm |
-0F A4 AC | * | rm | ib
+0F A3 AF | * | rm |
+0F A4 AC | * | rm | ib rmw
+0F A5 AD | * | rm | rmw
 0F AB B3 BB | * | rm | lock
 0F AE | np | m/0 | system
 0F AE | np | m/1-3 | system

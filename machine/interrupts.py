@@ -53,6 +53,8 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
     """The faulting linear address, for #PF."""
     is_trap: bool = False
     """Reported behind its instruction, which has retired."""
+    repeating: bool = False
+    """It comes between two iterations of a repeated string instruction."""
 
     @property
     def external_bit(self) -> int:
@@ -144,9 +146,9 @@ class Delivery(Stateful):
             self._shut_down(interrupt.vector, interrupt.return_address)
 
     def _saved_flags(self, interrupt: Interrupt) -> int:
-        """RFLAGS as pushed: a fault sets RF, so that its instruction is not stopped at again (18.3.1.1)."""
+        """RFLAGS as pushed: RF is set where the instruction is begun already, not to be stopped at again (18.3.1.1)."""
         fault = interrupt.source == "exception" and interrupt.vector != DB and not interrupt.is_trap
-        return self._cpu.rflags | (FLAG_RF if fault else 0)
+        return self._cpu.rflags | (FLAG_RF if fault or interrupt.repeating else 0)
 
     def _enter_32(self, interrupt: Interrupt) -> None:
         old_ring = self._cpu.registers.cpl

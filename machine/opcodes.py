@@ -38,6 +38,8 @@ class Action(IntFlag):
     """A memory operand of 16 bytes, which need not be aligned: looked at where it crosses a page."""
     UNDEFINED = 1024
     """#UD. Always watched."""
+    MODIFIES = 4096
+    """Reads and writes its operand: where it may not be written, not even a flag may change."""
     GROUP = 1 << 15
     """In `TABLES` only: the rest is the number of a row of `GROUPS`, which the ModRM byte chooses from."""
 
@@ -52,7 +54,8 @@ _TRAITS = {
     "flags": int(Action.FLAGS),
     "mmx": int(Action.MMX),
     "fp": int(Action.FLOATS),
-    "lock": int(Action.LOCKABLE),
+    "lock": int(Action.LOCKABLE | Action.MODIFIES),
+    "rmw": int(Action.MODIFIES),
     "a16": int(Action.ALIGNED),
     "u16": int(Action.WIDE),
 }

@@ -65,7 +65,10 @@ class HookState(ctypes.Structure):
         ("debugging", ctypes.c_uint64),
         ("debug_address", ctypes.c_uint64 * 4),
         ("flags_loaded", ctypes.c_uint64),
-        *[(name, ctypes.c_uint64) for name in ("reason", "vector", "rflags", "context", "ram", "ram_size")],
+        *[
+            (name, ctypes.c_uint64)
+            for name in ("reason", "vector", "rflags", "flags_before", "context", "ram", "ram_size")
+        ],
         ("code_pages", ctypes.c_void_p),
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),
@@ -99,6 +102,7 @@ class HookState(ctypes.Structure):
     reason: int
     vector: int
     rflags: int
+    flags_before: int
     context: int
 
 
@@ -279,6 +283,7 @@ class _PortableHook:
             return self._stop(Stop.ADDRESS)
         if address == state.pass_once:
             state.pass_once = NEVER
+            state.flags_before = state.rflags
         else:
             code = self._code_at(address, size)
             found = action(code, long=bool(state.long_mode))
@@ -291,6 +296,8 @@ class _PortableHook:
                 state.code_size = len(code)
                 ctypes.memmove(state.code, code, len(code))
                 return self._stop(Stop.WATCHED_INSTRUCTION)
+            if found & Action.MODIFIES:
+                state.flags_before = self._register(x86_const.UC_X86_REG_EFLAGS)
         state.last = address
         state.retired += 1
         return None

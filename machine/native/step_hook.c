@@ -19,7 +19,7 @@ enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT
        STOP_ADDRESS = 9 };
 enum { REG_EFLAGS = 25, REG_FS_BASE = 250, REG_GS_BASE = 251 };             /* UC_X86_REG_ */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
-enum { LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, GROUP = 1 << 15 };     /* opcodes.py, Action */
+enum { LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, MODIFIES = 4096, GROUP = 1 << 15 };     /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
 
@@ -44,6 +44,7 @@ struct state {
     u64 reason;             /* why it stopped */
     u64 vector;             /* of STOP_INTERRUPT */
     u64 rflags;             /* at the stop */
+    u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand */
     u64 context;            /* where the processor's state is saved at the stop */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
@@ -276,6 +277,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
             return stop(uc, s, STOP_ADDRESS);
     if (address == s->pass_once) {
         s->pass_once = ~0ull;
+        s->flags_before = s->rflags;
     } else {
         u8 copy[16];
         u64 size = length;
@@ -293,6 +295,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
                 s->code[i] = code[i];
             return stop(uc, s, STOP_WATCHED);
         }
+        if (d.action & MODIFIES && d.modrm_at < size && code[d.modrm_at] < 0xC0)
+            s->reg_read(uc, REG_EFLAGS, &s->flags_before);
     }
     s->last = address;
     s->retired++;

@@ -1,0 +1,33 @@
+"""Repeated string instructions can be interrupted between iterations (SDM volume 2, REP; volume 3, 18.3.1.1)."""
+
+import pytest
+
+from machine.exceptions import DB
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import GENERAL, Program
+
+FLAG_TF, FLAG_RF = 1 << 8, 1 << 16
+
+
+def after_one_step(code: str, count: int) -> tuple[int | None, int, int, bool]:
+    """Vector, RIP from the program's start, RCX, and the RF that the frame of a single-step trap has."""
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": count}
+    values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
+    result = Bench().run(Program(bytes.fromhex(code), registers=tuple(values.values()), rflags=0x202 | FLAG_TF))
+    registers = result.registers
+    return result.vector, registers["RIP"] - layout.CODE, registers["RCX"], bool(registers["RFLAGS"] & FLAG_RF)
+
+
+@pytest.mark.parametrize("code", ["F3 A4", "F2 A5", "F3 AB", "F3 AC", "F3 A6"])
+def test_a_trap_between_two_iterations_pushes_rf(code: str) -> None:
+    assert after_one_step(code, 3) == (DB, 0, 2, True)
+
+
+@pytest.mark.parametrize("code", ["F3 A4", "F3 AB"])
+def test_a_trap_after_the_last_iteration_does_not(code: str) -> None:
+    assert after_one_step(code, 1) == (DB, 2, 0, False)
+
+
+def test_nor_does_one_after_a_jump_to_itself() -> None:
+    assert after_one_step("EB FE", 3) == (DB, 0, 3, False)

@@ -121,8 +121,6 @@ class PitChannel(Stateful):
             phase = d % n
             high = n + 1 >> 1
             count = (n & ~1) - 2 * (phase if phase < high else phase - high)
-        elif self._mode in _TRIGGERED and self._started_ns is None:
-            count = n
         else:
             count = n - d
         return _to_bcd(count % 10_000) if self._bcd else count & 0xFFFF

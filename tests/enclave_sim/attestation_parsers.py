@@ -13,7 +13,7 @@ import msgspec
 from enclave_sim import attester
 from enclave_sim.attestation import Evidence, EvidenceError, Policy, ReferenceValues, key_name, public_pem
 from enclave_sim.attestation.envelope import protected_header, public_of
-from enclave_sim.attestation.event_log import parse_event_log
+from enclave_sim.attestation.event_log import EventLog, parse_event_log
 from enclave_sim.attestation.plain_cbor import load
 from enclave_sim.attestation.public_area import parse_public
 from enclave_sim.attestation.quote import parse_quote
@@ -22,6 +22,7 @@ from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.devices import attestation_port
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import PcrExtended, Quoted
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.errors import KeyFileError
 from enclave_sim.payload.keys import development_key
@@ -31,6 +32,7 @@ from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifier_service.exchange import Answer
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from machine.clock import Clock
+from machine.events import Event
 from machine.journal import Journal
 from machine.machine import Machine, MachineConfiguration
 from machine.ram import Ram
@@ -41,7 +43,7 @@ from machine.tpm.model import TpmModel
 from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation.nodes import CHALLENGE, ENVELOPE_KEY, HONEST, REFERENCE
 from tests.machine.tpm import commands as tpm
-from tests.machine.tpm.models import model
+from tests.machine.tpm.models import SEED, model
 
 
 def choose_tpm(text: str) -> TpmChoice:
@@ -52,6 +54,14 @@ def choose_tpm(text: str) -> TpmChoice:
 Reader = Callable[[bytes], object]
 
 
+class Refused(Exception):  # noqa: N818 - no error of the program: its answer
+    """Raised by a reader below for input that the program refuses by what it answers, and not by an exception."""
+
+
+def _nowhere(data: bytes, size: int) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Parser:
     """Something that reads bytes."""
@@ -60,8 +70,8 @@ class Parser:
     """Checks by assertions what comes out, where that can be said."""
     genuine: Callable[[], tuple[bytes, ...]]
     errors: tuple[type[Exception], ...] = ()
-    prefixes: bool = False
-    """Whether a part of what is genuine may be genuine."""
+    cut: Callable[[bytes, int], bool] = _nowhere
+    """Returns True if genuine input cut to a size is still read."""
     shape: Callable[[bytes], bytes] = bytes
     """Makes of any bytes some that get further."""
 
@@ -77,20 +87,25 @@ def with_size(data: bytes) -> bytes:
 @cache
 def _commands() -> tuple[bytes, ...]:
     named = tpm.authorized(0x13C, [8], tpm.sized(b"event"))
-    codes = (0x143, 0x17C, 0x17B, 0x13D)
+    others = [tpm.command(0x143, b"\1"), tpm.command(0x17C), tpm.command(0x17B, b"\0\1"), tpm.authorized(0x13D, [16])]
     plain = [tpm.startup(), tpm.shutdown(), tpm.extend(8), tpm.pcr_read(), tpm.create_primary(), tpm.quote()]
     asked = [tpm.read_public(), tpm.flush(), tpm.get_capability(5), tpm.get_capability(6)]
-    return (*plain, *asked, named, tpm.create_primary(tpm.MLDSA_AK), *(tpm.command(code, b"\0\1") for code in codes))
+    return (*plain, *asked, named, tpm.create_primary(tpm.MLDSA_AK), *others)
 
 
 def _execute(data: bytes) -> None:
-    made = model(tpm.create_primary())
-    for locality in (0, 3):
+    before_startup = TpmModel(SEED)
+    before_startup.power_on()
+    answers = []
+    for made, locality in ((before_startup, 0), (model(tpm.create_primary()), 0), (model(tpm.create_primary()), 3)):
         response = made.execute(data, locality)
+        answers.append(tpm.code_of(response))
         assert int.from_bytes(response[2:6], "big") == len(response) >= 10
         assert response[:2] in (b"\x80\x01", b"\x80\x02")
         if tpm.code_of(response):
             assert (response[:2], len(response)) == (b"\x80\x01", 10)
+    if all(answers):
+        raise Refused(answers)
 
 
 @cache
@@ -136,20 +151,33 @@ class _Answering(Stateful):
 def _key_names(data: bytes) -> None:
     backend = _Answering()
     backend.answer = data
-    attestation_key_names(backend)
+    if not attestation_key_names(backend):
+        raise Refused("the TPM can make no key")
+
+
+class _Kinds:
+    """Recorder of the kinds of events."""
+
+    def __init__(self) -> None:
+        self.seen: list[type[Event]] = []
+
+    def record(self, event: Event) -> None:
+        self.seen.append(type(event))
 
 
 @cache
-def _attested() -> "tuple[Machine, _Answering]":
-    machine, backend = Machine(MachineConfiguration(16 << 20)), _Answering()
+def _attested() -> "tuple[Machine, _Answering, _Kinds]":
+    kinds = _Kinds()
+    machine, backend = Machine(MachineConfiguration(16 << 20), kinds), _Answering()
     attester.attach(machine, backend, _verifier())
-    return machine, backend
+    return machine, backend, kinds
 
 
 def _take_response(data: bytes) -> None:
     """A quote's answer goes through the CRB and becomes an event."""
-    machine, backend = _attested()
+    machine, backend, kinds = _attested()
     backend.answer = data
+    kinds.seen.clear()
     (crb,) = (device for device in machine.bus.devices if getattr(device, "tpm", None) is backend)
     crb.reset()
     for command in (tpm.quote(), tpm.extend(8)):
@@ -158,6 +186,8 @@ def _take_response(data: bytes) -> None:
         crb.write(0x80, len(command), int.from_bytes(command, "little"))
         crb.write(0x4C, 4, 1)
         crb.write(0x40, 4, 2)
+    if not {Quoted, PcrExtended} & set(kinds.seen):
+        raise Refused(kinds.seen)
 
 
 # The port and the verifiers.
@@ -192,6 +222,11 @@ def _read_table(data: bytes) -> None:
     port.write(attestation_port.CHALLENGE, 4, CHALLENGE.cycle)
     port.write(attestation_port.EVIDENCE, 4, _TABLE)
     assert port.read(attestation_port.RESULT, 4) == attestation_port.REFUSED
+    if port.evidence is None or (port.evidence.event_log, port.evidence.quotes) != (
+        _evidence().event_log,
+        _evidence().quotes,
+    ):
+        raise Refused("the evidence is another")
 
 
 def _answers() -> tuple[bytes, ...]:
@@ -203,12 +238,15 @@ def _answers() -> tuple[bytes, ...]:
 def _ask_verifier(data: bytes) -> None:
     made = RemoteVerifier("http://127.0.0.1:1")
     with mock.patch("enclave_sim.verifier_service.client.exchange") as exchange:
-        exchange.return_value = Answer(200, _answers()[1])
-        assert made.challenge(3, None) == bytes(32)
         for status in (200, 409):
+            exchange.return_value = Answer(200, _answers()[1])
+            assert made.challenge(3, None) == bytes(32)
             exchange.return_value = Answer(status, data)
             verdict = made.judge(3, b"")
             assert not verdict.accepted or (status, data[:1]) == (200, b"{")
+            if verdict.accepted or "refused with status 409, " in verdict.message:
+                return
+        exchange.return_value = Answer(200, data)
         made.challenge(3, None)
 
 
@@ -243,12 +281,31 @@ def _files() -> tuple[bytes, ...]:
     return _evidence().encode(ENVELOPE_KEY), _evidence().encode(None)
 
 
+# Where input may be cut.
+
+
+def _after_an_event(data: bytes, size: int) -> bool:
+    """A log is a log after each of its events."""
+    log = parse_event_log(data)
+    return size in {len(EventLog(log.events[:count], log.header).encode()) for count in range(len(log.events) + 1)}
+
+
+def _after_the_header(data: bytes, size: int) -> bool:
+    """A response is one to the CRB when it has a header; the rest is for the kernel to find out."""
+    return size >= 10
+
+
+def _after_the_public_area(data: bytes, size: int) -> bool:
+    """Of TPM2_CreatePrimary's response no more is read than the handle and TPM2B_PUBLIC."""
+    return size >= 20 + int.from_bytes(data[18:20], "big")
+
+
 PARSERS = {
     "enclave_sim.attestation.envelope.public_of": Parser(
         public_of, lambda: (protected_header(ENVELOPE_KEY.public),), (EvidenceError,)
     ),
     "enclave_sim.attestation.event_log.parse_event_log": Parser(
-        parse_event_log, lambda: (_evidence().event_log,), (EvidenceError,), prefixes=True
+        parse_event_log, lambda: (_evidence().event_log,), (EvidenceError,), cut=_after_an_event
     ),
     "enclave_sim.attestation.evidence.Evidence.decode": Parser(Evidence.decode, _files, (EvidenceError,)),
     "enclave_sim.attestation.plain_cbor.load": Parser(
@@ -265,15 +322,15 @@ PARSERS = {
     "enclave_sim.payload.anchor_list.unpack": Parser(
         anchor_list.unpack, lambda: (anchor_list.pack([development_key().anchor()] * 2),), (KeyFileError,)
     ),
-    "enclave_sim.attester: responses": Parser(_take_response, _responses, prefixes=True, shape=with_size),
+    "enclave_sim.attester: responses": Parser(_take_response, _responses, cut=_after_the_header, shape=with_size),
     "enclave_sim.cli.tpm_choice: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
-    "enclave_sim.devices.attestation_port: evidence table": Parser(_read_table, _table, prefixes=True),
+    "enclave_sim.devices.attestation_port: evidence table": Parser(
+        _read_table, _table, cut=lambda data, size: not any(data[size:])
+    ),
     "enclave_sim.reference: responses": Parser(
-        _key_names, lambda: _responses()[:2], (EvidenceError,), prefixes=True, shape=with_size
+        _key_names, lambda: _responses()[:2], (EvidenceError,), cut=_after_the_public_area, shape=with_size
     ),
-    "enclave_sim.verifier_service.client: answers": Parser(
-        _ask_verifier, _answers, (VerifierUnavailable,), prefixes=True
-    ),
-    "machine.tpm.model: commands": Parser(_execute, _commands, prefixes=True, shape=with_size),
+    "enclave_sim.verifier_service.client: answers": Parser(_ask_verifier, _answers, (VerifierUnavailable,)),
+    "machine.tpm.model: commands": Parser(_execute, _commands, shape=with_size),
     "machine.tpm.swtpm: responses": Parser(_ask_swtpm, _responses, (TpmUnavailable,), shape=with_size),
 }

@@ -62,7 +62,17 @@ def test_memory_and_symbols() -> None:
     value = int.from_bytes(word, "little")
     assert TypedCondition(f"u32(status) == {value} and u8(status) == {word[0]}", aether())(SESSION)
     assert TypedCondition(f"u16(status + 2) == {value >> 16} and status == {status}", aether())(SESSION)
-    assert TypedCondition("u64(rsp) == u64(rsp)", aether())(SESSION)
+    top = int.from_bytes(SESSION.machine.ram.read(CPU.registers.rsp, 8), "little")
+    assert top > 1 << 16, "a value that the upper bytes are part of"
+    assert TypedCondition(f"u64(rsp) == {top}", aether())(SESSION)
+    assert not TypedCondition(f"u64(rsp) == {top ^ 1 << 20}", aether())(SESSION)
+
+
+def test_memory_is_read_across_the_end_of_a_page() -> None:
+    start = aether().symbols["status"] & ~0xFFF
+    value = int.from_bytes(SESSION.machine.ram.read(start - 3, 8), "little")
+    assert TypedCondition(f"u64({start - 3}) == {value}", aether())(SESSION)
+    assert not TypedCondition(f"u64({start - 3}) != {value}", aether())(SESSION)
 
 
 def test_memory_that_is_not_mapped_makes_it_false() -> None:

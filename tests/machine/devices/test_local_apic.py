@@ -459,6 +459,24 @@ def test_only_aligned_accesses_of_32_bits_do_anything(offset: int, size: int, va
     assert [apic.get(at) for at in range(0, 0x400, 16)] == [fresh.get(at) for at in range(0, 0x400, 16)]
 
 
+def test_a_read_that_is_no_aligned_access_of_32_bits_is_zero_and_no_error() -> None:
+    apic = Apic()
+    apic.set(reg.LVT_ERROR, 0x50)
+    send(apic, 0xFF)
+    for offset in range(0x1000):
+        for size in (1, 2, 4, 8):
+            if size != 4 or offset % 16:
+                assert apic.read(offset, size) == 0, (hex(offset), size)
+    assert apic.acknowledge() == 0xFF, "not the error interrupt"
+    assert apic.errors() == 0
+
+
+def test_disabled_in_apic_base_a_read_of_any_size_is_all_ones() -> None:
+    apic = Apic()
+    apic.apic_base = 0xFEE0_0000
+    assert [apic.read(reg.SVR, size) for size in (1, 2, 4, 8)] == [(1 << 8 * size) - 1 for size in (1, 2, 4, 8)]
+
+
 @pytest.mark.parametrize(
     ("register", "kept"),
     [

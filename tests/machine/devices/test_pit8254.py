@@ -345,3 +345,86 @@ def test_mode_5_strobes_low_for_one_clock_after_the_trigger() -> None:
         pit.at(after(clocks))
         states.append(pit.out(2))
     assert states == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize("mode", range(6))
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_gate_that_stays_as_it_is_changes_nothing(mode: int, level: int) -> None:
+    """Port B is written for the speaker, too: only an edge of the gate triggers or restarts a count."""
+    pit, left_alone = Pit(), Pit()
+    for one in (pit, left_alone):
+        one.write(PORT_B, 1, 1)
+        one.program(2, mode, 100)
+        one.at(1000).write(PORT_B, 1, 0)
+        one.at(2000).write(PORT_B, 1, 1)
+        one.at(3000).write(PORT_B, 1, level)
+    for clocks in (10, 30, 99, 150):
+        pit.at(3000 + after(clocks)).write(PORT_B, 1, level | 2)
+        left_alone.at(3000 + after(clocks))
+        assert (pit.count(2), pit.out(2)) == (left_alone.count(2), left_alone.out(2))
+
+
+def test_a_falling_gate_leaves_a_one_shot_running() -> None:
+    pit = Pit()
+    pit.program(2, 1, 100)
+    pit.at(1000).write(PORT_B, 1, 1)
+    pit.at(1000 + after(40)).write(PORT_B, 1, 0)
+    assert pit.count(2) == 60
+    pit.at(1000 + after(99))
+    assert not pit.out(2)
+    pit.at(1000 + after(100))
+    assert pit.out(2)
+
+
+@pytest.mark.parametrize("mode", [1, 5])
+def test_without_a_trigger_modes_1_and_5_keep_their_count_and_do_nothing(mode: int) -> None:
+    pit = Pit()
+    pit.write(PORT_B, 1, 1)  # its gate is high already when the count comes, which is no trigger
+    for channel in (0, 2):
+        pit.program(channel, mode, 100)
+    pit.edges.clear()
+    assert pit.deadline_ns is None
+    for clocks in (0, 50, 100, 101, 1000):
+        pit.at(after(clocks)).settle()
+        assert [(pit.count(channel), pit.out(channel)) for channel in (0, 2)] == [(100, True)] * 2
+    assert pit.edges == []
+
+
+@pytest.mark.parametrize("mode", [1, 5])
+def test_a_new_count_of_modes_1_and_5_waits_for_the_next_trigger(mode: int) -> None:
+    pit = Pit()
+    pit.program(2, mode, 100)
+    pit.at(1000).write(PORT_B, 1, 1)
+    pit.at(2000).program(2, mode, 50)
+    pit.at(2000 + after(200))
+    assert (pit.count(2), pit.out(2)) == (50, True)
+    pit.at(10**6).write(PORT_B, 1, 0)
+    pit.write(PORT_B, 1, 1)
+    pit.at(10**6 + after(20))
+    assert pit.count(2) == 30
+
+
+@pytest.mark.parametrize("mode", [1, 5])
+def test_a_gate_that_rises_without_a_count_triggers_nothing(mode: int) -> None:
+    pit = Pit()
+    pit.control(0x80 | 0x30 | mode << 1)
+    pit.at(1000).write(PORT_B, 1, 1)
+    pit.write(2, 1, 100)
+    pit.write(2, 1, 0)
+    pit.at(1000 + after(100))
+    assert (pit.count(2), pit.out(2)) == (100, True)
+
+
+def test_only_the_write_of_a_count_is_an_edge_for_the_8259_where_the_line_stays_as_it_was() -> None:
+    """IRQ 0 is told anew when a count is complete, for a controller that was initialised in between."""
+    pit = Pit()
+    told: list[bool] = []
+    pit.irq = told.append
+    pit.control(0x34)
+    pit.write(0, 1, 100)
+    assert told == []
+    pit.write(0, 1, 0)
+    assert told == [False]
+    pit.write(1, 1, 7)
+    pit.write(1, 1, 0)
+    assert told == [False]

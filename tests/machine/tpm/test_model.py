@@ -90,17 +90,42 @@ def test_in_failure_mode_the_tpm_says_so_and_nothing_more() -> None:
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0
 
 
-@pytest.mark.parametrize("group", range(9))
+ENTRY_BYTES = {0: 6, 1: 4, 2: 4, 3: 4, 4: 4, 6: 8, 7: 8, 8: 2, 9: 38}
+"""Of the groups that can be read in pieces; PCRs (5) come all at once."""
+EMPTY = {3, 4, 9}
+
+
+@pytest.mark.parametrize("group", sorted(ENTRY_BYTES))
 def test_capabilities_read_piece_by_piece_are_those_read_at_once(group: int) -> None:
     made = model(tpm.create_primary())
-    whole = made.execute(tpm.get_capability(group), 0)
+    first = {1: 0x4000_0000, 9: 0x4000_0000}.get(group, 0)
+    whole = made.execute(tpm.get_capability(group, first), 0)
     count = int.from_bytes(whole[15:19], "big")
-    for asked in range(1, count):
-        piece = made.execute(tpm.get_capability(group, 0, asked), 0)
-        if group != 5:
-            assert (piece[10], int.from_bytes(piece[15:19], "big")) == (1, asked)
-            assert whole[19:].startswith(piece[19:])
-    assert whole[10] == 0
+    assert (whole[10], whole[11:15]) == (0, tpm.u32(group))
+    assert (count == 0) == (group in EMPTY)
+    assert len(whole) == 19 + count * ENTRY_BYTES[group]
+    for asked in range(count + 2):
+        piece = made.execute(tpm.get_capability(group, first, asked), 0)
+        given = min(asked, count)
+        assert (piece[10], piece[15:19]) == (asked < count, tpm.u32(given))
+        assert piece[19:] == whole[19 : 19 + given * ENTRY_BYTES[group]]
+
+
+def test_pcr_banks_come_all_at_once_or_not_at_all() -> None:
+    made = model()
+    banks = bytes.fromhex("0004 03 000000 000b 03 ffffff 000c 03 000000 000d 03 000000")
+    for asked in (1, 2, 127):
+        assert made.execute(tpm.get_capability(5, 0, asked), 0)[10:] == bytes.fromhex("00 00000005 00000004") + banks
+    assert made.execute(tpm.get_capability(5, 0, 0), 0)[10:] == bytes.fromhex("01 00000005 00000000")
+    assert tpm.code_of(made.execute(tpm.get_capability(5, 1), 0)) == 0x2C4
+
+
+def test_a_request_names_the_first_property_that_is_wanted() -> None:
+    made = model()
+    assert made.execute(tpm.get_capability(8, 3), 0)[10:] == bytes.fromhex("00 00000008 00000001 0003")
+    assert made.execute(tpm.get_capability(8, 4), 0)[10:] == bytes.fromhex("00 00000008 00000000")
+    assert made.execute(tpm.get_capability(2, 0x17E, 1), 0)[19:] == bytes.fromhex("0000017e")
+    assert made.execute(tpm.get_capability(2, 0x17F, 1), 0)[19:] == bytes.fromhex("02400182")
 
 
 def test_loaded_keys_are_listed() -> None:

@@ -122,3 +122,40 @@ def test_only_pcrs_16_and_23_can_be_reset(number: int) -> None:
     before = pcr(made, number)
     code = tpm.code_of(made.execute(tpm.authorized(0x13D, [number]), 0))
     assert (code, pcr(made, number)) == ((0, bytes(32)) if number in (16, 23) else (0x907, before))
+
+
+MALFORMED_SELECTIONS = {
+    "a bank that no algorithm has": (bytes.fromhex("00000001 0012 03 000100"), 0x1C3),
+    "two bytes of PCRs": (bytes.fromhex("00000001 000b 02 0001"), 0x1C4),
+    "four bytes of PCRs": (bytes.fromhex("00000001 000b 04 00010000"), 0x1C4),
+    "no bytes of PCRs": (bytes.fromhex("00000001 000b 00"), 0x1C4),
+    "more banks than there are algorithms": (tpm.selection(*[(0x000B, 1)] * 5), 0x1D5),
+    "a second bank that is missing": (bytes.fromhex("00000002 000b 03 000100"), 0x1DA),
+    "a PCR bitmap cut short": (bytes.fromhex("00000001 000b 03 0001"), 0x1DA),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED_SELECTIONS)
+def test_a_malformed_selection_of_pcrs_is_refused(name: str) -> None:
+    """Part 2, 10.6.1 and 10.9.7; the parameter's number is in bits 8 to 11 of the response code, with bit 6."""
+    chosen, code = MALFORMED_SELECTIONS[name]
+    made = model(tpm.create_primary())
+    assert tpm.code_of(made.execute(tpm.pcr_read(chosen), 0)) == code
+    third_of_quote = code & 0xFF | 0x300
+    assert tpm.code_of(made.execute(tpm.quote(pcrs=chosen), 0)) == third_of_quote
+
+
+def test_a_selection_may_name_each_algorithm_and_a_bank_twice() -> None:
+    made = model(tpm.extend(8))
+    every = tpm.selection((0x0004, 1), (0x000B, 0x100), (0x000C, 1), (0x000B, 0x100))
+    response = made.execute(tpm.pcr_read(every), 0)
+    assert tpm.code_of(response) == 0
+    assert response[14:-72] == tpm.selection((0x0004, 0), (0x000B, 0x100), (0x000C, 0), (0x000B, 0x100))
+    assert response[-72:] == bytes.fromhex("00000002") + (b"\0\x20" + pcr(made, 8)) * 2
+
+
+def test_no_more_than_eight_values_are_read_and_the_selection_says_which() -> None:
+    made = model(*[tpm.extend(n, bytes([n]) * 32) for n in range(3, 14)])
+    response = made.execute(tpm.pcr_read(tpm.selection((0x000B, 0x3FF8))), 0)
+    assert response[14:24] == tpm.selection((0x000B, 0x07F8))
+    assert response[24:] == bytes.fromhex("00000008") + b"".join(b"\0\x20" + pcr(made, n) for n in range(3, 11))

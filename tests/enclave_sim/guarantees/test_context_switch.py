@@ -1,0 +1,291 @@
+"""What a switch leaves for the next context is found, register by register: each is spoilt while the watcher looks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from enclave_sim import events as aether
+from enclave_sim.guarantees import observe, zero_trace
+from enclave_sim.guarantees.observation import Observer, Scenario
+from enclave_sim.inputs import ExternalInterrupt
+from enclave_sim.memory_map import region
+from machine.events import Event, Halted, InterruptRaised, RingTransition
+from machine.machine import Machine
+
+GENERAL = "RAX RBX RCX RDX RSI RDI RBP R8 R9 R10 R11 R12 R13 R14 R15".split()
+Change = Callable[[Machine], Callable[[], None]]
+"""Spoils a machine, and returns what mends it."""
+
+
+def state(name: str, value: int) -> Change:
+    """A register of the processor's structure; a dot leads into a segment register."""
+
+    def change(machine: Machine) -> Callable[[], None]:
+        holder: Any = machine.cpu.registers
+        first, _, last = name.partition(".")
+        if last:
+            holder = getattr(holder, first)
+        before = getattr(holder, last or first)
+        setattr(holder, last or first, value)
+        return lambda: setattr(holder, last or first, before)
+
+    return change
+
+
+def engine(name: str, value: int) -> Change:
+    """A register that only Unicorn holds."""
+
+    def change(machine: Machine) -> Callable[[], None]:
+        before = machine.cpu.context.content
+        machine.cpu.write_register(name, value)
+        return lambda: setattr(machine.cpu.context, "content", before)
+
+    return change
+
+
+def debug(number: int, value: int) -> Change:
+    def change(machine: Machine) -> Callable[[], None]:
+        before = machine.cpu.debug.read(number)
+        machine.cpu.debug.write(number, value)
+        return lambda: machine.cpu.debug.write(number, before)
+
+    return change
+
+
+def control(number: int, value: int) -> Change:
+    def change(machine: Machine) -> Callable[[], None]:
+        before = machine.cpu.registers.cr[number]
+        machine.cpu.registers.cr[number] = value
+        return lambda: machine.cpu.registers.cr.__setitem__(number, before)
+
+    return change
+
+
+def flags(bits: int) -> Change:
+    def change(machine: Machine) -> Callable[[], None]:
+        before = machine.cpu.rflags
+        machine.cpu.rflags = before ^ bits
+        return lambda: setattr(machine.cpu, "rflags", before)
+
+    return change
+
+
+def byte(address: int) -> Change:
+    def change(machine: Machine) -> Callable[[], None]:
+        before = machine.ram.read(address, 1)
+        machine.ram.write(address, bytes([before[0] ^ 0x40]))
+        return lambda: machine.ram.write(address, before)
+
+    return change
+
+
+class Spoiling(Observer):
+    """Spoils the machine for the watchers at the first event that is wanted."""
+
+    def __init__(self, wanted: Callable[[Event], bool], change: Change) -> None:
+        super().__init__()
+        self._wanted: Callable[[Event], bool] | None = wanted
+        self._change = change
+        self.done = False
+
+    def record(self, event: Event) -> None:
+        if self.done or self._wanted is None or not self._wanted(event):
+            super().record(event)
+            return
+        self.done = True
+        mend = self._change(self.watchers[0].machine)
+        super().record(event)
+        mend()
+
+
+def found(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> list[str]:
+    """What zero trace finds of a run that is spoilt at one event, and that is sound but for that."""
+    observer, scenario = Spoiling(wanted, change), Scenario(payload, options)
+    enclave = scenario.enclave(observer)
+    observer.attach(enclave)
+    report = zero_trace([observer.run(enclave, scenario)])
+    assert observer.done
+    return [finding.what for finding in report.findings]
+
+
+def enters_ring_3(event: Event) -> bool:
+    return isinstance(event, RingTransition) and event.to_ring == 3
+
+
+class After:
+    """Wants the first entry into ring 3 after ring 3 was left by one of these vectors."""
+
+    def __init__(self, vectors: Callable[[int], bool]) -> None:
+        self._vectors = vectors
+        self._left = False
+
+    def __call__(self, event: Event) -> bool:
+        if isinstance(event, InterruptRaised) and event.ring == 3:
+            self._left = self._vectors(event.vector)
+        return self._left and enters_ring_3(event)
+
+
+def after_a_host_call() -> After:
+    return After(lambda vector: vector == 0x80)
+
+
+def after_an_interrupt() -> After:
+    return After(lambda vector: vector != 0x80)
+
+
+def asleep(event: Event) -> bool:
+    return isinstance(event, Halted) and event.interruptible
+
+
+def dormant(event: Event) -> bool:
+    return isinstance(event, Halted) and not event.interruptible
+
+
+FLOATING: dict[str, Change] = {
+    "an XMM register": engine("XMM15", 1 << 127),
+    "x87": engine("FPCW", 0x37E),
+}
+FRESH: dict[str, Change] = {
+    **{f"{name} = 0x1": state(name.lower(), 1) for name in GENERAL},
+    **{name: state(f"{name}.selector", 0x1B) for name in ("ds", "es", "fs", "gs")},
+    **FLOATING,
+    "MXCSR": engine("MXCSR", 0x1FA0),
+}
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_what_a_fresh_guest_finds_in_a_register_is_found(name: str) -> None:
+    assert found(enters_ring_3, FRESH[name]) == [f"left in registers for the guest after a fresh guest: {name}"]
+
+
+@pytest.mark.parametrize("name", ["RBX = 0x1", "R15 = 0x1", "an XMM register", "x87"])
+def test_what_a_host_call_leaves_in_a_register_is_found(name: str) -> None:
+    assert found(after_a_host_call(), FRESH[name]) == [f"left in registers for the guest after a host call: {name}"]
+
+
+@pytest.mark.parametrize("name", ["RAX = 0x1", "ds", "gs", "MXCSR"])
+def test_a_host_call_answers_in_rax_and_leaves_the_guest_its_segments_and_mxcsr(name: str) -> None:
+    assert found(after_a_host_call(), FRESH[name]) == []
+
+
+@pytest.mark.parametrize("bit", [31, 32, 63])
+def test_the_answer_of_a_host_call_has_32_bits(bit: int) -> None:
+    what = [] if bit < 32 else [f"a host call's answer has more than 32 bits: {1 << bit:#x}"]
+    assert found(after_a_host_call(), state("rax", 1 << bit)) == what
+
+
+INTERRUPTED: dict[str, Change] = {
+    **{name: state(name.lower(), 0x5A5A_0001) for name in [*GENERAL, "RSP", "RIP"]},
+    "CS": state("cs.selector", 0x33),
+    "SS": state("ss.selector", 0x33),
+    "XMM": engine("XMM0", 1 << 90),
+    "x87": engine("FPCW", 0x37E),
+    "MXCSR": engine("MXCSR", 0x1FA0),
+    "RFLAGS": flags(1),
+}
+IN_THE_FRAME = {"RIP", "RSP", "CS", "SS"}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_what_an_interrupt_does_not_give_back_is_found(name: str) -> None:
+    what = found(after_an_interrupt(), INTERRUPTED[name], "spinner")
+    assert what[0] == f"an interrupt changed the guest's {name}"
+    assert what[1:] == (
+        ["irq_stack holds another frame than the guest's after an interrupt"] if name in IN_THE_FRAME else []
+    )
+
+
+@pytest.mark.parametrize("bit", [0, 2, 4, 6, 7, 8, 10, 11, 16, 18, 21])
+def test_every_flag_but_rf_is_given_back(bit: int) -> None:
+    """RF holds for one instruction: the processor clears it itself (SDM volume 3, 18.3.1.1)."""
+    what = [] if bit == 16 else ["an interrupt changed the guest's RFLAGS"]
+    assert found(after_an_interrupt(), flags(1 << bit), "spinner") == what
+
+
+@pytest.mark.parametrize("name", FLOATING)
+def test_floating_point_that_sleeps_with_the_enclave_is_found(name: str) -> None:
+    what = "floating-point registers are not zero while the enclave sleeps"
+    assert found(asleep, FLOATING[name], cycles=2) == [what]
+    assert found(asleep, state("rbx", 1), cycles=2) == []
+
+
+DORMANT: dict[str, Change] = {
+    **{f"{name} = 0x1": state(name.lower(), 1) for name in [*GENERAL, "RSP"]},
+    **{f"DR{number} = 0x1000": debug(number, 0x1000) for number in range(4)},
+    "CR2 = 0x1": control(2, 1),
+    "FS base": state("fs.base", 1),
+    "GS base": state("gs.base", 1),
+    **FLOATING,
+    "IDTR": state("idtr.limit", 1),
+    "DR7": debug(7, 0x401),
+    "DR6": debug(6, 0xFFFF_0FF1),
+}
+
+
+@pytest.mark.parametrize("name", DORMANT)
+def test_what_is_left_in_dormant_is_found(name: str) -> None:
+    assert found(dormant, DORMANT[name]) == [f"left in registers when dormant: {name}"]
+
+
+# Memory
+
+
+@pytest.mark.parametrize("name", ["heap", "guest_stack", "call_stack", "irq_stack"])
+def test_a_byte_that_a_fresh_guest_could_find_is_found(name: str) -> None:
+    where = region(name)
+    assert found(enters_ring_3, byte(where.base)) == [f"{name} is not zero when a fresh guest is entered"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "payload", "name", "what"),
+    [
+        (after_a_host_call, "counter", "call_stack", "a host call"),
+        (after_an_interrupt, "spinner", "irq_stack", "an interrupt"),
+    ],
+)
+def test_the_stack_holds_the_frame_of_the_return_and_nothing_else(
+    wanted: Callable[[], After], payload: str, name: str, what: str
+) -> None:
+    """The frame is the last 40 bytes: RIP, CS, RFLAGS, RSP, SS."""
+    end = region(name).end
+    for address in (region(name).base, end - 41):
+        assert found(wanted(), byte(address), payload) == [f"{name} is not scrubbed after {what}"]
+    for word, known in enumerate([True, True, False, True, True]):
+        text = [f"{name} holds another frame than the guest's after {what}"] if known else []
+        assert found(wanted(), byte(end - 40 + 8 * word), payload) == text
+
+
+@pytest.mark.parametrize("name", ["heap", "guest_stack", "arena", "call_stack", "irq_stack"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_byte_that_outlives_a_cycle_is_found(name: str, last: bool) -> None:
+    def cycle_ends(event: Event) -> bool:
+        return isinstance(event, aether.CycleEnded)
+
+    where = region(name)
+    assert found(cycle_ends, byte(where.end - 1 if last else where.base)) == [
+        f"{name} is not zero at the end of cycle 0"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["heap", "guest_stack", "arena", "call_stack", "fault_stack", "nmi_stack", "machine_check_stack", "irq_stack"],
+)
+def test_a_byte_that_mem_map_leaves_is_found(name: str) -> None:
+    def mapped(event: Event) -> bool:
+        return isinstance(event, aether.PhaseCompleted) and event.phase == "MEM_MAP"
+
+    assert found(mapped, byte(region(name).base)) == [f"{name} is not zero when MEM_MAP is completed"]
+
+
+def test_each_kind_of_switch_is_counted() -> None:
+    run = observe("counter", cycles=3, inputs=[ExternalInterrupt(at_ns=1_000)])
+    kinds = [type(event) for event in run.events]
+    looked = run.looked_at["context switches"]
+    ends = kinds.count(aether.CycleEnded)
+    assert (looked["fresh guests"], looked["cycle ends"], looked["dormant"]) == (ends, ends, 1)
+    assert looked["sleeps"] == sum(asleep(event) for event in run.events)
+    guests = ends
+    assert looked["host calls"] + looked["interrupts"] + guests == sum(enters_ring_3(event) for event in run.events)
+    assert looked["scrubs"] == kinds.count(aether.Scrubbed)

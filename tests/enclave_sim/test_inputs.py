@@ -21,8 +21,9 @@ from enclave_sim.inputs import (
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.recording import read_events, read_header
+from enclave_sim.replay import replay
 from enclave_sim.specification import Phase
-from machine.events import Event
+from machine.events import Event, ModeSwitched
 from payloads import read, read_flat
 
 BOOTED = Template("counter", cycles=3)
@@ -54,6 +55,38 @@ def test_an_external_interrupt_wakes_at_its_time() -> None:
     assert at_ns <= woken.at_ns < at_ns + 1000
     (taken,) = enclave.recording.of_kind(InputTaken)
     assert (taken.input, taken.scheduled_ns, taken.at_ns) == ("external_interrupt", at_ns, at_ns)
+
+
+def test_an_input_at_0_ns_is_taken_before_the_first_instruction(tmp_path: Any) -> None:
+    first = SensorValue(at_ns=0, sensor=1, value=7)
+    enclave = Enclave("counter", inputs=[Tamper(at_ns=900_000), first])
+    assert enclave.header.inputs == (first, Tamper(at_ns=900_000))
+    assert enclave.step()
+    assert enclave.recording is not None
+    reset, taken, *_ = enclave.recording.events
+    assert type(reset) is ModeSwitched
+    assert taken == InputTaken(1, 0, "sensor_value", 0, None), "scheduled for 0 ns, which is no input made by hand"
+    enclave.run()
+    path = tmp_path / "recording"
+    enclave.recording.save(path)
+    assert replay(path).equal
+
+    by_hand = Enclave("counter")
+    by_hand.take(first)
+    by_hand.run()
+    assert by_hand.recording is not None
+    assert by_hand.recording.events[1] == InputTaken(1, 0, "sensor_value", None, first)
+    by_hand.recording.save(path)
+    assert replay(path).equal
+
+
+def test_an_input_at_0_ns_of_a_run_that_is_limited_to_0_ns_is_still_to_come() -> None:
+    enclave = Enclave("counter", inputs=[Tamper(at_ns=0)])
+    assert enclave.run(0).outcome == "LIMIT"
+    assert enclave.recording is not None
+    assert enclave.recording.of_kind(InputTaken) == []
+    assert enclave.run().outcome == "TAMPER"
+    assert enclave.recording.of_kind(InputTaken)[0].at_ns == 0
 
 
 def test_inputs_come_by_time_and_those_of_one_time_as_given() -> None:

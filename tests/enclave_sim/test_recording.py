@@ -134,6 +134,11 @@ LINES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a cut line": (lambda lines: [*lines[:7], lines[7][:-1]], "line 8: cut short"),
     "other order": (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "line 5: event 4 where 3 belongs"),
     "no event": (lambda lines: [*lines[:4], b"{}\n", *lines[5:]], "line 5: not an event"),
+    "a cut header": (lambda lines: [lines[0][:-1]], "line 1: cut short"),
+    "a header without a newline before the events": (
+        lambda lines: [lines[0][:-1], *lines[1:]],
+        "is not a recording; line 1",
+    ),
     "more": (lambda lines: [*lines, b"\n"], "line NEXT: something follows the trailer"),
     "spaces": (lambda lines: [*lines[:-1], lines[-1].replace(b":", b": ")], "line LAST: the trailer was changed"),
     "a field": (lambda lines: [*lines[:-1], lines[-1].replace(b"{", b'{"a":1,')], "line LAST: the trailer was changed"),
@@ -166,3 +171,12 @@ def test_damage_is_named_with_its_line(saved: bytes, damage: str, tmp_path: Path
 def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):
         read_header(tmp_path / name)
+
+
+def test_a_header_without_its_newline_is_cut_short_also_where_nothing_else_is_read(
+    saved: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.jsonl"
+    path.write_bytes(saved.splitlines()[0])
+    with pytest.raises(RecordingError, match="line 1: cut short"):
+        read_header(path)

@@ -1,10 +1,11 @@
 """Recordings whose digest fits and which are false all the same: a replay shows it, or says why there can be none."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from enclave_sim import Enclave
 from enclave_sim.events import InputTaken
 from enclave_sim.inputs import GuestReplaced
 from enclave_sim.payload.signature import strip
-from enclave_sim.recording import RecordingError
+from enclave_sim.recording import RecordingError, read_header
 from enclave_sim.replay import replay
 from tests.enclave_sim.forging import Line, forge
 
@@ -158,10 +159,24 @@ JSON = st.recursive(
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_header_says_it_is_replayed_or_refused(path: Path, data: st.DataObject) -> None:
+    genuine: Line = {}
+
     def change(lines: list[Line]) -> None:
+        genuine.update(deepcopy(lines[0]))
         where = lines[0] if data.draw(st.booleans()) else lines[0]["configuration"]
         name = data.draw(st.sampled_from(sorted(where)))
         where[name] = data.draw(JSON | st.sampled_from([1, 2, 1000, 5000, [1, 2], ["simd"], True, "require", "native"]))
 
-    with suppress(RecordingError):
-        replay(forge(path, change))
+    forged = forge(path, change)
+    result, refusal = None, ""
+    try:
+        result = replay(forged)
+    except RecordingError as error:
+        refusal = str(error)
+    if result is None:
+        assert msgspec.json.decode(forged.read_bytes().splitlines()[0]) != genuine, "what is genuine is replayed"
+        assert refusal.startswith(str(forged))
+        assert "\n" not in refusal
+    else:
+        header = read_header(forged)
+        assert result.equal or header.configuration != genuine["configuration"] or header.inputs

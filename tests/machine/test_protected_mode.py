@@ -229,3 +229,61 @@ def test_a_task_that_cannot_begin_faults_in_the_new_one(
     raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
     assert raised[1] == (vector, error_code)
     assert ran.machine.cpu.registers.tr.selector == 0x40
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_the_new_eip_has_to_lie_within_the_limit_of_its_code_segment(kernel32: Any, beyond: int) -> None:
+    """The limit is the last byte: a HLT stands there. The fault is the new task's, before its first instruction."""
+    code = (
+        "movl $9f, %ecx; subl $0x100000, %ecx; movl %ecx, tss2 + 0x20; movl $0x38, tss2 + 0x4C;"
+        f"subl ${beyond}, %ecx; movl %ecx, gdt + 0x38; movl $0x00409A10, gdt + 0x3C;"
+    )
+    ran = kernel32(task(0x80) + code + "int $0x80; nop; 9: hlt")
+    raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
+    assert raised[:2] == [(0x80, None), *([(GP, 0)] if beyond else [])]
+    assert ran.machine.cpu.registers.tr.selector == 0x40
+
+
+# A task of 16 bits (SDM volume 3, 8.6): IP at 0x0E, FLAGS, eight registers, ES, CS, SS, DS, LDT
+
+TO_16_BITS = """movl $tss2, %eax; movw $0x2B, gdt + 0x40; movw %ax, gdt + 0x42; shrl $16, %eax; movb %al, gdt + 0x44;
+movb $0x81, gdt + 0x45; movw $0, gdt + 0x46; movw $0x5000, tss2 + 0x0E; movw $2, tss2 + 0x10; movw $0x1111, tss2 + 0x12;
+movw $0x8000, tss2 + 0x1A; movw $0x10, tss2 + 0x22; movw $8, tss2 + 0x24; movw $0x10, tss2 + 0x26;
+movw $0x10, tss2 + 0x28; movw $0, tss2 + 0x2A; movw $0x40, idt + 8 * 0x80 + 2; movb $0xE5, idt + 8 * 0x80 + 5;"""
+TO_A_THIRD_AT_0X4000 = """movl $0x40000067, gdt + 0x38; movl $0x00008900, gdt + 0x3C; movl $9f, 0x4020; movl $2, 0x4024;
+movl $0x248000, 0x4038; movl $0x10, 0x4048; movl $8, 0x404C; movl $0x10, 0x4050; movl $0x10, 0x4054; movl $0, 0x4058;
+movl $0, 0x405C; movl $0, 0x4060; movw $0x38, idt + 8 * 0x82 + 2; movb $0xE5, idt + 8 * 0x82 + 5;"""
+INC_INT_82 = "movl $0xF482CD40, 0x5000;"
+
+
+def test_a_task_of_16_bits_that_is_left_through_a_gate_has_its_words_saved(kernel32: Any) -> None:
+    """In the 16-bit layout, and nothing beyond."""
+    ran = kernel32(
+        TO_16_BITS + TO_A_THIRD_AT_0X4000 + INC_INT_82 + "movw $0x5A5A, tss2 + 0x2C; int $0x80; nop;"
+        "9: movl tss2 + 0x0C, %eax; movl %eax, 0x240110; movl tss2 + 0x10, %eax; movl %eax, 0x240114;"
+        "movl tss2 + 0x24, %eax; movl %eax, 0x240118; movl tss2 + 0x2C, %eax; movl %eax, 0x24011C;"
+        "movl tss2 + 0x18, %eax; movl %eax, 0x240120; movl 0x4000, %eax; movl %eax, 0x240124; hlt"
+    )
+    assert ran.outcome is Outcome.HALTED
+    assert word(ran, 0x24_0110) >> 16 == 0x5003  # IP behind INT
+    assert word(ran, 0x24_0114) & ~0x8D5 == 0x1112_4002  # FLAGS with NT, and AX
+    assert word(ran, 0x24_0118) == 0x0010_0008  # CS and SS
+    assert word(ran, 0x24_011C) & 0xFFFF == 0x5A5A  # behind the 44 bytes of the TSS
+    assert word(ran, 0x24_0120) >> 16 == 0x8000  # SP
+    assert word(ran, 0x24_0124) & 0xFFFF == 0x40  # the third task's link
+    assert ran.machine.cpu.registers.tr.selector == 0x38
+
+
+@pytest.mark.parametrize(
+    ("dr7", "left"),
+    [(0x1, 0), (0x4, 0), (0x10, 0), (0x40, 0), (0x100, 0), (0x2, 0x2), (0x80, 0x80), (0x200, 0x200), (0x3FF, 0x2AA)],
+)
+def test_a_task_switch_clears_the_local_breakpoints_and_leaves_the_global_ones(
+    kernel32: Any, dr7: int, left: int
+) -> None:
+    """SDM volume 3, 18.2.4: L0 to L3 and LE are the old task's."""
+    ran = kernel32(
+        task(0x80) + "movl $0x200000, %eax; movl %eax, %dr0; movl %eax, %dr1; movl %eax, %dr2; movl %eax, %dr3;"
+        f"movl ${dr7:#x}, %eax; movl %eax, %dr7; int $0x80; nop; 9: movl %dr7, %eax; movl %eax, 0x240100; hlt"
+    )
+    assert word(ran, 0x24_0100) == 0x400 | left

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle oracle-long mutants check bench firmware payloads clean
+.PHONY: run test test-fast oracle oracle-long mutants mutation check bench firmware payloads clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -31,6 +31,17 @@ oracle-long: $(READY)  ## every instruction in every form against the host's pro
 
 mutants: $(READY)  ## deliberate defects, and which guarantee catches each
 	$(BIN)/python -m tests.mutants
+
+# Words after `mutation` are paths to mutate: make mutation machine/devices
+ifeq (mutation,$(firstword $(MAKECMDGOALS)))
+PATHS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+.PHONY: $(PATHS)
+$(PATHS):
+	@:
+endif
+
+mutation: $(READY)  ## small changes to the source, sampled, and how many of them no test notices
+	$(BIN)/python -m tests.mutation $(PATHS)
 
 check: $(READY)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

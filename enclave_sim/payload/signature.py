@@ -235,13 +235,13 @@ class _Envelope:
         for what, expected in zip(
             ("specification version", "content type", "hash function"), _ENVELOPE_HEAD, strict=True
         ):
-            self._expect(what, self._take(1)[0], expected)
-        self._expect("number of hash sets", self._u32(), 1)
-        self._expect("length of the hash set", self._u32(), self._end - self._at)
-        self._expect("number of hashes", self._u32(), 1)
+            self._expect(self._at, what, self._take(1)[0], expected)
+        self._expect(self._at, "number of hash sets", self._u32(), 1)
+        self._expect(self._at, "length of the hash set", self._u32(), self._end - self._at)
+        self._expect(self._at, "number of hashes", self._u32(), 1)
         stated_hash = self._take(_HASH_BYTES)
         records = [self._record() for _ in range(self._u32())]
-        self._expect("number of bytes after the last signature", self._end - self._at, 0)
+        self._expect(self._at, "number of bytes after the last signature", self._end - self._at, 0)
         algorithms = [record.algorithm for record in records]
         if algorithms != sorted(set(algorithms)):
             raise _malformed(
@@ -250,7 +250,7 @@ class _Envelope:
         return stated_hash, tuple(records)
 
     def _record(self) -> SignatureRecord:
-        length, start = self._u32(), self._at
+        at, length, start = self._at, self._u32(), self._at
         key_id = self._take(self._u32())
         algorithm = self._take(1)[0]
         if algorithm not in _SIGNATURE_BYTES:
@@ -258,10 +258,10 @@ class _Envelope:
                 self._base + self._at - 1,
                 f"algorithm {algorithm:#04x} is unknown; known are 0x01 (Ed25519) and 0x65 (ML-DSA-65)",
             )
-        size = self._u32()
-        self._expect(f"length of the {ALGORITHM_NAMES[algorithm]} signature", size, _SIGNATURE_BYTES[algorithm])
-        signature = self._take(size)
-        self._expect("length of a signature record", length, self._at - start)
+        right = _SIGNATURE_BYTES[algorithm]
+        self._expect(self._at, f"length of the {ALGORITHM_NAMES[algorithm]} signature", self._u32(), right)
+        signature = self._take(right)
+        self._expect(at, "length of a signature record", length, self._at - start)
         return SignatureRecord(algorithm, key_id, signature)
 
     def _u32(self) -> int:
@@ -283,9 +283,10 @@ class _Envelope:
         self._at += count
         return self._data[self._at - count : self._at]
 
-    def _expect(self, what: str, found: int, expected: int) -> None:
+    def _expect(self, at: int, what: str, found: int, expected: int) -> None:
+        """Refuse a field that begins at `at` of the section."""
         if found != expected:
-            raise _malformed(self._base + self._at, f"{what} is {found} and must be {expected}")
+            raise _malformed(self._base + at, f"{what} is {found} and must be {expected}")
 
 
 def _both(records: Sequence[SignatureRecord]) -> tuple[SignatureRecord, SignatureRecord]:

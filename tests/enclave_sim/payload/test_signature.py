@@ -213,6 +213,112 @@ def test_a_signature_section_which_is_not_in_its_only_form_is_malformed(data: by
     assert "at byte " in caught.value.message
 
 
+HASH_SET_AT = 4
+RECORDS_AT = HASH_SET_AT + len(leb(len(SIGNED_SET))) + len(SIGNED_SET) - len(BOTH[0]) - len(BOTH[1])
+"""Where the first record begins in a payload of both signatures."""
+
+
+@pytest.mark.parametrize(
+    ("payload", "at", "message"),
+    [
+        (envelope(BOTH, head=b"\2\1\1"), 0, "specification version is 2 and must be 1"),
+        (envelope(BOTH, head=b"\1\2\1"), 1, "content type is 2 and must be 1"),
+        (envelope(BOTH, head=b"\1\1\2"), 2, "hash function is 2 and must be 1"),
+        (b"\1\1\1\2" + prefixed(SIGNED_SET), 3, "number of hash sets is 2 and must be 1"),
+        (b"\1\1\1" + leb(1, 2) + prefixed(SIGNED_SET), 3, "a length is not in its shortest LEB128 encoding"),
+        (
+            b"\1\1\1\1" + leb(len(SIGNED_SET) - 1) + SIGNED_SET,
+            4,
+            f"length of the hash set is {len(SIGNED_SET) - 1} and must be {len(SIGNED_SET)}",
+        ),
+        (b"\1\1\1\1" + prefixed(b"\2" + DIGEST + SIGNED_SET[1:]), 6, "number of hashes is 2 and must be 1"),
+        (
+            b"\1\1\1\1" + prefixed(SIGNED_SET + b"\0\0"),
+            6 + len(SIGNED_SET),
+            "number of bytes after the last signature is 2 and must be 0",
+        ),
+        (
+            envelope([record(b"ky", 0x77, b""), *BOTH]),
+            RECORDS_AT + 4,
+            "algorithm 0x77 is unknown; known are 0x01 (Ed25519) and 0x65 (ML-DSA-65)",
+        ),
+        (
+            envelope([record(b"ky", 0x01, bytes(63)), BOTH[1]]),
+            RECORDS_AT + 5,
+            "length of the Ed25519 signature is 63 and must be 64",
+        ),
+        (
+            envelope([prefixed(b"\0\1" + prefixed(bytes(64)) + b"\0"), BOTH[1]]),
+            RECORDS_AT,
+            "length of a signature record is 68 and must be 67",
+        ),
+        (
+            envelope([prefixed(b"\0\1" + leb(64)), b""]),
+            RECORDS_AT - 1 + 4,
+            "64 bytes are called for where the signature section has 0 left",
+        ),
+    ],
+)
+def test_what_is_malformed_is_named_with_the_byte_at_which_it_begins(payload: bytes, at: int, message: str) -> None:
+    data = module(payload)
+    with pytest.raises(PayloadRejected) as caught:
+        verify(data, ANCHORS)
+    assert caught.value.message == f"at byte {data.index(payload) + at}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("data", "at", "message"),
+    [
+        (MODULE + section(envelope(BOTH)), len(MODULE), "a signature section must be the first section of the module"),
+        (SIGNED + section(b""), len(SIGNED), "there is a second signature section; one is allowed"),
+        (
+            HEADER + section(envelope(BOTH), pad=3) + MODULE[8:],
+            8,
+            "a length in front of the section is not in its shortest encoding",
+        ),
+        (module(envelope(BOTH[::-1])), 8, "signatures repeat or are out of order: algorithms 65 01"),
+        (module(envelope([BOTH[0], *BOTH])), 8, "signatures repeat or are out of order: algorithms 01 01 65"),
+    ],
+)
+def test_a_section_that_is_malformed_as_a_whole_is_named_with_its_first_byte(
+    data: bytes, at: int, message: str
+) -> None:
+    with pytest.raises(PayloadRejected) as caught:
+        verify(data, ANCHORS)
+    assert caught.value.message == f"at byte {at}: {message}"
+
+
+def test_a_length_that_ends_with_its_section_is_named_with_its_byte() -> None:
+    payload = b"\1\1\1\x80"
+    data = module(payload)
+    with pytest.raises(PayloadRejected, match=f"at byte {data.index(payload) + 3}: "):
+        verify(data[: data.index(payload) + 4], ANCHORS)
+
+
+def test_what_is_missing_is_named_beside_what_is_there() -> None:
+    needs = "a payload needs both Ed25519 and ML-DSA-65"
+    for records, present in (([], "no signature at all"), ([ml_dsa_65()], "ML-DSA-65"), ([ed25519()], "Ed25519")):
+        with pytest.raises(PayloadRejected) as caught:
+            verify(module(envelope(records)), ANCHORS)
+        assert caught.value.message == f"the signature section holds {present}; {needs}"
+
+
+def test_an_unknown_key_is_named_with_both_key_ids_and_the_anchors_given() -> None:
+    ids = [each.key_id.hex() for each in inspect(SIGNED).records]
+    with pytest.raises(PayloadRejected) as caught:
+        verify(SIGNED, [OTHER.anchor(), PRACTICE.anchor()])
+    assert caught.value.message == (
+        f"no trust anchor has both key ids {ids[0]} (Ed25519) and {ids[1]} (ML-DSA-65); "
+        "anchors given: 'bob', 'practice'"
+    )
+    nameless = module(envelope([record(b"", 0x01, bytes(64)), record(b"", 0x65, bytes(3309))]))
+    with pytest.raises(PayloadRejected) as caught:
+        verify(nameless, [])
+    assert caught.value.message == (
+        "no trust anchor has both key ids (none) (Ed25519) and (none) (ML-DSA-65); anchors given: none"
+    )
+
+
 @pytest.mark.parametrize("records", [[], [ml_dsa_65()]])
 def test_a_payload_needs_an_ed25519_signature(records: list[bytes]) -> None:
     assert check_of(module(envelope(records))) is PayloadCheck.MISSING_ED25519

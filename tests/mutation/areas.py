@@ -1,0 +1,144 @@
+"""Areas of the source that are held to a score, and the tests that may kill a mutant of each.
+
+Tests mirror the tree, so most mutants fall to the file that is named after theirs. A test file of the area that imports
+the mutated module counts as named after it. What those leave goes to the tests of the whole area, and the rest to its
+neighbours.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class Area:
+    """Files that are judged together."""
+
+    name: str
+    paths: tuple[str, ...]
+    tests: tuple[str, ...]
+    """Files and directories whose tests are about this area."""
+    neighbours: tuple[str, ...]
+    """Files and directories whose tests go through this area on their way."""
+
+    def holds(self, path: str) -> bool:
+        """Return True for a file of this area."""
+        return _within(path, self.paths)
+
+
+AREAS = (
+    Area(
+        "machine",
+        ("machine",),
+        ("tests/machine",),
+        (
+            "tests/enclave_sim/test_enclave.py",
+            "tests/enclave_sim/test_determinism.py",
+            "tests/enclave_sim/test_native.py",
+            "tests/enclave_sim/test_snapshot.py",
+            "tests/enclave_sim/guarantees/test_guarantees.py",
+            "tests/enclave_sim/measured_boot/test_measurements.py",
+            "tests/enclave_sim/time_travel/test_bare_kernel.py",
+            "tests/firmware",
+        ),
+    ),
+    Area(
+        "guarantees",
+        ("enclave_sim/guarantees",),
+        ("tests/enclave_sim/guarantees", "tests/enclave_sim/test_testing.py"),
+        ("tests/enclave_sim/inspector/test_last_writer.py", "tests/enclave_sim/measured_boot/test_measurements.py"),
+    ),
+    Area(
+        "attestation",
+        ("enclave_sim/attestation",),
+        ("tests/enclave_sim/attestation", "tests/enclave_sim/test_attestation_fuzz.py"),
+        (
+            "tests/enclave_sim/verifiers",
+            "tests/enclave_sim/cli/test_attestation.py",
+            "tests/enclave_sim/verifier_service/test_verdicts.py",
+        ),
+    ),
+    Area(
+        "recording",
+        tuple(
+            f"enclave_sim/{name}.py"
+            for name in ("recording", "query", "comparison", "alignment", "divergence", "residue", "summary")
+        ),
+        (
+            "tests/enclave_sim/test_recording.py",
+            "tests/enclave_sim/test_query.py",
+            "tests/enclave_sim/test_comparison.py",
+            "tests/enclave_sim/test_replay.py",
+            "tests/enclave_sim/test_replay_forged.py",
+        ),
+        (
+            "tests/enclave_sim/cli/test_diff.py",
+            "tests/enclave_sim/cli/test_events.py",
+            "tests/enclave_sim/cli/test_run.py",
+            "tests/enclave_sim/test_enclave.py",
+        ),
+    ),
+    Area(
+        "payload",
+        ("enclave_sim/payload",),
+        ("tests/enclave_sim/payload",),
+        (
+            "tests/payloads",
+            "tests/enclave_sim/test_rejection.py",
+            "tests/enclave_sim/strategies/test_malformed_modules.py",
+        ),
+    ),
+)
+
+
+def _within(path: str, places: tuple[str, ...]) -> bool:
+    return any(PurePosixPath(path).is_relative_to(place) for place in places)
+
+
+def area_of(path: str) -> Area | None:
+    """Return the area that a source file belongs to."""
+    return next((area for area in AREAS if area.holds(path)), None)
+
+
+def stages(root: Path, path: str) -> Iterator[tuple[str, ...]]:
+    """Yield sets of tests for a mutant of a source file, those most likely to kill it first."""
+    area = area_of(path)
+    near = _named_after(root, path)
+    if area is None:
+        yield tuple(near) or ("tests",)
+        return
+    inside = tuple(test for test in near if _within(test, area.tests))
+    if inside:
+        yield inside
+    yield _there(root, area.tests)
+    yield _there(root, area.neighbours)
+
+
+def _there(root: Path, tests: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(test for test in tests if (root / test).exists())
+
+
+def _named_after(root: Path, path: str) -> list[str]:
+    source = PurePosixPath(path)
+    module = ".".join(source.with_suffix("").parts)
+    mirrored = str(PurePosixPath("tests", source.parent, f"test_{source.stem}.py"))
+    importers = [test for test, modules in _imports(root).items() if module in modules and test != mirrored]
+    return [mirrored, *importers] if (root / mirrored).exists() else importers
+
+
+@cache
+def _imports(root: Path) -> dict[str, frozenset[str]]:
+    """Return which modules each test file names in its imports."""
+    found: dict[str, frozenset[str]] = {}
+    for file in sorted((root / "tests").rglob("test_*.py")):
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                named.add(node.module)
+                named.update(f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Import):
+                named.update(alias.name for alias in node.names)
+        found[file.relative_to(root).as_posix()] = frozenset(named)
+    return found

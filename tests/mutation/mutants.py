@@ -1,0 +1,185 @@
+"""Mutants of a source file, made by the operators of Cosmic Ray.
+
+A *site* is a place in a file and a kind of change: another binary operator, another comparison, a number one off, ...
+At most places Cosmic Ray has several changes of one kind: a `+` becomes each of eleven other operators. A sample draws
+sites and makes one change at each, so that arithmetic does not crowd out everything else.
+
+Not mutated: annotations, which do nothing when the program runs, and whatever does not compile afterwards. Nor is
+equality changed to identity or back: which equal values are one object is the interpreter's affair.
+"""
+
+import ast
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import get_operator, operator_names
+
+Position = tuple[int, int]
+"""Line, counted from 1, and column, counted from 0."""
+
+_BINARY = "ReplaceBinaryOperator"
+_FAMILY = re.compile(r"Replace(Binary|Comparison|Unary)Operator")
+_IDENTITY = re.compile(r".*_(Eq_Is|Is_Eq|NotEq_IsNot|IsNot_NotEq)$")
+_PLAIN_LEAVES = {"name", "string", "newline", "endmarker", "fstring_start", "fstring_end", "fstring_string"}
+"""Leaves of the syntax tree at which no operator has anything to change."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place at which changes of one family can be made."""
+
+    path: str
+    family: str
+    position: Position
+    line: str
+    nth: int
+    """Number of sites of the same family that are in the same line, or in an equal line further up."""
+    changes: tuple[tuple[str, int], ...]
+    """Name of a Cosmic Ray operator, and its occurrence in the file."""
+
+    def rank(self, seed: int) -> str:
+        """Return the place in a random order, which changes to other parts of the file do not disturb."""
+        text = f"{seed}\0{self.path}\0{self.family}\0{self.line}\0{self.nth}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change to one file."""
+
+    path: str
+    operator: str
+    line_number: int
+    was: str
+    """Line that is changed, without indentation."""
+    becomes: str
+    source: str
+    """Text of the whole file with the change made."""
+
+    @property
+    def name(self) -> str:
+        """Identifier that survives changes to other lines of the file."""
+        text = f"{self.path}\0{self.operator}\0{self.was}\0{self.becomes}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def _operators() -> tuple[tuple[str, Operator], ...]:
+    found = ((name, get_operator(name)) for name in sorted(operator_names()) if not _IDENTITY.match(name))
+    return tuple((name, operator()) for name, operator in found if not operator.arguments())
+
+
+def sites(path: str, source: str) -> list[Site]:
+    """Return every site of a file, in the order of its text."""
+    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES]
+    annotations = list(_annotations(source))
+    changes: dict[tuple[Position, str], list[tuple[str, int]]] = {}
+    starts: dict[str, list[Position]] = {}
+    for name, operator in _operators():
+        short = name.partition("/")[2]
+        matched = _FAMILY.match(short)
+        family = matched[0] if matched else short
+        replaced = short.rpartition("_")[0] if family == _BINARY else short  # stands there whatever it becomes
+        if replaced not in starts:
+            starts[replaced] = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, start in enumerate(starts[replaced]):
+            if not any(begin <= start < end for begin, end in annotations):
+                changes.setdefault((start, family), []).append((name, occurrence))
+    lines = source.splitlines()
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for (position, family), made in sorted(changes.items()):
+        line = lines[position[0] - 1].strip()
+        found.append(Site(path, family, position, line, seen[family, line], tuple(made)))
+        seen[family, line] += 1
+    return found
+
+
+def mutant(site: Site, source: str, seed: int) -> Mutant | None:
+    """Make one of a site's changes, drawn by the seed. None if none of them compiles to something else."""
+    for name, occurrence in sorted(site.changes, key=lambda change: _drawn(site, change[0], change[1], seed)):
+        mutated = _changed(source, name, occurrence)
+        if mutated is None or not _differs(source, mutated):
+            continue
+        return Mutant(site.path, name.partition("/")[2], site.position[0], *_lines(site, name, mutated), mutated)
+    return None
+
+
+def mutant_becoming(path: str, source: str, was: str, becomes: str) -> bool:
+    """Return True if some operator turns one line of a file into another."""
+    return any(
+        _lines(site, name, mutated) == (was, becomes)
+        for site in sites(path, source)
+        if site.line == was
+        for name, occurrence in site.changes
+        if (mutated := _changed(source, name, occurrence)) is not None
+    )
+
+
+def sample(root: Path, paths: Iterable[str], size: int, seed: int) -> Iterator[Mutant]:
+    """Yield up to `size` mutants of the Python files under paths, in an order that the seed determines."""
+    sources = {file: (root / file).read_text() for file in python_files(root, paths)}
+    every = [site for file, source in sources.items() for site in sites(file, source)]
+    made = 0
+    for site in sorted(every, key=lambda one: one.rank(seed)):
+        if made == size:
+            return
+        drawn = mutant(site, sources[site.path], seed)
+        if drawn is not None:
+            made += 1
+            yield drawn
+
+
+def python_files(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return the Python files at or below paths, relative to root. Raises FileNotFoundError where there is none."""
+    found: set[str] = set()
+    for path in paths:
+        whole = root / path
+        files = [whole] if whole.suffix == ".py" and whole.is_file() else sorted(whole.rglob("*.py"))
+        if not files:
+            raise FileNotFoundError(f"no Python file at {path}")
+        found.update(file.relative_to(root).as_posix() for file in files)
+    return sorted(found)
+
+
+def _changed(source: str, operator: str, occurrence: int) -> str | None:
+    """Return the file with one change made, or None if there is none."""
+    try:
+        changed: str | None = mutate_code(source, get_operator(operator)(), occurrence)
+    except AttributeError:  # Cosmic Ray 8.7 cannot replace a dotted name after `except`
+        return None
+    return changed
+
+
+def _drawn(site: Site, name: str, occurrence: int, seed: int) -> str:
+    return hashlib.sha256(f"{site.rank(seed)}\0{name}\0{occurrence - site.changes[0][1]}".encode()).hexdigest()
+
+
+def _annotations(source: str) -> Iterator[tuple[Position, Position]]:
+    for node in ast.walk(ast.parse(source)):
+        found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for part in found:
+            if isinstance(part, ast.expr) and part.end_lineno is not None and part.end_col_offset is not None:
+                yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
+
+
+def _differs(source: str, mutated: str) -> bool:
+    try:
+        return ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
+
+
+def _lines(site: Site, operator: str, mutated: str) -> tuple[str, str]:
+    """Return the line as it was and as it becomes; empty for a decorator that is gone."""
+    index = site.position[0] - 1
+    gone = operator.endswith("/RemoveDecorator")
+    return site.line, "" if gone else mutated.splitlines()[index].strip()

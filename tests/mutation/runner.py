@@ -1,0 +1,114 @@
+"""Holds each mutant of a sample against the tests, those most likely to kill it first."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.mutation.areas import area_of, stages
+from tests.mutation.equivalents import Equivalent, reason_for
+from tests.mutation.mutants import Mutant
+from tests.mutation.session import Fate, Result, Session
+from tests.mutation.workplace import Ended, Workplace
+
+SHORTEST_LIMIT = 30.0
+"""Seconds that every run of tests may take: other work on the host must not kill mutants."""
+LONGEST_LIMIT = 1800.0
+"""Seconds for tests whose time is not known yet."""
+
+
+_FATES = {Ended.FAILED: Fate.KILLED, Ended.TIMED_OUT: Fate.TIMED_OUT}
+
+
+class UnsoundTestsError(Exception):
+    """The tests fail without any mutant, so nothing can be said of mutants."""
+
+
+def _say_nothing(text: str) -> None:
+    """Show no progress."""
+
+
+@dataclass
+class Runner:
+    """Runs the tests for one mutant after another in one workplace."""
+
+    workplace: Workplace
+    known: tuple[Equivalent, ...] = ()
+    timeout_ratio: float = 6.0
+    """Times as long as without a mutant that tests may take before they count as endless."""
+    say: Callable[[str], None] = _say_nothing
+    """Called with what is being done, for whoever waits."""
+    _untouched: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _killers: dict[str, list[str]] = field(default_factory=dict)
+    _sound: set[str] = field(default_factory=set)
+
+    def run(self, mutants: Iterable[Mutant], session: Session) -> Iterator[Result]:
+        """Yield the result of each mutant; those that the session knows are not run again. Raises UnsoundTestsError."""
+        for mutant in mutants:
+            reason = reason_for(mutant, self.known)
+            found = session.results.get(mutant.name)
+            if reason is not None:
+                found = Result.of(mutant, _area(mutant), Fate.EQUIVALENT, 0.0, reason)
+            elif found is None or found.fate is Fate.EQUIVALENT:
+                found = self._judge(mutant)
+                session.add(found)
+            self._remember(found)
+            yield found
+
+    def _judge(self, mutant: Mutant) -> Result:
+        seconds = 0.0
+        for number, tests in enumerate(self._stages(mutant.path)):
+            if number == 0:
+                self._measure(tests)
+            with self.workplace.mutated(mutant):
+                outcome = self.workplace.test(tests, limit=self._limit(tests))
+                judged = "::" in outcome.killer or outcome.ended is not Ended.FAILED
+                stillborn = not judged and not self.workplace.can_import(mutant.path)
+            seconds += outcome.seconds
+            if outcome.ended is Ended.PASSED:
+                self._untouched.setdefault(tests, outcome.seconds)
+                continue
+            if judged and outcome.ended is Ended.FAILED:
+                self._confirm(outcome.killer)
+            fate = Fate.STILLBORN if stillborn else _FATES[outcome.ended]
+            return Result.of(mutant, _area(mutant), fate, round(seconds, 1), outcome.killer)
+        return Result.of(mutant, _area(mutant), Fate.SURVIVED, round(seconds, 1))
+
+    def _stages(self, path: str) -> Iterator[tuple[str, ...]]:
+        first, *later = stages(self.workplace.root, path)
+        others = tuple(test for test in self._killers.get(path, []) if test not in first)
+        yield first
+        if others:
+            yield others
+        yield from later
+
+    def _remember(self, result: Result) -> None:
+        """A test file that killed a mutant of a source file is tried first for its next one."""
+        killers = self._killers.setdefault(result.path, [])
+        killer = result.killer.partition("::")[0]
+        if result.fate is Fate.KILLED and killer.endswith(".py") and killer not in killers:
+            killers.append(killer)
+
+    def _measure(self, tests: tuple[str, ...]) -> None:
+        """Find out how long the tests take that a mutant meets first. Of later ones the first survivor says it."""
+        if tests not in self._untouched:
+            self.say(f"without a mutant: {' '.join(tests)}")
+            outcome = self.workplace.test(tests, pristine=True)
+            if outcome.ended is not Ended.PASSED:
+                raise UnsoundTestsError(f"without a mutant, {outcome.killer} fails")
+            self._untouched[tests] = outcome.seconds
+
+    def _limit(self, tests: tuple[str, ...]) -> float:
+        known = self._untouched.get(tests)
+        return LONGEST_LIMIT if known is None else max(SHORTEST_LIMIT, self.timeout_ratio * known)
+
+    def _confirm(self, test: str) -> None:
+        """A test that fails has killed nothing unless it passes without the mutant."""
+        if test not in self._sound:
+            outcome = self.workplace.test([test], pristine=True)
+            if outcome.ended is not Ended.PASSED:
+                raise UnsoundTestsError(f"without a mutant, {test} fails")
+            self._sound.add(test)
+
+
+def _area(mutant: Mutant) -> str:
+    area = area_of(mutant.path)
+    return mutant.path if area is None else area.name

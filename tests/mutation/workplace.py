@@ -1,0 +1,129 @@
+"""A copy of the source tree in which mutants are made and tests are run, so that nothing happens to the original."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from tests.mutation.mutants import Mutant
+
+SELECTION = "not oracle and not gdb and not slow"
+
+
+class Ended(StrEnum):
+    """Ways in which a run of tests can end."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed out"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """End of a run of tests."""
+
+    ended: Ended
+    seconds: float
+    killer: str = ""
+    """Test that failed first."""
+
+
+class Workplace:
+    """A copy of what version control knows of, plus what is new and not ignored."""
+
+    def __init__(self, original: Path, place: Path) -> None:
+        """Copy the tree at `original`, a Git work tree or a plain directory, to `place`, which must not exist."""
+        self.root = place
+        for name in _files(original):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            if (original / name).is_file():
+                shutil.copy2(original / name, place / name)
+
+    @contextmanager
+    def mutated(self, mutant: Mutant) -> Iterator[None]:
+        """Let the mutant stand in its file for the time of the block."""
+        file = self.root / mutant.path
+        original, stat = file.read_bytes(), file.stat()
+        file.write_text(mutant.source)
+        # Compiled files are matched to sources by length and time in seconds: neither may be the original's by chance.
+        os.utime(file, (stat.st_atime, stat.st_mtime - 3600))
+        try:
+            yield
+        finally:
+            file.write_bytes(original)
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    def can_import(self, path: str) -> bool:
+        """Return True if the module of a file can be imported as it stands."""
+        module = ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
+        command = [sys.executable, "-c", f"import {module}"]
+        return (
+            subprocess.run(command, check=False, cwd=self.root, env=self._environment, capture_output=True).returncode
+            == 0
+        )
+
+    def test(self, tests: Sequence[str], *, limit: float | None = None, pristine: bool = False) -> Outcome:
+        """Run tests until one fails.
+
+        Args:
+            tests: files and directories, relative to the root.
+            limit: seconds after which the run is ended.
+            pristine: no mutant stands in the tree, so what Python compiles may be kept for later runs.
+        """
+        command = [sys.executable, "-m", "pytest", "-x", "-rfE", "--no-header", "--tb=no", "-p", "no:xdist"]
+        command += ["-p", "tests.mutation.plugin", "-m", SELECTION, *tests]
+        environment = self._environment
+        if pristine:
+            del environment["PYTHONDONTWRITEBYTECODE"]
+        began = time.monotonic()
+        # A file and no pipe: what the tests leave running would keep a pipe open.
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                return Outcome(Ended.TIMED_OUT, time.monotonic() - began)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            output.seek(0)
+            return _judged(code, output.read(), time.monotonic() - began)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Environment of the children: sources of this tree first, and nothing that a mutant becomes is kept."""
+        own = {"PYTHONPATH": str(self.root), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**os.environ, **own}
+
+
+def _judged(code: int, output: str, seconds: float) -> Outcome:
+    if code in {0, 5}:  # 5: no test was selected
+        return Outcome(Ended.PASSED, seconds)
+    lines = output.splitlines()
+    failed = [line.split(" ", 1)[1].split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    killer = failed[0] if failed else f"pytest ended with {code}: {lines[-1] if lines else ''}"
+    return Outcome(Ended.FAILED, seconds, killer)
+
+
+def _files(original: Path) -> list[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if (original / ".git").exists():
+        return subprocess.run(command, cwd=original, check=True, capture_output=True, text=True).stdout.split("\0")[:-1]
+    return [file.relative_to(original).as_posix() for file in original.rglob("*") if file.is_file()]

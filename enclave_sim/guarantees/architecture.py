@@ -1,7 +1,8 @@
 """Audits what the processor goes by while ring 3 runs: IDT, GDT, task state and control registers.
 
 The rules are those of a locked architecture (DESIGN, phase 01): one gate is open to ring 3, every handler is in the
-measured kernel and has the stack that is reserved for it, no port is open, write protection and NX are on.
+measured kernel and has the stack that is reserved for it, no port is open, write protection and NX are on, and so is
+what keeps the rings apart (UMIP, SMEP, SMAP), in the kernel too.
 """
 
 import hashlib
@@ -9,8 +10,8 @@ from collections.abc import Iterator
 
 import firmware
 from enclave_sim.memory_map import region
-from machine.control_registers import CR0_NE, CR0_PE, CR0_PG, CR0_WP
-from machine.cpu import FLAG_IF
+from machine.control_registers import CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_SMAP, CR4_SMEP, CR4_UMIP
+from machine.cpu import FLAG_AC, FLAG_IF
 from machine.descriptors import INTERRUPT_GATE, gate_64, segment
 from machine.machine import Machine
 
@@ -39,6 +40,11 @@ def architecture_faults(machine: Machine) -> tuple[str, ...]:
     return flags + _KNOWN[digest]
 
 
+def kernel_faults(machine: Machine) -> tuple[str, ...]:
+    """Return what is wrong where the kernel waits in HLT: SMAP does not hold while RFLAGS.AC is set (SDM 3, 4.6.1)."""
+    return ("the kernel runs with AC set: SMAP is suspended",) if machine.cpu.rflags & FLAG_AC else ()
+
+
 def _flag_faults(rflags: int) -> Iterator[str]:
     if not rflags & FLAG_IF:
         yield "ring 3 runs with interrupts off"
@@ -51,6 +57,9 @@ def _control_faults(machine: Machine) -> Iterator[str]:
     for bit, name in ((CR0_PE, "PE"), (CR0_PG, "PG"), (CR0_WP, "WP"), (CR0_NE, "NE")):
         if not state.cr[0] & bit:
             yield f"CR0.{name} is clear"
+    for bit, name in ((CR4_UMIP, "UMIP"), (CR4_SMEP, "SMEP"), (CR4_SMAP, "SMAP")):
+        if not state.cr[4] & bit:
+            yield f"CR4.{name} is clear"
     if not state.efer & _EFER_NXE:
         yield "EFER.NXE is clear: nothing is non-executable"
     if state.efer & _EFER_SCE:

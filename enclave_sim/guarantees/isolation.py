@@ -12,7 +12,7 @@ from typing import Any
 import firmware
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.guarantees.architecture import architecture_faults
+from enclave_sim.guarantees.architecture import architecture_faults, kernel_faults
 from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watcher import Watcher
@@ -49,6 +49,7 @@ class IsolationWatcher(Watcher):
             machine_events.InterruptRaised: self._raised,
             machine_events.InterruptDelivered: self._delivered,
             machine_events.RegisterWritten: self._register_written,
+            machine_events.Halted: self._halted,
             events.PhaseCompleted: self._phase_completed,
             events.InputTaken: self._input_taken,
         }
@@ -80,6 +81,10 @@ class IsolationWatcher(Watcher):
     def _register_written(self, event: machine_events.RegisterWritten) -> None:
         if event.register == "CR3" and self.machine.mode == "long":
             self._audit(event.at_ns)
+
+    def _halted(self, event: machine_events.Halted) -> None:
+        for fault in kernel_faults(self.machine):
+            self.find(fault, event.at_ns)
 
     def _phase_completed(self, event: events.PhaseCompleted) -> None:
         self._audit(event.at_ns)

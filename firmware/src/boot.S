@@ -26,6 +26,14 @@ header: .long   HEADER_MAGIC, 0, header_end - header, -(HEADER_MAGIC + (header_e
         .long   8
 header_end:
 
+/* Set bit `control` of ESI if CPUID's register has bit `feature`. Clobbers EAX. */
+        .macro  offered register, feature, control
+        movl    \register, %eax
+        andl    $(1 << \feature), %eax
+        shll    $(\control - \feature), %eax
+        orl     %eax, %esi
+        .endm
+
         .text
         .code32
         .globl  _start
@@ -77,7 +85,8 @@ skip:   movl    4(%ebx), %eax
 staged: cmpl    $SCRUB_PRESENT, SCRUB + SCRUB_ID
         je      clean                   /* the enclave's own node: RAM comes up zero, and the loader left no more */
         call    zero_free_ram
-clean:  movl    $CR4_SET, %eax
+clean:  call    protections
+        orl     $CR4_SET, %eax
         movl    %eax, %cr4
         movl    $PML4_ACTIVE, %eax
         movl    %eax, %cr3
@@ -110,6 +119,23 @@ move:   pushl   %ecx
         andl    $3, %ecx
         rep stosb
         movl    %ebp, %edi
+        ret
+
+/* Return in EAX, as bits of CR4, which of UMIP, SMEP and SMAP the processor offers (CPUID leaf 7; SDM volume 3, 2.5).
+   Keeps ESP alone. */
+protections:
+        xorl    %esi, %esi
+        xorl    %eax, %eax
+        cpuid
+        cmpl    $CPUID_FEATURES, %eax   /* the highest leaf */
+        jb      1f
+        movl    $CPUID_FEATURES, %eax
+        xorl    %ecx, %ecx
+        cpuid
+        offered %ecx, CPUID_UMIP, CR4_UMIP
+        offered %ebx, CPUID_SMEP, CR4_SMEP
+        offered %ebx, CPUID_SMAP, CR4_SMAP
+1:      movl    %esi, %eax
         ret
 
 /* Go no further. ESI: what to show as POST code and what to say. */

@@ -4,7 +4,9 @@
 void digest(const void *data, u32 length, u8 *result)
 {
     if (load32(HASH + HASH_ID) != HASH_PRESENT) {
+        user_pages_open();              /* the gate, a flat payload */
         sha256(data, length, result);
+        user_pages_close();
         return;
     }
     store32(HASH + HASH_BASE, (u64)data);

@@ -18,6 +18,13 @@
         fninit
         .endm
 
+/* The processor enters with the flags of ring 3, but for IF and TF: string instructions would run backwards with DF
+   set, and SMAP does not hold while AC is. */
+        .macro  known_flags
+        pushq   $2                      /* bit 1 always reads as 1 */
+        popfq
+        .endm
+
 /* Scrub [base, end), by the engine's channel if there is one. Clobbers RAX, RCX, RDI. */
         .macro  scrub_stack base, end, channel
         cmpb    $0, scrub_engine_present(%rip)
@@ -38,8 +45,8 @@
 /* INT 80h from ring 3, on the call stack. The guest's registers are dead: the gate needs none of them back. */
         .globl  host_call_entry
 host_call_entry:
-        cld
-        subq    $8, %rsp
+        known_flags
+        pushq   $0                      /* alignment, over what the flags left there */
         movq    %rdi, %rsi
         movq    %rax, %rdi
         call    host_call
@@ -54,7 +61,7 @@ host_call_entry:
 
 /* Timer and external interrupts, on their own stack, with the vector pushed. Ring 3 goes on as it was. */
 irq_entry:
-        cld
+        known_flags
         .irp    register, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
         pushq   %\register
         .endr
@@ -72,7 +79,7 @@ irq_entry:
 
 /* Exceptions end the enclave. The registers they interrupt are of no further use. */
 exception_entry:
-        cld
+        known_flags
         movq    %rsp, %rdi              /* struct trap_frame */
         andq    $-16, %rsp
         call    exception

@@ -124,6 +124,18 @@ static inline void tell(const char *what, u32 value)
 READ_REGISTER(cr0)
 READ_REGISTER(cr3)
 READ_REGISTER(cr4)
+
+/* Between these two ring 0 may touch pages of ring 3. Where SMAP is off it always may, and STAC may be #UD. */
+static inline void user_pages_open(void)
+{
+    if (read_cr4() & 1u << CR4_SMAP)
+        __asm__ volatile("stac" ::: "memory");
+}
+static inline void user_pages_close(void)
+{
+    if (read_cr4() & 1u << CR4_SMAP)
+        __asm__ volatile("clac" ::: "memory");
+}
 static inline void write_cr3(u64 value) { __asm__ volatile("movq %0, %%cr3" :: "r"(value) : "memory"); }
 static inline u64 read_msr(u32 msr)
 {

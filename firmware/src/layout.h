@@ -75,6 +75,15 @@
 #define IST_CHECK           3
 #define IST_IRQ             4
 
+/* What a processor may offer to keep the rings apart: the bit of CPUID leaf 7, EBX (UMIP: ECX), and that of CR4. */
+#define CPUID_FEATURES      7
+#define CPUID_UMIP          2
+#define CPUID_SMEP          7
+#define CPUID_SMAP          20
+#define CR4_UMIP            11      /* SGDT, SIDT, SLDT, STR and SMSW fault in ring 3 */
+#define CR4_SMEP            20      /* ring 0 does not execute pages of ring 3 */
+#define CR4_SMAP            21      /* ring 0 does not touch pages of ring 3 unless RFLAGS.AC is set */
+
 /* Host calls: number in RAX, argument in RDI, result in RAX. */
 #define CALL_GET_STATUS     0
 #define CALL_EMIT_SIGNAL    1

@@ -9,6 +9,7 @@
 #define EFER_NXE_LMA_LME        0xD00
 #define CR0_PG_WP_PE            0x80010001
 #define CR4_PAE                 0x20
+#define CR4_PROTECTIONS         (1u << CR4_UMIP | 1u << CR4_SMEP | 1u << CR4_SMAP)
 
 struct gate_descriptor { u16 low, selector; u8 ist, attributes; u16 middle; u32 high, reserved; };
 struct __attribute__((packed)) task_state {
@@ -62,6 +63,21 @@ static void load_interrupt_descriptors(void)
     __asm__ volatile("lidt %0" :: "m"(pointer));
 }
 
+/* The protections that CPUID offers, as bits of CR4. */
+static u64 protections_offered(void)
+{
+    u32 eax = 0, ebx, ecx = 0, edx;
+
+    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+    if (eax < CPUID_FEATURES)
+        return 0;
+    eax = CPUID_FEATURES;
+    ecx = 0;
+    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+    return (ecx >> CPUID_UMIP & 1) << CR4_UMIP | (ebx >> CPUID_SMEP & 1) << CR4_SMEP
+        | (ebx >> CPUID_SMAP & 1) << CR4_SMAP;
+}
+
 /* Whether the processor is in the state that everything after this relies on. */
 static int architecture_is_locked(void)
 {
@@ -77,6 +93,8 @@ static int architecture_is_locked(void)
     if (pointer.base != (u64)gdt)
         return 0;
     if ((read_cr0() & CR0_PG_WP_PE) != CR0_PG_WP_PE || !(read_cr4() & CR4_PAE) || read_cr3() != PML4_ACTIVE)
+        return 0;
+    if ((read_cr4() & CR4_PROTECTIONS) != protections_offered())
         return 0;
     if ((read_msr(EFER) & EFER_NXE_LMA_LME) != EFER_NXE_LMA_LME)
         return 0;

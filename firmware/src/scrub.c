@@ -40,7 +40,9 @@ void scrub(u32 base, u32 size)
         return;
     }
     u64 at = seen_at(base), words = size / 8;
+    user_pages_open();
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(0ull) : "memory");
+    user_pages_close();
     if (!is_zero(base, size))
         scrub_failed();
 }
@@ -53,6 +55,8 @@ int is_zero(u32 base, u32 size)
     }
     u64 at = seen_at(base), words = size / 8;
     int zero;
+    user_pages_open();
     __asm__ volatile("repe scasq" : "+D"(at), "+c"(words), "=@ccz"(zero) : "a"(0ull) : "memory");
+    user_pages_close();
     return zero;
 }

@@ -78,6 +78,11 @@ def stepper(secret: int) -> bytes:
     return b"\x9c\x48\x81\x0c\x24\x00\x01\x00\x00\x9d" + bytes([0xB0, secret]) + _UD2
 
 
+def aligner(secret: int) -> bytes:
+    """Sets AC and returns: PUSHFQ; OR [RSP], 40000h; POPFQ; MOV BL, secret."""
+    return b"\x9c\x48\x81\x0c\x24\x00\x00\x04\x00\x9d" + bytes([0xB3, secret]) + _call(_RETURNED) + _UD2
+
+
 _ROWER = """(module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
   (memory 1)

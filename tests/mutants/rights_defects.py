@@ -11,6 +11,23 @@ _DEVICE_PAGES = "0x400000, DATA | LARGE | UNCACHED"
 _BLIND = Edit("audit.c", "return table_is_sound(read_cr3() & ADDRESS, 0, 39, USER);", "(void)table_is_sound; return 1;")
 
 
+_OFFERED = "(read_cr4() & CR4_PROTECTIONS) != protections_offered()"
+
+
+def _protection_off(name: str, register: str) -> Kernel:
+    """The bit of CR4 is not set, and the kernel does not miss it."""
+    return Kernel(
+        (
+            Edit("boot.S", f"        offered %{register}, CPUID_{name}, CR4_{name}\n"),
+            Edit(
+                "prot_entry.c",
+                _OFFERED,
+                f"(read_cr4() & CR4_PROTECTIONS) != (protections_offered() & ~(1u << CR4_{name}))",
+            ),
+        )
+    )
+
+
 def _tables(old: str, new: str) -> Kernel:
     return Kernel((Edit("tables.S", old, new), _BLIND))
 
@@ -108,6 +125,42 @@ RIGHTS_DEFECTS = (
             )
         ),
         ("counter", "runner"),
+        (ISOLATED,),
+    ),
+    Defect(
+        "umip-off",
+        "CR4.UMIP is clear, so that ring 3 learns where the descriptor tables are",
+        _protection_off("UMIP", "ecx"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "smep-off",
+        "CR4.SMEP is clear, so that ring 0 may execute pages of ring 3",
+        _protection_off("SMEP", "ebx"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "smap-off",
+        "CR4.SMAP is clear, so that ring 0 may touch pages of ring 3",
+        _protection_off("SMAP", "ebx"),
+        ("counter",),
+        (ISOLATED,),
+    ),
+    Defect(
+        "smap-suspended",
+        "ring 0 keeps the flags of ring 3, so that a guest that sets AC suspends SMAP",
+        Kernel(
+            (
+                Edit(
+                    "interrupts.S",
+                    "        pushq   $2                      /* bit 1 always reads as 1 */\n        popfq\n",
+                    "        cld\n",
+                ),
+            )
+        ),
+        ("aligner",),
         (ISOLATED,),
     ),
     Defect(

@@ -107,4 +107,5 @@ TRIALS = {
     "porter": _flat(guest=guests.porter),
     "registrar": _flat(guest=guests.registrar),
     "stepper": _flat(guest=guests.stepper),
+    "aligner": _flat(guest=guests.aligner, cycles=2),
 }

@@ -16,6 +16,7 @@ import pytest
 import firmware
 import payloads
 from enclave_sim import Enclave, Status
+from enclave_sim.memory_map import region
 from enclave_sim.residue import Residue, scan
 from firmware.build import SOURCES, build
 from machine.boot import elf
@@ -165,6 +166,26 @@ def test_a_machine_with_more_ram_than_can_be_erased_is_refused() -> None:
     assert (theirs.records, theirs.end) == ((), "halted")
 
 
+@pytest.mark.parametrize("lacking", ["-umip", "-smep", "-smap", "-umip,-smep,-smap", "level=6"])
+def test_the_kernel_boots_on_a_processor_that_lacks_a_protection(lacking: str) -> None:
+    """With `level=6` the highest leaf of CPUID is 6: there is none that could offer one."""
+    image = image_of(payloads.read_flat("quitter"))
+    theirs = qemu.run(image, memory=True, options=("-cpu", f"{qemu.CPU_MODEL},{lacking}"))
+    assert theirs.lines == lives("quitter").theirs.lines
+    assert residue(theirs, image, USABLE).ranges == ()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "end"),
+    [("-smap", "GUEST_FAULT 0000000d"), ("-umip", "COMPLETED 00000000"), ("level=6", "COMPLETED 00000000")],
+)
+def test_ring_3_learns_where_the_gdt_is_without_umip_alone(lacking: str, end: str) -> None:
+    """SGDT [heap]; host call RETURNED."""
+    guest = bytes.fromhex("0f010425") + region("heap").base.to_bytes(4, "little") + bytes.fromhex("b803000000cd80")
+    theirs = qemu.run(image_of(guest), memory=True, options=("-cpu", f"{qemu.CPU_MODEL},{lacking}"))
+    assert theirs.lines[-8] == end
+
+
 # What is left.
 
 
@@ -191,7 +212,7 @@ def mutant(directory: Path, source: str, line: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "name", "region"),
+    ("source", "line", "name", "where"),
     [
         ("annihilate.c", "scrub(STAGING_BASE, STAGING_SIZE);", "quitter", "staging"),
         ("annihilate.c", "scrub(HEAP_BASE, HEAP_SIZE);", "stray", "heap"),
@@ -201,12 +222,12 @@ def mutant(directory: Path, source: str, line: str) -> bytes:
     ],
 )
 def test_a_kernel_that_skips_one_scrub_leaves_what_the_check_finds(
-    tmp_path: Path, source: str, line: str, name: str, region: str
+    tmp_path: Path, source: str, line: str, name: str, where: str
 ) -> None:
     image = image_of(payloads.read_flat(name), mutant(tmp_path, source, line))
     theirs = qemu.run(image, memory=True)
     assert theirs.lines == lives(name).theirs.lines
-    assert {found.region for found in residue(theirs, image, USABLE).ranges} == {region}
+    assert {found.region for found in residue(theirs, image, USABLE).ranges} == {where}
 
 
 def test_what_is_checked_is_all_that_grubs_memory_map_calls_available(tmp_path: Path) -> None:

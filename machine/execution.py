@@ -22,6 +22,7 @@ from machine.msrs import Msrs
 from machine.observed_registers import ObservedRegisters
 from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action
 from machine.ring_and_mode import RingAndMode
+from machine.segment_limits import SegmentLimits
 from machine.simd_exceptions import SimdExceptions
 from machine.state import Stateful
 from machine.step_hook import NEVER, Stop
@@ -30,6 +31,8 @@ from machine.x87_exceptions import X87Exceptions
 
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+_REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
+_SYSTEM, _ONE_BYTE = int(Action.SYSTEM), 0xFF
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
@@ -54,6 +57,7 @@ class Execution:
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns)
         self._observed = ObservedRegisters(cpu, journal)
         self._alignment = AlignmentCheck(cpu)
+        self._limits = SegmentLimits(cpu)
         self._simd = SimdExceptions(cpu)
         self._x87 = X87Exceptions(cpu)
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87)
@@ -136,7 +140,7 @@ class Execution:
     @property
     def checks_wanted(self) -> bool:
         """Whether #AC, #XM or #MF may come of any instruction, so that `step_checked` must be used for each."""
-        return self._simd.wanted or self._x87.wanted or self._alignment.wanted
+        return self._simd.wanted or self._x87.wanted or self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
         """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
@@ -144,16 +148,16 @@ class Execution:
         at = cpu.linear_rip
         instruction = cpu.instruction_at(at)
         found = 0 if instruction is None else instruction.action
-        privileged = Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR
-        if instruction is not None and instruction.opcode > 0xFF:
-            privileged |= Action.SYSTEM
-        if not cpu.debug.at(at) and not found & privileged:
+        if not cpu.debug.at(at) and not found & _REFUSED_FIRST:
             try:
-                if self._alignment.wanted:
-                    self._alignment.check()
-                if self._simd.wanted:
-                    self._simd.check()
-                self._x87.check()
+                if self._limits.wanted:
+                    self._limits.check()
+                if instruction is None or instruction.opcode <= _ONE_BYTE or not found & _SYSTEM:
+                    if self._alignment.wanted:
+                        self._alignment.check()
+                    if self._simd.wanted:
+                        self._simd.check()
+                    self._x87.check()
             except Fault as fault:
                 self._raise(fault)
                 return

@@ -137,6 +137,11 @@ class ProcessorState(ctypes.Structure):
         return bool(self.hflags & _CODE_IS_64)
 
     @property
+    def segment_registers(self) -> bytes:
+        """The bytes of ES, CS, SS, DS, FS and GS."""
+        return ctypes.string_at(ctypes.addressof(self) + _SEGMENT_REGISTERS_AT, _SEGMENT_REGISTERS_BYTES)
+
+    @property
     def system_registers(self) -> bytes:
         """The bytes of the `SystemRegisters`."""
         return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
@@ -153,6 +158,8 @@ class ProcessorState(ctypes.Structure):
         self.hflags = flags
 
 
+_SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
+_SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
 _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
 
 

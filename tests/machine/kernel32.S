@@ -72,6 +72,9 @@ _start: movl    $stack_top, %esp
         movl    %eax, %cr0
 #endif
 #if RING
+        movl    $0x18 | RING, %eax
+        movl    %eax, %ds
+        movl    %eax, %es
         pushl   $0x18 | RING
         pushl   $0x240000
         pushl   $0x202
@@ -109,12 +112,12 @@ handler:
         movl    %eax, 32(%ebp)
         movl    20(%esp), %eax
         movl    %eax, 40(%ebp)
-        addl    $48, next
+        addl    $48, %ss:next
         popl    %ebp
-        movl    resume, %eax
+        movl    %ss:resume, %eax
         testl   %eax, %eax
         jz      finish
-        movl    $0, resume
+        movl    $0, %ss:resume
         movl    %eax, 8(%esp)
         addl    $8, %esp
         iretl

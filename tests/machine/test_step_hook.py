@@ -33,7 +33,7 @@ EXPECTED = {
     Action.PORT: ["ec", "66ed", "e480", "e780", "f36c", "6f"],
     Action.DESCRIPTOR: ["0f0100", "0f0108", "0f00c0", "0f00c8", "0f01e0", "0f0120"],
     Action.FLAGS: ["9d"],
-    Action.LOCKABLE | Action.MODIFIES: ["0108", "48ffc1", "f00108", "f00fb108", "0fc70f", "f00fc70f", "f0ff00", "f0f718"],
+    Action.LOCKABLE | Action.MODIFIES: ["0108", "48ffc1", "f00108", "f00fb108", "0fc70f", "f0ff00", "f0f718"],
     Action.FLOATS: ["f20f58c1", "0f2fc1", "660f3a0bc100"],
     Action.FLOATS | Action.ALIGNED: ["0f58c1", "660f5ac1"],
     Action.ALIGNED: ["0f28c1", "660f6f01", "660f3800c1"],

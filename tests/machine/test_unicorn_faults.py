@@ -77,15 +77,6 @@ def test_long_and_default(kernel: Any) -> None:
     assert ran.outcome is Outcome.HALTED
 
 
-def test_limits(kernel: Any) -> None:
-    """A data segment of one byte, in compatibility mode."""
-    ran = kernel(
-        """movabsq $0x0040930000000000, %rax; movq %rax, gdt + 0x10; pushq $0x38; leaq 1f(%rip), %rax; pushq %rax; lretq
-        .code32; 1: movl $0x10, %eax; movl %eax, %ds; movl 0x240000, %ecx; ud2; .code64"""
-    )
-    assert vectors(ran) == [UD]
-
-
 def test_every_fault_told_of_is_held_by_a_test() -> None:
     told = re.findall(r"\| `(\w+)` \|$", PAGE, re.M)
     assert told

@@ -1,0 +1,71 @@
+"""Segment limits and types outside 64-bit mode (SDM volume 3, 5.3 and 5.5), which Unicorn does not check.
+
+Nearly all software has flat segments, whose checks cannot fail. While one is loaded that is not flat the machine goes
+instruction by instruction, and asks here before each. Left out: what a branch finds beyond the limit of CS is #GP at
+its target and not at the branch.
+"""
+
+from machine.accesses import Access, accesses
+from machine.cpu import Cpu
+from machine.exceptions import GP, SS, Fault
+from machine.opcodes import Action
+from machine.processor_state import DEFAULT_32, SegmentRegister
+
+_CODE, _EXPAND_DOWN, _ACCESSIBLE, _PRESENT = 1 << 11, 1 << 10, 1 << 9, 1 << 15
+_WHOLE = 0xFFFF_FFFF
+_MODIFIES = int(Action.MODIFIES)
+_DATA = ("es", "ss", "ds", "fs", "gs")
+
+
+class SegmentLimits:
+    """Knows when accesses are checked, and checks those of the next instruction."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+        self._seen = b""
+        self._flat = True
+
+    @property
+    def wanted(self) -> bool:
+        """A segment is loaded that does not span the whole address space for reads and writes."""
+        registers = self._cpu.registers
+        if registers.in_64_bit_code:
+            return False
+        seen = registers.segment_registers
+        if seen != self._seen:
+            self._seen = seen
+            self._flat = registers.cs.limit == _WHOLE and all(_is_flat(getattr(registers, name)) for name in _DATA)
+        return not self._flat
+
+    def check(self) -> None:
+        """Raise Fault (#GP or #SS) if the instruction at RIP would leave its segments."""
+        cpu = self._cpu
+        registers = cpu.registers
+        instruction = cpu.instruction_at(cpu.linear_rip)
+        if registers.rip + (0 if instruction is None else instruction.length - 1) > registers.cs.limit:
+            raise Fault(GP, 0)
+        modifies = instruction is not None and bool(instruction.action & _MODIFIES)
+        for access in accesses(cpu):
+            segment: SegmentRegister = getattr(registers, access.segment)
+            if not _allows(segment, access, writes=access.writes or modifies):
+                raise Fault(SS if access.segment == "ss" else GP, 0)
+
+
+def _is_flat(segment: SegmentRegister) -> bool:
+    wanted = _PRESENT | _ACCESSIBLE
+    return segment.limit == _WHOLE and segment.flags & (wanted | _CODE | _EXPAND_DOWN) == wanted
+
+
+def _allows(segment: SegmentRegister, access: Access, *, writes: bool) -> bool:
+    flags = segment.flags
+    if not flags & _PRESENT:  # null: a segment that is absent cannot be loaded
+        return False
+    if flags & _CODE:
+        if writes or not flags & _ACCESSIBLE:
+            return False
+    elif writes and not flags & _ACCESSIBLE:
+        return False
+    last = access.offset + access.size - 1
+    if flags & (_CODE | _EXPAND_DOWN) == _EXPAND_DOWN:
+        return access.offset > segment.limit and last <= (_WHOLE if flags & DEFAULT_32 else 0xFFFF)
+    return last <= segment.limit

@@ -210,7 +210,7 @@ class Execution:
             self._address_reached()
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
-                hook.pass_once = cpu.linear_rip
+                self._pass_return()
         elif stop is Stop.HALT:
             if hook.rflags & FLAG_TF:
                 self._trap(DR6_BS)
@@ -234,6 +234,12 @@ class Execution:
             self._trap(DR6_BS)
         else:
             self._raise(exception_met(cpu, vector, error_code))
+
+    def _pass_return(self) -> None:
+        """Execute the instruction that an interrupt will return to, reached by another way: it is like any other."""
+        self._cpu.hook.breakpoint = NEVER
+        self.step()
+        self._returns.watch()
 
     def _instruction_breakpoint(self) -> None:
         """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""

@@ -31,12 +31,16 @@ class InterruptReturns(Stateful):
     def entered(self, vector: int, return_address: int, linear: int, rsp: int) -> None:
         """An interrupt was taken at this place, with this stack pointer, into the same ring."""
         self._entered.append(Entered(vector, return_address, linear, rsp))
-        self._cpu.hook.breakpoint = linear
+        self.watch()
+
+    def watch(self) -> None:
+        """Stop where the last of them will return to."""
+        self._cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
 
     def forget(self) -> None:
         """The ring changed: nothing entered before returns any more."""
         self._entered.clear()
-        self._cpu.hook.breakpoint = NEVER
+        self.watch()
 
     def look(self) -> bool:
         """Record what has returned to where the processor is; whether anything has."""
@@ -47,6 +51,6 @@ class InterruptReturns(Stateful):
                 break
             found = True
             self._entered.pop()
-            self._cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
+            self.watch()
             self._journal.emit(InterruptReturned, last.vector, last.return_address)
         return found

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition, Shutdown
+from machine.events import (
+    InterruptDelivered,
+    InterruptRaised,
+    InterruptReturned,
+    RingTransition,
+    Shutdown,
+)
 from machine.machine import Outcome
 
 USER, KERNEL = 0x23, 0x08
@@ -199,6 +205,35 @@ def test_hlt_sleeps_to_the_deadline_and_not_a_nanosecond_longer(kernel: Any) -> 
 def test_an_interrupt_within_ring_0_is_seen_to_return(kernel: Any) -> None:
     ran = kernel("leaq 1f(%rip), %r15; int $0x80; 1: nop; ud2")
     assert [e.vector for e in ran.events if isinstance(e, InterruptReturned)] == [0x80]
+
+
+TO_THE_INSTRUCTION_AFTER = (
+    "leaq 9f(%rip), %rax; movw %ax, idt + 16*0x80; shrq $16, %rax; movw %ax, idt + 16*0x80 + 6; int $0x80; 9:"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "instruction", "vector"),
+    [
+        ("movl $2, %eax; movq %rax, %dr7; movl $0x402, %ecx;", "movq %dr7, %rbx; cmpl %ebx, %ecx; je 1f; int3; 1:", UD),
+        ("movl $0x12345678, %ecx;", "wrmsr", GP),
+    ],
+    ids=["MOV DR7", "WRMSR"],
+)
+def test_an_instruction_that_an_interrupt_would_return_to_is_watched_also_when_reached_by_another_way(
+    kernel: Any, before: str, instruction: str, vector: int
+) -> None:
+    """The handler is the instruction after INT, on another stack: what is there is no return."""
+    ran = kernel(f"{before} {TO_THE_INSTRUCTION_AFTER} {instruction}; ud2")
+    assert [t.vector for t in ran.taken] == [vector]
+    assert not [event for event in ran.events if isinstance(event, InterruptReturned)]
+
+
+def test_a_breakpoint_on_an_instruction_that_an_interrupt_would_return_to_is_met(kernel: Any) -> None:
+    ran = kernel(
+        "leaq 9f(%rip), %rax; movq %rax, %dr0; movl $1, %eax; movq %rax, %dr7;" + TO_THE_INSTRUCTION_AFTER + "nop; ud2"
+    )
+    assert [t.vector for t in ran.taken] == [DB]
 
 
 def test_every_ring_change_is_recorded_with_its_cause(kernel: Any) -> None:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle oracle-long mutants mutation check bench firmware payloads clean
+.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check bench firmware payloads clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -42,6 +42,17 @@ endif
 
 mutation: $(READY)  ## small changes to the source, sampled, and how many of them no test notices
 	$(BIN)/python -m tests.mutation $(PATHS)
+
+# A number after `fuzz-machine` is how many programs to run: make fuzz-machine 100000 SEED=3
+ifeq (fuzz-machine,$(firstword $(MAKECMDGOALS)))
+N := $(word 2,$(MAKECMDGOALS))
+.PHONY: $(N)
+$(N):
+	@:
+endif
+
+fuzz-machine: $(READY)  ## programs of a few instructions in every mode and ring, as many as asked for or without end
+	$(BIN)/python -m tests.machine.fuzz $(N) $(if $(SEED),--seed $(SEED))
 
 check: $(READY)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,11 +1,10 @@
 """Runs programs on one machine that is put back for each: no boot loader, no kernel, a thousand and more a second."""
 
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from machine.cpu import EFER_LMA
+from machine.cpu import EFER_LMA, FLAG_AC
 from machine.device import Device
 from machine.events import Event, InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
@@ -79,7 +78,7 @@ class _LastRaised:
 
 @dataclass(frozen=True)
 class _Start:
-    """The machine at startup.launch, and the RAM that no program changes."""
+    """The machine at startup.LAUNCH, and the RAM that no program changes."""
 
     snapshot: MachineSnapshot
     fixed: tuple[tuple[int, bytes], ...]
@@ -98,10 +97,13 @@ class Bench:
         self._device = DeviceRegisters()
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
         self._pristine = self.machine.snapshot()
-        self._starts: dict[tuple[Mode, int, int, int], _Start] = {}
+        self._starts: dict[tuple[Mode, int, int, int, int], _Start] = {}
 
-    def run(self, program: Program) -> Result:
-        """Run one program. Raises ValueError for a program that does not fit into its pages."""
+    def run(self, program: Program, *, floating_point: bool = True) -> Result:
+        """Run one program. Raises ValueError for a program that does not fit into its pages.
+
+        Without `floating_point` the result says nothing of x87 and SSE, and comes in half the time.
+        """
         machine, registers = self.machine, self.machine.cpu.registers
         start = self._start(program)
         ram = RamImage((*start.fixed, *_memory(program)))
@@ -116,30 +118,38 @@ class Bench:
         if program.mode is Mode.PROTECTED and program.ring == 0:  # IRET within a ring leaves the stack alone
             machine.run(began)
             registers.rsp = values[4]
+        if program.interrupt_at is not None and machine.run(began + program.interrupt_at) is Outcome.LIMIT:
+            machine.request_interrupt(layout.ROUND_TRIP_VECTOR)
         outcome = machine.run(began + program.limit)
-        return self._result(program, start, outcome, ram, machine.cpu.hook.retired - began)
+        result = self._result(outcome, ram, machine.cpu.hook.retired - began)
+        if floating_point:
+            result.registers.update(fx_fields(self._fx_image(program, start)))
+        return result
 
     def _start(self, program: Program) -> _Start:
-        key = program.mode, program.ring, program.cr0, program.cr4
+        selector = program.selector
+        if selector is None:
+            selector = startup.data_selector(program.mode, program.ring)
+        key = program.mode, program.ring, selector, program.cr0, program.cr4
         if key not in self._starts:
             self._starts[key] = self._boot(*key)
         return self._starts[key]
 
-    def _boot(self, mode: Mode, ring: int, cr0: int, cr4: int) -> _Start:
-        """Let the processor get to `startup.launch`, and take away what only that needed."""
+    def _boot(self, mode: Mode, ring: int, selector: int, cr0: int, cr4: int) -> _Start:
+        """Let the processor get to `startup.LAUNCH`, and take away what only that needed."""
         machine = self.machine
         machine.restore(self._pristine)
-        page = startup.startup_page(mode, ring, cr0)
+        page = startup.startup_page(mode, selector, cr0)
         kernel = tables.kernel_pages(long=mode is not Mode.PROTECTED, startup=page)
         machine.ram.write(layout.BOOT, startup.boot_page(mode, cr0, cr4))
         machine.ram.write(layout.TABLES, tables.page_tables(ring, boot=True))
         machine.ram.write(layout.KERNEL_PAGES.physical[0], kernel)
         machine.cpu.code_changed(range(0, layout.RAM_SIZE, PAGE_SIZE))
         machine.start(layout.BOOT, {})
-        at = startup.launch(mode, ring)
-        while machine.cpu.rip != at:
+        while machine.cpu.rip != startup.LAUNCH:
             if machine.step() is not None or machine.clock.now_ns > _BOOTING:
-                raise ValueError(f"the processor does not start with CR0 {cr0:#x} and CR4 {cr4:#x}")
+                wanted = f"CR0 {cr0:#x}, CR4 {cr4:#x} and selector {selector:#x}"
+                raise ValueError(f"the processor does not start with {wanted}")
         changed = machine.ram.read(layout.KERNEL_PAGES.physical[0], len(kernel))  # LTR marks the task as busy
         kernel_at = layout.KERNEL_PAGES.physical[0]
         fixed = ((layout.TABLES, tables.page_tables(ring)), (kernel_at, changed), *_FILL.items())
@@ -149,7 +159,7 @@ class Bench:
         snapshot = replace(machine.snapshot(), ram=RamImage(fixed))
         return _Start(snapshot, fixed, code, stack, control)
 
-    def _result(self, program: Program, start: _Start, outcome: Outcome, ram: RamImage, retired: int) -> Result:
+    def _result(self, outcome: Outcome, ram: RamImage, retired: int) -> Result:
         machine = self.machine
         state = read_state(machine.cpu)
         end, vector, error_code = _END[outcome], None, None
@@ -165,10 +175,6 @@ class Bench:
                 retired -= 1
         memory = tuple(sorted(_changes(machine.ram, ram)))
         accesses = tuple(self._device.accesses)
-        image = self._saved_fx(start)
-        if program.mode is Mode.PROTECTED:  # where FXSAVE knows of eight XMM registers only
-            image = image[:_XMM8] + program.fx[_XMM8:]
-        state |= fx_fields(image)
         return Result(end, None if end is End.DONE else vector, error_code, state, memory, accesses, retired)
 
     def _unwind(self, state: dict[str, int], vector: int) -> int | None:
@@ -192,11 +198,11 @@ class Bench:
     def _words(self, address: int, width: int) -> Iterator[int]:
         """What lies on a stack of the kernel, from `address` up."""
         while True:
-            yield int.from_bytes(self.machine.cpu.memory.read(address, width), "little")
+            yield int.from_bytes(self.machine.cpu.memory.read(address, width, FLAG_AC), "little")
             address += width
 
-    def _saved_fx(self, start: _Start) -> bytes:
-        """The program's FXSAVE image, made by the machine itself, in ring 0 and with CR0.TS and EM clear."""
+    def _fx_image(self, program: Program, start: _Start) -> bytes:
+        """What FXSAVE stores, made by the machine itself, in ring 0 and with CR0.TS and EM clear."""
         machine, cpu, registers = self.machine, self.machine.cpu, self.machine.cpu.registers
         machine.restore(replace(start.snapshot, processor=cpu.save_state()))
         cpu.rflags = 2
@@ -210,7 +216,10 @@ class Bench:
         outcome = machine.run(machine.clock.now_ns + _SAVING)
         if outcome is not Outcome.HALTED:
             raise RuntimeError(f"the state of x87 and SSE cannot be saved: {outcome}")
-        return machine.ram.read(_FX_OUT, 512)
+        image = machine.ram.read(_FX_OUT, 512)
+        if program.mode is Mode.PROTECTED:  # where FXSAVE knows of eight XMM registers only
+            return image[:_XMM8] + program.fx[_XMM8:]
+        return image
 
 
 def _general_registers(program: Program) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ STACK_POINTER = STACK + PAGE_SIZE + 0x800
 """Where RSP points unless a program says otherwise: in the second page, with room on both sides."""
 END = b"\xcd\x80"
 """INT 80H: what stands after a program and ends it."""
+ROUND_TRIP_VECTOR = 0x81
+"""Its handler returns at once."""
 END_VECTOR, CALL_GATE_VECTOR, TASK_VECTOR = 0x80, 0x100, 0x101
 """The last two are no vectors: they stand for arriving through a call gate or by a task switch."""
 

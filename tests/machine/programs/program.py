@@ -1,7 +1,6 @@
 """A program of a few instructions with the state that it starts from, and the state that it ends in."""
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -41,6 +40,9 @@ class Program:
     """x87, MXCSR and XMM as an FXSAVE image of the mode."""
     fs_base: int = 0
     gs_base: int = 0
+    selector: int | None = None
+    """What DS, ES, FS and GS are loaded with in ring 0, before the return into the program takes away what it may not
+    have. None: null in 64-bit mode, else the ring's data segment."""
     data: bytes = field(default=b"", repr=False)
     """What the two data pages hold from their start on; zeros follow."""
     stack: bytes = field(default=b"", repr=False)
@@ -50,6 +52,8 @@ class Program:
     """PG and PE must be set in CR0, PAE and OSFXSR in CR4."""
     limit: int = 1000
     """Instructions, after which the run ends wherever it is."""
+    interrupt_at: int | None = None
+    """After how many instructions an external interrupt comes, whose handler returns at once."""
 
 
 class End(Enum):
@@ -95,7 +99,7 @@ class Result:
     vector: int | None
     """What ended it, unless it came to its end: 0 to 255, or `layout.CALL_GATE_VECTOR`, `layout.TASK_VECTOR`."""
     error_code: int | None
-    registers: Mapping[str, int]
+    registers: dict[str, int]
     """By manual names: general registers, RIP, RFLAGS, selectors, CPL, FS_BASE, GS_BASE, KERNEL_GS_BASE, CR0 to CR4,
     EFER, GDTR, IDTR (base), LDTR, TR (selector), and x87 and SSE state as in FXSAVE images (FCW to XMM15).
 

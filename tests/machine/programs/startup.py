@@ -44,22 +44,27 @@ def boot_page(mode: Mode, cr0: int, cr4: int) -> bytes:
     return code.ljust(0x800, b"\xcc") + struct.pack("<HIxxHI", gdt_limit, layout.GDT, idt_limit, layout.IDT)
 
 
-def _loads(mode: Mode, ring: int) -> bytes:
-    """Load segment and task registers. In 64-bit mode the data segments are null, as a process on Linux has them."""
-    data = layout.USER_DATA if ring == 3 else layout.KERNEL_DATA
+def _loads(selector: int) -> bytes:
+    """Load segment and task registers."""
     code = _eax(layout.KERNEL_DATA) + _SS + _eax(layout.TASK) + _LTR
-    return code + _eax(0 if mode is Mode.LONG else data) + _DS + _ES + _FS + _GS
+    return code + _eax(selector) + _DS + _ES + _FS + _GS
 
 
-def launch(mode: Mode, ring: int) -> int:
-    """The address from which on the code runs for each program."""
-    return layout.STARTUP + len(_loads(mode, ring))
+def data_selector(mode: Mode, ring: int) -> int:
+    """Unless a program says otherwise. In 64-bit mode it is null, as a process on Linux has it."""
+    if mode is Mode.LONG:
+        return 0
+    return layout.USER_DATA if ring == 3 else layout.KERNEL_DATA
 
 
-def startup_page(mode: Mode, ring: int, cr0: int) -> bytes:
+LAUNCH = layout.STARTUP + len(_loads(0))
+"""The address from which on the code runs for each program."""
+
+
+def startup_page(mode: Mode, selector: int, cr0: int) -> bytes:
     """What lies at layout.STARTUP. A program's RAX lies below the frame."""
     long = mode is not Mode.PROTECTED
-    code = _loads(mode, ring) + b"\x0f\xae" + _operand(1, layout.FX_IN, long=long)
+    code = _loads(selector) + b"\x0f\xae" + _operand(1, layout.FX_IN, long=long)
     if cr0 & (CR0_TS | CR0_EM):
         code += _eax(cr0) + _MOV_TO_CR0
     code += b"\x58" + (b"\x48\xcf" if long else b"\xcf")
@@ -67,7 +72,7 @@ def startup_page(mode: Mode, ring: int, cr0: int) -> bytes:
 
 
 def launch_length(cr0: int) -> int:
-    """Instructions from `launch` to the program's first one."""
+    """Instructions from LAUNCH to the program's first one."""
     return 5 if cr0 & (CR0_TS | CR0_EM) else 3
 
 

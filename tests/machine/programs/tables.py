@@ -138,12 +138,12 @@ def gdt(*, long: bool) -> bytes:
 
 
 def idt(*, long: bool) -> bytes:
-    """256 interrupt gates, each to a handler of its own. Ring 3 may use INT3, INTO and the end of a program."""
+    """256 interrupt gates, each to a handler of its own. Ring 3 may use INT3, INTO, INT 80H and INT 81H."""
     kernel = layout.KERNEL_CODE_64 if long else layout.KERNEL_CODE_32
     gates = (
         _gate(
             _INTERRUPT,
-            3 if vector in (3, 4, layout.END_VECTOR) else 0,
+            3 if vector in (3, 4, layout.END_VECTOR, layout.ROUND_TRIP_VECTOR) else 0,
             kernel,
             layout.HANDLERS + vector * layout.HANDLER_SIZE,
             long=long,
@@ -178,13 +178,15 @@ def tasks() -> bytes:
     return bytes(page)
 
 
-def handlers() -> bytes:
-    """HLT for each vector, for the call gate and for the second task, each with a jump back to it."""
-    one = b"\xf4\xeb\xfd".ljust(layout.HANDLER_SIZE, b"\xcc")
-    return (one * (layout.TASK_VECTOR + 1)).ljust(PAGE_SIZE, b"\xcc")
+def handlers(*, long: bool) -> bytes:
+    """HLT for each vector, for the call gate and for the second task, each with a jump back to it; but for INT 81H."""
+    halt = b"\xf4\xeb\xfd".ljust(layout.HANDLER_SIZE, b"\xcc")
+    back = (b"\x48\xcf" if long else b"\xcf").ljust(layout.HANDLER_SIZE, b"\xcc")
+    after = layout.TASK_VECTOR - layout.ROUND_TRIP_VECTOR
+    return (halt * layout.ROUND_TRIP_VECTOR + back + halt * after).ljust(PAGE_SIZE, b"\xcc")
 
 
 def kernel_pages(*, long: bool, startup: bytes) -> bytes:
     """GDT, IDT, TSS, handlers and start-up code, as they lie one after the other from KERNEL on."""
-    pages = gdt(long=long), idt(long=long), tasks(), handlers(), startup
+    pages = gdt(long=long), idt(long=long), tasks(), handlers(long=long), startup
     return b"".join(page.ljust(PAGE_SIZE, b"\0") for page in pages)

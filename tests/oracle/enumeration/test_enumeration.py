@@ -145,12 +145,12 @@ def test_a_host_that_lacks_a_feature_is_no_witness_of_it(witness: Witness, form:
 
 
 class _Dying(Bench):
-    def run(self, program: Program) -> Result:
+    def run(self, program: Program, *, floating_point: bool = True) -> Result:
         if program.code.startswith(b"\x21"):
             os.kill(os.getpid(), signal.SIGKILL)
         if program.code.startswith(b"\xc1"):
             raise ValueError("no")
-        return super().run(program)
+        return super().run(program, floating_point=floating_point)
 
 
 def test_a_program_that_kills_the_emulator_is_reported_and_the_next_one_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,227 @@
+"""Instructions as bytes: without a plan, by class, and with operands at which implementations part ways.
+
+A piece is one instruction or the few that set it up. Registers start with hostile values, so that few need that.
+"""
+
+import struct
+from collections.abc import Callable
+from random import Random
+
+from tests.machine.fuzz.values import MSRS, address, flags, selector, value
+from tests.machine.programs import layout
+
+PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
+Piece = Callable[[Random, bool], bytes]
+"""Makes one; the second argument says 64-bit mode."""
+
+
+def _prefixes(random: Random, long: bool) -> bytes:
+    found = bytes(random.choice(PREFIXES) for _ in range(random.choice((0, 0, 0, 0, 1, 1, 2))))
+    return found + bytes([0x40 | random.randrange(16)]) if long and random.randrange(3) == 0 else found
+
+
+def _wide(random: Random, long: bool) -> bytes:
+    """An operand size."""
+    return random.choice((b"", b"\x66", b"\x48" if long else b""))
+
+
+def _modrm(random: Random, long: bool, extension: int | None = None, *, memory: bool = False) -> bytes:
+    """ModRM with what follows: a register, memory through one, or memory at a constant address."""
+    reg = random.randrange(8) if extension is None else extension
+    choice = random.randrange(2 if memory else 0, 12)
+    if choice < 2 or (choice < 4 and not memory):
+        return bytes([0xC0 | reg << 3 | random.randrange(8)])
+    if choice < 7:
+        return bytes([reg << 3 | random.choice((0, 1, 2, 3, 6, 7))])
+    if choice < 9:
+        return bytes([0x40 | reg << 3 | random.choice((0, 1, 2, 3, 5, 6, 7)), random.randrange(256)])
+    if choice == 9:
+        return bytes([reg << 3 | 4, random.randrange(256) & ~7 | random.choice((0, 1, 2, 3, 4, 6, 7))])
+    where = struct.pack("<I", address(random) & 0xFFFF_FFFF)
+    return bytes([reg << 3 | 4, 0x25]) + where if long else bytes([reg << 3 | 5]) + where
+
+
+def _immediate(random: Random, size: int) -> bytes:
+    return (value(random) & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+def set_register(random: Random, long: bool, register: int | None = None, content: int | None = None) -> bytes:
+    """MOV of a value to a register."""
+    number = random.randrange(8) if register is None else register
+    content = value(random) if content is None else content
+    if long and content >> 32:
+        return bytes([0x48, 0xB8 | number]) + struct.pack("<Q", content)
+    return bytes([0xB8 | number]) + struct.pack("<I", content & 0xFFFF_FFFF)
+
+
+def raw(random: Random, long: bool) -> bytes:
+    """Bytes without a plan."""
+    return bytes(random.randrange(256) for _ in range(random.randrange(1, 9)))
+
+
+def any_opcode(random: Random, long: bool) -> bytes:
+    """Prefixes, any opcode of any map, ModRM, and an immediate that may be none."""
+    escape = random.choice((b"", b"", b"", b"\x0f", b"\x0f", b"\x0f", b"\x0f\x38", b"\x0f\x3a"))
+    tail = _immediate(random, random.choice((0, 1, 1, 4)))
+    return _prefixes(random, long) + escape + bytes([random.randrange(256)]) + _modrm(random, long) + tail
+
+
+def stack(random: Random, long: bool) -> bytes:
+    """What uses the stack without an operand that says so, often with RSP at a place of its own."""
+    simple = "50 58 9c 9d c9 c3 cb cf 60 61 06 07 16 17 1e 1f 0e cc ce f1 0fa0 0fa1 0fa8 0fa9 6aff".split()
+    choice = random.randrange(8)
+    move = set_register(random, long, 4, address(random)) if random.randrange(2) else b""
+    size = _wide(random, long)
+    if choice < 4:
+        return move + size + bytes.fromhex(random.choice(simple))
+    if choice == 4:
+        return move + size + b"\xc8" + _immediate(random, 2) + bytes([random.choice((0, 1, 2, 3, 31, 32))])
+    if choice == 5:
+        return move + size + b"\xff" + _modrm(random, long, random.choice((2, 3, 3, 6)))
+    if choice == 6:
+        return move + size + random.choice((b"\xe8" + bytes(4), b"\xca\x08\x00", b"\xc2\xf8\xff", b"\x8f\x03"))
+    return move + bytes([0xCD, random.choice((3, 4, 8, 13, 14, 0x80, 0x81, random.randrange(256)))])
+
+
+def far(random: Random, long: bool) -> bytes:
+    """Far branches and far pointers: from memory, from the stack, and from the instruction."""
+    choice = random.randrange(6)
+    size = _wide(random, long)
+    if choice < 2:
+        return size + b"\xff" + _modrm(random, long, random.choice((3, 3, 5)), memory=True)
+    if choice == 2:
+        return (
+            size
+            + random.choice((b"\x0f\xb2", b"\x0f\xb4", b"\x0f\xb5", b"\xc4", b"\xc5"))
+            + _modrm(random, long, memory=True)
+        )
+    if choice == 3:
+        return random.choice((b"\x9a", b"\xea")) + struct.pack("<IH", address(random) & 0xFFFF_FFFF, selector(random))
+    if choice == 4:
+        words = selector(random), layout.CODE + random.randrange(64)
+        return b"".join(b"\x68" + struct.pack("<I", word) for word in words) + size + b"\xcb"
+    frame = selector(random), address(random) & 0x7FFF_FFFF, flags(random), selector(random), layout.CODE + 8
+    return b"".join(b"\x68" + struct.pack("<I", word) for word in frame) + size + b"\xcf"
+
+
+def selectors(random: Random, long: bool) -> bytes:
+    """Loads of and looks at segments."""
+    choice = random.randrange(5)
+    load = set_register(random, long, 0, selector(random))
+    if choice < 2:
+        return load + b"\x8e" + bytes([0xC0 | random.randrange(8) << 3])
+    if choice == 2:
+        return load + random.choice((b"\x0f\x02", b"\x0f\x03", b"\x0f\x00")) + bytes([0xC0 | random.randrange(8) << 3])
+    if choice == 3:
+        return _wide(random, long) + b"\x8c" + _modrm(random, long)
+    return (
+        b"\x68"
+        + struct.pack("<I", selector(random))
+        + random.choice((b"\x0f\xa1", b"\x0f\xa9", b"\x07", b"\x17", b"\x1f"))
+    )
+
+
+def string(random: Random, long: bool) -> bytes:
+    """String instructions, with counts and places."""
+    set_up = b"".join(
+        set_register(random, long, number, kind(random))
+        for number, kind in ((1, value), (6, address), (7, address))
+        if random.randrange(3) == 0
+    )
+    repeat = random.choice((b"", b"\xf3", b"\xf3", b"\xf2"))
+    direction = random.choice((b"", b"", b"\xfd", b"\xfc"))
+    size = bytes([0x67]) if random.randrange(6) == 0 else b""
+    opcode = random.choice(b"\xa4\xa5\xa6\xa7\xaa\xab\xac\xad\xae\xaf\x6c\x6d\x6e\x6f\xd7")
+    return set_up + direction + size + repeat + _wide(random, long) + bytes([opcode])
+
+
+def vector(random: Random, long: bool) -> bytes:
+    """SSE of all maps; those of SSE4.2 that compare strings more often."""
+    prefix = random.choice((b"", b"\x66", b"\x66", b"\xf2", b"\xf3"))
+    wide = b"\x48" if long and random.randrange(3) == 0 else b""
+    choice = random.randrange(4)
+    if choice == 0:
+        opcode = bytes([random.choice((0x60, 0x61, 0x62, 0x63))])
+        code = b"\x66" + wide + b"\x0f\x3a" + opcode + _modrm(random, long) + bytes([random.randrange(128)])
+        lengths = set_register(random, long, 0), set_register(random, long, 2)
+        return b"".join(lengths) + code if random.randrange(2) else code
+    escape = (b"\x0f", b"\x0f\x38", b"\x0f\x3a")[choice - 1]
+    opcode = bytes([random.randrange(0x10, 0x80) if choice == 1 and random.randrange(2) else random.randrange(256)])
+    tail = bytes([random.randrange(256)]) if choice == 3 or random.randrange(4) == 0 else b""
+    return prefix + wide + escape + opcode + _modrm(random, long) + tail
+
+
+def x87(random: Random, long: bool) -> bytes:
+    """x87 instructions, and what saves and loads its environment."""
+    choice = random.randrange(4)
+    if choice < 2:
+        return bytes([random.randrange(0xD8, 0xE0)]) + _modrm(random, long)
+    if choice == 2:
+        form = random.choice(((0xD9, 4), (0xD9, 5), (0xD9, 6), (0xD9, 7), (0xDD, 4), (0xDD, 6), (0xDF, 4), (0xDF, 6)))
+        return _wide(random, False) + bytes([form[0]]) + _modrm(random, long, form[1], memory=True)
+    return _wide(random, long) + b"\x0f\xae" + _modrm(random, long, random.randrange(8))
+
+
+def self_modifying(random: Random, long: bool) -> bytes:
+    """A store into the code before or after itself."""
+    at = struct.pack("<I", layout.CODE + random.randrange(96))
+    content = _immediate(random, 1) if random.randrange(2) else random.choice((b"\x90", b"\xf4", b"\xcc", b"\x0f"))
+    return b"\xc6\x04\x25" + at + content if long else b"\xc6\x05" + at + content
+
+
+def branch(random: Random, long: bool) -> bytes:
+    """Short branches, mostly forwards, and near indirect ones."""
+    choice = random.randrange(4)
+    if choice == 0:
+        return b"\xff" + _modrm(random, long, random.choice((2, 4)))
+    opcode = random.choice((0xEB, 0xE0, 0xE1, 0xE2, 0xE3, 0x70 | random.randrange(16)))
+    return bytes([opcode, (random.randrange(24) - 6) & 0xFF])
+
+
+def system(random: Random, long: bool) -> bytes:
+    """What belongs to ring 0."""
+    simple = "fa fb f4 0f06 0f08 0f09 0f01f8 0f01f9 0f05 0f07 480f07 0f34 0f35 0fa2 0f31 0f33 0f0b 0f01d0 0f01d1 0f01c8"
+    choice = random.randrange(7)
+    if choice == 0:
+        return bytes.fromhex(random.choice(simple.split()))
+    if choice == 1:
+        return b"\x0f" + bytes([random.choice((0x20, 0x21, 0x22, 0x23)), 0xC0 | random.randrange(64)])
+    if choice == 2:
+        return _wide(random, long) + b"\x0f\x01" + _modrm(random, long)
+    if choice == 3:
+        return _wide(random, long) + b"\x0f\x00" + _modrm(random, long)
+    if choice == 4:
+        number = set_register(random, long, 1, random.choice(MSRS))
+        return number + (random.choice((b"\x0f\x32", b"\x0f\x30")))
+    if choice == 5:
+        port = set_register(random, long, 2, random.choice((0x60, 0x80, 0x20, 0x40, 0x3F8, 0xF4, 0xCF8, 0x510)))
+        return port + _wide(random, False) + bytes([random.choice((0xEC, 0xED, 0xEE, 0xEF))])
+    return random.choice((b"\xf3\x0f\xae", b"\xf3\x48\x0f\xae" if long else b"\xf3\x0f\xae")) + bytes(
+        [0xC0 | random.randrange(64)]
+    )
+
+
+def flag_image(random: Random, long: bool) -> bytes:
+    """POPF of a value."""
+    return b"\x68" + struct.pack("<I", flags(random)) + _wide(random, False) + b"\x9d"
+
+
+PIECES: tuple[Piece, ...] = (
+    *(
+        any_opcode,
+        any_opcode,
+        any_opcode,
+        any_opcode,
+        raw,
+        raw,
+        stack,
+        stack,
+        far,
+        far,
+        selectors,
+        string,
+        vector,
+        vector,
+    ),
+    *(x87, self_modifying, branch, system, flag_image, set_register),
+)

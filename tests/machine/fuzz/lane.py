@@ -1,0 +1,123 @@
+"""A child process that runs cases and may die or hang. The parent sees what it was at, and what it found.
+
+The case lies in memory shared with the parent before it is run: what a process wrote there outlives it.
+"""
+
+import mmap
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_AT_WORK = struct.Struct("<QI")
+_LENGTH = struct.Struct("<I")
+_ROOM = 1 << 20
+_CHUNK = 1 << 16
+
+Send = Callable[[Any], None]
+Work = Callable[["Desk", Send], None]
+
+
+class Desk:
+    """How many cases were begun and the text of the one at work, shared by parent and child."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _ROOM)
+        self.begun = 0
+
+    def begin(self, text: str) -> None:
+        """Note a case before it is run."""
+        self.begun += 1
+        data = text.encode()
+        self._memory[_AT_WORK.size : _AT_WORK.size + len(data)] = data
+        _AT_WORK.pack_into(self._memory, 0, self.begun, len(data))
+
+    def at_work(self) -> tuple[int, str]:
+        """Its number and its text; the number is 0 before the first."""
+        number, size = _AT_WORK.unpack_from(self._memory)
+        return number, self._memory[_AT_WORK.size : _AT_WORK.size + size].decode()
+
+
+@dataclass(frozen=True)
+class Death:
+    """A child that ended as it should not have."""
+
+    cause: str
+    """`signal 11`, `exit 1`, or `no progress`."""
+    number: int
+    """How many cases it had begun."""
+    text: str
+    """The case it was at."""
+
+
+def run(work: Work, patience_s: float) -> Iterator[Any]:
+    """Run `work` in a child. Yields what it sends and, at last, a Death unless it came to its end.
+
+    A child that begins no new case for `patience_s` seconds of the host is ended: that is a Death, too.
+    """
+    desk = Desk()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        os._exit(_in_child(work, desk, writing))
+    os.close(writing)
+    stuck: bool | None = None
+    try:
+        stuck = yield from _messages(reading, desk, patience_s)
+    finally:
+        os.close(reading)
+        if stuck is not False:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if stuck or code:
+        cause = "no progress" if stuck else f"signal {-code}" if code < 0 else f"exit {code}"
+        yield Death(cause, *desk.at_work())
+
+
+def _in_child(work: Work, desk: Desk, writing: int) -> int:
+    stream = os.fdopen(writing, "wb")
+
+    def send(message: Any) -> None:
+        data = pickle.dumps(message)
+        stream.write(_LENGTH.pack(len(data)) + data)
+        stream.flush()
+
+    try:
+        work(desk, send)
+    except BrokenPipeError:
+        return 0
+    except BaseException:  # noqa: BLE001 - the exit code says it, and nothing of the parent's may run here
+        traceback.print_exc()
+        sys.stderr.flush()
+        return 1
+    return 0
+
+
+def _messages(reading: int, desk: Desk, patience_s: float) -> Generator[Any, None, bool]:
+    """What the child sends. Returns whether it was stuck."""
+    buffer, last = b"", -1
+    while True:
+        if not select.select([reading], [], [], patience_s)[0]:
+            number, _ = desk.at_work()
+            if number == last:
+                return True
+            last = number
+            continue
+        data = os.read(reading, _CHUNK)
+        if not data:
+            return False
+        buffer += data
+        while len(buffer) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(buffer)
+            if len(buffer) < _LENGTH.size + size:
+                break
+            yield pickle.loads(buffer[_LENGTH.size : _LENGTH.size + size])
+            buffer = buffer[_LENGTH.size + size :]

@@ -1,0 +1,123 @@
+"""What must be true of every program, whatever it does.
+
+Of one in ring 3: what belongs to ring 0 is as it was, ring 0 is reached through gates only and came from ring 3, and
+an interrupt on the way makes no difference. Of all: the native and the portable instruction hook agree, and
+the emulator keeps its own rules.
+"""
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+from tests.machine.fuzz.case import Case
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import Change, End, Mode, Program, Result
+
+_SYSTEM = (
+    *("CR0", "CR3", "CR4", "EFER", "GDTR", "GDTR_LIMIT", "IDTR", "IDTR_LIMIT", "LDTR", "TR", "KERNEL_GS_BASE"),
+    *("DR0", "DR1", "DR2", "DR3", "DR7"),
+)
+_TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
+"""What a task switch changes (SDM volume 3, 7.3): TS, TR, and the local breakpoints."""
+_READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
+"""RDTSC and RDTSCP."""
+_OF_RING_3 = frozenset(page.name for page in layout.PAGES if page.user and page.writable)
+_ACCESSED_BIT = Change("kernel", (layout.FRESH_DATA & ~7) + 5, b"\xf3")
+"""The descriptor that has not been loaded yet is marked when it is."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken rule."""
+
+    rule: str
+    what: str
+
+
+class Oracle:
+    """Both benches, and what a program that does nothing ends in."""
+
+    def __init__(self) -> None:
+        self._native, self._portable = Bench(), Bench(portable=True)
+        self._idle: dict[Program, Result] = {}
+
+    def judge(self, case: Case, *, twice: bool = True) -> tuple[Result | None, tuple[Finding, ...]]:
+        """Run a case. Returns what it ended in, unless the emulator failed, and every broken rule.
+
+        Without `twice` the portable hook and the interrupt are left out, which takes a third of the time.
+        """
+        program = case.program
+        try:
+            result = self._native.run(program, floating_point=False)
+            found = list(self._of_ring_3(program, result)) if program.ring == 3 else []
+            if twice:
+                portable = self._portable.run(program, floating_point=False)
+                if portable != result:
+                    found.append(Finding("native and portable hook agree", difference(result, portable)))
+                found += self._of_interrupt(program, result)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a program must not get the emulator to raise it
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return None, (Finding(f"the emulator raises no {type(error).__name__}", f"{error} ({where.name})"),)
+        return result, tuple(found)
+
+    def _of_ring_3(self, program: Program, result: Result) -> Iterator[Finding]:
+        idle = self._idle_result(program)
+        yield from _starts_as_asked(program, idle)
+        registers = result.registers
+        switched = program.mode is Mode.PROTECTED and registers["TR"] == layout.AVAILABLE_TASK
+        for name in _SYSTEM:
+            if registers[name] != idle.registers[name] and not (switched and name in _TASK_SWITCHED):
+                yield Finding(
+                    "system registers are ring 0's", f"{name} {idle.registers[name]:#x}, {registers[name]:#x}"
+                )
+        for change in result.memory:
+            known = change == _ACCESSED_BIT or (switched and change.page == "kernel")
+            if change.page not in _OF_RING_3 and not known:
+                yield Finding("memory is ring 0's", f"{change.page} + {change.offset:#x}: {change.data.hex()}")
+        if result.end in (End.DONE, End.TAKEN) and not switched and registers["CS"] & 3 != 3:
+            yield Finding("ring 0 is reached through gates only", f"CS {registers['CS']:#x} when it ended")
+        if result.end in (End.HALTED, End.SHUTDOWN) or (result.end is End.LIMIT and registers["CPL"] != 3):
+            yield Finding("ring 0 is reached through gates only", f"{result.end.value} in ring {registers['CPL']}")
+
+    def _idle_result(self, program: Program) -> Result:
+        """What the same state without code ends in."""
+        key = replace(program, code=b"", data=b"", stack=b"", registers=Program(b"").registers, rflags=0x202, limit=50)
+        key = replace(key, fx=Program(b"").fx)
+        if key not in self._idle:
+            if len(self._idle) > 1000:
+                self._idle.clear()
+            self._idle[key] = self._native.run(key, floating_point=False)
+        return self._idle[key]
+
+    def _of_interrupt(self, program: Program, result: Result) -> Iterator[Finding]:
+        """An interrupt half way, which a program cannot notice unless it looks at the time stamp counter."""
+        if program.ring != 3 or result.end is End.LIMIT or any(code in program.code for code in _READS_TIME):
+            return
+        halfway = replace(program, interrupt_at=result.retired // 2)
+        interrupted = self._native.run(halfway, floating_point=False)
+        same = replace(interrupted, retired=result.retired)
+        if same != result:
+            yield Finding("an interrupt is not noticed", difference(result, same))
+
+
+def difference(one: Result, other: Result) -> str:
+    """The first few differences."""
+    found = []
+    for field in fields(Result):
+        first, second = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "registers":
+            found += [f"{name} {first[name]:#x}, {second[name]:#x}" for name in first if first[name] != second[name]]
+        elif first != second:
+            found.append(f"{field.name} {first}, {second}")
+    return "; ".join(found[:6])
+
+
+def _starts_as_asked(program: Program, result: Result) -> Iterator[Finding]:
+    """The segment bases that ring 0 set are those that a program in 64-bit mode starts with."""
+    if program.mode is Mode.LONG:
+        for name, wanted in (("FS_BASE", program.fs_base), ("GS_BASE", program.gs_base)):
+            if result.registers[name] != wanted:
+                yield Finding(
+                    "a return into ring 3 keeps segment bases", f"{name} {wanted:#x}, {result.registers[name]:#x}"
+                )

@@ -11,7 +11,6 @@ _RESERVED = 0xFFFF
 """The upper halves of the words in the 32-bit image, as processors write them."""
 _EMPTY, _SPECIAL = 3, 2
 _NUMBER_BYTES = 10
-FXSAVE_X87_BYTES = 160
 
 
 def size(*, wide: bool) -> int:

@@ -111,6 +111,24 @@ def test_roundup_is_shown_in_c1() -> None:
     assert x87.status & ~TOP == PE
 
 
+@pytest.mark.parametrize(("opcode", "size", "quieted"), [(0xD9, 4, "0100c07f"), (0xDD, 8, "002000000000f87f")])
+def test_a_stored_snan_is_quieted_only_if_that_is_masked(opcode: int, size: int, quieted: str) -> None:
+    snan = INFINITY | (1 << 40 if size == 4 else 1 << 24)
+    for unmasked in (0, DE):
+        x87 = state(snan, unmasked=unmasked)
+        assert run(x87, opcode, 2 << 3 | 6)[:size].hex() == quieted
+        assert x87.status & ~TOP == IE
+    x87 = state(snan, unmasked=IE)
+    assert run(x87, opcode, 3 << 3 | 6) == bytes(16)
+    assert (x87.get(0), x87.status & ~TOP) == (snan, IE | ES | BUSY)
+
+
+def test_ffree_tags_one_register() -> None:
+    x87 = state(ONE, TWO)
+    run(x87, 0xDD, 0xC1)
+    assert x87.tags == bytes([1, 1, 1, 1, 1, 1, 0, 1])
+
+
 @pytest.mark.parametrize(("instruction", "numbers", "flag"), [
     (FDIV, (ONE, 0), ZE), (FDIV, (0, 0), IE), (FADD, (INFINITY, SIGN | INFINITY), IE), (FADD, (ONE, 1), DE),
     (FSQRT, (SIGN | ONE,), IE), (FADDP, (INFINITY, SIGN | INFINITY), IE),

@@ -129,6 +129,15 @@ def test_fprem_by_infinity_leaves_the_dividend(b: str) -> None:
     assert remainder.remainder(F, NAMES[b], MASKED) == (F, 0)
 
 
+def test_a_denormal_dividend_is_signalled_even_by_infinity() -> None:
+    assert remainder.remainder(DENORMAL, INFINITY, MASKED) == (DENORMAL, DE)
+    assert remainder.remainder(DENORMAL, F, MASKED) == (DENORMAL, DE)
+
+
+def test_the_logarithm_of_the_smallest_number_is_exact() -> None:
+    assert transcendental.logarithm_product(ONE, DENORMAL, MASKED) == (0xC00D_807A_0000_0000_0000, DE)
+
+
 QUARTERS: dict[tuple[str, str], int | str] = {
     # y, x: the angle in quarters of pi
     ("-inf", "-inf"): -3, ("-inf", "-F"): -2, ("-inf", "-0"): -2, ("-inf", "+0"): -2, ("-inf", "+F"): -2,

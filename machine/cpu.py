@@ -189,6 +189,7 @@ class Cpu:
         """Retire the instruction at RIP, which was executed by other means than Unicorn."""
         self.hook.last = self.linear_rip
         self.registers.rip += length
+        self.registers.end_inhibition()
         self.hook.retired += 1
 
     def flush_tlb(self) -> None:

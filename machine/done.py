@@ -8,8 +8,6 @@ class Done(Enum):
 
     NATIVE = auto()
     """By Unicorn."""
-    LOADS_MASKS = auto()
-    """By Unicorn, and MXCSR or the x87 control word is another behind it."""
     COMPLETE = auto()
     """Here: it has retired. A single-step trap follows if TF was set before it."""
     TRANSFERRED = auto()

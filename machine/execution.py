@@ -15,19 +15,21 @@ from machine.done import Done
 from machine.events import Halted
 from machine.exceptions import DB, NMI, UD, Fault
 from machine.faults import exception_met, take_back
+from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
+from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.memory import OperandMemory
 from machine.interrupt_returns import InterruptReturns
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
 from machine.msrs import Msrs
 from machine.observed_registers import ObservedRegisters
-from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action
+from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action, Instruction
 from machine.ring_and_mode import RingAndMode
 from machine.segment_limits import SegmentLimits
 from machine.simd_exceptions import SimdExceptions
 from machine.state import Stateful
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
-from machine.x87_exceptions import X87Exceptions
 
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
@@ -36,6 +38,9 @@ _SYSTEM, _ONE_BYTE = int(Action.SYSTEM), 0xFF
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
+
+_LOADS_MXCSR = 0x0FAE
+"""FXRSTOR and LDMXCSR are of this group."""
 
 
 class Execution:
@@ -59,9 +64,9 @@ class Execution:
         self._alignment = AlignmentCheck(cpu)
         self._limits = SegmentLimits(cpu)
         self._simd = SimdExceptions(cpu)
-        self._x87 = X87Exceptions(cpu)
+        self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87)
-        self.parts: tuple[Stateful, ...] = (self._returns, self._simd, self._x87)
+        self.parts: tuple[Stateful, ...] = (self._returns, self._simd)
         """Those with state of their own."""
 
     def reset(self) -> None:
@@ -69,7 +74,6 @@ class Execution:
         self._cpu.debug.reset()
         self.halted = False
         self._simd.follow_mxcsr()
-        self._x87.follow_control_word()
         self.ring_and_mode.reset()
 
     # Interrupts
@@ -139,11 +143,11 @@ class Execution:
 
     @property
     def checks_wanted(self) -> bool:
-        """Whether #AC, #XM or #MF may come of any instruction, so that `step_checked` must be used for each."""
-        return self._simd.wanted or self._x87.wanted or self._alignment.wanted or self._limits.wanted
+        """Whether any instruction may meet #AC, #XM or a segment limit, so that `step_checked` must be used for each."""
+        return self._simd.wanted or self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
-        """Execute one instruction, if #AC, #XM and #MF let it. Breakpoints and rules of its own come before that."""
+        """Execute one instruction, if #AC and #XM let it. Breakpoints and rules of its own come before that."""
         cpu = self._cpu
         at = cpu.linear_rip
         instruction = cpu.instruction_at(at)
@@ -157,7 +161,6 @@ class Execution:
                         self._alignment.check()
                     if self._simd.wanted:
                         self._simd.check()
-                    self._x87.check()
             except Fault as fault:
                 self._raise(fault)
                 return
@@ -257,6 +260,9 @@ class Execution:
         if instruction is None:  # it ends in a page that cannot be fetched, which Unicorn will find
             self.stopped(self._execute_one())
             return
+        if instruction.opcode in FLOATING_POINT:
+            self._execute_floating_point(instruction)
+            return
         rip, ring, stepping = registers.rip, registers.cpl, cpu.hook.rflags & FLAG_TF
         returns = instruction.action & _INTERRUPT_RETURN
         if returns and ring_and_mode.nmi_blocked:
@@ -267,12 +273,11 @@ class Execution:
         except Fault as fault:
             self._raise(fault)
             return
-        stop = self._execute_one() if done in (Done.NATIVE, Done.LOADS_MASKS) else None
+        stop = self._execute_one() if done is Done.NATIVE else None
         if returns:
             cpu.hook.flags_loaded = cpu.hook.retired
-        if done is Done.LOADS_MASKS:
+        if instruction.opcode == _LOADS_MXCSR:
             self._simd.follow_mxcsr()
-            self._x87.follow_control_word()
         if self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)
@@ -287,3 +292,15 @@ class Execution:
             self._trap(0)
         elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and cpu.hook.rflags & FLAG_TF):
             self._trap(DR6_BS)
+
+    def _execute_floating_point(self, instruction: Instruction) -> None:
+        """Execute an x87 instruction, which writes no register that is observed."""
+        cpu = self._cpu
+        stepping = cpu.hook.rflags & FLAG_TF
+        try:
+            self._x87.execute(instruction)
+        except Fault as fault:
+            self._raise(fault)
+            return
+        if stepping or cpu.debug.met:
+            self._trap(DR6_BS if stepping else 0)

@@ -27,7 +27,7 @@ class Action(IntFlag):
     FLAGS = 16
     """POPF: may begin alignment checks."""
     MMX = 32
-    """Raises a pending x87 exception."""
+    """MMX: raises a pending x87 exception. Always watched."""
     FLOATS = 64
     """SSE floating-point arithmetic: may raise exceptions."""
     LOCKABLE = 128
@@ -44,7 +44,7 @@ class Action(IntFlag):
     """In `TABLES` only: the rest is the number of a row of `GROUPS`, which the ModRM byte chooses from."""
 
 
-ALWAYS = Action.SYSTEM | Action.UNDEFINED
+ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX
 """What the instruction hook stops at whatever the state is."""
 _TRAITS = {
     "system": int(Action.SYSTEM),

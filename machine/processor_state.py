@@ -37,8 +37,9 @@ HFLAG_TS = 1 << 11
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
-_X87_MARK, _BEFORE_FP0, _X87_BYTES = 0x3A5C, 20, 20 + 8 * 16
-X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16)
+_X87_MARK, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 20, 24
+X87_BYTES = _BEFORE_FP0 + 8 * 16 + _X87_POINTERS
+X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16 + _X87_POINTERS)
 """`SavedContext.x87` when all registers are zero and FNINIT came last."""
 _KERNEL_GS_BASE = 0xC000_0102
 _HOST_ADDRESS_BYTES = 8
@@ -146,6 +147,10 @@ class ProcessorState(ctypes.Structure):
         """The bytes of the `SystemRegisters`."""
         return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
 
+    def end_inhibition(self) -> None:
+        """Note that an instruction has retired: the shadow of STI and MOV SS covers one."""
+        self.hflags &= ~_INTERRUPTS_INHIBITED
+
     def follow_segments(self, cpl: int) -> None:
         """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
         flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | _CODE_IS_64) | cpl
@@ -179,6 +184,7 @@ class SavedContext:
         self._save_marks(uc, marks | {"DR1": _MARK} | vectors)
         first, second, last = (self._offset(content, mark.to_bytes(16, "little")) for mark in vectors.values())
         self._vectors = (first, last - first + second - first)
+        self._vector_pitch = second - first
         state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
         debug_at = self._offset(content, struct.pack("<Q", _MARK))
         self._start = state_at
@@ -247,10 +253,25 @@ class SavedContext:
         start, length = self._vectors
         return ctypes.string_at(self.address + start, length)
 
+    def read_vector(self, number: int) -> int:
+        """XMM`number`."""
+        start, _ = self._vectors
+        return int.from_bytes(ctypes.string_at(self.address + start + self._vector_pitch * number, 16), "little")
+
+    def write_vector(self, number: int, value: int) -> None:
+        """Set XMM`number`."""
+        start, _ = self._vectors
+        ctypes.memmove(self.address + start + self._vector_pitch * number, value.to_bytes(16, "little"), 16)
+
+    @property
+    def x87_state(self) -> memoryview:
+        """All of the x87 unit (machine/instructions/floating_point/state.py has the layout), to be changed in place."""
+        return memoryview(self._content).cast("B")[self._x87 : self._x87 + X87_BYTES]
+
     @property
     def x87(self) -> bytes:
-        """Top of stack, status, control and tag words and the eight registers, as Unicorn keeps them."""
-        return ctypes.string_at(self.address + self._x87, _X87_BYTES)
+        """Top of stack, status, control and tag words, the eight registers and the pointers, as Unicorn keeps them."""
+        return ctypes.string_at(self.address + self._x87, X87_BYTES)
 
     @property
     def kernel_gs_base(self) -> int:

@@ -14,6 +14,7 @@ from machine.debug_registers import DR6_BD, DR7_GD
 from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
+from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.iret import check_iret
 from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand
@@ -21,11 +22,11 @@ from machine.operands import linear_address, peek
 from machine.paging import is_canonical
 from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
-from machine.x87_exceptions import X87Exceptions
 
 _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
+_MMX = int(Action.MMX)
 _CR4_UMIP = 1 << 11
-_FXSAVE_MXCSR = 24
+_FXSAVE, _FXRSTOR, _LDMXCSR = 0, 1, 2
 _SMSW_LMSW, _INVLPG = (4, 6), 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
@@ -43,7 +44,7 @@ class TaskPriority(Protocol):
 class SystemInstructions:
     """Executes the watched instruction at RIP."""
 
-    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: X87Exceptions) -> None:
+    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: FloatingPointUnit) -> None:
         self._cpu = cpu
         self._x87 = x87
         self._msrs = msrs
@@ -53,7 +54,6 @@ class SystemInstructions:
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xF1: self._int1,
             0xCF: self._iret,
-            **dict.fromkeys((0x9B, *range(0xD8, 0xE0)), self._floating_point),
             0x0F00: self._group_6,
             0x0F01: self._group_7,
             0x0F05: calls.syscall,
@@ -69,13 +69,15 @@ class SystemInstructions:
             0x0F34: calls.sysenter,
             0x0F35: calls.sysexit,
             0x0FA2: self._cpuid,
-            0x0FAE: self._load_mxcsr,
+            0x0FAE: self._group_15,
         }
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
         if instruction.action & _RESTRICTED:
             return self._restricted(instruction)
+        if instruction.action & _MMX:
+            self._x87.prepare_mmx(instruction)
         rule = self._rules.get(instruction.opcode)
         return Done.NATIVE if rule is None else rule(instruction)
 
@@ -260,19 +262,17 @@ class SystemInstructions:
                 raise Fault(GP, 0)
         return Done.NATIVE
 
-    def _load_mxcsr(self, instruction: Instruction) -> Done:
-        """LDMXCSR and FXRSTOR refuse reserved bits."""
-        cpu = self._cpu
-        if isinstance(instruction.operand, MemoryOperand):
-            address = linear_address(cpu, instruction)
-            content = peek(cpu, address + (_FXSAVE_MXCSR if instruction.extension == 1 else 0), 4)
+    def _group_15(self, instruction: Instruction) -> Done:
+        """FXSAVE and FXRSTOR, and LDMXCSR, which refuses reserved bits."""
+        if instruction.extension == _FXSAVE:
+            return self._x87.save(instruction)
+        if instruction.extension == _FXRSTOR:
+            return self._x87.restore(instruction)
+        if instruction.extension == _LDMXCSR:
+            content = peek(self._cpu, linear_address(self._cpu, instruction), 4)
             if content is not None and int.from_bytes(content, "little") >> 16:
                 raise Fault(GP, 0)
-        return Done.LOADS_MASKS
-
-    def _floating_point(self, _instruction: Instruction) -> Done:
-        self._x87.check()
-        return Done.LOADS_MASKS
+        return Done.NATIVE
 
     # Interrupts
 

@@ -117,6 +117,10 @@ class X87State:
         numbers[physical << 1] = number & SIGNIFICAND
         numbers[(physical << 1) + 1] = number >> 64
 
+    def set_exponent(self, physical: int) -> None:
+        """Set sign and exponent of a register, by physical number, to ones, as a write to its MMX register does."""
+        self._numbers[(physical << 1) + 1] = 0xFFFF
+
     def free(self, register: int) -> None:
         """Tag a register as empty."""
         self._tags[self._words[_TOP] + register & 7] = 1

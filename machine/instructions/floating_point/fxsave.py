@@ -1,0 +1,93 @@
+"""FXSAVE and FXRSTOR (SDM volume 1, 10.5; volume 2), of which Unicorn stores no FDP and derives no ES.
+
+The image is laid out for 64-bit operands (REX.W) with FIP and FDP in full, or with 32 bits of them and selectors.
+"""
+
+import struct
+
+from machine.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.cpu import Cpu
+from machine.done import Done
+from machine.exceptions import GP, NM, Fault
+from machine.instructions.floating_point.state import X87State
+from machine.instructions.memory import OperandMemory
+from machine.opcodes import Instruction, MemoryOperand
+from machine.operands import linear_address
+
+_IMAGE, _ALIGNMENT = 512, 16
+_HEAD = struct.Struct("<HHBxH")
+_WIDE, _NARROW = struct.Struct("<QQ"), struct.Struct("<IHHIHH")
+_MXCSR, _NUMBERS, _VECTORS = 24, 32, 160
+MXCSR_MASK = 0xFFFF
+"""The bits of MXCSR that are not reserved."""
+_SLOT, _LOW = 16, 0xFFFF_FFFF
+
+
+def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write: bool) -> tuple[int, bool]:
+    """Check what both instructions check, and return the operand's address and whether it is on the stack."""
+    if cpu.registers.cr[0] & (CR0_EM | CR0_TS):
+        raise Fault(NM)
+    assert isinstance(instruction.operand, MemoryOperand)
+    address, on_stack = linear_address(cpu, instruction), instruction.operand.segment == "ss"
+    if address % _ALIGNMENT:
+        raise Fault(GP, 0)
+    memory.probe(address, _IMAGE, write=write, stack=on_stack)
+    return address, on_stack
+
+
+def _vector_count(cpu: Cpu) -> int:
+    """Return how many XMM registers are part of the image."""
+    if not cpu.registers.cr[4] & CR4_OSFXSR:
+        return 0
+    return 16 if cpu.registers.in_64_bit_code else 8
+
+
+def fxsave(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruction) -> Done:
+    """Execute FXSAVE. It is no waiting instruction. Raises Fault."""
+    address, on_stack = _operand(cpu, instruction, memory, write=True)
+    fop, fcs, fds, fip, fdp = x87.pointers
+    valid = sum((not empty) << physical for physical, empty in enumerate(x87.tags))
+    image = bytearray(_HEAD.pack(x87.control, x87.status, valid, fop))
+    image += _WIDE.pack(fip, fdp) if instruction.wide else _NARROW.pack(fip & _LOW, fcs, 0, fdp & _LOW, fds, 0)
+    vectors = _vector_count(cpu)
+    numbers = b"".join(x87.get(register).to_bytes(_SLOT, "little") for register in range(8))
+    if vectors:
+        image += struct.pack("<II", cpu.read_register("MXCSR"), MXCSR_MASK)
+        image += numbers
+        image += b"".join(cpu.context.read_vector(number).to_bytes(_SLOT, "little") for number in range(vectors))
+        memory.write(address, bytes(image), stack=on_stack)
+    else:
+        memory.write(address, bytes(image), stack=on_stack)
+        memory.write(address + _NUMBERS, numbers, stack=on_stack)
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def fxrstor(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruction) -> Done:
+    """Execute FXRSTOR. Raises Fault: #GP(0) for reserved bits of MXCSR, too."""
+    address, on_stack = _operand(cpu, instruction, memory, write=False)
+    image = memory.read(address, _IMAGE, stack=on_stack)
+    vectors = _vector_count(cpu)
+    mxcsr = int.from_bytes(image[_MXCSR : _MXCSR + 4], "little")
+    if vectors and mxcsr & ~MXCSR_MASK:
+        raise Fault(GP, 0)
+    control, status, valid, fop = _HEAD.unpack_from(image)
+    fcs = fds = 0
+    if instruction.wide:
+        fip, fdp = _WIDE.unpack_from(image, _HEAD.size)
+    else:
+        fip, fcs, _, fdp, fds, _ = _NARROW.unpack_from(image, _HEAD.size)
+    x87.set_control(control)
+    x87.set_status(status)
+    for register in range(8):
+        at = _NUMBERS + _SLOT * register
+        x87.set(register, int.from_bytes(image[at : at + 10], "little"))
+    x87.tags = bytes(int(not valid >> physical & 1) for physical in range(8))
+    x87.pointers = (fop & 0x7FF, fcs, fds, fip, fdp)
+    if vectors:
+        cpu.write_register("MXCSR", mxcsr)
+        for number in range(vectors):
+            at = _VECTORS + _SLOT * number
+            cpu.context.write_vector(number, int.from_bytes(image[at : at + _SLOT], "little"))
+    cpu.skip(instruction.length)
+    return Done.COMPLETE

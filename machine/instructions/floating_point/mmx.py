@@ -1,0 +1,34 @@
+"""What MMX instructions do to the x87 unit (SDM volume 1, 9.5.1 and 9.6.2), as far as Unicorn does not.
+
+They raise pending x87 exceptions, and a register that one of them writes has ones in its exponent after it. TOP and the
+tags, and the computation itself, are Unicorn's.
+"""
+
+from machine.instruction_set import Prefix
+from machine.opcodes import Instruction
+
+_READS_ONLY = frozenset([0x0F2A, 0x0F77, 0x0F7E, 0x0FC5, 0x0FD7, 0x0FE7, 0x0FF7])
+"""CVTPI2PS and CVTPI2PD, EMMS, MOVD and MOVQ to r/m, PEXTRW, PMOVMSKB, MOVNTQ, MASKMOVQ."""
+_SHIFTS_BY_IMMEDIATE = frozenset([0x0F71, 0x0F72, 0x0F73])
+_MOVQ_STORE, _BETWEEN_XMM_AND_MMX = 0x0F7F, 0x0FD6
+_OPERAND_BYTES = {0x0F60: 4, 0x0F61: 4, 0x0F62: 4, 0x0FC4: 2}
+"""PUNPCKL and PINSRW; otherwise 8, and of MOVD as wide as its general register."""
+
+
+def written_register(instruction: Instruction) -> int | None:
+    """Return the MMX register that the instruction writes."""
+    opcode, operand = instruction.opcode, instruction.operand
+    if opcode in _READS_ONLY:
+        return None
+    if opcode == _MOVQ_STORE or opcode in _SHIFTS_BY_IMMEDIATE:
+        return operand & 7 if isinstance(operand, int) else None
+    if opcode == _BETWEEN_XMM_AND_MMX and instruction.prefix == Prefix.REPEAT:  # MOVQ2DQ
+        return None
+    return instruction.register & 7
+
+
+def operand_bytes(instruction: Instruction) -> int:
+    """Return the width of its memory operand."""
+    if instruction.opcode == 0x0F6E:
+        return 8 if instruction.wide else 4
+    return _OPERAND_BYTES.get(instruction.opcode, 8)

@@ -1,0 +1,137 @@
+"""The x87 unit of a processor: executes ESC instructions (D8 to DF) and FWAIT, and MMX's part of their rules.
+
+The registers are Unicorn's own, in its saved context, so that FXSAVE, snapshots and MMX instructions find them there;
+Unicorn never executes an x87 instruction itself.
+"""
+
+from machine.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
+from machine.cpu import Cpu
+from machine.done import Done
+from machine.exceptions import MF, NM, UD, Fault
+from machine.instructions.floating_point.execution import execute
+from machine.instructions.floating_point.fxsave import fxrstor, fxsave
+from machine.instructions.floating_point.mmx import operand_bytes, written_register
+from machine.instructions.floating_point.state import X87State
+from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
+from machine.instructions.memory import OperandMemory
+from machine.opcodes import Action, Instruction, MemoryOperand
+from machine.operands import effective_address, linear_address
+from machine.processor_state import DEFAULT_32
+
+_FWAIT = 0x9B
+OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])
+"""What `FloatingPointUnit.execute` executes."""
+_WAIT_MONITORED = CR0_MP | CR0_TS
+_UNDEFINED = int(Action.UNDEFINED)
+_OPCODE_BITS = 7
+"""Of the first opcode byte, kept in FOP above the ModRM byte."""
+
+
+class _Operand:
+    """The memory operand of the instruction at RIP."""
+
+    __slots__ = ("_memory", "address", "on_stack")
+
+    def __init__(self, memory: OperandMemory) -> None:
+        self._memory = memory
+        self.address = 0
+        self.on_stack = False
+
+    def read(self, size: int) -> bytes:
+        return self._memory.read(self.address, size, stack=self.on_stack)
+
+    def write(self, data: bytes) -> None:
+        self._memory.write(self.address, data, stack=self.on_stack)
+
+
+class FloatingPointUnit:
+    """Executes the instruction at RIP. Raises Fault: #NM, #MF, #UD, and those of memory operands."""
+
+    def __init__(self, cpu: Cpu, memory: OperandMemory) -> None:
+        self._cpu = cpu
+        self.state = X87State(cpu.context.x87_state)
+        self._memory = memory
+        self._operand = _Operand(memory)
+
+    def check(self) -> None:
+        """Raise Fault (#MF) if an exception waits for a waiting instruction (SDM volume 1, 8.7.1).
+
+        Without CR0.NE the signal that takes the place of #MF has no wire here.
+        """
+        if self.state.is_pending and self._cpu.registers.cr[0] & CR0_NE:
+            raise Fault(MF)
+
+    def _wait(self, instruction: Instruction) -> None:
+        if self._cpu.registers.cr[0] & _WAIT_MONITORED == _WAIT_MONITORED:
+            raise Fault(NM)
+        self.check()
+        self._cpu.skip(instruction.length)
+
+    def save(self, instruction: Instruction) -> Done:
+        """Execute FXSAVE."""
+        return fxsave(self._cpu, self.state, self._memory, instruction)
+
+    def restore(self, instruction: Instruction) -> Done:
+        """Execute FXRSTOR."""
+        return fxrstor(self._cpu, self.state, self._memory, instruction)
+
+    def prepare_mmx(self, instruction: Instruction) -> None:
+        """Do of an MMX instruction what Unicorn does not, before it executes it (see `mmx`)."""
+        cpu = self._cpu
+        if cpu.registers.cr[0] & CR0_EM:
+            raise Fault(UD)
+        if cpu.registers.cr[0] & CR0_TS:
+            raise Fault(NM)
+        self.check()
+        register = written_register(instruction)
+        if register is None:
+            return
+        operand = instruction.operand
+        if isinstance(operand, MemoryOperand):  # what faults changes nothing
+            address, size = linear_address(cpu, instruction), operand_bytes(instruction)
+            self._memory.probe(address, size, write=False, stack=operand.segment == "ss")
+        self.state.set_exponent(register)
+
+    def execute(self, instruction: Instruction) -> None:
+        """Execute FWAIT or an ESC instruction, if LOCK does not forbid it."""
+        if instruction.action & _UNDEFINED:
+            raise Fault(UD)
+        if instruction.opcode == _FWAIT:
+            self._wait(instruction)
+            return
+        cpu, x87, operand = self._cpu, self.state, instruction.operand
+        registers, hook, opcode = cpu.registers, cpu.hook, instruction.opcode
+        if registers.cr[0] & (CR0_EM | CR0_TS):
+            raise Fault(NM)
+        if isinstance(operand, MemoryOperand):
+            form = MEMORY_FORMS.get((opcode, instruction.extension))
+        else:
+            form = REGISTER_FORMS.get((opcode, instruction.modrm))
+        if form is None:
+            raise Fault(UD)
+        if form.waits:
+            self.check()
+        offset = None
+        if isinstance(operand, MemoryOperand):
+            offset = effective_address(cpu, instruction)
+            self._operand.address = linear_address(cpu, instruction)
+            self._operand.on_stack = operand.segment == "ss"
+        x87.flags, x87.ax = hook.rflags, None
+        execute(x87, form, self._operand, wide=_is_wide(cpu, instruction))
+        hook.rflags = x87.flags
+        if x87.ax is not None:
+            registers.rax = registers.rax & ~0xFFFF | x87.ax
+        if not form.is_control:
+            fop = (opcode & _OPCODE_BITS) << 8 | instruction.modrm
+            _, _, fds, _, fdp = x87.pointers
+            if offset is not None and isinstance(operand, MemoryOperand):
+                fds, fdp = getattr(registers, operand.segment).selector & 0xFFFF, offset
+            x87.pointers = (fop, registers.cs.selector & 0xFFFF, fds, registers.rip, fdp)
+        cpu.skip(instruction.length)
+
+
+def _is_wide(cpu: Cpu, instruction: Instruction) -> bool:
+    """The operand size is not 16 bits, which only environments depend on."""
+    registers = cpu.registers
+    default = registers.in_64_bit_code or bool(registers.cs.flags & DEFAULT_32)
+    return default != instruction.operand_size_prefix

@@ -29,11 +29,16 @@ class Mapping:
 
 
 def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
-    """All pages that four levels of tables map, by linear address."""
+    """Yield all pages that four levels of tables map, by linear address.
+
+    A table outside of RAM maps nothing: the bus floats, and the reserved bits of what is read there are set.
+    """
     yield from _walk(ram, cr3 & _ADDRESS, 0, _HIGHEST_SHIFT, _WRITABLE | _USER)
 
 
 def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[Mapping]:
+    if table + _ENTRIES * 8 > ram.size:
+        return
     entries = memoryview(ram.read(table, _ENTRIES * 8)).cast("Q")
     for index in range(_ENTRIES):
         entry = entries[index]

@@ -7,110 +7,27 @@ import pytest
 
 from enclave_sim import events as aether
 from enclave_sim.guarantees import observe, zero_trace
-from enclave_sim.guarantees.observation import Observer, Scenario
 from enclave_sim.inputs import ExternalInterrupt
 from enclave_sim.memory_map import region
-from machine.events import Event, Halted, InterruptRaised, RingTransition
-from machine.machine import Machine
+from machine.events import Event, Halted, InterruptRaised
+from tests.enclave_sim.guarantees.spoiling import (
+    Change,
+    byte,
+    control,
+    debug,
+    engine,
+    enters_ring_3,
+    flags,
+    spoilt,
+    state,
+)
 
 GENERAL = "RAX RBX RCX RDX RSI RDI RBP R8 R9 R10 R11 R12 R13 R14 R15".split()
-Change = Callable[[Machine], Callable[[], None]]
-"""Spoils a machine, and returns what mends it."""
-
-
-def state(name: str, value: int) -> Change:
-    """A register of the processor's structure; a dot leads into a segment register."""
-
-    def change(machine: Machine) -> Callable[[], None]:
-        holder: Any = machine.cpu.registers
-        first, _, last = name.partition(".")
-        if last:
-            holder = getattr(holder, first)
-        before = getattr(holder, last or first)
-        setattr(holder, last or first, value)
-        return lambda: setattr(holder, last or first, before)
-
-    return change
-
-
-def engine(name: str, value: int) -> Change:
-    """A register that only Unicorn holds."""
-
-    def change(machine: Machine) -> Callable[[], None]:
-        before = machine.cpu.context.content
-        machine.cpu.write_register(name, value)
-        return lambda: setattr(machine.cpu.context, "content", before)
-
-    return change
-
-
-def debug(number: int, value: int) -> Change:
-    def change(machine: Machine) -> Callable[[], None]:
-        before = machine.cpu.debug.read(number)
-        machine.cpu.debug.write(number, value)
-        return lambda: machine.cpu.debug.write(number, before)
-
-    return change
-
-
-def control(number: int, value: int) -> Change:
-    def change(machine: Machine) -> Callable[[], None]:
-        before = machine.cpu.registers.cr[number]
-        machine.cpu.registers.cr[number] = value
-        return lambda: machine.cpu.registers.cr.__setitem__(number, before)
-
-    return change
-
-
-def flags(bits: int) -> Change:
-    def change(machine: Machine) -> Callable[[], None]:
-        before = machine.cpu.rflags
-        machine.cpu.rflags = before ^ bits
-        return lambda: setattr(machine.cpu, "rflags", before)
-
-    return change
-
-
-def byte(address: int) -> Change:
-    def change(machine: Machine) -> Callable[[], None]:
-        before = machine.ram.read(address, 1)
-        machine.ram.write(address, bytes([before[0] ^ 0x40]))
-        return lambda: machine.ram.write(address, before)
-
-    return change
-
-
-class Spoiling(Observer):
-    """Spoils the machine for the watchers at the first event that is wanted."""
-
-    def __init__(self, wanted: Callable[[Event], bool], change: Change) -> None:
-        super().__init__()
-        self._wanted: Callable[[Event], bool] | None = wanted
-        self._change = change
-        self.done = False
-
-    def record(self, event: Event) -> None:
-        if self.done or self._wanted is None or not self._wanted(event):
-            super().record(event)
-            return
-        self.done = True
-        mend = self._change(self.watchers[0].machine)
-        super().record(event)
-        mend()
 
 
 def found(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> list[str]:
-    """What zero trace finds of a run that is spoilt at one event, and that is sound but for that."""
-    observer, scenario = Spoiling(wanted, change), Scenario(payload, options)
-    enclave = scenario.enclave(observer)
-    observer.attach(enclave)
-    report = zero_trace([observer.run(enclave, scenario)])
-    assert observer.done
-    return [finding.what for finding in report.findings]
-
-
-def enters_ring_3(event: Event) -> bool:
-    return isinstance(event, RingTransition) and event.to_ring == 3
+    """What zero trace finds of a run that is spoilt at one event."""
+    return [finding.what for finding in zero_trace([spoilt(wanted, change, payload, **options)]).findings]
 
 
 class After:

@@ -11,7 +11,7 @@ from tests.mutation.workplace import Ended, Workplace
 
 SHORTEST_LIMIT = 30.0
 """Seconds that every run of tests may take: other work on the host must not kill mutants."""
-LONGEST_LIMIT = 1800.0
+LONGEST_LIMIT = 600.0
 """Seconds for tests whose time is not known yet."""
 
 
@@ -55,9 +55,7 @@ class Runner:
 
     def _judge(self, mutant: Mutant) -> Result:
         seconds = 0.0
-        for number, tests in enumerate(self._stages(mutant.path)):
-            if number == 0:
-                self._measure(tests)
+        for tests in self._stages(mutant.path):
             with self.workplace.mutated(mutant):
                 outcome = self.workplace.test(tests, limit=self._limit(tests))
                 judged = "::" in outcome.killer or outcome.ended is not Ended.FAILED
@@ -66,7 +64,9 @@ class Runner:
             if outcome.ended is Ended.PASSED:
                 self._untouched.setdefault(tests, outcome.seconds)
                 continue
-            if judged and outcome.ended is Ended.FAILED:
+            if outcome.ended is Ended.TIMED_OUT:
+                self._measure(tests)
+            elif judged:
                 self._confirm(outcome.killer)
             fate = Fate.STILLBORN if stillborn else _FATES[outcome.ended]
             return Result.of(mutant, _area(mutant), fate, round(seconds, 1), outcome.killer)
@@ -88,12 +88,12 @@ class Runner:
             killers.append(killer)
 
     def _measure(self, tests: tuple[str, ...]) -> None:
-        """Find out how long the tests take that a mutant meets first. Of later ones the first survivor says it."""
+        """Tests that do not end have killed nothing unless they end without the mutant."""
         if tests not in self._untouched:
             self.say(f"without a mutant: {' '.join(tests)}")
-            outcome = self.workplace.test(tests, pristine=True)
+            outcome = self.workplace.test(tests, limit=LONGEST_LIMIT, pristine=True)
             if outcome.ended is not Ended.PASSED:
-                raise UnsoundTestsError(f"without a mutant, {outcome.killer} fails")
+                raise UnsoundTestsError(f"without a mutant, the tests {outcome.ended}: {outcome.killer or tests}")
             self._untouched[tests] = outcome.seconds
 
     def _limit(self, tests: tuple[str, ...]) -> float:

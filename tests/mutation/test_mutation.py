@@ -106,8 +106,8 @@ def test_a_module_that_cannot_be_imported_says_nothing_of_the_tests(tree: Path, 
     assert Score.of("part", [result]).share == 1.0
 
 
-def test_tests_that_fail_without_a_mutant_judge_nothing(tree: Path, tmp_path: Path) -> None:
-    (tree / "tests/part/test_capped.py").write_text(TESTS + "\n\ndef test_wrong():\n    assert False\n")
+def test_a_test_that_fails_without_a_mutant_judges_nothing(tree: Path, tmp_path: Path) -> None:
+    (tree / "tests/part/test_capped.py").write_text("def test_wrong():\n    assert False\n\n\n" + TESTS)
     with pytest.raises(UnsoundTestsError, match="test_wrong"):
         _run(tree, [_made("AddNot", "if value is None:")], Session(tmp_path / "session"))
 

@@ -7,7 +7,7 @@ Volumes and sections are those of Intel's SDM.
 from dataclasses import dataclass
 
 from tests.machine.programs.program import Mode
-from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP, REPNE
+from tests.oracle.enumeration.encoding import LOCK, OPERAND_SIZE, REP, REPNE
 from tests.oracle.enumeration.matching import ONE, THREE_3A, THREE_38, TWO, Applies, any_of, at, modrm
 from tests.oracle.enumeration.programs import Case
 
@@ -89,6 +89,7 @@ BY_THE_MANUAL = (
     _not_offered("WRSS", lambda case: at(THREE_38, (0xF6,))(case) and _without_prefix(case), _CET),
     _not_offered("MOVDIRI, MOVDIR64B", at(THREE_38, (0xF8, 0xF9)), (7, "ECX", 27), (7, "ECX", 28), (7, "ECX", 29)),
     Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here", at(TWO, (0x05, 0x07))),
+    Row("LOCK MOV CR", "AMD's other name of CR8", at(TWO, (0x20, 0x22), prefix=LOCK)),
     Row("SYSENTER", "AMD has it in legacy mode only; Intel faults, for IA32_SYSENTER_CS is 0", at(TWO, (0x34,)), GP),
     Row("SYSEXIT", "AMD has it in legacy mode only; Intel faults outside ring 0", at(TWO, (0x35,)), GP),
     Row("INT1", "a hypervisor that intercepts it returns to the instruction itself", at(ONE, (0xF1,)), DB),
@@ -110,6 +111,10 @@ def _masks_all(case: Case) -> bool:
     return not any(byte & 0x80 for byte in mask)
 
 
+def _enter_with_alignment_check(case: Case) -> bool:
+    return at(ONE, (0xC8,))(case) and bool(case.program.rflags & 1 << 18)
+
+
 def _system_call(case: Case) -> bool:
     return at(ONE, (0xCD,))(case) and case.program.code[case.length - 1] == 0x80
 
@@ -120,6 +125,9 @@ NOT_WITNESSED = (
     Row("SMSW", _UMIP, at(TWO, (0x01,), 4)),
     Row("INT 80H", "a system call of Linux", _system_call),
     Row("MASKMOV", "with a mask of zeros a page fault may occur or not (volume 2, MASKMOVQ)", _masks_all),
+    Row(
+        "ENTER", "whether the probe of the new stack pointer has to be aligned is not said", _enter_with_alignment_check
+    ),
     Row("PREFETCHW of a register", "#UD for AMD; Intel's reserved NOP", at(TWO, (0x0D,), register=True)),
 )
 """What the host's processor does not answer at all."""

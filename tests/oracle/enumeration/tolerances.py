@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.machine.programs.program import GENERAL, Mode
-from tests.oracle.enumeration.encoding import OPERAND_SIZE
+from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP
 from tests.oracle.enumeration.matching import ONE, TWO, Applies, any_of, at, modrm
 from tests.oracle.enumeration.programs import Case
-from tests.oracle.enumeration.undefined import undefined
+from tests.oracle.enumeration.undefined import ZF, undefined
 from tests.oracle.enumeration.witnesses import State
 
 _C0, _C1, _C2, _C3 = 0x100, 0x200, 0x400, 0x4000
@@ -134,6 +134,13 @@ TOLERANCES = (
         _REGISTERS,
         _narrow_exchange,
         lambda _case, _host, theirs, mine: mine == theirs & 0xFFFF_FFFF,
+    ),
+    Tolerance(
+        "BSF, BSR of 0",
+        "the destination is undefined (volume 2, BSF, BSR)",
+        _REGISTERS,
+        lambda case: at(TWO, (0xBC, 0xBD))(case) and REP not in case.form.prefixes,
+        lambda _case, host, _theirs, _mine: bool(host.values["RFLAGS"] & ZF),
     ),
     Tolerance(
         "undefined results",

@@ -43,7 +43,8 @@ def missing() -> str | None:
 
 def features() -> frozenset[str]:
     """What the host's processor has, by Linux's names."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    found = Path("/proc/cpuinfo")
+    for line in found.read_text().splitlines() if found.exists() else ():
         name, _, value = line.partition(":")
         if name.strip() == "flags":
             return frozenset(value.split())

@@ -9,6 +9,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from machine.cpu import Cpu
+from machine.instruction_set import ROWS, Map, Prefix
+from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.processor_state import DEFAULT_32, ProcessorState
 
 _OP_MEM = 3  # capstone.x86.X86_OP_MEM, without importing it
@@ -17,8 +19,19 @@ _PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
 _POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq leave".split())
 _ALL_REGISTERS = {"pushaw": 8, "pushal": 8, "popaw": 8, "popal": 8}
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
-_REPEATS = frozenset([0xF2, 0xF3])
-_NO_ACCESS = frozenset(["lea", "nop", "prefetch", "prefetchw", "prefetcht0", "prefetcht1", "prefetcht2", "prefetchnta"])
+_REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+_STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
+_NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
+"""LEA, and hints, which every NOP with a memory operand is one of."""
+_BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
+_MEANINGLESS = frozenset(
+    (_BASES[row.map] | opcode, prefix)
+    for row in ROWS
+    if row.map in _BASES and Prefix.NONE in row.prefixes
+    for prefix in row.prefixes
+    for opcode in row.opcodes
+)
+"""Opcodes, each with a mandatory prefix that selects nothing."""
 _SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
@@ -53,7 +66,6 @@ class _Operand:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    length: int
     operands: tuple[_Operand, ...]
     pushes: int
     """Bytes pushed, or popped if negative."""
@@ -80,14 +92,12 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
         return None
     words = found.mnemonic.split()
     name = words[-1]
-    wide = bits == 64 and 0x66 not in found.prefix
+    near_branch = name in ("call", "jmp", "ret")
+    wide = bits == 64 and (0x66 not in found.prefix or near_branch or bool(found.rex & 8))
     word = 8 if wide else 4 if (bits == 32) != (0x66 in found.prefix) and bits != 64 else 2
     repeats = found.prefix[0] in _REPEATS and any(part.startswith("rep") for part in words)
-    operands: tuple[_Operand, ...] = ()
-    if name not in _NO_ACCESS:
-        operands = tuple(_operand(found, name, operand, word) for operand in found.operands if operand.type == _OP_MEM)
+    operands = tuple(_operand(found, name, operand, word) for operand in found.operands if operand.type == _OP_MEM)
     return _Decoded(
-        int(found.size),
         operands,
         _pushed(name, word),
         name == "leave",
@@ -131,12 +141,14 @@ def code_bits(registers: ProcessorState) -> int:
 
 def accesses(cpu: Cpu) -> list[Access]:
     """The accesses of the instruction at RIP to data; none of a repeated one whose counter is 0."""
-    registers = cpu.registers
-    found = _decode(cpu.code_at(cpu.linear_rip), code_bits(registers))
+    registers, instruction = cpu.registers, cpu.instruction_at(cpu.linear_rip)
+    if instruction is None or instruction.opcode in _NO_ACCESS:
+        return []
+    found = _decode(_without_meaningless_prefix(instruction), code_bits(registers))
     if found is None or (found.counter_bits and not registers.rcx & (1 << found.counter_bits) - 1):
         return []
     result = [
-        Access(operand.segment, _offset(registers, found, operand), operand.size, operand.writes)
+        Access(operand.segment, _offset(registers, operand, instruction.length), operand.size, operand.writes)
         for operand in found.operands
     ]
     if found.pushes:
@@ -149,10 +161,18 @@ def accesses(cpu: Cpu) -> list[Access]:
     return result
 
 
-def _offset(registers: ProcessorState, found: _Decoded, operand: _Operand) -> int:
+def _without_meaningless_prefix(instruction: Instruction) -> bytes:
+    """The code without F2H and F3H where they select nothing: capstone would forget 66H for them."""
+    code, prefixes = instruction.code, instruction.prefixes
+    if instruction.opcode in _STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
+        return code
+    return bytes(byte for byte in prefixes if byte not in _REPEATS) + code[len(prefixes) :]
+
+
+def _offset(registers: ProcessorState, operand: _Operand, length: int) -> int:
     offset = operand.displacement
     for name, scale in operand.registers:
-        offset += _register(registers, name, found.length) * scale
+        offset += _register(registers, name, length) * scale
     return int(offset & (1 << operand.address_bits) - 1)
 
 

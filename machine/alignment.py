@@ -4,14 +4,23 @@ With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare, so it m
 by instruction then, and asks here before each.
 """
 
-from machine.accesses import accesses, linear
+from machine.accesses import Access, accesses, linear
 from machine.control_registers import CR0_AM
 from machine.cpu import FLAG_AC, Cpu
 from machine.exceptions import AC, Fault
+from machine.opcodes import Action, Instruction
+from machine.paging import is_canonical
 
 _WHOLE_BLOCK = 16
 """Larger operands, such as FXSAVE's, have rules of their own."""
 _LONGEST_WORD = 8
+_PAIRS = frozenset([0x62, 0xC4, 0xC5, 0x0FB2, 0x0FB4, 0x0FB5])
+"""BOUND and far pointers."""
+_ENVIRONMENTS = frozenset([0xD9, 0xDD])
+"""With extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
+_FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
+"""FXSAVE, FXRSTOR, CMPXCHG16B: #GP."""
+_GROUP_5 = 0xFF
 
 
 class AlignmentCheck:
@@ -29,12 +38,26 @@ class AlignmentCheck:
     def check(self) -> None:
         """Raise Fault (#AC) if the instruction at RIP would access data that is not aligned."""
         cpu = self._cpu
+        instruction = cpu.instruction_at(cpu.linear_rip)
+        if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
+            return
         for access in accesses(cpu):
-            if access.segment == "ss" and access.size > _LONGEST_WORD:  # several words
-                size = 8 if cpu.registers.in_64_bit_code else 4
-            elif access.size > _WHOLE_BLOCK:
-                continue
-            else:  # far pointers like 4 or 8 bytes, 80-bit numbers like 8
-                size = 1 << access.size.bit_length() - 1
-            if linear(cpu.registers, access) % size:
+            size, address = _alignment(instruction, access), linear(cpu.registers, access)
+            if size and address % size and is_canonical(address):
                 raise Fault(AC, 0)
+
+
+def _alignment(instruction: Instruction, access: Access) -> int:
+    """What an access must be aligned to in bytes, or 0 (SDM volume 3, table 6-7)."""
+    opcode, extension, narrow = instruction.opcode, instruction.extension, instruction.operand_size_prefix
+    if opcode in _PAIRS or (opcode == _GROUP_5 and extension in (3, 5) and access.segment != "ss"):
+        return 2 if narrow and not instruction.wide else 4
+    if opcode in _ENVIRONMENTS and extension in (4, 6) and access.size > _WHOLE_BLOCK:
+        return 2 if narrow else 4
+    if opcode in _FAULT_OTHERWISE and access.size >= _WHOLE_BLOCK:
+        return 0
+    if instruction.action & Action.WIDE:
+        return _WHOLE_BLOCK
+    if access.segment == "ss" and access.size > _LONGEST_WORD:  # several words
+        return 8 if instruction.long else 4
+    return 1 << access.size.bit_length() - 1 if access.size <= _WHOLE_BLOCK else 0  # 80-bit numbers like 64-bit ones

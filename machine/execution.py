@@ -34,13 +34,17 @@ from machine.system_instructions import SystemInstructions
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
-_SYSTEM, _ONE_BYTE = int(Action.SYSTEM), 0xFF
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
-
+_PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 _LOADS_MXCSR = 0x0FAE
 """FXRSTOR and LDMXCSR are of this group."""
+
+
+def _privileged(instruction: Instruction) -> bool:
+    """Tell instructions that ring 3 may not execute, whatever their operands are (SDM volume 3, 5.9)."""
+    return instruction.opcode in _PRIVILEGED or (instruction.opcode == 0x0F00 and instruction.extension in (2, 3))
 
 
 class Execution:
@@ -143,7 +147,7 @@ class Execution:
 
     @property
     def checks_wanted(self) -> bool:
-        """Whether any instruction may meet #AC, #XM or a segment limit, so that `step_checked` must be used for each."""
+        """Whether any instruction may meet #AC, #XM or a segment limit, so that `step_checked` must be used."""
         return self._simd.wanted or self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
@@ -156,7 +160,7 @@ class Execution:
             try:
                 if self._limits.wanted:
                     self._limits.check()
-                if instruction is None or instruction.opcode <= _ONE_BYTE or not found & _SYSTEM:
+                if instruction is None or not _privileged(instruction):
                     if self._alignment.wanted:
                         self._alignment.check()
                     if self._simd.wanted:

@@ -22,9 +22,13 @@ def effective_address(cpu: Cpu, instruction: Instruction) -> int:
 
 def linear_address(cpu: Cpu, instruction: Instruction) -> int:
     """The linear address of the instruction's memory operand; the instruction is the one at RIP."""
-    operand, registers = instruction.operand, cpu.registers
-    assert isinstance(operand, MemoryOperand)
-    address = effective_address(cpu, instruction)
+    assert isinstance(instruction.operand, MemoryOperand)
+    return in_segment(cpu, instruction.operand, effective_address(cpu, instruction))
+
+
+def in_segment(cpu: Cpu, operand: MemoryOperand, address: int) -> int:
+    """The linear address of an offset in the operand's segment."""
+    registers = cpu.registers
     if registers.in_64_bit_code:
         base = getattr(registers, operand.segment).base if operand.segment in ("fs", "gs") else 0
         return int(address + base & 2**64 - 1)

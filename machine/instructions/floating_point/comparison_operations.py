@@ -37,7 +37,7 @@ def compare(*, quiet: bool = False, pops: int = 0) -> OnRegister:
     """FCOM, FUCOM and their forms that pop: compare ST(0) with ST(i)."""
 
     def execute(x87: X87State, register: int) -> None:
-        if x87.is_empty(0) or x87.is_empty(register):
+        if x87.either_empty(register):
             _unordered(x87, pops)
             return
         _compare(x87, x87.get(register), quiet=quiet, pops=pops)
@@ -63,7 +63,7 @@ def compare_to_flags(*, quiet: bool, pops: int) -> OnRegister:
 
     def execute(x87: X87State, register: int) -> None:
         relation: int | None
-        if x87.is_empty(0) or x87.is_empty(register):
+        if x87.either_empty(register):
             relation, bits = (comparison.UNORDERED if x87.control & IE else None), STACK_UNDERFLOW
         else:
             relation, bits = comparison.compare(x87.get(0), x87.get(register), x87.control, quiet=quiet)

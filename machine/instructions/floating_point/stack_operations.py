@@ -32,7 +32,7 @@ def binary(operation: Binary, *, to_register: bool = False, pops: bool = False) 
 
     def execute(x87: X87State, register: int) -> None:
         destination, source = (register, 0) if to_register else (0, register)
-        if x87.is_empty(0) or x87.is_empty(register):
+        if x87.either_empty(register):
             if x87.underflow(destination) and pops:
                 x87.pop()
             return
@@ -87,7 +87,7 @@ def binary_of_two(operation: Binary, *, has_quotient: bool = False) -> OnRegiste
     def execute(x87: X87State, _register: int) -> None:
         if has_quotient:
             x87.set_condition(0, C2)
-        if x87.is_empty(0) or x87.is_empty(1):
+        if x87.either_empty(1):
             x87.underflow()
             return
         value, bits = operation(x87.get(0), x87.get(1), x87.control)
@@ -217,7 +217,7 @@ def pop_into_register(x87: X87State, register: int) -> None:
 
 def exchange(x87: X87State, register: int) -> None:
     """FXCH."""
-    if x87.is_empty(0) or x87.is_empty(register):
+    if x87.either_empty(register):
         if x87.control & IE:
             first, second = (INDEFINITE if x87.is_empty(at) else x87.get(at) for at in (0, register))
             x87.set(0, second)
@@ -234,7 +234,7 @@ def conditional_move(flag: int, *, wanted: bool) -> OnRegister:
     """FCMOVcc: by one of the bits `flag` of EFLAGS."""
 
     def execute(x87: X87State, register: int) -> None:
-        if x87.is_empty(0) or x87.is_empty(register):
+        if x87.either_empty(register):
             x87.underflow()
             return
         if bool(x87.flags & flag) == wanted:

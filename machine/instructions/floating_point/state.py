@@ -26,12 +26,15 @@ _POINTER_FIELDS = struct.Struct("<3H2xQQ")
 STATE_BYTES = _POINTERS + _POINTER_FIELDS.size
 # Indices into `words`
 _TOP, _STATUS, _CONTROL = 0, 2, 3
+# Indices into `_selectors` and `_offsets`
+_FOP, _FCS, _FDS = range(3)
+_FIP, _FDP = range(2)
 
 
 class X87State:
     """The unit's registers. Register numbers are relative to TOP, as in instructions."""
 
-    __slots__ = ("_buffer", "_numbers", "_tags", "_words", "ax", "flags")
+    __slots__ = ("_buffer", "_numbers", "_offsets", "_selectors", "_tags", "_words", "ax", "flags")
 
     def __init__(self, buffer: bytearray | memoryview | None = None) -> None:
         whole = memoryview(bytearray(STATE_BYTES) if buffer is None else buffer).cast("B")
@@ -40,10 +43,12 @@ class X87State:
         self._tags = whole[_TAGS : _TAGS + 8]
         """1 for each register that is empty, by physical number."""
         self._numbers = whole[_NUMBERS:_POINTERS].cast("Q")
+        self._selectors = whole[_POINTERS : _POINTERS + 6].cast("H")
+        self._offsets = whole[_POINTERS + 8 : STATE_BYTES].cast("Q")
         self.flags = 0
         """EFLAGS, which FCMOVcc reads and FCOMI writes."""
         self.ax: int | None = None
-        """What FNSTSW AX left there."""
+        """What FNSTSW AX leaves there, until it is taken."""
         if buffer is None:
             self.initialize()
 
@@ -102,6 +107,11 @@ class X87State:
     def is_empty(self, register: int) -> int:
         """Return 1 if a register is tagged empty."""
         return self._tags[self._words[_TOP] + register & 7]
+
+    def either_empty(self, register: int) -> int:
+        """Return 1 if ST(0) or another register is tagged empty."""
+        top, tags = self._words[_TOP], self._tags
+        return tags[top] or tags[top + register & 7]
 
     def get(self, register: int) -> int:
         """Return a register's number, whatever its tag."""
@@ -180,6 +190,17 @@ class X87State:
     @pointers.setter
     def pointers(self, values: tuple[int, int, int, int, int]) -> None:
         _POINTER_FIELDS.pack_into(self._buffer, _POINTERS, *values)
+
+    def note_instruction(self, fop: int, fcs: int, fip: int) -> None:
+        """Set the pointers to an instruction."""
+        selectors = self._selectors
+        selectors[_FOP], selectors[_FCS] = fop, fcs
+        self._offsets[_FIP] = fip
+
+    def note_operand(self, fds: int, fdp: int) -> None:
+        """Set the pointers to a memory operand."""
+        self._selectors[_FDS] = fds
+        self._offsets[_FDP] = fdp
 
     def save(self) -> bytes:
         """Return all of it, as bytes."""

@@ -15,12 +15,14 @@ from machine.instructions.floating_point.state import X87State
 from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.memory import OperandMemory
 from machine.opcodes import Action, Instruction, MemoryOperand
-from machine.operands import effective_address, linear_address
+from machine.operands import effective_address, in_segment, linear_address
 from machine.processor_state import DEFAULT_32
 
 _FWAIT = 0x9B
 OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])
 """What `FloatingPointUnit.execute` executes."""
+_REGISTER_FORMS = 0xC0
+"""From this ModRM byte on there is no memory operand."""
 _WAIT_MONITORED = CR0_MP | CR0_TS
 _UNDEFINED = int(Action.UNDEFINED)
 _OPCODE_BITS = 7
@@ -103,30 +105,30 @@ class FloatingPointUnit:
         registers, hook, opcode = cpu.registers, cpu.hook, instruction.opcode
         if registers.cr[0] & (CR0_EM | CR0_TS):
             raise Fault(NM)
-        if isinstance(operand, MemoryOperand):
+        if instruction.modrm < _REGISTER_FORMS:
             form = MEMORY_FORMS.get((opcode, instruction.extension))
         else:
             form = REGISTER_FORMS.get((opcode, instruction.modrm))
         if form is None:
             raise Fault(UD)
-        if form.waits:
+        if form.waits and x87.is_pending:
             self.check()
-        offset = None
         if isinstance(operand, MemoryOperand):
             offset = effective_address(cpu, instruction)
-            self._operand.address = linear_address(cpu, instruction)
+            self._operand.address = in_segment(cpu, operand, offset)
             self._operand.on_stack = operand.segment == "ss"
-        x87.flags, x87.ax = hook.rflags, None
-        execute(x87, form, self._operand, wide=_is_wide(cpu, instruction))
-        hook.rflags = x87.flags
-        if x87.ax is not None:
-            registers.rax = registers.rax & ~0xFFFF | x87.ax
+            execute(x87, form, self._operand, wide=not form.is_control or _is_wide(cpu, instruction))
+            if not form.is_control:
+                x87.note_operand(getattr(registers, operand.segment).selector & 0xFFFF, offset)
+        else:
+            x87.flags = hook.rflags
+            form.handler(x87, form.argument)
+            hook.rflags = x87.flags
+            if x87.ax is not None:
+                registers.rax = registers.rax & ~0xFFFF | x87.ax
+                x87.ax = None
         if not form.is_control:
-            fop = (opcode & _OPCODE_BITS) << 8 | instruction.modrm
-            _, _, fds, _, fdp = x87.pointers
-            if offset is not None and isinstance(operand, MemoryOperand):
-                fds, fdp = getattr(registers, operand.segment).selector & 0xFFFF, offset
-            x87.pointers = (fop, registers.cs.selector & 0xFFFF, fds, registers.rip, fdp)
+            x87.note_instruction((opcode & _OPCODE_BITS) << 8 | instruction.modrm, registers.cs.selector, registers.rip)
         cpu.skip(instruction.length)
 
 

@@ -92,6 +92,7 @@ class Cpu:
             raise failure
         if status or hook.reason == Stop.HALT:
             self.refresh()
+        self.context.collect_simd_flags()
         if status in (UC_ERR_FETCH_UNMAPPED, UC_ERR_FETCH_PROT):
             return Stop.NO_CODE
         if status:
@@ -103,6 +104,7 @@ class Cpu:
         registers, hook = self.registers, self.hook
         registers.eflags = hook.rflags
         hook.long_mode = registers.in_64_bit_code
+        hook.mxcsr = self.context.mxcsr
         self.context.restore()
 
     def refresh(self) -> None:
@@ -150,6 +152,8 @@ class Cpu:
             return int(getattr(self.registers, name.lower()).selector)
         if name in _DEBUG_REGISTERS:
             return self.debug.read(int(name[2]))
+        if name == "MXCSR":
+            return self.context.mxcsr
         self.give_back()
         value = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
         return value if isinstance(value, int) else int(value[1])
@@ -165,6 +169,8 @@ class Cpu:
             self.rflags = value
         elif name.lower() in GENERAL_REGISTERS or name == "RIP":
             setattr(self.registers, name.lower(), value)
+        elif name == "MXCSR":
+            self.context.mxcsr = value
         else:
             self.give_back()
             self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)

@@ -26,7 +26,6 @@ from machine.observed_registers import ObservedRegisters
 from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action, Instruction
 from machine.ring_and_mode import RingAndMode
 from machine.segment_limits import SegmentLimits
-from machine.simd_exceptions import SimdExceptions
 from machine.state import Stateful
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
@@ -38,8 +37,6 @@ _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
-_LOADS_MXCSR = 0x0FAE
-"""FXRSTOR and LDMXCSR are of this group."""
 
 
 def _privileged(instruction: Instruction) -> bool:
@@ -67,17 +64,15 @@ class Execution:
         self._observed = ObservedRegisters(cpu, journal)
         self._alignment = AlignmentCheck(cpu)
         self._limits = SegmentLimits(cpu)
-        self._simd = SimdExceptions(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87)
-        self.parts: tuple[Stateful, ...] = (self._returns, self._simd)
+        self.parts: tuple[Stateful, ...] = (self._returns,)
         """Those with state of their own."""
 
     def reset(self) -> None:
         """Follow the processor to where a loader has put it."""
         self._cpu.debug.reset()
         self.halted = False
-        self._simd.follow_mxcsr()
         self.ring_and_mode.reset()
 
     # Interrupts
@@ -147,11 +142,11 @@ class Execution:
 
     @property
     def checks_wanted(self) -> bool:
-        """Whether any instruction may meet #AC, #XM or a segment limit, so that `step_checked` must be used."""
-        return self._simd.wanted or self._alignment.wanted or self._limits.wanted
+        """Whether any instruction may meet #AC or a segment limit, so that `step_checked` must be used for each."""
+        return self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
-        """Execute one instruction, if #AC and #XM let it. Breakpoints and rules of its own come before that."""
+        """Execute one instruction, if #AC lets it. Breakpoints and rules of its own come before that."""
         cpu = self._cpu
         at = cpu.linear_rip
         instruction = cpu.instruction_at(at)
@@ -160,11 +155,8 @@ class Execution:
             try:
                 if self._limits.wanted:
                     self._limits.check()
-                if instruction is None or not _privileged(instruction):
-                    if self._alignment.wanted:
-                        self._alignment.check()
-                    if self._simd.wanted:
-                        self._simd.check()
+                if self._alignment.wanted and (instruction is None or not _privileged(instruction)):
+                    self._alignment.check()
             except Fault as fault:
                 self._raise(fault)
                 return
@@ -280,8 +272,6 @@ class Execution:
         stop = self._execute_one() if done is Done.NATIVE else None
         if returns:
             cpu.hook.flags_loaded = cpu.hook.retired
-        if instruction.opcode == _LOADS_MXCSR:
-            self._simd.follow_mxcsr()
         if self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)

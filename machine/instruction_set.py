@@ -10,10 +10,11 @@ A row reads `map opcodes | prefixes | ModRM | traits`.
   with their general meaning. Of F2 and F3 the last one counts, and both come before 66.
 * ModRM is `-` (none), `rm` (register or memory), `m`, `r`, and `/n` or `/n-n` for values of the reg field.
 * Traits: `i32` and `i64` not there in 64-bit mode, or only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv` (up
-  to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`; `lock` the memory form takes LOCK, and
-  `rmw` it does not, but is read and written all the same; `a16` a memory operand of 16 bytes that must be aligned,
-  `u16` one that need not be; `fp` SSE floating-point arithmetic, with exceptions; `mmx` raises a pending x87 exception;
-  the other words are names of `Action`.
+  to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`, `rel` (iz, but 4 bytes in 64-bit
+  mode); `lock` the memory form takes LOCK, and `rmw` it does not, but is read and written all the same; `a16` a memory
+  operand of 16 bytes that must be aligned, `u16` one that need not be; `fp` SSE floating-point arithmetic, with
+  exceptions; `look` right in Unicorn for most operands (machine/unusual_operands.py); `mmx` raises a pending x87
+  exception; the other words are names of `Action`.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ _TABLE = """
 1 6A | * | - | ib
 1 6B | * | rm | ib
 1 6C-6F | * | - | port
-1 70-7F | * | - | ib
+1 70-7F | * | - | ib look
 1 80 | * | rm/0-6 | ib lock
 1 80 | * | rm/7 | ib
 1 81 | * | rm/0-6 | iz lock
@@ -61,7 +62,7 @@ _TABLE = """
 1 9B | * | - | system
 1 9C | * | - |
 1 9D | * | - | flags
-1 9E 9F | * | - |
+1 9E 9F | * | - | look
 1 A0-A3 | * | - | off
 1 A4-A7 | * | - |
 1 A8 | * | - | ib
@@ -70,11 +71,11 @@ _TABLE = """
 1 B0-B7 | * | - | ib
 1 B8-BF | * | - | iv
 1 C0 C1 | * | rm | ib rmw
-1 C2 | * | - | iw
-1 C3 | * | - |
+1 C2 | * | - | iw look
+1 C3 | * | - | look
 1 C4 C5 | * | m | i32 system
-1 C6 | * | rm/0 | ib
-1 C7 | * | rm/0 | iz
+1 C6 | * | rm/0 | ib look
+1 C7 | * | rm/0 | iz look
 1 C8 | * | - | iwb
 1 C9 | * | - |
 1 CA | * | - | iw system
@@ -88,24 +89,26 @@ _TABLE = """
 1 D6 | * | - | i32
 1 D7 | * | - |
 1 D8-DF | * | rm | system
-1 E0-E3 | * | - | ib
+1 E0-E3 | * | - | ib look
 1 E4-E7 | * | - | ib port
-1 E8 E9 | * | - | iz
+1 E8 E9 | * | - | rel look
 1 EA | * | - | i32 far system
-1 EB | * | - | ib
+1 EB | * | - | ib look
 1 EC-EF | * | - | port
 1 F1 | * | - | system
 1 F4 F5 | * | - |
-1 F6 | * | rm/0-1 | ib
+1 F6 | * | rm/0 | ib
+1 F6 | * | rm/1 | ib system
 1 F6 | * | rm/2-3 | lock
 1 F6 | * | rm/4-7 |
-1 F7 | * | rm/0-1 | iz
+1 F7 | * | rm/0 | iz
+1 F7 | * | rm/1 | iz system
 1 F7 | * | rm/2-3 | lock
 1 F7 | * | rm/4-7 |
 1 F8-FD | * | - |
 1 FE FF | * | rm/0-1 | lock
-1 FF | * | rm/2 |
-1 FF | * | rm/4 |
+1 FF | * | rm/2 | look
+1 FF | * | rm/4 | look
 1 FF | * | rm/6 |
 1 FF | * | m/3 | system
 1 FF | * | m/5 | system
@@ -131,7 +134,7 @@ _TABLE = """
 0F 31 | * | - |
 0F 32-35 | * | - | system
 0F 40-4F | * | rm |
-0F 80-8F | * | - | iz
+0F 80-8F | * | - | rel look
 0F 90-9F | * | rm |
 0F A0 A8 | * | - |
 0F A1 A9 | * | - | system
@@ -145,10 +148,11 @@ _TABLE = """
 0F AE | np | m/7 |
 0F AE | np | r/5-7 |
 0F AE | F3 | r/0-3 | i64
-0F B0 B1 C0 C1 | * | rm | lock
+0F B0 C0 C1 | * | rm | lock
+0F B1 | * | rm | lock look
 0F B2 B4 B5 | * | m | system
 0F B6 B7 BE BF | * | rm |
-0F B8 | F3 | rm |
+0F B8 | F3 | rm | look
 0F BA | * | rm/4 | ib
 0F BA | * | rm/5-7 | ib lock
 0F BC BD | * | rm |
@@ -157,11 +161,11 @@ _TABLE = """
 
 # 0F: MMX and SSE
 0F 10 11 | np 66 | rm | u16
-0F 10 11 | F3 F2 | rm |
+0F 10 11 | F3 F2 | rm | look
 0F 12 16 | np | rm |
 0F 12 16 | 66 | m |
-0F 12 16 | F3 | rm | a16
-0F 12 | F2 | rm |
+0F 12 16 | F3 | rm | a16 look
+0F 12 | F2 | rm | look
 0F 13 17 | np 66 | m |
 0F 14 15 | np 66 | rm | a16
 0F 28 29 | np 66 | rm | a16
@@ -175,10 +179,12 @@ _TABLE = """
 0F 50 | np 66 | r |
 0F 51 58 59 5C-5F | np 66 | rm | fp a16
 0F 51 58 59 5C-5F | F3 F2 | rm | fp
-0F 52 53 | np | rm | a16
-0F 52 53 | F3 | rm |
+0F 52 53 | np | rm | a16 system
+0F 52 53 | F3 | rm | system
 0F 54-57 | np 66 | rm | a16
-0F 5A | np F3 F2 | rm | fp
+0F 5A | np | r | fp
+0F 5A | np | m | system
+0F 5A | F3 F2 | rm | fp
 0F 5A | 66 | rm | fp a16
 0F 5B | np 66 F3 | rm | fp a16
 0F 60-6B | np | rm | mmx
@@ -187,9 +193,10 @@ _TABLE = """
 0F 6E | 66 | rm |
 0F 6F | np | rm | mmx
 0F 6F | 66 | rm | a16
-0F 6F | F3 | rm | u16
+0F 6F | F3 | rm | u16 look
 0F 70 | np | rm | ib mmx
-0F 70 | 66 F3 F2 | rm | ib a16
+0F 70 | 66 | rm | ib a16
+0F 70 | F3 F2 | rm | ib a16 look
 0F 71 72 | np | r/2 | ib mmx
 0F 71 72 | 66 | r/2 | ib
 0F 71 72 | np | r/4 | ib mmx
@@ -205,10 +212,11 @@ _TABLE = """
 0F 77 | np | - | mmx
 0F 7C 7D | 66 F2 | rm | fp a16
 0F 7E | np | rm | mmx
-0F 7E | 66 F3 | rm |
+0F 7E | 66 | rm |
+0F 7E | F3 | rm | look
 0F 7F | np | rm | mmx
 0F 7F | 66 | rm | a16
-0F 7F | F3 | rm | u16
+0F 7F | F3 | rm | u16 look
 0F C2 | np 66 | rm | ib fp a16
 0F C2 | F3 F2 | rm | ib fp
 0F C3 | np | m |
@@ -221,7 +229,7 @@ _TABLE = """
 0F D1-D5 | np | rm | mmx
 0F D1-D5 | 66 | rm | a16
 0F D6 | 66 | rm |
-0F D6 | F3 F2 | r | mmx
+0F D6 | F3 F2 | r | mmx look
 0F D7 | np | r | mmx
 0F D7 | 66 | r |
 0F D8-E5 E8-EF | np | rm | mmx
@@ -230,15 +238,16 @@ _TABLE = """
 0F E6 | F3 | rm | fp
 0F E7 | np | m | mmx
 0F E7 | 66 | m | a16
-0F F0 | F2 | m | u16
+0F F0 | F2 | m | u16 look
 0F F1-F6 F8-FE | np | rm | mmx
 0F F1-F6 F8-FE | 66 | rm | a16
-0F F7 | np | r | mmx
-0F F7 | 66 | r |
+0F F7 | np | r | mmx system
+0F F7 | 66 | r | system
 
 # 0F 38
-38 00-0B 1C-1E | np | rm | mmx
-38 00-0B 1C-1E | 66 | rm | a16
+38 00-0B 1C-1E | np | rm | mmx look
+38 01-03 05-07 | 66 | rm | a16 look
+38 00 04 08-0B 1C-1E | 66 | rm | a16
 38 10 14 15 17 | 66 | rm | a16
 38 20-25 30-35 | 66 | rm |
 38 28 29 2B 37-41 | 66 | rm | a16
@@ -246,13 +255,14 @@ _TABLE = """
 38 DB-DF | 66 | rm | a16
 38 F0 F1 | np 66 | m |
 38 F0 F1 | F2 | rm |
-38 F6 | 66 F3 | rm |
+38 F6 | 66 | rm |
+38 F6 | F3 | rm | look
 
 # 0F 3A
 3A 08 09 | 66 | rm | ib fp a16
 3A 0A 0B | 66 | rm | ib fp
 3A 0C-0E | 66 | rm | ib a16
-3A 0F | np | rm | ib mmx
+3A 0F | np | rm | ib mmx look
 3A 0F | 66 | rm | ib a16
 3A 14-17 20-22 | 66 | rm | ib
 3A 40 41 | 66 | rm | ib system
@@ -261,10 +271,13 @@ _TABLE = """
 
 # VEX.L = 0: BMI1 and BMI2
 V38 F2 | np | rm |
-V38 F3 | np | rm/1-3 |
-V38 F5 | np F3 F2 | rm |
+V38 F3 | np | rm/1-2 |
+V38 F3 | np | rm/3 | system
+V38 F5 | np F2 | rm | look
+V38 F5 | F3 | rm |
 V38 F6 | F2 | rm |
-V38 F7 | np 66 F3 F2 | rm |
+V38 F7 | np | rm | look
+V38 F7 | 66 F3 F2 | rm |
 V3A F0 | F2 | rm | ib
 """
 

@@ -38,6 +38,8 @@ class Action(IntFlag):
     """A memory operand of 16 bytes, which need not be aligned: looked at where it crosses a page."""
     UNDEFINED = 1024
     """#UD. Always watched."""
+    LOOK = 2048
+    """Unicorn gets it wrong for some operands: see machine/unusual_operands.py."""
     MODIFIES = 4096
     """Reads and writes its operand: where it may not be written, not even a flag may change."""
     GROUP = 1 << 15
@@ -58,6 +60,7 @@ _TRAITS = {
     "rmw": int(Action.MODIFIES),
     "a16": int(Action.ALIGNED),
     "u16": int(Action.WIDE),
+    "look": int(Action.LOOK),
 }
 _OPCODES, _PREFIX_CLASSES, _FORMS = 256, len(Prefix), 16
 _GROUP = int(Action.GROUP)
@@ -114,7 +117,7 @@ class Tables:
 TABLES = {False: Tables(long=False), True: Tables(long=True)}
 """By whether it is 64-bit mode."""
 _WITH_MODRM = frozenset((row.map, opcode) for row in ROWS if row.modrm != "-" for opcode in row.opcodes)
-_IMMEDIATES = ("ib", "iw", "iz", "iv", "off", "far", "iwb")
+_IMMEDIATES = ("ib", "iw", "iz", "iv", "off", "far", "iwb", "rel")
 _IMMEDIATE = {
     (row.map, opcode, extension): kind
     for row in ROWS
@@ -330,7 +333,15 @@ def _immediate_size(kind: str | None, rex: int, prefixes: bytes, address_bits: i
     if kind is None:
         return 0
     word = 4 if wide and not (long and OPERAND_SIZE in prefixes and not rex & 8) else 2
-    sizes = {"ib": 1, "iw": 2, "iz": word, "iv": 8 if rex & 8 else word, "far": word + 2, "iwb": 3}
+    sizes = {
+        "ib": 1,
+        "iw": 2,
+        "iz": word,
+        "iv": 8 if rex & 8 else word,
+        "far": word + 2,
+        "iwb": 3,
+        "rel": 4 if long else word,
+    }
     return sizes.get(kind, address_bits // 8)
 
 

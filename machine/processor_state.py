@@ -37,10 +37,12 @@ HFLAG_TS = 1 << 11
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
-_X87_MARK, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 20, 24
+_X87_MARK, _X87_TAGS, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 8, 20, 24
 X87_BYTES = _BEFORE_FP0 + 8 * 16 + _X87_POINTERS
 X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16 + _X87_POINTERS)
 """`SavedContext.x87` when all registers are zero and FNINIT came last."""
+_MXCSR_DEFAULT, _MXCSR_FLAGS, _MXCSR_ROUNDING, _FLUSH_TO_ZERO, _DENORMALS_ARE_ZEROS = 0x1F80, 0x3D, 13, 1 << 15, 1 << 6
+_FLAGS_AFTER_ROUNDING, _DAZ_AFTER_ROUNDING, _FTZ_AFTER_ROUNDING = 1, 4, 3  # in `float_status`
 _KERNEL_GS_BASE = 0xC000_0102
 _HOST_ADDRESS_BYTES = 8
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
@@ -201,7 +203,36 @@ class SavedContext:
         uc.msr_write(_KERNEL_GS_BASE, 0)
         self._x87 = self._offset(content, struct.pack("<QH", _MARK, _X87_MARK)) - _BEFORE_FP0
         uc.reg_write(x86_const.UC_X86_REG_FP0, (0, 0))
+        self._find_simd_state(uc)
         self._check(uc)
+
+    def _find_simd_state(self, uc: Uc) -> None:
+        """Find MXCSR and what Unicorn derives of it, by what changes with it."""
+
+        def changed_by(value: int) -> list[int]:
+            uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT)
+            self.save()
+            before = self._content.raw
+            uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT ^ value)
+            self.save()
+            return [at for at, byte in enumerate(self._content.raw) if byte != before[at]]
+
+        rounding = changed_by(3 << _MXCSR_ROUNDING)
+        zeros = changed_by(_DENORMALS_ARE_ZEROS)
+        flushing = changed_by(_FLUSH_TO_ZERO)
+        uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT)
+        self.save()
+        common = set(rounding) & set(flushing)  # the byte of MXCSR that has both
+        if len(rounding) != 2 or len(zeros) != 2 or len(flushing) != 2 or len(common) != 1:
+            raise EmulatorFault("this version of Unicorn lays out its SSE state in an unknown way")
+        (second_byte,) = common
+        (rounding_at,) = set(rounding) - common
+        (zeros_at,) = set(zeros) - {second_byte - 1}
+        (self._x87_flushing,) = set(flushing) - common
+        if zeros_at - rounding_at != _DAZ_AFTER_ROUNDING:
+            raise EmulatorFault("this version of Unicorn lays out its SSE status in an unknown way")
+        self._mxcsr = ctypes.c_uint32.from_buffer(self._content, second_byte - 1)
+        self._simd_status = (ctypes.c_uint8 * (_DAZ_AFTER_ROUNDING + 1)).from_buffer(self._content, rounding_at)
 
     @staticmethod
     def _offset(content: "ctypes.Array[ctypes.c_char]", mark: bytes) -> int:
@@ -267,6 +298,46 @@ class SavedContext:
     def x87_state(self) -> memoryview:
         """All of the x87 unit (machine/instructions/floating_point/state.py has the layout), to be changed in place."""
         return memoryview(self._content).cast("B")[self._x87 : self._x87 + X87_BYTES]
+
+    def read_mmx(self, number: int) -> int:
+        """MM`number`."""
+        return int.from_bytes(ctypes.string_at(self._x87_register(number), 8), "little")
+
+    def write_mmx(self, number: int, value: int) -> None:
+        """Set MM`number`; the exponent of the x87 register becomes all ones (SDM volume 1, 9.6.2)."""
+        ctypes.memmove(self._x87_register(number), struct.pack("<QH", value, 0xFFFF), 10)
+
+    def enter_mmx(self) -> None:
+        """Set TOP to 0 and all tags to valid, as MMX instructions do (SDM volume 1, 9.5.1)."""
+        ctypes.memset(self.address + self._x87, 0, 4)
+        ctypes.memset(self.address + self._x87 + _X87_TAGS, 0, 8)
+
+    def _x87_register(self, number: int) -> int:
+        return self.address + self._x87 + _BEFORE_FP0 + 16 * number
+
+    @property
+    def mxcsr(self) -> int:
+        """MXCSR (SDM volume 1, 10.2.3); its flags are complete after `collect_simd_flags`."""
+        return self._mxcsr.value
+
+    @mxcsr.setter
+    def mxcsr(self, value: int) -> None:
+        self._mxcsr.value = value
+        status = self._simd_status
+        status[0] = value >> _MXCSR_ROUNDING & 3  # numbered alike
+        status[_FLAGS_AFTER_ROUNDING] = 0
+        status[_DAZ_AFTER_ROUNDING] = bool(value & _DENORMALS_ARE_ZEROS)
+        self._content[self._x87_flushing] = b"\0"
+
+    def collect_simd_flags(self) -> None:
+        """Put the exceptions that instructions have raised since the last time into MXCSR.
+
+        Unicorn keeps them aside, in the same places, and never looks at them.
+        """
+        raised = self._simd_status[_FLAGS_AFTER_ROUNDING]
+        if raised:
+            self._mxcsr.value |= raised & _MXCSR_FLAGS
+            self._simd_status[_FLAGS_AFTER_ROUNDING] = 0
 
     @property
     def x87(self) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from importlib import resources
 
-from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, Uc, x86_const
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
@@ -21,6 +21,7 @@ from machine.opcodes import ALWAYS, TABLES, Action, Instruction, MemoryOperand, 
 from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE, Ram
 from machine.unicorn_calls import engine_handle, vmem_read
+from machine.unusual_operands import unusual_operands
 
 NEVER = 2**64 - 1
 _PAGES = 64
@@ -28,6 +29,8 @@ ADDRESSES = 16
 """At most this many places to stop at."""
 _HEADER = struct.Struct("<4I")
 _INTERRUPT_FLAG = 0x200
+_VECTOR_BYTES = 16
+_LOOKED_AT = Action.FLOATS | Action.LOOK
 _LONGEST = 15
 _GROUPS = 64
 REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
@@ -75,6 +78,7 @@ class HookState(ctypes.Structure):
         ("passing", ctypes.c_uint64),
         ("passing_address", ctypes.c_uint64),
         ("long_mode", ctypes.c_uint64),
+        ("mxcsr", ctypes.c_uint64),
         ("tables", ctypes.c_void_p * 2),
         ("code_size", ctypes.c_uint64),
         ("code", ctypes.c_uint8 * 16),
@@ -97,6 +101,7 @@ class HookState(ctypes.Structure):
     passing: int
     passing_address: int
     long_mode: int
+    mxcsr: int
     code_size: int
     code: "ctypes.Array[ctypes.c_uint8]"
     reason: int
@@ -104,6 +109,7 @@ class HookState(ctypes.Structure):
     rflags: int
     flags_before: int
     context: int
+    ram_size: int
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -199,13 +205,37 @@ class StepHook:
         return True
 
 
+class _Operands:
+    """Operands of the instruction at the hook, as machine/unusual_operands.py looks at them."""
+
+    def __init__(self, hook: "_PortableHook", following: int) -> None:
+        self._hook = hook
+        self._following = following
+
+    def general(self, number: int) -> int:
+        """A general register, all of it."""
+        return self._hook.register(REGISTER_IDS[number])
+
+    def vector(self, number: int) -> int:
+        """An XMM register."""
+        value = ctypes.create_string_buffer(_VECTOR_BYTES)
+        uclib.uc_reg_read(self._hook.handle, x86_const.UC_X86_REG_XMM0 + number, value)
+        return int.from_bytes(value.raw, "little")
+
+    def memory(self, instruction: Instruction, size: int) -> int | None:
+        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
+        assert isinstance(instruction.operand, MemoryOperand)
+        address = self._hook.operand_address(instruction, instruction.operand, self._following)
+        return self._hook.read_ram(address, size)
+
+
 class _PortableHook:
     """The rules of step_hook.c in Python: the same counts and stops at 1 % of the speed."""
 
     def __init__(self, uc: Uc, state: HookState, code_pages: "ctypes.Array[ctypes.c_char]") -> None:
         self._code_pages = code_pages
         self.known_pages: set[int] = set()
-        self._handle = uc._uch
+        self.handle = uc._uch
         self._engine = engine_handle(uc)
         self._state = state
         self._value = ctypes.c_uint64()
@@ -221,16 +251,17 @@ class _PortableHook:
             self._callbacks.append(callback)
             add_hook(uc, kind, callback)
 
-    def _register(self, number: int) -> int:
+    def register(self, number: int) -> int:
+        """A register by Unicorn's number."""
         self._value.value = 0
-        uclib.uc_reg_read(self._handle, number, ctypes.byref(self._value))
+        uclib.uc_reg_read(self.handle, number, ctypes.byref(self._value))
         return self._value.value
 
     def _stop(self, reason: Stop) -> None:
         self._state.reason = reason
-        uclib.uc_context_save(self._handle, ctypes.c_void_p(self._state.context))
-        self._state.rflags = self._register(x86_const.UC_X86_REG_EFLAGS)
-        uclib.uc_emu_stop(self._handle)
+        uclib.uc_context_save(self.handle, ctypes.c_void_p(self._state.context))
+        self._state.rflags = self.register(x86_const.UC_X86_REG_EFLAGS)
+        uclib.uc_emu_stop(self.handle)
 
     def _code_at(self, address: int, size: int) -> bytes:
         """The code at an address: `size` bytes, or those up to the end of the page."""
@@ -248,7 +279,7 @@ class _PortableHook:
 
     def _note_page(self, address: int) -> None:
         linear = ctypes.c_uint64(address & -PAGE_SIZE)
-        if not uclib.uc_vmem_translate(self._handle, linear, UC_PROT_EXEC, ctypes.byref(self._value)):
+        if not uclib.uc_vmem_translate(self.handle, linear, UC_PROT_EXEC, ctypes.byref(self._value)):
             page = self._value.value // PAGE_SIZE
             if page < len(self._code_pages):
                 self._code_pages[page] = b"\1"
@@ -261,22 +292,42 @@ class _PortableHook:
             return False
         if not self._state.long_mode:
             return True
-        at = self._operand_address(instruction, instruction.operand, address + size)
+        at = self.operand_address(instruction, instruction.operand, address + size)
         return bool(instruction.action & Action.ALIGNED and at & 15) or at % PAGE_SIZE > PAGE_SIZE - 16
 
-    def _operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
+    def _unusual(self, code: bytes, address: int, size: int) -> bool:
+        """Tell an instruction whose operands Unicorn gets wrong."""
+        instruction = decode(code, long=bool(self._state.long_mode))
+        if instruction is None:
+            return False
+        return unusual_operands(instruction, _Operands(self, address + size), self._state.mxcsr)
+
+    def read_ram(self, address: int, size: int) -> int | None:
+        """Memory by linear address; None where the access faults. Raises LookupError where there is no RAM."""
+        for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
+            linear = ctypes.c_uint64(page)
+            if uclib.uc_vmem_translate(self.handle, linear, UC_PROT_READ, ctypes.byref(self._value)):
+                return None
+            if self._value.value + PAGE_SIZE > self._state.ram_size:
+                raise LookupError("no RAM")
+        data = ctypes.create_string_buffer(size)
+        vmem_read(self._engine, address, UC_PROT_READ, data, size)
+        return int.from_bytes(data.raw, "little")
+
+    def operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
+        """The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction."""
         at = operand.displacement + (following if operand.relative else 0)
         for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
             if number is not None:
-                at += self._register(REGISTER_IDS[number]) * scale
+                at += self.register(REGISTER_IDS[number]) * scale
         at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
-        return at + (self._register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
+        return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
 
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
         if state.retired >= state.deadline:
             return self._stop(Stop.DEADLINE)
-        if state.watch_if and self._register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
+        if state.watch_if and self.register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
             return self._stop(Stop.INTERRUPTS_ENABLED)
         passed = (state.retired, address) == (state.passing, state.passing_address)
         if state.addresses and not passed and address in state.address[: state.addresses]:
@@ -287,17 +338,25 @@ class _PortableHook:
         else:
             code = self._code_at(address, size)
             found = action(code, long=bool(state.long_mode))
+            if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
+                code = self._code_at(address, _LONGEST)
+                found = action(code, long=bool(state.long_mode))
             if address == state.breakpoint:
                 return self._stop(Stop.BREAKPOINT)
             if state.debugging and address in state.debug_address:
                 return self._stop(Stop.DEBUG)
             wide = found & (Action.ALIGNED | Action.WIDE)
-            if found & state.watched or (wide and self._misplaced(code, address, size)):
+            unusual = False
+            if found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
+                longest = self._code_at(address, _LONGEST)
+                unusual = self._unusual(longest, address, size)
+                code = longest if unusual else code
+            if unusual or found & state.watched or (wide and self._misplaced(code, address, size)):
                 state.code_size = len(code)
                 ctypes.memmove(state.code, code, len(code))
                 return self._stop(Stop.WATCHED_INSTRUCTION)
             if found & Action.MODIFIES:
-                state.flags_before = self._register(x86_const.UC_X86_REG_EFLAGS)
+                state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
         state.last = address
         state.retired += 1
         return None

@@ -5,6 +5,7 @@ names, and then the function either lets Unicorn execute the instruction (`Done.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from machine import control_registers
@@ -15,6 +16,9 @@ from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
 from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.rules import RULES
+from machine.instructions.simd_control import load_mxcsr, store_mxcsr
+from machine.instructions.wide_operands import check_wide_operand
 from machine.iret import check_iret
 from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand
@@ -24,9 +28,10 @@ from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 
 _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
-_MMX = int(Action.MMX)
+_MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.PORT)
+_WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
-_FXSAVE, _FXRSTOR, _LDMXCSR = 0, 1, 2
+_FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR = range(4)
 _SMSW_LMSW, _INVLPG = (4, 6), 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
@@ -71,6 +76,8 @@ class SystemInstructions:
             0x0FA2: self._cpuid,
             0x0FAE: self._group_15,
         }
+        for rules in RULES:
+            self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
@@ -78,15 +85,17 @@ class SystemInstructions:
             return self._restricted(instruction)
         if instruction.action & _MMX:
             self._x87.prepare_mmx(instruction)
+        if instruction.action & _WIDE:
+            check_wide_operand(self._cpu, instruction)
         rule = self._rules.get(instruction.opcode)
         return Done.NATIVE if rule is None else rule(instruction)
 
     def _restricted(self, instruction: Instruction) -> Done:
         """What the table or the ring forbids."""
         cpu, found = self._cpu, instruction.action
-        if found & Action.UNDEFINED:
+        if found & _UNDEFINED:
             raise Fault(UD)
-        if found & Action.PORT:
+        if found & _PORT:
             check_ports(cpu, instruction)
         elif cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
             raise Fault(GP, 0)
@@ -263,15 +272,15 @@ class SystemInstructions:
         return Done.NATIVE
 
     def _group_15(self, instruction: Instruction) -> Done:
-        """FXSAVE and FXRSTOR, and LDMXCSR, which refuses reserved bits."""
+        """FXSAVE, FXRSTOR, LDMXCSR and STMXCSR."""
         if instruction.extension == _FXSAVE:
             return self._x87.save(instruction)
         if instruction.extension == _FXRSTOR:
             return self._x87.restore(instruction)
         if instruction.extension == _LDMXCSR:
-            content = peek(self._cpu, linear_address(self._cpu, instruction), 4)
-            if content is not None and int.from_bytes(content, "little") >> 16:
-                raise Fault(GP, 0)
+            return load_mxcsr(self._cpu, instruction)
+        if instruction.extension == _STMXCSR:
+            return store_mxcsr(self._cpu, instruction)
         return Done.NATIVE
 
     # Interrupts

@@ -19,7 +19,8 @@ enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT
        STOP_ADDRESS = 9 };
 enum { REG_EFLAGS = 25, REG_FS_BASE = 250, REG_GS_BASE = 251 };             /* UC_X86_REG_ */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
-enum { LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, MODIFIES = 4096, GROUP = 1 << 15 };     /* opcodes.py, Action */
+enum { FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
+       GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
 
@@ -54,6 +55,7 @@ struct state {
     u64 passing;            /* but not, while this many instructions have retired, ... */
     u64 passing_address;    /* ... before this one */
     u64 long_mode;          /* nonzero: 64-bit mode */
+    u64 mxcsr;              /* MXCSR as it was when the engine was entered */
     const struct tables *tables[2];     /* of other modes, and of 64-bit mode */
     u64 code_size;          /* of STOP_WATCHED: the instruction, or what of it is in memory */
     u8 code[16];
@@ -69,9 +71,11 @@ struct state {
 /* An instruction up to its ModRM byte. */
 struct decoded {
     u32 action;
-    u32 modrm_at;           /* where ModRM is, if there is one */
+    u32 modrm_at;           /* where ModRM is, if there is one; 0 if the code ends before the opcode is known */
     u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
     u8 short_address;       /* 67H */
+    u8 narrow;              /* 66H */
+    u8 map, mandatory, opcode, vex_register;
 };
 
 static int prefix(u8 byte)
@@ -88,7 +92,8 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
 {
     u64 i = 0;
     int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
-    d->action = d->rex = d->segment = d->short_address = 0;
+    d->modrm_at = 0;
+    d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = 0;
     for (; i < size; i++) {
         u8 byte = code[i];
         if (is_long && (byte & 0xF0) == 0x40) {
@@ -104,8 +109,10 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
             mandatory = REPEAT;
         else if (byte == 0xF2)
             mandatory = REPEAT_NOT_EQUAL;
-        else if (byte == 0x66)
+        else if (byte == 0x66) {
             mandatory = mandatory ? mandatory : OPERAND_SIZE;
+            d->narrow = 1;
+        }
         else if (byte == 0x67)
             d->short_address = 1;
         else if (byte >= 0x64)
@@ -131,6 +138,7 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
             }
             d->rex = 0x40 | (second >> 4 & 8) | (~first >> 5 & 7);
             mandatory = second & 3;         /* in the order of Prefix */
+            d->vex_register = ~second >> 3 & 15;
             i += 2;
             if (i >= size)
                 return;
@@ -158,6 +166,9 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
     if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
         found = UNDEFINED;
     d->modrm_at = i;
+    d->map = map;
+    d->mandatory = mandatory;
+    d->opcode = opcode;
     d->action = found;
 }
 
@@ -212,6 +223,8 @@ static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 
     }
     return address;
 }
+
+#include "unusual_operands.h"
 
 /* The code at an address: `size` bytes, or those up to the end of the page. Returns where it can be read. */
 static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
@@ -284,12 +297,23 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
         const u8 *code = code_at(uc, s, address, &size, copy);
         struct decoded d;
         decode(s, code, size, &d);
+        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` is what Unicorn had decoded when it gave up */
+            size = LONGEST;
+            code = code_at(uc, s, address, &size, copy);
+            decode(s, code, size, &d);
+        }
         if (address == s->breakpoint)
             return stop(uc, s, STOP_BREAKPOINT);
         if (s->debugging && (address == s->debug_address[0] || address == s->debug_address[1] ||
                              address == s->debug_address[2] || address == s->debug_address[3]))
             return stop(uc, s, STOP_DEBUG);
-        if (d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, address + length, &d))) {
+        u64 next = address + length;
+        int unusual = d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d);
+        if (unusual) {                                  /* Unicorn may be wrong about the length, too */
+            size = LONGEST;
+            code = code_at(uc, s, address, &size, copy);
+        }
+        if (unusual || d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, &d))) {
             s->code_size = size;
             for (u64 i = 0; i < size; i++)
                 s->code[i] = code[i];

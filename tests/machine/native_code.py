@@ -17,6 +17,8 @@ CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x9
 TABLES = (0xB0000, 0xC0000)
 BUS = CALLS + 80
 RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
+VECTOR_IDS = range(x86_const.UC_X86_REG_XMM0, x86_const.UC_X86_REG_XMM0 + 16)
+"""Unicorn's numbers of the XMM registers."""
 FROM_BUS = 0x1234_5678_9ABC_DEF0
 """What the bus answers here."""
 
@@ -60,7 +62,8 @@ class Blob:
         if address == CALLS:
             self.stopped = True
         elif address == CALLS + 16:
-            uc.mem_write(third, struct.pack("<Q", self.registers[second & 0xFFFF_FFFF]))
+            number = second & 0xFFFF_FFFF
+            uc.mem_write(third, self.registers[number].to_bytes(16 if number in VECTOR_IDS else 8, "little"))
         elif address == CALLS + 32:
             readable = second == self.address and self.continues
             if readable:
@@ -97,9 +100,17 @@ class Blob:
         state.ram, state.ram_size, state.context = RAM, 1 << 17, CONTEXT
         state.tables[:] = TABLES
         state.general_register[:] = REGISTER_IDS
-        self.uc.mem_write(RAM + PAGE + address % 4096, code[: 4096 - address % 4096])
+        self.place(address, code)
         self._call("on_instruction", state, address, size)
         return self.stopped
+
+    def place(self, address: int, code: bytes) -> None:
+        """Put code into the page that all linear addresses lead to, with zeros after it."""
+        self.uc.mem_write(RAM + PAGE + address % 4096, code.ljust(16, b"\0")[: 4096 - address % 4096])
+
+    def content(self, address: int, size: int) -> bytes:
+        """What lies at a linear address."""
+        return b"".join(bytes(self.uc.mem_read(RAM + PAGE + (address + n) % 4096, 1)) for n in range(size))
 
     def on_device_read(self, window: Window, memory: bytes, offset: int, size: int) -> int:
         """Read at an offset while the window, which is updated, shows `memory`; `asked` are the reads of the bus."""

@@ -17,43 +17,6 @@ def vectors(ran: Any) -> list[int]:
     return [taken.vector for taken in ran.taken]
 
 
-def test_mxcsr_flags(kernel: Any) -> None:
-    ran = kernel("xorps %xmm1, %xmm1; movl $1, %eax; cvtsi2ss %eax, %xmm0; divss %xmm1, %xmm0; stmxcsr 0x240000; ud2")
-    assert ran.machine.ram.read(0x24_0000, 4) == bytes.fromhex("801f0000")  # ZE is bit 2
-
-
-def test_alignment(kernel: Any) -> None:
-    assert vectors(kernel("movaps 0x240001, %xmm0; ud2")) == [UD]
-
-
-def test_cvtps2pd(kernel: Any) -> None:
-    assert vectors(kernel("cvtps2pd 0x402FF8, %xmm0; ud2")) == [PF]
-
-
-def test_torn_load(kernel: Any) -> None:
-    """The page at 0x402000 is followed by one that is not present."""
-    ran = kernel("movl $0x11223344, 0x402FF8; xorps %xmm3, %xmm3; movups 0x402FF8, %xmm3")
-    assert vectors(ran) == [PF]
-    assert ran.machine.cpu.read_register("XMM3") == 0x1122_3344
-
-
-def test_lahf_rex(kernel: Any) -> None:
-    ran = kernel("movl $0x111111, %eax; movl %esp, %ebx; .byte 0x40, 0x9F; movl %eax, %ecx; subl %esp, %ebx; ud2")
-    assert ran.machine.cpu.registers.rcx == 0x11_1111
-    assert ran.machine.cpu.registers.rbx != 0
-
-
-def test_cmpps(kernel: Any) -> None:
-    first, *_ = kernel(".byte 0x0F, 0xC2, 0xC1, 0x2B; nop; ud2").taken
-    second, *_ = kernel("ud2").taken
-    assert first.rip == second.rip
-
-
-def test_narrow_branch(kernel: Any) -> None:
-    ran = kernel("movl $0x403000, %eax; .byte 0x66, 0xE9, 0, 0; ud2")
-    assert ran.taken[0].rip < 0x1_0000
-
-
 def length(kernel: Any, instruction: str) -> int:
     """How far behind the start UD2 stands: the instruction was executed."""
     (taken,) = kernel(f"{instruction}; ud2").taken

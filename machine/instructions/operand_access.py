@@ -1,0 +1,109 @@
+"""Register and memory operands of instructions that the machine executes itself (SDM volume 2, 2.1 and 2.2)."""
+
+from machine.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.cpu import Cpu
+from machine.exceptions import GP, NM, UD, Fault
+from machine.instructions.memory import OperandMemory
+from machine.opcodes import Instruction, MemoryOperand
+from machine.operands import linear_address
+from machine.processor_state import GENERAL_REGISTERS
+
+_HIGH_BYTES = range(4, 8)
+"""Without REX these numbers of byte registers are AH, CH, DH and BH."""
+
+
+def require_sse(cpu: Cpu) -> None:
+    """Raise the Fault of an SSE instruction that the control registers do not allow (SDM volume 2, table 2-21)."""
+    cr = cpu.registers.cr
+    if cr[0] & CR0_EM or not cr[4] & CR4_OSFXSR:
+        raise Fault(UD)
+    if cr[0] & CR0_TS:
+        raise Fault(NM)
+
+
+def require_mmx(cpu: Cpu) -> None:
+    """Raise the Fault of an MMX instruction that CR0 does not allow."""
+    if cpu.registers.cr[0] & CR0_EM:
+        raise Fault(UD)
+    if cpu.registers.cr[0] & CR0_TS:
+        raise Fault(NM)
+
+
+def read_memory(cpu: Cpu, instruction: Instruction, size: int, *, alignment: int = 1) -> int:
+    """The memory operand, of `size` bytes. Raises Fault."""
+    address, stack = _place(cpu, instruction, alignment)
+    return int.from_bytes(OperandMemory(cpu).read(address, size, stack=stack), "little")
+
+
+def require_writable(cpu: Cpu, instruction: Instruction, size: int) -> None:
+    """Raise the Fault, which is that of a write, of an instruction that reads its memory operand and then writes it."""
+    address, stack = _place(cpu, instruction, 1)
+    OperandMemory(cpu).probe(address, size, write=True, stack=stack)
+
+
+def write_memory(cpu: Cpu, instruction: Instruction, value: int, size: int, *, alignment: int = 1) -> None:
+    """Store into the memory operand. Raises Fault."""
+    address, stack = _place(cpu, instruction, alignment)
+    OperandMemory(cpu).write(address, value.to_bytes(size, "little"), stack=stack)
+
+
+def _place(cpu: Cpu, instruction: Instruction, alignment: int) -> tuple[int, bool]:
+    operand = instruction.operand
+    assert isinstance(operand, MemoryOperand)
+    address = linear_address(cpu, instruction)
+    if address % alignment:
+        raise Fault(GP, 0)
+    return address, operand.segment == "ss"
+
+
+def operand_size(instruction: Instruction) -> int:
+    """In bytes, of a general operand in 64-bit mode that is not a byte."""
+    return 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
+
+
+def read_general(cpu: Cpu, number: int, size: int, *, rex: int = 0x40) -> int:
+    """A general register of `size` bytes."""
+    if size == 1 and not rex and number in _HIGH_BYTES:
+        return int(getattr(cpu.registers, GENERAL_REGISTERS[number & 3])) >> 8 & 0xFF
+    return int(getattr(cpu.registers, GENERAL_REGISTERS[number])) & (1 << 8 * size) - 1
+
+
+def write_general(cpu: Cpu, number: int, value: int, size: int, *, rex: int = 0x40) -> None:
+    """Set a general register: one of 4 bytes extends its value with zeros, smaller ones leave the other bits."""
+    shift = 0
+    if size == 1 and not rex and number in _HIGH_BYTES:
+        number, shift = number & 3, 8
+    name = GENERAL_REGISTERS[number]
+    if size < 4:
+        mask = (1 << 8 * size) - 1 << shift
+        value = getattr(cpu.registers, name) & ~mask | value << shift
+    setattr(cpu.registers, name, value)
+
+
+def read_operand(cpu: Cpu, instruction: Instruction, size: int) -> int:
+    """The r/m operand if it is general: a register or memory. Raises Fault."""
+    if isinstance(instruction.operand, int):
+        return read_general(cpu, instruction.operand, size, rex=instruction.rex)
+    return read_memory(cpu, instruction, size)
+
+
+def write_operand(cpu: Cpu, instruction: Instruction, value: int, size: int) -> None:
+    """Set the r/m operand if it is general. Raises Fault."""
+    if isinstance(instruction.operand, int):
+        write_general(cpu, instruction.operand, value, size, rex=instruction.rex)
+    else:
+        write_memory(cpu, instruction, value, size)
+
+
+def read_vector_operand(cpu: Cpu, instruction: Instruction, size: int, *, aligned: bool = True) -> int:
+    """The r/m operand if it is an XMM register: its low `size` bytes, or memory. Raises Fault."""
+    if isinstance(instruction.operand, int):
+        return cpu.context.read_vector(instruction.operand) & (1 << 8 * size) - 1
+    return read_memory(cpu, instruction, size, alignment=16 if size == 16 and aligned else 1)
+
+
+def read_mmx_operand(cpu: Cpu, instruction: Instruction) -> int:
+    """The r/m operand if it is an MMX register, of which REX.B is no part, or memory. Raises Fault."""
+    if isinstance(instruction.operand, int):
+        return cpu.context.read_mmx(instruction.operand & 7)
+    return read_memory(cpu, instruction, 8)

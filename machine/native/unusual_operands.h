@@ -1,0 +1,180 @@
+/* Instructions that Unicorn gets wrong for some operands only: machine/unusual_operands.py has the same rules in Python.
+
+   Part of step_hook.c, which calls unusual_operands() before an instruction whose action is FLOATS or LOOK. */
+
+enum { REG_XMM0 = 122 };                            /* UC_X86_REG_ */
+enum { PROT_READ = 1 };                             /* UC_PROT_ */
+enum { DENORMAL = 1 << 1, PRECISION = 1 << 5, DENORMALS_ARE_ZEROS = 1 << 6, EXCEPTIONS = 0x3F, MASKS = 7,
+       FLUSH_TO_ZERO = 1 << 15 };                   /* MXCSR */
+
+/* How the numbers of an SSE instruction lie in its operands. */
+struct numbers { u32 wide, count, horizontal; };
+
+static int is_nan(u64 number, u32 wide)
+{
+    return wide ? (number & ~(1ull << 63)) > 0x7FFull << 52 : (number & 0x7FFFFFFF) > 0x7F800000;
+}
+
+static int is_denormal(u64 number, u32 wide)
+{
+    return wide ? !(number & 0x7FFull << 52) && number << 1 : !(number & 0x7F800000) && number & 0x7FFFFFFF;
+}
+
+static u64 number_at(const u64 *vector, u32 index, u32 wide)
+{
+    return wide ? vector[index] : vector[index >> 1] >> (index & 1) * 32 & 0xFFFFFFFF;
+}
+
+enum { FAULTS, READ, NO_RAM };
+
+/* Copies `size` bytes of memory, if it is RAM. */
+static int read_ram(void *uc, struct state *s, u64 address, u32 size, u8 *copy)
+{
+    while (size) {
+        u64 physical, offset = address & 0xFFF;
+        u32 part = offset + size > 0x1000 ? 0x1000 - offset : size;
+        if (s->vmem_translate(uc, address & ~0xFFFull, PROT_READ, &physical))
+            return FAULTS;
+        if (physical + 0x1000 > s->ram_size)
+            return NO_RAM;
+        const u8 *from = s->ram + (physical & ~0xFFFull) + offset;
+        address += part;
+        size -= part;
+        while (part--)
+            *copy++ = *from++;
+    }
+    return READ;
+}
+
+/* Whether an SSE floating-point instruction meets denormal numbers that MXCSR has no flag of yet, or two NaNs. */
+static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    u32 mxcsr = s->mxcsr;
+    int single = 0, ordered = 0, minimum = 0;       /* one operand; no result that is a NaN; MIN or MAX */
+    if ((~mxcsr >> MASKS & EXCEPTIONS) || mxcsr & FLUSH_TO_ZERO)
+        return 1;
+    if (d->map == THREE_BYTE_3A)                    /* ROUND: Unicorn always raises the precision exception */
+        return code[size - 1] & 8 && !(mxcsr & PRECISION);
+    if (d->map != TWO_BYTE)
+        return 0;
+    struct numbers n = {d->mandatory & 1, 0, 0};
+    n.count = d->mandatory >= REPEAT ? 1 : n.wide ? 2 : 4;
+    switch (d->opcode) {
+    case 0x51:
+        single = 1;
+        break;
+    case 0x5A:
+        single = 1;
+        n.count = n.count > 2 ? 2 : n.count;
+        break;
+    case 0x58: case 0x59: case 0x5C: case 0x5E:
+        break;
+    case 0x5D: case 0x5F:
+        ordered = minimum = 1;
+        break;
+    case 0xC2:
+        if (code[size - 1] & ~7)
+            return 1;                               /* Unicorn refuses bits that are reserved and ignored */
+        ordered = 1;
+        break;
+    case 0x2E: case 0x2F:
+        ordered = 1;
+        n.count = 1;
+        break;
+    case 0x7C: case 0x7D:
+        n.horizontal = 1;                           /* fall through */
+    case 0xD0:
+        n.wide = d->mandatory == OPERAND_SIZE;
+        n.count = n.wide ? 2 : 4;
+        break;
+    default:
+        return 0;
+    }
+    int zeros = mxcsr & DENORMALS_ARE_ZEROS;
+    int denormals = zeros ? minimum : !(mxcsr & DENORMAL);      /* does it matter whether there are any? */
+    if (!denormals && (ordered || single))
+        return 0;
+    u64 a[2] = {0, 0}, b[2] = {0, 0};
+    u8 modrm = code[d->modrm_at];
+    if (modrm >= 0xC0) {
+        s->reg_read(uc, REG_XMM0 + ((modrm & 7) | (d->rex & 1) << 3), b);
+    } else {
+        if (!s->long_mode)
+            return 1;
+        int found = read_ram(uc, s, operand_address(uc, s, code, size, d, following), n.count << (n.wide ? 3 : 2), (u8 *)b);
+        if (found != READ)
+            return found == NO_RAM;                 /* Unicorn raises the fault */
+    }
+    if (!single)
+        s->reg_read(uc, REG_XMM0 + ((modrm >> 3 & 7) | (d->rex & 4) << 1), a);
+    for (u32 i = 0; i < n.count; i++) {
+        u64 x = number_at(a, i, n.wide), y = number_at(b, i, n.wide);
+        if (denormals && ((!single && is_denormal(x, n.wide)) || is_denormal(y, n.wide)))
+            return 1;
+        if (ordered || single)
+            continue;
+        if (!n.horizontal) {
+            if (is_nan(x, n.wide) && is_nan(y, n.wide))
+                return 1;
+        } else if (i & 1) {
+            if ((is_nan(x, n.wide) && is_nan(number_at(a, i - 1, n.wide), n.wide)) ||
+                (is_nan(y, n.wide) && is_nan(number_at(b, i - 1, n.wide), n.wide)))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* The general register that is the r/m operand; 0 for memory. */
+static u64 register_operand(void *uc, const struct state *s, const u8 *code, const struct decoded *d)
+{
+    u8 modrm = code[d->modrm_at];
+    return modrm >= 0xC0 ? general(uc, s, (modrm & 7) | (d->rex & 1) << 3) : 0;
+}
+
+/* SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX. */
+static int unusual_registers(const u8 *code, const struct decoded *d)
+{
+    u8 modrm = code[d->modrm_at], low = d->opcode & 7;
+    if (d->mandatory == NO_PREFIX && d->rex & 5)
+        return 1;
+    int same = modrm >= 0xC0 && (modrm >> 3 & 7) == (modrm & 7) && !(d->rex & 4) == !(d->rex & 1);
+    return same && d->map == THREE_BYTE_38 && d->opcode < 8 && low & 3;
+}
+
+static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    int wide = d->rex & 8, both = d->narrow && d->mandatory >= REPEAT;
+    if (d->map == ONE_BYTE) {
+        if (d->opcode == 0x9E || d->opcode == 0x9F)             /* SAHF, LAHF */
+            return d->rex;
+        if (d->opcode == 0xC6 || d->opcode == 0xC7)             /* MOV r/m, imm */
+            return d->rex & 4;
+        return s->long_mode && d->narrow;                       /* near branches */
+    }
+    if (d->modrm_at >= size)
+        return 0;
+    if (d->action & FLOATS)
+        return both || unusual_numbers(uc, s, code, size, following, d);
+    if (d->map == VEX_38) {
+        u64 other = general(uc, s, s->long_mode ? d->vex_register : d->vex_register & 7);
+        int upper = !wide && register_operand(uc, s, code, d) >> 32;
+        if (d->opcode == 0xF7)                                  /* BEXTR */
+            return upper || (other >> 8 & 0xFF) >= (wide ? 64 : 32);
+        if (d->mandatory == NO_PREFIX)                          /* BZHI */
+            return (other & 0xFF) >= (wide ? 63 : 31);
+        return upper;                                           /* PDEP */
+    }
+    if (d->map == TWO_BYTE) {
+        if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32: upper halves that are kept */
+            return s->long_mode && !wide && !d->narrow && (general(uc, s, 0) >> 32 || register_operand(uc, s, code, d) >> 32);
+        if (d->opcode == 0xB8)                                  /* POPCNT */
+            return both && wide;
+        if ((d->opcode & 0xF0) == 0x80)                         /* Jcc */
+            return s->long_mode && d->narrow;
+        return both;
+    }
+    if (d->map == THREE_BYTE_38 && d->opcode == 0xF6)           /* ADOX */
+        return both;
+    return unusual_registers(code, d);
+}

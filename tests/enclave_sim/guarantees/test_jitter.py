@@ -1,0 +1,157 @@
+"""Jitter-free, held against sleeps that are written down for it: how late, from when, and why."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import firmware
+from enclave_sim.events import WakeScheduled, Woken
+from enclave_sim.guarantees import Report, Run, Scenario, jitter_free, loads, observe
+from enclave_sim.guarantees.jitter import histogram
+from machine.events import Event, Halted, InterruptRaised
+
+RUN = observe("counter", cycles=3)
+WAKE_NS = 1_000_000
+
+
+def sleeping(*sleeps: tuple[int, int | None, int | None], **options: Any) -> Run:
+    """A run of sleeps: when one is reported, when the processor halts, and by how much it wakes late."""
+    events: list[Event] = []
+    for at_ns, halted_ns, late_ns in sleeps:
+        deadline_ns = at_ns - 2 + WAKE_NS
+        events.append(WakeScheduled(0, at_ns, deadline_ns))
+        if halted_ns is not None:
+            events.append(Halted(0, halted_ns, True))
+        source = ("external", None, None) if late_ns is None else ("timer", deadline_ns, late_ns)
+        events.append(Woken(0, deadline_ns + 50, *source))
+    scenario = Scenario(RUN.scenario.payload, {"wake_ns": WAKE_NS, **options})
+    return replace(RUN, scenario=scenario, events=tuple(events))
+
+
+def whats(report: Report) -> list[str]:
+    return [finding.what for finding in report.findings]
+
+
+def test_what_was_looked_at_is_counted() -> None:
+    report = jitter_free([sleeping((100, 107, 0), (5000, 5009, 0)), sleeping((100, 107, 0), (900, 907, None))])
+    assert report.holds
+    assert report.looked_at == {"runs": 2, "wakes": 3, "latency ns": "0", "worst case ns": "7 to 9"}
+    assert report.picture == (f"{0:>8} ns  {'█' * 40} 3",)
+
+
+def test_without_a_sleep_there_is_nothing_to_say() -> None:
+    report = jitter_free([replace(RUN, events=())])
+    assert report.looked_at == {"runs": 1, "wakes": 0, "latency ns": "none", "worst case ns": "none"}
+    assert report.picture == ()
+
+
+def test_a_wake_that_comes_late_is_found_and_so_is_the_spread() -> None:
+    report = jitter_free([sleeping((100, 107, 0), (5000, 5007, 3))])
+    assert whats(report) == [
+        f"a wake due at {5000 - 2 + WAKE_NS} ns came 3 ns late",
+        "latency is 0 to 3 ns: it has a spread",
+    ]
+    assert report.findings[0].at_ns == 5000 - 2 + WAKE_NS + 50
+
+
+@pytest.mark.parametrize(
+    ("halted_ns", "overrun"), [(None, True), (98 + WAKE_NS - 1, False), (98 + WAKE_NS, True), (98 + WAKE_NS + 1, True)]
+)
+def test_a_deadline_before_the_halt_is_an_overrun(halted_ns: int | None, overrun: bool) -> None:
+    late = f"a wake due at {98 + WAKE_NS} ns came 3 ns late"
+    why = "overrun: the deadline came while interrupts were off: " if overrun else ""
+    assert whats(jitter_free([sleeping((100, halted_ns, 3))])) == [why + late]
+
+
+@pytest.mark.parametrize(("armed_before_ns", "right"), [(-1, False), (0, True), (8, True), (9, False)])
+@pytest.mark.parametrize("ns_per_instruction", [1, 5])
+def test_a_sleep_begins_at_most_eight_instructions_before_it_is_reported(
+    armed_before_ns: int, right: bool, ns_per_instruction: int
+) -> None:
+    before = armed_before_ns * ns_per_instruction
+    run = sleeping((1000, 1007, 0), ns_per_instruction=ns_per_instruction)
+    scheduled, halted, woken = run.events
+    deadline_ns = 1000 - before + WAKE_NS
+    woken = Woken(0, woken.at_ns, "timer", deadline_ns, 0)
+    run = replace(run, events=(WakeScheduled(0, scheduled.at_ns, deadline_ns), halted, woken))
+    what = f"a sleep of {WAKE_NS} ns has its deadline {WAKE_NS - before} ns from its start"
+    assert whats(jitter_free([run])) == ([] if right else [what])
+
+
+def test_a_timer_that_fires_for_another_deadline_is_found() -> None:
+    run = sleeping((100, 107, 0))
+    other = Woken(0, 5, "timer", 77, 0)
+    assert whats(jitter_free([replace(run, events=(*run.events[:2], other))])) == [
+        f"the timer was to fire at {98 + WAKE_NS} ns and fired at 77 ns"
+    ]
+
+
+def test_a_timer_that_is_armed_at_another_distance_each_time_drifts() -> None:
+    first, second = sleeping((100, 107, 0)), sleeping((100, 107, 0))
+    later = WakeScheduled(0, 101, second.events[0].deadline_ns)  # type: ignore[attr-defined]
+    report = jitter_free([first, replace(second, events=(later, *second.events[1:]))])
+    assert whats(report) == ["deadlines are -3 to -2 ns from where they belong: the timer drifts"]
+
+
+def test_machines_of_different_speed_are_compared_among_themselves() -> None:
+    slow = sleeping((100, 107, 0), ns_per_instruction=10)
+    later = WakeScheduled(0, 110, slow.events[0].deadline_ns)  # type: ignore[attr-defined]
+    assert jitter_free([sleeping((100, 107, 0)), replace(slow, events=(later, *slow.events[1:]))]).holds
+
+
+def test_of_a_sleep_the_first_halt_counts_and_none_of_the_dormant() -> None:
+    run = sleeping((100, 107, 0))
+    scheduled, halted, woken = run.events
+    events = (scheduled, Halted(0, 103, False), halted, Halted(0, 900, True), woken)
+    assert jitter_free([replace(run, events=events)]).looked_at["worst case ns"] == "7"
+
+
+def test_a_wake_that_no_sleep_came_before_is_none() -> None:
+    run = sleeping((100, 107, 0))
+    assert jitter_free([replace(run, events=run.events[2:])]).looked_at["wakes"] == 0
+    twice = (*run.events, run.events[2])
+    assert jitter_free([replace(run, events=twice)]).looked_at["wakes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rip", "ring", "source", "taken"),
+    [
+        (firmware.symbols()["idle"] + 2, 0, "external", False),
+        (firmware.symbols()["idle"] + 1, 0, "external", True),
+        (firmware.symbols()["idle"] + 3, 0, "external", True),
+        (0x40_0000, 3, "external", False),
+        (0x10_2000, 0, "nmi", False),
+    ],
+)
+def test_in_ring_0_interrupts_are_taken_after_hlt_alone(rip: int, ring: int, source: Any, taken: bool) -> None:
+    raised = InterruptRaised(0, 55, 0x20, source, None, None, rip, ring)
+    report = jitter_free([replace(RUN, events=(raised,))])
+    assert whats(report) == ([f"interrupt 32 was taken in ring 0 at {rip:#x}"] if taken else [])
+
+
+def test_a_histogram_shows_each_latency_in_proportion_and_none_as_nothing() -> None:
+    from collections import Counter
+
+    assert histogram(Counter({5: 1, 0: 80, 7: 40})) == (
+        f"       0 ns  {'█' * 40} 80",
+        "       5 ns  █ 1",
+        f"       7 ns  {'█' * 20} 40",
+    )
+
+
+def test_loads_are_drawn_by_their_seed_and_keep_what_the_scenario_says() -> None:
+    scenario = Scenario("counter", {"sensors": (1, 2)}, RUN.scenario.inputs, 9_000_000)
+    first, again, other = (list(loads(scenario, 2, seed)) for seed in (1, 1, 2))
+    assert first == again != other
+    assert len(first) == 4
+    calm, disturbed = first[:2]
+    assert (calm.payload, calm.inputs, calm.limit_ns) == ("counter", (), 9_000_000)
+    assert calm.options["sensors"] == (1, 2)
+    assert calm.options["cycles"] == 3
+    assert 1_000 <= calm.options["wake_ns"] <= 3_000_000
+    assert disturbed.options == calm.options
+    assert len(disturbed.inputs) == 2
+    assert all(one.at_ns >= 0 for one in disturbed.inputs)
+    more = next(iter(loads(Scenario("counter", {"cycles": 5}), 1, 1)))
+    assert more.options["cycles"] == 5

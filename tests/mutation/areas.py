@@ -28,11 +28,14 @@ class Area:
         return _within(path, self.paths)
 
 
+DATA = "tests/test_data.py"
+"""Holds the data of all areas."""
+
 AREAS = (
     Area(
         "machine",
         ("machine",),
-        ("tests/machine",),
+        ("tests/machine", DATA),
         (
             "tests/enclave_sim/test_enclave.py",
             "tests/enclave_sim/test_snapshot.py",
@@ -42,13 +45,13 @@ AREAS = (
     Area(
         "guarantees",
         ("enclave_sim/guarantees",),
-        ("tests/enclave_sim/guarantees", "tests/enclave_sim/test_testing.py"),
+        ("tests/enclave_sim/guarantees", "tests/enclave_sim/test_testing.py", DATA),
         (),
     ),
     Area(
         "attestation",
         ("enclave_sim/attestation",),
-        ("tests/enclave_sim/attestation", "tests/enclave_sim/test_attestation_fuzz.py"),
+        ("tests/enclave_sim/attestation", "tests/enclave_sim/test_attestation_fuzz.py", DATA),
         (),
     ),
     Area(
@@ -63,13 +66,14 @@ AREAS = (
             "tests/enclave_sim/test_comparison.py",
             "tests/enclave_sim/test_replay.py",
             "tests/enclave_sim/test_replay_forged.py",
+            DATA,
         ),
         ("tests/enclave_sim/cli/test_diff.py", "tests/enclave_sim/cli/test_events.py"),
     ),
     Area(
         "payload",
         ("enclave_sim/payload",),
-        ("tests/enclave_sim/payload",),
+        ("tests/enclave_sim/payload", DATA),
         ("tests/payloads",),
     ),
 )

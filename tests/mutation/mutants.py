@@ -4,8 +4,9 @@ A *site* is a place in a file and a kind of change: another binary operator, ano
 At most places Cosmic Ray has several changes of one kind: a `+` becomes each of eleven other operators. A sample draws
 sites and makes one change at each, so that arithmetic does not crowd out everything else.
 
-Not mutated: annotations, which do nothing when the program runs, and whatever does not compile afterwards. Nor is
-equality changed to identity or back: which equal values are one object is the interpreter's affair.
+Not mutated: annotations, which do nothing when the program runs; `slots=` and `gc=` of data, which save memory and
+time; the star among parameters, which is no multiplication; and whatever does not compile afterwards. Nor is equality
+changed to identity or back: which equal values are one object is the interpreter's affair.
 """
 
 import ast
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -79,8 +81,8 @@ def _operators() -> tuple[tuple[str, Operator], ...]:
 
 def sites(path: str, source: str) -> list[Site]:
     """Return every site of a file, in the order of its text."""
-    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES]
-    annotations = list(_annotations(source))
+    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES and not _is_star(node)]
+    spared = [*_annotations(source), *_without_behaviour(source)]
     changes: dict[tuple[Position, str], list[tuple[str, int]]] = {}
     starts: dict[str, list[Position]] = {}
     for name, operator in _operators():
@@ -91,7 +93,7 @@ def sites(path: str, source: str) -> list[Site]:
         if replaced not in starts:
             starts[replaced] = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts[replaced]):
-            if not any(begin <= start < end for begin, end in annotations):
+            if not any(begin <= start < end for begin, end in spared):
                 changes.setdefault((start, family), []).append((name, occurrence))
     lines = source.splitlines()
     seen: Counter[tuple[str, str]] = Counter()
@@ -163,12 +165,23 @@ def _drawn(site: Site, name: str, occurrence: int, seed: int) -> str:
     return hashlib.sha256(f"{site.rank(seed)}\0{name}\0{occurrence - site.changes[0][1]}".encode()).hexdigest()
 
 
+def _is_star(node: Any) -> bool:
+    return bool(node.type == "operator" and node.parent.type in {"parameters", "param", "lambdef"})
+
+
 def _annotations(source: str) -> Iterator[tuple[Position, Position]]:
     for node in ast.walk(ast.parse(source)):
         found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         for part in found:
             if isinstance(part, ast.expr) and part.end_lineno is not None and part.end_col_offset is not None:
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
+
+
+def _without_behaviour(source: str) -> Iterator[tuple[Position, Position]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword) and node.arg in {"slots", "gc"}:
+            value = node.value
+            yield (value.lineno, value.col_offset), (value.lineno, value.end_col_offset or 0)
 
 
 def _differs(source: str, mutated: str) -> bool:

@@ -139,6 +139,11 @@ def test_annotations_and_identities_are_left_alone() -> None:
     assert "core/ReplaceComparisonOperator_Is_Eq" not in operators
 
 
+def test_what_does_nothing_when_the_program_runs_is_left_alone() -> None:
+    text = "@dataclass(frozen=True, slots=True)\nclass A: ...\n\n\ndef f(a, *, b): return lambda c, *, d: c\n"
+    assert [one.family for one in sites("x.py", text)] == ["RemoveDecorator", "ReplaceTrueWithFalse"]
+
+
 def test_a_seed_draws_the_same_mutants_and_a_larger_sample_holds_the_smaller() -> None:
     few, more = (list(sample(ROOT, ("machine/tpm",), size, seed=3)) for size in (3, 6))
     assert few == more[:3]
@@ -154,7 +159,7 @@ def test_other_lines_do_not_change_the_draw(tree: Path) -> None:
 def test_tests_named_after_the_file_come_first() -> None:
     first, second, third = islice(stages(ROOT, "machine/devices/pic8259.py"), 3)
     assert first[0] == "tests/machine/devices/test_pic8259.py"
-    assert second == ("tests/machine",)
+    assert second == ("tests/machine", "tests/test_data.py")
     assert "tests/firmware" in third
 
 

@@ -1,0 +1,54 @@
+"""Data does not change: every dataclass and every msgspec structure is frozen, but for those that hold a state."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+import msgspec
+
+import enclave_sim
+import machine
+
+CHANGING = {
+    "enclave_sim.inspector.model.event_log._Filtered",
+    "enclave_sim.inspector.model.moment.Moment",
+    "enclave_sim.pytest_plugin.factories.Session",
+    "enclave_sim.pytest_plugin.factories.Subject",
+}
+"""Classes whose fields change."""
+READ = {
+    "enclave_sim.cli.tpm_choice._ModelFile",
+    "enclave_sim.inspector.recorded_kernel._Configuration",
+    "enclave_sim.payload.keys._AnchorFile",
+    "enclave_sim.payload.keys._KeyFile",
+    "enclave_sim.recording._Format",
+    "enclave_sim.snapshot_file._File",
+}
+"""Forms of files, which live as long as one is read."""
+
+
+def classes() -> Iterator[tuple[str, type]]:
+    for package in (machine, enclave_sim):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.endswith("__main__"):
+                continue
+            module = importlib.import_module(found.name)
+            for name, each in vars(module).items():
+                if inspect.isclass(each) and each.__module__ == module.__name__:
+                    yield f"{module.__name__}.{name}", each
+
+
+def changes(each: type) -> bool:
+    if dataclasses.is_dataclass(each):
+        return not each.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return issubclass(each, msgspec.Struct) and not each.__struct_config__.frozen
+
+
+def test_data_is_frozen() -> None:
+    assert {name for name, each in classes() if changes(each)} == CHANGING | READ
+
+
+def test_there_is_data() -> None:
+    assert sum(dataclasses.is_dataclass(each) or issubclass(each, msgspec.Struct) for _, each in classes()) > 150

@@ -1,0 +1,102 @@
+"""The same run with another secret: bytes of active data segments change, and nothing else does."""
+
+from random import Random
+
+import pytest
+from wasmtime import wat2wasm
+
+from enclave_sim import ConfigurationError
+from enclave_sim.guarantees import Scenario, with_other_data, with_other_sensors
+from enclave_sim.guarantees.secret import replace_data
+from enclave_sim.inputs import Tamper
+from enclave_sim.payload.keys import SigningKey, development_key
+from enclave_sim.payload.sections import sections
+from enclave_sim.payload.signature import sign, strip, verify
+from payloads import read
+
+
+def module(data: str) -> bytes:
+    return bytes(wat2wasm(f'(module (memory 1) {data} (func (export "_start")))'))
+
+
+SEGMENTS = (
+    r'(data (i32.const 0) "\aa\aa\aa\aa") (data (i32.const 100) "") (data (i32.const 65000) "\bb\bb\bb\bb\bb")'
+    r'(data (i32.const 0x2000) "\cc")'
+)
+
+
+def positions(content: bytes, byte: int) -> list[int]:
+    return [at for at, found in enumerate(content) if found == byte]
+
+
+def test_every_byte_of_every_active_segment_is_drawn_anew_and_no_other_byte_changes() -> None:
+    """Also behind an offset of several bytes: 65000 takes three in LEB128, with bit 7 set in all but the last."""
+    original = module(SEGMENTS)
+    data = next(section for section in sections(original) if section.id == 11)
+    secret = [at for at in range(data.offset, data.end) if original[at] in (0xAA, 0xBB, 0xCC)]
+    assert len(secret) == 10
+    changed = [replace_data(original, Random(seed)) for seed in range(40)]
+    assert all(new is not None and len(new) == len(original) for new in changed)
+    seen: set[int] = set()
+    for new in changed:
+        assert new is not None
+        seen |= {at for at in range(len(original)) if new[at] != original[at]}
+    assert seen == set(secret)
+
+
+def test_a_seed_draws_the_same_bytes() -> None:
+    first, again, other = (replace_data(module(SEGMENTS), Random(seed)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("data", ["", '(data (i32.const 0) "")', r'(data "\aa\aa")'])
+def test_a_module_without_active_bytes_has_no_secret(data: str) -> None:
+    assert replace_data(module(data), Random(1)) is None
+
+
+def test_segments_after_one_that_is_not_active_are_left_alone() -> None:
+    """The guest's profile has no passive segments; how long their heads are is not known here."""
+    mixed = module(r'(data (i32.const 0) "\aa\aa\aa\aa") (data "\bb\bb") (data (i32.const 9) "\cc\cc\cc\cc")')
+    changed = replace_data(mixed, Random(3))
+    assert changed is not None
+    assert changed != mixed
+    tail = mixed.index(b"\xbb\xbb")
+    assert changed[tail:] == mixed[tail:]
+
+
+def test_the_module_is_signed_again_by_the_key_that_is_given() -> None:
+    key = SigningKey("alice", bytes(32), bytes(32), development=False)
+    signed = sign(module(SEGMENTS), key)
+    for given, signer in ((key, key), (None, development_key())):
+        (payload,) = with_other_data(Scenario([signed], {}), 1, given).payload
+        assert verify(payload, [signer.anchor()]).content == strip(payload) != strip(signed)
+
+
+def test_a_payload_without_a_secret_goes_along_unchanged() -> None:
+    signed, plain = sign(module(SEGMENTS), development_key()), read("counter")
+    scenario = Scenario([signed, plain], {"cycles": 2}, (Tamper(at_ns=5),), 77)
+    changed = with_other_data(scenario, 1)
+    assert (changed.options, changed.inputs, changed.limit_ns) == ({"cycles": 2}, (Tamper(at_ns=5),), 77)
+    assert changed.payload[0] != signed
+    assert changed.payload[1] == plain
+    assert len(changed.payload) == 2
+
+
+def test_a_flat_binary_has_no_data_segments() -> None:
+    with pytest.raises(ConfigurationError, match="a flat binary has no data segments"):
+        with_other_data(Scenario("runner", {"engine": "native"}), 1)
+
+
+def test_other_sensors_are_two_numbers_of_32_bits_and_all_else_stays() -> None:
+    scenario = Scenario("beacon", {"sensors": (1, 2), "cycles": 3}, (Tamper(at_ns=5),), 77)
+    first, again, other = (with_other_sensors(scenario, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert (first.payload, first.inputs, first.limit_ns, first.options["cycles"]) == (
+        "beacon",
+        (Tamper(at_ns=5),),
+        77,
+        3,
+    )
+    drawn = [with_other_sensors(scenario, seed).options["sensors"] for seed in range(60)]
+    assert all(len(pair) == 2 and all(0 <= value < 1 << 32 for value in pair) for pair in drawn)
+    assert max(value for pair in drawn for value in pair) >= 1 << 31

@@ -194,3 +194,94 @@ def test_counts_of_a_comparison_add_up(tmp_path: Path, data: st.DataObject) -> N
         for hunk in found.hunks:
             counts.update(first=hunk.first_count, second=hunk.second_count)
         assert (counts["first"], counts["second"]) == tuple(found.events[i] - found.aligned for i in (0, 1))
+
+
+# What a comparison shows
+
+
+def compared_signals(directory: Path, first: list[SignalEmitted], second: list[SignalEmitted]) -> Comparison:
+    paths = directory / "a", directory / "b"
+    for path, events in zip(paths, (first, second), strict=True):
+        recording = Recording(Header({}, "", ()))
+        recording.events += events
+        recording.save(path)
+    return compare(*paths)
+
+
+def values_of(events: Iterable[Event]) -> list[int]:
+    return [event.value for event in events]  # type: ignore[attr-defined]
+
+
+def test_a_hunk_shows_two_events_in_common_and_eight_of_each_side(tmp_path: Path) -> None:
+    first = signals([*range(6), *range(100, 112), *range(6, 20)])
+    second = signals([*range(6), *range(200, 203), *range(6, 20), 300])
+    found = compared_signals(tmp_path, first, second)
+    assert (found.hunk_count, found.aligned, found.events) == (2, 20, (32, 24))
+    one, two = found.hunks
+    assert (values_of(one.before), values_of(one.first), values_of(one.second)) == (
+        [4, 5],
+        list(range(100, 108)),
+        [200, 201, 202],
+    )
+    assert (one.first_count, one.second_count) == (12, 3)
+    assert (values_of(two.before), values_of(two.first), values_of(two.second)) == ([18, 19], [], [300])
+    assert (two.first_count, two.second_count) == (0, 1)
+    assert (found.only_first, found.only_second) == ({"signal_emitted": 12}, {"signal_emitted": 4})
+
+
+def test_what_is_in_common_is_shown_as_it_stands_in_the_first(tmp_path: Path) -> None:
+    found = compared_signals(tmp_path, signals([1, 2, 3]), signals([1, 2], late_ns=5))
+    (hunk,) = found.hunks
+    assert [event.at_ns for event in hunk.before] == [0, 10]
+    assert (values_of(hunk.first), hunk.second) == ([3], ())
+
+
+def test_what_stands_before_a_hunk_does_not_reach_beyond_the_last_one(tmp_path: Path) -> None:
+    first = signals([50, 1, 51])
+    found = compared_signals(tmp_path, first, signals([1]))
+    assert [values_of(hunk.before) for hunk in found.hunks] == [[], [1]]
+
+
+def test_twenty_hunks_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    plain = list(range(0, 300))
+    broken = [value for n in plain for value in ([n, 1000 + n] if n % 10 == 5 else [n])]
+    found = compared_signals(tmp_path, signals(broken), signals(plain))
+    assert (found.hunk_count, len(found.hunks)) == (30, 20)
+    assert found.only_first == {"signal_emitted": 30}
+    assert values_of(found.hunks[19].first) == [1195]
+
+
+def test_the_shift_is_from_the_least_to_the_most_and_that_of_the_last_event(tmp_path: Path) -> None:
+    first = [SignalEmitted(seq, 1000 + 10 * seq, seq) for seq in range(4)]
+    second = [
+        SignalEmitted(seq, event.at_ns + late, seq)
+        for seq, (event, late) in enumerate(zip(first, (0, 7, -5, 2), strict=True))
+    ]
+    shift = compared_signals(tmp_path, first, second).shift_ns
+    assert (shift.least, shift.most, shift.last) == (-5, 7, 2)
+    later = [SignalEmitted(seq, 1003 + 10 * seq, seq) for seq in range(4)]
+    shift = compared_signals(tmp_path, first, later).shift_ns
+    assert (shift.least, shift.most, shift.last) == (0, 3, 3)
+
+
+def test_a_divergence_shows_three_events_before_it_and_four_of_each_from_it_on(tmp_path: Path) -> None:
+    first, second = signals(range(20)), signals([*range(10), 99, *range(11, 20)])
+    found = compared_signals(tmp_path, first, second).divergence
+    assert found is not None
+    assert (values_of(found.before), values_of(found.first), values_of(found.second)) == (
+        [7, 8, 9],
+        [10, 11, 12, 13],
+        [99, 11, 12, 13],
+    )
+
+
+def test_an_event_at_another_time_is_a_divergence_and_in_common_all_the_same(tmp_path: Path) -> None:
+    found = compared_signals(tmp_path, signals(range(5)), signals(range(5), late_ns=1))
+    assert (found.aligned, found.hunks, found.equal) == (5, (), False)
+    assert found.divergence is not None
+    assert [event.at_ns for event in (*found.divergence.first[:1], *found.divergence.second[:1])] == [0, 1]
+
+
+def test_a_single_event_in_common_is_found_where_no_row_is() -> None:
+    found = align(signals([1, 50, 2, 51, 3]), signals([60, 1, 61, 62, 2, 63]))
+    assert [(first.seq, second.seq) for first, second in found.common] == [(0, 1), (2, 4)]

@@ -65,6 +65,8 @@ AREAS = (
             "tests/enclave_sim/test_query.py",
             "tests/enclave_sim/test_comparison.py",
             "tests/enclave_sim/test_replay.py",
+            "tests/enclave_sim/test_residue.py",
+            "tests/enclave_sim/test_summary.py",
             "tests/enclave_sim/test_replay_forged.py",
             DATA,
         ),

@@ -21,7 +21,7 @@ def result(*seen: Event, residue: Residue = Residue((), 5), **ends: Any) -> RunR
 
 
 def transition(old: int, new: int, cause: str) -> RingTransition:
-    return RingTransition(0, 1, old, new, cause, None, None, 0, 0)  # type: ignore[arg-type]
+    return RingTransition(0, 1, old, new, cause, None, None, 0, 0)
 
 
 def test_a_run_without_events_came_to_its_limit() -> None:

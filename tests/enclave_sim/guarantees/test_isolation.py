@@ -8,7 +8,7 @@ import pytest
 
 from enclave_sim.guarantees import Report, isolated, observe
 from enclave_sim.guarantees.observation import Observer, Scenario
-from enclave_sim.inputs import ExternalInterrupt, MemoryFault, SensorValue
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue
 from enclave_sim.memory_map import region, regions
 from machine.events import Event, InterruptDelivered, InterruptRaised
 from machine.machine import Machine
@@ -43,8 +43,8 @@ def msr(number: int, value: int) -> Change:
     return change
 
 
-def device_read(machine: Machine) -> Callable[[], None]:
-    machine.bus.port_in(0x71, 1)
+def an_access_to_a_device(machine: Machine) -> Callable[[], None]:
+    machine.bus.accesses += 1
     return lambda: None
 
 
@@ -59,6 +59,7 @@ REGISTERS: dict[str, Change] = {
     **{f"DR{number}": debug(number, 0x1000) for number in range(4)},
     "DR7": debug(7, 0x401),
     "TSC_AUX": msr(IA32_TSC_AUX, 7),
+    "a device, by so many accesses": an_access_to_a_device,
     "TSC offset": attribute(lambda machine: machine.cpu, "tsc_offset", 7),
 }
 
@@ -107,8 +108,13 @@ def test_a_guest_may_change_its_stack_and_its_heap(name: str) -> None:
 
 def test_bytes_are_shown_from_the_first_of_a_page_that_changed() -> None:
     def change(machine: Machine) -> Callable[[], None]:
-        mends = [byte(region("data").base + at)(machine) for at in (0x4F05, 0x4F40)]
-        return lambda: [mend() for mend in mends] and None
+        first, second = (byte(region("data").base + at)(machine) for at in (0x4F05, 0x4F40))
+
+        def mend() -> None:
+            first()
+            second()
+
+        return mend
 
     (finding,) = found(change).findings
     assert all(f" {region('data').base + 0x4F05:#010x} " in line for line in finding.evidence)
@@ -124,9 +130,9 @@ def test_what_an_input_changes_is_not_put_down_to_ring_3() -> None:
     """An input ends a stay: what came before it is compared, and it begins another."""
     during = 1_340_000
     calm = observe("spinner", limit_ns=2_000_000)
-    upset = MemoryFault(at_ns=during, address=0x30_0000, bits=1)
-    others = [ExternalInterrupt(at_ns=during), SensorValue(at_ns=during, sensor=0, value=7)]
-    for inputs in ([upset], others):
+    upset: list[AnyInput] = [MemoryFault(at_ns=during, address=0x30_0000, bits=1)]
+    others: list[AnyInput] = [ExternalInterrupt(at_ns=during), SensorValue(at_ns=during, sensor=0, value=7)]
+    for inputs in (upset, others):
         run = observe("spinner", inputs=inputs, limit_ns=2_000_000)
         assert isolated([run]).holds
         assert run.looked_at["isolation"]["stays in ring 3"] > calm.looked_at["isolation"]["stays in ring 3"]

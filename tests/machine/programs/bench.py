@@ -207,7 +207,8 @@ class Bench:
         machine.restore(replace(start.snapshot, processor=cpu.save_state()))
         cpu.rflags = 2
         registers.cs.load(*start.code_segment)
-        registers.ss.load(*start.stack_segment)
+        for segment in (registers.ss, registers.ds):
+            segment.load(*start.stack_segment)
         for number, value in start.control.items():
             if registers.cr[number] != value:
                 cpu.write_register(f"CR{number}", value)

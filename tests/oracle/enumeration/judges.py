@@ -140,12 +140,19 @@ _NEAR_BRANCH = any_of(
 )
 
 
-def code_for_host(case: Case) -> bytes:
-    """The program for the host, without 66H at near branches of 64-bit mode: it becomes 3EH, which means nothing there.
+_LOOP_WHILE = at(ONE, (0xE0, 0xE1))
 
-    AMD's processors cut the target to 16 bits, and Intel's ignore the prefix (volume 2, JMP, Jcc, CALL, RET).
+
+def code_for_host(case: Case) -> bytes:
+    """The program for the host, with 3EH, which means nothing there, for prefixes that only AMD's processors obey.
+
+    66H at near branches of 64-bit mode cuts the target to 16 bits (volume 2, JMP, Jcc, CALL, RET), F2H and F3H at
+    LOOPE and LOOPNE choose between the two.
     """
     code, prefixes = case.program.code, case.form.prefixes
-    if case.form.mode == _LONG and OPERAND_SIZE in prefixes and _NEAR_BRANCH(case):
-        return prefixes.replace(b"\x66", b"\x3e") + code[len(prefixes) :]
-    return code
+    ignored = b""
+    if case.form.mode == _LONG and _NEAR_BRANCH(case):
+        ignored += b"\x66"
+    if _LOOP_WHILE(case):
+        ignored += b"\xf2\xf3"
+    return bytes(0x3E if byte in ignored else byte for byte in prefixes) + code[len(prefixes) :]

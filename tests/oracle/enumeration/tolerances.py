@@ -13,10 +13,10 @@ from tests.machine.programs.program import GENERAL, Mode
 from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP
 from tests.oracle.enumeration.matching import ONE, TWO, Applies, any_of, at, modrm
 from tests.oracle.enumeration.programs import Case
-from tests.oracle.enumeration.undefined import ZF, undefined
+from tests.oracle.enumeration.undefined import ALL, ZF, undefined
 from tests.oracle.enumeration.witnesses import State
 
-_C0, _C1, _C2, _C3 = 0x100, 0x200, 0x400, 0x4000
+_ES, _C0, _C1, _C2, _C3 = 0x80, 0x100, 0x200, 0x400, 0x4000
 _FIRST_OF_KERNEL, _PRESENT = 1 << 47, 1
 _RELATIVE_ERROR = 1.5 * 2.0**-12
 _ULPS = 2
@@ -92,6 +92,8 @@ _IN_PARTS = any_of(
 )
 """FXSAVE, FXRSTOR, MASKMOV, FLDENV, FNSTENV, FRSTOR, FNSAVE, FBLD, FBSTP, ENTER, far RET, IRET, far CALL, PUSHA,
 POPA."""
+_COMPARES_INTO_FLAGS = any_of(at(ONE, (0xDB, 0xDF), 5, 6, register=True))
+"""FCOMI, FUCOMI, FCOMIP, FUCOMIP."""
 _STATUS = frozenset(["FSW"])
 _STACK = frozenset(f"ST{n}" for n in range(8))
 _VECTORS = frozenset(f"XMM{n}" for n in range(16))
@@ -162,6 +164,20 @@ TOLERANCES = (
         _STATUS,
         at(ONE, tuple(range(0xD8, 0xE0))),
         lambda case, _host, theirs, mine: (theirs ^ mine) & ~_undefined_conditions(case) == 0,
+    ),
+    Tolerance(
+        "C1 after FCOMI and the like",
+        "it is cleared (volume 2, FCOMI); AMD leaves it",
+        _STATUS,
+        _COMPARES_INTO_FLAGS,
+        lambda _case, _host, theirs, mine: theirs ^ mine == _C1 and not mine & _C1,
+    ),
+    Tolerance(
+        "flags after an unmasked exception of FCOMI and the like",
+        "set only if the exception is masked (volume 2, FCOMI); AMD sets them",
+        frozenset(["RFLAGS"]),
+        _COMPARES_INTO_FLAGS,
+        lambda case, host, _theirs, mine: bool(host.values["FSW"] & _ES) and mine & ALL == case.program.rflags & ALL,
     ),
     Tolerance(
         "transcendental instructions",

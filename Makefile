@@ -22,7 +22,7 @@ test: $(READY)  ## all tests
 test-fast: $(READY)  ## all tests but the slow ones and the oracle
 	$(BIN)/python -m pytest -n auto -m "not slow and not oracle"
 
-oracle: $(READY)  ## the same images on QEMU and here, compared; installs QEMU and GRUB (Debian, as root) where missing
+oracle: $(READY)  ## the same images on QEMU, on Bochs and here, compared; installs them (Debian, as root) where missing
 	tests/oracle/install.sh
 	$(BIN)/python -m pytest -m oracle
 

@@ -1,21 +1,26 @@
-"""Everything here is marked `oracle`, and skipped where what it asks is missing: QEMU and GRUB, or an x86-64 host."""
+"""Everything here is marked `oracle`, and skipped where its witness is missing: QEMU, Bochs, or an x86-64 host."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.oracle import qemu
+from tests.oracle import bochs, qemu
 from tests.oracle.host_processor import witness
 
 HERE = Path(__file__).parent
 _OF_THE_HOST = frozenset([HERE / "host_processor", HERE / "enumeration"])
 
 
+_OF_BOCHS = frozenset([HERE / "test_bochs.py"])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    without_qemu, without_host = qemu.missing(), witness.missing()
+    without_qemu, without_bochs, without_host = qemu.missing(), bochs.missing(), witness.missing()
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.oracle)
             reason = without_host if item.path.parent in _OF_THE_HOST else without_qemu
+            if item.path in _OF_BOCHS:
+                reason = without_bochs
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -4,6 +4,7 @@ import pytest
 
 from tests.oracle import ours, qemu, suite
 from tests.oracle.compare import difference
+from tests.oracle.disputes import verdict
 from tests.oracle.image import Image
 from tests.oracle.records import Run
 
@@ -17,10 +18,9 @@ def _agree(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> None:
         suite.cases(image, ours_, first_case),
         strict=False,
     )
-    different = [(one, other) for one, other in pairs if one != other]
+    different = list(filter(None, (verdict(one.name, "QEMU", one, other) for one, other in pairs)))
     if different:
-        shown = [f"{one.name}\nQEMU {one}\nours {other}" for one, other in different[:_MOST_SHOWN]]
-        pytest.fail("\n\n".join([f"{len(different)} cases differ", *shown]), pytrace=False)
+        pytest.fail("\n\n".join([f"{len(different)} cases differ", *different[:_MOST_SHOWN]]), pytrace=False)
     if (theirs.records, theirs.end, theirs.status) != (ours_.records, ours_.end, ours_.status):
         pytest.fail(difference(image, theirs, ours_), pytrace=False)
 

@@ -206,7 +206,13 @@ puts:   lodsb
 1:      ret
 
         .type putc, @function
-putc:   movl $COM1, %edx
+putc:   movb %al, %ah
+        movl $(COM1 + 5), %edx
+1:      inb %dx, %al
+        testb $0x20, %al                /* the transmitter is empty */
+        jz 1b
+        movb %ah, %al
+        movl $COM1, %edx
         outb %al, %dx
         ret
 

@@ -69,10 +69,15 @@ def _lane_by_lane(operation: Binary, form: Format, count: int) -> Evaluate:
         value, raised = operation(left & mask, right & mask, form, mxcsr)
         return left & ~mask | value, numbers.flags_set(raised, mxcsr)
 
+    shifts = range(0, form.width * count, form.width)
+
     def evaluate(left: int, right: int, _immediate: int, mxcsr: int) -> Result:
-        pairs = zip(_lanes(left, form, count), _lanes(right, form, count), strict=True)
-        value, flags = _joined([operation(a, b, form, mxcsr) for a, b in pairs], form.width, mxcsr)
-        return _merged(left, value, form.width * count), flags
+        value = flags = 0
+        for shift in shifts:
+            bits, raised = operation(left >> shift & mask, right >> shift & mask, form, mxcsr)
+            value |= bits << shift
+            flags |= raised
+        return value, numbers.flags_set(flags, mxcsr)
 
     return evaluate_one if count == 1 else evaluate
 

@@ -168,6 +168,12 @@ def subtract(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 def multiply(a: int, b: int, form: Format, mxcsr: int) -> Result:
     """a * b."""
+    infinity, fraction = form.infinity, form.fraction
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
+        hidden = 1 << fraction
+        x, y = a & hidden - 1 | hidden, b & hidden - 1 | hidden
+        exponent = ((a & infinity) + (b & infinity) >> fraction) - 2 * (form.bias + fraction)
+        return rounded(bool((a ^ b) & form.sign), x * y, exponent, form, mxcsr)
     found = nan_of(a, b, form)
     if found is not None:
         return found

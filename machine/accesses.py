@@ -18,6 +18,8 @@ _AC_WRITE = 2  # capstone.CS_AC_WRITE
 _PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
 _POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq leave".split())
 _ALL_REGISTERS = {"pushaw": 8, "pushal": 8, "popaw": 8, "popal": 8}
+_DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
+"""In 64-bit mode, where other instructions with implied words have those of 64 bits."""
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
@@ -92,9 +94,10 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
         return None
     words = found.mnemonic.split()
     name = words[-1]
+    narrow = 0x66 in found.prefix
     near_branch = name in ("call", "jmp", "ret")
-    wide = bits == 64 and (0x66 not in found.prefix or near_branch or bool(found.rex & 8))
-    word = 8 if wide else 4 if (bits == 32) != (0x66 in found.prefix) and bits != 64 else 2
+    wide = bits == 64 and (bool(found.rex & 8) or near_branch or not (narrow or name in _DEFAULT_TO_32))
+    word = 8 if wide else 4 if (bits == 16) == narrow else 2
     repeats = found.prefix[0] in _REPEATS and any(part.startswith("rep") for part in words)
     operands = tuple(_operand(found, name, operand, word) for operand in found.operands if operand.type == _OP_MEM)
     return _Decoded(

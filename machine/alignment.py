@@ -21,6 +21,7 @@ _ENVIRONMENTS = frozenset([0xD9, 0xDD])
 _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
 """FXSAVE, FXRSTOR, CMPXCHG16B: #GP."""
 _GROUP_5 = 0xFF
+_FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
 
 
 class AlignmentCheck:
@@ -59,5 +60,5 @@ def _alignment(instruction: Instruction, access: Access) -> int:
     if instruction.action & Action.WIDE:
         return _WHOLE_BLOCK
     if access.segment == "ss" and access.size > _LONGEST_WORD:  # several words
-        return 8 if instruction.long else 4
+        return 8 if instruction.long and (instruction.wide or opcode not in _FAR_RETURNS) else 2 if narrow else 4
     return 1 << access.size.bit_length() - 1 if access.size <= _WHOLE_BLOCK else 0  # 80-bit numbers like 64-bit ones

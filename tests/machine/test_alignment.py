@@ -65,6 +65,8 @@ ALIGNED = [
     "prefetcht0 1(%rbx)",
     "movl %eax, %ecx",
     "fldt 8(%rbx)",
+    "movw $0x0B0F, 0x200080; leaq -28(%rsp), %rsp; movl $0x1B, 16(%rsp); movl $0x240000, 12(%rsp);"
+    "movl $0x40202, 8(%rsp); movl $0x23, 4(%rsp); movl $0x200080, (%rsp); iretl",  # its words have four bytes
     "xorl %ecx, %ecx; leaq 1(%rbx), %rsi; movq %rsi, %rdi; rep movsl",  # nothing is moved
 ]
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from tests.machine.programs.program import Mode
 from tests.oracle.enumeration.encoding import LOCK
 from tests.oracle.enumeration.judges import BY_THE_MANUAL, NOT_WITNESSED, UD
 from tests.oracle.enumeration.matching import TWO, at
@@ -11,6 +12,7 @@ from tests.oracle.enumeration.programs import Case
 from tests.oracle.enumeration.tolerances import tolerated
 from tests.oracle.enumeration.undefined import undefined
 from tests.oracle.enumeration.witnesses import State
+from tests.oracle.host_processor.records import CODE_64_SELECTOR
 
 _FXSAVE = at(TWO, (0xAE,), 0, register=False)
 _POINTERS_AND_MASK = (*range(6, 24), *range(28, 32))
@@ -44,6 +46,8 @@ def judge(case: Case, host: State, ours: State, features: Collection[str]) -> Ve
     row = next((row for row in NOT_WITNESSED if row.applies(case)), None)
     if row is not None:
         return _not_compared(f"{row.name}: {row.reason}", ours)
+    if case.form.mode == Mode.PROTECTED.value and host.values.get("CS") == CODE_64_SELECTOR:
+        return _not_compared("33H names 16-bit code in protected mode, and 64-bit code on Linux", ours)
     lacks = lacking(case, features)
     if lacks is not None:
         return _not_compared(f"the host's processor has no {lacks}", ours)

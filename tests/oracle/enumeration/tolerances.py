@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.machine.programs.program import GENERAL, Mode
-from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP
+from tests.oracle.enumeration.encoding import OPERAND_SIZE, REP, REPNE
 from tests.oracle.enumeration.matching import ONE, TWO, Applies, any_of, at, modrm
 from tests.oracle.enumeration.programs import Case
 from tests.oracle.enumeration.undefined import ALL, ZF, undefined
@@ -62,6 +62,10 @@ def _narrow_exchange(case: Case) -> bool:
     form = case.form
     wide = form.prefixes[-1:] >= b"\x48" and form.prefixes[-1:] < b"\x50"
     return at(TWO, (0xB1,), register=True)(case) and not wide and OPERAND_SIZE not in form.prefixes
+
+
+def _without_prefix(case: Case) -> bool:
+    return REP not in case.form.prefixes and REPNE not in case.form.prefixes and OPERAND_SIZE not in case.form.prefixes
 
 
 def _undefined_conditions(case: Case) -> int:
@@ -129,6 +133,27 @@ TOLERANCES = (
         _REGISTERS,
         at(TWO, (0x02,)),
         lambda _case, _host, theirs, mine: (theirs ^ mine) & ~0xF_0000 == 0,
+    ),
+    Tolerance(
+        "LAR of 33H",
+        "in the programs' protected mode it names 16-bit code, on Linux 64-bit code",
+        _REGISTERS,
+        lambda case: at(TWO, (0x02,))(case) and case.form.mode == Mode.PROTECTED.value,
+        lambda _case, _host, theirs, mine: (theirs ^ mine) & ~0xFF_0000 == 0,
+    ),
+    Tolerance(
+        "CVTPI2PS of memory",
+        "it switches to MMX (volume 2, CVTPI2PS); AMD does not for an operand in memory",
+        _STATUS | _STACK | {"FTW"},
+        lambda case: at(TWO, (0x2A,), register=False)(case) and _without_prefix(case),
+        _always,
+    ),
+    Tolerance(
+        "MMX state of a fault",
+        "an instruction that faults changes nothing; AMD has switched to MMX by then",
+        _STATUS | _STACK | {"FTW"},
+        at(TWO, (0x2C, 0x2D, 0xF7)),
+        lambda _case, host, _theirs, _mine: host.end in ("vector 14", "vector 19"),
     ),
     Tolerance(
         "CMPXCHG of a 32-bit register",

@@ -57,9 +57,9 @@ class Hunk:
 class Shift:
     """By how many nanoseconds events of the second come later than the same events of the first (before it: < 0)."""
 
-    least: int = 0
-    most: int = 0
-    last: int = 0
+    least: int
+    most: int
+    last: int
     """Of the last event in common."""
 
 

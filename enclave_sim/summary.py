@@ -69,8 +69,8 @@ class RunResult(msgspec.Struct, frozen=True):
     payload_sha256: str | tuple[str, ...]
     """Of the payload; of each, where there are several."""
     serial: str
-    residue: tuple[dict[str, Any], ...] = ()
-    attestation: AttestationSummary = AttestationSummary(0, 0, "")
+    residue: tuple[dict[str, Any], ...]
+    attestation: AttestationSummary
 
     @property
     def clean(self) -> bool:

@@ -80,7 +80,18 @@ class Cpu:
         self.callbacks = Callbacks(self, step_hook.on_device_read)
 
     def execute(self) -> Stop:
-        """Run until something has to be done, and say what. Raises what a device raised."""
+        """Run until something has to be done, and say what. Raises what a device raised.
+
+        RF lasts for one instruction, which Unicorn does not know: so it never has the flag.
+        """
+        hook = self.hook
+        held, retired = hook.rflags & FLAG_RF, hook.retired
+        stop = self._execute()
+        if held and hook.retired == retired:
+            hook.rflags |= FLAG_RF
+        return stop
+
+    def _execute(self) -> Stop:
         hook = self.hook
         hook.reason = Stop.HALT
         self.give_back()
@@ -102,7 +113,7 @@ class Cpu:
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""
         registers, hook = self.registers, self.hook
-        registers.eflags = hook.rflags
+        registers.eflags = hook.rflags & ~FLAG_RF
         hook.long_mode = registers.in_64_bit_code
         hook.mxcsr = self.context.mxcsr
         self.context.restore()
@@ -193,9 +204,16 @@ class Cpu:
 
     def skip(self, length: int) -> None:
         """Retire the instruction at RIP, which was executed by other means than Unicorn."""
-        self.hook.last = self.linear_rip
+        self.retire(self.linear_rip)
         self.registers.rip += length
+
+    def retire(self, at: int) -> None:
+        """Count the instruction at a linear address, which was executed by other means and has loaded RIP itself.
+
+        So the instruction after STI or MOV SS is over, if that was this one.
+        """
         self.registers.end_inhibition()
+        self.hook.last = at
         self.hook.retired += 1
 
     def flush_tlb(self) -> None:

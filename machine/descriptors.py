@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import msgspec
 
+LDT, CALL_GATE_16, CALL_GATE = 0x2, 0x4, 0xC
 TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE, TRAP_GATE = 0x5, 0x6, 0x7, 0xE, 0xF
 TASK_16_AVAILABLE, TASK_16_BUSY, TASK_AVAILABLE, TASK_BUSY = 0x1, 0x3, 0x9, 0xB
 ACCESSED_BYTE, ACCESSED = 5, 1
@@ -46,6 +47,11 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     def system_type(self) -> int:
         """The type of a system descriptor, such as TASK_AVAILABLE; 0x10 and up for code and data."""
         return self.flags >> 8 & 0x1F
+
+    @property
+    def gate_selector(self) -> int:
+        """The selector in a gate."""
+        return self.base & 0xFFFF
 
 
 @lru_cache(maxsize=1024)

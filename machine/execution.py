@@ -29,6 +29,7 @@ from machine.segment_limits import SegmentLimits
 from machine.state import Stateful
 from machine.step_hook import NEVER, Stop
 from machine.system_instructions import SystemInstructions
+from machine.tasks import TaskFault
 
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
@@ -96,6 +97,7 @@ class Execution:
 
     def _deliver(self, interrupt: Interrupt) -> None:
         self.halted = self.cut_short = False
+        self._cpu.hook.pass_once = NEVER
         registers, in_long_mode = self._cpu.registers, self.ring_and_mode.mode == "long"
         ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
         self._returns.look()  # an interrupt can come right behind the return from another
@@ -142,8 +144,11 @@ class Execution:
 
     @property
     def checks_wanted(self) -> bool:
-        """Whether any instruction may meet #AC or a segment limit, so that `step_checked` must be used for each."""
-        return self._alignment.wanted or self._limits.wanted
+        """Whether any instruction may meet #AC or a segment limit, so that `step_checked` must be used for each.
+
+        Or MOV SS has met a data breakpoint, which is reported after the next instruction.
+        """
+        return bool(self._cpu.debug.met) or self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
         """Execute one instruction, if #AC lets it. Breakpoints and rules of its own come before that."""
@@ -165,10 +170,11 @@ class Execution:
     def _execute_one(self) -> Stop:
         """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
         hook = self._cpu.hook
-        hook.pass_once, hook.watch_if = self._cpu.linear_rip, 0
+        hook.pass_once = hook.pass_watched = self._cpu.linear_rip
+        hook.watch_if = 0
         self._cpu.clock.step()
         stop = self._cpu.execute()
-        hook.pass_once = NEVER
+        hook.pass_once = hook.pass_watched = NEVER
         return stop
 
     @property
@@ -193,8 +199,6 @@ class Execution:
         """Do what a stop is there for."""
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
-        if hook.flags_loaded != hook.retired:  # RF lasts for one instruction after IRET, but Unicorn may leave it
-            hook.rflags &= ~FLAG_RF
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
         elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
@@ -244,7 +248,7 @@ class Execution:
         """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""
         cpu = self._cpu
         if cpu.rflags & FLAG_RF:
-            self.stopped(self._execute_one())
+            cpu.hook.pass_once = cpu.linear_rip
             return
         cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
         self._deliver(Interrupt(DB, "exception", cpu.rip))
@@ -256,6 +260,7 @@ class Execution:
         if instruction is None:  # it ends in a page that cannot be fetched, which Unicorn will find
             self.stopped(self._execute_one())
             return
+        cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
         if instruction.opcode in FLOATING_POINT:
             self._execute_floating_point(instruction)
             return
@@ -264,14 +269,15 @@ class Execution:
         if returns and ring_and_mode.nmi_blocked:
             ring_and_mode.nmi_blocked = False
         before = self._observed.look()
+        in_new_task: Fault | None = None
         try:
             done = self._system.execute(instruction)
+        except TaskFault as fault:  # of the new task, before its first instruction
+            done, in_new_task = Done.COMPLETE, fault
         except Fault as fault:
             self._raise(fault)
             return
         stop = self._execute_one() if done is Done.NATIVE else None
-        if returns:
-            cpu.hook.flags_loaded = cpu.hook.retired
         if self._observed.look() != before:
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)
@@ -280,12 +286,24 @@ class Execution:
         if registers.cpl != ring:
             ring_and_mode.left_ring(ring, _LEFT_BY.get(instruction.opcode, "far_return"))
         ring_and_mode.follow_mode(rip)
+        if returns:
+            self._returns.look()
         if stop is not None:
             self.stopped(stop)
-        elif done is Done.TRAP:
+        elif in_new_task is not None:
+            self._raise(in_new_task)
+        elif not registers.interrupts_inhibited:  # by MOV SS, which also holds back #DB
+            self._trap_after(done, stepping)
+
+    def _trap_after(self, done: Done, stepping: int) -> None:
+        """Deliver #DB after an instruction that was executed here, if there is a reason for it."""
+        if done is Done.TRAP:
             self._trap(0)
-        elif (done is Done.COMPLETE and stepping) or (done is Done.TRANSFERRED and cpu.hook.rflags & FLAG_TF):
-            self._trap(DR6_BS)
+            return
+        if done is Done.TRANSFERRED:
+            stepping = self._cpu.hook.rflags & FLAG_TF
+        if stepping or self._cpu.debug.met:
+            self._trap(DR6_BS if stepping else 0)
 
     def _execute_floating_point(self, instruction: Instruction) -> None:
         """Execute an x87 instruction, which writes no register that is observed."""

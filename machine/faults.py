@@ -2,12 +2,11 @@
 
 Unicorn checks that an address is canonical only when it is used, and then always raises #GP at the instruction that
 uses it. By the manual a branch to such an address is refused itself (SDM volume 2, JMP, CALL, RET), and where the
-address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12); so is a stack segment that
-IRET finds absent.
+address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
 from machine.cpu import Cpu
-from machine.exceptions import GP, NP, PF, SS, WITH_ERROR_CODE, Fault, PageFault
+from machine.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
 from machine.opcodes import Action, Instruction, MemoryOperand
 from machine.paging import is_canonical
 from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
@@ -15,7 +14,6 @@ from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
 _LOW = 0xFFFF_FFFF
 _MODIFIES = int(Action.MODIFIES)
 _WRITE, _FETCH = 2, 16
-_IRET = 0xCF
 _CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
 _PUSHES_AND_POPS = frozenset(
     [*range(0x50, 0x60), 0x68, 0x6A, 0x8F, 0x9C, 0x9D, 0xC2, 0xC3, 0xC8, 0xC9, 0xE8, 0x0FA0, 0x0FA1, 0x0FA8, 0x0FA9]
@@ -32,8 +30,6 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
             instruction = cpu.instruction_at(cpu.linear_rip)
             if instruction is not None and _uses_stack_wrongly(cpu, instruction):
                 vector = SS
-    if vector == NP and _lacks_its_stack(cpu, error_code):
-        vector = SS
     take_back(cpu)
     address = None
     if vector == PF:
@@ -62,22 +58,6 @@ def _modifies_memory(cpu: Cpu) -> bool:
         and bool(instruction.action & _MODIFIES)
         and isinstance(instruction.operand, MemoryOperand)
     )
-
-
-def _lacks_its_stack(cpu: Cpu, selector: int) -> bool:
-    """Whether IRET found the stack segment of its frame absent, which is #SS and in Unicorn #NP."""
-    registers = cpu.registers
-    instruction = cpu.instruction_at(cpu.linear_rip)
-    if instruction is None or instruction.opcode != _IRET:
-        return False
-    width = 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
-    base = 0 if registers.in_64_bit_code else registers.ss.base
-    try:
-        frame = cpu.memory.read(base + registers.rsp, 5 * width, cpu.rflags)
-    except PageFault:  # a frame without SS may end where the stack does
-        return False
-    code, stack = (int.from_bytes(frame[width * n :][:2], "little") & ~3 for n in (1, 4))
-    return stack == selector != code
 
 
 def take_back(cpu: Cpu) -> None:

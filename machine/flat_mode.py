@@ -39,7 +39,7 @@ def enter_flat_mode(cpu: "Cpu", entry: int) -> None:
     registers.idtr.load(0, 0, 0, 0)
     registers.rip = entry
     cpu.rflags = 2
-    hook.pass_once = hook.flags_loaded = NEVER
+    hook.pass_once = hook.pass_watched = NEVER
     for name, value in _FLOATING_POINT_AT_RESET.items():
         cpu.write_register(name, value)
     cpu.flush_tlb()

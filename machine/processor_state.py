@@ -134,6 +134,10 @@ class ProcessorState(ctypes.Structure):
         """Whether STI, MOV SS or POP SS came just before (SDM volume 3, 6.8.3)."""
         return bool(self.hflags & _INTERRUPTS_INHIBITED)
 
+    @interrupts_inhibited.setter
+    def interrupts_inhibited(self, inhibited: bool) -> None:
+        self.hflags = self.hflags & ~_INTERRUPTS_INHIBITED | (_INTERRUPTS_INHIBITED if inhibited else 0)
+
     @property
     def in_64_bit_code(self) -> bool:
         """64-bit mode, as told from compatibility and protected mode."""

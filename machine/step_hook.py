@@ -67,7 +67,7 @@ class HookState(ctypes.Structure):
         ("pass_once", ctypes.c_uint64),
         ("debugging", ctypes.c_uint64),
         ("debug_address", ctypes.c_uint64 * 4),
-        ("flags_loaded", ctypes.c_uint64),
+        ("pass_watched", ctypes.c_uint64),
         *[
             (name, ctypes.c_uint64)
             for name in ("reason", "vector", "rflags", "flags_before", "context", "ram", "ram_size")
@@ -95,7 +95,7 @@ class HookState(ctypes.Structure):
     pass_once: int
     debugging: int
     debug_address: "ctypes.Array[ctypes.c_uint64]"
-    flags_loaded: int
+    pass_watched: int
     addresses: int
     address: "ctypes.Array[ctypes.c_uint64]"
     passing: int
@@ -157,6 +157,7 @@ class StepHook:
             deadline=NEVER,
             breakpoint=NEVER,
             pass_once=NEVER,
+            pass_watched=NEVER,
             passing=NEVER,
             watched=ALWAYS,
             context=context,
@@ -323,6 +324,27 @@ class _PortableHook:
         at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
         return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
 
+    def _watched(self, address: int, size: int) -> bool:
+        """Whether the instruction at an address is one to stop before; its code is kept then."""
+        state, code = self._state, self._code_at(address, size)
+        found = action(code, long=bool(state.long_mode))
+        if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
+            code = self._code_at(address, _LONGEST)
+            found = action(code, long=bool(state.long_mode))
+        wide = found & (Action.ALIGNED | Action.WIDE)
+        unusual = False
+        if found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
+            longest = self._code_at(address, _LONGEST)
+            unusual = self._unusual(longest, address, size)
+            code = longest if unusual else code
+        if unusual or found & state.watched or (wide and self._misplaced(code, address, size)):
+            state.code_size = len(code)
+            ctypes.memmove(state.code, code, len(code))
+            return True
+        if found & Action.MODIFIES:
+            state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
+        return False
+
     def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
         state = self._state
         if state.retired >= state.deadline:
@@ -334,29 +356,16 @@ class _PortableHook:
             return self._stop(Stop.ADDRESS)
         if address == state.pass_once:
             state.pass_once = NEVER
-            state.flags_before = state.rflags
         else:
-            code = self._code_at(address, size)
-            found = action(code, long=bool(state.long_mode))
-            if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
-                code = self._code_at(address, _LONGEST)
-                found = action(code, long=bool(state.long_mode))
             if address == state.breakpoint:
                 return self._stop(Stop.BREAKPOINT)
             if state.debugging and address in state.debug_address:
                 return self._stop(Stop.DEBUG)
-            wide = found & (Action.ALIGNED | Action.WIDE)
-            unusual = False
-            if found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
-                longest = self._code_at(address, _LONGEST)
-                unusual = self._unusual(longest, address, size)
-                code = longest if unusual else code
-            if unusual or found & state.watched or (wide and self._misplaced(code, address, size)):
-                state.code_size = len(code)
-                ctypes.memmove(state.code, code, len(code))
-                return self._stop(Stop.WATCHED_INSTRUCTION)
-            if found & Action.MODIFIES:
-                state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
+        if address == state.pass_watched:
+            state.pass_watched = NEVER
+            state.flags_before = state.rflags
+        elif self._watched(address, size):
+            return self._stop(Stop.WATCHED_INSTRUCTION)
         state.last = address
         state.retired += 1
         return None

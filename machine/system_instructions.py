@@ -15,15 +15,15 @@ from machine.debug_registers import DR6_BD, DR7_GD
 from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
+from machine.instructions.descriptor_table_registers import DescriptorTableRegisters
 from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.memory import OperandMemory
 from machine.instructions.rules import RULES
+from machine.instructions.segmentation import segmentation_rules
 from machine.instructions.simd_control import load_mxcsr, store_mxcsr
 from machine.instructions.wide_operands import check_wide_operand
-from machine.iret import check_iret
 from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand
-from machine.operands import linear_address, peek
-from machine.paging import is_canonical
 from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 
@@ -56,10 +56,10 @@ class SystemInstructions:
         self._debug = cpu.debug
         self._apic = apic
         calls = FastSystemCalls(cpu, msrs)
+        memory = OperandMemory(cpu)
+        self._tables = DescriptorTableRegisters(cpu, memory)
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xF1: self._int1,
-            0xCF: self._iret,
-            0x0F00: self._group_6,
             0x0F01: self._group_7,
             0x0F05: calls.syscall,
             0x0F06: self._clts,
@@ -78,6 +78,7 @@ class SystemInstructions:
         }
         for rules in RULES:
             self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
+        self._rules |= segmentation_rules(cpu, memory)  # group 5 has near branches, too
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
@@ -233,21 +234,6 @@ class SystemInstructions:
 
     # Descriptor tables
 
-    def _group_6(self, instruction: Instruction) -> Done:
-        """LTR refuses a null selector; the rest of it, and LLDT, are Unicorn's."""
-        if instruction.extension != 3:
-            return Done.NATIVE
-        self._supervisor(instruction)
-        cpu = self._cpu
-        if isinstance(instruction.operand, MemoryOperand):
-            content = peek(cpu, linear_address(cpu, instruction), 2)
-            selector = _LOW if content is None else int.from_bytes(content, "little")
-        else:
-            selector = self._operand(instruction)
-        if not selector & 0xFFFC:
-            raise Fault(GP, 0)
-        return Done.NATIVE
-
     def _group_7(self, instruction: Instruction) -> Done:
         """LGDT and LIDT check the base they load; of the register forms some are there, and all are Unicorn's."""
         if instruction.modrm == _RDTSCP:
@@ -263,13 +249,7 @@ class SystemInstructions:
             return Done.COMPLETE
         if instruction.extension not in (2, 3):
             return Done.NATIVE
-        self._supervisor(instruction)
-        cpu = self._cpu
-        if cpu.registers.in_64_bit_code:
-            content = peek(cpu, linear_address(cpu, instruction), 10)
-            if content is not None and not is_canonical(int.from_bytes(content[2:], "little")):
-                raise Fault(GP, 0)
-        return Done.NATIVE
+        return self._tables.load(instruction)
 
     def _group_15(self, instruction: Instruction) -> Done:
         """FXSAVE, FXRSTOR, LDMXCSR and STMXCSR."""
@@ -288,7 +268,3 @@ class SystemInstructions:
     def _int1(self, instruction: Instruction) -> Done:
         self._cpu.skip(instruction.length)
         return Done.TRAP
-
-    def _iret(self, instruction: Instruction) -> Done:
-        check_iret(self._cpu, instruction)
-        return Done.NATIVE

@@ -1,13 +1,14 @@
 """Task switches by the processor (SDM volume 3, chapter 8, "Task Management").
 
-Here are those through a task gate of the IDT: CHECK, with nothing changed when it fails; STATE, the old task saved and
-the new one loaded; then the new task's segments are checked, and what is wrong there is an exception of the new task,
-before its first instruction. A far CALL or JMP to a TSS and IRET with NT set are Unicorn's own.
+They come from a task gate of the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, with
+nothing changed when it fails; STATE, the old task saved and the new one loaded; then the new task's segments are
+checked, and what is wrong there is an exception of the new task, before its first instruction.
 
 Left out: virtual-8086 tasks - a TSS whose EFLAGS image has VM set is refused as not valid (#TS) - and the T flag.
 """
 
 import struct
+from enum import Enum, auto
 
 from machine.control_registers import CR0_PG, CR0_TS, check_cr3
 from machine.cpu import FLAG_NT, FLAG_VM, Cpu
@@ -16,7 +17,9 @@ from machine.descriptors import (
     ACCESSED,
     ACCESSED_BYTE,
     TASK_16_AVAILABLE,
+    TASK_16_BUSY,
     TASK_AVAILABLE,
+    TASK_BUSY,
     Segment,
 )
 from machine.exceptions import GP, NP, SS, TS, Fault
@@ -38,6 +41,16 @@ class TaskFault(Fault):
     """An exception in the new task before its first instruction: the switch itself is complete."""
 
 
+class _Way(Enum):
+    """What leads to another task (table "Effect of a Task Switch on Busy Flag, NT Flag, ...")."""
+
+    NEST = auto()
+    """CALL, or an interrupt: the new task returns to the old one, which stays busy."""
+    JUMP = auto()
+    RETURN = auto()
+    """IRET: to a task that is busy."""
+
+
 class TaskSwitch:
     """Switches tasks on one processor."""
 
@@ -49,26 +62,48 @@ class TaskSwitch:
 
         Raises Fault with nothing changed, and TaskFault when the new task cannot begin. `external` is the EXT bit.
         """
+        self._switch(_Way.NEST, selector, return_address, rflags, external)
+
+    def jump(self, selector: int, return_address: int, rflags: int, external: int) -> None:
+        """Go to a task without a way back; see `nest`."""
+        self._switch(_Way.JUMP, selector, return_address, rflags, external)
+
+    def return_to_previous(self, return_address: int, rflags: int) -> None:
+        """Go back to the task that the current one was nested in; see `nest`."""
+        (selector,) = struct.unpack("<H", self._cpu.memory.read(self._cpu.registers.tr.base, 2))
+        self._switch(_Way.RETURN, selector, return_address, rflags & ~FLAG_NT, 0)
+
+    def _switch(self, way: "_Way", selector: int, return_address: int, rflags: int, external: int) -> None:
         memory, registers = self._cpu.memory, self._cpu.registers
         # CHECK
-        at, task = self._task(selector, external)
+        at, task = self._task(selector, external, way)
         wide = task.system_type & 8
         new = memory.read(task.base, _LEAST_LIMIT_32 + 1 if wide else _LEAST_LIMIT_16 + 1)
         self._check_image(new, wide, selector & ~3 | external)
         old_at, old_image = self._old_image(external)
-        for address, size in ((at + ACCESSED_BYTE, 1), (task.base, 2)):
-            memory.push(address, memory.read(address, size), unit=1)  # both can be written, or it is #PF
+        old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
+        other = (task.base, 2) if way is _Way.NEST else (old_busy, 1)
+        for address, size in ((at + ACCESSED_BYTE, 1), other):
+            memory.push(address, memory.read(address, size), unit=1)  # all can be written, or it is #PF
         # STATE
         link = registers.tr.selector
         self._save(old_at, old_image, return_address, rflags)
-        memory.push(task.base, struct.pack("<H", link), unit=2)
-        (access,) = memory.read(at + ACCESSED_BYTE, 1)
-        memory.push(at + ACCESSED_BYTE, bytes([access | _BUSY]), unit=1)
-        self._load(selector, task, new)
+        if way is _Way.NEST:
+            memory.push(task.base, struct.pack("<H", link), unit=2)
+        else:
+            self._set_busy(old_busy, busy=False)
+        if way is not _Way.RETURN:
+            self._set_busy(at + ACCESSED_BYTE, busy=True)
+        new = memory.read(task.base, len(new))  # after saving: the old task may be the new one
+        self._load(selector, task, new, FLAG_NT if way is _Way.NEST else 0)
         try:
             self._load_segments(new, wide, external)
         except Fault as fault:
             raise TaskFault(fault.vector, fault.error_code, fault.address) from None
+
+    def _set_busy(self, address: int, *, busy: bool) -> None:
+        (access,) = self._cpu.memory.read(address, 1)
+        self._cpu.memory.push(address, bytes([access | _BUSY if busy else access & ~_BUSY]), unit=1)
 
     def push_error_code(self, error_code: int, external: int) -> None:
         """The error code of the exception that led here, on the new task's stack, in the width of its TSS."""
@@ -88,12 +123,13 @@ class TaskSwitch:
 
     # CHECK
 
-    def _task(self, selector: int, external: int) -> tuple[int, Segment]:
+    def _task(self, selector: int, external: int, way: _Way) -> tuple[int, Segment]:
         """Where the TSS's descriptor is, and the descriptor."""
-        error = selector & ~3 | external
+        error, returning = selector & ~3 | external, way is _Way.RETURN
         found = None if selector & _LOCAL or not selector & ~3 else find(self._cpu, selector)
-        if found is None or found[1].system_type not in (TASK_AVAILABLE, TASK_16_AVAILABLE):
-            raise Fault(GP, error)
+        wanted = (TASK_BUSY, TASK_16_BUSY) if returning else (TASK_AVAILABLE, TASK_16_AVAILABLE)
+        if found is None or found[1].system_type not in wanted:
+            raise Fault(TS if returning else GP, error)
         if not found[1].present:
             raise Fault(NP, error)
         if found[1].limit < (_LEAST_LIMIT_32 if found[1].system_type & 8 else _LEAST_LIMIT_16):
@@ -135,7 +171,7 @@ class TaskSwitch:
             struct.pack_into("<H", image, layout.size + step * index, getattr(registers, name).selector)
         self._cpu.memory.push(at, bytes(image), unit=1)
 
-    def _load(self, selector: int, task: Segment, new: bytes) -> None:
+    def _load(self, selector: int, task: Segment, new: bytes, nested: int) -> None:
         """All but the segments. They hold their selectors and nothing else until they are checked."""
         cpu, registers = self._cpu, self._cpu.registers
         wide = task.system_type & 8
@@ -150,7 +186,7 @@ class TaskSwitch:
             flags |= cpu.rflags & _KEPT_BY_16_BITS
         elif registers.cr[0] & CR0_PG:
             registers.cr[3] = int.from_bytes(new[_CR3 : _CR3 + 4], "little")
-        cpu.rflags = flags & _LOADED_FLAGS | 2 | FLAG_NT
+        cpu.rflags = flags & _LOADED_FLAGS | 2 | nested
         registers.rip = rip
         for name, value in zip(_REGISTERS, general, strict=True):
             setattr(registers, name, value)

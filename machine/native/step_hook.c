@@ -38,10 +38,10 @@ struct state {
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
     u64 watched;            /* stop before instructions with one of these actions */
     u64 breakpoint;         /* stop before this address; ~0 for none */
-    u64 pass_once;          /* this address is not stopped at once more; ~0 for none */
+    u64 pass_once;          /* breakpoints at this address are passed once; ~0 for none */
     u64 debugging;          /* nonzero: the four addresses below are breakpoints of the machine's own */
     u64 debug_address[4];
-    u64 flags_loaded;       /* for Python: how many instructions had retired after the last IRET, whose RF still counts */
+    u64 pass_watched;       /* the instruction at this address is executed once, whatever it is; ~0 for none */
     u64 reason;             /* why it stopped */
     u64 vector;             /* of STOP_INTERRUPT */
     u64 rflags;             /* at the stop */
@@ -290,6 +290,15 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
             return stop(uc, s, STOP_ADDRESS);
     if (address == s->pass_once) {
         s->pass_once = ~0ull;
+    } else {
+        if (address == s->breakpoint)
+            return stop(uc, s, STOP_BREAKPOINT);
+        if (s->debugging && (address == s->debug_address[0] || address == s->debug_address[1] ||
+                             address == s->debug_address[2] || address == s->debug_address[3]))
+            return stop(uc, s, STOP_DEBUG);
+    }
+    if (address == s->pass_watched) {
+        s->pass_watched = ~0ull;
         s->flags_before = s->rflags;
     } else {
         u8 copy[16];
@@ -302,11 +311,6 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
             code = code_at(uc, s, address, &size, copy);
             decode(s, code, size, &d);
         }
-        if (address == s->breakpoint)
-            return stop(uc, s, STOP_BREAKPOINT);
-        if (s->debugging && (address == s->debug_address[0] || address == s->debug_address[1] ||
-                             address == s->debug_address[2] || address == s->debug_address[3]))
-            return stop(uc, s, STOP_DEBUG);
         u64 next = address + length;
         int unusual = d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d);
         if (unusual) {                                  /* Unicorn may be wrong about the length, too */

@@ -128,12 +128,13 @@ def expected(
     passed = (state.passing, state.passing_address) == (state.retired, address)
     if address in state.address[: state.addresses] and not passed:
         return Stop.ADDRESS
-    if address == state.pass_once:
+    if address != state.pass_once:
+        if address == state.breakpoint:
+            return Stop.BREAKPOINT
+        if state.debugging and address in state.debug_address:
+            return Stop.DEBUG
+    if address == state.pass_watched:
         return None
-    if address == state.breakpoint:
-        return Stop.BREAKPOINT
-    if state.debugging and address in state.debug_address:
-        return Stop.DEBUG
     found = action(code, long=bool(state.long_mode))
     if found & state.watched:
         return Stop.WATCHED_INSTRUCTION
@@ -207,6 +208,7 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
             "watched": st.sampled_from([0, 1, 3, 31, 1025, 2047 & ~768]),
             "breakpoint": addresses,
             "pass_once": addresses,
+            "pass_watched": addresses,
             "debugging": st.booleans(),
             "addresses": st.integers(0, 4),
             "passing": st.integers(0, 3),
@@ -230,7 +232,7 @@ def test_native_code_keeps_the_rules(
     for index, value in enumerate(debugged):
         state.debug_address[index] = value
         state.address[index] = value
-    retired, passed = state.retired, state.pass_once
+    retired, passed = state.retired, (state.pass_once, state.pass_watched)
     blob = BOTH[architecture]
     blob.place(address, code)
     read = seen(code, long=bool(state.long_mode))
@@ -243,12 +245,13 @@ def test_native_code_keeps_the_rules(
             assert bytes(state.code[: state.code_size]).startswith(read)
     else:
         assert (stopped, state.retired, state.last) == (False, retired + 1, address)
-        assert state.pass_once == (NEVER if address == passed else passed)
+        left = tuple(NEVER if address == one else one for one in passed)
+        assert (state.pass_once, state.pass_watched) == left
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_code_that_changes_is_seen_to_change(architecture: str) -> None:
     """Nothing is remembered of an instruction, only where its page is."""
-    state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, watched=1)
+    state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, pass_watched=NEVER, watched=1)
     assert not BOTH[architecture].on_instruction(state, 0x1000, 1, {}, b"\x90")
     assert BOTH[architecture].on_instruction(state, 0x1000, 3, {EFLAGS: 2}, b"\x0f\x22\xd8")

@@ -1,0 +1,20 @@
+"""The operand-size attribute of an instruction (SDM volume 1, 3.6)."""
+
+from machine.cpu import Cpu
+from machine.opcodes import Instruction
+from machine.processor_state import DEFAULT_32
+
+
+def operand_size(cpu: Cpu, instruction: Instruction) -> int:
+    """Return 2, 4 or 8 bytes, for an instruction whose operands are not always wide in 64-bit mode."""
+    registers = cpu.registers
+    if registers.in_64_bit_code:
+        return 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
+    return 4 if bool(registers.cs.flags & DEFAULT_32) != instruction.operand_size_prefix else 2
+
+
+def stack_operand_size(cpu: Cpu, instruction: Instruction) -> int:
+    """Return the size of what PUSH and POP move, which in 64-bit mode is 8 bytes unless a prefix makes it 2."""
+    if cpu.registers.in_64_bit_code:
+        return 2 if instruction.operand_size_prefix and not instruction.wide else 8
+    return operand_size(cpu, instruction)

@@ -1,0 +1,138 @@
+"""The stack as instructions use it that push and pop more than one word (SDM volume 1, 6.2).
+
+All of a frame is checked before any of it is written: an instruction that faults changes nothing.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from machine.control_registers import CR0_AM
+from machine.cpu import FLAG_AC, Cpu
+from machine.descriptors import Segment
+from machine.exceptions import AC, SS, Fault
+from machine.instructions.memory import OperandMemory
+from machine.paging import is_canonical
+from machine.processor_state import DEFAULT_32
+
+_EXPAND_DOWN = 1 << 10
+_ALL = 2**64 - 1
+_LETTERS = {2: "H", 4: "I", 8: "Q"}
+WIDTH_MASKS = {2: 0xFFFF, 4: 0xFFFF_FFFF, 8: _ALL}
+"""The greatest value of an operand, by its size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack segment, and the rights with which it is used."""
+
+    base: int
+    limit: int
+    mask: int
+    """The greatest stack pointer: 16, 32 or 64 bits."""
+    expand_down: bool
+    user: bool
+    error: int = 0
+    """Error code of #SS."""
+    aligned: bool = False
+    """Words must be aligned (#AC)."""
+    inner: bool = False
+    """Of a ring that is about to be entered: the processor pushes on it for itself, whatever the mode is now."""
+
+    def address(self, pointer: int, size: int) -> int:
+        """Return the linear address of `size` bytes at a stack pointer. Raises Fault (#SS) where they may not lie."""
+        if self.mask == _ALL:
+            if not (is_canonical(pointer) and is_canonical(pointer + size - 1 & _ALL)):
+                raise Fault(SS, self.error)
+            return pointer
+        last = pointer + size - 1
+        if last > self.mask or (pointer <= self.limit if self.expand_down else last > self.limit):
+            raise Fault(SS, self.error)
+        return self.base + pointer & 0xFFFF_FFFF
+
+    def pointer(self, previous: int, value: int) -> int:
+        """Return RSP, which was `previous`, with the stack pointer `value`: bits that it lacks are kept."""
+        if self.mask == 0xFFFF:
+            return previous & 0xFFFF_0000 | value & 0xFFFF
+        return value & self.mask
+
+
+FLAT_SUPERVISOR = Stack(0, _ALL, _ALL, expand_down=False, user=False)
+FLAT_USER = Stack(0, _ALL, _ALL, expand_down=False, user=True)
+_FLAT_ALIGNED = Stack(0, _ALL, _ALL, expand_down=False, user=True, aligned=True)
+FLAT_INNER = Stack(0, _ALL, _ALL, expand_down=False, user=False, inner=True)
+
+
+def alignment_checked(cpu: Cpu) -> bool:
+    """Report whether data must be aligned now (SDM volume 3, 6.15, interrupt 17)."""
+    registers = cpu.registers
+    return registers.cpl == 3 and bool(registers.cr[0] & CR0_AM and cpu.rflags & FLAG_AC)
+
+
+def flat_stack(cpu: Cpu) -> Stack:
+    """Return the stack of 64-bit mode with the rights of the current ring."""
+    if cpu.registers.cpl != 3:
+        return FLAT_SUPERVISOR
+    return _FLAT_ALIGNED if alignment_checked(cpu) else FLAT_USER
+
+
+def current_stack(cpu: Cpu) -> Stack:
+    """Return the stack in use, with the rights of the current ring."""
+    registers = cpu.registers
+    if registers.in_64_bit_code:
+        return flat_stack(cpu)
+    user, ss = registers.cpl == 3, registers.ss
+    mask = 0xFFFF_FFFF if ss.flags & DEFAULT_32 else 0xFFFF
+    return Stack(ss.base, ss.limit, mask, bool(ss.flags & _EXPAND_DOWN), user, aligned=alignment_checked(cpu))
+
+
+def inner_stack(segment: Segment, error: int) -> Stack:
+    """Return the stack of a more privileged ring, on which the processor itself pushes."""
+    mask = 0xFFFF_FFFF if segment.default_32 else 0xFFFF
+    return Stack(segment.base, segment.limit, mask, segment.conforming, user=False, error=error, inner=True)
+
+
+def pop(memory: OperandMemory, stack: Stack, pointer: int, size: int, count: int) -> tuple[int, ...]:
+    """Return `count` words of `size` bytes from the stack pointer upwards. Raises Fault."""
+    pointer &= stack.mask
+    length = size * count
+    if count > 1 and pointer + length - 1 > stack.mask and stack.mask != _ALL:  # a stack of 16 bits wraps
+        return tuple(pop(memory, stack, pointer + size * index, size, 1)[0] for index in range(count))
+    address = stack.address(pointer, length)
+    if stack.aligned and address % size:
+        raise Fault(AC, 0)
+    data = memory.read(address, length, user=stack.user, stack=True)
+    return struct.unpack(f"<{count}{_LETTERS[size]}", data)
+
+
+class Frame:
+    """Words to be pushed, in that order. `pointer` is the stack pointer after them."""
+
+    def __init__(self, stack: Stack, pointer: int, words: Sequence[int], size: int) -> None:
+        """Check that there is room. Raises Fault (#SS)."""
+        self._stack, self._size = stack, size
+        self._words = [word & WIDTH_MASKS[size] for word in words]
+        pointers = [pointer - size * (index + 1) & stack.mask for index in range(len(words))]
+        self._addresses = [stack.address(at, size) for at in pointers]
+        self.pointer = pointers[-1]
+
+    def check(self, cpu: Cpu, memory: OperandMemory) -> None:
+        """Raise the fault (#AC, #PF) that pushing would raise."""
+        size = self._size
+        for address in self._addresses:
+            if self._stack.aligned and address % size:
+                raise Fault(AC, 0)
+            if not self._stack.inner:
+                memory.probe(address, size, user=self._stack.user, write=True, stack=True)
+                continue
+            for end in (address + size - 1, address):
+                cpu.memory.translate(end, 0, write=True, user=False)
+
+    def push(self, cpu: Cpu, memory: OperandMemory) -> None:
+        """Write all words, after `check`."""
+        for address, word in zip(self._addresses, self._words, strict=True):
+            data = word.to_bytes(self._size, "little")
+            if self._stack.inner:
+                cpu.memory.push(address, data, unit=self._size)
+            else:
+                memory.write(address, data, user=self._stack.user, stack=True)

@@ -108,9 +108,16 @@ def test_twenty_findings_are_enough() -> None:
     assert len(noninterference(RUN, other).findings) <= 20
 
 
-def test_the_log_of_measurements_is_left_out_wherever_it_lies_in_a_page() -> None:
+OWN = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
+
+
+@pytest.mark.parametrize(("log", "size"), [OWN, (0x1F00, 0x400), (0x1F00, 0x1400), (0x2000, 0x1000), (0x2800, 0x800)])
+def test_the_log_of_measurements_is_left_out_wherever_it_lies(
+    monkeypatch: pytest.MonkeyPatch, log: int, size: int
+) -> None:
     """Its digests are of what a payload declares."""
-    log, size = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
+    monkeypatch.setattr(firmware, "symbols", lambda: {"event_log": log})
+    monkeypatch.setattr(firmware, "layout", lambda: {"EVENT_LOG_SIZE": size})
     content = bytes([0xAA]) * PAGE_SIZE
     start = log & -PAGE_SIZE
     for page in range(start - PAGE_SIZE, log + size + 2 * PAGE_SIZE, PAGE_SIZE):

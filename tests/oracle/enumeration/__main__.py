@@ -73,12 +73,13 @@ def _endless(path: Path) -> Coverage:
             remaining = range(position["index"], len(forms))
             for index, judged in zip(remaining, survey.run(case(forms[i], variant) for i in remaining), strict=True):
                 coverage.add(judged, first=variant == 0)
+                position["index"] = index + 1
                 if (index + 1) % _SAVED_EVERY == 0:
-                    coverage.save(path, {"variant": variant, "index": index + 1, "forms": len(forms)})
+                    coverage.save(path, position)
                     _progress(coverage, variant, index + 1, len(forms))
-            position = {"variant": variant + 1, "index": 0, "forms": len(forms)}
-            coverage.save(path, position)
+            position |= {"variant": variant + 1, "index": 0}
     except KeyboardInterrupt:
+        coverage.save(path, position)
         return coverage
 
 

@@ -111,6 +111,11 @@ def _masks_all(case: Case) -> bool:
     return not any(byte & 0x80 for byte in mask)
 
 
+def _wide_far_pointer(case: Case) -> bool:
+    far = any_of(at(TWO, (0xB2, 0xB4, 0xB5), register=False), at(ONE, (0xFF,), 3, 5, register=False))
+    return far(case) and case.form.prefixes[-1:] in (b"\x48", b"\x4f")
+
+
 def _enter_with_alignment_check(case: Case) -> bool:
     return at(ONE, (0xC8,))(case) and bool(case.program.rflags & 1 << 18)
 
@@ -124,6 +129,7 @@ NOT_WITNESSED = (
     Row("SGDT, SIDT", _UMIP, at(TWO, (0x01,), 0, 1, register=False)),
     Row("SMSW", _UMIP, at(TWO, (0x01,), 4)),
     Row("INT 80H", "a system call of Linux", _system_call),
+    Row("far pointers of 64 bits", "AMD has none: REX.W is ignored there (volume 2, LSS, JMP)", _wide_far_pointer),
     Row("MASKMOV", "with a mask of zeros a page fault may occur or not (volume 2, MASKMOVQ)", _masks_all),
     Row(
         "ENTER", "whether the probe of the new stack pointer has to be aligned is not said", _enter_with_alignment_check

@@ -494,3 +494,21 @@ def test_reserved_bits_are_not_kept(register: int, kept: int) -> None:
     apic = Apic()
     apic.set(register, 0xFFFF_FFFF)
     assert apic.get(register) == kept
+
+
+NUMBERS = {
+    **{"ID": 0x20, "VERSION": 0x30, "TPR": 0x80, "APR": 0x90, "PPR": 0xA0, "EOI": 0xB0, "LDR": 0xD0, "DFR": 0xE0},
+    **{"SVR": 0xF0, "ISR": 0x100, "TMR": 0x180, "IRR": 0x200, "ESR": 0x280, "ICR_LOW": 0x300, "ICR_HIGH": 0x310},
+    **{"LVT_TIMER": 0x320, "LVT_THERMAL": 0x330, "LVT_PERFORMANCE": 0x340, "LVT_LINT0": 0x350, "LVT_LINT1": 0x360},
+    **{"LVT_ERROR": 0x370, "INITIAL_COUNT": 0x380, "CURRENT_COUNT": 0x390, "DIVIDE_CONFIGURATION": 0x3E0},
+    **{"FIXED": 0, "LOWEST_PRIORITY": 1, "SMI": 2, "NMI": 4, "INIT": 5, "START_UP": 6, "EXT_INT": 7},
+    **{"SEND_ILLEGAL_VECTOR": 0x20, "RECEIVE_ILLEGAL_VECTOR": 0x40, "ILLEGAL_REGISTER_ADDRESS": 0x80},
+    **{"BASE_BOOTSTRAP": 0x100, "BASE_ENABLE": 0x800, "VECTOR": 0xFF, "MASKED": 0x1_0000, "REMOTE_IRR": 0x4000},
+    **{"LEVEL": 0x8000, "POLARITY": 0x2000, "SOFTWARE_ENABLED": 0x100, "FIRST_VECTOR": 16},
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_registers_and_bits_are_where_the_manual_has_them(name: str) -> None:
+    """SDM volume 3, tables 12-1 and figures 12-5 to 12-19: the other tests call them by name."""
+    assert getattr(reg, name) == NUMBERS[name]

@@ -52,7 +52,7 @@ class Node:
         from enclave_sim.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
 
         machine, heap = self.machine, region("heap")
-        window = HeapWindow(machine.ram.host_address + heap.base, heap.size, machine.ram.reserve)
+        window = HeapWindow(machine.ram.lend(heap.base, heap.size), heap.size, machine.ram.reserve)
         engine = WasmtimeEngine(window, GuestProfile(heap.size, configuration.features))
         self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=configuration.production)
         gate = firmware.symbols()["gate"]

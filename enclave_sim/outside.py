@@ -24,7 +24,6 @@ from enclave_sim.specification import Phase
 from enclave_sim.vmm import AetherHost
 from machine.events import Event
 from machine.machine import Machine
-from machine.ram import PAGE_SIZE
 from machine.state import Stateful
 
 
@@ -72,7 +71,6 @@ class Outside(Stateful):
                 self._block.uplink_ready = one.ready
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
-                machine.cpu.code_changed([one.address & -PAGE_SIZE])
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
@@ -90,5 +88,4 @@ class Outside(Stateful):
             raise ConfigurationError(f"a flat guest has 1 to {staging.size} bytes, not {len(code)}")
         ram.zero(staging.base, staging.size)
         ram.write(staging.base, code)
-        self._machine.cpu.code_changed(range(staging.base, staging.end, PAGE_SIZE))
         return region("heap").size

@@ -5,7 +5,7 @@ Unicorn does instructions, segmentation, paging and ring checks. While it is sto
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from unicorn import (
     UC_ARCH_X86,
@@ -24,13 +24,13 @@ from machine.cpuid import Switches
 from machine.debug_registers import DebugRegisters
 from machine.device import Bus
 from machine.errors import EmulatorFault
-from machine.flat_mode import load_flat_mode
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
 from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
 from machine.step_hook import STATE_BYTES, StepHook, Stop
+from machine.translations import Translations
 from machine.unicorn_calls import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
 
 EFER_LMA = 1 << 10
@@ -57,12 +57,13 @@ class Cpu:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
+        self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        self._translations = Translations(self.uc, ram, portable=portable)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
         step_hook = StepHook(self.uc, ram, self.context.address, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
-        self._step_hook = step_hook
         self.hook = step_hook.state
         self._hook_code = ctypes.addressof(step_hook.state.code)
         self.clock = Clock(self.hook, ns_per_instruction)
@@ -76,7 +77,7 @@ class Cpu:
         """Told of each port access (port, bytes) while a debug register watches ports."""
         self.debug = DebugRegisters(self)
         self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
-        self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        ram.on_stale_code = self.clock.stop
         self.callbacks = Callbacks(self, step_hook.on_device_read)
 
     def execute(self) -> Stop:
@@ -94,6 +95,8 @@ class Cpu:
     def _execute(self) -> Stop:
         hook = self.hook
         hook.reason = Stop.HALT
+        if self.ram.stale_code:
+            self._translations.drop(self)
         self.give_back()
         status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
         failure = self.callbacks.failure
@@ -220,21 +223,6 @@ class Cpu:
         """Forget all translations, Unicorn's too: paging was changed here."""
         control(self._engine, TLB_FLUSH)
         self.flush_translations()
-
-    def code_changed(self, pages: Sequence[int]) -> None:
-        """RAM was changed at these physical pages, not by the processor: translated code in them is out of date."""
-        seen = self._step_hook.code_pages
-        changed = [page for page in pages if seen[page // PAGE_SIZE] != b"\0"]
-        if not changed:
-            return
-        state = self.context.content
-        load_flat_mode(self.registers)  # Unicorn takes a linear address
-        self.give_back()
-        self.flush_tlb()
-        for page in changed:
-            self.uc.ctl_remove_cache(page, page + PAGE_SIZE)
-        self.context.content = state
-        self.flush_tlb()
 
     def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
         """Tell `seen` of each access by an instruction to a physical range: whether it writes, address, bytes.

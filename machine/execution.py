@@ -188,6 +188,7 @@ class Execution:
         assert self.coprocessor is not None
         registers = self._cpu.registers
         result = self.coprocessor.execute(registers.rax, budget_ns)
+        self._cpu.ram.lent_changed()
         self.cut_short = result is None
         if result is not None:
             self._cpu.skip(INSTRUCTION_LENGTH)

@@ -181,7 +181,7 @@ class Delivery(Stateful):
             raise Fault(SS, interrupt.external_bit)
         cpu.memory.push(stack, frame, rflags)
         # STATE
-        registers.cs.load(gate.selector & ~3 | ring, target.base, target.limit, target.flags | ACCESSED << 8)
+        registers.cs.load(gate.selector & ~3 | ring, 0, target.limit, target.flags | ACCESSED << 8)
         if new_stack:
             registers.ss.load(ring, 0, 0, ring << 13)
         if ring != old_ring or not registers.in_64_bit_code or new_stack or registers.interrupts_inhibited:

@@ -199,7 +199,7 @@ class Machine:
 
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Return to a snapshot of this machine or of one of the same configuration."""
-        self.cpu.code_changed(self.ram.load(snapshot.ram))
+        self.ram.load(snapshot.ram)
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
         execution, ring_and_mode = self._execution, self._execution.ring_and_mode
@@ -308,7 +308,8 @@ class Machine:
         """Let the processor run to the next deadline, unless there is something to look at before."""
         pending = self.chipset.pending() and not self.cpu.hook.watch_if
         nmi = self.chipset.nmi_pending and not self._execution.ring_and_mode.nmi_blocked
-        if pending or nmi or self._stop_requested or self.cpu.debug.met or self.clock.stepping:
+        stop = self._stop_requested or self.cpu.debug.met or self.clock.stepping or self.ram.stale_code
+        if pending or nmi or stop:
             self.clock.stop()
         else:
             self._arm(self._next_deadline())

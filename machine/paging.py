@@ -180,7 +180,7 @@ class SupervisorMemory:
             found = self._translate(address + len(data) - unit, rflags, write=True)
         at = found.physical + offset
         if at + len(data) <= self._ram.size:
-            self._ram.view[at : at + len(data)] = data
+            self._ram.write(at, data)
 
     def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
         """The physical address of the page that an instruction's access to `address` reaches. Raises PageFault.
@@ -218,5 +218,6 @@ class SupervisorMemory:
         """Set the accessed flags of the entries used, and the dirty flag of the last for a write (4.8)."""
         for slot in found.entries:
             flags = ACCESSED | (DIRTY if write and slot == found.entries[-1] else 0)
-            if self._ram.view[slot] & flags != flags:
-                self._ram.view[slot] |= flags
+            entry = self._ram.view[slot]
+            if entry & flags != flags:
+                self._ram.write(slot, bytes([entry | flags]))

@@ -2,17 +2,23 @@
 
 Unicorn executes in it, WebAssembly linear memory is a window onto it, scrubbing fills it and residue scans
 compare it. There are no copies.
+
+Unicorn sees only the writes of its own instructions. All others pass through `Ram.changed`, which notes where they
+met translated code, so that the processor translates it again (machine/translations.py): `view` is read-only, and
+whoever needs an address to write to takes it from `lend`.
 """
 
 import ctypes
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from machine.errors import MachineError
 from machine.host import HostMemory
 
 PAGE_SIZE = 4096
+LINE_SIZE = 256
+"""Bytes: translated code is noted by lines. Short ones let data lie beside code, long ones take less time to search."""
 _LONGEST_RUN = 64
 _RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
 
@@ -35,9 +41,18 @@ class Ram:
         self.reserve = self._memory.reserve
         """Bytes of inaccessible address space behind the end of RAM in this process."""
         self.host_address = self._memory.address
+        """For Unicorn alone, which knows what it writes."""
         self._keep_and_view = (ctypes.c_char * size).from_address(self.host_address)
-        self.view = memoryview(self._keep_and_view).cast("B")
+        self._bytes = memoryview(self._keep_and_view).cast("B")
+        self.view = self._bytes.toreadonly()
         """The bytes themselves, for `struct.unpack_from` and slicing without bounds surprises."""
+        self.code_lines = bytearray(size // LINE_SIZE)
+        """A byte for each line: 1 where an instruction that was translated has a byte in it."""
+        self.stale_code: list[range] = []
+        """What was written where code had been translated, since the translations were last dropped."""
+        self.on_stale_code: Callable[[], None] | None = None
+        """Called at each entry in `stale_code`."""
+        self._lent: list[range] = []
 
     def check(self, base: int, length: int) -> None:
         """Raise MachineError unless the range lies in RAM."""
@@ -51,13 +66,40 @@ class Ram:
 
     def write(self, base: int, data: bytes | memoryview) -> None:
         """Store `data` at physical address `base`."""
-        self.check(base, len(data))
-        self.view[base : base + len(data)] = data
+        length = len(data)
+        self.check(base, length)
+        self._bytes[base : base + length] = data
+        if self.code_lines.find(1, base // LINE_SIZE, (base + length + LINE_SIZE - 1) // LINE_SIZE) >= 0:
+            self.changed(base, length)
 
     def zero(self, base: int, length: int) -> None:
         """Fill a range with zeros."""
         self.check(base, length)
         self._memory.zero(base, length)
+        self.changed(base, length)
+
+    def lend(self, base: int, length: int) -> int:
+        """The host address of a range, for one who writes there directly. `lent_changed` must follow the writing."""
+        self.check(base, length)
+        self._lent.append(range(base, base + length))
+        return self.host_address + base
+
+    def lent_changed(self) -> None:
+        """Anything may have been written to what is lent."""
+        for where in self._lent:
+            self.changed(where.start, len(where))
+
+    def changed(self, base: int, length: int) -> None:
+        """Note that a range was written otherwise than by an instruction that Unicorn executed."""
+        lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
+        first = lines.find(1, base // LINE_SIZE, end)
+        if first < 0:
+            return
+        end = lines.rfind(1, first, end) + 1
+        lines[first:end] = bytes(end - first)
+        self.stale_code.append(range(first * LINE_SIZE, end * LINE_SIZE))
+        if self.on_stale_code is not None:
+            self.on_stale_code()
 
     def is_zero(self, base: int, length: int) -> bool:
         """Whether every byte of a range is zero."""
@@ -101,28 +143,23 @@ class Ram:
             flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)
         return flags
 
-    def load(self, image: RamImage) -> list[int]:
-        """Hold again what `image` says. Returns the addresses of the pages that changed."""
+    def load(self, image: RamImage) -> None:
+        """Hold again what `image` says."""
         others = bytearray(self._touched())
-        changed: list[int] = []
         for base, data in image.runs:
             first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE
             others[first : first + count] = bytes(count)
             if not self._memory.equals(base, data):
-                changed += (page for page in range(base, base + len(data), PAGE_SIZE) if self._put(page, data, base))
+                for page in range(base, base + len(data), PAGE_SIZE):
+                    self._put(page, data[page - base : page - base + PAGE_SIZE])
         for found in _RUNS.finditer(others):
             base, length = found.start() * PAGE_SIZE, len(found[0]) * PAGE_SIZE
-            changed += range(base, base + length, PAGE_SIZE)
             self._memory.drop(base, length)
-        return changed
+            self.changed(base, length)
 
     def _touched(self) -> bytes:
         return self._memory.touched_pages()
 
-    def _put(self, page: int, data: bytes, base: int) -> bool:
-        """Store one page of a run; whether it was another."""
-        wanted = data[page - base : page - base + PAGE_SIZE]
-        if self._memory.equals(page, wanted):
-            return False
-        self.view[page : page + PAGE_SIZE] = wanted
-        return True
+    def _put(self, page: int, wanted: bytes) -> None:
+        if not self._memory.equals(page, wanted):
+            self.write(page, wanted)

@@ -6,17 +6,15 @@ always *before* an instruction; nothing else may stop the engine, or an instruct
 """
 
 import ctypes
-import struct
 from array import array
 from collections.abc import Callable
 from enum import IntEnum
-from importlib import resources
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
-from machine.host import executable, native_architecture
+from machine.native.loading import load
 from machine.opcodes import ALWAYS, TABLES, Action, Instruction, MemoryOperand, action, decode
 from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE, Ram
@@ -27,7 +25,6 @@ NEVER = 2**64 - 1
 _PAGES = 64
 ADDRESSES = 16
 """At most this many places to stop at."""
-_HEADER = struct.Struct("<4I")
 _INTERRUPT_FLAG = 0x200
 _VECTOR_BYTES = 16
 _LOOKED_AT = Action.FLOATS | Action.LOOK
@@ -72,7 +69,6 @@ class HookState(ctypes.Structure):
             (name, ctypes.c_uint64)
             for name in ("reason", "vector", "rflags", "flags_before", "context", "ram", "ram_size")
         ],
-        ("code_pages", ctypes.c_void_p),
         ("addresses", ctypes.c_uint64),
         ("address", ctypes.c_uint64 * ADDRESSES),
         ("passing", ctypes.c_uint64),
@@ -164,28 +160,20 @@ class StepHook:
             ram=ram.host_address,
             ram_size=ram.size,
         )
-        self.code_pages = ctypes.create_string_buffer(ram.size // PAGE_SIZE)
-        """A byte for each page of RAM: not 0 where an instruction was executed in it."""
-        self.state.code_pages = ctypes.addressof(self.code_pages)
-        architecture = None if portable else native_architecture()
         self.on_device_read: int | None = None
         """Where `on_device_read` of the native code is."""
-        self.native = architecture is not None and self._attach_native(uc, architecture)
-        if not self.native:
-            self._portable = _PortableHook(uc, self.state, self.code_pages)
+        entries = None if portable else load("step_hook")
+        self.native = entries is not None
+        if entries is not None:
+            self._attach_native(uc, entries)
+        else:
+            self._portable = _PortableHook(uc, self.state)
 
     def forget_pages(self) -> None:
         """Translate code pages again: mappings may have changed."""
         ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
-        if not self.native:
-            self._portable.known_pages.clear()
 
-    def _attach_native(self, uc: Uc, architecture: str) -> bool:
-        blob = resources.files("machine.native").joinpath(f"step_hook.{architecture}.bin").read_bytes()
-        try:
-            base, self._page = executable(blob[_HEADER.size :])
-        except OSError:
-            return False
+    def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:
         state = self.state
         functions = {
             "stop": uclib.uc_emu_stop,
@@ -199,11 +187,9 @@ class StepHook:
         state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
         state.general_register[:] = REGISTER_IDS
         kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
-        *hooks, on_device_read = _HEADER.unpack_from(blob)
-        for kind, offset in zip(kinds, hooks, strict=True):
-            add_hook(uc, kind, base + offset, ctypes.byref(state))
-        self.on_device_read = base + on_device_read
-        return True
+        *hooks, self.on_device_read = entries
+        for kind, entry in zip(kinds, hooks, strict=True):
+            add_hook(uc, kind, entry, ctypes.byref(state))
 
 
 class _Operands:
@@ -233,9 +219,7 @@ class _Operands:
 class _PortableHook:
     """The rules of step_hook.c in Python: the same counts and stops at 1 % of the speed."""
 
-    def __init__(self, uc: Uc, state: HookState, code_pages: "ctypes.Array[ctypes.c_char]") -> None:
-        self._code_pages = code_pages
-        self.known_pages: set[int] = set()
+    def __init__(self, uc: Uc, state: HookState) -> None:
         self.handle = uc._uch
         self._engine = engine_handle(uc)
         self._state = state
@@ -266,25 +250,13 @@ class _PortableHook:
 
     def _code_at(self, address: int, size: int) -> bytes:
         """The code at an address: `size` bytes, or those up to the end of the page."""
-        if address // PAGE_SIZE not in self.known_pages:
-            self._note_page(address)
         length = min(size, _LONGEST)
         to_the_end = PAGE_SIZE - address % PAGE_SIZE
         if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
-            if length > to_the_end:
-                self._note_page(address + length)
             return self._code.raw[:length]
         if length > to_the_end and not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, to_the_end):
             return self._code.raw[:to_the_end]
         return b""
-
-    def _note_page(self, address: int) -> None:
-        linear = ctypes.c_uint64(address & -PAGE_SIZE)
-        if not uclib.uc_vmem_translate(self.handle, linear, UC_PROT_EXEC, ctypes.byref(self._value)):
-            page = self._value.value // PAGE_SIZE
-            if page < len(self._code_pages):
-                self._code_pages[page] = b"\1"
-                self.known_pages.add(address // PAGE_SIZE)
 
     def _misplaced(self, code: bytes, address: int, size: int) -> bool:
         """Tell a memory operand of 16 bytes that Unicorn would access wrongly."""

@@ -1,1 +1,1 @@
-"""The instruction hook in native code: source, blobs, and how they are built."""
+"""Hooks in native code: source, blobs, how they are built, and how they are loaded."""

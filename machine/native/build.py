@@ -1,7 +1,7 @@
-"""Builds the native instruction hook: `python -m machine.native.build`.
+"""Builds the native hooks: `python -m machine.native.build`.
 
-For each host processor one blob: little-endian 32-bit offsets of `ENTRY_POINTS` from the start of the code, then the
-code. The committed blobs equal a rebuild (there is a test).
+For each source and host processor one blob: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
+code, then the code. The committed blobs equal a rebuild (there is a test).
 """
 
 import io
@@ -14,9 +14,9 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from machine.errors import MachineError
+from machine.native.loading import ENTRY_POINTS
 
 ARCHITECTURES = ("x86_64", "aarch64")
-ENTRY_POINTS = ("on_instruction", "on_interrupt", "on_invalid", "on_device_read")
 HERE = Path(__file__).parent
 FLAGS = [
     "-O2",
@@ -36,24 +36,26 @@ FLAGS = [
 ]
 
 
-def build(architecture: str) -> bytes:
-    """Compile step_hook.c for a host processor and return the blob."""
+def build(source: str, architecture: str) -> bytes:
+    """Compile a source for a host processor and return the blob."""
     with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "step_hook.o"
+        output = Path(directory) / "hook.o"
         command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl", *FLAGS]
-        subprocess.run([*command, "-c", str(HERE / "step_hook.c"), "-o", str(output)], check=True)
+        subprocess.run([*command, "-c", str(HERE / f"{source}.c"), "-o", str(output)], check=True)
         elf = ELFFile(io.BytesIO(output.read_bytes()))
     for name in (".rela.text", ".data", ".rodata", ".bss"):
         section = elf.get_section_by_name(name)
         if section is not None and section["sh_size"]:
-            raise MachineError(f"the instruction hook must be pure code, but it has a {name} section")
+            raise MachineError(f"{source}.c must be pure code, but it has a {name} section")
     symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
     code: bytes = elf.get_section_by_name(".text").data()
-    return struct.pack("<4I", *[symbols[name] for name in ENTRY_POINTS]) + code
+    entries = ENTRY_POINTS[source]
+    return struct.pack(f"<{len(entries)}I", *[symbols[name] for name in entries]) + code
 
 
 if __name__ == "__main__":
-    for host in ARCHITECTURES:
-        target = HERE / f"step_hook.{host}.bin"
-        target.write_bytes(build(host))
-        print(f"{target.name}: {target.stat().st_size} bytes")
+    for source in ENTRY_POINTS:
+        for host in ARCHITECTURES:
+            target = HERE / f"{source}.{host}.bin"
+            target.write_bytes(build(source, host))
+            print(f"{target.name}: {target.stat().st_size} bytes")

@@ -49,7 +49,6 @@ struct state {
     u64 context;            /* where the processor's state is saved at the stop */
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
-    u8 *code_pages;         /* a byte for each page of RAM: instructions in it have been executed */
     u64 addresses;          /* how many of the next are in use */
     u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped before these */
     u64 passing;            /* but not, while this many instructions have retired, ... */
@@ -241,16 +240,11 @@ static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *
         }
         page->linear = address >> 12 | 1ull << 63;
         page->host = s->ram + (physical & ~0xFFFull);
-        s->code_pages[physical >> 12] = 1;
     }
     if (offset + *size <= 0x1000)
         return page->host + offset;
-    if (!s->vmem_read(uc, address, PROT_EXEC, copy, *size)) {
-        u64 physical;
-        if (!s->vmem_translate(uc, (address | 0xFFF) + 1, PROT_EXEC, &physical) && physical < s->ram_size)
-            s->code_pages[physical >> 12] = 1;
+    if (!s->vmem_read(uc, address, PROT_EXEC, copy, *size))
         return copy;
-    }
     *size = 0x1000 - offset;
     return page->host + offset;
 }

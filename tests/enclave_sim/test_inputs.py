@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave, Template
 from enclave_sim.after_event import AfterEvent
-from enclave_sim.events import InputTaken, Woken
+from enclave_sim.events import InputTaken, SignalEmitted, Woken
 from enclave_sim.inputs import (
     AnyInput,
     ExternalInterrupt,
@@ -110,6 +110,20 @@ def test_a_memory_fault_inverts_bits() -> None:
     enclave.run(BOOTED.at_ns + 50)
     assert enclave.machine.ram.read(address, 1) == b"\x81"
     assert enclave.run().clean
+
+
+@pytest.mark.parametrize("portable", [False, True], ids=["native", "portable"])
+def test_a_memory_fault_in_code_that_has_run_is_executed(portable: bool) -> None:
+    emits_1_again_and_again = bytes.fromhex("bf01000000b801000000cd80ebf2")  # EDI, EAX, INT 80H, JMP
+    address = region("staging").base + 1
+    third = AfterEvent("signal_emitted", count=3)
+    fault = MemoryFault(at_ns=1, address=address, bits=6, after=third)
+    enclave = Enclave(emits_1_again_and_again, engine="native", inputs=[fault], portable=portable)
+    enclave.run(10_000_000)
+    assert enclave.recording is not None
+    signals = [event.value for event in enclave.recording.of_kind(SignalEmitted)]
+    assert signals[:4] == [1, 1, 1, 7]
+    assert set(signals[4:]) == {7}
 
 
 @pytest.mark.parametrize(

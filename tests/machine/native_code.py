@@ -7,12 +7,13 @@ from pathlib import Path
 from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
 from machine import step_hook
-from machine.native.build import ENTRY_POINTS
+from machine.native.loading import ENTRY_POINTS
+from machine.ram import LINE_SIZE
 from machine.step_hook import REGISTER_IDS, HookState, native_tables
+from machine.translations import TranslationState
 from machine.window import Window
 
 BLOBS = Path(step_hook.__file__).parent / "native"
-ENTRIES = len(ENTRY_POINTS)
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000
 TABLES = (0xB0000, 0xC0000)
 BUS = CALLS + 80
@@ -26,17 +27,18 @@ FROM_BUS = 0x1234_5678_9ABC_DEF0
 class Blob:
     """The native code of one processor, in an engine of that processor, with what it calls played by us."""
 
-    def __init__(self, architecture: str) -> None:
+    def __init__(self, architecture: str, source: str = "step_hook") -> None:
         arm = architecture == "aarch64"
         self.uc = (
             Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
             if arm
             else Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
         )
-        blob = (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
-        self.entries = struct.unpack_from(f"<{ENTRIES}I", blob)
+        blob = (BLOBS / f"{source}.{architecture}.bin").read_bytes()
+        entries = ENTRY_POINTS[source]
+        self.entries = dict(zip(entries, struct.unpack_from(f"<{len(entries)}I", blob), strict=True))
         self.uc.mem_map(0, 1 << 21)
-        self.uc.mem_write(CODE, blob[4 * ENTRIES :])
+        self.uc.mem_write(CODE, blob[4 * len(entries) :])
         ret = bytes.fromhex("c0035fd6") if arm else b"\xc3"
         for index in range(6):
             self.uc.mem_write(CALLS + 16 * index, ret)
@@ -56,6 +58,8 @@ class Blob:
         self.address, self.code = 0, b""
         self.stopped, self.saved = False, 0
         self.asked: list[tuple[int, int]] = []
+        self.pages: dict[int, int] | None = None
+        """Where linear pages are; None: all at PAGE."""
 
     def _called(self, uc: Uc, address: int, _size: int, _user: object) -> None:
         _, second, third, fourth, fifth = (uc.reg_read(number) for number in self.arguments)
@@ -70,8 +74,9 @@ class Blob:
                 uc.mem_write(fourth, self.code[:fifth].ljust(fifth, b"\0"))
             uc.reg_write(self.result_id, 0 if readable else 7)
         elif address == CALLS + 48:
-            uc.mem_write(fourth, struct.pack("<Q", PAGE))
-            uc.reg_write(self.result_id, 0)
+            page = PAGE if self.pages is None else self.pages.get(second)
+            uc.mem_write(fourth, struct.pack("<Q", page or 0))
+            uc.reg_write(self.result_id, 0 if page is not None else 7)
         elif address == CALLS + 64:
             self.saved = second
         elif address == BUS:
@@ -120,7 +125,16 @@ class Blob:
         self._call("on_device_read", window, offset, size)
         return int(self.uc.reg_read(self.result_id))
 
-    def _call(self, entry: str, state: HookState | Window, first: int, second: int) -> None:
+    def on_translation(self, address: int, size: int, pages: dict[int, int], ram_size: int) -> bytes:
+        """Report a block, and return the lines that are noted then. The pages of RAM are as given."""
+        self.pages = pages
+        state = TranslationState(lines=RAM, ram_size=ram_size, vmem_translate=CALLS + 48)
+        self.uc.mem_write(RAM, bytes(ram_size // LINE_SIZE))
+        self.uc.mem_write(BYTES, struct.pack("<QHH", address, 1, size))
+        self._call("on_translation", state, BYTES, 0)
+        return bytes(self.uc.mem_read(RAM, ram_size // LINE_SIZE))
+
+    def _call(self, entry: str, state: HookState | Window | TranslationState, first: int, second: int) -> None:
         """Call an entry point, whose last argument is the state."""
         self.uc.mem_write(STATE, bytes(state))
         for number, value in zip(self.arguments, (0, first, second, STATE), strict=False):
@@ -130,6 +144,6 @@ class Blob:
         self.uc.reg_write(self.stack, stack if not self.link else STACK)
         if self.link:
             self.uc.reg_write(self.link, DONE)
-        self.uc.emu_start(CODE + self.entries[ENTRY_POINTS.index(entry)], DONE)
+        self.uc.emu_start(CODE + self.entries[entry], DONE)
         size = ctypes.sizeof(state)
         ctypes.memmove(ctypes.addressof(state), bytes(self.uc.mem_read(STATE, size)), size)

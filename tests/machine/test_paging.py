@@ -165,3 +165,88 @@ def test_reading_marks_entries_accessed_and_inspection_marks_nothing() -> None:
     assert not ram.read(ROOT, 1)[0] & 0x20
     memory.read(0x1000, 1)
     assert [ram.read(at, 1)[0] & 0x60 for at in (ROOT, TABLES[0], TABLES[1], TABLES[2] + 8)] == [0x20] * 4
+
+
+ENTRIES = (ROOT, TABLES[0], TABLES[1], TABLES[2] + 8)
+"""The entries that translate 0x1000 in `supervisor`."""
+
+
+def flags_of_entries(ram: Ram) -> list[int]:
+    """Accessed (20H) and dirty (40H) of each level."""
+    return [ram.read(at, 1)[0] & 0x60 for at in ENTRIES]
+
+
+def test_a_page_that_was_read_is_looked_at_again_when_it_is_written() -> None:
+    """CR0.WP forbids it, though the translation is remembered; a page that was written may be read."""
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0x7001)
+    assert memory.read(0x1FE0, 8) == bytes(8)
+    for address in (0x1FE0, 0x1FE8):
+        with pytest.raises(PageFault) as refused:
+            memory.push(address, b"x" * 8)
+        assert (refused.value.error_code, refused.value.address) == (3, address)
+    assert ram.is_zero(0x7000, 4096)
+    assert flags_of_entries(ram) == [0x20] * 4
+    ram.write(ENTRIES[3], struct.pack("<Q", 0x7003))  # a right that is added needs no INVLPG (4.10.4.3)
+    memory.push(0x1FE0, b"x" * 8)
+    assert ram.read(0x7FE0, 8) == memory.read(0x1FE0, 8) == b"x" * 8
+
+
+def test_a_write_sets_the_dirty_flag_in_the_last_level_though_a_read_came_first() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram)
+    memory.read(0x1FE0, 8)
+    assert flags_of_entries(ram) == [0x20] * 4
+    memory.push(0x1FE0, b"x" * 8)
+    assert flags_of_entries(ram) == [0x20, 0x20, 0x20, 0x60]
+
+
+def test_flags_are_set_once_and_not_again_before_the_translation_is_dropped() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram)
+    memory.push(0x1FE0, b"x" * 8)
+    for at in ENTRIES:
+        ram.write(at, bytes([ram.read(at, 1)[0] & ~0x60]))
+    memory.push(0x1FE0, b"x" * 8)
+    assert flags_of_entries(ram) == [0] * 4
+    memory.flush()
+    memory.push(0x1FE0, b"x" * 8)
+    assert flags_of_entries(ram) == [0x20, 0x20, 0x20, 0x60]
+
+
+def test_a_refused_write_sets_no_flag() -> None:
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0x7001)
+    with pytest.raises(PageFault):
+        memory.push(0x1FE0, b"x" * 8)
+    assert flags_of_entries(ram) == [0] * 4
+
+
+@given(offset=st.integers(4096 - 48, 4096), pushed=st.binary(min_size=1, max_size=48))
+def test_bytes_of_a_push_lie_where_each_page_is(offset: int, pushed: bytes) -> None:
+    """Two linear pages side by side, whose physical pages are apart and in the other order."""
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0x9003)
+    ram.write(TABLES[2] + 16, struct.pack("<Q", 0x7003))
+    memory.push(0x1000 + offset, pushed, unit=1)
+    expected = bytearray(3 * 4096)
+    for index, byte in enumerate(pushed):
+        at = offset + index
+        expected[0x2000 + at if at < 4096 else at - 4096] = byte
+    assert ram.read(0x7000, 3 * 4096) == expected
+    assert memory.read(0x1000 + offset, len(pushed)) == pushed
+    dirty = [ram.read(TABLES[2] + 8 * page, 1)[0] & 0x40 for page in (1, 2)]
+    assert dirty == [0x40 if offset < 4096 else 0, 0x40 if offset + len(pushed) > 4096 else 0]
+
+
+@pytest.mark.parametrize(("first", "second", "address"), [(0x9001, 0x7003, 0x1FF8), (0x9003, 0x7001, 0x2008)])
+def test_a_push_across_pages_stores_nothing_when_one_is_read_only(first: int, second: int, address: int) -> None:
+    """The fault has the address of the highest unit that cannot be stored."""
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=first)
+    ram.write(TABLES[2] + 16, struct.pack("<Q", second))
+    memory.read(0x1FF0, 32)
+    with pytest.raises(PageFault) as refused:
+        memory.push(0x1FF0, b"x" * 32)
+    assert (refused.value.error_code, refused.value.address) == (3, address)
+    assert ram.is_zero(0x7000, 3 * 4096)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from unicorn import x86_const
 
 from machine.native.build import ARCHITECTURES, build
+from machine.native.loading import ENTRY_POINTS
 from machine.opcodes import Action, Instruction, MemoryOperand, action, decode
 from machine.step_hook import NEVER, REGISTER_IDS, SEGMENT_BASE_IDS, HookState, Stop
 from machine.unusual_operands import unusual_operands
@@ -20,8 +21,9 @@ EFLAGS = x86_const.UC_X86_REG_EFLAGS
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_committed_code_is_what_the_source_builds(architecture: str) -> None:
-    assert build(architecture) == (BLOBS / f"step_hook.{architecture}.bin").read_bytes()
+@pytest.mark.parametrize("source", ENTRY_POINTS)
+def test_the_committed_code_is_what_the_source_builds(source: str, architecture: str) -> None:
+    assert build(source, architecture) == (BLOBS / f"{source}.{architecture}.bin").read_bytes()
 
 
 BOTH = {name: Blob(name) for name in ARCHITECTURES}

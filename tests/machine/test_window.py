@@ -70,7 +70,6 @@ class Pc:
                 code += bytes.fromhex(IMMEDIATES[size]) + address + value.to_bytes(size, "little")
         machine = self.machine
         machine.ram.write(CODE, code + HLT)
-        machine.cpu.code_changed(range(CODE, CODE + len(code) + 1, 4096))
         machine.start(CODE, {})
         assert machine.run() is Outcome.HALTED
         found = [machine.ram.read(ANSWERS + 8 * index, size) for index, size in enumerate(sizes)]

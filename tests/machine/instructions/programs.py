@@ -135,7 +135,6 @@ class UserMachine:
         machine, cpu, start = self._machine, self._machine.cpu, program.start
         machine.ram.write(CODE, program.code + _END * 8)
         machine.ram.write(DATA, start.memory)
-        cpu.code_changed([CODE])
         cpu.load_state(self._user)
         cpu.hook.passing = NEVER  # the clock has gone back: this is not the stop that was passed
         for name, value in zip(GENERAL_REGISTERS, start.general, strict=True):

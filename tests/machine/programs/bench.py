@@ -144,7 +144,6 @@ class Bench:
         machine.ram.write(layout.BOOT, startup.boot_page(mode, cr0, cr4))
         machine.ram.write(layout.TABLES, tables.page_tables(ring, boot=True))
         machine.ram.write(layout.KERNEL_PAGES.physical[0], kernel)
-        machine.cpu.code_changed(range(0, layout.RAM_SIZE, PAGE_SIZE))
         machine.start(layout.BOOT, {})
         while machine.cpu.rip != startup.LAUNCH:
             if machine.step() is not None or machine.clock.now_ns > _BOOTING:

@@ -5,19 +5,17 @@ uses it. By the manual a branch to such an address is refused itself (SDM volume
 address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
+from machine.accesses import accesses, linear
 from machine.cpu import Cpu
 from machine.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
-from machine.opcodes import Action, Instruction, MemoryOperand
+from machine.opcodes import Action, MemoryOperand
 from machine.paging import is_canonical
-from machine.processor_state import ARITHMETIC_FLAGS, GENERAL_REGISTERS
+from machine.processor_state import ARITHMETIC_FLAGS
 
 _LOW = 0xFFFF_FFFF
 _MODIFIES = int(Action.MODIFIES)
 _WRITE, _FETCH = 2, 16
 _CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
-_PUSHES_AND_POPS = frozenset(
-    [*range(0x50, 0x60), 0x68, 0x6A, 0x8F, 0x9C, 0x9D, 0xC2, 0xC3, 0xC8, 0xC9, 0xE8, 0x0FA0, 0x0FA1, 0x0FA8, 0x0FA9]
-)
 
 
 def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
@@ -26,10 +24,8 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
     if vector == GP and error_code == 0 and registers.in_64_bit_code:
         if not is_canonical(registers.rip):
             _take_back_branch(cpu)
-        else:
-            instruction = cpu.instruction_at(cpu.linear_rip)
-            if instruction is not None and _uses_stack_wrongly(cpu, instruction):
-                vector = SS
+        elif _leaves_by_the_stack(cpu):
+            vector = SS
     take_back(cpu)
     address = None
     if vector == PF:
@@ -90,18 +86,11 @@ def _take_back_branch(cpu: Cpu) -> None:
         registers.rsp = registers.rsp - popped & 2**64 - 1
 
 
-def _uses_stack_wrongly(cpu: Cpu, instruction: Instruction) -> bool:
-    """Whether the instruction's access to the stack segment is the one that is not canonical."""
+def _leaves_by_the_stack(cpu: Cpu) -> bool:
+    """Whether the first access of the instruction that is not canonical is one to the stack segment."""
     registers = cpu.registers
-    operand = instruction.operand
-    if isinstance(operand, MemoryOperand) and operand.segment == "ss" and instruction.opcode != 0x8D:
-        address = operand.displacement + (registers.rsp if operand.base == 4 else registers.rbp)
-        if operand.index is not None:
-            address += getattr(registers, GENERAL_REGISTERS[operand.index]) * operand.scale
-        return not is_canonical(address & 2**64 - 1)
-    on_stack = instruction.opcode in _PUSHES_AND_POPS or (
-        instruction.opcode == _INDIRECT and instruction.extension in (2, 6)
-    )
-    if instruction.opcode == 0xC9:
-        return not is_canonical(registers.rbp)
-    return on_stack and not (is_canonical(registers.rsp) and is_canonical(registers.rsp - 1 & 2**64 - 1))
+    for access in accesses(cpu):
+        first = linear(registers, access)
+        if not (is_canonical(first) and is_canonical(first + access.size - 1 & 2**64 - 1)):
+            return access.segment == "ss"
+    return False

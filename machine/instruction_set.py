@@ -32,7 +32,7 @@ _TABLE = """
 1 27 2F 37 3F | * | - | i32
 1 40-4F | * | - | i32
 1 50-5F | * | - |
-1 60 61 | * | - | i32
+1 60 61 | * | - | i32 system
 1 62 | * | m | i32
 1 63 | * | rm |
 1 68 | * | - | iz
@@ -76,7 +76,7 @@ _TABLE = """
 1 C4 C5 | * | m | i32 system
 1 C6 | * | rm/0 | ib look
 1 C7 | * | rm/0 | iz look
-1 C8 | * | - | iwb
+1 C8 | * | - | iwb system
 1 C9 | * | - |
 1 CA | * | - | iw system
 1 CB | * | - | system
@@ -145,7 +145,7 @@ _TABLE = """
 0F AB B3 BB | * | rm | lock
 0F AE | np | m/0 | system
 0F AE | np | m/1-3 | system
-0F AE | np | m/7 |
+0F AE | np | m/7 | system
 0F AE | np | r/5-7 |
 0F AE | F3 | r/0-3 | i64
 0F B0 C0 C1 | * | rm | lock

@@ -5,16 +5,17 @@ instruction by instruction, and asks here before each. Left out: what a branch f
 its target and not at the branch.
 """
 
+from functools import lru_cache
+
 from machine.accesses import Access, accesses
 from machine.cpu import Cpu
 from machine.exceptions import GP, SS, Fault
 from machine.opcodes import Action
-from machine.processor_state import DEFAULT_32, SegmentRegister
+from machine.processor_state import DEFAULT_32, SEGMENT_REGISTERS, SegmentRegister
 
 _CODE, _EXPAND_DOWN, _ACCESSIBLE, _PRESENT = 1 << 11, 1 << 10, 1 << 9, 1 << 15
 _WHOLE = 0xFFFF_FFFF
 _MODIFIES = int(Action.MODIFIES)
-_DATA = ("es", "ss", "ds", "fs", "gs")
 
 
 class SegmentLimits:
@@ -22,8 +23,6 @@ class SegmentLimits:
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
-        self._seen = b""
-        self._flat = True
 
     @property
     def wanted(self) -> bool:
@@ -31,11 +30,7 @@ class SegmentLimits:
         registers = self._cpu.registers
         if registers.in_64_bit_code:
             return False
-        seen = registers.segment_registers
-        if seen != self._seen:
-            self._seen = seen
-            self._flat = registers.cs.limit == _WHOLE and all(_is_flat(getattr(registers, name)) for name in _DATA)
-        return not self._flat
+        return not _all_flat(registers.segment_registers)
 
     def check(self) -> None:
         """Raise Fault (#GP or #SS) if the instruction at RIP would leave its segments."""
@@ -49,6 +44,13 @@ class SegmentLimits:
             segment: SegmentRegister = getattr(registers, access.segment)
             if not _allows(segment, access, writes=access.writes or modifies):
                 raise Fault(SS if access.segment == "ss" else GP, 0)
+
+
+@lru_cache(maxsize=64)
+def _all_flat(segments: bytes) -> bool:
+    registers = dict(zip(SEGMENT_REGISTERS, (SegmentRegister * 6).from_buffer_copy(segments), strict=True))
+    code = registers.pop("cs")
+    return code.limit == _WHOLE and all(_is_flat(segment) for segment in registers.values())
 
 
 def _is_flat(segment: SegmentRegister) -> bool:

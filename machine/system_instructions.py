@@ -17,6 +17,7 @@ from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
 from machine.instructions.descriptor_table_registers import DescriptorTableRegisters
 from machine.instructions.floating_point.unit import FloatingPointUnit
+from machine.instructions.frames import Frames
 from machine.instructions.memory import OperandMemory
 from machine.instructions.rules import RULES
 from machine.instructions.segmentation import segmentation_rules
@@ -24,6 +25,7 @@ from machine.instructions.simd_control import load_mxcsr, store_mxcsr
 from machine.instructions.wide_operands import check_wide_operand
 from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand
+from machine.operands import linear_address
 from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 
@@ -31,7 +33,7 @@ _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.PORT)
 _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
-_FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR = range(4)
+_FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
 _SMSW_LMSW, _INVLPG = (4, 6), 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
@@ -56,7 +58,7 @@ class SystemInstructions:
         self._debug = cpu.debug
         self._apic = apic
         calls = FastSystemCalls(cpu, msrs)
-        memory = OperandMemory(cpu)
+        memory = self._memory = OperandMemory(cpu)
         self._tables = DescriptorTableRegisters(cpu, memory)
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xF1: self._int1,
@@ -78,6 +80,7 @@ class SystemInstructions:
         }
         for rules in RULES:
             self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
+        self._rules |= Frames(cpu, memory).rules
         self._rules |= segmentation_rules(cpu, memory)  # group 5 has near branches, too
 
     def execute(self, instruction: Instruction) -> Done:
@@ -252,7 +255,7 @@ class SystemInstructions:
         return self._tables.load(instruction)
 
     def _group_15(self, instruction: Instruction) -> Done:
-        """FXSAVE, FXRSTOR, LDMXCSR and STMXCSR."""
+        """FXSAVE, FXRSTOR, LDMXCSR, STMXCSR and CLFLUSH."""
         if instruction.extension == _FXSAVE:
             return self._x87.save(instruction)
         if instruction.extension == _FXRSTOR:
@@ -261,6 +264,12 @@ class SystemInstructions:
             return load_mxcsr(self._cpu, instruction)
         if instruction.extension == _STMXCSR:
             return store_mxcsr(self._cpu, instruction)
+        operand = instruction.operand
+        if instruction.extension == _CLFLUSH and isinstance(operand, MemoryOperand):
+            address = linear_address(self._cpu, instruction)
+            self._memory.probe(address, 1, write=False, stack=operand.segment == "ss")  # it faults as a load does
+            self._cpu.skip(instruction.length)
+            return Done.COMPLETE
         return Done.NATIVE
 
     # Interrupts

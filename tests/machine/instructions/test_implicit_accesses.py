@@ -1,0 +1,264 @@
+"""Instructions that touch memory otherwise than by a plain operand, against every kind of page.
+
+Each row is an instruction with one block of memory that it reads or writes. The model below says what the manual has
+for that block: which page fault, with which error code and address, or #GP and #SS for an address that is not canonical
+(SDM volume 3, 4.6, 4.7, 6.15). A refused instruction must have changed nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from machine.control_registers import CR4_SMAP, CR4_SMEP
+from machine.exceptions import GP, PF, SS
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import CR4_DEFAULT, FX_AT_RESET, GENERAL, Mode, Program, Result
+
+FLAG_AC = 1 << 18
+LONG, COMPATIBILITY, PROTECTED = Mode.LONG, Mode.COMPATIBILITY, Mode.PROTECTED
+EVERY = (LONG, COMPATIBILITY, PROTECTED)
+NARROW = (COMPATIBILITY, PROTECTED)
+
+
+ALL_ONES = FX_AT_RESET[:32] + b"\xff" * (512 - 32)
+"""The registers of x87 and SSE: a mask that selects every byte."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An instruction. The register `pointer` is set to the block's address and `bias` more."""
+
+    code: str
+    pointer: str
+    size: int
+    writes: bool
+    bias: int = 0
+    """From the block's address to what the register holds, such as the size of what is pushed."""
+    first: int = 0
+    """Offset in the block of the access that comes first, and so of a fault that concerns all of it."""
+    alignment: int = 1
+    modes: tuple[Mode, ...] = (LONG,)
+    rings: tuple[int, ...] = (0, 3)
+
+    @property
+    def on_stack(self) -> bool:
+        """Its segment is SS."""
+        return self.pointer in ("RSP", "RBP")
+
+
+def push(code: str, size: int, modes: tuple[Mode, ...], first: int | None = None) -> Row:
+    return Row(code, "RSP", size, True, bias=size, first=0 if first is None else first, modes=modes)
+
+
+def pop(code: str, size: int, modes: tuple[Mode, ...], rings: tuple[int, ...] = (0, 3)) -> Row:
+    return Row(code, "RSP", size, False, modes=modes, rings=rings)
+
+
+ROWS = {
+    "PUSH r64": push("50", 8, (LONG,)),
+    "PUSH r32": push("50", 4, NARROW),
+    "PUSH imm8": push("6A 01", 8, (LONG,)),
+    "PUSH FS": push("0F A0", 8, (LONG,)),
+    "PUSHFQ": push("9C", 8, (LONG,)),
+    "CALL rel32": push("E8 00 00 00 00", 8, (LONG,)),
+    "CALL r32": push("FF D0", 4, NARROW),
+    "ENTER": push("C8 00 00 00", 8, (LONG,)),
+    "ENTER, 32 bits": push("C8 00 00 00", 4, NARROW),
+    "PUSHAD": push("60", 32, NARROW, first=28),
+    "PUSHA": push("66 60", 16, NARROW, first=14),
+    "POP r64": pop("58", 8, (LONG,)),
+    "POP FS": pop("0F A1", 8, (LONG,)),
+    "POPFQ": pop("9D", 8, (LONG,)),
+    "POPAD": pop("61", 32, NARROW),
+    "RET": pop("C3", 8, (LONG,)),
+    "RETFQ": pop("48 CB", 16, (LONG,)),
+    "RETF": pop("CB", 8, NARROW),
+    "IRETQ": pop("48 CF", 40, (LONG,)),
+    "LEAVE": Row("C9", "RBP", 8, False),
+    "POP m": Row("8F 03", "RBX", 8, True),
+    "CALL m": Row("FF 13", "RBX", 8, False),
+    "CALL m16:32": Row("FF 1B", "RBX", 6, False, modes=EVERY),
+    "CALL m16:64": Row("48 FF 1B", "RBX", 10, False),
+    "JMP m16:32": Row("FF 2B", "RBX", 6, False, modes=EVERY),
+    "MOVSQ to": Row("48 A5", "RDI", 8, True),
+    "MOVSB from": Row("A4", "RSI", 1, False, modes=EVERY),
+    "STOSD": Row("AB", "RDI", 4, True, modes=EVERY),
+    "REP STOSW": Row("66 F3 AB", "RDI", 2, True, modes=EVERY),
+    "LODSQ": Row("48 AD", "RSI", 8, False),
+    "SCASD": Row("AF", "RDI", 4, False, modes=EVERY),
+    "REPNE SCASB": Row("F2 AE", "RDI", 1, False, modes=EVERY),
+    "CMPSD, first": Row("A7", "RSI", 4, False, modes=EVERY),
+    "XLAT": Row("D7", "RBX", 1, False, modes=EVERY),
+    "BOUND": Row("62 03", "RBX", 8, False, modes=NARROW),
+    "MASKMOVQ": Row("0F F7 C8", "RDI", 8, True, modes=EVERY),
+    "MASKMOVDQU": Row("66 0F F7 C8", "RDI", 16, True, modes=EVERY),
+    "MOVDQU load": Row("F3 0F 6F 03", "RBX", 16, False, modes=EVERY),
+    "MOVDQU store": Row("F3 0F 7F 03", "RBX", 16, True, modes=EVERY),
+    "MOVAPS store": Row("0F 29 03", "RBX", 16, True, alignment=16, modes=EVERY),
+    "MOVNTDQ": Row("66 0F E7 03", "RBX", 16, True, alignment=16, modes=EVERY),
+    "PADDB": Row("66 0F FC 03", "RBX", 16, False, alignment=16, modes=EVERY),
+    "FXSAVE": Row("0F AE 03", "RBX", 512, True, alignment=16, modes=EVERY),
+    "FXRSTOR": Row("0F AE 0B", "RBX", 512, False, alignment=16, modes=EVERY),
+    "FNSAVE": Row("DD 33", "RBX", 108, True, modes=EVERY),
+    "FRSTOR": Row("DD 23", "RBX", 108, False, modes=EVERY),
+    "FNSTENV": Row("D9 33", "RBX", 28, True, modes=EVERY),
+    "FLDENV": Row("D9 23", "RBX", 28, False, modes=EVERY),
+    "FNSTCW": Row("D9 3B", "RBX", 2, True, modes=EVERY),
+    "FNSTSW": Row("DD 3B", "RBX", 2, True, modes=EVERY),
+    "FSTP m80": Row("DB 3B", "RBX", 10, True, modes=EVERY),
+    "FBSTP": Row("DF 33", "RBX", 10, True, modes=EVERY),
+    "FLD m80": Row("DB 2B", "RBX", 10, False, modes=EVERY),
+    "STMXCSR": Row("0F AE 1B", "RBX", 4, True, modes=EVERY),
+    "LDMXCSR": Row("0F AE 13", "RBX", 4, False, modes=EVERY),
+    "CLFLUSH": Row("0F AE 3B", "RBX", 1, False, modes=EVERY),
+    "CMPXCHG8B": Row("0F C7 0B", "RBX", 8, True, modes=EVERY),
+    "CMPXCHG16B": Row("48 0F C7 0B", "RBX", 16, True, alignment=16),
+    "LOCK XADD": Row("F0 0F C1 03", "RBX", 4, True, modes=EVERY),
+    "MOV Sreg, m16": Row("8E 03", "RBX", 2, False, modes=EVERY),
+    "LSS": Row("0F B2 03", "RBX", 6, False, modes=EVERY),
+    "LES": Row("C4 03", "RBX", 6, False, modes=NARROW),
+    "LAR": Row("0F 02 03", "RBX", 2, False, modes=EVERY),
+    "VERW": Row("0F 00 2B", "RBX", 2, False, modes=EVERY),
+    "SGDT": Row("0F 01 03", "RBX", 10, True),
+    "SIDT": Row("0F 01 0B", "RBX", 6, True, modes=NARROW),
+    "SLDT": Row("0F 00 03", "RBX", 2, True, modes=EVERY),
+    "LGDT": Row("0F 01 13", "RBX", 10, False, rings=(0,)),
+    "LIDT": Row("0F 01 1B", "RBX", 6, False, modes=(COMPATIBILITY, PROTECTED), rings=(0,)),
+    "LTR": Row("0F 00 1B", "RBX", 2, False, modes=EVERY, rings=(0,)),
+    "LLDT": Row("0F 00 13", "RBX", 2, False, modes=EVERY, rings=(0,)),
+    "INVLPG": Row("0F 01 3B", "RBX", 0, False, modes=EVERY, rings=(0,)),
+    "PREFETCHT0": Row("0F 18 0B", "RBX", 0, False, modes=EVERY),
+    "NOP m": Row("0F 1F 03", "RBX", 0, False, modes=EVERY),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the block is put, given its size: all of it in one kind of page, or its last byte in the next page."""
+
+    address: Callable[[Row], int]
+    user: bool
+    writable: bool
+    present: bool = True
+    torn: bool = False
+    """It begins in a page of the user that may be written; the rest is what the other fields say."""
+    modes: tuple[Mode, ...] = EVERY
+
+
+def inside(page: int) -> Callable[[Row], int]:
+    return lambda _row: page + 0x100
+
+
+def across(page: int) -> Callable[[Row], int]:
+    return lambda row: page - max(row.alignment, row.size // 2 & -row.alignment)
+
+
+NOWHERE = layout.NON_CANONICAL
+PLACES = {
+    "user": Place(inside(layout.DATA), True, True),
+    "user read-only": Place(inside(layout.USER_READ_ONLY), True, False),
+    "supervisor": Place(inside(layout.SUPERVISOR), False, True),
+    "supervisor read-only": Place(inside(layout.SUPERVISOR_READ_ONLY), False, False),
+    "absent": Place(inside(layout.ABSENT), False, False, present=False),
+    "device": Place(inside(layout.DEVICE), True, True),
+    "user, then supervisor": Place(across(layout.TORN + 0x1000), False, True, torn=True),
+    "user, then absent": Place(across(layout.DATA + 0x2000), False, False, present=False, torn=True),
+    "above 4 GiB": Place(inside(layout.TOP_OF_4_GIB + 0x1000), False, False, present=False, modes=(LONG,)),
+    "not canonical": Place(inside(NOWHERE), False, False, modes=(LONG,)),
+    "into what is not canonical": Place(across(NOWHERE), False, False, torn=True, modes=(LONG,)),
+}
+PROTECTIONS = {"": 0, "SMAP": CR4_SMAP, "SMEP": CR4_SMEP, "SMAP, SMEP": CR4_SMAP | CR4_SMEP}
+
+
+def expected(row: Row, place: Place, address: int, ring: int, cr4: int, flags: int) -> tuple[int, int, int] | None:
+    """Vector, error code and CR2; None where nothing is refused."""
+    if not row.size:
+        return None
+    smap = ring == 0 and bool(cr4 & CR4_SMAP) and not flags & FLAG_AC
+    code = (2 if row.writes else 0) | (4 if ring == 3 else 0)
+    if place.torn and row.size <= row.alignment:  # it does not reach the second page
+        return (PF, code | 1, address) if smap else None
+    if address + row.size > NOWHERE:
+        return (SS if row.on_stack else GP), 0, 0
+    second = (address | 0xFFF) + 1
+    met = max(address + row.first, second) if place.torn else address + row.first
+    if smap and place.torn and address + row.first < second:
+        return PF, code | 1, address + row.first
+    if not place.present:
+        return PF, code, met
+    if ring == 3:
+        refused = not place.user or (row.writes and not place.writable)
+    else:
+        refused = (row.writes and not place.writable) or (smap and place.user)
+    if smap and place.torn:  # pushed downwards, from the page of the supervisor into that of the user
+        return PF, code | 1, second - (4 if row.first == 28 else 2)
+    return (PF, code | 1, met) if refused else None
+
+
+@cache
+def bench(portable: bool) -> Bench:
+    return Bench(portable=portable)
+
+
+def cases() -> Iterator[tuple[str, str, Mode, int]]:
+    for name, row in ROWS.items():
+        for place_name, place in PLACES.items():
+            for mode in row.modes:
+                if mode in place.modes:
+                    yield from ((name, place_name, mode, ring) for ring in row.rings)
+
+
+def start(row: Row, address: int, mode: Mode, ring: int, cr4: int, flags: int) -> Program:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RSI": layout.STACK, "RDI": layout.STACK}
+    values |= {"RCX": 1, row.pointer: address + row.bias}
+    code = bytes.fromhex(row.code)
+    return Program(code, mode, ring, tuple(values.values()), rflags=0x202 | flags, cr4=cr4, fx=ALL_ONES)
+
+
+def check(row: Row, result: Result, program: Program, wanted: tuple[int, int, int] | None) -> None:
+    if wanted is None:
+        assert result.retired or result.vector != PF, (hex(result.registers["CR2"]), result.error_code)
+        return
+    vector, error_code, cr2 = wanted
+    assert (result.vector, result.error_code) == (vector, error_code)
+    if vector == PF:
+        assert hex(result.registers["CR2"]) == hex(cr2)
+    mask = 2**64 - 1 if program.mode is LONG else 2**32 - 1
+    count = 16 if program.mode is LONG else 8
+    kept = {name: value & mask for name, value in zip(GENERAL[:count], program.registers, strict=False)}
+    changed = result.memory
+    if program.mode is PROTECTED and program.ring == 0:  # the frame of the fault lies on its own stack
+        del kept["RSP"]
+        changed = tuple(change for change in changed if change.page != "stack")
+    assert {name: result.registers[name] for name in kept} == kept
+    assert (changed, result.device, result.retired) == ((), (), 0)
+    assert result.registers["RIP"] == layout.CODE
+
+
+@pytest.mark.parametrize(("name", "place_name", "mode", "ring"), tuple(cases()))
+def test_an_access_is_refused_as_the_manual_says(name: str, place_name: str, mode: Mode, ring: int) -> None:
+    row, place = ROWS[name], PLACES[place_name]
+    address = place.address(row)
+    if mode is PROTECTED and ring == 0 and row.on_stack:
+        return  # there is no other stack for the frame of the fault
+    for cr4 in PROTECTIONS.values():
+        for flags in (0, FLAG_AC) if cr4 & CR4_SMAP and ring == 0 else (0,):
+            if place_name == "into what is not canonical" and cr4 & CR4_SMAP and ring == 0 and not flags:
+                continue  # two reasons to refuse it, and the manual does not order them
+            program = start(row, address, mode, ring, CR4_DEFAULT | cr4, flags)
+            native, portable = bench(False).run(program), bench(True).run(program)
+            assert native == portable
+            check(row, native, program, expected(row, place, address, ring, cr4, flags))
+
+
+@pytest.mark.parametrize("mode", EVERY)
+@pytest.mark.parametrize("smep", [False, True])
+def test_the_supervisor_executes_pages_of_the_user_without_smep_only(mode: Mode, smep: bool) -> None:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RBX": layout.USER_READ_ONLY}
+    program = Program(b"\xff\xe3", mode, 0, tuple(values.values()), cr4=CR4_DEFAULT | (CR4_SMEP if smep else 0))
+    result = bench(False).run(program)
+    assert result.registers["CPL"] == 0
+    assert (result.vector, result.error_code) == ((PF, 0x11) if smep else (None, None))

@@ -104,3 +104,9 @@ def test_a_list_left_out_is_an_error_and_not_an_empty_list() -> None:
 def test_bytes_of_any_kind_are_a_configuration_error(data: bytes) -> None:
     with pytest.raises(ConfigurationError, match=r"^reference values: [^\n]*$"):
         ReferenceValues.from_json(data)
+
+
+def test_an_entry_that_is_long_is_shown_by_its_first_eighty_characters() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ReferenceValues(firmware=frozenset({"x" * 200}))
+    assert f"{'x' * 80!r} in firmware must be" in str(caught.value)

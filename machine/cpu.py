@@ -32,6 +32,7 @@ from machine.state import State
 from machine.step_hook import STATE_BYTES, StepHook, Stop
 from machine.translations import Translations
 from machine.unicorn_calls import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
+from machine.untranslatable import Untranslatable
 
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
@@ -59,6 +60,7 @@ class Cpu:
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
+        self._untranslatable = Untranslatable(self.uc, ram)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
@@ -93,12 +95,20 @@ class Cpu:
         return stop
 
     def _execute(self) -> Stop:
-        hook = self.hook
-        hook.reason = Stop.HALT
-        if self.ram.stale_code:
-            self._translations.drop(self)
-        self.give_back()
-        status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
+        hook, ram = self.hook, self.ram
+        while True:
+            hook.reason = Stop.HALT
+            for where in ram.rewritten_code():
+                self._untranslatable.look(where.start, len(where))
+            if ram.stale_code:
+                self._translations.drop(self)
+            self.give_back()
+            status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
+            if status != UC_ERR_FETCH_PROT:
+                break
+            self.refresh()
+            if not self._admit_code():
+                return Stop.NO_CODE
         failure = self.callbacks.failure
         if failure is not None:
             self.callbacks.failure = None
@@ -107,11 +117,19 @@ class Cpu:
         if status or hook.reason == Stop.HALT:
             self.refresh()
         self.context.collect_simd_flags()
-        if status in (UC_ERR_FETCH_UNMAPPED, UC_ERR_FETCH_PROT):
+        if status == UC_ERR_FETCH_UNMAPPED:
             return Stop.NO_CODE
         if status:
             raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]
+
+    def _admit_code(self) -> bool:
+        """Let the engine fetch what it was refused: the page of RIP, or the next one, where the instruction ends."""
+        for address in (self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1):
+            found = self.memory.look(address)
+            if found is not None and self._untranslatable.admit(found.physical):
+                return True
+        return False
 
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""

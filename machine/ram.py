@@ -48,10 +48,13 @@ class Ram:
         """The bytes themselves, for `struct.unpack_from` and slicing without bounds surprises."""
         self.code_lines = bytearray(size // LINE_SIZE)
         """A byte for each line: 1 where an instruction that was translated has a byte in it."""
+        self.fetched_pages = bytearray(size // PAGE_SIZE)
+        """A byte for each page: 1 where instructions may have been fetched."""
         self.stale_code: list[range] = []
         """What was written where code had been translated, since the translations were last dropped."""
         self.on_stale_code: Callable[[], None] | None = None
         """Called at each entry in `stale_code`."""
+        self._rewritten_code: list[range] = []
         self._lent: list[range] = []
 
     def check(self, base: int, length: int) -> None:
@@ -69,7 +72,7 @@ class Ram:
         length = len(data)
         self.check(base, length)
         self._bytes[base : base + length] = data
-        if self.code_lines.find(1, base // LINE_SIZE, (base + length + LINE_SIZE - 1) // LINE_SIZE) >= 0:
+        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
             self.changed(base, length)
 
     def zero(self, base: int, length: int) -> None:
@@ -92,6 +95,9 @@ class Ram:
     def changed(self, base: int, length: int) -> None:
         """Note that a range was written otherwise than by an instruction that Unicorn executed."""
         lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
+        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) < 0:
+            return
+        self._rewritten_code.append(range(base, base + length))
         first = lines.find(1, base // LINE_SIZE, end)
         if first < 0:
             return
@@ -100,6 +106,13 @@ class Ram:
         self.stale_code.append(range(first * LINE_SIZE, end * LINE_SIZE))
         if self.on_stale_code is not None:
             self.on_stale_code()
+
+    def rewritten_code(self) -> list[range]:
+        """What was written in pages from which instructions may have been fetched, since this was last asked."""
+        found = self._rewritten_code
+        if found:
+            self._rewritten_code = []
+        return found
 
     def is_zero(self, base: int, length: int) -> bool:
         """Whether every byte of a range is zero."""

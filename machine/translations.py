@@ -100,6 +100,8 @@ class Translations:
         cpu.give_back()
         cpu.flush_tlb()
         for where in stale:
-            self._uc.ctl_remove_cache(where.start, where.stop)
+            for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own
+                if self._ram.fetched_pages[page // PAGE_SIZE]:
+                    self._uc.ctl_remove_cache(max(page, where.start), min(page + PAGE_SIZE, where.stop))
         cpu.context.content = state
         cpu.flush_tlb()

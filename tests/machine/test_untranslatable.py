@@ -1,0 +1,81 @@
+"""Code that Unicorn would die of while it translates it: LOCK with a bit test of a register (SDM volume 2, LOCK).
+
+Whoever breaks this sees the test run end without a word.
+"""
+
+from functools import cache
+
+import pytest
+
+from machine.exceptions import UD
+from machine.machine import Machine, MachineConfiguration, Outcome
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import GENERAL, End, Mode, Program
+
+DEADLY = [
+    "F0 0F A3 F1",
+    "F0 0F AB C0",
+    "F0 0F B3 FF",
+    "F0 0F BB D8",
+    "F0 0F BA E8 05",
+    "66 F0 0F BA F1 07",
+    "F0 66 0F A3 C8",
+]
+START = 0x1000
+
+
+@cache
+def bench(portable: bool) -> Bench:
+    return Bench(portable=portable)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("ring", [0, 3])
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("code", [*DEADLY, "F0 42 0F A3 C8", "90 90 F0 0F A3 F1"])
+def test_it_is_undefined(code: str, mode: Mode, ring: int, portable: bool) -> None:
+    if "42" in code and mode is not Mode.LONG:
+        return
+    result = bench(portable).run(Program(bytes.fromhex(code), mode, ring))
+    before = 2 if code.startswith("90") else 0
+    assert (result.vector, result.registers["RIP"], result.retired) == (UD, layout.CODE + before, before)
+
+
+@pytest.mark.parametrize("code", ["0F A3 F1", "F0 0F AB 03", "F0 0F BA 3B 05", "F0 0F C1 03"])
+def test_what_is_like_it_is_executed(code: str) -> None:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RBX": layout.DATA}
+    result = bench(False).run(Program(bytes.fromhex(code), registers=tuple(values.values())))
+    assert result.end is End.DONE
+    assert [change for change in result.memory if change.page == "code"] == []
+
+
+def machine_at(where: int, code: bytes) -> Machine:
+    """A machine in protected mode, without an IDT: an exception is a shutdown."""
+    machine = Machine(MachineConfiguration(1 << 16))
+    machine.ram.write(where, code)
+    machine.start(where, {})
+    return machine
+
+
+@pytest.mark.parametrize("cut", range(1, 4))
+def test_it_may_lie_in_two_pages(cut: int) -> None:
+    code = bytes.fromhex("F00FA3C8F4")
+    machine = machine_at(2 * START - cut, code)
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, 2 * START - cut)
+
+
+def test_it_may_be_written_where_code_was_executed() -> None:
+    machine = machine_at(START, b"\x90\x90\xf4")
+    assert machine.run() is Outcome.HALTED
+    machine.ram.write(START + 1, bytes.fromhex("F00FA3C8"))
+    machine.start(START, {})
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
+
+
+def test_it_may_be_written_in_parts() -> None:
+    machine = machine_at(START, bytes.fromhex("90 90 0F A3 C8 F4"))
+    assert machine.run() is Outcome.HALTED
+    machine.ram.write(START + 1, b"\xf0")
+    machine.start(START, {})
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)

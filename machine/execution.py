@@ -15,9 +15,9 @@ from machine.done import Done
 from machine.events import Halted
 from machine.exceptions import DB, NMI, UD, Fault
 from machine.faults import exception_met, take_back
-from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
+from machine.instructions.quiet import is_quiet
 from machine.interrupt_returns import InterruptReturns
 from machine.interrupts import Delivery, Interrupt
 from machine.journal import Journal
@@ -37,6 +37,7 @@ _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
 """What led out of a ring, by opcode; all others are far transfers."""
+_MOV_TO_CR = 0x0F22
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 
 
@@ -196,6 +197,37 @@ class Execution:
 
     # Stops
 
+    def run(self) -> None:
+        """Let the processor execute up to its next stop that is not quiet, and do what that is there for.
+
+        After a quiet instruction only its operands are others: nobody need look at interrupts, deadlines or the mode,
+        and what a device has asked for on the way stops the processor again.
+        """
+        cpu, hook = self._cpu, self._cpu.hook
+        while True:
+            stop = cpu.execute()
+            if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
+                break
+            instruction = cpu.watched_instruction()
+            if instruction is None or not is_quiet(instruction):
+                break
+            self.cut_short = False
+            hook.rflags &= ~FLAG_RF
+            before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
+            rip = cpu.registers.rip
+            try:
+                done = self._system.execute(instruction)
+            except Fault as fault:
+                self._raise(fault)
+                return
+            if done is Done.NATIVE:
+                hook.pass_watched = cpu.linear_rip
+            if before is not None and before != self._observed.look():
+                self._observed.record_changes(before, rip)
+            if cpu.debug.met:
+                break
+        self.stopped(stop)
+
     def stopped(self, stop: Stop) -> None:
         """Do what a stop is there for."""
         cpu, hook = self._cpu, self._cpu.hook
@@ -262,9 +294,6 @@ class Execution:
             self.stopped(self._execute_one())
             return
         cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
-        if instruction.opcode in FLOATING_POINT:
-            self._execute_floating_point(instruction)
-            return
         rip, ring, stepping = registers.rip, registers.cpl, cpu.hook.rflags & FLAG_TF
         returns = instruction.action & _INTERRUPT_RETURN
         if returns and ring_and_mode.nmi_blocked:
@@ -304,16 +333,4 @@ class Execution:
         if done is Done.TRANSFERRED:
             stepping = self._cpu.hook.rflags & FLAG_TF
         if stepping or self._cpu.debug.met:
-            self._trap(DR6_BS if stepping else 0)
-
-    def _execute_floating_point(self, instruction: Instruction) -> None:
-        """Execute an x87 instruction, which writes no register that is observed."""
-        cpu = self._cpu
-        stepping = cpu.hook.rflags & FLAG_TF
-        try:
-            self._x87.execute(instruction)
-        except Fault as fault:
-            self._raise(fault)
-            return
-        if stepping or cpu.debug.met:
             self._trap(DR6_BS if stepping else 0)

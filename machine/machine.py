@@ -150,7 +150,7 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        cpu, hook, clock, chipset, execution = self.cpu, self.cpu.hook, self.clock, self.chipset, self._execution
+        hook, clock, chipset, execution = self.cpu.hook, self.clock, self.chipset, self._execution
         self._limit_ns = limit_ns
         while True:
             if self._stop_requested:
@@ -183,7 +183,7 @@ class Machine:
                 hook.watch_if = pending
                 self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
                 self._arm(deadline)
-                execution.stopped(cpu.execute())
+                execution.run()
 
     # Snapshots
 

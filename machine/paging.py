@@ -193,7 +193,8 @@ class SupervisorMemory:
     def _translate(self, address: int, rflags: int, *, write: bool, user: bool = False) -> Translation:
         page = address & -PAGE_SIZE
         found = self._pages.get(page)
-        if found is None or (write and page not in self._writable):
+        new = found is None or (write and page not in self._writable)
+        if new:
             found = self.look(address)
         state = self._state
         code = (_PF_WRITE if write else 0) | (_PF_USER if user else 0)
@@ -208,10 +209,11 @@ class SupervisorMemory:
         if found.user and not user and state.cr[4] & _CR4_SMAP and self.mode is not Mode.OFF:  # noqa: SIM102 - two thoughts
             if state.cpl == 3 or not rflags & _FLAG_AC:
                 raise PageFault(code | 1, address)
-        self._mark(found, write=write)
-        self._pages[page] = found
-        if write:
-            self._writable.add(page)
+        if new:
+            self._mark(found, write=write)
+            self._pages[page] = found
+            if write:
+                self._writable.add(page)
         return found
 
     def _mark(self, found: Translation, *, write: bool) -> None:

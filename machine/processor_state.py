@@ -31,7 +31,7 @@ ARITHMETIC_FLAGS = 0x8D5
 """OF, SF, ZF, AF, PF, CF."""
 CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 # hflags
-_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, _CODE_IS_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
+_INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
 HFLAG_TS = 1 << 11
 _NONE_PENDING = -1
@@ -141,7 +141,7 @@ class ProcessorState(ctypes.Structure):
     @property
     def in_64_bit_code(self) -> bool:
         """64-bit mode, as told from compatibility and protected mode."""
-        return bool(self.hflags & _CODE_IS_64)
+        return bool(self.hflags & HFLAG_CODE_64)
 
     @property
     def segment_registers(self) -> bytes:
@@ -159,9 +159,9 @@ class ProcessorState(ctypes.Structure):
 
     def follow_segments(self, cpl: int) -> None:
         """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
-        flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | _CODE_IS_64) | cpl
+        flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | HFLAG_CODE_64) | cpl
         if flags & _LONG_MODE_ACTIVE and self.cs.flags & CODE_64:
-            self.hflags = flags | _CODE_32 | _STACK_32 | _CODE_IS_64
+            self.hflags = flags | _CODE_32 | _STACK_32 | HFLAG_CODE_64
             return
         flags |= _CODE_32 if self.cs.flags & DEFAULT_32 else _ADD_SEGMENT
         flags |= _STACK_32 if self.ss.flags & DEFAULT_32 else 0

@@ -16,6 +16,7 @@ from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
 from machine.instructions.descriptor_table_registers import DescriptorTableRegisters
+from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.frames import Frames
 from machine.instructions.memory import OperandMemory
@@ -77,6 +78,7 @@ class SystemInstructions:
             0x0F35: calls.sysexit,
             0x0FA2: self._cpuid,
             0x0FAE: self._group_15,
+            **dict.fromkeys(FLOATING_POINT, self._floating_point),
         }
         for rules in RULES:
             self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
@@ -253,6 +255,10 @@ class SystemInstructions:
         if instruction.extension not in (2, 3):
             return Done.NATIVE
         return self._tables.load(instruction)
+
+    def _floating_point(self, instruction: Instruction) -> Done:
+        self._x87.execute(instruction)
+        return Done.COMPLETE
 
     def _group_15(self, instruction: Instruction) -> Done:
         """FXSAVE, FXRSTOR, LDMXCSR, STMXCSR and CLFLUSH."""

@@ -43,10 +43,10 @@ class Frames:
         # CHECK
         size, stack = self._operand_size(instruction), current_stack(cpu)
         room, level = instruction.immediate & 0xFFFF, (instruction.immediate >> 16) % _DEEPEST
-        words, frame, outer = [registers.rbp], registers.rsp - size, registers.rbp
-        for _ in range(level - 1):
-            outer -= size
-            words += pop(memory, stack, outer, size, 1)
+        outer = registers.rbp
+        words, frame = [outer], registers.rsp - size
+        if level > 1:
+            words += reversed(pop(memory, stack, outer - size * (level - 1), size, level - 1))
         if level:
             words.append(frame)
         pushed = Frame(stack, registers.rsp, words, size)

@@ -10,6 +10,7 @@ from machine.cpu import Cpu
 from machine.device import MMIO_BASE, MMIO_SIZE
 from machine.exceptions import GP, SS, Fault
 from machine.paging import is_canonical
+from machine.processor_state import HFLAG_CODE_64
 from machine.ram import PAGE_SIZE
 
 _LOW = 0xFFFF_FFFF
@@ -27,7 +28,10 @@ class OperandMemory:
 
     def read(self, address: int, size: int, *, user: bool | None = None, stack: bool = False) -> bytes:
         """Read `size` bytes at a linear address. Raises Fault."""
-        return b"".join([self._load(at, part) for at, part in self._translated(address, size, user, stack, False)])
+        ranges = self._translated(address, size, user, stack, False)
+        if len(ranges) == 1:
+            return self._load(*ranges[0])
+        return b"".join([self._load(at, part) for at, part in ranges])
 
     def write(self, address: int, data: bytes, *, user: bool | None = None, stack: bool = False) -> None:
         """Write `data` at a linear address: all of it or nothing. Raises Fault."""
@@ -45,11 +49,11 @@ class OperandMemory:
     ) -> list[tuple[int, int]]:
         """The physical ranges of a linear one: address and bytes, a page at a time."""
         cpu, memory = self._cpu, self._cpu.memory
-        registers, rflags = cpu.registers, cpu.hook.rflags
+        hflags, rflags = cpu.registers.hflags, cpu.hook.rflags
         if user is None:
-            user = registers.cpl == 3
+            user = hflags & 3 == 3
         last = address + size - 1
-        if registers.in_64_bit_code:
+        if hflags & HFLAG_CODE_64:
             if not is_canonical(address) or not is_canonical(last & 2**64 - 1):
                 raise Fault(SS if stack else GP, 0)
             mask = 2**64 - 1

@@ -14,6 +14,7 @@ from machine.exceptions import AC, SS, Fault
 from machine.instructions.memory import OperandMemory
 from machine.paging import is_canonical
 from machine.processor_state import DEFAULT_32
+from machine.ram import PAGE_SIZE
 
 _EXPAND_DOWN = 1 << 10
 _ALL = 2**64 - 1
@@ -115,10 +116,15 @@ class Frame:
         pointers = [pointer - size * (index + 1) & stack.mask for index in range(len(words))]
         self._addresses = [stack.address(at, size) for at in pointers]
         self.pointer = pointers[-1]
+        first, last = self._addresses[0] + size - 1, self._addresses[-1]
+        self._in_one_page = first // PAGE_SIZE == last // PAGE_SIZE and first - last == size * len(words) - 1
 
     def check(self, cpu: Cpu, memory: OperandMemory) -> None:
         """Raise the fault (#AC, #PF) that pushing would raise."""
         size = self._size
+        if self._in_one_page and not (self._stack.aligned or self._stack.inner):
+            memory.probe(self._addresses[0], size, user=self._stack.user, write=True, stack=True)
+            return
         for address in self._addresses:
             if self._stack.aligned and address % size:
                 raise Fault(AC, 0)
@@ -130,6 +136,10 @@ class Frame:
 
     def push(self, cpu: Cpu, memory: OperandMemory) -> None:
         """Write all words, after `check`."""
+        if self._in_one_page and not self._stack.inner:
+            data = struct.pack(f"<{len(self._words)}{_LETTERS[self._size]}", *reversed(self._words))
+            memory.write(self._addresses[-1], data, user=self._stack.user, stack=True)
+            return
         for address, word in zip(self._addresses, self._words, strict=True):
             data = word.to_bytes(self._size, "little")
             if self._stack.inner:

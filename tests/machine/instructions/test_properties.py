@@ -38,7 +38,7 @@ def fresh(mode: Mode, ring: int) -> Processor:
         made = Processor(mode, ring)
         PROCESSORS[mode, ring] = made, (made.cpu.save_state(), bytes(made.ram.view))
     processor, (state, memory) = PROCESSORS[mode, ring]
-    processor.ram.view[:] = memory
+    processor.ram.write(0, memory)
     processor.cpu.load_state(state)
     processor.cpu.rflags = 2
     processor.cpu.memory.flush()

@@ -7,19 +7,20 @@ import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_UNMAPPED, UC_HOOK_MEM_WRITE, x86_const
+from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.device import MMIO_BASE, MMIO_SIZE
 from machine.errors import MachineError
-from machine.ram import PAGE_SIZE
 from machine.step_hook import add_hook
 
 if TYPE_CHECKING:
     from machine.cpu import Cpu
 
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
-_MEM_WRITE, _FETCH_UNMAPPED = 17, 21  # UC_MEM_WRITE, UC_MEM_FETCH_UNMAPPED
+_MEM_WRITE = 17  # UC_MEM_WRITE
+_PHYSICAL_BITS = 52
+"""Of an address in a page-table entry, whatever CPUID offers."""
 
 
 class Callbacks:
@@ -35,6 +36,9 @@ class Callbacks:
         self.failure: BaseException | None = None
         """The first error raised in a callback since it was last taken."""
         self._kept: list[object] = []
+        for hole in (range(cpu.ram.size, MMIO_BASE), range(MMIO_BASE + MMIO_SIZE, 1 << _PHYSICAL_BITS)):
+            if hole:
+                self._map_devices(hole.start, len(hole))
         self._map_devices(MMIO_BASE, MMIO_SIZE)
         self._hook_instructions()
 
@@ -118,12 +122,6 @@ class Callbacks:
         except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
             self._fail(error)
 
-    def _on_unmapped(self, _uc: int, access: int, address: int, _size: int, _value: int, _user: int) -> bool:
-        if access == _FETCH_UNMAPPED:
-            return False
-        self._map_devices(address & -PAGE_SIZE, PAGE_SIZE)
-        return True
-
     # Instructions
 
     def _hook_instructions(self) -> None:
@@ -136,8 +134,6 @@ class Callbacks:
             (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
         ):
             add_hook(self._uc, UC_HOOK_INSN, self._make(prototype, function), instruction=number)
-        unmapped = ctypes.CFUNCTYPE(ctypes.c_bool, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
-        add_hook(self._uc, UC_HOOK_MEM_UNMAPPED, self._make(unmapped, self._on_unmapped))
 
     def _on_rdtsc(self, _uc: int, _user: int) -> int:
         now = self._cpu.time_stamp_counter

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from unicorn import (
     UC_ARCH_X86,
     UC_ERR_FETCH_PROT,
-    UC_ERR_FETCH_UNMAPPED,
     UC_MODE_64,
     UC_PROT_ALL,
     UC_PROT_EXEC,
@@ -60,7 +59,7 @@ class Cpu:
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
-        self._untranslatable = Untranslatable(self.uc, ram)
+        self._untranslatable = Untranslatable(self.uc, ram, portable=portable)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
@@ -117,8 +116,6 @@ class Cpu:
         if status or hook.reason == Stop.HALT:
             self.refresh()
         self.context.collect_simd_flags()
-        if status == UC_ERR_FETCH_UNMAPPED:
-            return Stop.NO_CODE
         if status:
             raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]

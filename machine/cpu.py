@@ -59,7 +59,7 @@ class Cpu:
         self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
-        self._untranslatable = Untranslatable(self.uc, ram, portable=portable)
+        self._untranslatable = Untranslatable(self.uc, ram)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers

@@ -8,7 +8,7 @@ from machine.host import executable, native_architecture
 
 ENTRY_POINTS = {
     "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
-    "translation_hook": ("on_translation", "on_fetch"),
+    "translation_hook": ("on_translation",),
 }
 """Functions by the name of their source; a blob begins with their places."""
 

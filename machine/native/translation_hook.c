@@ -1,9 +1,8 @@
-/* The translation hooks, in native code.  Unicorn calls the first after each block of instructions that it has
-   translated.  It notes the lines of RAM that the block was translated from: machine/translations.py, which holds the
-   same rule in Python, says what for.  The second lets Unicorn fetch from pages that were looked through:
-   machine/untranslatable.py.  Built as step_hook.c is. */
+/* The translation hook, in native code.  Unicorn calls it after each block of instructions that it has translated.
+
+   It notes the lines of RAM that the block was translated from: machine/translations.py, which holds the same rule in
+   Python, says what for.  Built as step_hook.c is. */
 typedef unsigned long long u64;
-typedef long long i64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
@@ -39,16 +38,4 @@ void on_translation(void *uc, const struct block *block, const struct block *bef
         size = here;
     }
     note(uc, t, block->address, size);
-}
-
-struct pages {
-    const u8 *fetched;      /* a byte for each page of RAM: not 0 where instructions may be fetched */
-    u64 ram_size;
-};
-
-/* UC_HOOK_MEM_FETCH_PROT: whether Unicorn may fetch from a physical address that it takes for not executable. */
-_Bool on_fetch(void *uc, u32 kind, u64 address, u32 size, i64 value, const struct pages *p)
-{
-    (void)uc, (void)kind, (void)size, (void)value;
-    return address < p->ram_size && p->fetched[address / PAGE];
 }

@@ -50,9 +50,9 @@ def test_what_is_like_it_is_executed(code: str) -> None:
     assert [change for change in result.memory if change.page == "code"] == []
 
 
-def machine_at(where: int, code: bytes, *, portable: bool = False) -> Machine:
+def machine_at(where: int, code: bytes) -> Machine:
     """A machine in protected mode, without an IDT: an exception is a shutdown."""
-    machine = Machine(MachineConfiguration(1 << 16, portable=portable))
+    machine = Machine(MachineConfiguration(1 << 16))
     machine.ram.write(where, code)
     machine.start(where, {})
     return machine
@@ -79,22 +79,3 @@ def test_it_may_be_written_in_parts() -> None:
     machine.ram.write(START + 1, b"\xf0")
     machine.start(START, {})
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        # MOV ESP, 2000H; MOV EBX, 3000H; MOV ECX, 5; 1: MOV BYTE [EBX], C3H; CALL EBX; ADD EBX, 2000H; LOOP 1; HLT
-        "BC 00 20 00 00 BB 00 30 00 00 B9 05 00 00 00 C6 03 C3 FF D3 81 C3 00 20 00 00 E2 F3 F4",
-        # MOV EBX, 10000000H; MOV ECX, 5; 1: MOV EAX, [EBX]; ADD EBX, 1000H; LOOP 1; HLT
-        "BB 00 00 00 10 B9 05 00 00 00 8B 03 81 C3 00 10 00 00 E2 F6 F4",
-    ],
-    ids=["fetches", "reads where nothing is"],
-)
-@pytest.mark.parametrize("portable", [False, True])
-def test_memory_is_not_cut_up(code: str, portable: bool) -> None:
-    """Each region of Unicorn slows down all others: thousands cost minutes, and more than 4095 are too many."""
-    machine = machine_at(START, bytes.fromhex(code), portable=portable)
-    before = list(machine.cpu.uc.mem_regions())
-    assert machine.run() is Outcome.HALTED
-    assert list(machine.cpu.uc.mem_regions()) == before

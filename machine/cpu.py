@@ -300,7 +300,9 @@ class Cpu:
 
     def watched_instruction(self) -> Instruction | None:
         """The instruction that the hook has stopped before; None where it ends in a page that cannot be fetched."""
-        return self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
+        found = self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
+        # Unicorn, which gave the size, may have refused the instruction before its end
+        return self.instruction_at(self.linear_rip) if found is None else found
 
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self.registers

@@ -2,17 +2,24 @@
 
 from machine.cpu import Cpu
 from machine.descriptors import ACCESSED, ACCESSED_BYTE, Segment, segment
+from machine.paging import is_canonical
 
 _LOCAL = 4
 
 
 def find(cpu: Cpu, selector: int) -> tuple[int, Segment] | None:
-    """The linear address of a selector's descriptor, and the descriptor; None beyond the table. Raises PageFault."""
+    """The linear address of a selector's descriptor, and the descriptor. Raises PageFault.
+
+    None beyond the table, and where the address is not canonical, which is the same exception.
+    """
     registers = cpu.registers
     table, at = registers.ldtr if selector & _LOCAL else registers.gdtr, selector & ~7
     if at + 7 > table.limit or (selector & _LOCAL and not registers.ldtr.selector & ~3):
         return None
-    return table.base + at, segment(cpu.memory.read(table.base + at, 8))
+    address = table.base + at & 2**64 - 1
+    if not (is_canonical(address) and is_canonical(address + 7 & 2**64 - 1)):
+        return None
+    return address, segment(cpu.memory.read(address, 8))
 
 
 def mark_accessed(cpu: Cpu, address: int, found: Segment) -> None:

@@ -34,7 +34,8 @@ _TABLE = """
 1 50-5F | * | - |
 1 60 61 | * | - | i32 system
 1 62 | * | m | i32
-1 63 | * | rm |
+1 63 | * | rm | i64
+1 63 | * | rm | i32 system
 1 68 | * | - | iz
 1 69 | * | rm | iz
 1 6A | * | - | ib
@@ -99,11 +100,13 @@ _TABLE = """
 1 F4 F5 | * | - |
 1 F6 | * | rm/0 | ib
 1 F6 | * | rm/1 | ib system
-1 F6 | * | rm/2-3 | lock
+1 F6 | * | rm/2 | lock
+1 F6 | * | rm/3 | lock look
 1 F6 | * | rm/4-7 |
 1 F7 | * | rm/0 | iz
 1 F7 | * | rm/1 | iz system
-1 F7 | * | rm/2-3 | lock
+1 F7 | * | rm/2 | lock
+1 F7 | * | rm/3 | lock look
 1 F7 | * | rm/4-7 |
 1 F8-FD | * | - |
 1 FE FF | * | rm/0-1 | lock
@@ -116,7 +119,7 @@ _TABLE = """
 # 0F: system
 0F 00 | * | rm/0-1 | descriptor
 0F 00 | * | rm/2-5 | system
-0F 01 | * | m/0-1 | descriptor
+0F 01 | * | m/0-1 | descriptor system
 0F 01 | * | m/2-3 | system
 0F 01 | * | rm/4 | descriptor
 0F 01 | * | rm/6 | system
@@ -128,7 +131,9 @@ _TABLE = """
 0F 05-07 | * | - | system
 0F 08 09 | * | - |
 0F 0B | * | - |
-0F 0D 18-1F | * | rm |
+0F 0D 19-1F | * | rm |
+0F 18 | * | m |
+0F 18 | * | r | system
 0F 20-23 | * | rm | system
 0F 30 | * | - | system
 0F 31 | * | - |
@@ -140,7 +145,7 @@ _TABLE = """
 0F A1 A9 | * | - | system
 0F A2 | * | - | system
 0F A3 AF | * | rm |
-0F A4 AC | * | rm | ib rmw
+0F A4 AC | * | rm | ib rmw look
 0F A5 AD | * | rm | rmw
 0F AB B3 BB | * | rm | lock
 0F AE | np | m/0 | system

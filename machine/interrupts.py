@@ -205,9 +205,10 @@ class Delivery(Stateful):
         vector, software = interrupt.vector, interrupt.source == "software"
         error = vector * 8 + _IDT_ERROR + interrupt.external_bit
         idtr = self._cpu.registers.idtr
-        if vector * 16 + 15 > idtr.limit:
+        at = idtr.base + vector * 16
+        if vector * 16 + 15 > idtr.limit or not (is_canonical(at) and is_canonical(at + 15)):
             raise Fault(GP, error)
-        gate = gate_64(self._cpu.memory.read(idtr.base + vector * 16, 16))
+        gate = gate_64(self._cpu.memory.read(at, 16))
         if gate.kind not in (INTERRUPT_GATE, TRAP_GATE):
             raise Fault(GP, error)
         if software and gate.level < ring:

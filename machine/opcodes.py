@@ -264,7 +264,10 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
         vex_register = ~second >> 3 & 15
         defined = defined and opcode_map != Map.ONE_BYTE and not second & 4
         defined = defined and not (opcode_map == Map.VEX_3A and vex_register)
-        rex = 0x40 | second >> 4 & 8 | (~first >> 5 & 7)
+        if long:
+            rex = 0x40 | second >> 4 & 8 | (~first >> 5 & 7)
+        else:  # eight registers of 32 bits, whatever W, B and the top bit of vvvv are
+            vex_register &= 7
         mandatory = _VEX_PREFIXES[second & 3]
         at += 2 if opcode == 0xC4 else 1
         opcode = code[at] if defined else opcode

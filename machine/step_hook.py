@@ -28,6 +28,7 @@ ADDRESSES = 16
 _INTERRUPT_FLAG = 0x200
 _VECTOR_BYTES = 16
 _LOOKED_AT = Action.FLOATS | Action.LOOK
+_PLACED = Action.ALIGNED | Action.WIDE
 _LONGEST = 15
 _GROUPS = 64
 REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
@@ -303,13 +304,11 @@ class _PortableHook:
         if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
             code = self._code_at(address, _LONGEST)
             found = action(code, long=bool(state.long_mode))
-        wide = found & (Action.ALIGNED | Action.WIDE)
-        unusual = False
-        if found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
-            longest = self._code_at(address, _LONGEST)
-            unusual = self._unusual(longest, address, size)
-            code = longest if unusual else code
-        if unusual or found & state.watched or (wide and self._misplaced(code, address, size)):
+        stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
+        if not stops and found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
+            code = self._code_at(address, _LONGEST)
+            stops = self._unusual(code, address, size)
+        if stops:
             state.code_size = len(code)
             ctypes.memmove(state.code, code, len(code))
             return True

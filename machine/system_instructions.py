@@ -35,10 +35,12 @@ _MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.POR
 _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
+_SGDT, _SIDT, _LGDT, _LIDT = range(4)
 _SMSW_LMSW, _INVLPG = (4, 6), 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
 _RDTSCP = 0xF9
+_CONTROL_REGISTERS = (0, 2, 3, 4, 8)
 _LOW = 0xFFFF_FFFF
 
 
@@ -76,6 +78,7 @@ class SystemInstructions:
             0x0F33: self._rdpmc,
             0x0F34: calls.sysenter,
             0x0F35: calls.sysexit,
+            0x0F77: x87.empty_mmx,
             0x0FA2: self._cpuid,
             0x0FAE: self._group_15,
             **dict.fromkeys(FLOATING_POINT, self._floating_point),
@@ -88,16 +91,19 @@ class SystemInstructions:
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
         if instruction.action & _RESTRICTED:
-            return self._restricted(instruction)
+            self._check_permission(instruction)
         if instruction.action & _MMX:
-            self._x87.prepare_mmx(instruction)
+            self._x87.check_mmx()
         if instruction.action & _WIDE:
             check_wide_operand(self._cpu, instruction)
         rule = self._rules.get(instruction.opcode)
-        return Done.NATIVE if rule is None else rule(instruction)
+        done = Done.NATIVE if rule is None else rule(instruction)
+        if done is Done.NATIVE and instruction.action & _MMX:
+            self._x87.prepare_mmx(instruction)
+        return done
 
-    def _restricted(self, instruction: Instruction) -> Done:
-        """What the table or the ring forbids."""
+    def _check_permission(self, instruction: Instruction) -> None:
+        """Raise the Fault of an instruction that the table or the ring forbids."""
         cpu, found = self._cpu, instruction.action
         if found & _UNDEFINED:
             raise Fault(UD)
@@ -105,7 +111,6 @@ class SystemInstructions:
             check_ports(cpu, instruction)
         elif cpu.registers.cpl and cpu.registers.cr[4] & _CR4_UMIP:
             raise Fault(GP, 0)
-        return Done.NATIVE
 
     # Helpers
 
@@ -130,11 +135,15 @@ class SystemInstructions:
 
     # Control, debug and model-specific registers
 
-    def _mov_to_control_register(self, instruction: Instruction) -> Done:
-        cpu, number = self._cpu, instruction.register
-        self._supervisor(instruction)
-        if number not in (0, 2, 3, 4, 8):
+    def _control_register(self, instruction: Instruction) -> int:
+        """The register meant by MOV CR, checked: one that is not there is #UD in every ring."""
+        if instruction.register not in _CONTROL_REGISTERS:
             raise Fault(UD)
+        self._supervisor(instruction)
+        return instruction.register
+
+    def _mov_to_control_register(self, instruction: Instruction) -> Done:
+        cpu, number = self._cpu, self._control_register(instruction)
         value, registers = self._operand(instruction), cpu.registers
         if number == 0:
             control_registers.check_cr0(registers, cpu.memory, value)
@@ -156,10 +165,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _mov_from_control_register(self, instruction: Instruction) -> Done:
-        number = instruction.register
-        self._supervisor(instruction)
-        if number not in (0, 2, 3, 4, 8):
-            raise Fault(UD)
+        number = self._control_register(instruction)
         self._set_operand(instruction, self._apic.cr8 if number == 8 else self._cpu.registers.cr[number])
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
@@ -240,7 +246,7 @@ class SystemInstructions:
     # Descriptor tables
 
     def _group_7(self, instruction: Instruction) -> Done:
-        """LGDT and LIDT check the base they load; of the register forms some are there, and all are Unicorn's."""
+        """SGDT, SIDT, LGDT, LIDT and INVLPG; of the register forms some are there, and all are Unicorn's."""
         if instruction.modrm == _RDTSCP:
             return self._rdtscp(instruction)
         if not isinstance(instruction.operand, MemoryOperand):
@@ -252,9 +258,9 @@ class SystemInstructions:
             self._cpu.flush_tlb()
             self._cpu.skip(instruction.length)
             return Done.COMPLETE
-        if instruction.extension not in (2, 3):
-            return Done.NATIVE
-        return self._tables.load(instruction)
+        if instruction.extension in (_SGDT, _SIDT):
+            return self._tables.store(instruction)
+        return self._tables.load(instruction) if instruction.extension in (_LGDT, _LIDT) else Done.NATIVE
 
     def _floating_point(self, instruction: Instruction) -> Done:
         self._x87.execute(instruction)

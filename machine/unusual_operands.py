@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from machine.instruction_set import Prefix
-from machine.opcodes import Action, Instruction
+from machine.opcodes import Action, Instruction, MemoryOperand
 
 _DENORMAL, _PRECISION, _DENORMALS_ARE_ZEROS, _FLUSH_TO_ZERO = 1 << 1, 1 << 5, 1 << 6, 1 << 15
 _EXCEPTIONS, _MASKS = 0x3F, 7
@@ -19,6 +19,7 @@ _STATUS = frozenset([0x0F2E, 0x0F2F])
 _HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
 _ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
 _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (0x9E, 0x9F), (0xC6, 0xC7), range(0x0F80, 0x0F90)
+_RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
 _CMPXCHG, _POPCNT, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC438F5, 0xC438F7
 _OVERWRITING = frozenset([0x0F3801, 0x0F3802, 0x0F3803, 0x0F3805, 0x0F3806, 0x0F3807])
 _SSSE3 = frozenset([*range(0x0F3800, 0x0F380C), *range(0x0F381C, 0x0F381F), 0x0F3A0F])
@@ -50,8 +51,14 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
         return bool(instruction.rex)
     if opcode in _MOV_IMMEDIATE:
         return bool(instruction.rex & _REX_R)
+    if opcode in _NEGATIONS:
+        return instruction.locked
+    if opcode == _RETURN and instruction.immediate >> 15:  # Unicorn extends its sign
+        return True
     if opcode <= 0xFF or opcode in _NEAR_JUMPS:
         return instruction.long and narrow
+    if opcode in _DOUBLE_SHIFTS:
+        return isinstance(operand, MemoryOperand) and operand.relative
     upper = not wide and isinstance(operand, int) and bool(registers.general(operand) >> 32)
     if opcode == _CMPXCHG:
         return instruction.long and not wide and not narrow and (upper or bool(registers.general(_RAX) >> 32))

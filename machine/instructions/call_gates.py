@@ -64,7 +64,7 @@ def _fields(cpu: Cpu, selector: int, at: int, *, long: bool) -> tuple[int, int, 
     offset = low | high << 16
     if long:
         table = cpu.registers.ldtr if selector & _LOCAL else cpu.registers.gdtr
-        if (selector & ~7) + 15 > table.limit:
+        if (selector & ~7) + 15 > table.limit or not is_canonical(at + 15):
             raise Fault(GP, selector & 0xFFFC)
         upper, types = struct.unpack("<II", cpu.memory.read(at + 8, 8))
         if types & 0x1F00:

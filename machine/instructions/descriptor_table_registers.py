@@ -1,4 +1,6 @@
-"""LGDT and LIDT (SDM volume 2)."""
+"""LGDT, LIDT, SGDT and SIDT (SDM volume 2)."""
+
+import struct
 
 from machine.cpu import Cpu
 from machine.done import Done
@@ -6,10 +8,11 @@ from machine.exceptions import GP, Fault
 from machine.instructions.far_pointers import read_operand
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import operand_size
-from machine.opcodes import Instruction
+from machine.opcodes import Instruction, MemoryOperand
+from machine.operands import linear_address
 from machine.paging import is_canonical
 
-_GLOBAL = 2
+_GLOBAL = (0, 2)
 
 
 class DescriptorTableRegisters:
@@ -31,7 +34,19 @@ class DescriptorTableRegisters:
             base &= 0xFF_FFFF
         if wide and not is_canonical(base):
             raise Fault(GP, 0)
-        register = registers.gdtr if instruction.extension == _GLOBAL else registers.idtr
+        register = registers.gdtr if instruction.extension in _GLOBAL else registers.idtr
         register.base, register.limit = base, int.from_bytes(content[:2], "little")
         cpu.skip(instruction.length)
+        return Done.COMPLETE
+
+    def store(self, instruction: Instruction) -> Done:
+        """Execute SGDT (0F 01 /0) or SIDT (/1): the whole base, whatever the operand size is. Raises Fault."""
+        registers = self._cpu.registers
+        operand = instruction.operand
+        assert isinstance(operand, MemoryOperand)
+        register = registers.gdtr if instruction.extension in _GLOBAL else registers.idtr
+        content = struct.pack("<HQ", register.limit & 0xFFFF, register.base)
+        address = linear_address(self._cpu, instruction)
+        self._memory.write(address, content[: 10 if registers.in_64_bit_code else 6], stack=operand.segment == "ss")
+        self._cpu.skip(instruction.length)
         return Done.COMPLETE

@@ -36,8 +36,12 @@ class FarReturn:
         rip, selector = pop(memory, stack, pointer, size, 2)
         selector &= 0xFFFF
         pointer += 2 * size + released
-        at, segment = check_return(cpu, selector)
         new_ring = selector & 3
+        outer, outer_pointer = 0, 0
+        if new_ring != ring:  # processors read the outer stack before they look at the selector
+            (outer,) = pop(memory, stack, pointer + size, size, 1)
+            (outer_pointer,) = pop(memory, stack, pointer, size, 1)
+        at, segment = check_return(cpu, selector)
         if new_ring == ring:
             check_target(cpu, segment, rip)
             # STATE
@@ -45,7 +49,6 @@ class FarReturn:
             registers.rsp = stack.pointer(registers.rsp, pointer)
         else:
             long = is_64_bit(cpu, segment)
-            outer_pointer, outer = pop(memory, stack, pointer, size, 2)
             found = check_outer_stack(cpu, outer & 0xFFFF, new_ring, long=long)
             check_target(cpu, segment, rip)
             if found is not None:

@@ -1,23 +1,24 @@
 """General instructions of which Unicorn decodes or executes a form wrongly (SDM volume 2)."""
 
+from machine.control_registers import CR0_PE
 from machine.cpu import Cpu
 from machine.done import Done
+from machine.exceptions import UD, Fault
 from machine.instruction_set import Prefix
 from machine.instructions.operand_access import (
-    operand_size,
     read_general,
     read_operand,
     require_writable,
     write_general,
     write_operand,
 )
-from machine.opcodes import Instruction
+from machine.instructions.operand_size import operand_size
+from machine.opcodes import Instruction, MemoryOperand
 from machine.processor_state import ARITHMETIC_FLAGS
 
-_SAHF, _LAHF, _MOV_BYTE, _MOV, _TEST_BYTE, _TEST, _POPCNT, _CMPXCHG, _ADOX = (
-    *(0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7),
-    *(0x0FB8, 0x0FB1, 0x0F38F6),
-)
+_SAHF, _LAHF, _MOV_BYTE, _MOV, _GROUP_3_BYTE, _GROUP_3, _ARPL = (0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7, 0x63)
+_POPCNT, _CMPXCHG, _ADOX, _HINT = (0x0FB8, 0x0FB1, 0x0F38F6, 0x0F18)
+_TEST_AGAIN, _NEG = 1, 3
 _IN_AH = 0xD5
 """SF, ZF, AF, PF, CF."""
 _CF, _PF, _AF, _ZF, _SF, _OF = 1, 1 << 2, 1 << 4, 1 << 6, 1 << 7, 1 << 11
@@ -37,21 +38,63 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 def execute_move_immediate(cpu: Cpu, instruction: Instruction) -> Done:
     """Execute MOV r/m, imm (C6 /0, C7 /0): Unicorn refuses REX.R, which means nothing. Raises Fault."""
-    size = 1 if instruction.opcode == _MOV_BYTE else operand_size(instruction)
+    size = 1 if instruction.opcode == _MOV_BYTE else operand_size(cpu, instruction)
     write_operand(cpu, instruction, _immediate(instruction, size), size)
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
 
-def execute_test(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute TEST r/m, imm by its second encoding (F6 /1, F7 /1), which Unicorn refuses. Raises Fault."""
-    if instruction.extension != 1:
-        return Done.NATIVE
-    size = 1 if instruction.opcode == _TEST_BYTE else operand_size(instruction)
+def execute_group_3(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute NEG with LOCK, and TEST r/m, imm by its second encoding. Raises Fault."""
+    size = 1 if instruction.opcode == _GROUP_3_BYTE else operand_size(cpu, instruction)
+    if instruction.extension == _TEST_AGAIN:
+        return _test(cpu, instruction, size)
+    if instruction.extension == _NEG and instruction.locked:
+        return _negate(cpu, instruction, size)
+    return Done.NATIVE
+
+
+def _test(cpu: Cpu, instruction: Instruction, size: int) -> Done:
+    """TEST by F6 /1 and F7 /1, which Unicorn refuses."""
     result = read_operand(cpu, instruction, size) & _immediate(instruction, size)
     flags = (_SF if result >> 8 * size - 1 else 0) | (_ZF if not result else 0)
     flags |= _PF if not (result & 0xFF).bit_count() & 1 else 0
     cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | flags
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def _negate(cpu: Cpu, instruction: Instruction, size: int) -> Done:
+    """LOCK NEG, of which Unicorn sets the flags by another value."""
+    require_writable(cpu, instruction, size)
+    source = read_operand(cpu, instruction, size)
+    result = -source & (1 << 8 * size) - 1
+    write_operand(cpu, instruction, result, size)
+    flags = (_CF if source else _ZF) | (_SF if result >> 8 * size - 1 else 0) | (_AF if source & 0xF else 0)
+    flags |= _PF if not (result & 0xFF).bit_count() & 1 else 0
+    flags |= _OF if source == 1 << 8 * size - 1 else 0
+    cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | flags
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def execute_adjust_privilege(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute ARPL: memory is written only where the privilege level is adjusted. Raises Fault."""
+    if not cpu.registers.cr[0] & CR0_PE:
+        raise Fault(UD)
+    selector, least = read_operand(cpu, instruction, 2), read_general(cpu, instruction.register, 2) & 3
+    lower = selector & 3 < least
+    if lower:
+        write_operand(cpu, instruction, selector & ~3 | least, 2)
+    cpu.rflags = cpu.rflags & ~_ZF | (_ZF if lower else 0)
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def execute_hint(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute 0F 18 with a register, a reserved NOP that Unicorn refuses."""
+    if isinstance(instruction.operand, MemoryOperand):
+        return Done.NATIVE
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
@@ -86,7 +129,7 @@ def execute_compare_exchange(cpu: Cpu, instruction: Instruction) -> Done:
     So the upper halves of both are lost, which are kept: the accumulator is written only if the comparison fails, the
     destination, if a register, only if it does not. Memory is written in any case. Raises Fault.
     """
-    if operand_size(instruction) != 4:
+    if operand_size(cpu, instruction) != 4:
         return Done.NATIVE
     registers = cpu.registers
     if not isinstance(instruction.operand, int):
@@ -122,8 +165,10 @@ RULES = {
     _LAHF: execute_flags_in_ah,
     _MOV_BYTE: execute_move_immediate,
     _MOV: execute_move_immediate,
-    _TEST_BYTE: execute_test,
-    _TEST: execute_test,
+    _GROUP_3_BYTE: execute_group_3,
+    _GROUP_3: execute_group_3,
+    _ARPL: execute_adjust_privilege,
+    _HINT: execute_hint,
     _POPCNT: execute_population_count,
     _CMPXCHG: execute_compare_exchange,
     _ADOX: execute_add_with_overflow,

@@ -96,6 +96,8 @@ class InterruptReturn:
         limit, base = table.limit, table.base
         if (selector | outer) & _NOT_GLOBAL or (selector | 7) > limit or (outer | 7) > limit or rip >> 47:
             return False
+        if not is_canonical(base + limit):
+            return False
         new_ring = selector & 3
         code, stack = memory.read(base + selector - new_ring, 8), memory.read(base + (outer & ~7), 8)
         found = _common_segments(selector, code, outer, stack)

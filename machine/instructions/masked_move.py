@@ -10,6 +10,7 @@ from machine.instructions.operand_access import require_mmx, require_sse
 from machine.opcodes import ADDRESS_SIZE, Instruction
 from machine.processor_state import GENERAL_REGISTERS, SegmentRegister
 
+_ALL = 2**64 - 1
 _RDI = GENERAL_REGISTERS[7]
 _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 
@@ -27,9 +28,9 @@ def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
     at, memory = _destination(cpu, instruction), OperandMemory(cpu)
     chosen = [index for index in range(size) if mask >> 8 * index + 7 & 1]
     for index in chosen:
-        memory.probe(at + index, 1, write=True)
+        memory.probe(at + index & _ALL, 1, write=True)
     for index in chosen:
-        memory.write(at + index, bytes([data >> 8 * index & 0xFF]))
+        memory.write(at + index & _ALL, bytes([data >> 8 * index & 0xFF]))
     if not instruction.prefix:
         context.enter_mmx()
     cpu.skip(instruction.length)

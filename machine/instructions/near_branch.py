@@ -1,6 +1,7 @@
-"""Near branches with the prefix 66H in 64-bit mode, where the operand size is 64 bits whatever it says (SDM volume 2).
+"""Near branches that Unicorn gets wrong (SDM volume 2).
 
-Unicorn cuts the target to 16 bits, as processors of another vendor do. Without the prefix it executes them itself.
+With the prefix 66H in 64-bit mode, where the operand size is 64 bits whatever it says, it cuts the target to 16 bits,
+as processors of another vendor do. RET takes its immediate, which is unsigned, for a signed number.
 """
 
 from machine.cpu import Cpu
@@ -8,6 +9,8 @@ from machine.done import Done
 from machine.exceptions import GP, Fault
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import read_operand
+from machine.instructions.operand_size import operand_size
+from machine.instructions.stack import current_stack, pop
 from machine.opcodes import Instruction
 from machine.paging import is_canonical
 
@@ -36,8 +39,10 @@ def condition(code: int, rflags: int) -> bool:
 
 
 def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the branch at RIP if 66H stands before it in 64-bit mode. Raises Fault."""
+    """Execute the branch at RIP if it is RET, or if 66H stands before it in 64-bit mode. Raises Fault."""
     opcode, registers = instruction.opcode, cpu.registers
+    if opcode in (_RETURN, _RETURN_POPPING):
+        return _return(cpu, instruction)
     if not (instruction.long and instruction.operand_size_prefix):
         return Done.NATIVE
     if opcode == _INDIRECT and instruction.extension not in (_INDIRECT_CALL, 4):
@@ -45,10 +50,7 @@ def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
     following = registers.rip + instruction.length & _ALL
     memory = OperandMemory(cpu)
     rsp = registers.rsp
-    if opcode in (_RETURN, _RETURN_POPPING):
-        target = int.from_bytes(memory.read(rsp, 8, stack=True), "little")
-        rsp += 8 + instruction.immediate
-    elif opcode == _INDIRECT:
+    if opcode == _INDIRECT:
         target = read_operand(cpu, instruction, 8)
     else:
         target = _relative(following, instruction) if _taken(cpu, instruction) else following
@@ -60,6 +62,19 @@ def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
     registers.rsp = rsp & _ALL
     if opcode in (_LOOPNE, _LOOPE, _LOOP):
         registers.rcx = _count(cpu, instruction) - 1 & _mask(instruction)
+    cpu.skip(instruction.length)
+    registers.rip = target
+    return Done.COMPLETE
+
+
+def _return(cpu: Cpu, instruction: Instruction) -> Done:
+    registers, stack = cpu.registers, current_stack(cpu)
+    long = registers.in_64_bit_code
+    size = 8 if long else operand_size(cpu, instruction)
+    (target,) = pop(OperandMemory(cpu), stack, registers.rsp, size, 1)
+    if not is_canonical(target) if long else target > registers.cs.limit:
+        raise Fault(GP, 0)
+    registers.rsp = stack.pointer(registers.rsp, registers.rsp + size + instruction.immediate)
     cpu.skip(instruction.length)
     registers.rip = target
     return Done.COMPLETE

@@ -2,6 +2,7 @@
 
 from machine.instructions import (
     bit_manipulation,
+    double_shifts,
     general,
     masked_move,
     near_branch,
@@ -12,7 +13,7 @@ from machine.instructions import (
 )
 
 RULES = (
-    *(bit_manipulation.RULES, general.RULES, masked_move.RULES, near_branch.RULES),
+    *(bit_manipulation.RULES, double_shifts.RULES, general.RULES, masked_move.RULES, near_branch.RULES),
     *(simd_execution.RULES, simd_moves.RULES, ssse3.RULES, string_comparison.RULES),
 )
 """A rule is a function of the processor and the instruction; each opcode has one."""

@@ -73,7 +73,7 @@ struct decoded {
     u32 modrm_at;           /* where ModRM is, if there is one; 0 if the code ends before the opcode is known */
     u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
     u8 short_address;       /* 67H */
-    u8 narrow;              /* 66H */
+    u8 narrow, locked;      /* 66H, F0H */
     u8 map, mandatory, opcode, vex_register;
 };
 
@@ -135,9 +135,9 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
                 d->action = UNDEFINED;
                 return;
             }
-            d->rex = 0x40 | (second >> 4 & 8) | (~first >> 5 & 7);
+            d->rex = is_long ? 0x40 | (second >> 4 & 8) | (~first >> 5 & 7) : 0;
             mandatory = second & 3;         /* in the order of Prefix */
-            d->vex_register = ~second >> 3 & 15;
+            d->vex_register = ~second >> 3 & (is_long ? 15 : 7);
             i += 2;
             if (i >= size)
                 return;
@@ -165,6 +165,7 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
     if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
         found = UNDEFINED;
     d->modrm_at = i;
+    d->locked = locked;
     d->map = map;
     d->mandatory = mandatory;
     d->opcode = opcode;
@@ -306,12 +307,13 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
             decode(s, code, size, &d);
         }
         u64 next = address + length;
-        int unusual = d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d);
-        if (unusual) {                                  /* Unicorn may be wrong about the length, too */
-            size = LONGEST;
+        int found = d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, &d));
+        if (!found && d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d)) {
+            found = 1;
+            size = LONGEST;                             /* Unicorn may be wrong about the length, too */
             code = code_at(uc, s, address, &size, copy);
         }
-        if (unusual || d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, &d))) {
+        if (found) {
             s->code_size = size;
             for (u64 i = 0; i < size; i++)
                 s->code[i] = code[i];

@@ -150,6 +150,10 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
             return d->rex;
         if (d->opcode == 0xC6 || d->opcode == 0xC7)             /* MOV r/m, imm */
             return d->rex & 4;
+        if (d->opcode == 0xF6 || d->opcode == 0xF7)             /* NEG */
+            return d->locked;
+        if (d->opcode == 0xC2 && d->modrm_at + 1 < size && code[d->modrm_at + 1] & 0x80)
+            return 1;                                           /* RET imm16, which has no sign */
         return s->long_mode && d->narrow;                       /* near branches */
     }
     if (d->modrm_at >= size)
@@ -157,7 +161,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
     if (d->action & FLOATS)
         return both || unusual_numbers(uc, s, code, size, following, d);
     if (d->map == VEX_38) {
-        u64 other = general(uc, s, s->long_mode ? d->vex_register : d->vex_register & 7);
+        u64 other = general(uc, s, d->vex_register);
         int upper = !wide && register_operand(uc, s, code, d) >> 32;
         if (d->opcode == 0xF7)                                  /* BEXTR */
             return upper || (other >> 8 & 0xFF) >= (wide ? 64 : 32);
@@ -168,6 +172,8 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
     if (d->map == TWO_BYTE) {
         if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32: upper halves that are kept */
             return s->long_mode && !wide && !d->narrow && (general(uc, s, 0) >> 32 || register_operand(uc, s, code, d) >> 32);
+        if (d->opcode == 0xA4 || d->opcode == 0xAC)             /* SHLD, SHRD with imm8, relative to RIP */
+            return s->long_mode && (code[d->modrm_at] & 0xC7) == 5;
         if (d->opcode == 0xB8)                                  /* POPCNT */
             return both && wide;
         if ((d->opcode & 0xF0) == 0x80)                         /* Jcc */

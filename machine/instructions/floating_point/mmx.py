@@ -9,6 +9,10 @@ from machine.opcodes import Instruction
 
 _READS_ONLY = frozenset([0x0F2A, 0x0F77, 0x0F7E, 0x0FC5, 0x0FD7, 0x0FE7, 0x0FF7])
 """CVTPI2PS and CVTPI2PD, EMMS, MOVD and MOVQ to r/m, PEXTRW, PMOVMSKB, MOVNTQ, MASKMOVQ."""
+_STORES = frozenset([0x0F7E, 0x0F7F, 0x0FE7])
+"""MOVD, MOVQ, MOVNTQ."""
+_SIZED_BY_REX = frozenset([0x0F6E, 0x0F7E])
+"""MOVD, which is MOVQ with REX.W."""
 _SHIFTS_BY_IMMEDIATE = frozenset([0x0F71, 0x0F72, 0x0F73])
 _MOVQ_STORE, _BETWEEN_XMM_AND_MMX = 0x0F7F, 0x0FD6
 _OPERAND_BYTES = {0x0F60: 4, 0x0F61: 4, 0x0F62: 4, 0x0FC4: 2}
@@ -27,8 +31,13 @@ def written_register(instruction: Instruction) -> int | None:
     return instruction.register & 7
 
 
+def stores(instruction: Instruction) -> bool:
+    """Report whether its memory operand is written."""
+    return instruction.opcode in _STORES
+
+
 def operand_bytes(instruction: Instruction) -> int:
     """Return the width of its memory operand."""
-    if instruction.opcode == 0x0F6E:
+    if instruction.opcode in _SIZED_BY_REX:
         return 8 if instruction.wide else 4
     return _OPERAND_BYTES.get(instruction.opcode, 8)

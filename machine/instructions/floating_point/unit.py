@@ -10,7 +10,7 @@ from machine.done import Done
 from machine.exceptions import MF, NM, UD, Fault
 from machine.instructions.floating_point.execution import execute
 from machine.instructions.floating_point.fxsave import fxrstor, fxsave
-from machine.instructions.floating_point.mmx import operand_bytes, written_register
+from machine.instructions.floating_point.mmx import operand_bytes, stores, written_register
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.memory import OperandMemory
@@ -77,22 +77,31 @@ class FloatingPointUnit:
         """Execute FXRSTOR."""
         return fxrstor(self._cpu, self.state, self._memory, instruction)
 
-    def prepare_mmx(self, instruction: Instruction) -> None:
-        """Do of an MMX instruction what Unicorn does not, before it executes it (see `mmx`)."""
+    def check_mmx(self) -> None:
+        """Raise the Fault of an MMX instruction that CR0 does not allow, or that meets a pending exception."""
         cpu = self._cpu
         if cpu.registers.cr[0] & CR0_EM:
             raise Fault(UD)
         if cpu.registers.cr[0] & CR0_TS:
             raise Fault(NM)
         self.check()
-        register = written_register(instruction)
-        if register is None:
-            return
+
+    def empty_mmx(self, instruction: Instruction) -> Done:
+        """Execute EMMS: all registers are empty, and TOP is 0 (SDM volume 3, 12.2)."""
+        self.state.top = 0
+        self.state.tags = b"\1" * 8
+        self._cpu.skip(instruction.length)
+        return Done.COMPLETE
+
+    def prepare_mmx(self, instruction: Instruction) -> None:
+        """Do of an MMX instruction what Unicorn does not, before it executes it (see `mmx`). Raises Fault."""
         operand = instruction.operand
         if isinstance(operand, MemoryOperand):  # what faults changes nothing
-            address, size = linear_address(cpu, instruction), operand_bytes(instruction)
-            self._memory.probe(address, size, write=False, stack=operand.segment == "ss")
-        self.state.set_exponent(register)
+            address, size = linear_address(self._cpu, instruction), operand_bytes(instruction)
+            self._memory.probe(address, size, write=stores(instruction), stack=operand.segment == "ss")
+        register = written_register(instruction)
+        if register is not None:
+            self.state.set_exponent(register)
 
     def execute(self, instruction: Instruction) -> None:
         """Execute FWAIT or an ESC instruction, if LOCK does not forbid it."""

@@ -170,3 +170,13 @@ def test_a_segment_that_is_loaded_is_marked_as_accessed() -> None:
     processor.execute(MOV_DS)
     assert processor.ram.read(GDT + DATA_3 + 5, 1) == b"\xf3"
     assert processor.cpu.registers.ds.flags & 0x100
+
+
+@pytest.mark.parametrize(("code", "vector"), [(MOV_DS, GP), (MOV_SS, GP), (MOV_GS, GP)])
+def test_a_descriptor_at_an_address_that_is_not_canonical_is_refused(code: str, vector: int) -> None:
+    """A table at the end of the lower half: what lies beyond is no page fault."""
+    processor = Processor(Mode.LONG)
+    processor.cpu.registers.gdtr.base = 0x7FFF_FFFF_FFEC
+    for selector in (DATA_0, DATA_3):  # one lies across the end, one after it
+        processor.cpu.registers.rax = selector
+        assert processor.fault(code) == (vector, selector)

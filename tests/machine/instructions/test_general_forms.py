@@ -1,0 +1,209 @@
+"""Forms of general instructions that Unicorn executes otherwise than the manual says (SDM volume 2)."""
+
+from functools import cache
+
+import pytest
+
+from machine.control_registers import CR4_UMIP
+from machine.exceptions import GP, PF, UD
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import CR4_DEFAULT, GENERAL, Change, End, Mode, Program, Result
+
+LONG, COMPATIBILITY, PROTECTED = Mode.LONG, Mode.COMPATIBILITY, Mode.PROTECTED
+NARROW = (COMPATIBILITY, PROTECTED)
+CF, PF_FLAG, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 2048
+STATUS = CF | PF_FLAG | AF | ZF | SF | OF
+
+
+@cache
+def bench(portable: bool) -> Bench:
+    return Bench(portable=portable)
+
+
+def run(
+    code: str, mode: Mode = LONG, *, ring: int = 3, data: bytes = b"", stack: bytes = b"", flags: int = 0, cr4: int = 0,
+    **registers: int,
+) -> Result:  # fmt: skip
+    """The result with the native hook, which the portable one must have, too."""
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER} | registers
+    program = Program(
+        bytes.fromhex(code),
+        mode,
+        ring,
+        tuple(values.values()),
+        rflags=0x202 | flags,
+        cr4=CR4_DEFAULT | cr4,
+        data=data,
+        stack=stack,
+    )
+    native, portable = bench(False).run(program), bench(True).run(program)
+    assert native == portable
+    return native
+
+
+@pytest.mark.parametrize("ring", [0, 3])
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("number", [1, 5, 6, 7])
+def test_a_control_register_that_is_not_there_is_undefined_in_every_ring(number: int, mode: Mode, ring: int) -> None:
+    for opcode in ("20", "22"):
+        assert run(f"0F {opcode} {0xC0 | number << 3:02X}", mode, ring=ring).vector == UD
+
+
+@pytest.mark.parametrize("number", range(9, 16))
+def test_control_registers_9_to_15_are_undefined(number: int) -> None:
+    for opcode in ("20", "22"):
+        assert run(f"44 0F {opcode} {0xC0 | number - 8 << 3:02X}").vector == UD
+
+
+@pytest.mark.parametrize("number", [0, 2, 3, 4])
+def test_a_control_register_that_is_there_is_refused_by_the_ring(number: int) -> None:
+    for opcode in ("20", "22"):
+        taken = run(f"0F {opcode} {0xC0 | number << 3:02X}")
+        assert (taken.vector, taken.error_code) == (GP, 0)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("prefix", ["", "66", "F3", "66 F2"])
+@pytest.mark.parametrize("modrm", range(0xC0, 0x100, 5))
+def test_a_prefetch_of_a_register_is_a_reserved_nop(modrm: int, prefix: str, mode: Mode) -> None:
+    ended = run(f"{prefix} 0F 18 {modrm:02X}", mode, RAX=1)
+    assert (ended.end, ended.memory, ended.retired) == (End.DONE, (), 2)
+    assert ended.registers["RIP"] == layout.CODE + len(bytes.fromhex(prefix)) + 3 + len(layout.END)
+
+
+@pytest.mark.parametrize("immediate", [0x7FFC, 0x8000, 0xFFFC])
+@pytest.mark.parametrize(
+    ("mode", "prefix", "size"),
+    [(LONG, "", 8), (LONG, "66", 8), (COMPATIBILITY, "", 4), (PROTECTED, "", 4), (PROTECTED, "F3", 4)],
+)
+def test_ret_releases_up_to_64_kib(mode: Mode, prefix: str, size: int, immediate: int) -> None:
+    target = layout.CODE + 0x20
+    code = bytes.fromhex(prefix) + b"\xc2" + immediate.to_bytes(2, "little")
+    code = code.ljust(0x20, b"\xcc")
+    stack = bytes(0x1800) + target.to_bytes(8, "little")
+    ended = run(code.hex(), mode, stack=stack)
+    assert (ended.end, ended.registers["RIP"]) == (End.DONE, target + len(layout.END))
+    assert ended.registers["RSP"] == layout.STACK_POINTER + size + immediate
+
+
+def test_ret_keeps_the_stack_where_its_target_is_not_canonical() -> None:
+    taken = run("C2 00 80", stack=bytes(0x1800) + layout.NON_CANONICAL.to_bytes(8, "little"))
+    assert (taken.vector, taken.error_code, taken.registers["RSP"]) == (GP, 0, layout.STACK_POINTER)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    ("code", "size", "value", "flags"),
+    [
+        ("F6 1B", 1, 0x01, CF | PF_FLAG | AF | SF),
+        ("F6 1B", 1, 0x80, CF | SF | OF),
+        ("F6 1B", 1, 0x00, PF_FLAG | ZF),
+        ("66 F7 1B", 2, 0x8000, CF | PF_FLAG | SF | OF),
+        ("F7 1B", 4, 0x10, CF | PF_FLAG | SF),
+        ("F7 1B", 4, 0xFFFF_FFFF, CF | AF),
+    ],
+)
+def test_neg_with_lock_sets_the_flags_of_the_subtraction(
+    code: str, size: int, value: int, flags: int, mode: Mode
+) -> None:
+    for before in (0, STATUS):
+        data = value.to_bytes(size, "little") + b"\x55"
+        ended = run("F0" + code, mode, data=data, flags=before, RBX=layout.DATA)
+        plain = run(code, mode, data=data, flags=before, RBX=layout.DATA)
+        assert ended.registers["RFLAGS"] & STATUS == flags
+        assert ended.memory == plain.memory
+        assert plain.registers["RFLAGS"] & STATUS == flags
+
+
+def test_neg_with_lock_of_64_bits() -> None:
+    ended = run("F0 48 F7 1B", data=(1 << 63).to_bytes(8, "little"), RBX=layout.DATA)
+    assert ended.registers["RFLAGS"] & STATUS == CF | PF_FLAG | SF | OF
+    assert ended.memory == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "size"), [("0F A4", 4), ("48 0F AC", 8), ("66 0F A4", 2), ("0F AC", 4), ("67 0F A4", 4)]
+)
+@pytest.mark.parametrize("count", [0, 1, 7, 15, 16, 31, 32, 63])
+def test_a_double_shift_relative_to_rip_is_the_one_at_that_address(code: str, size: int, count: int) -> None:
+    """Against the same shift through a register, which Unicorn executes."""
+    if size == 2 and count & 31 > 16:
+        return  # undefined
+    data = bytes(range(0x81, 0x91))
+    head = bytes.fromhex(code)
+    displacement = (layout.DATA + 4 - layout.CODE - len(head) - 6) & 0xFFFF_FFFF
+    relative = head + b"\x0d" + displacement.to_bytes(4, "little") + bytes([count])
+    direct = head + b"\x0b" + bytes([count])
+    source = 0x1234_5678_9ABC_DEF3
+    here = run(relative.hex(), data=data, RCX=source, RBX=layout.DATA + 4, flags=STATUS)
+    there = run(direct.hex(), data=data, RCX=source, RBX=layout.DATA + 4, flags=STATUS)
+    assert here.end is End.DONE
+    assert here.memory == there.memory
+    undefined = 0 if not count & (63 if size == 8 else 31) else AF if count == 1 else AF | OF
+    assert here.registers["RFLAGS"] & ~undefined == there.registers["RFLAGS"] & ~undefined
+
+
+def test_a_double_shift_relative_to_rip_faults_as_a_write() -> None:
+    displacement = (layout.USER_READ_ONLY - layout.CODE - 8) & 0xFFFF_FFFF
+    taken = run((b"\x0f\xa4\x0d" + displacement.to_bytes(4, "little") + b"\x01").hex(), flags=CF)
+    assert (taken.vector, taken.error_code, taken.registers["CR2"]) == (PF, 7, layout.USER_READ_ONLY)
+    assert taken.registers["RFLAGS"] & STATUS == CF
+
+
+@pytest.mark.parametrize("mode", NARROW)
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("least", range(4))
+def test_arpl_raises_the_privilege_level_and_writes_only_then(least: int, level: int, mode: Mode) -> None:
+    lower = level < least
+    in_register = run("63 D8", mode, RAX=0xABCD_1230 | level, RBX=0x5550 | least, flags=STATUS & ~ZF)
+    assert in_register.registers["RAX"] == 0xABCD_1230 | max(level, least)
+    assert in_register.registers["RFLAGS"] & STATUS == STATUS & ~ZF | (ZF if lower else 0)
+    in_memory = run("63 0B", mode, data=bytes([level, 0x12]), RCX=least, RBX=layout.DATA)
+    assert in_memory.memory == ((Change("data", 0, bytes([least])),) if lower else ())
+    assert bool(in_memory.registers["RFLAGS"] & ZF) == lower
+    read_only = run("63 0B", mode, RCX=least, RBX=layout.USER_READ_ONLY)
+    if least > layout.END[0] & 3:  # which that page is full of
+        assert (read_only.vector, read_only.error_code) == (PF, 7)
+    else:
+        assert read_only.end is End.DONE
+
+
+@pytest.mark.parametrize("mode", NARROW)
+@pytest.mark.parametrize("index", [4, 31, 40])
+def test_vex_has_eight_registers_of_32_bits_outside_64_bit_mode(index: int, mode: Mode) -> None:
+    """BZHI EAX, EBX, ECX: W means nothing."""
+    source = 0xFFFF_FFF5
+    for code in ("C4 E2 70 F5 C3", "C4 E2 F0 F5 C3"):
+        ended = run(code, mode, RAX=1, RBX=source, RCX=index)
+        assert ended.end is End.DONE
+        assert ended.registers["RAX"] == source & (1 << min(index, 32)) - 1
+        assert bool(ended.registers["RFLAGS"] & CF) == (index > 31)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "size"),
+    [(LONG, "CA", 4), (LONG, "48 CA", 8), (COMPATIBILITY, "CA", 4), (PROTECTED, "66 CA", 2)],
+)
+def test_far_ret_reads_the_outer_stack_before_it_looks_at_the_selector(mode: Mode, code: str, size: int) -> None:
+    """A selector of another ring; the stack that would be left for is absent."""
+    released = 0x5555
+    words = (0x1000).to_bytes(size, "little") + (0x202).to_bytes(size, "little")
+    taken = run(f"{code} {released.to_bytes(2, 'little').hex()}", mode, stack=bytes(0x1800) + words)
+    assert (taken.vector, taken.error_code) == (PF, 4)
+    assert taken.registers["CR2"] == layout.STACK_POINTER + 3 * size + released
+    assert taken.registers["RSP"] == layout.STACK_POINTER
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("prefix", ["", "66"])
+@pytest.mark.parametrize(("extension", "name"), [(0, "GDTR"), (1, "IDTR")])
+def test_the_whole_of_a_descriptor_table_register_is_stored(extension: int, name: str, prefix: str, mode: Mode) -> None:
+    size = 10 if mode is LONG else 6
+    ended = run(f"{prefix} 0F 01 {extension << 3 | 3:02X}", mode, data=b"\xee" * 12, RBX=layout.DATA)
+    (change,) = ended.memory
+    stored = b"\xee" * change.offset + change.data
+    wanted = ended.registers[f"{name}_LIMIT"].to_bytes(2, "little") + ended.registers[name].to_bytes(8, "little")
+    assert stored.ljust(12, b"\xee") == wanted[:size].ljust(12, b"\xee")
+    refused = run(f"{prefix} 0F 01 {extension << 3 | 3:02X}", mode, cr4=CR4_UMIP, RBX=layout.DATA)
+    assert (refused.vector, refused.error_code, refused.memory) == (GP, 0, ())

@@ -18,6 +18,8 @@ class PitChannel(Stateful):
 
     def __init__(self) -> None:
         self._access, self._mode, self._bcd = LOW_THEN_HIGH, 0, False
+        self._mode_bits = 0
+        """As they were written: 6 and 7 are modes 2 and 3."""
         self._count = 0x10000
         self._loaded = False
         """A count has been written since the control word."""
@@ -36,6 +38,7 @@ class PitChannel(Stateful):
     def program(self, access: int, mode: int, *, bcd: bool) -> None:
         """A control word: the channel stops until it gets a count."""
         self._access, self._mode, self._bcd = access, mode & 3 if mode > 5 else mode, bcd
+        self._mode_bits = mode
         self._loaded, self._started_ns, self._paused_clocks = False, None, 0
         self._write_low, self._read_high, self._latched, self._status = None, False, [], None
 
@@ -102,7 +105,7 @@ class PitChannel(Stateful):
             self.latch(now)
         if status and self._status is None:
             null = not self._loaded
-            self._status = self.out(now) << 7 | null << 6 | self._access << 4 | self._mode << 1 | self._bcd
+            self._status = self.out(now) << 7 | null << 6 | self._access << 4 | self._mode_bits << 1 | self._bcd
 
     # What there is at a time
 

@@ -243,6 +243,20 @@ def test_read_back_latches_count_and_status_of_the_channels_named() -> None:
     assert pit.read(CONTROL, 1) == 0
 
 
+@pytest.mark.parametrize(("word", "mode"), [(0xBC, 2), (0xBE, 3)])
+def test_the_status_has_the_mode_bits_as_they_were_written(word: int, mode: int) -> None:
+    """Bit 2 of the mode is not looked at where bit 1 is set: 6 is mode 2, and 7 mode 3."""
+    ours, plain = Pit(), Pit()
+    ours.control(word)
+    plain.control(0xB0 | mode << 1)
+    for pit in (ours, plain):
+        pit.write(2, 1, 100)
+        pit.write(2, 1, 0)
+    assert [ours.at(now).count(2) for now in (0, 5000)] == [plain.at(now).count(2) for now in (0, 5000)]
+    ours.control(0xE8)
+    assert ours.read(2, 1) & 0x3F == word & 0x3F
+
+
 def test_the_status_says_null_count_until_a_count_is_loaded() -> None:
     pit = Pit()
     pit.control(0x31)

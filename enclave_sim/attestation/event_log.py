@@ -1,7 +1,4 @@
-"""The TCG crypto-agile event log (TCG PC Client Platform Firmware Profile, section 10), little-endian.
-
-Left out: EV_NO_ACTION "StartupLocality", which changes where PCR 0 starts; that PCR is not quoted here.
-"""
+"""The TCG crypto-agile event log (TCG PC Client Platform Firmware Profile, section 10), little-endian."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +11,8 @@ EV_NO_ACTION = 3
 EV_ACTION = 5
 EV_IPL = 13
 _SIGNATURE = b"Spec ID Event03\0"
+_STARTUP_LOCALITY = b"StartupLocality\0"
+_STARTUP_LOCALITIES = (0, 3, 4)
 _MOST_ALGORITHMS = 16
 _LAST_PCR = 23
 
@@ -80,10 +79,16 @@ class EventLog:
         return self.header.encode() + b"".join(event.encode() for event in self.events)
 
     def replay(self) -> dict[int, bytes]:
-        """The value of each PCR of the SHA-256 bank that an event extends. Raises EvidenceError without that bank."""
+        """The value of each PCR of the SHA-256 bank that an event extends, and of PCR 0 where one says how it starts.
+
+        Raises EvidenceError without that bank, and for an event of the startup locality that cannot be.
+        """
         values: dict[int, bytes] = {}
         for event in self.events:
-            if event.type != EV_NO_ACTION:
+            if event.type == EV_NO_ACTION:
+                if event.pcr == 0 and event.data.startswith(_STARTUP_LOCALITY):
+                    values[0] = _started_from(event.data, extended=0 in values)
+            else:
                 before = values.get(event.pcr, initial_pcr(event.pcr))
                 values[event.pcr] = sha256(before + event.digest).digest()
         return values
@@ -97,6 +102,16 @@ class EventLog:
 def initial_pcr(pcr: int) -> bytes:
     """The value after a reset: ones for the PCRs of a dynamic launch (17 to 22), zeros for all others."""
     return (b"\xff" if 17 <= pcr <= 22 else b"\0") * 32
+
+
+def _started_from(data: bytes, *, extended: bool) -> bytes:
+    """What PCR 0 holds when TPM2_Startup came from a locality (TCG_EfiStartupLocalityEvent, section 10.4.5.3)."""
+    locality = data[len(_STARTUP_LOCALITY) :]
+    if extended:
+        raise EvidenceError("event log: StartupLocality comes after an event of PCR 0; it says how that PCR starts")
+    if len(locality) != 1 or locality[0] not in _STARTUP_LOCALITIES:
+        raise EvidenceError(f"event log: StartupLocality is {locality.hex() or 'missing'}; right is 00, 03 or 04")
+    return bytes(31) + locality
 
 
 def parse_event_log(data: bytes) -> EventLog:

@@ -112,3 +112,32 @@ def test_a_bank_comes_once() -> None:
     header = Header(algorithms=((0x000B, 32), (0x000B, 32)))
     with pytest.raises(EvidenceError, match="header algorithm 1 at offset 64 is there already"):
         parse_event_log(header.encode())
+
+
+def locality(data: bytes, pcr: int = 0) -> Event:
+    return Event.measured(pcr, EV_NO_ACTION, bytes(32), b"StartupLocality\0" + data)
+
+
+@pytest.mark.parametrize("number", [0, 3, 4])
+def test_the_startup_locality_is_where_pcr_0_starts(number: int) -> None:
+    started = bytes(31) + bytes([number])
+    extended = Event.measured(0, 8, bytes(range(32)), b"")
+    log = parse_event_log(EventLog((locality(bytes([number])), extended)).encode())
+    assert log.replay() == {0: sha256(started + bytes(range(32))).digest()}
+    assert EventLog((locality(bytes([number])),)).pcr_values((0, 1)) == started + bytes(32)
+
+
+def test_the_startup_locality_is_of_pcr_0_alone() -> None:
+    assert EventLog((locality(b"\3", pcr=1),)).pcr_values((0, 1)) == bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"", "is missing"), (b"\1", "is 01; right is 00, 03 or 04"), (b"\3\0", "is 0300")]
+)
+def test_a_startup_locality_that_cannot_be_is_refused(data: bytes, words: str) -> None:
+    assert words in error_of(EventLog((locality(data),)).replay)
+
+
+def test_a_startup_locality_comes_before_what_extends_pcr_0() -> None:
+    log = EventLog((Event.measured(0, 8, bytes(32), b""), locality(b"\3")))
+    assert "comes after an event of PCR 0" in error_of(log.replay)

@@ -4,7 +4,6 @@ Only combinations out of this table reach wasmtime: an invalid one ends the proc
 Features of the processor are not listed. wasmtime takes those it finds and itself refuses code that needs others.
 """
 
-import faulthandler
 import hashlib
 import importlib.metadata
 import platform
@@ -12,6 +11,7 @@ import platform
 from wasmtime import Config, Engine
 from wasmtime import _ffi as ffi
 
+from enclave_sim.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import GuestProfile
 
@@ -22,7 +22,6 @@ RESERVATION_BYTES = 4 << 30
 GUARD_BYTES = 32 << 20
 """What a constant offset may add before wasmtime checks it."""
 
-_STDERR = 2
 _SETTINGS = {
     "strategy": 1,  # Cranelift
     "cranelift_opt_level": 1,  # speed
@@ -62,10 +61,10 @@ def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
 
 def new_engine(profile: GuestProfile, memory: LinearMemory, *, check_bounds: bool) -> Engine:
     """An engine whose guests have their linear memory made by `memory`."""
-    if not faulthandler.is_enabled():
-        faulthandler.enable(_STDERR)  # wasmtime's handler must come after it, or a guest's fault ends the process
     config = Config()
     for name, value in settings(profile, check_bounds=check_bounds).items():
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)
     memory.attach(config)
-    return Engine(config)
+    engine = Engine(config)
+    let_wasmtime_handle_faults()
+    return engine

@@ -18,6 +18,7 @@ from wasmtime import _ffi as ffi
 
 from enclave_sim.engine.contract import Backtrace, Departure, HeapWindow
 from enclave_sim.engine.coroutine import Guest, HostCalls
+from enclave_sim.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.engine.linear_memory import LinearMemory
 from enclave_sim.engine.profile import GuestProfile, check, compile_error
 from enclave_sim.engine.second_guest import ATTENDED_NS, Place, SecondGuest
@@ -161,6 +162,7 @@ class WasmtimeEngine:
 
     def _make(self, payload: int, made_of: Admitted) -> None:
         self.destroy()
+        let_wasmtime_handle_faults()
         self._answers, self._trapped_at = [], None
         self._instantiated, self._made_of = payload, made_of
         self._guests.append(Guest(self._engine, self._calls, made_of.prepared, made_of.module))

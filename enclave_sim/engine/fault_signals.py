@@ -1,0 +1,78 @@
+"""Keeps wasmtime's signal handlers the ones that are called first: a guest's fault must become a trap.
+
+wasmtime installs them with the first engine of the process, whoever makes it, and never again. Python's faulthandler
+ends the process at any fault that it sees first, so that what counts is which of the two was enabled last. Here the
+handlers of wasmtime are found, and put back in front whenever that is needed. They hand on what is not theirs.
+"""
+
+import ctypes
+import faulthandler
+import signal
+import sys
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_void_p
+
+from wasmtime import _ffi as ffi
+
+_STDERR = 2
+_SIGACTION_BYTES = 256
+"""More than `struct sigaction` has anywhere. The handler comes first in it."""
+_SIGNALS = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, *((signal.SIGBUS,) if hasattr(signal, "SIGBUS") else ()))
+
+_found: dict[int, "ctypes.Array[ctypes.c_char]"] = {}
+"""wasmtime's actions, by signal."""
+
+
+class _Place(Structure):
+    """Dl_info (dladdr(3))."""
+
+    _fields_ = [("file", c_char_p), ("base", c_void_p), ("symbol", c_char_p), ("address", c_void_p)]
+
+
+def let_wasmtime_handle_faults() -> None:
+    """Put wasmtime's handlers in front of all others. An engine must have been made in this process."""
+    if sys.platform == "win32":
+        return
+    if not _found:
+        _find()
+    for number, action in _found.items():
+        if _handler(_current(number)) != _handler(action):
+            _libc.sigaction(number, action, None)
+
+
+def _find() -> None:
+    """Find the handlers: they are in front, or faulthandler, which was enabled after them, is."""
+    if not _note() and faulthandler.is_enabled():
+        faulthandler.disable()
+        _note()
+    if not faulthandler.is_enabled():
+        faulthandler.enable(_STDERR)  # so that nobody does later, which would put it in front
+
+
+def _note() -> bool:
+    for number in _SIGNALS:
+        action = _current(number)
+        if _is_wasmtimes(_handler(action)):
+            _found[number] = action
+    return bool(_found)
+
+
+def _current(number: int) -> "ctypes.Array[ctypes.c_char]":
+    action = ctypes.create_string_buffer(_SIGACTION_BYTES)
+    _libc.sigaction(number, None, action)
+    return action
+
+
+def _handler(action: "ctypes.Array[ctypes.c_char]") -> int:
+    return c_void_p.from_buffer(action).value or 0
+
+
+def _is_wasmtimes(handler: int) -> bool:
+    there, ours = _Place(), _Place()
+    known = ctypes.cast(ffi.dll.wasm_engine_new, c_void_p)
+    return bool(_libc.dladdr(handler, byref(there)) and _libc.dladdr(known, byref(ours)) and there.base == ours.base)
+
+
+if sys.platform != "win32":
+    _libc = ctypes.CDLL(None)
+    _libc.sigaction.argtypes = [c_int, c_void_p, c_void_p]
+    _libc.dladdr.argtypes = [c_void_p, POINTER(_Place)]

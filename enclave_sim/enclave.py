@@ -21,7 +21,7 @@ from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, Ref
 from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.engine.contract import Backtrace
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import EnclaveError, KernelDied
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region
 from enclave_sim.node import Node
@@ -38,6 +38,7 @@ from enclave_sim.summary import RunResult, Summary
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from enclave_sim.verifiers.contract import Verifier
 from machine.boot import loader
+from machine.errors import UnicornStopped
 from machine.events import Event, Recorder
 from machine.machine import Outcome
 from machine.signals import SignalsHeld
@@ -48,10 +49,6 @@ from machine.tpm.model import TpmModel
 
 EXTERNAL = "external"
 """How a recording's header names a TPM or a verifier that is not made from the configuration."""
-
-
-class KernelDied(EnclaveError):  # noqa: N818
-    """The kernel stopped without annihilating itself: a bug of the firmware, never of a guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,9 @@ class Enclave:
     @property
     def ended(self) -> str | None:
         """How it has ended, in words; None while it goes on."""
-        return "dormant" if self.dormant else None
+        if self.dormant:
+            return "dormant"
+        return "triple fault" if self.machine.shut_down else None
 
     @property
     def signals(self) -> tuple[int, ...]:
@@ -214,12 +213,21 @@ class Enclave:
     def run(self, limit_ns: int | None = None) -> RunResult:
         """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
 
-        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault.
+        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault. Where a memory
+        fault was given as an input, a kernel that stops is the outcome `KERNEL_STOPPED` instead.
         """
         if self._result is not None:
             return self._result
-        while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
-            pass
+        try:
+            while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
+                pass
+            if outcome is not Outcome.LIMIT and not self.dormant:
+                self._kernel_stopped("triple fault" if outcome is Outcome.SHUTDOWN else "halted for good")
+        except (KernelDied, UnicornStopped) as error:
+            if not self._damaged:
+                raise
+            outcome = Outcome.HALTED
+            self._kernel_stopped(str(error))
         residue = Residue((), 0)
         if outcome is Outcome.LIMIT and limit_ns is not None:
             self._digest.stop_at(limit_ns)
@@ -246,7 +254,7 @@ class Enclave:
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end.
 
-        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault.
+        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault as it does.
         """
         outcome = self._run_with_inputs(limit_ns)
         self._check_alive(outcome)
@@ -388,9 +396,18 @@ class Enclave:
 
     def _check_alive(self, outcome: Outcome) -> None:
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
-        if ended and not self.dormant:
+        if ended and not self.dormant and not self._damaged:
             post, rip = self.machine.post_code.code, self.machine.cpu.rip
             raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
+
+    @property
+    def _damaged(self) -> bool:
+        """Whether an input has changed memory, so that the kernel may do anything."""
+        return self._summary.memory_faults > 0
+
+    def _kernel_stopped(self, reason: str) -> None:
+        post, rip = self.machine.post_code.code, self.machine.cpu.rip
+        self.machine.journal.emit(events.KernelStopped, reason, post, rip)
 
     def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
         while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):

@@ -8,5 +8,12 @@ class EnclaveError(Exception):
     """Base of every error raised by `enclave_sim`; its text is one line for a person to read."""
 
 
+class KernelDied(EnclaveError):  # noqa: N818
+    """The kernel stopped without annihilating itself, or told its devices what no kernel tells them.
+
+    Unless a memory fault was given as an input, that is a defect of the firmware, and never the doing of a guest.
+    """
+
+
 class ConfigurationError(EnclaveError):
     """A run was asked for that cannot be had: an option out of range, an unknown payload, a missing file."""

@@ -222,6 +222,15 @@ class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
     memory_bytes: int
 
 
+class KernelStopped(Event, frozen=True, tag="kernel_stopped", gc=False):
+    """A memory fault, given as an input, has ended the kernel before it could annihilate itself."""
+
+    reason: str
+    post_code: int
+    """The last one: how far the boot had come."""
+    rip: int
+
+
 class ResidueScanned(Event, frozen=True, tag="residue_scanned", gc=False):
     """After DORMANT, all of RAM was compared with what may be there."""
 
@@ -266,6 +275,7 @@ AnyEvent = (
     | AnnihilationStep
     | InputTaken
     | GuestReplaced
+    | KernelStopped
     | ResidueScanned
 )
 """Every kind of event that a recording can hold."""

@@ -6,6 +6,7 @@ exception that a trap is on real hardware (firmware/src/gate.S).
 
 from enclave_sim import events
 from enclave_sim.engine.contract import GuestEngine, HostCall, Preempted, Returned, TrapKind, Trapped
+from enclave_sim.errors import KernelDied
 from enclave_sim.memory_map import region
 from enclave_sim.specification import HostFunction
 from machine.clock import Clock
@@ -43,7 +44,10 @@ class GateCoprocessor(Stateful):
         if self._waiting_for is not None:
             self._emit(events.HostReturned, self._waiting_for, operand)
             self._waiting_for = None
-        departure = self._engine.resume(operand, budget_ns)
+        try:
+            departure = self._engine.resume(operand, budget_ns)
+        except ValueError as error:
+            raise KernelDied(f"the kernel entered a guest that cannot go on: {error}") from None
         self._clock.spend(departure.elapsed_ns)
         match departure:
             case HostCall(number, argument):

@@ -62,13 +62,14 @@ class Node:
     def _scrubbed(self, base: int, size: int, verified: bool) -> None:
         where = region_at(base)
         name = where.name if where is not None else "unmapped"
-        self.machine.journal.emit(events.Scrubbed, name, base, size, self._scrub_cause(name, size), verified)
+        cause = self._scrub_cause(name, whole=where is not None and size == where.size)
+        self.machine.journal.emit(events.Scrubbed, name, base, size, cause, verified)
 
-    def _scrub_cause(self, name: str, size: int) -> str:
+    def _scrub_cause(self, name: str, *, whole: bool) -> str:
         if self.block.cause is not None:
             return "annihilation"
         if self.block.phase is not Phase.EXEC_LOOP:
             return "boot"
-        if size == region(name).size:
+        if whole:
             return "cycle"
         return {"call_stack": "host_call", "irq_stack": "interrupt"}.get(name, "cycle")

@@ -102,7 +102,7 @@ class _Survey:
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
         for event in file:
             self.last_ns = max(self.last_ns, event.at_ns)
-            if isinstance(event, events.ResidueScanned):
+            if isinstance(event, events.ResidueScanned | events.KernelStopped):
                 over = True
             elif isinstance(event, events.VerifierChallenged | events.AttestationDecided):
                 self.answers.append(event)

@@ -8,10 +8,15 @@ import msgspec
 
 import machine.events as machine_events
 from enclave_sim import events
+from enclave_sim.inputs import MemoryFault, kind_of
 from enclave_sim.residue import Residue
 from enclave_sim.specification import Cause
 from machine.events import Event
 from machine.state import Stateful
+
+KERNEL_STOPPED = "KERNEL_STOPPED"
+"""The outcome where a memory fault has ended the kernel before annihilation."""
+_MEMORY_FAULT = kind_of(MemoryFault)
 
 
 class PhaseSummary(msgspec.Struct, frozen=True):
@@ -46,7 +51,7 @@ class RunResult(msgspec.Struct, frozen=True):
     """Everything there is to say about a run that ended."""
 
     outcome: str
-    """Cause of annihilation, or `LIMIT` if virtual time ran out."""
+    """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if virtual time ran out."""
     detail: str
     """What the kernel or the VMM said about it; empty when there is nothing to add."""
     phases: tuple[PhaseSummary, ...]
@@ -93,6 +98,9 @@ class Summary(Stateful):
         self.annihilation: list[StepSummary] = []
         self.outcome: str | None = None
         self.detail = ""
+        self.memory_faults = 0
+        """How many inputs changed memory."""
+        self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
         self._handlers = {
             machine_events.RingTransition: self._ring_transition,
@@ -106,6 +114,8 @@ class Summary(Stateful):
             events.GuestTrapped: self._guest_trapped,
             events.AnnihilationBegan: self._annihilation_began,
             events.AnnihilationStep: self._annihilation_step,
+            events.InputTaken: self._input_taken,
+            events.KernelStopped: self._kernel_stopped,
         }
 
     def record(self, event: Event) -> None:
@@ -128,7 +138,7 @@ class Summary(Stateful):
     ) -> RunResult:
         """The result, with what only the end of the run knows."""
         return RunResult(
-            outcome=self.outcome if halted and self.outcome else "LIMIT",
+            outcome=self.outcome if (halted or self.kernel_stopped) and self.outcome else "LIMIT",
             detail=self.detail,
             phases=tuple(self.phases),
             signals=tuple(self.signals),
@@ -191,3 +201,11 @@ class Summary(Stateful):
 
     def _annihilation_step(self, event: events.AnnihilationStep) -> None:
         self.annihilation.append(StepSummary(event.step, event.meaning, event.at_ns))
+
+    def _input_taken(self, event: events.InputTaken) -> None:
+        self.memory_faults += event.input == _MEMORY_FAULT
+
+    def _kernel_stopped(self, event: events.KernelStopped) -> None:
+        before = f", {self.outcome} under way" if self.outcome else ""
+        self.kernel_stopped, self.outcome = True, KERNEL_STOPPED
+        self.detail = f"{event.reason}, POST code {event.post_code:#x}, RIP {event.rip:#x}{before}"

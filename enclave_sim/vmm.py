@@ -15,6 +15,7 @@ from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
 from machine.clock import Clock
+from machine.errors import MachineError
 from machine.journal import Journal
 from machine.ram import Ram
 from machine.state import State, Stateful
@@ -69,14 +70,17 @@ class AetherHost(Stateful):
         """Accept what these anchors sign, from now on: they are what the kernel has measured."""
         try:
             self._anchors = anchor_list.unpack(self._ram.read(base, length))
-        except KeyFileError:
+        except (KeyFileError, MachineError):  # the range is not in RAM
             return REFUSED
         return ACCEPTED
 
     def verify(self, base: int, length: int) -> int:
         """Measure, then check both signatures and what an artefact says it was made from."""
         number = len(self._verified)
-        staged = self._ram.read(base, length)
+        try:
+            staged = self._ram.read(base, length)
+        except MachineError:
+            return REFUSED
         self._clock.spend(length * VERIFY_NS_PER_BYTE)
         self._emit(events.PayloadMeasured, number, length, hashlib.sha256(staged).hexdigest())
         try:
@@ -91,6 +95,8 @@ class AetherHost(Stateful):
 
     def compile(self, payload: int) -> int:
         """Compile a payload, or load the code it brings."""
+        if payload >= len(self._verified):
+            return REFUSED
         module, code = self._verified[payload]
         try:
             if code is None:
@@ -105,7 +111,10 @@ class AetherHost(Stateful):
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
         """A fresh guest of an admitted payload."""
-        size = self._engine.instantiate(payload)
+        try:
+            size = self._engine.instantiate(payload)
+        except ValueError:  # there is no such payload
+            return REFUSED, 0
         self._guest_lives = True
         self._emit(events.GuestInstantiated, payload, cycle, size)
         return ACCEPTED, size

@@ -22,7 +22,7 @@ from machine.clock import Clock
 from machine.cpuid import Switches
 from machine.debug_registers import DebugRegisters
 from machine.device import Bus
-from machine.errors import EmulatorFault
+from machine.errors import UnicornStopped
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
 from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
@@ -117,7 +117,7 @@ class Cpu:
             self.refresh()
         self.context.collect_simd_flags()
         if status:
-            raise EmulatorFault(f"Unicorn error {status} at rip {self.registers.rip:#x}")
+            raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]
 
     def _admit_code(self) -> bool:

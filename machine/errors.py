@@ -7,3 +7,7 @@ class MachineError(Exception):
 
 class EmulatorFault(Exception):  # noqa: N818 - not an error of the caller
     """The emulator itself broke a rule. Never the guest's doing, never to be caught and carried on from."""
+
+
+class UnicornStopped(EmulatorFault):
+    """Unicorn met a state in which it does not go on: which, short of damaged memory, it never should."""

@@ -26,7 +26,7 @@ from wasmtime import Config, Engine, Func, FuncType, Instance, Linker, Module, S
 import payloads
 from enclave_sim import Enclave, RunResult
 from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.enclave import KernelDied
+from enclave_sim.errors import KernelDied
 from enclave_sim.events import SignalEmitted
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign

@@ -13,7 +13,7 @@ from enclave_sim.cli.run_options import Anchors, AttestationPolicy, Cycles, Engi
 from enclave_sim.cli.text import one_line, printable
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
@@ -99,7 +99,6 @@ def attest(
 
 
 def _run_until(enclave: "Enclave", witness: "Witness") -> None:
-    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
 
     try:
         while witness.evidence is None and not enclave.dormant:

@@ -39,6 +39,8 @@ class ExitCode(IntEnum):
     """`diff`: the recordings are not the same."""
     REFUSED = 13
     """`verify-evidence`: the evidence is refused."""
+    KERNEL_STOPPED = 14
+    """A memory fault among `--inputs` ended the kernel before annihilation."""
     DEFECT = 70
     """The emulator or the firmware is at fault, never the payload: please report it."""
     INTERRUPTED = 130
@@ -53,6 +55,7 @@ _OF_OUTCOME = {
     "KERNEL_FAULT": ExitCode.KERNEL_FAULT,
     "TAMPER": ExitCode.KERNEL_FAULT,
     "ATTESTATION_REFUSED": ExitCode.KERNEL_FAULT,
+    "KERNEL_STOPPED": ExitCode.KERNEL_STOPPED,
     "LIMIT": ExitCode.LIMIT,
 }
 

@@ -39,7 +39,7 @@ from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import chosen_tpm
 from enclave_sim.cli.whose_options import KERNEL, PAYLOADS, RECORDING
 from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
@@ -204,7 +204,6 @@ def _source(
 def _show(source: "Source") -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
         raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
-    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
     app = Inspector(source.open)

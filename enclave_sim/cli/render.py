@@ -37,6 +37,7 @@ _IN_WORDS = {
     "ATTESTATION_REFUSED": "attestation is required and was refused",
     "KERNEL_FAULT": "the kernel met a fault of its own",
     "TAMPER": "the tamper line was pulled",
+    "KERNEL_STOPPED": "a memory fault ended the kernel before annihilation",
     "LIMIT": "virtual time ran out while the enclave was still at work",
 }
 _COLOURS = {"COMPLETED": "green", "SHRED_SELF": "green", "LIMIT": "yellow"}

@@ -8,6 +8,7 @@ import typer
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import write
 from enclave_sim.cli.text import one_line, plural, printable
+from enclave_sim.errors import KernelDied
 
 if TYPE_CHECKING:
     from enclave_sim.replay import ReplayResult
@@ -35,7 +36,6 @@ def replay(
 
     Example: enclave-sim replay counter.jsonl
     """
-    from enclave_sim.enclave import KernelDied  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.replay import replay as make_again  # noqa: PLC0415
 
     try:

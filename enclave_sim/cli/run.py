@@ -40,7 +40,7 @@ from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
@@ -59,6 +59,7 @@ EXIT_CODES = """\b
   5  kernel fault, tampering, or attestation refused
   6  virtual time reached --limit-ns
   7  residue: something was left in RAM
+ 14  a memory fault among --inputs ended the kernel
  70  a defect of the emulator or its firmware"""
 
 
@@ -176,7 +177,7 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
 def _run(
     names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
 ) -> "RunResult":
-    from enclave_sim.enclave import Enclave, KernelDied  # noqa: PLC0415
+    from enclave_sim.enclave import Enclave  # noqa: PLC0415
     from enclave_sim.recording import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []

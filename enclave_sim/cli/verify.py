@@ -11,6 +11,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.progress import ProgressLine, terminal_of
 from enclave_sim.cli.text import one_line, printable
+from enclave_sim.errors import KernelDied
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def verify(
 
     Example: enclave-sim verify counter --runs 5 --cycles 4
     """
-    from enclave_sim.enclave import KernelDied  # noqa: PLC0415
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
     from enclave_sim.input_script import read_inputs  # noqa: PLC0415

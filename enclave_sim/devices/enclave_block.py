@@ -15,12 +15,14 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
 """
 
 from collections.abc import Callable
+from enum import IntEnum
+from typing import TypeVar
 
 from enclave_sim import events
+from enclave_sim.errors import KernelDied
 from enclave_sim.specification import Cause, HostFunction, Phase, Step, describe_detail
 from machine.device import Device
 from machine.devices.local_apic import LocalApic
-from machine.errors import EmulatorFault
 from machine.journal import Journal
 
 ADDRESS = 0xFEF0_0000
@@ -30,10 +32,14 @@ PHASE, CAUSE, STEP, DETAIL = 0x30, 0x34, 0x38, 0x3C
 CYCLE, WAKE, ARENA_SIZE, ARENA_BASE = 0x40, 0x44, 0x48, 0x4C
 CALL_ARGUMENT, CALL, CALL_RESULT = 0x50, 0x54, 0x58
 _DORMANT = 1
+_Reported = TypeVar("_Reported", bound=IntEnum)
 
 
 class EnclaveBlock(Device):
-    """Turns what the kernel writes into events and keeps what others ask about."""
+    """Turns what the kernel writes into events and keeps what others ask about.
+
+    Raises KernelDied where a report makes no sense: a kernel whose memory was damaged may write anything.
+    """
 
     def __init__(
         self, journal: Journal, apic: LocalApic, sensors: tuple[int, int], raise_nmi: Callable[[], None]
@@ -113,7 +119,7 @@ class EnclaveBlock(Device):
             self._latched.clear()
 
     def _report_phase(self, value: int) -> None:
-        phase, completed = Phase(value >> 8), value & 1
+        phase, completed = _meant(Phase, value >> 8), value & 1
         if not completed:
             self.phase = phase
             self._emit(events.PhaseEntered, phase.name)
@@ -121,18 +127,20 @@ class EnclaveBlock(Device):
                 self._tampered = False
                 self.tamper()
         else:
+            if phase is not self.phase:
+                raise KernelDied(f"the kernel reported the end of {phase.name}, which it is not in")
             self._emit(events.PhaseCompleted, phase.name, phase.target_state, self.status)
             self._on_phase_completed(phase)
 
     def _report_cause(self, value: int) -> None:
         if self.cause is not None:
             return
-        self.cause, self.detail = Cause(value), self._latched.get(DETAIL, 0)
+        self.cause, self.detail = _meant(Cause, value), self._latched.get(DETAIL, 0)
         words = describe_detail(self.cause, self.detail)
         self._emit(events.AnnihilationBegan, self.cause.name, self.detail, words)
 
     def _report_step(self, value: int) -> None:
-        step = Step(value)
+        step = _meant(Step, value)
         if step in self.steps:
             return
         self.steps.append(step)
@@ -147,7 +155,7 @@ class EnclaveBlock(Device):
         elif value == 1:
             deadline = self._apic.fired_ns
             if deadline is None:
-                raise EmulatorFault("the kernel was woken by a timer that never fired")
+                raise KernelDied("the kernel reported a timer that never fired")
             self._emit(events.Woken, "timer", deadline, self._apic.acknowledged_ns - deadline)
         else:
             self._emit(events.Woken, "external", None, None)
@@ -157,8 +165,16 @@ class EnclaveBlock(Device):
 
     def _report_call(self, value: int) -> None:
         self._called = value
-        name = HostFunction(value).name.lower()
+        name = _meant(HostFunction, value).name.lower()
         self._emit(events.HostCalled, value, name, self._latched.get(CALL_ARGUMENT, 0))
 
     def _report_result(self, value: int) -> None:
         self._emit(events.HostReturned, self._called, value)
+
+
+def _meant(kind: type[_Reported], value: int) -> _Reported:
+    """The member that a reported number stands for."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise KernelDied(f"the kernel reported {kind.__name__} {value:#x}, which there is not") from None

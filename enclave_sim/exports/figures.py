@@ -52,8 +52,9 @@ class Figures:
 
     @property
     def outcome(self) -> str:
-        """Cause of annihilation, or `LIMIT` where the recording ends before the enclave did."""
-        return self.summary.outcome or "LIMIT" if self.residue is not None else "LIMIT"
+        """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` where the recording ends before the enclave did."""
+        over = self.residue is not None or self.summary.kernel_stopped
+        return self.summary.outcome or "LIMIT" if over else "LIMIT"
 
     def _count(self, event: Event) -> None:
         self.virtual_ns = event.at_ns

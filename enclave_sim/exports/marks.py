@@ -228,6 +228,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     enclave.AnnihilationStep: MarkReader._annihilation_step,
     enclave.InputTaken: _at_once(Track.INPUTS, lambda event: event.input),
     enclave.GuestReplaced: _at_once(Track.GUEST, lambda event: f"payload {event.payload} replaced"),
+    enclave.KernelStopped: _at_once(Track.ANNIHILATION, lambda event: f"kernel stopped: {event.reason}"),
     enclave.ResidueScanned: _at_once(Track.ANNIHILATION, lambda event: f"residue: {event.residue_bytes} bytes"),
 }
 

@@ -64,7 +64,7 @@ class Comparison:
         if self.parted_at is not None:
             return f"NOT AS RECORDED from event {self.parted_at:,} on"
         left = self._recorded[self._same :]
-        if over and left and not all(isinstance(one, events.ResidueScanned) for one in left):
+        if over and left and not all(isinstance(one, events.ResidueScanned | events.KernelStopped) for one in left):
             return f"NOT AS RECORDED: ends before event {self._same:,}"
         count = len(self._recorded)
         return "as recorded" if not left or over else f"as recorded, {self._same:,} of {count:,}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from enclave_sim.enclave import KernelDied
+from enclave_sim.errors import KernelDied
 from enclave_sim.guarantees import (
     Report,
     Run,

@@ -24,7 +24,8 @@ from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.render import Presentation, render
 from enclave_sim.cli.text import binary_size, one_line
 from enclave_sim.cli.watch import Watch
-from enclave_sim.enclave import Enclave, KernelDied
+from enclave_sim.enclave import Enclave
+from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.inputs import AnyInput, Tamper
 from enclave_sim.payload.keys import SigningKey

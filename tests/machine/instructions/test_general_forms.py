@@ -207,3 +207,24 @@ def test_the_whole_of_a_descriptor_table_register_is_stored(extension: int, name
     assert stored.ljust(12, b"\xee") == wanted[:size].ljust(12, b"\xee")
     refused = run(f"{prefix} 0F 01 {extension << 3 | 3:02X}", mode, cr4=CR4_UMIP, RBX=layout.DATA)
     assert (refused.vector, refused.error_code, refused.memory) == (GP, 0, ())
+
+
+@pytest.mark.parametrize(("code", "size"), [("C8", 8), ("66 48 C8", 8), ("48 66 C8", 2), ("66 C8", 2), ("48 C8", 8)])
+def test_rex_w_before_enter_comes_before_66h(code: str, size: int) -> None:
+    ended = run(f"{code} 10 00 00", RBP=0x1111_2222_3333_4444)
+    frame = layout.STACK_POINTER - size
+    assert ended.registers["RSP"] == frame - 0x10
+    assert ended.registers["RBP"] == (frame if size == 8 else 0x1111_2222_3333_0000 | frame & 0xFFFF)
+    assert ended.memory == (Change("stack", 0x1800 - size, 0x1111_2222_3333_4444.to_bytes(8, "little")[:size]),)
+
+
+@pytest.mark.parametrize(("mode", "size"), [(LONG, 8), (COMPATIBILITY, 4), (PROTECTED, 4)])
+@pytest.mark.parametrize("level", [0, 2])
+def test_enter_that_finds_no_room_leaves_its_pushes_and_no_register_changed(level: int, mode: Mode, size: int) -> None:
+    taken = run(f"C8 FF FF {level:02X}", mode, stack=b"\x11" * 0x2000, RBP=layout.STACK + 0x1900)
+    pushed = (level + 1 if level else 1) * size
+    assert (taken.vector, taken.error_code) == (PF, 6)
+    assert taken.registers["CR2"] == layout.STACK_POINTER - pushed - 0xFFFF
+    assert (taken.registers["RSP"], taken.registers["RBP"]) == (layout.STACK_POINTER, layout.STACK + 0x1900)
+    first = min(change.offset for change in taken.memory)
+    assert 0x1800 - pushed <= first < 0x1800 - pushed + size

@@ -159,6 +159,11 @@ class Cpu:
         registers = self.registers
         return registers.rip if registers.in_64_bit_code else registers.cs.base + registers.rip & 0xFFFF_FFFF
 
+    def offset_of(self, linear: int) -> int:
+        """RIP where a linear address is the next instruction's: the inverse of `linear_rip`."""
+        registers = self.registers
+        return linear if registers.in_64_bit_code else linear - registers.cs.base & 0xFFFF_FFFF
+
     @property
     def rflags(self) -> int:
         """The flags."""

@@ -145,6 +145,17 @@ def test_code_in_a_segment_with_a_base_runs_and_faults(kernel32: Any) -> None:
     assert taken.rip < 0x10_0000
 
 
+def test_a_failing_int_in_a_segment_with_a_base_pushes_its_offset(kernel32: Any) -> None:
+    """The descriptor's base is 0x100000, so the offset is that much less than the linear address."""
+    ran = kernel32(
+        "movl $0x0000FFFF, gdt + 0x38; movl $0x00CF9A10, gdt + 0x3C; pushl $0x38; movl $1f, %eax; subl $0x100000, %eax;"
+        "pushl %eax; lretl; 1: int $0x41"
+    )
+    (taken,) = ran.taken
+    assert (taken.vector, taken.error_code, taken.cs) == (GP, 0x41 * 8 + 2, 0x38)
+    assert 0 < taken.rip < 0x1_0000
+
+
 def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
     ran = kernel32("pushl $0x20202; pushl $0x08; pushl $0x1000; iretl")
     assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]

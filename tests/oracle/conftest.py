@@ -12,6 +12,7 @@ _OF_THE_HOST = frozenset([HERE / "host_processor", HERE / "enumeration"])
 
 
 _OF_BOCHS = frozenset([HERE / "test_bochs.py"])
+_OF_BOTH = frozenset([HERE / "test_protected_programs.py"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,5 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             reason = without_host if item.path.parent in _OF_THE_HOST else without_qemu
             if item.path in _OF_BOCHS:
                 reason = without_bochs
+            elif item.path in _OF_BOTH:
+                reason = without_qemu or without_bochs
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))

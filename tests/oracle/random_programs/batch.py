@@ -87,4 +87,4 @@ def _states(image: Image, machine: str, memory: bytes, end: str, batch: Sequence
             text += f": {batch[done].kind}, ring {batch[done].ring}, {batch[done].code.hex()}"
         raise Unfinished(text)
     base, size = number("OUTPUT"), number("STATE_SIZE")
-    return [State.unpacked(memory[base + index * size :][:size]) for index in range(done)]
+    return [State.unpacked(memory[base + index * size : base + (index + 1) * size]) for index in range(done)]

@@ -309,6 +309,15 @@ class Cpu:
         # Unicorn, which gave the size, may have refused the instruction before its end
         return self.instruction_at(self.linear_rip) if found is None else found
 
+    def replaced_instruction(self) -> Instruction | None:
+        """The undefined instruction at RIP as it was before `Untranslatable` replaced it; None if it did not."""
+        at = self.linear_rip
+        found = self.memory.look(at)
+        if found is None or found.physical >= self.ram.size:
+            return None
+        code = self._untranslatable.original(self.code_at(at), found.physical + at % PAGE_SIZE)
+        return None if code is None else self._decode(code)
+
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self.registers
         return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

@@ -50,6 +50,42 @@ def test_what_is_like_it_is_executed(code: str) -> None:
     assert [change for change in result.memory if change.page == "code"] == []
 
 
+GOOD = [
+    "B0 F0 0F A3 C8",  # MOV AL, F0H; BT EAX, ECX
+    "3C F0 0F AB C8",  # CMP AL, F0H; BTS EAX, ECX
+    "3C F0 66 0F AB C8",
+    "3C F0 0F B3 C8",
+    "3C F0 0F BB C8",
+    "3C F0 66 0F BA E8 42",  # BTS AX, 42H
+    "3C F0 0F BA F0 05",  # BTR EAX, 5
+    "3C F0 66 0F BA F8 07",  # BTC AX, 7
+    "3C F0 0F BA E0 1F",  # BT EAX, 1FH
+]
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("text", GOOD)
+def test_what_only_looks_like_lock_does_not_matter(text: str, wide: bool, mode: Mode, portable: bool) -> None:
+    """The same bit test after NOP: Unicorn executes that one."""
+    code = bytes.fromhex(text)
+    if wide and (mode is not Mode.LONG or code[2] == 0x66):
+        return
+    code = code[:2] + (b"\x48" if wide else b"") + code[2:]
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RAX": 0x1234_8000_3480, "RCX": 0x10}
+    results = []
+    for between in (b"", b"\x90"):
+        program = Program(code[:2] + between + code[2:], mode, registers=tuple(values.values()), rflags=0x202)
+        results.append(bench(portable).run(program))
+    good, wanted = (
+        (result.end, result.registers["RAX"], result.registers["RFLAGS"] & 0x41, result.registers["RIP"] - layout.CODE)
+        for result in results
+    )
+    assert wanted[0] is End.DONE
+    assert (*good[:3], good[3] + 1) == wanted
+
+
 def machine_at(where: int, code: bytes) -> Machine:
     """A machine in protected mode, without an IDT: an exception is a shutdown."""
     machine = Machine(MachineConfiguration(1 << 16))

@@ -275,15 +275,13 @@ _TABLE = """
 3A 60-63 | 66 | rm | ib system
 
 # VEX.L = 0: BMI1 and BMI2
-V38 F2 | np | rm |
-V38 F3 | np | rm/1-2 |
+V38 F2 | np | rm | look
+V38 F3 | np | rm/1-2 | look
 V38 F3 | np | rm/3 | system
-V38 F5 | np F2 | rm | look
-V38 F5 | F3 | rm |
-V38 F6 | F2 | rm |
-V38 F7 | np | rm | look
-V38 F7 | 66 F3 F2 | rm |
-V3A F0 | F2 | rm | ib
+V38 F5 | np F3 F2 | rm | look
+V38 F6 | F2 | rm | look
+V38 F7 | np 66 F3 F2 | rm | look
+V3A F0 | F2 | rm | ib look
 """
 
 

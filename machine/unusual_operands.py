@@ -20,7 +20,7 @@ _HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
 _ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
 _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (0x9E, 0x9F), (0xC6, 0xC7), range(0x0F80, 0x0F90)
 _RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
-_CMPXCHG, _POPCNT, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC438F5, 0xC438F7
+_CMPXCHG, _POPCNT, _VEX, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC43800, 0xC438F5, 0xC438F7
 _OVERWRITING = frozenset([0x0F3801, 0x0F3802, 0x0F3803, 0x0F3805, 0x0F3806, 0x0F3807])
 _SSSE3 = frozenset([*range(0x0F3800, 0x0F380C), *range(0x0F381C, 0x0F381F), 0x0F3A0F])
 _REX_R, _REX_B = 4, 1
@@ -62,14 +62,28 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     upper = not wide and isinstance(operand, int) and bool(registers.general(operand) >> 32)
     if opcode == _CMPXCHG:
         return instruction.long and not wide and not narrow and (upper or bool(registers.general(_RAX) >> 32))
-    if opcode in (_BZHI_PDEP, _BEXTR):
-        other, bits = registers.general(instruction.vex_register), 64 if wide else 32
-        if opcode == _BEXTR:
-            return upper or (other >> 8 & 0xFF) >= bits
-        return (other & 0xFF) >= bits - 1 if instruction.prefix == Prefix.NONE else upper
+    if opcode >= _VEX:
+        return _unusual_vex(instruction, registers, upper=upper)
     if opcode == _POPCNT:
         return both and wide
     return both or _unusual_registers(instruction)
+
+
+def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool) -> bool:
+    """BMI1 and BMI2; `upper` says that the upper half of a register operand of 32 bits is not empty."""
+    opcode, prefix = instruction.opcode, instruction.prefix
+    if not instruction.long:
+        first, second = instruction.code[len(instruction.prefixes) + 1 :][:2]
+        if ~first & 0x20 or ~second & 0x40:  # B and the top bit of vvvv, which name no register there
+            return True
+    other, bits = registers.general(instruction.vex_register), 64 if instruction.wide else 32
+    if opcode == _BEXTR:
+        return prefix == Prefix.NONE and (upper or (other >> 8 & 0xFF) >= bits)
+    if opcode != _BZHI_PDEP:
+        return False
+    if prefix == Prefix.NONE:
+        return (other & 0xFF) >= bits - 1
+    return prefix == Prefix.REPEAT_NOT_EQUAL and upper
 
 
 def _unusual_registers(instruction: Instruction) -> bool:

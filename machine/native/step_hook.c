@@ -74,6 +74,7 @@ struct decoded {
     u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
     u8 short_address;       /* 67H */
     u8 narrow, locked;      /* 66H, F0H */
+    u8 unused_bits;         /* VEX names a register that other modes do not have */
     u8 map, mandatory, opcode, vex_register;
 };
 
@@ -92,7 +93,7 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
     u64 i = 0;
     int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
     d->modrm_at = 0;
-    d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = 0;
+    d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = d->unused_bits = 0;
     for (; i < size; i++) {
         u8 byte = code[i];
         if (is_long && (byte & 0xF0) == 0x40) {
@@ -137,6 +138,7 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
             }
             d->rex = is_long ? 0x40 | (second >> 4 & 8) | (~first >> 5 & 7) : 0;
             mandatory = second & 3;         /* in the order of Prefix */
+            d->unused_bits = !is_long && (~first & 0x20 || ~second & 0x40);
             d->vex_register = ~second >> 3 & (is_long ? 15 : 7);
             i += 2;
             if (i >= size)

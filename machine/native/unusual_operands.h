@@ -160,7 +160,13 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         return 0;
     if (d->action & FLOATS)
         return both || unusual_numbers(uc, s, code, size, following, d);
+    if (d->unused_bits)
+        return 1;
+    if (d->map == VEX_3A)
+        return 0;
     if (d->map == VEX_38) {
+        if (d->opcode == 0xF7 ? d->mandatory : d->opcode != 0xF5 || d->mandatory == REPEAT)
+            return 0;                                           /* all but BEXTR, BZHI and PDEP */
         u64 other = general(uc, s, d->vex_register);
         int upper = !wide && register_operand(uc, s, code, d) >> 32;
         if (d->opcode == 0xF7)                                  /* BEXTR */

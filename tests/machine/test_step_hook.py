@@ -44,6 +44,7 @@ EXPECTED = {
     Action.LOCKABLE | Action.MODIFIES | Action.LOOK: ["0fb1c1", "f0f718", "f00fb108"],
     Action.LOOK: [
         "9f", "40c600ff", "ff2500000000", "7500", "e800000000", "0f8400000000", "f30fb8c1", "f30f10c1", "c4e278f7c1",
+        "c4e278f3c9", "c4e2fbf6c1",
     ],
     Action.FLOATS: ["f20f58c1", "0f2fc1", "660f3a0bc100"],
     Action.FLOATS | Action.ALIGNED: ["0f58c1", "660f5ac1"],
@@ -59,7 +60,7 @@ EXPECTED = {
         "660fae38", "f30faef0", "f20faef1", "c6f800", "c7f800000000", "0fff", "0fb9c0", "0f0f",
     ],
     Action.NONE: [
-        "90", "0f31", "cd80", "ff30", "480fb6c0", "c4e278f3c9", "c4e2fbf6c1",
+        "90", "0f31", "cd80", "ff30", "480fb6c0",
         "0f1f00", "f30f1efa", "660f38f001", "f20f38f0c1",
     ],
 }  # fmt: skip

@@ -4,11 +4,15 @@ import struct
 
 import pytest
 
+from machine.events import Event, InterruptRaised
 from machine.exceptions import GP, NP, PF, SS
+from machine.interrupts import Delivery, Interrupt
+from machine.journal import Journal
 from tests.machine.instructions.processor import (
     ABSENT,
     ABSENT_DATA,
     BEYOND,
+    CODE,
     CODE_64,
     CODE_64_USER,
     CONFORMING,
@@ -180,3 +184,23 @@ def test_a_descriptor_at_an_address_that_is_not_canonical_is_refused(code: str, 
     for selector in (DATA_0, DATA_3):  # one lies across the end, one after it
         processor.cpu.registers.rax = selector
         assert processor.fault(code) == (vector, selector)
+
+
+class Raised:
+    """Keeps vector and error code of what is raised."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, int | None]] = []
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, InterruptRaised):
+            self.found.append((event.vector, event.error_code))
+
+
+@pytest.mark.parametrize("base", [0x7FFF_FFFF_FE00, 0x7FFF_FFFF_FDF8])
+def test_a_gate_at_an_address_that_is_not_canonical_is_refused(base: int) -> None:
+    """The gate of vector 32 lies after the end of the lower half, or across it: #GP, no page fault."""
+    processor, raised = Processor(Mode.LONG), Raised()
+    processor.cpu.registers.idtr.base, processor.cpu.registers.idtr.limit = base, 0xFFF
+    Delivery(processor.cpu, Journal(processor.cpu.clock, raised)).deliver(Interrupt(32, "external", CODE))
+    assert raised.found[:2] == [(32, None), (GP, 32 * 8 + 3)]

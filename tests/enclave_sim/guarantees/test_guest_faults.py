@@ -1,6 +1,7 @@
 """Whatever a flat guest executes that it may not, it meets the processor's exception, and the enclave leaves nothing.
 
-Ring 3 has no instruction that tells where the kernel is, and none that CPUID does not offer.
+Ring 3 has no instruction that reaches the kernel other than INT 80h: not one whose pushes, pops or table look-ups are
+accesses of their own, not one that tells where the kernel is, and none that CPUID does not offer.
 """
 
 from pathlib import Path
@@ -8,11 +9,23 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.guarantees import Run, isolated, observe, zero_trace
+from enclave_sim.memory_map import region
 from machine.events import InterruptRaised
-from machine.exceptions import GP, UD
+from machine.exceptions import GP, PF, SS, UD
 from payloads import build
 
-NAMES = {GP: "#GP general protection", UD: "#UD invalid opcode"}
+NAMES = {PF: "#PF page fault", GP: "#GP general protection", SS: "#SS stack fault", UD: "#UD invalid opcode"}
+WRITE, PRESENT, USER = 2, 1, 4
+KERNEL_STACK, DATA, IRQ_STACK = (region(name) for name in ("kernel_stack", "data", "irq_stack"))
+APIC, ENCLAVE_BLOCK, NOT_CANONICAL = 0xFEE0_0000, 0xFEF0_0000, 0x8000_0000_0000
+
+FORMS = {"m16:32": (4, ""), "m16:64": (8, ".byte 0x48; ")}
+
+
+def far_call(stack: int, form: str = "m16:32") -> str:
+    """A far call to the guest's own code segment, through a pointer in the heap, with RSP at `stack`."""
+    width, prefix = FORMS[form]
+    return f"movabsq ${stack:#x}, %rsp; movl $1f, HEAP; movw %cs, HEAP + {width}; {prefix}lcall *HEAP; 1: emit $99"
 
 
 @pytest.fixture
@@ -45,6 +58,56 @@ def fault_of(run: Run) -> tuple[int, int | None, int | None]:
     assert (run.result.outcome, run.result.detail) == ("GUEST_FAULT", NAMES[raised.vector])
     assert run.result.signals == (1,)
     return raised.vector, raised.error_code, raised.address
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("stack", "present"),
+    [
+        (KERNEL_STACK.end - 0x10, True),
+        (KERNEL_STACK.base + 0x1000, True),
+        (DATA.base + 0x100, True),
+        (IRQ_STACK.end, True),
+        (region("text").base + 0x100, True),
+        (region("call_stack").end, True),
+        (ENCLAVE_BLOCK + 0x28, True),
+        (APIC + 0x88, True),
+        (0x1000, False),
+    ],
+)
+def test_a_far_call_pushes_with_the_rights_of_ring_3(watched: Watched, stack: int, present: bool, form: str) -> None:
+    vector, code, address = fault_of(watched(far_call(stack, form)))
+    assert (vector, code) == (PF, USER | WRITE | (PRESENT if present else 0))
+    assert address is not None
+    assert stack - 2 * FORMS[form][0] <= address < stack
+
+
+def test_a_far_call_on_the_guests_own_stack_is_none_of_the_kernels_business(watched: Watched) -> None:
+    stack = region("guest_stack")
+    assert watched(far_call(stack.end)).result.signals == (1, 99)
+
+
+@pytest.mark.parametrize(
+    ("body", "vector", "code"),
+    [
+        ("clflush 0x1000", PF, USER),
+        (f"clflush {KERNEL_STACK.base:#x}", PF, USER | PRESENT),
+        (f"prefetcht0 {KERNEL_STACK.base:#x}; ud2", UD, None),  # a hint: it never faults
+        (far_call(NOT_CANONICAL + 0x1000), SS, 0),
+        (far_call(NOT_CANONICAL + 0x1000, "m16:64"), SS, 0),
+        (f"movabsq ${NOT_CANONICAL:#x}, %rsp; iretq", SS, 0),
+        (f"movabsq ${NOT_CANONICAL:#x}, %rsp; lretq", SS, 0),
+        (f"movabsq ${NOT_CANONICAL:#x}, %rbp; leave", SS, 0),
+        ("movl $7, %eax; movl %eax, %ds", GP, 4),
+        ("movl $0xFFFC, %eax; movl %eax, %fs", GP, 0xFFFC),
+        ("movl $7, %eax; movl %eax, %ss", GP, 4),
+        ("pushq $7; pushq $0; lretq", GP, 4),
+    ],
+)
+def test_an_access_that_is_not_an_operands_faults_too(
+    watched: Watched, body: str, vector: int, code: int | None
+) -> None:
+    assert fault_of(watched(body))[:2] == (vector, code)
 
 
 @pytest.mark.parametrize(

@@ -169,18 +169,27 @@ class SupervisorMemory:
         offset = address & PAGE_SIZE - 1
         page = address - offset
         if offset + len(data) > PAGE_SIZE:
-            split = PAGE_SIZE - offset
-            self._translate(address + len(data) - unit, rflags, write=True)
-            self.push(address, data[:split], rflags, unit)
-            self.push(page + PAGE_SIZE, data[split:], rflags, unit)
+            self._push_across(address, data, rflags, unit)
             return
         if page in self._writable and not self._state.cr[4] & _CR4_SMAP:
             found = self._pages[page]
         else:
             found = self._translate(address + len(data) - unit, rflags, write=True)
-        at = found.physical + offset
-        if at + len(data) <= self._ram.size:
-            self._ram.write(at, data)
+        self._store(found.physical + offset, data)
+
+    def _push_across(self, address: int, data: bytes, rflags: int, unit: int) -> None:
+        """Push a frame that lies in two pages; a unit of it may do so, too."""
+        split = PAGE_SIZE - (address & PAGE_SIZE - 1)
+        if len(data) - unit >= split:
+            self._translate(address + len(data) - unit, rflags, write=True)
+        lower = self._translate(address + (split - 1) // unit * unit, rflags, write=True)
+        upper = self._translate(address + split, rflags, write=True)
+        self._store(lower.physical + PAGE_SIZE - split, data[:split])
+        self._store(upper.physical, data[split:])
+
+    def _store(self, physical: int, data: bytes) -> None:
+        if physical + len(data) <= self._ram.size:
+            self._ram.write(physical, data)
 
     def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
         """The physical address of the page that an instruction's access to `address` reaches. Raises PageFault.

@@ -158,6 +158,30 @@ def test_a_push_across_pages_stores_nothing_when_one_is_missing() -> None:
     assert ram.is_zero(0x7000, 4096)
 
 
+@pytest.mark.parametrize("length", [8, 12, 16])
+@pytest.mark.parametrize("below", range(1, 8))
+def test_each_byte_of_a_push_across_pages_lands_in_its_page(length: int, below: int) -> None:
+    """`below` bytes lie in the lower page: of a word that crosses, too. The pages are apart in RAM."""
+    ram, data = Ram(SIZE), bytes(range(1, length + 1))
+    memory = supervisor(ram, leaf=0x7003)
+    ram.write(TABLES[2] + 16, struct.pack("<Q", 0x9003))
+    memory.push(0x2000 - below, data, unit=4)
+    assert ram.read(0x8000 - below, below) + ram.read(0x9000, length - below) == data
+    assert ram.is_zero(0x7000, 0x1000 - below)
+    assert ram.is_zero(0x9000 + length - below, 0x1000 - length + below)
+
+
+@pytest.mark.parametrize(("below", "address"), [(1, 0x2003), (2, 0x2002), (4, 0x2000), (6, 0x2000), (7, 0x2000)])
+def test_a_push_into_a_missing_upper_page_faults_there(below: int, address: int) -> None:
+    """At the highest word, or, if that crosses, where the page begins."""
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0x7003)
+    with pytest.raises(PageFault) as refused:
+        memory.push(0x2000 - below, b"x" * 8, unit=4)
+    assert refused.value.address == address
+    assert ram.is_zero(0x7000, 4096)
+
+
 def test_reading_marks_entries_accessed_and_inspection_marks_nothing() -> None:
     ram = Ram(SIZE)
     memory = supervisor(ram)

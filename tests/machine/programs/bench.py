@@ -178,21 +178,28 @@ class Bench:
 
     def _unwind(self, state: dict[str, int], vector: int) -> int | None:
         """Take what the handler's frame has into the state. Returns the error code, if one was pushed."""
-        if vector == layout.TASK_VECTOR:
+        if vector == layout.TASK_VECTOR or (vector == layout.CALL_GATE_VECTOR and not self._on_kernel_stack(state)):
             return None
         raised = self._last.interrupt
-        with_error = vector < 256 and raised is not None and raised.error_code is not None
+        interrupted = raised if vector < 256 else None
+        with_error = interrupted is not None and interrupted.error_code is not None
         width = 8 if state["EFER"] & EFER_LMA else 4
         words = self._words(state["RSP"], width)
         error_code = next(words) if with_error else None
         state["RIP"], state["CS"] = next(words), next(words) & 0xFFFF
         if vector != layout.CALL_GATE_VECTOR:
             state["RFLAGS"] = next(words)
-        if width == 8 or state["CS"] & 3:
+        ring = state["CS"] & 3 if interrupted is None else interrupted.ring  # the frame may lie where there is no RAM
+        if width == 8 or ring:
             state["RSP"], state["SS"] = next(words), next(words) & 0xFFFF
         else:
             state["RSP"] += 4 * (3 + with_error)
         return error_code
+
+    @staticmethod
+    def _on_kernel_stack(state: dict[str, int]) -> bool:
+        """Whether there may be a frame: a JMP through a call gate leaves none, nor does ring 0 change its stack."""
+        return layout.INTERRUPT_STACK <= state["RSP"] < layout.INTERRUPT_STACK_TOP
 
     def _words(self, address: int, width: int) -> Iterator[int]:
         """What lies on a stack of the kernel, from `address` up."""

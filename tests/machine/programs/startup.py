@@ -15,6 +15,8 @@ _EFER, _LME, _NXE = 0xC000_0080, 1 << 8, 1 << 11
 _MOV_TO_CR0, _MOV_TO_CR3, _MOV_TO_CR4 = b"\x0f\x22\xc0", b"\x0f\x22\xd8", b"\x0f\x22\xe0"
 _DS, _ES, _SS, _FS, _GS = (b"\x8e" + bytes([0xC0 | number << 3]) for number in (3, 0, 2, 4, 5))
 _WRMSR, _LTR = b"\x0f\x30", b"\x0f\x00\xd8"
+_FX = {True: b"\x0f\xae", False: b"\x36\x0f\xae"}
+"""FXRSTOR, FXSAVE: through SS in 32-bit code, where DS may be null."""
 _LGDT, _LIDT = b"\x0f\x01\x15", b"\x0f\x01\x1d"
 _POINTERS = layout.BOOT + 0x800
 SAVE = layout.STARTUP + 0x800
@@ -64,11 +66,11 @@ LAUNCH = layout.STARTUP + len(_loads(0))
 def startup_page(mode: Mode, selector: int, cr0: int) -> bytes:
     """What lies at layout.STARTUP. A program's RAX lies below the frame."""
     long = mode is not Mode.PROTECTED
-    code = _loads(selector) + b"\x0f\xae" + _operand(1, layout.FX_IN, long=long)
+    code = _loads(selector) + _FX[long] + _operand(1, layout.FX_IN, long=long)
     if cr0 & (CR0_TS | CR0_EM):
         code += _eax(cr0) + _MOV_TO_CR0
     code += b"\x58" + (b"\x48\xcf" if long else b"\xcf")
-    return code.ljust(SAVE - layout.STARTUP, b"\xcc") + b"\x0f\xae" + _operand(0, layout.FX_OUT, long=long) + b"\xf4"
+    return code.ljust(SAVE - layout.STARTUP, b"\xcc") + _FX[long] + _operand(0, layout.FX_OUT, long=long) + b"\xf4"
 
 
 def launch_length(cr0: int) -> int:

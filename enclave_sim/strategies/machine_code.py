@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from enclave_sim.memory_map import region
 from enclave_sim.specification import HostFunction
 from enclave_sim.strategies.bounds import check_sizes
-from enclave_sim.strategies.tape import tape
 from enclave_sim.strategies.x86_encoding import INT_80, RAX, load
-from enclave_sim.strategies.x86_templates import TEMPLATES
+from enclave_sim.strategies.x86_operands import Decisions, Places, enclave_places
+from enclave_sim.strategies.x86_templates import choose
 
 MOST_INSTRUCTIONS = 4096
 _WASM = b"\0asm"
 _RETURN = load(RAX, HostFunction.RETURNED) + INT_80
-_DECISIONS = st.binary(min_size=10, max_size=10)
+_DECISIONS = st.binary(min_size=16, max_size=16)
 """Of one template: which it is, and its operands."""
 
 
@@ -61,11 +61,12 @@ class InstructionSequence:
         printer.text(repr(self))  # type: ignore[attr-defined]
 
 
-def _sequence(tapes: Sequence[bytes]) -> InstructionSequence:
+def sequence(tapes: Sequence[bytes], places: Places) -> InstructionSequence:
+    """The sequence that these decisions make, one tape for each template."""
     steps = []
     for decisions in tapes:
-        draw = tape(decisions)
-        template = TEMPLATES[draw()]
+        draw = Decisions(decisions, places)
+        template = choose(draw)
         steps.append((template.name, template.encode(draw)))
     return InstructionSequence(tuple(steps))
 
@@ -81,13 +82,17 @@ def machine_code(*, min_size: int = 1, max_size: int = 256) -> st.SearchStrategy
     return (st.binary(min_size=min_size, max_size=max_size) | long).filter(lambda code: not code.startswith(_WASM))
 
 
-def instruction_sequences(*, min_size: int = 0, max_size: int = 16) -> st.SearchStrategy[InstructionSequence]:
+def instruction_sequences(
+    *, min_size: int = 0, max_size: int = 16, places: Places | None = None
+) -> st.SearchStrategy[InstructionSequence]:
     """Flat guests of `min_size` to `max_size` templates, 4096 at most, biased to system instructions.
 
     A template is an instruction and what sets up its operands: privileged instructions, system calls, gates and far
     branches, flags and segment registers, memory and jumps at addresses of the kernel, of devices, of guard pages and
-    non-canonical ones, host calls with valid and invalid numbers, stores over its own code, a stack anywhere. A guest
-    may loop for ever: run it with a limit. Raises ConfigurationError for bounds that cannot be met.
+    non-canonical ones, host calls with valid and invalid numbers, stores over its own code, a stack anywhere and all
+    that uses one, any opcode of any map. A guest may loop for ever: run it with a limit. `places` are where it runs, if
+    not in the enclave. Raises ConfigurationError for bounds that cannot be met.
     """
     check_sizes(min_size, max_size, MOST_INSTRUCTIONS)
-    return st.lists(_DECISIONS, min_size=min_size, max_size=max_size).map(_sequence)
+    tapes = st.lists(_DECISIONS, min_size=min_size, max_size=max_size)
+    return tapes.map(lambda drawn: sequence(drawn, enclave_places() if places is None else places))

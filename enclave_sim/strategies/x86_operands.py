@@ -1,10 +1,11 @@
 """Operands that hostile code would try: one decision picks one, the harmless ones first."""
 
+from dataclasses import dataclass, field
 from functools import cache
 
 import firmware
 from enclave_sim.memory_map import region, regions
-from enclave_sim.strategies.tape import Draw
+from enclave_sim.strategies.tape import Draw, tape
 
 _CANONICAL_END = 1 << 47
 _FLAG_BITS = {"IF": 9, "TF": 8, "DF": 10, "NT": 14, "RF": 16, "VM": 17, "AC": 18, "VIF": 19, "ID": 21}
@@ -17,8 +18,6 @@ _SYSENTER_MSRS, _SYSCALL_MSRS, _BASE_MSRS = (
 MSRS = (0x10, 0x1B, 0x277, 0x38F, 0x6E0, 0x808, *_SYSENTER_MSRS, *_SYSCALL_MSRS, *_BASE_MSRS, 0xFFFF_FFFF)
 """Time stamp counter, APIC base, PAT, SYSENTER, EFER and SYSCALL, segment bases, and some that are not there."""
 PORTS = (0x3F8, 0x80, 0xF4, 0x3FD, 0x20, 0x21, 0x40, 0x60, 0x64, 0x70, 0xCF8, 0xCFC, 0xFFFF)
-SELECTORS = (0x23, 0x1B, 0, 3, 0x20, 0x18, 0x08, 0x10, 0x0B, 0x13, 0x28, 0x2B, 0x30, 0x33, 0x38, 0x04, 0x07, 0xFFFF)
-"""Code and data of ring 3, null, the same with another RPL, of ring 0, the TSS, behind the table, in an LDT."""
 _KERNEL = ("gate", "annihilate", "host_call_entry", "irq_entry", "interrupt_stubs", "fall_dormant", "idt", "gdt", "tss")
 _DEVICES = ("SCRUB", "APIC", "ENCLAVE", "MAILBOX")
 
@@ -45,9 +44,43 @@ def addresses() -> tuple[int, ...]:
     return (*own, *ends, *devices, *registers, *tables, *kernel, *nowhere, *edges)
 
 
-def address(draw: Draw) -> int:
+@dataclass(frozen=True)
+class Places:
+    """Where code runs: what its addresses and selectors are."""
+
+    scratch: int
+    """A page that the code may write."""
+    code_selector: int
+    """What CS holds."""
+    data_selector: int
+    """What SS holds."""
+    entries: int
+    """How many entries of the descriptor table are worth a try."""
+    addresses: tuple[int, ...] = field(repr=False)
+    """Of every kind of page, the harmless ones first."""
+
+
+@cache
+def enclave_places() -> Places:
+    """Where a guest of the enclave runs."""
+    return Places(region("heap").base + 0x100, 0x23, 0x1B, 10, addresses())
+
+
+class Decisions:
+    """A tape with the places that its decisions are about."""
+
+    def __init__(self, decisions: bytes, places: Places | None = None) -> None:
+        self._draw: Draw = tape(decisions)
+        self.places = enclave_places() if places is None else places
+
+    def __call__(self) -> int:
+        """The next decision, 0 to 255."""
+        return self._draw()
+
+
+def address(draw: Decisions) -> int:
     """An address of 64 bits."""
-    known = addresses()
+    known = draw.places.addresses
     choice = draw() | draw() << 8
     return known[choice % len(known)]
 
@@ -57,16 +90,32 @@ def register(draw: Draw) -> int:
     return draw() & 15
 
 
-def value(draw: Draw) -> int:
-    """A value of 64 bits: small, a power of two or next to one, an address."""
+def selector(draw: Decisions) -> int:
+    """A selector: the code's own ones, or any of the table with any RPL, or in a local table."""
     choice, detail = draw() % 4, draw()
-    if choice == 0:
-        return detail
-    if choice == 1:
-        return (1 << detail % 64) - (detail >> 6 & 1)
+    own = (draw.places.code_selector, draw.places.data_selector)
+    if choice < 2:
+        return own[choice]
     if choice == 2:
-        return -1 - detail
-    return address(lambda: detail)
+        return own[detail & 1] ^ detail >> 1 & 7
+    return detail % 8 | detail // 8 % draw.places.entries << 3
+
+
+_SIGNS = (7, 15, 31, 63)
+
+
+def value(draw: Decisions) -> int:
+    """A value of 64 bits: small, a power of two or next to one, of either sign, an address, a selector."""
+    choice, detail = draw() % 8, draw()
+    if choice < 2:
+        return detail if detail < 0xC0 else detail - 0x100
+    if choice < 5:
+        sign = detail & 0x60
+        power = 1 << (_SIGNS[detail & 3] if sign else detail & 0x1F | draw() & 0x20)
+        return (power - (sign == 0x20)) * (-1 if detail & 0x80 else 1)
+    if choice < 7:
+        return draw.places.addresses[detail % len(draw.places.addresses)]
+    return selector(Decisions(bytes([detail, detail >> 2]), draw.places))
 
 
 def flags(draw: Draw) -> int:

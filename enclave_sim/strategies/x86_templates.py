@@ -1,13 +1,12 @@
 """Instructions by name, with the operands that matter: what a hostile guest in ring 3 would try.
 
-A template makes one instruction, or the few that set up its operands and it. One decision picks a template out of a
-table of 256, the harmless ones first; further decisions are its operands.
+A template makes one instruction, or the few that set up its operands and it. Two decisions pick a template, by its
+class, the harmless ones first; further decisions are its operands.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from enclave_sim.memory_map import region
 from enclave_sim.strategies.tape import Draw
 from enclave_sim.strategies.x86_encoding import (
     INT_80,
@@ -23,9 +22,20 @@ from enclave_sim.strategies.x86_encoding import (
     push_value,
     registers,
 )
-from enclave_sim.strategies.x86_operands import FLAGS, MSRS, PORTS, SELECTORS, address, flags, pick, register, value
+from enclave_sim.strategies.x86_operands import (
+    FLAGS,
+    MSRS,
+    PORTS,
+    Decisions,
+    address,
+    flags,
+    pick,
+    register,
+    selector,
+    value,
+)
 
-Encode = Callable[[Draw], bytes]
+Encode = Callable[[Decisions], bytes]
 
 
 class Template(NamedTuple):
@@ -57,7 +67,7 @@ def _fixed(code: bytes) -> Encode:
     return lambda _draw: code
 
 
-def _host_call(draw: Draw) -> bytes:
+def _host_call(draw: Decisions) -> bytes:
     """INT 80h with a number that is mostly valid, and an argument."""
     choice = draw()
     number = choice % 4 if choice < 200 else value(draw)
@@ -67,7 +77,7 @@ def _host_call(draw: Draw) -> bytes:
 def _group(opcode: bytes, extension: int) -> Encode:
     """An instruction that reads or writes memory, at an address of interest."""
 
-    def encode(draw: Draw) -> bytes:
+    def encode(draw: Decisions) -> bytes:
         base = register(draw)
         return load(base, address(draw)) + memory(opcode, extension, base, wide=bool(draw() & 1))
 
@@ -77,47 +87,51 @@ def _group(opcode: bytes, extension: int) -> Encode:
 def _selector(opcode: bytes, extension: int) -> Encode:
     """An instruction that takes a selector in a register."""
 
-    def encode(draw: Draw) -> bytes:
-        return load(RAX, pick(draw, SELECTORS)) + registers(opcode, extension, RAX, wide=False)
+    def encode(draw: Decisions) -> bytes:
+        return load(RAX, selector(draw)) + registers(opcode, extension, RAX, wide=False)
 
     return encode
+
+
+def _far_pointer(draw: Decisions, *, wide: bool) -> bytes:
+    """A far pointer in memory, to which RAX points."""
+    place = draw.places.scratch
+    offset = load(RCX, address(draw)) + load(RAX, place) + memory(b"\x89", RCX, RAX)
+    chosen = load(RCX, selector(draw)) + load(RAX, place + (8 if wide else 4))
+    return offset + chosen + memory(b"\x89", RCX, RAX, wide=False) + load(RAX, place)
 
 
 def _far(extension: int) -> Encode:
-    """An indirect far branch, by a pointer that is put into the heap first."""
+    """An indirect far branch."""
 
-    def encode(draw: Draw) -> bytes:
-        place, wide = region("heap").base + 0x100, bool(draw() & 1)
-        store_offset = load(RCX, address(draw)) + load(RAX, place) + memory(b"\x89", RCX, RAX)
-        behind = place + (8 if wide else 4)
-        store_selector = load(RCX, pick(draw, SELECTORS)) + load(RAX, behind) + memory(b"\x89", RCX, RAX, wide=False)
-        return store_offset + store_selector + load(RAX, place) + memory(b"\xff", extension, RAX, wide=wide)
+    def encode(draw: Decisions) -> bytes:
+        wide = bool(draw() & 1)
+        return _far_pointer(draw, wide=wide) + memory(b"\xff", extension, RAX, wide=wide)
 
     return encode
 
 
-def _interrupt_return(draw: Draw) -> bytes:
+def _interrupt_return(draw: Decisions) -> bytes:
     """IRETQ through a frame of its own making."""
-    code_selector, rip = pick(draw, SELECTORS), address(draw)
-    words = (pick(draw, SELECTORS[1:]), address(draw), flags(draw), code_selector, rip)
+    code_selector, rip = selector(draw), address(draw)
+    words = (selector(draw), address(draw), flags(draw), code_selector, rip)
     return b"".join(map(push_value, words)) + b"\x48\xcf"
 
 
-def _far_return(draw: Draw) -> bytes:
-    selector = pick(draw, SELECTORS)
-    return push_value(selector) + push_value(address(draw)) + b"\x48\xcb"
+def _far_return(draw: Decisions) -> bytes:
+    return push_value(selector(draw)) + push_value(address(draw)) + b"\x48\xcb"
 
 
-def _flags(draw: Draw) -> bytes:
+def _flags(draw: Decisions) -> bytes:
     return push_value(flags(draw)) + b"\x9d"
 
 
-def _one_flag(draw: Draw) -> bytes:
+def _one_flag(draw: Decisions) -> bytes:
     return push_value(2 | pick(draw, tuple(FLAGS.values()))) + b"\x9d"
 
 
 def _port(opcode: int) -> Encode:
-    def encode(draw: Draw) -> bytes:
+    def encode(draw: Decisions) -> bytes:
         return load(RDX, pick(draw, PORTS)) + load(RAX, draw()) + bytes([opcode])
 
     return encode
@@ -128,7 +142,7 @@ def _port_immediate(opcode: int) -> Encode:
 
 
 def _msr(code: bytes) -> Encode:
-    def encode(draw: Draw) -> bytes:
+    def encode(draw: Decisions) -> bytes:
         return load(RCX, pick(draw, MSRS)) + load(RAX, draw()) + load(RDX, draw() & 1) + code
 
     return encode
@@ -139,15 +153,15 @@ def _system_register(opcode: bytes) -> Encode:
     return lambda draw: registers(opcode, register(draw), register(draw), wide=False)
 
 
-def _set(draw: Draw) -> bytes:
+def _set(draw: Decisions) -> bytes:
     return load(register(draw), value(draw))
 
 
-def _point(draw: Draw) -> bytes:
+def _point(draw: Decisions) -> bytes:
     return load(register(draw), address(draw))
 
 
-def _compute(draw: Draw) -> bytes:
+def _compute(draw: Decisions) -> bytes:
     opcode = _OPERATIONS[draw() % len(_OPERATIONS)]
     return registers(bytes([opcode]), register(draw), register(draw), wide=bool(draw() & 1))
 
@@ -155,7 +169,7 @@ def _compute(draw: Draw) -> bytes:
 def _access(opcode: bytes, prefix: bytes = b"") -> Encode:
     """A load or store at an address of interest. The base is never RSP, so that the stack stays."""
 
-    def encode(draw: Draw) -> bytes:
+    def encode(draw: Decisions) -> bytes:
         base = register(draw)
         base = RAX if base == RSP else base
         operand = register(draw) & (7 if prefix else 15)
@@ -164,7 +178,7 @@ def _access(opcode: bytes, prefix: bytes = b"") -> Encode:
     return encode
 
 
-def _self_modifying(draw: Draw) -> bytes:
+def _self_modifying(draw: Decisions) -> bytes:
     """A store relative to RIP: into the code before or behind it."""
     return b"\x48\x89\x05" + (draw() - 128).to_bytes(4, "little", signed=True)
 
@@ -179,46 +193,79 @@ def _short(opcode: int) -> Encode:
     return lambda draw: bytes([opcode, (draw() % 40 - 8) & 0xFF])
 
 
-def _condition(draw: Draw) -> bytes:
+def _condition(draw: Decisions) -> bytes:
     return bytes([0x70 | draw() & 15, (draw() % 40 - 8) & 0xFF])
 
 
-def _stack(draw: Draw) -> bytes:
-    """RSP anywhere, and a use of it."""
-    uses = (push(RAX), pop(RAX), b"\xe8\0\0\0\0", b"\x9c", b"\xc8\x10\0\0", INT_80)
-    return load(RSP, address(draw)) + uses[draw() % len(uses)]
+_STACK_FORMS = (
+    *map(bytes.fromhex, "50 58 669c 9c 9d e800000000 ffd0 ff30 ff10 8f00 c3 c20800 c9 c8100000 c8100003 6aff".split()),
+    *map(bytes.fromhex, "0fa0 0fa1 0fa8 0fa9 ff18 48ff18 cb 48cb ca0800 cf 48cf cd80 cc".split()),
+)
+"""PUSH, POP, CALL, RET, ENTER, LEAVE, far CALL and RET, IRET, INT: all that uses the stack. RAX points at memory."""
 
 
-def _push_pop(draw: Draw) -> bytes:
+def _stack(draw: Decisions) -> bytes:
+    """RSP anywhere, and a use of it; RAX points at a far pointer."""
+    code = _STACK_FORMS[draw() % len(_STACK_FORMS)]
+    pointer = _far_pointer(draw, wide=code[0] == 0x48)
+    return pointer + load(RSP, address(draw)) + code
+
+
+_PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2")
+_MAPS = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
+_THREE_BYTE = {
+    b"\x0f\x38": bytes.fromhex(
+        "000102030405060708090a0b101415171c1d1e202122232425282a2b3031323334353738393a3b3c3d3e3f4041f0f1f6dbdcdddedf"
+    ),
+    b"\x0f\x3a": bytes.fromhex("08090a0b0c0d0e0f1415161720212240414244606162 63dfcc"),
+}
+"""The opcodes that there are in the two maps that are nearly empty."""
+
+
+def _any(draw: Decisions) -> bytes:
+    """Any opcode of any map, on registers or memory; what it may use without naming it holds values that matter."""
+    set_up = load(RAX, value(draw)) + load(RDX, value(draw))
+    escape, choice = _MAPS[draw() & 3], draw()
+    known = _THREE_BYTE.get(escape, range(256))
+    prefix = _PREFIXES[1 if escape in _THREE_BYTE and choice & 4 else choice & 3]  # most of these need 66H
+    opcode, modrm, immediate = known[draw() % len(known)], draw(), draw()
+    rex = b"" if draw() & 3 else b"\x48"
+    operand = (
+        bytes([modrm | 0xC0]) if modrm & 0x40 else bytes([modrm & 0x3A])
+    )  # through RAX, RDX or memory they point at
+    return set_up + prefix + rex + escape + bytes([opcode]) + operand + bytes([immediate])
+
+
+def _push_pop(draw: Decisions) -> bytes:
     return push(register(draw)) + pop(register(draw))
 
 
-def _segment_pop(draw: Draw) -> bytes:
-    return push_value(pick(draw, SELECTORS)) + (b"\x0f\xa1" if draw() & 1 else b"\x0f\xa9")
+def _segment_pop(draw: Decisions) -> bytes:
+    return push_value(selector(draw)) + (b"\x0f\xa1" if draw() & 1 else b"\x0f\xa9")
 
 
-def _repeat(draw: Draw) -> bytes:
+def _repeat(draw: Decisions) -> bytes:
     """A string instruction over a long or wrapping range."""
     operations = (b"\xf3\xaa", b"\xf3\x48\xab", b"\xf3\xa4", b"\xf3\x48\xa5", b"\xf3\xa6", b"\xf2\xae", b"\xf3\xac")
     count = (1, 8, 0x1000, 0x100000, (1 << 64) - 1)[draw() % 5]
     return load(RDI, address(draw)) + load(RCX, count) + operations[draw() % len(operations)]
 
 
-def _media_control(draw: Draw) -> bytes:
+def _media_control(draw: Decisions) -> bytes:
     """MXCSR with some exceptions unmasked, then a division that may raise one."""
-    place = region("heap").base + 0x200
+    place = draw.places.scratch + 0x100
     store = load(RCX, 0x1F80 ^ (draw() & 0x3F) << 7) + load(RAX, place) + memory(b"\x89", RCX, RAX, wide=False)
     return store + memory(b"\x0f\xae", 2, RAX, wide=False) + b"\x0f\x5e\xc1"
 
 
-def _float_control(draw: Draw) -> bytes:
+def _float_control(draw: Decisions) -> bytes:
     """The x87 control word with some exceptions unmasked, then a division by zero and its report."""
-    place = region("heap").base + 0x200
+    place = draw.places.scratch + 0x100
     store = load(RCX, 0x37F ^ draw() & 0x3F) + load(RAX, place) + memory(b"\x89", RCX, RAX, wide=False)
     return store + memory(b"\xd9", 5, RAX, wide=False) + b"\xd9\xe8\xd9\xee\xde\xf9\x9b"
 
 
-def _bytes(draw: Draw) -> bytes:
+def _bytes(draw: Decisions) -> bytes:
     """Bytes without any plan."""
     return bytes(draw() for _ in range(1 + draw() % 4))
 
@@ -265,7 +312,6 @@ _STRUCTURED = (
     Template("short JMP", _short(0xEB)),
     Template("LOOP", _short(0xE2)),
     Template("conditional jump", _condition),
-    Template("stack at", _stack),
     Template("repeated string", _repeat),
     Template("POPFQ of one flag", _one_flag),
     Template("POPFQ of flags", _flags),
@@ -275,7 +321,17 @@ _STRUCTURED = (
     Template("x87 exception", _float_control),
     Template("bytes", _bytes),
 )
-DISTINCT = (*_HARMLESS, *_SYSTEM, *_STRUCTURED)
+_STACK, _ANY = Template("stack at", _stack), Template("any opcode", _any)
+_CLASSES = ((30, _HARMLESS), (80, _STRUCTURED), (135, (_STACK,)), (220, (_ANY,)), (256, _SYSTEM))
+"""What decisions below a number choose from, the harmless first."""
+
+
+def choose(draw: Draw) -> Template:
+    """One of all templates. Those that stand for many instructions come often, those that mostly fault seldom."""
+    choice = draw()
+    known = next(templates for below, templates in _CLASSES if choice < below)
+    return known[draw() % len(known)]
+
+
+DISTINCT = tuple(template for _, templates in _CLASSES for template in templates)
 """Every template once."""
-TEMPLATES: tuple[Template, ...] = (*_HARMLESS * 6, *_STRUCTURED * 3, *_SYSTEM, *_HARMLESS * 8, *_STRUCTURED * 2)[:256]
-"""The template of each decision."""

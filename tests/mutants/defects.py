@@ -3,9 +3,10 @@
 from tests.mutants.attestation_defects import ATTESTATION
 from tests.mutants.emulator_defects import EMULATOR_DEFECTS
 from tests.mutants.kernel_defects import KERNEL_DEFECTS
+from tests.mutants.machine_defects import MACHINE_DEFECTS
 from tests.mutants.rights_defects import RIGHTS_DEFECTS
 
-ALL = (*KERNEL_DEFECTS, *RIGHTS_DEFECTS, *EMULATOR_DEFECTS, *ATTESTATION)
+ALL = (*KERNEL_DEFECTS, *RIGHTS_DEFECTS, *EMULATOR_DEFECTS, *MACHINE_DEFECTS, *ATTESTATION)
 DEFECTS = {defect.name: defect for defect in ALL}
 
 

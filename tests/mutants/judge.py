@@ -18,9 +18,12 @@ from enclave_sim.guarantees import (
 )
 from enclave_sim.residue import Residue
 from machine.errors import EmulatorFault
-from tests.mutants.defect import Defect
+from tests.machine.fuzz.properties import search
+from tests.mutants.defect import RING_3, SEARCH, Defect
 from tests.mutants.trials import TRIALS
 
+MOST_EXAMPLES, _SEED = 20_000, 2
+"""Of a search: within so many it has to find what is wrong."""
 LOUD = "loud"
 """Not a guarantee: the run ended in an error of the emulator or the kernel."""
 
@@ -37,11 +40,13 @@ class Verdict:
         return bool(self.findings)
 
 
-def judge(names: Sequence[str]) -> Verdict:
-    """Run these trials, and hold them to every guarantee."""
+def judge(names: Sequence[str], examples: int = MOST_EXAMPLES) -> Verdict:
+    """Run these trials, and hold them to every guarantee; a search goes on for so many examples."""
     findings: dict[str, str] = {}
+    if SEARCH in names and (found := search(_SEED, examples)) is not None:
+        findings[RING_3] = f"{found.rule}: {found.what} (example {found.examples})"
     try:
-        for report in _reports(names):
+        for report in _reports([name for name in names if name != SEARCH]):
             if not report.holds:
                 findings.setdefault(report.guarantee, report.findings[0].what)
     except (KernelDied, EmulatorFault) as error:

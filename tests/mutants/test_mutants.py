@@ -13,6 +13,8 @@ from tests.mutants.defect import (
     ISOLATED,
     JITTER_FREE,
     NON_INTERFERENCE,
+    RING_3,
+    SEARCH,
     ZERO_TRACE,
     Defect,
     Edit,
@@ -30,6 +32,11 @@ def test_without_a_defect_every_guarantee_holds(name: str) -> None:
 
 
 @pytest.mark.slow
+def test_without_a_defect_a_search_finds_nothing() -> None:
+    assert judge([SEARCH], examples=1000).findings == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
     assert set(DEFECTS[name].caught_by) <= judge_mutant(DEFECTS[name]).findings.keys()
@@ -37,13 +44,13 @@ def test_a_defect_is_caught_by_the_guarantees_that_must(name: str) -> None:
 
 def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
     assert len(ALL) == len(DEFECTS) >= 20
-    wanted = {DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE, NON_INTERFERENCE, ADMITTED, ATTESTED}
+    wanted = {DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE, NON_INTERFERENCE, ADMITTED, ATTESTED, RING_3}
     assert {guarantee for defect in ALL for guarantee in defect.caught_by} == wanted
     assert all(defect.caught_by for defect in ALL)
 
 
 def test_a_defect_names_trials_that_there_are() -> None:
-    assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys()
+    assert {name for defect in ALL for name in defect.trials} <= TRIALS.keys() | {SEARCH}
 
 
 @pytest.mark.slow

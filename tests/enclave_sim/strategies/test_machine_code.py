@@ -10,11 +10,11 @@ from enclave_sim import Enclave
 from enclave_sim.memory_map import region
 from enclave_sim.strategies import InstructionSequence, instruction_sequences, machine_code
 from enclave_sim.strategies.machine_code import disassemble
-from enclave_sim.strategies.tape import tape
 from enclave_sim.strategies.x86_encoding import load, memory, pop, push, registers
-from enclave_sim.strategies.x86_templates import DISTINCT, TEMPLATES, Template
+from enclave_sim.strategies.x86_operands import Decisions
+from enclave_sim.strategies.x86_templates import DISTINCT, Template
 
-UNKNOWN_TO_CAPSTONE = ("bytes", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
+UNKNOWN_TO_CAPSTONE = ("bytes", "any opcode", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")
 QUANTUM_NS, GUEST_NS = 2_000, 5_000
 """With x87 or SIMD exceptions unmasked the machine looks at every instruction, and does some thousand a second."""
@@ -76,8 +76,7 @@ def test_a_pending_x87_exception_does_not_reach_the_kernel(ending: str) -> None:
 
 @pytest.mark.parametrize("template", DISTINCT, ids=lambda template: template.name)
 def test_a_template_alone_ends_without_residue_and_capstone_knows_its_instructions(template: Template) -> None:
-    assert template in TEMPLATES
-    code = template.encode(tape(bytes([1, 2, 3, 4, 5, 6])))
+    code = template.encode(Decisions(bytes([1, 2, 3, 4, 5, 6])))
     if template.name not in UNKNOWN_TO_CAPSTONE:
         assert not [line for line in disassemble(code, 0) if ".byte" in line]
     ends_well(InstructionSequence(((template.name, code),)).code)
@@ -92,10 +91,10 @@ def test_the_empty_sequence_completes() -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_sequences_use_every_template() -> None:
+def test_some_thousand_sequences_use_every_template() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=1500, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @settings(max_examples=4000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     @given(instruction_sequences(min_size=4))
     def look(sequence: InstructionSequence) -> None:
         seen.update(name for name, _ in sequence.steps)

@@ -3,6 +3,7 @@
 The case lies in memory shared with the parent before it is run: what a process wrote there outlives it.
 """
 
+import faulthandler
 import mmap
 import os
 import pickle
@@ -83,6 +84,7 @@ def run(work: Work, patience_s: float) -> Iterator[Any]:
 
 
 def _in_child(work: Work, desk: Desk, writing: int) -> int:
+    faulthandler.disable()  # a death is reported by the parent
     stream = os.fdopen(writing, "wb")
 
     def send(message: Any) -> None:

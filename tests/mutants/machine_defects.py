@@ -1,0 +1,49 @@
+"""What Unicorn does wrong in ring 3 and the machine does in its place: each mutant gives it back to Unicorn.
+
+No trial exercises these. They are what the strategies for ring-3 code must find by themselves.
+"""
+
+from collections.abc import Callable
+
+from machine.done import Done
+from machine.opcodes import Instruction
+from machine.system_instructions import SystemInstructions
+from tests.mutants.defect import RING_3, SEARCH, Defect, Replacement
+
+_execute = SystemInstructions.execute
+_GROUP_5, _FAR_CALL, _INTERRUPT_RETURN = 0xFF, 3, 0xCF
+_EXPLICIT_LENGTHS = (0x0F_3A60, 0x0F_3A61)
+
+
+def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
+    """Let Unicorn execute the instructions chosen."""
+
+    def execute(self: SystemInstructions, instruction: Instruction) -> Done:
+        return Done.NATIVE if chosen(instruction) else _execute(self, instruction)
+
+    return Replacement(SystemInstructions, "execute", execute)
+
+
+MACHINE_DEFECTS = (
+    Defect(
+        "far-call-supervisor",
+        "a far CALL pushes its return address with the rights of ring 0",
+        _by_unicorn(lambda one: one.opcode == _GROUP_5 and one.extension == _FAR_CALL),
+        (SEARCH,),
+        (RING_3,),
+    ),
+    Defect(
+        "string-length",
+        "a string of 2^31 elements given to PCMPESTRI or PCMPESTRM ends the process",
+        _by_unicorn(lambda one: one.opcode in _EXPLICIT_LENGTHS),
+        (SEARCH,),
+        (RING_3,),
+    ),
+    Defect(
+        "segment-base-lost",
+        "IRETQ to ring 3 takes the bases of FS and GS away with their selectors",
+        _by_unicorn(lambda one: one.opcode == _INTERRUPT_RETURN),
+        (SEARCH,),
+        (RING_3,),
+    ),
+)

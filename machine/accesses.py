@@ -99,7 +99,9 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
     wide = bits == 64 and (bool(found.rex & 8) or near_branch or not (narrow or name in _DEFAULT_TO_32))
     word = 8 if wide else 4 if (bits == 16) == narrow else 2
     repeats = found.prefix[0] in _REPEATS and any(part.startswith("rep") for part in words)
-    operands = tuple(_operand(found, name, operand, word) for operand in found.operands if operand.type == _OP_MEM)
+    operands = tuple(
+        _operand(found, name, operand, word, long=bits == 64) for operand in found.operands if operand.type == _OP_MEM
+    )
     return _Decoded(
         operands,
         _pushed(name, word),
@@ -108,13 +110,15 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
     )
 
 
-def _operand(found: Any, name: str, operand: Any, word: int) -> _Operand:
+def _operand(found: Any, name: str, operand: Any, word: int, *, long: bool) -> _Operand:
     memory = operand.mem
     registers = tuple(
         (found.reg_name(number), scale) for number, scale in ((memory.base, 1), (memory.index, memory.scale)) if number
     )
     on_stack = bool(registers) and registers[0][0] in ("esp", "ebp", "bp", "rsp", "rbp") and bool(memory.base)
-    segment = found.reg_name(memory.segment) if memory.segment else "ss" if on_stack else "ds"
+    segment = found.reg_name(memory.segment) if memory.segment else ""
+    if not segment or (long and segment not in ("fs", "gs")):  # in 64-bit mode the other overrides mean nothing
+        segment = "ss" if on_stack else "ds"
     size = _SIZES.get(name, int(operand.size))
     if name in _ENVIRONMENT:
         size = 14 if word == 2 else 28

@@ -1,7 +1,7 @@
 """A kernel of one's own on the bare machine, without an enclave: what `enclave-sim boot` runs.
 
-Of this package only its errors are imported before somebody asks for symbols: `boot` is to start as fast as a native
-emulator.
+Of this package only what is as light as its errors is imported before somebody asks for symbols: `boot` is to start as
+fast as a native emulator.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.host_limit import run_machine
 from machine.boot import loader
 from machine.errors import MachineError
 from machine.machine import Machine, MachineConfiguration, Outcome
@@ -99,8 +100,11 @@ class BareKernel:
         return self.exit_status is None and self.machine.step() is None
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Go on until something stops the machine. `HALTED` also where the kernel has left."""
-        outcome = Outcome.HALTED if self.exit_status is not None else self.machine.run(limit_ns)
+        """Go on until something stops the machine. `HALTED` also where the kernel has left.
+
+        Raises HostLimitReached within a `HostLimit`.
+        """
+        outcome = Outcome.HALTED if self.exit_status is not None else run_machine(self.machine, limit_ns)
         return Outcome.HALTED if self.exit_status is not None else outcome
 
     def on_catching_up(self, action: Callable[[], None]) -> None:

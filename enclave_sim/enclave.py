@@ -22,6 +22,7 @@ from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.engine.contract import Backtrace
 from enclave_sim.errors import EnclaveError, KernelDied
+from enclave_sim.host_limit import run_machine
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
 from enclave_sim.memory_map import region
 from enclave_sim.node import Node
@@ -213,7 +214,8 @@ class Enclave:
     def run(self, limit_ns: int | None = None) -> RunResult:
         """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
 
-        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault. Where a memory
+        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault, and
+        HostLimitReached within a `HostLimit`: to run on is to call it again. Where a memory
         fault was given as an input, a kernel that stops is the outcome `KERNEL_STOPPED` instead.
         """
         if self._result is not None:
@@ -254,7 +256,7 @@ class Enclave:
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end.
 
-        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault as it does.
+        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault, HostLimitReached as it does.
         """
         outcome = self._run_with_inputs(limit_ns)
         self._check_alive(outcome)
@@ -411,12 +413,12 @@ class Enclave:
 
     def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
         while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
-            outcome = self.machine.run(at_ns)
+            outcome = run_machine(self.machine, at_ns)
             overrun = limit_ns is not None and self.machine.clock.now_ns >= limit_ns
             if outcome is not Outcome.LIMIT or overrun:
                 return outcome
             self._outside.take_next()
-        return self.machine.run(limit_ns)
+        return run_machine(self.machine, limit_ns)
 
     def _phase_completed(self, phase: Phase) -> None:
         self._completed.add(phase)

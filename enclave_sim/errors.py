@@ -15,5 +15,9 @@ class KernelDied(EnclaveError):  # noqa: N818
     """
 
 
+class HostLimitReached(EnclaveError):  # noqa: N818
+    """The time of the host that `HostLimit` gave has run out. It is no result: the run can go on from there."""
+
+
 class ConfigurationError(EnclaveError):
     """A run was asked for that cannot be had: an option out of range, an unknown payload, a missing file."""

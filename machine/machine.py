@@ -16,6 +16,7 @@ from machine.errors import MachineError
 from machine.events import ModeSwitched, ProcessorMode, Recorder
 from machine.execution import Execution
 from machine.flat_mode import enter_flat_mode
+from machine.host_limit import is_limited, is_reached
 from machine.journal import Journal
 from machine.msrs import Msrs
 from machine.ram import Ram
@@ -27,6 +28,8 @@ from machine.step_hook import ADDRESSES
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
 """Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
+_LONGEST_LIMITED_RUN = 100_000
+"""The same where there is a limit in seconds of the host."""
 
 
 class Outcome(Enum):
@@ -40,6 +43,8 @@ class Outcome(Enum):
     """A device or an observer asked for it; `run` goes on from here."""
     LIMIT = "limit"
     """Virtual time reached the limit given."""
+    HOST_LIMIT = "host_limit"
+    """The time of the host ran out that `machine.host_limit` gives; `run` goes on from here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +157,11 @@ class Machine:
     def _run(self, limit_ns: int | None) -> Outcome:
         hook, clock, chipset, execution = self.cpu.hook, self.clock, self.chipset, self._execution
         self._limit_ns = limit_ns
+        limited = is_limited()
+        longest_ns = (_LONGEST_LIMITED_RUN if limited else _LONGEST_RUN) * clock.ns_per_instruction
         while True:
-            if self._stop_requested:
-                self._stop_requested = False
-                return Outcome.STOPPED
+            if self._stop_requested or (limited and is_reached()):
+                return self._take_stop()
             if execution.delivery.shut_down:
                 return Outcome.SHUTDOWN
             now, deadline = clock.now_ns, self._next_deadline()
@@ -181,9 +187,13 @@ class Machine:
                 execution.step_checked()
             else:
                 hook.watch_if = pending
-                self._run_end_ns = now + _LONGEST_RUN * clock.ns_per_instruction
+                self._run_end_ns = now + longest_ns
                 self._arm(deadline)
                 execution.run()
+
+    def _take_stop(self) -> Outcome:
+        requested, self._stop_requested = self._stop_requested, False
+        return Outcome.STOPPED if requested else Outcome.HOST_LIMIT
 
     # Snapshots
 

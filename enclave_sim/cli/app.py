@@ -30,7 +30,7 @@ from enclave_sim.cli.text import one_line
 from enclave_sim.cli.verifier import verifier_app
 from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
 from enclave_sim.cli.verify import verify
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import EnclaveError, HostLimitReached
 from machine.errors import MachineError
 
 # Their base is what the command line parser raises for anything it does not understand. Older versions of typer take
@@ -48,6 +48,9 @@ class _Commands(TyperGroup):
             code = super().main(args, **options) or ExitCode.OK
         except _UsageError as error:
             code = _explain_usage(error)
+        except HostLimitReached as error:
+            typer.echo(f"stopped: {one_line(str(error))}", err=True)
+            code = ExitCode.HOST_LIMIT
         except (EnclaveError, MachineError) as error:
             typer.echo(f"error: {one_line(str(error))}", err=True)
             code = ExitCode.USAGE

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.host_time import limited, seconds
 from enclave_sim.cli.kernel_options import RAM, module, named_file, read_file, size
 from enclave_sim.cli.text import one_line
-from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.errors import ConfigurationError, EnclaveError, HostLimitReached
 
 if TYPE_CHECKING:
     from machine.events import Recorder
@@ -27,6 +28,7 @@ exit codes:
   VALUE * 2 + 1, modulo 256. Otherwise even:
     2  an option or a file is not what it should be, or the image cannot boot
     6  virtual time reached --timeout-ns
+   16  the host's time ran out that --host-limit gives
     8  the kernel halted, and nothing is left that could wake it
    10  triple fault
    70  a defect of the emulator
@@ -45,7 +47,12 @@ class _Parser(argparse.ArgumentParser):
 def boot(arguments: Sequence[str]) -> int:
     """Do as the words behind `enclave-sim boot` say. Returns the exit code."""
     try:
-        return _boot(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        with limited(options.host_limit):
+            return _boot(options)
+    except HostLimitReached as error:
+        _say("stopped", str(error))
+        return ExitCode.HOST_LIMIT
     except EnclaveError as error:
         _say("error", str(error))
         return ExitCode.USAGE
@@ -76,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout-ns", metavar="N", type=_positive, help="stop when virtual time gets here; default: never"
+    )
+    parser.add_argument(
+        "--host-limit",
+        metavar="TIME",
+        type=_argument(seconds),
+        help="give up after so much time of the host, such as 10s or 5min; default: never",
     )
     parser.add_argument(
         "--ns-per-instruction", metavar="N", type=_positive, default=1, help="time one instruction takes; default: 1"

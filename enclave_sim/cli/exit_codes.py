@@ -41,6 +41,8 @@ class ExitCode(IntEnum):
     """`verify-evidence`: the evidence is refused."""
     KERNEL_STOPPED = 14
     """A memory fault among `--inputs` ended the kernel before annihilation."""
+    HOST_LIMIT = 16
+    """The time of the host that `--host-limit` gives ran out: no result, and no recording."""
     DEFECT = 70
     """The emulator or the firmware is at fault, never the payload: please report it."""
     INTERRUPTED = 130

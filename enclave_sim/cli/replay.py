@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.host_time import limited
 from enclave_sim.cli.options import write
+from enclave_sim.cli.run_options import HostLimit
 from enclave_sim.cli.text import one_line, plural, printable
 from enclave_sim.errors import KernelDied
 
@@ -18,6 +20,7 @@ EXIT_CODES = """Exit codes:
   0  the run is the recorded one
   2  the file is damaged, or its run cannot be made here
  11  the run is another one
+ 16  the host's time ran out that --host-limit gives
  70  a defect of the emulator or its firmware"""
 
 
@@ -30,6 +33,7 @@ def replay(
             metavar="FILE", help="Look here for a payload that the recording does not carry; may be repeated."
         ),
     ] = None,
+    host_limit: HostLimit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Make the run of a recording again, from the recording alone, and compare event by event.
@@ -39,7 +43,8 @@ def replay(
     from enclave_sim.replay import replay as make_again  # noqa: PLC0415
 
     try:
-        found = make_again(file, payload or ())
+        with limited(host_limit):
+            found = make_again(file, payload or ())
     except KernelDied as error:
         typer.echo(f"error: {one_line(str(error))}", err=True)
         raise typer.Exit(ExitCode.DEFECT) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
+from enclave_sim.cli.host_time import limited
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.progress import terminal_of
 from enclave_sim.cli.recording_file import recording_file
@@ -24,6 +25,7 @@ from enclave_sim.cli.run_options import (
     Cycles,
     Engine,
     Features,
+    HostLimit,
     Inputs,
     NsPerInstruction,
     Portable,
@@ -60,6 +62,7 @@ EXIT_CODES = """\b
   6  virtual time reached --limit-ns
   7  residue: something was left in RAM
  14  a memory fault among --inputs ended the kernel
+ 16  the host's time ran out that --host-limit gives
  70  a defect of the emulator or its firmware"""
 
 
@@ -76,6 +79,7 @@ def run(
         int | None,
         typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=TIME),
     ] = None,
+    host_limit: HostLimit = None,
     ns_per_instruction: NsPerInstruction = 1,
     arena_bytes: ArenaBytes = None,
     sensor0: Sensor0 = 0,
@@ -148,7 +152,7 @@ def run(
         "portable": portable,
         "engine": engine,
     }
-    with chosen_tpm(tpm) as chosen:
+    with limited(host_limit), chosen_tpm(tpm) as chosen:
         options |= {**chosen.options, "tpm": chosen.backend}
         if verifier is not None:
             from enclave_sim.verifiers.remote import RemoteVerifier  # noqa: PLC0415

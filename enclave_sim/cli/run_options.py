@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli import kernel_options
+from enclave_sim.cli import host_time, kernel_options
 from enclave_sim.cli.options import number
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ Inputs = Annotated[
         help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
         rich_help_panel=TIME,
     ),
+]
+
+
+def _host_seconds(text: str) -> float:
+    try:
+        return host_time.seconds(text)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+HostLimit = Annotated[
+    float | None,
+    typer.Option(parser=_host_seconds, metavar="TIME", help=host_time.HELP, rich_help_panel=TIME),
 ]
 NsPerInstruction = Annotated[
     int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)

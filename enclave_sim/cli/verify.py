@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.host_time import limited
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.progress import ProgressLine, terminal_of
+from enclave_sim.cli.run_options import HostLimit
 from enclave_sim.cli.text import one_line, printable
 from enclave_sim.errors import KernelDied
 from enclave_sim.specification import EngineName
@@ -25,6 +27,7 @@ EXIT_CODES = """Exit codes:
   0  every guarantee holds
   2  the command cannot be carried out
   9  a guarantee is broken
+ 16  the host's time ran out that --host-limit gives
  70  a defect of the emulator or its firmware"""
 
 
@@ -38,6 +41,7 @@ def verify(
     limit_ns: Annotated[
         int, typer.Option(parser=number, metavar="NS", help="End each run when virtual time gets here.")
     ] = _DEFAULT_LIMIT_NS,
+    host_limit: HostLimit = None,
     seed: Annotated[int, typer.Option(parser=number, metavar="N", help="Of loads and secrets.")] = 0,
     secret_data: Annotated[
         bool, typer.Option("--secret-data", help="Take the data segments for secrets, too: they are varied.")
@@ -74,7 +78,8 @@ def verify(
             line.draw(f"{what} ...")
 
     try:
-        reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=tell))
+        with limited(host_limit):
+            reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=tell))
     except KernelDied as error:
         typer.echo(f"error: {one_line(str(error))}", err=True)
         raise typer.Exit(ExitCode.DEFECT) from None

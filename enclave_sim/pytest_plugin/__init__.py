@@ -7,6 +7,7 @@ Hypothesis and in fixtures of any scope: what a factory makes belongs to the tes
 
 import functools
 from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFact
 GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
 """Those that can be judged from a test's runs as they are; others need runs made for the purpose."""
 _OPTION = "--enclave-record-failures"
+_LIMIT_OPTION, _LIMIT_MARKER = "--enclave-host-limit", "enclave_host_limit"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
 _SESSION = pytest.StashKey[Session]()
 
@@ -63,9 +65,12 @@ def _machine(pytestconfig: pytest.Config) -> MachineFactory:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the plugin's option."""
+    """Add the plugin's options."""
     group = parser.getgroup("enclave-sim")
     group.addoption(_OPTION, metavar="DIR", help="save the recording of each enclave of each failing test in DIR")
+    group.addoption(
+        _LIMIT_OPTION, metavar="S", type=float, help="let enclaves and machines of each test run S seconds at most"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,7 +79,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"enclave_guarantees(*names): judge what the test ran by these guarantees: {', '.join(GUARANTEES)}"
     )
-    given = config.getoption(_OPTION)
+    config.addinivalue_line("markers", f"{_LIMIT_MARKER}(seconds): how long what the test runs may take on the host")
+    given, limit = config.getoption(_OPTION), config.getoption(_LIMIT_OPTION)
+    if limit is not None and not limit > 0:
+        raise pytest.UsageError(f"{_LIMIT_OPTION}: {limit} s leaves no time; it must be more than 0")
     directory = None
     if given is not None:
         try:
@@ -99,6 +107,20 @@ def _subject_of(item: pytest.Item) -> Subject:
     return Subject(defaults, tuple(names))
 
 
+def _host_limit(item: pytest.Item) -> AbstractContextManager[object]:
+    """The limit of a test: its closest marker's, else the option's."""
+    marker, seconds = item.get_closest_marker(_LIMIT_MARKER), item.config.getoption(_LIMIT_OPTION)
+    if marker is not None:
+        if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], int | float) or marker.args[0] <= 0:
+            pytest.fail(f"the marker {_LIMIT_MARKER} takes one number of seconds, more than 0", pytrace=False)
+        seconds = marker.args[0]
+    if seconds is None:
+        return nullcontext()
+    from machine.host_limit import HostLimit  # noqa: PLC0415
+
+    return HostLimit(seconds)
+
+
 # The life of one test
 
 
@@ -117,14 +139,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     subject = item.config.stash[_SESSION].subject
     handle: Any = getattr(getattr(item, "obj", None), "hypothesis", None)
     if handle is None:
-        result = yield
+        with _host_limit(item):
+            result = yield
         verdict = subject.verdict()
         if verdict is not None:
             pytest.fail(verdict, pytrace=False)
     else:
         inner, handle.inner_test = handle.inner_test, _example(handle.inner_test, subject)
         try:
-            result = yield
+            with _host_limit(item):
+                result = yield
         finally:
             handle.inner_test = inner
     if subject.guarantees and not subject.judged:

@@ -351,10 +351,12 @@ main()
         "enclave_sim.cli",
         "enclave_sim.cli.boot",
         "enclave_sim.cli.exit_codes",
+        "enclave_sim.cli.host_time",
         "enclave_sim.cli.kernel_options",
         "enclave_sim.cli.main",
         "enclave_sim.cli.text",
         "enclave_sim.errors",
+        "enclave_sim.host_limit",
     ]
 
 

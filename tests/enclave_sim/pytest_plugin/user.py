@@ -8,8 +8,6 @@ import pytest
 INSTALLED = any(point.name == "enclave_sim" for point in metadata.entry_points(group="pytest11"))
 PLUGIN = [] if INSTALLED else ["-p", "enclave_sim.pytest_plugin"]
 """An installed plugin is loaded by itself, and must not be a second time."""
-_KEEP_SIGNALS = ["-p", "no:faulthandler"]
-"""It would put back the signal handlers of before, and those of wasmtime in this process were gone."""
 FAULT = "inputs=[MemoryFault(at_ns=at, address=0x30_0000, bits=1)]"
 PRELUDE = """
 import pytest
@@ -30,7 +28,7 @@ class Runner:
     def __call__(self, tests: str, *arguments: str, process: bool = False) -> pytest.RunResult:
         self.pytester.makepyfile(test_user=tests)
         how = self.pytester.runpytest_subprocess if process else self.pytester.runpytest_inprocess
-        return how(*PLUGIN, *_KEEP_SIGNALS, *arguments)
+        return how(*PLUGIN, *arguments)
 
 
 def text(result: pytest.RunResult) -> str:

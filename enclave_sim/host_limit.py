@@ -1,0 +1,16 @@
+"""Runs of a machine within a limit in seconds of the host (machine/host_limit.py)."""
+
+from enclave_sim.errors import HostLimitReached
+from machine.host_limit import HostLimit
+from machine.machine import Machine, Outcome
+
+__all__ = ["HostLimit", "run_machine"]
+
+
+def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
+    """`Machine.run`, but a limit of the host is raised as HostLimitReached: who wants a result has none."""
+    outcome = machine.run(limit_ns)
+    if outcome is Outcome.HOST_LIMIT:
+        where = f"{machine.clock.now_ns} ns of virtual time, RIP {machine.cpu.rip:#x}"
+        raise HostLimitReached(f"the host limit is reached at {where}; the run is not over")
+    return outcome

@@ -166,7 +166,7 @@ class Bench:
             end = End.HALTED
             at = state["RIP"] - 1 - layout.HANDLERS
             vector, within = divmod(at, layout.HANDLER_SIZE)
-            if within or state["CPL"] or not 0 <= vector <= layout.TASK_VECTOR:
+            if within or state["CPL"] or not self._delivered(vector):
                 vector = None
             else:
                 end = End.DONE if vector == layout.END_VECTOR else End.TAKEN
@@ -175,6 +175,12 @@ class Bench:
         memory = tuple(sorted(_changes(machine.ram, ram)))
         accesses = tuple(self._device.accesses)
         return Result(end, None if end is End.DONE else vector, error_code, state, memory, accesses, retired)
+
+    def _delivered(self, vector: int) -> bool:
+        """Whether the handler of a vector was entered as one; ring 0 may jump there, too."""
+        raised = self._last.interrupt
+        entered = raised is not None and raised.vector == vector
+        return entered or vector in (layout.CALL_GATE_VECTOR, layout.TASK_VECTOR)
 
     def _unwind(self, state: dict[str, int], vector: int) -> int | None:
         """Take what the handler's frame has into the state. Returns the error code, if one was pushed."""

@@ -178,6 +178,12 @@ def test_ways_to_end(place: tuple[Mode, int]) -> None:
     assert run(Program(NOTHING, *place)).registers["RSP"] == layout.STACK_POINTER
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_a_jump_to_a_handler_is_no_interrupt(mode: Mode) -> None:
+    jumped = run(at(layout.HANDLERS + 6 * layout.HANDLER_SIZE, JUMP, mode=mode, ring=0))
+    assert (jumped.end, jumped.vector) == (End.HALTED, None)
+
+
 def test_what_no_handler_can_take_is_a_shutdown() -> None:
     registers = (*[0] * 4, layout.ABSENT, *[0] * 11)
     assert run(Program(b"\x0f\x0b", PROTECTED, 0, registers)).end is End.SHUTDOWN

@@ -18,8 +18,8 @@ _SIGACTION_BYTES = 256
 """More than `struct sigaction` has anywhere. The handler comes first in it."""
 _SIGNALS = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, *((signal.SIGBUS,) if hasattr(signal, "SIGBUS") else ()))
 
-_found: dict[int, "ctypes.Array[ctypes.c_char]"] = {}
-"""wasmtime's actions, by signal."""
+_found: dict[int, "ctypes.Array[ctypes.c_char]"] = vars(sys).setdefault("_wasmtime_signal_actions", {})
+"""wasmtime's actions, by signal. They belong to the process: this module may be imported anew, as pytester does."""
 
 
 class _Place(Structure):

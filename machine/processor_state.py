@@ -45,6 +45,7 @@ _MXCSR_DEFAULT, _MXCSR_FLAGS, _MXCSR_ROUNDING, _FLUSH_TO_ZERO, _DENORMALS_ARE_ZE
 _FLAGS_AFTER_ROUNDING, _DAZ_AFTER_ROUNDING, _FTZ_AFTER_ROUNDING = 1, 4, 3  # in `float_status`
 _KERNEL_GS_BASE = 0xC000_0102
 _HOST_ADDRESS_BYTES = 8
+_VECTORS, _VECTOR_BYTES = 16, 16
 _BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
 _OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
 
@@ -284,9 +285,14 @@ class SavedContext:
 
     @property
     def vector_registers(self) -> bytes:
-        """All of XMM0 to XMM15, in as many bytes as Unicorn keeps of each."""
+        """XMM0 to XMM15, one after the other.
+
+        Unicorn keeps more of each, for which there is no instruction here. Some of its own leave there what the host's
+        stack held.
+        """
         start, length = self._vectors
-        return ctypes.string_at(self.address + start, length)
+        kept, step = ctypes.string_at(self.address + start, length), length // _VECTORS
+        return b"".join([kept[at : at + _VECTOR_BYTES] for at in range(0, length, step)])
 
     def read_vector(self, number: int) -> int:
         """XMM`number`."""
@@ -356,7 +362,12 @@ class SavedContext:
     @property
     def content(self) -> bytes:
         """All of the state, as Unicorn lays it out, without the addresses of this process before and behind it."""
-        return bytes(self._content.raw[self._start : -_HOST_ADDRESS_BYTES])
+        content = bytearray(self._content.raw[self._start : -_HOST_ADDRESS_BYTES])
+        start, length = self._vectors
+        step = length // _VECTORS
+        for at in range(start - self._start, start - self._start + length, step):
+            content[at + _VECTOR_BYTES : at + step] = bytes(step - _VECTOR_BYTES)
+        return bytes(content)
 
     @content.setter
     def content(self, content: bytes) -> None:

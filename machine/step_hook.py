@@ -129,17 +129,21 @@ def add_hook(
     kind: int,
     callback: object,
     user: object = None,
+    *,
     instruction: int | None = None,
+    within: range | None = None,
 ) -> ctypes.c_size_t:
     """Add a hook by the C interface, which takes native functions and all instructions; the binding does not.
 
-    Returns its handle. The caller keeps `callback` and `user` alive. Raises EmulatorFault when Unicorn refuses.
+    It is for addresses `within` a range, or for all. Returns its handle. The caller keeps `callback` and `user` alive.
+    Raises EmulatorFault when Unicorn refuses.
     """
     handle = ctypes.c_size_t()
+    first, last = (1, 0) if within is None else (within.start, within.stop - 1)  # so written it is everywhere
     extra = [] if instruction is None else [ctypes.c_int(instruction)]
     pointer = ctypes.c_void_p(callback) if isinstance(callback, int) else ctypes.cast(callback, ctypes.c_void_p)  # type: ignore[arg-type]
     status = uclib.uc_hook_add(
-        uc._uch, ctypes.byref(handle), kind, pointer, user, ctypes.c_uint64(1), ctypes.c_uint64(0), *extra
+        uc._uch, ctypes.byref(handle), kind, pointer, user, ctypes.c_uint64(first), ctypes.c_uint64(last), *extra
     )
     if status:
         raise EmulatorFault(f"Unicorn refused hook {kind}: error {status}")

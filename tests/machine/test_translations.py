@@ -197,6 +197,23 @@ def test_flags_set_by_unicorn_are_not_executed(kernel: Kernel) -> None:
     assert (registers.rax, registers.rcx) == (0x27_0003, 0x27_0023)
 
 
+@pytest.mark.parametrize("alias", ["executable", "not executable"])
+def test_code_written_at_another_linear_address_is_executed(kernel: Kernel, alias: str) -> None:
+    """0x408000 and 0x409000 are one page; of several stores the first is not the one that matters."""
+    not_executable = 0x8000_0000 if alias == "not executable" else 0
+    stores = "".join(
+        f"movb $1, 0x409100; movb ${count}, 0x409001; call *%rcx; movb %al, {FIRST + count};"
+        + ("movq %cr3, %rax; movq %rax, %cr3;" if count == 2 else "")
+        for count in (1, 2, 3, 4)
+    )
+    ran = kernel(
+        "movl $0x260003, pt + 64; movl $0, pt + 68;"
+        f"movl $0x260003, pt + 72; movl ${not_executable}, pt + 76; movq %cr3, %rax; movq %rax, %cr3;"
+        "movl $0x000001B8, 0x409000; movw $0xC300, 0x409004; movl $0x408000, %ecx;" + stores + "hlt"
+    )
+    assert list(ran.machine.ram.read(FIRST + 1, 4)) == [1, 2, 3, 4]
+
+
 def executing(code: bytes, at: int, *, portable: bool = False) -> Machine:
     """A machine in flat mode in front of code."""
     machine = Machine(MachineConfiguration(16 * MIB, portable=portable))

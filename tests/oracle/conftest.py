@@ -12,7 +12,7 @@ _OF_THE_HOST = frozenset([HERE / "host_processor", HERE / "enumeration"])
 
 
 _OF_BOCHS = frozenset([HERE / "test_bochs.py"])
-_OF_BOTH = frozenset([HERE / "test_protected_programs.py"])
+_OF_BOTH = frozenset([HERE / "test_protected_programs.py", HERE / "test_random_programs.py"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

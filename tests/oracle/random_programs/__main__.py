@@ -5,7 +5,7 @@ from collections import Counter
 
 from tests.oracle.random_programs import batch, generator
 from tests.oracle.random_programs.report import describe, minimal
-from tests.oracle.random_programs.verdict import differences, excuse
+from tests.oracle.random_programs.third import judge
 
 
 def main(seed: int, count: int, seeds: int = 1) -> int:
@@ -15,12 +15,10 @@ def main(seed: int, count: int, seeds: int = 1) -> int:
         environment = generator.environment(each)
         programs = [generator.program(each, index) for index in range(count)]
         excused: Counter[str] = Counter()
-        for index, pair in enumerate(batch.run(environment, programs)):
-            found = differences(pair)
-            known = excuse(pair, found) if found else None
-            if known:
-                excused[known.name] += 1
-            elif found:
+        for index, pair in enumerate(batch.run(environment, programs, third=True)):
+            judgement = judge(pair)
+            excused.update(judgement.excuses)
+            if judgement.differs:
                 differing += 1
                 print(describe(each, index, minimal(environment, pair)), flush=True)
             if index % 250 == 249:

@@ -1,4 +1,4 @@
-"""Runs programs on both machines: as many to a boot as the boot loader's memory disk and RAM hold."""
+"""Runs programs on QEMU, on our machine, and on Bochs if asked: as many to a boot as the memory disk holds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from machine.errors import EmulatorFault
-from tests.oracle import ours, qemu
+from tests.oracle import bochs, ours, qemu
 from tests.oracle.image import Image, build
 from tests.oracle.random_programs import layout
 from tests.oracle.random_programs.layout import number
@@ -18,11 +18,12 @@ _LIMIT_NS = 4_000_000_000
 
 @dataclass(frozen=True)
 class Pair:
-    """The state one program ended in on both machines."""
+    """The state one program ended in on each machine."""
 
     program: Program
     qemu: State
     ours: State
+    bochs: State | None = None
 
 
 class Unfinished(Exception):  # noqa: N818
@@ -52,13 +53,19 @@ def batches(environment: Environment, programs: Sequence[Program]) -> Iterator[t
         yield tuple(batch)
 
 
-def run(environment: Environment, programs: Sequence[Program]) -> Iterator[Pair]:
-    """Run programs on both machines. Raises Unfinished when one machine does not end all of them."""
+def run(environment: Environment, programs: Sequence[Program], *, third: bool = False) -> Iterator[Pair]:
+    """Run programs on QEMU and here; with `third` on Bochs, too.
+
+    Raises Unfinished when one machine does not end all of them.
+    """
     for batch in batches(environment, programs):
         image = Image(kernel(), modules=(("programs", module(environment, batch)),))
         theirs = _states(image, "QEMU", *_run_qemu(image), batch)
         mine = _states(image, "our machine", *_run_ours(image), batch)
-        yield from map(Pair, batch, theirs, mine)
+        others: Sequence[State | None] = [None] * len(batch)
+        if third:
+            others = _states(image, "Bochs", *_run_bochs(image, len(batch)), batch)
+        yield from map(Pair, batch, theirs, mine, others)
 
 
 def _run_qemu(image: Image) -> tuple[bytes, str]:
@@ -66,6 +73,14 @@ def _run_qemu(image: Image) -> tuple[bytes, str]:
     if run.memory is None:
         raise Unfinished(f"QEMU ended ({run.end}) without its memory")
     return run.memory, run.end
+
+
+def _run_bochs(image: Image, count: int) -> tuple[bytes, str]:
+    page = image.symbols["done"] & -layout.PAGE_SIZE
+    output = range(number("OUTPUT"), number("OUTPUT") + count * number("STATE_SIZE"))
+    ranges = range(page, page + layout.PAGE_SIZE), output
+    run = bochs.run(image, "finish", memory=ranges, mapped_at=number("HIGH"))
+    return run.memory or bytes(qemu.RAM_SIZE), run.end
 
 
 def _run_ours(image: Image) -> tuple[bytes, str]:

@@ -8,7 +8,8 @@ from tests.oracle.random_programs import batch
 from tests.oracle.random_programs.batch import Pair
 from tests.oracle.random_programs.layout import CODE
 from tests.oracle.random_programs.program import REGISTERS, Environment, Program
-from tests.oracle.random_programs.verdict import differences, excuse
+from tests.oracle.random_programs.third import judge
+from tests.oracle.random_programs.verdict import differences, third_differences
 
 _NOP = b"\x90"
 _decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
@@ -16,8 +17,7 @@ _decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 def differs(pair: Pair) -> bool:
     """Whether there is a difference that nothing excuses."""
-    found = differences(pair)
-    return bool(found) and excuse(pair, found) is None
+    return judge(pair).differs
 
 
 def minimal(environment: Environment, pair: Pair) -> Pair:
@@ -25,7 +25,7 @@ def minimal(environment: Environment, pair: Pair) -> Pair:
     while True:
         candidates = [_without(pair.program, index) for index in range(len(pair.program.instructions))]
         candidates = [each for each in candidates if each != pair.program]
-        shorter = next((each for each in batch.run(environment, candidates) if differs(each)), None)
+        shorter = next((each for each in batch.run(environment, candidates, third=True) if differs(each)), None)
         if shorter is None:
             return pair
         pair = shorter
@@ -51,5 +51,6 @@ def describe(seed: int, index: int, pair: Pair) -> str:
     start = zip(REGISTERS, program.registers, strict=True)
     lines.append("  from " + " ".join(f"{name}={value:#x}" for name, value in start) + f" RFLAGS={program.rflags:#x}")
     lines += [f"  {name}: QEMU {theirs:#x}, ours {mine:#x}" for name, (theirs, mine) in differences(pair).items()]
-    ends = (pair.qemu.named, pair.ours.named)
+    lines += [f"  {name}: Bochs {one:#x}, ours {mine:#x}" for name, (one, mine) in third_differences(pair).items()]
+    ends = (pair.qemu.named, *([pair.bochs.named] if pair.bochs else []), pair.ours.named)
     return "\n".join([*lines, *(f"  ended by vector {end['vector']} at {end['RIP']:#x}" for end in ends)])

@@ -18,6 +18,8 @@ from firmware.build import SOURCES, build
 
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
+LOUD = "loud"
+"""Not a guarantee: the run ended in an error of the emulator or the kernel."""
 RING_3 = "ring-3"
 """No guarantee of the enclave but the rules of tests/machine/fuzz, which every program in ring 3 keeps."""
 SEARCH = "search"

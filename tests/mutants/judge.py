@@ -19,13 +19,11 @@ from enclave_sim.guarantees import (
 from enclave_sim.residue import Residue
 from machine.errors import EmulatorFault
 from tests.machine.fuzz.properties import search
-from tests.mutants.defect import RING_3, SEARCH, Defect
+from tests.mutants.defect import LOUD, RING_3, SEARCH, Defect
 from tests.mutants.trials import TRIALS
 
 MOST_EXAMPLES, _SEED = 20_000, 2
 """Of a search: within so many it has to find what is wrong."""
-LOUD = "loud"
-"""Not a guarantee: the run ended in an error of the emulator or the kernel."""
 
 
 @dataclass(frozen=True)

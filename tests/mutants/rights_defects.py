@@ -3,7 +3,7 @@
 The kernel audits its own tables before it goes on. A mutant whose tables are wrong has an audit that is blind, too.
 """
 
-from tests.mutants.defect import ADMITTED, ISOLATED, ZERO_TRACE, Defect, Edit, Kernel
+from tests.mutants.defect import ADMITTED, ISOLATED, LOUD, ZERO_TRACE, Defect, Edit, Kernel
 
 _OPEN = "(vector == VECTOR_HOST_CALL ? GATE_USER : 0)"
 _DEVICES = "        pages   0, 1, TABLE | USER, PD_ACTIVE\n        pages   3 << 30, 1, TABLE"
@@ -35,8 +35,15 @@ def _tables(old: str, new: str) -> Kernel:
 RIGHTS_DEFECTS = (
     Defect(
         "data-user",
-        "the kernel's data can be reached in ring 3",
+        "the kernel's data can be reached in ring 3, so that SMAP stops the kernel at once",
         _tables("pages   DATA_BASE, DATA_SIZE, DATA\n", "pages   DATA_BASE, DATA_SIZE, DATA | USER\n"),
+        ("counter",),
+        (LOUD,),
+    ),
+    Defect(
+        "nmi-stack-user",
+        "the stack of non-maskable interrupts can be reached in ring 3",
+        _tables("NMI_STACK_SIZE, DATA\n", "NMI_STACK_SIZE, DATA | USER\n"),
         ("counter",),
         (ISOLATED,),
     ),
@@ -70,7 +77,7 @@ RIGHTS_DEFECTS = (
     ),
     Defect(
         "devices-user",
-        "the device range can be reached in ring 3",
+        "the device range can be reached in ring 3, so that SMAP stops the kernel at once",
         Kernel(
             (
                 Edit("tables.S", _DEVICES, _DEVICES + " | USER"),
@@ -79,7 +86,7 @@ RIGHTS_DEFECTS = (
             )
         ),
         ("counter",),
-        (ISOLATED,),
+        (LOUD,),
     ),
     Defect(
         "gate-open",

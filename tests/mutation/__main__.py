@@ -8,13 +8,15 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.mutation import equivalents
-from tests.mutation.areas import AREAS
-from tests.mutation.mutants import sample
+from tests.mutation.areas import AREAS, area_of
+from tests.mutation.mutants import Mutant, sample
+from tests.mutation.reach import Reach
 from tests.mutation.report import GOAL, document, scores, table
 from tests.mutation.runner import Runner, UnsoundTestsError
 from tests.mutation.session import Fate, Result, Session
@@ -47,6 +49,12 @@ def _inside(path: str) -> str:
     return Path(path).resolve().relative_to(ROOT).as_posix()
 
 
+def _reaches(mutants: Iterable[Mutant], session: Session, workplace: Workplace, directory: Path) -> dict[str, Reach]:
+    """Return the maps of the areas of mutants that are to be judged."""
+    areas = {area_of(mutant.path) for mutant in mutants if mutant.name not in session.results}
+    return {area.name: Reach.of(area, workplace, directory) for area in AREAS if area in areas}
+
+
 def main(arguments: list[str]) -> int:
     """Run a sample. Returns the exit code."""
     chosen = _arguments(arguments)
@@ -64,12 +72,9 @@ def main(arguments: list[str]) -> int:
     session = Session(chosen.session, retry=chosen.retry)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="mutation-") as place:
-        runner = Runner(
-            Workplace(ROOT, Path(place, "tree")),
-            equivalents.load(),
-            chosen.timeout_ratio,
-            screen.print,
-        )
+        workplace = Workplace(ROOT, Path(place, "tree"))
+        reaches = _reaches(drawn.values(), session, workplace, chosen.session.parent)
+        runner = Runner(workplace, equivalents.load(), reaches, chosen.timeout_ratio, screen.print)
         try:
             for result in runner.run(drawn.values(), session):
                 results.append(result)

@@ -91,7 +91,7 @@ def area_of(path: str) -> Area | None:
 
 
 def stages(root: Path, path: str) -> Iterator[tuple[str, ...]]:
-    """Yield sets of tests for a mutant of a source file, those most likely to kill it first."""
+    """Yield sets of tests for a mutant of a source file that is on no map, those most likely to kill it first."""
     area = area_of(path)
     near = _named_after(root, path)
     if area is None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+TIMES = "MUTATION_TIMES"
+"""Environment variable for `contexts.py`: the file that the seconds of each test are written to, as JSON."""
+
 OTHER_MACHINES = ("qemu", "bochs")
 
 MEMORY_LIMIT = 6 << 30

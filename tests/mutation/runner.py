@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from tests.mutation.areas import area_of, stages
 from tests.mutation.equivalents import Equivalent, reason_for
 from tests.mutation.mutants import Mutant
+from tests.mutation.reach import Reach, Tests
 from tests.mutation.session import Fate, Result, Session
 from tests.mutation.workplace import Ended, Workplace
 
 SHORTEST_LIMIT = 30.0
 """Seconds that every run of tests may take: other work on the host must not kill mutants."""
-LONGEST_LIMIT = 600.0
+LONGEST_LIMIT = 1800.0
 """Seconds for tests whose time is not known yet."""
 
 
@@ -32,12 +33,13 @@ class Runner:
 
     workplace: Workplace
     known: tuple[Equivalent, ...] = ()
+    reaches: dict[str, Reach] = field(default_factory=dict)
+    """Maps of areas, by name. For other files the names of the tests decide which come first."""
     timeout_ratio: float = 6.0
     """Times as long as without a mutant that tests may take before they count as endless."""
     say: Callable[[str], None] = _say_nothing
     """Called with what is being done, for whoever waits."""
-    _untouched: dict[tuple[str, ...], float] = field(default_factory=dict)
-    _killers: dict[str, list[str]] = field(default_factory=dict)
+    _untouched: dict[Tests, float] = field(default_factory=dict)
     _sound: set[str] = field(default_factory=set)
 
     def run(self, mutants: Iterable[Mutant], session: Session) -> Iterator[Result]:
@@ -50,14 +52,16 @@ class Runner:
             elif found is None or found.fate is Fate.EQUIVALENT:
                 found = self._judge(mutant)
                 session.add(found)
-            self._remember(found)
             yield found
 
     def _judge(self, mutant: Mutant) -> Result:
         seconds = 0.0
-        for tests in self._stages(mutant.path):
+        reach = self._reach(mutant)
+        named = stages(self.workplace.root, mutant.path)
+        for tests in named if reach is None else reach.stages(mutant.path, mutant.line_number):
             with self.workplace.mutated(mutant):
-                outcome = self.workplace.test(tests, limit=self._limit(tests))
+                limit, each = self._limits(tests, reach)
+                outcome = self.workplace.test(tests, limit=limit, each=each)
                 judged = "::" in outcome.killer or outcome.ended is not Ended.FAILED
                 stillborn = not judged and not self.workplace.can_import(mutant.path)
             seconds += outcome.seconds
@@ -65,40 +69,33 @@ class Runner:
                 self._untouched.setdefault(tests, outcome.seconds)
                 continue
             if outcome.ended is Ended.TIMED_OUT:
-                self._measure(tests)
+                if reach is None:
+                    self._measure(tests)
             elif judged:
                 self._confirm(outcome.killer)
             fate = Fate.STILLBORN if stillborn else _FATES[outcome.ended]
             return Result.of(mutant, _area(mutant), fate, round(seconds, 1), outcome.killer)
         return Result.of(mutant, _area(mutant), Fate.SURVIVED, round(seconds, 1))
 
-    def _stages(self, path: str) -> Iterator[tuple[str, ...]]:
-        first, *later = stages(self.workplace.root, path)
-        others = tuple(test for test in self._killers.get(path, []) if test not in first)
-        yield first
-        if others:
-            yield others
-        yield from later
+    def _reach(self, mutant: Mutant) -> Reach | None:
+        reach = self.reaches.get(_area(mutant))
+        return reach if reach is not None and reach.knows(mutant.path) else None
 
-    def _remember(self, result: Result) -> None:
-        """A test file that killed a mutant of a source file is tried first for its next one."""
-        killers = self._killers.setdefault(result.path, [])
-        killer = result.killer.partition("::")[0]
-        if result.fate is Fate.KILLED and killer.endswith(".py") and killer not in killers:
-            killers.append(killer)
-
-    def _measure(self, tests: tuple[str, ...]) -> None:
+    def _measure(self, tests: Tests) -> None:
         """Tests that do not end have killed nothing unless they end without the mutant."""
         if tests not in self._untouched:
-            self.say(f"without a mutant: {' '.join(tests)}")
+            self.say(f"without a mutant: {len(tests)} sets of tests, from {tests[0]}")
             outcome = self.workplace.test(tests, limit=LONGEST_LIMIT, pristine=True)
             if outcome.ended is not Ended.PASSED:
                 raise UnsoundTestsError(f"without a mutant, the tests {outcome.ended}: {outcome.killer or tests}")
             self._untouched[tests] = outcome.seconds
 
-    def _limit(self, tests: tuple[str, ...]) -> float:
+    def _limits(self, tests: Tests, reach: Reach | None) -> tuple[float, float | None]:
+        """Return the seconds for tests, and those for each of them."""
+        if reach is not None:
+            return LONGEST_LIMIT, max(SHORTEST_LIMIT, self.timeout_ratio * reach.slowest(tests))
         known = self._untouched.get(tests)
-        return LONGEST_LIMIT if known is None else max(SHORTEST_LIMIT, self.timeout_ratio * known)
+        return LONGEST_LIMIT if known is None else max(SHORTEST_LIMIT, self.timeout_ratio * known), None
 
     def _confirm(self, test: str) -> None:
         """A test that fails has killed nothing unless it passes without the mutant."""

@@ -44,7 +44,7 @@ def test_the_limit_is_not_passed():
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Make a small source tree whose tests mirror it, with the plugin that the runner loads."""
+    """Make a small source tree whose tests mirror it, with the plugins that the runner loads."""
     root = tmp_path / "original"
     for name, text in (("part/capped.py", MODULE), ("tests/part/test_capped.py", TESTS)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +52,9 @@ def tree(tmp_path: Path) -> Path:
     (root / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\naddopts = "--import-mode=importlib"\nmarkers = ["slow", "oracle", "gdb"]\n'
     )
-    plugin = root / "tests/mutation/plugin.py"
-    plugin.parent.mkdir()
-    plugin.write_text((ROOT / "tests/mutation/plugin.py").read_text())
+    (root / "tests/mutation").mkdir()
+    for plugin in ("plugin", "contexts"):
+        (root / f"tests/mutation/{plugin}.py").write_text((ROOT / f"tests/mutation/{plugin}.py").read_text())
     return root
 
 

@@ -1,6 +1,8 @@
 """A copy of the source tree in which mutants are made and tests are run, so that nothing happens to the original."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,8 +16,14 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from tests.mutation.mutants import Mutant
+from tests.mutation.plugin import TIMES
 
 SELECTION = "not oracle and not gdb and not slow"
+
+_HUNG = re.compile(r"Timeout \([0-9:.]+\)!\nThread 0x")
+"""What faulthandler prints before it ends the process."""
+
+_PYTEST = ["pytest", "-rfE", "--no-header", "-p", "no:xdist", "-p", "tests.mutation.plugin", "-m", SELECTION]
 
 
 class Ended(StrEnum):
@@ -70,24 +78,59 @@ class Workplace:
             == 0
         )
 
-    def test(self, tests: Sequence[str], *, limit: float | None = None, pristine: bool = False) -> Outcome:
-        """Run tests until one fails.
+    def test(
+        self, tests: Sequence[str], *, limit: float | None = None, each: float | None = None, pristine: bool = False
+    ) -> Outcome:
+        """Run tests until one fails, in the order given.
 
         Args:
-            tests: files and directories, relative to the root.
+            tests: files, directories and single tests, relative to the root.
             limit: seconds after which the run is ended.
+            each: seconds after which a single test is ended, and the run with it.
             pristine: no mutant stands in the tree, so what Python compiles may be kept for later runs.
         """
-        command = [sys.executable, "-m", "pytest", "-x", "-rfE", "--no-header", "--tb=no", "-p", "no:xdist"]
-        command += ["-p", "tests.mutation.plugin", "-m", SELECTION, *tests]
         environment = self._environment
         if pristine:
             del environment["PYTHONDONTWRITEBYTECODE"]
+        options = ["-x", "--tb=no"]
+        if each is not None:
+            options += ["-o", f"faulthandler_timeout={each}", "-o", "faulthandler_exit_on_timeout=true"]
+        code, output, seconds = self._run([*_PYTEST, *options], tests, environment, limit)
+        if code is None or _HUNG.search(output):
+            return Outcome(Ended.TIMED_OUT, seconds)
+        return _judged(code, output, seconds)
+
+    def trace(self, tests: Sequence[str], sources: Sequence[str], data: Path) -> dict[str, float]:
+        """Run tests under coverage.py, with a context for each test. Returns the seconds that each took.
+
+        Args:
+            tests: files and directories, relative to the root.
+            sources: files and directories whose lines are of interest.
+            data: file for what coverage.py finds.
+        """
+        wanted = ",".join(f"{source},{source}/*" for source in sources)
+        with tempfile.TemporaryDirectory() as place:
+            settings, times = Path(place, "settings"), Path(place, "times")
+            settings.write_text(
+                f"[run]\ncore = ctrace\nrelative_files = true\ndata_file = {data}\ninclude = {wanted}\n"
+            )
+            coverage = ["coverage", "run", f"--rcfile={settings}", "-m"]
+            environment = {**self._environment, TIMES: str(times)}
+            self._run([*coverage, *_PYTEST, "-p", "tests.mutation.contexts"], tests, environment)
+            found: dict[str, float] = json.loads(times.read_text())
+        return found
+
+    def _run(
+        self, command: Sequence[str], tests: Sequence[str], environment: dict[str, str], limit: float | None = None
+    ) -> tuple[int | None, str, float]:
+        """Run a command on tests. Returns its exit code, None where the limit ended it, its output and the seconds."""
         began = time.monotonic()
-        # A file and no pipe: what the tests leave running would keep a pipe open.
-        with tempfile.TemporaryFile("w+", errors="replace") as output:
+        # Files and no pipe: what the tests leave running would keep a pipe open, and a command line has a limit.
+        with tempfile.TemporaryFile("w+", errors="replace") as output, tempfile.NamedTemporaryFile("w") as names:
+            names.write("\n".join(tests))
+            names.flush()
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", *command, f"@{names.name}"],
                 cwd=self.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -98,13 +141,13 @@ class Workplace:
             try:
                 code = process.wait(limit)
             except subprocess.TimeoutExpired:
-                return Outcome(Ended.TIMED_OUT, time.monotonic() - began)
+                code = None
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             output.seek(0)
-            return _judged(code, output.read(), time.monotonic() - began)
+            return code, output.read(), time.monotonic() - began
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -1,0 +1,126 @@
+"""Which tests execute which line of an area: drawn up once by coverage.py, kept beside the session.
+
+A mutant is held first against the quickest case of each test function that executes its line, the quickest of these
+first, and then against all of the files that these are in. A line that runs while modules are imported (a table, a
+default value) can matter wherever its module is used: there, every test that executes any line of the file counts, and
+in the end the whole area.
+
+What has changed since the map was drawn up is not in it: a test file that is new or different is run whole, and a
+mutant of a source file that is different is held against tests by their names (`areas.stages`). Tests that start the
+emulator in another process reach nothing of it by the map.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from tests.mutation.areas import Area
+from tests.mutation.workplace import Workplace
+
+AT_IMPORT = ""
+"""Context of what runs while pytest imports modules and collects tests."""
+
+Tests = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The map of one area."""
+
+    root: Path
+    area: Area
+    data: Path
+    seconds: dict[str, float]
+    """Seconds that each test took under coverage.py, which is more than it takes without."""
+    digests: dict[str, str]
+    """Digest of each source and test file when the map was drawn up."""
+
+    @classmethod
+    def of(cls, area: Area, workplace: Workplace, directory: Path) -> "Reach":
+        """Read the map in a directory, or draw it up there."""
+        directory.mkdir(parents=True, exist_ok=True)
+        data, index = directory.absolute() / f"{area.name}.coverage", directory / f"{area.name}.reach"
+        if not index.exists():
+            seconds = workplace.trace((*area.tests, *area.neighbours), area.paths, data)
+            digests = {file: _digest(workplace.root / file) for file in _files(workplace.root, area)}
+            index.write_text(json.dumps({"seconds": seconds, "digests": digests}))
+        return cls(workplace.root, area, data, **json.loads(index.read_text()))
+
+    def knows(self, path: str) -> bool:
+        """Return True if a file is as it was."""
+        return self.digests.get(path) == _digest(self.root / path)
+
+    def stages(self, path: str, line: int) -> Iterator[Tests]:
+        """Yield sets of tests for a mutant, those most likely to kill it first; none if no test reaches its line."""
+        contexts = _contexts(self.data, path)
+        lines = _statement((self.root / path).read_text(), line)
+        reached = {test for number in lines for test in contexts.get(number, ())}
+        everywhere = AT_IMPORT in reached
+        if everywhere:
+            reached = {test for tests in contexts.values() for test in tests}
+        reached.discard(AT_IMPORT)
+        first = (*self._changed_tests, *self._quickest(reached))
+        if first:
+            yield first
+        if everywhere:
+            yield self.area.tests
+            if self.area.neighbours:
+                yield self.area.neighbours
+        elif rest := {_file(test) for test in reached} - set(self._changed_tests):
+            yield tuple(sorted(rest))
+
+    def slowest(self, tests: Tests) -> float:
+        """Return the seconds that the slowest of some tests took."""
+        wanted = set(tests)
+        known = [took for test, took in self.seconds.items() if test in wanted or _file(test) in wanted]
+        return max(known or self.seconds.values())
+
+    def _quickest(self, tests: Iterable[str]) -> list[str]:
+        quickest: dict[str, str] = {}
+        for test in sorted(tests, key=lambda one: (self.seconds.get(one, 0.0), one)):
+            quickest.setdefault(test.partition("[")[0], test)
+        return list(quickest.values())
+
+    @cached_property
+    def _changed_tests(self) -> Tests:
+        tests = [file for file in _files(self.root, self.area) if Path(file).name.startswith("test_")]
+        return tuple(file for file in tests if not self.knows(file))
+
+
+@cache
+def _contexts(data: Path, path: str) -> dict[int, list[str]]:
+    from coverage import CoverageData
+
+    found = CoverageData(str(data))
+    found.read()
+    return found.contexts_by_lineno(path)
+
+
+def _statement(source: str, line: int) -> range:
+    """Return the lines of the statement that a line is part of; of a compound statement, those before its body."""
+    found = range(line, line + 1)
+    for node in ast.walk(ast.parse(source)):  # outer ones first
+        if isinstance(node, ast.stmt) and not isinstance(node, ast.Match):
+            body = getattr(node, "body", None)
+            last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
+            if node.lineno <= line <= last:
+                found = range(node.lineno, last + 1)
+    return found
+
+
+def _files(root: Path, area: Area) -> list[str]:
+    places = [root / place for place in (*area.paths, *area.tests, *area.neighbours)]
+    files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))]
+    return sorted({file.relative_to(root).as_posix() for file in files})
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]

@@ -23,15 +23,16 @@ from machine.cpuid import Switches
 from machine.debug_registers import DebugRegisters
 from machine.device import Bus
 from machine.errors import UnicornStopped
+from machine.exceptions import DB
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
-from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, SEGMENT_REGISTERS, SavedContext
+from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, HFLAG_TF, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
 from machine.step_hook import STATE_BYTES, StepHook, Stop
 from machine.translations import Translations
 from machine.unicorn_calls import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
-from machine.untranslatable import Untranslatable
+from machine.untranslatable import Untranslatable, opcode_to_replace
 
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
@@ -103,11 +104,22 @@ class Cpu:
                 self._translations.drop(self)
             self.give_back()
             status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
-            if status != UC_ERR_FETCH_PROT:
-                break
-            self.refresh()
-            if not self._admit_code():
-                return Stop.NO_CODE
+            if status == UC_ERR_FETCH_PROT:
+                self.refresh()
+                if self._admit_code():
+                    continue
+                guarded = [page for page in self._pages_of_code() if self._untranslatable.guards(page)]
+                if not guarded:
+                    return Stop.NO_CODE
+                status, alone = self._execute_guarded()
+                ram.stale_code += [range(page, page + PAGE_SIZE) for page in guarded]
+                if alone:
+                    continue
+            elif hook.reason == Stop.HALT and self._untranslatable.left:
+                self.refresh()
+                self._untranslatable.left = False
+                continue
+            break
         failure = self.callbacks.failure
         if failure is not None:
             self.callbacks.failure = None
@@ -122,11 +134,31 @@ class Cpu:
 
     def _admit_code(self) -> bool:
         """Let the engine fetch what it was refused: the page of RIP, or the next one, where the instruction ends."""
-        for address in (self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1):
-            found = self.memory.look(address)
-            if found is not None and self._untranslatable.admit(found.physical):
-                return True
-        return False
+        return any(map(self._untranslatable.admit, self._pages_of_code()))
+
+    def _pages_of_code(self) -> list[int]:
+        """Physical addresses of the pages from which the instruction at RIP may come, as far as they are there."""
+        places = self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1
+        return [found.physical for found in map(self.memory.look, places) if found is not None]
+
+    def _execute_guarded(self) -> tuple[int, bool]:
+        """Execute the instruction at RIP, and translate no other, as a page has code of which Unicorn dies.
+
+        If it is that code, the instruction hook stops in front of it: it is undefined. Returns Unicorn's status, and
+        whether the processor only stopped because it was alone.
+        """
+        hook, registers, at = self.hook, self.registers, self.linear_rip
+        opcode = opcode_to_replace(self.code_at(at), at)
+        found = None if opcode is None else self.memory.look(opcode)
+        with self._untranslatable.lifted(found.physical + opcode % PAGE_SIZE if found and opcode else None):
+            registers.hflags |= HFLAG_TF
+            self.give_back()
+            status = emu_start(self._engine, registers.rip, 0, 0, 0)
+        if status or hook.reason == Stop.HALT:
+            self.refresh()
+        registers.hflags &= ~HFLAG_TF
+        trapped = hook.reason == Stop.INTERRUPT and hook.vector == DB and not self.context.interrupt_met[0]
+        return status, trapped and not hook.rflags & FLAG_TF
 
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""
@@ -308,15 +340,6 @@ class Cpu:
         found = self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
         # Unicorn, which gave the size, may have refused the instruction before its end
         return self.instruction_at(self.linear_rip) if found is None else found
-
-    def replaced_instruction(self) -> Instruction | None:
-        """The undefined instruction at RIP as it was before `Untranslatable` replaced it; None if it did not."""
-        at = self.linear_rip
-        found = self.memory.look(at)
-        if found is None or found.physical >= self.ram.size:
-            return None
-        code = self._untranslatable.original(self.code_at(at), found.physical + at % PAGE_SIZE)
-        return None if code is None else self._decode(code)
 
     def _decode(self, code: bytes) -> Instruction | None:
         registers = self.registers

@@ -15,7 +15,6 @@ from machine.done import Done
 from machine.events import Halted
 from machine.exceptions import DB, NMI, UD, Fault
 from machine.faults import exception_met, take_back
-from machine.instructions.bit_test import execute_bit_test
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
 from machine.instructions.quiet import is_quiet
@@ -34,7 +33,6 @@ from machine.tasks import TaskFault
 
 _STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
-_UNDEFINED = int(Action.UNDEFINED)
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
@@ -288,25 +286,10 @@ class Execution:
         cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
-    def _execute_replaced(self) -> bool:
-        """Execute a bit test that was replaced though it has no LOCK; whether that is what RIP is at."""
-        cpu = self._cpu
-        replaced = cpu.replaced_instruction()
-        if replaced is None:
-            return False
-        stepping = cpu.hook.rflags & FLAG_TF
-        cpu.hook.rflags &= ~FLAG_RF
-        execute_bit_test(cpu, replaced)
-        if stepping:
-            self._trap(DR6_BS)
-        return True
-
     def _execute_watched(self) -> None:
         """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
         instruction = cpu.watched_instruction()
-        if (instruction is None or instruction.action & _UNDEFINED) and self._execute_replaced():
-            return
         if instruction is None:  # it ends in a page that cannot be fetched, which Unicorn will find
             self.stopped(self._execute_one())
             return

@@ -3,8 +3,8 @@
 Unicorn executes in it, WebAssembly linear memory is a window onto it, scrubbing fills it and residue scans
 compare it. There are no copies.
 
-Unicorn sees only the writes of its own instructions. All others pass through `Ram.changed`, which notes where they
-met translated code, so that the processor translates it again (machine/translations.py): `view` is read-only, and
+Unicorn itself writes only where nothing was executed. All other writes pass through `Ram.changed`, which notes where
+they met translated code, so that the processor translates it again (machine/translations.py): `view` is read-only, and
 whoever needs an address to write to takes it from `lend`.
 """
 
@@ -93,7 +93,7 @@ class Ram:
             self.changed(where.start, len(where))
 
     def changed(self, base: int, length: int) -> None:
-        """Note that a range was written otherwise than by an instruction that Unicorn executed."""
+        """Note that a range was written otherwise than by Unicorn."""
         lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
         if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) < 0:
             return
@@ -103,7 +103,11 @@ class Ram:
             return
         end = lines.rfind(1, first, end) + 1
         lines[first:end] = bytes(end - first)
-        self.stale_code.append(range(first * LINE_SIZE, end * LINE_SIZE))
+        self.make_stale(range(first * LINE_SIZE, end * LINE_SIZE))
+
+    def make_stale(self, where: range) -> None:
+        """Have what was translated of a range dropped before the next instruction."""
+        self.stale_code.append(where)
         if self.on_stale_code is not None:
             self.on_stale_code()
 

@@ -1,15 +1,16 @@
 """Code that Unicorn has translated, and how it is dropped when RAM changes under it.
 
-Unicorn keeps what it has translated until one of its own instructions writes there; it does not see what else writes
-to RAM: devices, frames pushed by interrupt delivery, page-table flags, a loaded snapshot, inputs. So each block of
-translated instructions is noted by the lines of RAM that it comes from (`Ram.code_lines`). `Ram` collects what is
-written there (`Ram.stale_code`) and has the processor stop before its next instruction; `drop` makes Unicorn forget.
+Unicorn keeps what it has translated, whatever is written to RAM afterwards: by devices, frames pushed by interrupt
+delivery, page-table flags, a loaded snapshot, inputs, and instructions, whose stores to what was executed are made in
+machine/untranslatable.py. So each block of translated instructions is noted by the lines of RAM that it comes from
+(`Ram.code_lines`). `Ram` collects what is written there (`Ram.stale_code`) and has the processor stop before its next
+instruction; `drop` makes Unicorn forget.
 """
 
 import ctypes
 from typing import TYPE_CHECKING
 
-from unicorn import UC_HOOK_EDGE_GENERATED, UC_HOOK_MEM_FETCH_UNMAPPED, UC_PROT_EXEC, Uc
+from unicorn import UC_HOOK_EDGE_GENERATED, UC_PROT_EXEC, Uc
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.flat_mode import load_flat_mode
@@ -47,7 +48,6 @@ class Translations:
             self._attach_native(entries[0])
         else:
             self._attach_portable()
-        self._look_at_every_store()
         self._execute_first_block()
 
     def _attach_native(self, entry: int) -> None:
@@ -82,16 +82,6 @@ class Translations:
             at = page.value + address % PAGE_SIZE
             first, end = at // LINE_SIZE, (at + size - 1) // LINE_SIZE + 1
             self._ram.code_lines[first:end] = b"\1" * (end - first)
-
-    def _look_at_every_store(self) -> None:
-        """Have Unicorn compare each store with what it has translated, whatever address it goes by.
-
-        It would do so for the first store to a page that is not executable, and for no other after that: code that is
-        executed at one linear address and written at another would stay as it was. A memory hook keeps it from that,
-        and this one is never called, as all of RAM is mapped.
-        """
-        self._never = ctypes.CFUNCTYPE(ctypes.c_bool)(lambda: False)
-        add_hook(self._uc, UC_HOOK_MEM_FETCH_UNMAPPED, self._never, within=range(self._ram.size))
 
     def _execute_first_block(self) -> None:
         """Let Unicorn leave a block before there is anything: it reports no translation until it has."""

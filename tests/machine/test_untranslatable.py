@@ -115,3 +115,61 @@ def test_it_may_be_written_in_parts() -> None:
     machine.ram.write(START + 1, b"\xf0")
     machine.start(START, {})
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("mode", Mode)
+def test_a_program_sees_its_own_code_as_it_is(mode: Mode, portable: bool) -> None:
+    """MOV AL, of the third byte of BTS EAX, EAX with LOCK, which follows."""
+    load = b"\x8a\x05" + ((6).to_bytes(4, "little") if mode is Mode.LONG else (layout.CODE + 12).to_bytes(4, "little"))
+    code = load + b"\x90" * 4 + bytes.fromhex("F0 0F AB C0")
+    result = bench(portable).run(Program(code, mode))
+    assert (result.vector, result.registers["RIP"]) == (UD, layout.CODE + 10)
+    assert result.registers["RAX"] & 0xFF == 0xAB
+    assert [change for change in result.memory if change.page == "code"] == []
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize(
+    "store",
+    [
+        "C7 05 0A 10 00 00 F0 0F AB C0",  # MOV DWORD [100AH], to what follows
+        "BF 0C 10 00 00 90 AB 90 90 90",  # STOSD to 100CH
+    ],
+)
+def test_a_program_may_store_it_into_its_own_page(store: str, portable: bool) -> None:
+    machine = Machine(MachineConfiguration(1 << 16, portable=portable))
+    machine.ram.write(START, bytes.fromhex(store) + b"\x90" * 8 + b"\xf4")
+    machine.start(START, {})
+    machine.cpu.write_register("RAX", 0xC0AB0FF0)
+    where = START + (10 if store.startswith("C7") else 12)
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, where)
+    assert machine.ram.read(where, 4) == bytes.fromhex("F0 0F AB C0")
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_program_may_store_it_by_a_repeated_instruction_right_behind(portable: bool) -> None:
+    """MOV EDI, 100CH; MOV ECX, 1; REP STOSD, which leads to what it has stored; it counts twice."""
+    machine = Machine(MachineConfiguration(1 << 16, portable=portable))
+    machine.ram.write(START, bytes.fromhex("BF 0C 10 00 00 B9 01 00 00 00 F3 AB 90 90 90 90 F4"))
+    machine.start(START, {})
+    machine.cpu.write_register("RAX", 0xC0AB0FF0)
+    assert (machine.run(), machine.cpu.rip, machine.clock.now_ns) == (Outcome.SHUTDOWN, START + 12, 4)
+
+
+def test_a_program_may_store_it_into_another_page_that_was_executed() -> None:
+    """CALL 3000H, which returns; MOV DWORD [3000H], BTS with LOCK; CALL 3000H."""
+    code = "E8 FB 1F 00 00 C7 05 00 30 00 00 F0 0F AB C0 E8 EC 1F 00 00"
+    machine = machine_at(START, bytes.fromhex(code))
+    machine.ram.write(0x3000, b"\x90\x90\x90\x90\xc3")
+    machine.cpu.write_register("RSP", 0x8000)
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, 0x3000)
+
+
+def test_a_page_is_as_any_other_when_it_is_overwritten() -> None:
+    """Page 1000H has the instruction. It is overwritten by the program at 3000H, and then executed."""
+    machine = machine_at(0x3000, bytes.fromhex("C7 05 01 10 00 00 90 90 90 40 E9 F1 DF FF FF"))
+    machine.ram.write(START, bytes.fromhex("40 F0 0F AB C0 F4"))
+    machine.start(START, {})
+    machine.cpu.write_register("RAX", 0)
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)

@@ -182,6 +182,16 @@ def test_a_push_into_a_missing_upper_page_faults_there(below: int, address: int)
     assert ram.is_zero(0x7000, 4096)
 
 
+@pytest.mark.parametrize("below", range(1, 16))
+def test_a_push_into_two_missing_pages_faults_at_its_highest_word(below: int) -> None:
+    """The processor pushes downwards: that word is the first that it stores, whichever page it is in."""
+    ram = Ram(SIZE)
+    memory = supervisor(ram, leaf=0)
+    with pytest.raises(PageFault) as refused:
+        memory.push(0x2000 - below, b"x" * 16, unit=4)
+    assert refused.value.address == 0x2000 - below + 12
+
+
 def test_reading_marks_entries_accessed_and_inspection_marks_nothing() -> None:
     ram = Ram(SIZE)
     memory = supervisor(ram)

@@ -1,9 +1,9 @@
 """Which tests execute which line of an area: drawn up once by coverage.py, kept beside the session.
 
 A mutant is held first against the quickest case of each test function that executes its line, the quickest of these
-first, and then against all of the files that these are in. A line that runs while modules are imported (a table, a
-default value) can matter wherever its module is used: there, every test that executes any line of the file counts, and
-in the end the whole area.
+first, and then against the other cases. What a fixture of several tests executes counts for the first of them. A line
+that runs while modules are imported (a table, a default value) can matter wherever its module is used: there, every
+test that executes any line of the file counts, and in the end the whole area.
 
 What has changed since the map was drawn up is not in it: a test file that is new or different is run whole, and a
 mutant of a source file that is different is held against tests by their names (`areas.stages`). Tests that start the
@@ -63,15 +63,15 @@ class Reach:
         if everywhere:
             reached = {test for tests in contexts.values() for test in tests}
         reached.discard(AT_IMPORT)
-        first = (*self._changed_tests, *self._quickest(reached))
-        if first:
-            yield first
+        quickest = self._quickest(reached)
+        if quickest or self._changed_tests:
+            yield (*quickest, *self._changed_tests)
         if everywhere:
             yield self.area.tests
             if self.area.neighbours:
                 yield self.area.neighbours
-        elif rest := {_file(test) for test in reached} - set(self._changed_tests):
-            yield tuple(sorted(rest))
+        elif others := reached.difference(quickest):
+            yield tuple(sorted(others))
 
     def slowest(self, tests: Tests) -> float:
         """Return the seconds that the slowest of some tests took."""

@@ -156,6 +156,18 @@ def test_a_failing_int_in_a_segment_with_a_base_pushes_its_offset(kernel32: Any)
     assert 0 < taken.rip < 0x1_0000
 
 
+def test_it_is_the_linear_address_that_has_to_be_aligned(kernel32: Any) -> None:
+    """In a segment from 8 on."""
+    prepare = (
+        "movl %cr4, %eax; orl $0x600, %eax; movl %eax, %cr4;"
+        "movl $0x0008FFFF, gdt + 0x38; movl $0x00CF9300, gdt + 0x3C;"
+        "movw $0x38, %ax; movw %ax, %es;"
+    )
+    (taken,) = kernel32(prepare + "movaps %es:0x240000, %xmm0; hlt").taken
+    assert (taken.vector, taken.error_code) == (GP, 0)
+    assert kernel32(prepare + "movaps %es:0x240008, %xmm0; hlt").taken == []
+
+
 def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
     ran = kernel32("pushl $0x20202; pushl $0x08; pushl $0x1000; iretl")
     assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]

@@ -87,6 +87,18 @@ def test_mode_2_interrupts_one_clock_after_each_count(count: int, start: int) ->
     assert pit.edges == [start + at for at in wanted]
 
 
+@given(count=counts, period=st.integers(2, 5))
+def test_the_line_of_mode_2_is_low_for_one_clock_before_each_further_interrupt(count: int, period: int) -> None:
+    pit = Pit()
+    pit.program(0, 2, count)
+    falls, rises = (floor((period * count + clock) * CLOCK_NS) for clock in (0, 1))
+    levels = []
+    for now in (falls - 1, falls, rises - 1, rises):
+        pit.run(now)
+        levels.append(pit.level)
+    assert levels == [True, False, False, True]
+
+
 @given(count=counts, start=st.integers(0, 10**9))
 def test_mode_3_interrupts_after_each_count(count: int, start: int) -> None:
     pit = Pit().at(start)

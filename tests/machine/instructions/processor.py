@@ -98,7 +98,8 @@ class Processor:
     """In place of those above."""
 
     def __post_init__(self) -> None:
-        self.cpu: Cpu = Machine(MachineConfiguration(2 << 20)).cpu
+        self.machine = Machine(MachineConfiguration(2 << 20))
+        self.cpu: Cpu = self.machine.cpu
         self.ram = self.cpu.ram
         self._map()
         for selector, content in (_DESCRIPTORS | self.descriptors).items():

@@ -5,18 +5,24 @@ import struct
 import pytest
 
 from machine.cpu import FLAG_NT
-from machine.exceptions import GP, NP, PF, TS
-from machine.tasks import TaskFault
+from machine.exceptions import GP, NP, PF, SS, TS
+from machine.tasks import TaskFault, TaskSwitch
 from tests.machine.instructions.processor import (
     ABSENT,
+    ABSENT_CODE,
+    ABSENT_DATA,
     BEYOND,
     BUSY_TASK,
     CODE,
     CODE_32,
     CODE_32_USER,
     DATA_0,
+    EXECUTE_ONLY,
     GDT,
+    LDT,
+    LOCAL_TABLE,
     OTHER_TASK,
+    SHORT_CODE,
     TASK,
     TASK_GATE,
     TSS,
@@ -28,6 +34,7 @@ from tests.machine.instructions.processor import (
 
 CALL, JUMP, IRET = "9a", "ea", "cf"
 NEW_RIP, NEW_STACK = 0x3_4000, 0x1_4000
+ABSENT_TABLE, SHORT_STACK, DOWN_STACK = 0xE8, 0xF0, 0xF8
 
 
 def image(**changed: int) -> bytes:
@@ -153,18 +160,115 @@ def test_what_a_return_is_refused(link: int, descriptors: dict[int, bytes], answ
 @pytest.mark.parametrize(
     ("changed", "vector", "error_code"),
     [
+        ({"cs": 0}, TS, 0),
         ({"cs": CODE_32_USER}, TS, CODE_32_USER),
+        ({"cs": DATA_0}, TS, DATA_0),
+        ({"cs": ABSENT_CODE}, NP, ABSENT_CODE),
         ({"ss": 0}, TS, 0),
+        ({"ss": DATA_0 | 3}, TS, DATA_0),
+        ({"ss": CODE_32}, TS, CODE_32),
+        ({"ss": ABSENT_DATA}, SS, ABSENT_DATA),
         ({"ds": BEYOND}, TS, BEYOND),
+        ({"ds": DATA_0 | 3}, TS, DATA_0),  # the descriptor's level is below its RPL
+        ({"es": EXECUTE_ONLY}, TS, EXECUTE_ONLY),
+        ({"es": ABSENT_DATA}, NP, ABSENT_DATA),
         ({"ldt": DATA_0}, TS, DATA_0),
-        ({"cs": 0xA8, "eip": 0x1000}, GP, 0),
+        ({"ldt": LOCAL_TABLE | 4}, TS, LOCAL_TABLE | 4),
+        ({"ldt": BEYOND}, TS, BEYOND),
+        ({"ldt": ABSENT_TABLE}, TS, ABSENT_TABLE),
+        ({"cs": SHORT_CODE, "eip": 0x1000}, GP, 0),
     ],
 )
 def test_a_task_that_cannot_begin_faults_in_the_new_task(changed: dict[str, int], vector: int, error_code: int) -> None:
-    processor = processor_with(changed=changed)
+    processor = processor_with({ABSENT_TABLE: entry(0x02, 0, LDT, 0xFFF)}, changed=changed)
     retired = processor.cpu.hook.retired
     with pytest.raises(TaskFault) as raised:
         processor.execute(far(CALL, OTHER_TASK))
     assert (raised.value.vector, raised.value.error_code) == (vector, error_code)
     assert processor.cpu.registers.tr.selector == OTHER_TASK
     assert processor.cpu.hook.retired == retired + 1
+
+
+@pytest.mark.parametrize("eip", [0, 0xFFF])
+def test_the_last_byte_of_the_code_segment_can_be_where_a_task_begins(eip: int) -> None:
+    processor = processor_with(changed={"cs": SHORT_CODE, "eip": eip})
+    processor.execute(far(CALL, OTHER_TASK))
+    assert processor.cpu.registers.rip == eip
+
+
+def test_a_task_has_a_local_descriptor_table_and_segments_in_it() -> None:
+    processor = processor_with(changed={"ldt": LOCAL_TABLE, "ds": 0x0C, "es": 0x14})
+    processor.ram.write(LDT + 8, entry(0x92, 4, 0x1234, 0x5678) + entry(0x9B, 4, 0x4321, 0x77))
+    processor.execute(far(CALL, OTHER_TASK))
+    registers = processor.cpu.registers
+    table = registers.ldtr
+    assert (table.selector, table.base, table.limit) == (LOCAL_TABLE, LDT, 0xFFF)
+    assert (registers.ds.selector, registers.ds.base, registers.ds.limit) == (0x0C, 0x1234, 0x5678)
+    assert (registers.es.selector, registers.es.base, registers.es.limit) == (0x14, 0x4321, 0x77)
+    assert registers.ds.flags >> 8 & 1  # accessed, in the register
+    assert processor.ram.read(LDT + 8 + 5, 1)[0] & 1  # and in the table
+
+
+@pytest.mark.parametrize(("flags", "limit"), [(0x8900, 0x67), (0x8100, 0x2B)])
+def test_the_old_task_is_saved_only_into_a_whole_segment(flags: int, limit: int) -> None:
+    """One of 16 bits needs less. Here it ends where an absent page begins."""
+    for short, answer in ((0, None), (1, (TS, TASK))):
+        processor = processor_with()
+        processor.cpu.registers.tr.load(TASK, ABSENT - limit - 1, limit - short, flags)
+        assert processor.fault(far(CALL, OTHER_TASK)) == answer
+
+
+@pytest.mark.parametrize("wrong", [1 << 5, 1 << 40, 1 << 63])
+@pytest.mark.parametrize("present", [0, 1])
+def test_a_task_whose_page_directory_pointers_are_wrong_is_not_valid(present: int, wrong: int) -> None:
+    """SDM volume 3, 4.4.1: with PAE, a present pointer with a reserved bit set."""
+    directory, tables = TSS_2 + 0x800, 0x10_8000
+    processor = processor_with(changed={"cr3": directory})
+    registers = processor.cpu.registers
+    for pointers in (directory, tables):
+        processor.ram.write(pointers, struct.pack("<4Q", tables + 0x1001, 0, 0, 0))
+    processor.ram.write(directory + 16, struct.pack("<Q", wrong | present))
+    processor.ram.write(tables + 0x1000, struct.pack("<Q", 0xE3))
+    registers.cr[3], registers.cr[4] = tables, 1 << 5
+    processor.cpu.memory.flush()
+    answer = processor.fault(far(CALL, OTHER_TASK))
+    assert answer == ((TS, OTHER_TASK) if present else None)
+    assert registers.cr[3] == (tables if present else directory)
+
+
+@pytest.mark.parametrize(
+    ("stack", "selector", "vector"),
+    [
+        (0x1004, SHORT_STACK, None),
+        (0x1005, SHORT_STACK, SS),
+        (0x2004, DOWN_STACK, SS),
+        (0x2005, DOWN_STACK, None),
+        (ABSENT + 4, DATA_0, PF),
+    ],
+)
+def test_an_error_code_needs_room_on_the_stack_of_the_new_task(stack: int, selector: int, vector: int | None) -> None:
+    descriptors = {SHORT_STACK: entry(0x93, 4, 0, 0x1003), DOWN_STACK: entry(0x97, 4, 0, 0x2000)}
+    processor = processor_with(descriptors)
+    processor.load("ss", selector)
+    processor.cpu.registers.rsp = stack
+    tasks = TaskSwitch(processor.cpu)
+    if vector is None:
+        tasks.push_error_code(0x1234_5678, 1)
+        assert processor.cpu.registers.rsp == stack - 4
+        assert word(processor, stack - 4) == 0x1234_5678
+    else:
+        with pytest.raises(TaskFault) as raised:
+            tasks.push_error_code(0x1234_5678, 1)
+        assert (raised.value.vector, raised.value.error_code) == (vector, 1 if vector == SS else 2)
+        assert raised.value.address == (ABSENT if vector == PF else None)
+        assert processor.cpu.registers.rsp == stack
+
+
+def test_a_task_of_16_bits_gets_its_error_code_as_a_word() -> None:
+    processor = processor_with()
+    processor.cpu.registers.tr.load(TASK, TSS, 0x2B, 0x8100)
+    before = processor.cpu.registers.rsp
+    processor.ram.write(before - 4, b"\xee" * 4)
+    TaskSwitch(processor.cpu).push_error_code(0x1234_5678, 0)
+    assert processor.cpu.registers.rsp == before - 2
+    assert processor.ram.read(before - 4, 4) == bytes.fromhex("eeee7856")

@@ -21,7 +21,7 @@ import msgspec
 
 from enclave_sim.alignment import Aligner, Side
 from enclave_sim.divergence import Divergence
-from enclave_sim.query import name_of_kind
+from enclave_sim.events import name_of_kind
 from enclave_sim.recording import Header, RecordingFile
 from machine.events import Event
 

@@ -23,7 +23,8 @@ from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, ancho
 from enclave_sim.engine.contract import Backtrace
 from enclave_sim.errors import EnclaveError, KernelDied
 from enclave_sim.host_limit import run_machine
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper, ordered
+from enclave_sim.input_validation import ordered
+from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
 from enclave_sim.memory_map import region
 from enclave_sim.node import Node
 from enclave_sim.outside import Outside

@@ -1,9 +1,14 @@
 """What the enclave records beside the machine's own events, and the union of both.
 
-Nothing else lives here. `machine.events` holds the base type, the recorder protocol and the machine's kinds.
+Nothing else lives here but the registry of kinds. `machine.events` holds the base type, the recorder protocol and the
+machine's kinds.
 """
 
+from difflib import get_close_matches
+from typing import get_args
+
 import machine.events as _machine
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AnyInput
 from machine.events import Event
 
@@ -279,3 +284,23 @@ AnyEvent = (
     | ResidueScanned
 )
 """Every kind of event that a recording can hold."""
+KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
+"""Every kind of event by the name that recordings have for it."""
+EventKind = str | type[Event]
+"""As recordings name it (`cycle_began`), or its type (`CycleBegan`)."""
+
+
+def kind_of_event(kind: EventKind) -> type[Event]:
+    """Return the type of a kind. Raises ConfigurationError, which lists the kinds, for one that does not exist."""
+    if isinstance(kind, type):
+        return kind
+    if kind not in KINDS:
+        near = get_close_matches(kind, KINDS, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigurationError(f"{kind!r} is no kind of event; {hint}there are {', '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def name_of_kind(kind: Event | type[Event]) -> str:
+    """Return the name that recordings give to a kind of event, or to the kind of one event."""
+    return str(kind.__struct_config__.tag)

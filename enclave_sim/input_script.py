@@ -18,10 +18,10 @@ from typing import Any, get_args
 import msgspec
 
 import payloads as built_in
-from enclave_sim.after_event import AfterEvent, is_storable, shown
 from enclave_sim.configuration import read_payload
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inputs import LATEST_NS, AnyInput, kind_of, mistake_of
+from enclave_sim.input_validation import is_storable, mistake_of, mistake_of_condition, shown
+from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, kind_of
 from enclave_sim.memory_map import region
 from enclave_sim.specification import EngineName
 
@@ -115,8 +115,8 @@ class _Table:
             raise ConfigurationError('after must be a table with an event, as { event = "phase_completed" }')
         fields = {name: value for name, value in table.items() if name not in ("event", "count")}
         after = AfterEvent(table["event"], fields, table.get("count", 1))
-        if after.mistake is not None:
-            raise ConfigurationError(f"after: {after.mistake}")
+        if (mistake := mistake_of_condition(after)) is not None:
+            raise ConfigurationError(f"after: {mistake}")
         return after
 
     def _first(self, after: AfterEvent | None) -> int:

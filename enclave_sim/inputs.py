@@ -5,16 +5,30 @@ or after its time, which may be counted from an event. A WebAssembly guest is in
 only, so it may be a little later.
 """
 
-from collections.abc import Iterable
+from enum import Enum
 
 import msgspec
 
-from enclave_sim.after_event import AfterEvent
-from enclave_sim.errors import ConfigurationError
-
+Value = int | str | bool
 LATEST_NS = 1 << 62
 """Times are below this."""
 _SENSORS = 2
+
+
+class AfterEvent(msgspec.Struct, frozen=True):
+    """The `count`-th event of a run, from 1, that is of the kind `event` and whose `fields` have these values.
+
+    The kind is named as in recordings (`phase_completed`). Fields that are not given may have any value.
+    """
+
+    event: str
+    fields: dict[str, Value] = {}
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        plain = {name: value.value if isinstance(value, Enum) else value for name, value in self.fields.items()}
+        in_order = dict(sorted(plain.items()))  # equal ones are encoded equally
+        msgspec.structs.force_setattr(self, "fields", in_order)
 
 
 class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True, omit_defaults=True):
@@ -95,26 +109,3 @@ AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault 
 def kind_of(one: AnyInput | type[AnyInput]) -> str:
     """The name of its kind, as recordings have it: `external_interrupt`, `tamper`, ..."""
     return str(one.__struct_config__.tag)
-
-
-def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
-    """Inputs as a schedule has them: by time, those of one time in the order given, then those that wait for events.
-
-    Raises ConfigurationError for one that cannot be.
-    """
-    given = tuple(inputs)
-    for one in given:
-        mistake = mistake_of(one, ram_bytes)
-        if mistake is not None:
-            since = "" if one.after is None else f" after {one.after.event}"
-            raise ConfigurationError(f"input {type(one).__name__} at {one.at_ns} ns{since}: {mistake}")
-    return tuple(sorted(given, key=lambda one: LATEST_NS if one.after is not None else one.at_ns))
-
-
-def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
-    """What is wrong with an input of an enclave with so much RAM and what would be right, or None."""
-    if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
-        return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
-    if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
-        return f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
-    return one.mistake or (None if one.after is None else one.after.mistake)

@@ -12,9 +12,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.attestation import Evidence, SignedQuote
-from enclave_sim.inputs import AnyInput
+from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.specification import Attestation, Cause, EngineName, Phase, Step

@@ -7,17 +7,11 @@ for event in select(read_events(path), kind="scrubbed", between=(0, 300_000)):
 """
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
-from typing import get_args
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import AnyEvent
+from enclave_sim.events import EventKind, kind_of_event
 from machine.events import Event, RingTransition
 
-KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
-"""Every kind of event by the name that recordings have for it."""
-EventKind = str | type[Event]
-"""As recordings name it (`cycle_began`), or its type (`CycleBegan`)."""
 _RINGS = range(4)
 
 
@@ -41,22 +35,6 @@ def select(
     if ring is not None and (ring[0] == ring[1] or not set(_RINGS).issuperset(ring)):
         raise ConfigurationError(f"no transition from ring {ring[0]} to ring {ring[1]}: there are rings 0 to 3")
     return _select(events, kinds, between, ring)
-
-
-def kind_of_event(kind: EventKind) -> type[Event]:
-    """The type of a kind. Raises ConfigurationError, which lists what there is, for one that does not exist."""
-    if isinstance(kind, type):
-        return kind
-    if kind not in KINDS:
-        near = get_close_matches(kind, KINDS, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigurationError(f"{kind!r} is no kind of event; {hint}there are {', '.join(KINDS)}")
-    return KINDS[kind]
-
-
-def name_of_kind(event: Event) -> str:
-    """What recordings call the kind of an event."""
-    return str(event.__struct_config__.tag)
 
 
 def _kinds(kind: EventKind | Iterable[EventKind]) -> frozenset[type[Event]]:

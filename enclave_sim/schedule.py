@@ -7,6 +7,8 @@ import heapq
 from collections.abc import Callable, Iterable
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import name_of_kind
+from enclave_sim.input_validation import matches
 from enclave_sim.inputs import AnyInput
 from machine.events import Event
 from machine.state import Stateful
@@ -61,14 +63,14 @@ class Schedule(Stateful):
 
     def _look(self, event: Event) -> bool:
         """Whether the event made an input due."""
-        kind = str(event.__struct_config__.tag)
+        kind = name_of_kind(event)
         waiting = self._waiting.get(kind)
         if waiting is None:
             return False
         still: list[tuple[int, int, AnyInput]] = []
         for missing, position, one in waiting:
             assert one.after is not None
-            left = missing - one.after.matches(event)
+            left = missing - matches(one.after, event)
             if left:
                 still.append((left, position, one))
             else:

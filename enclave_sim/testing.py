@@ -15,9 +15,9 @@ import msgspec
 
 from enclave_sim import guarantees
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import EventKind, kind_of_event, name_of_kind
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
 from enclave_sim.guarantees.interference import context
-from enclave_sim.query import EventKind, kind_of_event
 from enclave_sim.recording import Header, Recording
 from machine.events import Event
 
@@ -137,17 +137,13 @@ def _first_difference(ours: Sequence[Event], theirs: Sequence[Event]) -> list[st
 
 
 def _missing(kind: type[Event], found: Sequence[Event], rest: Sequence[Event]) -> list[str]:
-    name = _name(kind)
-    where = f"after {_name(type(found[-1]))} (event {found[-1].seq})" if found else "in the recording"
+    name = name_of_kind(kind)
+    where = f"after {name_of_kind(found[-1])} (event {found[-1].seq})" if found else "in the recording"
     lines = [f"there is no {name} {where}"]
     if found:
-        lines.append(f"  found before: {', '.join(_name(type(event)) for event in found)}")
-    shown = [f"    event {event.seq}, {event.at_ns} ns: {_name(type(event))}" for event in rest[:_SHOWN]]
+        lines.append(f"  found before: {', '.join(name_of_kind(event) for event in found)}")
+    shown = [f"    event {event.seq}, {event.at_ns} ns: {name_of_kind(event)}" for event in rest[:_SHOWN]]
     lines += ["  what came:", *(shown or ["    nothing"])]
     if len(rest) > _SHOWN:
         lines.append(f"    and {len(rest) - _SHOWN} more events")
     return lines
-
-
-def _name(kind: type[Event]) -> str:
-    return str(kind.__struct_config__.tag)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from enclave_sim.cli.text import printable
+from enclave_sim.events import name_of_kind
 
 if TYPE_CHECKING:
     from enclave_sim.divergence import Divergence
@@ -22,7 +23,7 @@ def event_line(event: "Event") -> str:
     """Place, virtual time in ns, kind, and the event's own fields; those that are null are left out."""
     values = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _COMMON}
     own = " ".join(f"{name}={_value(name, value)}" for name, value in values.items() if value is not None)
-    return f"{event.seq:>9,}  {event.at_ns:>15,}  {event.__struct_config__.tag!s:<23}  {own}".rstrip()
+    return f"{event.seq:>9,}  {event.at_ns:>15,}  {name_of_kind(event):<23}  {own}".rstrip()
 
 
 def heading() -> str:

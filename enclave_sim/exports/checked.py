@@ -6,7 +6,7 @@ A recording whose digest fits may still have been made by another program; what 
 import typing
 from collections.abc import Iterable, Iterator
 
-from enclave_sim.events import AnyEvent
+from enclave_sim.events import KINDS
 from enclave_sim.recording import RecordingError
 from enclave_sim.specification import Phase
 from machine.events import Event
@@ -39,6 +39,4 @@ def _numbers(kind: type[Event]) -> Iterator[tuple[str, int, int]]:
             yield name, *_RANGES.get(name, _TIME if name == "seq" or name.endswith("_ns") else _WORD)
 
 
-_NUMBERS: dict[type[Event], list[tuple[str, int, int]]] = {
-    kind: list(_numbers(kind)) for kind in typing.get_args(AnyEvent)
-}
+_NUMBERS: dict[type[Event], list[tuple[str, int, int]]] = {kind: list(_numbers(kind)) for kind in KINDS.values()}

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from enclave_sim import events as enclave
+from enclave_sim.events import name_of_kind
 from enclave_sim.exports.lanes import Timeline
 from enclave_sim.exports.marks import MarkReader, of_an_enclave
 from enclave_sim.recording import Digest, Header
@@ -58,7 +59,7 @@ class Figures:
 
     def _count(self, event: Event) -> None:
         self.virtual_ns = event.at_ns
-        self.kinds[str(type(event).__struct_config__.tag)] += 1
+        self.kinds[name_of_kind(event)] += 1
         if not isinstance(event, enclave.PhaseCompleted) or self.summary.phases:
             self.summary.record(event)
         if isinstance(event, machine.InterruptRaised):

@@ -16,35 +16,29 @@ import msgspec
 import pyarrow
 from pyarrow import parquet
 
-from enclave_sim.events import AnyEvent
+from enclave_sim.events import KINDS, name_of_kind
 from enclave_sim.recording import Header
 from machine.events import Event
 
 ROWS_IN_A_GROUP = 1 << 16
-_KINDS: tuple[type[Event], ...] = typing.get_args(AnyEvent)
 _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
 
 
 def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]:
     """The type of each column; and for each kind of event, its fields with the column each belongs to."""
     types: dict[str, set[Any]] = {}
-    for kind in _KINDS:
+    for kind in KINDS.values():
         for name, annotation in _fields(kind):
             types.setdefault(name, set()).add(_arrow_type(name, annotation))
     found: dict[str, Any] = {"seq": pyarrow.int64(), "at_ns": pyarrow.int64(), "kind": pyarrow.string()}
     places: dict[type[Event], list[tuple[str, str]]] = {}
-    for kind in _KINDS:
+    for kind in KINDS.values():
         places[kind] = []
         for name, annotation in _fields(kind):
-            column = name if len(types[name]) == 1 else f"{tag(kind)}_{name}"
+            column = name if len(types[name]) == 1 else f"{name_of_kind(kind)}_{name}"
             found.setdefault(column, _arrow_type(name, annotation))
             places[kind].append((name, column))
     return found, places
-
-
-def tag(kind: type[Event]) -> str:
-    """The name of a kind of event, as recordings write it."""
-    return str(kind.__struct_config__.tag)
 
 
 def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
@@ -62,7 +56,7 @@ def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple
     values: dict[str, list[Any]] = {name: [None] * len(group) for name in schema.names}
     for row, event in enumerate(group):
         kind = type(event)
-        values["kind"][row] = tag(kind)
+        values["kind"][row] = name_of_kind(kind)
         for name, column in places[kind]:
             value = getattr(event, name)
             values[column][row] = msgspec.json.encode(value).decode() if isinstance(value, msgspec.Struct) else value

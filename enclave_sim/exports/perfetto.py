@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor, Trace, TracePacket, TrackEvent
 
-from enclave_sim.events import SignalEmitted, WakeScheduled, Woken
+from enclave_sim.events import SignalEmitted, WakeScheduled, Woken, name_of_kind
 from enclave_sim.exports.marks import Begin, End, Track, marks
 from enclave_sim.recording import Header
 from machine.events import Event
@@ -116,7 +116,7 @@ def _annotate_end(track_event: Any, event: Event | None) -> None:
 
 def _annotate(annotations: Any, event: Event) -> None:
     """Add all that an event says, but the time, which the packet tells."""
-    annotations.add(name="kind", string_value=type(event).__struct_config__.tag)
+    annotations.add(name="kind", string_value=name_of_kind(event))
     for name in type(event).__struct_fields__:
         value = getattr(event, name)
         if value is None or name == "at_ns":

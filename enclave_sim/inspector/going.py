@@ -1,6 +1,7 @@
 """Going to what one names or points at; looking for text; marks."""
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import name_of_kind
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.event_log import event_filter
@@ -12,7 +13,6 @@ from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import moved
-from enclave_sim.query import name_of_kind
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from machine.events import Event

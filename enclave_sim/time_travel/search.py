@@ -1,16 +1,13 @@
 """Ways through a run to something: an event, an address, a symbol, a time; forwards and backwards."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
-from enclave_sim import events
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import kind_of_event
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.subject import S
 from enclave_sim.time_travel.walk import Walk
-from machine.events import Event
-
-_KINDS = {kind.__struct_config__.tag: kind for kind in get_args(events.AnyEvent)}
 
 
 class Search(Walk[S]):
@@ -35,7 +32,7 @@ class Search(Walk[S]):
             self._timeline.run(Position(at_ns))
             return self._reached(self.now.at_ns >= at_ns, f"time {at_ns} ns")
         if event is not None:
-            kind = _kind(event)
+            kind = kind_of_event(event)
             found = self._timeline.run(wanted=lambda e: isinstance(e, kind) and when(e))
             return self._reached(found is not None, f"event {event}")
         place = self._address_of(address, symbol)
@@ -60,7 +57,7 @@ class Search(Walk[S]):
             self._timeline.go_to_time(at_ns)
             return self.now
         if event is not None:
-            kind = _kind(event)
+            kind = kind_of_event(event)
             for past in reversed(self.events):
                 if isinstance(past, kind) and when(past):
                     self._timeline.go_to_event(past.seq)
@@ -116,10 +113,3 @@ def one_of(**goals: Any) -> None:
     given = [name for name, goal in goals.items() if goal is not None]
     if len(given) != 1:
         raise ConfigurationError(f"one goal is needed, of {', '.join(goals)}; given are {', '.join(given) or 'none'}")
-
-
-def _kind(name: str) -> type[Event]:
-    if name not in _KINDS:
-        raise ConfigurationError(f"there is no event {name!r}; there are {', '.join(sorted(_KINDS))}")
-    kind: type[Event] = _KINDS[name]
-    return kind

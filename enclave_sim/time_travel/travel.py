@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import name_of_kind
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.search import Search, one_of
 from enclave_sim.time_travel.stops import Breakpoint, Condition, Stop, Watching, Watchpoint, Write, checked_range
@@ -142,4 +143,4 @@ class Travel(Search[S]):
     def _nobody(self, event: Event | None) -> str:
         """Who it was, if it was no instruction: the event at which it was noticed tells, or what happened last."""
         last = event or (self.events[-1] if self.events else None)
-        return f"no instruction, at event {last.__struct_config__.tag}" if last is not None else "no instruction"
+        return f"no instruction, at event {name_of_kind(last)}" if last is not None else "no instruction"

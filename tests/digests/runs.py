@@ -5,8 +5,7 @@ from typing import Any
 
 import payloads
 from enclave_sim import Enclave
-from enclave_sim.after_event import AfterEvent
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
+from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
 from enclave_sim.memory_map import region
 
 TABLE = Path(__file__).with_name("table.json")

@@ -6,9 +6,9 @@ import pytest
 from msgspec import structs
 
 from enclave_sim import Enclave
-from enclave_sim.after_event import AfterEvent, kinds
-from enclave_sim.events import HostCalled, InputTaken, PhaseCompleted
+from enclave_sim.events import KINDS, HostCalled, InputTaken, PhaseCompleted
 from enclave_sim.inputs import (
+    AfterEvent,
     AnyInput,
     ExternalInterrupt,
     GuestReplaced,
@@ -121,4 +121,4 @@ def test_equal_ones_are_recorded_equally(tmp_path: Any) -> None:
 
 
 def test_no_event_has_a_field_that_scripts_could_mistake() -> None:
-    assert not {"event", "count"} & {name for kind in kinds().values() for name in kind.__struct_fields__}
+    assert not {"event", "count"} & {name for kind in KINDS.values() for name in kind.__struct_fields__}

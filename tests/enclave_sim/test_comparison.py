@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from enclave_sim import Enclave
 from enclave_sim.alignment import WINDOWS, Aligner, Side
 from enclave_sim.comparison import MOST_HUNKS, Comparison, compare
-from enclave_sim.events import SignalEmitted
+from enclave_sim.events import SignalEmitted, name_of_kind
 from enclave_sim.inputs import AnyInput, SensorValue, Tamper
-from enclave_sim.query import name_of_kind
 from enclave_sim.recording import Header, Recording, RecordingError, read_events
 from machine.events import Event
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from enclave_sim import ConfigurationError, Enclave
-from enclave_sim.after_event import AfterEvent, Value, fields_of, kinds
+from enclave_sim.events import KINDS
 from enclave_sim.input_script import MOST_INPUTS, read_inputs
+from enclave_sim.input_validation import fields_of
 from enclave_sim.inputs import (
     LATEST_NS,
+    AfterEvent,
     AnyInput,
     ExternalInterrupt,
     GuestReplaced,
@@ -24,6 +26,7 @@ from enclave_sim.inputs import (
     SensorValue,
     Tamper,
     UplinkReady,
+    Value,
     kind_of,
 )
 from enclave_sim.recording import read_header
@@ -255,8 +258,8 @@ VALUES: dict[Any, st.SearchStrategy[Value]] = {
 @st.composite
 def conditions(draw: st.DrawFn) -> AfterEvent:
     """Any event there is."""
-    kind = draw(st.sampled_from(sorted(kinds())))
-    known = fields_of(kinds()[kind])
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    known = fields_of(KINDS[kind])
     chosen = draw(st.sets(st.sampled_from(sorted(known)), max_size=3))
     fields: dict[str, Value] = {}
     for name in sorted(chosen):

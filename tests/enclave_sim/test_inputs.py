@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave, Template
-from enclave_sim.after_event import AfterEvent
-from enclave_sim.events import InputTaken, SignalEmitted, Woken
+from enclave_sim.events import InputTaken, SignalEmitted, Woken, name_of_kind
+from enclave_sim.input_validation import matches
 from enclave_sim.inputs import (
+    AfterEvent,
     AnyInput,
     ExternalInterrupt,
     GuestReplaced,
@@ -177,14 +178,14 @@ def moments(draw: st.DrawFn, *, least_ns: int = 0) -> AfterEvent:
     event = draw(st.sampled_from([event for event in CALM if event.at_ns >= least_ns]))
     own = [name for name in event.__struct_fields__[2:] if getattr(event, name) is not None]
     fields = {name: getattr(event, name) for name in draw(st.sets(st.sampled_from(own)) if own else st.just(set()))}
-    kind = str(event.__struct_config__.tag)
+    kind = name_of_kind(event)
     first = AfterEvent(kind, fields)
-    return AfterEvent(kind, fields, sum(map(first.matches, CALM[: event.seq + 1])))
+    return AfterEvent(kind, fields, sum(matches(first, other) for other in CALM[: event.seq + 1]))
 
 
 def event_of(moment: AfterEvent) -> Event:
     """The event of the calm run that is meant."""
-    return [event for event in CALM if moment.matches(event)][moment.count - 1]
+    return [event for event in CALM if matches(moment, event)][moment.count - 1]
 
 
 times = st.integers(BOOTED.at_ns, END)

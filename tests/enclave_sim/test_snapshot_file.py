@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
-from enclave_sim.after_event import AfterEvent
-from enclave_sim.inputs import ExternalInterrupt, SensorValue, Tamper
+from enclave_sim.inputs import AfterEvent, ExternalInterrupt, SensorValue, Tamper
 from enclave_sim.snapshot_file import VERSION, SnapshotError, load, save
 from payloads import read
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import firmware
 from enclave_sim import Template
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.guarantees import Scenario
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
+from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
 from enclave_sim.memory_map import region
 from payloads import read_flat
 from tests.mutants import guests

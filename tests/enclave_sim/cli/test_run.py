@@ -15,7 +15,6 @@ import pytest
 from typer.testing import CliRunner
 
 import payloads
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.cli import main as command_line
 from enclave_sim.cli import run as run_module
@@ -27,7 +26,7 @@ from enclave_sim.cli.watch import Watch
 from enclave_sim.enclave import Enclave
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
-from enclave_sim.inputs import AnyInput, Tamper
+from enclave_sim.inputs import AfterEvent, AnyInput, Tamper
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
 from enclave_sim.recording import Trailer, read_events, read_header

@@ -7,10 +7,9 @@ import pytest
 from wasmtime import wat2wasm
 
 from enclave_sim import Enclave
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.inputs import ExternalInterrupt
+from enclave_sim.inputs import AfterEvent, ExternalInterrupt
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from pyarrow import parquet
 
+from enclave_sim.events import KINDS
 from enclave_sim.exports import parquet as export
 from enclave_sim.exports.formats import Format
 from enclave_sim.inputs import AnyInput
@@ -20,10 +21,9 @@ from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
 def events_of(table: Any) -> list[Event]:
     """The events, made again from the rows; what is no field of theirs must be null."""
     _, places = export.columns()
-    kinds = {export.tag(kind): kind for kind in places}
     found = []
     for row in table.to_pylist():
-        kind = kinds[row.pop("kind")]
+        kind = KINDS[row.pop("kind")]
         fields = {name: row.pop(column) for name, column in places[kind]}
         assert set(row.values()) <= {None}
         if fields.get("given") is not None:

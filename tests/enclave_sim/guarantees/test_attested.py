@@ -12,11 +12,10 @@ from elftools.elf.elffile import ELFFile
 import firmware
 import payloads
 from enclave_sim import Attestation, Phase, enclave
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.attestation import Evidence
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
-from enclave_sim.inputs import MemoryFault, Tamper
+from enclave_sim.inputs import AfterEvent, MemoryFault, Tamper
 from enclave_sim.reference import attestation_key_names
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from enclave_sim.verifiers.contract import Judgement

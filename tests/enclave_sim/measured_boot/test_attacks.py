@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import Attestation, Enclave, events
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.attestation import Challenge, Evidence, Policy, verify
 from enclave_sim.attestation.event_log import parse_event_log
-from enclave_sim.inputs import MemoryFault
+from enclave_sim.inputs import AfterEvent, MemoryFault
 from enclave_sim.verifiers.contract import Judgement
 from machine.state import Stateful
 from machine.tpm.model import error_response

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import ConfigurationError, Enclave, Template
-from enclave_sim.after_event import AfterEvent
 from enclave_sim.devices.mailbox import Mailbox
 from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
-from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
+from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
 from enclave_sim.program import aether
 from enclave_sim.source_lines import SourceLine
 from enclave_sim.strategies import WasmGuest, interrupt_schedules, wasm_guests
@@ -241,7 +240,7 @@ def test_where_there_is_nothing_one_stays() -> None:
     [
         ({}, "one goal is needed"),
         ({"event": "woken", "at_ns": 5}, "given are event, at_ns"),
-        ({"event": "dinner"}, "there is no event 'dinner'; there are annihilation_began"),
+        ({"event": "dinner"}, "'dinner' is no kind of event; there are mode_switched"),
         ({"symbol": "main"}, "no symbol 'main'"),
     ],
 )

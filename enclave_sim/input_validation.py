@@ -1,0 +1,109 @@
+"""Check inputs against the events and the RAM of the enclave that they are for, and put them in order."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.events import KINDS
+from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, MemoryFault
+from enclave_sim.specification import Phase
+from machine.events import Event
+
+_NAMES = {"phase": tuple(phase.name for phase in Phase)}
+"""Fields of text that hold one of a few names."""
+_TYPES = {int: "a whole number", str: "text", bool: "true or false"}
+_LONGEST = 60
+
+
+def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
+    """Inputs as a schedule has them: by time, those of one time in the order given, then those that wait for events.
+
+    Raises ConfigurationError for one that cannot be.
+    """
+    given = tuple(inputs)
+    for one in given:
+        mistake = mistake_of(one, ram_bytes)
+        if mistake is not None:
+            since = "" if one.after is None else f" after {one.after.event}"
+            raise ConfigurationError(f"input {type(one).__name__} at {one.at_ns} ns{since}: {mistake}")
+    return tuple(sorted(given, key=lambda one: LATEST_NS if one.after is not None else one.at_ns))
+
+
+def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
+    """What is wrong with an input of an enclave with so much RAM and what would be right, or None."""
+    if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
+        return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
+    if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
+        return f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
+    return one.mistake or (None if one.after is None else mistake_of_condition(one.after))
+
+
+def mistake_of_condition(after: AfterEvent) -> str | None:
+    """Return what is wrong with the event that an input waits for and what would be right, or None."""
+    if not isinstance(after.event, str) or after.event not in KINDS:
+        return f"{shown(after.event)} is no kind of event; there are {', '.join(KINDS)}"
+    types = fields_of(KINDS[after.event])
+    for name, value in after.fields.items():
+        if name not in types:
+            return f"{after.event} has no field {name!r}; it has {', '.join(types)}"
+        if not _fits(value, types[name]):
+            return f"{name} is {shown(value)}; in {after.event} it is {_described(types[name])}"
+        if name in _NAMES and value not in _NAMES[name]:
+            return f"{name} is {shown(value)}; it must be one of {', '.join(_NAMES[name])}"
+    if type(after.count) is not int or after.count < 1 or not is_storable(after.count):
+        return f"count is {shown(after.count)}; it must be a whole number from 1"
+    return None
+
+
+def matches(after: AfterEvent, event: Event) -> bool:
+    """Return whether the event is of the kind waited for and has the values given."""
+    if type(event) is not KINDS[after.event]:
+        return False
+    return all(getattr(event, name) == value for name, value in after.fields.items())
+
+
+@cache
+def fields_of(kind: type[Event]) -> dict[str, Any]:
+    """The fields of a kind of event that can be asked for: numbers, text and truth, by name, with their types."""
+    found = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return {name: type_ for name, type_ in found.items() if _is_plain(type_)}
+
+
+def _is_plain(kind: Any) -> bool:
+    parts = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+    return get_origin(kind) is Literal or all(part in _TYPES for part in parts)
+
+
+def is_storable(number: int) -> bool:
+    """Whether a recording can hold it."""
+    return -(1 << 63) <= number < 1 << 64
+
+
+def shown(value: object) -> str:
+    """A value that somebody wrote, for a message of one line."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and not is_storable(value):
+        return "a number of more than 64 bits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if type(value) not in _TYPES or (isinstance(value, int) and not is_storable(value)):
+        return False
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    (found,) = [part for part in get_args(kind) or (kind,) if part is not type(None)]
+    return _TYPES[found]

@@ -22,7 +22,8 @@ import msgspec
 from enclave_sim.alignment import Aligner, Side
 from enclave_sim.divergence import Divergence
 from enclave_sim.events import name_of_kind
-from enclave_sim.recording import Header, RecordingFile
+from enclave_sim.recording_format import Header
+from enclave_sim.recording_reader import RecordingFile
 from machine.events import Event
 
 MOST_HUNKS = 20

@@ -31,7 +31,8 @@ from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.program import Program, aether
-from enclave_sim.recording import Digest, Header, Recording, Tee
+from enclave_sim.recording import Recording
+from enclave_sim.recording_format import Digest, Header, Tee
 from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
 from enclave_sim.residue import Residue, scan
 from enclave_sim.schedule import Schedule

@@ -27,7 +27,8 @@ from enclave_sim.divergence import CONTEXT, Divergence
 from enclave_sim.enclave import EXTERNAL, Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
-from enclave_sim.recording import Digest, Header, RecordingError, RecordingFile
+from enclave_sim.recording_format import Digest, Header, RecordingError
+from enclave_sim.recording_reader import RecordingFile
 from enclave_sim.summary import RunResult
 from enclave_sim.verifiers.recorded import RecordedVerifier
 from machine.events import Event

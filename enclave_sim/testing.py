@@ -17,8 +17,9 @@ from enclave_sim import guarantees
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import EventKind, kind_of_event, name_of_kind
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
-from enclave_sim.guarantees.interference import context
-from enclave_sim.recording import Header, Recording
+from enclave_sim.guarantees.noninterference import context
+from enclave_sim.recording import Recording
+from enclave_sim.recording_format import Header
 from machine.events import Event
 
 _DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from enclave_sim.attestation.algorithms import (
     ECDSA_P256,
@@ -14,7 +15,12 @@ from enclave_sim.attestation.algorithms import (
     TPM_ECC_NIST_P256,
     TPM_MLDSA_65,
 )
+from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.reader import Reader, sized
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 AK_ATTRIBUTES = 0x00050472  # fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted sign
 TPM_RH_OWNER = 0x40000001
@@ -106,10 +112,28 @@ def _digest(data: bytes) -> bytes:
     return TPM_ALG_SHA256.to_bytes(2, "big") + sha256(data).digest()
 
 
+def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
+    """Return the key for `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    if isinstance(area.key, EccPoint):
+        return ecc_public_key(area.key)
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey  # noqa: PLC0415 - slow to import
+
+    return MLDSA65PublicKey.from_public_bytes(area.key)
+
+
+def ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
+    """Return a P-256 key for `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - slow to import
+
+    uncompressed = b"\x04" + point.x.rjust(32, b"\0") + point.y.rjust(32, b"\0")
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), uncompressed)
+    except ValueError:
+        raise EvidenceError("TPM2B_PUBLIC: unique is no point of P-256; the AK's public point would be right") from None
+
+
 def public_pem(public: bytes) -> bytes:
     """The key as PEM (SubjectPublicKeyInfo), as `tpm2_checkquote -u` and OpenSSL read it. Raises EvidenceError."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
-
-    from enclave_sim.attestation.signature import public_key  # noqa: PLC0415 - it needs this module
 
     return public_key(parse_public(public)).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -1,7 +1,6 @@
 """TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3) and whether it is one over a quote."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from enclave_sim.attestation.algorithms import (
     ECDSA_P256,
@@ -11,12 +10,8 @@ from enclave_sim.attestation.algorithms import (
     TPM_ALG_SHA256,
 )
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.public_area import EccPoint, PublicArea
+from enclave_sim.attestation.public_area import EccPoint, PublicArea, ecc_public_key
 from enclave_sim.attestation.reader import Reader, sized
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 ML_DSA_65_SIGNATURE_SIZE = 3309
 
@@ -76,25 +71,6 @@ def parse_signature(data: bytes) -> Signature:
     return signature
 
 
-def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
-    """The key for `cryptography`. Raises EvidenceError for a point that is not on the curve."""
-    if isinstance(area.key, EccPoint):
-        return _ecc_public_key(area.key)
-    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey  # noqa: PLC0415 - slow to import
-
-    return MLDSA65PublicKey.from_public_bytes(area.key)
-
-
-def _ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - slow to import
-
-    uncompressed = b"\x04" + point.x.rjust(32, b"\0") + point.y.rjust(32, b"\0")
-    try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), uncompressed)
-    except ValueError:
-        raise EvidenceError("TPM2B_PUBLIC: unique is no point of P-256; the AK's public point would be right") from None
-
-
 def check_signature(area: PublicArea, signature: Signature, attest: bytes) -> None:
     """Raises EvidenceError unless the key's owner has signed the attest."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import
@@ -116,7 +92,7 @@ def _check_ecdsa(point: EccPoint, signature: EcdsaSignature, attest: bytes) -> N
 
     numbers = int.from_bytes(signature.r, "big"), int.from_bytes(signature.s, "big")
     encoded = utils.encode_dss_signature(*numbers)
-    _ecc_public_key(point).verify(encoded, attest, ec.ECDSA(hashes.SHA256()))
+    ecc_public_key(point).verify(encoded, attest, ec.ECDSA(hashes.SHA256()))
 
 
 def _check_ml_dsa(key: bytes, signature: MlDsaSignature, attest: bytes) -> None:

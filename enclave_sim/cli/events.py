@@ -45,7 +45,7 @@ def events(
     Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
     """
     from enclave_sim.query import select  # noqa: PLC0415
-    from enclave_sim.recording import read_events  # noqa: PLC0415
+    from enclave_sim.recording_reader import read_events  # noqa: PLC0415
 
     for name, value in (("--first", first), ("--last", last)):
         if value is not None and value < 1:

@@ -48,7 +48,7 @@ from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.inputs import AnyInput
-    from enclave_sim.recording import Digest, Header
+    from enclave_sim.recording_format import Digest, Header
     from enclave_sim.summary import RunResult
 
 _DEFAULTS = EnclaveConfiguration()
@@ -182,7 +182,7 @@ def _run(
     names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
 ) -> "RunResult":
     from enclave_sim.enclave import Enclave  # noqa: PLC0415
-    from enclave_sim.recording import Digest  # noqa: PLC0415
+    from enclave_sim.recording_format import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []
     with nullcontext() if record is None else recording_file(record) as file:

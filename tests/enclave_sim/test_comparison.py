@@ -14,7 +14,9 @@ from enclave_sim.alignment import WINDOWS, Aligner, Side
 from enclave_sim.comparison import MOST_HUNKS, Comparison, compare
 from enclave_sim.events import SignalEmitted, name_of_kind
 from enclave_sim.inputs import AnyInput, SensorValue, Tamper
-from enclave_sim.recording import Header, Recording, RecordingError, read_events
+from enclave_sim.recording import Recording
+from enclave_sim.recording_format import Header, RecordingError
+from enclave_sim.recording_reader import read_events
 from machine.events import Event
 
 

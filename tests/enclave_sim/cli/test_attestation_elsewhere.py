@@ -12,7 +12,7 @@ import pytest
 from enclave_sim.attestation import Policy, ReferenceValues
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.events import AttestationDecided
-from enclave_sim.recording import read_events, read_header
+from enclave_sim.recording_reader import read_events, read_header
 from enclave_sim.replay import replay
 from enclave_sim.verifier_service.client import RemoteVerifier as Client
 from enclave_sim.verifier_service.database import Database

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from enclave_sim.cli.app import app
 from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.recording import read_events, read_header
+from enclave_sim.recording_reader import read_events, read_header
 from tests.machine.boot import images
 
 HALT = bytes.fromhex("fa f4")

@@ -29,7 +29,8 @@ from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.inputs import AfterEvent, AnyInput, Tamper
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
-from enclave_sim.recording import Trailer, read_events, read_header
+from enclave_sim.recording_format import Trailer
+from enclave_sim.recording_reader import read_events, read_header
 from enclave_sim.summary import RunResult
 
 KEYS = """outcome phases signals cycles transitions host_calls preemptions residue_bytes halted virtual_ns digest

@@ -1,0 +1,107 @@
+"""Reading recording files: event by event, with everything checked."""
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.events import AnyEvent
+from enclave_sim.recording_format import FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
+
+_LONGEST_LINE = 1 << 26
+"""In bytes: a header with all the payloads and inputs there can be is shorter."""
+
+
+class _Format(msgspec.Struct, tag_field="kind", tag="header"):
+    """What the header of every version begins with."""
+
+    format: str
+    version: int
+
+
+class RecordingFile(Iterable[AnyEvent]):
+    """A recording file, whose events can be had one by one, in constant memory, as often as wanted.
+
+    Raises RecordingError, which names the line, where the file is cut, edited, reordered, foreign or from another
+    version: for the header when made, for what follows when it is read. The digest is checked at the end. Raises
+    ConfigurationError for a file that is not there or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trailer: Trailer | None = None
+        """The last line, once all events have been read."""
+        with self._open() as file:
+            self.header = self._header(file.readline(_LONGEST_LINE))
+
+    def __iter__(self) -> Generator[AnyEvent, None, None]:
+        decoder = msgspec.json.Decoder(AnyEvent | Trailer)
+        with self._open() as file:
+            line = file.readline(_LONGEST_LINE)
+            self._header(line)
+            digest, count = hashlib.sha256(line), 0
+            while line := file.readline(_LONGEST_LINE):
+                try:
+                    event: AnyEvent | Trailer = decoder.decode(line)
+                except (ValueError, RecursionError) as error:
+                    raise self._damaged(count + 2, f"not an event: {error}") from None
+                if not line.endswith(b"\n"):
+                    raise self._damaged(count + 2, "cut short")
+                if isinstance(event, Trailer):
+                    self._check_end(event, line, digest, count, file)
+                    self.trailer = event
+                    return
+                if event.seq != count:
+                    raise self._damaged(count + 2, f"event {event.seq} where {count} belongs")
+                digest.update(line)
+                count += 1
+                yield event
+        raise RecordingError(f"{self.path} is cut short after line {count + 1}: it has no trailer")
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
+
+    def _header(self, line: bytes) -> Header:
+        try:
+            found = msgspec.json.decode(line, type=_Format)
+            if found.format == FORMAT and found.version == VERSION and line.endswith(b"\n"):
+                return msgspec.json.decode(line, type=Header)
+        except (ValueError, RecursionError, EnclaveError) as error:
+            raise RecordingError(f"{self.path} is not a recording; line 1: {error}") from None
+        if found.format != FORMAT:
+            raise RecordingError(f"{self.path} is not a recording; line 1: its format is {found.format!r}")
+        if found.version != VERSION:
+            raise RecordingError(f"{self.path} is a recording of version {found.version}; this program reads {VERSION}")
+        raise self._damaged(1, "cut short")
+
+    def _check_end(self, trailer: Trailer, line: bytes, digest: "hashlib._Hash", count: int, file: BinaryIO) -> None:
+        if trailer.events != count:
+            raise self._damaged(count + 2, f"the trailer counts {trailer.events} events; there are {count}")
+        expected = with_limit(digest, trailer.limit_ns)
+        if trailer.sha256 != expected:
+            raise self._damaged(
+                count + 2, f"a line was changed: the digest of all is {expected}, the trailer says {trailer.sha256}"
+            )
+        if line != msgspec.json.encode(trailer) + b"\n":  # no digest covers the trailer's own text
+            raise self._damaged(count + 2, "the trailer was changed")
+        if file.read(1):
+            raise self._damaged(count + 3, "something follows the trailer")
+
+    def _damaged(self, line: int, what: str) -> RecordingError:
+        return RecordingError(f"{self.path}, line {line}: {what}")
+
+
+def read_header(path: Path) -> Header:
+    """The header of a recording file. Raises RecordingError for anything else."""
+    return RecordingFile(path).header
+
+
+def read_events(path: Path) -> Iterator[AnyEvent]:
+    """The events of a recording file, one by one, in constant memory. Raises what `RecordingFile` does."""
+    return iter(RecordingFile(path))

@@ -59,7 +59,7 @@ class Outside(Stateful):
     def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
         """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""
         machine, emit = self._machine, self._machine.journal.emit
-        replaced = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else None
+        memory_bytes = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else 0
         match one:
             case ExternalInterrupt():
                 machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
@@ -74,7 +74,7 @@ class Outside(Stateful):
                 machine.cpu.flush_tlb()  # what a TLB still holds depends on whether a snapshot was restored
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
-            emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), replaced)
+            emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)
 
     def _replace(self, payload: int, code: bytes) -> int:
         """Returns the size of the new guest's memory in bytes."""

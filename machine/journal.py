@@ -1,8 +1,13 @@
 """Stamps events with their position and virtual time and hands them to the recorder."""
 
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
+
 from machine.clock import Clock
 from machine.events import DiscardingRecorder, Event, Recorder
 from machine.state import Stateful
+
+P = ParamSpec("P")
 
 
 class Journal(Stateful):
@@ -13,7 +18,7 @@ class Journal(Stateful):
         self._record = (recorder or DiscardingRecorder()).record
         self.seq = 0
 
-    def emit(self, kind: type[Event], *fields: object) -> None:
-        """Record an event of type `kind`; `fields` are its own fields, in order."""
-        self._record(kind(self.seq, self._clock.now_ns, *fields))
+    def emit(self, kind: Callable[Concatenate[int, int, P], Event], *fields: P.args, **named: P.kwargs) -> None:
+        """Record an event of the type `kind`, given its own fields: those after `seq` and `at_ns`."""
+        self._record(kind(self.seq, self._clock.now_ns, *fields, **named))
         self.seq += 1

@@ -6,8 +6,6 @@ from machine.journal import Journal
 from machine.processor_state import SystemRegisters
 
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
-Value = int | tuple[int, int, int]
-"""Of a table register: selector, base, limit."""
 Seen = tuple[bytes, int]
 """All of them at one time."""
 
@@ -26,23 +24,23 @@ class ObservedRegisters:
 
     def record_changes(self, before: Seen, rip: int) -> None:
         """Record what the instruction at `rip` changed since `before`, in the order in which changes are recorded."""
-        previous = _values(before)
-        for name, value in _values(self.look()).items():
-            if value == previous[name]:
-                continue
-            if isinstance(value, tuple):
-                self._journal.emit(DescriptorTableLoaded, name, *value, rip)
-            else:
-                self._journal.emit(RegisterWritten, name, previous[name], value, rip)
+        (old, old_tables), (new, new_tables) = _values(before), _values(self.look())
+        for name, value in new.items():
+            if value != old[name]:
+                self._journal.emit(RegisterWritten, name, old[name], value, rip)
+        for name, (selector, base, limit) in new_tables.items():
+            if (selector, base, limit) != old_tables[name]:
+                self._journal.emit(DescriptorTableLoaded, name, selector, base, limit, rip)
 
 
-def _values(seen: Seen) -> dict[str, Value]:
-    """By their manual names."""
+def _values(seen: Seen) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]]:
+    """Return the registers by their manual names, and the table registers: selector, base and limit of each."""
     raw, dr7 = seen
     registers = SystemRegisters.from_buffer_copy(raw)
     cr = registers.cr
-    found: dict[str, Value] = {"CR0": cr[0], "CR3": cr[3], "CR4": cr[4], "EFER": registers.efer, "DR7": dr7}
+    values: dict[str, int] = {"CR0": cr[0], "CR3": cr[3], "CR4": cr[4], "EFER": registers.efer, "DR7": dr7}
+    tables = {}
     for name in _TABLES:
         register = getattr(registers, name)
-        found[name.upper()] = (register.selector, register.base, register.limit)
-    return found
+        tables[name.upper()] = (register.selector, register.base, register.limit)
+    return values, tables

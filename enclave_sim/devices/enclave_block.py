@@ -151,6 +151,8 @@ class EnclaveBlock(Device):
 
     def _report_wake(self, value: int) -> None:
         if value == 0:
+            if self._apic.deadline_ns is None:
+                raise KernelDied("the kernel reported a wake, and its timer is not armed")
             self._emit(events.WakeScheduled, self._apic.deadline_ns)
         elif value == 1:
             deadline = self._apic.fired_ns

@@ -110,6 +110,13 @@ def test_a_report_without_sense_says_so(register: int, value: int, words: str) -
         enclave.block.write(register, 4, value)
 
 
+def test_a_wake_without_a_timer_says_so() -> None:
+    enclave = BOOTED.start()
+    enclave.machine.chipset.local_apic.reset()
+    with pytest.raises(KernelDied, match="its timer is not armed"):
+        enclave.block.write(enclave_block.WAKE, 4, 0)
+
+
 BEYOND = 0xFFFF_F000
 COMMANDS = {
     "verify": (1, BEYOND, 16),

@@ -4,8 +4,9 @@ Start with `Enclave`: boot it, step it to a phase, run it, read its recording. N
 that importing the package costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from enclave_sim._lazy import lazily
 
 if TYPE_CHECKING:
     from enclave_sim.configuration import EnclaveConfiguration as EnclaveConfiguration
@@ -34,9 +35,4 @@ _HOMES = {
     "Template": "template",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

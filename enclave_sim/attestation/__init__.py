@@ -4,8 +4,9 @@
 Names are loaded when first used, so that importing the package costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from enclave_sim._lazy import lazily
 
 if TYPE_CHECKING:
     from enclave_sim.attestation.algorithms import ECDSA_P256 as ECDSA_P256
@@ -42,9 +43,4 @@ _HOMES = {
     "verify": "verification",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

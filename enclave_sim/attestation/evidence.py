@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from enclave_sim.attestation.envelope import (
+from enclave_sim.attestation.errors import EvidenceError, shown
+from enclave_sim.attestation.formats.envelope import (
     SIGNATURE_SIZE,
     EnvelopeKey,
     check_envelope,
@@ -18,9 +19,8 @@ from enclave_sim.attestation.envelope import (
     public_of,
     signed_bytes,
 )
-from enclave_sim.attestation.errors import EvidenceError, shown
-from enclave_sim.attestation.plain_cbor import load
-from enclave_sim.attestation.quote import parse_quote
+from enclave_sim.attestation.formats.plain_cbor import load
+from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.attestation.verdict import MOST_CYCLE, NONCE_SIZE
 
 MOST_FILE = 65536  # bytes

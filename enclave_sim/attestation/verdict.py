@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from enclave_sim.attestation.algorithms import ECDSA_P256, ML_DSA_65
 from enclave_sim.attestation.errors import shown
+from enclave_sim.attestation.formats.algorithms import ECDSA_P256, ML_DSA_65
 from enclave_sim.errors import ConfigurationError
 
 NONCE_SIZE = 32

@@ -5,13 +5,13 @@ where the evidence is in no signed file and nobody asked for one; each quote has
 out where there is one quote. A check that cannot be made because of an earlier failure has failed.
 """
 
-from enclave_sim.attestation.checklist import Checklist, Value
+from enclave_sim.attestation.checks.checklist import Checklist, Value
+from enclave_sim.attestation.checks.log_checks import check_log
+from enclave_sim.attestation.checks.quote_checks import Verifier
 from enclave_sim.attestation.errors import EvidenceError, shown
 from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
-from enclave_sim.attestation.log_checks import check_log
-from enclave_sim.attestation.public_area import PublicArea
-from enclave_sim.attestation.quote import Quote
-from enclave_sim.attestation.quote_checks import Verifier
+from enclave_sim.attestation.formats.public_area import PublicArea
+from enclave_sim.attestation.formats.quote import Quote
 from enclave_sim.attestation.reference_values import ReferenceValues
 from enclave_sim.attestation.verdict import Challenge, Policy, Verdict
 

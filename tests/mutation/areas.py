@@ -51,7 +51,7 @@ AREAS = (
     Area(
         "attestation",
         ("enclave_sim/attestation",),
-        ("tests/enclave_sim/attestation", "tests/enclave_sim/test_attestation_fuzz.py", DATA),
+        ("tests/enclave_sim/attestation", "tests/enclave_sim/attestation/test_parsers_fuzz.py", DATA),
         (),
     ),
     Area(

@@ -17,7 +17,7 @@ import pytest
 import firmware
 import payloads
 from enclave_sim.attestation import NO_TRUST_ANCHORS, Challenge, Evidence, ReferenceValues, Verdict, key_name, verify
-from enclave_sim.attestation.event_log import Event, initial_pcr, parse_event_log
+from enclave_sim.attestation.formats.event_log import Event, initial_pcr, parse_event_log
 from enclave_sim.reference import attestation_key_names, kernel_image
 from machine.machine import Outcome
 from machine.tpm.backend import TpmBackend

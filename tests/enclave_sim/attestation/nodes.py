@@ -23,10 +23,16 @@ from enclave_sim.attestation import (
     key_name,
     verify,
 )
-from enclave_sim.attestation.event_log import EV_ACTION, EV_IPL, Event, EventLog
-from enclave_sim.attestation.public_area import AK_ATTRIBUTES, TPM_RH_ENDORSEMENT, EccPoint, PublicArea, qualified_name
-from enclave_sim.attestation.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
-from enclave_sim.attestation.signature import EcdsaSignature, MlDsaSignature
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog
+from enclave_sim.attestation.formats.public_area import (
+    AK_ATTRIBUTES,
+    TPM_RH_ENDORSEMENT,
+    EccPoint,
+    PublicArea,
+    qualified_name,
+)
+from enclave_sim.attestation.formats.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
+from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature
 
 NONCE = bytes(range(32))
 CYCLE = 3

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, utils
 
 from enclave_sim.attestation import Evidence, verify
-from enclave_sim.attestation.public_area import parse_public, public_key
-from enclave_sim.attestation.signature import EcdsaSignature, MlDsaSignature, parse_signature
+from enclave_sim.attestation.formats.public_area import parse_public, public_key
+from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature, parse_signature
 from tests.enclave_sim.attestation.nodes import BOTH, CHALLENGE, ENVELOPE_KEY, HONEST, reference
 
 

@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Evidence, Policy, SignedQuote
-from enclave_sim.attestation.public_area import AK_ATTRIBUTES, TPM_RH_OWNER
-from enclave_sim.attestation.quote import QUOTED_PCRS, PcrSelection
-from enclave_sim.attestation.reader import sized
-from enclave_sim.attestation.signature import EcdsaSignature
+from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES, TPM_RH_OWNER
+from enclave_sim.attestation.formats.quote import QUOTED_PCRS, PcrSelection
+from enclave_sim.attestation.formats.reader import sized
+from enclave_sim.attestation.formats.signature import EcdsaSignature
 from tests.enclave_sim.attestation.nodes import (
     AKS,
     BOTH,

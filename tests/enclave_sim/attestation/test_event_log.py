@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import EvidenceError
-from enclave_sim.attestation.event_log import EV_NO_ACTION, Event, EventLog, Header, initial_pcr, parse_event_log
+from enclave_sim.attestation.formats.event_log import (
+    EV_NO_ACTION,
+    Event,
+    EventLog,
+    Header,
+    initial_pcr,
+    parse_event_log,
+)
 from tests.enclave_sim.attestation.nodes import EVENTS, error_of
 
 BANKS = st.dictionaries(st.integers(0, 0xFFFF).filter(lambda a: a != 0x000B), st.integers(0, 64), max_size=3)

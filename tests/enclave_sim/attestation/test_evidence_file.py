@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import EnvelopeKey, Evidence, EvidenceError, SignedQuote
-from enclave_sim.attestation.envelope import check_envelope, protected_header, signed_bytes
 from enclave_sim.attestation.evidence import (
     BOOT_COUNT,
     CYCLE,
@@ -24,6 +23,7 @@ from enclave_sim.attestation.evidence import (
     QUOTES,
     UEID,
 )
+from enclave_sim.attestation.formats.envelope import check_envelope, protected_header, signed_bytes
 from tests.enclave_sim.attestation.nodes import AKS, ENVELOPE_KEY, HONEST, NONCE, RESET_COUNT, error_of, judge
 
 EVIDENCE = HONEST.evidence()

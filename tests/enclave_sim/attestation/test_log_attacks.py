@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from enclave_sim.attestation.event_log import EV_IPL, EV_NO_ACTION, Event, EventLog
+from enclave_sim.attestation.formats.event_log import EV_IPL, EV_NO_ACTION, Event, EventLog
 from tests.enclave_sim.attestation.nodes import (
     CAP,
     COMMAND_LINE,

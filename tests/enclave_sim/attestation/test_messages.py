@@ -17,9 +17,9 @@ from enclave_sim.attestation import (
     Verdict,
     verify,
 )
-from enclave_sim.attestation.event_log import EventLog, Header
-from enclave_sim.attestation.public_area import TPM_RH_OWNER
-from enclave_sim.attestation.quote import PcrSelection
+from enclave_sim.attestation.formats.event_log import EventLog, Header
+from enclave_sim.attestation.formats.public_area import TPM_RH_OWNER
+from enclave_sim.attestation.formats.quote import PcrSelection
 from tests.enclave_sim.attestation.nodes import (
     AKS,
     CAP,

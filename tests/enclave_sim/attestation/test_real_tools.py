@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.attestation import Evidence, key_name, public_pem, verify
-from enclave_sim.attestation.event_log import EventLog
-from enclave_sim.attestation.public_area import parse_public, qualified_name
-from enclave_sim.attestation.quote import parse_quote
-from enclave_sim.attestation.signature import parse_signature
+from enclave_sim.attestation.formats.event_log import EventLog
+from enclave_sim.attestation.formats.public_area import parse_public, qualified_name
+from enclave_sim.attestation.formats.quote import parse_quote
+from enclave_sim.attestation.formats.signature import parse_signature
 from tests.enclave_sim.attestation.nodes import (
     CAP,
     CHALLENGE,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import EvidenceError, key_name, public_pem
-from enclave_sim.attestation.public_area import EccPoint, PublicArea, parse_public, qualified_name
-from enclave_sim.attestation.quote import ClockInfo, PcrSelection, Quote, parse_quote
-from enclave_sim.attestation.signature import EcdsaSignature, MlDsaSignature, parse_signature
+from enclave_sim.attestation.formats.public_area import EccPoint, PublicArea, parse_public, qualified_name
+from enclave_sim.attestation.formats.quote import ClockInfo, PcrSelection, Quote, parse_quote
+from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature, parse_signature
 from tests.enclave_sim.attestation.nodes import AKS, HONEST, ecdsa_ak, error_of, ml_dsa_ak
 
 QUOTES = HONEST.evidence().quotes

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, NO_TRUST_ANCHORS, Challenge, Policy, Verdict, verify
-from enclave_sim.attestation.event_log import Event
+from enclave_sim.attestation.formats.event_log import Event
 from enclave_sim.errors import ConfigurationError
 from tests.enclave_sim.attestation.nodes import (
     AKS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclave_sim.attestation import Evidence, SignedQuote
-from enclave_sim.attestation.event_log import Event, EventLog, parse_event_log
+from enclave_sim.attestation.formats.event_log import Event, EventLog, parse_event_log
 
 MISSING = [name for name in ("swtpm", "tpm2_checkquote", "tpm2_eventlog", "tpm2_quote") if not shutil.which(name)]
 PCRS = "sha256:8,9,10,11,12,13"

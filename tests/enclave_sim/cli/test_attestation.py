@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import Evidence, ReferenceValues
-from enclave_sim.attestation.event_log import parse_event_log
+from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.cli.exit_codes import ExitCode
 from machine.machine import Machine
 from tests.enclave_sim.cli.command import Ended, assert_refused, command

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import firmware
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, Evidence, Policy, verify
-from enclave_sim.attestation.event_log import parse_event_log
+from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.inputs import AfterEvent, MemoryFault
 from enclave_sim.verifiers.contract import Judgement
 from machine.state import Stateful

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import payloads
 from enclave_sim import Attestation, Enclave, Phase, events
 from enclave_sim.attestation import Challenge, Evidence, ReferenceValues, SignedQuote, verify
-from enclave_sim.attestation.event_log import EV_ACTION, Event, EventLog, parse_event_log
+from enclave_sim.attestation.formats.event_log import EV_ACTION, Event, EventLog, parse_event_log
 from enclave_sim.inputs import Tamper
 from tests.enclave_sim.measured_boot.support import (
     CAP,

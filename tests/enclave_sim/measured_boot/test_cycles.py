@@ -6,7 +6,7 @@ import pytest
 
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, Evidence, Policy, verify
-from enclave_sim.attestation.quote import parse_quote
+from enclave_sim.attestation.formats.quote import parse_quote
 from tests.enclave_sim.measured_boot.support import kinds, model
 
 RUNS: list[dict[str, Any]] = [

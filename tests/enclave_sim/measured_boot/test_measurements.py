@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 import firmware
 import payloads
 from enclave_sim import Attestation, Enclave, events
-from enclave_sim.attestation.event_log import EV_ACTION, EV_IPL, parse_event_log
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, parse_event_log
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import SigningKey, development_anchor
 from tests.enclave_sim.measured_boot.support import ACTIVE, CAP, Interposer, extended, kinds, pcr_values

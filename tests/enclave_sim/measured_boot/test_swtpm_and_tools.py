@@ -15,8 +15,8 @@ import pytest
 
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, Evidence, verify
-from enclave_sim.attestation.event_log import parse_event_log
-from enclave_sim.attestation.quote import parse_quote
+from enclave_sim.attestation.formats.event_log import parse_event_log
+from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.recording_reader import read_events, read_header
 from machine.state import Stateful

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from enclave_sim.attestation import NO_TRUST_ANCHORS, EnvelopeKey, Evidence, ReferenceValues, SignedQuote, key_name
-from enclave_sim.attestation.event_log import EV_ACTION, EV_IPL, Event, EventLog
-from enclave_sim.attestation.public_area import AK_ATTRIBUTES, EccPoint, PublicArea, qualified_name
-from enclave_sim.attestation.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
-from enclave_sim.attestation.signature import EcdsaSignature, MlDsaSignature
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog
+from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES, EccPoint, PublicArea, qualified_name
+from enclave_sim.attestation.formats.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
+from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature
 
 ENVELOPE_KEY = EnvelopeKey.from_seed(b"envelope of a test node")
 _MEASURED = [

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from enclave_sim.attestation.algorithms import TPM_ALG_SHA256
-from enclave_sim.attestation.reader import Reader, sized
+from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
+from enclave_sim.attestation.formats.reader import Reader, sized
 
 TPM_GENERATED = 0xFF544347
 TPM_ST_ATTEST_QUOTE = 0x8018

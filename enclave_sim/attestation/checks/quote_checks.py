@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from enclave_sim.attestation.checklist import Checklist
+from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.event_log import EventLog
 from enclave_sim.attestation.evidence import SignedQuote
-from enclave_sim.attestation.public_area import (
+from enclave_sim.attestation.formats.event_log import EventLog
+from enclave_sim.attestation.formats.public_area import (
     AK_ATTRIBUTES,
     TPM_RH_OWNER,
     PublicArea,
@@ -15,7 +15,7 @@ from enclave_sim.attestation.public_area import (
     parse_public,
     qualified_name,
 )
-from enclave_sim.attestation.quote import (
+from enclave_sim.attestation.formats.quote import (
     QUOTED_PCRS,
     TPM_GENERATED,
     TPM_ST_ATTEST_QUOTE,
@@ -23,8 +23,8 @@ from enclave_sim.attestation.quote import (
     Quote,
     parse_quote,
 )
+from enclave_sim.attestation.formats.signature import check_signature, parse_signature
 from enclave_sim.attestation.reference_values import ReferenceValues
-from enclave_sim.attestation.signature import check_signature, parse_signature
 from enclave_sim.attestation.verdict import Challenge, Policy
 
 

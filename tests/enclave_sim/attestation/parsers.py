@@ -12,12 +12,12 @@ import msgspec
 
 from enclave_sim import attester
 from enclave_sim.attestation import Evidence, EvidenceError, Policy, ReferenceValues, key_name, public_pem
-from enclave_sim.attestation.envelope import protected_header, public_of
-from enclave_sim.attestation.event_log import EventLog, parse_event_log
-from enclave_sim.attestation.plain_cbor import load
-from enclave_sim.attestation.public_area import parse_public
-from enclave_sim.attestation.quote import parse_quote
-from enclave_sim.attestation.signature import parse_signature
+from enclave_sim.attestation.formats.envelope import protected_header, public_of
+from enclave_sim.attestation.formats.event_log import EventLog, parse_event_log
+from enclave_sim.attestation.formats.plain_cbor import load
+from enclave_sim.attestation.formats.public_area import parse_public
+from enclave_sim.attestation.formats.quote import parse_quote
+from enclave_sim.attestation.formats.signature import parse_signature
 from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.devices import attestation_port
@@ -301,24 +301,24 @@ def _after_the_public_area(data: bytes, size: int) -> bool:
 
 
 PARSERS = {
-    "enclave_sim.attestation.envelope.public_of": Parser(
+    "enclave_sim.attestation.formats.envelope.public_of": Parser(
         public_of, lambda: (protected_header(ENVELOPE_KEY.public),), (EvidenceError,)
     ),
-    "enclave_sim.attestation.event_log.parse_event_log": Parser(
+    "enclave_sim.attestation.formats.event_log.parse_event_log": Parser(
         parse_event_log, lambda: (_evidence().event_log,), (EvidenceError,), cut=_after_an_event
     ),
     "enclave_sim.attestation.evidence.Evidence.decode": Parser(Evidence.decode, _files, (EvidenceError,)),
-    "enclave_sim.attestation.plain_cbor.load": Parser(
+    "enclave_sim.attestation.formats.plain_cbor.load": Parser(
         lambda data: load(data, "item"), lambda: (_files()[1][3:],), (EvidenceError,)
     ),
-    "enclave_sim.attestation.public_area.parse_public": Parser(parse_public, _parts(2), (EvidenceError,)),
-    "enclave_sim.attestation.public_area.key_name": Parser(key_name, _parts(2), (EvidenceError,)),
-    "enclave_sim.attestation.public_area.public_pem": Parser(public_pem, _parts(2), (EvidenceError,)),
-    "enclave_sim.attestation.quote.parse_quote": Parser(parse_quote, _parts(0), (EvidenceError,)),
+    "enclave_sim.attestation.formats.public_area.parse_public": Parser(parse_public, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.formats.public_area.key_name": Parser(key_name, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.formats.public_area.public_pem": Parser(public_pem, _parts(2), (EvidenceError,)),
+    "enclave_sim.attestation.formats.quote.parse_quote": Parser(parse_quote, _parts(0), (EvidenceError,)),
     "enclave_sim.attestation.reference_values.ReferenceValues.from_json": Parser(
         ReferenceValues.from_json, lambda: (REFERENCE.to_json().strip(),), (ConfigurationError,)
     ),
-    "enclave_sim.attestation.signature.parse_signature": Parser(parse_signature, _parts(1), (EvidenceError,)),
+    "enclave_sim.attestation.formats.signature.parse_signature": Parser(parse_signature, _parts(1), (EvidenceError,)),
     "enclave_sim.payload.anchor_list.unpack": Parser(
         anchor_list.unpack, lambda: (anchor_list.pack([development_key().anchor()] * 2),), (KeyFileError,)
     ),

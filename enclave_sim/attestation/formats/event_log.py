@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from enclave_sim.attestation.algorithms import TPM_ALG_SHA256
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.reader import Reader
+from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
+from enclave_sim.attestation.formats.reader import Reader
 
 EV_NO_ACTION = 3
 EV_ACTION = 5

@@ -7,7 +7,7 @@ the file. So the heads of all items are looked at before anything is made of the
 from typing import Any
 
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.reader import Reader
+from enclave_sim.attestation.formats.reader import Reader
 
 _BYTE_STRING = 2
 _TEXT_STRING = 3

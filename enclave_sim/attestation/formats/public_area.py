@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from enclave_sim.attestation.algorithms import (
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.formats.algorithms import (
     ECDSA_P256,
     ML_DSA_65,
     TPM_ALG_ECC,
@@ -15,8 +16,7 @@ from enclave_sim.attestation.algorithms import (
     TPM_ECC_NIST_P256,
     TPM_MLDSA_65,
 )
-from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.reader import Reader, sized
+from enclave_sim.attestation.formats.reader import Reader, sized
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

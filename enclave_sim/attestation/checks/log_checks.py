@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from enclave_sim.attestation.checklist import Checklist
+from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.event_log import EV_ACTION, EV_IPL, Event, EventLog, Header, parse_event_log
+from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog, Header, parse_event_log
 from enclave_sim.attestation.reference_values import NO_TRUST_ANCHORS, ReferenceValues
 
 LOADER_INFORMATION = (8, EV_IPL, b"loader information")

@@ -26,7 +26,7 @@ from machine.state import Stateful
 from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.model import TpmModel
-from tests.enclave_sim.attestation_parsers import PARSERS, Parser, Refused
+from tests.enclave_sim.attestation.parsers import PARSERS, Parser, Refused
 from tests.machine.tpm import commands as tpm
 
 _READS = re.compile(r"parse|decode|unpack|load|read|from_json|public_of|key_name|public_pem")

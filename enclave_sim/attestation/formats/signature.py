@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from enclave_sim.attestation.algorithms import (
+from enclave_sim.attestation.errors import EvidenceError
+from enclave_sim.attestation.formats.algorithms import (
     ECDSA_P256,
     ML_DSA_65,
     TPM_ALG_ECDSA,
     TPM_ALG_MLDSA,
     TPM_ALG_SHA256,
 )
-from enclave_sim.attestation.errors import EvidenceError
-from enclave_sim.attestation.public_area import EccPoint, PublicArea, ecc_public_key
-from enclave_sim.attestation.reader import Reader, sized
+from enclave_sim.attestation.formats.public_area import EccPoint, PublicArea, ecc_public_key
+from enclave_sim.attestation.formats.reader import Reader, sized
 
 ML_DSA_65_SIGNATURE_SIZE = 3309
 

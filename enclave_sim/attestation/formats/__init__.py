@@ -1,0 +1,1 @@
+"""The structures that evidence consists of: bytes to values and back, each field checked."""

@@ -5,7 +5,7 @@ from importlib import import_module
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the `__getattr__` of a package; `homes` maps its public names to the modules, inside it, that define them."""
+    """Return the `__getattr__` of a package; `homes` maps public names to the modules that define them."""
 
     def __getattr__(name: str) -> object:  # noqa: N807
         if name not in homes:

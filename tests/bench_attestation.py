@@ -9,15 +9,15 @@ from time import perf_counter, process_time
 
 from enclave_sim import Enclave
 from enclave_sim.attestation import Policy
-from enclave_sim.verifier_service.client import RemoteVerifier
-from enclave_sim.verifier_service.database import Database
-from enclave_sim.verifier_service.server import serving
-from enclave_sim.verifier_service.verifier import Verifier
+from enclave_sim.attestation.service.client import RemoteVerifier
+from enclave_sim.attestation.service.database import Database
+from enclave_sim.attestation.service.server import serving
+from enclave_sim.attestation.service.verifier import Verifier
 from machine.tpm.backend import TpmBackend
 from machine.tpm.model import TpmModel
 from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation import speed
-from tests.enclave_sim.verifier_service.node import Node, reference_values
+from tests.enclave_sim.attestation.service.node import Node, reference_values
 from tests.machine.tpm import commands as tpm
 from tests.oracle import swtpm
 

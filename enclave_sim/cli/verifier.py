@@ -65,9 +65,9 @@ def serve(
     """
     _check_libraries()
     from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy, ReferenceValues  # noqa: PLC0415
-    from enclave_sim.verifier_service.database import Database  # noqa: PLC0415
-    from enclave_sim.verifier_service.server import Tls, serve  # noqa: PLC0415
-    from enclave_sim.verifier_service.verifier import Verifier  # noqa: PLC0415
+    from enclave_sim.attestation.service.database import Database  # noqa: PLC0415
+    from enclave_sim.attestation.service.server import Tls, serve  # noqa: PLC0415
+    from enclave_sim.attestation.service.verifier import Verifier  # noqa: PLC0415
 
     if not 0.001 <= nonce_lifetime_s <= 86_400:
         raise ConfigurationError(f"--nonce-lifetime-s must be 0.001 to 86400 seconds, not {nonce_lifetime_s}")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from enclave_sim.attestation import EnvelopeKey, Evidence, EvidenceError
+from enclave_sim.attestation.service.client import RemoteVerifier as Client
+from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.attester import tpm_seed
-from enclave_sim.verifier_service.client import RemoteVerifier as Client
-from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifiers.contract import Judgement, NoChallenge
 from machine.state import Stateful
 

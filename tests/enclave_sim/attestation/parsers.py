@@ -18,6 +18,9 @@ from enclave_sim.attestation.formats.plain_cbor import load
 from enclave_sim.attestation.formats.public_area import parse_public
 from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.attestation.formats.signature import parse_signature
+from enclave_sim.attestation.service.client import RemoteVerifier
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from enclave_sim.attestation.service.exchange import Answer
 from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.devices import attestation_port
@@ -27,9 +30,6 @@ from enclave_sim.payload import anchor_list
 from enclave_sim.payload.errors import KeyFileError
 from enclave_sim.payload.keys import development_key
 from enclave_sim.reference import attestation_key_names
-from enclave_sim.verifier_service.client import RemoteVerifier
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.exchange import Answer
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from machine.clock import Clock
 from machine.events import Event
@@ -237,7 +237,7 @@ def _answers() -> tuple[bytes, ...]:
 
 def _ask_verifier(data: bytes) -> None:
     made = RemoteVerifier("http://127.0.0.1:1")
-    with mock.patch("enclave_sim.verifier_service.client.exchange") as exchange:
+    with mock.patch("enclave_sim.attestation.service.client.exchange") as exchange:
         for status in (200, 409):
             exchange.return_value = Answer(200, _answers()[1])
             assert made.challenge(3, None) == bytes(32)
@@ -330,7 +330,7 @@ PARSERS = {
     "enclave_sim.reference: responses": Parser(
         _key_names, lambda: _responses()[:2], (EvidenceError,), cut=_after_the_public_area, shape=with_size
     ),
-    "enclave_sim.verifier_service.client: answers": Parser(_ask_verifier, _answers, (VerifierUnavailable,)),
+    "enclave_sim.attestation.service.client: answers": Parser(_ask_verifier, _answers, (VerifierUnavailable,)),
     "machine.tpm.model: commands": Parser(_execute, _commands, shape=with_size),
     "machine.tpm.swtpm: responses": Parser(_ask_swtpm, _responses, (TpmUnavailable,), shape=with_size),
 }

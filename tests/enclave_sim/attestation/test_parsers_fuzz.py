@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import enclave_sim.attestation
-import enclave_sim.verifier_service
+import enclave_sim.attestation.service
 import machine.tpm
 from enclave_sim import attester, reference
 from enclave_sim.payload import anchor_list
@@ -30,7 +30,7 @@ from tests.enclave_sim.attestation.parsers import PARSERS, Parser, Refused
 from tests.machine.tpm import commands as tpm
 
 _READS = re.compile(r"parse|decode|unpack|load|read|from_json|public_of|key_name|public_pem")
-_PACKAGES = (enclave_sim.attestation, enclave_sim.verifier_service, machine.tpm)
+_PACKAGES = (enclave_sim.attestation, enclave_sim.attestation.service, machine.tpm)
 EACH = pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from enclave_sim.attestation import Policy, ReferenceValues
+from enclave_sim.attestation.service.client import RemoteVerifier as Client
+from enclave_sim.attestation.service.database import Database
+from enclave_sim.attestation.service.server import serving
+from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.events import AttestationDecided
 from enclave_sim.recording_reader import read_events, read_header
 from enclave_sim.replay import replay
-from enclave_sim.verifier_service.client import RemoteVerifier as Client
-from enclave_sim.verifier_service.database import Database
-from enclave_sim.verifier_service.server import serving
-from enclave_sim.verifier_service.verifier import Verifier
 from enclave_sim.verifiers import remote
+from tests.enclave_sim.attestation.service import hostile
 from tests.enclave_sim.cli.command import Ended, assert_refused, command
-from tests.enclave_sim.verifier_service import hostile
 
 
 @pytest.fixture

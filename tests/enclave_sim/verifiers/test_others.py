@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import EvidenceError, SignedQuote
+from enclave_sim.attestation.service.client import RemoteVerdict
+from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import AttestationDecided, VerifierChallenged
-from enclave_sim.verifier_service.client import RemoteVerdict
-from enclave_sim.verifier_service.errors import VerifierUnavailable
 from enclave_sim.verifiers import remote
 from enclave_sim.verifiers.contract import Judgement, NoChallenge
 from enclave_sim.verifiers.recorded import RecordedVerifier

@@ -4,13 +4,13 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/verifier-service.md").read_text()
 
 
 def test_every_error_is_documented_with_its_status() -> None:
     source = "".join(
-        (ROOT / f"enclave_sim/verifier_service/{name}.py").read_text() for name in ("application", "verifier")
+        (ROOT / f"enclave_sim/attestation/service/{name}.py").read_text() for name in ("application", "verifier")
     )
     errors = re.findall(r'HTTPStatus\.([A-Z_]+),\s*f?"([a-z_{}]+)"', source)
     assert len(errors) >= 12

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from enclave_sim.verifier_service.errors import RequestRefused
-from enclave_sim.verifier_service.server import serving
-from enclave_sim.verifier_service.verifier import Verifier
-from tests.enclave_sim.verifier_service.node import OTHER_KEYS, Node
-from tests.enclave_sim.verifier_service.rig import EVIDENCE, Rig
+from enclave_sim.attestation.service.errors import RequestRefused
+from enclave_sim.attestation.service.server import serving
+from enclave_sim.attestation.service.verifier import Verifier
+from tests.enclave_sim.attestation.service.node import OTHER_KEYS, Node
+from tests.enclave_sim.attestation.service.rig import EVIDENCE, Rig
 
 NODE = Node()
 RACERS = 8

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from enclave_sim.attestation.service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
     import httpcore

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from enclave_sim.attestation import ReferenceValues
-from enclave_sim.verifier_service.client import RemoteVerifier
-from tests.enclave_sim.verifier_service.certificates import Authority
-from tests.enclave_sim.verifier_service.command_line import app
-from tests.enclave_sim.verifier_service.node import BOTH_KEYS, Node, reference_values
+from enclave_sim.attestation.service.client import RemoteVerifier
+from tests.enclave_sim.attestation.service.certificates import Authority
+from tests.enclave_sim.attestation.service.command_line import app
+from tests.enclave_sim.attestation.service.node import BOTH_KEYS, Node, reference_values
 
 NODE = Node()
-MODULE = "tests.enclave_sim.verifier_service.command_line"
+MODULE = "tests.enclave_sim.attestation.service.command_line"
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_help_has_an_example_and_loads_nothing_heavy() -> None:
     assert result.exit_code == 0
     assert "Example: enclave-sim verifier serve --reference values.json" in " ".join(result.stdout.split())
     code = (
-        "import sys, enclave_sim.cli.verifier, enclave_sim.verifier_service.client;"
+        "import sys, enclave_sim.cli.verifier, enclave_sim.attestation.service.client;"
         "print(sorted({'starlette', 'uvicorn', 'httpx', 'cryptography', 'sqlite3', 'asyncio'} & set(sys.modules)))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

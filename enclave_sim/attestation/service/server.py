@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
+from enclave_sim.attestation.service.application import application
+from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service.application import application
-from enclave_sim.verifier_service.verifier import Verifier
 
 SHUTDOWN_S = 2
 """How long requests that are under way may still take when the service ends."""

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enclave_sim.attestation.service import application as application_module
+from enclave_sim.attestation.service import database, verifier
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service import application as application_module
-from enclave_sim.verifier_service import database, verifier
-from tests.enclave_sim.verifier_service.node import Node
-from tests.enclave_sim.verifier_service.rig import EVIDENCE, JSON, Rig
+from tests.enclave_sim.attestation.service.node import Node
+from tests.enclave_sim.attestation.service.rig import EVIDENCE, JSON, Rig
 
 
 def _to_json(value: Any) -> bytes:

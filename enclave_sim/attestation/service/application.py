@@ -19,15 +19,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from enclave_sim.verifier_service.errors import RequestRefused
-from enclave_sim.verifier_service.protocol import (
+from enclave_sim.attestation.service.errors import RequestRefused
+from enclave_sim.attestation.service.protocol import (
     EVIDENCE_TYPE,
     JSON_TYPE,
     MAX_EVIDENCE_BYTES,
     MAX_REQUEST_BYTES,
     ChallengeRequest,
 )
-from enclave_sim.verifier_service.verifier import Verifier
+from enclave_sim.attestation.service.verifier import Verifier
 
 BODY_TIMEOUT_S = 10.0
 DEFAULT_LISTED, MAX_LISTED = 100, 1000

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from enclave_sim.attestation.service.client import RemoteVerifier
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from enclave_sim.attestation.service.server import Tls, serving
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service.client import RemoteVerifier
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.server import Tls, serving
-from tests.enclave_sim.verifier_service.certificates import Authority, private_key
-from tests.enclave_sim.verifier_service.hostile import peer, silent
-from tests.enclave_sim.verifier_service.node import Node
-from tests.enclave_sim.verifier_service.rig import Rig
+from tests.enclave_sim.attestation.service.certificates import Authority, private_key
+from tests.enclave_sim.attestation.service.hostile import peer, silent
+from tests.enclave_sim.attestation.service.node import Node
+from tests.enclave_sim.attestation.service.rig import Rig
 
 
 @pytest.fixture

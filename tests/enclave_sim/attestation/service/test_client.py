@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from enclave_sim.attestation.service.client import RemoteVerifier
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from enclave_sim.attestation.service.server import serving
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service.client import RemoteVerifier
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.server import serving
-from tests.enclave_sim.verifier_service.hostile import (
+from tests.enclave_sim.attestation.service.hostile import (
     ACCEPTED,
     CHALLENGE,
     answer,
@@ -21,8 +21,8 @@ from tests.enclave_sim.verifier_service.hostile import (
     read_request,
     saying,
 )
-from tests.enclave_sim.verifier_service.node import Node
-from tests.enclave_sim.verifier_service.rig import Rig
+from tests.enclave_sim.attestation.service.node import Node
+from tests.enclave_sim.attestation.service.rig import Rig
 
 NODE = Node()
 

@@ -9,11 +9,11 @@ import httpx
 import msgspec
 
 from enclave_sim.attestation import Policy
-from enclave_sim.verifier_service.application import application
-from enclave_sim.verifier_service.database import Database
-from enclave_sim.verifier_service.protocol import EVIDENCE_TYPE
-from enclave_sim.verifier_service.verifier import Verifier
-from tests.enclave_sim.verifier_service.node import reference_values
+from enclave_sim.attestation.service.application import application
+from enclave_sim.attestation.service.database import Database
+from enclave_sim.attestation.service.protocol import EVIDENCE_TYPE
+from enclave_sim.attestation.service.verifier import Verifier
+from tests.enclave_sim.attestation.service.node import reference_values
 
 LIFETIME_NS = 60 * 10**9
 JSON = {"content-type": "application/json"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy
-from tests.enclave_sim.verifier_service.node import BOTH_KEYS, OTHER_KEYS, Node
-from tests.enclave_sim.verifier_service.rig import LIFETIME_NS, Rig
+from tests.enclave_sim.attestation.service.node import BOTH_KEYS, OTHER_KEYS, Node
+from tests.enclave_sim.attestation.service.rig import LIFETIME_NS, Rig
 
 NODE = Node()
 

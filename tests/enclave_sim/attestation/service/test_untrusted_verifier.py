@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enclave_sim.verifier_service.client import RemoteVerdict, RemoteVerifier
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from tests.enclave_sim.verifier_service.hostile import (
+from enclave_sim.attestation.service.client import RemoteVerdict, RemoteVerifier
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from tests.enclave_sim.attestation.service.hostile import (
     ACCEPTED,
     CHALLENGE,
     CHECK,

@@ -24,9 +24,9 @@ from enclave_sim.attestation import (
     key_name,
     verify,
 )
-from enclave_sim.verifier_service.database import Database, StoredChallenge
-from enclave_sim.verifier_service.errors import RequestRefused
-from enclave_sim.verifier_service.protocol import CHALLENGE_ID, NONCE_BYTES
+from enclave_sim.attestation.service.database import Database, StoredChallenge
+from enclave_sim.attestation.service.errors import RequestRefused
+from enclave_sim.attestation.service.protocol import CHALLENGE_ID, NONCE_BYTES
 
 DEFAULT_LIFETIME_NS = 60 * 10**9
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from enclave_sim.verifier_service.server import Tls
+from enclave_sim.attestation.service.server import Tls
 
 
 @dataclass(frozen=True)

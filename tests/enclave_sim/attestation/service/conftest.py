@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.enclave_sim.verifier_service.rig import Rig
+from tests.enclave_sim.attestation.service.rig import Rig
 
 
 @pytest.fixture

@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from enclave_sim.attestation import Check
-from enclave_sim.errors import ConfigurationError
-from enclave_sim.verifier_service.errors import VerifierUnavailable
-from enclave_sim.verifier_service.exchange import Answer, Post, exchange, shown
-from enclave_sim.verifier_service.protocol import (
+from enclave_sim.attestation.service.errors import VerifierUnavailable
+from enclave_sim.attestation.service.exchange import Answer, Post, exchange, shown
+from enclave_sim.attestation.service.protocol import (
     EVIDENCE_TYPE,
     JSON_TYPE,
     ChallengeAnswer,
     ErrorAnswer,
     VerdictAnswer,
 )
+from enclave_sim.errors import ConfigurationError
 
 _Decoded = TypeVar("_Decoded")
 

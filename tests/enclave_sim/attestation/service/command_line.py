@@ -1,4 +1,4 @@
-"""`enclave-sim` with the command `verifier` alone: `python -m tests.enclave_sim.verifier_service.command_line`."""
+"""`enclave-sim` with the command `verifier` alone: `python -m tests.enclave_sim.attestation.service.command_line`."""
 
 import typer
 

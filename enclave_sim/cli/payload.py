@@ -17,9 +17,10 @@ from enclave_sim.cli.text import one_line
 from enclave_sim.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region
-from enclave_sim.payload import artefact, keys, sections, signature
+from enclave_sim.payload import artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
 from enclave_sim.payload.files import write_replacing
+from enclave_sim.payload.wasm import sections
 
 REJECTED = 3
 """Exit code for a payload that failed a check."""

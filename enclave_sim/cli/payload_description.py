@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclave_sim.cli.text import one_line, printable
-from enclave_sim.payload import artefact, sections, signature
+from enclave_sim.payload import artefact, signature
 from enclave_sim.payload.errors import PayloadRejected
-from enclave_sim.payload.sections import SECTION_NAMES
+from enclave_sim.payload.wasm import sections
+from enclave_sim.payload.wasm.sections import SECTION_NAMES
 
 if TYPE_CHECKING:
     from rich.text import Text

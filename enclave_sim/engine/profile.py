@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
-from enclave_sim.payload.sections import decode_u32, sections
+from enclave_sim.payload.wasm.sections import decode_u32, sections
 from enclave_sim.specification import HostFunction
 
 if TYPE_CHECKING:

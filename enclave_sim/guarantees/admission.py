@@ -13,8 +13,8 @@ from enclave_sim.guarantees.observation import Run
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.payload.sections import sections
 from enclave_sim.payload.signature import ML_DSA_CONTEXT, inspect
+from enclave_sim.payload.wasm.sections import sections
 from enclave_sim.specification import EngineName
 from machine.events import RingTransition
 

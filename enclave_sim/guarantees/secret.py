@@ -8,8 +8,8 @@ from enclave_sim.configuration import read_payloads
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.payload.keys import SigningKey, development_key
-from enclave_sim.payload.sections import Section, assemble, decode_u32, sections
 from enclave_sim.payload.signature import SECTION_NAME, sign
+from enclave_sim.payload.wasm.sections import Section, assemble, decode_u32, sections
 from enclave_sim.specification import EngineName
 
 _DATA_SECTION = 11

@@ -22,9 +22,9 @@ from hashlib import sha256
 
 from enclave_sim.payload.errors import PayloadCheck, PayloadError, PayloadRejected
 from enclave_sim.payload.keys import SigningKey
-from enclave_sim.payload.sections import Section, assemble, custom_section, sections
 from enclave_sim.payload.signature import SECTION_NAME as SIGNATURE_SECTION_NAME
 from enclave_sim.payload.signature import sign
+from enclave_sim.payload.wasm.sections import Section, assemble, custom_section, sections
 
 SECTION_NAME = "aether.aot"
 """Name of the custom section that holds compiled code."""

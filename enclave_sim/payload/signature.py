@@ -36,7 +36,7 @@ from hashlib import sha256
 
 from enclave_sim.payload.errors import MalformedModule, PayloadCheck, PayloadRejected
 from enclave_sim.payload.keys import SigningKey, TrustAnchor
-from enclave_sim.payload.sections import (
+from enclave_sim.payload.wasm.sections import (
     MODULE_HEADER,
     Section,
     assemble,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from enclave_sim.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.memory_map import region
-from enclave_sim.payload.sections import MODULE_HEADER, decode_u32, encode_u32
+from enclave_sim.payload.wasm.sections import MODULE_HEADER, decode_u32, encode_u32
 from enclave_sim.strategies import wasm_encoding as wasm
 from enclave_sim.strategies.code_defects import CODE_DEFECTS
 from enclave_sim.strategies.wasm_module import ModuleSource

@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from enclave_sim.engine.profile import ENTRY, NAMESPACE
-from enclave_sim.payload.sections import MODULE_HEADER, encode_u32
+from enclave_sim.payload.wasm.sections import MODULE_HEADER, encode_u32
 from enclave_sim.strategies.wasm_instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
 from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from enclave_sim import Enclave
-from enclave_sim.payload.instructions import bodies, disassembly
-from enclave_sim.payload.names import function_names
+from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.names import function_names
 from enclave_sim.snapshot_file import load, save
 
 TICKS = """(memory 1) (func $tick (param i32) (result i32) (local $i i32)

@@ -15,8 +15,8 @@ from wasmtime import _ffi
 
 import payloads
 from enclave_sim.payload.keys import development_anchor
-from enclave_sim.payload.sections import sections
 from enclave_sim.payload.signature import strip, verify
+from enclave_sim.payload.wasm.sections import sections
 from payloads import build
 
 NAMES = (

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from enclave_sim.engine.contract import FRAMES_TOLD, Backtrace, Frame
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
-from enclave_sim.payload.instructions import Body, Instruction, bodies, disassembly, first_instruction
-from enclave_sim.payload.names import function_names
+from enclave_sim.payload.wasm.disassembler import Body, Instruction, bodies, disassembly, first_instruction
+from enclave_sim.payload.wasm.names import function_names
 
 _BEFORE, _AFTER = 6, 8
 """Instructions shown around the current one."""

@@ -11,7 +11,7 @@ from enclave_sim.inspector.model.moment import GuestPlace, Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
-from enclave_sim.payload.sections import SECTION_NAMES, sections
+from enclave_sim.payload.wasm.sections import SECTION_NAMES, sections
 from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32

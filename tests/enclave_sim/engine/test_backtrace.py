@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.engine.contract import FRAMES_TOLD, Backtrace, Departure, HostCall, Preempted, Returned, Trapped
-from enclave_sim.payload.instructions import Instruction, bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import Instruction, bodies, disassembly
 from enclave_sim.specification import HostFunction
 from tests.enclave_sim.engine.test_differential import STATUS, module, programs, traps
 

@@ -10,8 +10,8 @@ from enclave_sim.guarantees import Scenario, with_other_data, with_other_sensors
 from enclave_sim.guarantees.secret import replace_data
 from enclave_sim.inputs import Tamper
 from enclave_sim.payload.keys import SigningKey, development_key
-from enclave_sim.payload.sections import sections
 from enclave_sim.payload.signature import sign, strip, verify
+from enclave_sim.payload.wasm.sections import sections
 from payloads import read
 
 

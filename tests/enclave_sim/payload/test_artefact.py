@@ -8,8 +8,8 @@ import wasmtime
 from enclave_sim.payload.artefact import Artefact, attach, split
 from enclave_sim.payload.errors import PayloadCheck, PayloadError, PayloadRejected
 from enclave_sim.payload.keys import SigningKey
-from enclave_sim.payload.sections import custom_section, sections
 from enclave_sim.payload.signature import sign, strip, verify
+from enclave_sim.payload.wasm.sections import custom_section, sections
 
 MODULE = bytes(wasmtime.wat2wasm('(module (func (export "_start")))'))
 KEY = SigningKey("alice", bytes(32), bytes(32), development=False)

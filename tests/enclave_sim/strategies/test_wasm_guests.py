@@ -17,8 +17,8 @@ from wasmtime import wat2wasm
 from enclave_sim import Enclave
 from enclave_sim.engine.contract import HostCall, Returned, Trapped
 from enclave_sim.payload.keys import development_key
-from enclave_sim.payload.sections import assemble, sections
 from enclave_sim.payload.signature import sign
+from enclave_sim.payload.wasm.sections import assemble, sections
 from enclave_sim.strategies import WasmGuest, wasm_guests
 from enclave_sim.strategies.wasm_builder import MAX_COST, Options
 from enclave_sim.strategies.wasm_encoding import encode_module

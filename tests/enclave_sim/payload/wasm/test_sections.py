@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import payloads
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.sections import (
+from enclave_sim.payload.wasm.sections import (
     CUSTOM_SECTION,
     MODULE_HEADER,
     assemble,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.opcodes import NUMERIC_PREFIX, OPCODES, VECTOR_PREFIX, Immediate, Opcode
-from enclave_sim.payload.sections import decode_u32, sections
+from enclave_sim.payload.wasm.opcodes import NUMERIC_PREFIX, OPCODES, VECTOR_PREFIX, Immediate, Opcode
+from enclave_sim.payload.wasm.sections import decode_u32, sections
 
 _IMPORT_SECTION, _CODE_SECTION = 2, 10
 _TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}

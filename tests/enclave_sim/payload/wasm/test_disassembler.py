@@ -10,8 +10,8 @@ from wasmtime import wat2wasm
 
 import payloads
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.instructions import bodies, disassembly
-from enclave_sim.payload.opcodes import OPCODES, Immediate
+from enclave_sim.payload.wasm.disassembler import bodies, disassembly
+from enclave_sim.payload.wasm.opcodes import OPCODES, Immediate
 
 BUILT_IN = Path(payloads.__file__).parent
 TYPES = '(type (func)) (type (func (param i32) (result i32))) (import "m" "f" (func)) (memory 1) (table 4 funcref)'

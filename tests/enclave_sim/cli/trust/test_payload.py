@@ -18,8 +18,8 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.memory_map import region
 from enclave_sim.payload.artefact import Artefact, attach, split
 from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor, development_key
-from enclave_sim.payload.sections import custom_section
 from enclave_sim.payload.signature import sign, strip, verify
+from enclave_sim.payload.wasm.sections import custom_section
 
 ENGINE_MODULE = "enclave_sim.engine.wasmtime_engine"
 WAT = '(module (import "aether" "shred_self" (func)) (memory 2 3) (func (export "_start") (call 0)))'

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
-from enclave_sim.payload.names import function_names
-from enclave_sim.payload.sections import CUSTOM_SECTION, assemble, custom_section, custom_sections, sections
+from enclave_sim.payload.wasm.names import function_names
+from enclave_sim.payload.wasm.sections import CUSTOM_SECTION, assemble, custom_section, custom_sections, sections
 
 MODULE = bytes(
     wat2wasm("""(module (import "aether" "emit_signal" (func $emit (param i32))) (import "aether" "shred_self" (func))

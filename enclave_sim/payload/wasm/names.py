@@ -7,7 +7,7 @@ nothing, or is damaged, which leaves a module valid, an import or export gives t
 from collections.abc import Iterator
 
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.sections import decode_u32, sections
+from enclave_sim.payload.wasm.sections import decode_u32, sections
 
 _IMPORT_SECTION, _EXPORT_SECTION = 2, 7
 _FUNCTION_NAMES = 1

@@ -1,0 +1,1 @@
+"""Reading WebAssembly modules: sections, names, instructions."""

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from enclave_sim.enclave import Enclave as Enclave
     from enclave_sim.errors import ConfigurationError as ConfigurationError
     from enclave_sim.errors import EnclaveError as EnclaveError
-    from enclave_sim.recording import Recording as Recording
+    from enclave_sim.recording.outcome.summary import RunResult as RunResult
+    from enclave_sim.recording.recording import Recording as Recording
     from enclave_sim.specification import Attestation as Attestation
     from enclave_sim.specification import Cause as Cause
     from enclave_sim.specification import Phase as Phase
     from enclave_sim.specification import Status as Status
-    from enclave_sim.summary import RunResult as RunResult
     from enclave_sim.template import Template as Template
 
 _HOMES = {
@@ -29,8 +29,8 @@ _HOMES = {
     "EnclaveConfiguration": "configuration",
     "EnclaveError": "errors",
     "Phase": "specification",
-    "Recording": "recording",
-    "RunResult": "summary",
+    "Recording": "recording.recording",
+    "RunResult": "recording.outcome.summary",
     "Status": "specification",
     "Template": "template",
 }

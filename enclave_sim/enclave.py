@@ -18,7 +18,6 @@ import msgspec
 import firmware
 from enclave_sim import attester, events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
-from enclave_sim.carried import carried_anchors, carried_payloads
 from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
 from enclave_sim.engine.contract import Backtrace
 from enclave_sim.errors import EnclaveError, KernelDied
@@ -31,13 +30,14 @@ from enclave_sim.outside import Outside
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.program import Program, aether
-from enclave_sim.recording import Recording
-from enclave_sim.recording_format import Digest, Header, Tee
+from enclave_sim.recording.embedded import carried_anchors, carried_payloads
+from enclave_sim.recording.format import Digest, Header, Tee
+from enclave_sim.recording.outcome.residue import Residue, scan
+from enclave_sim.recording.outcome.summary import RunResult, Summary
+from enclave_sim.recording.recording import Recording
 from enclave_sim.reference import Measured, attestation_key_names, model_key_names, reference_values
-from enclave_sim.residue import Residue, scan
 from enclave_sim.schedule import Schedule
 from enclave_sim.specification import EngineName, Phase
-from enclave_sim.summary import RunResult, Summary
 from enclave_sim.verifiers.built_in import BuiltInVerifier
 from enclave_sim.verifiers.contract import Verifier
 from machine.boot import loader

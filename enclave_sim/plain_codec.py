@@ -16,8 +16,8 @@ from enclave_sim.attestation import Evidence, SignedQuote
 from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.recording.outcome.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary
 from enclave_sim.specification import Attestation, Cause, EngineName, Phase, Step
-from enclave_sim.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary
 from machine.interrupt_returns import Entered
 
 _ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step)

@@ -30,7 +30,7 @@ from enclave_sim.errors import KernelDied
 from enclave_sim.events import SignalEmitted
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
-from enclave_sim.recording_format import Digest, Header
+from enclave_sim.recording.format import Digest, Header
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
 from tests import bench_attestation, bench_examples, bench_inspector, bench_time_travel

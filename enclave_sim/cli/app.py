@@ -26,11 +26,11 @@ from enclave_sim.cli.payload import payload_app
 from enclave_sim.cli.replay import EXIT_CODES as REPLAY_EXIT_CODES
 from enclave_sim.cli.replay import replay
 from enclave_sim.cli.run import EXIT_CODES, run
-from enclave_sim.cli.text import one_line
 from enclave_sim.cli.verifier import verifier_app
 from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
 from enclave_sim.cli.verify import verify
 from enclave_sim.errors import EnclaveError, HostLimitReached
+from enclave_sim.recording.text import one_line
 from machine.errors import MachineError
 
 # Their base is what the command line parser raises for anything it does not understand. Older versions of typer take

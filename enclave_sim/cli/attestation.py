@@ -10,11 +10,11 @@ import typer
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.run_options import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
-from enclave_sim.cli.text import one_line, printable
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:

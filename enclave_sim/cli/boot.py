@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.host_time import limited, seconds
 from enclave_sim.cli.kernel_options import RAM, module, named_file, read_file, size
-from enclave_sim.cli.text import one_line
 from enclave_sim.errors import ConfigurationError, EnclaveError, HostLimitReached
+from enclave_sim.recording.text import one_line
 
 if TYPE_CHECKING:
     from machine.events import Recorder

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from enclave_sim.cli.recording_file import recording_file
-from enclave_sim.recording_format import Digest, Header
+from enclave_sim.recording.format import Digest, Header
 
 
 @contextmanager

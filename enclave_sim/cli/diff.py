@@ -8,10 +8,10 @@ import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import write
-from enclave_sim.cli.text import plural, printable
+from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
-    from enclave_sim.comparison import Comparison, Hunk
+    from enclave_sim.recording.comparison.comparison import Comparison, Hunk
 
 _LONGEST_VALUE = 160
 EXIT_CODES = """Exit codes:
@@ -33,7 +33,7 @@ def diff(
 
     Example: enclave-sim diff yesterday.jsonl today.jsonl
     """
-    from enclave_sim.comparison import compare  # noqa: PLC0415
+    from enclave_sim.recording.comparison.comparison import compare  # noqa: PLC0415
 
     found = compare(first, second)
     if as_json:
@@ -56,7 +56,7 @@ def _fields(found: "Comparison") -> dict[str, Any]:
 
 
 def _lines(found: "Comparison", first: str, second: str) -> Iterator[str]:
-    from enclave_sim.cli.event_text import differing_lines  # noqa: PLC0415
+    from enclave_sim.recording.event_text import differing_lines  # noqa: PLC0415
 
     for mark, name, events, digest in zip("-+", (first, second), found.events, found.digests, strict=True):
         yield f"{mark} {name}: {plural(events, 'event')}, digest {digest}"
@@ -93,7 +93,7 @@ def _alignment(found: "Comparison") -> Iterator[str]:
 
 
 def _hunk(hunk: "Hunk") -> Iterator[str]:
-    from enclave_sim.cli.event_text import marked  # noqa: PLC0415
+    from enclave_sim.recording.event_text import marked  # noqa: PLC0415
 
     yield from marked(" ", hunk.before)
     for mark, events, count in (("-", hunk.first, hunk.first_count), ("+", hunk.second, hunk.second_count)):

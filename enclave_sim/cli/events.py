@@ -44,8 +44,8 @@ def events(
 
     Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
     """
-    from enclave_sim.query import select  # noqa: PLC0415
-    from enclave_sim.recording_reader import read_events  # noqa: PLC0415
+    from enclave_sim.recording.query import select  # noqa: PLC0415
+    from enclave_sim.recording.reader import read_events  # noqa: PLC0415
 
     for name, value in (("--first", first), ("--last", last)):
         if value is not None and value < 1:
@@ -76,7 +76,7 @@ def _ring(text: str | None) -> tuple[int, int] | None:
 def _show(found: "Iterator[Event]", *, as_json: bool) -> None:
     import msgspec  # noqa: PLC0415
 
-    from enclave_sim.cli.event_text import event_line, heading  # noqa: PLC0415
+    from enclave_sim.recording.event_text import event_line, heading  # noqa: PLC0415
 
     encoder, encoding = msgspec.json.Encoder(), sys.stdout.encoding or "utf-8"
     lines = [] if as_json else [heading()]

@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from enclave_sim.summary import RunResult
+    from enclave_sim.recording.outcome.summary import RunResult
 
 
 class ExitCode(IntEnum):

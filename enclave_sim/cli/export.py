@@ -46,7 +46,7 @@ def export(
     Example: enclave-sim export counter.jsonl --to html
     """
     from enclave_sim.exports.checked import checked  # noqa: PLC0415
-    from enclave_sim.recording_reader import read_events, read_header  # noqa: PLC0415
+    from enclave_sim.recording.reader import read_events, read_header  # noqa: PLC0415
 
     goal = output or file.with_suffix(to.suffix)
     write = to.writer()

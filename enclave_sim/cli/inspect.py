@@ -35,12 +35,12 @@ from enclave_sim.cli.run_options import (
     kernel_arguments,
     read_references,
 )
-from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import chosen_tpm
 from enclave_sim.cli.whose_options import KERNEL, PAYLOADS, RECORDING
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.recording.text import one_line
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from enclave_sim.cli.payload_description import describe, print_table
-from enclave_sim.cli.text import one_line
 from enclave_sim.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region
@@ -21,6 +20,7 @@ from enclave_sim.payload import artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
 from enclave_sim.payload.files import write_replacing
 from enclave_sim.payload.wasm import sections
+from enclave_sim.recording.text import one_line
 
 REJECTED = 3
 """Exit code for a payload that failed a check."""

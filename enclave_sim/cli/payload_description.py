@@ -6,11 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclave_sim.cli.text import one_line, printable
 from enclave_sim.payload import artefact, signature
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.wasm import sections
 from enclave_sim.payload.wasm.sections import SECTION_NAMES
+from enclave_sim.recording.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 import firmware
-from enclave_sim.cli.text import binary_size, one_line, plural, printable
 from enclave_sim.memory_map import Region, regions
 from enclave_sim.payload.errors import PayloadCheck
+from enclave_sim.recording.outcome.summary import PhaseSummary, RunResult
+from enclave_sim.recording.text import binary_size, one_line, plural, printable
 from enclave_sim.specification import Phase, Status, Step
-from enclave_sim.summary import PhaseSummary, RunResult
 
 _WIDE, _NARROW = 132, 60
 _SIGNALS_SHOWN = 16

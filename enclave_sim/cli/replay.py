@@ -9,8 +9,8 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.host_time import limited
 from enclave_sim.cli.options import write
 from enclave_sim.cli.run_options import HostLimit
-from enclave_sim.cli.text import one_line, plural, printable
 from enclave_sim.errors import KernelDied
+from enclave_sim.recording.text import one_line, plural, printable
 
 if TYPE_CHECKING:
     from enclave_sim.replay import ReplayResult
@@ -69,8 +69,8 @@ def _as_json(found: "ReplayResult") -> bytes:
 def _as_text(file: Path, found: "ReplayResult") -> bytes:
     if found.divergence is None:
         return f"equal: {plural(found.events, 'event')}, digest {found.digest}\n".encode()
-    from enclave_sim.cli.event_text import differing_lines  # noqa: PLC0415
     from enclave_sim.cli.marked_text import marked_text  # noqa: PLC0415
+    from enclave_sim.recording.event_text import differing_lines  # noqa: PLC0415
 
     seq = (found.divergence.first or found.divergence.second)[0].seq
     head = f"DIVERGED: the run parts from {printable(str(file))} at event {seq:,} (- recorded, + run)"

@@ -38,18 +38,18 @@ from enclave_sim.cli.run_options import (
     WakeNs,
     read_references,
 )
-from enclave_sim.cli.text import one_line
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.cli.watch import Watch
 from enclave_sim.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.recording.text import one_line
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.inputs import AnyInput
-    from enclave_sim.recording_format import Digest, Header
-    from enclave_sim.summary import RunResult
+    from enclave_sim.recording.format import Digest, Header
+    from enclave_sim.recording.outcome.summary import RunResult
 
 _DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
@@ -182,7 +182,7 @@ def _run(
     names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
 ) -> "RunResult":
     from enclave_sim.enclave import Enclave  # noqa: PLC0415
-    from enclave_sim.recording_format import Digest  # noqa: PLC0415
+    from enclave_sim.recording.format import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []
     with nullcontext() if record is None else recording_file(record) as file:

@@ -12,8 +12,8 @@ from enclave_sim.cli.host_time import limited
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.progress import ProgressLine, terminal_of
 from enclave_sim.cli.run_options import HostLimit
-from enclave_sim.cli.text import one_line, printable
 from enclave_sim.errors import KernelDied
+from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:

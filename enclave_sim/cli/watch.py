@@ -6,7 +6,7 @@ from typing import TextIO
 
 from enclave_sim import events
 from enclave_sim.cli.progress import ProgressLine
-from enclave_sim.cli.text import plural
+from enclave_sim.recording.text import plural
 from enclave_sim.specification import HostFunction
 from machine.events import Event, RingTransition
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Iterator
 
 from enclave_sim.events import KINDS
-from enclave_sim.recording_format import RecordingError
+from enclave_sim.recording.format import RecordingError
 from enclave_sim.specification import Phase
 from machine.events import Event
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from html import escape
 
-from enclave_sim.cli.text import plural, printable
 from enclave_sim.exports.lanes import Lane, Window
 from enclave_sim.exports.marks import Track
+from enclave_sim.recording.text import plural, printable
 
 _WIDTH, _LEFT, _RIGHT = 960, 104, 12
 _LANE, _GAP, _TOP = 20, 6, 4

@@ -7,8 +7,8 @@ from enclave_sim import events as enclave
 from enclave_sim.events import name_of_kind
 from enclave_sim.exports.lanes import Timeline
 from enclave_sim.exports.marks import MarkReader, of_an_enclave
-from enclave_sim.recording_format import Digest, Header
-from enclave_sim.summary import Summary
+from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.outcome.summary import Summary
 from machine import events as machine
 from machine.events import Event
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from enclave_sim.recording_format import Header
+    from enclave_sim.recording.format import Header
     from machine.events import Event
 
 Writer: TypeAlias = "Callable[[Header, Iterable[Event], BinaryIO], None]"

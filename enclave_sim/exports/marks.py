@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from enclave_sim import events as enclave
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from enclave_sim.specification import Step
 from machine import events as machine
 from machine.events import Event

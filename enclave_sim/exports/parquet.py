@@ -17,7 +17,7 @@ import pyarrow
 from pyarrow import parquet
 
 from enclave_sim.events import KINDS, name_of_kind
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from machine.events import Event
 
 ROWS_IN_A_GROUP = 1 << 16

@@ -13,7 +13,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor,
 
 from enclave_sim.events import SignalEmitted, WakeScheduled, Woken, name_of_kind
 from enclave_sim.exports.marks import Begin, End, Track, marks
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from machine.events import Event
 
 _SEQUENCE = 1

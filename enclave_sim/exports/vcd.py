@@ -23,7 +23,7 @@ from vcd import VCDWriter
 
 from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
 from enclave_sim.exports.marks import Begin, End, MarkReader, Track, of_an_enclave
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from enclave_sim.specification import Step
 from machine.events import (
     Event,

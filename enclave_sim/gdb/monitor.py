@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from enclave_sim import events
-from enclave_sim.cli.event_text import event_line
-from enclave_sim.cli.text import one_line, plural
 from enclave_sim.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.recording.event_text import event_line
+from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.travel import Travel

@@ -20,9 +20,9 @@ from enclave_sim.guarantees.measurement import MeasurementWatcher
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.watcher import Watcher
 from enclave_sim.inputs import AnyInput, GuestReplaced
-from enclave_sim.residue import Residue
+from enclave_sim.recording.outcome.residue import Residue
+from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.specification import EngineName
-from enclave_sim.summary import RunResult
 from enclave_sim.template import Template
 from machine.events import Event
 from machine.state import Stateful

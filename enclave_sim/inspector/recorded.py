@@ -8,8 +8,8 @@ import msgspec
 from enclave_sim import events
 from enclave_sim.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.recording_format import RecordingError
-from enclave_sim.recording_reader import RecordingFile
+from enclave_sim.recording.format import RecordingError
+from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.replay import making
 from machine.events import Event
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.recording_format import Header, RecordingError
-from enclave_sim.recording_reader import RecordingFile
+from enclave_sim.recording.format import Header, RecordingError
+from enclave_sim.recording.reader import RecordingFile
 from machine.device import MMIO_BASE
 from machine.events import Event
 from machine.ram import PAGE_SIZE

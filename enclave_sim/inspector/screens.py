@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from enclave_sim.cli.text import printable
+from enclave_sim.recording.text import printable
 
 
 class Question(ModalScreen[str | None]):

@@ -13,7 +13,7 @@ from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording
 from enclave_sim.inspector.recorded_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.recording_reader import RecordingFile
+from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
 
 _NOT_SCENARIO = ("inputs", "verifier", "tpm")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from enclave_sim.enclave import Enclave
     from enclave_sim.guarantees import Run
     from enclave_sim.pytest_plugin.making import FileContent, Watched
-    from enclave_sim.recording import Recording
+    from enclave_sim.recording.recording import Recording
     from machine.machine import Machine
 
 

@@ -13,7 +13,7 @@ from enclave_sim.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer
-from enclave_sim.recording import Recording
+from enclave_sim.recording.recording import Recording
 from machine.boot import loader
 from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration

@@ -18,7 +18,7 @@ from enclave_sim.inputs import (
     UplinkReady,
 )
 from enclave_sim.memory_map import region
-from enclave_sim.recording_reader import read_header
+from enclave_sim.recording.reader import read_header
 from machine.events import Event, InterruptDelivered, InterruptRaised
 from payloads import read
 

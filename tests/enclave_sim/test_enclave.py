@@ -14,7 +14,7 @@ from enclave_sim import Attestation, Cause, Enclave, Phase, Status, events
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, Scrubbed
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.outcome.summary import RunResult
 from machine import events as machine_events
 
 GUEST_FAULTS = {"trespasser": 14, "abyss": 14, "divider": 0, "mismatch": 6}

@@ -29,7 +29,7 @@ from enclave_sim.inputs import (
     Value,
     kind_of,
 )
-from enclave_sim.recording_reader import read_header
+from enclave_sim.recording.reader import read_header
 from enclave_sim.specification import EngineName, Phase
 from payloads import read, read_flat
 

@@ -21,7 +21,7 @@ from enclave_sim.inputs import (
 )
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 from enclave_sim.replay import replay
 from enclave_sim.specification import Phase
 from machine.events import Event, ModeSwitched

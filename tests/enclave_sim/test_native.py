@@ -10,8 +10,8 @@ import pytest
 import payloads
 from enclave_sim import Enclave, Phase, Status, events
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.specification import Step
-from enclave_sim.summary import RunResult
 
 _BOOT = Status.ARCH_LOCKED | Status.MEM_SANITIZED | Status.PAYLOAD_VERIFIED | Status.ACTIVE
 READY = _BOOT | Status.ATTESTED | Status.SIGNAL_READY

@@ -11,7 +11,7 @@ from enclave_sim.engine.wasmtime_engine import compile_ahead
 from enclave_sim.memory_map import region
 from enclave_sim.payload import artefact, signature
 from enclave_sim.payload.keys import SigningKey, development_key
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.outcome.summary import RunResult
 
 BEACON = payloads.read("beacon")
 PROFILE = GuestProfile(region("heap").size)

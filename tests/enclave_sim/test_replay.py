@@ -19,7 +19,7 @@ from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorV
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import SigningKey, development_anchor
 from enclave_sim.payload.signature import sign, strip
-from enclave_sim.recording_reader import read_header
+from enclave_sim.recording.reader import read_header
 from enclave_sim.replay import replay
 from enclave_sim.specification import EngineName
 from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults

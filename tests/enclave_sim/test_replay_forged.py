@@ -15,8 +15,8 @@ from enclave_sim import Enclave
 from enclave_sim.events import InputTaken
 from enclave_sim.inputs import GuestReplaced
 from enclave_sim.payload.signature import strip
-from enclave_sim.recording_format import RecordingError
-from enclave_sim.recording_reader import read_header
+from enclave_sim.recording.format import RecordingError
+from enclave_sim.recording.reader import read_header
 from enclave_sim.replay import replay
 from tests.enclave_sim.forging import Line, forge
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
-from enclave_sim.recording_format import Digest
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.format import Digest
+from enclave_sim.recording.outcome.summary import RunResult
 from machine.events import Event
 from machine.ram import RamImage
 

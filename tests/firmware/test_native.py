@@ -7,7 +7,7 @@ import pytest
 
 import payloads
 from enclave_sim.memory_map import region
-from enclave_sim.residue import scan
+from enclave_sim.recording.outcome.residue import scan
 from machine.boot.multiboot2 import MEMORY_MAP
 from machine.machine import Machine, Outcome
 from tests.firmware.plain_pc import command_line, lines, load, pc

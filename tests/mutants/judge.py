@@ -16,7 +16,7 @@ from enclave_sim.guarantees import (
     observe_scenario,
     zero_trace,
 )
-from enclave_sim.residue import Residue
+from enclave_sim.recording.outcome.residue import Residue
 from machine.errors import EmulatorFault
 from tests.machine.fuzz.properties import search
 from tests.mutants.defect import LOUD, RING_3, SEARCH, Defect

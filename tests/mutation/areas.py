@@ -61,12 +61,12 @@ AREAS = (
             for name in ("recording", "query", "comparison", "alignment", "divergence", "residue", "summary")
         ),
         (
-            "tests/enclave_sim/test_recording.py",
-            "tests/enclave_sim/test_query.py",
-            "tests/enclave_sim/test_comparison.py",
+            "tests/enclave_sim/recording/test_recording.py",
+            "tests/enclave_sim/recording/test_query.py",
+            "tests/enclave_sim/recording/comparison/test_comparison.py",
             "tests/enclave_sim/test_replay.py",
-            "tests/enclave_sim/test_residue.py",
-            "tests/enclave_sim/test_summary.py",
+            "tests/enclave_sim/recording/outcome/test_residue.py",
+            "tests/enclave_sim/recording/outcome/test_summary.py",
             "tests/enclave_sim/test_replay_forged.py",
             DATA,
         ),

@@ -17,7 +17,7 @@ import firmware
 import payloads
 from enclave_sim import Enclave, Status
 from enclave_sim.memory_map import region
-from enclave_sim.residue import Residue, scan
+from enclave_sim.recording.outcome.residue import Residue, scan
 from firmware.build import SOURCES, build
 from machine.boot import elf
 from machine.boot.multiboot2 import MEMORY_MAP

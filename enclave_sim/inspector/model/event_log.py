@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import overload
 
-from enclave_sim.cli.event_text import event_line
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import kind_of_event, name_of_kind
 from enclave_sim.inspector.model.rows import Meaning, Row, Target, View, row
+from enclave_sim.recording.event_text import event_line
 from machine.events import Event, RingTransition
 
 _BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "shutdown", "tpm_command_failed"])

@@ -9,11 +9,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from enclave_sim.cli.text import printable
 from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
 from enclave_sim.inspector.panes.scrolling import Scrolling
+from enclave_sim.recording.text import printable
 
 _LOOKED_AT = 2000
 """So many rows are gone through for the next heading."""

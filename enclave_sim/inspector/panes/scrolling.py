@@ -13,7 +13,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from enclave_sim.cli.text import printable
+from enclave_sim.recording.text import printable
 
 _WIDEST = 1000
 """Characters of a row."""

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from enclave_sim.cli.app import app
 from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 from tests.machine.boot import images
 
 HALT = bytes.fromhex("fa f4")
@@ -347,6 +347,7 @@ main()
     ours = [name for name in loaded if name.split(".")[0] == "enclave_sim"]
     assert sorted(ours) == [
         "enclave_sim",
+        "enclave_sim._lazy",
         "enclave_sim.bare_kernel",
         "enclave_sim.cli",
         "enclave_sim.cli.boot",
@@ -354,9 +355,10 @@ main()
         "enclave_sim.cli.host_time",
         "enclave_sim.cli.kernel_options",
         "enclave_sim.cli.main",
-        "enclave_sim.cli.text",
         "enclave_sim.errors",
         "enclave_sim.host_limit",
+        "enclave_sim.recording",
+        "enclave_sim.recording.text",
     ]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.events import AnyEvent, HostCalled, SignalEmitted
-from enclave_sim.recording_format import Digest, Header
-from enclave_sim.recording_reader import read_events
+from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.reader import read_events
 from machine.events import RingTransition
 from tests.enclave_sim.cli.command import assert_refused, command
 

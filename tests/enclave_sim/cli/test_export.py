@@ -20,7 +20,7 @@ from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.events import PhaseEntered
 from enclave_sim.exports.formats import Format
-from enclave_sim.recording_format import Digest, Header
+from enclave_sim.recording.format import Digest, Header
 
 SUFFIXES = {"perfetto": ".pftrace", "vcd": ".vcd", "parquet": ".parquet", "html": ".html"}
 BEGINNINGS = {"perfetto": b"\n", "vcd": b"$comment", "parquet": b"PAR1", "html": b"<!DOCTYPE html>"}

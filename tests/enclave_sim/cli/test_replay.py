@@ -9,7 +9,7 @@ import payloads
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 from tests.enclave_sim.cli.command import assert_refused, command
 from tests.enclave_sim.forging import Line, forge
 

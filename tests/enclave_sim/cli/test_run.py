@@ -21,7 +21,6 @@ from enclave_sim.cli import run as run_module
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.render import Presentation, render
-from enclave_sim.cli.text import binary_size, one_line
 from enclave_sim.cli.watch import Watch
 from enclave_sim.enclave import Enclave
 from enclave_sim.errors import KernelDied
@@ -29,9 +28,10 @@ from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.inputs import AfterEvent, AnyInput, Tamper
 from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
-from enclave_sim.recording_format import Trailer
-from enclave_sim.recording_reader import read_events, read_header
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.format import Trailer
+from enclave_sim.recording.outcome.summary import RunResult
+from enclave_sim.recording.reader import read_events, read_header
+from enclave_sim.recording.text import binary_size, one_line
 
 KEYS = """outcome phases signals cycles transitions host_calls preemptions residue_bytes halted virtual_ns digest
 firmware_sha256 payload_sha256""".split()

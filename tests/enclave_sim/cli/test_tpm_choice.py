@@ -15,7 +15,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import Quoted
-from enclave_sim.recording_reader import read_events
+from enclave_sim.recording.reader import read_events
 from tests.enclave_sim.cli.command import Ended, assert_refused, command
 
 

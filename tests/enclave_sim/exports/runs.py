@@ -15,8 +15,8 @@ from enclave_sim import events as enclave
 from enclave_sim.events import AnyEvent
 from enclave_sim.exports.formats import Format
 from enclave_sim.inputs import Tamper
-from enclave_sim.recording import Recording
-from enclave_sim.recording_format import Digest, Header
+from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.recording import Recording
 from enclave_sim.specification import Phase
 from machine import events as machine
 from machine.events import Event

@@ -9,7 +9,7 @@ import pytest
 from enclave_sim.events import PhaseEntered
 from enclave_sim.exports.checked import checked
 from enclave_sim.exports.formats import Format
-from enclave_sim.recording_format import RecordingError
+from enclave_sim.recording.format import RecordingError
 from machine.events import Event, Halted, InterruptDelivered, RingTransition
 from tests.enclave_sim.exports.runs import Run, save_host_calls
 
@@ -17,7 +17,7 @@ EXPORT = """
 import sys
 from pathlib import Path
 from enclave_sim.exports.formats import Format
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 
 to, recording = Format(sys.argv[1]), Path(sys.argv[2])
 with open(sys.argv[3], "wb") as file:

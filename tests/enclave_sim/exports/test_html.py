@@ -19,7 +19,7 @@ from enclave_sim.exports.formats import Format
 from enclave_sim.exports.html import fragment
 from enclave_sim.exports.lanes import SHOWN_SINGLY, Bins, Span
 from enclave_sim.exports.marks import Track
-from enclave_sim.recording_format import Digest, Header
+from enclave_sim.recording.format import Digest, Header
 from enclave_sim.specification import Phase, Step
 from machine.events import Event
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls

@@ -13,7 +13,7 @@ from enclave_sim.events import KINDS
 from enclave_sim.exports import parquet as export
 from enclave_sim.exports.formats import Format
 from enclave_sim.inputs import AnyInput
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from machine.events import Event
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
 

@@ -14,7 +14,7 @@ from enclave_sim import Enclave
 from enclave_sim.events import CycleBegan
 from enclave_sim.exports.formats import Format
 from enclave_sim.exports.vcd import InterruptFlag
-from enclave_sim.recording_format import Header
+from enclave_sim.recording.format import Header
 from machine.cpu import FLAG_IF
 from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
 from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls

@@ -13,8 +13,8 @@ from enclave_sim.cli.inspect import inspect
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.sources import source_of
-from enclave_sim.recording_format import RecordingError
-from enclave_sim.recording_reader import read_events
+from enclave_sim.recording.format import RecordingError
+from enclave_sim.recording.reader import read_events
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
 

@@ -26,7 +26,7 @@ from enclave_sim.inspector.model.stack import open_frames, stack_view
 from enclave_sim.inspector.model.tables import table_view
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.memory_map import region, regions
-from enclave_sim.query import select
+from enclave_sim.recording.query import select
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel.position import NoSuchPosition
 

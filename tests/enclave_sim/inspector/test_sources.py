@@ -16,8 +16,8 @@ from enclave_sim.inspector.recorded import Comparison
 from enclave_sim.inspector.sources import source_of
 from enclave_sim.inspector.web import command_of
 from enclave_sim.program import aether
-from enclave_sim.recording import Recording
-from enclave_sim.recording_format import RecordingError
+from enclave_sim.recording.format import RecordingError
+from enclave_sim.recording.recording import Recording
 from tests.enclave_sim.inspector.driving import Driven, drive
 
 KERNEL = Path("firmware/aether.elf")

@@ -8,7 +8,7 @@ from typing import Any
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.attester import tpm_seed
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.outcome.summary import RunResult
 from machine.devices.tpm_crb import TpmCrb
 from machine.state import Stateful
 from machine.tpm.model import TpmModel

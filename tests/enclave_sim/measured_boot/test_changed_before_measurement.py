@@ -11,7 +11,7 @@ from enclave_sim import Attestation, Enclave, events
 from enclave_sim.inputs import MemoryFault
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import SigningKey, development_anchor
-from enclave_sim.summary import RunResult
+from enclave_sim.recording.outcome.summary import RunResult
 from tests.enclave_sim.measured_boot.support import Interposer, extended, kinds, pcr_values, reference, required
 
 OWN = SigningKey("own", bytes(32), bytes([1]) * 32, development=False).anchor()

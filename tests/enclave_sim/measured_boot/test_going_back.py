@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import Attestation, Enclave, Phase, Template, events
 from enclave_sim.attestation import Evidence, ReferenceValues
-from enclave_sim.recording_format import RecordingError
+from enclave_sim.recording.format import RecordingError
 from enclave_sim.replay import replay
 from enclave_sim.snapshot_file import load, save
 from enclave_sim.time_travel import Session

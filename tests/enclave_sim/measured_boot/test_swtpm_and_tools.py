@@ -18,7 +18,7 @@ from enclave_sim.attestation import Challenge, Evidence, verify
 from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.attestation.formats.quote import parse_quote
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 from machine.state import Stateful
 from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation.tpm_tools import MISSING, PCRS, replayed

@@ -7,7 +7,7 @@ import pytest
 
 from enclave_sim import Enclave
 from enclave_sim.inputs import MemoryFault
-from enclave_sim.recording_reader import read_events, read_header
+from enclave_sim.recording.reader import read_events, read_header
 from tests.enclave_sim.pytest_plugin.user import PRELUDE, Runner, text
 
 pytest_plugins = ["pytester"]

@@ -68,7 +68,7 @@ def test_recording_reads_files_and_refuses_what_is_none(run: Runner) -> None:
     tests = """
 import pytest
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.recording_format import RecordingError
+from enclave_sim.recording.format import RecordingError
 from enclave_sim.testing import assert_same_recording
 def test_it(enclave, recording, tmp_path):
     with pytest.raises(ConfigurationError, match="has made no enclave yet"):

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from enclave_sim.recording_format import NOWHERE, Digest, Header
-from enclave_sim.recording_reader import RecordingFile
+from enclave_sim.recording.format import NOWHERE, Digest, Header
+from enclave_sim.recording.reader import RecordingFile
 from machine.events import Event
 from machine.state import Stateful
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 import payloads as built_in
 from enclave_sim.configuration import anchor_label
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.recording_format import Header, RecordingError
+from enclave_sim.recording.format import Header, RecordingError
 
 
 def carried_payloads(payloads: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -9,7 +9,7 @@ import msgspec
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.inputs import MemoryFault, kind_of
-from enclave_sim.residue import Residue
+from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.specification import Cause
 from machine.events import Event
 from machine.state import Stateful

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.events import AnyEvent
-from enclave_sim.recording import Recording
-from enclave_sim.recording_format import Digest, RecordingError, Trailer
-from enclave_sim.recording_reader import RecordingFile, read_events, read_header
+from enclave_sim.recording.format import Digest, RecordingError, Trailer
+from enclave_sim.recording.reader import RecordingFile, read_events, read_header
+from enclave_sim.recording.recording import Recording
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Two recordings, side by side: what they were made from, where they part, and what one has and the other has not.
 
-from enclave_sim.comparison import compare
+from enclave_sim.recording.comparison.comparison import compare
 
 comparison = compare(Path("a.jsonl"), Path("b.jsonl"))
 print(comparison.equal, comparison.only_first, comparison.only_second)
@@ -19,11 +19,11 @@ from typing import Any
 
 import msgspec
 
-from enclave_sim.alignment import Aligner, Side
-from enclave_sim.divergence import Divergence
 from enclave_sim.events import name_of_kind
-from enclave_sim.recording_format import Header
-from enclave_sim.recording_reader import RecordingFile
+from enclave_sim.recording.comparison.alignment import Aligner, Side
+from enclave_sim.recording.comparison.divergence import Divergence
+from enclave_sim.recording.format import Header
+from enclave_sim.recording.reader import RecordingFile
 from machine.events import Event
 
 MOST_HUNKS = 20

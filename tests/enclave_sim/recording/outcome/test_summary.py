@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from enclave_sim import events
-from enclave_sim.residue import Residue, ResidueRange
-from enclave_sim.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary, Summary
+from enclave_sim.recording.outcome.residue import Residue, ResidueRange
+from enclave_sim.recording.outcome.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary, Summary
 from machine.events import Event, RingTransition
 
 RESIDUE = Residue((ResidueRange(0x1000, b"\1\2", "heap"), ResidueRange(0x2000, b"\3", "data")), 1 << 20)

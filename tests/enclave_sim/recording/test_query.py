@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.events import KINDS, CycleBegan, Scrubbed, name_of_kind
-from enclave_sim.query import select
+from enclave_sim.recording.query import select
 from machine.events import Event, RingTransition
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
-from enclave_sim.recording_format import FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
+from enclave_sim.recording.format import FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
 
 _LONGEST_LINE = 1 << 26
 """In bytes: a header with all the payloads and inputs there can be is shorter."""

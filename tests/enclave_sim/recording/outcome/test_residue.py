@@ -1,7 +1,7 @@
 """The scan finds every byte that is neither zero nor the measured image's, and names where it lies."""
 
 from enclave_sim.memory_map import region
-from enclave_sim.residue import Residue, ResidueRange, scan
+from enclave_sim.recording.outcome.residue import Residue, ResidueRange, scan
 from machine.boot.elf import Segment
 from machine.ram import PAGE_SIZE, Ram
 

@@ -1,6 +1,6 @@
 """Queries: the events of a run that are of some kind, in some time, of some ring transition.
 
-from enclave_sim.query import select
+from enclave_sim.recording.query import select
 
 for event in select(read_events(path), kind="scrubbed", between=(0, 300_000)):
     print(event.region, event.size)

@@ -1,15 +1,15 @@
-"""Events as lines for a person: one event a line, in columns."""
+"""Events as lines for people: one event a line, in columns."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from enclave_sim.cli.text import printable
 from enclave_sim.events import name_of_kind
+from enclave_sim.recording.text import printable
 
 if TYPE_CHECKING:
-    from enclave_sim.divergence import Divergence
+    from enclave_sim.recording.comparison.divergence import Divergence
     from machine.events import Event
 
 _HEXADECIMAL = frozenset(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from enclave_sim.divergence import CONTEXT, Divergence
+from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
 from machine.events import Event
 
 WINDOWS = (64, 512, 4096, 32768)

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave
-from enclave_sim.alignment import WINDOWS, Aligner, Side
-from enclave_sim.comparison import MOST_HUNKS, Comparison, compare
 from enclave_sim.events import SignalEmitted, name_of_kind
 from enclave_sim.inputs import AnyInput, SensorValue, Tamper
-from enclave_sim.recording import Recording
-from enclave_sim.recording_format import Header, RecordingError
-from enclave_sim.recording_reader import read_events
+from enclave_sim.recording.comparison.alignment import WINDOWS, Aligner, Side
+from enclave_sim.recording.comparison.comparison import MOST_HUNKS, Comparison, compare
+from enclave_sim.recording.format import Header, RecordingError
+from enclave_sim.recording.reader import read_events
+from enclave_sim.recording.recording import Recording
 from machine.events import Event
 
 

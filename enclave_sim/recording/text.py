@@ -1,4 +1,7 @@
-"""Words for a terminal. What comes from a payload, an import's name say, must never reach it as control characters."""
+"""Words for people: text, counts and sizes, on a terminal or in a page.
+
+What comes from a payload, an import's name for example, must never reach a terminal as control characters.
+"""
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,34 @@
+"""Recordings: what happened in a run, as a file with a digest, and what can be asked of it.
+
+`Recording` holds a run in memory, `RecordingFile` and `read_events` read a file in constant memory. Names are loaded
+when first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from enclave_sim._lazy import lazily
+
+if TYPE_CHECKING:
+    from enclave_sim.recording.format import Digest as Digest
+    from enclave_sim.recording.format import Header as Header
+    from enclave_sim.recording.format import RecordingError as RecordingError
+    from enclave_sim.recording.format import Trailer as Trailer
+    from enclave_sim.recording.query import select as select
+    from enclave_sim.recording.reader import RecordingFile as RecordingFile
+    from enclave_sim.recording.reader import read_events as read_events
+    from enclave_sim.recording.reader import read_header as read_header
+    from enclave_sim.recording.recording import Recording as Recording
+
+_HOMES = {
+    "Digest": "format",
+    "Header": "format",
+    "Recording": "recording",
+    "RecordingError": "format",
+    "RecordingFile": "reader",
+    "Trailer": "format",
+    "read_events": "reader",
+    "read_header": "reader",
+    "select": "query",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
+__getattr__ = lazily(__name__, _HOMES)

@@ -1,0 +1,1 @@
+"""Where two recordings part, and how the rest of them lines up."""

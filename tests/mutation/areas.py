@@ -51,22 +51,15 @@ AREAS = (
     Area(
         "attestation",
         ("enclave_sim/attestation",),
-        ("tests/enclave_sim/attestation", "tests/enclave_sim/attestation/test_parsers_fuzz.py", DATA),
+        ("tests/enclave_sim/attestation", DATA),
         (),
     ),
     Area(
         "recording",
-        tuple(
-            f"enclave_sim/{name}.py"
-            for name in ("recording", "query", "comparison", "alignment", "divergence", "residue", "summary")
-        ),
+        ("enclave_sim/recording",),
         (
-            "tests/enclave_sim/recording/test_recording.py",
-            "tests/enclave_sim/recording/test_query.py",
-            "tests/enclave_sim/recording/comparison/test_comparison.py",
+            "tests/enclave_sim/recording",
             "tests/enclave_sim/test_replay.py",
-            "tests/enclave_sim/recording/outcome/test_residue.py",
-            "tests/enclave_sim/recording/outcome/test_summary.py",
             "tests/enclave_sim/test_replay_forged.py",
             DATA,
         ),

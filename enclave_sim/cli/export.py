@@ -11,7 +11,7 @@ import typer
 from enclave_sim.cli.progress import ProgressLine, terminal_of
 from enclave_sim.cli.recording_file import recording_file
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.exports.formats import Format
+from enclave_sim.recording.exports.formats import Format
 
 if TYPE_CHECKING:
     from machine.events import Event
@@ -45,7 +45,7 @@ def export(
 
     Example: enclave-sim export counter.jsonl --to html
     """
-    from enclave_sim.exports.checked import checked  # noqa: PLC0415
+    from enclave_sim.recording.exports.range_check import checked  # noqa: PLC0415
     from enclave_sim.recording.reader import read_events, read_header  # noqa: PLC0415
 
     goal = output or file.with_suffix(to.suffix)

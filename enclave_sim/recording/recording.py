@@ -62,6 +62,6 @@ class Recording(Stateful):
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: timeline, phases, summary."""
-        from enclave_sim.exports.html import fragment  # noqa: PLC0415 - it imports this module
+        from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - it imports this module
 
         return fragment(self.header, self.events)

@@ -19,7 +19,7 @@ from enclave_sim.cli.app import app
 from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.events import PhaseEntered
-from enclave_sim.exports.formats import Format
+from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Digest, Header
 
 SUFFIXES = {"perfetto": ".pftrace", "vcd": ".vcd", "parquet": ".parquet", "html": ".html"}
@@ -158,7 +158,7 @@ def test_the_recording_is_not_overwritten(recording: Path, recorded: bytes) -> N
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "enclave_sim.exports.parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "enclave_sim.recording.exports.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert_refused(export(recording, "--to", "parquet"), "pyarrow", "pip install 'enclave-sim[arrow]'")
     assert list(recording.parent.iterdir()) == [recording]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from pyarrow import parquet
 
 from enclave_sim.events import KINDS
-from enclave_sim.exports import parquet as export
-from enclave_sim.exports.formats import Format
 from enclave_sim.inputs import AnyInput
+from enclave_sim.recording.exports import parquet as export
+from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Header
 from machine.events import Event
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
 
 
 def events_of(table: Any) -> list[Event]:

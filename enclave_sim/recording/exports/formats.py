@@ -30,7 +30,7 @@ class Format(Enum):
     def writer(self) -> Writer:
         """The function that writes it. Raises ConfigurationError where the library that it needs is not installed."""
         try:
-            module = import_module(f"enclave_sim.exports.{self.value}")
+            module = import_module(f"enclave_sim.recording.exports.{self.value}")
         except ModuleNotFoundError as error:
             library = (error.name or "").partition(".")[0]
             if library not in _EXTRAS:

@@ -5,9 +5,9 @@ import typing
 from hypothesis import given, settings
 
 from enclave_sim.events import AnyEvent, HostCalled
-from enclave_sim.exports.marks import _RULES, Begin, End, Instant, Track, marks
+from enclave_sim.recording.exports.spans import _RULES, Begin, End, Instant, Track, marks
 from machine.events import Event, InterruptDelivered, InterruptRaised
-from tests.enclave_sim.exports.runs import EVENT_LISTS
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS
 
 
 def test_there_is_a_rule_for_every_kind_of_event() -> None:

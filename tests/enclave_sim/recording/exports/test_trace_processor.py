@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 
 from enclave_sim.events import HostReturned, WakeScheduled, Woken
-from enclave_sim.exports.formats import Format
-from enclave_sim.exports.marks import Begin, End, Instant, Track, marks
-from enclave_sim.exports.perfetto import name_of
+from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.perfetto import name_of
+from enclave_sim.recording.exports.spans import Begin, End, Instant, Track, marks
 from machine.events import Event, InterruptDelivered
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
-from tests.enclave_sim.exports.trace_processor import TraceProcessor
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
+from tests.enclave_sim.recording.exports.trace_processor import TraceProcessor
 
 pytestmark = pytest.mark.slow  # the first one compiles the trace processor, which takes seconds
 

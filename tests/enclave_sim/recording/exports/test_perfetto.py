@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket, TrackDescriptor, TrackEvent
 
 from enclave_sim.events import SignalEmitted, WakeScheduled, Woken
-from enclave_sim.exports.formats import Format
+from enclave_sim.recording.exports.formats import Format
 from machine.events import Event, InterruptDelivered, InterruptRaised, RingTransition
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
 
 
 class Slice(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from enclave_sim import Enclave
-from tests.enclave_sim.exports.runs import RUNS, Run
+from tests.enclave_sim.recording.exports.runs import RUNS, Run
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, ClassVar
 from vcd import VCDWriter
 
 from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
-from enclave_sim.exports.marks import Begin, End, MarkReader, Track, of_an_enclave
+from enclave_sim.recording.exports.spans import Begin, End, MarkReader, Track, of_an_enclave
 from enclave_sim.recording.format import Header
 from enclave_sim.specification import Step
 from machine.events import (

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.events import PhaseEntered
-from enclave_sim.exports.checked import checked
-from enclave_sim.exports.formats import Format
+from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.range_check import checked
 from enclave_sim.recording.format import RecordingError
 from machine.events import Event, Halted, InterruptDelivered, RingTransition
-from tests.enclave_sim.exports.runs import Run, save_host_calls
+from tests.enclave_sim.recording.exports.runs import Run, save_host_calls
 
 EXPORT = """
 import sys
 from pathlib import Path
-from enclave_sim.exports.formats import Format
+from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.reader import read_events, read_header
 
 to, recording = Format(sys.argv[1]), Path(sys.argv[2])

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import BinaryIO
 
-from enclave_sim.exports.drawing import draw
-from enclave_sim.exports.figures import Figures
+from enclave_sim.recording.exports.picture.figures import Figures
+from enclave_sim.recording.exports.picture.svg import draw
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.text import binary_size, plural, printable
 from enclave_sim.specification import Phase, Step

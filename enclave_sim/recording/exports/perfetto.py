@@ -12,7 +12,7 @@ import msgspec
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor, Trace, TracePacket, TrackEvent
 
 from enclave_sim.events import SignalEmitted, WakeScheduled, Woken, name_of_kind
-from enclave_sim.exports.marks import Begin, End, Track, marks
+from enclave_sim.recording.exports.spans import Begin, End, Track, marks
 from enclave_sim.recording.format import Header
 from machine.events import Event
 

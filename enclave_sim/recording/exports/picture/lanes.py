@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from enclave_sim.events import AnnihilationBegan
-from enclave_sim.exports.marks import Begin, End, Mark, Track
+from enclave_sim.recording.exports.spans import Begin, End, Mark, Track
 
 SHOWN_SINGLY = 64
 """Up to this many things are shown each for itself."""

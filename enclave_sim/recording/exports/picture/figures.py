@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from enclave_sim import events as enclave
 from enclave_sim.events import name_of_kind
-from enclave_sim.exports.lanes import Timeline
-from enclave_sim.exports.marks import MarkReader, of_an_enclave
+from enclave_sim.recording.exports.picture.lanes import Timeline
+from enclave_sim.recording.exports.spans import MarkReader, of_an_enclave
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.outcome.summary import Summary
 from machine import events as machine

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 
 from enclave_sim import Enclave
 from enclave_sim.events import PayloadRejected
-from enclave_sim.exports.figures import Figures
-from enclave_sim.exports.formats import Format
-from enclave_sim.exports.html import fragment
-from enclave_sim.exports.lanes import SHOWN_SINGLY, Bins, Span
-from enclave_sim.exports.marks import Track
+from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.html import fragment
+from enclave_sim.recording.exports.picture.figures import Figures
+from enclave_sim.recording.exports.picture.lanes import SHOWN_SINGLY, Bins, Span
+from enclave_sim.recording.exports.spans import Track
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.specification import Phase, Step
 from machine.events import Event
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from html import escape
 
-from enclave_sim.exports.lanes import Lane, Window
-from enclave_sim.exports.marks import Track
+from enclave_sim.recording.exports.picture.lanes import Lane, Window
+from enclave_sim.recording.exports.spans import Track
 from enclave_sim.recording.text import plural, printable
 
 _WIDTH, _LEFT, _RIGHT = 960, 104, 12

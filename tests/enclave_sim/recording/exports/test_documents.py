@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from enclave_sim import Enclave
-from enclave_sim.exports import parquet
-from enclave_sim.exports.formats import Format
-from enclave_sim.exports.marks import Track
+from enclave_sim.recording.exports import parquet
+from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.spans import Track
 
-PAGE = (Path(__file__).parents[3] / "docs/exports.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs/exports.md").read_text()
 
 
 def test_the_programs_run_as_they_stand(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from enclave_sim import RunResult
 from enclave_sim import events as enclave
 from enclave_sim.events import AnyEvent
-from enclave_sim.exports.formats import Format
 from enclave_sim.inputs import Tamper
+from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.recording import Recording
 from enclave_sim.specification import Phase

@@ -12,12 +12,12 @@ from vcd.reader import ScalarChange, StringChange, TokenKind, VectorChange, toke
 
 from enclave_sim import Enclave
 from enclave_sim.events import CycleBegan
-from enclave_sim.exports.formats import Format
-from enclave_sim.exports.vcd import InterruptFlag
+from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.vcd import InterruptFlag
 from enclave_sim.recording.format import Header
 from machine.cpu import FLAG_IF
 from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
-from tests.enclave_sim.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
+from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
 
 
 class Waves:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from enclave_sim._lazy import lazily
 
 if TYPE_CHECKING:
-    from enclave_sim.configuration import EnclaveConfiguration as EnclaveConfiguration
-    from enclave_sim.enclave import Enclave as Enclave
+    from enclave_sim.enclave.configuration import EnclaveConfiguration as EnclaveConfiguration
+    from enclave_sim.enclave.enclave import Enclave as Enclave
     from enclave_sim.errors import ConfigurationError as ConfigurationError
     from enclave_sim.errors import EnclaveError as EnclaveError
     from enclave_sim.recording.outcome.summary import RunResult as RunResult
@@ -25,8 +25,8 @@ _HOMES = {
     "Attestation": "specification",
     "Cause": "specification",
     "ConfigurationError": "errors",
-    "Enclave": "enclave",
-    "EnclaveConfiguration": "configuration",
+    "Enclave": "enclave.enclave",
+    "EnclaveConfiguration": "enclave.configuration",
     "EnclaveError": "errors",
     "Phase": "specification",
     "Recording": "recording.recording",

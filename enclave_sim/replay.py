@@ -21,8 +21,9 @@ import msgspec
 
 import firmware
 from enclave_sim import events
-from enclave_sim.configuration import EnclaveConfiguration, PayloadSource, read_payload
-from enclave_sim.enclave import EXTERNAL, Enclave
+from enclave_sim.enclave.attester.replayed import RecordedVerifier
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payload
+from enclave_sim.enclave.enclave import EXTERNAL, Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
@@ -30,7 +31,6 @@ from enclave_sim.recording.embedded import find_anchors, find_payloads
 from enclave_sim.recording.format import Digest, Header, RecordingError
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.reader import RecordingFile
-from enclave_sim.verifiers.recorded import RecordedVerifier
 from machine.events import Event
 from machine.machine import Outcome
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 import unicorn
 
-from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.enclave import EXTERNAL, Enclave, EnclaveSnapshot
+from enclave_sim.enclave.attester.replayed import RecordedVerifier
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.enclave import EXTERNAL, Enclave, EnclaveSnapshot
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.plain_codec import decode, encode
-from enclave_sim.verifiers.recorded import RecordedVerifier
 from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 

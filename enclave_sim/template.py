@@ -13,7 +13,7 @@ time that booting takes on the host is saved.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AnyInput, GuestReplaced
 from enclave_sim.specification import Phase

@@ -25,7 +25,7 @@ from wasmtime import Config, Engine, Func, FuncType, Instance, Linker, Module, S
 
 import payloads
 from enclave_sim import Enclave, RunResult
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import SignalEmitted
 from enclave_sim.payload.keys import development_key
@@ -49,7 +49,7 @@ _LOOP = """
       (local.set $round (i32.add (local.get $round) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $round) (i32.const {rounds}))))))
 """
-_IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.engine.wasmtime_engine")
+_IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.enclave.engine.wasmtime_engine")
 _MILLION = "--million-events"
 QEMU = shutil.which("qemu-system-x86_64")
 _QEMU_OPTIONS = "-device isa-debug-exit,iobase=0xf4,iosize=4 -display none -nodefaults -accel tcg".split()

@@ -11,7 +11,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
 from enclave_sim.cli.run_options import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line, printable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclave_sim.attestation import Evidence, Verdict
-    from enclave_sim.enclave import Enclave
-    from enclave_sim.verifiers.witness import Witness
+    from enclave_sim.enclave.attester.capturing import Witness
+    from enclave_sim.enclave.enclave import Enclave
 
 _DEFAULTS = EnclaveConfiguration()
 _NONCE_BYTES = 32
@@ -40,7 +40,7 @@ def _enclave(
     payload: list[str] | None, engine: EngineName, anchors: list[Path] | None, tpm: str, **options: Any
 ) -> "Iterator[Enclave]":
     """An enclave, while its TPM is in use."""
-    from enclave_sim.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
+    from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
 
     names = payload or [_default(engine)]
     trusted = [development_anchor(), *map(TrustAnchor.load, anchors or ())]
@@ -76,8 +76,8 @@ def attest(
     Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o beacon.eat --raw quote/
     """
     from enclave_sim.attestation import EnvelopeKey  # noqa: PLC0415
-    from enclave_sim.attester import tpm_seed  # noqa: PLC0415
-    from enclave_sim.verifiers.witness import Witness  # noqa: PLC0415
+    from enclave_sim.enclave.attester.capturing import Witness  # noqa: PLC0415
+    from enclave_sim.enclave.attester.tpm_events import tpm_seed  # noqa: PLC0415
 
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it is record or require")

@@ -144,7 +144,7 @@ def _boot(options: argparse.Namespace) -> int:
 def _run(
     options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]], recorder: "Recorder | None"
 ) -> int:
-    from enclave_sim.bare_kernel import BareKernel  # noqa: PLC0415
+    from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
     from machine.machine import Outcome  # noqa: PLC0415
 
     kernel = BareKernel(

@@ -28,7 +28,7 @@ from enclave_sim.cli.run_options import (
     kernel_arguments,
 )
 from enclave_sim.cli.whose_options import KERNEL, PAYLOADS
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
@@ -95,7 +95,7 @@ def gdb(
     if image is not None:
         session = _kernel(image, kernel_arguments(append, module, ram, fw_cfg))
     else:
-        from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+        from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
         session = Session(
@@ -125,7 +125,7 @@ def gdb(
 
 
 def _image_among(names: list[str]) -> str | None:
-    from enclave_sim.bare_kernel import is_kernel_image  # noqa: PLC0415
+    from enclave_sim.enclave.kernel.bare_kernel import is_kernel_image  # noqa: PLC0415
 
     found = next((name for name in names if is_kernel_image(Path(name))), None)
     if found is not None and len(names) > 1:
@@ -134,7 +134,7 @@ def _image_among(names: list[str]) -> str | None:
 
 
 def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
-    from enclave_sim.bare_kernel import BareKernel  # noqa: PLC0415
+    from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
     from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
     image = kernel_options.read_file(path)

@@ -37,7 +37,7 @@ from enclave_sim.cli.run_options import (
 )
 from enclave_sim.cli.tpm_choice import chosen_tpm
 from enclave_sim.cli.whose_options import KERNEL, PAYLOADS, RECORDING
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line
@@ -170,7 +170,7 @@ def _require_textual() -> None:
 
 
 def _read_inputs(path: Path, engine: EngineName) -> Any:
-    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
 
     return read_inputs(path, engine)
 
@@ -193,7 +193,7 @@ def _source(
     if isinstance(source, EnclaveSource):
         fields = set(EnclaveConfiguration.__dataclass_fields__)
         EnclaveConfiguration(**{name: value for name, value in options.items() if name in fields})
-        from enclave_sim.configuration import read_payloads  # noqa: PLC0415
+        from enclave_sim.enclave.configuration import read_payloads  # noqa: PLC0415
 
         read_payloads(names, options["engine"])
     elif isinstance(source, KernelSource):

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from enclave_sim.cli.payload_description import describe, print_table
-from enclave_sim.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region
 from enclave_sim.payload import artefact, keys, signature
@@ -168,7 +168,7 @@ def compile_payload(
     anchors = _load_anchors(anchor)
     with _rejections(module):
         plain, _ = artefact.split(signature.verify(data, anchors).content)
-        from enclave_sim.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
+        from enclave_sim.enclave.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
 
         fingerprint, code = compile_ahead(plain, GuestProfile(region("heap").size, frozenset(feature or ())))
     result = artefact.attach(plain, fingerprint, code, signing_key)

@@ -40,7 +40,7 @@ from enclave_sim.cli.run_options import (
 )
 from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
 from enclave_sim.cli.watch import Watch
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line
@@ -155,7 +155,7 @@ def run(
     with limited(host_limit), chosen_tpm(tpm) as chosen:
         options |= {**chosen.options, "tpm": chosen.backend}
         if verifier is not None:
-            from enclave_sim.verifiers.remote import RemoteVerifier  # noqa: PLC0415
+            from enclave_sim.enclave.attester.remote import RemoteVerifier  # noqa: PLC0415
 
             seed = chosen.options.get("tpm_seed", _DEFAULTS.tpm_seed)
             options["verifier"] = RemoteVerifier(verifier, verifier_ca, seed)
@@ -173,7 +173,7 @@ def run(
 
 
 def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
-    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
+    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
 
     return read_inputs(path, engine)
 
@@ -181,7 +181,7 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
 def _run(
     names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
 ) -> "RunResult":
-    from enclave_sim.enclave import Enclave  # noqa: PLC0415
+    from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415
     from enclave_sim.recording.format import Digest  # noqa: PLC0415
 
     digests: list[Digest] = []

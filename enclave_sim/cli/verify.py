@@ -63,9 +63,9 @@ def verify(
 
     Example: enclave-sim verify counter --runs 5 --cycles 4
     """
+    from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
-    from enclave_sim.input_script import read_inputs  # noqa: PLC0415
 
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     options = {"cycles": cycles, "engine": engine}

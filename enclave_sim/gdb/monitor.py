@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from enclave_sim import events
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural

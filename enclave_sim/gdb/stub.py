@@ -7,7 +7,7 @@ memory are not written: there is one future, which a change would make another o
 from collections.abc import Callable
 from typing import Any
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
 from enclave_sim.gdb.link import Link

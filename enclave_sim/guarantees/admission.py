@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 from enclave_sim import events
-from enclave_sim.configuration import read_payloads
+from enclave_sim.enclave.configuration import read_payloads
 from enclave_sim.guarantees.observation import Run
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.payload.errors import PayloadRejected

@@ -16,7 +16,7 @@ from enclave_sim.specification import Attestation, Phase, Step
 from machine.events import RingTransition
 
 if TYPE_CHECKING:
-    from enclave_sim.enclave import Enclave
+    from enclave_sim.enclave.enclave import Enclave
 
 _LOADER, _KERNEL, _CONFIGURATION, _PAYLOADS, _ANCHORS, _RUNTIME = range(8, 14)
 _CAP = sha256(b"AETHER ANNIHILATED").hexdigest()

@@ -7,7 +7,7 @@ from random import Random
 
 import firmware
 from enclave_sim import events
-from enclave_sim.configuration import EnclaveConfiguration
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Run, Scenario
 from enclave_sim.guarantees.report import Finding, Report

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from enclave_sim.devices.mailbox import Mailbox
+from enclave_sim.enclave.devices.mailbox import Mailbox
 from enclave_sim.memory_map import region_at
 from machine.machine import Machine
 from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX

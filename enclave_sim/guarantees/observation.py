@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.guarantees.attestation import AttestationWatcher
 from enclave_sim.guarantees.context_switch import ContextSwitchWatcher
 from enclave_sim.guarantees.interference import InterferenceWatcher, Probe

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 
-from enclave_sim.configuration import read_payloads
+from enclave_sim.enclave.configuration import read_payloads
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.payload.keys import SigningKey, development_key

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS, kind_of_event
 from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.program import Program
 
 HELP = """#120                 an event by its number
 host_called          the next event of a kind

@@ -1,12 +1,12 @@
 """Breakpoints and watchpoints from any pane."""
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector import goals
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import Job
-from enclave_sim.program import Program
 from enclave_sim.time_travel import conditions
 from enclave_sim.time_travel.conditions import TypedCondition
 from enclave_sim.time_travel.stops import Breakpoint, Condition, Watchpoint

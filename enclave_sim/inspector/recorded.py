@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from enclave_sim import events
-from enclave_sim.configuration import PayloadSource
+from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import RecordingFile

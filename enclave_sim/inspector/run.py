@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.subject import Subject

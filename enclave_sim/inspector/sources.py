@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from enclave_sim.bare_kernel import BareKernel, is_kernel_image
-from enclave_sim.configuration import PayloadSource
+from enclave_sim.enclave.configuration import PayloadSource
+from enclave_sim.enclave.kernel.bare_kernel import BareKernel, is_kernel_image
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording

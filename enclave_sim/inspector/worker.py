@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from time import monotonic
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.moment import Moment
@@ -21,7 +22,6 @@ from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import Standing, standing
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
-from enclave_sim.program import Program
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
 from machine.errors import MachineError

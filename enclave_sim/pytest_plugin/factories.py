@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from enclave_sim.enclave import Enclave
+    from enclave_sim.enclave.enclave import Enclave
     from enclave_sim.guarantees import Run
     from enclave_sim.pytest_plugin.making import FileContent, Watched
     from enclave_sim.recording.recording import Recording

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from enclave_sim import guarantees
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer

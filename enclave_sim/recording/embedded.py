@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 
 import payloads as built_in
-from enclave_sim.configuration import anchor_label
+from enclave_sim.enclave.configuration import anchor_label
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.format import Header, RecordingError
 

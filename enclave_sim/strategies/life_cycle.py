@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from enclave_sim.enclave import EnclaveSnapshot
+from enclave_sim.enclave.enclave import EnclaveSnapshot
 from enclave_sim.guarantees import Scenario, isolated, zero_trace
 from enclave_sim.guarantees.observation import Observer
 from enclave_sim.inputs import SensorValue, UplinkReady

@@ -1,13 +1,13 @@
 """What can be wrong with a module: each defect makes one out of a good one. `number` chooses among many alike.
 
 In the order of the checks that refuse them: the framing (WebAssembly core specification, 5.5), what sections hold,
-then the guest contract and the sizes it allows (`enclave_sim.engine.profile`).
+then the guest contract and the sizes it allows (`enclave_sim.enclave.engine.profile`).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from enclave_sim.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TABLE_LIMIT
+from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, decode_u32, encode_u32
 from enclave_sim.strategies import wasm_encoding as wasm

@@ -7,7 +7,7 @@ of its callees included. Loops get as many rounds, and calls are made, as `MAX_C
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from enclave_sim.engine.profile import CONTRACT, PAGE_BYTES
+from enclave_sim.enclave.engine.profile import CONTRACT, PAGE_BYTES
 from enclave_sim.strategies.tape import Draw
 from enclave_sim.strategies.wasm_instructions import EMPTY, I32, TYPE_CODES, Instruction
 from enclave_sim.strategies.wasm_module import Function, FunctionType, Global, ModuleSource

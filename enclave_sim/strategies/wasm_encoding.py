@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from enclave_sim.engine.profile import ENTRY, NAMESPACE
+from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, encode_u32
 from enclave_sim.strategies.wasm_instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
 from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource

@@ -7,7 +7,7 @@ allowed the guard is now and then left out.
 
 from collections.abc import Callable, Sequence
 
-from enclave_sim.engine.profile import PAGE_BYTES, TABLE_LIMIT
+from enclave_sim.enclave.engine.profile import PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Callee
 from enclave_sim.strategies.wasm_constants import constant
 from enclave_sim.strategies.wasm_instructions import (

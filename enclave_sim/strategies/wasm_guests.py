@@ -5,7 +5,7 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from enclave_sim.engine.profile import PAGE_BYTES
+from enclave_sim.enclave.engine.profile import PAGE_BYTES
 from enclave_sim.memory_map import region
 from enclave_sim.strategies.bounds import check_range, check_sizes
 from enclave_sim.strategies.wasm_builder import Options

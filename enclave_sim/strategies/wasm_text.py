@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 
-from enclave_sim.engine.profile import ENTRY, NAMESPACE
+from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
 from enclave_sim.strategies.wasm_instructions import ACCESSES, BLOCK_RESULTS, EMPTY, Instruction
 from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource
 

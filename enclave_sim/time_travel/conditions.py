@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.program import Program
 from machine.machine import Machine
 from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE

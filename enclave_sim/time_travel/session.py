@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.time_travel.travel import Travel
 from machine.events import Recorder
 

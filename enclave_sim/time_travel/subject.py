@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from enclave_sim.program import Program
+from enclave_sim.enclave.kernel.program import Program
 from machine.machine import Machine, Outcome
 
 

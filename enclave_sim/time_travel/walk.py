@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
-from enclave_sim.program import Program
-from enclave_sim.source_lines import SourceLine
+from enclave_sim.enclave.kernel.program import Program
+from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.time_travel.calls import Flow, callers_of, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.subject import S

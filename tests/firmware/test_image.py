@@ -10,8 +10,9 @@ from elftools.elf.elffile import ELFFile
 
 import firmware
 from enclave_sim import memory_map
-from enclave_sim.devices import attestation_port, enclave_block, mailbox
-from enclave_sim.gate import CALL, DIVIDE, ILLEGAL, READ, WRITE
+from enclave_sim.enclave.attester import attestation_port
+from enclave_sim.enclave.devices import enclave_block, mailbox
+from enclave_sim.enclave.engine.gate_coprocessor import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
 from firmware.build import SOURCES, build
 from machine import paging

@@ -1,8 +1,8 @@
 """What kernel and verifier may do wrong with measurements, quotes and verdicts."""
 
 from enclave_sim.attestation import Evidence
-from enclave_sim.verifiers.built_in import BuiltInVerifier
-from enclave_sim.verifiers.contract import Judgement
+from enclave_sim.enclave.attester.built_in import BuiltInVerifier
+from enclave_sim.enclave.attester.contract import Judgement
 from tests.mutants.defect import ATTESTED, Defect, Edit, Kernel, Replacement
 
 _RANGE = 'measure_range(PCR_LOADER, (u64)boot_information, *(const u32 *)boot_information, "loader information");'

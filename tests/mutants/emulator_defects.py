@@ -6,10 +6,10 @@ from typing import Any
 
 from wasmtime import _ffi as ffi
 
-from enclave_sim.devices.enclave_block import EnclaveBlock
-from enclave_sim.engine import coroutine, linear_memory, wasmtime_engine
+from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
+from enclave_sim.enclave.engine import coroutine, linear_memory, wasmtime_engine
+from enclave_sim.enclave.engine.aether_host import AetherHost
 from enclave_sim.payload import signature
-from enclave_sim.vmm import AetherHost
 from machine import interrupts, port_permissions
 from machine.cpu import Cpu
 from machine.devices.apic_timer import ApicTimer

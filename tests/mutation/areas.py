@@ -37,8 +37,8 @@ AREAS = (
         ("machine",),
         ("tests/machine", DATA),
         (
-            "tests/enclave_sim/test_enclave.py",
-            "tests/enclave_sim/test_snapshot.py",
+            "tests/enclave_sim/enclave/test_enclave.py",
+            "tests/enclave_sim/enclave/test_snapshot.py",
             "tests/firmware",
         ),
     ),

@@ -18,7 +18,7 @@ import firmware
 import payloads
 from enclave_sim.attestation import NO_TRUST_ANCHORS, Challenge, Evidence, ReferenceValues, Verdict, key_name, verify
 from enclave_sim.attestation.formats.event_log import Event, initial_pcr, parse_event_log
-from enclave_sim.reference import attestation_key_names, kernel_image
+from enclave_sim.enclave.attester.expected_measurements import attestation_key_names, kernel_image
 from machine.machine import Outcome
 from machine.tpm.backend import TpmBackend
 from machine.tpm.model import TpmModel

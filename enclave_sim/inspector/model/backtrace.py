@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 
-from enclave_sim.engine.contract import FRAMES_TOLD, Backtrace, Frame
+from enclave_sim.enclave.engine.contract import FRAMES_TOLD, Backtrace, Frame
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
 from enclave_sim.payload.wasm.disassembler import Body, Instruction, bodies, disassembly, first_instruction
 from enclave_sim.payload.wasm.names import function_names

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from enclave_sim.enclave.kernel.program import Program
+from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inspector.model.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
-from enclave_sim.program import Program
-from enclave_sim.source_lines import SourceLine
 from machine.machine import Machine
 from machine.ram import PAGE_SIZE
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim import events
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.guarantees.architecture import architecture_faults
 from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import Report

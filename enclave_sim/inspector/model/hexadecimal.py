@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import overload
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
-from enclave_sim.program import Program
 from machine.ram import PAGE_SIZE
 
 WIDTH = 16

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from enclave_sim.enclave import Enclave
-from enclave_sim.engine.contract import Backtrace
+from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.engine.contract import Backtrace
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
-from enclave_sim.program import Program
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.stops import Write
 from machine.machine import Machine

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
-from enclave_sim.program import Program
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
 from machine.ram import PAGE_SIZE
 

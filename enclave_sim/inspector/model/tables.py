@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.guarantees.page_tables import Mapping, mappings
 from enclave_sim.inspector.model import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
-from enclave_sim.program import Program
 from machine.descriptors import gate_64, segment
 from machine.machine import Machine
 from machine.paging import Mode

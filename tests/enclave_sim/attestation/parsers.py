@@ -10,7 +10,6 @@ from unittest import mock
 
 import msgspec
 
-from enclave_sim import attester
 from enclave_sim.attestation import Evidence, EvidenceError, Policy, ReferenceValues, key_name, public_pem
 from enclave_sim.attestation.formats.envelope import protected_header, public_of
 from enclave_sim.attestation.formats.event_log import EventLog, parse_event_log
@@ -22,15 +21,15 @@ from enclave_sim.attestation.service.client import RemoteVerifier
 from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.attestation.service.exchange import Answer
 from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
-from enclave_sim.configuration import EnclaveConfiguration
-from enclave_sim.devices import attestation_port
+from enclave_sim.enclave.attester import attestation_port, tpm_events
+from enclave_sim.enclave.attester.built_in import BuiltInVerifier
+from enclave_sim.enclave.attester.expected_measurements import attestation_key_names
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import PcrExtended, Quoted
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.errors import KeyFileError
 from enclave_sim.payload.keys import development_key
-from enclave_sim.reference import attestation_key_names
-from enclave_sim.verifiers.built_in import BuiltInVerifier
 from machine.clock import Clock
 from machine.events import Event
 from machine.journal import Journal
@@ -169,7 +168,7 @@ class _Kinds:
 def _attested() -> "tuple[Machine, _Answering, _Kinds]":
     kinds = _Kinds()
     machine, backend = Machine(MachineConfiguration(16 << 20), kinds), _Answering()
-    attester.attach(machine, backend, _verifier())
+    tpm_events.attach(machine, backend, _verifier())
     return machine, backend, kinds
 
 
@@ -263,7 +262,7 @@ def _read_state_file(data: bytes) -> None:
         path.write_bytes(data)
         try:
             chosen = EnclaveConfiguration(**choose_tpm(f"model:{path}").options)
-            TpmModel(attester.tpm_seed(chosen.tpm_seed), chosen.tpm_resets)
+            TpmModel(tpm_events.tpm_seed(chosen.tpm_seed), chosen.tpm_resets)
         except ConfigurationError:
             assert path.read_bytes() == data  # what is no such file is left alone
             raise
@@ -322,12 +321,14 @@ PARSERS = {
     "enclave_sim.payload.anchor_list.unpack": Parser(
         anchor_list.unpack, lambda: (anchor_list.pack([development_key().anchor()] * 2),), (KeyFileError,)
     ),
-    "enclave_sim.attester: responses": Parser(_take_response, _responses, cut=_after_the_header, shape=with_size),
+    "enclave_sim.enclave.attester.tpm_events: responses": Parser(
+        _take_response, _responses, cut=_after_the_header, shape=with_size
+    ),
     "enclave_sim.cli.tpm_choice: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
-    "enclave_sim.devices.attestation_port: evidence table": Parser(
+    "enclave_sim.enclave.attester.attestation_port: evidence table": Parser(
         _read_table, _table, cut=lambda data, size: not any(data[size:])
     ),
-    "enclave_sim.reference: responses": Parser(
+    "enclave_sim.enclave.attester.expected_measurements: responses": Parser(
         _key_names, lambda: _responses()[:2], (EvidenceError,), cut=_after_the_public_area, shape=with_size
     ),
     "enclave_sim.attestation.service.client: answers": Parser(_ask_verifier, _answers, (VerifierUnavailable,)),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import enclave_sim.attestation
 import enclave_sim.attestation.service
 import machine.tpm
-from enclave_sim import attester, reference
+from enclave_sim.enclave.attester import expected_measurements, tpm_events
 from enclave_sim.payload import anchor_list
 from machine.clock import Clock
 from machine.devices.tpm_crb import BUFFER, BUFFER_BYTES, TpmCrb
@@ -46,7 +46,7 @@ def tried(parser: Parser, data: bytes) -> bool:
 
 
 def modules() -> Iterator[ModuleType]:
-    yield from (anchor_list, attester, reference)
+    yield from (anchor_list, tpm_events, expected_measurements)
     for package in _PACKAGES:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield importlib.import_module(found.name)

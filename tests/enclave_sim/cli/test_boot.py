@@ -348,7 +348,7 @@ main()
     assert sorted(ours) == [
         "enclave_sim",
         "enclave_sim._lazy",
-        "enclave_sim.bare_kernel",
+        "enclave_sim.enclave.kernel.bare_kernel",
         "enclave_sim.cli",
         "enclave_sim.cli.boot",
         "enclave_sim.cli.exit_codes",
@@ -356,7 +356,7 @@ main()
         "enclave_sim.cli.kernel_options",
         "enclave_sim.cli.main",
         "enclave_sim.errors",
-        "enclave_sim.host_limit",
+        "enclave_sim.enclave.host_limit",
         "enclave_sim.recording",
         "enclave_sim.recording.text",
     ]

@@ -22,7 +22,7 @@ from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.render import Presentation, render
 from enclave_sim.cli.watch import Watch
-from enclave_sim.enclave import Enclave
+from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
 from enclave_sim.inputs import AfterEvent, AnyInput, Tamper

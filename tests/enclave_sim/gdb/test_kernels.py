@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from enclave_sim.bare_kernel import BareKernel
+from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.gdb.registers import I386, X86_64, Architecture
 from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled

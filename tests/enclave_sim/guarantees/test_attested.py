@@ -11,16 +11,17 @@ from elftools.elf.elffile import ELFFile
 
 import firmware
 import payloads
-from enclave_sim import Attestation, Phase, enclave
+from enclave_sim import Attestation, Phase
 from enclave_sim.attestation import Evidence
+from enclave_sim.enclave import enclave
+from enclave_sim.enclave.attester.built_in import BuiltInVerifier
+from enclave_sim.enclave.attester.contract import Judgement
+from enclave_sim.enclave.attester.expected_measurements import attestation_key_names
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
 from enclave_sim.inputs import AfterEvent, MemoryFault, Tamper
-from enclave_sim.reference import attestation_key_names
-from enclave_sim.verifiers.built_in import BuiltInVerifier
-from enclave_sim.verifiers.contract import Judgement
-from tests.enclave_sim.measured_boot.support import Interposer, model
-from tests.enclave_sim.measured_boot.test_policies import no_ml_dsa
+from tests.enclave_sim.enclave.measured_boot.support import Interposer, model
+from tests.enclave_sim.enclave.measured_boot.test_policies import no_ml_dsa
 
 RETURN, RETURN_TRUE = b"\xc3", b"\xb8\x01\x00\x00\x00\xc3"
 REQUIRE: dict[str, Any] = {"attestation": Attestation.REQUIRE}

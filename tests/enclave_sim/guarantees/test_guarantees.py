@@ -11,7 +11,7 @@ from wasmtime import wat2wasm
 
 import firmware
 from enclave_sim import ConfigurationError
-from enclave_sim.gate import GateCoprocessor
+from enclave_sim.enclave.engine.gate_coprocessor import GateCoprocessor
 from enclave_sim.guarantees import (
     GuaranteeBroken,
     Report,

@@ -4,7 +4,7 @@ from time import perf_counter
 
 import pytest
 
-from enclave_sim.engine import second_guest
+from enclave_sim.enclave.engine import shadow_guest
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.guest import find_guest, guest_view
 from enclave_sim.inspector.model.moment import Moment
@@ -111,7 +111,7 @@ def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays
 
 @SIZES
 def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
-    monkeypatch.setattr(second_guest, "ATTENDED_NS", 1)
+    monkeypatch.setattr(shadow_guest, "ATTENDED_NS", 1)
 
     async def script(driven: Driven) -> None:
         await driven.pilot.press("g")

@@ -4,9 +4,9 @@ import ctypes
 
 import pytest
 
-from enclave_sim.engine.contract import Departure, HeapWindow, Returned, Trapped
-from enclave_sim.engine.profile import GuestProfile
-from enclave_sim.engine.wasmtime_engine import WasmtimeEngine
+from enclave_sim.enclave.engine.contract import Departure, HeapWindow, Returned, Trapped
+from enclave_sim.enclave.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.memory_map import region
 from machine.host import HostMemory
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from enclave_sim.devices.enclave_block import EnclaveBlock
+from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.memory_map import region
 from enclave_sim.strategies import life_cycle
 from machine.devices.scrub_engine import ScrubEngine

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
 from enclave_sim import Enclave
-from enclave_sim.engine.contract import HostCall, Returned, Trapped
+from enclave_sim.enclave.engine.contract import HostCall, Returned, Trapped
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.payload.wasm.sections import assemble, sections

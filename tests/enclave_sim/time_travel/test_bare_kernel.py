@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import firmware
-from enclave_sim.bare_kernel import BareKernel
+from enclave_sim.enclave.kernel.bare_kernel import BareKernel
+from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.program import aether
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.travel import Travel

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.program import aether
 from enclave_sim.time_travel import Session
 from enclave_sim.time_travel.conditions import TypedCondition
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import ConfigurationError, Enclave, Template
-from enclave_sim.devices.mailbox import Mailbox
+from enclave_sim.enclave.devices.mailbox import Mailbox
+from enclave_sim.enclave.kernel.program import aether
+from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
 from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
-from enclave_sim.program import aether
-from enclave_sim.source_lines import SourceLine
 from enclave_sim.strategies import WasmGuest, interrupt_schedules, wasm_guests
 from enclave_sim.time_travel import Position, Session
 from enclave_sim.time_travel.position import NoSuchPosition

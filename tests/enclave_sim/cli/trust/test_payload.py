@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import payloads
 from enclave_sim.cli.payload import payload_app
-from enclave_sim.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import EnclaveError
 from enclave_sim.memory_map import region
 from enclave_sim.payload.artefact import Artefact, attach, split
@@ -21,7 +21,7 @@ from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor
 from enclave_sim.payload.signature import sign, strip, verify
 from enclave_sim.payload.wasm.sections import custom_section
 
-ENGINE_MODULE = "enclave_sim.engine.wasmtime_engine"
+ENGINE_MODULE = "enclave_sim.enclave.engine.wasmtime_engine"
 WAT = '(module (import "aether" "shred_self" (func)) (memory 2 3) (func (export "_start") (call 0)))'
 
 
@@ -296,7 +296,7 @@ def test_compile_rejects_what_verify_rejects_and_writes_nothing(directory: Path,
 
 
 def test_compile_with_the_real_engine_attaches_its_fingerprint(directory: Path) -> None:
-    from enclave_sim.engine.wasmtime_engine import fingerprint
+    from enclave_sim.enclave.engine.wasmtime_engine import fingerprint
 
     outcome = run("compile", directory / "beacon.wasm", "--key", directory / "alice.key.json")
     assert outcome.code == 0

@@ -1,0 +1,180 @@
+"""AetherHost, the VMM: verifies payloads, compiles them and provides guests.
+
+It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time by the
+byte, so that time says nothing of the host.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from enclave_sim import events
+from enclave_sim.enclave.devices.mailbox import ACCEPTED, REFUSED
+from enclave_sim.enclave.engine.contract import Backtrace, GuestEngine
+from enclave_sim.payload import anchor_list, artefact, signature
+from enclave_sim.payload.errors import KeyFileError, PayloadRejected
+from enclave_sim.payload.keys import TrustAnchor
+from machine.clock import Clock
+from machine.errors import MachineError
+from machine.journal import Journal
+from machine.ram import Ram
+from machine.state import State, Stateful
+
+VERIFY_NS_PER_BYTE = 10
+COMPILE_NS_PER_BYTE = 100
+
+
+class Engine(GuestEngine, Protocol):
+    """A guest engine that can be given modules."""
+
+    def replace(self, payload: int, module: bytes) -> int:
+        """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
+
+    def load_progress(self, progress: tuple[Any, ...] | None) -> None:
+        """Have a guest as far as another was, by what its progress gave as plain values."""
+
+    attend: Callable[[], None]
+    """Called while a guest catches up; see `WasmtimeEngine`."""
+
+    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where the guest is; see `WasmtimeEngine.backtrace`."""
+
+    def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
+        """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
+
+
+class AetherHost(Stateful):
+    """The VMM of one enclave."""
+
+    def __init__(
+        self,
+        ram: Ram,
+        clock: Clock,
+        journal: Journal,
+        engine: Engine,
+        *,
+        production: bool,
+    ) -> None:
+        self._ram = ram
+        self._clock = clock
+        self._emit = journal.emit
+        self._engine = engine
+        self._anchors: tuple[TrustAnchor, ...] = ()
+        self._production = production
+        self._verified: list[tuple[bytes, artefact.Artefact | None]] = []
+        self._guest_lives = False
+        self.rejection: PayloadRejected | None = None
+        """Why the last payload was refused."""
+
+    def trust(self, base: int, length: int) -> int:
+        """Accept what these anchors sign, from now on: they are what the kernel has measured."""
+        try:
+            self._anchors = anchor_list.unpack(self._ram.read(base, length))
+        except (KeyFileError, MachineError):  # the range is not in RAM
+            return REFUSED
+        return ACCEPTED
+
+    def verify(self, base: int, length: int) -> int:
+        """Measure, then check both signatures and what an artefact says it was made from."""
+        number = len(self._verified)
+        try:
+            staged = self._ram.read(base, length)
+        except MachineError:
+            return REFUSED
+        self._clock.spend(length * VERIFY_NS_PER_BYTE)
+        self._emit(events.PayloadMeasured, number, length, hashlib.sha256(staged).hexdigest())
+        try:
+            verified = signature.verify(staged, self._anchors, production=self._production)
+            module, code = artefact.split(verified.content)
+        except PayloadRejected as rejected:
+            return self._reject(number, rejected)
+        self._verified.append((module, code))
+        anchor = verified.anchor
+        self._emit(events.PayloadVerified, number, anchor.name, anchor.development, code is not None)
+        return ACCEPTED
+
+    def compile(self, payload: int) -> int:
+        """Compile a payload, or load the code it brings."""
+        if payload >= len(self._verified):
+            return REFUSED
+        module, code = self._verified[payload]
+        try:
+            if code is None:
+                self._engine.admit(module, None, None)
+            else:
+                self._engine.admit(module, code.code, code.fingerprint)
+        except PayloadRejected as rejected:
+            return self._reject(payload, rejected)
+        self._clock.spend(0 if code is not None else len(module) * COMPILE_NS_PER_BYTE)
+        self._emit(events.PayloadCompiled, payload, code is not None)
+        return ACCEPTED
+
+    def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
+        """A fresh guest of an admitted payload."""
+        try:
+            size = self._engine.instantiate(payload)
+        except ValueError:  # there is no such payload
+            return REFUSED, 0
+        self._guest_lives = True
+        self._emit(events.GuestInstantiated, payload, cycle, size)
+        return ACCEPTED, size
+
+    def destroy(self) -> None:
+        """Drop the guest, if there is one."""
+        self._engine.destroy()
+        if self._guest_lives:
+            self._guest_lives = False
+            self._emit(events.GuestDestroyed)
+
+    def replace(self, payload: int, module: bytes) -> int:
+        """Another module for an admitted payload, unsigned. Returns its memory's size in bytes."""
+        size = self._engine.replace(payload, module)
+        self._verified[payload] = (module, None)
+        return size
+
+    def on_catching_up(self, action: Callable[[], None]) -> None:
+        """Call `action` again and again while a guest is run to where it was; what it raises gives that up."""
+        self._engine.attend = action
+
+    def guest_backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
+        """Where in its module the guest is; see `WasmtimeEngine.backtrace`."""
+        return self._engine.backtrace(attend)
+
+    def save_state(self) -> State:
+        """See `Stateful`."""
+        return super().save_state() | {"engine": self._engine.save_state(), "rejection": self.rejection}
+
+    def load_state(self, state: State) -> None:
+        """See `Stateful`."""
+        super().load_state(state)
+        self._engine.load_state(state["engine"])
+        self.rejection = state["rejection"]
+
+    def save_portable(self) -> State:
+        """Its modules and what became of them, in plain values that another VMM can take."""
+        engine = self._engine.save_state()
+        progress = engine["progress"]
+        return {
+            "anchors": anchor_list.pack(self._anchors),
+            "verified": tuple(self._verified),
+            "admitted": len(engine["payloads"]),
+            "progress": None if progress is None else progress.plain(engine["payloads"]),
+            "guest_lives": self._guest_lives,
+        }
+
+    def load_portable(self, state: State) -> None:
+        """Have what another VMM had: its modules, which it had verified, are compiled again."""
+        self._anchors = anchor_list.unpack(state["anchors"])
+        self._verified[:] = state["verified"]
+        self._guest_lives = state["guest_lives"]
+        for module, code in self._verified[: state["admitted"]]:
+            if code is None:
+                self._engine.admit(module, None, None)
+            else:
+                self._engine.admit(module, code.code, code.fingerprint)
+        self._engine.load_progress(state["progress"])
+
+    def _reject(self, payload: int, rejected: PayloadRejected) -> int:
+        self.rejection = rejected
+        self._emit(events.PayloadRejected, payload, rejected.check.name, rejected.message)
+        return REFUSED

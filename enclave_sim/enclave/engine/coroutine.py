@@ -1,0 +1,281 @@
+"""A guest as a coroutine: it runs on a stack of its own until it calls the host, traps, returns or is preempted.
+
+Then control is back in Python, and nothing of the machine runs inside a call from WebAssembly. Time is fuel.
+
+wasmtime accounts fuel where functions are called and where it yields, not before every instruction that can trap:
+after a trap inside a loop the fuel read is that of the last such place, and would depend on earlier preemptions.
+So a run is cut at every full slice of fuel, and such a trap is dated at the end of the slice it happened in. That
+date is the same for all budgets, and never earlier than the trap by more than the code between two loop headers.
+"""
+
+import ctypes
+from typing import Any
+
+from wasmtime import Engine, FuncType, InstancePre, Linker, Trap, TrapCode, ValType, WasmtimeError
+from wasmtime import _ffi as ffi
+
+from enclave_sim.enclave.engine.contract import Departure, Frame, HostCall, Preempted, Returned, TrapKind, Trapped
+from enclave_sim.enclave.engine.linear_memory import NO_FINALIZER
+from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
+
+SLICE_NS = 1_000_000
+"""How finely traps are dated that wasmtime does not account."""
+_FUEL = 1 << 62
+_I32 = 0
+_ENDED = (TrapCode.OUT_OF_FUEL, TrapCode.INTERRUPT)
+"""Traps of guests that are ended from outside, by their fuel or by `HostCalls.interrupt`."""
+_ACCOUNTED = (
+    *(TrapCode.STACK_OVERFLOW, TrapCode.INDIRECT_CALL_TO_NULL, TrapCode.BAD_SIGNATURE, TrapCode.UNREACHABLE),
+    *_ENDED,
+)
+_TRAPS = {
+    TrapCode.STACK_OVERFLOW: (TrapKind.STACK_OVERFLOW, "call stack exhausted"),
+    TrapCode.MEMORY_OUT_OF_BOUNDS: (TrapKind.MEMORY_OUT_OF_BOUNDS, "out of bounds memory access"),
+    TrapCode.TABLE_OUT_OF_BOUNDS: (TrapKind.ILLEGAL, "out of bounds table access"),
+    TrapCode.INDIRECT_CALL_TO_NULL: (TrapKind.ILLEGAL, "uninitialized element"),
+    TrapCode.BAD_SIGNATURE: (TrapKind.ILLEGAL, "indirect call type mismatch"),
+    TrapCode.INTEGER_OVERFLOW: (TrapKind.DIVIDE, "integer overflow"),
+    TrapCode.INTEGER_DIVISION_BY_ZERO: (TrapKind.DIVIDE, "integer divide by zero"),
+    TrapCode.BAD_CONVERSION_TO_INTEGER: (TrapKind.ILLEGAL, "invalid conversion to integer"),
+    TrapCode.UNREACHABLE: (TrapKind.ILLEGAL, "unreachable"),
+    **dict.fromkeys(_ENDED, (TrapKind.ILLEGAL, "ended")),
+}
+_CONVERSIONS = range(0xA8, 0xB2)
+"""Opcodes of the conversions from float to integer (core specification, 5.4.5). Their overflow is no division's."""
+
+# Prototypes of our own: plain addresses, converted once. Those that call nothing back keep the interpreter lock.
+_address = ctypes.c_void_p
+_poll = ctypes.CFUNCTYPE(ctypes.c_bool, _address)(("wasmtime_call_future_poll", ffi.dll))
+_arm = ctypes.PYFUNCTYPE(_address, _address, ctypes.c_uint64)(("wasmtime_context_fuel_async_yield_interval", ffi.dll))
+_read_fuel = ctypes.PYFUNCTYPE(_address, _address, _address)(("wasmtime_context_get_fuel", ffi.dll))
+_Called = ctypes.CFUNCTYPE(
+    None, _address, _address, _address, ctypes.c_size_t, _address, ctypes.c_size_t, _address, _address
+)
+_NO_OFFSET = ctypes.c_size_t(-1).value
+_VALUE = ffi.wasmtime_val_t.of.offset
+
+
+def _known(offset: int) -> int | None:
+    """Where the stack is checked, at a function's entry, wasmtime has no offset."""
+    return None if offset == _NO_OFFSET else offset
+
+
+class HostCalls:
+    """The imports of an engine's guests. To call one suspends the guest until it is answered."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """The function the guest waits in."""
+        self.argument = 0
+        self._result_address = 0
+        self._trap_address = 0
+        self._answered = ctypes.create_string_buffer(2)
+        # wasmtime asks "answered?" twice in each call. C's own strlen says 0 or 1 of these two bytes without a
+        # detour through Python.
+        strlen = ctypes.cast(ctypes.CDLL(None).strlen, ffi.wasmtime_func_async_continuation_callback_t)
+        self._continuation = ffi.wasmtime_async_continuation_t(
+            callback=strlen, env=ctypes.addressof(self._answered), finalizer=NO_FINALIZER
+        )
+
+    def answer(self, result: int) -> None:
+        """Let the guest go on with `result`, of which 32 bits count."""
+        if self._result_address:
+            ctypes.c_uint8.from_address(self._result_address).value = _I32
+            ctypes.c_uint32.from_address(self._result_address + _VALUE).value = result & 0xFFFF_FFFF
+        self._answered[0] = b"\1"
+        self.number = None
+
+    def interrupt(self) -> None:
+        """Let the guest trap in the host call it waits in, when it goes on."""
+        trap = ffi.wasmtime_trap_new_code(TrapCode.INTERRUPT.value)
+        _address.from_address(self._trap_address).value = ctypes.cast(trap, _address).value
+        self._answered[0] = b"\1"
+        self.number = None
+
+    def define(self, linker: Linker) -> list[Any]:
+        """Provide every function of the contract. Returns what must be kept as long as the linker is used."""
+        keep = []
+        module = NAMESPACE.encode()
+        for name, (number, (parameters, results)) in CONTRACT.items():
+            callback = self._callback(number, bool(parameters), bool(results))
+            kind = FuncType([ValType.i32()] * len(parameters), [ValType.i32()] * len(results))
+            text = name.encode()
+            error = ffi.wasmtime_linker_define_async_func(
+                linker.ptr(),
+                ctypes.create_string_buffer(module),
+                len(module),
+                ctypes.create_string_buffer(text),
+                len(text),
+                kind.ptr(),
+                ctypes.cast(callback, ffi.wasmtime_func_async_callback_t),
+                None,
+                NO_FINALIZER,
+            )
+            if error:
+                raise WasmtimeError._from_ptr(error)
+            keep.append(callback)
+        return keep
+
+    def _callback(self, number: int, takes: bool, gives: bool) -> Any:
+        answered, value = self._answered, ctypes.c_uint32.from_address
+        prepared, size = ctypes.addressof(self._continuation), ctypes.sizeof(self._continuation)
+        move = ctypes.memmove
+
+        def called(
+            _env: Any, _caller: Any, arguments: int, _count: int, results: int, _n: int, trap: int, then: int
+        ) -> None:
+            answered[0] = b"\0"
+            self.argument = value(arguments + _VALUE).value if takes else 0
+            self._result_address = results if gives else 0
+            self._trap_address = trap
+            self.number = number
+            move(then, prepared, size)
+
+        return _Called(called)
+
+
+class Guest:
+    """One instance of a module, from its instantiation to its end. Whoever makes it must `drop` it.
+
+    Where `fuel` is given, it traps at the first place where it could be preempted with that much spent.
+    """
+
+    def __init__(
+        self, engine: Engine, calls: HostCalls, instance_pre: InstancePre, module: bytes, fuel: int = _FUEL
+    ) -> None:
+        self._calls = calls
+        self.instance_pre = instance_pre
+        self.module = module
+        self._store: Any = ffi.wasmtime_store_new(engine.ptr(), None, NO_FINALIZER)
+        ffi.wasmtime_store_limiter(self._store, -1, TABLE_LIMIT, -1, -1, -1)
+        self._context = ffi.wasmtime_store_context(self._store)
+        self._context_address = ctypes.cast(self._context, ctypes.c_void_p).value
+        ffi.wasmtime_context_set_fuel(self._context, fuel)
+        self._fuel = fuel
+        self._future: Any = None
+        self._future_address: int | None = None
+        self._trap = ctypes.POINTER(ffi.wasm_trap_t)()
+        self._error = ctypes.POINTER(ffi.wasmtime_error_t)()
+        self._left = ctypes.c_uint64(fuel)
+        self._left_address = ctypes.addressof(self._left)
+        self._spent = 0
+        self.over = False
+        """Whether it has returned or trapped."""
+        self.frames: tuple[Frame, ...] = ()
+        """The calls that were under way when it trapped."""
+
+    def resume(self, result: int, budget: int) -> Departure:
+        """Go on; see `GuestEngine.resume`."""
+        calls, begun = self._calls, self._spent
+        if self._future is None:
+            trapped = self._enter()
+            if trapped is not None:
+                return trapped
+        elif calls.number is not None:
+            calls.answer(result)
+        spent, deadline = self._spent, begun + max(budget, 1)
+        while True:
+            _arm(self._context_address, max(1, min(deadline, spent - spent % SLICE_NS + SLICE_NS) - spent))
+            finished = _poll(self._future_address)
+            _read_fuel(self._context_address, self._left_address)
+            self._spent = spent = self._fuel - self._left.value
+            if calls.number is not None:
+                return HostCall(calls.number, calls.argument, spent - begun)
+            if finished:
+                self._forget_future()
+                return self._trapped(begun) or self._return(begun)
+            if spent >= deadline:
+                return Preempted(spent - begun)
+
+    @property
+    def spent(self) -> int:
+        """Fuel, since its start."""
+        return self._spent
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is suspended in a host call."""
+        return self._calls.number is not None
+
+    @property
+    def started(self) -> bool:
+        """Whether it has been resumed."""
+        return self._future is not None or self.over
+
+    def drop(self) -> None:
+        """Free everything; a suspended guest is unwound. Harmless when done before."""
+        self._forget_future()
+        self._calls.number = None
+        if self._store is not None:
+            ffi.wasmtime_store_delete(self._store)
+            self._store = None
+        self.over = True
+
+    def _enter(self) -> Trapped | None:
+        """Instantiate, then call `_start`.
+
+        Instantiation writes the segments, at one unit of fuel a byte or element, and runs none of the guest's code.
+        """
+        instance = ffi.wasmtime_instance_t()
+        self._future = ffi.wasmtime_instance_pre_instantiate_async(
+            self.instance_pre.ptr(),
+            self._context,
+            ctypes.byref(instance),
+            ctypes.byref(self._trap),
+            ctypes.byref(self._error),
+        )
+        while not ffi.wasmtime_call_future_poll(self._future):
+            pass
+        self._forget_future()
+        _read_fuel(self._context_address, self._left_address)
+        self._spent = self._fuel - self._left.value
+        trapped = self._trapped(0, dated=True)
+        if trapped is not None:
+            return trapped
+        name, item = ENTRY.encode(), ffi.wasmtime_extern_t()
+        ffi.wasmtime_instance_export_get(
+            self._context, ctypes.byref(instance), ctypes.create_string_buffer(name), len(name), ctypes.byref(item)
+        )
+        self._entry, self._values = item.of.func, (ffi.wasmtime_val_t * 1)()
+        self._future = ffi.wasmtime_func_call_async(
+            self._context,
+            ctypes.byref(self._entry),
+            self._values,
+            0,
+            self._values,
+            0,
+            ctypes.byref(self._trap),
+            ctypes.byref(self._error),
+        )
+        self._future_address = ctypes.cast(self._future, ctypes.c_void_p).value
+        return None
+
+    def _return(self, begun: int) -> Returned:
+        self.over = True
+        return Returned(self._spent - begun)
+
+    def _trapped(self, begun: int, *, dated: bool = False) -> Trapped | None:
+        """What a future that is over has left behind, if that is a trap. `dated`: the time is known as it is."""
+        if self._error:
+            error, self._error = self._error, ctypes.POINTER(ffi.wasmtime_error_t)()
+            self.over = True
+            raise WasmtimeError._from_ptr(error)
+        if not self._trap:
+            return None
+        trap, self._trap = Trap._from_ptr(self._trap), ctypes.POINTER(ffi.wasm_trap_t)()
+        self.over = True
+        self.frames = tuple(Frame(f.func_index, _known(f.module_offset)) for f in trap.frames)
+        code = trap.trap_code
+        if code not in _TRAPS:
+            raise WasmtimeError(f"a trap that the profile does not know: {code}")
+        kind, detail = _TRAPS[code]
+        if code is TrapCode.INTEGER_OVERFLOW and self.module[self.frames[0].offset or 0] in _CONVERSIONS:
+            kind = TrapKind.ILLEGAL
+        if not dated and code not in _ACCOUNTED:
+            self._spent += SLICE_NS - self._spent % SLICE_NS
+        return Trapped(kind, detail, self._spent - begun)
+
+    def _forget_future(self) -> None:
+        if self._future is not None:
+            ffi.wasmtime_call_future_delete(self._future)
+            self._future = self._future_address = None

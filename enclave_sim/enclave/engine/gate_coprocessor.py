@@ -1,0 +1,64 @@
+"""The guest engine as the machine's coprocessor: executes in place of the UD2 in the ring-3 gate.
+
+What the engine departs for becomes registers, and the gate's own code does the rest for real: INT 80h, or the
+exception that a trap is on real hardware (firmware/src/gate.S).
+"""
+
+from enclave_sim import events
+from enclave_sim.enclave.engine.contract import GuestEngine, HostCall, Preempted, Returned, TrapKind, Trapped
+from enclave_sim.errors import KernelDied
+from enclave_sim.memory_map import region
+from enclave_sim.specification import HostFunction
+from machine.clock import Clock
+from machine.coprocessor import Completed
+from machine.journal import Journal
+from machine.state import State, Stateful
+
+CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)
+_NAMES = {int(function): function.name.lower() for function in HostFunction}
+
+
+class GateCoprocessor(Stateful):
+    """Runs the guest whenever ring 3 reaches the gate."""
+
+    def __init__(self, address: int, engine: GuestEngine, clock: Clock, journal: Journal) -> None:
+        self.address = address
+        self._engine = engine
+        self._clock = clock
+        self._emit = journal.emit
+        self._waiting_for: int | None = None
+        self._traps = {
+            TrapKind.MEMORY_OUT_OF_BOUNDS: (READ, region("heap").end),
+            TrapKind.STACK_OVERFLOW: (WRITE, region("guest_stack").base - 1),
+            TrapKind.ILLEGAL: (ILLEGAL, 0),
+            TrapKind.DIVIDE: (DIVIDE, 0),
+        }
+
+    def save_state(self) -> State:
+        """See `Stateful`: the host call that waits for its answer."""
+        return {"_waiting_for": self._waiting_for}
+
+    def execute(self, operand: int, budget_ns: int) -> Completed | None:
+        """Resume the guest with the answer to its host call, until it needs the machine."""
+        self._engine.catch_up()
+        if self._waiting_for is not None:
+            self._emit(events.HostReturned, self._waiting_for, operand)
+            self._waiting_for = None
+        try:
+            departure = self._engine.resume(operand, budget_ns)
+        except ValueError as error:
+            raise KernelDied(f"the kernel entered a guest that cannot go on: {error}") from None
+        self._clock.spend(departure.elapsed_ns)
+        match departure:
+            case HostCall(number, argument):
+                self._waiting_for = number
+                self._emit(events.HostCalled, number, _NAMES[number], argument)
+                return Completed(number, CALL, argument)
+            case Preempted():
+                return None
+            case Returned():
+                return Completed(HostFunction.RETURNED, CALL, 0)
+            case Trapped(kind, detail):
+                self._emit(events.GuestTrapped, kind.name.lower(), detail)
+                code, address = self._traps[kind]
+                return Completed(0, code, address)

@@ -1,0 +1,92 @@
+"""The world outside the enclave: lets each input take effect when it is due."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import ClassVar
+
+import firmware
+from enclave_sim import events
+from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
+from enclave_sim.enclave.engine.aether_host import AetherHost
+from enclave_sim.enclave.inputs.schedule import Schedule
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inputs import (
+    AnyInput,
+    ExternalInterrupt,
+    GuestReplaced,
+    MemoryFault,
+    SensorValue,
+    Tamper,
+    UplinkReady,
+    kind_of,
+)
+from enclave_sim.memory_map import region
+from enclave_sim.specification import Phase
+from machine.events import Event
+from machine.machine import Machine
+from machine.state import Stateful
+
+
+class Outside(Stateful):
+    """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
+
+    PARTS: ClassVar[tuple[str, ...]] = ("_schedule",)
+
+    def __init__(
+        self, machine: Machine, block: EnclaveBlock, host: AetherHost | None, payloads: int, schedule: Schedule
+    ) -> None:
+        self._machine = machine
+        self._block = block
+        self._host = host
+        self._payloads = payloads
+        self._schedule = schedule
+        schedule.on_due = machine.request_stop  # the run goes on at once, with another next input
+
+    def schedule(self, inputs: Iterable[AnyInput], events: Iterable[Event], start_ns: int) -> None:
+        """See `Schedule.begin`; what was scheduled before is forgotten."""
+        self._schedule.begin(inputs, events, start_ns)
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next input takes effect, as far as is known by now."""
+        return self._schedule.next_ns
+
+    def take_next(self) -> None:
+        """Its time has come."""
+        due_ns, one = self._schedule.take_next()
+        self.take(one, due_ns)
+
+    def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
+        """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""
+        machine, emit = self._machine, self._machine.journal.emit
+        memory_bytes = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else 0
+        match one:
+            case ExternalInterrupt():
+                machine.request_interrupt(firmware.layout()["VECTOR_EXTERNAL"])
+            case Tamper():
+                self._block.tamper()
+            case SensorValue():
+                self._block.sensors[one.sensor] = one.value
+            case UplinkReady():
+                self._block.uplink_ready = one.ready
+            case MemoryFault():
+                machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
+                machine.cpu.flush_tlb()  # what a TLB still holds depends on whether a snapshot was restored
+        emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
+        if isinstance(one, GuestReplaced):
+            emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)
+
+    def _replace(self, payload: int, code: bytes) -> int:
+        """Returns the size of the new guest's memory in bytes."""
+        if self._block.phase is not Phase.EXEC_LOOP or self._block.cause is not None:
+            raise ConfigurationError("a guest can be replaced while the enclave is in EXEC_LOOP")
+        if not 0 <= payload < self._payloads:
+            raise ConfigurationError(f"there is no payload {payload}; there are 0 to {self._payloads - 1}")
+        if self._host is not None:
+            return self._host.replace(payload, code)
+        staging, ram = region("staging"), self._machine.ram
+        if not 0 < len(code) <= staging.size:
+            raise ConfigurationError(f"a flat guest has 1 to {staging.size} bytes, not {len(code)}")
+        ram.zero(staging.base, staging.size)
+        ram.write(staging.base, code)
+        return region("heap").size

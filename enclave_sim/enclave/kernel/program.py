@@ -1,0 +1,165 @@
+"""What the processor executes in ring 0, as a person knows it: symbols, source lines, regions of memory.
+
+One of them is the enclave's kernel; another is whatever kernel somebody boots on the bare machine.
+"""
+
+import io
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import resources
+from pathlib import Path
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+import firmware
+from enclave_sim.enclave.kernel.source_lines import SourceLines
+from enclave_sim.memory_map import Region, regions
+from machine.boot.loader import Loaded
+
+_SPAN = 0x1000
+"""So far behind a symbol an address is still named by it."""
+_KINDS = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+_PF_X, _PF_W = 1, 2
+
+
+@dataclass(frozen=True)
+class Program:
+    """A kernel. Nothing of it depends on a run."""
+
+    name: str
+    symbols: Mapping[str, int]
+    """Linear addresses."""
+    regions: tuple[Region, ...]
+    """Of physical memory, in order."""
+    sections: tuple[Region, ...]
+    """Of linear memory, in order: what symbols belong to, and which of it is code."""
+    lines: SourceLines
+    bits: int = 64
+    """Of the image: 32 or 64."""
+
+    def region_at(self, address: int) -> Region | None:
+        """The region that holds a physical address."""
+        return _holding(self.regions, address)
+
+    def is_code(self, address: int) -> bool:
+        """Whether the kernel has instructions at a linear address."""
+        found = _holding(self.sections, address)
+        return found is not None and "x" in found.rights
+
+    def symbol(self, address: int) -> str:
+        """`name+0x12` for a linear address in the image or its data, or nothing."""
+        start = self.symbol_start(address)
+        if start is None:
+            return ""
+        name = self._by_address[1][bisect_right(self._by_address[0], address) - 1]
+        return f"{name}+{address - start:#x}" if address != start else name
+
+    def symbol_start(self, address: int) -> int | None:
+        """Where the symbol begins that a linear address belongs to, or None."""
+        addresses = self._by_address[0]
+        index = bisect_right(addresses, address) - 1
+        if index < 0 or address - addresses[index] > _SPAN:
+            return None
+        where = _holding(self.sections, address)
+        return addresses[index] if where is not None and _holding(self.sections, addresses[index]) == where else None
+
+    def place(self, address: int) -> str:
+        """The symbol of an address, or the region it is in, or nothing."""
+        found = self.symbol(address)
+        where = None if found else self.region_at(address)
+        return found if where is None else f"{where.name}+{address - where.base:#x}"
+
+    @cached_property
+    def _by_address(self) -> tuple[list[int], list[str]]:
+        pairs = sorted((value, name) for name, value in self.symbols.items())
+        return [value for value, _ in pairs], [name for _, name in pairs]
+
+
+def _holding(among: tuple[Region, ...], address: int) -> Region | None:
+    index = bisect_right(among, address, key=_base) - 1
+    return among[index] if index >= 0 and address < among[index].end else None
+
+
+def _base(one: Region) -> int:
+    return one.base
+
+
+def aether() -> Program:
+    """The enclave's kernel."""
+    return _aether(firmware.image())
+
+
+@lru_cache(maxsize=2)
+def _aether(image: bytes) -> Program:
+    def text(file: str) -> str:
+        path = resources.files(firmware).joinpath("src", file)
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    lines = SourceLines(image, lambda file, _path: text(file))
+    return Program("aether.elf", firmware.symbols(), regions(), regions(), lines)
+
+
+def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
+    """That of any image which was loaded; `name` is its path. One without symbols, or with damaged ones, has none."""
+    symbols: dict[str, int] = {}
+    bits = 64
+    sections: tuple[Region, ...] = ()
+    with suppress(Exception):  # pyelftools raises what it comes across; the image runs all the same
+        file = ELFFile(io.BytesIO(image))
+        bits = file.elfclass
+        sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
+        symbols = dict(_symbols(file))
+    places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
+    return Program(name, symbols, places, sections or places, SourceLines(image, _reader(Path(name).parent)), bits)
+
+
+def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:
+    tables = [one for one in file.iter_sections() if isinstance(one, SymbolTableSection)]
+    for one in (symbol for table in tables for symbol in table.iter_symbols()):
+        if one.name and one["st_shndx"] != "SHN_UNDEF" and one["st_info"]["type"] in _KINDS:
+            yield one.name, one["st_value"]
+
+
+def _sections(file: ELFFile) -> Iterator[Region]:
+    for one in file.iter_sections():
+        flags = one["sh_flags"]
+        if flags & SH_FLAGS.SHF_ALLOC and one["sh_size"]:
+            rights = _rights(bool(flags & SH_FLAGS.SHF_WRITE), bool(flags & SH_FLAGS.SHF_EXECINSTR))
+            yield Region(one.name, one["sh_addr"], one["sh_size"], rights, 0, measured=False)
+
+
+def _segments(file: ELFFile) -> Iterator[Region]:
+    for number, one in enumerate(file.iter_segments("PT_LOAD")):
+        rights = _rights(bool(one["p_flags"] & _PF_W), bool(one["p_flags"] & _PF_X))
+        yield Region(f"segment{number}", one["p_vaddr"], one["p_memsz"], rights, 0, measured=False)
+
+
+def _places(loaded: Loaded) -> Iterator[Region]:
+    """What the loader has put into RAM."""
+    for number, one in enumerate(loaded.executable.segments):
+        rights = _rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
+        yield Region(f"segment{number}", one.physical, one.memory_size, rights, 0, measured=False)
+    yield Region("boot_information", *loaded.information, "r--", 0, measured=False)
+    for number, (base, size) in enumerate(loaded.modules):
+        yield Region(f"module{number}", base, size, "r--", 0, measured=False)
+
+
+def _rights(writable: bool, executable: bool) -> str:
+    return f"r{'w' if writable else '-'}{'x' if executable else '-'}"
+
+
+def _reader(directory: Path) -> Callable[[str, Path], str]:
+    """What finds the text of a source file: where the compiler found it, or beside the image, or in `src` there."""
+
+    def read(file: str, path: Path) -> str:
+        for place in (path, directory / file, directory / "src" / file):
+            with suppress(OSError):
+                return place.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    return read

@@ -1,0 +1,76 @@
+"""What an enclave lives on: the machine, the enclave's own devices, its TPM, and AetherHost with its engine."""
+
+import firmware
+from enclave_sim import events
+from enclave_sim.enclave.attester import tpm_events
+from enclave_sim.enclave.attester.contract import Verifier
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.devices import enclave_block, mailbox
+from enclave_sim.enclave.engine.aether_host import AetherHost
+from enclave_sim.enclave.engine.contract import HeapWindow
+from enclave_sim.enclave.engine.gate_coprocessor import GateCoprocessor
+from enclave_sim.memory_map import region, region_at
+from enclave_sim.specification import EngineName, Phase
+from machine.events import Recorder
+from machine.machine import Machine, MachineConfiguration
+from machine.tpm.backend import TpmBackend
+
+_GUARD_BYTES = 9 << 30
+"""Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
+
+
+class Node:
+    """Everything is attached, and nothing is loaded yet."""
+
+    def __init__(
+        self,
+        configuration: EnclaveConfiguration,
+        recorder: Recorder,
+        *,
+        tpm: TpmBackend,
+        verifier: Verifier,
+        portable: bool,
+    ) -> None:
+        end = region("heap").end
+        machine = self.machine = Machine(
+            MachineConfiguration(end, configuration.ns_per_instruction, _GUARD_BYTES, portable), recorder
+        )
+        self.block = enclave_block.EnclaveBlock(
+            machine.journal, machine.local_apic, configuration.sensors, machine.request_nmi
+        )
+        machine.bus.attach_memory(self.block, enclave_block.ADDRESS)
+        machine.scrub_engine.on_fill = self._scrubbed
+        self.port = tpm_events.attach(machine, tpm, verifier)
+        self.host: AetherHost | None = None
+        """The VMM; a flat guest has none."""
+        self.gate: GateCoprocessor | None = None
+        if configuration.engine is EngineName.WASMTIME:
+            self._attach_vmm(configuration)
+
+    def _attach_vmm(self, configuration: EnclaveConfiguration) -> None:
+        """AetherHost at its mailbox, and the engine that runs its guests."""
+        from enclave_sim.enclave.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
+        from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
+
+        machine, heap = self.machine, region("heap")
+        window = HeapWindow(machine.ram.lend(heap.base, heap.size), heap.size, machine.ram.reserve)
+        engine = WasmtimeEngine(window, GuestProfile(heap.size, configuration.features))
+        self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=configuration.production)
+        gate = firmware.symbols()["gate"]
+        machine.coprocessor = self.gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)
+        machine.bus.attach_memory(mailbox.Mailbox(self.host), mailbox.ADDRESS)
+
+    def _scrubbed(self, base: int, size: int, verified: bool) -> None:
+        where = region_at(base)
+        name = where.name if where is not None else "unmapped"
+        cause = self._scrub_cause(name, whole=where is not None and size == where.size)
+        self.machine.journal.emit(events.Scrubbed, name, base, size, cause, verified)
+
+    def _scrub_cause(self, name: str, *, whole: bool) -> str:
+        if self.block.cause is not None:
+            return "annihilation"
+        if self.block.phase is not Phase.EXEC_LOOP:
+            return "boot"
+        if whole:
+            return "cycle"
+        return {"call_stack": "host_call", "irq_stack": "interrupt"}.get(name, "cycle")

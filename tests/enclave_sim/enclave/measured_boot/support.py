@@ -1,0 +1,112 @@
+"""TPMs that somebody stands in front of, and what tests of measured boot ask of a run."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from enclave_sim import Attestation, Enclave, events
+from enclave_sim.attestation import ReferenceValues
+from enclave_sim.enclave.attester.tpm_events import tpm_seed
+from enclave_sim.recording.outcome.summary import RunResult
+from machine.devices.tpm_crb import TpmCrb
+from machine.state import Stateful
+from machine.tpm.model import TpmModel
+from tests.machine.tpm import commands as tpm
+
+ACTIVE, CAP = b"AETHER ACTIVE", b"AETHER ANNIHILATED"
+STARTUP, SELF_TEST, SHUTDOWN, EXTEND, CREATE_PRIMARY, QUOTE = 0x144, 0x143, 0x145, 0x182, 0x131, 0x158
+BOOT_COMMANDS = [STARTUP, SELF_TEST, *[EXTEND] * 6, *[CREATE_PRIMARY] * 2, *[QUOTE] * 2, EXTEND, SHUTDOWN]
+"""Of the beacon with one cycle."""
+BEFORE_THE_GUEST = 12
+"""So many of them come before ring 3 is entered."""
+SUCCESS = bytes.fromhex("8001 0000000a 00000000")
+Treat = Callable[[int, bytes, Callable[[], bytes]], bytes]
+
+
+def model(seed: str = "development", resets: int = 0) -> TpmModel:
+    """The TPM that an enclave has unless it is given another."""
+    return TpmModel(tpm_seed(seed), resets)
+
+
+class Interposer(Stateful):
+    """A TPM model behind somebody who treats its commands: `treat(number, command, go_on)` gives the response."""
+
+    PARTS = ("tpm",)
+
+    def __init__(self, treat: Treat = lambda _number, _command, go_on: go_on(), tpm: TpmModel | None = None) -> None:
+        self.tpm = tpm or model()
+        self._treat = treat
+        self.codes: list[int] = []
+        """The commands so far."""
+
+    def power_on(self) -> None:
+        self.tpm.power_on()
+
+    def execute(self, command: bytes, locality: int) -> bytes:
+        self.codes.append(tpm.code_of(command))
+        return self._treat(len(self.codes) - 1, command, lambda: self.tpm.execute(command, locality))
+
+
+def on_command(wanted: int, answer: Callable[[bytes], bytes]) -> Treat:
+    """Command number `wanted` is answered by `answer` of what the TPM says; all others are left alone."""
+    return lambda number, _command, go_on: answer(go_on()) if number == wanted else go_on()
+
+
+@cache
+def reference(payload: str = "beacon", attestation: Attestation = Attestation.REQUIRE) -> ReferenceValues:
+    """What a verifier holds who knows the enclave as it should be."""
+    return Enclave(payload, attestation=attestation).reference_values()
+
+
+def required(payload: str = "beacon", **options: Any) -> Enclave:
+    """An enclave whose verifier demands the one that it should be."""
+    return Enclave(payload, attestation=Attestation.REQUIRE, **{"reference": reference(payload), **options})
+
+
+def kinds(enclave: Enclave, *wanted: type) -> list[Any]:
+    assert enclave.recording is not None
+    return [event for event in enclave.recording.events if isinstance(event, wanted)]
+
+
+def crb(enclave: Enclave) -> TpmCrb:
+    (found,) = (device for device in enclave.machine.bus.devices if isinstance(device, TpmCrb))
+    return found
+
+
+def assert_annihilated(enclave: Enclave, result: RunResult, cause: str) -> None:
+    """All steps, dormant, and nothing left."""
+    assert result.outcome == cause
+    assert [step.step for step in kinds(enclave, events.AnnihilationStep)] == ["A1", "A2", "A3", "A4", "A5", "A6", "A7"]
+    assert (result.halted, result.residue_bytes) == (True, 0)
+
+
+def assert_refused(enclave: Enclave, *words: str) -> RunResult:
+    """Annihilated before any guest, with these words in the reason."""
+    result = enclave.run()
+    assert_annihilated(enclave, result, "ATTESTATION_REFUSED")
+    assert (result.signals, kinds(enclave, events.GuestInstantiated)) == ((), [])
+    assert [word for word in words if word not in result.detail] == []
+    return result
+
+
+def extended(*measurements: bytes) -> bytes:
+    """A PCR after these digests."""
+    value = bytes(32)
+    for digest in measurements:
+        value = sha256(value + digest).digest()
+    return value
+
+
+def pcr_values(of: Any, numbers: Sequence[int] = range(8, 14)) -> list[bytes]:
+    """What the TPM says its SHA-256 registers hold."""
+    response = of.execute(tpm.pcr_read(tpm.selection((0x000B, sum(1 << n for n in numbers)))), 0)
+    assert tpm.code_of(response) == 0
+    values = response[-34 * len(numbers) :]
+    return [values[at + 2 : at + 34] for at in range(0, len(values), 34)]
+
+
+_CAP, _ACTIVE = sha256(CAP).digest(), sha256(ACTIVE).digest()
+CAPPED = [extended(_CAP), extended(_ACTIVE, _CAP), extended(_CAP, _CAP), extended(_ACTIVE, _CAP, _CAP)]
+"""What the runtime PCR may be when an enclave is over: capped before it was active, or after; and once more where
+the way down was disturbed while that was done."""

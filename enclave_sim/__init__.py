@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from enclave_sim.specification import Cause as Cause
     from enclave_sim.specification import Phase as Phase
     from enclave_sim.specification import Status as Status
-    from enclave_sim.template import Template as Template
+    from enclave_sim.time_travel.template import Template as Template
 
 _HOMES = {
     "Attestation": "specification",
@@ -32,7 +32,7 @@ _HOMES = {
     "Recording": "recording.recording",
     "RunResult": "recording.outcome.summary",
     "Status": "specification",
-    "Template": "template",
+    "Template": "time_travel.template",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the keys are strings
 __getattr__ = lazily(__name__, _HOMES)

@@ -24,7 +24,7 @@ READ = {
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",
     "enclave_sim.recording._Format",
-    "enclave_sim.snapshot_file._File",
+    "enclave_sim.time_travel.snapshot_file._File",
 }
 """Forms of files, which live as long as one is read."""
 

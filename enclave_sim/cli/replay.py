@@ -13,7 +13,7 @@ from enclave_sim.errors import KernelDied
 from enclave_sim.recording.text import one_line, plural, printable
 
 if TYPE_CHECKING:
-    from enclave_sim.replay import ReplayResult
+    from enclave_sim.time_travel.replay import ReplayResult
 
 EXIT_CODES = """Exit codes:
 
@@ -40,7 +40,7 @@ def replay(
 
     Example: enclave-sim replay counter.jsonl
     """
-    from enclave_sim.replay import replay as make_again  # noqa: PLC0415
+    from enclave_sim.time_travel.replay import replay as make_again  # noqa: PLC0415
 
     try:
         with limited(host_limit):

@@ -14,9 +14,9 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.gdb.channel import Gone
 from enclave_sim.gdb.points import Points
 from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
+from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
-from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
-from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 
 TRAP, INTERRUPTED = 5, 2

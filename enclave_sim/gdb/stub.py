@@ -17,7 +17,7 @@ from enclave_sim.gdb.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.points import PointKind, Points
 from enclave_sim.gdb.registers import I386, X86_64
 from enclave_sim.gdb.target_description import target_description
-from enclave_sim.time_travel.travel import Travel
+from enclave_sim.time_travel.navigation.debugger import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows the number and no more."""

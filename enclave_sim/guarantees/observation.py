@@ -23,7 +23,7 @@ from enclave_sim.inputs import AnyInput, GuestReplaced
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.specification import EngineName
-from enclave_sim.template import Template
+from enclave_sim.time_travel.template import Template
 from machine.events import Event
 from machine.state import Stateful
 

@@ -7,9 +7,9 @@ from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.worker import Job
-from enclave_sim.time_travel import conditions
-from enclave_sim.time_travel.conditions import TypedCondition
-from enclave_sim.time_travel.stops import Breakpoint, Condition, Watchpoint
+from enclave_sim.time_travel.navigation import conditions
+from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Watchpoint
+from enclave_sim.time_travel.navigation.conditions import TypedCondition
 
 _BREAK_HELP = f"""host_call, traps.c:39, 0x104df0; behind it if, and a condition:
 host_call if {conditions.HELP}"""

@@ -10,7 +10,7 @@ from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import RecordingFile
-from enclave_sim.replay import making
+from enclave_sim.time_travel.replay import making
 from machine.events import Event
 
 _HEADER = b'{"kind":"header"'

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.time_travel import Position
+from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
-from enclave_sim.time_travel.subject import Subject
-from enclave_sim.time_travel.travel import Travel
+from enclave_sim.time_travel.target import Subject
 from machine.events import Event, Recorder
 
 

@@ -23,7 +23,7 @@ from enclave_sim.inspector.model.status import Standing, standing
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.stops import Breakpoint, Watchpoint
+from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
 from machine.errors import MachineError
 
 _LOOK_S = 0.04

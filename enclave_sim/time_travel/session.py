@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.time_travel.travel import Travel
+from enclave_sim.time_travel.navigation.debugger import Travel
 from machine.events import Recorder
 
 

@@ -59,8 +59,8 @@ AREAS = (
         ("enclave_sim/recording",),
         (
             "tests/enclave_sim/recording",
-            "tests/enclave_sim/test_replay.py",
-            "tests/enclave_sim/test_replay_forged.py",
+            "tests/enclave_sim/time_travel/test_replay.py",
+            "tests/enclave_sim/time_travel/test_replay_forged.py",
             DATA,
         ),
         ("tests/enclave_sim/cli/test_diff.py", "tests/enclave_sim/cli/test_events.py"),

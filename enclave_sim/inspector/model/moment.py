@@ -9,7 +9,7 @@ from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.sources import Opened
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.stops import Write
+from enclave_sim.time_travel.navigation.breakpoints import Write
 from machine.machine import Machine
 
 

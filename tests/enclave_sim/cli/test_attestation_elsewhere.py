@@ -18,7 +18,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.enclave.attester import remote
 from enclave_sim.events import AttestationDecided
 from enclave_sim.recording.reader import read_events, read_header
-from enclave_sim.replay import replay
+from enclave_sim.time_travel.replay import replay
 from tests.enclave_sim.attestation.service import hostile
 from tests.enclave_sim.cli.command import Ended, assert_refused, command
 

@@ -14,7 +14,7 @@ from enclave_sim.errors import KernelDied
 from enclave_sim.events import KernelStopped
 from enclave_sim.inputs import MemoryFault
 from enclave_sim.recording.reader import read_events
-from enclave_sim.replay import replay
+from enclave_sim.time_travel.replay import replay
 from machine.errors import EmulatorFault, UnicornStopped
 from machine.machine import Machine, Outcome
 from tests.enclave_sim.cli.command import command

@@ -9,7 +9,7 @@ import pytest
 from enclave_sim import Enclave
 from enclave_sim.payload.wasm.disassembler import bodies, disassembly
 from enclave_sim.payload.wasm.names import function_names
-from enclave_sim.snapshot_file import load, save
+from enclave_sim.time_travel.snapshot_file import load, save
 
 TICKS = """(memory 1) (func $tick (param i32) (result i32) (local $i i32)
     (loop $again (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get 0))))

@@ -22,8 +22,8 @@ from enclave_sim.inputs import (
 from enclave_sim.memory_map import region
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.recording.reader import read_events, read_header
-from enclave_sim.replay import replay
 from enclave_sim.specification import Phase
+from enclave_sim.time_travel.replay import replay
 from machine.events import Event, ModeSwitched
 from payloads import read, read_flat
 

@@ -11,9 +11,9 @@ from enclave_sim import Attestation, Enclave, Phase, Template, events
 from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.enclave.attester.contract import Judgement, NoChallenge
 from enclave_sim.recording.format import RecordingError
-from enclave_sim.replay import replay
-from enclave_sim.snapshot_file import load, save
 from enclave_sim.time_travel import Session
+from enclave_sim.time_travel.replay import replay
+from enclave_sim.time_travel.snapshot_file import load, save
 from machine.errors import MachineError
 from machine.state import Stateful
 from tests.enclave_sim.enclave.measured_boot.support import Interposer, kinds

@@ -5,10 +5,10 @@ from typing import Generic
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
-from enclave_sim.time_travel.calls import Flow, callers_of, flow_at
+from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition, Position
-from enclave_sim.time_travel.subject import S
-from enclave_sim.time_travel.timeline import Timeline
+from enclave_sim.time_travel.target import S
+from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.events import Event, Recorder
 from machine.machine import Machine
 

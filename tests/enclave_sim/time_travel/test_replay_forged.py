@@ -17,7 +17,7 @@ from enclave_sim.inputs import GuestReplaced
 from enclave_sim.payload.signature import strip
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import read_header
-from enclave_sim.replay import replay
+from enclave_sim.time_travel.replay import replay
 from tests.enclave_sim.forging import Line, forge
 
 

@@ -20,9 +20,9 @@ from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import SigningKey, development_anchor
 from enclave_sim.payload.signature import sign, strip
 from enclave_sim.recording.reader import read_header
-from enclave_sim.replay import replay
 from enclave_sim.specification import EngineName
 from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults
+from enclave_sim.time_travel.replay import replay
 from machine.events import Halted, InterruptDelivered
 from tests.enclave_sim.conftest import SignGuest
 

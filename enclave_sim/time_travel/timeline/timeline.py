@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Generic
 
-from enclave_sim.time_travel.marks import Mark, Marks
 from enclave_sim.time_travel.position import NoSuchPosition, Position
-from enclave_sim.time_travel.subject import S
-from enclave_sim.time_travel.tap import Tap
+from enclave_sim.time_travel.target import S
+from enclave_sim.time_travel.timeline.event_monitor import Tap
+from enclave_sim.time_travel.timeline.snapshots import Mark, Marks
 from machine.events import Event, Recorder
 from machine.machine import Outcome
 

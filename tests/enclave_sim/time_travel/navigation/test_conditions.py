@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel import Session
-from enclave_sim.time_travel.conditions import TypedCondition
+from enclave_sim.time_travel.navigation.conditions import TypedCondition
 
 MASK = (1 << 64) - 1
 SESSION = Session("counter", cycles=2)

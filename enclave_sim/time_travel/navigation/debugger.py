@@ -4,10 +4,18 @@ from collections.abc import Callable
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import name_of_kind
+from enclave_sim.time_travel.navigation.breakpoints import (
+    Breakpoint,
+    Condition,
+    Stop,
+    Watching,
+    Watchpoint,
+    Write,
+    checked_range,
+)
+from enclave_sim.time_travel.navigation.search import Search, one_of
 from enclave_sim.time_travel.position import Position
-from enclave_sim.time_travel.search import Search, one_of
-from enclave_sim.time_travel.stops import Breakpoint, Condition, Stop, Watching, Watchpoint, Write, checked_range
-from enclave_sim.time_travel.subject import S
+from enclave_sim.time_travel.target import S
 from machine.events import Event, Recorder
 from machine.ram import PAGE_SIZE
 from machine.step_hook import ADDRESSES

@@ -5,7 +5,7 @@ import pytest
 import firmware
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.time_travel import Session
-from enclave_sim.time_travel.calls import Flow, flow_at
+from enclave_sim.time_travel.navigation.control_flow import Flow, flow_at
 from enclave_sim.time_travel.position import NoSuchPosition
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.position import Position
-from enclave_sim.time_travel.timeline import Timeline
+from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.events import Event
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import kind_of_event
+from enclave_sim.time_travel.navigation.stepping import Walk
 from enclave_sim.time_travel.position import NoSuchPosition, Position
-from enclave_sim.time_travel.subject import S
-from enclave_sim.time_travel.walk import Walk
+from enclave_sim.time_travel.target import S
 
 
 class Search(Walk[S]):

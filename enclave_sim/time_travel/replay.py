@@ -1,6 +1,6 @@
 """Replay: make the run of a recording again, from the recording alone, and compare event by event.
 
-from enclave_sim.replay import replay
+from enclave_sim.time_travel.replay import replay
 
 assert replay(Path("counter.jsonl")).equal
 

@@ -22,7 +22,7 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
 from enclave_sim.inputs import AnyInput
 from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.plain_codec import decode, encode
+from enclave_sim.time_travel.state_codec import decode, encode
 from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt, SensorValue, Tamper
-from enclave_sim.snapshot_file import VERSION, SnapshotError, load, save
+from enclave_sim.time_travel.snapshot_file import VERSION, SnapshotError, load, save
 from payloads import read
 
 RUNS: list[tuple[Any, dict[str, Any]]] = [
@@ -63,7 +63,7 @@ def test_another_process_goes_on_too(tmp_path: Path) -> None:
     enclave.boot()
     save(enclave, tmp_path / "here.snap")
     program = (
-        "from pathlib import Path; from enclave_sim.snapshot_file import load;"
+        "from pathlib import Path; from enclave_sim.time_travel.snapshot_file import load;"
         f"print(load(Path({str(tmp_path / 'here.snap')!r})).run().digest)"
     )
     command = [sys.executable, "-c", program]

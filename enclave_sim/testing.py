@@ -17,7 +17,7 @@ from enclave_sim import guarantees
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import EventKind, kind_of_event, name_of_kind
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
-from enclave_sim.guarantees.noninterference import context
+from enclave_sim.guarantees.judges.noninterference import context
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.recording import Recording
 from machine.events import Event

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.guarantees.attestation import AttestationWatcher
-from enclave_sim.guarantees.context_switch import ContextSwitchWatcher
-from enclave_sim.guarantees.interference import InterferenceWatcher, Probe
-from enclave_sim.guarantees.isolation import IsolationWatcher
-from enclave_sim.guarantees.machine_state import MachineState
-from enclave_sim.guarantees.measurement import MeasurementWatcher
 from enclave_sim.guarantees.report import Finding, Report
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.attestation import AttestationWatcher
+from enclave_sim.guarantees.watchers.context_switch import ContextSwitchWatcher
+from enclave_sim.guarantees.watchers.interference import InterferenceWatcher, Probe
+from enclave_sim.guarantees.watchers.isolation import IsolationWatcher
+from enclave_sim.guarantees.watchers.machine_state import MachineState
+from enclave_sim.guarantees.watchers.measurement import MeasurementWatcher
+from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.inputs import AnyInput, GuestReplaced
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.outcome.summary import RunResult

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.guarantees.admission import admitted
-from enclave_sim.guarantees.jitter import jitter_free, loads
-from enclave_sim.guarantees.judgement import attested, deterministic, isolated, zero_trace
-from enclave_sim.guarantees.noninterference import noninterference
+from enclave_sim.guarantees.judges.admission import admitted
+from enclave_sim.guarantees.judges.jitter import jitter_free, loads
+from enclave_sim.guarantees.judges.noninterference import noninterference
+from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated, zero_trace
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
 from enclave_sim.guarantees.report import Finding, Report
-from enclave_sim.guarantees.secret import with_other_data, with_other_sensors
+from enclave_sim.guarantees.variations import with_other_data, with_other_sensors
 
 Progress = Callable[[str], None]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
-from enclave_sim.guarantees.architecture import architecture_faults
-from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import Report
+from enclave_sim.guarantees.watchers.architecture import architecture_faults
+from enclave_sim.guarantees.watchers.page_tables import faults, staging
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
 from enclave_sim.specification import EngineName, Status

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim.events import Scrubbed
-from enclave_sim.guarantees.page_tables import Mapping, mappings
+from enclave_sim.guarantees.watchers.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
 from enclave_sim.memory_map import Region

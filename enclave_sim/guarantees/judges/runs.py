@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.guarantees.judges.noninterference import context
 from enclave_sim.guarantees.last_writer import describe_last_writer
-from enclave_sim.guarantees.noninterference import context
 from enclave_sim.guarantees.observation import Run, gathered
 from enclave_sim.guarantees.report import Finding, Report, hex_dump
 from machine.events import Event

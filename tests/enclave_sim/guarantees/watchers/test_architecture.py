@@ -9,7 +9,7 @@ import pytest
 
 import firmware
 from enclave_sim import Enclave
-from enclave_sim.guarantees.architecture import architecture_faults
+from enclave_sim.guarantees.watchers.architecture import architecture_faults
 from enclave_sim.memory_map import region
 from machine.events import Event, RingTransition
 from machine.machine import Machine, Outcome

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from enclave_sim.guarantees.page_tables import Mapping, faults, mappings, staging
+from enclave_sim.guarantees.watchers.page_tables import Mapping, faults, mappings, staging
 from enclave_sim.memory_map import region
 from machine.ram import Ram
 

@@ -9,7 +9,7 @@ import pytest
 import firmware
 from enclave_sim.events import HostCalled, PayloadMeasured, SignalEmitted
 from enclave_sim.guarantees import Report, Run, noninterference, observe
-from enclave_sim.guarantees.interference import Probe, _without_event_log
+from enclave_sim.guarantees.watchers.interference import Probe, _without_event_log
 from machine.ram import PAGE_SIZE
 
 RUN = observe("beacon")

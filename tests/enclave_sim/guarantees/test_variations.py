@@ -7,7 +7,7 @@ from wasmtime import wat2wasm
 
 from enclave_sim import ConfigurationError
 from enclave_sim.guarantees import Scenario, with_other_data, with_other_sensors
-from enclave_sim.guarantees.secret import replace_data
+from enclave_sim.guarantees.variations import replace_data
 from enclave_sim.inputs import Tamper
 from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.signature import sign, strip, verify

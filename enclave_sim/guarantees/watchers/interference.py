@@ -9,7 +9,7 @@ from typing import Any
 import firmware
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
 from machine.processor_state import GENERAL_REGISTERS
 from machine.ram import PAGE_SIZE

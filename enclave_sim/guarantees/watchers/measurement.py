@@ -5,8 +5,8 @@ from typing import Any
 
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.guarantees.page_tables import staging
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.page_tables import staging
+from enclave_sim.guarantees.watchers.watcher import Watcher
 
 
 class MeasurementWatcher(Watcher):

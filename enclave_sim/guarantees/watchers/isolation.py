@@ -12,10 +12,10 @@ from typing import Any
 import firmware
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.guarantees.architecture import architecture_faults, kernel_faults
-from enclave_sim.guarantees.page_tables import faults, staging
 from enclave_sim.guarantees.report import hex_dump
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.architecture import architecture_faults, kernel_faults
+from enclave_sim.guarantees.watchers.page_tables import faults, staging
+from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
 from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX
 from machine.ram import PAGE_SIZE, RamImage

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclave_sim import events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Policy, ReferenceValues, Verdict, verify
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.specification import Attestation, Phase, Step
 from machine.events import RingTransition
 

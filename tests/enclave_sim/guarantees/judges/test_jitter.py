@@ -8,7 +8,7 @@ import pytest
 import firmware
 from enclave_sim.events import WakeScheduled, Woken
 from enclave_sim.guarantees import Report, Run, Scenario, jitter_free, loads, observe
-from enclave_sim.guarantees.jitter import histogram
+from enclave_sim.guarantees.judges.jitter import histogram
 from machine.events import Event, Halted, InterruptRaised
 
 RUN = observe("counter", cycles=3)

@@ -15,7 +15,7 @@ from typing import Any
 import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.report import hex_dump
-from enclave_sim.guarantees.watcher import Watcher
+from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region
 from machine.processor_state import GENERAL_REGISTERS, X87_CLEAR
 

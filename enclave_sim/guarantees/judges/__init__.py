@@ -1,0 +1,1 @@
+"""Judges: compare what was seen of runs, and report."""

@@ -14,9 +14,9 @@ except ModuleNotFoundError as error:
 
 from enclave_sim.strategies.inputs import host_answers, interrupt_schedules, memory_faults
 from enclave_sim.strategies.life_cycle import LifeCycle, life_cycle
-from enclave_sim.strategies.machine_code import InstructionSequence, instruction_sequences, machine_code
 from enclave_sim.strategies.malformed_modules import DefectiveModule, malformed_modules
-from enclave_sim.strategies.wasm_guests import WasmGuest, wasm_guests
+from enclave_sim.strategies.wasm.guests import WasmGuest, wasm_guests
+from enclave_sim.strategies.x86.machine_code import InstructionSequence, instruction_sequences, machine_code
 
 __all__ = [
     "DefectiveModule",

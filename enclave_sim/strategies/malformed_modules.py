@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from enclave_sim.strategies.module_defects import DEFECTS
-from enclave_sim.strategies.wasm_guests import WasmGuest, wasm_guests
+from enclave_sim.strategies.wasm.guests import WasmGuest, wasm_guests
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, decode_u32, encode_u32
-from enclave_sim.strategies import wasm_encoding as wasm
-from enclave_sim.strategies.code_defects import CODE_DEFECTS
-from enclave_sim.strategies.wasm_module import ModuleSource
+from enclave_sim.strategies.wasm import encoding as wasm
+from enclave_sim.strategies.wasm.module import ModuleSource
+from enclave_sim.strategies.x86.code_defects import CODE_DEFECTS
 
 Sections = list[tuple[int, bytes]]
 Defect = Callable[[ModuleSource, int], bytes]

@@ -13,8 +13,8 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.strategies import DefectiveModule, WasmGuest, malformed_modules, wasm_guests
 from enclave_sim.strategies.module_defects import DEFECTS
-from enclave_sim.strategies.wasm_builder import Options
-from enclave_sim.strategies.wasm_statements import generate
+from enclave_sim.strategies.wasm.builder import Options
+from enclave_sim.strategies.wasm.statements import generate
 
 WORDS = {
     "unknown section": "malformed section id",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from enclave_sim.strategies.machine_code import InstructionSequence, instruction_sequences
-from enclave_sim.strategies.x86_operands import Decisions, Places, selector, value
+from enclave_sim.strategies.x86.machine_code import InstructionSequence, instruction_sequences
+from enclave_sim.strategies.x86.operands import Decisions, Places, selector, value
 from machine.paging import is_canonical
 from machine.ram import PAGE_SIZE
 from tests.machine.fuzz import lane

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from enclave_sim.memory_map import region
 from enclave_sim.specification import HostFunction
 from enclave_sim.strategies.bounds import check_sizes
-from enclave_sim.strategies.x86_encoding import INT_80, RAX, load
-from enclave_sim.strategies.x86_operands import Decisions, Places, enclave_places
-from enclave_sim.strategies.x86_templates import choose
+from enclave_sim.strategies.x86.encoding import INT_80, RAX, load
+from enclave_sim.strategies.x86.operands import Decisions, Places, enclave_places
+from enclave_sim.strategies.x86.templates import choose
 
 MOST_INSTRUCTIONS = 4096
 _WASM = b"\0asm"

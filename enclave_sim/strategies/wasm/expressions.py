@@ -8,9 +8,9 @@ allowed the guard is now and then left out.
 from collections.abc import Callable, Sequence
 
 from enclave_sim.enclave.engine.profile import PAGE_BYTES, TABLE_LIMIT
-from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Callee
-from enclave_sim.strategies.wasm_constants import constant
-from enclave_sim.strategies.wasm_instructions import (
+from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Callee
+from enclave_sim.strategies.wasm.constants import constant
+from enclave_sim.strategies.wasm.instructions import (
     ACCESSES,
     F32,
     F64,
@@ -21,7 +21,7 @@ from enclave_sim.strategies.wasm_instructions import (
     VALUE_TYPES,
     Instruction,
 )
-from enclave_sim.strategies.wasm_module import FunctionType
+from enclave_sim.strategies.wasm.module import FunctionType
 
 DEPTH = 3
 """How deep the operands of an expression nest."""

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, encode_u32
-from enclave_sim.strategies.wasm_instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
-from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource
+from enclave_sim.strategies.wasm.instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA = range(1, 12)
 """Section ids, in the order in which sections come (5.5.2)."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from enclave_sim.strategies.wasm_instructions import Instruction
+from enclave_sim.strategies.wasm.instructions import Instruction
 
 FunctionType = tuple[tuple[str, ...], tuple[str, ...]]
 """Types of the parameters, types of the results."""

@@ -2,8 +2,8 @@
 
 import struct
 
-from enclave_sim.strategies.tape import Draw
-from enclave_sim.strategies.wasm_instructions import F32, F64, I32, I64, Instruction
+from enclave_sim.strategies.choice_bytes import Draw
+from enclave_sim.strategies.wasm.instructions import F32, F64, I32, I64, Instruction
 
 _SMALL = 128
 """Decisions below this are the number itself."""

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from enclave_sim.enclave.engine.profile import PAGE_BYTES
 from enclave_sim.memory_map import region
 from enclave_sim.strategies.bounds import check_range, check_sizes
-from enclave_sim.strategies.wasm_builder import Options
-from enclave_sim.strategies.wasm_encoding import encode_module
-from enclave_sim.strategies.wasm_module import ModuleSource
-from enclave_sim.strategies.wasm_statements import generate
-from enclave_sim.strategies.wasm_text import module_text
+from enclave_sim.strategies.wasm.builder import Options
+from enclave_sim.strategies.wasm.encoding import encode_module
+from enclave_sim.strategies.wasm.module import ModuleSource
+from enclave_sim.strategies.wasm.statements import generate
+from enclave_sim.strategies.wasm.text import module_text
 
 MOST_STATEMENTS = 256
 _ANY = st.binary(max_size=32)

@@ -7,8 +7,8 @@ class, the harmless ones first; further decisions are its operands.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from enclave_sim.strategies.tape import Draw
-from enclave_sim.strategies.x86_encoding import (
+from enclave_sim.strategies.choice_bytes import Draw
+from enclave_sim.strategies.x86.encoding import (
     INT_80,
     RAX,
     RCX,
@@ -22,7 +22,7 @@ from enclave_sim.strategies.x86_encoding import (
     push_value,
     registers,
 )
-from enclave_sim.strategies.x86_operands import (
+from enclave_sim.strategies.x86.operands import (
     FLAGS,
     MSRS,
     PORTS,

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from enclave_sim import Enclave
 from enclave_sim.memory_map import region
 from enclave_sim.strategies import InstructionSequence, instruction_sequences, machine_code
-from enclave_sim.strategies.machine_code import disassemble
-from enclave_sim.strategies.x86_encoding import load, memory, pop, push, registers
-from enclave_sim.strategies.x86_operands import Decisions
-from enclave_sim.strategies.x86_templates import DISTINCT, Template
+from enclave_sim.strategies.x86.encoding import load, memory, pop, push, registers
+from enclave_sim.strategies.x86.machine_code import disassemble
+from enclave_sim.strategies.x86.operands import Decisions
+from enclave_sim.strategies.x86.templates import DISTINCT, Template
 
 UNKNOWN_TO_CAPSTONE = ("bytes", "any opcode", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from enclave_sim.enclave.engine.profile import CONTRACT, PAGE_BYTES
-from enclave_sim.strategies.tape import Draw
-from enclave_sim.strategies.wasm_instructions import EMPTY, I32, TYPE_CODES, Instruction
-from enclave_sim.strategies.wasm_module import Function, FunctionType, Global, ModuleSource
+from enclave_sim.strategies.choice_bytes import Draw
+from enclave_sim.strategies.wasm.instructions import EMPTY, I32, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm.module import Function, FunctionType, Global, ModuleSource
 
 MAX_COST = 50_000
 """Most instructions that a function executes, callees included, but for those of straight-line code behind it."""

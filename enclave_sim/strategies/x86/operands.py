@@ -5,7 +5,7 @@ from functools import cache
 
 import firmware
 from enclave_sim.memory_map import region, regions
-from enclave_sim.strategies.tape import Draw, tape
+from enclave_sim.strategies.choice_bytes import Draw, tape
 
 _CANONICAL_END = 1 << 47
 _FLAG_BITS = {"IF": 9, "TF": 8, "DF": 10, "NT": 14, "RF": 16, "VM": 17, "AC": 18, "VIF": 19, "ID": 21}

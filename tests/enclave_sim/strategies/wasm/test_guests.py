@@ -20,10 +20,10 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.payload.wasm.sections import assemble, sections
 from enclave_sim.strategies import WasmGuest, wasm_guests
-from enclave_sim.strategies.wasm_builder import MAX_COST, Options
-from enclave_sim.strategies.wasm_encoding import encode_module
-from enclave_sim.strategies.wasm_instructions import NAMES
-from enclave_sim.strategies.wasm_statements import build
+from enclave_sim.strategies.wasm.builder import MAX_COST, Options
+from enclave_sim.strategies.wasm.encoding import encode_module
+from enclave_sim.strategies.wasm.instructions import NAMES
+from enclave_sim.strategies.wasm.statements import build
 
 FUEL = 300_000
 SLICE = 1_000_000
@@ -207,8 +207,8 @@ def test_a_failing_example_is_printed_as_text() -> None:
 
 def test_guests_do_not_depend_on_the_order_of_sets() -> None:
     code = (
-        "import hashlib; from enclave_sim.strategies.wasm_statements import *;"
-        "from enclave_sim.strategies.wasm_encoding import encode_module;"
+        "import hashlib; from enclave_sim.strategies.wasm.statements import *;"
+        "from enclave_sim.strategies.wasm.encoding import encode_module;"
         "tapes = [hashlib.sha512(bytes([i])).digest() for i in range(50)];"
         "print(hashlib.sha256(encode_module(generate(tapes, Options(True, 64, True)))).hexdigest())"
     )

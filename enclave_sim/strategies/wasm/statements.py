@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from enclave_sim.strategies.tape import tape
-from enclave_sim.strategies.wasm_builder import MAX_COST, Body, Builder, Options
-from enclave_sim.strategies.wasm_constants import constant
-from enclave_sim.strategies.wasm_expressions import (
+from enclave_sim.strategies.choice_bytes import tape
+from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Builder, Options
+from enclave_sim.strategies.wasm.constants import constant
+from enclave_sim.strategies.wasm.expressions import (
     DECISIONS,
     DEPTH,
     DROP,
@@ -17,8 +17,8 @@ from enclave_sim.strategies.wasm_expressions import (
     expression,
     i32_const,
 )
-from enclave_sim.strategies.wasm_instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, Instruction
-from enclave_sim.strategies.wasm_module import FunctionType, ModuleSource
+from enclave_sim.strategies.wasm.instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, Instruction
+from enclave_sim.strategies.wasm.module import FunctionType, ModuleSource
 
 _Statement = Callable[[Body], None]
 _NESTED = 3

@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
-from enclave_sim.strategies.wasm_instructions import ACCESSES, BLOCK_RESULTS, EMPTY, Instruction
-from enclave_sim.strategies.wasm_module import Function, FunctionType, ModuleSource
+from enclave_sim.strategies.wasm.instructions import ACCESSES, BLOCK_RESULTS, EMPTY, Instruction
+from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
 _RESULT_OF_BLOCK = {code: kind for kind, code in BLOCK_RESULTS.items()}
 _FLOATS = {"f32.const": ("<I", "<f", 23, 8), "f64.const": ("<Q", "<d", 52, 11)}

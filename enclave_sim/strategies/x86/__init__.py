@@ -1,0 +1,1 @@
+"""Strategies for machine code in ring 3."""

@@ -45,7 +45,7 @@ AREAS = (
     Area(
         "guarantees",
         ("enclave_sim/guarantees",),
-        ("tests/enclave_sim/guarantees", "tests/enclave_sim/test_testing.py", DATA),
+        ("tests/enclave_sim/guarantees", "tests/enclave_sim/testing/test_assertions.py", DATA),
         (),
     ),
     Area(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enclave_sim import testing
+from enclave_sim.testing import assertions
 from tests.enclave_sim.pytest_plugin.user import Runner, text
 
 pytest_plugins = ["pytester"]
@@ -45,8 +45,8 @@ def test_the_kernel_of_the_other_page_greets(run: Runner) -> None:
 
 
 def test_every_assertion_fixture_and_guarantee_is_on_the_page(run: Runner) -> None:
-    assertions = {name for name, _ in inspect.getmembers(testing, inspect.isfunction) if name.startswith("assert_")}
-    assert {name for name in assertions if f"| `{name}(" not in PAGE} == set()
+    asserting = {name for name, _ in inspect.getmembers(assertions, inspect.isfunction) if name.startswith("assert_")}
+    assert {name for name in asserting if f"| `{name}(" not in PAGE} == set()
     fixtures = re.findall(r"^(\w+) \[session scope\] -- .*enclave_sim", text(run("", "--fixtures")), re.M)
     assert sorted(fixtures) == ["enclave", "machine", "observed", "recording"]
     assert [name for name in fixtures if f"| `{name}` | `{name}(" not in PAGE] == []

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from enclave_sim import Enclave, Recording, events, testing
+from enclave_sim import Enclave, Recording, events
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe
 from enclave_sim.inputs import MemoryFault
-from enclave_sim.testing import (
+from enclave_sim.testing import assertions
+from enclave_sim.testing.assertions import (
     assert_attested,
     assert_deterministic,
     assert_events,
@@ -99,7 +100,7 @@ def test_a_broken_guarantee_is_an_assertion_error_with_the_report_as_its_text(
 
 def test_runs_that_are_not_the_same_are_not_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
     cycles = iter([2, 2, 3])
-    monkeypatch.setattr(testing, "observe_scenario", lambda _: observe("counter", cycles=next(cycles)))
+    monkeypatch.setattr(assertions, "observe_scenario", lambda _: observe("counter", cycles=next(cycles)))
     with pytest.raises(GuaranteeBroken, match=r"deterministic: BROKEN.*\n.*run 3 parts at event"):
         assert_deterministic("counter", runs=3)
 

@@ -142,7 +142,7 @@ def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:
-    from enclave_sim.gdb.channel import FileChannel  # noqa: PLC0415
+    from enclave_sim.gdb.protocol.channel import FileChannel  # noqa: PLC0415
     from enclave_sim.gdb.server import serve_one  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is gdb's, which tells of it; its end is the end here

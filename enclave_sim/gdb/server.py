@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.gdb.channel import Channel, FileChannel, Gone
-from enclave_sim.gdb.link import Link
+from enclave_sim.gdb.protocol.channel import Channel, FileChannel, Gone
+from enclave_sim.gdb.protocol.link import Link
 from enclave_sim.gdb.stub import Detached, Stub
 from enclave_sim.time_travel.navigation.debugger import Travel
 

@@ -10,13 +10,13 @@ from typing import Any
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
-from enclave_sim.gdb.link import Link
+from enclave_sim.gdb.execution import Interrupted, Motion, Stopped
 from enclave_sim.gdb.monitor import Monitor
-from enclave_sim.gdb.motion import Interrupted, Motion, Stopped
-from enclave_sim.gdb.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.points import PointKind, Points
+from enclave_sim.gdb.protocol.link import Link
+from enclave_sim.gdb.protocol.packets import PACKET_SIZE, parse_hex
+from enclave_sim.gdb.protocol.target_description import target_description
 from enclave_sim.gdb.registers import I386, X86_64
-from enclave_sim.gdb.target_description import target_description
 from enclave_sim.time_travel.navigation.debugger import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"

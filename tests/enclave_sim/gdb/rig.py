@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from enclave_sim.gdb.channel import FileChannel
-from enclave_sim.gdb.packets import Mark, Packet, PacketReader, encoded
+from enclave_sim.gdb.protocol.channel import FileChannel
+from enclave_sim.gdb.protocol.packets import Mark, Packet, PacketReader, encoded
 from enclave_sim.gdb.server import serve_one
 from enclave_sim.time_travel.navigation.debugger import Travel
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from enclave_sim.gdb.packets import encoded
+from enclave_sim.gdb.protocol.packets import encoded
 from tests.enclave_sim.gdb.command_line import app
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
 

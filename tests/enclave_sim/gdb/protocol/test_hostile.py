@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import firmware
-from enclave_sim.gdb.channel import Gone
-from enclave_sim.gdb.link import Link
-from enclave_sim.gdb.packets import PACKET_SIZE, Packet, PacketReader, encoded
+from enclave_sim.gdb.protocol.channel import Gone
+from enclave_sim.gdb.protocol.link import Link
+from enclave_sim.gdb.protocol.packets import PACKET_SIZE, Packet, PacketReader, encoded
 from enclave_sim.gdb.server import serve_one
 from enclave_sim.time_travel import Session
 from tests.enclave_sim.gdb.rig import served

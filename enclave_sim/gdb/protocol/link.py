@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from enclave_sim.gdb.channel import Channel, Gone
-from enclave_sim.gdb.packets import Item, Mark, Packet, PacketReader, encoded
+from enclave_sim.gdb.protocol.channel import Channel, Gone
+from enclave_sim.gdb.protocol.packets import Item, Mark, Packet, PacketReader, encoded
 
 _MOST_WAITING = 4096
 """A client that sends so much while it should wait for an answer is no gdb."""

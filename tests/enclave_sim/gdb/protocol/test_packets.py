@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave_sim.gdb.packets import PACKET_SIZE, Item, Mark, Packet, PacketReader, encoded, parse_hex
+from enclave_sim.gdb.protocol.packets import PACKET_SIZE, Item, Mark, Packet, PacketReader, encoded, parse_hex
 
 
 def fed(*pieces: bytes) -> list[Item]:

@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import Any
 
 from enclave_sim.errors import EnclaveError
-from enclave_sim.gdb.channel import Gone
 from enclave_sim.gdb.points import Points
+from enclave_sim.gdb.protocol.channel import Gone
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
 from enclave_sim.time_travel.navigation.debugger import Travel

@@ -6,7 +6,7 @@ from random import Random
 from time import perf_counter
 
 from enclave_sim.inspector.app import Inspector
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 
 _STEPS = (
     *("step", "step", "step", "over", "line", "ten", "call", "transition", "phase", "event"),

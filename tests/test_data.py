@@ -20,7 +20,7 @@ CHANGING = {
 """Classes whose fields change."""
 READ = {
     "enclave_sim.cli.tpm_choice._ModelFile",
-    "enclave_sim.inspector.recorded_kernel._Configuration",
+    "enclave_sim.inspector.session.replayed_kernel._Configuration",
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",
     "enclave_sim.recording._Format",

@@ -44,7 +44,7 @@ from enclave_sim.recording.text import one_line
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.inspector.sources import Source
+    from enclave_sim.inspector.session.sources import Source
 
 _DEFAULTS = EnclaveConfiguration()
 _PORT = 8000
@@ -155,7 +155,7 @@ def inspect(
     source = _source(names, options, tuple(payload or ()), kernel)
     whose_options.check(context, source.kind, _OWN)
     if web:
-        from enclave_sim.inspector.web import command_of, serve  # noqa: PLC0415
+        from enclave_sim.inspector.serving.web import command_of, serve  # noqa: PLC0415
 
         serve(command_of(sys.argv[1:]), host, port)
     else:
@@ -187,7 +187,7 @@ def _source(
     names: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...], kernel: Mapping[str, Any]
 ) -> "Source":
     """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
-    from enclave_sim.inspector.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
+    from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
 
     source = source_of(names, options, payloads, kernel)
     if isinstance(source, EnclaveSource):

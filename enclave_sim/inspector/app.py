@@ -10,16 +10,16 @@ from textual.screen import Screen
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
-from enclave_sim.inspector.asking import Asking
-from enclave_sim.inspector.going import Going
+from enclave_sim.inspector.actions.breakpoints import Pointing
+from enclave_sim.inspector.actions.navigation import Going
+from enclave_sim.inspector.actions.queries import Asking
+from enclave_sim.inspector.actions.steps import BY_NAME, MOVEMENTS
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.movements import BY_NAME, MOVEMENTS
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
-from enclave_sim.inspector.pointing import Pointing
 from enclave_sim.inspector.screens import Page
-from enclave_sim.inspector.verifying import Verifying
-from enclave_sim.inspector.worker import moved
+from enclave_sim.inspector.session.session_thread import moved
+from enclave_sim.inspector.session.verification_thread import Verifying
 
 
 class Inspector(Going, Pointing, Asking):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.contract import Backtrace
-from enclave_sim.inspector.model.backtrace import backtrace_rows, place_text
+from enclave_sim.inspector.model.machine.backtrace import backtrace_rows, place_text
 from enclave_sim.inspector.model.moment import GuestPlace, Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.memory_map import region

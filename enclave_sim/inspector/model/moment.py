@@ -6,8 +6,8 @@ from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.event_log import EventLog
-from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.inspector.sources import Opened
+from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.sources import Opened
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.breakpoints import Write
 from machine.machine import Machine

@@ -1,7 +1,7 @@
 """The boot-phase timeline: which phases were entered and completed, when, and the target states."""
 
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered
-from enclave_sim.inspector.model import bits
+from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.specification import Phase, Status, Step

@@ -1,17 +1,17 @@
 """The panes: each shows a view of `model`, and adds the keys that only it has."""
 
-from enclave_sim.inspector.panes.bytes import BytesPane
-from enclave_sim.inspector.panes.code import CodePane
-from enclave_sim.inspector.panes.devices import DevicesPane
 from enclave_sim.inspector.panes.events import EventsPane
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
 from enclave_sim.inspector.panes.guest import GuestPane
-from enclave_sim.inspector.panes.memory import MemoryPane
+from enclave_sim.inspector.panes.machine.bytes import BytesPane
+from enclave_sim.inspector.panes.machine.code import CodePane
+from enclave_sim.inspector.panes.machine.devices import DevicesPane
+from enclave_sim.inspector.panes.machine.memory import MemoryPane
+from enclave_sim.inspector.panes.machine.registers import RegistersPane
+from enclave_sim.inspector.panes.machine.stack import StackPane
+from enclave_sim.inspector.panes.machine.tables import TablesPane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.panes.phases import PhasesPane
-from enclave_sim.inspector.panes.registers import RegistersPane
-from enclave_sim.inspector.panes.stack import StackPane
-from enclave_sim.inspector.panes.tables import TablesPane
 
 PANES: tuple[type[Pane], ...] = (
     *(PhasesPane, RegistersPane, CodePane, GuestPane, StackPane, MemoryPane, BytesPane, TablesPane, DevicesPane),

@@ -9,10 +9,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from enclave_sim.inspector.look import STYLES
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import NOWHERE, Meaning, Row, Target, View
 from enclave_sim.inspector.panes.scrolling import Scrolling
+from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.recording.text import printable
 
 _LOOKED_AT = 2000

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from enclave_sim.inspector.app import Inspector
-from enclave_sim.inspector.sources import Source, source_of
+from enclave_sim.inspector.session.sources import Source, source_of
 
 Size = tuple[int, int]
 NARROW, WIDE = (80, 24), (200, 60)

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 from textual.events import MouseScrollDown
 
+from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
-from enclave_sim.inspector.movements import MOVEMENTS
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.pane import Pane
 from tests.enclave_sim.inspector.driving import NARROW, WIDE, Driven, drive

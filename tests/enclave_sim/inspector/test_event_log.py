@@ -13,7 +13,7 @@ from textual.widgets import Input
 from enclave_sim.inspector.model import event_log
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.panes.events import EventsPane
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from machine.events import Event, Halted, ModeSwitched
 from tests.enclave_sim.inspector.driving import WIDE, Driven, drive
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 import firmware
-from enclave_sim.inspector.panes.bytes import BytesPane
-from enclave_sim.inspector.panes.code import CodePane
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.panes.machine.bytes import BytesPane
+from enclave_sim.inspector.panes.machine.code import CodePane
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, row_with

@@ -8,7 +8,7 @@ from enclave_sim.enclave.engine import shadow_guest
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.guest import find_guest, guest_view
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.sources import EnclaveSource, source_of
+from enclave_sim.inspector.session.sources import EnclaveSource, source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.conftest import signed
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive

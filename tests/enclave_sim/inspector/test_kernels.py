@@ -12,7 +12,7 @@ from enclave_sim.cli.boot import boot
 from enclave_sim.cli.inspect import inspect
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import read_events
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
+from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.app import Inspector
-from enclave_sim.inspector.movements import MOVEMENTS
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Page
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 from tests.enclave_sim.inspector.driving import NARROW, SIZES, WIDE, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
@@ -100,7 +100,7 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
             asked_again.wait(0.5)
             yield from ()
 
-    monkeypatch.setattr("enclave_sim.inspector.verifying.verify", endless)
+    monkeypatch.setattr("enclave_sim.inspector.session.verification_thread.verify", endless)
 
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")

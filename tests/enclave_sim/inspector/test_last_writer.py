@@ -8,9 +8,9 @@ from time import perf_counter
 import pytest
 from textual.events import Key
 
-from enclave_sim.inspector.panes.bytes import BytesPane
-from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.panes.machine.bytes import BytesPane
+from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.time_travel.navigation.breakpoints import Write
 from machine.errors import MachineError
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, million_additions_s

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, million_additions_s
 

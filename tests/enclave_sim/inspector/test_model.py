@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import Enclave
-from enclave_sim.inspector.model import bits
-from enclave_sim.inspector.model.code import code_view, disassembly
-from enclave_sim.inspector.model.devices import device_view
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
 from enclave_sim.inspector.model.guest import guest_state, guest_view
-from enclave_sim.inspector.model.hexadecimal import bytes_view
-from enclave_sim.inspector.model.memory import memory_view, region_states
+from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model.machine.code import code_view, disassembly
+from enclave_sim.inspector.model.machine.devices import device_view
+from enclave_sim.inspector.model.machine.hexadecimal import bytes_view
+from enclave_sim.inspector.model.machine.memory import memory_view, region_states
+from enclave_sim.inspector.model.machine.registers import register_values, register_view
+from enclave_sim.inspector.model.machine.stack import open_frames, stack_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import phase_marks, phase_view
-from enclave_sim.inspector.model.registers import register_values, register_view
 from enclave_sim.inspector.model.rows import View
-from enclave_sim.inspector.model.stack import open_frames, stack_view
 from enclave_sim.inspector.model.tables import table_view
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.memory_map import region, regions
 from enclave_sim.recording.query import select
 from enclave_sim.specification import Phase

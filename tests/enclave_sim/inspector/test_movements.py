@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from enclave_sim.inspector.movements import MOVEMENTS, Movement
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.actions.steps import MOVEMENTS, Movement
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive

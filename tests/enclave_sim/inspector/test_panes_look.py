@@ -10,7 +10,7 @@ import pytest
 
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.panes import PANES
-from enclave_sim.inspector.sources import Source, source_of
+from enclave_sim.inspector.session.sources import Source, source_of
 from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven, Size
 from tests.machine.boot import images
 

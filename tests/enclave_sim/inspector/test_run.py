@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
 from machine.events import Event

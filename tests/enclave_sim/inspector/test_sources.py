@@ -11,11 +11,11 @@ from enclave_sim import Enclave
 from enclave_sim.cli.inspect import inspect
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inspector.goals import Goal, read_address, read_goal
-from enclave_sim.inspector.pointing import read_watch
-from enclave_sim.inspector.recorded import Comparison
-from enclave_sim.inspector.sources import source_of
-from enclave_sim.inspector.web import command_of
+from enclave_sim.inspector.actions.breakpoints import read_watch
+from enclave_sim.inspector.actions.goals import Goal, read_address, read_goal
+from enclave_sim.inspector.serving.web import command_of
+from enclave_sim.inspector.session.replayed_enclave import Comparison
+from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.recording import Recording
 from tests.enclave_sim.inspector.driving import Driven, drive

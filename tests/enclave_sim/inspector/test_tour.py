@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from enclave_sim.inspector.tour import TOUR, pictures
+from enclave_sim.inspector.serving.screenshots import TOUR, pictures
 
 DOCS = Path(__file__).parents[3] / "docs"
 

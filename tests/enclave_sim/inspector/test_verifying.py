@@ -7,7 +7,7 @@ import pytest
 
 from enclave_sim.guarantees.observation import Scenario, observe_scenario
 from enclave_sim.inspector.model.guarantees import Verification
-from enclave_sim.inspector.verifying import Verifying
+from enclave_sim.inspector.session.verification_thread import Verifying
 from tests.enclave_sim.inspector.driving import million_additions_s
 
 _LONG = {

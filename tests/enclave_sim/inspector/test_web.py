@@ -17,13 +17,13 @@ import pytest
 from enclave_sim import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import PhaseCompleted
-from enclave_sim.inspector.web import is_welcome, serve
+from enclave_sim.inspector.serving.web import is_welcome, serve
 from tests.enclave_sim.inspector.browser import Tab, opened
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 _COMMAND = "import typer; from enclave_sim.cli.inspect import inspect; typer.run(inspect)"
 _SERVE = (
-    "import sys; from enclave_sim.inspector.web import serve; "
+    "import sys; from enclave_sim.inspector.serving.web import serve; "
     "import shlex; serve(shlex.join([sys.executable, '-c', sys.argv[2], 'counter']), '127.0.0.1', int(sys.argv[1]))"
 )
 _BOX = "JSON.stringify(document.querySelector('.xterm-screen').getBoundingClientRect())"

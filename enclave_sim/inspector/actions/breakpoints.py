@@ -2,11 +2,11 @@
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.inspector import goals
-from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.actions import goals
+from enclave_sim.inspector.base_app import Desk
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.worker import Job
+from enclave_sim.inspector.session.session_thread import Job
 from enclave_sim.time_travel.navigation import conditions
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Watchpoint
 from enclave_sim.time_travel.navigation.conditions import TypedCondition

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS, kind_of_event
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 
 HELP = """#120                 an event by its number
 host_called          the next event of a kind

@@ -12,7 +12,7 @@ from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.pane import Pane
-from enclave_sim.inspector.worker import Broken, Job, Opener, Seen, SessionThread, Working
+from enclave_sim.inspector.session.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
 
 _WIDE = 150

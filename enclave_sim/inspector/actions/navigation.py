@@ -2,17 +2,17 @@
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import name_of_kind
-from enclave_sim.inspector import goals
-from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.actions import goals
+from enclave_sim.inspector.base_app import Desk
 from enclave_sim.inspector.model.event_log import event_filter
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.panes.bytes import BytesPane
-from enclave_sim.inspector.panes.code import CodePane
 from enclave_sim.inspector.panes.events import EventsPane
+from enclave_sim.inspector.panes.machine.bytes import BytesPane
+from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
-from enclave_sim.inspector.run import InspectedRun
 from enclave_sim.inspector.screens import Choice, Question
-from enclave_sim.inspector.worker import moved
+from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.session_thread import moved
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from machine.events import Event

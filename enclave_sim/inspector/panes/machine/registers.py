@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from enclave_sim.inspector.model.machine.registers import register_view
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.model.registers import register_view
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Pane
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel import Position
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from textual.message import Message
 
-from enclave_sim.inspector.model.hexadecimal import HexRows, bytes_view
+from enclave_sim.inspector.model.machine.hexadecimal import HexRows, bytes_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Pane

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from enclave_sim.enclave.kernel.program import Program
-from enclave_sim.inspector.model import bits
-from enclave_sim.inspector.model.addresses import translation
+from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from enclave_sim.inspector.model.code import code_view
+from enclave_sim.inspector.model.machine.code import code_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Pane

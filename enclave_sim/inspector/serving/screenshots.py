@@ -1,4 +1,4 @@
-"""The tour of the documentation, made by the inspector itself: `python -m enclave_sim.inspector.tour [DIRECTORY]`.
+"""The tour of the documentation, made by the inspector itself: `python -m enclave_sim.inspector.serving.screenshots [DIRECTORY]`.
 
 Each stop is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from enclave_sim.inspector.app import Inspector
-from enclave_sim.inspector.sources import source_of
+from enclave_sim.inspector.session.sources import source_of
 
 _PAUSE_S = 0.005
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
-from enclave_sim.inspector.model.addresses import translation
+from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
 from machine.machine import Machine

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from enclave_sim.inspector.model.machine.stack import stack_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
-from enclave_sim.inspector.model.stack import stack_view
 from enclave_sim.inspector.panes.pane import Pane
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from enclave_sim.inspector.model.memory import memory_view
+from enclave_sim.inspector.model.machine.memory import memory_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.panes.pane import Pane

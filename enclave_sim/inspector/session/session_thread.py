@@ -16,12 +16,12 @@ from time import monotonic
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inspector.model.event_log import EventLog
+from enclave_sim.inspector.model.machine.registers import register_values
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.model.registers import register_values
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import Standing, standing
-from enclave_sim.inspector.run import InspectedRun
-from enclave_sim.inspector.sources import Opened
+from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.sources import Opened
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
 from machine.errors import MachineError

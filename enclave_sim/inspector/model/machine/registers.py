@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from enclave_sim.inspector.model import bits
-from enclave_sim.inspector.model.addresses import translation
+from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, title
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
 from machine import msrs
 from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
 

@@ -10,9 +10,9 @@ from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel, is_kernel_image
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
-from enclave_sim.inspector.recorded import Comparison, Recorded, is_recording
-from enclave_sim.inspector.recorded_kernel import RecordedKernel, is_of_kernel
-from enclave_sim.inspector.run import InspectedRun
+from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.inspector.session.replayed_enclave import Comparison, Recorded, is_recording
+from enclave_sim.inspector.session.replayed_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
 

@@ -1,0 +1,1 @@
+"""What the panes of the machine show, as rows of text."""

@@ -1,0 +1,1 @@
+"""The inspector outside a terminal: in a browser, and as screenshots."""

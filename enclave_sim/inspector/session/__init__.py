@@ -1,0 +1,1 @@
+"""The run under inspection, and the thread that owns it."""

@@ -19,7 +19,7 @@ CHANGING = {
 }
 """Classes whose fields change."""
 READ = {
-    "enclave_sim.cli.tpm_choice._ModelFile",
+    "enclave_sim.cli.options.tpm._ModelFile",
     "enclave_sim.inspector.session.replayed_kernel._Configuration",
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",

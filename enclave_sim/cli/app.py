@@ -10,25 +10,25 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
-from enclave_sim.cli.attestation import VERIFY_EXIT_CODES as EVIDENCE_EXIT_CODES
-from enclave_sim.cli.attestation import attest, reference_values, verify_evidence
-from enclave_sim.cli.diff import EXIT_CODES as DIFF_EXIT_CODES
-from enclave_sim.cli.diff import diff
-from enclave_sim.cli.events import events
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.export import EXIT_CODES as EXPORT_EXIT_CODES
-from enclave_sim.cli.export import export
-from enclave_sim.cli.gdb import EXIT_CODES as GDB_EXIT_CODES
-from enclave_sim.cli.gdb import gdb
-from enclave_sim.cli.inspect import EXIT_CODES as INSPECT_EXIT_CODES
-from enclave_sim.cli.inspect import inspect
-from enclave_sim.cli.payload import payload_app
-from enclave_sim.cli.replay import EXIT_CODES as REPLAY_EXIT_CODES
-from enclave_sim.cli.replay import replay
-from enclave_sim.cli.run import EXIT_CODES, run
-from enclave_sim.cli.verifier import verifier_app
-from enclave_sim.cli.verify import EXIT_CODES as VERIFY_EXIT_CODES
-from enclave_sim.cli.verify import verify
+from enclave_sim.cli.recordings.diff import EXIT_CODES as DIFF_EXIT_CODES
+from enclave_sim.cli.recordings.diff import diff
+from enclave_sim.cli.recordings.events import events
+from enclave_sim.cli.recordings.export import EXIT_CODES as EXPORT_EXIT_CODES
+from enclave_sim.cli.recordings.export import export
+from enclave_sim.cli.recordings.replay import EXIT_CODES as REPLAY_EXIT_CODES
+from enclave_sim.cli.recordings.replay import replay
+from enclave_sim.cli.runs.gdb import EXIT_CODES as GDB_EXIT_CODES
+from enclave_sim.cli.runs.gdb import gdb
+from enclave_sim.cli.runs.inspect import EXIT_CODES as INSPECT_EXIT_CODES
+from enclave_sim.cli.runs.inspect import inspect
+from enclave_sim.cli.runs.run import EXIT_CODES, run
+from enclave_sim.cli.runs.verify import EXIT_CODES as VERIFY_EXIT_CODES
+from enclave_sim.cli.runs.verify import verify
+from enclave_sim.cli.trust.attestation import VERIFY_EXIT_CODES as EVIDENCE_EXIT_CODES
+from enclave_sim.cli.trust.attestation import attest, reference_values, verify_evidence
+from enclave_sim.cli.trust.payload import payload_app
+from enclave_sim.cli.trust.verifier import verifier_app
 from enclave_sim.errors import EnclaveError, HostLimitReached
 from enclave_sim.recording.text import one_line
 from machine.errors import MachineError
@@ -99,7 +99,7 @@ app.add_typer(verifier_app, name="verifier")
 )
 def _boot(context: typer.Context) -> None:
     """Boot a kernel of your own on the machine, without an enclave."""
-    from enclave_sim.cli.boot import boot  # noqa: PLC0415
+    from enclave_sim.cli.runs.boot import boot  # noqa: PLC0415
 
     raise typer.Exit(boot(context.args))
 

@@ -22,7 +22,7 @@ def main() -> None:
 
 def _main() -> NoReturn:
     if sys.argv[1:2] == ["boot"]:
-        from enclave_sim.cli.boot import boot  # noqa: PLC0415
+        from enclave_sim.cli.runs.boot import boot  # noqa: PLC0415
 
         raise SystemExit(boot(sys.argv[2:]))
     from enclave_sim.cli.app import app  # noqa: PLC0415

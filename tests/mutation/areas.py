@@ -63,7 +63,7 @@ AREAS = (
             "tests/enclave_sim/time_travel/test_replay_forged.py",
             DATA,
         ),
-        ("tests/enclave_sim/cli/test_diff.py", "tests/enclave_sim/cli/test_events.py"),
+        ("tests/enclave_sim/cli/recordings/test_diff.py", "tests/enclave_sim/cli/recordings/test_events.py"),
     ),
     Area(
         "payload",

@@ -20,7 +20,7 @@ from enclave_sim.attestation.formats.signature import parse_signature
 from enclave_sim.attestation.service.client import RemoteVerifier
 from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.attestation.service.exchange import Answer
-from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
+from enclave_sim.cli.options.tpm import TpmChoice, chosen_tpm
 from enclave_sim.enclave.attester import attestation_port, tpm_events
 from enclave_sim.enclave.attester.built_in import BuiltInVerifier
 from enclave_sim.enclave.attester.expected_measurements import attestation_key_names
@@ -324,7 +324,7 @@ PARSERS = {
     "enclave_sim.enclave.attester.tpm_events: responses": Parser(
         _take_response, _responses, cut=_after_the_header, shape=with_size
     ),
-    "enclave_sim.cli.tpm_choice: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
+    "enclave_sim.cli.options.tpm: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
     "enclave_sim.enclave.attester.attestation_port: evidence table": Parser(
         _read_table, _table, cut=lambda data, size: not any(data[size:])
     ),

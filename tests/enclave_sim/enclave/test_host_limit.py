@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from enclave_sim import Enclave, Template
-from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.runs.boot import boot
 from enclave_sim.enclave.host_limit import HostLimit
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.errors import HostLimitReached

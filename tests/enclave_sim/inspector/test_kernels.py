@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from enclave_sim.cli.boot import boot
-from enclave_sim.cli.inspect import inspect
+from enclave_sim.cli.runs.boot import boot
+from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import source_of

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from enclave_sim import Enclave
-from enclave_sim.cli.inspect import inspect
+from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.breakpoints import read_watch

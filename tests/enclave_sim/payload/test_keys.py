@@ -150,7 +150,7 @@ def test_a_missing_key_file_and_a_directory_are_refused_alike(tmp_path: Path) ->
 
 def test_importing_the_payload_modules_imports_neither_cryptography_nor_wasmtime() -> None:
     program = (
-        "import sys, payloads, enclave_sim.cli.payload, enclave_sim.payload.artefact\n"
+        "import sys, payloads, enclave_sim.cli.trust.payload, enclave_sim.payload.artefact\n"
         "sys.exit(', '.join(name for name in ('cryptography', 'wasmtime') if name in sys.modules) or 0)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -3,7 +3,7 @@
 import typer
 
 from enclave_sim.cli.app import _Commands
-from enclave_sim.cli.verifier import verifier_app
+from enclave_sim.cli.trust.verifier import verifier_app
 
 app = typer.Typer(cls=_Commands, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(verifier_app, name="verifier")

@@ -114,7 +114,7 @@ def test_what_cannot_be_served_is_one_line(reference: Path, tmp_path: Path) -> N
 
 
 def test_a_missing_library_is_named_with_its_extra(reference: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enclave_sim.cli.verifier.find_spec", lambda _name: None)
+    monkeypatch.setattr("enclave_sim.cli.trust.verifier.find_spec", lambda _name: None)
     assert "needs starlette and uvicorn: pip install 'enclave-sim[verifier]'" in refusal("--reference", reference)
 
 
@@ -123,7 +123,7 @@ def test_help_has_an_example_and_loads_nothing_heavy() -> None:
     assert result.exit_code == 0
     assert "Example: enclave-sim verifier serve --reference values.json" in " ".join(result.stdout.split())
     code = (
-        "import sys, enclave_sim.cli.verifier, enclave_sim.attestation.service.client;"
+        "import sys, enclave_sim.cli.trust.verifier, enclave_sim.attestation.service.client;"
         "print(sorted({'starlette', 'uvicorn', 'httpx', 'cryptography', 'sqlite3', 'asyncio'} & set(sys.modules)))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

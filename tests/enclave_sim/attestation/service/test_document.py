@@ -20,7 +20,7 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 
 def test_every_option_is_documented() -> None:
-    source = (ROOT / "enclave_sim/cli/verifier.py").read_text()
+    source = (ROOT / "enclave_sim/cli/trust/verifier.py").read_text()
     parameters = re.findall(r"^    ([a-z_]+): Annotated", source, re.M)
     assert len(parameters) == 9
     missing = [name for name in parameters if f"`--{name.replace('_', '-').replace('as-json', 'json')}" not in PAGE]

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import payloads
-from enclave_sim.cli.payload import payload_app
+from enclave_sim.cli.trust.payload import payload_app
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import EnclaveError
 from enclave_sim.memory_map import region

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options import write
+from enclave_sim.cli.options.common import write
 from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def diff(
     elif found.equal:
         write(f"equal: {plural(found.events[0], 'event')}, digest {found.digests[0]}\n".encode())
     else:
-        from enclave_sim.cli.marked_text import marked_text  # noqa: PLC0415
+        from enclave_sim.cli.output.diff_text import marked_text  # noqa: PLC0415
 
         write(marked_text(_lines(found, printable(str(first)), printable(str(second)))))
     raise typer.Exit(ExitCode.OK if found.equal else ExitCode.DIFFERENT)

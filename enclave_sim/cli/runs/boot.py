@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.host_time import limited, seconds
-from enclave_sim.cli.kernel_options import RAM, module, named_file, read_file, size
+from enclave_sim.cli.options.host_limit import limited, seconds
+from enclave_sim.cli.options.kernel import RAM, module, named_file, read_file, size
 from enclave_sim.errors import ConfigurationError, EnclaveError, HostLimitReached
 from enclave_sim.recording.text import one_line
 
@@ -135,7 +135,7 @@ def _boot(options: argparse.Namespace) -> int:
     modules = list(map(module, options.module))
     if options.record is None:
         return _run(options, image, modules, None)
-    from enclave_sim.cli.boot_recording import recorded  # noqa: PLC0415
+    from enclave_sim.cli.runs.boot_recording import recorded  # noqa: PLC0415
 
     with recorded(options, image, modules) as recorder:
         return _run(options, image, modules, recorder)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from enclave_sim.cli.payload_description import describe, print_table
+from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.memory_map import region

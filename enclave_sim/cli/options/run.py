@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli import host_time, kernel_options
-from enclave_sim.cli.options import number
+from enclave_sim.cli.options import host_limit, kernel
+from enclave_sim.cli.options.common import number
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.specification import Attestation, EngineName
 
@@ -54,14 +54,14 @@ Inputs = Annotated[
 
 def _host_seconds(text: str) -> float:
     try:
-        return host_time.seconds(text)
+        return host_limit.seconds(text)
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 HostLimit = Annotated[
     float | None,
-    typer.Option(parser=_host_seconds, metavar="TIME", help=host_time.HELP, rich_help_panel=TIME),
+    typer.Option(parser=_host_seconds, metavar="TIME", help=host_limit.HELP, rich_help_panel=TIME),
 ]
 NsPerInstruction = Annotated[
     int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)
@@ -136,9 +136,9 @@ def kernel_arguments(append: str, modules: list[str] | None, ram: str, fw_cfg: l
     """These options as arguments of `BareKernel`. Raises ConfigurationError for what cannot be read."""
     return {
         "command_line": append,
-        "modules": list(map(kernel_options.module, modules or ())),
-        "ram_bytes": kernel_options.size(ram),
-        "files": dict(map(kernel_options.named_file, fw_cfg or ())),
+        "modules": list(map(kernel.module, modules or ())),
+        "ram_bytes": kernel.size(ram),
+        "files": dict(map(kernel.named_file, fw_cfg or ())),
     }
 
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 import firmware
 from enclave_sim import Enclave
-from enclave_sim.cli import export as export_module
 from enclave_sim.cli.app import app
-from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.recordings import export as export_module
+from enclave_sim.cli.runs.boot import boot
 from enclave_sim.events import PhaseEntered
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Digest, Header
@@ -175,7 +175,7 @@ def test_the_command_line_loads_no_library_before_it_is_needed() -> None:
 def test_a_long_export_shows_progress_on_a_terminal_and_erases_it(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("enclave_sim.cli.progress._FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr("enclave_sim.cli.output.progress._FIRST_AFTER_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:

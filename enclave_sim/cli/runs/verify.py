@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.host_time import limited
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
-from enclave_sim.cli.progress import ProgressLine, terminal_of
-from enclave_sim.cli.run_options import HostLimit
+from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.options.host_limit import limited
+from enclave_sim.cli.options.run import HostLimit
+from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.errors import KernelDied
 from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import EngineName
@@ -100,7 +100,7 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from enclave_sim.cli.render import draw  # noqa: PLC0415
+    from enclave_sim.cli.output.render import draw  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
     for heading in ("Guarantee", "", "Looked at"):

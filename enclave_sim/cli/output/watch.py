@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from enclave_sim import events
-from enclave_sim.cli.progress import ProgressLine
+from enclave_sim.cli.output.progress import ProgressLine
 from enclave_sim.recording.text import plural
 from enclave_sim.specification import HostFunction
 from machine.events import Event, RingTransition

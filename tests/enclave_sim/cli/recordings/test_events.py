@@ -114,8 +114,8 @@ def test_when_nobody_reads_any_more_nothing_is_read(path: Path, monkeypatch: pyt
         written.append(output)
         return len(written) < 3
 
-    monkeypatch.setattr("enclave_sim.cli.events._LINES", 10)
-    monkeypatch.setattr("enclave_sim.cli.events.write", write)
+    monkeypatch.setattr("enclave_sim.cli.recordings.events._LINES", 10)
+    monkeypatch.setattr("enclave_sim.cli.recordings.events.write", write)
     command("events", path)
     assert len(written) == 3
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from enclave_sim.cli.progress import ProgressLine, terminal_of
-from enclave_sim.cli.recording_file import recording_file
+from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.runs.recording_file import recording_file
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.exports.formats import Format
 

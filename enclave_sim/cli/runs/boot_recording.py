@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from enclave_sim.cli.recording_file import recording_file
+from enclave_sim.cli.runs.recording_file import recording_file
 from enclave_sim.recording.format import Digest, Header
 
 

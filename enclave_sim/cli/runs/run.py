@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode, of_run
-from enclave_sim.cli.host_time import limited
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
-from enclave_sim.cli.progress import terminal_of
-from enclave_sim.cli.recording_file import recording_file
-from enclave_sim.cli.run_options import (
+from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.options.host_limit import limited
+from enclave_sim.cli.options.run import (
     POLICY,
     TIME,
     Anchors,
@@ -38,8 +36,10 @@ from enclave_sim.cli.run_options import (
     WakeNs,
     read_references,
 )
-from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
-from enclave_sim.cli.watch import Watch
+from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
+from enclave_sim.cli.output.progress import terminal_of
+from enclave_sim.cli.output.watch import Watch
+from enclave_sim.cli.runs.recording_file import recording_file
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -165,7 +165,7 @@ def run(
     elif quiet:
         write(f"{result.outcome} {result.digest}\n".encode())
     else:
-        from enclave_sim.cli.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
+        from enclave_sim.cli.output.render import Presentation, render  # noqa: PLC0415 - rich takes 50 ms
 
         presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
         write(render(result, presentation))

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 import payloads
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.cli import main as command_line
-from enclave_sim.cli import run as run_module
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode, of_run
-from enclave_sim.cli.render import Presentation, render
-from enclave_sim.cli.watch import Watch
+from enclave_sim.cli.output.render import Presentation, render
+from enclave_sim.cli.output.watch import Watch
+from enclave_sim.cli.runs import run as run_module
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import CycleBegan, HostReturned, SignalEmitted
@@ -472,7 +472,7 @@ class Terminal:
 
 def test_progress_is_drawn_after_a_second_and_erased_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("enclave_sim.cli.progress.perf_counter", lambda: now)
+    monkeypatch.setattr("enclave_sim.cli.output.progress.perf_counter", lambda: now)
     terminal = Terminal()
     watch = Watch(3, terminal)  # type: ignore[arg-type]
     with watch.running():
@@ -540,7 +540,7 @@ def test_a_script_that_is_wrong_runs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs/inputs.md").read_text("utf-8")
+    page = (Path(__file__).parents[4] / "docs/inputs.md").read_text("utf-8")
     name, text = re.findall(r"^`(\S+\.toml)` .*?```toml\n(.*?)```", page, re.S | re.M)[0]
     command, printed = re.findall(r"```console\n\$ enclave-sim (.*?)\n(.*?)\.\.\.\n```", page, re.S)[0]
     (program,) = re.findall(r"```python\n(.*?)```", page, re.S)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.tpm_choice import TpmChoice, chosen_tpm
+from enclave_sim.cli.options.tpm import TpmChoice, chosen_tpm
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import Quoted
 from enclave_sim.recording.reader import read_events
@@ -62,7 +62,7 @@ def test_a_model_in_a_file_is_made_if_missing_and_counts_its_resets(file: Path, 
 
 
 def test_of_runs_that_begin_at_once_each_counts_a_reset_of_its_own(file: Path) -> None:
-    choose = "from enclave_sim.cli.tpm_choice import chosen_tpm\nimport sys\n"
+    choose = "from enclave_sim.cli.options.tpm import chosen_tpm\nimport sys\n"
     choose += "for _ in range(300):\n with chosen_tpm(sys.argv[1]) as c: print(c.options['tpm_resets'])\n"
     arguments = [sys.executable, "-c", choose, f"model:{file}"]
     started = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -9,7 +9,7 @@ import pytest
 from tests.enclave_sim.cli.command import command
 from tests.enclave_sim.forging import Line, forge
 
-PAGE = (Path(__file__).parents[3] / "docs/replay.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs/replay.md").read_text()
 
 
 def test_the_page_shows_the_real_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

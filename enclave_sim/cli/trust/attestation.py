@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
-from enclave_sim.cli.run_options import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
-from enclave_sim.cli.tpm_choice import Tpm, chosen_tpm
+from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.options.run import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
+from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -198,7 +198,7 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from enclave_sim.cli.render import draw  # noqa: PLC0415
+    from enclave_sim.cli.output.render import draw  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in verdict.checks:

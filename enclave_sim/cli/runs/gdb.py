@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli import kernel_options, whose_options
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD
-from enclave_sim.cli.run_options import (
+from enclave_sim.cli.options import applicability, kernel
+from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
+from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD
+from enclave_sim.cli.options.run import (
     Anchors,
     Append,
     AttestationPolicy,
@@ -27,7 +28,6 @@ from enclave_sim.cli.run_options import (
     WakeNs,
     kernel_arguments,
 )
-from enclave_sim.cli.whose_options import KERNEL, PAYLOADS
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -41,7 +41,7 @@ EXIT_CODES = """\b
   0  ended by Ctrl-C, or (--stdio) by gdb
   2  usage error: an option, a file, a key or an address is not what it should be"""
 _DEFAULTS = EnclaveConfiguration()
-_OWN = {**whose_options.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
+_OWN = {**applicability.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
 
@@ -77,7 +77,7 @@ def gdb(
     attestation: AttestationPolicy = _DEFAULTS.attestation,
     append: Append = "",
     module: Modules = None,
-    ram: RamSize = kernel_options.RAM,
+    ram: RamSize = kernel.RAM,
     fw_cfg: FwCfg = None,
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
@@ -90,7 +90,7 @@ def gdb(
         raise ConfigurationError("--stdio takes no --port and no --host: it does not listen")
     names = what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     image = _image_among(names)
-    whose_options.check(context, PAYLOADS if image is None else KERNEL, _OWN)
+    applicability.check(context, PAYLOADS if image is None else KERNEL, _OWN)
     session: Travel[Any]
     if image is not None:
         session = _kernel(image, kernel_arguments(append, module, ram, fw_cfg))
@@ -137,7 +137,7 @@ def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
     from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
     from enclave_sim.time_travel.navigation.debugger import Travel  # noqa: PLC0415
 
-    image = kernel_options.read_file(path)
+    image = kernel.read_file(path)
     return Travel(lambda recorder: BareKernel(path, image, recorder=recorder, **arguments))
 
 

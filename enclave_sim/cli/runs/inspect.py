@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclave_sim.cli import kernel_options, whose_options
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
-from enclave_sim.cli.run_options import (
+from enclave_sim.cli.options import applicability, kernel
+from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
+from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
+from enclave_sim.cli.options.run import (
     POLICY,
     Anchors,
     Append,
@@ -35,8 +36,7 @@ from enclave_sim.cli.run_options import (
     kernel_arguments,
     read_references,
 )
-from enclave_sim.cli.tpm_choice import chosen_tpm
-from enclave_sim.cli.whose_options import KERNEL, PAYLOADS, RECORDING
+from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -55,7 +55,7 @@ EXIT_CODES = """Exit codes:
  70  a defect of the emulator or its firmware"""
 _WEB, _RECORDING = "In the browser", "Recordings"
 _OWN = {
-    **whose_options.KERNELS,
+    **applicability.KERNELS,
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
     **dict.fromkeys(("what", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
     "payload": (RECORDING,),
@@ -107,7 +107,7 @@ def inspect(
     ] = None,
     append: Append = "",
     module: Modules = None,
-    ram: RamSize = kernel_options.RAM,
+    ram: RamSize = kernel.RAM,
     fw_cfg: FwCfg = None,
     web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
     port: Annotated[
@@ -153,7 +153,7 @@ def inspect(
     machine = {"ns_per_instruction": ns_per_instruction, "portable": portable}
     kernel = kernel_arguments(append, module, ram, fw_cfg) | machine
     source = _source(names, options, tuple(payload or ()), kernel)
-    whose_options.check(context, source.kind, _OWN)
+    applicability.check(context, source.kind, _OWN)
     if web:
         from enclave_sim.inspector.serving.web import command_of, serve  # noqa: PLC0415
 

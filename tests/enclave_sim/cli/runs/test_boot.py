@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from enclave_sim.cli.app import app
-from enclave_sim.cli.boot import boot
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.runs.boot import boot
 from enclave_sim.recording.reader import read_events, read_header
 from tests.machine.boot import images
 
@@ -350,10 +350,10 @@ main()
         "enclave_sim._lazy",
         "enclave_sim.enclave.kernel.bare_kernel",
         "enclave_sim.cli",
-        "enclave_sim.cli.boot",
+        "enclave_sim.cli.runs.boot",
         "enclave_sim.cli.exit_codes",
-        "enclave_sim.cli.host_time",
-        "enclave_sim.cli.kernel_options",
+        "enclave_sim.cli.options.host_limit",
+        "enclave_sim.cli.options.kernel",
         "enclave_sim.cli.main",
         "enclave_sim.errors",
         "enclave_sim.enclave.host_limit",
@@ -365,7 +365,7 @@ main()
 def test_help_does_not_load_the_machine() -> None:
     program = """
 import sys
-from enclave_sim.cli.boot import boot
+from enclave_sim.cli.runs.boot import boot
 try:
     boot(["--help"])
 finally:

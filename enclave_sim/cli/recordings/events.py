@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enclave_sim.cli.options import number, write
+from enclave_sim.cli.options.common import number, write
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:

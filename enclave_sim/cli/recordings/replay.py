@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.host_time import limited
-from enclave_sim.cli.options import write
-from enclave_sim.cli.run_options import HostLimit
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.host_limit import limited
+from enclave_sim.cli.options.run import HostLimit
 from enclave_sim.errors import KernelDied
 from enclave_sim.recording.text import one_line, plural, printable
 
@@ -69,7 +69,7 @@ def _as_json(found: "ReplayResult") -> bytes:
 def _as_text(file: Path, found: "ReplayResult") -> bytes:
     if found.divergence is None:
         return f"equal: {plural(found.events, 'event')}, digest {found.digest}\n".encode()
-    from enclave_sim.cli.marked_text import marked_text  # noqa: PLC0415
+    from enclave_sim.cli.output.diff_text import marked_text  # noqa: PLC0415
     from enclave_sim.recording.event_text import differing_lines  # noqa: PLC0415
 
     seq = (found.divergence.first or found.divergence.second)[0].seq

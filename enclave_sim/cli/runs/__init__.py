@@ -1,0 +1,1 @@
+"""Commands that run an enclave or a kernel."""

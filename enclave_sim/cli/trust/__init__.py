@@ -1,0 +1,1 @@
+"""Commands for payloads, keys, attestation and verifiers."""

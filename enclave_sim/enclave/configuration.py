@@ -115,13 +115,8 @@ class EnclaveConfiguration:
             "features": sorted(self.features),
             "ns_per_instruction": self.ns_per_instruction,
             "engine": self.engine.value,
-            "trust_anchors": sorted(map(anchor_label, anchors)),
+            "trust_anchors": sorted(anchor.label for anchor in anchors),
         }
-
-
-def anchor_label(anchor: TrustAnchor) -> str:
-    """How a recording's header names a trust anchor: its name and its key ids."""
-    return f"{anchor.name} {anchor.ed25519_key_id.hex()} {anchor.ml_dsa_65_key_id.hex()}"
 
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:

@@ -27,7 +27,7 @@ from enclave_sim.enclave.attester.expected_measurements import (
     model_key_names,
     reference_values,
 )
-from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, anchor_label, read_payloads
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payloads
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.host_limit import run_machine
 from enclave_sim.enclave.inputs.environment import Outside
@@ -40,7 +40,7 @@ from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tampe
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.recording.embedded import carried_anchors, carried_payloads
+from enclave_sim.recording.embedded import embedded_anchors, embedded_payloads
 from enclave_sim.recording.format import Digest, Header, Tee
 from enclave_sim.recording.outcome.residue import Residue, scan
 from enclave_sim.recording.outcome.summary import RunResult, Summary
@@ -101,7 +101,9 @@ class Enclave:
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
         # By name, so that what is said about them does not depend on the order in which they were given.
-        anchors = sorted([development_anchor()] if trust_anchors is None else trust_anchors, key=anchor_label)
+        anchors = sorted(
+            [development_anchor()] if trust_anchors is None else trust_anchors, key=lambda anchor: anchor.label
+        )
         self.anchors = tuple(anchors)
         """Whose signatures are accepted."""
         packed = None if self.configuration.engine is EngineName.NATIVE else anchor_list.pack(anchors)
@@ -115,8 +117,8 @@ class Enclave:
             firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
             payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
             inputs=ordered(inputs, region("heap").end),
-            payloads=carried_payloads(self._payloads),
-            trust_anchors=carried_anchors(anchors),
+            payloads=embedded_payloads(self._payloads),
+            trust_anchors=embedded_anchors(anchors),
         )
         self.recording: Recording | None = Recording(self.header) if record else None
         self._digest = digest(self.header)

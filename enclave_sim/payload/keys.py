@@ -98,6 +98,11 @@ class TrustAnchor:
         _check_length("ml_dsa_65_public_key", self.ml_dsa_65_public_key, ML_DSA_65_PUBLIC_BYTES)
 
     @property
+    def label(self) -> str:
+        """Name and key ids, as the header of a recording names the anchor."""
+        return f"{self.name} {self.ed25519_key_id.hex()} {self.ml_dsa_65_key_id.hex()}"
+
+    @property
     def ed25519_key_id(self) -> bytes:
         """Key id of the Ed25519 half, 16 bytes."""
         return key_id(self.ed25519_public_key)

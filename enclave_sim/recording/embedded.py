@@ -1,6 +1,6 @@
-"""What a recording carries of the things its run was made from, and where a reader finds the others.
+"""Payloads and trust anchors that a recording embeds in its header, and where a reader finds the others.
 
-Everybody has the built-in payloads and the development anchor: those are named. The rest goes along in the header.
+Everybody has the built-in payloads and the development anchor; those are only named.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,25 +8,24 @@ from functools import cache
 from hashlib import sha256
 
 import payloads as built_in
-from enclave_sim.enclave.configuration import anchor_label
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.format import Header, RecordingError
 
 
-def carried_payloads(payloads: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Those that are not built in, each once."""
+def embedded_payloads(payloads: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the payloads that are not built in, each once."""
     known = _built_in()
     return tuple(payload for payload in dict.fromkeys(payloads) if payload not in known)
 
 
-def carried_anchors(anchors: Iterable[TrustAnchor]) -> tuple[TrustAnchor, ...]:
-    """Those that are not the development anchor."""
+def embedded_anchors(anchors: Iterable[TrustAnchor]) -> tuple[TrustAnchor, ...]:
+    """Return the trust anchors other than the development anchor."""
     development = development_anchor()
     return tuple(anchor for anchor in anchors if anchor != development)
 
 
 def find_payloads(header: Header, given: Iterable[bytes] = ()) -> list[bytes]:
-    """The payloads of a run: carried, given or built in. Raises RecordingError naming the one that is missing."""
+    """Return the payloads of a run: embedded, given or built in. Raises RecordingError, which names a missing one."""
     found = {sha256(payload).hexdigest(): payload for payload in (*_built_in(), *given, *header.payloads)}
     for wanted in header.payload_sha256:
         if wanted not in found:
@@ -38,12 +37,12 @@ def find_payloads(header: Header, given: Iterable[bytes] = ()) -> list[bytes]:
 
 
 def find_anchors(header: Header, names: Sequence[str]) -> list[TrustAnchor]:
-    """The trust anchors of a run, which its configuration names. Raises RecordingError for one that is missing."""
+    """Return the trust anchors that the configuration of a run names. Raises RecordingError for a missing one."""
     anchors = [*header.trust_anchors]
     if len(anchors) < len(names):
         anchors += [development_anchor()] * (len(names) - len(anchors))
-    anchors.sort(key=anchor_label)
-    labels = [anchor_label(anchor) for anchor in anchors]
+    anchors.sort(key=lambda anchor: anchor.label)
+    labels = [anchor.label for anchor in anchors]
     if labels != list(names):
         raise RecordingError(f"the trust anchors {', '.join(names)} are wanted; there are {', '.join(labels)}")
     return anchors

@@ -1,4 +1,4 @@
-"""The tour of the documentation, made by the inspector itself: `python -m enclave_sim.inspector.serving.screenshots [DIRECTORY]`.
+"""The tour of the documentation, made by the inspector: `python -m enclave_sim.inspector.serving.screenshots [DIR]`.
 
 Each stop is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
 """

@@ -46,3 +46,20 @@ def test_verify_finds_the_first_page_in_use(dirty: int, base: int, length: int) 
     assert engine.read(8, 4) == (dirty & -4096 if inside else 0)
     assert ram.read(dirty, 1) == b"\x01"
     assert clock.now_ns == -(-length // 64) * LINE_NS
+
+
+def test_each_channel_reads_back_its_range_and_whatever_else_is_written_changes_nothing() -> None:
+    engine = ScrubEngine(Ram(0x1_0000), Clock(HookState(deadline=NEVER)))
+    for channel in range(16):
+        engine.write(0x100 + 16 * channel, 4, 0x1_0000_1000 + channel)
+        engine.write(0x104 + 16 * channel, 4, 0x2000 + channel)
+    for offset in (0x0, 0x4, 0x8, 0xF4, 0x200, 0x204, 0x208, 0x10C, 0x1FC):
+        engine.write(offset, 4, 1)
+    for command in (0, 3, 0xFFFF_FFFF):
+        engine.write(0x108, 4, command)
+    for channel in range(16):
+        words = [engine.read(0x100 + 16 * channel + at, 4) for at in (0, 4, 8, 12)]
+        assert words == [0x1000 + channel, 0x2000 + channel, 0, 0]
+    assert [engine.read(offset, 4) for offset in (0, 4, 8, 0xC, 0xF4, 0x200, 0x204)] == [ID, 0, 0, 0, 0, 0, 0]
+    engine.reset()
+    assert [engine.read(offset, 4) for offset in (0, 4, 8, 0x100, 0x104)] == [ID, 0, 0, 0, 0]

@@ -81,7 +81,8 @@ def _operators() -> tuple[tuple[str, Operator], ...]:
 
 def sites(path: str, source: str) -> list[Site]:
     """Return every site of a file, in the order of its text."""
-    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES and not _is_star(node)]
+    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in _PLAIN_LEAVES]
+    stars = {node.start_pos for node in nodes if _is_star(node)}  # Cosmic Ray counts them among its occurrences
     spared = [*_annotations(source), *_without_behaviour(source)]
     changes: dict[tuple[Position, str], list[tuple[str, int]]] = {}
     starts: dict[str, list[Position]] = {}
@@ -93,7 +94,7 @@ def sites(path: str, source: str) -> list[Site]:
         if replaced not in starts:
             starts[replaced] = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts[replaced]):
-            if not any(begin <= start < end for begin, end in spared):
+            if start not in stars and not any(begin <= start < end for begin, end in spared):
                 changes.setdefault((start, family), []).append((name, occurrence))
     lines = source.splitlines()
     seen: Counter[tuple[str, str]] = Counter()

@@ -144,6 +144,16 @@ def test_what_does_nothing_when_the_program_runs_is_left_alone() -> None:
     assert [one.family for one in sites("x.py", text)] == ["RemoveDecorator", "ReplaceTrueWithFalse"]
 
 
+def test_a_star_among_parameters_does_not_move_a_change_elsewhere() -> None:
+    text = "def f(a, *, b):\n    return a * b\n"
+    [site] = [one for one in sites("x.py", text) if one.family == "ReplaceBinaryOperator"]
+    for seed in range(20):
+        made = mutant(site, text, seed)
+        assert made is not None
+        assert made.was == "return a * b" != made.becomes
+        assert made.source.startswith("def f(a, *, b):")
+
+
 def test_a_seed_draws_the_same_mutants_and_a_larger_sample_holds_the_smaller() -> None:
     few, more = (list(sample(ROOT, ("machine/tpm",), size, seed=3)) for size in (3, 6))
     assert few == more[:3]

@@ -59,6 +59,6 @@ def _alignment(instruction: Instruction, access: Access) -> int:
         return 0
     if instruction.action & Action.WIDE:
         return _WHOLE_BLOCK
-    if access.segment == "ss" and access.size > _LONGEST_WORD:  # several words
+    if access.segment == "ss" and (access.size > _LONGEST_WORD or opcode in _FAR_RETURNS):  # several words
         return 8 if instruction.long and (instruction.wide or opcode not in _FAR_RETURNS) else 2 if narrow else 4
     return 1 << access.size.bit_length() - 1 if access.size <= _WHOLE_BLOCK else 0  # 80-bit numbers like 64-bit ones

@@ -34,6 +34,11 @@ MISALIGNED = [
     "leaq -3(%rsp), %rsp; popq %rax",
     "leaq -3(%rsp), %rsp; pushfq",
     "leaq -3(%rsp), %rsp; lretq",
+    "leaq -4(%rsp), %rsp; lretq",
+    "leaq -4(%rsp), %rsp; lretq $8",
+    "leaq -2(%rsp), %rsp; lretl",
+    "leaq -2(%rsp), %rsp; lretl $8",
+    "leaq -1(%rsp), %rsp; lretw",
     "data16 cmovs 1(%rbx), %ax",
     "data16 rep cmovs 1(%rbx), %ax",
     "rep cmovs 4(%rbx), %rax",
@@ -67,6 +72,8 @@ ALIGNED = [
     "fldt 8(%rbx)",
     "movw $0x0B0F, 0x200080; leaq -28(%rsp), %rsp; movl $0x1B, 16(%rsp); movl $0x240000, 12(%rsp);"
     "movl $0x40202, 8(%rsp); movl $0x23, 4(%rsp); movl $0x200080, (%rsp); iretl",  # its words have four bytes
+    "movw $0x0B0F, 0x200080; leaq -4(%rsp), %rsp; movl $0x23, 4(%rsp); movl $0x200080, (%rsp); lretl",
+    "movw $0x0B0F, 0x200080; leaq -4(%rsp), %rsp; movl $0x23, 4(%rsp); movl $0x200080, (%rsp); lretl $8",
     "xorl %ecx, %ecx; leaq 1(%rbx), %rsi; movq %rsi, %rdi; rep movsl",  # nothing is moved
 ]
 

@@ -34,6 +34,17 @@ def test_a_leaf_or_subleaf_in_between_that_is_not_there_is_zero() -> None:
     assert cpuid(3) == cpuid(5) == cpuid(0xA) == cpuid(0xD) == cpuid(7, 1) == cpuid(4, 3) == (0, 0, 0, 0)
 
 
+def test_each_cache_is_told_with_its_kind_level_and_size() -> None:
+    """SDM volume 2, leaf 4: kind 1 is data, 2 instructions, 3 both; 0 ends the list."""
+    caches = []
+    for index in range(4):
+        eax, ebx, ecx, edx = cpuid(4, index)
+        line, partitions, ways = (ebx & 0xFFF) + 1, (ebx >> 12 & 0x3FF) + 1, (ebx >> 22) + 1
+        caches.append((eax & 0x1F, eax >> 5 & 7, line, line * partitions * ways * (ecx + 1)))
+        assert (edx, bool(eax >> 8 & 1)) == (0, index < 3)  # it initialises itself
+    assert caches == [(1, 1, 64, 32 << 10), (2, 1, 64, 32 << 10), (3, 2, 64, 256 << 10), (0, 0, 1, 1)]
+
+
 def test_one_thread_of_one_core() -> None:
     assert [cpuid(0xB, level)[1:3] for level in range(3)] == [(1, 0x100), (1, 0x201), (0, 2)]
 

@@ -168,6 +168,24 @@ def test_it_is_the_linear_address_that_has_to_be_aligned(kernel32: Any) -> None:
     assert kernel32(prepare + "movaps %es:0x240008, %xmm0; hlt").taken == []
 
 
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        "pushfl; pushl $0; pushl $0x5000; iretl",
+        "pushl $0; pushl $0x5000; lretl",
+        "ljmpl $0, $0x5000",
+        "lcalll $0, $0x5000",
+        "movl $0x5000, 0x240100; movl $0, 0x240104; ljmpl *0x240100",
+        "pushl $0x13; popl %es; jmp 9f; 9: movl $0x5000, %eax; jmpl *%eax",
+    ],
+)
+def test_in_real_mode_no_descriptor_is_looked_at(kernel32: Any, transfer: str) -> None:
+    """Selectors are any numbers there, 0 too; the HLT at 0x5000 is reached."""
+    ran = kernel32(f"movl $0x7000, %esp; movb $0xF4, 0x5000; movl %cr0, %eax; decl %eax; movl %eax, %cr0; {transfer}")
+    assert (ran.outcome, ran.machine.cpu.registers.rip, ran.taken) == (Outcome.HALTED, 0x5001, [])
+    assert ran.machine.mode == "real"
+
+
 def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
     ran = kernel32("pushl $0x20202; pushl $0x08; pushl $0x1000; iretl")
     assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]

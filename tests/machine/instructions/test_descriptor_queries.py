@@ -39,7 +39,9 @@ def zero(processor: Processor, code: str, selector: int) -> bool:
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("kind", range(16))
 def test_system_descriptors(mode: Mode, kind: int) -> None:
+    """It is IA-32e mode that counts, not that it is enabled, nor what else is in EFER."""
     processor = Processor(mode, 0, {PROBED: entry(0x80 | kind, 8, 0, 0x12)})
+    processor.cpu.registers.efer |= 0x901  # SCE, LME, NXE
     both, rights_only = (BOTH, RIGHTS_ONLY) if mode.long else (BOTH_PROTECTED, RIGHTS_ONLY_PROTECTED)
     assert zero(processor, LSL, PROBED) == (kind in both)
     assert processor.cpu.registers.rcx == (0x1_2FFF if kind in both else 0x1122_3344_5566_7788)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 
+import capstone
 import pytest
 
 from machine.instruction_set import Prefix
@@ -114,6 +115,19 @@ def test_the_machine_keeps_to_the_arithmetic(user_machine: UserMachine, memory: 
     """Without a host to ask, and where Unicorn computes, too."""
     for program, immediate, operation in programs(3, 6, memory=memory, masked=True):
         assert differences(user_machine.run(program), expected(program, immediate, operation)) == {}, program
+
+
+@pytest.mark.parametrize(("opcode", "prefix", "wide", "operation"), FORMS)
+def test_an_operand_in_memory_has_the_size_that_capstone_says(
+    opcode: int, prefix: Prefix, wide: bool, operation: Operation
+) -> None:
+    """The other tests take it from the table. Of COMISD capstone says 16, the manual 8."""
+    disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    disassembler.detail = True
+    code = PREFIX_BYTES[prefix] + (b"\x48" if wide else b"") + opcode.to_bytes(2 + (opcode > 0xFFFF), "big")
+    found = next(disassembler.disasm(code + b"\x03" + b"\0", 0, 1))
+    size = 8 if found.mnemonic == "comisd" else found.operands[1].size
+    assert size == operation.source_bytes, found.mnemonic
 
 
 @pytest.mark.parametrize("opcode", APPROXIMATIONS)

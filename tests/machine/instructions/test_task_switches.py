@@ -16,6 +16,7 @@ from tests.machine.instructions.processor import (
     CODE,
     CODE_32,
     CODE_32_USER,
+    DATA,
     DATA_0,
     EXECUTE_ONLY,
     GDT,
@@ -216,6 +217,21 @@ def test_the_old_task_is_saved_only_into_a_whole_segment(flags: int, limit: int)
         processor = processor_with()
         processor.cpu.registers.tr.load(TASK, ABSENT - limit - 1, limit - short, flags)
         assert processor.fault(far(CALL, OTHER_TASK)) == answer
+
+
+def test_a_task_has_its_own_address_space() -> None:
+    """What was translated in the old one is forgotten."""
+    processor = processor_with(changed={"cr3": 0x10_8000})
+    registers, memory = processor.cpu.registers, processor.cpu.memory
+    processor.ram.write(DATA, b"old.new.")
+    processor.ram.write(DATA + 0x1000, b"new.")
+    processor.ram.write(0x10_8000, struct.pack("<I", 0x10_9067))
+    processor.ram.write(0x10_9000, processor.ram.read(0x10_1000, 0x1000))
+    processor.ram.write(0x10_9000 + 4 * (DATA >> 12), struct.pack("<I", DATA + 0x1067))
+    assert memory.read(DATA, 4) == b"old."
+    processor.execute(far(CALL, OTHER_TASK))
+    assert registers.cr[3] == 0x10_8000
+    assert memory.read(DATA, 4) == b"new."
 
 
 @pytest.mark.parametrize("wrong", [1 << 5, 1 << 40, 1 << 63])

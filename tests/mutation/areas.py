@@ -100,17 +100,22 @@ def stages(root: Path, path: str) -> Iterator[tuple[str, ...]]:
 
 def _named_after(root: Path, path: str) -> list[str]:
     source = PurePosixPath(path)
-    module = ".".join(source.with_suffix("").parts)
     mirrored = str(PurePosixPath("tests", source.parent, f"test_{source.stem}.py"))
-    importers = [test for test, modules in _imports(root).items() if module in modules and test != mirrored]
+    importers = [test for test in importers_of(root, path, "tests/**/test_*.py") if test != mirrored]
     return [mirrored, *importers] if (root / mirrored).exists() else importers
 
 
+def importers_of(root: Path, path: str, pattern: str) -> list[str]:
+    """Return the files of a pattern that name the module of a file in their imports."""
+    module = ".".join(PurePosixPath(path).with_suffix("").parts)
+    return [file for file, modules in _imports(root, pattern).items() if module in modules]
+
+
 @cache
-def _imports(root: Path) -> dict[str, frozenset[str]]:
-    """Return which modules each test file names in its imports."""
+def _imports(root: Path, pattern: str) -> dict[str, frozenset[str]]:
+    """Return which modules each file of a pattern names in its imports."""
     found: dict[str, frozenset[str]] = {}
-    for file in sorted((root / "tests").rglob("test_*.py")):
+    for file in sorted(root.glob(pattern)):
         named: set[str] = set()
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:

@@ -3,7 +3,7 @@
 A mutant is held first against the quickest case of each test function that executes its line, the quickest of these
 first, and then against the other cases. What a fixture of several tests executes counts for the first of them. A line
 that runs while modules are imported (a table, a default value) can matter wherever its module is used: there, every
-test that executes any line of the file counts, and in the end the whole area.
+test that executes any line of the file, or of one that imports it, counts, and in the end the whole area.
 
 What has changed since the map was drawn up is not in it: a test file that is new or different is run whole, and a
 mutant of a source file that is different is held against tests by their names (`areas.stages`). Tests that start the
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from tests.mutation.areas import Area
+from tests.mutation.areas import Area, importers_of
 from tests.mutation.workplace import Workplace
 
 AT_IMPORT = ""
@@ -61,7 +61,8 @@ class Reach:
         reached = {test for number in lines for test in contexts.get(number, ())}
         everywhere = AT_IMPORT in reached
         if everywhere:
-            reached = {test for tests in contexts.values() for test in tests}
+            users = [path, *(user for place in self.area.paths for user in self._importers(path, place))]
+            reached = {test for user in users for tests in _contexts(self.data, user).values() for test in tests}
         reached.discard(AT_IMPORT)
         quickest = self._quickest(reached)
         if quickest or self._changed_tests:
@@ -72,6 +73,9 @@ class Reach:
                 yield self.area.neighbours
         elif others := reached.difference(quickest):
             yield tuple(sorted(others))
+
+    def _importers(self, path: str, place: str) -> list[str]:
+        return importers_of(self.root, path, place if place.endswith(".py") else f"{place}/**/*.py")
 
     def slowest(self, tests: Tests) -> float:
         """Return the seconds that the slowest of some tests took."""

@@ -20,12 +20,14 @@ TESTS = "tests/part/test_capped.py"
 MODULE = """\
 from functools import cache
 
-LIMIT = 7
+from part.limits import LIMIT
+
+NOTHING = None
 
 
 @cache
 def capped(value):
-    if value is None:
+    if value is NOTHING:
         return (
             0
         )
@@ -60,8 +62,8 @@ def test_the_limit_is_not_passed():
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "original"
-    for name, text in (("part/capped.py", MODULE), (TESTS, CASES)):
-        (root / name).parent.mkdir(parents=True)
+    for name, text in (("part/capped.py", MODULE), ("part/limits.py", "LIMIT = 7\n"), (TESTS, CASES)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     (root / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--import-mode=importlib"\n')
     (root / "tests/mutation").mkdir()
@@ -79,25 +81,28 @@ def _functions(tests: tuple[str, ...]) -> list[str]:
     return sorted(test.removeprefix(f"{TESTS}::").partition("[")[0] for test in tests)
 
 
-@pytest.mark.parametrize("line", [8, 9, 10, 11])
+@pytest.mark.parametrize("line", [10, 11, 12, 13])
 def test_one_case_of_each_test_that_executes_the_statement_is_first_and_then_the_others(
     reach: Reach, line: int
 ) -> None:
     first, *later = reach.stages("part/capped.py", line)
     reaching = ["test_nothing_is_no_one", "test_nothing_is_zero"]
-    assert _functions(first) == (reaching if line > 8 else [*reaching, "test_the_limit_is_not_passed"])
+    assert _functions(first) == (reaching if line > 10 else [*reaching, "test_the_limit_is_not_passed"])
     assert [_functions(tests) for tests in later] == [["test_nothing_is_zero"]]
 
 
-def test_a_line_that_runs_at_import_matters_to_all(reach: Reach) -> None:
-    first, *later = reach.stages("part/capped.py", 3)
+@pytest.mark.parametrize(("file", "line"), [("part/capped.py", 5), ("part/limits.py", 1)])
+def test_a_line_that_runs_at_import_matters_to_all_that_use_the_module_and_its_importers(
+    reach: Reach, file: str, line: int
+) -> None:
+    first, *later = reach.stages(file, line)
     assert len(_functions(first)) == 3
     assert later == [("tests/part",)]
 
 
 def test_a_line_that_no_test_executes_has_no_tests(reach: Reach, tmp_path: Path) -> None:
-    assert list(reach.stages("part/capped.py", 18)) == []
-    mutant = Mutant("part/capped.py", "x", 18, "return 1", "return 2", MODULE.replace("return 1", "return 2"))
+    assert list(reach.stages("part/capped.py", 20)) == []
+    mutant = Mutant("part/capped.py", "x", 20, "return 1", "return 2", MODULE.replace("return 1", "return 2"))
     runner = Runner(Workplace(reach.root, tmp_path / "another"), reaches={mutant.path: reach})
     [result] = runner.run([mutant], Session(tmp_path / "session"))
     assert (result.fate, result.seconds) == (Fate.SURVIVED, 0.0)
@@ -114,7 +119,7 @@ def test_what_is_new_or_different_is_not_looked_up(reach: Reach, tmp_path: Path)
     new.write_text("def test_nothing(): ...\n")
     (reach.root / "part/other.py").write_text("A = 1\n")
     again = Reach.of(AREA, Workplace(reach.root, tmp_path / "another"), tmp_path / "maps")
-    assert next(again.stages("part/capped.py", 18)) == ("tests/part/test_new.py",)
+    assert next(again.stages("part/capped.py", 20)) == ("tests/part/test_new.py",)
     assert [again.knows(file) for file in ("part/capped.py", TESTS)] == [True, True]
     assert [again.knows(file) for file in ("part/other.py", "tests/part/test_new.py")] == [False, False]
     (reach.root / "part/capped.py").write_text(MODULE + "\n")

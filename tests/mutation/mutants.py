@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -48,8 +48,8 @@ class Site:
     """Name of a Cosmic Ray operator, and its occurrence in the file."""
 
     def rank(self, seed: int) -> str:
-        """Return the place in a random order, which changes to other parts of the file do not disturb."""
-        text = f"{seed}\0{self.path}\0{self.family}\0{self.line}\0{self.nth}"
+        """Return the place in a random order, which neither other lines of the file nor its directory disturb."""
+        text = f"{seed}\0{PurePosixPath(self.path).name}\0{self.family}\0{self.line}\0{self.nth}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -166,6 +166,12 @@ def test_other_lines_do_not_change_the_draw(tree: Path) -> None:
     assert [one.was for one in sample(tree, ("part",), 4, seed=1)] == before
 
 
+def test_another_directory_does_not_change_the_draw(tree: Path) -> None:
+    before = [(one.was, one.becomes) for one in sample(tree, ("part",), 4, seed=1)]
+    (tree / "part").rename(tree / "room")
+    assert [(one.was, one.becomes) for one in sample(tree, ("room",), 4, seed=1)] == before
+
+
 def test_tests_named_after_the_file_come_first() -> None:
     first, second, third = islice(stages(ROOT, "machine/devices/pic8259.py"), 3)
     assert first[0] == "tests/machine/devices/test_pic8259.py"

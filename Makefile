@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check bench firmware payloads clean
+.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -59,6 +59,10 @@ check: $(READY)  ## formatting, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+rooms: $(READY)  ## files, rooms and arrows of the packages, and docs/rooms.svg anew
+	$(BIN)/python -m tests.house --draw
+	$(BIN)/python -m tests.house
 
 bench: $(READY)  ## figures as JSON, each beside a reference of the same run
 	$(BIN)/python tests/bench.py

@@ -1,0 +1,43 @@
+"""Strongly connected components: what reaches itself along arrows."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+
+def components(nodes: Collection[str], arrows: Iterable[tuple[str, str]]) -> list[frozenset[str]]:
+    """Split a graph into strongly connected components (Kosaraju), each after all those that have arrows to it."""
+    forwards: dict[str, list[str]] = defaultdict(list)
+    backwards: dict[str, list[str]] = defaultdict(list)
+    for importer, imported in sorted(arrows):
+        forwards[importer].append(imported)
+        backwards[imported].append(importer)
+    seen: set[str] = set()
+    finished = [node for start in sorted(nodes) for node in _finished(start, forwards, seen)]
+    seen.clear()
+    found = [frozenset(_finished(start, backwards, seen)) for start in reversed(finished)]
+    return [component for component in found if component]
+
+
+def circles(nodes: Collection[str], arrows: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Return the components of more than one node, each sorted."""
+    return sorted(sorted(component) for component in components(nodes, arrows) if len(component) > 1)
+
+
+def _finished(start: str, arrows: Mapping[str, list[str]], seen: set[str]) -> list[str]:
+    """Search depth first from `start`, and return the nodes that were not seen before in the order of their ends."""
+    if start in seen:
+        return []
+    seen.add(start)
+    order: list[str] = []
+    path = [(start, iter(arrows.get(start, ())))]
+    while path:
+        node, others = path[-1]
+        for other in others:
+            if other not in seen:
+                seen.add(other)
+                path.append((other, iter(arrows.get(other, ()))))
+                break
+        else:
+            order.append(node)
+            path.pop()
+    return order

@@ -23,7 +23,7 @@ READ = {
     "enclave_sim.inspector.session.replayed_kernel._Configuration",
     "enclave_sim.payload.keys._AnchorFile",
     "enclave_sim.payload.keys._KeyFile",
-    "enclave_sim.recording._Format",
+    "enclave_sim.recording.reader._Format",
     "enclave_sim.time_travel.snapshot_file._File",
 }
 """Forms of files, which live as long as one is read."""

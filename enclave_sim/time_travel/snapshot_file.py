@@ -3,10 +3,10 @@
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
-The file, in this order: the line `enclave-sim-snapshot 1`, the SHA-256 of the rest, and the rest as MessagePack: what
-the enclave is made of (configuration, payloads, trust anchors, inputs), its events so far, and its state. Nothing in it
-is code of ours, and nothing is believed before its digest matches. The registers lie in it as one version of Unicorn
-keeps them.
+The file, in this order: a line of `enclave-sim-snapshot` and the number `VERSION`, the SHA-256 of the rest, the rest
+as MessagePack: what the enclave is made of (configuration, payloads, trust anchors, inputs), its events so far, and its
+state. Nothing in it is code of ours, and nothing is believed before its digest matches. The registers lie in it as one
+version of Unicorn keeps them.
 """
 
 import hashlib

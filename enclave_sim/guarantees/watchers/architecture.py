@@ -1,8 +1,8 @@
 """Audits what the processor goes by while ring 3 runs: IDT, GDT, task state and control registers.
 
-The rules are those of a locked architecture (DESIGN, phase 01): one gate is open to ring 3, every handler is in the
-measured kernel and has the stack that is reserved for it, no port is open, write protection and NX are on, and so is
-what keeps the rings apart (UMIP, SMEP, SMAP), in the kernel too.
+The rules are those of a locked architecture (`Status.ARCH_LOCKED`, the target state of phase 01): one gate is open to
+ring 3, every handler is in the measured kernel and has the stack that is reserved for it, no port is open, write
+protection and NX are on, and so is what keeps the rings apart (UMIP, SMEP, SMAP), in the kernel too.
 """
 
 import hashlib

@@ -7,15 +7,12 @@ engine, the processor when it delivers an interrupt.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.events import Event
-
-if TYPE_CHECKING:
-    pass
 
 Condition = Callable[[Any], bool]
 """Asked of the session, where the run is."""

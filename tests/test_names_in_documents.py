@@ -1,0 +1,86 @@
+"""The files, folders, modules, members of classes and pages that README.md and docs/ name exist."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.test_data import classes
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ROOMS = ("docs", "enclave_sim", "firmware", "machine", "payloads", "tests")
+OURS = re.compile(r"[\w-]+\.(py|c|h|S|ld|bin)")
+"""A file name without its folder."""
+OTHERS = {"Phase.explain", "enclave_sim.header"}
+"""Names that only look like ours: Hypothesis has the first, the metadata of Parquet files the second."""
+
+
+@cache
+def files() -> frozenset[str]:
+    return frozenset(path.name for room in ROOMS for path in (ROOT / room).rglob("*"))
+
+
+@cache
+def members() -> dict[str, set[str]]:
+    """The names of all classes, each with its attributes, those that methods assign to `self` included."""
+    found: dict[str, set[str]] = {}
+    for name, each in classes():
+        own = found.setdefault(name.rpartition(".")[2], set())
+        for base in inspect.getmro(each)[:-1]:
+            own |= vars(base).keys() | getattr(base, "__annotations__", {}).keys()
+            if base.__module__.startswith(("machine", "enclave_sim")):
+                own |= set(re.findall(r"self\.(\w+)", inspect.getsource(base)))
+    return found
+
+
+def importable(name: str) -> bool:
+    module, _, member = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return bool(module) and hasattr(importlib.import_module(module), member)
+    return True
+
+
+def exists(name: str) -> bool:
+    """Whether what is named exists; True for what names nothing of ours."""
+    name = name.removesuffix("()")
+    first = re.split(r"[./]", name)[0]
+    if "/" in name:
+        return first not in ROOMS or (ROOT / name).exists()
+    if OURS.fullmatch(name):
+        return name in files()
+    if name.startswith("enclave_sim."):
+        return importable(name)
+    if re.fullmatch(r"[A-Z]\w+\.\w+", name) and first in members():
+        return name.partition(".")[2] in members()[first]
+    return True
+
+
+def named(page: Path) -> Iterator[str]:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    yield from re.findall(r"`([A-Za-z_][\w/.-]*(?:\(\))?)`", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_of_ours_exists(page: Path) -> None:
+    assert [name for name in named(page) if name not in OTHERS and not exists(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_that_is_linked_to_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["docs/gone.md", "gone.py", "enclave_sim.gone", "enclave_sim.enclave.gone", "Machine.gone", "machine/gone/"],
+)
+def test_what_is_gone_is_noticed(name: str) -> None:
+    assert not exists(name)

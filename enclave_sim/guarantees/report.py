@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enclave_sim.errors import EnclaveError
+from enclave_sim.recording.hex_lines import hex_lines
 
 _SHOWN = 10
 
@@ -76,12 +77,8 @@ class Report:
 
 
 def hex_dump(base: int, data: bytes, most: int = 64) -> tuple[str, ...]:
-    """Bytes as addresses, hexadecimal and text, sixteen a line."""
-    lines = []
-    for offset in range(0, min(len(data), most), 16):
-        part = data[offset : min(offset + 16, most)]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
-        lines.append(f"{base + offset:#010x}  {part.hex(' '):<47}  {text}")
+    """Return the lines of a hex dump of the first `most` bytes, and one that says how many are left out."""
+    lines = [f"0x{line}" for line in hex_lines(base, data[:most])]
     if len(data) > most:
         lines.append(f"... {len(data) - most} bytes more")
     return tuple(lines)

@@ -18,6 +18,7 @@ from rich.text import Text
 import firmware
 from enclave_sim.memory_map import Region, regions
 from enclave_sim.payload.errors import PayloadCheck
+from enclave_sim.recording.hex_lines import LINE_BYTES, hex_lines
 from enclave_sim.recording.outcome.summary import PhaseSummary, RunResult
 from enclave_sim.recording.text import binary_size, one_line, plural, printable
 from enclave_sim.specification import Phase, Status, Step
@@ -25,7 +26,7 @@ from enclave_sim.specification import Phase, Status, Step
 _WIDE, _NARROW = 132, 60
 _SIGNALS_SHOWN = 16
 _RESIDUE_RANGES_SHOWN = 4
-_DUMP_LINE_BYTES, _DUMP_LINES = 16, 4
+_DUMP_LINES = 4
 _LARGEST_GUARD = 0x10000
 _LONGEST_BAR = 24
 _LONGEST_STRIP = 64
@@ -134,7 +135,6 @@ class _Page:
         )
         title.append(_IN_WORDS[result.outcome], self._colour)
         facts = _facts()
-        hashes = result.payload_sha256
         hashes = result.payload_sha256
         every = (hashes,) if isinstance(hashes, str) else hashes
         for name, sha256 in zip(self._presentation.payloads, every, strict=True):
@@ -313,11 +313,9 @@ class _Page:
         return Group(*lines)
 
     def _dump(self, base: int, data: bytes) -> Iterator[Text]:
-        shown = data[: _DUMP_LINE_BYTES * _DUMP_LINES]
-        for offset in range(0, len(shown), _DUMP_LINE_BYTES):
-            line = shown[offset : offset + _DUMP_LINE_BYTES]
-            letters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
-            yield Text(f"{base + offset:08x}  {line.hex(' '):47}  {letters}", no_wrap=True, overflow="crop")
+        shown = data[: LINE_BYTES * _DUMP_LINES]
+        for line in hex_lines(base, shown):
+            yield Text(str(line), no_wrap=True, overflow="crop")
         if len(data) > len(shown):
             yield Text(f"{self._glyphs.ellipsis} {plural(len(data) - len(shown), 'more byte')}", "dim")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.enclave.kernel.program import Program
-from enclave_sim.inspector.model.machine.hexadecimal import ascii_of
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import status_rows
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
+from enclave_sim.recording.hex_lines import ascii_of
 from machine.devices import apic_registers as apic
 from machine.devices.local_apic import LocalApic
 from machine.devices.scrub_engine import ScrubEngine

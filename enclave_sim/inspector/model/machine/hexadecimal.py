@@ -6,9 +6,9 @@ from typing import overload
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
+from enclave_sim.recording.hex_lines import LINE_BYTES, HexLine, ascii_of
 from machine.ram import PAGE_SIZE
 
-WIDTH = 16
 _WINDOW = 16 * PAGE_SIZE
 """Bytes shown around an address: all of a small region, or so much of a large one."""
 
@@ -26,7 +26,7 @@ class HexRows(Sequence[Row]):
         return found if found is not None and found.size == target.size else None
 
     def __len__(self) -> int:
-        return (len(self._data) + WIDTH - 1) // WIDTH
+        return (len(self._data) + LINE_BYTES - 1) // LINE_BYTES
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -37,31 +37,27 @@ class HexRows(Sequence[Row]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        start = index % len(self) * WIDTH
-        part, old = self._data[start : start + WIDTH], self._before[start : start + WIDTH]
+        start = index % len(self) * LINE_BYTES
+        part, old = self._data[start : start + LINE_BYTES], self._before[start : start + LINE_BYTES]
         address = self._base + start
+        middle, hexadecimal = 3 * LINE_BYTES // 2, HexLine(address, part).hexadecimal
         changed = bool(old) and old != part
         parts: list[Part] = [
             (f"{address:08x}", Meaning.DIM),
             (" *" if changed else "  ", Meaning.CHANGED),
-            (f"{part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}  ", _meaning(part, changed=changed)),
+            (f"{hexadecimal[:middle]} {hexadecimal[middle:]}  ", _meaning(part, changed=changed)),
             (ascii_of(part), _meaning(part, changed=changed)),
         ]
         parts += [
             (f"  {at:#x} {one.words}", Meaning.NOTE)
             for at, one in self._writers.items()
-            if address <= at < address + WIDTH
+            if address <= at < address + LINE_BYTES
         ]
         return Row(tuple(parts), Target(memory=address, size=len(part)))
 
 
 def _meaning(part: bytes, *, changed: bool) -> Meaning:
     return Meaning.CHANGED if changed else Meaning.PLAIN if any(part) else Meaning.DIM
-
-
-def ascii_of(data: bytes) -> str:
-    """Printable characters as they are, a full stop for others."""
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
 
 
 def bytes_view(moment: Moment, address: int | None = None) -> View:
@@ -79,7 +75,7 @@ def bytes_view(moment: Moment, address: int | None = None) -> View:
     where = moment.program.region_at(centre)
     name = where.name if where is not None else "what is nobody's"
     rows = HexRows(base, data, before, moment.writers_here(range(base, end)))
-    return View(rows, (centre - base) // WIDTH, f"{centre:#x} in {name}")
+    return View(rows, (centre - base) // LINE_BYTES, f"{centre:#x} in {name}")
 
 
 def _window(program: Program, centre: int, ram_bytes: int) -> tuple[int, int]:

@@ -54,9 +54,10 @@ endif
 fuzz-machine: $(READY)  ## programs of a few instructions in every mode and ring, as many as asked for or without end
 	$(BIN)/python -m tests.machine.fuzz $(N) $(if $(SEED),--seed $(SEED))
 
-check: $(READY)  ## formatting, lint, types, layers
+check: $(READY)  ## formatting, lint, spelling, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,7 +1,7 @@
 """The memory map (MAP_V2) as the kernel was built with it: names, places and rights of every region."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import firmware
 from machine.ram import PAGE_SIZE
@@ -67,7 +67,7 @@ def region(name: str) -> Region:
     return {r.name: r for r in regions()}[name]
 
 
-@cache
+@lru_cache(maxsize=4096)  # whoever goes through all 16 MiB of RAM asks once a page
 def region_at(address: int) -> Region | None:
-    """The region that holds a physical address, or None."""
+    """Return the region that holds a physical address, or None."""
     return next((r for r in regions() if r.base <= address < r.end), None)

@@ -87,7 +87,7 @@ def _decoder(bits: int) -> Any:
     return decoder
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # as many as `opcodes.decode` keeps
 def _decode(code: bytes, bits: int) -> _Decoded | None:
     found = next(_decoder(bits).disasm(code, 0, 1), None)
     if found is None:

@@ -54,7 +54,7 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
         return self.base & 0xFFFF
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # four full IDTs
 def gate_64(raw: bytes) -> Gate:
     """A gate of 16 bytes, as in IA-32e mode. A set bit in the reserved type field makes it no gate."""
     low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
@@ -62,7 +62,7 @@ def gate_64(raw: bytes) -> Gate:
     return Gate(selector, handler, attributes & 0x1F, ist & 7, attributes >> 5 & 3, bool(attributes & 0x80))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # four full IDTs
 def gate_32(raw: bytes) -> Gate:
     """A gate of 8 bytes, as in protected mode."""
     low, selector, _, attributes, high = struct.unpack("<HHBBH", raw)
@@ -70,7 +70,7 @@ def gate_32(raw: bytes) -> Gate:
     return Gate(selector, handler, attributes & 0x1F, 0, attributes >> 5 & 3, bool(attributes & 0x80))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # kernels have tens of descriptors, random programs any
 def segment(raw: bytes) -> Segment:
     """A descriptor of 8 bytes (a 64-bit TSS has 8 more)."""
     low, high = struct.unpack("<II", raw)

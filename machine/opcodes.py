@@ -217,7 +217,7 @@ class Instruction:
         return ADDRESS_SIZE in self.prefixes
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # more than the distinct instructions of a small kernel
 def decode(code: bytes, long: bool = True, wide: bool = True) -> Instruction | None:
     """Take an instruction apart; None where `code` ends before it does.
 

@@ -46,7 +46,7 @@ class SegmentLimits:
                 raise Fault(SS if access.segment == "ss" else GP, 0)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # a kernel loads the same few sets of segments again and again
 def _all_flat(segments: bytes) -> bool:
     registers = dict(zip(SEGMENT_REGISTERS, (SegmentRegister * 6).from_buffer_copy(segments), strict=True))
     code = registers.pop("cs")

@@ -1,6 +1,6 @@
 """Memory as a debugger sees it: whatever is mapped, at any privilege level; and the map of it."""
 
-from functools import cache
+from functools import lru_cache
 
 from enclave_sim.memory_map import regions
 from machine.machine import Machine
@@ -46,7 +46,7 @@ def place_of(machine: Machine, address: int, length: int) -> range | None:
     return range(base, base + length) if whole else None
 
 
-@cache
+@lru_cache(maxsize=1)  # gdb reads it in pieces, of one machine
 def memory_map(ram_size: int) -> bytes:
     """The memory map: regions that belong to the measured image are read-only, all else in RAM is not.
 

@@ -129,7 +129,7 @@ class InterruptReturn:
         return Done.COMPLETE
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # a kernel returns to one or two pairs of segments
 def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tuple[_Cached, _Cached] | None:
     """Return what CS and SS cache of two descriptors of ring RPL, or None where there is anything to look at."""
     cs, ss, ring = segment(code), segment(stack), selector & 3

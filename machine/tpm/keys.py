@@ -61,7 +61,7 @@ class Key:
         return _signer(self.public.type, self.secret).sign(data, scheme)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # two or three keys each for the seeds of many runs in one process
 def derive(seed: bytes, template: bytes, data: bytes) -> Key:
     """The primary key of a TPM's endorsement hierarchy with this template (TPMT_PUBLIC) and sensitive data."""
     primary_seed = kdf_a(seed, b"EPS", b"", 32)
@@ -101,4 +101,4 @@ class _EcdsaSigner:
         return head + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))
 
 
-_ecdsa_signer = lru_cache(maxsize=8)(_EcdsaSigner)
+_ecdsa_signer = lru_cache(maxsize=8)(_EcdsaSigner)  # a TPM has one or two ECDSA keys

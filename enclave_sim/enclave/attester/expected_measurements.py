@@ -35,7 +35,7 @@ def kernel_image() -> bytes:
     return _loaded(firmware.image(), firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"])
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # a process measures one kernel
 def _loaded(file: bytes, base: int, end: int) -> bytes:
     image = bytearray(end - base)
     for segment in elf.parse(file).segments:
@@ -62,7 +62,7 @@ def _digests(*contents: bytes) -> frozenset[str]:
     return frozenset(sha256(content).hexdigest() for content in contents)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # as many as `keys.derive` keeps
 def model_key_names(seed: bytes) -> tuple[bytes, ...]:
     """The Names of the attestation keys of a TPM model."""
     return tuple(attestation_key_names(TpmModel(seed)))

@@ -94,7 +94,7 @@ def aether() -> Program:
     return _aether(firmware.image())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # the kernel, and one that a test has built
 def _aether(image: bytes) -> Program:
     def text(file: str) -> str:
         path = resources.files(firmware).joinpath("src", file)

@@ -5,8 +5,9 @@ ring 3, every handler is in the measured kernel and has the stack that is reserv
 protection and NX are on, and so is what keeps the rings apart (UMIP, SMEP, SMAP), in the kernel too.
 """
 
-import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 import firmware
 from enclave_sim.memory_map import region
@@ -19,25 +20,26 @@ _NMI, _DOUBLE_FAULT, _MACHINE_CHECK, _FIRST_INTERRUPT, _VECTORS = 2, 8, 18, 32, 
 _TSS_RSP0, _TSS_IST1, _TSS_PERMISSIONS, _TSS_SIZE = 4, 36, 102, 104
 _EFER_SCE, _EFER_NXE = 1, 1 << 11
 _IOPL = 3 << 12
-_KNOWN: dict[bytes, tuple[str, ...]] = {}
+
+
+class _Controls(NamedTuple):
+    """The control registers that are audited."""
+
+    cr0: int
+    cr4: int
+    efer: int
+    ldt: int
+    """The selector in LDTR."""
 
 
 def architecture_faults(machine: Machine) -> tuple[str, ...]:
     """What is wrong, one line each, where ring 3 is about to run. The machine must be stopped."""
     state, ram = machine.cpu.registers, machine.ram
     flags = tuple(_flag_faults(machine.cpu.rflags))
-    tables = [ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)]
-    controls = (state.cr[0], state.cr[4], state.efer, state.idtr.base, state.gdtr.base, state.tr.base)
-    digest = hashlib.sha256(b"".join(tables) + repr((controls, state.ldtr.selector)).encode()).digest()
-    if digest not in _KNOWN:
-        idt, gdt, task = tables
-        _KNOWN[digest] = (
-            *_control_faults(machine),
-            *_gate_faults(idt, task),
-            *_segment_faults(gdt),
-            *_task_faults(task),
-        )
-    return flags + _KNOWN[digest]
+    idt, gdt, task = (
+        ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)
+    )
+    return flags + _table_faults(_Controls(state.cr[0], state.cr[4], state.efer, state.ldtr.selector), idt, gdt, task)
 
 
 def kernel_faults(machine: Machine) -> tuple[str, ...]:
@@ -52,20 +54,24 @@ def _flag_faults(rflags: int) -> Iterator[str]:
         yield "ring 3 has the I/O privilege (IOPL)"
 
 
-def _control_faults(machine: Machine) -> Iterator[str]:
-    state = machine.cpu.registers
+@lru_cache(maxsize=16)  # every entry to ring 3 asks; one run has one answer, or two if an input changes memory
+def _table_faults(controls: _Controls, idt: bytes, gdt: bytes, task: bytes) -> tuple[str, ...]:
+    return *_control_faults(controls), *_gate_faults(idt, task), *_segment_faults(gdt), *_task_faults(task)
+
+
+def _control_faults(controls: _Controls) -> Iterator[str]:
     for bit, name in ((CR0_PE, "PE"), (CR0_PG, "PG"), (CR0_WP, "WP"), (CR0_NE, "NE")):
-        if not state.cr[0] & bit:
+        if not controls.cr0 & bit:
             yield f"CR0.{name} is clear"
     for bit, name in ((CR4_UMIP, "UMIP"), (CR4_SMEP, "SMEP"), (CR4_SMAP, "SMAP")):
-        if not state.cr[4] & bit:
+        if not controls.cr4 & bit:
             yield f"CR4.{name} is clear"
-    if not state.efer & _EFER_NXE:
+    if not controls.efer & _EFER_NXE:
         yield "EFER.NXE is clear: nothing is non-executable"
-    if state.efer & _EFER_SCE:
+    if controls.efer & _EFER_SCE:
         yield "EFER.SCE is set: SYSCALL is a second way into ring 0"
-    if state.ldtr.selector & ~3:
-        yield f"there is an LDT, selector {state.ldtr.selector:#x}"
+    if controls.ldt & ~3:
+        yield f"there is an LDT, selector {controls.ldt:#x}"
 
 
 def _gate_faults(idt: bytes, task: bytes) -> Iterator[str]:

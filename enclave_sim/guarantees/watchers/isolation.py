@@ -26,8 +26,6 @@ _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _DEVICES = "a device, by so many accesses"
 _CHANGED_BY_INPUT = frozenset(["memory_fault", "guest_replaced"])
 """Kinds of inputs that change memory."""
-_FAULTS: dict[tuple[bytes, bool], tuple[str, ...]] = {}
-"""What was wrong with tables, by digest of CR3 and tables: audits take long, and nearly all tables are the same."""
 
 
 class IsolationWatcher(Watcher):
@@ -101,11 +99,9 @@ class IsolationWatcher(Watcher):
         self.count("page tables")
         if not tables.base <= cr3 & -PAGE_SIZE < tables.end:
             self.find(f"CR3 {cr3:#x} is outside of the measured page tables", at_ns)
-        key = digest, self.native
-        if key not in _FAULTS:
-            _FAULTS[key] = tuple(faults(ram, cr3, staging() if self.native else None))
-        if _FAULTS[key]:
-            self.find(f"page tables at {cr3:#x}: {_FAULTS[key][0]}", at_ns, _FAULTS[key][1:])
+        found = faults(ram, cr3, staging() if self.native else None)
+        if found:
+            self.find(f"page tables at {cr3:#x}: {found[0]}", at_ns, tuple(found[1:]))
 
     # What ring 3 must not change
 

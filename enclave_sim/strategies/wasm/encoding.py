@@ -41,7 +41,7 @@ def _immediates(encoding: str, values: tuple[int, ...]) -> bytes:
     return b""
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=8192)  # the constants of `constants.py` and what else recurs from guest to guest
 def encode_instruction(instruction: Instruction) -> bytes:
     """One instruction (5.4)."""
     name, immediates = instruction
@@ -69,7 +69,7 @@ def name(text: str) -> bytes:
     return encode_u32(len(encoded)) + encoded
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # few types are made, and the same ones in every guest
 def function_type(kind: FunctionType) -> bytes:
     """A function type (5.3.6)."""
     return b"\x60" + b"".join(vector([bytes([TYPE_CODES[t]]) for t in types]) for types in kind)

@@ -60,7 +60,7 @@ class MlDsa65Signer:
         return bytes(self._memory.read(self._store, start, start + size))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # each holds the memory of a WebAssembly instance
 def mldsa65_signer(seed: bytes) -> MlDsa65Signer:
     """The signer of this seed."""
     return MlDsa65Signer(seed)

@@ -71,6 +71,7 @@ def _instruction(module: bytes, one: Instruction, depth: int, *, is_here: bool) 
     return Row(tuple(parts))
 
 
+# One module is looked at, and some of its functions; a few more where payloads take turns.
 @lru_cache(maxsize=8)
 def _bodies(module: bytes) -> dict[int, Body]:
     return {body.function: body for body in bodies(module)}

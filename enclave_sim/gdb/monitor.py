@@ -7,6 +7,7 @@ from typing import Any
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.recording.activity import ACTIVITY_KINDS, activity
 from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
@@ -81,19 +82,21 @@ class Monitor:
         return f"{where}, ring {ring}, {machine.mode} mode, {session.now}{end}"
 
     def _phase(self, _arguments: list[str]) -> Iterator[str]:
-        """The boot phases, and when each was entered and completed."""
+        """Yield when each boot phase was entered and reached its target state, and what goes on after them."""
         if not isinstance(self._session.subject, Enclave):
             yield "there are no boot phases: this is a kernel of one's own"
             return
         entered = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseEntered)}
-        completed = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseCompleted)}
+        reached = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseCompleted)}
         for phase in Phase:
             state = "not entered"
-            if phase.name in completed:
-                state = f"completed at {completed[phase.name]:,} ns: {phase.target_state}"
+            if phase.name in reached:
+                state = f"target state reached at {reached[phase.name]:,} ns: {phase.target_state}"
             elif phase.name in entered:
                 state = f"entered at {entered[phase.name]:,} ns"
             yield f"{phase:02} {phase.name:<10} {state}"
+        if Phase.EXEC_LOOP.name in reached:
+            yield activity(next(one for one in reversed(self._session.events) if isinstance(one, ACTIVITY_KINDS)))
 
     def _transition(self, arguments: list[str]) -> Iterator[str]:
         """The last change of the ring; `transition next` and `transition previous` go to another one."""

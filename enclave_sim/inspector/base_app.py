@@ -187,7 +187,7 @@ class Desk(App[None]):
             if pane.NAME in told.views:
                 pane.show(told.views[pane.NAME], moved=moved)
         self._write("status", told.standing.text)
-        self._write("phase_line", _phase_line(told.standing.phases))
+        self._write("phase_line", _phase_line(told.standing.phases, told.standing.activity))
         if not told.meanwhile:
             self.say(_HINTS if told.said is None else told.said, failed=told.failed)
         self.answered += 1
@@ -197,6 +197,7 @@ class Desk(App[None]):
         self.refresh_panes()
 
 
-def _phase_line(marks: str) -> str:
-    """A click on a phase goes to where it is completed."""
-    return " ".join(f"[@click=app.to_phase('{mark[1:]}')][not underline]{mark}[/][/]" for mark in marks.split())
+def _phase_line(marks: str, activity: str) -> str:
+    """Return the phases, each with a click that goes to where its target state is reached, and what runs now."""
+    clicks = [f"[@click=app.to_phase('{mark[1:]}')][not underline]{mark}[/][/]" for mark in marks.split()]
+    return "  ".join([" ".join(clicks), activity]).rstrip()

@@ -176,7 +176,7 @@ class _Page:
         yield Padding(facts, (0, 0, 0, 1))
 
     def _phases(self) -> RenderableType:
-        table = _table("phase", "target state", ">entered ns", ">completed ns", "")
+        table = _table("phase", "target state", ">entered ns", ">reached ns", "")
         reached = {phase.name: phase for phase in self._result.phases}
         for phase in Phase:
             table.add_row(f"{phase:02d} {phase.name}", *self._phase(phase, reached.get(phase.name)))

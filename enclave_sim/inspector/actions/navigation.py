@@ -76,7 +76,7 @@ class Going(Desk):
             self.show_pane("bytes")
 
     def action_to_phase(self, name: str) -> None:
-        """To where a boot phase is completed, or annihilation is over, wherever that lies."""
+        """Go to where a boot phase reaches its target state, or annihilation is over, forwards or backwards."""
         kind = "phase_completed" if name in Phase.__members__ else "annihilation_step"
 
         def wanted(event: Event) -> bool:

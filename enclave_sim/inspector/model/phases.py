@@ -1,41 +1,56 @@
-"""The boot-phase timeline: which phases were entered and completed, when, and the target states."""
+"""The boot-phase timeline: when each phase was entered and reached its target state, and what runs after them."""
 
-from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered
+from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, name_of_kind
 from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
+from enclave_sim.recording.activity import ACTIVITY_KINDS, activity
 from enclave_sim.specification import Phase, Status, Step
-from machine.events import ModeSwitched
+from machine.events import Event, ModeSwitched
 
 _STATUS = {flag.value.bit_length() - 1: str(flag.name) for flag in Status}
 
 
 def phase_marks(moment: Moment) -> str:
-    """All phases in one line: `+` completed, `>` under way, `.` ahead."""
+    """Return all phases in one line: `+` target state reached, `>` under way, `.` not entered yet."""
     if moment.enclave is None:
         return ""
-    entered, completed = _entered(moment), _completed(moment)
+    entered, reached = _entered(moment), _reached(moment)
     marks = []
     for phase in Phase:
-        mark = "+" if phase.name in completed else ">" if phase.name in entered else "."
+        mark = "+" if phase.name in reached else ">" if phase.name in entered else "."
         marks.append(f"{mark}{phase.name}")
     began = moment.log.last("annihilation_began", moment.seen)
     end = "+DORMANT" if moment.enclave.dormant else ">ANNIHILATION" if began is not None else ".ANNIHILATION"
     return " ".join([*marks, end])
 
 
+def latest_activity(moment: Moment) -> Event | None:
+    """Return the event that began what the enclave does now; None before EXEC_LOOP is reached and in annihilation."""
+    if Phase.EXEC_LOOP.name not in _reached(moment) or moment.log.last("annihilation_began", moment.seen) is not None:
+        return None
+    found = (moment.log.last(name_of_kind(kind), moment.seen) for kind in ACTIVITY_KINDS)
+    return max((event for event in found if event is not None), key=lambda event: event.seq, default=None)
+
+
 def phase_view(moment: Moment) -> View:
-    """One row for each phase and each step of annihilation, and the status word; changes of mode without an enclave."""
+    """Return a row for each phase and step of annihilation, and the status word; without an enclave, mode changes."""
     if moment.enclave is None:
         return _modes(moment)
-    entered, completed = _entered(moment), _completed(moment)
+    entered, reached = _entered(moment), _reached(moment)
     rows: list[Row] = []
     here = 0
     for phase in Phase:
-        begun, done = entered.get(phase.name), completed.get(phase.name)
+        begun, done = entered.get(phase.name), reached.get(phase.name)
         if begun is not None:
             here = len(rows)
         rows.append(_phase_row(phase, begun, done))
+    latest = latest_activity(moment)
+    if latest is not None:
+        here = len(rows)
+        target = Target(event=latest.seq, at_ns=latest.at_ns)
+        parts = ((f"> {activity(latest)}", Meaning.HERE), (f"  since {latest.at_ns:,} ns", Meaning.DIM))
+        rows.append(Row(parts, target))
     rows += [EMPTY, title("annihilation")]
     began = moment.log.last("annihilation_began", moment.seen)
     if isinstance(began, AnnihilationBegan):
@@ -61,7 +76,7 @@ def phase_view(moment: Moment) -> View:
 
 
 def _modes(moment: Moment) -> View:
-    """What there is of phases in a kernel of one's own."""
+    """Return the changes of mode, which a kernel of one's own has in place of phases."""
     rows = [note("no enclave, no boot phases; the processor's modes:")]
     for seq in moment.log.of_kind("mode_switched", moment.seen):
         event = moment.log.events[seq]
@@ -83,11 +98,12 @@ def _phase_row(phase: Phase, begun: PhaseEntered | None, done: PhaseCompleted | 
     name = f"{phase.value:02d} {phase.name:<11}"
     if done is not None:
         when = f"{done.at_ns:>13,} ns"
-        parts = ((f"+ {name}", Meaning.GOOD), (when, Meaning.DIM), (f"  {done.state}", Meaning.GOOD))
+        parts = ((f"+ {name}", Meaning.GOOD), (when, Meaning.DIM), (f"  {done.state} reached", Meaning.GOOD))
         return Row(parts, Target(event=done.seq, at_ns=done.at_ns))
     if begun is not None:
         when = f"since {begun.at_ns:>7,} ns"
-        parts = ((f"> {name}", Meaning.HERE), (when, Meaning.DIM), (f"  {phase.target_state}?", Meaning.HERE))
+        state = f"  {phase.target_state} not reached yet"
+        parts = ((f"> {name}", Meaning.HERE), (when, Meaning.DIM), (state, Meaning.HERE))
         return Row(parts, Target(event=begun.seq, at_ns=begun.at_ns))
     return Row(((f". {name}", Meaning.DIM), (" " * 16, Meaning.DIM), (f"  {phase.target_state}", Meaning.DIM)))
 
@@ -97,6 +113,6 @@ def _entered(moment: Moment) -> dict[str, PhaseEntered]:
     return {event.phase: event for event in found if isinstance(event, PhaseEntered)}
 
 
-def _completed(moment: Moment) -> dict[str, PhaseCompleted]:
+def _reached(moment: Moment) -> dict[str, PhaseCompleted]:
     found = (moment.log.events[seq] for seq in moment.log.of_kind("phase_completed", moment.seen))
     return {event.phase: event for event in found if isinstance(event, PhaseCompleted)}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from enclave_sim.inspector.model.moment import Moment
-from enclave_sim.inspector.model.phases import phase_marks
+from enclave_sim.inspector.model.phases import latest_activity, phase_marks
+from enclave_sim.recording.activity import activity
 from enclave_sim.time_travel import Position
 
 
@@ -13,12 +14,14 @@ class Standing:
 
     position: Position
     seen: int
-    """Events behind."""
+    """Events before this moment."""
     ring: int
     mode: str
     place: str
     """Symbol and source line of RIP, or what goes on instead of instructions."""
     phases: str
+    activity: str
+    """What goes on after EXEC_LOOP has reached its target state; empty before."""
     at_end: bool
     recording: str = ""
     """How the run compares with the recording it was made from."""
@@ -45,6 +48,7 @@ def standing(moment: Moment) -> Standing:
         where = "halted" if run.at_end else "asleep"
     elif run.line is not None and run.line.line:
         where = f"{where} {run.line}"
+    latest = latest_activity(moment)
     return Standing(
         run.now,
         run.seen,
@@ -52,6 +56,7 @@ def standing(moment: Moment) -> Standing:
         machine.mode,
         where,
         phase_marks(moment),
+        "" if latest is None else activity(latest),
         run.at_end,
         "" if moment.opened.comparison is None else moment.opened.comparison.words(over=run.at_end),
     )

@@ -12,10 +12,10 @@ class PhasesPane(Pane):
     """Timeline of the boot phases, annihilation, and the status word."""
 
     NAME, TITLE, KEY = "phases", "Phases", "2"
-    HELP = """The four boot phases, each with the target state that the kernel has to
-check before the next begins, then the steps of annihilation, and the
-status word bit by bit.
-+ done    > under way    . still to come
+    HELP = """The four boot phases. The kernel checks the target state of each before
+the next begins. After the last one the guest runs, cycle by cycle. Then
+come the steps of annihilation, and the bits of the status word.
++ target state reached, or step done    > under way    . not yet
 Enter on a row goes to that moment. p and P go from phase to phase."""
 
     def wish(self) -> Callable[[Moment], View]:

@@ -42,11 +42,11 @@ class InspectedRun(Travel[Subject]):
         self._timeline.attend()
 
     def next_phase(self) -> Position:
-        """To where the next boot phase is completed; without an enclave, where the processor's mode changes."""
+        """Go to where the next phase reaches its target state; without an enclave, to the next change of mode."""
         return super().next_phase() if self.enclave is not None else self.run_to(event="mode_switched")
 
     def previous_phase(self) -> Position:
-        """Back to where the last one was completed, or the mode changed last."""
+        """Go back to where the last phase reached its target state, or the mode changed last."""
         return super().previous_phase() if self.enclave is not None else self.reverse_to(event="mode_switched")
 
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:

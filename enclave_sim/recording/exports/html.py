@@ -144,7 +144,7 @@ def _phases(figures: Figures) -> Iterator[str]:
         else:
             took = found.completed_at_ns - found.at_ns
             rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, found.completed_at_ns, took))
-    yield from _table("Phases", ("phase", "target state", "entered, ns", "completed, ns", "took, ns"), rows)
+    yield from _table("Phases", ("phase", "target state", "entered, ns", "reached, ns", "took, ns"), rows)
 
 
 def _details(figures: Figures) -> Iterator[str]:

@@ -39,9 +39,10 @@ def test_where_and_phase_and_thread(session: Session) -> None:
     with served(session) as client:
         now = session.now.at_ns
         assert one_line(client, "where").endswith(f"host_call, {session.line}, ring 0, long mode, {now} ns")
-        phases = client.monitor("phase").splitlines()
+        *phases, doing = client.monitor("phase").splitlines()
         assert [line.split()[1] for line in phases] == ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "EXEC_LOOP"]
         assert phases[-1].endswith("Active Execution")
+        assert doing == "running: cycle 1"
         told = bytes.fromhex(client.ask(b"qThreadExtraInfo,1").decode()).decode()
         assert told == f"ring 0, EXEC_LOOP, {now} ns"
         client.ask(b"c")

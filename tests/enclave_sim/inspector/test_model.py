@@ -23,6 +23,7 @@ from enclave_sim.inspector.model.machine.stack import open_frames, stack_view
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import phase_marks, phase_view
 from enclave_sim.inspector.model.rows import View
+from enclave_sim.inspector.model.status import standing
 from enclave_sim.inspector.model.tables import table_view
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.memory_map import region, regions
@@ -49,6 +50,11 @@ def moment_of(*what: str, **options: object) -> Moment:
     """A run at its beginning."""
     opened = source_of(what or ("counter",), {"cycles": 2, **options}).open(lambda: None)
     return Moment(opened, EventLog(opened.run.known))
+
+
+def _activity(moment: Moment) -> str:
+    moment.follow()
+    return standing(moment).activity
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +109,22 @@ def test_every_view_can_be_made_at_the_end_of_any_run(what: tuple[str, ...]) -> 
     assert {one.what for one in checks(moment, moment.enclave) if one.faults} == set()
 
 
-def test_phases_tell_target_states_when_they_are_completed_and_not_before() -> None:
+def test_a_phase_says_that_its_target_state_is_reached_not_before_it_is() -> None:
     moment = moment_of()
     for phase in Phase:
         moment.run.next_phase()
         moment.follow()
         rows = [row.text for row in phase_view(moment).rows[:4]]
         assert [row[0] for row in rows] == ["+" if other <= phase else "." for other in Phase]
-        assert rows[phase - 1].endswith(phase.target_state)
-    moment.run.reverse_to(event="phase_completed")
+        assert rows[phase - 1].endswith(f"{phase.target_state} reached")
+    assert [row.text.split("  ")[0] for row in phase_view(moment).rows[4:5]] == ["> running: cycle 1"]
+    moment.run.run_to(event="wake_scheduled")
+    assert _activity(moment) == "asleep"
+    moment.run.run_to(event="annihilation_began")
+    assert _activity(moment) == ""
+    for _ in range(2):
+        moment.run.reverse_to(event="phase_completed")
+    assert _activity(moment) == ""
     assert phase_view(moment).rows[3].text.startswith(". 04")
     moment.run.next_event(lambda _: True)
     assert phase_view(moment).rows[3].text.startswith("> 04")

@@ -1,0 +1,27 @@
+"""What an enclave does after EXEC_LOOP has reached its target state, as its last event of these kinds shows.
+
+The event `phase_completed` of EXEC_LOOP says that the state Active Execution is reached. The guest runs afterwards, so
+people are shown this instead of a phase that is over.
+"""
+
+from enclave_sim.events import AnnihilationBegan, CycleBegan, CycleEnded, WakeScheduled, Woken
+from machine.events import Event
+
+ACTIVITY_KINDS = (CycleBegan, CycleEnded, WakeScheduled, Woken, AnnihilationBegan)
+"""The kinds of event that begin another activity."""
+
+
+def activity(last: Event) -> str:
+    """Return what goes on after `last`, the latest event of ACTIVITY_KINDS. Cycles are counted from 1, as in `run`."""
+    match last:
+        case CycleBegan(cycle=cycle):
+            return f"running: cycle {cycle + 1:,}"
+        case CycleEnded(cycle=cycle):
+            return f"cycle {cycle + 1:,} ended"
+        case WakeScheduled():
+            return "asleep"
+        case Woken(source=source):
+            return f"woken: {source}"
+        case AnnihilationBegan(cause=cause):
+            return f"annihilation: {cause}"
+    return ""

@@ -12,6 +12,7 @@ from machine.cpu import Cpu
 from machine.instruction_set import ROWS, Map, Prefix
 from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.processor_state import DEFAULT_32, ProcessorState
+from machine.step_hook import STRINGS
 
 _OP_MEM = 3  # capstone.x86.X86_OP_MEM, without importing it
 _AC_WRITE = 2  # capstone.CS_AC_WRITE
@@ -22,7 +23,6 @@ _DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
 """In 64-bit mode, where other instructions with implied words have those of 64 bits."""
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
-_STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
 """LEA, and hints, which every NOP with a memory operand is one of."""
 _BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
@@ -171,7 +171,7 @@ def accesses(cpu: Cpu) -> list[Access]:
 def _without_meaningless_prefix(instruction: Instruction) -> bytes:
     """The code without F2H and F3H where they select nothing: capstone would forget 66H for them."""
     code, prefixes = instruction.code, instruction.prefixes
-    if instruction.opcode in _STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
+    if instruction.opcode in STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
         return code
     return bytes(byte for byte in prefixes if byte not in _REPEATS) + code[len(prefixes) :]
 

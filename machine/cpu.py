@@ -23,13 +23,14 @@ from machine.cpuid import Switches
 from machine.debug_registers import DebugRegisters
 from machine.device import Bus
 from machine.errors import UnicornStopped
-from machine.exceptions import DB
+from machine.exceptions import PF
 from machine.opcodes import Instruction, decode
 from machine.paging import SupervisorMemory
+from machine.portable_hook import PortableHook
 from machine.processor_state import DEFAULT_32, GENERAL_REGISTERS, HFLAG_TF, SEGMENT_REGISTERS, SavedContext
 from machine.ram import PAGE_SIZE, Ram
 from machine.state import State
-from machine.step_hook import STATE_BYTES, StepHook, Stop
+from machine.step_hook import STATE_BYTES, StepHook, Steps, Stop
 from machine.translations import Translations
 from machine.unicorn_calls import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
 from machine.untranslatable import Untranslatable, opcode_to_replace
@@ -64,9 +65,10 @@ class Cpu:
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
-        step_hook = StepHook(self.uc, ram, self.context.address, portable=portable)
+        step_hook = StepHook(self.uc, ram, self.context.address, PortableHook, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
+        self._translations.charge_to(self.hook)
         self._hook_code = ctypes.addressof(step_hook.state.code)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
@@ -95,42 +97,85 @@ class Cpu:
         return stop
 
     def _execute(self) -> Stop:
-        hook, ram = self.hook, self.ram
-        while True:
-            hook.reason = Stop.HALT
+        hook, ram, cr2 = self.hook, self.ram, self.context.cr2
+        address, stop = cr2.value, None
+        while stop is None:
             for where in ram.rewritten_code():
                 self._untranslatable.look(where.start, len(where))
             if ram.stale_code:
                 self._translations.drop(self)
-            self.give_back()
-            status = emu_start(self._engine, self.registers.rip, 0, 0, 0)
-            if status == UC_ERR_FETCH_PROT:
-                self.refresh()
-                if self._admit_code():
-                    continue
-                guarded = [page for page in self._pages_of_code() if self._untranslatable.guards(page)]
-                if not guarded:
-                    return Stop.NO_CODE
-                status, alone = self._execute_guarded()
-                ram.stale_code += [range(page, page + PAGE_SIZE) for page in guarded]
-                if alone:
-                    continue
-            elif hook.reason == Stop.HALT and self._untranslatable.left:
-                self.refresh()
-                self._untranslatable.left = False
-                continue
-            break
-        failure = self.callbacks.failure
-        if failure is not None:
-            self.callbacks.failure = None
-            self.refresh()
-            raise failure
-        if status or hook.reason == Stop.HALT:
-            self.refresh()
+            stop = self._attempt()
+            if stop is not Stop.INTERRUPT or not self._page_fault:
+                cr2.value = address  # Unicorn changes it where code is only looked at, too
         self.context.collect_simd_flags()
+        if stop is Stop.REPEAT:
+            self.registers.rip = self.offset_of(hook.last)
+            return Stop.DEADLINE
+        return stop
+
+    def _attempt(self) -> Stop | None:
+        """Let the engine run once. Returns why it stopped; None if it is to be entered again."""
+        hook = self.hook
+        stepping = hook.stepping
+        self._untranslatable.left = False
+        status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
+        if status == UC_ERR_FETCH_PROT:
+            if self._admit_code():
+                return None
+            guarded = [page for page in self._pages_of_code() if self._untranslatable.guards(page)]
+            if guarded:
+                status = self._execute_guarded()
+                self.ram.stale_code += [range(page, page + PAGE_SIZE) for page in guarded]
+            elif stepping or not self._met_ahead():
+                return Stop.NO_CODE
+            else:
+                hook.stepping = Steps.WHILE_IN_DEBT
+                return None
+        elif hook.reason == Stop.HALT and self._untranslatable.left:
+            return Stop.LEFT
+        elif self._page_fault and not stepping and self._met_ahead():
+            hook.stepping = Steps.WHILE_IN_DEBT
+            return None
         if status:
             raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
         return _STOPS[hook.reason]
+
+    def _enter(self, steps: Steps) -> int:
+        """Give the engine the registers, let it run, and take them. Returns Unicorn's error.
+
+        Raises what a device raised.
+        """
+        hook, registers = self.hook, self.registers
+        hook.reason, hook.stepping = Stop.HALT, steps
+        if steps:
+            registers.hflags |= HFLAG_TF
+            if hook.rflags & FLAG_TF:
+                hook.stepping = Steps.OF_SOFTWARE
+        self.give_back()
+        status: int = emu_start(self._engine, registers.rip, 0, 0, 0)
+        if status or hook.reason == Stop.HALT:
+            self.refresh()
+        if steps:
+            registers.hflags &= ~HFLAG_TF
+        failure = self.callbacks.failure
+        if failure is not None:
+            self.callbacks.failure = None
+            raise failure
+        return status
+
+    @property
+    def _page_fault(self) -> bool:
+        """Whether the engine has met one, and not INT 14."""
+        hook = self.hook
+        return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
+
+    def _met_ahead(self) -> bool:
+        """Whether what cannot be fetched is no part of the instruction at RIP, but of one that it may never come to.
+
+        Unicorn translates on into the next page.
+        """
+        at = self.linear_rip
+        return self.hook.last != at and self.instruction_at(at) is not None
 
     def _admit_code(self) -> bool:
         """Let the engine fetch what it was refused: the page of RIP, or the next one, where the instruction ends."""
@@ -141,24 +186,16 @@ class Cpu:
         places = self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1
         return [found.physical for found in map(self.memory.look, places) if found is not None]
 
-    def _execute_guarded(self) -> tuple[int, bool]:
+    def _execute_guarded(self) -> int:
         """Execute the instruction at RIP, and translate no other, as a page has code of which Unicorn dies.
 
-        If it is that code, the instruction hook stops in front of it: it is undefined. Returns Unicorn's status, and
-        whether the processor only stopped because it was alone.
+        If it is that code, the instruction hook stops in front of it: it is undefined. Returns Unicorn's error.
         """
-        hook, registers, at = self.hook, self.registers, self.linear_rip
+        at = self.linear_rip
         opcode = opcode_to_replace(self.code_at(at), at)
         found = None if opcode is None else self.memory.look(opcode)
         with self._untranslatable.lifted(found.physical + opcode % PAGE_SIZE if found and opcode else None):
-            registers.hflags |= HFLAG_TF
-            self.give_back()
-            status = emu_start(self._engine, registers.rip, 0, 0, 0)
-        if status or hook.reason == Stop.HALT:
-            self.refresh()
-        registers.hflags &= ~HFLAG_TF
-        trapped = hook.reason == Stop.INTERRUPT and hook.vector == DB and not self.context.interrupt_met[0]
-        return status, trapped and not hook.rflags & FLAG_TF
+            return self._enter(Steps.ONE)
 
     def give_back(self) -> None:
         """Give the engine the registers as they are here."""

@@ -27,11 +27,10 @@ from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action, Instruction
 from machine.ring_and_mode import RingAndMode
 from machine.segment_limits import SegmentLimits
 from machine.state import Stateful
-from machine.step_hook import NEVER, Stop
+from machine.step_hook import NEVER, STRINGS, Stop
 from machine.system_instructions import SystemInstructions
 from machine.tasks import TaskFault
 
-_STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
@@ -133,7 +132,7 @@ class Execution:
         if cpu.hook.last != cpu.linear_rip:
             return False
         instruction = cpu.instruction_at(cpu.linear_rip)
-        return instruction is not None and instruction.opcode in _STRINGS and bool(_REPEATS & set(instruction.prefixes))
+        return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
 
     # One instruction
 
@@ -234,6 +233,8 @@ class Execution:
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
+        elif stop is Stop.LEFT:
+            take_back(cpu)
         elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
             self._raise(Fault(UD))
         elif cpu.debug.met:

@@ -34,6 +34,7 @@ CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
 HFLAG_TF, HFLAG_TS = 1 << 8, 1 << 11
+"""With the first Unicorn raises #DB after each instruction, as with RFLAGS.TF, and software does not see the flag."""
 _NONE_PENDING = -1
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
@@ -172,6 +173,7 @@ class ProcessorState(ctypes.Structure):
 
 _SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
 _SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
+_CR2_AT: int = vars(ProcessorState)["cr"].offset + 2 * 8
 _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
 
 
@@ -196,6 +198,7 @@ class SavedContext:
         debug_at = self._offset(content, struct.pack("<Q", _MARK))
         self._start = state_at
         self.registers = ProcessorState.from_buffer(content, state_at)
+        self.cr2 = ctypes.c_uint64.from_buffer(content, state_at + _CR2_AT)
         self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
         self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
         self._old_exception = ctypes.c_int32.from_buffer(content, debug_at + _OLD_EXCEPTION)

@@ -1,7 +1,7 @@
 """The instruction hook: counts retired instructions and stops the engine where Python has something to do.
 
 The rules are written twice, in `native/step_hook.c` (fast: tens of millions of instructions a second) and in
-`_PortableHook` (for hosts that load no native code); a test holds both to the same counts and stops. Stopping is
+`portable_hook.py` (for hosts that load no native code); a test holds both to the same counts and stops. Stopping is
 always *before* an instruction; nothing else may stop the engine, or an instruction would be counted twice.
 """
 
@@ -10,30 +10,26 @@ from array import array
 from collections.abc import Callable
 from enum import IntEnum
 
-from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.errors import EmulatorFault
 from machine.native.loading import load
-from machine.opcodes import ALWAYS, TABLES, Action, Instruction, MemoryOperand, action, decode
+from machine.opcodes import ALWAYS, TABLES
 from machine.processor_state import GENERAL_REGISTERS
-from machine.ram import PAGE_SIZE, Ram
-from machine.unicorn_calls import engine_handle, vmem_read
-from machine.unusual_operands import unusual_operands
+from machine.ram import Ram
 
 NEVER = 2**64 - 1
 _PAGES = 64
 ADDRESSES = 16
 """At most this many places to stop at."""
-_INTERRUPT_FLAG = 0x200
-_VECTOR_BYTES = 16
-_LOOKED_AT = Action.FLOATS | Action.LOOK
-_PLACED = Action.ALIGNED | Action.WIDE
-_LONGEST = 15
 _GROUPS = 64
+_CREDIT = 4096
+"""Instructions that may be translated before they are paid for (native/stepping.h): what takes some milliseconds."""
+STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
+"""String instructions."""
 REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
 """Unicorn's numbers of the general registers, in the order of their numbers in an instruction."""
-SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_REG_GS_BASE}
 
 
 class Stop(IntEnum):
@@ -55,6 +51,29 @@ class Stop(IntEnum):
     """Not by the hook: at RIP there is no RAM to execute from."""
     ADDRESS = 9
     """Somebody who watches the machine wants it stopped here."""
+    REPEAT = 10
+    """The repeated string instruction at `last` is to be begun once more (stepping.h)."""
+    LEFT = 11
+    """Not by the hook: in the middle of an instruction, which is to be begun once more."""
+
+
+_FUNCTIONS = {
+    "stop": uclib.uc_emu_stop,
+    "reg_read": uclib.uc_reg_read,
+    "vmem_read": uclib.uc_vmem_read,
+    "vmem_translate": uclib.uc_vmem_translate,
+    "context_save": uclib.uc_context_save,
+}
+
+
+class Steps(IntEnum):
+    """How the engine was entered (stepping.h). With all but NONE Unicorn raises #DB after each instruction."""
+
+    NONE = 0
+    WHILE_IN_DEBT = 1
+    ONE = 2
+    OF_SOFTWARE = 3
+    """TF is set: #DB is the software's own."""
 
 
 class HookState(ctypes.Structure):
@@ -79,7 +98,8 @@ class HookState(ctypes.Structure):
         ("tables", ctypes.c_void_p * 2),
         ("code_size", ctypes.c_uint64),
         ("code", ctypes.c_uint8 * 16),
-        *[(name, ctypes.c_void_p) for name in ("stop", "reg_read", "vmem_read", "vmem_translate", "context_save")],
+        *[(name, ctypes.c_void_p) for name in _FUNCTIONS],
+        *[(name, ctypes.c_uint64) for name in ("stepping", "debt", "paid_at", "credit", "rip", "rcx", "until")],
         ("general_register", ctypes.c_uint64 * 16),
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
     ]
@@ -107,6 +127,12 @@ class HookState(ctypes.Structure):
     flags_before: int
     context: int
     ram_size: int
+    stepping: int
+    debt: int
+    credit: int
+    rip: int
+    rcx: int
+    until: int
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
@@ -151,9 +177,20 @@ def add_hook(
 
 
 class StepHook:
-    """The hook attached to one engine, and its state. `context` is where the processor is saved at each stop."""
+    """The hook attached to one engine, and its state. `context` is where the processor is saved at each stop.
 
-    def __init__(self, uc: Uc, ram: Ram, context: int, *, portable: bool = False) -> None:
+    `fallback` attaches one in Python. It is taken if `portable`, or if the host loads no native code.
+    """
+
+    def __init__(
+        self,
+        uc: Uc,
+        ram: Ram,
+        context: int,
+        fallback: Callable[[Uc, HookState], object],
+        *,
+        portable: bool = False,
+    ) -> None:
         self.state = HookState(
             deadline=NEVER,
             breakpoint=NEVER,
@@ -161,6 +198,7 @@ class StepHook:
             pass_watched=NEVER,
             passing=NEVER,
             watched=ALWAYS,
+            credit=_CREDIT,
             context=context,
             ram=ram.host_address,
             ram_size=ram.size,
@@ -172,7 +210,7 @@ class StepHook:
         if entries is not None:
             self._attach_native(uc, entries)
         else:
-            self._portable = _PortableHook(uc, self.state)
+            self._fallback = fallback(uc, self.state)
 
     def forget_pages(self) -> None:
         """Translate code pages again: mappings may have changed."""
@@ -180,14 +218,7 @@ class StepHook:
 
     def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:
         state = self.state
-        functions = {
-            "stop": uclib.uc_emu_stop,
-            "reg_read": uclib.uc_reg_read,
-            "vmem_read": uclib.uc_vmem_read,
-            "vmem_translate": uclib.uc_vmem_translate,
-            "context_save": uclib.uc_context_save,
-        }
-        for name, function in functions.items():
+        for name, function in _FUNCTIONS.items():
             setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
         state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
         state.general_register[:] = REGISTER_IDS
@@ -195,160 +226,3 @@ class StepHook:
         *hooks, self.on_device_read = entries
         for kind, entry in zip(kinds, hooks, strict=True):
             add_hook(uc, kind, entry, ctypes.byref(state))
-
-
-class _Operands:
-    """Operands of the instruction at the hook, as machine/unusual_operands.py looks at them."""
-
-    def __init__(self, hook: "_PortableHook", following: int) -> None:
-        self._hook = hook
-        self._following = following
-
-    def general(self, number: int) -> int:
-        """A general register, all of it."""
-        return self._hook.register(REGISTER_IDS[number])
-
-    def vector(self, number: int) -> int:
-        """An XMM register."""
-        value = ctypes.create_string_buffer(_VECTOR_BYTES)
-        uclib.uc_reg_read(self._hook.handle, x86_const.UC_X86_REG_XMM0 + number, value)
-        return int.from_bytes(value.raw, "little")
-
-    def memory(self, instruction: Instruction, size: int) -> int | None:
-        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
-        assert isinstance(instruction.operand, MemoryOperand)
-        address = self._hook.operand_address(instruction, instruction.operand, self._following)
-        return self._hook.read_ram(address, size)
-
-
-class _PortableHook:
-    """The rules of step_hook.c in Python: the same counts and stops at 1 % of the speed."""
-
-    def __init__(self, uc: Uc, state: HookState) -> None:
-        self.handle = uc._uch
-        self._engine = engine_handle(uc)
-        self._state = state
-        self._value = ctypes.c_uint64()
-        self._code = ctypes.create_string_buffer(16)
-        void, u64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
-        self._callbacks: list[Callable[..., object]] = []
-        for kind, prototype, function in (
-            (UC_HOOK_CODE, ctypes.CFUNCTYPE(None, void, u64, u32, void), self._on_instruction),
-            (UC_HOOK_INTR, ctypes.CFUNCTYPE(None, void, u32, void), self._on_interrupt),
-            (UC_HOOK_INSN_INVALID, ctypes.CFUNCTYPE(ctypes.c_bool, void, void), self._on_invalid),
-        ):
-            callback = prototype(function)
-            self._callbacks.append(callback)
-            add_hook(uc, kind, callback)
-
-    def register(self, number: int) -> int:
-        """A register by Unicorn's number."""
-        self._value.value = 0
-        uclib.uc_reg_read(self.handle, number, ctypes.byref(self._value))
-        return self._value.value
-
-    def _stop(self, reason: Stop) -> None:
-        self._state.reason = reason
-        uclib.uc_context_save(self.handle, ctypes.c_void_p(self._state.context))
-        self._state.rflags = self.register(x86_const.UC_X86_REG_EFLAGS)
-        uclib.uc_emu_stop(self.handle)
-
-    def _code_at(self, address: int, size: int) -> bytes:
-        """The code at an address: `size` bytes, or those up to the end of the page."""
-        length = min(size, _LONGEST)
-        to_the_end = PAGE_SIZE - address % PAGE_SIZE
-        if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
-            return self._code.raw[:length]
-        if length > to_the_end and not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, to_the_end):
-            return self._code.raw[:to_the_end]
-        return b""
-
-    def _misplaced(self, code: bytes, address: int, size: int) -> bool:
-        """Tell a memory operand of 16 bytes that Unicorn would access wrongly."""
-        instruction = decode(code, long=bool(self._state.long_mode))
-        if instruction is None or not isinstance(instruction.operand, MemoryOperand):
-            return False
-        if not self._state.long_mode:
-            return True
-        at = self.operand_address(instruction, instruction.operand, address + size)
-        return bool(instruction.action & Action.ALIGNED and at & 15) or at % PAGE_SIZE > PAGE_SIZE - 16
-
-    def _unusual(self, code: bytes, address: int, size: int) -> bool:
-        """Tell an instruction whose operands Unicorn gets wrong."""
-        instruction = decode(code, long=bool(self._state.long_mode))
-        if instruction is None:
-            return False
-        return unusual_operands(instruction, _Operands(self, address + size), self._state.mxcsr)
-
-    def read_ram(self, address: int, size: int) -> int | None:
-        """Memory by linear address; None where the access faults. Raises LookupError where there is no RAM."""
-        for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
-            linear = ctypes.c_uint64(page)
-            if uclib.uc_vmem_translate(self.handle, linear, UC_PROT_READ, ctypes.byref(self._value)):
-                return None
-            if self._value.value + PAGE_SIZE > self._state.ram_size:
-                raise LookupError("no RAM")
-        data = ctypes.create_string_buffer(size)
-        vmem_read(self._engine, address, UC_PROT_READ, data, size)
-        return int.from_bytes(data.raw, "little")
-
-    def operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
-        """The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction."""
-        at = operand.displacement + (following if operand.relative else 0)
-        for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
-            if number is not None:
-                at += self.register(REGISTER_IDS[number]) * scale
-        at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
-        return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
-
-    def _watched(self, address: int, size: int) -> bool:
-        """Whether the instruction at an address is one to stop before; its code is kept then."""
-        state, code = self._state, self._code_at(address, size)
-        found = action(code, long=bool(state.long_mode))
-        if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
-            code = self._code_at(address, _LONGEST)
-            found = action(code, long=bool(state.long_mode))
-        stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
-        if not stops and found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
-            code = self._code_at(address, _LONGEST)
-            stops = self._unusual(code, address, size)
-        if stops:
-            state.code_size = len(code)
-            ctypes.memmove(state.code, code, len(code))
-            return True
-        if found & Action.MODIFIES:
-            state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
-        return False
-
-    def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
-        state = self._state
-        if state.retired >= state.deadline:
-            return self._stop(Stop.DEADLINE)
-        if state.watch_if and self.register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
-            return self._stop(Stop.INTERRUPTS_ENABLED)
-        passed = (state.retired, address) == (state.passing, state.passing_address)
-        if state.addresses and not passed and address in state.address[: state.addresses]:
-            return self._stop(Stop.ADDRESS)
-        if address == state.pass_once:
-            state.pass_once = NEVER
-        else:
-            if address == state.breakpoint:
-                return self._stop(Stop.BREAKPOINT)
-            if state.debugging and address in state.debug_address:
-                return self._stop(Stop.DEBUG)
-        if address == state.pass_watched:
-            state.pass_watched = NEVER
-            state.flags_before = state.rflags
-        elif self._watched(address, size):
-            return self._stop(Stop.WATCHED_INSTRUCTION)
-        state.last = address
-        state.retired += 1
-        return None
-
-    def _on_interrupt(self, _uc: int, vector: int, _user: int) -> None:
-        self._state.vector = vector
-        self._stop(Stop.INTERRUPT)
-
-    def _on_invalid(self, _uc: int, _user: int) -> bool:
-        self._stop(Stop.INVALID_INSTRUCTION)
-        return True

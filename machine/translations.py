@@ -16,7 +16,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 from machine.flat_mode import load_flat_mode
 from machine.native.loading import load
 from machine.ram import LINE_SIZE, PAGE_SIZE, Ram, RamImage
-from machine.step_hook import add_hook
+from machine.step_hook import HookState, add_hook
 from machine.unicorn_calls import emu_start, engine_handle
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ class _Block(ctypes.Structure):
 class TranslationState(ctypes.Structure):
     """`struct translations` of translation_hook.c."""
 
-    _fields_ = [("lines", ctypes.c_void_p), ("ram_size", ctypes.c_uint64), ("vmem_translate", ctypes.c_void_p)]
+    _fields_ = [
+        ("lines", ctypes.c_void_p),
+        ("ram_size", ctypes.c_uint64),
+        *[(name, ctypes.c_void_p) for name in ("vmem_translate", "debt")],
+    ]
 
 
 class Translations:
@@ -43,6 +47,7 @@ class Translations:
     def __init__(self, uc: Uc, ram: Ram, *, portable: bool) -> None:
         self._uc = uc
         self._ram = ram
+        self._state: TranslationState | None = None
         entries = None if portable else load("translation_hook")
         if entries is not None:
             self._attach_native(entries[0])
@@ -51,12 +56,19 @@ class Translations:
         self._execute_first_block()
 
     def _attach_native(self, entry: int) -> None:
+        self._debt = ctypes.c_uint64()
         self._state = TranslationState(
             lines=ctypes.addressof(ctypes.c_char.from_buffer(self._ram.code_lines)),
             ram_size=self._ram.size,
             vmem_translate=ctypes.cast(uclib.uc_vmem_translate, ctypes.c_void_p).value,
+            debt=ctypes.addressof(self._debt),
         )
         add_hook(self._uc, UC_HOOK_EDGE_GENERATED, entry, ctypes.byref(self._state))
+
+    def charge_to(self, hook: HookState) -> None:
+        """Count what is translated into the debt of the instruction hook. Only the native hooks do."""
+        if self._state is not None:
+            self._state.debt = ctypes.addressof(hook) + vars(HookState)["debt"].offset
 
     def _attach_portable(self) -> None:
         block, void = ctypes.POINTER(_Block), ctypes.c_void_p

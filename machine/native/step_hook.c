@@ -1,7 +1,7 @@
 /* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
 
    It counts retired instructions (the clock), and stops the engine before the instruction at which Python has
-   something to do: see the STOP_ names.  machine/step_hook.py holds the same rules in Python, for hosts where no
+   something to do: see the STOP_ names.  machine/portable_hook.py holds the same rules in Python, for hosts where no
    native code can be loaded; both must count and stop alike.  Which opcodes are watched is in the tables, which
    machine/opcodes.py makes for both.
 
@@ -16,8 +16,8 @@ typedef unsigned short u16;
 typedef unsigned char u8;
 
 enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
-       STOP_ADDRESS = 9 };
-enum { REG_EFLAGS = 25, REG_FS_BASE = 250, REG_GS_BASE = 251 };             /* UC_X86_REG_ */
+       STOP_ADDRESS = 9, STOP_REPEAT };
+enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
 enum { FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
@@ -63,6 +63,12 @@ struct state {
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
     int (*context_save)(void *uc, u64 context);
+    u64 stepping;           /* how the engine was entered, or is to be entered next: see stepping.h */
+    u64 debt;               /* instructions that were translated, less what those that retired paid for */
+    u64 paid_at;            /* `retired` when that was reckoned */
+    u64 credit;             /* with so much debt the engine steps */
+    u64 rip, rcx;           /* before the repeated string instruction that was begun last, if `until` is not 0 ... */
+    u64 until;              /* ... but its prefix, if that looks at ZF, too, and else OPERAND_SIZE */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
     struct page pages[PAGES];           /* where code pages are in the host; zeroed when mappings change */
 };
@@ -92,7 +98,7 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
 {
     u64 i = 0;
     int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
-    d->modrm_at = 0;
+    d->modrm_at = d->map = d->mandatory = d->opcode = 0;
     d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = d->unused_bits = 0;
     for (; i < size; i++) {
         u8 byte = code[i];
@@ -227,6 +233,7 @@ static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 
 }
 
 #include "unusual_operands.h"
+#include "stepping.h"
 
 /* The code at an address: `size` bytes, or those up to the end of the page. Returns where it can be read. */
 static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
@@ -255,6 +262,7 @@ static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *
 static void stop(void *uc, struct state *s, u64 reason)
 {
     s->reason = reason;
+    s->stepping = in_debt(s);
     s->context_save(uc, s->context);
     s->reg_read(uc, REG_EFLAGS, &s->rflags);
     s->stop(uc);
@@ -276,6 +284,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 {
     if (s->retired >= s->deadline)
         return stop(uc, s, STOP_DEADLINE);
+    if (s->debt > 2 * s->credit && !s->stepping && address != s->pass_watched && in_debt(s))
+        return stop(uc, s, STOP_DEADLINE);
     if (s->watch_if) {
         u64 flags = 0;
         s->reg_read(uc, REG_EFLAGS, &flags);
@@ -294,15 +304,15 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
                              address == s->debug_address[2] || address == s->debug_address[3]))
             return stop(uc, s, STOP_DEBUG);
     }
+    u8 copy[16];
+    u64 size = length;
+    const u8 *code = code_at(uc, s, address, &size, copy);
+    struct decoded d;
+    decode(s, code, size, &d);
     if (address == s->pass_watched) {
         s->pass_watched = ~0ull;
         s->flags_before = s->rflags;
     } else {
-        u8 copy[16];
-        u64 size = length;
-        const u8 *code = code_at(uc, s, address, &size, copy);
-        struct decoded d;
-        decode(s, code, size, &d);
         if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` is what Unicorn had decoded when it gave up */
             size = LONGEST;
             code = code_at(uc, s, address, &size, copy);
@@ -324,6 +334,8 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
         if (d.action & MODIFIES && d.modrm_at < size && code[d.modrm_at] < 0xC0)
             s->reg_read(uc, REG_EFLAGS, &s->flags_before);
     }
+    if (s->stepping)
+        note_begin(uc, s, &d);
     s->last = address;
     s->retired++;
 }
@@ -331,6 +343,12 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 /* UC_HOOK_INTR */
 void on_interrupt(void *uc, u32 vector, struct state *s)
 {
+    if (vector == DEBUG && (s->stepping == WHILE_IN_DEBT || s->stepping == ONE_STEP)) {
+        u64 reason = on_step(uc, s);
+        if (reason)
+            stop(uc, s, reason);
+        return;
+    }
     s->vector = vector;
     stop(uc, s, STOP_INTERRUPT);
 }

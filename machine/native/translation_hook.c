@@ -8,6 +8,7 @@ typedef unsigned short u16;
 typedef unsigned char u8;
 
 enum { PAGE = 0x1000, LINE_SHIFT = 8, PROT_EXEC = 4 };       /* machine/ram.py; UC_PROT_EXEC */
+enum { OF_BLOCK = 4 };       /* what a block costs beside its instructions */
 
 struct block { u64 address; u16 instructions, size; };       /* uc_tb */
 
@@ -15,6 +16,7 @@ struct translations {
     u8 *lines;              /* a byte for each line of RAM: 1 where a translated instruction has a byte in it */
     u64 ram_size;
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
+    u64 *debt;              /* the step hook's: see stepping.h */
 };
 
 /* Note bytes that lie in one page. */
@@ -32,6 +34,7 @@ static void note(void *uc, struct translations *t, u64 address, u64 size)
 void on_translation(void *uc, const struct block *block, const struct block *before, struct translations *t)
 {
     (void)before;
+    *t->debt += block->instructions + OF_BLOCK;
     u64 size = block->size ? block->size : 1, here = PAGE - (block->address & (PAGE - 1));
     if (size > here) {
         note(uc, t, block->address + here, size - here);

@@ -13,7 +13,8 @@ from unicorn import x86_const
 from machine.native.build import ARCHITECTURES, build
 from machine.native.loading import ENTRY_POINTS
 from machine.opcodes import Action, Instruction, MemoryOperand, action, decode
-from machine.step_hook import NEVER, REGISTER_IDS, SEGMENT_BASE_IDS, HookState, Stop
+from machine.portable_hook import SEGMENT_BASE_IDS
+from machine.step_hook import NEVER, REGISTER_IDS, HookState, Stop
 from machine.unusual_operands import unusual_operands
 from tests.machine.native_code import BLOBS, CONTEXT, VECTOR_IDS, Blob
 
@@ -126,7 +127,7 @@ def expected(
     state: HookState, address: int, registers: dict[int, int], code: bytes, size: int, blob: Blob
 ) -> Stop | None:
     """The rules once more, as prose: the first that applies stops."""
-    if state.retired >= state.deadline:
+    if state.retired >= state.deadline or (state.debt > 2 * state.credit and address != state.pass_watched):
         return Stop.DEADLINE
     if state.watch_if and registers[EFLAGS] & 0x200:
         return Stop.INTERRUPTS_ENABLED
@@ -218,6 +219,8 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
             "addresses": st.integers(0, 4),
             "passing": st.integers(0, 3),
             "passing_address": addresses,
+            "debt": st.sampled_from([0, 20, 21]),
+            "credit": st.just(10),
         }
     ),
     debugged=st.lists(addresses, min_size=4, max_size=4),

@@ -1,0 +1,61 @@
+/* Code that is executed for the first time is stepped through, where translating it would not pay.
+
+   Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page: a millisecond, after which
+   it may be stopped in front of the next instruction.  So the instructions that it translates (on_translation adds them
+   to `debt`) have to be paid for by those that retire.  Where they are not, the engine is entered with the step flag
+   of its own (machine/cpu.py), translates single instructions, and raises #DB after each, which goes no further than
+   here: the software in the machine sees nothing of it. */
+
+enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP };                           /* step_hook.py, Steps */
+enum { DEBUG = 1, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, PAYS = 2 };
+
+/* Whether more was translated lately than the retired instructions paid for. */
+static int in_debt(struct state *s)
+{
+    u64 paid = s->retired > s->paid_at ? PAYS * (s->retired - s->paid_at) : 0;
+    s->paid_at = s->retired;
+    s->debt = s->debt > paid ? s->debt - paid : 0;
+    if (s->debt > 2 * s->credit)
+        s->debt = 2 * s->credit;
+    return s->debt >= s->credit;
+}
+
+static int is_repeated_string(const struct decoded *d)
+{
+    u8 opcode = d->opcode;
+    return d->map == ONE_BYTE && d->mandatory >= REPEAT &&
+           ((opcode >= 0x6C && opcode < 0x70) || (opcode >= 0xA4 && opcode < 0xA8) || (opcode >= 0xAA && opcode < 0xB0));
+}
+
+/* Note before a step what on_step() has to know of the instruction that begins. */
+static void note_begin(void *uc, struct state *s, const struct decoded *d)
+{
+    s->until = 0;
+    if (is_repeated_string(d)) {
+        u8 compares = (d->opcode & 6) == 6 && d->opcode >= 0xA4;                /* CMPS, SCAS */
+        s->until = compares ? d->mandatory : OPERAND_SIZE;
+        s->reg_read(uc, REG_RCX, &s->rcx);
+        s->reg_read(uc, REG_RIP, &s->rip);
+    } else if (d->map == ONE_BYTE && d->opcode == 0xCD) {
+        s->stepping = NO_STEPS;                                                 /* INT may have vector 1 */
+    }
+}
+
+/* #DB after an instruction that was stepped through.  Returns why the engine has to stop, or 0.
+
+   A repeated string instruction whose counter has become 0 is begun once more, and counted, when Unicorn does not step:
+   STOP_REPEAT has Python go back to it. */
+static u64 on_step(void *uc, struct state *s)
+{
+    u64 flags = 0, rcx = 0, rip = 0;
+    s->reg_read(uc, REG_EFLAGS, &flags);
+    if (s->until) {
+        s->reg_read(uc, REG_RCX, &rcx);
+        s->reg_read(uc, REG_RIP, &rip);
+        int found = s->until != OPERAND_SIZE && (s->until == REPEAT) == !(flags & ZERO_FLAG);
+        if (rip != s->rip && rcx != s->rcx && !found)
+            return STOP_REPEAT;
+    }
+    int trapping = flags & TRAP_FLAG;                                           /* set by POPF: #DB after the next one */
+    return trapping || s->stepping == ONE_STEP || !in_debt(s) ? STOP_DEADLINE : 0;
+}

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads clean
+.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml
@@ -74,6 +74,9 @@ firmware: $(READY)  ## rebuild the kernel and the native instruction hook
 
 payloads: $(READY)  ## rebuild and sign the built-in payloads
 	$(BIN)/python -m payloads.build
+
+release: $(READY)  ## the sdist and the wheel of this commit in dist/, checked; uploads nothing
+	$(BIN)/python -m tests.release
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

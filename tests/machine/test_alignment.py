@@ -112,6 +112,12 @@ def test_iret_within_ring_3_begins_the_checks(kernel: Any) -> None:
     assert taken.vector == AC
 
 
+@pytest.mark.parametrize("instruction", ["fxsave 1(%rbx)", "fxrstor 8(%rbx)", "cmpxchg16b 8(%rbx)"])
+def test_what_is_gp_where_it_is_not_aligned_stays_so(kernel: Any, instruction: str) -> None:
+    (taken,) = in_ring_3(kernel, instruction).taken
+    assert (taken.vector, taken.error_code) == (GP, 0)
+
+
 def test_what_is_forbidden_or_debugged_comes_before_alignment(kernel: Any) -> None:
     (taken,) = in_ring_3(kernel, "lgdt 1(%rbx)").taken
     assert taken.vector == GP

@@ -45,6 +45,13 @@ def test_each_cache_is_told_with_its_kind_level_and_size() -> None:
     assert caches == [(1, 1, 64, 32 << 10), (2, 1, 64, 32 << 10), (3, 2, 64, 256 << 10), (0, 0, 1, 1)]
 
 
+def test_the_second_level_cache_is_told_a_second_time() -> None:
+    """Leaf 80000006H: size in KiB, associativity (6 is 8 ways), bytes of a line."""
+    _, ebx, _, _ = cpuid(4, 2)
+    assert cpuid(0x8000_0006) == (0, 0, 256 << 16 | 6 << 12 | (ebx & 0xFFF) + 1, 0)
+    assert (ebx >> 22) + 1 == 8
+
+
 def test_one_thread_of_one_core() -> None:
     assert [cpuid(0xB, level)[1:3] for level in range(3)] == [(1, 0x100), (1, 0x201), (0, 2)]
 

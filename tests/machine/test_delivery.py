@@ -153,6 +153,21 @@ def test_there_is_no_delivery_in_real_mode() -> None:
     assert [type(event) for event in ready.deliver()] == [InterruptRaised, Shutdown]
 
 
+def test_time_passes_where_handlers_are_entered_without_end() -> None:
+    """The first of them and 16 more cost nothing; then each costs a nanosecond, until an instruction retires."""
+    ready = Ready.of(LONG)
+    cpu = ready.processor.cpu
+    delivery = Delivery(cpu, Journal(cpu.clock, ready.log))
+    times = []
+    for _ in range(20):
+        delivery.deliver(Interrupt(VECTOR, "external", cpu.rip))
+        times.append(cpu.clock.now_ns)
+    cpu.hook.retired += 1
+    delivery.deliver(Interrupt(VECTOR, "external", cpu.rip))
+    assert [time - times[0] for time in times] == [0] * 17 + [1, 2, 3]
+    assert cpu.clock.now_ns - times[-1] == cpu.clock.ns_per_instruction
+
+
 FLAGS = STATUS | FLAG_TF | FLAG_NT | FLAG_RF | FLAG_IF
 
 

@@ -1,12 +1,14 @@
 """Physical memory: bounds, zero scans, forked children."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from machine.errors import MachineError
+from machine.host import LINUX
 from machine.ram import Ram
 
 
@@ -27,6 +29,19 @@ def test_ram_refuses_what_is_outside(base: int, length: int) -> None:
 def test_ram_has_whole_pages(size: int) -> None:
     with pytest.raises(MachineError, match="multiple of 4096"):
         Ram(size)
+
+
+@pytest.mark.skipif(not LINUX, reason="only there is address space reserved")
+def test_nothing_can_be_accessed_in_what_is_reserved_behind_ram() -> None:
+    ram = Ram(1 << 20, reserve=1 << 24)
+    end = ram.host_address + ram.size
+    behind = []
+    for span, rights in (line.split()[:2] for line in Path("/proc/self/maps").read_text().splitlines()):
+        start, stop = (int(part, 16) for part in span.split("-"))
+        if start < end + (1 << 24) and stop > end:
+            behind.append(rights)
+    assert behind
+    assert {rights[:3] for rights in behind} == {"---"}
 
 
 @given(touched=st.lists(st.tuples(st.integers(0, (1 << 20) - 1), st.booleans()), max_size=6), zeroed=st.booleans())

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import firmware
-from machine.boot import loader
+from machine.boot import elf, loader
 from machine.errors import MachineError
 from machine.machine import Machine, MachineConfiguration
 from tests.machine.boot import images
@@ -116,6 +116,13 @@ def test_a_module_that_fills_ram_to_the_last_byte_fits() -> None:
 
 
 HEADER = 0x1000
+
+
+@pytest.mark.parametrize(("bits", "length"), [*((32, n) for n in range(52)), *((64, n) for n in range(64))])
+def test_an_elf_header_that_is_cut_short_is_said_to_be_so(bits: int, length: int) -> None:
+    message = "not an ELF file" if length < 4 else "not a little-endian" if length < 6 else "headers are cut short"
+    with pytest.raises(MachineError, match=message):
+        elf.parse(images.elf(images.CODE, bits=bits)[:length])
 
 
 @pytest.mark.parametrize(

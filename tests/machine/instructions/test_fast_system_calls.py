@@ -85,6 +85,14 @@ def test_syscall_and_sysret_are_undefined_unless_enabled_in_64_bit_mode(code: st
         assert refused(ready(mode), code) == (UD, None)
 
 
+def test_the_selector_in_the_msr_is_of_32_bits() -> None:
+    msrs = ready().machine.msrs
+    msrs.write(IA32_SYSENTER_CS, 0xFFFF_FFFF)
+    assert msrs.read(IA32_SYSENTER_CS) == 0xFFFF_FFFF
+    with pytest.raises(Fault):
+        msrs.write(IA32_SYSENTER_CS, 1 << 32)
+
+
 @pytest.mark.parametrize("code", [SYSRET, "480f07", SYSEXIT, "480f35"])
 def test_only_ring_0_returns(code: str) -> None:
     assert refused(ready(ring=3), code) == (GP, 0)

@@ -142,6 +142,7 @@ def test_vm_is_not_loaded_in_ia_32e_mode_and_by_outer_rings(mode: Mode, ring: in
         (0, 0, 8, IF | NT | RF | AC | IOPL | ID | VIRTUAL | 0xDD5),
         (0, 0, 4, IF | NT | RF | AC | IOPL | ID | VIRTUAL | 0xDD5),
         (0, 0, 2, IF | NT | IOPL | 0xDD5),
+        (0, IOPL, 8, IF | NT | RF | AC | IOPL | ID | VIRTUAL | 0xDD5),
         (3, 0, 8, NT | RF | AC | ID | 0xDD5),
         (3, IOPL, 8, IF | NT | RF | AC | ID | 0xDD5),
         (3, 2 << 12, 8, NT | RF | AC | ID | 0xDD5),

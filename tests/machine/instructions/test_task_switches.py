@@ -210,6 +210,16 @@ def test_a_task_has_a_local_descriptor_table_and_segments_in_it() -> None:
     assert processor.ram.read(LDT + 8 + 5, 1)[0] & 1  # and in the table
 
 
+def test_the_busy_flag_has_to_be_writable() -> None:
+    """Its byte is the first of a read-only page here, and the rest of the descriptor lies before."""
+    processor = processor_with()
+    page = DATA + 0x1000
+    processor.cpu.registers.gdtr.base = page - OTHER_TASK - 5
+    processor.ram.write(page - OTHER_TASK - 5, processor.ram.read(GDT, 0x100))
+    processor.ram.write(0x10_1000 + 4 * (page >> 12), struct.pack("<I", page | 0x65))
+    assert processor.fault(far(CALL, OTHER_TASK)) == (PF, 3)
+
+
 @pytest.mark.parametrize(("flags", "limit"), [(0x8900, 0x67), (0x8100, 0x2B)])
 def test_the_old_task_is_saved_only_into_a_whole_segment(flags: int, limit: int) -> None:
     """One of 16 bits needs less. Here it ends where an absent page begins."""

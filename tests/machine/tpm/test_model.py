@@ -86,6 +86,9 @@ def test_in_failure_mode_the_tpm_says_so_and_nothing_more() -> None:
     assert made.execute(tpm.get_capability(6, 0, 9), 0)[10:] == bytes.fromhex("01 00000006 00000001 00000105") + b"SIM "
     for first, count in ((0, 0), (0x10D, 1)):
         assert made.execute(tpm.get_capability(6, first, count), 0)[11:19] == bytes.fromhex("00000006 00000000")
+    for cut in (tpm.command(0x17A, tpm.u32(6) + bytes(4)), tpm.command(0x17A, tpm.u32(5) + tpm.u32(0) + tpm.u32(9))):
+        assert tpm.code_of(made.execute(cut, 0)) == 0x101
+    assert tpm.code_of(made.execute(tpm.command(0x17C, tpm.u32(6) + bytes(8)), 0)) == 0x101
     made.power_on()
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0
 

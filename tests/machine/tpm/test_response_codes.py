@@ -74,6 +74,7 @@ WRONG: dict[str, tuple[bytes, int]] = {
     "neither yes nor no": (tpm.command(0x143, b"\2"), 0x1C4),
     "a capability that is none": (tpm.get_capability(12), 0x1C4),
     "the vendor's property": (tpm.get_capability(0x100), 0x1C4),
+    "policies of permanent handles": (tpm.get_capability(9, 0x4000_0000), 0),
     "a bank by number": (tpm.get_capability(5, 1), 0x2C4),
     "a policy of a PCR": (tpm.get_capability(9, 0), 0x2C4),
     "handles of a kind that is none": (tpm.get_capability(1, 0x0500_0000), 0x2CB),
@@ -115,6 +116,14 @@ def test_what_is_wrong_is_said_and_where(name: str) -> None:
     if code:
         assert len(response) == 10
     assert tpm.code_of(made.execute(tpm.quote(), 0)) == 0, "the key is as before"
+
+
+@pytest.mark.parametrize("mode", range(0x3E, 0x46))
+def test_modes_of_a_block_cipher_are_ctr_to_ecb(mode: int) -> None:
+    """Part 2, 11.1.7. A signing key has no block cipher, which is said only of a mode that there is."""
+    parameters = ECC("0006 0080") + mode.to_bytes(2, "big") + ECC("0018 000b 0003 0010")
+    response = model().execute(created(public=tpm.sized(tpm.template(parameters=parameters))), 0)
+    assert tpm.code_of(response) == (0x2D6 if 0x3F <= mode <= 0x44 else 0x2C9)
 
 
 @pytest.mark.parametrize("locality", range(5))

@@ -1,25 +1,17 @@
-"""Who wrote these bytes last? Determinism makes it easy to ask: the run is made again, and watched."""
+"""Finds who wrote bytes that should not be there: determinism lets the run be made again, as one to go back in."""
 
-from typing import TYPE_CHECKING
+from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.position import Position
+from machine.errors import MachineError
 
-if TYPE_CHECKING:
-    from enclave_sim.guarantees.observation import Scenario
 
-
-def describe_last_writer(scenario: "Scenario", base: int, length: int) -> str:
-    """In words, the last instruction that wrote to a physical range: its address, symbol and time."""
-    enclave = scenario.enclave()
-    cpu = enclave.machine.cpu
-    last: list[tuple[int, int, int]] = []
-
-    def seen(writes: bool, address: int, _size: int) -> None:
-        if writes:
-            last[:] = [(address, cpu.hook.last, enclave.machine.clock.now_ns)]
-
-    cpu.watch_memory(range(base, base + length), seen)
-    enclave.run(scenario.limit_ns)
-    if not last:
-        return "written last by no instruction: by the loader, the guest engine or the processor's own pushes"
-    address, rip, at_ns = last[0]
-    by = enclave.program.symbol(rip) or "code that is not the kernel's"
-    return f"last written at {address:#x} by {by} (RIP {rip:#x}), at {at_ns} ns"
+def describe_last_writer(scenario: Scenario, base: int, length: int) -> str:
+    """Describe what changed a range of physical memory last, before the end of the run."""
+    try:
+        run = Travel(scenario.enclave)
+        run.resume(None if scenario.limit_ns is None else Position(scenario.limit_ns))
+        write = run.last_write(base, length)
+    except MachineError as error:  # a TPM in another process does not go back
+        return f"who wrote it last cannot be found: {error}"
+    return "not written during the run: the loader left it so" if write is None else str(write)

@@ -82,7 +82,7 @@ def _writer(base: int, size: int) -> Job:
         moment.writers[base] = Writer(base, size, moment.run.now, write)
         if write is None:
             return f"{base:#x}: nobody has written there so far"
-        return f"{base:#x}: last written at {write.position} by {write.by}"
+        return f"{base:#x}: {write}"
 
     return job
 

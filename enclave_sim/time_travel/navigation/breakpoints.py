@@ -56,6 +56,9 @@ class Write:
     by: str
     """In words."""
 
+    def __str__(self) -> str:
+        return f"last written at {self.position} by {self.by}"
+
 
 class Watching:
     """Notices accesses to ranges while a timeline runs, and stops it behind them."""

@@ -30,7 +30,8 @@ from enclave_sim.errors import KernelDied
 from enclave_sim.events import SignalEmitted
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import Header
+from enclave_sim.recording.writer import RecordingWriter
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
 from tests import bench_attestation, bench_examples, bench_inspector, bench_time_travel
@@ -121,7 +122,8 @@ def plain_run(module: bytes) -> float:
 
 def enclave_run(module: bytes, file: BinaryIO | None = None, **options: Any) -> tuple[float, RunResult]:
     """Seconds from EXEC_LOOP to dormant and scanned, and what came of it."""
-    enclave = Enclave(module, record=False, digest=lambda header: Digest(header, file), **options)
+    writer = None if file is None else RecordingWriter(file)
+    enclave = Enclave(module, record=False, writer=writer, **options)
     if not enclave.boot():
         raise KernelDied("the enclave did not boot")
     results: list[RunResult] = []
@@ -390,7 +392,7 @@ def record_million() -> None:
     if result.events < EVENTS:
         raise KernelDied(f"only {result.events} events")
     with tempfile.TemporaryFile() as file:
-        alone = Digest(Header({}, "", ()), file)
+        alone = RecordingWriter(file, Header({}, "", ()))
         event = SignalEmitted(123_456, 123_456_789, 4711)
         start = perf_counter()
         for _ in range(200_000):

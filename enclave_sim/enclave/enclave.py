@@ -45,6 +45,7 @@ from enclave_sim.recording.format import Digest, Header, Tee
 from enclave_sim.recording.outcome.residue import Residue, scan
 from enclave_sim.recording.outcome.summary import RunResult, Summary
 from enclave_sim.recording.recording import Recording
+from enclave_sim.recording.writer import RecordingWriter
 from enclave_sim.specification import EngineName, Phase
 from machine.boot import loader
 from machine.errors import UnicornStopped
@@ -76,8 +77,10 @@ class Enclave:
     """One enclave, from power-on to dormant.
 
     `payload` is a built-in name, a path, the module itself, or several of these that take turns; the other
-    arguments are those of `EnclaveConfiguration`. `recorder` also gets every event; `record=False` leaves out the
-    recording in memory, for long runs. `portable=True` forgoes native code on the host; nothing else changes.
+    arguments are those of `EnclaveConfiguration`. `recorder` also gets every event; `writer` writes the recording to a
+    file, during which no snapshot can be taken; `record=False` leaves out the recording in memory, for long runs.
+    `digest` has begun with another header than this enclave's own. `portable=True` forgoes native code on the host;
+    nothing else changes.
     `tpm` takes the place of the TPM model, and `verifier` that of the verifier built in; `reference` is what the latter
     holds to be good, instead of what this enclave was made from.
 
@@ -90,7 +93,8 @@ class Enclave:
         *,
         trust_anchors: Sequence[TrustAnchor] | None = None,
         recorder: Recorder | None = None,
-        digest: Callable[[Header], Digest] = Digest,
+        writer: RecordingWriter | None = None,
+        digest: Digest | None = None,
         record: bool = True,
         portable: bool = False,
         inputs: Iterable[AnyInput] = (),
@@ -121,7 +125,9 @@ class Enclave:
             trust_anchors=embedded_anchors(anchors),
         )
         self.recording: Recording | None = Recording(self.header) if record else None
-        self._digest = digest(self.header)
+        if writer is not None:
+            writer.begin(self.header)
+        self._digest = writer or digest or Digest(self.header)
         self._summary = Summary()
         observers: list[Recorder | None] = [self._digest, self._summary, self.recording, recorder]
         self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
@@ -259,7 +265,6 @@ class Enclave:
             serial=self.serial,
         )
         if outcome is not Outcome.LIMIT:
-            self._digest.finish()
             self._result = result
         return result
 
@@ -348,6 +353,8 @@ class Enclave:
         A suspended guest is run again from its start when it is resumed behind a restore: exactly, but it takes time.
         Raises EnclaveError while a recording is written to a file.
         """
+        if isinstance(self._digest, RecordingWriter):  # what is written cannot be taken back
+            raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
         gate = self._gate.save_state() if self._gate is not None else {}
         observers = tuple(observer.save_state() for observer in self._stateful)
         completed, outside = frozenset(self._completed), self._outside.save_state()
@@ -373,7 +380,7 @@ class Enclave:
         self.restore(replace(snapshot, observers=tuple(o.save_state() for o in self._stateful)))
         for event in events_so_far:
             self._summary.record(event)
-        self._digest.begin(self.header, events_so_far)
+        self._begin_digest(events_so_far)
         if self.recording is not None:
             self.recording.events[:] = events_so_far
 
@@ -389,9 +396,14 @@ class Enclave:
             raise EnclaveError("an enclave without a recording cannot take other inputs")
         self._outside.schedule(scheduled, self.recording.events, self.machine.clock.now_ns)
         self.header = self.recording.header = msgspec.structs.replace(self.header, inputs=scheduled)
-        self._digest.begin(self.header, self.recording.events)
+        self._begin_digest(self.recording.events)
         while self._outside.next_ns == self.machine.clock.now_ns:
             self._outside.take_next()
+
+    def _begin_digest(self, events_so_far: Sequence[Event]) -> None:
+        if isinstance(self._digest, RecordingWriter):
+            raise EnclaveError("an enclave whose recording is being written to a file cannot take another's place")
+        self._digest.begin(self.header, events_so_far)
 
     def _policy(self) -> Policy:
         signatures = [ECDSA_P256, ML_DSA_65] if self.configuration.post_quantum else [ECDSA_P256]

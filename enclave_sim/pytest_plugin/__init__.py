@@ -183,8 +183,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         try:
             paths = save_all(session.directory, item.nodeid, session.subject.recordings)
             report.user_properties += [(_PROPERTY, str(path)) for path in paths]
-        except OSError as error:
-            report.user_properties.append((_ERROR_PROPERTY, f"{item.nodeid}: {error.strerror}"))
+        except ConfigurationError as error:
+            report.user_properties.append((_ERROR_PROPERTY, f"{item.nodeid}: {error}"))
     if report.when == "teardown":
         session.subject = Subject()
     return report

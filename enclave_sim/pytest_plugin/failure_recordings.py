@@ -1,10 +1,9 @@
-"""Where recordings of failing tests go: a file for each enclave, named after the test, written whole or not at all.
+"""Files for the recordings of failing tests: one for each enclave, named after the test.
 
 It is imported whenever pytest starts, and so imports nothing of the emulator.
 """
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ class Saveable(Protocol):
     """A recording."""
 
     def save(self, path: Path, /) -> None:
-        """Write it to a file."""
+        """Write it to a file, whole or not at all. Raises ConfigurationError where it cannot be written."""
 
 
 def prepared(directory: Path) -> Path:
@@ -47,15 +46,10 @@ def file_name(test_id: str, number: int) -> str:
 
 
 def save_all(directory: Path, test_id: str, recordings: Sequence[Saveable]) -> list[Path]:
-    """Save a test's recordings. Raises OSError where a file cannot be written; there is none then by its name."""
+    """Save a test's recordings. Raises ConfigurationError where a file cannot be written."""
     saved = []
     for number, recording in enumerate(recordings, start=1):
         path = directory / file_name(test_id, number)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            recording.save(unfinished)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        recording.save(path)
         saved.append(path)
     return saved

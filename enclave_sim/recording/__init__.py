@@ -1,7 +1,7 @@
 """Recordings: what happened in a run, as a file with a digest, and what can be asked of it.
 
-`Recording` holds a run in memory, `RecordingFile` and `read_events` read a file in constant memory. Names are loaded
-when first used.
+`Recording` holds a run in memory; `RecordingWriter` writes a file, `RecordingFile` and `read_events` read one, in
+constant memory. Names are loaded when first used.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from enclave_sim.recording.reader import read_events as read_events
     from enclave_sim.recording.reader import read_header as read_header
     from enclave_sim.recording.recording import Recording as Recording
+    from enclave_sim.recording.writer import RecordingWriter as RecordingWriter
 
 _HOMES = {
     "Digest": "format",
@@ -25,6 +26,7 @@ _HOMES = {
     "Recording": "recording",
     "RecordingError": "format",
     "RecordingFile": "reader",
+    "RecordingWriter": "writer",
     "Trailer": "format",
     "read_events": "reader",
     "read_header": "reader",

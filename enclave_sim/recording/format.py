@@ -7,7 +7,7 @@ reader has.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -19,9 +19,11 @@ from machine.state import State, Stateful
 
 FORMAT = "enclave-sim-recording"
 VERSION = 2
-_BATCH = 1024
+BATCH = 1024
+"""Events that are encoded at a time."""
 NOWHERE = (0, -1)
 """No limit, and a number of events that there never is."""
+_ENCODER = msgspec.json.Encoder()
 
 
 class RecordingError(EnclaveError):
@@ -54,60 +56,58 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
 
 
 class Digest(Stateful):
-    """Encodes events and hashes them; writes them too, if given a file. Memory stays bounded."""
+    """Hashes the lines of a recording that need not be written. Memory stays bounded."""
 
-    def __init__(self, header: Header, file: BinaryIO | None = None) -> None:
-        self._encoder = msgspec.json.Encoder()
-        self._file = file
+    def __init__(self, header: Header) -> None:
         self.begin(header)
 
     def begin(self, header: Header, events: Sequence[Event] = ()) -> None:
         """Start again, with a header and the first events."""
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256(encode_line(header))
         self._pending = list(events)
-        self._flushed = 0
+        self._hashed = 0
         self._stop = NOWHERE
-        self._write(self._encoder.encode(header) + b"\n")
 
     def record(self, event: Event) -> None:
         """Take one event. They are encoded many at a time, which costs a fraction."""
         self._pending.append(event)
-        if len(self._pending) >= _BATCH:
+        if len(self._pending) >= BATCH:
             self._flush()
+
+    def take_lines(self, lines: bytes, events: int) -> None:
+        """Take this number of events that are encoded already."""
+        self._flush()
+        self._hash.update(lines)
+        self._hashed += events
 
     @property
     def events(self) -> int:
-        """How many events were taken."""
-        return self._flushed + len(self._pending)
+        """The number of events taken."""
+        return self._hashed + len(self._pending)
 
     def stop_at(self, limit_ns: int) -> None:
-        """The run ends here, at this limit, unless more events come."""
+        """Note that the run ends here, at this limit, unless more events come."""
         self._stop = (limit_ns, self.events)
 
     def hexdigest(self) -> str:
-        """The digest of everything so far."""
+        """Return the digest of everything so far."""
         self._flush()
         return with_limit(self._hash, self._limit_ns)
 
-    def finish(self) -> None:
-        """Write the trailer."""
-        trailer = Trailer(self.events, self.hexdigest(), self._limit_ns)
-        if self._file is not None:
-            self._file.write(self._encoder.encode(trailer) + b"\n")
-            self._file.flush()
+    def trailer(self) -> Trailer:
+        """Return the line that a recording would end with here."""
+        return Trailer(self.events, self.hexdigest(), self._limit_ns)
 
     def save_state(self) -> State:
-        """See `Stateful`. Raises EnclaveError while a file is written, which could not be taken back."""
-        if self._file is not None:
-            raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
+        """See `Stateful`."""
         pending = tuple(self._pending)
-        return {"hash": self._hash.copy(), "pending": pending, "flushed": self._flushed, "stop": self._stop}
+        return {"hash": self._hash.copy(), "pending": pending, "hashed": self._hashed, "stop": self._stop}
 
     def load_state(self, state: State) -> None:
         """See `Stateful`."""
         self._hash = state["hash"].copy()
         self._pending[:] = state["pending"]
-        self._flushed = state["flushed"]
+        self._hashed = state["hashed"]
         self._stop = state["stop"]
 
     @property
@@ -116,14 +116,10 @@ class Digest(Stateful):
         return limit_ns if events == self.events else None
 
     def _flush(self) -> None:
-        self._write(self._encoder.encode_lines(self._pending))
-        self._flushed += len(self._pending)
-        self._pending.clear()
-
-    def _write(self, lines: bytes) -> None:
-        self._hash.update(lines)
-        if self._file is not None:
-            self._file.write(lines)
+        if self._pending:
+            self._hash.update(encode_lines(self._pending))
+            self._hashed += len(self._pending)
+            self._pending.clear()
 
 
 class Tee:
@@ -136,6 +132,16 @@ class Tee:
         """Take one event."""
         for record in self._records:
             record(event)
+
+
+def encode_line(line: Header | Trailer) -> bytes:
+    """Return the first or the last line of a recording."""
+    return _ENCODER.encode(line) + b"\n"
+
+
+def encode_lines(events: Sequence[Event]) -> bytes:
+    """Return a line for each event."""
+    return _ENCODER.encode_lines(events)
 
 
 def with_limit(digest: "hashlib._Hash", limit_ns: int | None) -> str:

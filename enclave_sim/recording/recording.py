@@ -1,10 +1,11 @@
 """A recording in memory, to be queried, saved and shown."""
 
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from enclave_sim.recording.format import NOWHERE, Digest, Header
 from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event
 from machine.state import Stateful
 
@@ -44,21 +45,21 @@ class Recording(Stateful):
     @property
     def digest(self) -> str:
         """The recording's SHA-256, as a file of it would state."""
-        return self._digest(None).hexdigest()
+        digest = Digest(self.header)
+        self._repeat(digest)
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the recording to a file."""
-        with path.open("wb") as file:
-            self._digest(file).finish()
+        """Write the recording to a file. Raises ConfigurationError, and leaves no part of it, where that fails."""
+        with RecordingWriter.open(path, self.header) as writer:
+            self._repeat(writer)
 
-    def _digest(self, file: BinaryIO | None) -> Digest:
-        digest = Digest(self.header, file)
+    def _repeat(self, recorder: Digest | RecordingWriter) -> None:
         for event in self.events:
-            digest.record(event)
+            recorder.record(event)
         limit_ns, events = self._stop
         if events == len(self.events):
-            digest.stop_at(limit_ns)
-        return digest
+            recorder.stop_at(limit_ns)
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: timeline, phases, summary."""

@@ -194,7 +194,7 @@ def _enclave(
             sources,
             recorder=comparer,
             record=False,
-            digest=lambda _: digest,  # of the header as it was recorded
+            digest=digest,  # of the header as it was recorded
             **options,
         )
     except (RecordingError, ConfigurationError) as error:

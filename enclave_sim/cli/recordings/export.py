@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
-from enclave_sim.cli.runs.recording_file import recording_file
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.output_file import output_file
 
 if TYPE_CHECKING:
     from machine.events import Event
@@ -58,7 +58,7 @@ def export(
         raise ConfigurationError(f"{goal} is the recording itself; give another --output")
     line = ProgressLine(terminal_of(sys.stderr))
     try:
-        with recording_file(goal, "export to") as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
+        with output_file(goal, "export to") as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
             write(header, _told(checked(read_events(file)), line), buffered)
     finally:
         line.erase()

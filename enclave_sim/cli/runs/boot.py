@@ -135,9 +135,9 @@ def _boot(options: argparse.Namespace) -> int:
     modules = list(map(module, options.module))
     if options.record is None:
         return _run(options, image, modules, None)
-    from enclave_sim.cli.runs.boot_recording import recorded  # noqa: PLC0415
+    from enclave_sim.cli.runs.boot_recording import recording_of  # noqa: PLC0415
 
-    with recorded(options, image, modules) as recorder:
+    with recording_of(options, image, modules) as recorder:
         return _run(options, image, modules, recorder)
 
 

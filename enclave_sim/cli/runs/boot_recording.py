@@ -2,17 +2,17 @@
 
 import argparse
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from enclave_sim.cli.runs.recording_file import recording_file
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import Header
+from enclave_sim.recording.writer import RecordingWriter
 
 
-@contextmanager
-def recorded(options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]]) -> Iterator[Digest]:
-    """A recorder whose file is complete when the run is over."""
+def recording_of(
+    options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]]
+) -> AbstractContextManager[RecordingWriter]:
+    """Return the recorder of a run, whose file is complete at the end of the `with` block."""
     configuration = {
         "ram_size": options.ram,
         "ns_per_instruction": options.ns_per_instruction,
@@ -22,7 +22,4 @@ def recorded(options: argparse.Namespace, image: bytes, modules: list[tuple[byte
         "fw_cfg": {name: hashlib.sha256(data).hexdigest() for name, data in options.fw_cfg},
     }
     hashes = [hashlib.sha256(data).hexdigest() for data in (image, *(data for data, _ in modules))]
-    with recording_file(Path(options.record)) as file:
-        digest = Digest(Header(configuration, hashes[0], tuple(hashes[1:])), file)
-        yield digest
-        digest.finish()
+    return RecordingWriter.open(Path(options.record), Header(configuration, hashes[0], tuple(hashes[1:])))

@@ -39,7 +39,6 @@ from enclave_sim.cli.options.run import (
 from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
 from enclave_sim.cli.output.progress import terminal_of
 from enclave_sim.cli.output.watch import Watch
-from enclave_sim.cli.runs.recording_file import recording_file
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -48,7 +47,6 @@ from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.inputs import AnyInput
-    from enclave_sim.recording.format import Digest, Header
     from enclave_sim.recording.outcome.summary import RunResult
 
 _DEFAULTS = EnclaveConfiguration()
@@ -182,22 +180,13 @@ def _run(
     names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
 ) -> "RunResult":
     from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415
-    from enclave_sim.recording.format import Digest  # noqa: PLC0415
+    from enclave_sim.recording.writer import RecordingWriter  # noqa: PLC0415
 
-    digests: list[Digest] = []
-    with nullcontext() if record is None else recording_file(record) as file:
-
-        def make_digest(header: "Header") -> "Digest":
-            digests.append(Digest(header, file))
-            return digests[0]
-
-        enclave = Enclave(names, recorder=watch, record=False, digest=make_digest, **options)
+    with nullcontext() if record is None else RecordingWriter.open(record) as writer:
+        enclave = Enclave(names, recorder=watch, record=False, writer=writer, **options)
         try:
             with watch.running():
-                result = enclave.run(limit_ns)
+                return enclave.run(limit_ns)
         except KernelDied as error:
             typer.echo(f"error: {one_line(str(error))}", err=True)
             raise typer.Exit(ExitCode.DEFECT) from None
-        if result.outcome == "LIMIT":
-            digests[0].finish()  # the run could go on, but nobody will: its recording ends here
-    return result

@@ -18,7 +18,7 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
 
 class _Configuration(msgspec.Struct):
-    """What `boot` writes into the header (cli/boot_recording.py)."""
+    """What `boot` writes into the header (cli/runs/boot_recording.py)."""
 
     ram_size: Annotated[int, msgspec.Meta(ge=2 << 20, le=MMIO_BASE, multiple_of=PAGE_SIZE)]
     ns_per_instruction: _Positive

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
-from enclave_sim.recording.format import Digest
 from enclave_sim.recording.outcome.summary import RunResult
+from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event
 from machine.ram import RamImage
 
@@ -83,7 +83,7 @@ def test_a_suspended_guest_is_gone_back_to(payload: str, first_ns: int, second_n
 
 
 def test_a_recording_on_its_way_to_a_file_cannot_be_taken_back(tmp_path: Path) -> None:
-    with (tmp_path / "recording").open("wb") as file:
-        enclave = Enclave("beacon", digest=lambda header: Digest(header, file))
+    with RecordingWriter.open(tmp_path / "recording") as writer:
+        enclave = Enclave("beacon", writer=writer)
         with pytest.raises(EnclaveError, match="written to a file"):
             enclave.snapshot()

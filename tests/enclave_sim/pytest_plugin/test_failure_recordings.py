@@ -231,18 +231,20 @@ def test_a_directory_is_created_with_its_parents(run: Runner) -> None:
 def test_a_recording_that_cannot_be_written_is_said_and_leaves_no_half_of_it(run: Runner) -> None:
     tests = """
 import pytest
-from enclave_sim.recording import Recording
+from enclave_sim.recording import output_file
 @pytest.fixture
 def full_disk(monkeypatch):
-    def save(self, path):
-        path.write_text("half")
+    def replace(half, goal):
+        assert half.stat().st_size > 0
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(Recording, "save", save)
+    monkeypatch.setattr(output_file.os, "replace", replace)
 def test_it(enclave, full_disk):
     enclave("counter").run()
     raise RuntimeError("its own failure")
 """
     result = run(tests, OPTION, "saved")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*its own failure*", "not saved: test_user.py::test_it: No space left on device"])
+    result.stdout.fnmatch_lines(
+        ["*its own failure*", "not saved: test_user.py::test_it: cannot record to *: No space left on device"]
+    )
     assert saved() == []

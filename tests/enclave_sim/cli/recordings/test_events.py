@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.events import AnyEvent, HostCalled, SignalEmitted
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import Header
 from enclave_sim.recording.reader import read_events
+from enclave_sim.recording.writer import RecordingWriter
 from machine.events import RingTransition
 from tests.enclave_sim.cli.command import assert_refused, command
 
@@ -91,10 +92,8 @@ def test_damage_is_told_behind_what_could_be_read(path: Path, tmp_path: Path) ->
 
 def test_what_a_payload_says_cannot_control_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    with path.open("wb") as file:
-        digest = Digest(Header({}, "", ()), file)
-        digest.record(HostCalled(0, 0, 1, "\x1b[2Jevil\n", 0))
-        digest.finish()
+    with RecordingWriter.open(path, Header({}, "", ())) as writer:
+        writer.record(HostCalled(0, 0, 1, "\x1b[2Jevil\n", 0))
     output = command("events", path).output
     assert "\x1b" not in output
     assert output.count("\n") == 2
@@ -125,12 +124,10 @@ def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     """Recordings that differ every thousand events."""
     directory = tmp_path_factory.mktemp("long")
     for name in ("a", "b"):
-        with (directory / name).open("wb") as file:
-            digest = Digest(Header({}, "", ()), file)
+        with RecordingWriter.open(directory / name, Header({}, "", ())) as writer:
             for seq in range(MANY):
                 value = seq if name == "a" or seq % 1000 else 0
-                digest.record(HostCalled(seq, 3 * seq, value % 4, "a host function with a name", value))
-            digest.finish()
+                writer.record(HostCalled(seq, 3 * seq, value % 4, "a host function with a name", value))
     return directory / "a", directory / "b"
 
 

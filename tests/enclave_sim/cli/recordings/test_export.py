@@ -20,7 +20,8 @@ from enclave_sim.cli.recordings import export as export_module
 from enclave_sim.cli.runs.boot import boot
 from enclave_sim.events import PhaseEntered
 from enclave_sim.recording.exports.formats import Format
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import Header
+from enclave_sim.recording.writer import RecordingWriter
 
 SUFFIXES = {"perfetto": ".pftrace", "vcd": ".vcd", "parquet": ".parquet", "html": ".html"}
 BEGINNINGS = {"perfetto": b"\n", "vcd": b"$comment", "parquet": b"PAR1", "html": b"<!DOCTYPE html>"}
@@ -56,10 +57,10 @@ def recorded() -> bytes:
     enclave.run()
     assert enclave.recording is not None
     file = BytesIO()
-    digest = Digest(enclave.header, file)
+    writer = RecordingWriter(file, enclave.header)
     for event in enclave.recording.events:
-        digest.record(event)
-    digest.finish()
+        writer.record(event)
+    writer.finish()
     return file.getvalue()
 
 
@@ -122,10 +123,8 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
 
 def test_a_recording_of_what_no_machine_does_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "forged.jsonl"
-    with path.open("wb") as file:
-        digest = Digest(Header({}, "", ()), file)
-        digest.record(PhaseEntered(0, 0, "$end $var"))
-        digest.finish()
+    with RecordingWriter.open(path, Header({}, "", ())) as writer:
+        writer.record(PhaseEntered(0, 0, "$end $var"))
     assert_refused(export(path, "--to", "vcd"), "event 0: there is no phase '$end $var'")
 
 

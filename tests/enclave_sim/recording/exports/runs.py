@@ -15,8 +15,9 @@ from enclave_sim import events as enclave
 from enclave_sim.events import AnyEvent
 from enclave_sim.inputs import Tamper
 from enclave_sim.recording.exports.formats import Format
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import Header
 from enclave_sim.recording.recording import Recording
+from enclave_sim.recording.writer import RecordingWriter
 from enclave_sim.specification import Phase
 from machine import events as machine
 from machine.events import Event
@@ -119,8 +120,6 @@ def host_calls(count: int) -> Iterator[Event]:
 
 
 def save_host_calls(path: Path, count: int) -> None:
-    with path.open("wb") as file:
-        digest = Digest(HEADER, file)
+    with RecordingWriter.open(path, HEADER) as writer:
         for event in host_calls(count):
-            digest.record(event)
-        digest.finish()
+            writer.record(event)

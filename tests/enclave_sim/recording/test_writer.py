@@ -1,0 +1,98 @@
+"""Recordings that are written while the run goes on: all of the file, or nothing."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.errors import EnclaveError
+from enclave_sim.events import HostCalled
+from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.writer import RecordingWriter
+
+HEADER = Header({}, "", ())
+
+
+@pytest.mark.parametrize("limit_ns", [None, 1_500_000])
+def test_the_file_has_the_bytes_of_a_recording_kept_in_memory(limit_ns: int | None, tmp_path: Path) -> None:
+    enclave = Enclave("counter", cycles=2)
+    result = enclave.run(limit_ns)
+    assert enclave.recording is not None
+    enclave.recording.save(tmp_path / "saved.jsonl")
+    with RecordingWriter.open(tmp_path / "streamed.jsonl") as writer:
+        assert Enclave("counter", cycles=2, record=False, writer=writer).run(limit_ns) == result
+    assert (tmp_path / "streamed.jsonl").read_bytes() == (tmp_path / "saved.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5000])
+def test_it_counts_and_hashes_what_it_has_taken(count: int, tmp_path: Path) -> None:
+    digest = Digest(HEADER)
+    with RecordingWriter.open(tmp_path / "run.jsonl", HEADER) as writer:
+        for seq in range(count):
+            for recorder in (writer, digest):
+                recorder.record(HostCalled(seq, seq, 1, "emit_signal", seq))
+            if seq % 700 == 0:
+                assert (writer.events, writer.hexdigest()) == (digest.events, digest.hexdigest())
+    file = RecordingFile(tmp_path / "run.jsonl")
+    assert len(list(file)) == count
+    assert file.trailer == digest.trailer()
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with RecordingWriter.open(path, HEADER):
+        assert not path.exists()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [EnclaveError("refused"), KeyboardInterrupt()])
+def test_a_run_that_fails_leaves_what_was_there(failure: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("older")
+
+    def run() -> None:
+        with RecordingWriter.open(path, HEADER) as writer:
+            writer.record(HostCalled(0, 0, 1, "emit_signal", 0))
+            raise failure
+
+    with pytest.raises(type(failure)):
+        run()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "older"
+
+
+def test_without_a_header_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(EnclaveError, match="needs a header"), RecordingWriter.open(tmp_path / "run.jsonl"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_writer_writes_one_recording(tmp_path: Path) -> None:
+    file = BytesIO()
+    writer = RecordingWriter(file, HEADER)
+    with pytest.raises(EnclaveError, match="cannot begin again"):
+        Enclave("beacon", writer=writer)
+    assert file.getvalue().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("none/run.jsonl", "there is no directory"), (".", "it is a directory"), ("f/run.jsonl", "no directory")],
+)
+def test_a_file_that_cannot_be_written_is_one_line(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    with pytest.raises(ConfigurationError, match=words) as caught, RecordingWriter.open(tmp_path / name, HEADER):
+        pytest.fail("the block was entered")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_device_is_an_error_that_names_it() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with (
+        pytest.raises(ConfigurationError, match="cannot record to /dev/full: No space left"),
+        RecordingWriter.open(Path("/dev/full"), HEADER),
+    ):
+        pass

@@ -1,4 +1,4 @@
-"""The files, folders, modules, members of classes and pages that README.md and docs/ name exist."""
+"""Files, folders, modules, members of classes and pages that the documents name exist."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ import pytest
 from tests.test_data import classes
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 ROOMS = ("docs", "enclave_sim", "firmware", "machine", "payloads", "tests")
 OURS = re.compile(r"[\w-]+\.(py|c|h|S|ld|bin)")
 """A file name without its folder."""

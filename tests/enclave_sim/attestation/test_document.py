@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "attestation-evidence.md").read_tex
 
 
 def test_the_page_lists_every_check_in_the_order_in_which_they_are_made() -> None:
-    table = PAGE.partition("| Check | Passes where |\n|---|---|\n")[2].partition("\n\n")[0]
+    table = PAGE.partition("| Check | Passes if |\n|---|---|\n")[2].partition("\n\n")[0]
     listed = [name for row in table.splitlines() for name in row.split("|")[1].strip().split(", ")]
     file = Evidence.decode(HONEST.evidence().encode(ENVELOPE_KEY))
     made = [check.name for check in verify(file, CHALLENGE, reference(), Policy()).checks]

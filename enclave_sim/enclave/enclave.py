@@ -18,6 +18,7 @@ import msgspec
 import firmware
 from enclave_sim import events
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.attester import tpm_events
 from enclave_sim.enclave.attester.built_in import BuiltInVerifier
 from enclave_sim.enclave.attester.contract import Verifier
@@ -82,7 +83,8 @@ class Enclave:
     `digest` has begun with another header than this enclave's own. `portable=True` forgoes native code on the host;
     nothing else changes.
     `tpm` takes the place of the TPM model, and `verifier` that of the verifier built in; `reference` is what the latter
-    holds to be good, instead of what this enclave was made from.
+    holds to be good, instead of what this enclave was made from. `cancellation` is polled while a guest is run to where
+    it was, after a restore or for a backtrace.
 
     Raises ConfigurationError for what cannot be run. A payload that is refused is not an error: it is an outcome.
     """
@@ -101,9 +103,12 @@ class Enclave:
         tpm: TpmBackend | None = None,
         verifier: Verifier | None = None,
         reference: ReferenceValues | None = None,
+        cancellation: Cancellation | None = None,
         **options: Any,
     ) -> None:
         self.configuration = EnclaveConfiguration(**options)
+        self.cancellation = cancellation or Cancellation()
+        """Shared by all that may take long with this enclave."""
         # By name, so that what is said about them does not depend on the order in which they were given.
         anchors = sorted(
             [development_anchor()] if trust_anchors is None else trust_anchors, key=lambda anchor: anchor.label
@@ -133,7 +138,14 @@ class Enclave:
         self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
         schedule = Schedule(self.header.inputs)
         every = Tee([*(o for o in observers if o is not None), schedule])
-        node = Node(self.configuration, every, tpm=self._tpm, verifier=self._verifier, portable=portable)
+        node = Node(
+            self.configuration,
+            every,
+            tpm=self._tpm,
+            verifier=self._verifier,
+            portable=portable,
+            cancellation=self.cancellation,
+        )
         self.machine, self.block, self._port = node.machine, node.block, node.port
         self._host, self._gate = node.host, node.gate
         self.block.on_phase_completed(self._phase_completed)
@@ -322,24 +334,15 @@ class Enclave:
         """
         self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
 
-    def on_catching_up(self, action: Callable[[], None]) -> None:
-        """Call `action` again and again while a guest is run to where it was, after a restore.
+    def guest_backtrace(self) -> Backtrace | None:
+        """Find where in its module a suspended guest is, or where the last one trapped; None where that is not known.
 
-        What it raises gives that up, and is raised by what runs the enclave; the guest is still to be run there then.
-        """
-        if self._host is not None:
-            self._host.on_catching_up(action)
-
-    def guest_backtrace(self, attend: Callable[[], None] = lambda: None) -> Backtrace | None:
-        """Where in its module a suspended guest is, or where the last one trapped; None where that cannot be told.
-
-        It takes as long as the guest has computed, and changes nothing. `attend` is called meanwhile; what it raises
-        gives it up.
+        It takes as long as the guest has computed, and changes nothing. Raises Cancelled.
         """
         if self._host is None:
             return None
         with SignalsHeld():
-            return self._host.guest_backtrace(attend)
+            return self._host.guest_backtrace()
 
     # Snapshots
 

@@ -2,6 +2,7 @@
 
 import firmware
 from enclave_sim import events
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.attester import tpm_events
 from enclave_sim.enclave.attester.contract import Verifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration
@@ -30,6 +31,7 @@ class Node:
         tpm: TpmBackend,
         verifier: Verifier,
         portable: bool,
+        cancellation: Cancellation,
     ) -> None:
         end = region("heap").end
         machine = self.machine = Machine(
@@ -45,16 +47,16 @@ class Node:
         """The VMM; a flat guest has none."""
         self.gate: GateCoprocessor | None = None
         if configuration.engine is EngineName.WASMTIME:
-            self._attach_vmm(configuration)
+            self._attach_vmm(configuration, cancellation)
 
-    def _attach_vmm(self, configuration: EnclaveConfiguration) -> None:
+    def _attach_vmm(self, configuration: EnclaveConfiguration, cancellation: Cancellation) -> None:
         """AetherHost at its mailbox, and the engine that runs its guests."""
         from enclave_sim.enclave.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
         from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
 
         machine, heap = self.machine, region("heap")
         window = HeapWindow(machine.ram.lend(heap.base, heap.size), heap.size, machine.ram.reserve)
-        engine = WasmtimeEngine(window, GuestProfile(heap.size, configuration.features))
+        engine = WasmtimeEngine(window, GuestProfile(heap.size, configuration.features), cancellation)
         self.host = AetherHost(machine.ram, machine.clock, machine.journal, engine, production=configuration.production)
         gate = firmware.symbols()["gate"]
         machine.coprocessor = self.gate = GateCoprocessor(gate, engine, machine.clock, machine.journal)

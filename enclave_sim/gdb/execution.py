@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from enclave_sim.cancellation import Cancelled
 from enclave_sim.errors import EnclaveError
 from enclave_sim.gdb.points import Points
 from enclave_sim.gdb.protocol.channel import Gone
@@ -21,7 +22,7 @@ from machine.errors import MachineError
 
 TRAP, INTERRUPTED = 5, 2
 """Signal numbers, as gdb has them."""
-_ATTENTION_S = 0.01
+_CHECK_S = 0.01
 """So often one looks for Ctrl-C."""
 _BEGIN, _END = "replaylog:begin", "replaylog:end"
 
@@ -37,12 +38,8 @@ class Stopped:
     """For the user, if there is more to say."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """gdb wants a motion to end."""
-
-
 class Motion:
-    """Goes through a session. `interrupted` is asked again and again whether gdb wants it to end."""
+    """Goes through a session. `interrupted` says whether gdb wants it to end; it may raise Gone."""
 
     def __init__(self, session: Travel[Any], points: Points, interrupted: Callable[[], bool]) -> None:
         self._session = session
@@ -98,9 +95,9 @@ class Motion:
     def _forward(self, go: Callable[[], Stopped]) -> Stopped:
         start = self._session.now
         try:
-            with self.attended():
+            with self.cancellable():
                 return go()
-        except Interrupted:
+        except Cancelled:
             return Stopped(INTERRUPTED)
         except (EnclaveError, MachineError) as error:  # the kernel died, say: to go on from there would be in vain
             return self._failed(start, error)
@@ -109,9 +106,9 @@ class Motion:
         """One is anywhere on the way: until what is looked for has been found, one stays where one was."""
         start = self._session.now
         try:
-            with self.attended():
+            with self.cancellable():
                 return go()
-        except (Interrupted, Gone) as error:
+        except (Cancelled, Gone) as error:
             self._session.go_to(start)
             if isinstance(error, Gone):
                 raise
@@ -124,21 +121,19 @@ class Motion:
         return Stopped(message=f"{error}; back at {start}")
 
     @contextmanager
-    def attended(self) -> Iterator[None]:
-        """A scope in which whatever the session does ends when gdb wants that (Interrupted) or is gone (Gone)."""
-        timeline = self._session._timeline
-        self._look_at, before, timeline.attend = 0.0, timeline.attend, self._attend
-        try:
+    def cancellable(self) -> Iterator[None]:
+        """A scope in which whatever the session does ends when gdb wants that (Cancelled) or is gone (Gone)."""
+        self._look_at = 0.0
+        with self._session.cancellation.asking(self._is_unwanted):
             yield
-        finally:
-            timeline.attend = before
 
-    def _attend(self) -> None:
+    def _is_unwanted(self) -> bool:
+        """Look for Ctrl-C, unless that was done a moment ago: checkpoints come often, and it is a system call."""
         now = perf_counter()
-        if now >= self._look_at:
-            self._look_at = now + _ATTENTION_S
-            if self._interrupted():
-                raise Interrupted
+        if now < self._look_at:
+            return False
+        self._look_at = now + _CHECK_S
+        return self._interrupted()
 
     # Steps, with what they meet
 

@@ -7,10 +7,11 @@ memory are not written: there is one future, which a change would make another o
 from collections.abc import Callable
 from typing import Any
 
+from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
-from enclave_sim.gdb.execution import Interrupted, Motion, Stopped
+from enclave_sim.gdb.execution import Motion, Stopped
 from enclave_sim.gdb.monitor import Monitor
 from enclave_sim.gdb.points import PointKind, Points
 from enclave_sim.gdb.protocol.link import Link
@@ -214,9 +215,9 @@ class Stub:
             raise Malformed from None
         start = self._session.now
         try:
-            with self._motion.attended():
+            with self._motion.cancellable():
                 said = self._monitor.run(line)
-        except Interrupted:
+        except Cancelled:
             self._session.go_to(start)
             said = "interrupted\n"
         self._output(said)

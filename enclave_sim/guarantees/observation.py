@@ -6,10 +6,11 @@ run = bench.run(guest, inputs=inputs)
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.watchers.attestation import AttestationWatcher
@@ -70,17 +71,13 @@ class Run:
     """What other contexts could see, for comparisons with other runs."""
 
 
-def _nothing() -> None:
-    pass
-
-
 class Observer(Stateful):
-    """The watchers of one enclave, as a recorder. What `attend`, called at every event, raises gives up the run."""
+    """The watchers of one enclave, as a recorder. Every event is a checkpoint, at which the run can be cancelled."""
 
     PARTS = ("watchers",)
 
-    def __init__(self, attend: Callable[[], None] = _nothing) -> None:
-        self._attend = attend
+    def __init__(self, cancellation: Cancellation | None = None) -> None:
+        self._cancellation = cancellation or Cancellation()
         self.watchers: list[Watcher] = [
             ContextSwitchWatcher(),
             IsolationWatcher(),
@@ -105,7 +102,7 @@ class Observer(Stateful):
 
     def record(self, event: Event) -> None:
         """Take one event, while it happens."""
-        self._attend()
+        self._cancellation.poll()
         for handler in self._handlers.get(type(event), ()):
             handler(event)
 
@@ -136,9 +133,9 @@ def observe(
     return observe_scenario(Scenario(payload, options, tuple(inputs), limit_ns))
 
 
-def observe_scenario(scenario: Scenario, attend: Callable[[], None] = _nothing) -> Run:
-    """Run and watch what a scenario describes. What `attend`, called at every event, raises gives it up."""
-    observer = Observer(attend)
+def observe_scenario(scenario: Scenario, cancellation: Cancellation | None = None) -> Run:
+    """Run and watch what a scenario describes. Raises Cancelled at the event at which that was cancelled."""
+    observer = Observer(cancellation)
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
     return observer.run(enclave, scenario)

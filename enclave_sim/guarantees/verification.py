@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.judges.admission import admitted
 from enclave_sim.guarantees.judges.jitter import jitter_free, loads
@@ -21,36 +22,52 @@ def verify(
     seed: int = 0,
     secret_data: bool = False,
     progress: Progress = lambda _what: None,
-    attend: Callable[[], None] = lambda: None,
+    cancellation: Cancellation | None = None,
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
     `runs` runs as they are, one of them without native code on the host where that is not too slow; as many other
     loads for jitter; and two runs with other secrets: sensor values, and with `secret_data` the data segments.
-    `progress` is told what is done next; what it raises, or `attend`, which is called at every event of every run,
-    gives up the verification. Raises ConfigurationError for fewer than two runs, or what cannot be run.
+
+    Args:
+        scenario: What is judged.
+        runs: How often it is run as it is.
+        seed: Chooses the other loads and the other secrets.
+        secret_data: Whether data segments are secrets, too.
+        progress: Told what is done next.
+        cancellation: Polled before each of these steps, and at every event of every run.
+
+    Raises:
+        ConfigurationError: For fewer than two runs, or what cannot be run.
+        Cancelled: When `cancellation` was cancelled.
     """
+    token = cancellation or Cancellation()
+
+    def begin(what: str) -> None:
+        token.poll()
+        progress(what)
+
     if runs < 2:
         raise ConfigurationError(f"runs is {runs}; it takes at least 2 to compare")
     repeated = []
     for number in range(runs):
-        progress(f"run {number + 1} of {runs}")
-        repeated.append(observe_scenario(_variant(scenario, number), attend))
+        begin(f"run {number + 1} of {runs}")
+        repeated.append(observe_scenario(_variant(scenario, number), token))
     yield deterministic([_as(run, scenario) for run in repeated])
 
     loaded: list[Run] = []
     for load in loads(scenario, runs, seed):
-        progress(f"load {len(loaded) + 1}")
-        loaded.append(observe_scenario(load, attend))
+        begin(f"load {len(loaded) + 1}")
+        loaded.append(observe_scenario(load, token))
 
     pairs = []
     for vary, what in ((with_other_sensors, "sensors"), (with_other_data, "data segments")):
         if what == "sensors" or secret_data:
-            progress(f"two runs with other {what}")
-            pairs.append((what, [observe_scenario(vary(scenario, seed + n), attend) for n in (1, 2)]))
+            begin(f"two runs with other {what}")
+            pairs.append((what, [observe_scenario(vary(scenario, seed + n), token) for n in (1, 2)]))
 
     everything = [*repeated, *loaded, *(run for _, pair in pairs for run in pair)]
-    progress("residue")
+    begin("residue")
     yield zero_trace(everything)
     yield _noninterference(pairs)
     yield isolated(everything)

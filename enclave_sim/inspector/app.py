@@ -30,7 +30,7 @@ class Inspector(Going, Pointing, Asking):
         *(Binding(m.key, f"move('{m.name}')", m.words, show=False) for m in MOVEMENTS),
         Binding("1", "overview", "overview", show=False),
         *(Binding(pane.KEY, f"pane('{pane.NAME}')", pane.TITLE, show=False) for pane in PANES),
-        Binding("escape", "give_up", "cancel what goes on; else the overview", show=False),
+        Binding("escape", "cancel", "cancel what goes on; else the overview", show=False),
         Binding("question_mark", "help", "help on the pane", show=False),
         Binding("q", "quit", "quit", show=False),
         Binding("g", "goto", "go to an event, address, symbol, line or time", show=False),
@@ -56,7 +56,7 @@ class Inspector(Going, Pointing, Asking):
         movement = BY_NAME[name]
         self.ask(movement.words.partition(":")[0], moved(movement.go))
 
-    def action_give_up(self) -> None:
+    def action_cancel(self) -> None:
         """Cancel what goes on; else back to the overview."""
         if self.session.busy:
             self.session.cancel()

@@ -1,8 +1,8 @@
 """What can be gone through: a machine, and what acts on it from outside."""
 
-from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from machine.machine import Machine, Outcome
 
@@ -17,6 +17,10 @@ class Subject(Protocol):
     @property
     def program(self) -> Program:
         """What is executed in ring 0."""
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """The token it was made with: polled by it and by those who run it, so that both end by one."""
 
     @property
     def in_guest(self) -> bool:
@@ -35,9 +39,6 @@ class Subject(Protocol):
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end."""
-
-    def on_catching_up(self, action: Callable[[], None]) -> None:
-        """Call `action` again and again while what had to be left behind at a snapshot is done again; it may raise."""
 
     def snapshot(self) -> Any:
         """All of its state; that of the machine is its field `machine`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.options import applicability, kernel
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
@@ -197,7 +198,7 @@ def _source(
 
         read_payloads(names, options["engine"])
     elif isinstance(source, KernelSource):
-        source.open(lambda: None)
+        source.open(Cancellation())
     return source
 
 

@@ -5,7 +5,6 @@ byte, so that time says nothing of the host.
 """
 
 import hashlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from enclave_sim import events
@@ -33,11 +32,8 @@ class Engine(GuestEngine, Protocol):
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
         """Have a guest as far as another was, by what its progress gave as plain values."""
 
-    attend: Callable[[], None]
-    """Called while a guest catches up; see `WasmtimeEngine`."""
-
-    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
-        """Where the guest is; see `WasmtimeEngine.backtrace`."""
+    def backtrace(self) -> Backtrace | None:
+        """Find where the guest is; see `WasmtimeEngine.backtrace`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -132,13 +128,9 @@ class AetherHost(Stateful):
         self._verified[payload] = (module, None)
         return size
 
-    def on_catching_up(self, action: Callable[[], None]) -> None:
-        """Call `action` again and again while a guest is run to where it was; what it raises gives that up."""
-        self._engine.attend = action
-
-    def guest_backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
-        """Where in its module the guest is; see `WasmtimeEngine.backtrace`."""
-        return self._engine.backtrace(attend)
+    def guest_backtrace(self) -> Backtrace | None:
+        """Find where in its module the guest is; see `WasmtimeEngine.backtrace`."""
+        return self._engine.backtrace()
 
     def save_state(self) -> State:
         """See `Stateful`."""

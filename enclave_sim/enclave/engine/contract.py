@@ -114,7 +114,7 @@ class GuestEngine(Protocol):
     def catch_up(self) -> None:
         """Have the guest where a state that was loaded had it. It takes as long as that guest had computed.
 
-        `resume` does it, too; asked for before, it can be given up without anything having happened.
+        `resume` does it, too; asked for before, it can be cancelled without anything having happened.
         """
 
     def destroy(self) -> None:

@@ -5,11 +5,12 @@ host call is answered with a trap, and where the first one was preempted its fue
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wasmtime import InstancePre, Linker, Module
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine.contract import Frame, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
@@ -17,8 +18,8 @@ from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
 from machine.host import HostMemory
 
-ATTENDED_NS = 10_000_000
-"""After so much of a run that is repeated one looks whether it is still wanted."""
+CHECKPOINT_NS = 10_000_000
+"""Fuel, in ns, from one checkpoint of a run that is repeated to the next."""
 
 
 class Place(NamedTuple):
@@ -35,7 +36,10 @@ class Place(NamedTuple):
 class SecondGuest:
     """Repeats guests of one engine: one of this profile, with a heap of so many bytes, checking bounds or not."""
 
-    def __init__(self, heap_bytes: int, profile: GuestProfile, *, check_bounds: bool) -> None:
+    def __init__(
+        self, heap_bytes: int, profile: GuestProfile, cancellation: Cancellation, *, check_bounds: bool
+    ) -> None:
+        self._cancellation = cancellation
         self._memory = HostMemory(heap_bytes, 0 if check_bounds else RESERVATION_BYTES + GUARD_BYTES)
         linear = LinearMemory(HeapWindow(self._memory.address, heap_bytes, self._memory.reserve))
         self._engine = new_engine(profile, linear, check_bounds=check_bounds)
@@ -46,12 +50,10 @@ class SecondGuest:
         """By module."""
         weakref.finalize(self, _close, self._prepared, (self._engine, linear, callbacks))
 
-    def frames(
-        self, instance_pre: InstancePre, module: bytes, place: Place, attend: Callable[[], None]
-    ) -> tuple[Frame, ...]:
+    def frames(self, instance_pre: InstancePre, module: bytes, place: Place) -> tuple[Frame, ...]:
         """The calls under way in a guest of `module` that is suspended at a place, the innermost first.
 
-        Nothing where it does not come there again. `attend` is called again and again; what it raises gives it up.
+        Nothing where it does not come there again. Raises Cancelled.
         """
         prepared = self._prepare(instance_pre, module)
         self._memory.zero(0, self._memory.size)
@@ -60,7 +62,7 @@ class SecondGuest:
         try:
             answers = iter(place.answers)
             while not guest.over and guest.spent <= place.spent:
-                attend()
+                self._cancellation.poll()
                 result = 0
                 if guest.waits:
                     answer = next(answers, None)
@@ -68,7 +70,7 @@ class SecondGuest:
                         self._calls.interrupt()
                     else:
                         result = answer
-                guest.resume(result, min(place.spent + 1 - guest.spent, ATTENDED_NS))
+                guest.resume(result, min(place.spent + 1 - guest.spent, CHECKPOINT_NS))
             is_there = guest.spent == place.spent and next(answers, None) is None
             return guest.frames if is_there else ()
         finally:

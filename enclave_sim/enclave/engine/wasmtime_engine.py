@@ -9,19 +9,20 @@ another kind have frames of another size.
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
 from wasmtime import _ffi as ffi
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine.contract import Backtrace, Departure, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile, check, compile_error
-from enclave_sim.enclave.engine.shadow_guest import ATTENDED_NS, Place, SecondGuest
+from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, Place, SecondGuest
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from machine.errors import EmulatorFault
@@ -79,11 +80,13 @@ class Progress:
 class WasmtimeEngine:
     """One engine for one enclave; one guest at a time.
 
-    The memory of `window` must outlive the engine. Where its reserve is too small code checks bounds.
+    The memory of `window` must outlive the engine. Where its reserve is too small code checks bounds. `cancellation` is
+    polled while a guest is run to where it was. What is cancelled then is done when the guest is resumed the next time.
     """
 
-    def __init__(self, window: HeapWindow, profile: GuestProfile) -> None:
+    def __init__(self, window: HeapWindow, profile: GuestProfile, cancellation: Cancellation | None = None) -> None:
         self._profile = profile
+        self._cancellation = cancellation or Cancellation()
         self._check_bounds = window.reserve < RESERVATION_BYTES + GUARD_BYTES
         self._calls = HostCalls()
         memory = LinearMemory(window if not self._check_bounds else HeapWindow(window.host_address, window.size, 0))
@@ -102,9 +105,6 @@ class WasmtimeEngine:
         """What the guest's host calls were answered with. Only ever appended to: states share it."""
         self._owed: Progress | None = None
         """Where the guest is to be, once it is resumed."""
-        self.attend: Callable[[], None] = lambda: None
-        """Called again and again while a guest is run to where it was. What it raises gives that up, until it is
-        resumed the next time."""
         self._trapped_at: Backtrace | None = None
         """Where the last guest trapped, if it did, and was dropped."""
         self._second: SecondGuest | None = None
@@ -180,7 +180,10 @@ class WasmtimeEngine:
         return guest.resume(result, budget_ns)
 
     def catch_up(self) -> None:
-        """See `GuestEngine.catch_up`. A guest whose memory others have changed meanwhile does not: EmulatorFault."""
+        """See `GuestEngine.catch_up`. A guest whose memory others have changed meanwhile does not: EmulatorFault.
+
+        Raises Cancelled, with all as it was.
+        """
         if self._owed is None:
             return
         owed, size = self._owed, self._owed.made_of.memory_bytes
@@ -204,13 +207,13 @@ class WasmtimeEngine:
                 if ctypes.string_at(start, len(memory)) == memory:
                     return
                 break
-            self.attend()
+            self._cancellation.poll()
             if guest.waits:
                 if len(self._answers) == owed.answered:
                     break
                 result = answers[len(self._answers)]
                 self._answers.append(result)
-            guest.resume(result, min(max(owed.spent - guest.spent, 1), ATTENDED_NS))
+            guest.resume(result, min(max(owed.spent - guest.spent, 1), CHECKPOINT_NS))
         raise EmulatorFault(f"a guest came to {guest.spent} ns and not to {owed.spent} ns, or to other memory there")
 
     def destroy(self) -> None:
@@ -219,21 +222,23 @@ class WasmtimeEngine:
         _drop_all(self._guests)
         self._owed = None
 
-    def backtrace(self, attend: Callable[[], None]) -> Backtrace | None:
-        """Where the guest is, or where the last one trapped; None where neither is known. Nothing is changed by it.
+    def backtrace(self) -> Backtrace | None:
+        """Find where the guest is, or where the last one trapped; None where neither is known. It changes nothing.
 
-        A suspended guest is repeated up to there, which takes as long as it has computed. Meanwhile `attend` is called
-        again and again; what it raises gives the answer up. Signals must be held, as for `resume`. A guest whose memory
-        others have changed cannot be repeated: where that is seen, there is no answer.
+        A suspended guest is repeated up to there, which takes as long as it has computed. Signals must be held, as for
+        `resume`. A guest whose memory others have changed cannot be repeated: where that is seen, there is no answer.
+        Raises Cancelled.
         """
         progress = self._progress()
         if progress is None or not progress.started:
             return self._last_trap()
         if self._second is None:
-            self._second = SecondGuest(self._window.size, self._profile, check_bounds=self._check_bounds)
+            self._second = SecondGuest(
+                self._window.size, self._profile, self._cancellation, check_bounds=self._check_bounds
+            )
         place = Place(progress.spent, progress.waits, progress.answers[: progress.answered])
         prepared, module, _ = progress.made_of
-        frames = self._second.frames(prepared, module, place, attend)
+        frames = self._second.frames(prepared, module, place)
         return Backtrace(module, frames) if frames else None
 
     def _last_trap(self) -> Backtrace | None:

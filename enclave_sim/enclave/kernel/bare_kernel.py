@@ -4,11 +4,12 @@ Of this package only what is as light as its errors is imported before somebody 
 fast as a native emulator.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.host_limit import run_machine
 from enclave_sim.errors import ConfigurationError
 from machine.boot import loader
@@ -53,8 +54,11 @@ class BareKernel:
         portable: bool = False,
         files: Mapping[str, bytes] | None = None,
         recorder: "Recorder | None" = None,
+        cancellation: Cancellation | None = None,
     ) -> None:
         self.name = name
+        self.cancellation = cancellation or Cancellation()
+        """For those who run it; nothing here takes long by itself."""
         self._image = image
         configuration = MachineConfiguration(
             ram_bytes, ns_per_instruction, portable=portable, engines=False, files=dict(files or {})
@@ -106,9 +110,6 @@ class BareKernel:
         """
         outcome = Outcome.HALTED if self.exit_status is not None else run_machine(self.machine, limit_ns)
         return Outcome.HALTED if self.exit_status is not None else outcome
-
-    def on_catching_up(self, action: Callable[[], None]) -> None:
-        """See `Enclave.on_catching_up`: nothing here has to."""
 
     def snapshot(self) -> BareSnapshot:
         """All of its state."""

@@ -20,8 +20,8 @@ from machine.events import Event
 _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
 host_called signal_emitted
 3->0 "rip=0x114002\""""
-_ATTENDED = 1000
-"""After so many rows a search looks whether it is still wanted."""
+_CHECKPOINT = 1000
+"""Rows from one checkpoint of a search to the next."""
 
 
 class Going(Desk):
@@ -146,8 +146,8 @@ class Going(Desk):
 
         def look(moment: Moment) -> str:
             for distance in range(1, len(rows) + 1):
-                if not distance % _ATTENDED:
-                    moment.run.attend()
+                if not distance % _CHECKPOINT:
+                    moment.run.cancellation.poll()
                 index = (start + direction * distance) % len(rows)
                 if text in rows[index].text.lower():
                     self.call_later(pane.move_to, index)
@@ -170,7 +170,7 @@ class Going(Desk):
                 return
 
             def look(moment: Moment) -> None:
-                moment.log.places(wanted, moment.seen, moment.run.attend)
+                moment.log.places(wanted, moment.seen)
                 self.call_later(show)
 
             def show() -> None:

@@ -2,12 +2,13 @@
 
 from textual.timer import Timer
 
+from enclave_sim.cancellation import Cancelled
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inspector.base_app import Desk
 from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
-from enclave_sim.inspector.session.session_thread import Cancelled, Job
+from enclave_sim.inspector.session.session_thread import Job
 from machine.errors import MachineError
 
 

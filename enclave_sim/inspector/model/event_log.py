@@ -1,11 +1,12 @@
 """The events of a run as a list of rows that are made when they are looked at: a million cost no more than ten."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import overload
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import kind_of_event, name_of_kind
 from enclave_sim.inspector.model.rows import Meaning, Row, Target, View, row
@@ -15,19 +16,16 @@ from machine.events import Event, RingTransition
 _BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "shutdown", "tpm_command_failed"])
 _ROWS_KEPT = 1000
 _FILTERS_KEPT = 2
-_ATTENDED = 1000
-"""After so many events a filter looks whether it is still wanted."""
+_CHECKPOINT = 1000
+"""Events from one checkpoint of a filter's first look to the next."""
 _TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_ended", "annihilation_step"])
-
-
-def _nothing() -> None:
-    pass
 
 
 class EventLog:
     """The events known of a run, and where those of each kind are."""
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], cancellation: Cancellation) -> None:
+        self._cancellation = cancellation
         self.events = events
         """It grows; what is in it stays."""
         self._indexed = 0
@@ -41,7 +39,7 @@ class EventLog:
         """Take in what has come."""
         self._index()
         for one in self._filtered:
-            self._filter(one, _nothing)
+            self._filter(one)
 
     def _index(self) -> None:
         for seq in range(self._indexed, len(self.events)):
@@ -58,21 +56,20 @@ class EventLog:
         index = bisect_left(places, seen) - 1
         return self.events[places[index]] if index >= 0 else None
 
-    def places(self, wanted: "EventFilter", seen: int, attend: Callable[[], None] = _nothing) -> Sequence[int]:
+    def places(self, wanted: "EventFilter", seen: int) -> Sequence[int]:
         """Places of the events that a filter lets through, among the first `seen`.
 
-        Those of the last filters are remembered. The first time all events are gone through; what `attend`, called
-        again and again meanwhile, raises gives that up.
+        Those of the last filters are remembered. The first time all events are gone through: raises Cancelled.
         """
         if wanted == EventFilter():
             return range(seen)
         self._index()
         found = next((one for one in self._filtered if one.wanted == wanted), None) or _Filtered(wanted)
-        self._filter(found, attend)
+        self._filter(found)
         self._filtered = [found, *(one for one in self._filtered if one is not found)][:_FILTERS_KEPT]
         return _before(found.places, seen)
 
-    def _filter(self, one: "_Filtered", attend: Callable[[], None]) -> None:
+    def _filter(self, one: "_Filtered") -> None:
         wanted = one.wanted
         kinds = wanted.kinds or (("ring_transition",) if wanted.ring is not None else ())
         known = [self._of_kind.get(kind, []) for kind in kinds]
@@ -80,9 +77,15 @@ class EventLog:
         if kinds:
             new = sorted(chain.from_iterable(places[bisect_left(places, one.looked_at) :] for places in known))
         if wanted.text or wanted.ring is not None:
-            new = [place for place in _attended(new, attend) if wanted.lets(self.events[place])]
+            new = [place for place in self._polled(new) if wanted.lets(self.events[place])]
         one.places += new
         one.looked_at = self._indexed
+
+    def _polled(self, places: Sequence[int]) -> Iterator[int]:
+        for number, place in enumerate(places):
+            if not number % _CHECKPOINT:
+                self._cancellation.poll()
+            yield place
 
     def row(self, place: int) -> Row:
         """The line of an event."""
@@ -101,13 +104,6 @@ class _Filtered:
     wanted: "EventFilter"
     places: list[int] = field(default_factory=list)
     looked_at: int = 0
-
-
-def _attended(places: Sequence[int], attend: Callable[[], None]) -> Iterator[int]:
-    for number, place in enumerate(places):
-        if not number % _ATTENDED:
-            attend()
-        yield place
 
 
 def _before(places: list[int], seen: int) -> Sequence[int]:

@@ -1,6 +1,6 @@
 """The guest: what the engine says of it, and what its events say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim import events
@@ -91,32 +91,32 @@ def _no_guest(moment: Moment) -> Iterator[Row]:
     if isinstance(trapped, events.GuestTrapped):
         target = Target(event=trapped.seq, at_ns=trapped.at_ns)
         yield row(f"the last one trapped: {trapped.detail} ({trapped.trap})", Meaning.BAD, target)
-        backtrace = _asked(moment, lambda: None)
+        backtrace = _asked(moment)
         if backtrace is not None:
             yield from _where(backtrace, Meaning.BAD)
 
 
 def find_guest(moment: Moment) -> str:
-    """Find out where a guest is, however long it takes, and keep that. Returns it in words."""
+    """Find out where a guest is, however long it takes, and keep that. Returns it in words. Raises Cancelled."""
     state = guest_state(moment)
     if state is None or not state.started:
         return "there is no guest that is under way now"
-    backtrace = _backtrace(moment, state, moment.run.attend)
+    backtrace = _backtrace(moment, state)
     return _UNKNOWN if backtrace is None else place_text(backtrace)
 
 
 _UNKNOWN = "the function is not known: the guest does not come here again, since its memory was changed from outside"
 
 
-def _backtrace(moment: Moment, state: GuestState, attend: Callable[[], None]) -> Backtrace | None:
+def _backtrace(moment: Moment, state: GuestState) -> Backtrace | None:
     place = _place_of(moment, state)
     if place not in moment.backtraces:
-        moment.backtraces[place] = _asked(moment, attend)
+        moment.backtraces[place] = _asked(moment)
     return moment.backtraces[place]
 
 
-def _asked(moment: Moment, attend: Callable[[], None]) -> Backtrace | None:
-    return None if moment.enclave is None else moment.enclave.guest_backtrace(attend)
+def _asked(moment: Moment) -> Backtrace | None:
+    return None if moment.enclave is None else moment.enclave.guest_backtrace()
 
 
 def _place_of(moment: Moment, state: GuestState) -> GuestPlace:
@@ -129,7 +129,7 @@ def _place(moment: Moment, state: GuestState, here: Meaning) -> Iterator[Row]:
     if not is_short and _place_of(moment, state) not in moment.backtraces:
         yield note("F finds the function it is in: the guest is repeated up to here for that")
         return
-    backtrace = _backtrace(moment, state, lambda: None)
+    backtrace = _backtrace(moment, state)
     yield from [note(_UNKNOWN)] if backtrace is None else _where(backtrace, here)
 
 

@@ -1,4 +1,4 @@
-"""The run that is inspected: a session that can be interrupted while it works, and that goes by events."""
+"""The run that is inspected: a session that can be cancelled while it works, and that goes by events."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,11 @@ from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.target import Subject
-from machine.events import Event, Recorder
+from machine.events import Event
 
 
 class InspectedRun(Travel[Subject]):
-    """`make` gives what is run, recorded by what it gets. What `attend` raises gives up what the session is doing."""
-
-    def __init__(self, make: Callable[[Recorder], Subject], attend: Callable[[], None] = lambda: None) -> None:
-        super().__init__(make)
-        self._timeline.attend = attend
+    """`make` gives what is run, recorded by what it gets. What cancels its token ends what the session is doing."""
 
     @property
     def enclave(self) -> Enclave | None:
@@ -36,10 +32,6 @@ class InspectedRun(Travel[Subject]):
     def at_end(self) -> bool:
         """Whether the run ends here."""
         return self._timeline.end == self.now
-
-    def attend(self) -> None:
-        """Raises what ends what is being done; to be called by whoever works long on its own."""
-        self._timeline.attend()
 
     def next_phase(self) -> Position:
         """Go to where the next phase reaches its target state; without an enclave, to the next change of mode."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from time import monotonic
 
+from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inspector.model.event_log import EventLog
@@ -34,16 +35,8 @@ Job = Callable[[Moment], str | None]
 """Something to do. What it returns is said to the user."""
 Wishes = Mapping[str, Callable[[Moment], View]]
 """What each pane in sight is made by."""
-Opener = Callable[[Callable[[], None]], Opened]
-"""Makes the run, given what it has to attend to."""
-
-
-class Cancelled(Exception):  # noqa: N818 - not an error
-    """The user wants no more of it."""
-
-
-class GivenWay(Cancelled):
-    """Something else was asked for meanwhile."""
+Opener = Callable[[Cancellation], Opened]
+"""Makes the run, which the token it gets cancels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +87,14 @@ class SessionThread:
         self._opener = opener
         self._tell = tell
         self._jobs: SimpleQueue[_Asked] = SimpleQueue()
+        self._cancellation = Cancellation(self._is_unwanted)
         self._cancel = threading.Event()
+        """The user wants no more of what is being done, and of what waits."""
         self._stop = False
         self._gives_way = False
         """Whether what is being done is to end as soon as anything is asked for."""
         self._returns = False
-        """Whether it was given up, and the run goes to where it has to be then."""
+        """Whether it was cancelled, and the run goes to where it has to be then: that is not cancelled, too."""
         self._what = ""
         self._asked = self._done = 0
         self.shown = 0
@@ -131,13 +126,13 @@ class SessionThread:
         self.do(_LOOKING, lambda _moment: None)
 
     def cancel(self) -> None:
-        """Give up what is being done, and what waits."""
+        """Cancel what is being done, and what waits."""
         if self._what:
             self._cancel.set()
 
     @property
     def waiting(self) -> int:
-        """How many jobs are not done, or given up, and shown."""
+        """How many jobs are not done, or cancelled, and shown."""
         return self._asked - self._done
 
     @property
@@ -155,14 +150,20 @@ class SessionThread:
 
     # In its own thread
 
-    def _attend(self) -> None:
-        if self._cancel.is_set() and (self._stop or not self._returns):
-            raise Cancelled
+    def _is_unwanted(self) -> bool:
+        """Say, at a checkpoint, whether what is being done is to end; report how far it is."""
+        if self._stop:
+            return True
         if self._gives_way:
-            if not self._jobs.empty():
-                self._gives_way = False  # the way back to where the run was is not given up, too
-                raise GivenWay
-            return
+            return not self._jobs.empty()
+        if not self._what:
+            return False  # panes are being made, or a job that gave way goes back to where the run was
+        if self._cancel.is_set() and not self._returns:
+            return True
+        self._report_progress()
+        return False
+
+    def _report_progress(self) -> None:
         now = monotonic()
         if now - self._told_at >= _PROGRESS_S and self._moment is not None:
             self._told_at = now
@@ -171,8 +172,8 @@ class SessionThread:
 
     def _work(self) -> None:
         try:
-            opened = self._opener(self._attend)
-            moment = self._moment = Moment(opened, EventLog(opened.run.known))
+            opened = self._opener(self._cancellation)
+            moment = self._moment = Moment(opened, EventLog(opened.run.known, self._cancellation))
             self._show(moment, None)
             self._serve(moment)
         except Cancelled:
@@ -202,7 +203,7 @@ class SessionThread:
             except Cancelled:
                 if self._stop:
                     return
-                said, failed = self._given_up(moment, before), False
+                said, failed = self._settle_cancelled(moment, before), False
                 self._cancel.clear()
                 number = self._drop(number)
             if self._cancel.is_set():  # it came when the job was done already
@@ -225,19 +226,19 @@ class SessionThread:
     def _meanwhile(self, moment: Moment, job: Job) -> bool:
         """Whether it was done, and did not have to give way."""
         run, here = moment.run, moment.run.now
-        self._gives_way = True
+        self._gives_way, done = True, False
         try:
             job(moment)
+            done = True
         except Cancelled:
-            if not self._stop:
-                self._cancel.clear()
-                run.go_to(here)
-            return False
+            pass
         finally:
             self._gives_way = False
-        return True
+        if not done and not self._stop:
+            run.go_to(here)
+        return done
 
-    def _given_up(self, moment: Moment, before: Position) -> str:
+    def _settle_cancelled(self, moment: Moment, before: Position) -> str:
         """On the way forwards one stays where one has come to; on the way back one returns, whatever is pressed."""
         self._returns = True
         try:
@@ -249,7 +250,7 @@ class SessionThread:
         return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
 
     def _drop(self, number: int) -> int:
-        """Give up what waits; the number of the last job of these."""
+        """Drop what waits; the number of the last job of these."""
         while not self._jobs.empty():
             asked = self._jobs.get()
             if asked.job is None:

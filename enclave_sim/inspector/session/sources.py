@@ -1,11 +1,12 @@
 """Where a run comes from: payloads, a recording, or a kernel image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel, is_kernel_image
 from enclave_sim.errors import ConfigurationError
@@ -36,8 +37,8 @@ class Source(Protocol):
     kind: ClassVar[str]
     """In words."""
 
-    def open(self, attend: Callable[[], None]) -> Opened:
-        """Make the run. Raises ConfigurationError or RecordingError."""
+    def open(self, cancellation: Cancellation) -> Opened:
+        """Make the run, which `cancellation` cancels. Raises ConfigurationError or RecordingError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class EnclaveSource:
     payloads: tuple[PayloadSource, ...]
     options: Mapping[str, Any]
 
-    def open(self, attend: Callable[[], None]) -> Opened:
+    def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        return _opened(list(self.payloads), self.options, attend)
+        return _opened(list(self.payloads), self.options, cancellation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,15 @@ class RecordingSource:
     path: Path
     payloads: tuple[PayloadSource, ...] = ()
 
-    def open(self, attend: Callable[[], None]) -> Opened:
+    def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
         file = RecordingFile(self.path)
         if is_of_kernel(file.header):
             kernel = RecordedKernel(file, [Path(str(one)) for one in self.payloads])
-            run = _kernel_run(kernel.path, kernel.image, kernel.options, attend)
+            run = _kernel_run(kernel.path, kernel.image, kernel.options, cancellation)
             return Opened(run, None, Comparison(kernel.events))
         recorded = Recorded(file, self.payloads)
-        return _opened(list(recorded.payloads), recorded.options, attend, Comparison(recorded.events))
+        return _opened(list(recorded.payloads), recorded.options, cancellation, Comparison(recorded.events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +81,27 @@ class KernelSource:
     path: Path
     options: Mapping[str, Any]
 
-    def open(self, attend: Callable[[], None]) -> Opened:
+    def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
         try:
             image = self.path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
-        return Opened(_kernel_run(self.path, image, self.options, attend), None)
+        return Opened(_kernel_run(self.path, image, self.options, cancellation), None)
 
 
-def _kernel_run(path: Path, image: bytes, options: Mapping[str, Any], attend: Callable[[], None]) -> InspectedRun:
-    make = partial(BareKernel, str(path), image, **options)
-    return InspectedRun(lambda recorder: make(recorder=recorder), attend)
+def _kernel_run(path: Path, image: bytes, options: Mapping[str, Any], cancellation: Cancellation) -> InspectedRun:
+    make = partial(BareKernel, str(path), image, cancellation=cancellation, **options)
+    return InspectedRun(lambda recorder: make(recorder=recorder))
 
 
 def _opened(
     payloads: list[PayloadSource],
     options: Mapping[str, Any],
-    attend: Callable[[], None],
+    cancellation: Cancellation,
     comparison: Comparison | None = None,
 ) -> Opened:
-    run = InspectedRun(enclave_of(payloads, **options), attend)
+    run = InspectedRun(enclave_of(payloads, cancellation=cancellation, **options))
     alone = {name: value for name, value in options.items() if name not in _NOT_SCENARIO}
     sources = payloads[0] if len(payloads) == 1 else payloads
     return Opened(run, Scenario(sources, alone, tuple(options.get("inputs", ()))), comparison)

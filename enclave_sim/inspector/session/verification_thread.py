@@ -3,15 +3,12 @@
 import threading
 from collections.abc import Callable
 
+from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.errors import EnclaveError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.guarantees.verification import verify
 from enclave_sim.inspector.model.guarantees import Verification
 from machine.errors import MachineError
-
-
-class _Cancelled(Exception):  # noqa: N818 - not an error
-    pass
 
 
 class Verifying:
@@ -20,7 +17,7 @@ class Verifying:
     def __init__(self, scenario: Scenario, runs: int = 2) -> None:
         self._scenario = scenario
         self._runs = runs
-        self._cancel = threading.Event()
+        self._cancellation = Cancellation()
         self._state = Verification("begins")
         self._thread = threading.Thread(target=self._work, name="verification", daemon=True)
         self._tell: Callable[[Verification], None] = lambda _state: None
@@ -36,25 +33,21 @@ class Verifying:
         self._thread.start()
 
     def cancel(self) -> None:
-        """No more of it."""
-        self._cancel.set()
+        """End it at its next checkpoint."""
+        self._cancellation.cancel()
 
     def _work(self) -> None:
         try:
-            for report in verify(self._scenario, runs=self._runs, progress=self._progress, attend=self._attend):
+            reports = verify(self._scenario, runs=self._runs, progress=self._progress, cancellation=self._cancellation)
+            for report in reports:
                 self._set(Verification(self._state.going_on, (*self._state.reports, report)))
             self._set(Verification("", self._state.reports))
-        except _Cancelled:
+        except Cancelled:
             self._set(Verification("", self._state.reports, "cancelled"))
         except (EnclaveError, MachineError) as error:
             self._set(Verification("", self._state.reports, str(error)))
 
-    def _attend(self) -> None:
-        if self._cancel.is_set():
-            raise _Cancelled
-
     def _progress(self, what: str) -> None:
-        self._attend()
         self._set(Verification(what, self._state.reports))
 
     def _set(self, state: Verification) -> None:

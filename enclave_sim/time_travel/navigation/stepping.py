@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
@@ -27,6 +28,11 @@ class Walk(Generic[S]):
     def subject(self) -> S:
         """What is run, as it is at the current position. It may be looked at freely, and must not be run by others."""
         return self._timeline.subject
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """The token of the subject: what cancels it ends whatever is done here, with Cancelled."""
+        return self._timeline.cancellation
 
     @property
     def machine(self) -> Machine:

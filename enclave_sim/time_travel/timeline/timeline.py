@@ -33,6 +33,8 @@ class Timeline(Generic[S]):
         self.tap = Tap()
         self.subject = make(self.tap)
         self.machine = self.subject.machine
+        self.cancellation = self.subject.cancellation
+        """Polled again and again while the run goes on, between two steps or within a stay in the guest or a sleep."""
         self.tap.stop = self.machine.request_stop
         self._step = 0
         self._interrupted = False
@@ -44,19 +46,7 @@ class Timeline(Generic[S]):
         """Consecutive positions: those that the last search for a way back has met."""
         self.end: Position | None = None
         """Where the run ends, once that has been seen."""
-        self.attend = _nothing
         self.leave_snapshot()
-
-    @property
-    def attend(self) -> Callable[[], None]:
-        """Called again and again while the run goes on. What it raises gives up what is being done, between two steps
-        or within a stay in the guest or a sleep."""
-        return self._attend
-
-    @attend.setter
-    def attend(self, action: Callable[[], None]) -> None:
-        self._attend = action
-        self.subject.on_catching_up(action)
 
     @property
     def now(self) -> Position:
@@ -88,8 +78,8 @@ class Timeline(Generic[S]):
     # Forward
 
     def step(self) -> bool:
-        """Go one step further. False at the end of the run."""
-        self.attend()
+        """Go one step further. False at the end of the run. Raises Cancelled."""
+        self.cancellation.poll()
         before, step, stays = self.machine.clock.now_ns, self._step, self.subject.in_guest
         while True:
             if not self.subject.step():
@@ -106,14 +96,14 @@ class Timeline(Generic[S]):
     def run(self, limit: Position | None = None, wanted: Callable[[Event], bool] | None = None) -> Event | None:
         """Run until an event is `wanted`, an address is reached that the machine stops at, or to `limit` or the end.
 
-        Returns the event. Leaves snapshots behind.
+        Returns the event. Leaves snapshots behind. Raises Cancelled.
         """
         self.tap.wanted, self.tap.found = wanted, None
         self._interrupted = False
         self.machine.pass_this_address()
         try:
             while self.tap.found is None and not self._is_at(limit):
-                self.attend()
+                self.cancellation.poll()
                 started, here = perf_counter(), self.now
                 until_ns = here.at_ns + self._stride_ns
                 outcome = self._run_to_ns(until_ns if limit is None else min(until_ns, limit.at_ns))
@@ -286,7 +276,3 @@ class Timeline(Generic[S]):
             else:
                 high_ns = middle_ns
         return low
-
-
-def _nothing() -> None:
-    pass

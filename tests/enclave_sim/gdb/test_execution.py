@@ -181,7 +181,7 @@ def test_stepping_within_a_range_ends_outside_of_it_or_at_a_breakpoint() -> None
             assert client.ask(packet) == b"E01"
 
 
-def test_ctrl_c_ends_a_run_and_gives_up_a_way_back() -> None:
+def test_ctrl_c_ends_a_run_and_cancels_a_way_back() -> None:
     session = Session("beacon", cycles=1_000_000)
     with served(session) as client:
         client.send(b"c")

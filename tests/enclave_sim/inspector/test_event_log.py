@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Input
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.inspector.model import event_log
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.panes.events import EventsPane
@@ -38,7 +39,7 @@ def test_a_filter_of_a_log_that_grows_lets_through_what_it_would_if_it_came_last
     flags: list[bool], looks: list[tuple[int, str]]
 ) -> None:
     events: list[Event] = []
-    log = EventLog(events)
+    log = EventLog(events, Cancellation())
     to_come = [
         Halted(seq, seq, flag) if seq % 3 else ModeSwitched(seq, seq, "long", "long", 0)
         for seq, flag in enumerate(flags)
@@ -60,7 +61,7 @@ def test_a_screen_of_a_million_events_costs_no_more_than_one_of_a_thousand(milli
 
 
 def _rows_s(events: list[Event], wanted: EventFilter) -> float:
-    log = EventLog(events)
+    log = EventLog(events, Cancellation())
     log.follow()
     log.places(wanted, len(events))
     best = 1.0
@@ -79,7 +80,7 @@ def shown_log(driven: Driven, events: list[Event], words: str = "") -> Iterator[
     """The pane of events, alone, with other events than those of the run."""
     moment = driven.app.session._moment
     assert moment is not None
-    log, moment.log = moment.log, EventLog(events)
+    log, moment.log = moment.log, EventLog(events, moment.run.cancellation)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(InspectedRun, "seen", property(lambda _run: len(events)))
         pane = driven.app.query_one(EventsPane)
@@ -128,7 +129,7 @@ async def _drawn_s(driven: Driven, pane: EventsPane, key: str) -> float:
 
 
 @pytest.mark.slow
-def test_escape_gives_up_the_first_look_of_a_filter_and_the_one_before_stays(
+def test_escape_cancels_the_first_look_of_a_filter_and_the_one_before_stays(
     million: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(_filter: EventFilter, _event: Event) -> bool:
@@ -139,7 +140,7 @@ def test_escape_gives_up_the_first_look_of_a_filter_and_the_one_before_stays(
         with shown_log(driven, million, "halted") as pane:
             await driven.press(EventsPane.KEY)
             before = pane.count
-            monkeypatch.setattr(event_log, "_ATTENDED", 10)
+            monkeypatch.setattr(event_log, "_CHECKPOINT", 10)
             monkeypatch.setattr(EventFilter, "lets", slow)
             await driven.pilot.press("f")
             driven.app.screen.query_one(Input).value = '"at no time"'

@@ -4,6 +4,7 @@ from time import perf_counter
 
 import pytest
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine import shadow_guest
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.guest import find_guest, guest_view
@@ -28,8 +29,8 @@ NAMELESS = signed('(memory 1) (func (call $shred_self)) (func (export "_start") 
 
 
 def moment_of(payload: bytes | str) -> Moment:
-    opened = EnclaveSource((payload,), {"cycles": 1}).open(lambda: None)
-    return Moment(opened, EventLog(opened.run.known))
+    opened = EnclaveSource((payload,), {"cycles": 1}).open(Cancellation())
+    return Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
 
 
 def rows_at(payload: bytes | str, event: str) -> list[str]:
@@ -110,8 +111,8 @@ def test_f_finds_the_function_of_a_guest_that_has_computed_for_long_and_it_stays
 
 
 @SIZES
-def test_escape_gives_up_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
-    monkeypatch.setattr(shadow_guest, "ATTENDED_NS", 1)
+def test_escape_cancels_the_search_and_nothing_has_changed(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
+    monkeypatch.setattr(shadow_guest, "CHECKPOINT_NS", 1)
 
     async def script(driven: Driven) -> None:
         await driven.pilot.press("g")

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.cli.runs.boot import boot
 from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.errors import ConfigurationError
@@ -81,7 +82,7 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment(size: 
 
 def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Path) -> None:
     source = source_of((str(kernel),), {}, (), {"command_line": "verbose", "ram_bytes": 4 << 20})
-    opened = source.open(lambda: None)
+    opened = source.open(Cancellation())
     assert b"verbose" in bytes(opened.run.machine.ram.view)
     assert opened.run.machine.ram.size == 4 << 20
 
@@ -98,7 +99,7 @@ def recorded(kernel: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def test_the_recording_of_a_kernel_is_made_again_and_found_to_be_the_same(recorded: tuple[Path, Path, Path]) -> None:
     recording, kernel, module = recorded
-    opened = source_of((str(recording),), {}, (str(module), str(kernel))).open(lambda: None)
+    opened = source_of((str(recording),), {}, (str(module), str(kernel))).open(Cancellation())
     assert opened.comparison is not None
     opened.run.resume()
     opened.comparison.follow(opened.run.known)
@@ -112,7 +113,7 @@ def test_a_file_that_a_recording_does_not_carry_is_asked_for(recorded: tuple[Pat
     recording, kernel, module = recorded
     for files, missing in (((), "the kernel"), ((kernel,), "module 0"), ((module,), "the kernel")):
         with pytest.raises(RecordingError, match=f"does not carry {missing}, a file with SHA-256 [0-9a-f]+: --payload"):
-            source_of((str(recording),), {}, tuple(map(str, files))).open(lambda: None)
+            source_of((str(recording),), {}, tuple(map(str, files))).open(Cancellation())
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_configuration_that_is_none_is_one_clear_error(
     path = tmp_path / "changed.jsonl"
     path.write_text(content + json.dumps(trailer, separators=(",", ":")) + "\n")
     with pytest.raises(RecordingError) as error:
-        source_of((str(path),), {}, (str(kernel), str(module))).open(lambda: None)
+        source_of((str(path),), {}, (str(kernel), str(module))).open(Cancellation())
     assert "\n" not in str(error.value)
 
 

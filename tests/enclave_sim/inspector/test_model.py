@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import Enclave
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
 from enclave_sim.inspector.model.guest import guest_state, guest_view
@@ -48,8 +49,8 @@ VIEWS: dict[str, Callable[[Moment], View]] = {
 
 def moment_of(*what: str, **options: object) -> Moment:
     """A run at its beginning."""
-    opened = source_of(what or ("counter",), {"cycles": 2, **options}).open(lambda: None)
-    return Moment(opened, EventLog(opened.run.known))
+    opened = source_of(what or ("counter",), {"cycles": 2, **options}).open(Cancellation())
+    return Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
 
 
 def _activity(moment: Moment) -> str:

@@ -1,4 +1,4 @@
-"""A run that can be interrupted, and that goes by events."""
+"""A run that can be cancelled, and that goes by events."""
 
 from collections.abc import Callable
 
@@ -6,26 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
 from machine.events import Event
 
 
-class _Enough(Exception):  # noqa: N818 - a signal
-    pass
-
-
 class _Limited:
-    """Lets a session be attended to so many times."""
+    """Lets a session pass so many checkpoints."""
 
     left = 10**9
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         self.left -= 1
         if self.left < 0:
             self.left = 10**9
-            raise _Enough
+            return True
+        return False
 
 
 _LONG: tuple[Callable[[InspectedRun], object], ...] = (
@@ -42,14 +40,14 @@ _LONG: tuple[Callable[[InspectedRun], object], ...] = (
 @pytest.mark.parametrize("way", range(len(_LONG)))
 @settings(max_examples=10, deadline=None)
 @given(after=st.integers(0, 30))
-def test_whatever_is_interrupted_leaves_a_session_that_goes_on_as_if_it_had_not_been(way: int, after: int) -> None:
+def test_whatever_is_cancelled_leaves_a_session_that_goes_on_as_if_it_had_not_been(way: int, after: int) -> None:
     limited = _Limited()
-    run = InspectedRun(enclave_of("counter", cycles=2), limited)
+    run = InspectedRun(enclave_of("counter", cycles=2, cancellation=Cancellation(limited)))
     run.run_to(event="host_returned")
     limited.left = after
     try:
         _LONG[way](run)
-    except _Enough:
+    except Cancelled:
         run.settle()
     limited.left = 10**9
     assert not run.breakpoints

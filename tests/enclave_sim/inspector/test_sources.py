@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from enclave_sim import Enclave
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
@@ -52,7 +53,7 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
     assert enclave.recording is not None
     path = tmp_path / "tampered.jsonl"
     enclave.recording.save(path)
-    opened = source_of((str(path),), {}).open(lambda: None)
+    opened = source_of((str(path),), {}).open(Cancellation())
     opened.run.resume()
     assert opened.comparison is not None
     opened.comparison.follow(opened.run.known)
@@ -62,7 +63,7 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
 def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -> None:
     events = Recording.load(recording).events
     other = [*events[:30], msgspec.structs.replace(events[30], at_ns=1), *events[31:]]
-    opened = source_of((str(recording),), {}).open(lambda: None)
+    opened = source_of((str(recording),), {}).open(Cancellation())
     opened.run.resume()
     comparison = Comparison(list(other))
     comparison.follow(opened.run.known)
@@ -76,7 +77,7 @@ def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -
 def test_a_damaged_recording_is_refused(recording: Path) -> None:
     recording.write_bytes(recording.read_bytes()[:-200])
     with pytest.raises(RecordingError, match=r"beacon\.jsonl"):
-        source_of((str(recording),), {}).open(lambda: None)
+        source_of((str(recording),), {}).open(Cancellation())
 
 
 def test_a_recording_beside_something_else_is_refused(recording: Path) -> None:

@@ -1,10 +1,11 @@
-"""A verification is given up amid one of its runs."""
+"""A verification is cancelled amid one of its runs."""
 
 from threading import Event
 from time import process_time
 
 import pytest
 
+from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.guarantees.observation import Scenario, observe_scenario
 from enclave_sim.inspector.model.guarantees import Verification
 from enclave_sim.inspector.session.verification_thread import Verifying
@@ -40,18 +41,14 @@ def test_to_cancel_ends_the_run_that_goes_on_within_ten_times_a_million_addition
     assert told[-1] == Verification("", (), "cancelled")
 
 
-def test_what_attend_raises_gives_up_an_observed_run() -> None:
+def test_an_observed_run_is_cancelled_at_an_event() -> None:
     events = 0
 
-    class Enough(Exception):  # noqa: N818 - not an error
-        pass
-
-    def attend() -> None:
+    def is_enough() -> bool:
         nonlocal events
         events += 1
-        if events == 20:
-            raise Enough
+        return events == 20
 
-    with pytest.raises(Enough):
-        observe_scenario(_LONG["sleeps"], attend)
+    with pytest.raises(Cancelled):
+        observe_scenario(_LONG["sleeps"], Cancellation(is_enough))
     assert events == 20

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 
 import pytest
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine.contract import Departure, HeapWindow, Returned, Trapped
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
@@ -17,6 +18,16 @@ IMPORTS = """
   (import "aether" "emit_signal" (func $emit (param i32)))
   (import "aether" "shred_self" (func $shred))
 """
+
+
+class Checkpoints:
+    """Asked at every checkpoint of an engine whether what it does is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancels: Callable[[], bool] = lambda: False
+
+    def __call__(self) -> bool:
+        return self.cancels()
 
 
 class Bench:
@@ -31,7 +42,10 @@ class Bench:
         self.memory = HostMemory(self.size + behind, 9 << 30 if guarded else 0)
         ctypes.memset(self.memory.address + self.size, 0xEE, behind)
         window = HeapWindow(self.memory.address, self.size, self.memory.reserve)
-        self.engine = WasmtimeEngine(window, GuestProfile(self.size, frozenset(features)))
+        self.checkpoints = Checkpoints()
+        self.engine = WasmtimeEngine(
+            window, GuestProfile(self.size, frozenset(features)), Cancellation(self.checkpoints)
+        )
 
     def admit(self, text: str, *, imports: bool = True) -> int:
         from wasmtime import wat2wasm

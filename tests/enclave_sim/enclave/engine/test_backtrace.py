@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.engine.contract import (
     FRAMES_TOLD,
     Backtrace,
@@ -28,10 +29,6 @@ IMPORTED = 2
 ASKS = """(memory 1) (func $ask (result i32) (call $status)) (func $tick (drop (call $ask)))
   (func (export "_start") (loop $l (call $tick) (br $l)))"""
 SPINS = '(memory 1) (func (export "_start") (loop $l (br $l)))'
-
-
-def nothing() -> None:
-    pass
 
 
 def instruction(backtrace: Backtrace, frame: int = 0) -> Instruction | None:
@@ -54,7 +51,7 @@ def depart(b: Any, wasm: bytes, budgets: Iterable[int]) -> Iterable[Departure]:
 
 def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:
     """The answer is where the guest is, and the guest that was asked was no other than this."""
-    backtrace = b.engine.backtrace(nothing)
+    backtrace = b.engine.backtrace()
     assert backtrace is not None
     assert backtrace.module == wasm
     assert backtrace.frames[-1].function == IMPORTED + len(list(bodies(wasm))) - 1  # _start
@@ -100,7 +97,7 @@ def test_at_every_departure_the_answer_is_that_instruction_and_the_run_goes_on_a
             assert_there(shared, wasm, departure)
         assert (shared.heap(), shared.engine.save_state()["progress"]) == before
     assert (asked, shared.heap()) == (unasked, left)
-    assert shared.engine.backtrace(nothing) is None
+    assert shared.engine.backtrace() is None
 
 
 @settings(max_examples=40, deadline=None)
@@ -110,22 +107,22 @@ def test_a_trap_is_told_at_the_instruction_that_traps_until_the_next_guest(
 ) -> None:
     wasm = module(f"{program} {trap}")
     *_, last = depart(shared, wasm, budgets)
-    backtrace = shared.engine.backtrace(nothing)
+    backtrace = shared.engine.backtrace()
     if isinstance(last, Trapped):
         shared.engine.destroy()
-        assert shared.engine.backtrace(nothing) == backtrace
+        assert shared.engine.backtrace() == backtrace
         here = instruction(backtrace)
         assert here is not None
         assert here.name in trap
     shared.engine.instantiate(0)
-    assert shared.engine.backtrace(nothing) is None
+    assert shared.engine.backtrace() is None
 
 
 def test_calls_are_told_from_the_innermost_out(both: Any) -> None:
     both.start(ASKS)
     both.engine.resume(0, 1 << 40)
     for _ in range(3):
-        backtrace = both.engine.backtrace(nothing)
+        backtrace = both.engine.backtrace()
         assert [frame.function for frame in backtrace.frames] == [3, 4, 5]
         assert [getattr(instruction(backtrace, at), "function", None) for at in range(3)] == [0, 3, 4]
         both.engine.resume(7, 1 << 40)
@@ -135,12 +132,12 @@ def test_a_guest_that_has_to_catch_up_is_told_without_catching_up(both: Any) -> 
     both.start(ASKS)
     for answer in range(5):
         both.engine.resume(answer, 1 << 40)
-    expected, state = both.engine.backtrace(nothing), both.engine.save_state()
+    expected, state = both.engine.backtrace(), both.engine.save_state()
     both.engine.load_state(state)
-    assert both.engine.backtrace(nothing) == expected
+    assert both.engine.backtrace() == expected
     assert both.engine._owed is not None
     both.engine.load_progress(state["progress"].plain(state["payloads"]))
-    assert both.engine.backtrace(nothing) == expected
+    assert both.engine.backtrace() == expected
     assert isinstance(both.engine.resume(5, 1 << 40), HostCall)
 
 
@@ -148,29 +145,29 @@ def test_where_a_guest_trapped_comes_back_with_the_state(bench: Make) -> None:
     b = bench()
     b.start('(memory 1) (func (export "_start") unreachable)')
     b.run()
-    state, expected = b.engine.save_state(), b.engine.backtrace(nothing)
+    state, expected = b.engine.save_state(), b.engine.backtrace()
     b.engine.instantiate(0)
     b.engine.load_state(state)
     assert expected is not None
-    assert b.engine.backtrace(nothing) == expected
+    assert b.engine.backtrace() == expected
 
 
 def test_without_a_guest_or_before_its_entry_there_is_no_answer(bench: Make) -> None:
     b = bench()
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
     b.start(ASKS)
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
     b.engine.resume(0, 1 << 40)
-    assert b.engine.backtrace(nothing) is not None
+    assert b.engine.backtrace() is not None
     b.engine.destroy()
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
 
 
 def test_a_trap_while_segments_are_written_stands_in_no_function(bench: Make) -> None:
     b = bench()
     b.start('(memory 1) (data (i32.const -1) "x") (func (export "_start"))')
     assert isinstance(b.run()[-1], Trapped)
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
 
 
 def test_of_a_deep_recursion_the_innermost_calls_are_told(bench: Make) -> None:
@@ -179,7 +176,7 @@ def test_of_a_deep_recursion_the_innermost_calls_are_told(bench: Make) -> None:
       (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $shred))))
       (func (export "_start") (call $deep (i32.const 100)))""")
     assert isinstance(b.engine.resume(0, 1 << 40), HostCall)
-    frames = b.engine.backtrace(nothing).frames
+    frames = b.engine.backtrace().frames
     assert len(frames) == FRAMES_TOLD
     assert {frame.function for frame in frames} == {3}
 
@@ -188,7 +185,7 @@ def test_a_stack_overflow_is_told(bench: Make) -> None:
     b = bench()
     b.start('(func $deep (export "_start") (call $deep))')
     assert isinstance(b.run()[-1], Trapped)
-    backtrace = b.engine.backtrace(nothing)
+    backtrace = b.engine.backtrace()
     assert {frame.function for frame in backtrace.frames} == {3}
     assert instruction(backtrace) is None
     assert instruction(backtrace, 1) is not None
@@ -209,7 +206,7 @@ def test_a_guest_at_the_very_end_of_its_stack_is_repeated_there_too(bench: Make)
         low, high = (middle, high) if reached(middle) else (low, middle)
     assert not reached(high)
     assert reached(low)
-    here = instruction(b.engine.backtrace(nothing))
+    here = instruction(b.engine.backtrace())
     assert here is not None
     assert here.function == HostFunction.SHRED_SELF
 
@@ -221,33 +218,30 @@ def test_bulk_memory_is_repeated_to_the_byte(bench: Make) -> None:
         (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200)))))""")
     for budget in (1, 50, 99, 100, 101, 1000, 3000, 5000):
         assert isinstance(b.engine.resume(0, budget), Preempted)
-        here = instruction(b.engine.backtrace(nothing))
+        here = instruction(b.engine.backtrace())
         assert here is None or here.name in ("loop", "memory.fill")
         second = b.engine._second._memory
         assert ctypes.string_at(second.address, second.size) == b.heap()
 
 
-class Enough(Exception):  # noqa: N818 - a signal
-    pass
-
-
 @pytest.mark.parametrize("text", [SPINS, ASKS])
-def test_who_waits_too_long_gives_it_up_and_may_ask_again(bench: Make, text: str) -> None:
+def test_who_waits_too_long_cancels_it_and_may_ask_again(bench: Make, text: str) -> None:
     b = bench()
     b.start(text)
     for _ in range(4):
         b.engine.resume(0, 30_000_000)
     left = 3
 
-    def attend() -> None:
+    def polled() -> bool:
         nonlocal left
         left -= 1
-        if left < 0:
-            raise Enough
+        return left < 0
 
-    with pytest.raises(Enough):
-        b.engine.backtrace(attend)
-    assert b.engine.backtrace(nothing) is not None
+    b.checkpoints.cancels = polled
+    with pytest.raises(Cancelled):
+        b.engine.backtrace()
+    left = 10**9
+    assert b.engine.backtrace() is not None
     assert isinstance(b.engine.resume(0, 1000), HostCall | Preempted)
 
 
@@ -258,9 +252,9 @@ def test_a_guest_whose_memory_others_changed_is_not_told_at_a_wrong_place(bench:
     b.engine.resume(0, 1000)
     ctypes.memset(b.memory.address + b.size - 65536, 1, 1)
     assert isinstance(b.engine.resume(0, 1000), HostCall)
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
     assert isinstance(b.engine.resume(0, 1000), Preempted)
-    assert b.engine.backtrace(nothing) is None
+    assert b.engine.backtrace() is None
 
 
 def test_a_payload_that_was_replaced_meanwhile_does_not_stand_for_the_guest(bench: Make) -> None:
@@ -269,9 +263,9 @@ def test_a_payload_that_was_replaced_meanwhile_does_not_stand_for_the_guest(benc
     b = bench()
     b.start(ASKS)
     b.engine.resume(0, 1 << 40)
-    expected = b.engine.backtrace(nothing)
+    expected = b.engine.backtrace()
     b.engine.replace(0, bytes(wat2wasm(f"(module {SPINS})")))
-    assert b.engine.backtrace(nothing) == expected
+    assert b.engine.backtrace() == expected
 
 
 def test_code_compiled_ahead_is_told_as_its_module_is(bench: Make) -> None:
@@ -286,5 +280,5 @@ def test_code_compiled_ahead_is_told_as_its_module_is(bench: Make) -> None:
         b = bench()
         b.engine.instantiate(b.engine.admit(*arguments))
         b.engine.resume(0, 1 << 40)
-        told.append(b.engine.backtrace(nothing))
+        told.append(b.engine.backtrace())
     assert told[0] == told[1] is not None

@@ -1,24 +1,17 @@
-"""A guest that catches up after a state was loaded: it can be given up, and comes to where it was or says so."""
+"""A guest that catches up after a state was loaded: that can be cancelled, and it comes to where it was or says so."""
 
 import ctypes
 from typing import Any
 
 import pytest
 
+from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.engine.contract import HostCall, Preempted
 from machine.errors import EmulatorFault
 
 SPINS = """(memory 1) (func (export "_start") (loop $l
   (i32.store (i32.const 8) (i32.add (i32.load (i32.const 8)) (i32.const 1))) (br $l)))"""
 ASKS = '(memory 1) (func (export "_start") (loop $l (drop (call $status)) (br $l)))'
-
-
-class GivenUp(Exception):  # noqa: N818 - nothing is wrong
-    pass
-
-
-def give_up() -> None:
-    raise GivenUp
 
 
 def spun(b: Any, fuel: int = 100_000) -> Any:
@@ -28,31 +21,36 @@ def spun(b: Any, fuel: int = 100_000) -> Any:
     return b.engine.save_state(), b.heap()
 
 
-def test_what_attend_raises_gives_it_up_and_leaves_all_as_it_was(both: Any) -> None:
+def test_cancelled_it_leaves_all_as_it_was(both: Any) -> None:
     state, heap = spun(both)
     expected = both.engine.resume(0, 1000)
     after = both.heap()
     ctypes.memmove(both.memory.address, heap, len(heap))
     both.engine.load_state(state)
-    both.engine.attend = give_up
+    both.checkpoints.cancels = lambda: True
     for call in (both.engine.catch_up, lambda: both.engine.resume(0, 1000)):
-        with pytest.raises(GivenUp):
+        with pytest.raises(Cancelled):
             call()
         assert both.heap() == heap
         assert both.engine.save_state()["progress"] == state["progress"]
-    both.engine.attend = lambda: None
+    both.checkpoints.cancels = lambda: False
     both.engine.catch_up()
     assert both.heap() == heap
     assert both.engine.resume(0, 1000) == expected
     assert both.heap() == after
 
 
-def test_it_is_asked_again_and_again(bench: Any) -> None:
+def test_it_polls_again_and_again(bench: Any) -> None:
     b = bench()
     state, _ = spun(b, 50_000_000)
     b.engine.load_state(state)
     asked: list[None] = []
-    b.engine.attend = lambda: asked.append(None)
+
+    def polled() -> bool:
+        asked.append(None)
+        return False
+
+    b.checkpoints.cancels = polled
     b.engine.catch_up()
     assert len(asked) > 3
     b.engine.catch_up()  # nothing is owed any more

@@ -155,12 +155,12 @@ def test_a_client_that_floods_a_motion_is_left() -> None:
     link = Link(Flood())
     assert link.receive() == b"c"
 
-    def attend() -> None:
+    def checkpoints() -> None:
         for _ in range(1000):
             link.interrupted()
 
     with pytest.raises(Gone):
-        attend()
+        checkpoints()
 
 
 def test_an_end_is_an_end() -> None:

@@ -222,7 +222,7 @@ EMULATOR_DEFECTS = (
     ),
     Defect(
         "memory-too-low",
-        "linear memory begins one page in front of the heap",
+        "linear memory begins one page before the heap",
         Replacement(linear_memory.LinearMemory, "__init__", _place_too_low),
         ("settler",),
         (ISOLATED, ZERO_TRACE),

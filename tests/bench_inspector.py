@@ -5,6 +5,7 @@ import statistics
 from random import Random
 from time import perf_counter
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.session.sources import source_of
 
@@ -26,7 +27,7 @@ def steps(size: tuple[int, int], count: int) -> tuple[list[float], float]:
     chance = Random(1)
 
     async def main() -> None:
-        app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+        app = Inspector(source_of(("counter",), EnclaveOptions.of(cycles=2)).open)
         async with app.run_test(size=size):
             await _settled(app)
             for number in range(count):

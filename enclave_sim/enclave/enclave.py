@@ -78,13 +78,11 @@ class Enclave:
     """One enclave, from power-on to dormant.
 
     `payload` is a built-in name, a path, the module itself, or several of these that take turns; the other
-    arguments are those of `EnclaveConfiguration`. `recorder` also gets every event; `writer` writes the recording to a
-    file, during which no snapshot can be taken; `record=False` leaves out the recording in memory, for long runs.
-    `digest` has begun with another header than this enclave's own. `portable=True` forgoes native code on the host;
-    nothing else changes.
-    `tpm` takes the place of the TPM model, and `verifier` that of the verifier built in; `reference` is what the latter
-    holds to be good, instead of what this enclave was made from. `cancellation` is polled while a guest is run to where
-    it was, after a restore or for a backtrace.
+    arguments are the fields of `EnclaveConfiguration`, which change what `configuration` says. `recorder` also gets
+    every event; `writer` writes the recording to a file, during which no snapshot can be taken; `record=False` leaves
+    out the recording in memory, for long runs. `digest` has begun with another header than this enclave's own. The
+    other arguments are those of `EnclaveOptions`. `cancellation` is polled while a guest is run to where it was, after
+    a restore or for a backtrace.
 
     Raises ConfigurationError for what cannot be run. A payload that is refused is not an error: it is an outcome.
     """
@@ -93,6 +91,7 @@ class Enclave:
         self,
         payload: PayloadSource | Sequence[PayloadSource] = "beacon",
         *,
+        configuration: EnclaveConfiguration | None = None,
         trust_anchors: Sequence[TrustAnchor] | None = None,
         recorder: Recorder | None = None,
         writer: RecordingWriter | None = None,
@@ -106,7 +105,7 @@ class Enclave:
         cancellation: Cancellation | None = None,
         **options: Any,
     ) -> None:
-        self.configuration = EnclaveConfiguration(**options)
+        self.configuration = replace(configuration or EnclaveConfiguration(), **options)
         self.cancellation = cancellation or Cancellation()
         """Shared by all that may take long with this enclave."""
         # By name, so that what is said about them does not depend on the order in which they were given.

@@ -7,11 +7,13 @@ run = bench.run(guest, inputs=inputs)
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.watchers.attestation import AttestationWatcher
 from enclave_sim.guarantees.watchers.context_switch import ContextSwitchWatcher
@@ -36,13 +38,18 @@ class Scenario:
     """What a run is made from, so that it can be made again."""
 
     payload: Any
-    options: dict[str, Any]
+    options: EnclaveOptions = field(default_factory=EnclaveOptions)
     inputs: tuple[AnyInput, ...] = ()
     limit_ns: int | None = _DEFAULT_LIMIT_NS
 
     def enclave(self, recorder: Any = None) -> Enclave:
-        """A fresh enclave that will run so."""
-        return Enclave(self.payload, recorder=recorder, inputs=self.inputs, **self.options)
+        """Make a fresh enclave that will run so."""
+        return self.options.enclave(self.payload, recorder=recorder, inputs=self.inputs)
+
+    @property
+    def configuration(self) -> EnclaveConfiguration:
+        """The configuration among the options."""
+        return self.options.configuration
 
     @property
     def name(self) -> str:
@@ -129,8 +136,11 @@ def observe(
     limit_ns: int | None = _DEFAULT_LIMIT_NS,
     **options: Any,
 ) -> Run:
-    """Boot a fresh enclave, run it, and watch. The arguments are those of `Enclave`; time is limited to 10 s."""
-    return observe_scenario(Scenario(payload, options, tuple(inputs), limit_ns))
+    """Boot a fresh enclave, run it, and watch. The arguments are those of `EnclaveOptions.of`.
+
+    Raises ConfigurationError for what cannot be run. Virtual time is limited to 10 s.
+    """
+    return observe_scenario(Scenario(payload, EnclaveOptions.of(**options), tuple(inputs), limit_ns))
 
 
 def observe_scenario(scenario: Scenario, cancellation: Cancellation | None = None) -> Run:
@@ -145,7 +155,7 @@ class ObservedTemplate:
     """`Template`, watched: boots once; every `run` is that of a fresh enclave, and independent of the others."""
 
     def __init__(self, payload: Any = "beacon", **options: Any) -> None:
-        self._payload, self._options = payload, options
+        self._payload, self._options = payload, EnclaveOptions.of(**options)
         self._observer = Observer()
         self._template = Template(payload, recorder=self._observer, prepare=self._observer.attach, **options)
         self.at_ns = self._template.at_ns

@@ -1,6 +1,7 @@
 """The same run with another secret: other sensor values, other bytes in a payload's data segments."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,7 +21,7 @@ def with_other_sensors(scenario: Scenario, seed: int) -> Scenario:
     """Other values in both sensor registers."""
     random = Random(seed)
     sensors = (random.getrandbits(32), random.getrandbits(32))
-    return Scenario(scenario.payload, {**scenario.options, "sensors": sensors}, scenario.inputs, scenario.limit_ns)
+    return replace(scenario, options=scenario.options.with_configuration(sensors=sensors))
 
 
 def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None) -> Scenario:
@@ -29,14 +30,14 @@ def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None
     Raises ConfigurationError where there is none to change.
     """
     random, key = Random(seed), key or development_key()
-    if EngineName(scenario.options.get("engine", EngineName.WASMTIME)) is EngineName.NATIVE:
+    if scenario.configuration.engine is EngineName.NATIVE:
         raise ConfigurationError("a flat binary has no data segments; only modules have")
     modules = read_payloads(scenario.payload)
     changed = [replace_data(module, random) for module in modules]
     if all(new is None for new in changed):
         raise ConfigurationError("no payload has a data segment to keep a secret in")
     payloads = [module if new is None else sign(new, key) for module, new in zip(modules, changed, strict=True)]
-    return Scenario(payloads, scenario.options, scenario.inputs, scenario.limit_ns)
+    return replace(scenario, payload=payloads)
 
 
 def replace_data(module: bytes, random: Random) -> bytes | None:

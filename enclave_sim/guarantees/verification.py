@@ -1,6 +1,7 @@
 """All guarantees of one payload: which runs it takes, and the reports on them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.errors import ConfigurationError
@@ -11,6 +12,7 @@ from enclave_sim.guarantees.judges.runs import attested, deterministic, isolated
 from enclave_sim.guarantees.observation import Run, Scenario, observe_scenario
 from enclave_sim.guarantees.report import Finding, Report
 from enclave_sim.guarantees.variations import with_other_data, with_other_sensors
+from enclave_sim.specification import EngineName
 
 Progress = Callable[[str], None]
 
@@ -78,15 +80,14 @@ def verify(
 
 def _variant(scenario: Scenario, number: int) -> Scenario:
     """The second run goes without native code, unless the guest itself is executed instruction by instruction."""
-    if number != 1 or scenario.options.get("engine", "wasmtime") != "wasmtime":
+    if number != 1 or scenario.configuration.engine is not EngineName.WASMTIME:
         return scenario
-    options = {**scenario.options, "portable": True}
-    return Scenario(scenario.payload, options, scenario.inputs, scenario.limit_ns)
+    return replace(scenario, options=replace(scenario.options, portable=True))
 
 
 def _as(run: Run, scenario: Scenario) -> Run:
     """The host is no part of a scenario."""
-    return Run(scenario, *(getattr(run, name) for name in Run.__slots__ if name != "scenario"))
+    return replace(run, scenario=scenario)
 
 
 def _noninterference(pairs: list[tuple[str, list[Run]]]) -> Report:

@@ -10,6 +10,7 @@ from typing import Any
 
 from enclave_sim import guarantees
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer
@@ -20,7 +21,7 @@ from machine.machine import Machine, MachineConfiguration
 
 DEFAULT_RAM_BYTES = 128 << 20
 """What `enclave-sim boot` gives a kernel, too."""
-DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns
+DEFAULT_LIMIT_NS = Scenario("").limit_ns
 
 FileContent = bytes | str | Path
 """A file's content, or where it is."""
@@ -60,8 +61,9 @@ def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAUL
     _need_recording(options)
     if "recorder" in options:
         raise ConfigurationError("an enclave that is watched takes no recorder; its recording has every event")
-    options = dict(options)
-    scenario = Scenario(payload, options, tuple(options.pop("inputs", ())), limit_ns)
+    inputs = tuple(options.get("inputs", ()))
+    kept = {name: value for name, value in options.items() if name not in ("inputs", "record")}
+    scenario = Scenario(payload, EnclaveOptions.of(**kept), inputs, limit_ns)
     observer = Observer()
     enclave = scenario.enclave(observer)
     observer.attach(enclave)

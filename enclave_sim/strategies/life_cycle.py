@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from enclave_sim.enclave.enclave import EnclaveSnapshot
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario, isolated, zero_trace
 from enclave_sim.guarantees.observation import Observer
 from enclave_sim.inputs import SensorValue, UplinkReady
@@ -130,6 +131,6 @@ class LifeCycle(RuleBasedStateMachine):
 
 
 def life_cycle(payload: Any = "counter", **options: Any) -> type[LifeCycle]:
-    """A state machine for one payload; the arguments are those of `Enclave`. Its `TestCase` is a test."""
-    made = Scenario(payload, options, (), _LIMIT_NS)
+    """Make a state machine for one payload, whose `TestCase` is a test. The options are those of `observe`."""
+    made = Scenario(payload, EnclaveOptions.of(**options), (), _LIMIT_NS)
     return type("EnclaveLifeCycle", (LifeCycle,), {"scenario": made})

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from enclave_sim import guarantees
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import EventKind, kind_of_event, name_of_kind
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe_scenario
@@ -17,7 +18,7 @@ from enclave_sim.recording.format import Header
 from enclave_sim.recording.recording import Recording
 from machine.events import Event
 
-_DEFAULT_LIMIT_NS = Scenario("", {}).limit_ns
+_DEFAULT_LIMIT_NS = Scenario("").limit_ns
 _SHOWN = 8
 
 
@@ -110,7 +111,7 @@ def _scenario(payload: Any, options: dict[str, Any]) -> Scenario:
             raise ConfigurationError(f"a Scenario has options of its own; {', '.join(options)} cannot be given with it")
         return payload
     inputs, limit_ns = tuple(options.pop("inputs", ())), options.pop("limit_ns", _DEFAULT_LIMIT_NS)
-    return Scenario(payload, options, inputs, limit_ns)
+    return Scenario(payload, EnclaveOptions.of(**options), inputs, limit_ns)
 
 
 def _header_differences(first: Header, second: Header) -> list[str]:

@@ -11,11 +11,10 @@ find the inputs that were not scheduled; then beside the run, event for event.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -24,6 +23,7 @@ from enclave_sim import events
 from enclave_sim.enclave.attester.replayed import RecordedVerifier
 from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payload
 from enclave_sim.enclave.enclave import EXTERNAL, Enclave
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
@@ -190,12 +190,12 @@ def _enclave(
     header = file.header
     try:
         sources, options = making(file, payloads, answers)
-        enclave = Enclave(
+        enclave = options.enclave(
             sources,
+            inputs=header.inputs,
             recorder=comparer,
             record=False,
             digest=digest,  # of the header as it was recorded
-            **options,
         )
     except (RecordingError, ConfigurationError) as error:
         raise RecordingError(f"{file.path}: {error}") from None
@@ -206,24 +206,23 @@ def _enclave(
 
 def making(
     file: RecordingFile, payloads: Iterable[PayloadSource], answers: Iterable[Event]
-) -> tuple[list[bytes], dict[str, Any]]:
-    """What made a recording, as the arguments of `Enclave`. `answers` are the events of the verifier.
+) -> tuple[list[bytes], EnclaveOptions]:
+    """Return what made a recording, besides its inputs. `answers` are the events of the verifier.
 
     Raises RecordingError or ConfigurationError, without the file's name, for what cannot be made here.
     """
     header = file.header
-    options = _options(header)
-    given = [read_payload(source, options.engine) for source in payloads]
+    configuration = _configuration(header)
+    given = [read_payload(source, configuration.engine) for source in payloads]
     external = header.configuration.get("verifier") == EXTERNAL
-    return list(find_payloads(header, given)), {
-        "trust_anchors": find_anchors(header, header.configuration["trust_anchors"]),
-        "inputs": header.inputs,
-        "verifier": RecordedVerifier(answers) if external else None,
-        **{field.name: getattr(options, field.name) for field in fields(options)},
-    }
+    return list(find_payloads(header, given)), EnclaveOptions(
+        configuration,
+        trust_anchors=tuple(find_anchors(header, header.configuration["trust_anchors"])),
+        verifier=RecordedVerifier(answers) if external else None,
+    )
 
 
-def _options(header: Header) -> EnclaveConfiguration:
+def _configuration(header: Header) -> EnclaveConfiguration:
     if "cycles" not in header.configuration:
         raise RecordingError("it is no recording of an enclave, and no other can be replayed")
     if header.configuration.get("tpm") == EXTERNAL:

@@ -6,6 +6,7 @@ from typing import Any
 
 import firmware
 from enclave_sim import Template
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario
 from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
 from enclave_sim.memory_map import region
@@ -42,7 +43,7 @@ class Trial:
         return [self._scenario([first, *self.inputs]) for first in replaced]
 
     def _scenario(self, inputs: Iterable[AnyInput]) -> Scenario:
-        return Scenario(self.payload, self.options, tuple(inputs), _LIMIT_NS)
+        return Scenario(self.payload, EnclaveOptions.of(**self.options), tuple(inputs), _LIMIT_NS)
 
 
 def _wasm(payload: Any, guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:

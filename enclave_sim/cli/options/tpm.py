@@ -6,13 +6,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 import typer
 
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.files import write_replacing
 
@@ -40,10 +41,26 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TpmChoice:
-    """A TPM, as the arguments of `Enclave` have it."""
+    """A TPM that was chosen."""
 
-    options: dict[str, Any] = field(default_factory=dict)
+    model: "ModelState | None" = None
+    """The state of the TPM model that is kept in a file."""
     backend: "TpmBackend | None" = None
+    """What takes the place of the TPM model."""
+
+    def configured(self, configuration: EnclaveConfiguration) -> EnclaveConfiguration:
+        """Return the configuration with the state of the TPM model, where one is kept."""
+        if self.model is None:
+            return configuration
+        return replace(configuration, tpm_seed=self.model.seed, tpm_resets=self.model.resets)
+
+
+class ModelState(NamedTuple):
+    """The state of a TPM model before a run."""
+
+    seed: str
+    resets: int
+    """How often it has been reset."""
 
 
 @contextmanager
@@ -54,11 +71,11 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
     """
     kind, _, rest = text.partition(":")
     if kind == _MODEL:
-        options = {}
+        state = None
         if rest:
             with _alone_in(Path(rest).parent):
-                options = _reset(Path(rest))
-        yield TpmChoice(options)
+                state = _reset(Path(rest))
+        yield TpmChoice(state)
         return
     if kind == _SWTPM and rest:
         from machine.tpm.swtpm import Swtpm  # noqa: PLC0415
@@ -84,7 +101,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _reset(path: Path) -> dict[str, Any]:
+def _reset(path: Path) -> ModelState:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
     except FileNotFoundError:
@@ -95,10 +112,10 @@ def _reset(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
     if file.resets == _MOST_RESETS:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
-    options = {"tpm_seed": file.seed, "tpm_resets": file.resets}
+    before = ModelState(file.seed, file.resets)
     file.resets += 1
     try:
         write_replacing(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n")
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
-    return options
+    return before

@@ -39,12 +39,14 @@ from enclave_sim.cli.options.run import (
 )
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
+    from enclave_sim.inputs import AnyInput
     from enclave_sim.inspector.session.sources import Source
 
 _DEFAULTS = EnclaveConfiguration()
@@ -133,27 +135,29 @@ def inspect(
     """
     _require_textual()
     names = tuple(what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD])
-    options = {
-        "inputs": () if inputs is None else _read_inputs(inputs, engine),
-        "cycles": cycles,
-        "wake_ns": wake_ns,
-        "quantum_ns": quantum_ns,
-        "arena_bytes": arena_bytes,
-        "sensors": (sensor0, sensor1),
-        "engine": engine,
-        "production": production,
-        "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
-        "attestation": attestation,
-        "post_quantum": post_quantum,
-        "features": frozenset(feature or ()),
-        "ns_per_instruction": ns_per_instruction,
-        "portable": portable,
-        "reference": read_references(reference or ()),
-        **_model(tpm),
-    }
+    taken = () if inputs is None else _read_inputs(inputs, engine)
+    configuration = EnclaveConfiguration(
+        cycles=cycles,
+        wake_ns=wake_ns,
+        quantum_ns=quantum_ns,
+        arena_bytes=arena_bytes,
+        sensors=(sensor0, sensor1),
+        attestation=attestation,
+        post_quantum=post_quantum,
+        production=production,
+        features=frozenset(feature or ()),
+        ns_per_instruction=ns_per_instruction,
+        engine=engine,
+    )
+    options = EnclaveOptions(
+        _with_model(configuration, tpm),
+        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor or ())),
+        reference=read_references(reference or ()),
+        portable=portable,
+    )
     machine = {"ns_per_instruction": ns_per_instruction, "portable": portable}
     kernel = kernel_arguments(append, module, ram, fw_cfg) | machine
-    source = _source(names, options, tuple(payload or ()), kernel)
+    source = _source(names, options, taken, tuple(payload or ()), kernel)
     applicability.check(context, source.kind, _OWN)
     if web:
         from enclave_sim.inspector.serving.web import command_of, serve  # noqa: PLC0415
@@ -170,33 +174,35 @@ def _require_textual() -> None:
         raise ConfigurationError("the inspector needs textual: pip install 'enclave-sim[inspector]'") from None
 
 
-def _read_inputs(path: Path, engine: EngineName) -> Any:
+def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
     from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
 
     return read_inputs(path, engine)
 
 
-def _model(text: str) -> dict[str, Any]:
-    """The TPM model that is asked for, as options of `Enclave`. Any other cannot go back."""
+def _with_model(configuration: EnclaveConfiguration, text: str) -> EnclaveConfiguration:
+    """Return the configuration with the TPM model that is asked for. Any other TPM cannot go back."""
     if text.partition(":")[0] != "model":
         raise ConfigurationError(f"--tpm {text!r} cannot be gone back in; inspect takes model or model:FILE")
     with chosen_tpm(text) as chosen:
-        return chosen.options
+        return chosen.configured(configuration)
 
 
 def _source(
-    names: tuple[str, ...], options: dict[str, Any], payloads: tuple[str, ...], kernel: Mapping[str, Any]
+    names: tuple[str, ...],
+    options: EnclaveOptions,
+    inputs: "tuple[AnyInput, ...]",
+    payloads: tuple[str, ...],
+    kernel: Mapping[str, Any],
 ) -> "Source":
     """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
     from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
 
-    source = source_of(names, options, payloads, kernel)
+    source = source_of(names, options, inputs, payloads, kernel)
     if isinstance(source, EnclaveSource):
-        fields = set(EnclaveConfiguration.__dataclass_fields__)
-        EnclaveConfiguration(**{name: value for name, value in options.items() if name in fields})
         from enclave_sim.enclave.configuration import read_payloads  # noqa: PLC0415
 
-        read_payloads(names, options["engine"])
+        read_payloads(names, options.configuration.engine)
     elif isinstance(source, KernelSource):
         source.open(Cancellation())
     return source

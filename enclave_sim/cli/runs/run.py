@@ -6,8 +6,9 @@ when there is something to draw.
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -40,6 +41,7 @@ from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
 from enclave_sim.cli.output.progress import terminal_of
 from enclave_sim.cli.output.watch import Watch
 from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line
@@ -133,31 +135,34 @@ def run(
         raise ConfigurationError("--reference is for the verifier built in; --verifier asks another one")
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
-    options = {
-        "inputs": () if inputs is None else _read_inputs(inputs, engine),
-        "cycles": cycles,
-        "wake_ns": wake_ns,
-        "quantum_ns": quantum_ns,
-        "ns_per_instruction": ns_per_instruction,
-        "arena_bytes": arena_bytes,
-        "sensors": (sensor0, sensor1),
-        "production": production,
-        "trust_anchors": [development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
-        "attestation": attestation,
-        "post_quantum": post_quantum,
-        "reference": read_references(reference or ()),
-        "features": frozenset(feature or ()),
-        "portable": portable,
-        "engine": engine,
-    }
+    taken = () if inputs is None else _read_inputs(inputs, engine)
+    configuration = EnclaveConfiguration(
+        cycles=cycles,
+        wake_ns=wake_ns,
+        quantum_ns=quantum_ns,
+        arena_bytes=arena_bytes,
+        sensors=(sensor0, sensor1),
+        attestation=attestation,
+        post_quantum=post_quantum,
+        production=production,
+        features=frozenset(feature or ()),
+        ns_per_instruction=ns_per_instruction,
+        engine=engine,
+    )
+    options = EnclaveOptions(
+        configuration,
+        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor or ())),
+        reference=read_references(reference or ()),
+        portable=portable,
+    )
     with limited(host_limit), chosen_tpm(tpm) as chosen:
-        options |= {**chosen.options, "tpm": chosen.backend}
+        options = replace(options, configuration=chosen.configured(configuration), tpm=chosen.backend)
         if verifier is not None:
             from enclave_sim.enclave.attester.remote import RemoteVerifier  # noqa: PLC0415
 
-            seed = chosen.options.get("tpm_seed", _DEFAULTS.tpm_seed)
-            options["verifier"] = RemoteVerifier(verifier, verifier_ca, seed)
-        result = _run(names, options, limit_ns, record, watch)
+            remote = RemoteVerifier(verifier, verifier_ca, options.configuration.tpm_seed)
+            options = replace(options, verifier=remote)
+        result = _run(names, options, taken, limit_ns=limit_ns, record=record, watch=watch)
     if as_json:
         write(f"{result.to_json()}\n".encode())
     elif quiet:
@@ -177,13 +182,18 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
 
 
 def _run(
-    names: list[str], options: dict[str, Any], limit_ns: int | None, record: Path | None, watch: Watch
+    names: list[str],
+    options: EnclaveOptions,
+    inputs: "tuple[AnyInput, ...]",
+    *,
+    limit_ns: int | None,
+    record: Path | None,
+    watch: Watch,
 ) -> "RunResult":
-    from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415
     from enclave_sim.recording.writer import RecordingWriter  # noqa: PLC0415
 
     with nullcontext() if record is None else RecordingWriter.open(record) as writer:
-        enclave = Enclave(names, recorder=watch, record=False, writer=writer, **options)
+        enclave = options.enclave(names, inputs=inputs, recorder=watch, record=False, writer=writer)
         try:
             with watch.running():
                 return enclave.run(limit_ns)

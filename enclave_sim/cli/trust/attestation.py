@@ -3,7 +3,7 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD
 from enclave_sim.cli.options.run import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
 from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
 from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, KernelDied
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line, printable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from enclave_sim.attestation import Evidence, Verdict
     from enclave_sim.enclave.attester.capturing import Witness
+    from enclave_sim.enclave.attester.contract import Verifier
     from enclave_sim.enclave.enclave import Enclave
 
 _DEFAULTS = EnclaveConfiguration()
@@ -37,16 +39,19 @@ NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonc
 
 @contextmanager
 def _enclave(
-    payload: list[str] | None, engine: EngineName, anchors: list[Path] | None, tpm: str, **options: Any
+    payload: list[str] | None,
+    configuration: EnclaveConfiguration,
+    anchors: list[Path] | None,
+    tpm: str,
+    verifier: "Verifier | None" = None,
 ) -> "Iterator[Enclave]":
     """An enclave, while its TPM is in use."""
-    from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415 - unicorn takes its time to import
-
-    names = payload or [_default(engine)]
-    trusted = [development_anchor(), *map(TrustAnchor.load, anchors or ())]
+    names = payload or [_default(configuration.engine)]
+    trusted = (development_anchor(), *map(TrustAnchor.load, anchors or ()))
     with chosen_tpm(tpm) as chosen:
-        own = {"record": False, "tpm": chosen.backend, **chosen.options}
-        yield Enclave(names, engine=engine, trust_anchors=trusted, **own, **options)
+        configured = chosen.configured(configuration)
+        options = EnclaveOptions(configured, trust_anchors=trusted, verifier=verifier, tpm=chosen.backend)
+        yield options.enclave(names, record=False)
 
 
 def _default(engine: EngineName) -> str:
@@ -82,9 +87,10 @@ def attest(
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it is record or require")
     witness = Witness(_nonce(nonce), cycle)
-    configuration = {"cycles": max(cycles, cycle + 1), "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-    options = {"attestation": attestation, "verifier": witness, **configuration}
-    with _enclave(payload, engine, trust_anchor, tpm, **options) as enclave:
+    configuration = EnclaveConfiguration(
+        cycles=max(cycles, cycle + 1), wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
+    )
+    with _enclave(payload, configuration, trust_anchor, tpm, witness) as enclave:
         witness.on_evidence = enclave.machine.request_stop
         _run_until(enclave, witness)
     if witness.evidence is None:
@@ -233,8 +239,10 @@ def reference_values(
     """
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
-    configuration = {"cycles": cycles, "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-    with _enclave(payload, engine, trust_anchor, tpm, attestation=attestation, **configuration) as enclave:
+    configuration = EnclaveConfiguration(
+        cycles=cycles, wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
+    )
+    with _enclave(payload, configuration, trust_anchor, tpm) as enclave:
         values: ReferenceValues = enclave.reference_values()
     for path in merge or ():
         values = values.merge(ReferenceValues.load(path))

@@ -26,18 +26,18 @@ def admitted(runs: Sequence[Run]) -> Report:
     findings: list[Finding] = []
     checked = 0
     for run in runs:
-        if run.scenario.options.get("engine") in (EngineName.NATIVE, "native"):
+        configuration = run.scenario.configuration
+        if configuration.engine is EngineName.NATIVE:
             checked += run.looked_at["measurement"]["flat guests"]
             findings += run.findings["measurement"]
             continue
         modules = read_payloads(run.scenario.payload)
-        anchors = run.scenario.options.get("trust_anchors") or [development_anchor()]
-        production = bool(run.scenario.options.get("production"))
+        anchors = run.scenario.options.trust_anchors or [development_anchor()]
         verified = {event.payload for event in run.events if isinstance(event, events.PayloadVerified)}
         entered = any(isinstance(event, RingTransition) and event.to_ring == 3 for event in run.events)
         for number, module in enumerate(modules):
             checked += 1
-            fault = forgery(module, anchors, production=production)
+            fault = forgery(module, anchors, production=configuration.production)
             if fault is not None and number in verified:
                 findings.append(Finding(f"payload {number} was accepted, but {fault}"))
             if entered and number not in verified:

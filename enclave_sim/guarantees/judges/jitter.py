@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import firmware
 from enclave_sim import events
-from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Run, Scenario
 from enclave_sim.guarantees.report import Finding, Report
@@ -56,8 +55,8 @@ def jitter_free(runs: Sequence[Run]) -> Report:
     offsets: dict[int, set[int]] = {}
     findings: list[Finding] = []
     for run in runs:
-        wake_ns = run.scenario.options.get("wake_ns", EnclaveConfiguration().wake_ns)
-        ns_per_instruction = run.scenario.options.get("ns_per_instruction", 1)
+        wake_ns = run.scenario.configuration.wake_ns
+        ns_per_instruction = run.scenario.configuration.ns_per_instruction
         findings += _taken_awake(run)
         for sleep in sleeps(run):
             offset = sleep.scheduled.deadline_ns - sleep.scheduled.at_ns - wake_ns
@@ -135,19 +134,19 @@ def loads(scenario: Scenario, count: int, seed: int) -> Iterator[Scenario]:
     if count < 1:
         raise ConfigurationError(f"count is {count}; it must be at least 1")
     random = Random(seed)
-    cycles = max(3, scenario.options.get("cycles", 1))
+    cycles = max(3, scenario.configuration.cycles)
     for _ in range(count):
         wake_ns = random.randint(_LEAST_WAKE_NS, _MOST_WAKE_NS)
         quantum_ns = random.choice([20_000, 100_000, 1_000_000, 10_000_000])
-        options = {**scenario.options, "cycles": cycles, "wake_ns": wake_ns, "quantum_ns": quantum_ns}
-        calm = Scenario(scenario.payload, options, scenario.inputs, scenario.limit_ns)
+        options = scenario.options.with_configuration(cycles=cycles, wake_ns=wake_ns, quantum_ns=quantum_ns)
+        calm = replace(scenario, options=options)
         yield calm
         deadlines = [e.deadline_ns for e in _recorded(calm) if isinstance(e, events.WakeScheduled)]
         if deadlines:
             near = random.choice(deadlines) + random.randint(-_WINDOW_NS, _WINDOW_NS)
             anywhere = random.randint(0, deadlines[-1])
             disturbing = tuple(ExternalInterrupt(at_ns=max(0, at)) for at in (near, anywhere))
-            yield Scenario(scenario.payload, options, (*scenario.inputs, *disturbing), scenario.limit_ns)
+            yield replace(calm, inputs=(*scenario.inputs, *disturbing))
 
 
 def _recorded(scenario: Scenario) -> Sequence[object]:

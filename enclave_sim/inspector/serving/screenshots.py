@@ -11,6 +11,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.session.sources import source_of
 
@@ -53,7 +54,7 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
 
 async def pictures() -> dict[str, str]:
     """SVG pictures by name, in the order of the tour."""
-    app = Inspector(source_of(("counter",), {"cycles": 2}).open)
+    app = Inspector(source_of(("counter",), EnclaveOptions.of(cycles=2)).open)
     app.idle_s = 3600  # nothing of its own accord
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:

@@ -1,13 +1,13 @@
 """A recording as the source of a run: it is made again in a session, and held against what was recorded."""
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from enclave_sim import events
 from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.replay import making
@@ -32,13 +32,13 @@ class Recorded:
         self.events: list[Event] = list(file)
         answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
         try:
-            self.payloads, options = making(file, payloads, answers)
+            self.payloads, self.options = making(file, payloads, answers)
         except (RecordingError, ConfigurationError) as error:
             raise RecordingError(f"{file.path}: {error}") from None
         by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
         taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
         # What somebody gave by hand comes by itself at that moment.
-        self.options: dict[str, Any] = {**options, "inputs": (*options["inputs"], *taken)}
+        self.inputs: tuple[AnyInput, ...] = (*file.header.inputs, *taken)
 
 
 class Comparison:

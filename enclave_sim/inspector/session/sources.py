@@ -1,7 +1,7 @@
 """Where a run comes from: payloads, a recording, or a kernel image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -9,15 +9,15 @@ from typing import Any, ClassVar, Protocol
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel, is_kernel_image
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
+from enclave_sim.inputs import AnyInput
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.replayed_enclave import Comparison, Recorded, is_recording
 from enclave_sim.inspector.session.replayed_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
-
-_NOT_SCENARIO = ("inputs", "verifier", "tpm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EnclaveSource:
-    """Payloads, with the options of `Enclave`."""
+    """Payloads of an enclave."""
 
     kind: ClassVar[str] = "payloads"
     payloads: tuple[PayloadSource, ...]
-    options: Mapping[str, Any]
+    options: EnclaveOptions
+    inputs: tuple[AnyInput, ...] = ()
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        return _opened(list(self.payloads), self.options, cancellation)
+        return _opened(list(self.payloads), self.options, self.inputs, cancellation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class RecordingSource:
             run = _kernel_run(kernel.path, kernel.image, kernel.options, cancellation)
             return Opened(run, None, Comparison(kernel.events))
         recorded = Recorded(file, self.payloads)
-        return _opened(list(recorded.payloads), recorded.options, cancellation, Comparison(recorded.events))
+        return _opened(
+            list(recorded.payloads), recorded.options, recorded.inputs, cancellation, Comparison(recorded.events)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +100,21 @@ def _kernel_run(path: Path, image: bytes, options: Mapping[str, Any], cancellati
 
 def _opened(
     payloads: list[PayloadSource],
-    options: Mapping[str, Any],
+    options: EnclaveOptions,
+    inputs: tuple[AnyInput, ...],
     cancellation: Cancellation,
     comparison: Comparison | None = None,
 ) -> Opened:
-    run = InspectedRun(enclave_of(payloads, cancellation=cancellation, **options))
-    alone = {name: value for name, value in options.items() if name not in _NOT_SCENARIO}
+    run = InspectedRun(enclave_of(payloads, options, inputs, cancellation=cancellation))
+    alone = replace(options, verifier=None, tpm=None)
     sources = payloads[0] if len(payloads) == 1 else payloads
-    return Opened(run, Scenario(sources, alone, tuple(options.get("inputs", ()))), comparison)
+    return Opened(run, Scenario(sources, alone, inputs), comparison)
 
 
 def source_of(
     what: tuple[str, ...],
-    options: Mapping[str, Any],
+    options: EnclaveOptions | None = None,
+    inputs: tuple[AnyInput, ...] = (),
     files: tuple[str, ...] = (),
     kernel_options: Mapping[str, Any] | None = None,
 ) -> Source:
@@ -129,4 +134,4 @@ def source_of(
             raise ConfigurationError(f"{path} is {alone.kind}, which is inspected alone")
         if alone is not None:
             return alone
-    return EnclaveSource(what, options)
+    return EnclaveSource(what, options or EnclaveOptions(), inputs)

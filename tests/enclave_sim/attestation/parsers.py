@@ -261,7 +261,7 @@ def _read_state_file(data: bytes) -> None:
         path = Path(directory) / "tpm"
         path.write_bytes(data)
         try:
-            chosen = EnclaveConfiguration(**choose_tpm(f"model:{path}").options)
+            chosen = choose_tpm(f"model:{path}").configured(EnclaveConfiguration())
             TpmModel(tpm_events.tpm_seed(chosen.tpm_seed), chosen.tpm_resets)
         except ConfigurationError:
             assert path.read_bytes() == data  # what is no such file is left alone

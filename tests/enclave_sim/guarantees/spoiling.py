@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Run
 from enclave_sim.guarantees.observation import Observer, Scenario
 from machine.events import Event, RingTransition
@@ -95,7 +96,7 @@ class Spoiling(Observer):
 
 def spoilt(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> Run:
     """Watch a run that is spoilt at one event, and that is sound but for that."""
-    observer, scenario = Spoiling(wanted, change), Scenario(payload, options)
+    observer, scenario = Spoiling(wanted, change), Scenario(payload, EnclaveOptions.of(**options))
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
     run = observer.run(enclave, scenario)

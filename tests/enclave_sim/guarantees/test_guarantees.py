@@ -12,6 +12,7 @@ from wasmtime import wat2wasm
 import firmware
 from enclave_sim import ConfigurationError
 from enclave_sim.enclave.engine.gate_coprocessor import GateCoprocessor
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import (
     GuaranteeBroken,
     Report,
@@ -71,7 +72,7 @@ def test_every_payload_keeps_every_guarantee(payload: str, options: dict[str, An
     runs = [observe(payload, **options) for _ in range(2)]
     for report in (deterministic(runs), zero_trace(runs), isolated(runs), jitter_free(runs), admitted(runs)):
         assert report.check().looked_at["runs"] == 2
-    scenario = Scenario(payload, options)
+    scenario = Scenario(payload, EnclaveOptions.of(**options))
     pair = [observe_scenario(with_other_sensors(scenario, seed)) for seed in (1, 2)]
     assert noninterference(*pair).check().looked_at["events"] > 20
 
@@ -179,7 +180,7 @@ def test_what_is_not_scrubbed_is_found_at_the_switch(name: str, payload: str, wh
 
 
 def test_declared_output_may_depend_on_the_secret() -> None:
-    scenario = Scenario(guest("(call $emit (i32.load (i32.const 0)))", '(data (i32.const 0) "\\01\\02\\03\\04")'), {})
+    scenario = Scenario(guest("(call $emit (i32.load (i32.const 0)))", '(data (i32.const 0) "\\01\\02\\03\\04")'))
     first, second = (observe_scenario(with_other_data(scenario, seed)) for seed in (1, 2))
     assert first.result.signals != second.result.signals
     assert noninterference(first, second).holds
@@ -202,7 +203,7 @@ def test_declared_output_may_depend_on_the_secret() -> None:
 )
 def test_time_and_behaviour_must_not_depend_on_it(body: str, what: str) -> None:
     module = guest(body, '(data (i32.const 0) "\\01\\02\\03\\04")', "(local i32)")
-    runs = [observe_scenario(with_other_data(Scenario(module, {}), seed)) for seed in range(1, 12)]
+    runs = [observe_scenario(with_other_data(Scenario(module), seed)) for seed in range(1, 12)]
     found = [report for run in runs[1:] if not (report := noninterference(runs[0], run)).holds]
     assert found
     assert any(finding(report).startswith(what) for report in found)
@@ -211,7 +212,7 @@ def test_time_and_behaviour_must_not_depend_on_it(body: str, what: str) -> None:
 def test_the_next_guest_must_not_see_the_first() -> None:
     """Two payloads take turns; the first one's secret stays in the heap, by a scrub engine that spares it."""
     secret = guest("(call $emit (i32.const 1))", '(data (i32.const 16) "\\01\\02\\03\\04")')
-    scenario = Scenario([secret, read("counter")], {"cycles": 2})
+    scenario = Scenario([secret, read("counter")], EnclaveOptions.of(cycles=2))
     pair = [observe_scenario(with_other_data(scenario, seed)) for seed in (1, 2)]
     assert noninterference(*pair).holds
     with lying("heap"):
@@ -223,7 +224,7 @@ def test_the_next_guest_must_not_see_the_first() -> None:
 
 def test_there_must_be_a_secret_to_vary() -> None:
     with pytest.raises(ConfigurationError, match="no payload has a data segment"):
-        with_other_data(Scenario("counter", {}), 1)
+        with_other_data(Scenario("counter"), 1)
 
 
 # Isolation
@@ -231,7 +232,7 @@ def test_there_must_be_a_secret_to_vary() -> None:
 
 def test_a_byte_that_ring_3_changes_is_shown_before_and_after() -> None:
     genuine, address = GateCoprocessor.execute, region("data").base + 0x4F00
-    observer, scenario = Observer(), Scenario("beacon", {})
+    observer, scenario = Observer(), Scenario("beacon")
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
 
@@ -269,7 +270,7 @@ def test_a_page_that_becomes_reachable_is_found() -> None:
 
 @pytest.mark.slow
 def test_wakes_have_no_spread_under_random_loads() -> None:
-    runs = [observe_scenario(load) for load in loads(Scenario("digest", {}), 5, 7)]
+    runs = [observe_scenario(load) for load in loads(Scenario("digest"), 5, 7)]
     report = jitter_free(runs).check()
     assert report.looked_at["latency ns"] == "0"
     assert report.looked_at["wakes"] > 8
@@ -302,7 +303,7 @@ def test_an_external_interrupt_is_no_late_timer() -> None:
 
 def test_loads_are_at_least_one() -> None:
     with pytest.raises(ConfigurationError, match="at least 1"):
-        list(loads(Scenario("beacon", {}), 0, 1))
+        list(loads(Scenario("beacon"), 0, 1))
 
 
 # Admission

@@ -1,6 +1,7 @@
 """Who wrote bytes last, as the evidence of a guarantee says it."""
 
 import firmware
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees.last_writer import describe_last_writer
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.memory_map import region
@@ -9,7 +10,7 @@ from machine.errors import MachineError
 from machine.state import State
 from machine.tpm.model import TpmModel
 
-BEACON = Scenario("beacon", {})
+BEACON = Scenario("beacon")
 
 
 class Elsewhere(TpmModel):
@@ -27,7 +28,7 @@ def test_it_is_whom_a_session_names() -> None:
 
 def test_what_comes_behind_the_limit_does_not_count() -> None:
     status = firmware.symbols()["status"]
-    early = describe_last_writer(Scenario("beacon", {}, limit_ns=1_000_000), status, 4)
+    early = describe_last_writer(Scenario("beacon", limit_ns=1_000_000), status, 4)
     assert early.startswith("last written at ")
     assert early != describe_last_writer(BEACON, status, 4)
 
@@ -37,5 +38,5 @@ def test_what_is_as_the_loader_left_it() -> None:
 
 
 def test_a_run_that_cannot_go_back_is_no_error() -> None:
-    scenario = Scenario("beacon", {"tpm": Elsewhere(bytes(32))})
+    scenario = Scenario("beacon", EnclaveOptions(tpm=Elsewhere(bytes(32))))
     assert describe_last_writer(scenario, 0x30_0000, 1) == "who wrote it last cannot be found: the state is elsewhere"

@@ -6,6 +6,7 @@ import pytest
 from wasmtime import wat2wasm
 
 from enclave_sim import ConfigurationError
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario, with_other_data, with_other_sensors
 from enclave_sim.guarantees.variations import replace_data
 from enclave_sim.inputs import Tamper
@@ -68,15 +69,15 @@ def test_the_module_is_signed_again_by_the_key_that_is_given() -> None:
     key = SigningKey("alice", bytes(32), bytes(32), development=False)
     signed = sign(module(SEGMENTS), key)
     for given, signer in ((key, key), (None, development_key())):
-        (payload,) = with_other_data(Scenario([signed], {}), 1, given).payload
+        (payload,) = with_other_data(Scenario([signed]), 1, given).payload
         assert verify(payload, [signer.anchor()]).content == strip(payload) != strip(signed)
 
 
 def test_a_payload_without_a_secret_goes_along_unchanged() -> None:
     signed, plain = sign(module(SEGMENTS), development_key()), read("counter")
-    scenario = Scenario([signed, plain], {"cycles": 2}, (Tamper(at_ns=5),), 77)
+    scenario = Scenario([signed, plain], EnclaveOptions.of(cycles=2), (Tamper(at_ns=5),), 77)
     changed = with_other_data(scenario, 1)
-    assert (changed.options, changed.inputs, changed.limit_ns) == ({"cycles": 2}, (Tamper(at_ns=5),), 77)
+    assert (changed.options, changed.inputs, changed.limit_ns) == (scenario.options, (Tamper(at_ns=5),), 77)
     assert changed.payload[0] != signed
     assert changed.payload[1] == plain
     assert len(changed.payload) == 2
@@ -84,19 +85,19 @@ def test_a_payload_without_a_secret_goes_along_unchanged() -> None:
 
 def test_a_flat_binary_has_no_data_segments() -> None:
     with pytest.raises(ConfigurationError, match="a flat binary has no data segments"):
-        with_other_data(Scenario("runner", {"engine": "native"}), 1)
+        with_other_data(Scenario("runner", EnclaveOptions.of(engine="native")), 1)
 
 
 def test_other_sensors_are_two_numbers_of_32_bits_and_all_else_stays() -> None:
-    scenario = Scenario("beacon", {"sensors": (1, 2), "cycles": 3}, (Tamper(at_ns=5),), 77)
+    scenario = Scenario("beacon", EnclaveOptions.of(sensors=(1, 2), cycles=3), (Tamper(at_ns=5),), 77)
     first, again, other = (with_other_sensors(scenario, seed) for seed in (1, 1, 2))
     assert first == again != other
-    assert (first.payload, first.inputs, first.limit_ns, first.options["cycles"]) == (
+    assert (first.payload, first.inputs, first.limit_ns, first.configuration.cycles) == (
         "beacon",
         (Tamper(at_ns=5),),
         77,
         3,
     )
-    drawn = [with_other_sensors(scenario, seed).options["sensors"] for seed in range(60)]
+    drawn = [with_other_sensors(scenario, seed).configuration.sensors for seed in range(60)]
     assert all(len(pair) == 2 and all(0 <= value < 1 << 32 for value in pair) for pair in drawn)
     assert max(value for pair in drawn for value in pair) >= 1 << 31

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.session.sources import Source, source_of
 
@@ -79,7 +80,7 @@ def million_additions_s(clock: Callable[[], float] = perf_counter) -> float:
 
 def drive(script: Script, size: Size = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
     """Run an inspector, and the script on it. After `idle_s` seconds it begins something of its own accord."""
-    chosen = source or source_of(("counter",), {"cycles": 2})
+    chosen = source or source_of(("counter",), EnclaveOptions.of(cycles=2))
 
     async def main() -> None:
         app = Inspector(chosen.open)

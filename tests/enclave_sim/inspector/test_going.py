@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import firmware
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.session.inspected_run import InspectedRun
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow  # each drives the whole program
     ],
 )
 def test_g_goes_to_an_event_a_kind_a_symbol_a_line_and_a_time(text: str, goal: dict[str, Any], size: Size) -> None:
-    run = InspectedRun(enclave_of("counter", cycles=2))
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
     run.run_to(**goal)
 
     async def script(driven: Driven) -> None:

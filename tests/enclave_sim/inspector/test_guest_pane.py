@@ -6,6 +6,7 @@ import pytest
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine import shadow_guest
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.model.guest import find_guest, guest_view
 from enclave_sim.inspector.model.moment import Moment
@@ -16,7 +17,7 @@ from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-SPINNER = source_of(("spinner",), {"cycles": 1})
+SPINNER = source_of(("spinner",), EnclaveOptions.of(cycles=1))
 ASK = "F finds the function it is in"
 LATE = "35 ms"
 """When the spinner has computed for longer than is shown by itself."""
@@ -29,7 +30,7 @@ NAMELESS = signed('(memory 1) (func (call $shred_self)) (func (export "_start") 
 
 
 def moment_of(payload: bytes | str) -> Moment:
-    opened = EnclaveSource((payload,), {"cycles": 1}).open(Cancellation())
+    opened = EnclaveSource((payload,), EnclaveOptions.of(cycles=1)).open(Cancellation())
     return Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
 
 
@@ -137,7 +138,9 @@ def test_escape_cancels_the_search_and_nothing_has_changed(monkeypatch: pytest.M
 
 
 @SIZES
-@pytest.mark.parametrize("source", [SPINNER, source_of(("surveyor",), {"engine": "native"})], ids=["early", "flat"])
+@pytest.mark.parametrize(
+    "source", [SPINNER, source_of(("surveyor",), EnclaveOptions.of(engine="native"))], ids=["early", "flat"]
+)
 def test_f_says_where_there_is_nothing_to_find(source: EnclaveSource, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("5", "F")
@@ -193,7 +196,7 @@ def test_what_a_payload_calls_its_parts_reaches_the_terminal_as_text_only(size: 
         await driven.settle()
         assert driven.said == "! a \\x1b[2J\\x9b\\r\\nred\\x07 that failed"
 
-    drive(script, size, source=EnclaveSource((module,), {"cycles": 1}))
+    drive(script, size, source=EnclaveSource((module,), EnclaveOptions.of(cycles=1)))
 
 
 def _escaped(name: str) -> str:

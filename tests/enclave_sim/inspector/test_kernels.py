@@ -49,7 +49,7 @@ def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_e
         await driven.press("left_square_bracket")
         assert driven.standing.position.at_ns == 0
 
-    drive(script, size, source_of((str(kernel),), {}))
+    drive(script, size, source_of((str(kernel),)))
 
 
 @SIZES
@@ -60,7 +60,7 @@ def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path, size: Size) ->
         await driven.press("h")
         assert driven.said.startswith("! there is no event host_called")
 
-    drive(script, size, source=source_of((str(kernel),), {}))
+    drive(script, size, source=source_of((str(kernel),)))
 
 
 @SIZES
@@ -77,11 +77,11 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment(size: 
         await driven.press("p")
         assert driven.standing.mode == "long"
 
-    drive(script, size, source=source_of(("firmware/aether.elf",), {}))
+    drive(script, size, source=source_of(("firmware/aether.elf",)))
 
 
 def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Path) -> None:
-    source = source_of((str(kernel),), {}, (), {"command_line": "verbose", "ram_bytes": 4 << 20})
+    source = source_of((str(kernel),), kernel_options={"command_line": "verbose", "ram_bytes": 4 << 20})
     opened = source.open(Cancellation())
     assert b"verbose" in bytes(opened.run.machine.ram.view)
     assert opened.run.machine.ram.size == 4 << 20
@@ -99,7 +99,7 @@ def recorded(kernel: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def test_the_recording_of_a_kernel_is_made_again_and_found_to_be_the_same(recorded: tuple[Path, Path, Path]) -> None:
     recording, kernel, module = recorded
-    opened = source_of((str(recording),), {}, (str(module), str(kernel))).open(Cancellation())
+    opened = source_of((str(recording),), files=(str(module), str(kernel))).open(Cancellation())
     assert opened.comparison is not None
     opened.run.resume()
     opened.comparison.follow(opened.run.known)
@@ -113,7 +113,7 @@ def test_a_file_that_a_recording_does_not_carry_is_asked_for(recorded: tuple[Pat
     recording, kernel, module = recorded
     for files, missing in (((), "the kernel"), ((kernel,), "module 0"), ((module,), "the kernel")):
         with pytest.raises(RecordingError, match=f"does not carry {missing}, a file with SHA-256 [0-9a-f]+: --payload"):
-            source_of((str(recording),), {}, tuple(map(str, files))).open(Cancellation())
+            source_of((str(recording),), files=tuple(map(str, files))).open(Cancellation())
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_a_configuration_that_is_none_is_one_clear_error(
     path = tmp_path / "changed.jsonl"
     path.write_text(content + json.dumps(trailer, separators=(",", ":")) + "\n")
     with pytest.raises(RecordingError) as error:
-        source_of((str(path),), {}, (str(kernel), str(module))).open(Cancellation())
+        source_of((str(path),), files=(str(kernel), str(module))).open(Cancellation())
     assert "\n" not in str(error.value)
 
 
 def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:
     with pytest.raises(ConfigurationError, match="a kernel image, which is inspected alone"):
-        source_of((str(kernel), "beacon"), {})
+        source_of((str(kernel), "beacon"))
 
 
 def refused(*arguments: str) -> str:

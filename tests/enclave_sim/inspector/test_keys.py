@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
@@ -85,7 +86,7 @@ def test_v_verifies_all_guarantees(size: Size) -> None:
         await _until(driven, lambda: any("holds  attested" in text for text in driven.rows("guarantees")))
         assert sum(text.startswith("holds ") for text in driven.rows("guarantees")[8:]) == 7
 
-    drive(script, size, source=source_of(("beacon",), {"cycles": 1}))
+    drive(script, size, source=source_of(("beacon",), EnclaveOptions.of(cycles=1)))
 
 
 @SIZES

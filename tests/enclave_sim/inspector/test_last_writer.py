@@ -8,6 +8,7 @@ from time import perf_counter
 import pytest
 from textual.events import Key
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import source_of
@@ -18,7 +19,7 @@ from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, mill
 pytestmark = pytest.mark.slow
 
 IDLE_S = 0.05
-LONG = source_of(("counter",), {"cycles": 400})
+LONG = source_of(("counter",), EnclaveOptions.of(cycles=400))
 _LOOKING = "looking for the last writer ..."
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.time_travel import Position
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, million_additions_s
 
 pytestmark = pytest.mark.slow  # each drives the whole program
 
-LONG = source_of(("spinner",), {"cycles": 100_000})
+LONG = source_of(("spinner",), EnclaveOptions.of(cycles=100_000))
 
 
 def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import firmware
 from enclave_sim import Enclave
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_filter, event_view
 from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
 from enclave_sim.inspector.model.guest import guest_state, guest_view
@@ -47,9 +49,9 @@ VIEWS: dict[str, Callable[[Moment], View]] = {
 }
 
 
-def moment_of(*what: str, **options: object) -> Moment:
+def moment_of(*what: str, **options: Any) -> Moment:
     """A run at its beginning."""
-    opened = source_of(what or ("counter",), {"cycles": 2, **options}).open(Cancellation())
+    opened = source_of(what or ("counter",), EnclaveOptions.of(**{"cycles": 2, **options})).open(Cancellation())
     return Moment(opened, EventLog(opened.run.known, opened.run.cancellation))
 
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import pytest
 
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.actions.steps import MOVEMENTS, Movement
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
@@ -17,7 +18,7 @@ _PAIRS = [("s", "S"), ("d", "D"), ("o", "O")]
 
 @SIZES
 def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: Size) -> None:
-    run = InspectedRun(enclave_of("counter", cycles=2))
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
 
     async def script(driven: Driven) -> None:
         await driven.press("p", "h", "s", "s", "s")
@@ -56,7 +57,7 @@ def test_a_key_back_undoes_its_key_forwards(size: Size) -> None:
 def test_no_key_is_lost_however_fast_they_come(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h")
-        run = InspectedRun(enclave_of("counter", cycles=2))
+        run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
         run.next_host_call()
         run.step(50)
         run.back(20)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclave_sim.cancellation import Cancellation, Cancelled
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
@@ -42,7 +43,7 @@ _LONG: tuple[Callable[[InspectedRun], object], ...] = (
 @given(after=st.integers(0, 30))
 def test_whatever_is_cancelled_leaves_a_session_that_goes_on_as_if_it_had_not_been(way: int, after: int) -> None:
     limited = _Limited()
-    run = InspectedRun(enclave_of("counter", cycles=2, cancellation=Cancellation(limited)))
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2), cancellation=Cancellation(limited)))
     run.run_to(event="host_returned")
     limited.left = after
     try:
@@ -53,14 +54,14 @@ def test_whatever_is_cancelled_leaves_a_session_that_goes_on_as_if_it_had_not_be
     assert not run.breakpoints
     assert not run.watchpoints
     run.resume()
-    other = InspectedRun(enclave_of("counter", cycles=2))
+    other = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
     other.resume()
     assert run.now == other.now
     assert run.known == other.known
 
 
 def test_events_are_gone_to_in_both_directions() -> None:
-    run = InspectedRun(enclave_of("counter", cycles=2))
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
     run.resume()
     count = run.seen
     for seq in (count - 1, 0, 50, 49, 100):

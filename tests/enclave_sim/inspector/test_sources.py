@@ -42,7 +42,7 @@ def test_a_recording_is_made_again_and_found_to_be_the_same(recording: Path) -> 
         await driven.press("right_square_bracket")
         assert driven.standing.recording == "as recorded"
 
-    drive(script, source=source_of((str(recording),), {}))
+    drive(script, source=source_of((str(recording),)))
 
 
 def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
     assert enclave.recording is not None
     path = tmp_path / "tampered.jsonl"
     enclave.recording.save(path)
-    opened = source_of((str(path),), {}).open(Cancellation())
+    opened = source_of((str(path),)).open(Cancellation())
     opened.run.resume()
     assert opened.comparison is not None
     opened.comparison.follow(opened.run.known)
@@ -63,7 +63,7 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
 def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -> None:
     events = Recording.load(recording).events
     other = [*events[:30], msgspec.structs.replace(events[30], at_ns=1), *events[31:]]
-    opened = source_of((str(recording),), {}).open(Cancellation())
+    opened = source_of((str(recording),)).open(Cancellation())
     opened.run.resume()
     comparison = Comparison(list(other))
     comparison.follow(opened.run.known)
@@ -77,12 +77,12 @@ def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -
 def test_a_damaged_recording_is_refused(recording: Path) -> None:
     recording.write_bytes(recording.read_bytes()[:-200])
     with pytest.raises(RecordingError, match=r"beacon\.jsonl"):
-        source_of((str(recording),), {}).open(Cancellation())
+        source_of((str(recording),)).open(Cancellation())
 
 
 def test_a_recording_beside_something_else_is_refused(recording: Path) -> None:
     with pytest.raises(ConfigurationError, match="inspected alone"):
-        source_of((str(recording), "beacon"), {})
+        source_of((str(recording), "beacon"))
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ from time import process_time
 import pytest
 
 from enclave_sim.cancellation import Cancellation, Cancelled
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees.observation import Scenario, observe_scenario
 from enclave_sim.inspector.model.guarantees import Verification
 from enclave_sim.inspector.session.verification_thread import Verifying
 from tests.enclave_sim.inspector.driving import million_additions_s
 
 _LONG = {
-    "sleeps": Scenario("counter", {"cycles": 1_000_000}, limit_ns=None),
-    "computes": Scenario("spinner", {"cycles": 1_000_000}, limit_ns=None),
-    "flat guest": Scenario(b"\xeb\xfe", {"engine": "native"}, limit_ns=None),
+    "sleeps": Scenario("counter", EnclaveOptions.of(cycles=1_000_000), limit_ns=None),
+    "computes": Scenario("spinner", EnclaveOptions.of(cycles=1_000_000), limit_ns=None),
+    "flat guest": Scenario(b"\xeb\xfe", EnclaveOptions.of(engine="native"), limit_ns=None),
 }
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from enclave_sim import Enclave, Recording, events
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees import Finding, GuaranteeBroken, Report, Run, Scenario, observe
 from enclave_sim.inputs import MemoryFault
@@ -58,7 +59,7 @@ def test_what_holds_is_returned_as_a_report_that_has_looked(run: Run) -> None:
         assert_jitter_free(run),
         assert_noninterference(run, run),
         assert_deterministic("counter", runs=2, cycles=2),
-        assert_deterministic(Scenario("counter", {"cycles": 2}, (FAULT,)), runs=2),
+        assert_deterministic(Scenario("counter", EnclaveOptions.of(cycles=2), (FAULT,)), runs=2),
     ]
     assert all(report.holds and any(report.looked_at.values()) for report in reports)
 
@@ -169,7 +170,7 @@ def test_a_missing_event_is_named_with_what_was_found_and_what_came_instead(
     [
         (lambda: assert_zero_trace([]), "there is no run to judge"),
         (lambda: assert_deterministic("counter", runs=1), "runs is 1; determinism needs at least two"),
-        (lambda: assert_deterministic(Scenario("counter", {}), cycles=2), "cycles cannot be given with it"),
+        (lambda: assert_deterministic(Scenario("counter"), cycles=2), "cycles cannot be given with it"),
         (lambda: assert_events(recording(), []), "no kind of event is given"),
         (lambda: assert_events(recording(), ["cycle_begin"]), "did you mean cycle_began"),
         (lambda: assert_events(recording(), ["#"]), "there are mode_switched, "),

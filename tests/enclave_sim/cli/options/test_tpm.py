@@ -45,7 +45,7 @@ def resets(path: Path) -> int:
 
 
 def test_the_model_is_always_the_same_and_as_if_new() -> None:
-    assert choose_tpm("model").options == {}
+    assert choose_tpm("model") == TpmChoice()
     assert run("model").output == run("model").output == command("run", "beacon", "--quiet").output
 
 
@@ -63,7 +63,7 @@ def test_a_model_in_a_file_is_made_if_missing_and_counts_its_resets(file: Path, 
 
 def test_of_runs_that_begin_at_once_each_counts_a_reset_of_its_own(file: Path) -> None:
     choose = "from enclave_sim.cli.options.tpm import chosen_tpm\nimport sys\n"
-    choose += "for _ in range(300):\n with chosen_tpm(sys.argv[1]) as c: print(c.options['tpm_resets'])\n"
+    choose += "for _ in range(300):\n with chosen_tpm(sys.argv[1]) as c: print(c.model.resets)\n"
     arguments = [sys.executable, "-c", choose, f"model:{file}"]
     started = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     counts = [int(line) for one in started for line in one.communicate()[0].splitlines()]

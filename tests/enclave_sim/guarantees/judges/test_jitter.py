@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import firmware
+from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.events import WakeScheduled, Woken
 from enclave_sim.guarantees import Report, Run, Scenario, jitter_free, loads, observe
 from enclave_sim.guarantees.judges.jitter import histogram
@@ -25,7 +26,7 @@ def sleeping(*sleeps: tuple[int, int | None, int | None], **options: Any) -> Run
             events.append(Halted(0, halted_ns, True))
         source = ("external", None, None) if late_ns is None else ("timer", deadline_ns, late_ns)
         events.append(Woken(0, deadline_ns + 50, *source))
-    scenario = Scenario(RUN.scenario.payload, {"wake_ns": WAKE_NS, **options})
+    scenario = Scenario(RUN.scenario.payload, EnclaveOptions.of(**{"wake_ns": WAKE_NS, **options}))
     return replace(RUN, scenario=scenario, events=tuple(events))
 
 
@@ -141,17 +142,17 @@ def test_a_histogram_shows_each_latency_in_proportion_and_none_as_nothing() -> N
 
 
 def test_loads_are_drawn_by_their_seed_and_keep_what_the_scenario_says() -> None:
-    scenario = Scenario("counter", {"sensors": (1, 2)}, RUN.scenario.inputs, 9_000_000)
+    scenario = Scenario("counter", EnclaveOptions.of(sensors=(1, 2)), RUN.scenario.inputs, 9_000_000)
     first, again, other = (list(loads(scenario, 2, seed)) for seed in (1, 1, 2))
     assert first == again != other
     assert len(first) == 4
     calm, disturbed = first[:2]
     assert (calm.payload, calm.inputs, calm.limit_ns) == ("counter", (), 9_000_000)
-    assert calm.options["sensors"] == (1, 2)
-    assert calm.options["cycles"] == 3
-    assert 1_000 <= calm.options["wake_ns"] <= 3_000_000
+    assert calm.configuration.sensors == (1, 2)
+    assert calm.configuration.cycles == 3
+    assert 1_000 <= calm.configuration.wake_ns <= 3_000_000
     assert disturbed.options == calm.options
     assert len(disturbed.inputs) == 2
     assert all(one.at_ns >= 0 for one in disturbed.inputs)
-    more = next(iter(loads(Scenario("counter", {"cycles": 5}), 1, 1)))
-    assert more.options["cycles"] == 5
+    more = next(iter(loads(Scenario("counter", EnclaveOptions.of(cycles=5)), 1, 1)))
+    assert more.configuration.cycles == 5

@@ -157,7 +157,7 @@ class Renaming(Observer):
     ("raised", "delivered", "entered"), [(0x80, 0x80, False), (0x21, 0x21, True), (0x21, 13, False)]
 )
 def test_ring_3_enters_the_kernel_by_the_host_calls_vector_alone(raised: int, delivered: int, entered: bool) -> None:
-    observer, scenario = Renaming(raised, delivered), Scenario("beacon", {})
+    observer, scenario = Renaming(raised, delivered), Scenario("beacon")
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
     report = isolated([observer.run(enclave, scenario)])

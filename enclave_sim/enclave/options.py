@@ -1,0 +1,90 @@
+"""The options of one enclave, typed: its configuration, and what takes the place of built-in parts.
+
+EnclaveOptions.of(cycles=3, portable=True).enclave("counter").run()
+
+The emulator is imported when an enclave is made, and not before.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource
+from enclave_sim.payload.keys import TrustAnchor
+
+if TYPE_CHECKING:
+    from enclave_sim.attestation import ReferenceValues
+    from enclave_sim.cancellation import Cancellation
+    from enclave_sim.enclave.attester.contract import Verifier
+    from enclave_sim.enclave.enclave import Enclave
+    from enclave_sim.inputs import AnyInput
+    from enclave_sim.recording.format import Digest
+    from enclave_sim.recording.writer import RecordingWriter
+    from machine.events import Recorder
+    from machine.tpm.backend import TpmBackend
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveOptions:
+    """What an enclave is made from besides its payloads and its inputs."""
+
+    configuration: EnclaveConfiguration = field(default_factory=EnclaveConfiguration)
+    trust_anchors: tuple[TrustAnchor, ...] | None = None
+    """Whose signatures are accepted; None for those of the development key alone."""
+    reference: "ReferenceValues | None" = None
+    """What the built-in verifier accepts; None for what this enclave is made from."""
+    verifier: "Verifier | None" = None
+    """Takes the place of the built-in verifier."""
+    tpm: "TpmBackend | None" = None
+    """Takes the place of the TPM model."""
+    portable: bool = False
+    """Run without native code on the host. Nothing else changes."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        trust_anchors: Iterable[TrustAnchor] | None = None,
+        reference: "ReferenceValues | None" = None,
+        verifier: "Verifier | None" = None,
+        tpm: "TpmBackend | None" = None,
+        portable: bool = False,
+        **configuration: Any,
+    ) -> "EnclaveOptions":
+        """Sort keyword arguments, as `Enclave` takes them. Raises ConfigurationError for a value out of range."""
+        anchors = None if trust_anchors is None else tuple(trust_anchors)
+        return cls(EnclaveConfiguration(**configuration), anchors, reference, verifier, tpm, portable)
+
+    def with_configuration(self, **changes: Any) -> "EnclaveOptions":
+        """Return the same options with changes to the configuration. Raises ConfigurationError as `of` does."""
+        return replace(self, configuration=replace(self.configuration, **changes))
+
+    def enclave(
+        self,
+        payload: PayloadSource | Sequence[PayloadSource],
+        *,
+        inputs: "Iterable[AnyInput]" = (),
+        recorder: "Recorder | None" = None,
+        record: bool = True,
+        writer: "RecordingWriter | None" = None,
+        digest: "Digest | None" = None,
+        cancellation: "Cancellation | None" = None,
+    ) -> "Enclave":
+        """Make an enclave with these options. The arguments are those of `Enclave`, which says what is raised."""
+        from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
+
+        return Enclave(
+            payload,
+            configuration=self.configuration,
+            trust_anchors=self.trust_anchors,
+            reference=self.reference,
+            verifier=self.verifier,
+            tpm=self.tpm,
+            portable=self.portable,
+            inputs=inputs,
+            recorder=recorder,
+            record=record,
+            writer=writer,
+            digest=digest,
+            cancellation=cancellation,
+        )

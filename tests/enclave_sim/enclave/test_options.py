@@ -1,0 +1,60 @@
+"""The options of an enclave, as those who pass them around have them."""
+
+import inspect
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from enclave_sim import ConfigurationError, Enclave
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.payload.keys import SigningKey, development_anchor
+from machine.tpm.model import TpmModel
+
+TPM = TpmModel(bytes(32))
+ANCHOR = SigningKey.generate("other", development=True).anchor()
+
+
+def test_keyword_arguments_are_sorted_into_the_configuration_and_the_rest() -> None:
+    options = EnclaveOptions.of(cycles=3, engine="native", trust_anchors=[ANCHOR], tpm=TPM, portable=True)
+    configuration = EnclaveConfiguration(cycles=3, engine="native")  # type: ignore[arg-type]
+    assert options == EnclaveOptions(configuration, trust_anchors=(ANCHOR,), tpm=TPM, portable=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [({"cycles": 0}, ConfigurationError), ({"cycle": 1}, TypeError), ({"inputs": ()}, TypeError)],
+)
+def test_what_is_out_of_range_or_unknown_is_refused_at_once(arguments: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        EnclaveOptions.of(**arguments)
+
+
+def test_a_changed_configuration_leaves_the_rest() -> None:
+    options = EnclaveOptions.of(cycles=3, wake_ns=5000, trust_anchors=[ANCHOR], portable=True)
+    changed = options.with_configuration(cycles=4)
+    assert changed == EnclaveOptions.of(cycles=4, wake_ns=5000, trust_anchors=[ANCHOR], portable=True)
+    with pytest.raises(ConfigurationError, match="cycles is 0"):
+        options.with_configuration(cycles=0)
+
+
+def test_its_enclave_is_that_of_the_same_arguments() -> None:
+    arguments: dict[str, Any] = {"cycles": 2, "wake_ns": 5000, "trust_anchors": [development_anchor(), ANCHOR]}
+    ours, theirs = EnclaveOptions.of(**arguments).enclave("counter"), Enclave("counter", **arguments)
+    assert (ours.header, ours.anchors, ours.configuration) == (theirs.header, theirs.anchors, theirs.configuration)
+    assert ours.run().digest == theirs.run().digest
+
+
+def test_an_enclave_takes_a_configuration_and_changes_to_it() -> None:
+    configuration = EnclaveConfiguration(cycles=2, wake_ns=5000)
+    assert Enclave("counter", configuration=configuration).configuration == configuration
+    changed = Enclave("counter", configuration=configuration, cycles=3).configuration
+    assert changed == replace(configuration, cycles=3)
+
+
+def test_every_argument_of_an_enclave_is_an_option_or_belongs_to_one_run() -> None:
+    options = {field.name for field in fields(EnclaveOptions)}
+    of_one_run = {"self", "payload", "inputs", "recorder", "record", "writer", "digest", "cancellation"}
+    taken = inspect.signature(Enclave.__init__).parameters
+    assert {name for name in taken if taken[name].kind is not inspect.Parameter.VAR_KEYWORD} == options | of_one_run

@@ -244,3 +244,14 @@ def test_code_that_rewrites_itself_is_looked_at_again(kernel: Any) -> None:
         "movl $2, %edx; 1: movl %edx, %ecx; 2: movq %cr0, %rax; movw $0x220F, 2b; movb $0xC8, 2b + 2; decl %edx; jnz 1b"
     )
     assert [t.vector for t in kernel("orb $2, pd;" + body).taken] == [UD]
+
+
+def test_an_instruction_that_ends_with_its_page_is_executed_by_the_manual(kernel: Any) -> None:
+    """BLSI, whose CF Unicorn inverts, in the last bytes before a page that is not present."""
+    body = (
+        "movq %cr0, %rax; andl $~0x10000, %eax; movq %rax, %cr0; movl $0xF370E2C4, 0x406FFB; movb $0xDB, 0x406FFF;"
+        "movl $0x28, %ebx; movl $0x406FFB, %eax; jmp *%rax"
+    )
+    (taken,) = kernel(body).taken
+    assert (taken.vector, taken.rip, taken.cr2) == (14, 0x40_7000, 0x40_7000)
+    assert taken.rflags & 1

@@ -46,7 +46,7 @@ AREAS = (
         "guarantees",
         ("enclave_sim/guarantees",),
         ("tests/enclave_sim/guarantees", "tests/enclave_sim/testing/test_assertions.py", DATA),
-        (),
+        ("tests/enclave_sim/cli/runs/test_verify.py",),
     ),
     Area(
         "attestation",

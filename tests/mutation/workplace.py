@@ -54,6 +54,8 @@ class Workplace:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             if (original / name).is_file():
                 shutil.copy2(original / name, place / name)
+        if (original / ".pytest_cache").is_dir():  # tests keep there what they have assembled
+            shutil.copytree(original / ".pytest_cache", place / ".pytest_cache")
 
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[None]:

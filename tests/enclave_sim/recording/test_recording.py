@@ -162,6 +162,25 @@ def test_damage_is_named_with_its_line(saved: bytes, damage: str, tmp_path: Path
     assert expected in str(caught.value)
 
 
+def test_what_was_found_and_what_is_stated_are_not_mixed_up(saved: bytes, tmp_path: Path) -> None:
+    """A changed event gives another digest than the trailer's; a trailer can count wrongly, too."""
+    *lines, trailer = saved.splitlines(keepends=True)
+    changed = [*lines[:3], lines[3].replace(b":", b": ", 1), *lines[4:]]
+    found, stated = hashlib.sha256(b"".join(changed)).hexdigest(), hashlib.sha256(b"".join(lines)).hexdigest()
+    events = len(lines) - 1
+    miscounted = trailer.replace(b'"events":%d' % events, b'"events":%d' % (events + 1))
+    cases = (
+        (changed, trailer, f"a line was changed: the digest of all is {found}, the trailer says {stated}"),
+        (lines, miscounted, f"the trailer counts {events + 1} events; there are {events}"),
+    )
+    path = tmp_path / "damaged.jsonl"
+    for kept, end, what in cases:
+        path.write_bytes(b"".join([*kept, end]))
+        with pytest.raises(RecordingError) as caught:
+            list(read_events(path))
+        assert str(caught.value) == f"{path}, line {len(lines) + 1}: {what}"
+
+
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
 def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):

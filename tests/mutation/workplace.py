@@ -55,7 +55,7 @@ class Workplace:
             if (original / name).is_file():
                 shutil.copy2(original / name, place / name)
         if (original / ".pytest_cache").is_dir():  # tests keep there what they have assembled
-            shutil.copytree(original / ".pytest_cache", place / ".pytest_cache")
+            shutil.copytree(original / ".pytest_cache", place / ".pytest_cache", dirs_exist_ok=True)
 
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[None]:

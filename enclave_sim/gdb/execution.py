@@ -15,7 +15,7 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.gdb.points import Points
 from enclave_sim.gdb.protocol.channel import Gone
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
+from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watching, Watchpoint
 from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
 from machine.errors import MachineError
@@ -138,59 +138,39 @@ class Motion:
     # Steps, with what they meet
 
     def _step(self) -> Stopped:
-        before = self._contents()
+        watching = self._watching()
         try:
-            with self._watching() as accessed:
+            with watching.installed():
                 self._session.step()
         except NoSuchPosition:
             return Stopped(reason=_END)
-        return self._met([*accessed, *self._changed(before)])
+        watching.changed()
+        return self._met(watching)
 
     def _back(self) -> Stopped:
-        here, before = self._session.now, self._contents()
+        here, watching = self._session.now, self._watching()
         try:
             self._session.back()
         except NoSuchPosition:
             return Stopped(reason=_BEGIN)
-        changed, accessed = self._changed(before), list[Watchpoint]()
+        watching.changed()
         if any(point.reads for point in self._session.watchpoints):
             goal = self._session.now
-            with self._watching() as accessed:
+            with watching.installed():
                 while self._session.now < here:
                     self._session.step()
             self._session.go_to(goal)
-        return self._met([*accessed, *changed])
+        return self._met(watching)
 
-    def _met(self, accessed: list[Watchpoint]) -> Stopped:
+    def _met(self, watching: Watching) -> Stopped:
         session = self._session
         rip = session.machine.cpu.linear_rip
-        hit: list[Breakpoint | Watchpoint] = [*accessed, *(one for one in session.breakpoints if one.address == rip)]
+        hit: list[Breakpoint | Watchpoint] = [
+            *watching.hits,
+            *(one for one in session.breakpoints if one.address == rip),
+        ]
         return Stopped(reason=self._points.reason(hit[0]) if hit else "")
 
-    def _contents(self) -> list[bytes]:
-        ram = self._session.machine.ram
-        return [ram.read(point.where.start, len(point.where)) for point in self._session.watchpoints]
-
-    def _changed(self, before: list[bytes]) -> list[Watchpoint]:
-        points = zip(self._session.watchpoints, before, self._contents(), strict=True)
-        return [point for point, old, new in points if point.writes and old != new]
-
-    @contextmanager
-    def _watching(self) -> Iterator[list[Watchpoint]]:
-        """Notes the points whose bytes are read, or accessed, by instructions."""
-        accessed: list[Watchpoint] = []
-
-        def seer(point: Watchpoint) -> Callable[[bool, int, int], None]:
-            def seen(writes: bool, _address: int, _size: int) -> None:
-                if point.writes if writes else point.reads:
-                    accessed.append(point)
-
-            return seen
-
-        cpu = self._session.machine.cpu
-        ends = [cpu.watch_memory(point.where, seer(point)) for point in self._session.watchpoints if point.reads]
-        try:
-            yield accessed
-        finally:
-            for end in ends:
-                end()
+    def _watching(self) -> Watching:
+        """gdb compares what its watchpoints hold, so that a write which changes nothing is none for it either."""
+        return Watching(self._session.machine, self._session.watchpoints, unchanged=False)

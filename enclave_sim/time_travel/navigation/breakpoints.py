@@ -4,15 +4,15 @@ A watchpoint sees what instructions access, and notices by its content what othe
 engine, the processor when it delivers an interrupt.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.position import Position
-from enclave_sim.time_travel.timeline.timeline import Timeline
 from machine.events import Event
+from machine.machine import Machine
 
 Condition = Callable[[Any], bool]
 """Asked of the session, where the run is."""
@@ -61,24 +61,53 @@ class Write:
 
 
 class Watching:
-    """Notices accesses to ranges while a timeline runs, and stops it behind them."""
+    """Notices accesses to watched memory: by instructions while it is installed, by others from what has changed.
 
-    def __init__(self, timeline: Timeline[Any], points: list[Watchpoint]) -> None:
-        self._timeline = timeline
+    `noticed` is called at each access by an instruction. Without `unchanged`, a write counts for a point that watches
+    writes alone only if it changes the bytes; no instruction need be looked at for that, which is much faster.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        points: Sequence[Watchpoint],
+        noticed: Callable[[], None] = lambda: None,
+        *,
+        unchanged: bool = True,
+    ) -> None:
+        self._machine = machine
         self._points = points
+        self._noticed = noticed
+        self._unchanged = unchanged
         self._contents = [self._content(point) for point in points]
-        self.hit: Watchpoint | None = None
-        self.rip: int | None = None
+        self._accessed: list[tuple[Watchpoint, int]] = []
+        """By instructions, each with its RIP."""
+        self._changed: list[Watchpoint] = []
+
+    @property
+    def hits(self) -> list[Watchpoint]:
+        """What was noticed: accesses by instructions first."""
+        return [*(point for point, _ in self._accessed), *self._changed]
+
+    @property
+    def hit(self) -> Watchpoint | None:
+        """The last access by an instruction; else the first change by something else."""
+        return self._accessed[-1][0] if self._accessed else self._changed[0] if self._changed else None
+
+    @property
+    def rip(self) -> int | None:
         """Of the instruction that made the access, or None."""
+        return self._accessed[-1][1] if self._accessed else None
 
     def _content(self, point: Watchpoint) -> bytes:
-        return self._timeline.machine.ram.read(point.where.start, len(point.where))
+        return self._machine.ram.read(point.where.start, len(point.where))
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """While it is, accesses are noticed."""
-        cpu = self._timeline.machine.cpu
-        ends = [cpu.watch_memory(point.where, self._seer(point)) for point in self._points]
+        """A scope in which accesses by instructions are noticed."""
+        cpu = self._machine.cpu
+        points = [point for point in self._points if point.reads or self._unchanged]
+        ends = [cpu.watch_memory(point.where, self._seer(point)) for point in points]
         try:
             yield
         finally:
@@ -86,28 +115,30 @@ class Watching:
                 end()
 
     def _seer(self, point: Watchpoint) -> Callable[[bool, int, int], None]:
-        machine = self._timeline.machine
-
         def seen(writes: bool, _address: int, _size: int) -> None:
             if point.writes if writes else point.reads:
-                self.hit, self.rip = point, machine.cpu.hook.last
-                self._timeline.interrupt()
+                self._accessed.append((point, self._machine.cpu.hook.last))
+                self._noticed()
 
         return seen
 
     def changed(self, _event: Event | None = None) -> bool:
-        """Whether content has changed, by whomever, since the last look: asked at every event, and at every stop."""
+        """Compare contents with those of the last look; return whether anything was noticed until now.
+
+        To be called at every event, and at every stop.
+        """
         for index, point in enumerate(self._points):
             content = self._content(point)
             if content != self._contents[index]:
                 self._contents[index] = content
-                if point.writes and self.hit is None:
-                    self.hit, self.rip = point, None
+                if point.writes:
+                    self._changed.append(point)
         return self.hit is not None
 
     def forget(self) -> None:
         """What was noticed has been dealt with."""
-        self.hit = self.rip = None
+        self._accessed.clear()
+        self._changed.clear()
         self._contents = [self._content(point) for point in self._points]
 
 

@@ -67,7 +67,8 @@ class Travel(Search[S]):
 
     def resume(self, until: Position | None = None) -> Stop:
         """Go on to the next breakpoint or watchpoint, to `until`, or to the end of the run."""
-        machine, watching = self.machine, Watching(self._timeline, self.watchpoints)
+        machine = self.machine
+        watching = Watching(machine, self.watchpoints, self._timeline.interrupt)
         places = {one.address: one for one in self.breakpoints}
         machine.stop_at(places)
         try:
@@ -129,7 +130,7 @@ class Travel(Search[S]):
             self._timeline.go_to(here)
 
     def _last_write_until(self, upper: Position) -> Write | None:
-        watching = Watching(self._timeline, self.watchpoints)
+        watching = Watching(self.machine, self.watchpoints, self._timeline.interrupt)
         last = None
         with watching.installed():
             while self.now < upper:

@@ -9,6 +9,7 @@ from enclave_sim import ConfigurationError
 from enclave_sim.events import Scrubbed
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel.navigation.breakpoints import Watching, Watchpoint
 
 
 def stops(session: Session, *, backwards: bool = False) -> list[tuple[Position, Any]]:
@@ -134,3 +135,20 @@ def test_bytes_know_who_wrote_them_last() -> None:
     before = session.go_to(status.position)
     assert session.last_write(firmware.symbols()["status"], 4) == status
     assert before == status.position
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_write_that_changes_nothing_counts_unless_only_changes_are_asked_for(unchanged: bool, reads: bool) -> None:
+    machine = Session("beacon").machine
+    point = Watchpoint(range(0x30_0000, 0x30_0004), reads=reads, writes=True)
+    watching = Watching(machine, [point], unchanged=unchanged)
+    with watching.installed():
+        machine.cpu.note_access(True, 0x30_0002, 8)
+        machine.cpu.note_access(True, 0x30_0004, 8)
+    assert watching.hits == ([point] if unchanged or reads else [])
+    watching.forget()
+    assert not watching.changed()
+    machine.ram.write(0x30_0003, b"\1")
+    assert watching.changed()
+    assert (watching.hits, watching.hit, watching.rip) == ([point], point, None)

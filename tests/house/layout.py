@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import fsum
 
 from tests.house.reading import Arrow
 
@@ -99,7 +100,7 @@ def _places(rows: list[Row], links: Mapping[Node, list[Node]], width: Callable[[
             at += 2 * _half(node, width) + _GAP
     for sweep in range(_SWEEPS):
         for row in rows if sweep % 2 else reversed(rows):
-            wanted = [sum(place[o] for o in links[n]) / len(links[n]) if links[n] else place[n] for n in row]
+            wanted = [fsum(place[o] for o in links[n]) / len(links[n]) if links[n] else place[n] for n in row]
             place |= zip(row, _spread(row, wanted, width), strict=True)
     left = min(place[node] - _half(node, width) for node in place)
     return {node: round(at - left) for node, at in place.items()}

@@ -1,5 +1,9 @@
 """The import graph is read whole, what breaks the rules is found, and the picture in docs is of today's code."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +14,7 @@ from tests.house.circles import circles, components
 from tests.house.layers import Layers, read_layers
 from tests.house.picture import draw
 from tests.house.plan import Plan, plan
-from tests.house.reading import House, read
+from tests.house.reading import ROOT, House, read
 
 LAYERS = """
 [[tool.importlinter.contracts]]
@@ -109,6 +113,26 @@ def test_a_picture_shows_each_room_and_each_arrow_once(layers: Layers) -> None:
     titles = [element.text for element in ElementTree.fromstring(draw(drawn)).iter() if element.tag.endswith("}title")]
     rooms = [room for storey in drawn.storeys for floor in storey.floors for room in floor]
     assert sorted(map(str, titles[1:])) == sorted([*rooms, *(f"{a} imports {b}" for a, b in drawn.arrows)])
+
+
+@pytest.mark.slow
+def test_a_picture_does_not_depend_on_the_order_of_sets(tmp_path: Path) -> None:
+    for seed in ("1", "2", "3"):
+        command = [sys.executable, "-m", "tests.house", "--draw", str(tmp_path / seed)]
+        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_facts_are_printed_for_people_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (1 if found["upward"] or found["circles"] else 0)
+    assert main([]) == code
+    text = capsys.readouterr().out
+    for name in ("files", "rooms", "arrows"):
+        assert str(found[name]) in text
+    assert f"{found['longest']['module']}, {found['longest']['lines']} lines" in text
+    assert all(module in text for ring in found["circles"] for module in ring)
 
 
 def test_no_import_runs_upwards() -> None:

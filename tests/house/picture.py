@@ -140,11 +140,11 @@ class _Drawing:
     def _straight(self, arrow: Arrow, style: str) -> str:
         """Draw an arrow straight from room to room, over or under what stands between."""
         (x, y), (to_x, to_y) = self._middle(arrow[0]), self._middle(arrow[1])
-        start, end = (y + _ROOM, to_y) if y < to_y else (y, to_y + _ROOM) if y > to_y else (y, to_y)
+        head = "wrong" if "wrong" in style else ""
         if y == to_y:
-            middle = (x + to_x) // 2
-            return self._path(arrow, f"M{x} {y}Q{middle} {y - 44} {to_x} {to_y}", style, "wrong")
-        return self._path(arrow, f"M{x} {start}L{to_x} {end}", style, "wrong" if "wrong" in style else "")
+            return self._path(arrow, f"M{x} {y}Q{(x + to_x) // 2} {y - 44} {to_x} {to_y}", style, head or "head")
+        start, end = (y + _ROOM, to_y) if y < to_y else (y, to_y + _ROOM)
+        return self._path(arrow, f"M{x} {start}L{to_x} {end}", style, head)
 
     @staticmethod
     def _path(arrow: Arrow, path: str, style: str, head: str) -> str:

@@ -29,13 +29,13 @@ class Plan:
     """The folders in each room, by the room's name."""
     arrows: frozenset[Arrow]
     direct: frozenset[Arrow]
-    """The arrows between rooms with no other way down between them."""
+    """The arrows down that no others make a way around."""
     wrong: frozenset[Arrow]
     """Arrows that run upwards, or between rooms of one floor where that is forbidden, or in a circle."""
 
 
 def plan(house: House, layers: Sequence[Layers]) -> Plan:
-    """Draw up the plan."""
+    """Make the plan."""
     named = {name for each in layers for floor in each.floors for name in floor.names}
     shown = {module: _shown(module, house, named) for module in house.rooms}
     rooms = set(shown.values())
@@ -46,15 +46,16 @@ def plan(house: House, layers: Sequence[Layers]) -> Plan:
         Storey(name, _floors({room for room in rooms if _package(room) == name}, arrows, by_package.get(name)))
         for name in packages
     ]
-    ordered = tuple(storeys)
+    level = {room: depth for depth, floor in enumerate(f for each in storeys for f in each.floors) for room in floor}
     in_circles = {(a, b) for circle in circles(rooms, arrows) for a, b in arrows if a in circle and b in circle}
     upward = {(shown[a], shown[b]) for each in layers for a, b in each.upward(house.imports)}
-    wrong = frozenset((in_circles | upward) & arrows)
+    climbing = {(a, b) for a, b in arrows if level[a] > level[b]}
+    wrong = frozenset((in_circles | upward | climbing) & arrows)
     return Plan(
-        storeys=ordered,
+        storeys=tuple(storeys),
         inner={room: _inner(room, house) for room in sorted(rooms)},
         arrows=arrows,
-        direct=_direct(arrows - wrong),
+        direct=frozenset((a, b) for a, b in _direct(arrows - wrong) if level[a] < level[b]),
         wrong=wrong,
     )
 
@@ -84,17 +85,18 @@ def _inner(room: str, house: House) -> tuple[str, ...]:
 def _floors(rooms: set[str], arrows: Iterable[Arrow], layers: Layers | None) -> tuple[tuple[str, ...], ...]:
     """Return the floors that a contract sets, below what it does not name; without a contract, those of the arrows."""
     if layers is None:
-        return _floors_by_arrows(rooms, {(a, b) for a, b in arrows if a in rooms and b in rooms})
+        return _floors_by_arrows(rooms, arrows)
     known = [tuple(sorted(set(floor.names) & rooms)) for floor in layers.floors]
     rest = rooms.difference(*known)
-    return tuple(floor for floor in (tuple(sorted(rest)), *known) if floor)
+    return (*_floors_by_arrows(rest, arrows), *(floor for floor in known if floor))
 
 
-def _floors_by_arrows(rooms: set[str], arrows: set[Arrow]) -> tuple[tuple[str, ...], ...]:
+def _floors_by_arrows(rooms: set[str], arrows: Iterable[Arrow]) -> tuple[tuple[str, ...], ...]:
     """Put each room one floor below the lowest that imports it; a circle shares a floor."""
     depth: dict[str, int] = {}
-    for part in components(rooms, arrows):
-        importers = [a for a, b in arrows if b in part and a not in part]
+    inside = [(a, b) for a, b in arrows if a in rooms and b in rooms]
+    for part in components(rooms, inside):
+        importers = [a for a, b in inside if b in part and a not in part]
         depth |= dict.fromkeys(part, 1 + max((depth[a] for a in importers), default=-1))
     return tuple(tuple(sorted(r for r in rooms if depth[r] == d)) for d in sorted(set(depth.values())))
 

@@ -108,6 +108,21 @@ def test_without_a_contract_floors_follow_the_arrows() -> None:
     assert storey.floors == (("big.top",), ("big.low", "big.middle"))
 
 
+def test_rooms_that_a_contract_does_not_name_stand_on_top_in_the_order_of_their_arrows(layers: Layers) -> None:
+    arrows = (("small.attic.a", "small.bell.b"), ("small.bell.b", "small.roof.tiles"), ("small.ground", "small.bell.b"))
+    drawn = plan(house(*arrows), [layers])
+    (storey,) = drawn.storeys
+    assert storey.floors == (("small.attic",), ("small.bell",), ("small.roof",), ("small.ground",))
+    assert drawn.wrong == {("small.ground", "small.bell")}
+
+
+def test_an_arrow_on_a_floor_that_allows_it_is_neither_wrong_nor_down(layers: Layers) -> None:
+    drawn = plan(house(("small.stairs.a", "small.well.b")), [layers])
+    assert drawn.arrows == {("small.stairs", "small.well")}
+    assert not drawn.wrong | drawn.direct
+    assert "small.stairs imports small.well" in draw(drawn)
+
+
 def test_a_picture_shows_each_room_and_each_arrow_once(layers: Layers) -> None:
     drawn = drawn_up(layers)
     titles = [element.text for element in ElementTree.fromstring(draw(drawn)).iter() if element.tag.endswith("}title")]

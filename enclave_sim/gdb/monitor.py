@@ -63,15 +63,15 @@ class Monitor:
             stage = subject.phase.name if subject.phase else "before all phases"
         return f"ring {machine.cpu.registers.cpl}, {stage}, {self._session.now}"
 
-    # Commands. Each says of itself what `help` shows.
+    # Commands. `help` shows their docstrings.
 
     def _help(self, _arguments: list[str]) -> Iterator[str]:
-        """This."""
+        """List the commands."""
         for name, command in self._commands.items():
             yield f"{name:<11} {command.__doc__}"
 
     def _where(self, _arguments: list[str]) -> Iterator[str]:
-        """Function, source line, ring, mode and virtual time."""
+        """Show address, function, source line, ring, mode and virtual time."""
         yield self._here()
 
     def _here(self) -> str:
@@ -82,9 +82,9 @@ class Monitor:
         return f"{where}, ring {ring}, {machine.mode} mode, {session.now}{end}"
 
     def _phase(self, _arguments: list[str]) -> Iterator[str]:
-        """Yield when each boot phase was entered and reached its target state, and what goes on after them."""
+        """Show when each boot phase was entered and reached its target state, and what runs after the last one."""
         if not isinstance(self._session.subject, Enclave):
-            yield "there are no boot phases: this is a kernel of one's own"
+            yield "there are no boot phases: this is a bare kernel"
             return
         entered = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseEntered)}
         reached = {one.phase: one.at_ns for one in self._session.events if isinstance(one, events.PhaseCompleted)}
@@ -99,7 +99,7 @@ class Monitor:
             yield activity(next(one for one in reversed(self._session.events) if isinstance(one, ACTIVITY_KINDS)))
 
     def _transition(self, arguments: list[str]) -> Iterator[str]:
-        """The last change of the ring; `transition next` and `transition previous` go to another one."""
+        """Show the last change of ring; `transition next` and `transition previous` go to another one."""
         match arguments:
             case []:
                 found = self._last(RingTransition, 1)
@@ -114,11 +114,11 @@ class Monitor:
                 raise ConfigurationError("transition takes nothing, next, or previous")
 
     def _event(self, arguments: list[str]) -> Iterator[str]:
-        """The last events; `event 30` so many of them."""
+        """Show the last events: 10, or as many as `event 30` asks for."""
         yield from self._lines(Event, arguments)
 
     def _scrub(self, arguments: list[str]) -> Iterator[str]:
-        """The last scrubs; `scrub 30` so many of them."""
+        """Show the last scrubs: 10, or as many as `scrub 30` asks for."""
         yield from self._lines(events.Scrubbed, arguments)
 
     def _lines(self, kind: type[Event], arguments: list[str]) -> Iterator[str]:
@@ -129,7 +129,7 @@ class Monitor:
         return [one for one in self._session.events if isinstance(one, kind)][-count:]
 
     def _regions(self, _arguments: list[str]) -> Iterator[str]:
-        """The memory map, with how much of each region is not zero."""
+        """Show the memory map, and how much of each region is not zero."""
         ram = self._session.machine.ram
         used = set(ram.nonzero_pages())
         for one in self._session.program.regions:
@@ -138,7 +138,7 @@ class Monitor:
             yield f"{one.base:#010x} {one.end - 1:#010x} {one.rights} ring {one.ring} {one.name:<19} {state}"
 
     def _pcrs(self, _arguments: list[str]) -> Iterator[str]:
-        """The TPM's PCRs that were extended, as the events so far make them (SHA-256)."""
+        """Show the extended PCRs of the TPM (SHA-256), computed from the events so far."""
         values: dict[int, bytes] = {}
         names: dict[int, list[str]] = {}
         for one in self._session.events:
@@ -152,7 +152,7 @@ class Monitor:
             yield "no PCR has been extended yet"
 
     def _snapshot(self, arguments: list[str]) -> Iterator[str]:
-        """The moments that have a name; `snapshot NAME` gives this one a name."""
+        """List the named moments; `snapshot NAME` names this one."""
         match arguments:
             case []:
                 yield from [f"{name} {position}" for name, position in self._names.items()] or ["no moment has a name"]
@@ -165,7 +165,7 @@ class Monitor:
                 )
 
     def _go(self, arguments: list[str]) -> Iterator[str]:
-        """To a moment: `go NAME`, `go 1_290_000` (ns)."""
+        """Go to a moment: `go NAME`, or `go 1_290_000` (ns)."""
         match arguments:
             case [name] if name in self._names:
                 self._session.go_to(self._names[name])

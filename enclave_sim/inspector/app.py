@@ -69,7 +69,7 @@ class Inspector(Going, Pointing, Asking):
         def job(moment: Moment) -> str:
             scenario = moment.opened.scenario
             if scenario is None:
-                raise ConfigurationError("guarantees are those of an enclave; this is a kernel of one's own")
+                raise ConfigurationError("only an enclave has guarantees; this is a bare kernel")
             self.call_later(self._verify, scenario)
             return "verifying in the background; V cancels it"
 

@@ -15,7 +15,7 @@ from enclave_sim.specification import Attestation, EngineName
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
 
-TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Kernels of one's own"
+TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Your own kernel"
 """The panels of the help that these options stand in."""
 
 Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=TIME)]

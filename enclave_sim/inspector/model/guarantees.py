@@ -51,7 +51,7 @@ def checks(moment: Moment, enclave: Enclave) -> list[Check]:
 def guarantee_view(moment: Moment, verification: Verification) -> View:
     """Checks of this moment, then the reports."""
     if moment.enclave is None:
-        return View((note("guarantees are those of an enclave; this is a kernel of one's own"),))
+        return View((note("only an enclave has guarantees; this is a bare kernel"),))
     found = checks(moment, moment.enclave)
     rows = [title("of this run, so far"), *(line for one in found for line in _check_rows(one)), EMPTY]
     rows += [title("verification: V runs the payload many times, in the background"), *_report_rows(verification)]

@@ -47,7 +47,7 @@ def guest_view(moment: Moment) -> View:
     """State, then host calls, then the payloads."""
     enclave = moment.enclave
     if enclave is None:
-        return View((note("guests are those of an enclave; this is a kernel of one's own"),))
+        return View((note("only an enclave has guests; this is a bare kernel"),))
     native = enclave.configuration.engine is EngineName.NATIVE
     rows = [*(_native(moment) if native else _state(moment)), EMPTY, *_calls(moment)]
     rows += [] if native else [EMPTY, *_payloads(enclave)]

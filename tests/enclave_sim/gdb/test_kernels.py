@@ -44,7 +44,7 @@ def test_there_is_no_memory_map_since_linear_addresses_may_be_no_physical_ones()
 
 def test_monitor_commands_speak_of_the_kernel() -> None:
     with served(travel(images.kernel1())) as client:
-        assert "kernel of one's own" in client.monitor("phase")
+        assert "bare kernel" in client.monitor("phase")
         assert "segment0" in client.monitor("regions")
         assert "protected mode" in client.monitor("where")
         assert bytes.fromhex(client.ask(b"qThreadExtraInfo,1").decode()).startswith(b"ring 0, protected mode, ")

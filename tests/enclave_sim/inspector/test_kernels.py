@@ -56,7 +56,7 @@ def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_e
 def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")
-        assert "kernel of one's own" in driven.said
+        assert "bare kernel" in driven.said
         await driven.press("h")
         assert driven.said.startswith("! there is no event host_called")
 

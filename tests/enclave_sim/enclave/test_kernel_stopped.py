@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,35 @@ from machine.errors import EmulatorFault, UnicornStopped
 from machine.machine import Machine, Outcome
 from tests.enclave_sim.cli.command import command
 
-BOOTED = Template("counter", cycles=3)
-REGISTERS = BOOTED.start().machine.cpu.registers
+
+@cache
+def booted() -> Template:
+    return Template("counter", cycles=3)
+
+
 PRESENT = 0x80
-ROOT, CODE_DESCRIPTOR = REGISTERS.cr[3], REGISTERS.gdtr.base + 8 + 5
 HANG_NS = 20_000_000
 
 
 def fault(address: int, bits: int) -> MemoryFault:
-    return MemoryFault(at_ns=BOOTED.at_ns, address=address, bits=bits)
+    return MemoryFault(at_ns=booted().at_ns, address=address, bits=bits)
 
 
-DAMAGE = {"page table": fault(ROOT, 1), "code segment": fault(CODE_DESCRIPTOR, PRESENT)}
+def root() -> int:
+    """The physical address of the top page table."""
+    return booted().start().machine.cpu.registers.cr[3]
+
+
+def damage_of(name: str) -> MemoryFault:
+    if name == "page table":
+        return fault(root(), 1)
+    return fault(booted().start().machine.cpu.registers.gdtr.base + 8 + 5, PRESENT)
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["native", "portable"])
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", ["page table", "code segment"])
 def test_damage_that_stops_the_kernel_is_an_outcome(damage: str, portable: bool) -> None:
-    enclave = Enclave("counter", cycles=3, inputs=[DAMAGE[damage]], portable=portable)
+    enclave = Enclave("counter", cycles=3, inputs=[damage_of(damage)], portable=portable)
     result = enclave.run(HANG_NS)
     assert (result.outcome, result.halted, result.clean) == ("KERNEL_STOPPED", False, False)
     assert result.detail.startswith("triple fault, POST code 0x4")
@@ -45,12 +57,12 @@ def test_damage_that_stops_the_kernel_is_an_outcome(damage: str, portable: bool)
     (stopped,) = enclave.recording.of_kind(KernelStopped)
     assert enclave.recording.events[-1] == stopped
     assert stopped.reason == "triple fault"
-    assert enclave.run() == result == BOOTED.start(inputs=[DAMAGE[damage]]).run(HANG_NS)
+    assert enclave.run() == result == booted().start(inputs=[damage_of(damage)]).run(HANG_NS)
 
 
 def test_the_command_line_has_an_exit_code_for_it(tmp_path: Path) -> None:
     script, recording = tmp_path / "fault.toml", tmp_path / "run.jsonl"
-    script.write_text(f'[[input]]\nkind = "memory_fault"\nat_ns = {BOOTED.at_ns}\naddress = {ROOT}\nbits = 1\n')
+    script.write_text(f'[[input]]\nkind = "memory_fault"\nat_ns = {booted().at_ns}\naddress = {root()}\nbits = 1\n')
     ended = command("run", "counter", "--cycles", "3", "--inputs", str(script), "--record", str(recording), "--json")
     assert (ended.code, ended.error) == (ExitCode.KERNEL_STOPPED, "")
     told = json.loads(ended.output)
@@ -73,7 +85,7 @@ def stop(outcome: Outcome) -> Callable[..., Outcome]:
     ("outcome", "reason"), [(Outcome.SHUTDOWN, "triple fault"), (Outcome.HALTED, "halted for good")]
 )
 def test_without_a_memory_fault_it_is_a_defect(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, reason: str) -> None:
-    harmless, calm = BOOTED.start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
+    harmless, calm = booted().start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
     monkeypatch.setattr(Machine, "run", stop(outcome))
     assert harmless.run().detail.startswith(f"{reason}, POST code")
     for act in (calm.run, calm.advance):
@@ -85,7 +97,7 @@ def test_what_unicorn_cannot_go_on_from_is_one_only_behind_a_memory_fault(monkey
     def refuse(*_arguments: Any) -> Outcome:
         raise UnicornStopped("Unicorn error 99 at rip 0x1")
 
-    damaged, calm = BOOTED.start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
+    damaged, calm = booted().start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
     monkeypatch.setattr(Machine, "run", refuse)
     result = damaged.run()
     assert (result.outcome, result.detail[:11]) == ("KERNEL_STOPPED", "Unicorn err")
@@ -105,13 +117,13 @@ REPORTS = [
 
 @pytest.mark.parametrize(("register", "value", "words"), REPORTS)
 def test_a_report_without_sense_says_so(register: int, value: int, words: str) -> None:
-    enclave = BOOTED.start()
+    enclave = booted().start()
     with pytest.raises(KernelDied, match=words):
         enclave.block.write(register, 4, value)
 
 
 def test_a_wake_without_a_timer_says_so() -> None:
-    enclave = BOOTED.start()
+    enclave = booted().start()
     enclave.machine.chipset.local_apic.reset()
     with pytest.raises(KernelDied, match="its timer is not armed"):
         enclave.block.write(enclave_block.WAKE, 4, 0)
@@ -129,7 +141,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_mailbox_refuses_what_cannot_be(name: str) -> None:
-    enclave = BOOTED.start()
+    enclave = booted().start()
     number, first, second = COMMANDS[name]
     device = next(device for device in enclave.machine.bus.devices if isinstance(device, mailbox.Mailbox))
     events = len(enclave.recording.events) if enclave.recording else 0
@@ -150,7 +162,7 @@ def test_a_guest_that_is_not_there_cannot_be_entered() -> None:
 
 
 def test_a_range_outside_every_region_can_be_scrubbed() -> None:
-    enclave = BOOTED.start()
+    enclave = booted().start()
     scrub = enclave.machine.scrub_engine
     for offset, value in ((0x100, 0x30_0000), (0x104, 64), (0x108, 1)):
         scrub.write(offset, 4, value)

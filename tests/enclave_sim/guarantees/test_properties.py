@@ -110,7 +110,7 @@ def test_the_second_payload_cannot_tell_what_the_first_was(guest: WasmGuest) -> 
 
 @pytest.mark.slow
 @some
-@given(wasm_guests(), interrupt_schedules(bench("beacon", cycles=2).at_ns, 3_000_000))
+@given(wasm_guests(), st.deferred(lambda: interrupt_schedules(bench("beacon", cycles=2).at_ns, 3_000_000)))
 def test_a_watched_run_is_the_same_run(guest: WasmGuest, inputs: list[AnyInput]) -> None:
     """Looking changes nothing: the digest of a template's watched run repeats."""
     template = bench("beacon", cycles=2)

@@ -1,20 +1,39 @@
 """Schedules of inputs are what they say, shrink to simple ones, and no enclave is harmed by them."""
 
+from functools import cache
+
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError
 from enclave_sim.events import AnnihilationBegan, WakeScheduled
-from enclave_sim.guarantees import ObservedTemplate, isolated, jitter_free, observe, zero_trace
+from enclave_sim.guarantees import ObservedTemplate, Run, isolated, jitter_free, observe, zero_trace
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue, Tamper, UplinkReady
 from enclave_sim.memory_map import region_at
 from enclave_sim.strategies import host_answers, interrupt_schedules, memory_faults
 
-COUNTER = ObservedTemplate("counter", cycles=3)
-CALM = COUNTER.run()
-DEADLINES = [event.deadline_ns for event in CALM.events if isinstance(event, WakeScheduled)]
-START, END = COUNTER.at_ns, CALM.result.virtual_ns
+
+@cache
+def counter() -> ObservedTemplate:
+    return ObservedTemplate("counter", cycles=3)
+
+
+@cache
+def calm() -> Run:
+    return counter().run()
+
+
+@cache
+def limits() -> tuple[int, int]:
+    """Where runs start and where the calm one ends, in ns."""
+    return counter().at_ns, calm().result.virtual_ns
+
+
+def interrupts() -> st.SearchStrategy[list[AnyInput]]:
+    """Interrupts at any time of the calm run, many of them near its deadlines."""
+    deadlines = [event.deadline_ns for event in calm().events if isinstance(event, WakeScheduled)]
+    return interrupt_schedules(*limits(), near=deadlines)
 
 
 @given(interrupt_schedules(1000, 2000, near=[1500]), host_answers(5, 5), memory_faults(0, 10, where=["irq_stack"]))
@@ -40,11 +59,15 @@ def test_they_shrink_to_few_and_early_ones() -> None:
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
-@given(interrupt_schedules(START, END, near=DEADLINES), host_answers(START, END), memory_faults(START, END))
+@given(
+    st.deferred(interrupts),
+    st.deferred(lambda: host_answers(*limits())),
+    st.deferred(lambda: memory_faults(*limits())),
+)
 def test_no_schedule_breaks_a_guarantee(
     interrupts: list[AnyInput], answers: list[AnyInput], faults: list[AnyInput]
 ) -> None:
-    run = COUNTER.run(inputs=[*interrupts, *answers, *faults])
+    run = counter().run(inputs=[*interrupts, *answers, *faults])
     assert run.result.outcome in ("COMPLETED", "TAMPER", "GUEST_FAULT", "KERNEL_FAULT", "SHRED_SELF")
     (began,) = (event.at_ns for event in run.events if isinstance(event, AnnihilationBegan))
     if all(one.at_ns < began for one in faults):  # what is scrubbed already is not scrubbed again
@@ -58,8 +81,8 @@ def test_no_schedule_breaks_a_guarantee(
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_a_run_with_inputs_repeats(data: st.DataObject) -> None:
-    inputs = data.draw(interrupt_schedules(START, END, near=DEADLINES))
-    assert COUNTER.run(inputs=inputs).result == observe("counter", cycles=3, inputs=inputs).result
+    inputs = data.draw(interrupts())
+    assert counter().run(inputs=inputs).result == observe("counter", cycles=3, inputs=inputs).result
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Inputs that wait for an event of the run take effect where that event, and their delay, say."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,7 +34,9 @@ def events_of(payload: str = "counter", **options: Any) -> list[Event]:
     return enclave.recording.events
 
 
-CALM = events_of(cycles=3)
+@cache
+def calm() -> list[Event]:
+    return events_of(cycles=3)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ CALM = events_of(cycles=3)
     ids=lambda one: type(one).__name__,
 )
 def test_every_kind_of_input_can_wait_for_an_event(one: AnyInput) -> None:
-    event = next(e for e in CALM if isinstance(e, PhaseCompleted) and e.phase == "EXEC_LOOP")
+    event = next(e for e in calm() if isinstance(e, PhaseCompleted) and e.phase == "EXEC_LOOP")
     waiting = structs.replace(one, after=AfterEvent("phase_completed", {"phase": "EXEC_LOOP"}))
     timed = structs.replace(one, at_ns=event.at_ns + one.at_ns)
     happened = events_of(cycles=3, inputs=[waiting])
@@ -84,7 +87,7 @@ def test_an_input_waits_for_the_first_events_of_the_machine_too() -> None:
 
 
 def test_inputs_of_one_moment_come_by_time_first_and_then_those_that_waited_as_given() -> None:
-    event = next(e for e in CALM if isinstance(e, PhaseCompleted) and e.phase == "MEM_MAP")
+    event = next(e for e in calm() if isinstance(e, PhaseCompleted) and e.phase == "MEM_MAP")
     after = AfterEvent("phase_completed", {"phase": "MEM_MAP"})
     values = [SensorValue(at_ns=50, sensor=0, value=value, after=after) for value in (3, 1, 2)]
     timed = SensorValue(at_ns=event.at_ns + 50, sensor=0, value=9)
@@ -106,7 +109,7 @@ def test_an_input_can_wait_for_another() -> None:
 
 def test_what_never_happens_changes_nothing() -> None:
     never = Tamper(at_ns=0, after=AfterEvent("cycle_began", {"cycle": 3}))
-    assert events_of(cycles=3, inputs=[never]) == CALM
+    assert events_of(cycles=3, inputs=[never]) == calm()
 
 
 def test_equal_ones_are_recorded_equally(tmp_path: Any) -> None:

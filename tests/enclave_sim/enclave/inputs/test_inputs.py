@@ -1,5 +1,6 @@
 """Inputs take effect when they are due, are part of the recording, and are refused when they cannot be."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,8 +28,15 @@ from enclave_sim.time_travel.replay import replay
 from machine.events import Event, ModeSwitched
 from payloads import read, read_flat
 
-BOOTED = Template("counter", cycles=3)
-END = Enclave("counter", cycles=3).run().virtual_ns
+
+@cache
+def booted() -> Template:
+    return Template("counter", cycles=3)
+
+
+@cache
+def end_ns() -> int:
+    return Enclave("counter", cycles=3).run().virtual_ns
 
 
 def events_of(payload: str = "counter", **options: Any) -> list[Event]:
@@ -39,7 +47,9 @@ def events_of(payload: str = "counter", **options: Any) -> list[Event]:
     return enclave.recording.events
 
 
-CALM = events_of(cycles=3)
+@cache
+def calm() -> list[Event]:
+    return events_of(cycles=3)
 
 
 def test_an_external_interrupt_wakes_at_its_time() -> None:
@@ -106,9 +116,9 @@ def test_a_guest_is_told_that_the_uplink_is_not_ready() -> None:
 
 def test_a_memory_fault_inverts_bits() -> None:
     address = region("arena").base + 4096
-    fault = MemoryFault(at_ns=BOOTED.at_ns, address=address, bits=0x81)
+    fault = MemoryFault(at_ns=booted().at_ns, address=address, bits=0x81)
     enclave = Enclave("counter", cycles=3, inputs=[fault])
-    enclave.run(BOOTED.at_ns + 50)
+    enclave.run(booted().at_ns + 50)
     assert enclave.machine.ram.read(address, 1) == b"\x81"
     assert enclave.run().clean
 
@@ -162,7 +172,7 @@ def test_what_cannot_be_is_refused_in_one_line(one: AnyInput, message: str) -> N
 def test_a_recording_holds_its_inputs(tmp_path: Any) -> None:
     inputs = (
         SensorValue(at_ns=5, sensor=0, value=1),
-        GuestReplaced(at_ns=BOOTED.at_ns, payload=0, code=read("beacon")),
+        GuestReplaced(at_ns=booted().at_ns, payload=0, code=read("beacon")),
     )
     enclave = Enclave("counter", inputs=inputs)
     enclave.run()
@@ -175,23 +185,26 @@ def test_a_recording_holds_its_inputs(tmp_path: Any) -> None:
 @st.composite
 def moments(draw: st.DrawFn, *, least_ns: int = 0) -> AfterEvent:
     """An event of the calm run from `least_ns` on, by its kind, some of its fields and its place among those."""
-    event = draw(st.sampled_from([event for event in CALM if event.at_ns >= least_ns]))
+    event = draw(st.sampled_from([event for event in calm() if event.at_ns >= least_ns]))
     own = [name for name in event.__struct_fields__[2:] if getattr(event, name) is not None]
     fields = {name: getattr(event, name) for name in draw(st.sets(st.sampled_from(own)) if own else st.just(set()))}
     kind = name_of_kind(event)
     first = AfterEvent(kind, fields)
-    return AfterEvent(kind, fields, sum(matches(first, other) for other in CALM[: event.seq + 1]))
+    return AfterEvent(kind, fields, sum(matches(first, other) for other in calm()[: event.seq + 1]))
 
 
 def event_of(moment: AfterEvent) -> Event:
     """The event of the calm run that is meant."""
-    return [event for event in CALM if matches(moment, event)][moment.count - 1]
+    return [event for event in calm() if matches(moment, event)][moment.count - 1]
 
 
-times = st.integers(BOOTED.at_ns, END)
-delays = st.integers(0, 2000) | st.integers(0, END)
+times = st.deferred(lambda: st.integers(booted().at_ns, end_ns()))
+delays = st.integers(0, 2000) | st.deferred(lambda: st.integers(0, end_ns()))
 due: dict[str, st.SearchStrategy[Any]] = {"at_ns": times, "after": st.none()}
-due_by_event: dict[str, st.SearchStrategy[Any]] = {"at_ns": delays, "after": moments(least_ns=BOOTED.at_ns)}
+due_by_event: dict[str, st.SearchStrategy[Any]] = {
+    "at_ns": delays,
+    "after": st.deferred(lambda: moments(least_ns=booted().at_ns)),
+}
 some_inputs = st.lists(
     st.one_of(
         *(st.builds(ExternalInterrupt, **when) for when in (due, due_by_event)),
@@ -206,8 +219,8 @@ some_inputs = st.lists(
 @given(some_inputs, st.sampled_from([None, "beacon", "shredder", "divider"]))
 def test_a_run_from_a_template_is_that_of_a_fresh_enclave(inputs: list[AnyInput], guest: str | None) -> None:
     module = None if guest is None else read(guest)
-    started = BOOTED.start(module, inputs=inputs)
-    replaced = [] if module is None else [GuestReplaced(at_ns=BOOTED.at_ns, payload=0, code=module)]
+    started = booted().start(module, inputs=inputs)
+    replaced = [] if module is None else [GuestReplaced(at_ns=booted().at_ns, payload=0, code=module)]
     fresh = Enclave("counter", cycles=3, inputs=[*replaced, *inputs])
     assert started.run() == fresh.run()
     assert started.header == fresh.header
@@ -229,16 +242,16 @@ def test_a_flat_guest_can_be_replaced() -> None:
 
 def test_what_a_template_refuses_leaves_it_at_its_start() -> None:
     with pytest.raises(PayloadRejected):
-        BOOTED.start(b"\0asm\1\0\0\0")
+        booted().start(b"\0asm\1\0\0\0")
     with pytest.raises(ConfigurationError, match="comes before the start"):
-        BOOTED.start(inputs=[Tamper(at_ns=3)])
+        booted().start(inputs=[Tamper(at_ns=3)])
     with pytest.raises(ConfigurationError, match="ended by PAYLOAD_REJECTED"):
         Template("beacon", trust_anchors=[])
-    assert BOOTED.start().run() == Enclave("counter", cycles=3).run()
+    assert booted().start().run() == Enclave("counter", cycles=3).run()
 
 
 def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
-    for at_ns in (1, END - 1):
+    for at_ns in (1, end_ns() - 1):
         with pytest.raises(ConfigurationError, match="EXEC_LOOP"):
             Enclave("counter", cycles=3, inputs=[GuestReplaced(at_ns=at_ns, payload=0, code=read("beacon"))]).run()
 
@@ -248,7 +261,11 @@ def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
 
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None)
-@given(moments(), st.integers(1, 3000) | st.integers(1, END), st.sampled_from([Tamper, ExternalInterrupt]))
+@given(
+    moments(),
+    st.integers(1, 3000) | st.deferred(lambda: st.integers(1, end_ns())),
+    st.sampled_from([Tamper, ExternalInterrupt]),
+)
 def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, delay_ns: int, kind: Any) -> None:
     at_ns = event_of(moment).at_ns + delay_ns
     by_event = events_of(cycles=3, inputs=[kind(at_ns=delay_ns, after=moment)])
@@ -264,7 +281,7 @@ def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(some_inputs, st.lists(st.sampled_from(Phase), max_size=2), st.integers(BOOTED.at_ns, END))
+@given(some_inputs, st.lists(st.sampled_from(Phase), max_size=2), times)
 def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: list[Phase], limit_ns: int) -> None:
     enclave = Enclave("counter", cycles=3, inputs=inputs)
     expected = Enclave("counter", cycles=3, inputs=inputs).run()
@@ -298,8 +315,8 @@ def test_a_template_refuses_what_was_due_before_its_start(one: AnyInput) -> None
     result = fresh.run()
     assert fresh.recording is not None
     taken = fresh.recording.of_kind(InputTaken)
-    if taken and taken[0].at_ns < BOOTED.at_ns:
+    if taken and taken[0].at_ns < booted().at_ns:
         with pytest.raises(ConfigurationError, match="comes before the start"):
-            BOOTED.start(inputs=[one])
+            booted().start(inputs=[one])
     else:
-        assert BOOTED.start(inputs=[one]).run() == result
+        assert booted().start(inputs=[one]).run() == result

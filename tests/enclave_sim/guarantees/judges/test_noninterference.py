@@ -1,6 +1,7 @@
 """Non-interference compares what is seen, event by event and page by page; runs are altered to show it."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -12,14 +13,17 @@ from enclave_sim.guarantees import Report, Run, noninterference, observe
 from enclave_sim.guarantees.watchers.interference import Probe, _without_event_log
 from machine.ram import PAGE_SIZE
 
-RUN = observe("beacon")
+
+@cache
+def run() -> Run:
+    return observe("beacon")
 
 
 def altered(index: int, **fields: Any) -> Run:
     """The run with another event."""
-    events = list(RUN.events)
+    events = list(run().events)
     events[index] = msgspec.structs.replace(events[index], **fields)
-    return replace(RUN, events=tuple(events))
+    return replace(run(), events=tuple(events))
 
 
 def whats(report: Report) -> list[str]:
@@ -27,14 +31,14 @@ def whats(report: Report) -> list[str]:
 
 
 def of_kind(kind: type) -> int:
-    return next(index for index, event in enumerate(RUN.events) if isinstance(event, kind))
+    return next(index for index, event in enumerate(run().events) if isinstance(event, kind))
 
 
 def test_a_run_does_not_differ_from_itself_and_what_was_looked_at_is_counted() -> None:
-    report = noninterference(RUN, RUN)
+    report = noninterference(run(), run())
     assert report.holds
-    assert report.looked_at == {"events": len(RUN.events), "probes": len(RUN.probes), "dormant": 1}
-    assert len(RUN.probes) >= 1
+    assert report.looked_at == {"events": len(run().events), "probes": len(run().probes), "dormant": 1}
+    assert len(run().probes) >= 1
 
 
 @pytest.mark.parametrize(
@@ -42,70 +46,73 @@ def test_a_run_does_not_differ_from_itself_and_what_was_looked_at_is_counted() -
     [(PayloadMeasured, {"sha256": "x"}), (SignalEmitted, {"value": 99})],
 )
 def test_what_a_payload_declares_may_differ(kind: type, fields: dict[str, Any]) -> None:
-    assert noninterference(RUN, altered(of_kind(kind), **fields)).holds
+    assert noninterference(run(), altered(of_kind(kind), **fields)).holds
 
 
 def test_of_host_calls_the_argument_of_emit_signal_alone_may_differ() -> None:
-    calls = [index for index, event in enumerate(RUN.events) if isinstance(event, HostCalled)]
-    emits = [index for index in calls if RUN.events[index].number == 1]  # type: ignore[attr-defined]
+    calls = [index for index, event in enumerate(run().events) if isinstance(event, HostCalled)]
+    emits = [index for index in calls if run().events[index].number == 1]  # type: ignore[attr-defined]
     others = [index for index in calls if index not in emits]
     for index in calls:
-        report = noninterference(RUN, altered(index, argument=12345))
-        assert report.holds == (index in emits), RUN.events[index]
+        report = noninterference(run(), altered(index, argument=12345))
+        assert report.holds == (index in emits), run().events[index]
     assert emits
     assert others or len(emits) == len(calls)
 
 
 def test_another_time_and_another_event_are_told_apart_each_with_its_neighbours() -> None:
     index = 20
-    later = noninterference(RUN, altered(index, at_ns=RUN.events[index].at_ns + 1))
+    later = noninterference(run(), altered(index, at_ns=run().events[index].at_ns + 1))
     assert whats(later) == ["a timing channel: the same event at another time"]
     (finding,) = later.findings
-    assert finding.at_ns == RUN.events[index].at_ns
+    assert finding.at_ns == run().events[index].at_ns
     assert [line[0] for line in finding.evidence] == [" ", " ", " ", "-", "+"]
     seqs = [int(line.partition('"seq":')[2].split(",")[0]) for line in finding.evidence]
     assert seqs == [17, 18, 19, 20, 20]
     other = altered(index, seq=99)
-    assert whats(noninterference(RUN, other)) == ["another event"]
-    for earlier in (altered(index, at_ns=RUN.events[index].at_ns - 1, seq=0), altered(index, at_ns=10**12, seq=10**6)):
-        assert whats(noninterference(RUN, earlier)) == ["another event"]
+    assert whats(noninterference(run(), other)) == ["another event"]
+    for earlier in (
+        altered(index, at_ns=run().events[index].at_ns - 1, seq=0),
+        altered(index, at_ns=10**12, seq=10**6),
+    ):
+        assert whats(noninterference(run(), earlier)) == ["another event"]
 
 
 def test_a_run_with_fewer_events_is_found() -> None:
-    shorter = replace(RUN, events=RUN.events[:-1])
-    assert whats(noninterference(RUN, shorter)) == [f"{len(RUN.events)} and {len(RUN.events) - 1} events"]
+    shorter = replace(run(), events=run().events[:-1])
+    assert whats(noninterference(run(), shorter)) == [f"{len(run().events)} and {len(run().events) - 1} events"]
 
 
 def test_each_register_and_page_that_a_context_sees_otherwise_is_named() -> None:
-    first = RUN.probes[0]
+    first = run().probes[0]
     seen = {**first.seen, "RAX": 7, "heap, page 0x999000": b"x"}
     del seen["RBX"]
-    other = replace(RUN, probes=(Probe(first.what, first.at_ns, seen), *RUN.probes[1:]))
-    report = noninterference(RUN, other)
+    other = replace(run(), probes=(Probe(first.what, first.at_ns, seen), *run().probes[1:]))
+    report = noninterference(run(), other)
     assert whats(report) == [f"{first.what} can see a trace: RAX, RBX, heap, page 0x999000"]
     assert report.findings[0].at_ns == first.at_ns
 
 
 def test_one_that_goes_dormant_and_one_that_does_not_differ() -> None:
-    awake = replace(RUN, result=msgspec.structs.replace(RUN.result, halted=False))
-    assert whats(noninterference(RUN, awake)) == ["one run went dormant and the other did not"]
+    awake = replace(run(), result=msgspec.structs.replace(run().result, halted=False))
+    assert whats(noninterference(run(), awake)) == ["one run went dormant and the other did not"]
     assert noninterference(awake, awake).looked_at["dormant"] == 0
 
 
 def test_in_dormant_the_secret_itself_and_declared_output_may_differ_and_nothing_else() -> None:
-    devices = {**RUN.final.devices, "EnclaveBlock.sensors": "x", "Uart16550.transmitted": "x", "PostCode.code": "x"}
-    pages = {**RUN.final.pages, 0x30_0000: b"\1" + bytes(PAGE_SIZE - 1)}
-    other = replace(RUN, final=replace(RUN.final, devices=devices, pages=pages))
-    assert sorted(what.split(":")[0].split(" of ")[0] for what in whats(noninterference(RUN, other))) == [
+    devices = {**run().final.devices, "EnclaveBlock.sensors": "x", "Uart16550.transmitted": "x", "PostCode.code": "x"}
+    pages = {**run().final.pages, 0x30_0000: b"\1" + bytes(PAGE_SIZE - 1)}
+    other = replace(run(), final=replace(run().final, devices=devices, pages=pages))
+    assert sorted(what.split(":")[0].split(" of ")[0] for what in whats(noninterference(run(), other))) == [
         "in DORMANT, RAM, unmapped",
         "in DORMANT, device PostCode.code",
     ]
 
 
 def test_twenty_findings_are_enough() -> None:
-    registers = {**RUN.final.registers, **{f"register {n}": n for n in range(40)}}
-    other = replace(RUN, final=replace(RUN.final, registers=registers))
-    assert len(noninterference(RUN, other).findings) <= 20
+    registers = {**run().final.registers, **{f"register {n}": n for n in range(40)}}
+    other = replace(run(), final=replace(run().final, registers=registers))
+    assert len(noninterference(run(), other).findings) <= 20
 
 
 OWN = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]

@@ -109,7 +109,7 @@ def run_gdb(script: str, directory: Path) -> str:
     program.chmod(0o755)
     (directory / "script.gdb").write_text(script)
     ended = subprocess.run(
-        ["gdb", "-nx", "-batch", "-x", directory / "script.gdb"],
+        ["gdb", "-nx", "-batch", "-iex", f"set remotetimeout {_PATIENCE_S}", "-x", directory / "script.gdb"],
         cwd=ROOT,
         env={"PATH": f"{binaries}:/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), "LC_ALL": "C.UTF-8"},
         stdout=subprocess.PIPE,

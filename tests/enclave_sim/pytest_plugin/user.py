@@ -15,6 +15,8 @@ from hypothesis import Phase, given, settings, strategies as st
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import MemoryFault
 from enclave_sim.testing import assert_zero_trace
+settings.register_profile("any host", deadline=None)
+settings.load_profile("any host")
 quickly = settings(max_examples=20, database=None, phases=[Phase.generate, Phase.shrink])
 """
 

@@ -5,20 +5,24 @@ validated: what is no instruction raises MalformedModule, and nothing else is ch
 """
 
 import math
-import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.wasm.opcodes import NUMERIC_PREFIX, OPCODES, VECTOR_PREFIX, Immediate, Opcode
+from enclave_sim.payload.wasm.opcodes import (
+    EMPTY_BLOCK,
+    NUMERIC_PREFIX,
+    OPCODES,
+    TYPES,
+    VECTOR_PREFIX,
+    Immediate,
+    Opcode,
+    natural_alignment,
+)
 from enclave_sim.payload.wasm.sections import decode_u32, sections
 
 _IMPORT_SECTION, _CODE_SECTION = 2, 10
-_TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}
-_EMPTY = -64
-_WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
-_BITS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
         name, kind = _known(opcode, offset)
         operands, at = _READERS[kind](module, at)
         if kind in (Immediate.MEMORY_ARGUMENT, Immediate.MEMORY_ARGUMENT_AND_LANE):
-            operands = " ".join(word for word in operands.split() if word != f"align={_natural_alignment(name)}")
+            operands = " ".join(word for word in operands.split() if word != f"align={natural_alignment(name)}")
         if name in ("end", "else"):
             depth -= 1
         function = int(operands) if kind is Immediate.FUNCTION else None
@@ -102,13 +106,6 @@ def _known(opcode: Opcode, offset: int) -> tuple[str, Immediate]:
     if opcode not in OPCODES:
         raise MalformedModule(offset, offset, f"{' '.join(map(hex, opcode))} is no instruction of a guest")
     return OPCODES[opcode]
-
-
-def _natural_alignment(name: str) -> int:
-    kind, _, access = name.partition(".")
-    width = _WIDTH.match(access)
-    bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)
-    return bits // 8
 
 
 def _signed(module: bytes, at: int) -> tuple[int, int]:
@@ -142,9 +139,9 @@ def _labels(module: bytes, at: int) -> tuple[str, int]:
 
 def _block_type(module: bytes, at: int) -> tuple[str, int]:
     value, at = _signed(module, at)
-    if value == _EMPTY:
+    if value == EMPTY_BLOCK:
         return "", at
-    return (f"(type {value})" if value >= 0 else f"(result {_TYPES[value]})"), at
+    return (f"(type {value})" if value >= 0 else f"(result {TYPES[value]})"), at
 
 
 def _value_types(module: bytes, at: int) -> tuple[str, int]:
@@ -152,13 +149,13 @@ def _value_types(module: bytes, at: int) -> tuple[str, int]:
     found = []
     for _ in range(count):
         value, at = _signed(module, at)
-        found.append(_TYPES[value])
+        found.append(TYPES[value])
     return f"(result {' '.join(found)})", at
 
 
 def _heap_type(module: bytes, at: int) -> tuple[str, int]:
     value, at = _signed(module, at)
-    return _TYPES[value].removesuffix("ref"), at
+    return TYPES[value].removesuffix("ref"), at
 
 
 def _memory_argument(module: bytes, at: int) -> tuple[str, int]:

@@ -1,10 +1,20 @@
-"""The instructions of WebAssembly by opcode, each with the kind of its immediates.
+"""The instructions of WebAssembly by opcode, each with the kind of its immediates; and the codes of types.
 
 WebAssembly core specification, 5.4 (binary format of instructions) and its index of instructions: version 1.0 with sign
 extension, saturating conversion, bulk memory, reference types and SIMD. That is all a guest can ever use.
 """
 
+import re
 from enum import Enum, auto
+
+from enclave_sim.payload.wasm.sections import encode_u32
+
+TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}
+"""Value types (5.3.1) by the signed integer of seven bits that a block type is, too (5.4.1)."""
+EMPTY_BLOCK = -64
+"""The block type without parameters and results."""
+_BITS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
+_WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
 
 
 class Immediate(Enum):
@@ -175,3 +185,17 @@ def _table() -> dict[Opcode, tuple[str, Immediate]]:
 
 OPCODES = _table()
 """Name and immediates."""
+
+
+def encode_opcode(opcode: Opcode) -> bytes:
+    """Return an opcode in the binary format: a number behind a prefix is an unsigned LEB128 integer."""
+    first, *number = opcode
+    return bytes([first]) + b"".join(map(encode_u32, number))
+
+
+def natural_alignment(name: str) -> int:
+    """Return how many bytes a load or store of that name accesses."""
+    kind, _, access = name.partition(".")
+    width = _WIDTH.match(access)
+    bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)
+    return bits // 8

@@ -1,12 +1,13 @@
 """Modules as bytes: the binary format (WebAssembly core specification, 5)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
+from enclave_sim.payload.wasm.opcodes import Immediate
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, encode_u32
-from enclave_sim.strategies.wasm.instructions import ACCESSES, OPERATORS, OTHERS, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm.instructions import ENCODINGS, TYPE_CODES, Instruction
 from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA = range(1, 12)
@@ -25,32 +26,32 @@ def encode_signed(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _immediates(encoding: str, values: tuple[int, ...]) -> bytes:
-    if encoding == "index":
-        return encode_u32(values[0])
-    if encoding in ("signed", "block"):
-        return encode_signed(values[0])
-    if encoding == "f32":
-        return values[0].to_bytes(4, "little")
-    if encoding == "f64":
-        return values[0].to_bytes(8, "little")
-    if encoding == "indirect":
-        return encode_u32(values[0]) + b"\0"
-    if encoding == "table":  # all labels but the default one are counted
-        return encode_u32(len(values) - 1) + b"".join(map(encode_u32, values))
-    return b""
+def _labels(values: tuple[int, ...]) -> bytes:
+    """Those of BR_TABLE: all but the default one are counted."""
+    return encode_u32(len(values) - 1) + b"".join(map(encode_u32, values))
+
+
+_IMMEDIATES: dict[Immediate, Callable[[tuple[int, ...]], bytes]] = {
+    Immediate.NOTHING: lambda _values: b"",
+    Immediate.BLOCK_TYPE: lambda values: encode_signed(values[0]),
+    Immediate.INDEX: lambda values: encode_u32(values[0]),
+    Immediate.FUNCTION: lambda values: encode_u32(values[0]),
+    Immediate.LABELS: _labels,
+    Immediate.TYPE_AND_TABLE: lambda values: encode_u32(values[0]) + b"\0",
+    Immediate.MEMORY_ARGUMENT: lambda values: b"".join(map(encode_u32, values)),
+    Immediate.MEMORY: lambda _values: b"\0",
+    Immediate.I32: lambda values: encode_signed(values[0]),
+    Immediate.I64: lambda values: encode_signed(values[0]),
+    Immediate.F32: lambda values: values[0].to_bytes(4, "little"),
+    Immediate.F64: lambda values: values[0].to_bytes(8, "little"),
+}
 
 
 @lru_cache(maxsize=8192)  # the constants of `constants.py` and what else recurs from guest to guest
 def encode_instruction(instruction: Instruction) -> bytes:
     """One instruction (5.4)."""
-    name, immediates = instruction
-    if name in OPERATORS:
-        return OPERATORS[name].opcode
-    if name in ACCESSES:
-        return ACCESSES[name].opcode + b"".join(map(encode_u32, immediates))
-    opcode, encoding = OTHERS[name]
-    return opcode + _immediates(encoding, immediates)
+    opcode, immediate = ENCODINGS[instruction.name]
+    return opcode + _IMMEDIATES[immediate](instruction.immediates)
 
 
 def section(number: int, content: bytes) -> bytes:

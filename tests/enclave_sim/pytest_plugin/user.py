@@ -2,8 +2,9 @@
 
 from importlib import metadata
 
-import hypothesis  # noqa: F401 - else every run would import it anew, which takes a second
+import hypothesis  # noqa: F401 - so that no run imports it anew, which takes a second
 import pytest
+import unicorn  # noqa: F401 - importing it a second time leaves it half made
 
 INSTALLED = any(point.name == "enclave_sim" for point in metadata.entry_points(group="pytest11"))
 PLUGIN = [] if INSTALLED else ["-p", "enclave_sim.pytest_plugin"]

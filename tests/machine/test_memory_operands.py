@@ -55,7 +55,7 @@ def code_with_an_operand(draw: st.DrawFn, bits: int) -> bytes:
 
 
 @pytest.mark.parametrize("bits", MODES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_an_operand_is_taken_apart_as_capstone_does(bits: int, data: st.DataObject) -> None:
     code = data.draw(code_with_an_operand(bits))
@@ -105,7 +105,7 @@ PROCESSORS = {bits: processor(bits) for bits in MODES}
 
 
 @pytest.mark.parametrize("bits", MODES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_an_access_is_at_the_sum_of_its_parts(bits: int, data: st.DataObject) -> None:
     """In the width of addresses, and from the segment's base on; in 64-bit mode only FS and GS have one."""

@@ -43,7 +43,7 @@ flags = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     entries=st.lists(st.tuples(flags, flags, flags, flags, st.integers(0, 200)), min_size=1, max_size=4),
     offset=st.integers(0, 4095),

@@ -202,7 +202,7 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     fields=st.fixed_dictionaries(
         {

@@ -290,7 +290,7 @@ def test_a_block_is_noted_though_the_machine_stopped_in_front_of_it(portable: bo
     length=st.integers(1, 40),
     written=st.tuples(st.integers(-80, 120), st.integers(1, 200)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_code_and_what_is_beside_it(at: int, length: int, written: tuple[int, int]) -> None:
     """A write drops translations where it meets a line with code, and nowhere else."""
     machine = executing(b"\x90" * (length - 1) + b"\xf4", at)
@@ -313,7 +313,7 @@ BLOBS = {architecture: Blob(architecture, "translation_hook") for architecture i
     size=st.integers(0, PAGE_SIZE),
     places=st.tuples(PAGE_ADDRESSES, PAGE_ADDRESSES, PAGE_ADDRESSES),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_native_code_notes_the_lines_of_a_block(
     architecture: str, address: int, size: int, places: tuple[int | None, ...]
 ) -> None:

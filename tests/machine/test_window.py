@@ -101,7 +101,7 @@ programs = st.lists(
 ).map(lambda parts: [access for part in parts for access in part])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(first=programs, second=programs, granted=st.booleans())
 def test_native_and_portable_machines_read_and_count_alike_also_from_a_snapshot(
     first: list[Access], second: list[Access], granted: bool
@@ -120,7 +120,7 @@ def test_native_and_portable_machines_read_and_count_alike_also_from_a_snapshot(
 
 
 @given(offset=st.integers(BUFFER, 0xFFF), size=st.sampled_from([1, 2, 4, 8]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_processor_reads_of_the_buffer_what_the_device_says(offset: int, size: int) -> None:
     pc = Pc(portable=False)
     pc.run([GRANT, *command(bytes(range(60)))])
@@ -177,7 +177,7 @@ BOTH = {name: Blob(name) for name in ARCHITECTURES}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     first=st.sampled_from([0, 0x80, 0x14_0080]),
     memory=st.binary(max_size=24),

@@ -90,7 +90,7 @@ def test_what_is_cut_short_is_refused_but_where_a_part_is_a_whole(parser: Parser
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_random_bytes_are_read_or_refused(parser: Parser, data: st.DataObject) -> None:
     content = data.draw(st.binary(max_size=120))
     tried(parser, content)
@@ -131,7 +131,7 @@ def mutated(draw: st.DrawFn, parser: Parser) -> bytes:
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_was_genuine_and_was_changed_is_read_or_refused(parser: Parser, data: st.DataObject) -> None:
     tried(parser, data.draw(mutated(parser)))
 
@@ -172,7 +172,7 @@ ACCESSES = st.one_of(
 
 
 @given(accesses=st.lists(ACCESSES, max_size=40), moody=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_crb_takes_any_access_in_any_order(accesses: list[tuple[str, int, int, int]], moody: bool) -> None:
     crb = TpmCrb(Clock(HookState(deadline=NEVER)), Moody() if moody else TpmModel(bytes(32)))
     for kind, offset, size, value in accesses:

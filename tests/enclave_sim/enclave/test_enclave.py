@@ -260,7 +260,7 @@ def test_dormant_is_for_ever() -> None:
 # Residue, whatever the guest did.
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pages=st.integers(1, 64),
     data=st.binary(min_size=1, max_size=200),
@@ -383,7 +383,7 @@ def test_options_out_of_range_are_refused_with_one_line(options: dict[str, Any])
     assert next(iter(options)).rstrip("s") in str(caught.value) or "feature" in str(caught.value)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(quantum_ns=st.integers(1000, 6000), ns_per_instruction=st.sampled_from([1, 1, 2]))
 def test_wherever_the_timer_strikes_the_guest_computes_the_same(
     guest: Callable[[str], bytes], quantum_ns: int, ns_per_instruction: int
@@ -428,7 +428,7 @@ def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
     assert enclave.machine.ram.read(0, 16 << 20) == bytes(ram)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(quantum_ns=st.integers(1500, 1800), cycles=st.integers(2, 3))
 def test_a_time_slice_that_ends_with_the_guest_does_not_end_the_sleep(quantum_ns: int, cycles: int) -> None:
     enclave = Enclave("greedy", cycles=cycles, quantum_ns=quantum_ns)
@@ -436,7 +436,7 @@ def test_a_time_slice_that_ends_with_the_guest_does_not_end_the_sleep(quantum_ns
     assert [w.latency_ns for w in kinds(enclave, events.Woken)] == [0] * (cycles - 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(before_ns=st.integers(0, 400))
 def test_a_sleep_is_ended_once_by_what_comes_first(before_ns: int) -> None:
     slept = Enclave("beacon", cycles=2)
@@ -451,7 +451,7 @@ def test_a_sleep_is_ended_once_by_what_comes_first(before_ns: int) -> None:
     assert Status(result.signals[1]) == BOOTED | reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(at_ns=st.integers(0, 443_000))
 def test_tampering_at_any_moment_leaves_nothing(at_ns: int) -> None:
     enclave = Enclave("beacon")
@@ -470,7 +470,7 @@ def way_down() -> tuple[int, int]:
     return began, step_4 - began
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(part=st.floats(0, 1))
 def test_a_fault_on_the_way_down_goes_on_where_it_was(part: float) -> None:
     """An NMI that no tamper line gates: the handler comes back into annihilation."""

@@ -46,7 +46,7 @@ def test_every_phase_can_be_gone_back_to(payload: Any, options: dict[str, Any], 
         assert enclave.phase is phase
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3_000_000), st.integers(1, 3_000_000))
 def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
     """Wherever the flat guest is: in its own code, in the kernel, asleep, dormant."""
@@ -59,7 +59,7 @@ def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
     assert enclave.run() == whole("runner", None, **options)[0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(["digest", "spinner", "counter", "beacon"]), st.integers(1, 12_000_000), st.integers(1, 900_000))
 def test_a_suspended_guest_is_gone_back_to(payload: str, first_ns: int, second_ns: int) -> None:
     """In the middle of its computation, in a host call, preempted: it catches up when it is resumed."""

@@ -88,7 +88,7 @@ def test_the_gate_is_a_place_to_stop_at_every_time_it_is_reached() -> None:
     assert back == found[::-1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(symbol=st.sampled_from(["mem_map", "wasm_init", "exec_loop", "host_call", "gate", "annihilate"]), data=st.data())
 def test_a_breakpoint_is_met_wherever_snapshots_lie(symbol: str, data: st.DataObject) -> None:
     session = Session("counter", cycles=2)

@@ -31,7 +31,7 @@ def document(client: Client, name: bytes, piece: int) -> bytes:
         assert answer[:1] == b"m"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(at_ns=st.integers(1, 3_004_957))
 def test_registers_are_those_of_the_machine(at_ns: int) -> None:
     session.reverse_to(at_ns=at_ns) if session.now.at_ns > at_ns else session.run_to(at_ns=at_ns)
@@ -84,7 +84,7 @@ def test_the_memory_map_covers_ram_once_and_marks_what_is_measured() -> None:
     assert told == {one.name: "rom" if one.measured else "ram" for one in regions()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_mapped_is_read_in_any_ring(data: st.DataObject) -> None:
     one = data.draw(st.sampled_from(regions()))

@@ -21,7 +21,7 @@ from enclave_sim.strategies import (
 
 GUEST_NS = 30_000
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT", "TAMPER")
-some = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 many = settings(some, max_examples=600)
 
 

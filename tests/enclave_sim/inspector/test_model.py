@@ -68,7 +68,7 @@ def shared() -> Moment:
     return moment
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(at=st.floats(0, 1))
 def test_every_view_can_be_made_at_any_moment(shared: Moment, at: float) -> None:
     run = shared.run

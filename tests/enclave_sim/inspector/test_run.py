@@ -39,7 +39,7 @@ _LONG: tuple[Callable[[InspectedRun], object], ...] = (
 
 
 @pytest.mark.parametrize("way", range(len(_LONG)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(after=st.integers(0, 30))
 def test_whatever_is_cancelled_leaves_a_session_that_goes_on_as_if_it_had_not_been(way: int, after: int) -> None:
     limited = _Limited()

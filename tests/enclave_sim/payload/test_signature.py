@@ -518,7 +518,7 @@ def mutations(draw: st.DrawFn) -> bytes:
     return data
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(mutations())
 def test_a_mutated_file_is_rejected_with_a_typed_error(data: bytes) -> None:
     assume(data != SIGNED)
@@ -526,7 +526,7 @@ def test_a_mutated_file_is_rejected_with_a_typed_error(data: bytes) -> None:
         verify(data, ANCHORS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_any_signature_section_content_is_judged_and_never_crashes(payload: bytes) -> None:
     for data in (payload, HEADER + payload, module(payload), module(b"\1\1\1\1" + prefixed(payload))):

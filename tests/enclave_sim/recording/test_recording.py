@@ -65,7 +65,7 @@ def test_every_kind_of_event_has_a_tag_of_its_own_and_says_what_it_means() -> No
     assert all(kind.__doc__ for kind in kinds)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_seen(saved: bytes, tmp_path: Path, data: st.DataObject) -> None:
     at, bits = data.draw(st.integers(0, len(saved) - 1)), data.draw(st.integers(1, 255))

@@ -58,7 +58,7 @@ def test_they_shrink_to_few_and_early_ones() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.deferred(interrupts),
     st.deferred(lambda: host_answers(*limits())),
@@ -78,7 +78,7 @@ def test_no_schedule_breaks_a_guarantee(
         isolated([run]).check()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_a_run_with_inputs_repeats(data: st.DataObject) -> None:
     inputs = data.draw(interrupts())

@@ -12,7 +12,7 @@ from enclave_sim.memory_map import region
 from enclave_sim.strategies import life_cycle
 from machine.devices.scrub_engine import ScrubEngine
 
-QUICK = settings(max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=25, stateful_step_count=12, suppress_health_check=list(HealthCheck))
 FIRST = settings(QUICK, database=None, phases=[Phase.generate])
 """The first failure will do: to make it small takes long."""
 LIVES: list[tuple[Any, dict[str, Any]]] = [

@@ -62,7 +62,7 @@ def refusal(bench: Any, module: bytes) -> str:
     return refused.value.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(malformed_modules())
 def test_a_malformed_module_is_refused_in_one_line(bench: Any, bad: DefectiveModule) -> None:
     refusal(bench, bad.module)
@@ -78,7 +78,7 @@ def test_a_defect_spoils_every_guest_and_the_refusal_fits_it(bench: Any, name: s
         assert WORDS.get(name, "") in refusal(bench, DEFECTS[name](good.source, chance.randrange(65536)))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(malformed_modules())
 def test_the_enclave_annihilates_itself_for_a_malformed_module_that_is_signed(bad: DefectiveModule) -> None:
     try:
@@ -89,7 +89,7 @@ def test_the_enclave_annihilates_itself_for_a_malformed_module_that_is_signed(ba
     assert (result.outcome, result.clean) == ("PAYLOAD_REJECTED", True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wasm_guests(max_size=4), st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1))
 def test_a_guest_with_any_bytes_overwritten_is_taken_or_refused_in_one_line(
     bench: Any, guest: WasmGuest, changes: list[tuple[int, int]]

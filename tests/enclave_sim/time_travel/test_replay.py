@@ -153,7 +153,7 @@ def step(enclave: Enclave, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_inputs_that_were_made_while_it_ran_are_made_again(data: st.DataObject, tmp_path: Path) -> None:
     scheduled = data.draw(interrupt_schedules(0, 2_000_000, tamper=False))

@@ -41,7 +41,7 @@ def last(path: Path) -> int:
     return replay(path).events
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_event_is_shown_beside_its_neighbours(path: Path, last: int, data: st.DataObject) -> None:
     at = data.draw(st.integers(1, last - 1))
@@ -157,7 +157,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_header_says_it_is_replayed_or_refused(path: Path, data: st.DataObject) -> None:
     genuine: Line = {}

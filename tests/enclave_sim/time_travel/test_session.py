@@ -47,7 +47,7 @@ def everything(session: Session) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_back_after_step_is_the_identity(name: str, data: st.DataObject) -> None:
     round_trip(sessions[name], ENDS[name], data)
@@ -56,7 +56,7 @@ def test_back_after_step_is_the_identity(name: str, data: st.DataObject) -> None
 START = Template("counter", cycles=2, quantum_ns=20_000).at_ns
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(guest=wasm_guests(), inputs=interrupt_schedules(START, START + 1_500_000), data=st.data())
 def test_at_any_moment_of_any_run(guest: WasmGuest, inputs: list[AnyInput], data: st.DataObject) -> None:
     replaced = GuestReplaced(at_ns=START, payload=0, code=guest.module)

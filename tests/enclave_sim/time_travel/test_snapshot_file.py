@@ -41,7 +41,7 @@ def test_an_enclave_goes_on_from_a_file(tmp_path: Path, payload: Any, options: d
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at_ns=st.integers(1, 3_000_000))
 def test_at_any_moment(tmp_path: Path, at_ns: int) -> None:
     enclave = Enclave("runner", engine="native", cycles=2, quantum_ns=10_000)
@@ -109,7 +109,7 @@ def test_what_is_no_snapshot_is_told_from_one(tmp_path: Path, written: bytes) ->
         load(tmp_path / "nosuch.snap")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_change_is_noticed(tmp_path: Path, written: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(written) - 1))

@@ -66,7 +66,7 @@ descriptors = st.dictionaries(
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("ring", [0, 3])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.data(),
     table=descriptors,
@@ -109,7 +109,7 @@ def test_an_instruction_is_executed_or_changes_nothing(
     assert registers.cpl <= ring or code in RETURNS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     frame=st.tuples(
         offsets,

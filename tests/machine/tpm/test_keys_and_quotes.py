@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, utils
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.machine.tpm import commands as tpm
@@ -63,7 +63,6 @@ def verify(public: bytes, attest: bytes, signature: bytes) -> None:
 
 
 @pytest.mark.parametrize("template", [tpm.ECC_AK, tpm.MLDSA_AK], ids=["ecdsa-p256", "ml-dsa-65"])
-@settings(deadline=None)
 @given(nonce=st.binary(max_size=66), mask=st.integers(0, 0xFFFFFF), digest=st.binary(min_size=32, max_size=32))
 def test_a_quote_is_signed_and_says_what_the_tpm_is(template: bytes, nonce: bytes, mask: int, digest: bytes) -> None:
     made = model(tpm.extend(8, digest), reset_count=3)

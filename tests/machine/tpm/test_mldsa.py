@@ -21,7 +21,7 @@ def test_the_module_is_what_its_source_compiles_to() -> None:
     assert build.build() == build.MODULE.read_bytes()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.binary(min_size=32, max_size=32), data=st.binary(max_size=4096))
 def test_another_implementation_makes_the_same_key_and_accepts_the_signature(seed: bytes, data: bytes) -> None:
     theirs = mldsa.MLDSA65PrivateKey.from_seed_bytes(seed).public_key()

@@ -197,7 +197,7 @@ quotes = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(
     stream=streams,
     started=st.sampled_from([True, True, True, False]),
@@ -220,7 +220,7 @@ def test_any_stream_of_commands_is_answered_alike(
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(
     auth=passwords,
     template=st.builds(tpm.template, attributes=key_attributes, parameters=key_schemes),

@@ -204,7 +204,7 @@ _SHARED = Rig()
 _EVIDENCE = NODE.evidence(bytes(32))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=300)
     | st.builds(lambda at, new: _EVIDENCE[:at] + new + _EVIDENCE[at + len(new) :], st.integers(0, 900), st.binary())
@@ -215,7 +215,7 @@ def test_no_evidence_is_ever_an_error_of_the_service(body: bytes) -> None:
     assert _SHARED.failures(_SHARED.submit(challenge, body)) != []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=300)
     | st.recursive(
@@ -228,7 +228,7 @@ def test_no_request_for_a_challenge_is_ever_an_error_of_the_service(body: bytes)
     assert answer.status == 200 or answer.error in ((400, "request_malformed"), (413, "body_too_large"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8"), max_size=40), st.binary(max_size=40))
 def test_no_id_is_ever_an_error_of_the_service(text: str, raw: bytes) -> None:
     for name in (quote(text, safe=""), quote(raw, safe="")):

@@ -162,7 +162,7 @@ def test_no_thread_is_left_behind() -> None:
     assert threading.active_count() == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.binary(max_size=200)
     | st.builds(

@@ -172,7 +172,7 @@ def test_post_quantum_demands_the_second_signature(folder: Path) -> None:
     assert failed(judge("--post-quantum", "--json")) == ["signature algorithms"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_file_with_another_byte_is_refused_or_no_evidence(part: float, bits: int, folder: Path) -> None:
     data = bytearray((folder / "b.eat").read_bytes())

@@ -76,7 +76,7 @@ def shared(request: pytest.FixtureRequest, bench: Make) -> Any:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(program=programs, budgets=st.lists(st.integers(1, 200), max_size=50))
 @example(
     program="""(loop $l (loop $m)
@@ -100,7 +100,7 @@ def test_at_every_departure_the_answer_is_that_instruction_and_the_run_goes_on_a
     assert shared.engine.backtrace() is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(program=programs, trap=traps, budgets=st.lists(st.integers(1, 200), max_size=20))
 def test_a_trap_is_told_at_the_instruction_that_traps_until_the_next_guest(
     shared: Any, program: str, trap: str, budgets: list[int]

@@ -74,7 +74,7 @@ def whole(bench: Make) -> dict[str, tuple[Any, list[Departure], bytes]]:
 
 
 @pytest.mark.parametrize("end", ENDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(budgets=BUDGETS)
 def test_what_a_guest_does_and_when_is_the_same_for_all_budgets(
     whole: dict[str, tuple[Any, list[Departure], bytes]], end: str, budgets: list[int]
@@ -86,7 +86,7 @@ def test_what_a_guest_does_and_when_is_the_same_for_all_budgets(
 
 
 @pytest.mark.parametrize("end", ["division", "out of bounds", "unreachable"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(budgets=BUDGETS, slice_ns=st.integers(1, 400))
 def test_the_date_of_a_trap_is_the_same_for_all_budgets_however_slices_fall(
     bench: Make, end: str, budgets: list[int], slice_ns: int
@@ -100,7 +100,7 @@ def test_the_date_of_a_trap_is_the_same_for_all_budgets_however_slices_fall(
         assert without_preemption(b.run(budgets)) == without_preemption(unbroken)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(budgets=BUDGETS)
 def test_preemption_comes_at_the_first_place_at_or_after_the_budget(
     whole: dict[str, tuple[Any, list[Departure], bytes]], budgets: list[int]

@@ -125,7 +125,7 @@ def shared(request: pytest.FixtureRequest, bench: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(program=programs, budgets=st.lists(st.integers(1, 200), max_size=50))
 def test_results_memory_and_time_are_those_of_plain_wasmtime(shared: Any, program: str, budgets: list[int]) -> None:
     wasm = module(program)
@@ -135,7 +135,7 @@ def test_results_memory_and_time_are_those_of_plain_wasmtime(shared: Any, progra
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(program=programs, trap=traps, budgets=st.lists(st.integers(1, 200), max_size=50))
 def test_traps_leave_what_plain_wasmtime_leaves_at_one_time_for_all_budgets(
     shared: Any, program: str, trap: str, budgets: list[int]

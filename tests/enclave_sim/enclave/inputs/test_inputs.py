@@ -215,7 +215,7 @@ some_inputs = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_inputs, st.sampled_from([None, "beacon", "shredder", "divider"]))
 def test_a_run_from_a_template_is_that_of_a_fresh_enclave(inputs: list[AnyInput], guest: str | None) -> None:
     module = None if guest is None else read(guest)
@@ -260,7 +260,7 @@ def test_a_guest_cannot_be_replaced_too_early_or_too_late() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     moments(),
     st.integers(1, 3000) | st.deferred(lambda: st.integers(1, end_ns())),
@@ -273,14 +273,14 @@ def test_a_time_after_an_event_is_that_time_after_reset(moment: AfterEvent, dela
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(some_inputs)
 def test_the_portable_hook_gives_the_same_run(inputs: list[AnyInput]) -> None:
     assert Enclave(inputs=inputs).run() == Enclave(inputs=inputs, portable=True).run()
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_inputs, st.lists(st.sampled_from(Phase), max_size=2), times)
 def test_a_snapshot_keeps_what_inputs_wait_for(inputs: list[AnyInput], phases: list[Phase], limit_ns: int) -> None:
     enclave = Enclave("counter", cycles=3, inputs=inputs)
@@ -308,7 +308,7 @@ def test_an_input_due_while_the_dormant_kernel_halts_is_taken_with_a_limit_as_wi
         assert limited.run() == Enclave("counter", inputs=[ExternalInterrupt(at_ns=at_ns)]).run()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.builds(ExternalInterrupt, at_ns=delays, after=moments()))
 def test_a_template_refuses_what_was_due_before_its_start(one: AnyInput) -> None:
     fresh = Enclave("counter", cycles=3, inputs=[one])

@@ -193,7 +193,7 @@ def test_deep_nesting_is_refused(script: Any, text: str) -> None:
         script(f"{TAMPER}{text.replace('a', 'after')}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.binary())
 def test_no_text_is_met_with_anything_but_its_error(text: str | bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -283,7 +283,7 @@ ANY_INPUT: st.SearchStrategy[AnyInput] = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ANY_INPUT, max_size=4), st.data())
 def test_what_is_written_as_a_script_is_read_back(inputs: list[AnyInput], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -192,7 +192,7 @@ def log_length() -> int:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: int) -> None:
     """Wherever it is: header, register, type, digest, data."""
@@ -229,7 +229,7 @@ KEY_BYTES = 8 + 2048
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(key=st.integers(0, 1), at=st.integers(0, 8 + 89), bit=st.integers(0, 7))
 def test_keys_changed_in_ram_are_refused(key: int, at: int, bit: int) -> None:
     """Handle, length of the public area, public area."""

@@ -172,7 +172,7 @@ def test_a_tpm_that_wants_a_retry_for_ever_is_given_up(number: int) -> None:
     assert [event.command for event in first] == [BOOT_COMMANDS[number]] * RETRIES
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     number=st.sampled_from(NEEDED),
     code=st.integers(1, 0xFFF).filter(lambda code: code != RETRY) | st.integers(1, 2**32 - 1),
@@ -185,7 +185,7 @@ def test_any_other_response_code_is_a_refusal(number: int, code: int) -> None:
     assert [event.code for event in kinds(enclave, events.TpmCommandFailed)][:1] == [code]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(code=st.integers(1, 0xFFF))
 def test_a_tpm_without_ml_dsa_may_say_so_as_it_likes(code: int) -> None:
     """Also by wanting a retry, eight times over."""
@@ -206,7 +206,7 @@ def cut(response: bytes, length: int, honest: bool) -> bytes:
 
 
 @pytest.mark.slow
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 @given(number=st.integers(0, 13), length=st.integers(0, 400), honest=st.booleans())
 def test_a_response_that_is_cut_short(number: int, length: int, honest: bool) -> None:
     assert_refused_or_good(required(tpm=Interposer(on_command(number, lambda full: cut(full, length, honest)))))
@@ -225,7 +225,7 @@ def test_a_response_that_is_longer_than_it_should_be(number: int, size: int) -> 
 
 
 @pytest.mark.slow
-@settings(max_examples=90, deadline=None)
+@settings(max_examples=90)
 @given(number=st.integers(0, 13), body=st.binary(max_size=200), good=st.booleans(), size=st.none() | st.integers(0))
 def test_a_response_that_is_garbage(number: int, body: bytes, good: bool, size: int | None) -> None:
     """`good`: behind a header that says that all is well."""
@@ -235,7 +235,7 @@ def test_a_response_that_is_garbage(number: int, body: bytes, good: bool, size: 
 
 
 @pytest.mark.slow
-@settings(max_examples=90, deadline=None)
+@settings(max_examples=90)
 @given(number=st.sampled_from([7, 8, 9, 10, 11, 12]), data=st.data())
 def test_a_response_with_bytes_that_are_not_the_tpms(number: int, data: st.DataObject) -> None:
     def changed(full: bytes) -> bytes:

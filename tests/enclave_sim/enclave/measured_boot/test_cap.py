@@ -175,7 +175,7 @@ def assert_capped_or_untouched(device: Interposer, enclave: Enclave) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(at_ns=st.integers(0, 2_600_000))
 def test_tampering_at_any_time_caps_the_runtime_register(at_ns: int) -> None:
     device = Interposer()

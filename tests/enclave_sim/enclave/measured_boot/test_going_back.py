@@ -51,7 +51,7 @@ class _Count:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before_ns=st.integers(0, END_NS), further_ns=st.integers(0, END_NS))
 def test_behind_a_restored_snapshot_come_the_same_quotes(before_ns: int, further_ns: int) -> None:
     enclave = Enclave("beacon", **OPTIONS)
@@ -118,7 +118,7 @@ def test_time_travel_with_a_verifier_elsewhere_and_a_broken_quote() -> None:
     assert verdicts == ["accepted", "refused", "accepted"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at_ns=st.integers(0, END_NS))
 def test_a_snapshot_file_goes_on_with_the_same_quotes(at_ns: int, tmp_path: Path) -> None:
     enclave = Enclave("beacon", **OPTIONS)

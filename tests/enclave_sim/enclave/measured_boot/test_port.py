@@ -133,7 +133,7 @@ def test_a_blob_outside_ram_or_longer_than_any_is_empty(base: int, length: int) 
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(numbers=st.lists(st.integers(0, 2**32 - 1) | st.integers(0, RAM), min_size=14, max_size=14))
 def test_any_table_is_evidence_that_is_refused(numbers: list[int]) -> None:
     from enclave_sim.attestation import Policy
@@ -148,7 +148,7 @@ def test_any_table_is_evidence_that_is_refused(numbers: list[int]) -> None:
     assert message.isprintable()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(offset=st.integers(0, 0xFFF), size=st.sampled_from([1, 2, 4, 8]), value=st.integers(0, 2**64 - 1))
 def test_registers_that_are_not_there_read_as_zero_and_take_nothing(offset: int, size: int, value: int) -> None:
     made, _, recorder = port(Listener())

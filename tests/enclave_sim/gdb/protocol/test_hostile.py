@@ -97,13 +97,13 @@ streams = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(pieces=streams)
 def test_any_sequence_of_packets_and_garbage_leaves_a_server_that_serves(pieces: list[bytes]) -> None:
     said(*pieces)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(packet=st.one_of(packets, well_formed, commands))
 def test_every_packet_but_the_end_has_one_answer(packet: bytes) -> None:
     answers = [one for one in said(encoded(packet), b"") if one == b"OK" or not one.startswith(b"O")]

@@ -100,7 +100,6 @@ def said(module: bytes) -> list[list[str]]:
     return found
 
 
-@settings(deadline=None)
 @given(functions=st.lists(codes, max_size=4))
 def test_what_is_said_of_code_is_assembled_to_the_same_code(functions: list[list[str]]) -> None:
     module = assembled(*functions, local="(local i32 i64) (local f32)")
@@ -115,7 +114,7 @@ def test_what_is_said_of_code_is_assembled_to_the_same_code(functions: list[list
 def test_every_instruction_has_the_opcode_that_the_assembler_gives_it(name: str, kind: Immediate) -> None:
     examples: list[str] = []
 
-    @settings(deadline=None, max_examples=5, database=None)
+    @settings(max_examples=5, database=None)
     @given(operands=OPERANDS[kind])
     def check(operands: str) -> None:
         module = assembled([f"{name} {operands}"])

@@ -176,7 +176,7 @@ def test_every_second_event_in_common_is_found() -> None:
     assert len(found.common) == 30_000
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_counts_of_a_comparison_add_up(tmp_path: Path, data: st.DataObject) -> None:
     paths = tmp_path / "a", tmp_path / "b"

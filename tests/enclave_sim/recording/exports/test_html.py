@@ -155,13 +155,13 @@ def test_many_host_calls_make_a_small_report() -> None:
     assert tables(page.decode())["Host calls"] == [["function", "count"], ["emit_signal", "100,000"]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENT_LISTS)
 def test_any_events_make_a_report_that_can_be_opened(events: list[Event]) -> None:
     opened(exported(HEADER, events, Format.HTML).decode())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(events=EVENT_LISTS)
 def test_bins_lose_nothing(events: list[Event]) -> None:
     bins = Bins(0)

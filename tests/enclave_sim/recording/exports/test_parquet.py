@@ -63,7 +63,7 @@ def test_the_table_is_written_in_row_groups(run: Run, monkeypatch: pytest.Monkey
     assert events_of(file.read()) == run.recording.events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENT_LISTS)
 def test_any_events_come_back(events: list[Event]) -> None:
     assert events_of(parquet.read_table(BytesIO(exported(HEADER, events, Format.PARQUET)))) == events

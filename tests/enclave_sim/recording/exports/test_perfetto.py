@@ -166,7 +166,7 @@ def test_what_lasts_when_the_recording_ends_says_so(run_of: Callable[[str], Run]
     assert last.end_ns == run.recording.events[-1].at_ns
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENT_LISTS)
 def test_any_events_make_a_trace_that_can_be_read(events: list[Event]) -> None:
     Read(exported(HEADER, events, Format.PERFETTO))

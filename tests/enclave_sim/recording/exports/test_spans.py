@@ -14,7 +14,7 @@ def test_there_is_a_rule_for_every_kind_of_event() -> None:
     assert set(_RULES) == set(typing.get_args(AnyEvent))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(events=EVENT_LISTS)
 def test_all_that_begins_ends_and_time_never_goes_back(events: list[Event]) -> None:
     found = list(marks(events))

@@ -87,7 +87,7 @@ def test_what_events_say_can_be_asked_for(run: Run, trace: TraceProcessor) -> No
     assert [result for (result,) in trace.query(f"{results} ORDER BY ts")] == returned
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(events=EVENT_LISTS)
 def test_any_events_are_loaded_without_complaint(events: list[Event]) -> None:
     trace = TraceProcessor(exported(HEADER, events, Format.PERFETTO))

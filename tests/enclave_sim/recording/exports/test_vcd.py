@@ -146,7 +146,7 @@ def test_if_in_ring_3_is_known_until_another_guest_comes() -> None:
     assert found == [1, 0, 0, 1, 1, "x"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=EVENT_LISTS)
 def test_any_events_make_waves_that_can_be_read(events: list[Event]) -> None:
     Waves(exported(HEADER, events, Format.VCD))

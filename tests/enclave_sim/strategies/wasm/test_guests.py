@@ -28,11 +28,9 @@ from enclave_sim.strategies.wasm.statements import build
 FUEL = 300_000
 SLICE = 1_000_000
 """Traps that wasmtime does not account are dated at the end of the slice."""
-survey = settings(max_examples=1500, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
-quick = settings(max_examples=100, deadline=None)
-search = settings(
-    max_examples=3000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+survey = settings(max_examples=1500, database=None, derandomize=True, phases=[Phase.generate])
+quick = settings(max_examples=100)
+search = settings(max_examples=3000, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def instructions(guest: WasmGuest) -> list[str]:
@@ -89,7 +87,7 @@ def test_bounds_are_kept(guest: WasmGuest) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(min_size=16, max_size=48), min_size=1, max_size=6))
 def test_no_guest_executes_more_than_its_cost(bench: Any, tapes: list[bytes]) -> None:
     builder = build(tapes, Options(traps=False, memory_pages=1, host_calls=False))
@@ -101,7 +99,7 @@ def test_no_guest_executes_more_than_its_cost(bench: Any, tapes: list[bytes]) ->
     assert cost <= MAX_COST + sum(len(function.body) for function in source.functions)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(wasm_guests())
 def test_a_signed_guest_runs_in_an_enclave_and_leaves_nothing(guest: WasmGuest) -> None:
     result = Enclave(sign(guest.module, development_key())).run()

@@ -18,9 +18,7 @@ UNKNOWN_TO_CAPSTONE = ("bytes", "any opcode", "SALC", "INTO", "AAM", "LOCK_NOP",
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")
 QUANTUM_NS, GUEST_NS = 2_000, 5_000
 """With x87 or SIMD exceptions unmasked the machine looks at every instruction, and does some thousand a second."""
-search = settings(
-    max_examples=2000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+search = settings(max_examples=2000, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 PENDING = bytes.fromhex("687b030000 d92c24 d9e8 d9ee def9")
 """PUSH, FLDCW of 0x37B, FLD1, FLDZ, FDIVP: division by zero is not masked; #MF waits for the next x87 instruction."""
 
@@ -49,21 +47,21 @@ def ends_well(code: bytes) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(machine_code())
 def test_random_bytes_end_without_residue(code: bytes) -> None:
     ends_well(code)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sequences)
 def test_hostile_instructions_end_without_residue(sequence: InstructionSequence) -> None:
     ends_well(sequence.code)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(long_sequences | machine_code(max_size=4096))
 def test_many_hostile_guests_end_without_residue(guest: InstructionSequence | bytes) -> None:
     ends_well(guest if isinstance(guest, bytes) else guest.code)
@@ -94,7 +92,7 @@ def test_the_empty_sequence_completes() -> None:
 def test_some_thousand_sequences_use_every_template() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=4000, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @settings(max_examples=4000, database=None, derandomize=True, phases=[Phase.generate])
     @given(instruction_sequences(min_size=4))
     def look(sequence: InstructionSequence) -> None:
         seen.update(name for name, _ in sequence.steps)

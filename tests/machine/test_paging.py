@@ -284,3 +284,27 @@ def test_a_push_across_pages_stores_nothing_when_one_is_read_only(first: int, se
         memory.push(0x1FF0, b"x" * 32)
     assert (refused.value.error_code, refused.value.address) == (3, address)
     assert ram.is_zero(0x7000, 3 * 4096)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_large_page_of_two_levels_has_eight_more_bits_of_its_address(large: bool) -> None:
+    """PSE-36 (SDM volume 3, 4.3): bits 20 to 13 are bits 39 to 32; bit 21 is reserved. Without PSE it is a table."""
+    ram = Ram(SIZE)
+    ram.write(ROOT + 4 * 3, struct.pack("<I", 0x1C0 << 22 | 0xA5 << 13 | 1 << 12 | 0x87))
+    ram.write(ROOT + 4 * 4, struct.pack("<I", 0x1C0 << 22 | 1 << 21 | 0x87))
+    found = [walk(ram, ROOT, (3 + n) << 22 | 0x12_3456, Mode.TWO_LEVEL, large=large) for n in (0, 1)]
+    if large:
+        assert [one and (one.physical, one.reserved) for one in found] == [
+            (0xA5 << 32 | 0x1C0 << 22 | 0x12_3000, False),
+            (0x1C0 << 22 | 0x12_3000, True),
+        ]
+    else:
+        assert found == [None, None]
+
+
+@pytest.mark.parametrize("mode", [Mode.TWO_LEVEL, Mode.PAE, Mode.FOUR_LEVEL])
+def test_a_table_where_there_is_no_ram_maps_nothing(mode: Mode) -> None:
+    ram = Ram(SIZE)
+    assert walk(ram, SIZE, 0, mode) is None
+    ram.write(ROOT, struct.pack("<Q", SIZE | 1))
+    assert walk(ram, ROOT, 0, mode) is None

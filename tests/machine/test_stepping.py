@@ -20,6 +20,17 @@ def booted(image: bytes, *, portable: bool = False) -> tuple[Machine, Log]:
     return machine, log
 
 
+def test_what_a_machine_is_not_made_with() -> None:
+    with pytest.raises(MachineError, match="at least 1 ns"):
+        Machine(MachineConfiguration(1 << 20, ns_per_instruction=0))
+    machine = Machine(MachineConfiguration(1 << 20, ns_per_instruction=1))
+    for vector in (-1, 15, 256):
+        with pytest.raises(MachineError, match=f"vector {vector} is not one"):
+            machine.request_interrupt(vector)
+    for vector in (16, 255):
+        machine.request_interrupt(vector)
+
+
 @pytest.mark.parametrize("portable", [False, True])
 def test_stepping_to_the_end_is_running_to_the_end(assemble: Any, portable: bool) -> None:
     image = assemble(TICKING, 0, 2, 0)

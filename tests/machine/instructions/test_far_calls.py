@@ -288,6 +288,18 @@ def test_an_inner_stack_without_room_is_ss_with_its_selector() -> None:
     assert processor.fault(indirect(processor, CALL, GATE | 3, size=4)) == (SS, DATA_0)
 
 
+@pytest.mark.parametrize(("flags", "limit"), [(0x8200, 0x67), (0x8100, 4), (0x8900, 8)])
+def test_a_task_segment_without_a_stack_for_the_ring_is_ts(flags: int, limit: int) -> None:
+    """It is none, or it ends before."""
+    for more, answer in ((0, (TS, TASK)), (1, None)):
+        if more and flags == 0x8200:
+            continue
+        processor = Processor(Mode.PROTECTED, 3, {GATE: gate(CODE_32, TARGET)})
+        processor.cpu.registers.tr.load(TASK, TSS, limit + more, flags)
+        processor.ram.write(TSS + 2, struct.pack("<HH", 0x8000, DATA_0) if flags == 0x8100 else b"")
+        assert processor.fault(indirect(processor, CALL, GATE | 3, size=4)) == answer
+
+
 def test_a_task_of_16_bits_has_its_stacks_elsewhere() -> None:
     processor = Processor(Mode.PROTECTED, 3, {GATE: gate(CODE_32, TARGET)})
     processor.cpu.registers.tr.flags = 0x8100

@@ -149,3 +149,43 @@ def test_a_peek_past_a_reserved_bit_is_none() -> None:
     made.ram.write(entry + 5, b"\x01")  # a physical address of more bits than there are
     assert peek(made.cpu, DATA, 1) is None
     assert peek(made.cpu, DATA - 1, 1) == b"\0"
+
+
+STACK: list[tuple[int, str, int]] = [
+    *[(64, code, size) for code, size in (("48 CF", -40), ("CF", -12), ("66 CF", -6))],
+    *[(64, code, size) for code, size in (("CB", -8), ("48 CB", -16), ("66 CB", -4), ("CA 08 00", -8))],
+    *[(64, code, size) for code, size in (("C3", -8), ("C2 08 00", -8), ("E8 00 00 00 00", 8), ("50", 8), ("58", -8))],
+    *[
+        (64, code, size)
+        for code, size in (("66 50", 2), ("66 58", -2), ("9C", 8), ("9D", -8), ("66 9C", 2), ("6A 01", 8))
+    ],
+    *[(64, code, size) for code, size in (("41 57", 8), ("0F A0", 8), ("0F A9", -8), ("C8 10 00 00", 8))],
+    *[
+        (32, code, size)
+        for code, size in (("60", 32), ("61", -32), ("66 60", 16), ("66 61", -16), ("CF", -12), ("CB", -8))
+    ],
+    *[
+        (32, code, size)
+        for code, size in (("50", 4), ("66 58", -2), ("C3", -4), ("9C", 4), ("1E", 4), ("C8 10 00 00", 4))
+    ],
+    *[(16, code, size) for code, size in (("60", 16), ("66 61", -32), ("CF", -6), ("50", 2), ("66 50", 4), ("C3", -2))],
+]
+"""In code of so many bits, what is pushed, or popped if negative."""
+
+
+@pytest.mark.parametrize(("bits", "code", "size"), STACK)
+def test_what_is_on_the_stack_is_accessed_as_a_whole(bits: int, code: str, size: int) -> None:
+    made = PROCESSORS[bits]
+    registers = made.cpu.registers
+    made.ram.write(CODE, bytes.fromhex(code))
+    top = registers.rsp if bits == 64 else registers.rsp & 0xFFFF_FFFF
+    below = (top - max(size, 0)) & (2**64 - 1 if bits == 64 else 0xFFFF_FFFF)
+    assert accesses(made.cpu) == [Access("ss", below, abs(size), size > 0)]
+
+
+def test_leave_pops_from_where_the_frame_pointer_points_to() -> None:
+    for bits, size in ((64, 8), (32, 4)):
+        made = PROCESSORS[bits]
+        made.ram.write(CODE, b"\xc9")
+        frame = made.cpu.registers.rbp & (2**64 - 1 if bits == 64 else 0xFFFF_FFFF)
+        assert accesses(made.cpu) == [Access("ss", frame, size, False)]

@@ -88,6 +88,15 @@ def test_an_operand_that_is_cut_short_is_none(bits: int) -> None:
             assert decode(whole[:length], long=bits == 64, wide=bits == 32) is None, whole[:length].hex()
 
 
+@pytest.mark.parametrize("opcode", range(0x20, 0x24))
+def test_moves_of_control_and_debug_registers_are_between_registers_whatever_the_mode_says(opcode: int) -> None:
+    """SDM volume 2, MOV CR and MOV DR: the two bits of mod are ignored."""
+    for modrm in range(0x100):
+        found = decode(bytes([0x0F, opcode, modrm]))
+        assert found is not None
+        assert (found.length, found.operand, found.register) == (3, modrm & 7, modrm >> 3 & 7)
+
+
 def processor(bits: int) -> Processor:
     """One whose segments have bases, except where 64-bit mode has none."""
     made = Processor(Mode.LONG if bits == 64 else Mode.PROTECTED)

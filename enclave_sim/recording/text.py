@@ -25,5 +25,5 @@ def binary_size(size: int) -> str:
     """A size in bytes, in a unit in which it is a short number: `4 MiB`, `1.5 MiB`, `832 KiB`."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit and size % (unit // 2) == 0:
-            return f"{size / unit:,g} {name}"
+            return f"{size / unit:,.1f}".removesuffix(".0") + f" {name}"
     return f"{size:,} B"

@@ -61,7 +61,7 @@ ATTESTATION = (
     ),
     Defect(
         "active-unmeasured",
-        "the runtime PCR does not say that the enclave is active",
+        "the runtime PCR does not record that the enclave is active",
         _kernel("attest.c", '    measure_action("AETHER ACTIVE");\n'),
         ("counter",),
         (ATTESTED,),
@@ -82,7 +82,7 @@ ATTESTATION = (
     ),
     Defect(
         "verdict-given-away",
-        "the verifier built in accepts all evidence",
+        "the built-in verifier accepts all evidence",
         Replacement(BuiltInVerifier, "judge", _accept),
         ("edited log",),
         (ATTESTED,),

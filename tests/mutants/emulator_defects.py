@@ -145,28 +145,28 @@ EMULATOR_DEFECTS = (
     ),
     Defect(
         "wall-clock",
-        "the time that AetherHost takes is the host's",
+        "AetherHost takes its time from the host's clock",
         Replacement(AetherHost, "verify", _verify_by_the_wall_clock),
         ("counter",),
         (DETERMINISTIC,),
     ),
     Defect(
         "host-address",
-        "where an object lies in the host's memory decides how long a scrub takes",
+        "how long a scrub takes depends on an address in the host's memory",
         Replacement(ScrubEngine, "_run", _scrub_by_address),
         ("counter",),
         (DETERMINISTIC,),
     ),
     Defect(
         "scrub-in-part",
-        "the scrub engine leaves the last line of a range out",
+        "the scrub engine leaves out the last line of a range",
         Replacement(ScrubEngine, "_run", _scrub_in_part),
         ("keeper", "counter"),
         (ZERO_TRACE,),
     ),
     Defect(
         "scrub-of-nothing",
-        "the scrub engine says that all is well, and does nothing",
+        "the scrub engine reports success, and does nothing",
         Replacement(ScrubEngine, "_run", _scrub_without_a_look),
         ("counter",),
         (ZERO_TRACE,),
@@ -201,7 +201,7 @@ EMULATOR_DEFECTS = (
     ),
     Defect(
         "gates-unchecked",
-        "the processor does not look at the DPL of a gate",
+        "the processor does not check the DPL of a gate",
         Replacement(interrupts.Delivery, "_gate", _open_gates),
         ("forger",),
         (ISOLATED,),
@@ -229,7 +229,7 @@ EMULATOR_DEFECTS = (
     ),
     Defect(
         "instance-reused",
-        "the guest of a cycle is the one of the cycle before",
+        "a cycle reuses the guest of the previous cycle",
         Several(
             (
                 Replacement(wasmtime_engine.WasmtimeEngine, "instantiate", _reuse),
@@ -248,7 +248,7 @@ EMULATOR_DEFECTS = (
     ),
     Defect(
         "ram-kept",
-        "RAM zeroes all bytes of a range but the first",
+        "RAM zeroes all bytes of a range except the first",
         Replacement(
             Ram, "zero", lambda self, base, length: self._memory.zero(base + 1, length - 1) if length else None
         ),

@@ -71,7 +71,7 @@ SCRUBBING = (
     ),
     Defect(
         "last-line-stays",
-        "step A5 scrubs all of the call stack but its last line",
+        "step A5 scrubs the call stack except its last line",
         _kernel(Edit("dormant.S", _LAST_LINE, _LAST_LINE + " - 64")),
         ("shredder",),
         (ZERO_TRACE,),
@@ -180,14 +180,14 @@ REGISTERS = (
     ),
     Defect(
         "rsi-after-call",
-        "RSI is not cleared on the way to ring 3, and holds what the kernel left in it",
+        "RSI is not cleared on the way to ring 3, and keeps the kernel's value",
         _kernel(Edit("interrupts.S", _CLEARED, _CLEARED.replace(" esi,", ""))),
         ("keeper", "counter"),
         (ZERO_TRACE,),
     ),
     Defect(
         "mxcsr-kept",
-        "a flat guest finds MXCSR and the data segments as the last one left them",
+        "a flat guest starts with the MXCSR and data segments of the previous guest",
         _kernel(Edit("native.c", _FORGET, _FORGET.replace("forget", "if (0) forget"))),
         ("surveyor",),
         (ZERO_TRACE,),
@@ -238,28 +238,28 @@ REGISTERS = (
 TIME = (
     Defect(
         "wake-drifts",
-        "the kernel arms every other wake 1 ns later",
+        "the kernel arms every other wake 1 ns late",
         _kernel(Edit("exec_loop.c", _ARM, _ARM + " + (cycle & 1)")),
         ("counter", "short sleeps", "long sleeps"),
         (JITTER_FREE,),
     ),
     Defect(
         "late-sleep",
-        "the kernel is busy for longer than a short sleep before it goes to sleep",
+        "before a short sleep, the kernel is busy for longer than the sleep",
         _kernel(Edit("exec_loop.c", _WAIT, "    for (volatile u32 i = 0; i < 1000; i++) { }\n" + _WAIT)),
         ("short sleeps", "long sleeps"),
         (JITTER_FREE,),
     ),
     Defect(
         "slow-signals",
-        "emit_signal takes as long as the value is great",
+        "emit_signal takes time in proportion to the value",
         _kernel(Edit("traps.c", _COMMIT, _COMMIT + " for (volatile u32 i = 0; i < (argument & 0xFF); i++) { }")),
         ("herald",),
         (NON_INTERFERENCE,),
     ),
     Defect(
         "wide-answer",
-        "the upper half of a host call's answer is the kernel's",
+        "the upper half of a host call's answer holds kernel data",
         _kernel(Edit("traps.c", "return status;", "return status | (u64)&status << 32;")),
         ("keeper",),
         (ZERO_TRACE,),

@@ -41,7 +41,7 @@ MACHINE_DEFECTS = (
     ),
     Defect(
         "segment-base-lost",
-        "IRETQ to ring 3 takes the bases of FS and GS away with their selectors",
+        "IRETQ to ring 3 clears the bases of FS and GS along with their selectors",
         _by_unicorn(lambda one: one.opcode == _INTERRUPT_RETURN),
         (SEARCH,),
         (RING_3,),

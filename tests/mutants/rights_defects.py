@@ -35,21 +35,21 @@ def _tables(old: str, new: str) -> Kernel:
 RIGHTS_DEFECTS = (
     Defect(
         "data-user",
-        "the kernel's data can be reached in ring 3, so that SMAP stops the kernel at once",
+        "ring 3 can access the kernel's data; SMAP stops the kernel at once",
         _tables("pages   DATA_BASE, DATA_SIZE, DATA\n", "pages   DATA_BASE, DATA_SIZE, DATA | USER\n"),
         ("counter",),
         (LOUD,),
     ),
     Defect(
         "nmi-stack-user",
-        "the stack of non-maskable interrupts can be reached in ring 3",
+        "ring 3 can access the stack of non-maskable interrupts",
         _tables("NMI_STACK_SIZE, DATA\n", "NMI_STACK_SIZE, DATA | USER\n"),
         ("counter",),
         (ISOLATED,),
     ),
     Defect(
         "irq-stack-user",
-        "the interrupt stack can be reached in ring 3",
+        "ring 3 can access the interrupt stack",
         _tables("IRQ_STACK_SIZE, DATA\n", "IRQ_STACK_SIZE, DATA | USER\n"),
         ("counter",),
         (ISOLATED,),
@@ -77,7 +77,7 @@ RIGHTS_DEFECTS = (
     ),
     Defect(
         "devices-user",
-        "the device range can be reached in ring 3, so that SMAP stops the kernel at once",
+        "ring 3 can access the device range; SMAP stops the kernel at once",
         Kernel(
             (
                 Edit("tables.S", _DEVICES, _DEVICES + " | USER"),
@@ -120,7 +120,7 @@ RIGHTS_DEFECTS = (
     ),
     Defect(
         "write-protect-off",
-        "CR0.WP is clear, so that ring 0 may write what is read-only",
+        "CR0.WP is clear, so ring 0 can write read-only pages",
         Kernel(
             (
                 Edit("boot.S", "#define CR0_SET         0x80010023", "#define CR0_SET         0x80000023"),
@@ -136,28 +136,28 @@ RIGHTS_DEFECTS = (
     ),
     Defect(
         "umip-off",
-        "CR4.UMIP is clear, so that ring 3 learns where the descriptor tables are",
+        "CR4.UMIP is clear, so ring 3 can find out where the descriptor tables are",
         _protection_off("UMIP", "ecx"),
         ("counter",),
         (ISOLATED,),
     ),
     Defect(
         "smep-off",
-        "CR4.SMEP is clear, so that ring 0 may execute pages of ring 3",
+        "CR4.SMEP is clear, so ring 0 can execute pages of ring 3",
         _protection_off("SMEP", "ebx"),
         ("counter",),
         (ISOLATED,),
     ),
     Defect(
         "smap-off",
-        "CR4.SMAP is clear, so that ring 0 may touch pages of ring 3",
+        "CR4.SMAP is clear, so ring 0 can access pages of ring 3",
         _protection_off("SMAP", "ebx"),
         ("counter",),
         (ISOLATED,),
     ),
     Defect(
         "smap-suspended",
-        "ring 0 keeps the flags of ring 3, so that a guest that sets AC suspends SMAP",
+        "ring 0 keeps the flags of ring 3, so a guest that sets AC suspends SMAP",
         Kernel(
             (
                 Edit(

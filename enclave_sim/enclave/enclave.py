@@ -224,7 +224,7 @@ class Enclave:
         return reference_values(self._measured, attestation_key_names(self._tpm))
 
     def run_to(self, phase: Phase) -> bool:
-        """Run until the kernel has completed a phase, if it has not yet. False when the run ended before that."""
+        """Run until a phase has reached its target state, unless it has. Return False if the run ended before that."""
         if phase in self._completed:
             return True
         self._wanted = phase

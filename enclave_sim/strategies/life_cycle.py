@@ -43,7 +43,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(phase=st.sampled_from(Phase))
     def run_to(self, phase: Phase) -> None:
-        """Go on until a phase is completed."""
+        """Run until a phase has reached its target state."""
         reached = self.enclave.run_to(phase)
         assert reached or self.enclave.dormant, f"{phase.name} is neither reached nor made impossible"
 

@@ -20,10 +20,11 @@ from enclave_sim.specification import Phase
 
 
 class Template:
-    """An enclave that has completed `phase`. The arguments are those of `Enclave`, without `inputs`;
-    `prepare` is called with the enclave before it boots.
+    """An enclave in which `phase` has reached its target state.
 
-    Raises ConfigurationError where the phase is not reached: a payload that is refused has no later phases.
+    The arguments are those of `Enclave`, without `inputs`; `prepare` is called with the enclave before it boots.
+
+    Raises ConfigurationError if it never does: a payload that is refused has no later phases.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Template:
         if not self._enclave.run_to(phase):
             cause = self._enclave.block.cause
             why = f"; it ended by {cause.name}" if cause is not None else ""
-            raise ConfigurationError(f"this enclave does not complete {phase.name}{why}")
+            raise ConfigurationError(f"{phase.name} does not reach its target state{why}")
         self._snapshot = self._enclave.snapshot()
         self.at_ns = self._snapshot.machine.at_ns
         """Virtual time at which every run starts."""

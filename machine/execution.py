@@ -261,6 +261,8 @@ class Execution:
         software, error_code, following = cpu.context.interrupt_met
         vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
         if software:
+            if not cpu.registers.in_64_bit_code:
+                following &= 0xFFFF_FFFF  # Unicorn does not wrap it
             cpu.registers.rip = following
             self._deliver(Interrupt(vector, "software", following))
         elif vector == UD:

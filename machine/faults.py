@@ -15,7 +15,7 @@ from machine.processor_state import ARITHMETIC_FLAGS
 _LOW = 0xFFFF_FFFF
 _MODIFIES = int(Action.MODIFIES)
 _WRITE, _FETCH = 2, 16
-_CALL_NEAR, _RETURN_NEAR, _RETURN_NEAR_POPPING, _INDIRECT = 0xE8, 0xC3, 0xC2, 0xFF
+_RETURN_NEAR, _RETURN_NEAR_POPPING = 0xC3, 0xC2
 
 
 def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
@@ -71,19 +71,14 @@ def take_back(cpu: Cpu) -> None:
 
 
 def _take_back_branch(cpu: Cpu) -> None:
-    """A near branch led to an address that is not canonical: it is refused, with the stack as it was."""
+    """JMP or RET led to an address that is not canonical: it is refused, with the stack pointer as it was."""
     registers, hook = cpu.registers, cpu.hook
     instruction = cpu.instruction_at(hook.last)
     if instruction is None:
         return
     registers.rip = hook.last
-    opcode, extension = instruction.opcode, instruction.extension
-    if opcode == _CALL_NEAR or (opcode == _INDIRECT and extension == 2):
-        registers.rsp = registers.rsp + 8 & 2**64 - 1
-    elif opcode in (_RETURN_NEAR, _RETURN_NEAR_POPPING):
-        popped = 8
-        popped += instruction.immediate
-        registers.rsp = registers.rsp - popped & 2**64 - 1
+    if instruction.opcode in (_RETURN_NEAR, _RETURN_NEAR_POPPING):
+        registers.rsp = registers.rsp - 8 - instruction.immediate & 2**64 - 1
 
 
 def _leaves_by_the_stack(cpu: Cpu) -> bool:

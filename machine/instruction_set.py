@@ -152,7 +152,8 @@ _TABLE = """
 0F AE | np | m/1-3 | system
 0F AE | np | m/7 | system
 0F AE | np | r/5-7 |
-0F AE | F3 | r/0-3 | i64
+0F AE | F3 | r/0-1 | i64
+0F AE | F3 | r/2-3 | i64 system
 0F B0 C0 C1 | * | rm | lock
 0F B1 | * | rm | lock look
 0F B2 B4 B5 | * | m | system

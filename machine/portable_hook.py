@@ -31,7 +31,7 @@ class _Operands:
 
     def __init__(self, hook: "PortableHook", following: int) -> None:
         self._hook = hook
-        self._following = following
+        self.following = following
 
     def general(self, number: int) -> int:
         """A general register, all of it."""
@@ -46,7 +46,7 @@ class _Operands:
     def memory(self, instruction: Instruction, size: int) -> int | None:
         """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
         assert isinstance(instruction.operand, MemoryOperand)
-        address = self._hook.operand_address(instruction, instruction.operand, self._following)
+        address = self._hook.operand_address(instruction, instruction.operand, self.following)
         return self._hook.read_ram(address, size)
 
 

@@ -15,6 +15,7 @@ from machine.debug_registers import DR6_BD, DR7_GD
 from machine.done import Done
 from machine.exceptions import DB, GP, UD, Fault
 from machine.fast_system_calls import FastSystemCalls
+from machine.instruction_set import Prefix
 from machine.instructions.descriptor_table_registers import DescriptorTableRegisters
 from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
 from machine.instructions.floating_point.unit import FloatingPointUnit
@@ -27,6 +28,7 @@ from machine.instructions.wide_operands import check_wide_operand
 from machine.msrs import Msrs
 from machine.opcodes import Action, Instruction, MemoryOperand
 from machine.operands import linear_address
+from machine.paging import is_canonical
 from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
 
@@ -267,7 +269,9 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _group_15(self, instruction: Instruction) -> Done:
-        """FXSAVE, FXRSTOR, LDMXCSR, STMXCSR and CLFLUSH."""
+        """FXSAVE, FXRSTOR, LDMXCSR, STMXCSR and CLFLUSH; WRFSBASE and WRGSBASE."""
+        if instruction.prefix == Prefix.REPEAT:
+            return self._write_segment_base(instruction)
         if instruction.extension == _FXSAVE:
             return self._x87.save(instruction)
         if instruction.extension == _FXRSTOR:
@@ -282,6 +286,13 @@ class SystemInstructions:
             self._memory.probe(address, 1, write=False, stack=operand.segment == "ss")  # it faults as a load does
             self._cpu.skip(instruction.length)
             return Done.COMPLETE
+        return Done.NATIVE
+
+    def _write_segment_base(self, instruction: Instruction) -> Done:
+        """WRFSBASE or WRGSBASE: Unicorn does not look whether the address is canonical."""
+        allowed = self._cpu.registers.cr[4] & control_registers.CR4_FSGSBASE
+        if allowed and instruction.wide and not is_canonical(self._operand(instruction)):
+            raise Fault(GP, 0)
         return Done.NATIVE
 
     # Interrupts

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from machine.instruction_set import Prefix
 from machine.opcodes import Action, Instruction, MemoryOperand
+from machine.paging import is_canonical
 
 _DENORMAL, _PRECISION, _DENORMALS_ARE_ZEROS, _FLUSH_TO_ZERO = 1 << 1, 1 << 5, 1 << 6, 1 << 15
 _EXCEPTIONS, _MASKS = 0x3F, 7
@@ -19,6 +20,7 @@ _STATUS = frozenset([0x0F2E, 0x0F2F])
 _HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
 _ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
 _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (0x9E, 0x9F), (0xC6, 0xC7), range(0x0F80, 0x0F90)
+_CALL, _INDIRECT, _INDIRECT_CALL = 0xE8, 0xFF, 2
 _RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
 _CMPXCHG, _POPCNT, _VEX, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC43800, 0xC438F5, 0xC438F7
 _OVERWRITING = frozenset([0x0F3801, 0x0F3802, 0x0F3803, 0x0F3805, 0x0F3806, 0x0F3807])
@@ -35,6 +37,10 @@ class Registers(Protocol):
 
     def vector(self, number: int) -> int:
         """An XMM register."""
+
+    @property
+    def following(self) -> int:
+        """The address of the next instruction."""
 
     def memory(self, instruction: Instruction, size: int) -> int | None:
         """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
@@ -56,7 +62,7 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     if opcode == _RETURN and instruction.immediate >> 15:  # Unicorn extends its sign
         return True
     if opcode <= 0xFF or opcode in _NEAR_JUMPS:
-        return instruction.long and narrow
+        return instruction.long and (narrow or _calls_nowhere(instruction, registers))
     if opcode in _DOUBLE_SHIFTS:
         return isinstance(operand, MemoryOperand) and operand.relative
     upper = not wide and isinstance(operand, int) and bool(registers.general(operand) >> 32)
@@ -65,8 +71,23 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     if opcode >= _VEX:
         return _unusual_vex(instruction, registers, upper=upper)
     if opcode == _POPCNT:
-        return both and wide
+        return not instruction.long or (both and wide)
     return both or _unusual_registers(instruction)
+
+
+def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
+    """CALL of an address that is not canonical, of which Unicorn has pushed by the time that it looks."""
+    operand = instruction.operand
+    if instruction.opcode == _CALL:
+        displacement = instruction.immediate - (instruction.immediate >> 31 << 32)
+        return not is_canonical(registers.following + displacement & 2**64 - 1)
+    if instruction.opcode != _INDIRECT or instruction.extension != _INDIRECT_CALL:
+        return False
+    try:
+        target = registers.general(operand) if isinstance(operand, int) else registers.memory(instruction, 8)
+    except LookupError:
+        return True
+    return target is not None and not is_canonical(target)
 
 
 def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool) -> bool:

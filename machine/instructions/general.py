@@ -100,11 +100,13 @@ def execute_hint(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_population_count(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute POPCNT with 66H and REX.W, of which REX.W counts; Unicorn takes 66H. Raises Fault."""
-    if not (instruction.prefix == Prefix.REPEAT and instruction.wide and instruction.operand_size_prefix):
-        return Done.NATIVE
-    source = read_operand(cpu, instruction, 8)
-    write_general(cpu, instruction.register, source.bit_count(), 8)
+    """Execute POPCNT: with 66H and REX.W, of which REX.W counts, Unicorn takes 66H, and 32 bits in 16-bit code.
+
+    Raises Fault.
+    """
+    size = operand_size(cpu, instruction)
+    source = read_operand(cpu, instruction, size)
+    write_general(cpu, instruction.register, source.bit_count(), size)
     cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | (0 if source else _ZF)
     cpu.skip(instruction.length)
     return Done.COMPLETE

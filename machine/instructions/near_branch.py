@@ -1,7 +1,8 @@
 """Near branches that Unicorn gets wrong (SDM volume 2).
 
 With the prefix 66H in 64-bit mode, where the operand size is 64 bits whatever it says, it cuts the target to 16 bits,
-as processors of another vendor do. RET takes its immediate, which is unsigned, for a signed number.
+as processors of another vendor do. CALL has pushed by the time that a target is refused which is not canonical. RET
+takes its immediate, which is unsigned, for a signed number.
 """
 
 from machine.cpu import Cpu
@@ -39,11 +40,11 @@ def condition(code: int, rflags: int) -> bool:
 
 
 def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the branch at RIP if it is RET, or if 66H stands before it in 64-bit mode. Raises Fault."""
+    """Execute the branch at RIP if it is RET, or in 64-bit mode. Raises Fault."""
     opcode, registers = instruction.opcode, cpu.registers
     if opcode in (_RETURN, _RETURN_POPPING):
         return _return(cpu, instruction)
-    if not (instruction.long and instruction.operand_size_prefix):
+    if not instruction.long:
         return Done.NATIVE
     if opcode == _INDIRECT and instruction.extension not in (_INDIRECT_CALL, 4):
         return Done.NATIVE

@@ -142,6 +142,28 @@ static int unusual_registers(const u8 *code, const struct decoded *d)
     return same && d->map == THREE_BYTE_38 && d->opcode < 8 && low & 3;
 }
 
+/* CALL of an address that is not canonical, of which Unicorn has pushed by the time that it looks. */
+static int calls_nowhere(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    u64 target = following;
+    if (d->opcode == 0xE8) {
+        if (d->modrm_at + 4 > size)
+            return 0;
+        target += displacement(code + d->modrm_at, 4);
+    } else {
+        if (d->opcode != 0xFF || d->modrm_at >= size || (code[d->modrm_at] >> 3 & 7) != 2)
+            return 0;
+        if (code[d->modrm_at] >= 0xC0)
+            target = register_operand(uc, s, code, d);
+        else {
+            int found = read_ram(uc, s, operand_address(uc, s, code, size, d, following), 8, (u8 *)&target);
+            if (found != READ)
+                return found == NO_RAM;                         /* Unicorn raises the fault */
+        }
+    }
+    return (u64)((i64)(target << 16) >> 16) != target;
+}
+
 static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     int wide = d->rex & 8, both = d->narrow && d->mandatory >= REPEAT;
@@ -154,7 +176,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
             return d->locked;
         if (d->opcode == 0xC2 && d->modrm_at + 1 < size && code[d->modrm_at + 1] & 0x80)
             return 1;                                           /* RET imm16, which has no sign */
-        return s->long_mode && d->narrow;                       /* near branches */
+        return s->long_mode && (d->narrow || calls_nowhere(uc, s, code, size, following, d));   /* near branches */
     }
     if (d->modrm_at >= size)
         return 0;
@@ -181,7 +203,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         if (d->opcode == 0xA4 || d->opcode == 0xAC)             /* SHLD, SHRD with imm8, relative to RIP */
             return s->long_mode && (code[d->modrm_at] & 0xC7) == 5;
         if (d->opcode == 0xB8)                                  /* POPCNT */
-            return both && wide;
+            return !s->long_mode || (both && wide);
         if ((d->opcode & 0xF0) == 0x80)                         /* Jcc */
             return s->long_mode && d->narrow;
         return both;

@@ -14,9 +14,9 @@ from machine.instructions.floating_point.mmx import operand_bytes, stores, writt
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.memory import OperandMemory
+from machine.instructions.operand_size import operand_size
 from machine.opcodes import Action, Instruction, MemoryOperand
 from machine.operands import effective_address, in_segment, linear_address
-from machine.processor_state import DEFAULT_32
 
 _FWAIT = 0x9B
 OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])
@@ -143,6 +143,4 @@ class FloatingPointUnit:
 
 def _is_wide(cpu: Cpu, instruction: Instruction) -> bool:
     """The operand size is not 16 bits, which only environments depend on."""
-    registers = cpu.registers
-    default = registers.in_64_bit_code or bool(registers.cs.flags & DEFAULT_32)
-    return default != instruction.operand_size_prefix
+    return operand_size(cpu, instruction) > 2

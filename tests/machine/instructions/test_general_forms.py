@@ -262,3 +262,48 @@ def test_enter_that_finds_no_room_leaves_its_pushes_and_no_register_changed(leve
     assert (taken.registers["RSP"], taken.registers["RBP"]) == (layout.STACK_POINTER, layout.STACK + 0x1900)
     first = min(change.offset for change in taken.memory)
     assert 0x1800 - pushed <= first < 0x1800 - pushed + size
+
+
+@pytest.mark.parametrize("code", ["FF D3", "FF 17", "66 FF D3", "FF 15 00 00 00 10"])
+def test_call_of_an_address_that_is_not_canonical_pushes_nothing(code: str) -> None:
+    if code.endswith("10"):  # relative to RIP: in the data page
+        code = f"FF 15 {(layout.DATA - layout.CODE - 6).to_bytes(4, 'little').hex()}"
+    refused = run(code, data=(1 << 47).to_bytes(8, "little"), RBX=1 << 63, RDI=layout.DATA)
+    assert (refused.vector, refused.error_code, refused.memory) == (GP, 0, ())
+    assert (refused.registers["RIP"], refused.registers["RSP"]) == (layout.CODE, layout.STACK_POINTER)
+
+
+def test_an_indirect_call_whose_operand_is_absent_is_a_page_fault() -> None:
+    taken = run("FF 13", RBX=layout.ABSENT)
+    assert (taken.vector, taken.error_code, taken.registers["CR2"]) == (PF, 4, layout.ABSENT)
+
+
+@pytest.mark.parametrize(("code", "size"), [("D9 33", 28), ("66 D9 33", 14), ("66 48 D9 33", 28), ("48 66 D9 33", 14)])
+def test_rex_w_comes_before_66h_for_an_environment(code: str, size: int) -> None:
+    ended = run(code, data=b"\xee" * 64, RBX=layout.DATA)
+    assert max(change.offset + len(change.data) for change in ended.memory) == size
+
+
+@pytest.mark.parametrize("extension", [2, 3])
+def test_a_segment_base_that_is_not_canonical_is_refused(extension: int) -> None:
+    code = f"0F AE {0xC3 | extension << 3:02X}"
+    name = ("FS_BASE", "GS_BASE")[extension - 2]
+    refused = run(f"F3 48 {code}", RBX=1 << 47)
+    assert (refused.vector, refused.error_code) == (GP, 0)
+    assert run(f"F3 48 {code}", RBX=0xFFFF_8000_0000_0000).registers[name] == 0xFFFF_8000_0000_0000
+    assert run(f"F3 {code}", RBX=1 << 47 | 5).registers[name] == 5
+
+
+@pytest.mark.parametrize(("prefix", "wanted"), [("", 0x1234_0008), ("66", 16)])
+def test_popcnt_of_16_bit_code_counts_16_bits(prefix: str, wanted: int) -> None:
+    """JMP FAR to 16-bit code, which counts ECX."""
+    jump = f"EA 07 00 00 00 {layout.CODE_16:02X} 00"
+    ended = run(f"{jump} {prefix} F3 0F B8 C1", PROTECTED, RAX=0x1234_5678, RCX=0xFF00_00FF)
+    assert ended.registers["RAX"] == wanted
+
+
+@pytest.mark.parametrize("mode", NARROW)
+def test_int_at_the_end_of_4_gibytes_returns_to_0(mode: Mode) -> None:
+    """JMP to the last two bytes, which are the INT that ends programs."""
+    ended = run("FF E0", mode, RAX=0xFFFF_FFFE)
+    assert (ended.end, ended.registers["RIP"]) == (End.DONE, 0)

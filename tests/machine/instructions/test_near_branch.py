@@ -47,7 +47,7 @@ def test_the_prefix_is_ignored(user_machine: UserMachine, name: str) -> None:
 
 
 def test_a_target_that_is_not_canonical_is_refused_before_anything_changes(user_machine: UserMachine) -> None:
-    for code in ("66ffd3", "66ffe3"):
+    for code in ("ffd3", "66ffd3", "66ffe3"):
         program = Program(
             bytes.fromhex(code), State(replace(State(), general=(0, 0, 0, 1 << 47, *GENERAL[4:])).general)
         )

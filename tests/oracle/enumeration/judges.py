@@ -90,6 +90,7 @@ BY_THE_MANUAL = (
     _not_offered("MOVDIRI, MOVDIR64B", at(THREE_38, (0xF8, 0xF9)), (7, "ECX", 27), (7, "ECX", 28), (7, "ECX", 29)),
     Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here", at(TWO, (0x05, 0x07))),
     Row("LOCK MOV CR", "AMD's other name of CR8", at(TWO, (0x20, 0x22), prefix=LOCK)),
+    Row("LOCK VERW", "an AMD processor executes it; #UD (volume 2, LOCK)", at(TWO, (0x00,), 5, prefix=LOCK)),
     Row("SYSENTER", "AMD has it in legacy mode only; Intel faults, for IA32_SYSENTER_CS is 0", at(TWO, (0x34,)), GP),
     Row("SYSEXIT", "AMD has it in legacy mode only; Intel faults outside ring 0", at(TWO, (0x35,)), GP),
     Row("INT1", "a hypervisor that intercepts it returns to the instruction itself", at(ONE, (0xF1,)), DB),

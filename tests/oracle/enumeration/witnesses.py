@@ -97,7 +97,7 @@ def _is_end(rip: int, program: Program, _cs: int) -> bool:
     code = program.code + layout.END
     if 2 <= offset <= len(code):
         return code[offset - 2 : offset] == layout.END
-    return layout.USER_READ_ONLY <= rip <= layout.USER_READ_ONLY + PAGE_SIZE or rip > layout.TOP_OF_4_GIB
+    return layout.USER_READ_ONLY <= rip <= layout.USER_READ_ONLY + PAGE_SIZE or rip > layout.TOP_OF_4_GIB or rip == 0
 
 
 def of_ours(result: Result, program: Program) -> State:

@@ -90,6 +90,10 @@ def check_target(cpu: Cpu, segment: Segment, offset: int) -> None:
 
 
 def load_code(cpu: Cpu, selector: int, at: int, segment: Segment) -> None:
-    """Load CS, after all checks, and mark its descriptor as accessed. Raises PageFault before anything is loaded."""
+    """Load CS, after all checks, and mark its descriptor as accessed. Raises PageFault before anything is loaded.
+
+    64-bit mode has no base of CS (SDM volume 3, 3.2.4), and Unicorn would add it.
+    """
     mark_accessed(cpu, at, segment)
-    cpu.registers.cs.load(selector, segment.base, segment.limit, segment.flags | ACCESSED << 8)
+    base = 0 if is_64_bit(cpu, segment) else segment.base
+    cpu.registers.cs.load(selector, base, segment.limit, segment.flags | ACCESSED << 8)

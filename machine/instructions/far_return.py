@@ -37,10 +37,6 @@ class FarReturn:
         selector &= 0xFFFF
         pointer += 2 * size + released
         new_ring = selector & 3
-        outer, outer_pointer = 0, 0
-        if new_ring != ring:  # processors read the outer stack before they look at the selector
-            (outer,) = pop(memory, stack, pointer + size, size, 1)
-            (outer_pointer,) = pop(memory, stack, pointer, size, 1)
         at, segment = check_return(cpu, selector)
         if new_ring == ring:
             check_target(cpu, segment, rip)
@@ -48,6 +44,7 @@ class FarReturn:
             load_code(cpu, selector, at, segment)
             registers.rsp = stack.pointer(registers.rsp, pointer)
         else:
+            outer_pointer, outer = pop(memory, stack, pointer, size, 2)
             long = is_64_bit(cpu, segment)
             found = check_outer_stack(cpu, outer & 0xFFFF, new_ring, long=long)
             check_target(cpu, segment, rip)

@@ -137,7 +137,7 @@ def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tu
     both = both and bool(cs.flags & ss.flags & ACCESSED << 8) and bool(selector & ~7) and bool(outer & ~7)
     if not both or not cs.is_code or not cs.long or cs.default_32 or cs.conforming or not ss.is_data or not ss.writable:
         return None
-    return (cs.base, cs.limit, cs.flags), (ss.base, ss.limit, ss.flags)
+    return (0, cs.limit, cs.flags), (ss.base, ss.limit, ss.flags)
 
 
 def _loaded_flags(rflags: int, ring: int, size: int) -> int:

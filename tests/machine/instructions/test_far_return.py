@@ -25,6 +25,7 @@ from tests.machine.instructions.processor import (
     USER_STACK,
     Mode,
     Processor,
+    entry,
 )
 
 TARGET = 0x3_2000
@@ -174,3 +175,25 @@ def test_alignment_is_checked_in_ring_3(ring: int, am: int, ac: int, answer: tup
     registers.cr[0] |= am << 18
     processor.cpu.rflags |= ac << 18
     assert processor.fault(RET) == answer
+
+
+@pytest.mark.parametrize(("selector", "answer"), [(CODE_64, (GP, CODE_64)), (CODE_64 | 1, (GP, CODE_64)), (0, (GP, 0))])
+def test_an_inner_ring_is_refused_before_the_outer_stack_is_read(selector: int, answer: tuple[int, int]) -> None:
+    """The stack ends in front of a page that is absent, and the parameters reach into it."""
+    processor = Processor(Mode.LONG, 3)
+    processor.cpu.registers.rsp = ABSENT
+    processor.push(selector, TARGET)
+    assert processor.fault(RET_16) == answer
+
+
+@pytest.mark.parametrize("outwards", [False, True])
+@pytest.mark.parametrize("code", [RET, "48cf"])
+def test_code_of_64_bits_has_no_base(code: str, outwards: bool) -> None:
+    selector, access = (CODE_64_USER | 3, 0xFB) if outwards else (CODE_64, 0x9B)
+    processor = Processor(Mode.LONG, 0, {selector & ~3: entry(access, 0xA, base=0x12_3000)})
+    words = (TARGET, selector) if code == RET else (TARGET, selector, 2)
+    stack = DATA_3 | 3 if outwards else DATA_0
+    processor.push(*reversed((*words, USER_STACK, stack)))
+    assert processor.fault(code) is None
+    registers = processor.cpu.registers
+    assert (registers.cs.selector, registers.cs.base, processor.cpu.linear_rip) == (selector, 0, TARGET)

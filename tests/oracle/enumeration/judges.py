@@ -6,6 +6,7 @@ Volumes and sections are those of Intel's SDM.
 
 from dataclasses import dataclass
 
+from tests.machine.programs import layout
 from tests.machine.programs.program import Mode
 from tests.oracle.enumeration.encoding import LOCK, OPERAND_SIZE, REP, REPNE
 from tests.oracle.enumeration.matching import ONE, THREE_3A, THREE_38, TWO, Applies, any_of, at, modrm
@@ -13,6 +14,7 @@ from tests.oracle.enumeration.programs import Case
 
 UD, GP, DB = "vector 6", "vector 13", "vector 1"
 _LONG = Mode.LONG.value
+_AC = 1 << 18
 _UMIP = "where CR4.UMIP is set, Linux answers in the processor's place"
 
 
@@ -58,6 +60,26 @@ def _vex_or_evex(case: Case) -> bool:
     return not form.escape and form.opcode in (0x62, 0xC4, 0xC5) and (form.mode == _LONG or form.register)
 
 
+def _return_inwards(case: Case) -> bool:
+    """Far RET to an inner ring, where reading the stack pointer of the outer one would fault."""
+    form, size = case.form, 4
+    if form.escape or form.opcode != 0xCA or LOCK in form.prefixes:
+        return False
+    if form.mode == _LONG and form.prefixes[-1:] in (b"\x48", b"\x4f"):
+        size = 8
+    elif OPERAND_SIZE in form.prefixes:
+        size = 2
+    rsp, released = (
+        case.program.registers[4],
+        int.from_bytes(case.program.code[case.length - 2 : case.length], "little"),
+    )
+    frame, end = rsp - layout.STACK, len(case.program.stack)
+    inwards = 0 <= frame < end - 2 * size and case.program.stack[frame + size] & 3 != 3
+    if case.program.rflags & _AC and (rsp | released) % size:
+        return inwards and rsp % size == 0
+    return inwards and frame + 4 * size + released > end
+
+
 _AVX, _XSAVE, _VMX = (1, "ECX", 28), (1, "ECX", 26), (1, "ECX", 5)
 _WAITPKG, _CET = (7, "ECX", 5), (7, "ECX", 7)
 BY_THE_MANUAL = (
@@ -91,6 +113,12 @@ BY_THE_MANUAL = (
     Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here", at(TWO, (0x05, 0x07))),
     Row("LOCK MOV CR", "AMD's other name of CR8", at(TWO, (0x20, 0x22), prefix=LOCK)),
     Row("LOCK VERW", "an AMD processor executes it; #UD (volume 2, LOCK)", at(TWO, (0x00,), 5, prefix=LOCK)),
+    Row(
+        "far RET inwards",
+        "AMD reads the outer stack first; #GP, for RPL is below CPL (volume 2, RET)",
+        _return_inwards,
+        GP,
+    ),
     Row("SYSENTER", "AMD has it in legacy mode only; Intel faults, for IA32_SYSENTER_CS is 0", at(TWO, (0x34,)), GP),
     Row("SYSEXIT", "AMD has it in legacy mode only; Intel faults outside ring 0", at(TWO, (0x35,)), GP),
     Row("INT1", "a hypervisor that intercepts it returns to the instruction itself", at(ONE, (0xF1,)), DB),
@@ -118,7 +146,7 @@ def _wide_far_pointer(case: Case) -> bool:
 
 
 def _enter_with_alignment_check(case: Case) -> bool:
-    return at(ONE, (0xC8,))(case) and bool(case.program.rflags & 1 << 18)
+    return at(ONE, (0xC8,))(case) and bool(case.program.rflags & _AC)
 
 
 def _system_call(case: Case) -> bool:

@@ -34,6 +34,8 @@ class DebugRegisters(Stateful):
         self.dr7 = DR7_ALWAYS_SET
         self.met = 0
         """Bits 0-3: breakpoints on data or ports, to be raised as a trap behind the instruction."""
+        self.held = 0
+        """The same of MOV SS or POP SS, after which #DB waits for the boundary after the next instruction (6.8.3)."""
         self._memory_hook: Callable[[], None] | None = None
         """Takes it out."""
         self._watched: list[tuple[int, int, int, bool]] = []
@@ -41,13 +43,22 @@ class DebugRegisters(Stateful):
     def reset(self) -> None:
         """The state after power-on."""
         self._addresses = [0, 0, 0, 0]
-        self.dr6, self.dr7, self.met = DR6_ALWAYS_SET, DR7_ALWAYS_SET, 0
+        self.dr6, self.dr7, self.met, self.held = DR6_ALWAYS_SET, DR7_ALWAYS_SET, 0, 0
         self._arm()
 
     def load_state(self, state: State) -> None:
         """See `Stateful`; what the registers name is watched from now on."""
         super().load_state(state)
         self._arm()
+
+    def hold(self) -> None:
+        """Let what the instruction just executed has met wait."""
+        self.held, self.met = self.held | self.met, 0
+
+    def take(self) -> int:
+        """Return all that was met, which is to be reported now."""
+        found, self.met, self.held = self.met | self.held, 0, 0
+        return found
 
     def number(self, register: int) -> int:
         """Which register a MOV means. Raises Fault (#UD) for DR4 and DR5 while CR4.DE is set, and for DR8 and up."""

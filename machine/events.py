@@ -86,8 +86,8 @@ class RingTransition(Event, frozen=True, tag="ring_transition", gc=False):
     from_ring: int
     to_ring: int
     cause: str
-    """`software_interrupt`, `exception`, `external_interrupt`, `nmi`, `interrupt_return`, `far_return` or
-    `fast_system_call`."""
+    """`software_interrupt`, `exception`, `external_interrupt`, `nmi`, `interrupt_return`, `far_return`, `call_gate`,
+    `task_switch` or `fast_system_call`."""
     vector: int | None
     error_code: int | None
     rip: int

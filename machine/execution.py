@@ -34,8 +34,13 @@ from machine.tasks import TaskFault
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
-_LEFT_BY = dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call") | {0xCF: "interrupt_return"}
-"""What led out of a ring, by opcode; all others are far transfers."""
+_LEFT_BY = {
+    **dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call"),
+    **dict.fromkeys((0xCA, 0xCB), "far_return"),
+    **dict.fromkeys((0x9A, 0xFF), "call_gate"),
+    0xCF: "interrupt_return",
+}
+"""What leads out of a ring, by opcode, but for task switches."""
 _MOV_TO_CR = 0x0F22
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 
@@ -112,6 +117,8 @@ class Execution:
             self.ring_and_mode.watch()
         if not in_long_mode:
             self.ring_and_mode.follow_mode(registers.rip)
+        if self._cpu.debug.held and not self.delivery.shut_down:  # this was the instruction after MOV SS
+            self._trap(0)
 
     def _raise(self, fault: Fault) -> None:
         """Deliver an exception of the instruction at RIP, which did not retire."""
@@ -122,8 +129,7 @@ class Execution:
     def _trap(self, causes: int) -> None:
         """Deliver #DB behind the instruction that retired last, for these bits of DR6."""
         debug = self._cpu.debug
-        debug.dr6 = debug.dr6 & ~0xF | debug.met | causes
-        debug.met = 0
+        debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
         self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self._repeating()))
 
     def _repeating(self) -> bool:
@@ -148,7 +154,7 @@ class Execution:
 
         Or MOV SS has met a data breakpoint, which is reported after the next instruction.
         """
-        return bool(self._cpu.debug.met) or self._alignment.wanted or self._limits.wanted
+        return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.wanted
 
     def step_checked(self) -> None:
         """Execute one instruction, if #AC lets it. Breakpoints and rules of its own come before that."""
@@ -237,7 +243,7 @@ class Execution:
             take_back(cpu)
         elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
             self._raise(Fault(UD))
-        elif cpu.debug.met:
+        elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
             self._trap(0)
         elif stop is Stop.WATCHED_INSTRUCTION:
             self._execute_watched()
@@ -298,6 +304,7 @@ class Execution:
             return
         cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
         rip, ring, stepping = registers.rip, registers.cpl, cpu.hook.rflags & FLAG_TF
+        task = registers.tr.selector
         returns = instruction.action & _INTERRUPT_RETURN
         if returns and ring_and_mode.nmi_blocked:
             ring_and_mode.nmi_blocked = False
@@ -317,7 +324,8 @@ class Execution:
             ring_and_mode.watch()
             cpu.flush_translations()
         if registers.cpl != ring:
-            ring_and_mode.left_ring(ring, _LEFT_BY.get(instruction.opcode, "far_return"))
+            cause = _LEFT_BY[instruction.opcode] if registers.tr.selector == task else "task_switch"
+            ring_and_mode.left_ring(ring, cause)
         ring_and_mode.follow_mode(rip)
         if returns:
             self._returns.look()
@@ -325,7 +333,9 @@ class Execution:
             self.stopped(stop)
         elif in_new_task is not None:
             self._raise(in_new_task)
-        elif not registers.interrupts_inhibited:  # by MOV SS, which also holds back #DB
+        elif registers.interrupts_inhibited:  # by MOV SS, which also holds back #DB
+            cpu.debug.hold()
+        else:
             self._trap_after(done, stepping)
 
     def _trap_after(self, done: Done, stepping: int) -> None:
@@ -335,5 +345,5 @@ class Execution:
             return
         if done is Done.TRANSFERRED:
             stepping = self._cpu.hook.rflags & FLAG_TF
-        if stepping or self._cpu.debug.met:
+        if stepping or self._cpu.debug.met or self._cpu.debug.held:
             self._trap(DR6_BS if stepping else 0)

@@ -58,7 +58,9 @@ _TABLE = """
 1 8E | * | rm/0 | system
 1 8E | * | rm/2-5 | system
 1 8F | * | rm/0 |
-1 90-99 | * | - |
+1 90 | np 66 F2 | - |
+1 90 | F3 | - | look
+1 91-99 | * | - |
 1 9A | * | - | i32 far system
 1 9B | * | - | system
 1 9C | * | - |
@@ -121,7 +123,8 @@ _TABLE = """
 0F 00 | * | rm/2-5 | system
 0F 01 | * | m/0-1 | descriptor system
 0F 01 | * | m/2-3 | system
-0F 01 | * | rm/4 | descriptor
+0F 01 | * | m/4 | descriptor
+0F 01 | * | r/4 | descriptor system
 0F 01 | * | rm/6 | system
 0F 01 | * | m/7 | system
 0F 01 | * | r/0-3 | system

@@ -248,6 +248,8 @@ class Delivery(Stateful):
         task = self._cpu.registers.tr
         if offset + 7 > task.limit:
             raise Fault(TS, task.selector & ~3 | interrupt.external_bit)
+        if not is_canonical(task.base + offset) or not is_canonical(task.base + offset + 7):
+            raise Fault(GP, interrupt.external_bit)
         stack = int.from_bytes(self._cpu.memory.read(task.base + offset, 8), "little")
         if not is_canonical(stack):
             raise Fault(SS, interrupt.external_bit)

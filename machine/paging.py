@@ -8,7 +8,7 @@ rules of implicit supervisor accesses: accessed and dirty bits, CR0.WP, CR4.SMAP
 from dataclasses import dataclass, field
 from enum import Enum
 
-from machine.exceptions import PageFault
+from machine.exceptions import GP, Fault, PageFault
 from machine.processor_state import ProcessorState
 from machine.ram import PAGE_SIZE, Ram
 
@@ -208,7 +208,7 @@ class SupervisorMemory:
         state = self._state
         code = (_PF_WRITE if write else 0) | (_PF_USER if user else 0)
         if found is None:
-            raise PageFault(code, address)
+            raise PageFault(code, address) if is_canonical(address) else Fault(GP, 0)
         if found.reserved:
             raise PageFault(code | 1 | _PF_RESERVED, address)
         if write and not found.writable and (user or state.cr[0] & _CR0_WP):

@@ -14,7 +14,7 @@ from machine.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, St
 from machine.unicorn_calls import engine_handle, vmem_read
 from machine.unusual_operands import unusual_operands
 
-_INTERRUPT_FLAG = 0x200
+_TRAP_FLAG, _INTERRUPT_FLAG = 0x100, 0x200
 _VECTOR_BYTES = 16
 _LOOKED_AT = Action.FLOATS | Action.LOOK
 _PLACED = Action.ALIGNED | Action.WIDE
@@ -36,6 +36,11 @@ class _Operands:
     def general(self, number: int) -> int:
         """A general register, all of it."""
         return self._hook.register(REGISTER_IDS[number])
+
+    @property
+    def stepping(self) -> bool:
+        """Whether TF is set."""
+        return bool(self._hook.register(x86_const.UC_X86_REG_EFLAGS) & _TRAP_FLAG)
 
     def vector(self, number: int) -> int:
         """An XMM register."""

@@ -21,6 +21,8 @@ from machine.instructions.floating_point.unit import OPCODES as FLOATING_POINT
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.frames import Frames
 from machine.instructions.memory import OperandMemory
+from machine.instructions.operand_access import write_general
+from machine.instructions.operand_size import operand_size
 from machine.instructions.rules import RULES
 from machine.instructions.segmentation import segmentation_rules
 from machine.instructions.simd_control import load_mxcsr, store_mxcsr
@@ -38,7 +40,7 @@ _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
 _SGDT, _SIDT, _LGDT, _LIDT = range(4)
-_SMSW_LMSW, _INVLPG = (4, 6), 7
+_SMSW, _LMSW, _INVLPG = 4, 6, 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
 _RDTSCP = 0xF9
@@ -252,7 +254,9 @@ class SystemInstructions:
         if instruction.modrm == _RDTSCP:
             return self._rdtscp(instruction)
         if not isinstance(instruction.operand, MemoryOperand):
-            if instruction.extension in _SMSW_LMSW or instruction.modrm in _GROUP_7_REGISTER_FORMS:
+            if instruction.extension == _SMSW:
+                return self._smsw(instruction)
+            if instruction.extension == _LMSW or instruction.modrm in _GROUP_7_REGISTER_FORMS:
                 return Done.NATIVE
             raise Fault(UD)
         if instruction.extension == _INVLPG:
@@ -263,6 +267,14 @@ class SystemInstructions:
         if instruction.extension in (_SGDT, _SIDT):
             return self._tables.store(instruction)
         return self._tables.load(instruction) if instruction.extension in (_LGDT, _LIDT) else Done.NATIVE
+
+    def _smsw(self, instruction: Instruction) -> Done:
+        """SMSW of a register: all of CR0, as processors have it, where the manual leaves the upper half open."""
+        cpu, size = self._cpu, operand_size(self._cpu, instruction)
+        assert isinstance(instruction.operand, int)
+        write_general(cpu, instruction.operand, cpu.registers.cr[0] & (1 << 8 * size) - 1, size)
+        cpu.skip(instruction.length)
+        return Done.COMPLETE
 
     def _floating_point(self, instruction: Instruction) -> Done:
         self._x87.execute(instruction)

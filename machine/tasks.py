@@ -80,7 +80,7 @@ class TaskSwitch:
         wide = task.system_type & 8
         new = memory.read(task.base, _LEAST_LIMIT_32 + 1 if wide else _LEAST_LIMIT_16 + 1)
         self._check_image(new, wide, selector & ~3 | external)
-        old_at, old_image = self._old_image(external)
+        old_at, old_image = self._old_image()
         old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
         other = (task.base, 2) if way is _Way.NEST else (old_busy, 1)
         for address, size in ((at + ACCESSED_BYTE, 1), other):
@@ -148,12 +148,13 @@ class TaskSwitch:
             except Fault:
                 raise Fault(TS, error) from None
 
-    def _old_image(self, external: int) -> tuple[int, bytearray]:
-        """The part of the current TSS that is to be saved to, and its address. It can be written."""
+    def _old_image(self) -> tuple[int, bytearray]:
+        """The part of the current TSS that is to be saved to, and its address. It can be written.
+
+        Only the limit of the new task's TSS has to be valid (SDM volume 3, 8.3).
+        """
         task, memory = self._cpu.registers.tr, self._cpu.memory
         wide = task.flags >> 8 & 8
-        if task.limit < (_LEAST_LIMIT_32 if wide else _LEAST_LIMIT_16):
-            raise Fault(TS, task.selector & ~3 | external)
         at = task.base + (_STATE_32 if wide else _STATE_16)
         image = memory.read(at, _WORDS_32.size + 24 if wide else _WORDS_16.size + 8)
         memory.push(at, image, unit=1)

@@ -16,7 +16,7 @@ from machine.instructions.operand_size import operand_size
 from machine.opcodes import Instruction, MemoryOperand
 from machine.processor_state import ARITHMETIC_FLAGS
 
-_SAHF, _LAHF, _MOV_BYTE, _MOV, _GROUP_3_BYTE, _GROUP_3, _ARPL = (0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7, 0x63)
+_PAUSE, _SAHF, _LAHF, _MOV_BYTE, _MOV, _GROUP_3_BYTE, _GROUP_3, _ARPL = (0x90, 0x9E, 0x9F, 0xC6, 0xC7, 0xF6, 0xF7, 0x63)
 _POPCNT, _CMPXCHG, _ADOX, _HINT = (0x0FB8, 0x0FB1, 0x0F38F6, 0x0F18)
 _TEST_AGAIN, _NEG = 1, 3
 _IN_AH = 0xD5
@@ -32,6 +32,12 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
         registers.rax = registers.rax & ~_HIGH | (cpu.rflags & _IN_AH | 2) << 8
     else:
         cpu.rflags = cpu.rflags & ~_IN_AH | registers.rax >> 8 & _IN_AH
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute PAUSE, after which Unicorn would not report a single step."""
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
@@ -163,6 +169,7 @@ def _immediate(instruction: Instruction, size: int) -> int:
 
 
 RULES = {
+    _PAUSE: execute_pause,
     _SAHF: execute_flags_in_ah,
     _LAHF: execute_flags_in_ah,
     _MOV_BYTE: execute_move_immediate,

@@ -248,6 +248,32 @@ def test_a_far_return_to_ring_3_is_told_from_iret(kernel: Any) -> None:
     assert [e.cause for e in ran.events if isinstance(e, RingTransition)] == ["far_return", "exception"]
 
 
+def test_a_stack_pointer_in_the_tss_at_an_address_that_is_not_canonical_is_gp(kernel: Any) -> None:
+    """The TSS ends where addresses are no longer canonical. Neither #GP nor #DF can be delivered then."""
+    ran = kernel(
+        "movb $0x89, gdt + 0x2D; movw $0xFFFC, gdt + 0x2A; movb $0xFF, gdt + 0x2C; movb $0xFF, gdt + 0x2F;"
+        "movl $0x7FFF, gdt + 0x30; movw $0x28, %ax; ltr %ax; movw $0x80CD, 0x200000;"
+        "pushq $0x1B; pushq $0x240800; pushq $2; pushq $0x23; pushq $0x200000; iretq"
+    )
+    raised = [(e.vector, e.error_code) for e in ran.events if isinstance(e, InterruptRaised)]
+    assert raised == [(0x80, None), (GP, 0), (DF, 0)]
+    assert ran.outcome is Outcome.SHUTDOWN
+
+
+def test_a_call_through_a_gate_is_told_from_a_far_return(kernel: Any) -> None:
+    """The gate lies in a copy of the GDT, whose 0x48 it is; ring 3 calls it by the far pointer at 0x240200."""
+    ran = kernel(
+        """sgdt 0x240000; movq 0x240002, %rsi; movl $0x240100, %edi; movl $9, %ecx; rep movsq
+        leaq 9f(%rip), %rax; movw %ax, 0x240148; movw $8, 0x24014A; movw $0xEC00, 0x24014C; shrl $16, %eax
+        movw %ax, 0x24014E; movq $0, 0x240150; movw $0x57, 0x240000; movq $0x240100, 0x240002; lgdt 0x240000
+        movl $0, 0x240200; movw $0x4B, 0x240204; movl $0x251CFF, 0x200000; movl $0x240200, 0x200003
+        pushq $0x1B; pushq $0x240800; pushq $2; pushq $0x23; pushq $0x200000; iretq
+        9: lretq"""
+    )
+    changes = [e.cause for e in ran.events if isinstance(e, RingTransition)]
+    assert changes == ["interrupt_return", "call_gate", "far_return", "exception"]
+
+
 def test_rdtsc_and_cpuid_answer_from_the_machine(kernel: Any) -> None:
     ran = kernel("rdtsc; movl %eax, 0x240000; xorl %eax, %eax; cpuid; movl %ebx, 0x240004; rdtscp; ud2", 3)
     before = kernel("ud2", 3).machine.clock.now_ns

@@ -226,6 +226,18 @@ def test_a_task_gate_switches_tasks_and_iret_switches_back(kernel32: Any, ring: 
     assert ran.machine.cpu.registers.cr[0] & 8  # CR0.TS
 
 
+@pytest.mark.parametrize("ring", [0, 3])
+def test_a_far_call_to_another_task_is_a_task_switch(kernel32: Any, ring: int) -> None:
+    """A task gate for ring 3 stands in the GDT, in place of the conforming segment."""
+    ran = kernel32(
+        f"{task(0x80)} movl $0x400000, gdt + 0x30; movl $0xE500, gdt + 0x34; lcall $0x33, $0; ud2; 9: iretl",
+        ring,
+    )
+    changes = [e.cause for e in ran.events if isinstance(e, RingTransition)]
+    assert changes == (["interrupt_return", "task_switch", "task_switch", "exception"] if ring else [])
+    assert [t.vector for t in ran.taken] == [UD]
+
+
 def test_a_double_fault_through_a_task_gate_needs_no_stack(kernel32: Any) -> None:
     ran = kernel32(
         task(8) + "movl $0x403800, %esp; movb 0x403000, %al; 9: popl 0x240100; movl %esp, 0x240104; hlt", 0, 1

@@ -38,7 +38,7 @@ EXPECTED = {
     Action.SYSTEM | Action.INTERRUPT_RETURN: ["cf", "48cf", "66cf"],
     Action.PORT: ["ec", "66ed", "e480", "e780", "f36c", "6f"],
     Action.SYSTEM | Action.DESCRIPTOR: ["0f0100", "0f0108"],
-    Action.DESCRIPTOR: ["0f00c0", "0f00c8", "0f01e0", "0f0120"],
+    Action.DESCRIPTOR: ["0f00c0", "0f00c8", "0f0120"],
     Action.FLAGS: ["9d"],
     Action.LOCKABLE | Action.MODIFIES: ["0108", "48ffc1", "f00108", "f00fb008", "0fc70f", "f0ff00", "f0f710"],
     Action.MODIFIES | Action.LOOK: ["0fa4c101"],

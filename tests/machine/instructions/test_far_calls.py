@@ -341,3 +341,9 @@ def test_a_stack_of_16_bits_wraps() -> None:
     assert processor.cpu.registers.rsp == 0x5555_FFFE
     assert processor.ram.read(0, 2) == struct.pack("<H", CODE_32)
     assert processor.ram.read(0xFFFE, 2) == struct.pack("<H", (CODE + 6) & 0xFFFF)
+
+
+def test_a_task_state_segment_at_an_address_that_is_not_canonical_is_gp() -> None:
+    processor = Processor(Mode.LONG, 3)
+    processor.cpu.registers.tr.base = (1 << 47) - 4
+    assert processor.fault(indirect(processor, CALL, GATE | 3)) == (GP, 0)

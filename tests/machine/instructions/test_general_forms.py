@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from machine.control_registers import CR4_UMIP
-from machine.exceptions import GP, PF, UD
+from machine.exceptions import DB, GP, PF, UD
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR4_DEFAULT, GENERAL, Change, End, Mode, Program, Result
@@ -219,13 +219,12 @@ def test_rorx_has_eight_registers_of_32_bits_outside_64_bit_mode(mode: Mode) -> 
     ("mode", "code", "size"),
     [(LONG, "CA", 4), (LONG, "48 CA", 8), (COMPATIBILITY, "CA", 4), (PROTECTED, "66 CA", 2)],
 )
-def test_far_ret_reads_the_outer_stack_before_it_looks_at_the_selector(mode: Mode, code: str, size: int) -> None:
-    """A selector of another ring; the stack that would be left for is absent."""
+def test_far_ret_looks_at_the_selector_before_it_reads_the_outer_stack(mode: Mode, code: str, size: int) -> None:
+    """A selector of an inner ring; the stack that would be left for is absent."""
     released = 0x5555
     words = (0x1000).to_bytes(size, "little") + (0x202).to_bytes(size, "little")
     taken = run(f"{code} {released.to_bytes(2, 'little').hex()}", mode, stack=bytes(0x1800) + words)
-    assert (taken.vector, taken.error_code) == (PF, 4)
-    assert taken.registers["CR2"] == layout.STACK_POINTER + 3 * size + released
+    assert (taken.vector, taken.error_code) == (GP, 0x200)
     assert taken.registers["RSP"] == layout.STACK_POINTER
 
 
@@ -307,3 +306,26 @@ def test_int_at_the_end_of_4_gibytes_returns_to_0(mode: Mode) -> None:
     """JMP to the last two bytes, which are the INT that ends programs."""
     ended = run("FF E0", mode, RAX=0xFFFF_FFFE)
     assert (ended.end, ended.registers["RIP"]) == (End.DONE, 0)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(("code", "length"), [("F3 90", 2), ("66 F3 90", 3), ("F3 F3 90", 3), ("90", 1), ("66 90", 2)])
+def test_a_single_step_over_pause_is_reported(code: str, length: int, mode: Mode) -> None:
+    ended = run(f"{code} 90 90", mode, flags=0x100)
+    assert (ended.vector, ended.registers["RIP"], ended.retired) == (DB, layout.CODE + length, 1)
+
+
+def test_rex_b_makes_pause_an_exchange() -> None:
+    ended = run("F3 49 90", RAX=1, R8=2, flags=0x100)
+    assert (ended.vector, ended.registers["RAX"], ended.registers["R8"]) == (DB, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "size"), [(m, "0F 01 E0", 4) for m in Mode] + [(m, "66 0F 01 E0", 2) for m in Mode]
+)
+def test_smsw_of_a_register_stores_all_of_cr0(mode: Mode, code: str, size: int) -> None:
+    before = 0x1122_3344_5566_7788 if mode is LONG else 0x5566_7788
+    ended = run(code, mode, RAX=before)
+    low = (1 << 8 * size) - 1
+    kept = before & ~low if size == 2 else 0
+    assert ended.registers["RAX"] == kept | ended.registers["CR0"] & low

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from machine.events import DescriptorTableLoaded, InterruptReturned, ModeSwitched, RingTransition
+from machine.events import (
+    DescriptorTableLoaded,
+    InterruptDelivered,
+    InterruptRaised,
+    InterruptReturned,
+    ModeSwitched,
+    RingTransition,
+)
 
 DB, UD, SS, GP, PF = 1, 6, 12, 13, 14
 SCRATCH = 0x24_0000
@@ -114,6 +121,22 @@ def test_a_data_breakpoint_of_mov_ss_waits_for_the_next_instruction(kernel: Any,
     assert scratch(ran, 0x10) & 0xF == 2
     after_mov_ss = scratch(ran, 0x18)
     assert first.rip == (after_mov_ss if "ss" in load else after_mov_ss - 3)
+
+
+@pytest.mark.parametrize(
+    ("following", "vector"),
+    [("int $0x80", 0x80), ("ud2", UD), ("movl 0x403000, %eax", PF), ("movq %rax, %cr1", UD)],
+)
+def test_a_data_breakpoint_of_mov_ss_comes_after_an_interrupt_has_been_delivered(
+    kernel: Any, following: str, vector: int
+) -> None:
+    """The inhibition ends after the delivery of an exception (SDM volume 2, MOV)."""
+    ran = kernel(WATCH_STACK_SEGMENT.format(load=f"movw 0x240000, %ss; {following}"))
+    raised = [e for e in ran.events if isinstance(e, InterruptRaised)]
+    assert [e.vector for e in raised[:2]] == [vector, DB]
+    delivered = [e for e in ran.events if isinstance(e, InterruptDelivered)]
+    assert raised[1].rip == delivered[0].handler
+    assert ran.machine.cpu.debug.dr6 & 0xF == 2
 
 
 @pytest.mark.parametrize(("following", "length"), [("nop", 1), ("movq %cr0, %rax", 3), ("movl %ecx, %ss", 2)])

@@ -83,8 +83,6 @@ class _Maker:
         if random.randrange(6) == 0:
             return random.choice(_OTHERS)
         name = random.choice(NAMED)
-        if self.at == (_TWO, 0x00) and self.form.extension == 3 and name == "TASK_SHORT":
-            name = "OTHER"  # whether a task can be left whose TSS is too short, the manual does not say
         return number(name) | random.choice((self.place.ring, self.place.ring, 0, 3))
 
     def _task(self) -> bytes:

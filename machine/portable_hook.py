@@ -39,8 +39,8 @@ class _Operands:
 
     @property
     def stepping(self) -> bool:
-        """Whether TF is set."""
-        return bool(self._hook.register(x86_const.UC_X86_REG_EFLAGS) & _TRAP_FLAG)
+        """Whether TF is set, or the machine steps."""
+        return self._hook.steps or bool(self._hook.register(x86_const.UC_X86_REG_EFLAGS) & _TRAP_FLAG)
 
     def vector(self, number: int) -> int:
         """An XMM register."""
@@ -74,6 +74,11 @@ class PortableHook:
             callback = prototype(function)
             self._callbacks.append(callback)
             add_hook(uc, kind, callback)
+
+    @property
+    def steps(self) -> bool:
+        """Whether the engine was entered for single instructions."""
+        return bool(self._state.stepping)
 
     def register(self, number: int) -> int:
         """A register by Unicorn's number."""

@@ -40,7 +40,7 @@ class Registers(Protocol):
 
     @property
     def stepping(self) -> bool:
-        """Whether TF is set."""
+        """Whether the instruction is executed alone: TF is set, or the machine steps."""
 
     @property
     def following(self) -> int:

@@ -37,7 +37,7 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute PAUSE, after which Unicorn would not report a single step."""
+    """Execute PAUSE, after which Unicorn would not stop, and go on with the next instruction."""
     cpu.skip(instruction.length)
     return Done.COMPLETE
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from tests.machine.programs.program import GENERAL
 from tests.oracle.enumeration import survey
 from tests.oracle.enumeration.coverage import Coverage
+from tests.oracle.enumeration.forms import Form
 from tests.oracle.enumeration.instructions import text
 from tests.oracle.enumeration.programs import case
 from tests.oracle.host_processor.witness import missing
 
+_VARIANTS = 8
 _SAVED_EVERY = 8 * survey.BATCH
-_STATE = Path("build/enumeration.json")
+STATE = Path("build/enumeration.json")
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +36,7 @@ def main(arguments: list[str]) -> int:
         seed, of_each = (int(value) for value in (*rest, "1", "2")[:2]) if len(rest) != 1 else (int(rest[0]), 2)
         return _finish(_sampled(seed, of_each), as_json)
     if command == "long":
-        return _finish(_endless(Path(rest[0]) if rest else _STATE), as_json)
+        return _finish(_endless(Path(rest[0]) if rest else STATE), as_json)
     if command == "case" and rest:
         return _one(rest[0], int(rest[1]) if len(rest) > 1 else 0)
     print(__doc__, file=sys.stderr)
@@ -77,10 +79,20 @@ def _endless(path: Path) -> Coverage:
                 if (index + 1) % _SAVED_EVERY == 0:
                     coverage.save(path, position)
                     _progress(coverage, variant, index + 1, len(forms))
+            if variant == 0:
+                _ask_again(coverage, forms)
             position |= {"variant": variant + 1, "index": 0}
     except KeyboardInterrupt:
         coverage.save(path, position)
         return coverage
+
+
+def _ask_again(coverage: Coverage, forms: list[Form]) -> None:
+    """Ask about what was not compared with other operands, of which the host's processor may be a witness."""
+    for variant in range(1, _VARIANTS):
+        remaining = [form for form in forms if form.name in coverage.not_compared]
+        for judged in survey.run(case(form, variant) for form in remaining):
+            coverage.add(judged, first=False)
 
 
 def _progress(coverage: Coverage, variant: int, done: int, total: int) -> None:

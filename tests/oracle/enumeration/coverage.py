@@ -20,6 +20,8 @@ class Coverage:
     forms: Counter[str] = field(default_factory=Counter)
     """By `mode witness`."""
     cases: int = 0
+    by_manual: Counter[str] = field(default_factory=Counter)
+    """Forms that no other processor has decided, by the reason."""
     not_compared: dict[str, str] = field(default_factory=dict)
     """Form and reason."""
     kinds: Counter[str] = field(default_factory=Counter)
@@ -37,6 +39,8 @@ class Coverage:
             first = True
         if first and verdict.witness:
             self.forms[f"{case.form.mode} {verdict.witness}"] += 1
+            if verdict.witness == "manual":
+                self.by_manual[verdict.reason] += 1
         elif first:
             self.not_compared[name] = verdict.reason
         if verdict.difference:
@@ -63,6 +67,7 @@ class Coverage:
         return {
             "forms": dict(sorted(self.forms.items())),
             "cases": self.cases,
+            "by_manual": dict(self.by_manual.most_common()),
             "not_compared": self.not_compared,
             "differences": [
                 {"kind": kind, "cases": count, "examples": self.examples[kind]}
@@ -75,7 +80,8 @@ class Coverage:
         """The inverse of `as_json`."""
         kinds = Counter({one["kind"]: one["cases"] for one in raw["differences"]})
         examples = {one["kind"]: one["examples"] for one in raw["differences"]}
-        return cls(Counter(raw["forms"]), raw["cases"], raw["not_compared"], kinds, examples)
+        by_manual = Counter(raw.get("by_manual", {}))
+        return cls(Counter(raw["forms"]), raw["cases"], by_manual, raw["not_compared"], kinds, examples)
 
     def report(self) -> str:
         """All of it as text."""

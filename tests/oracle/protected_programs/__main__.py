@@ -1,11 +1,13 @@
 """`python -m tests.oracle.protected_programs [SEED [COUNT]]`: programs of protected mode on QEMU, on Bochs and here.
 
-COUNT programs (default 2000) that SEED chooses; `all [VARIANT]` takes every form, with the operands of that number.
-`--json` prints the report as JSON. Exits with 1 if anything differs.
+COUNT programs (default 2000) that SEED chooses; `all [VARIANT]` takes every form, with the operands of that number, and
+keeps what it found in build/protected_programs.json. `--json` prints the report as JSON. Exits with 1 if anything
+differs.
 """
 
 import json
 import sys
+from pathlib import Path
 from random import Random
 
 from tests.oracle.protected_programs import batch
@@ -14,6 +16,7 @@ from tests.oracle.protected_programs.forms import forms
 from tests.oracle.protected_programs.programs import SystemCase
 from tests.oracle.protected_programs.verdict import judge
 
+STATE = Path("build/protected_programs.json")
 _VARIANTS = 8
 _PROGRESS_EVERY = 5000
 
@@ -40,6 +43,8 @@ def main(arguments: list[str]) -> int:
     if words[:1] == ["all"]:
         variant = int(words[1]) if len(words) > 1 else 0
         coverage = survey([batch.make(form, variant) for form in forms()])
+        STATE.parent.mkdir(parents=True, exist_ok=True)
+        STATE.write_text(json.dumps(coverage.as_json()))
     else:
         seed, count = (int(word) for word in (*words, *("1", "2000")[len(words) :]))
         coverage = survey(sample(seed, count))

@@ -23,6 +23,8 @@ class Coverage:
     """Programs about which a witness is wrong, or both are right."""
     differences: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    open: dict[str, str] = field(default_factory=dict)
+    """Forms whose first program each witness ends in its own way, and what leaves that open."""
 
     def add(self, ended: Ended, verdict: Verdict) -> None:
         """Take one program."""
@@ -31,6 +33,8 @@ class Coverage:
         if form.name not in self.seen and verdict.witnesses:
             self.seen.add(form.name)
             self.forms[f"{form.place.name}: {', '.join(verdict.witnesses)}"] += 1
+        if not verdict.witnesses and verdict.excuses:
+            self.open[form.name] = f"{verdict.excuses[0].what}: {verdict.excuses[0].manual}"
         for excuse in verdict.excuses:
             self.excused[f"{excuse.wrong}: {excuse.what}; {excuse.manual}"] += 1
         if verdict.difference:
@@ -47,7 +51,7 @@ class Coverage:
 
     def not_compared(self) -> dict[str, str]:
         """Forms that no witness has decided, and why."""
-        reasons = ((form.name, reason or "not yet run") for form, reason in all_forms())
+        reasons = ((form.name, reason or self.open.get(form.name, "not yet run")) for form, reason in all_forms())
         return {name: reason for name, reason in reasons if name not in self.seen}
 
     def report(self) -> str:

@@ -105,6 +105,10 @@ class Operands:
     following: int
     blob: Blob
 
+    @property
+    def stepping(self) -> bool:
+        return bool(self.registers[EFLAGS] & 0x100)
+
     def general(self, number: int) -> int:
         return self.registers[REGISTER_IDS[number]]
 
@@ -163,9 +167,9 @@ looked_at = st.builds(
             bytes.fromhex(code)
             for code in "0f58 0f59 0f5d 0f51 0f5a 0f2e 0f7c 0fd0 0fb1 0fb8 0f10 0f3802 0f3800 0f84".split()
         ]
-        + [bytes.fromhex(code) for code in "0fc2 0f3a0b 9f c6 c7 eb e8 c4e278f7 c4e2f8f5 c4e27bf5".split()]
+        + [bytes.fromhex(code) for code in "0fc2 0f3a0b 90 9f c6 c7 eb e8 ff c4e278f7 c4e2f8f5 c4e27bf5".split()]
     ),
-    st.sampled_from([0xC1, 0xC8, 0xC9, 0xC0, 0x00, 0x05]),
+    st.sampled_from([0xC1, 0xC8, 0xC9, 0xC0, 0x00, 0x05, 0xD1, 0x10]),
     st.binary(min_size=6, max_size=6),
 )
 vectors = st.builds(

@@ -18,6 +18,9 @@ INSTEAD = {
     r"(byte|page|bytes|pages|instruction|instructions) (behind|in front of)|right behind": "after, before",
     r"drawn? up": "make, write",
     r"amid": "during",
+    r"one's own": "your own",
+    r"(held|hold|holds) against": "compared with",
+    r"(stands?|lies?) (behind|in front of)": "follows, precedes",
 }
 """Each phrase, as a regular expression of whole words, and what to write."""
 ALLOWED: set[tuple[str, str]] = set()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from machine.control_registers import check_cr0, check_cr3, check_cr4
+from machine.cpuid import cpuid
 from machine.exceptions import GP, Fault
 from machine.paging import SupervisorMemory
 from machine.processor_state import ProcessorState
@@ -82,6 +83,20 @@ def test_bits_of_cr4_that_are_not_there_stay_clear(bit: int) -> None:
     right = bit in OFFERED_IN_CR4
     assert allowed(processor(), check_cr4, 1 << bit) == right
     assert allowed(processor(Mode.LONG), check_cr4, PAE | 1 << bit) == right
+
+
+FEATURES = {
+    **{0: (1, 3, 1), 1: (1, 3, 1), 2: (1, 3, 4), 3: (1, 3, 2), 4: (1, 3, 3), 5: (1, 3, 6), 6: (1, 3, 7), 7: (1, 3, 13)},
+    **{9: (1, 3, 24), 10: (1, 3, 25), 11: (7, 2, 2), 12: (7, 2, 16), 13: (1, 2, 5), 14: (1, 2, 6), 16: (7, 1, 0)},
+    **{17: (1, 2, 17), 18: (1, 2, 26), 20: (7, 1, 7), 21: (7, 1, 20), 22: (7, 2, 3), 23: (7, 2, 7), 24: (7, 2, 31)},
+}
+"""Bits of CR4, each with the leaf, register (EAX is 0) and bit by which CPUID offers what it turns on."""
+
+
+@pytest.mark.parametrize("bit", FEATURES)
+def test_a_bit_of_cr4_is_there_exactly_if_cpuid_offers_what_it_turns_on(bit: int) -> None:
+    leaf, register, offered = FEATURES[bit]
+    assert bool(cpuid(leaf)[register] >> offered & 1) == (bit in OFFERED_IN_CR4)
 
 
 @pytest.mark.parametrize("mode", Mode)

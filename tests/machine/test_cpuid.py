@@ -137,6 +137,11 @@ def test_an_instruction_is_there_exactly_if_its_feature_is_offered(feature: str)
     assert offered == any(row.map == opcode_map and opcode in row.opcodes for row in ROWS)
 
 
+def test_of_the_extended_features_there_are_seven() -> None:
+    """FSGSBASE, BMI1, SMEP, BMI2, ERMS, ADX and SMAP (leaf 7, EBX)."""
+    assert [bit for bit in range(32) if cpuid(7)[1] >> bit & 1] == [0, 3, 7, 8, 9, 19, 20]
+
+
 NOT_OFFERED = {
     "XBEGIN": "C7 F8 00 00 00 00",
     "XABORT": "C6 F8 00",

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from machine.processor_state import X87_CLEAR
+
 UD, NM, MF = 6, 7, 16
 PENDING = "movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; fninit; fldz; fld1; fdiv %st(1), %st;"
 UNMASK = "movw $0x37B, 0x240000; fldcw 0x240000;"
@@ -78,3 +80,12 @@ def test_fxrstor_does_too(kernel: Any) -> None:
 def test_a_kernel_finds_all_masked_and_the_stack_empty(kernel: Any) -> None:
     ran = kernel("fnstenv 0x240000; ud2").machine.ram.read(0x24_0000, 12)
     assert (ran[0:2], ran[4:6], ran[8:10]) == (b"\x7f\x03", b"\0\0", b"\xff\xff")
+
+
+def test_x87_without_numbers_is_as_fninit_leaves_it(kernel: Any) -> None:
+    """FNINIT empties registers and keeps what is in them."""
+    assert kernel("hlt").machine.cpu.context.x87 == X87_CLEAR
+    assert kernel("fldcw 9f(%rip); fninit; hlt; 9: .short 0x360").machine.cpu.context.x87 == X87_CLEAR
+    assert kernel("fldz; fninit; hlt").machine.cpu.context.x87 == X87_CLEAR
+    for changed in ("fld1; fninit", "fldz", "fldcw 9f(%rip)", "fincstp"):
+        assert kernel(f"{changed}; hlt; 9: .short 0x360").machine.cpu.context.x87 != X87_CLEAR

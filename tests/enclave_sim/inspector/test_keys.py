@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
+from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.app import Inspector
@@ -95,8 +96,11 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
 ) -> None:
     asked_again = threading.Event()
 
-    def endless(*_: object, progress: Callable[[str], None], **__: object) -> Iterator[object]:
+    def endless(
+        *_: object, progress: Callable[[str], None], cancellation: Cancellation, **__: object
+    ) -> Iterator[object]:
         while True:
+            cancellation.poll()
             progress("a run")
             asked_again.wait(0.5)
             yield from ()

@@ -21,6 +21,7 @@ from enclave_sim.attestation.formats.envelope import (
 )
 from enclave_sim.attestation.formats.plain_cbor import load
 from enclave_sim.attestation.formats.quote import parse_quote
+from enclave_sim.attestation.formats.reader import unsized
 from enclave_sim.attestation.verdict import MOST_CYCLE, NONCE_SIZE
 
 MOST_FILE = 65536  # bytes
@@ -123,7 +124,7 @@ def _claims(evidence: Evidence) -> dict[int, Any]:
         raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; right are 1 to {MOST_QUOTES}")
     claims: dict[int, Any] = {
         EAT_NONCE: evidence.nonce,
-        UEID: _UEID_RANDOM + sha256(evidence.quotes[0].public[2:]).digest(),
+        UEID: _UEID_RANDOM + sha256(unsized(evidence.quotes[0].public)).digest(),
         EAT_PROFILE: PROFILE,
         MEASUREMENTS: [[_OCTET_STREAM, evidence.event_log]],
         CYCLE: evidence.cycle,

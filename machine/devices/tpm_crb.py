@@ -28,6 +28,8 @@ from machine.clock import Clock
 from machine.device import Device
 from machine.state import State
 from machine.tpm.backend import TpmBackend, TpmUnavailable
+from machine.tpm.constants import Code, Rc
+from machine.tpm.messages import HEADER_BYTES, Header, error_response
 
 ADDRESS = 0xFED4_0000
 BUFFER, BUFFER_BYTES = 0x80, 0xF80
@@ -37,12 +39,11 @@ REQUEST_ACCESS, RELINQUISH = 1, 2
 CMD_READY, GO_IDLE = 1, 2
 FATAL, IDLE = 1, 2
 _INTERFACE = 1 | 1 << 4 | 3 << 11 | 1 << 14 | 1 << 17
-_HEADER_BYTES = 10
-_BAD_SIZE = bytes.fromhex("8001 0000000a 00000142")
+_BAD_SIZE = error_response(Rc.COMMAND_SIZE)
 
 SIMPLE_NS = 20_000
-EXECUTION_NS = {0x131: 200_000, 0x158: 200_000}
-"""Virtual time of commands that do not take SIMPLE_NS: CreatePrimary and Quote."""
+EXECUTION_NS: dict[int, int] = {Code.CREATE_PRIMARY: 200_000, Code.QUOTE: 200_000}
+"""Virtual time of commands that do not take SIMPLE_NS."""
 
 
 _IDLE, _READY, _RECEPTION, _COMPLETION = range(4)
@@ -142,12 +143,12 @@ class TpmCrb(Device):
         self._buffer[:] = bytes(BUFFER_BYTES)
 
     def _start(self) -> None:
-        size = int.from_bytes(self._buffer[2:6], "big")
-        if not _HEADER_BYTES <= size <= BUFFER_BYTES:
+        header = Header.of(self._buffer)
+        if not HEADER_BYTES <= header.size <= BUFFER_BYTES:
             self._complete(_BAD_SIZE)
             return
-        command = bytes(self._buffer[:size])
-        self._clock.spend(EXECUTION_NS.get(int.from_bytes(command[6:10], "big"), SIMPLE_NS))
+        command = bytes(self._buffer[: header.size])
+        self._clock.spend(EXECUTION_NS.get(header.code, SIMPLE_NS))
         try:
             response = self.tpm.execute(command, 0)
         except TpmUnavailable as error:

@@ -1,21 +1,23 @@
 """Failure mode (TPM 2.0 Library, Part 1): the TPM says that it has failed, whose it is, and nothing more."""
 
+from machine.tpm.buffers import Unmarshaller, sized
 from machine.tpm.capabilities import MANUFACTURER_PROPERTIES, TPM_PROPERTIES, fixed_property
 from machine.tpm.constants import Code, Rc, Tag
+from machine.tpm.messages import HEADER_BYTES, Header, error_response, message
 
-_FAILED = Tag.NO_SESSIONS.to_bytes(2, "big") + (10).to_bytes(4, "big") + Rc.FAILURE.to_bytes(4, "big")
+_FAILED = error_response(Rc.FAILURE)
 
 
 def respond_failed(command: bytes) -> bytes:
     """The response to `command` in failure mode."""
-    if command[:2] != Tag.NO_SESSIONS.to_bytes(2, "big") or int.from_bytes(command[2:6], "big") != len(command):
+    header, source = Header.of(command), Unmarshaller(command[HEADER_BYTES:])
+    if header.tag != Tag.NO_SESSIONS or header.size != len(command):
         return _FAILED
-    words = [int.from_bytes(command[at : at + 4], "big") for at in range(6, len(command), 4)]
-    if len(command) == 10 and words == [Code.GET_TEST_RESULT]:
+    if header.code == Code.GET_TEST_RESULT and not source.left:
         data = bytes(12)  # where it failed: a model has no such place
-        return _success(len(data).to_bytes(2, "big") + data + Rc.FAILURE.to_bytes(4, "big"))
-    if len(command) == 22 and words[:2] == [Code.GET_CAPABILITY, TPM_PROPERTIES]:
-        return _success(_property(*words[2:]))
+        return message(Rc.SUCCESS, sized(data) + Rc.FAILURE.to_bytes(4, "big"))
+    if header.code == Code.GET_CAPABILITY and source.left == 12 and source.u32() == TPM_PROPERTIES:
+        return message(Rc.SUCCESS, _property(source.u32(), source.u32()))
     return _FAILED
 
 
@@ -25,7 +27,3 @@ def _property(wanted: int, count: int) -> bytes:
     entry = first.to_bytes(4, "big") + fixed_property(first).to_bytes(4, "big") if shown else b""
     more = first < MANUFACTURER_PROPERTIES[-1]
     return bytes([more]) + TPM_PROPERTIES.to_bytes(4, "big") + int(shown).to_bytes(4, "big") + entry
-
-
-def _success(parameters: bytes) -> bytes:
-    return Tag.NO_SESSIONS.to_bytes(2, "big") + (10 + len(parameters)).to_bytes(4, "big") + bytes(4) + parameters

@@ -12,6 +12,7 @@ from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter
 from machine.tpm.commands import COMMANDS, Command
 from machine.tpm.constants import Code, Rc, Tag
 from machine.tpm.failure_mode import respond_failed
+from machine.tpm.messages import error_response, message
 from machine.tpm.sessions import Password, authorize, response_area
 from machine.tpm.tpm_state import TpmState
 
@@ -70,11 +71,6 @@ class TpmModel(Stateful):
             return error_response(error.code)
 
 
-def error_response(code: int) -> bytes:
-    """A response that is a response code and nothing else."""
-    return Tag.NO_SESSIONS.to_bytes(2, "big") + (10).to_bytes(4, "big") + code.to_bytes(4, "big")
-
-
 def _execute(state: TpmState, command: bytes) -> bytes:
     source = Unmarshaller(command)
     tag = source.choice(_STRUCTURE_TAGS, Rc.VALUE)
@@ -131,5 +127,4 @@ def _response(parameters: bytes, row: Command, passwords: list[Password], tag: i
         handle, parameters = parameters[:4], parameters[4:]
     if tag == Tag.SESSIONS:
         parameters = len(parameters).to_bytes(4, "big") + parameters + response_area(passwords)
-    size = 10 + len(handle) + len(parameters)
-    return tag.to_bytes(2, "big") + size.to_bytes(4, "big") + bytes(4) + handle + parameters
+    return message(Rc.SUCCESS, handle + parameters, tag=tag)

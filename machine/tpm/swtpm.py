@@ -17,8 +17,8 @@ from typing import NoReturn
 from machine.errors import MachineError
 from machine.state import State
 from machine.tpm.backend import TpmUnavailable
+from machine.tpm.messages import HEADER_BYTES, Header
 
-HEADER_BYTES = 10
 MAX_RESPONSE_BYTES = 4096
 _CMD_INIT = (2).to_bytes(4, "big") + bytes(4)
 _CMD_SET_LOCALITY = (5).to_bytes(4, "big")
@@ -68,7 +68,7 @@ class Swtpm:
         self._send(self._data, command)
         deadline = time.monotonic() + self._timeout_s
         header = self._receive(self._data, HEADER_BYTES, deadline)
-        size = int.from_bytes(header[2:6], "big")
+        size = Header.of(header).size
         if not HEADER_BYTES <= size <= MAX_RESPONSE_BYTES:
             self._fail(f"a response cannot have {size} bytes")
         return header + self._receive(self._data, size - HEADER_BYTES, deadline)

@@ -21,6 +21,7 @@ from enclave_sim.attestation.formats.quote import (
     TPM_ST_ATTEST_QUOTE,
     PcrSelection,
     Quote,
+    attest_head,
     parse_quote,
 )
 from enclave_sim.attestation.formats.signature import check_signature, parse_signature
@@ -87,15 +88,17 @@ class Verifier:
 
 
 def _magic(attest: bytes) -> str:
-    if attest[:4] != TPM_GENERATED.to_bytes(4, "big"):
-        found = attest[:4].hex() or "nothing"
+    magic, _ = attest_head(attest)
+    if magic != TPM_GENERATED.to_bytes(4, "big"):
+        found = magic.hex() or "nothing"
         raise EvidenceError(f"is {found}, so no TPM has made this; right is {TPM_GENERATED:08x} (TPM_GENERATED_VALUE)")
     return "TPM_GENERATED_VALUE"
 
 
 def _type(attest: bytes) -> str:
-    if attest[4:6] != TPM_ST_ATTEST_QUOTE.to_bytes(2, "big"):
-        found = attest[4:6].hex() or "nothing"
+    _, kind = attest_head(attest)
+    if kind != TPM_ST_ATTEST_QUOTE.to_bytes(2, "big"):
+        found = kind.hex() or "nothing"
         raise EvidenceError(f"is {found}; right is {TPM_ST_ATTEST_QUOTE:04x} (TPM_ST_ATTEST_QUOTE)")
     return "TPM_ST_ATTEST_QUOTE"
 

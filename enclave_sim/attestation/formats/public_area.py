@@ -16,7 +16,7 @@ from enclave_sim.attestation.formats.algorithms import (
     TPM_ECC_NIST_P256,
     TPM_MLDSA_65,
 )
-from enclave_sim.attestation.formats.reader import Reader, sized
+from enclave_sim.attestation.formats.reader import Reader, sized, unsized
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -100,7 +100,7 @@ def _ml_dsa_key(reader: Reader) -> bytes:
 def key_name(public: bytes) -> bytes:
     """The Name of a key: nameAlg and the digest of its TPMT_PUBLIC, 34 bytes. Raises EvidenceError."""
     parse_public(public)
-    return _digest(public[2:])
+    return _digest(unsized(public))
 
 
 def qualified_name(name: bytes, hierarchy: int = TPM_RH_ENDORSEMENT) -> bytes:

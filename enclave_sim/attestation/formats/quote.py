@@ -73,6 +73,11 @@ class Quote:
         )
 
 
+def attest_head(data: bytes) -> tuple[bytes, bytes]:
+    """Magic and type of a TPMS_ATTEST, as far as there are such bytes."""
+    return data[:4], data[4:6]
+
+
 def parse_quote(data: bytes) -> Quote:
     """A quote. Raises EvidenceError for anything else, for another magic or type, and for bytes that follow."""
     reader = Reader("TPMS_ATTEST", data)

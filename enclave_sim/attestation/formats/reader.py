@@ -61,6 +61,11 @@ class Reader:
             raise self.error("the end", self.offset, f"is followed by {left} bytes", "nothing may follow")
 
 
+def unsized(data: bytes) -> bytes:
+    """The contents of a TPM2B, whose size is not looked at."""
+    return data[2:]
+
+
 def sized(data: bytes) -> bytes:
     """Bytes as a TPM2B."""
     return len(data).to_bytes(2, "big") + data

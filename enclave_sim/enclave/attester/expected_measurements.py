@@ -6,17 +6,19 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import firmware
-from enclave_sim.attestation import NO_TRUST_ANCHORS, ReferenceValues, key_name
+from enclave_sim.attestation import NO_TRUST_ANCHORS, EvidenceError, ReferenceValues, key_name
+from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES
 from machine.boot import elf
+from machine.tpm import messages
 from machine.tpm.backend import TpmBackend, TpmUnavailable
+from machine.tpm.buffers import TpmError, sized
+from machine.tpm.constants import Alg, Rc
 from machine.tpm.model import TpmModel
 
-_STARTUP = bytes.fromhex("8001 0000000C 00000144 0000".replace(" ", ""))
-_AK_ATTRIBUTES = "00050472"
-_NO_ROOM = (0x901, 0x902)
+_NO_ROOM = (Rc.OBJECT_HANDLES, Rc.OBJECT_MEMORY)
 _TEMPLATES = (
-    f"0023 000B {_AK_ATTRIBUTES} 0000 0010 0018 000B 0003 0010 0000 0000",
-    f"00A1 000B {_AK_ATTRIBUTES} 0000 0002 00 0000",
+    messages.template(Alg.ECC, AK_ATTRIBUTES, messages.ecc_parameters(), messages.EMPTY_POINT),
+    messages.template(Alg.MLDSA, AK_ATTRIBUTES, messages.mldsa_parameters(), messages.EMPTY),
 )
 """TPMT_PUBLIC of the two attestation keys, as firmware/src/tpm_commands.c asks for them."""
 
@@ -71,26 +73,22 @@ def model_key_names(seed: bytes) -> tuple[bytes, ...]:
 def attestation_key_names(tpm: TpmBackend) -> list[bytes]:
     """The Names of the attestation keys that the kernel will make, of those that the TPM can make.
 
-    Raises TpmUnavailable for a TPM that gives no answer, or has no room for a key.
+    Raises TpmUnavailable for a TPM that gives no answer, or has no room for a key; EvidenceError for an answer that
+    has no public area of such a key.
     """
-    tpm.execute(_STARTUP, 0)  # which may have been done already
+    tpm.execute(messages.startup(), 0)  # which may have been done already
     names = []
     for template in _TEMPLATES:
-        response = tpm.execute(_create_primary(bytes.fromhex(template.replace(" ", ""))), 0)
-        code = int.from_bytes(response[6:10], "big")
+        response = tpm.execute(messages.create_primary(template), 0)
+        code = messages.Header.of(response).code
         if code in _NO_ROOM:
             raise TpmUnavailable("the TPM has no room for a key, so the names of its keys cannot be had")
-        if code:
+        if code != Rc.SUCCESS:
             continue
-        handle, public = response[10:14], response[18:]
-        names.append(key_name(public[: 2 + int.from_bytes(public[:2], "big")]))
-        tpm.execute(bytes.fromhex("80010000000E00000165") + handle, 0)
+        try:
+            made = messages.created(response)
+        except TpmError:
+            raise EvidenceError("the TPM's answer to TPM2_CreatePrimary is cut short") from None
+        names.append(key_name(sized(made.public)))
+        tpm.execute(messages.flush_context(made.handle), 0)
     return names
-
-
-def _create_primary(template: bytes) -> bytes:
-    """TPM2_CreatePrimary in the endorsement hierarchy (TPM 2.0 Library, part 3, 24.1)."""
-    password = bytes.fromhex("00000009 40000009 0000 00 0000".replace(" ", ""))
-    parameters = bytes.fromhex("000400000000") + len(template).to_bytes(2, "big") + template + bytes(6)
-    body = bytes.fromhex("000001314000000B") + password + parameters
-    return bytes.fromhex("8002") + (6 + len(body)).to_bytes(4, "big") + body

@@ -1,6 +1,5 @@
 """What attests to an enclave: its TPM and its port to a verifier, attached to the machine, and the events of both."""
 
-import struct
 from contextlib import suppress
 from hashlib import sha256
 
@@ -8,7 +7,10 @@ from enclave_sim import events
 from enclave_sim.enclave.attester import attestation_port
 from enclave_sim.enclave.attester.contract import Verifier
 from machine.machine import Machine
+from machine.tpm import messages
 from machine.tpm.backend import TpmBackend
+from machine.tpm.buffers import TpmError
+from machine.tpm.constants import Alg, Code, Rc
 
 MEASURED = {
     8: "loader information",
@@ -19,10 +21,7 @@ MEASURED = {
     13: "runtime state",
 }
 """What each platform configuration register stands for; docs/attestation.md."""
-_PCR_EXTEND, _QUOTE = 0x182, 0x158
-_ALGORITHMS = {0x18: "ecdsa-p256", 0xA1: "ml-dsa-65"}
-_HEADER = 10
-_CLOCK_INFO = struct.Struct(">QIIB")
+_ALGORITHMS: dict[int, str] = {Alg.ECDSA: "ecdsa-p256", Alg.MLDSA: "ml-dsa-65"}
 
 
 def tpm_seed(text: str) -> bytes:
@@ -47,28 +46,19 @@ class _Commands:
 
     def seen(self, command: bytes, response: bytes) -> None:
         """The TPM has answered a command. What is no response of a TPM is for the kernel to find out."""
-        if len(response) < _HEADER:
+        if len(response) < messages.HEADER_BYTES:
             return
-        code = int.from_bytes(command[6:10], "big")
-        answer = int.from_bytes(response[6:10], "big")
-        if answer:
+        code, answer = messages.Header.of(command).code, messages.Header.of(response).code
+        if answer != Rc.SUCCESS:
             self._emit(events.TpmCommandFailed, code, answer)
-        elif code == _PCR_EXTEND:
-            pcr = int.from_bytes(command[_HEADER : _HEADER + 4], "big")
-            self._emit(events.PcrExtended, pcr, MEASURED.get(pcr, ""), command[-32:].hex())
-        elif code == _QUOTE:
-            with suppress(struct.error):  # no quote at all, which the verifier will say
-                self._quoted(response[_HEADER + 4 :])
+        elif code == Code.PCR_EXTEND:
+            pcr, digest = messages.extension(command)
+            self._emit(events.PcrExtended, pcr, MEASURED.get(pcr, ""), digest.hex())
+        elif code == Code.QUOTE:
+            with suppress(TpmError):  # no quote at all, which the verifier will say
+                self._quoted(messages.quoted(response))
 
-    def _quoted(self, parameters: bytes) -> None:
-        """TPM2B_ATTEST and TPMT_SIGNATURE (part 2, 10.12.8 and 11.3.4)."""
-        size = int.from_bytes(parameters[:2], "big")
-        attest, signature = parameters[2 : 2 + size], parameters[2 + size :]
-        at = 6
-        for _ in ("qualified signer", "extra data"):
-            at += 2 + int.from_bytes(attest[at : at + 2], "big")
-        if len(attest) < at + _CLOCK_INFO.size:
-            return
-        _, resets, _, _ = _CLOCK_INFO.unpack_from(attest, at)
-        algorithm = int.from_bytes(signature[:2], "big")
-        self._emit(events.Quoted, _ALGORITHMS.get(algorithm, f"{algorithm:#06x}"), resets, attest[-32:].hex())
+    def _quoted(self, quote: messages.Quoted) -> None:
+        resets, algorithm = messages.clock_of(quote.attest).reset_count, messages.signature_algorithm(quote.signature)
+        pcr_digest = quote.attest[-32:]
+        self._emit(events.Quoted, _ALGORITHMS.get(algorithm, f"{algorithm:#06x}"), resets, pcr_digest.hex())

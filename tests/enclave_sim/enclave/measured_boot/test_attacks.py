@@ -15,7 +15,7 @@ from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.enclave.attester.contract import Judgement
 from enclave_sim.inputs import AfterEvent, MemoryFault
 from machine.state import Stateful
-from machine.tpm.model import error_response
+from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     CREATE_PRIMARY,
     QUOTE,

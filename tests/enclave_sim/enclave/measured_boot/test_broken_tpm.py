@@ -13,7 +13,7 @@ from enclave_sim.attestation import Challenge, verify
 from machine.device import Bus
 from machine.devices import tpm_crb
 from machine.tpm.backend import TpmUnavailable
-from machine.tpm.model import error_response
+from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     BEFORE_THE_GUEST,
     BOOT_COMMANDS,

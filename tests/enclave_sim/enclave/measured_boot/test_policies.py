@@ -10,7 +10,7 @@ from enclave_sim.attestation import ReferenceValues
 from enclave_sim.enclave.attester.contract import Judgement, NoChallenge
 from machine.events import RingTransition
 from machine.state import Stateful
-from machine.tpm.model import error_response
+from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     CREATE_PRIMARY,
     Interposer,

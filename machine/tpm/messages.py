@@ -75,10 +75,15 @@ EMPTY_POINT = EMPTY * 2
 
 
 def ecc_parameters(
-    *, scheme: int = Alg.ECDSA, hash_alg: int = Alg.SHA256, curve: int = ECC_NIST_P256, kdf: int = Alg.NULL
+    *,
+    symmetric: tuple[int, ...] = (Alg.NULL,),
+    scheme: int = Alg.ECDSA,
+    details: tuple[int, ...] = (Alg.SHA256,),
+    curve: int = ECC_NIST_P256,
+    kdf: tuple[int, ...] = (Alg.NULL,),
 ) -> bytes:
-    """Build the TPMS_ECC_PARMS of a signing key."""
-    return b"".join(word.to_bytes(2, "big") for word in (Alg.NULL, scheme, hash_alg, curve, kdf))
+    """Build a TPMS_ECC_PARMS: of a signing key by default. Each algorithm but TPM_ALG_NULL has details after it."""
+    return b"".join(word.to_bytes(2, "big") for word in (*symmetric, scheme, *details, curve, *kdf))
 
 
 def mldsa_parameters(parameter_set: int = MLDSA_65, *, allow_external_mu: int = 0) -> bytes:

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from machine.tpm.constants import Alg, Rc
+from tests.machine.tpm import commands as tpm
+from tests.machine.tpm.models import pcrs_of
 from tests.oracle.qemu import QemuError
 
 MISSING = shutil.which("swtpm") is None
 _CMD_SET_DATAFD = (0x10).to_bytes(4, "big")
-_PCR_READ = bytes.fromhex("8001 00000014 0000017e 00000001 000b 03")
 _SECONDS = 10
 
 
@@ -51,11 +53,12 @@ class Swtpm:
 
 def _read(data: socket.socket, number: int) -> bytes:
     """TPM2_PCR_Read of one PCR."""
-    data.sendall(_PCR_READ + (1 << number).to_bytes(3, "little"))
+    data.sendall(tpm.pcr_read(tpm.selection((Alg.SHA256, 1 << number))))
     response = data.recv(4096)
-    if response[6:10] != bytes(4) or len(response) != 62:
+    if tpm.code_of(response) != Rc.SUCCESS or not response:
         raise QemuError(f"swtpm answered TPM2_PCR_Read with {response.hex()}")
-    return response[-32:]
+    (value,) = pcrs_of(response).values
+    return value
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from enclave_sim.attestation import (
     key_name,
     verify,
 )
+from enclave_sim.attestation.formats.algorithms import TPM_ALG_ECDSA, TPM_ALG_SHA256
 from enclave_sim.attestation.formats.event_log import EV_ACTION, EV_IPL, Event, EventLog
 from enclave_sim.attestation.formats.public_area import (
     AK_ATTRIBUTES,
@@ -31,7 +32,7 @@ from enclave_sim.attestation.formats.public_area import (
     PublicArea,
     qualified_name,
 )
-from enclave_sim.attestation.formats.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote
+from enclave_sim.attestation.formats.quote import QUOTED_PCRS, ClockInfo, PcrSelection, Quote, attest_head
 from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature
 
 NONCE = bytes(range(32))
@@ -156,6 +157,20 @@ def reference(*aks: Ak, envelope: bool = False) -> ReferenceValues:
 REFERENCE = reference()
 ECDSA_NODE = Node(aks=AKS[:1])
 HONEST = Node()
+
+
+def with_head(attest: bytes, *, magic: bytes | None = None, kind: int | None = None) -> bytes:
+    """An attest with another magic or type."""
+    its_magic, its_kind = attest_head(attest)
+    changed = its_kind if kind is None else kind.to_bytes(2, "big")
+    return (its_magic if magic is None else magic) + changed + attest.removeprefix(its_magic + its_kind)
+
+
+def with_hash(signature: bytes, algorithm: int) -> bytes:
+    """An ECDSA signature (TPMT_SIGNATURE) that claims another hash."""
+    scheme, right = TPM_ALG_ECDSA.to_bytes(2, "big"), TPM_ALG_SHA256.to_bytes(2, "big")
+    assert signature.startswith(scheme + right)
+    return scheme + algorithm.to_bytes(2, "big") + signature.removeprefix(scheme + right)
 
 
 def with_quote(evidence: Evidence, index: int, quote: SignedQuote) -> Evidence:

@@ -38,6 +38,8 @@ from machine.ram import Ram
 from machine.state import Stateful
 from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
+from machine.tpm.constants import Code, Tag
+from machine.tpm.messages import HEADER_BYTES, created, error_response
 from machine.tpm.model import TpmModel
 from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation.nodes import CHALLENGE, ENVELOPE_KEY, HONEST, REFERENCE
@@ -78,15 +80,10 @@ class Parser:
 # The TPM.
 
 
-def with_size(data: bytes) -> bytes:
-    """A command or response whose size field is right."""
-    return data[:2] + len(data).to_bytes(4, "big") + data[6:] if len(data) >= 10 else data
-
-
 @cache
 def _commands() -> tuple[bytes, ...]:
-    named = tpm.authorized(0x13C, [8], tpm.sized(b"event"))
-    others = [tpm.command(0x143, b"\1"), tpm.command(0x17C), tpm.command(0x17B, b"\0\1"), tpm.authorized(0x13D, [16])]
+    named = tpm.event(8, b"event")
+    others = [tpm.self_test(), tpm.command(Code.GET_TEST_RESULT), tpm.get_random(1), tpm.reset(16)]
     plain = [tpm.startup(), tpm.shutdown(), tpm.extend(8), tpm.pcr_read(), tpm.create_primary(), tpm.quote()]
     asked = [tpm.read_public(), tpm.flush(), tpm.get_capability(5), tpm.get_capability(6)]
     return (*plain, *asked, named, tpm.create_primary(tpm.MLDSA_AK), *others)
@@ -99,10 +96,10 @@ def _execute(data: bytes) -> None:
     for made, locality in ((before_startup, 0), (model(tpm.create_primary()), 0), (model(tpm.create_primary()), 3)):
         response = made.execute(data, locality)
         answers.append(tpm.code_of(response))
-        assert int.from_bytes(response[2:6], "big") == len(response) >= 10
-        assert response[:2] in (b"\x80\x01", b"\x80\x02")
+        assert tpm.size_of(response) == len(response)
+        assert tpm.tag_of(response) in (Tag.NO_SESSIONS, Tag.SESSIONS)
         if tpm.code_of(response):
-            assert (response[:2], len(response)) == (b"\x80\x01", 10)
+            assert response == error_response(tpm.code_of(response))
     if all(answers):
         raise Refused(answers)
 
@@ -131,7 +128,7 @@ def _ask_swtpm(data: bytes) -> None:
     client.answer, client.peer = data[:60_000], peer  # more would wait for somebody to read it
     with client, peer, mock.patch("machine.tpm.swtpm._connect", return_value=client):
         response = Swtpm("nowhere").execute(tpm.startup(), 0)
-    assert int.from_bytes(response[2:6], "big") == len(response) >= 10
+    assert tpm.size_of(response) == len(response) >= HEADER_BYTES
     assert data.startswith(response)
 
 
@@ -291,12 +288,13 @@ def _after_an_event(data: bytes, size: int) -> bool:
 
 def _after_the_header(data: bytes, size: int) -> bool:
     """A response is one to the CRB when it has a header; the rest is for the kernel to find out."""
-    return size >= 10
+    return size >= HEADER_BYTES
 
 
 def _after_the_public_area(data: bytes, size: int) -> bool:
     """Of TPM2_CreatePrimary's response no more is read than the handle and TPM2B_PUBLIC."""
-    return size >= 20 + int.from_bytes(data[18:20], "big")
+    upto = data.index(created(data).public) + len(created(data).public)
+    return size >= upto
 
 
 PARSERS = {
@@ -322,16 +320,16 @@ PARSERS = {
         anchor_list.unpack, lambda: (anchor_list.pack([development_key().anchor()] * 2),), (KeyFileError,)
     ),
     "enclave_sim.enclave.attester.tpm_events: responses": Parser(
-        _take_response, _responses, cut=_after_the_header, shape=with_size
+        _take_response, _responses, cut=_after_the_header, shape=tpm.with_size
     ),
     "enclave_sim.cli.options.tpm: state file": Parser(_read_state_file, _state_file, (ConfigurationError,)),
     "enclave_sim.enclave.attester.attestation_port: evidence table": Parser(
         _read_table, _table, cut=lambda data, size: not any(data[size:])
     ),
     "enclave_sim.enclave.attester.expected_measurements: responses": Parser(
-        _key_names, lambda: _responses()[:2], (EvidenceError,), cut=_after_the_public_area, shape=with_size
+        _key_names, lambda: _responses()[:2], (EvidenceError,), cut=_after_the_public_area, shape=tpm.with_size
     ),
     "enclave_sim.attestation.service.client: answers": Parser(_ask_verifier, _answers, (VerifierUnavailable,)),
-    "machine.tpm.model: commands": Parser(_execute, _commands, shape=with_size),
-    "machine.tpm.swtpm: responses": Parser(_ask_swtpm, _responses, (TpmUnavailable,), shape=with_size),
+    "machine.tpm.model: commands": Parser(_execute, _commands, shape=tpm.with_size),
+    "machine.tpm.swtpm: responses": Parser(_ask_swtpm, _responses, (TpmUnavailable,), shape=tpm.with_size),
 }

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Evidence, Policy, SignedQuote
+from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA1
 from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES, TPM_RH_OWNER
 from enclave_sim.attestation.formats.quote import QUOTED_PCRS, PcrSelection
-from enclave_sim.attestation.formats.reader import sized
 from enclave_sim.attestation.formats.signature import EcdsaSignature
 from tests.enclave_sim.attestation.nodes import (
     AKS,
@@ -27,6 +27,8 @@ from tests.enclave_sim.attestation.nodes import (
     judge,
     ml_dsa_ak,
     refused,
+    with_hash,
+    with_head,
     with_quote,
 )
 
@@ -43,7 +45,7 @@ def signed_again(evidence: Evidence, index: int, attest: bytes, ak: Ak | None = 
 def test_an_attest_without_the_magic_of_a_tpm_is_refused(magic: bytes) -> None:
     """CVE-2024-29038: an unrestricted use of the key could sign any bytes but these."""
     evidence = HONEST.evidence()
-    forged = signed_again(evidence, ECDSA, magic + evidence.quotes[ECDSA].attest[4:])
+    forged = signed_again(evidence, ECDSA, with_head(evidence.quotes[ECDSA].attest, magic=magic))
     names = refused(judge(forged))
     assert names[0] == "quote 1 magic"
     assert "quote 1 signature" not in names
@@ -52,7 +54,7 @@ def test_an_attest_without_the_magic_of_a_tpm_is_refused(magic: bytes) -> None:
 @pytest.mark.parametrize("kind", [0x8014, 0x8017, 0x8019, 0x801A])
 def test_an_attest_of_another_type_is_refused(kind: int) -> None:
     attest = HONEST.evidence().quotes[ECDSA].attest
-    forged = signed_again(HONEST.evidence(), ECDSA, attest[:4] + kind.to_bytes(2, "big") + attest[6:])
+    forged = signed_again(HONEST.evidence(), ECDSA, with_head(attest, kind=kind))
     assert refused(judge(forged))[0] == "quote 1 type"
 
 
@@ -154,11 +156,11 @@ def test_a_signature_over_sha1_is_refused() -> None:
     quote = evidence.quotes[0]
     key = ec.derive_private_key(5, ec.SECP256R1())
     r, s = utils.decode_dss_signature(key.sign(quote.attest, ec.ECDSA(hashes.SHA1())))
-    weak = bytes.fromhex("0018 0004") + sized(r.to_bytes(32, "big")) + sized(s.to_bytes(32, "big"))
+    claimed = EcdsaSignature(r.to_bytes(32, "big"), s.to_bytes(32, "big")).encode()
+    weak = with_hash(claimed, TPM_ALG_SHA1)
     verdict = judge(with_quote(evidence, 0, replace(quote, signature=weak)))
     assert refused(verdict) == ["quote 1 signature"]
     assert "hash at offset 2 is 0x0004" in verdict.failures[0].message
-    claimed = weak[:2] + b"\0\x0b" + weak[4:]
     assert refused(judge(with_quote(evidence, 0, replace(quote, signature=claimed)))) == ["quote 1 signature"]
 
 

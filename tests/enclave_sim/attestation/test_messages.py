@@ -19,7 +19,7 @@ from enclave_sim.attestation import (
 )
 from enclave_sim.attestation.formats.event_log import EventLog, Header
 from enclave_sim.attestation.formats.public_area import TPM_RH_OWNER
-from enclave_sim.attestation.formats.quote import PcrSelection
+from enclave_sim.attestation.formats.quote import PcrSelection, attest_head
 from tests.enclave_sim.attestation.nodes import (
     AKS,
     CAP,
@@ -37,6 +37,7 @@ from tests.enclave_sim.attestation.nodes import (
     ecdsa_ak,
     payload,
     reference,
+    with_head,
     with_quote,
 )
 
@@ -108,7 +109,7 @@ def keyed(ak: Ak) -> Evidence:
 RIGHT_ORDER = "right is PCR 8, type 13, 'loader information'"
 CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "no magic": (
-        lambda: signed(b"\0\1\2\3" + QUOTE.attest[4:]),
+        lambda: signed(with_head(QUOTE.attest, magic=b"\0\1\2\3")),
         "quote 1 magic",
         "is 00010203, so no TPM has made this; right is ff544347 (TPM_GENERATED_VALUE)",
     ),
@@ -118,12 +119,12 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
         "is nothing, so no TPM has made this; right is ff544347 (TPM_GENERATED_VALUE)",
     ),
     "another type": (
-        lambda: signed(QUOTE.attest[:4] + b"\x80\x17" + QUOTE.attest[6:]),
+        lambda: signed(with_head(QUOTE.attest, kind=0x8017)),
         "quote 1 type",
         "is 8017; right is 8018 (TPM_ST_ATTEST_QUOTE)",
     ),
     "no type": (
-        lambda: signed(QUOTE.attest[:4]),
+        lambda: signed(attest_head(QUOTE.attest)[0]),
         "quote 1 type",
         "is nothing; right is 8018 (TPM_ST_ATTEST_QUOTE)",
     ),

@@ -20,8 +20,7 @@ from enclave_sim.enclave.attester.expected_measurements import attestation_key_n
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
 from enclave_sim.inputs import AfterEvent, MemoryFault, Tamper
-from tests.enclave_sim.enclave.measured_boot.support import Interposer, model
-from tests.enclave_sim.enclave.measured_boot.test_policies import no_ml_dsa
+from tests.enclave_sim.enclave.measured_boot.support import Interposer, model, without_ml_dsa
 
 RETURN, RETURN_TRUE = b"\xc3", b"\xb8\x01\x00\x00\x00\xc3"
 REQUIRE: dict[str, Any] = {"attestation": Attestation.REQUIRE}
@@ -189,6 +188,6 @@ def test_a_verdict_given_for_the_keys_of_another_tpm() -> None:
 
 def test_a_verdict_given_for_p_256_alone_where_both_signatures_are_demanded() -> None:
     with patch.object(BuiltInVerifier, "judge", accepting):
-        run = observe("beacon", post_quantum=True, tpm=Interposer(no_ml_dsa), **REQUIRE)
+        run = observe("beacon", post_quantum=True, tpm=Interposer(without_ml_dsa(0x2C3)), **REQUIRE)
     assert run.result.outcome == "COMPLETED"
     assert "signature algorithms: ml-dsa-65 is missing" in findings(attested([run]))[0]

@@ -20,6 +20,7 @@ from machine.state import Stateful
 from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.model import TpmModel
+from tests.machine.tpm.commands import size_of
 
 
 class Scripted(Stateful):
@@ -69,4 +70,4 @@ def run(crb: TpmCrb, command: bytes) -> bytes:
     response = get(crb, BUFFER_BYTES)
     crb.write(CTRL_REQ, 4, GO_IDLE)
     crb.write(LOC_CTRL, 4, RELINQUISH)
-    return response[: int.from_bytes(response[2:6], "big")]
+    return response[: size_of(response)]

@@ -24,12 +24,14 @@ from machine.devices.tpm_crb import (
     SIMPLE_NS,
 )
 from machine.machine import Machine, MachineConfiguration
+from machine.tpm.constants import Rc
+from machine.tpm.messages import error_response
 from machine.tpm.model import TpmModel
 from tests.machine.devices.crb_driver import Scripted, device, get, put, ready, run
 from tests.machine.tpm import commands as tpm
 
 COMMAND = tpm.startup()
-BAD_SIZE = bytes.fromhex("8001 0000000a 00000142")
+BAD_SIZE = error_response(Rc.COMMAND_SIZE)
 
 
 def test_the_interface_names_itself_a_crb_with_a_buffer_of_3968_bytes() -> None:
@@ -77,7 +79,7 @@ def test_ready_and_idle_are_reached_at_once() -> None:
     write=st.sampled_from([1, 2, 4, 8]), read=st.sampled_from([1, 2, 4, 8]), data=st.binary(min_size=16, max_size=400)
 )
 def test_a_command_is_copied_in_and_out_in_any_width(write: int, read: int, data: bytes) -> None:
-    backend = Scripted(lambda command: command[:2] + tpm.u32(len(command)) + command[6:])
+    backend = Scripted(tpm.with_size)
     crb = device(backend)
     ready(crb)
     command = tpm.command(0x17B, data)
@@ -163,7 +165,7 @@ def test_idle_and_relinquish_clear_the_buffer(leave: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [0, 9, BUFFER_BYTES + 1, 0xFFFF_FFFF])
 def test_a_size_that_no_command_in_the_buffer_has_is_answered_by_the_interface(size: int) -> None:
     backend = Scripted()
-    assert (run(device(backend), tpm.command(0x144, b"\0\0", size=size)), backend.commands) == (BAD_SIZE, [])
+    assert (run(device(backend), tpm.with_size(tpm.startup(), size)), backend.commands) == (BAD_SIZE, [])
 
 
 def test_a_header_cut_short_is_answered_by_the_interface() -> None:

@@ -16,7 +16,7 @@ STREAM = [
     tpm.extend(8),
     tpm.create_primary(),
     tpm.create_primary(tpm.MLDSA_AK),
-    tpm.command(0x17B, b"\0\x20"),
+    tpm.get_random(32),
     tpm.quote(),
     tpm.quote(0x8000_0001),
     tpm.shutdown(tpm.STATE),

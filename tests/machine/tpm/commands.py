@@ -1,81 +1,127 @@
-"""TPM 2.0 commands and parts of them, marshalled."""
+"""TPM 2.0 commands and parts of them, marshalled. Each has a default, so that a test names only what it is about.
 
-from collections.abc import Sequence
+What is malformed is made from what is well-formed by `with_size`, `with_code` and `with_tag`, or by a number that no
+TPM has.
+"""
 
-CLEAR, STATE = b"\0\0", b"\0\1"
-ENDORSEMENT, NULL = 0x4000_000B, 0x4000_0007
-AK_ATTRIBUTES = 0x50472
-ECC_PARAMETERS = bytes.fromhex("0010 0018 000b 0003 0010")
-EMPTY_POINT = bytes(4)
-MLDSA_PARAMETERS = bytes.fromhex("0002 00")
-NO_SCHEME = bytes.fromhex("0010")
+from machine.tpm import messages
+from machine.tpm.buffers import sized
+from machine.tpm.constants import SU_CLEAR, SU_STATE, Alg, Attribute, Code, Handle, Tag
+from machine.tpm.messages import authorized, password
+
+__all__ = ["authorized", "password", "sized"]
+
+CLEAR, STATE = (kind.to_bytes(2, "big") for kind in (SU_CLEAR, SU_STATE))
+ENDORSEMENT, NULL = Handle.ENDORSEMENT, Handle.NULL
+AK_ATTRIBUTES = sum(
+    (
+        Attribute.FIXED_TPM,
+        Attribute.FIXED_PARENT,
+        Attribute.SENSITIVE_DATA_ORIGIN,
+        Attribute.USER_WITH_AUTH,
+        Attribute.NO_DA,
+        Attribute.RESTRICTED,
+        Attribute.SIGN,
+    )
+)
+FIRST_KEY = 0x8000_0000
+"""The handle of the first key that is loaded."""
+
+
+def u16(value: int) -> bytes:
+    return value.to_bytes(2, "big")
 
 
 def u32(value: int) -> bytes:
     return value.to_bytes(4, "big")
 
 
-def sized(data: bytes) -> bytes:
-    return len(data).to_bytes(2, "big") + data
+ECC_PARAMETERS, MLDSA_PARAMETERS = messages.ecc_parameters(), messages.mldsa_parameters()
+EMPTY_POINT = messages.EMPTY_POINT
 
 
-def command(code: int, body: bytes = b"", *, tag: int = 0x8001, size: int | None = None) -> bytes:
-    return tag.to_bytes(2, "big") + u32(10 + len(body) if size is None else size) + u32(code) + body
+def scheme(algorithm: int, *details: int) -> bytes:
+    """TPMT_SIG_SCHEME."""
+    return b"".join(map(u16, (algorithm, *details)))
 
 
-def password(value: bytes = b"", *, handle: int = 0x4000_0009, attributes: int = 0, nonce: bytes = b"") -> bytes:
-    return u32(handle) + sized(nonce) + bytes([attributes]) + sized(value)
+NO_SCHEME = scheme(Alg.NULL)
 
 
-def authorized(code: int, handles: Sequence[int], parameters: bytes = b"", *, area: bytes | None = None) -> bytes:
-    area = password() if area is None else area
-    return command(code, b"".join(map(u32, handles)) + u32(len(area)) + area + parameters, tag=0x8002)
+def command(code: int, body: bytes = b"", *, tag: int = Tag.NO_SESSIONS) -> bytes:
+    return messages.message(code, body, tag=tag)
 
 
 def startup(kind: bytes = CLEAR) -> bytes:
-    return command(0x144, kind)
+    return command(Code.STARTUP, kind)
 
 
 def shutdown(kind: bytes = CLEAR) -> bytes:
-    return command(0x145, kind)
+    return command(Code.SHUTDOWN, kind)
+
+
+def self_test(full: int = 1) -> bytes:
+    return command(Code.SELF_TEST, bytes([full]))
+
+
+def get_random(count: int) -> bytes:
+    return command(Code.GET_RANDOM, u16(count))
 
 
 def get_capability(group: int, first: int = 0, count: int = 127) -> bytes:
-    return command(0x17A, u32(group) + u32(first) + u32(count))
+    return command(Code.GET_CAPABILITY, u32(group) + u32(first) + u32(count))
 
 
-def selection(*banks: tuple[int, int]) -> bytes:
-    """Pairs of an algorithm and a bit mask of PCRs."""
-    entries = [bank.to_bytes(2, "big") + b"\x03" + mask.to_bytes(3, "little") for bank, mask in banks]
-    return u32(len(banks)) + b"".join(entries)
+def bank(algorithm: int, bitmap: bytes) -> bytes:
+    """TPMS_PCR_SELECTION."""
+    return u16(algorithm) + bytes([len(bitmap)]) + bitmap
 
 
-SHA256_8_TO_13 = selection((0x000B, 0x3F00))
+def selection(*banks: tuple[int, int], count: int | None = None) -> bytes:
+    """Pairs of an algorithm and a bit mask of PCRs; `count` is how many it claims to have."""
+    entries = [bank(algorithm, mask.to_bytes(3, "little")) for algorithm, mask in banks]
+    return u32(len(banks) if count is None else count) + b"".join(entries)
 
 
-def extend(pcr: int, digest: bytes = b"d" * 32, algorithm: int = 0x000B) -> bytes:
-    return authorized(0x182, [pcr], u32(1) + algorithm.to_bytes(2, "big") + digest)
+SHA256_8_TO_13 = selection((Alg.SHA256, 0x3F00))
+
+
+def digest_values(*digests: tuple[int, bytes], count: int | None = None) -> bytes:
+    """TPML_DIGEST_VALUES: pairs of an algorithm and a digest; `count` is how many it claims to have."""
+    entries = [u16(algorithm) + digest for algorithm, digest in digests]
+    return u32(len(digests) if count is None else count) + b"".join(entries)
+
+
+def extend(pcr: int, digest: bytes = b"d" * 32, algorithm: int = Alg.SHA256) -> bytes:
+    return authorized(Code.PCR_EXTEND, [pcr], digest_values((algorithm, digest)))
+
+
+def event(pcr: int, data: bytes) -> bytes:
+    return authorized(Code.PCR_EVENT, [pcr], sized(data))
+
+
+def reset(pcr: int) -> bytes:
+    return authorized(Code.PCR_RESET, [pcr])
 
 
 def pcr_read(chosen: bytes = SHA256_8_TO_13) -> bytes:
-    return command(0x17E, chosen)
+    return command(Code.PCR_READ, chosen)
 
 
 def template(
     *,
-    kind: int = 0x0023,
-    name_alg: int = 0x000B,
+    kind: int = Alg.ECC,
+    name_alg: int = Alg.SHA256,
     attributes: int = AK_ATTRIBUTES,
     policy: bytes = b"",
     parameters: bytes = ECC_PARAMETERS,
     unique: bytes = EMPTY_POINT,
 ) -> bytes:
-    head = kind.to_bytes(2, "big") + name_alg.to_bytes(2, "big") + u32(attributes)
-    return head + sized(policy) + parameters + unique
+    return messages.template(kind, attributes, parameters, unique, name_alg=name_alg, policy=policy)
 
 
 ECC_AK = template()
-MLDSA_AK = template(kind=0x00A1, parameters=MLDSA_PARAMETERS, unique=b"\0\0")
+MLDSA_AK = template(kind=Alg.MLDSA, parameters=MLDSA_PARAMETERS, unique=messages.EMPTY)
 
 
 def create_primary(
@@ -85,30 +131,72 @@ def create_primary(
     auth: bytes = b"",
     data: bytes = b"",
     outside: bytes = b"",
-    pcrs: bytes = bytes(4),
+    pcrs: bytes = selection(),
 ) -> bytes:
-    sensitive = sized(sized(auth) + sized(data))
-    return authorized(0x131, [hierarchy], sensitive + sized(public) + sized(outside) + pcrs)
+    return messages.create_primary(public, hierarchy=hierarchy, auth=auth, data=data, outside=outside, pcrs=pcrs)
 
 
 def quote(
-    handle: int = 0x8000_0000,
+    handle: int = FIRST_KEY,
     nonce: bytes = b"n" * 36,
     *,
     scheme: bytes = NO_SCHEME,
     pcrs: bytes = SHA256_8_TO_13,
     area: bytes | None = None,
 ) -> bytes:
-    return authorized(0x158, [handle], sized(nonce) + scheme + pcrs, area=area)
+    return authorized(Code.QUOTE, [handle], sized(nonce) + scheme + pcrs, area=area)
 
 
-def read_public(handle: int = 0x8000_0000) -> bytes:
-    return command(0x173, u32(handle))
+def read_public(handle: int = FIRST_KEY) -> bytes:
+    return command(Code.READ_PUBLIC, u32(handle))
 
 
-def flush(handle: int = 0x8000_0000) -> bytes:
-    return command(0x165, u32(handle))
+def flush(handle: int = FIRST_KEY) -> bytes:
+    return messages.flush_context(handle)
 
 
-def code_of(response: bytes) -> int:
-    return int.from_bytes(response[6:10], "big")
+# Of any command or response.
+
+
+def code_of(message: bytes) -> int:
+    return messages.Header.of(message).code
+
+
+def size_of(message: bytes) -> int:
+    return messages.Header.of(message).size
+
+
+def tag_of(message: bytes) -> int:
+    return messages.Header.of(message).tag
+
+
+def body_of(message: bytes) -> bytes:
+    """What follows the header."""
+    return message[messages.HEADER_BYTES :]
+
+
+def with_size(message: bytes, size: int | None = None) -> bytes:
+    """The message with another size in its header: the right one unless one is given; what is no message stays."""
+    if len(message) < messages.HEADER_BYTES:
+        return message
+    header = messages.Header.of(message)._replace(size=len(message) if size is None else size)
+    return header.encode() + body_of(message)
+
+
+def with_code(message: bytes, code: int) -> bytes:
+    return messages.Header.of(message)._replace(code=code).encode() + body_of(message)
+
+
+def with_tag(message: bytes, tag: int) -> bytes:
+    return messages.Header.of(message)._replace(tag=tag).encode() + body_of(message)
+
+
+def is_creation(sent: bytes, kind: int) -> bool:
+    """Whether it is TPM2_CreatePrimary of a key of that type."""
+    if code_of(sent) != Code.CREATE_PRIMARY:
+        return False
+    return messages.asked_creation(sent).public.startswith(u16(kind))
+
+
+PASSWORD_AREA = sized(b"") + b"\1" + sized(b"")
+"""The authorization area of a response: the password's session goes on."""

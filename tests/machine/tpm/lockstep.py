@@ -1,13 +1,15 @@
 """The model and swtpm side by side: the same commands, and what of the responses must be the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from machine.tpm.buffers import Unmarshaller
-from machine.tpm.constants import Alg, Attribute
+from machine.tpm.constants import Alg, Attribute, Code, Tag
+from machine.tpm.messages import HEADER_BYTES, asked_creation
 from machine.tpm.model import TpmModel
-from machine.tpm.public_area import sized_public
+from machine.tpm.public_area import public_area
 from machine.tpm.swtpm import Swtpm
-from tests.machine.tpm.commands import authorized, code_of, command, shutdown, startup
+from tests.machine.tpm.commands import authorized, body_of, code_of, command, shutdown, startup, tag_of
 
 SEED = b"a seed of this test, and no other"
 OTHER_TYPES = (0x0001, 0x0008, 0x0025)
@@ -44,22 +46,22 @@ def freshly_reset(swtpm: Swtpm) -> Lockstep:
     swtpm.execute(startup(), 0)  # it may have been started
     swtpm.execute(authorized(0x139, [_LOCKOUT]), 0)  # DictionaryAttackLockReset
     swtpm.execute(shutdown(), 0)
-    clock = swtpm.execute(command(0x181), 0)  # ReadClock
+    clock = Unmarshaller(body_of(swtpm.execute(command(0x181), 0)))  # ReadClock
+    clock.take(16)  # time and clock
     swtpm.power_on()
-    return Lockstep(TpmModel(SEED, int.from_bytes(clock[26:30], "big")), swtpm)
+    return Lockstep(TpmModel(SEED, clock.u32()), swtpm)
 
 
 def _lacks(sent: bytes, code: int) -> bool:
     """Whether the model says no to a key that a larger TPM has: docs/tpm.md lists them."""
-    if sent[6:10] != bytes.fromhex("00000131"):
+    if code_of(sent) != Code.CREATE_PRIMARY:
         return False
-    if int.from_bytes(sent[10:14], "big") in OTHER_HIERARCHIES:
+    creation = asked_creation(sent)
+    if creation.hierarchy in OTHER_HIERARCHIES:
         return code == 0x185
-    at = 18 + int.from_bytes(sent[14:18], "big")
-    at += 2 + int.from_bytes(sent[at : at + 2], "big")
-    if int.from_bytes(sent[at + 2 : at + 4], "big") in OTHER_TYPES:
+    if Unmarshaller(creation.public).u16() in OTHER_TYPES:
         return code == 0x2CA
-    asked = sized_public(Unmarshaller(sent[at:]))
+    asked = public_area(Unmarshaller(creation.public))
     signs = asked.attributes & (Attribute.SIGN | Attribute.DECRYPT) == Attribute.SIGN
     return (
         (code == 0x2C2 and not signs)
@@ -101,15 +103,16 @@ class _Fields:
 
 def _comparable(sent: bytes, response: bytes) -> list[bytes | int]:
     fields = _Fields(response)
-    if code_of(response) or sent[6:10] not in _SHAPES:
+    shape = _SHAPES.get(code_of(sent))
+    if code_of(response) or shape is None:
         return [response]
-    fields.keep(10)
-    _SHAPES[sent[6:10]](fields, sent)
+    fields.keep(HEADER_BYTES)
+    shape(fields, sent)
     return [*fields.found, fields.data]
 
 
 def _random(fields: _Fields, sent: bytes) -> None:
-    if sent[:2] == b"\x80\x02":
+    if tag_of(sent) == Tag.SESSIONS:
         fields.keep(4)
     fields.own_sized()
 
@@ -147,17 +150,18 @@ def _quoted(fields: _Fields, sent: bytes) -> None:
 
 
 def _capability(fields: _Fields, sent: bytes) -> None:
-    group, first = int.from_bytes(sent[10:14], "big"), int.from_bytes(sent[14:18], "big")
+    asked = Unmarshaller(body_of(sent))
+    group, first = asked.u32(), asked.u32()
     if (group == 1 and first >> 24 != 0x40) or group == 5 or (group == 6 and first >= 0x300):
         return
     fields.data = b""
     fields.found.clear()
 
 
-_SHAPES = {
-    bytes.fromhex("0000017b"): _random,
-    bytes.fromhex("00000131"): _created,
-    bytes.fromhex("00000173"): _public_read,
-    bytes.fromhex("00000158"): _quoted,
-    bytes.fromhex("0000017a"): _capability,
+_SHAPES: dict[int, Callable[[_Fields, bytes], None]] = {
+    Code.GET_RANDOM: _random,
+    Code.CREATE_PRIMARY: _created,
+    Code.READ_PUBLIC: _public_read,
+    Code.QUOTE: _quoted,
+    Code.GET_CAPABILITY: _capability,
 }

@@ -1,10 +1,15 @@
-"""Models that were started, and parts of their responses."""
+"""Models that were started, and parts of their responses by name."""
 
+from typing import NamedTuple
+
+from machine.tpm import messages
+from machine.tpm.buffers import Unmarshaller
+from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
 
 SEED = b"a seed for tests, 32 bytes long.."
-FULL_TEST = tpm.command(0x143, b"\1")
+FULL_TEST = tpm.self_test()
 
 
 def model(*commands: bytes, seed: bytes = SEED, reset_count: int = 0) -> TpmModel:
@@ -16,24 +21,78 @@ def model(*commands: bytes, seed: bytes = SEED, reset_count: int = 0) -> TpmMode
     return made
 
 
-def pcr(of: TpmModel, number: int) -> bytes:
-    response = of.execute(tpm.pcr_read(tpm.selection((0x000B, 1 << number))), 0)
-    return response[-32:]
-
-
-def split(data: bytes) -> tuple[bytes, bytes]:
-    """A TPM2B and what follows."""
-    size = int.from_bytes(data[:2], "big")
-    return data[2 : 2 + size], data[2 + size :]
-
-
-def quoted(response: bytes) -> tuple[bytes, bytes]:
-    """TPMS_ATTEST and TPMT_SIGNATURE of a quote made with a password."""
+def body(response: bytes) -> Unmarshaller:
+    """What follows the header of a response that is no error."""
     assert tpm.code_of(response) == 0
-    attest, rest = split(response[14:])
-    return attest, rest[:-5]
+    assert tpm.size_of(response) == len(response)
+    return Unmarshaller(tpm.body_of(response))
+
+
+class PcrsRead(NamedTuple):
+    """The response to TPM2_PCR_Read, without its counter."""
+
+    selection: bytes
+    """TPML_PCR_SELECTION."""
+    values: list[bytes]
+
+
+def pcrs_of(response: bytes) -> PcrsRead:
+    source = body(response)
+    source.u32()  # the update counter
+    banks = [tpm.bank(source.u16(), source.take(source.u8())) for _ in range(source.u32())]
+    values = [source.sized() for _ in range(source.u32())]
+    assert not source.left
+    return PcrsRead(tpm.u32(len(banks)) + b"".join(banks), values)
+
+
+def pcr(of: TpmModel, number: int) -> bytes:
+    (value,) = pcrs_of(of.execute(tpm.pcr_read(tpm.selection((Alg.SHA256, 1 << number))), 0)).values
+    return value
+
+
+class Capability(NamedTuple):
+    """The response to TPM2_GetCapability."""
+
+    more: int
+    group: int
+    entry_count: int
+    entries: bytes
+
+
+def capability_of(response: bytes) -> Capability:
+    source = body(response)
+    return Capability(source.u8(), source.u32(), source.u32(), source.take(source.left))
+
+
+class PublicRead(NamedTuple):
+    """The response to TPM2_ReadPublic."""
+
+    public: bytes
+    name: bytes
+    qualified_name: bytes
+
+
+def public_read(response: bytes) -> PublicRead:
+    source = body(response)
+    read = PublicRead(source.sized(4096), source.sized(), source.sized())
+    assert not source.left
+    return read
+
+
+def quoted(response: bytes) -> messages.Quoted:
+    """A quote made with a password."""
+    source = body(response)
+    source.take(source.u32())
+    assert source.take(source.left) == tpm.PASSWORD_AREA
+    return messages.quoted(response)
+
+
+def created(response: bytes) -> messages.Created:
+    """A key just made."""
+    assert tpm.code_of(response) == 0
+    return messages.created(response)
 
 
 def public_of(response: bytes) -> bytes:
     """TPMT_PUBLIC of a key just made."""
-    return split(response[18:])[0]
+    return created(response).public

@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machine.tpm.constants import ECC_NIST_P256, MANUFACTURER, Alg, Code, Rc, Tag
+from machine.tpm.messages import error_response
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
-from tests.machine.tpm.models import FULL_TEST, SEED, model
+from tests.machine.tpm.models import FULL_TEST, SEED, capability_of, model
+
+HANDLES, COMMANDS, PCRS, PROPERTIES, CURVES = 1, 2, 5, 6, 8
+"""TPM_CAP."""
+ONE_HANDLE, CHANGES_NV = 1 << 25, 1 << 22
+"""TPMA_CC."""
 
 
 def test_response_codes_name_what_is_wrong() -> None:
@@ -17,30 +24,30 @@ def test_response_codes_name_what_is_wrong() -> None:
     wrong = {
         tpm.command(0x1FF): 0x143,
         tpm.extend(8) + b"\0": 0x142,
-        tpm.command(0x182, tpm.u32(8)): 0x125,
-        tpm.authorized(0x182, [24], b""): 0x184,
-        tpm.authorized(0x182, [8], tpm.u32(1) + b"\0\x0b" + b"d" * 33): 0x095,
-        tpm.authorized(0x182, [8], tpm.u32(1) + b"\0\x0b" + b"d" * 31): 0x1DA,
-        tpm.authorized(0x182, [8], tpm.u32(5)): 0x1D5,
-        tpm.quote(0x8000_0000): 0x910,
-        tpm.quote(0x4000_0007): 0x2D2,
-        tpm.command(0x145, b"\0\0", tag=0x00C4): 0x01E,
+        tpm.command(Code.PCR_EXTEND, tpm.u32(8)): 0x125,
+        tpm.authorized(Code.PCR_EXTEND, [24]): 0x184,
+        tpm.extend(8, b"d" * 33): 0x095,
+        tpm.extend(8, b"d" * 31): 0x1DA,
+        tpm.authorized(Code.PCR_EXTEND, [8], tpm.digest_values(count=5)): 0x1D5,
+        tpm.quote(tpm.FIRST_KEY): 0x910,
+        tpm.quote(tpm.NULL): 0x2D2,
+        tpm.with_tag(tpm.shutdown(), Tag.RSP_COMMAND): 0x01E,
     }
     assert {sent: tpm.code_of(made.execute(sent, 0)) for sent in wrong} == wrong
 
 
 def test_a_command_of_more_than_4096_bytes_is_refused() -> None:
-    assert [tpm.code_of(model().execute(tpm.command(0x17C, bytes(size)), 0)) for size in (4086, 4087)] == [0x095, 0x142]
+    assert [
+        tpm.code_of(model().execute(tpm.command(Code.GET_TEST_RESULT, bytes(size)), 0)) for size in (4086, 4087)
+    ] == [0x095, 0x142]
 
 
 anything: Any = st.one_of(
     st.binary(max_size=64),
     st.builds(
         lambda tag, code, body: tpm.command(code, body, tag=tag),
-        st.sampled_from([0x8001, 0x8002]),
-        st.sampled_from(
-            [0x131, 0x13C, 0x13D, 0x143, 0x144, 0x145, 0x158, 0x165, 0x173, 0x17A, 0x17B, 0x17C, 0x17E, 0x182]
-        ),
+        st.sampled_from([Tag.NO_SESSIONS, Tag.SESSIONS]),
+        st.sampled_from([*Code]),
         st.binary(max_size=80),
     ),
 )
@@ -52,9 +59,9 @@ def test_any_bytes_get_a_whole_response(sent: bytes, locality: int, failed: bool
     if failed:
         made.fail()
     response = made.execute(sent, locality)
-    assert int.from_bytes(response[2:6], "big") == len(response) >= 10
+    assert tpm.size_of(response) == len(response)
     if tpm.code_of(response):
-        assert (response[:2], len(response)) == (b"\x80\x01", 10)
+        assert response == error_response(tpm.code_of(response))
 
 
 def changed(sent: bytes, at: int, value: int) -> bytes:
@@ -80,15 +87,18 @@ def test_in_failure_mode_the_tpm_says_so_and_nothing_more() -> None:
     made = model()
     made.fail()
     for sent in (tpm.pcr_read(), tpm.extend(8), tpm.quote(), tpm.startup(), b"", tpm.get_capability(5)):
-        assert made.execute(sent, 0) == bytes.fromhex("8001 0000000a 00000101")
-    result = made.execute(tpm.command(0x17C), 0)
+        assert made.execute(sent, 0) == error_response(Rc.FAILURE)
+    result = made.execute(tpm.command(Code.GET_TEST_RESULT), 0)
     assert (tpm.code_of(result), result[-4:]) == (0, tpm.u32(0x101))
-    assert made.execute(tpm.get_capability(6, 0, 9), 0)[10:] == bytes.fromhex("01 00000006 00000001 00000105") + b"SIM "
+    manufacturer = capability_of(made.execute(tpm.get_capability(PROPERTIES, 0, 9), 0))
+    assert manufacturer == (1, PROPERTIES, 1, tpm.u32(0x105) + MANUFACTURER)
     for first, count in ((0, 0), (0x10D, 1)):
-        assert made.execute(tpm.get_capability(6, first, count), 0)[11:19] == bytes.fromhex("00000006 00000000")
-    for cut in (tpm.command(0x17A, tpm.u32(6) + bytes(4)), tpm.command(0x17A, tpm.u32(5) + tpm.u32(0) + tpm.u32(9))):
-        assert tpm.code_of(made.execute(cut, 0)) == 0x101
-    assert tpm.code_of(made.execute(tpm.command(0x17C, tpm.u32(6) + bytes(8)), 0)) == 0x101
+        found = capability_of(made.execute(tpm.get_capability(PROPERTIES, first, count), 0))
+        assert found[1:] == (PROPERTIES, 0, b"")
+    for cut in (tpm.with_size(tpm.get_capability(PROPERTIES)[:-4]), tpm.get_capability(PCRS, 0, 9)):
+        assert tpm.code_of(made.execute(cut, 0)) == Rc.FAILURE
+    longer = tpm.with_code(tpm.get_capability(PROPERTIES, 0, 0), Code.GET_TEST_RESULT)
+    assert tpm.code_of(made.execute(longer, 0)) == Rc.FAILURE
     made.power_on()
     assert tpm.code_of(made.execute(tpm.startup(), 0)) == 0
 
@@ -102,45 +112,48 @@ EMPTY = {3, 4, 9}
 def test_capabilities_read_piece_by_piece_are_those_read_at_once(group: int) -> None:
     made = model(tpm.create_primary())
     first = {1: 0x4000_0000, 9: 0x4000_0000}.get(group, 0)
-    whole = made.execute(tpm.get_capability(group, first), 0)
-    count = int.from_bytes(whole[15:19], "big")
-    assert (whole[10], whole[11:15]) == (0, tpm.u32(group))
+    more, of, count, entries = capability_of(made.execute(tpm.get_capability(group, first), 0))
+    assert (more, of) == (0, group)
     assert (count == 0) == (group in EMPTY)
-    assert len(whole) == 19 + count * ENTRY_BYTES[group]
+    assert len(entries) == count * ENTRY_BYTES[group]
     for asked in range(count + 2):
-        piece = made.execute(tpm.get_capability(group, first, asked), 0)
+        piece = capability_of(made.execute(tpm.get_capability(group, first, asked), 0))
         given = min(asked, count)
-        assert (piece[10], piece[15:19]) == (asked < count, tpm.u32(given))
-        assert piece[19:] == whole[19 : 19 + given * ENTRY_BYTES[group]]
+        assert piece == (asked < count, group, given, entries[: given * ENTRY_BYTES[group]])
 
 
 def test_pcr_banks_come_all_at_once_or_not_at_all() -> None:
     made = model()
-    banks = bytes.fromhex("0004 03 000000 000b 03 ffffff 000c 03 000000 000d 03 000000")
+    banks = [(Alg.SHA1, b"\0\0\0"), (Alg.SHA256, b"\xff\xff\xff"), (Alg.SHA384, b"\0\0\0"), (Alg.SHA512, b"\0\0\0")]
+    every = b"".join(tpm.bank(*one) for one in banks)
     for asked in (1, 2, 127):
-        assert made.execute(tpm.get_capability(5, 0, asked), 0)[10:] == bytes.fromhex("00 00000005 00000004") + banks
-    assert made.execute(tpm.get_capability(5, 0, 0), 0)[10:] == bytes.fromhex("01 00000005 00000000")
-    assert tpm.code_of(made.execute(tpm.get_capability(5, 1), 0)) == 0x2C4
+        assert capability_of(made.execute(tpm.get_capability(PCRS, 0, asked), 0)) == (0, PCRS, 4, every)
+    assert capability_of(made.execute(tpm.get_capability(PCRS, 0, 0), 0)) == (1, PCRS, 0, b"")
+    assert tpm.code_of(made.execute(tpm.get_capability(PCRS, 1), 0)) == 0x2C4
 
 
 def test_a_request_names_the_first_property_that_is_wanted() -> None:
     made = model()
-    assert made.execute(tpm.get_capability(8, 3), 0)[10:] == bytes.fromhex("00 00000008 00000001 0003")
-    assert made.execute(tpm.get_capability(8, 4), 0)[10:] == bytes.fromhex("00 00000008 00000000")
-    assert made.execute(tpm.get_capability(2, 0x17E, 1), 0)[19:] == bytes.fromhex("0000017e")
-    assert made.execute(tpm.get_capability(2, 0x17F, 1), 0)[19:] == bytes.fromhex("02400182")
+    curve = tpm.u16(ECC_NIST_P256)
+    assert capability_of(made.execute(tpm.get_capability(CURVES, 3), 0)) == (0, CURVES, 1, curve)
+    assert capability_of(made.execute(tpm.get_capability(CURVES, 4), 0)) == (0, CURVES, 0, b"")
+    read = capability_of(made.execute(tpm.get_capability(COMMANDS, Code.PCR_READ, 1), 0))
+    assert read.entries == tpm.u32(Code.PCR_READ)
+    following = capability_of(made.execute(tpm.get_capability(COMMANDS, Code.PCR_READ + 1, 1), 0))
+    assert following.entries == tpm.u32(Code.PCR_EXTEND | ONE_HANDLE | CHANGES_NV)
 
 
 def test_loaded_keys_are_listed() -> None:
     made = model(tpm.create_primary(), tpm.create_primary(), tpm.flush())
-    assert made.execute(tpm.get_capability(1, 0x8000_0000), 0)[15:] == bytes.fromhex("00000001 80000001")
+    found = capability_of(made.execute(tpm.get_capability(HANDLES, tpm.FIRST_KEY), 0))
+    assert (found.entry_count, found.entries) == (1, tpm.u32(tpm.FIRST_KEY + 1))
 
 
 TRANSCRIPT = [
     tpm.startup(),
     FULL_TEST,
     *[tpm.get_capability(group) for group in range(10)],
-    tpm.command(0x17B, b"\0\x40"),
+    tpm.get_random(64),
     *[tpm.extend(n) for n in range(8, 14)],
     tpm.create_primary(),
     tpm.create_primary(tpm.MLDSA_AK),
@@ -157,7 +170,7 @@ def test_the_same_seed_and_the_same_commands_give_the_same_bytes_for_ever() -> N
 
 
 def test_random_bytes_differ_from_call_to_call_and_boot_to_boot() -> None:
-    ask = tpm.command(0x17B, b"\0\x20")
+    ask = tpm.get_random(32)
     first = model()
     found = [first.execute(ask, 0), first.execute(ask, 0), model(reset_count=1).execute(ask, 0)]
     first.power_on()

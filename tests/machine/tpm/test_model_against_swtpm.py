@@ -6,15 +6,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from machine.tpm import messages
 from machine.tpm.commands import COMMANDS
+from machine.tpm.constants import Alg, Code, Tag
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.conftest import SwtpmProcess, Swtpms
 from tests.machine.tpm.lockstep import SEED, Lockstep, freshly_reset
+from tests.machine.tpm.models import capability_of, quoted
 
 pytestmark = pytest.mark.tpm
 EXAMPLES = 400
 
+CFB, SM4, HMAC = 0x0043, 0x0013, 0x0005
 HASH_ALGS = (0x0004, 0x000B, 0x000C, 0x000D, 0x0010, 0x0012, 0x0027)
 DIGEST_SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64}
 HANDLES = st.sampled_from(
@@ -54,26 +58,26 @@ ecc_parameters = st.one_of(
     st.just(tpm.ECC_PARAMETERS),
     st.sampled_from(
         [
-            "0010 0018 000c 0003 0010",
-            "0010 0010 0003 0010",
-            "0006 0080 0043 0018 000b 0003 0010",
-            "0006 0081 0043 0018 000b 0003 0010",
-            "0006 0080 0018 0018 000b 0003 0010",
-            "0010 0018 0010 0003 0010",
-            "0010 001a 000b 0000 0003 0010",
-            "0010 0014 000b 0003 0010",
-            "0010 0018 000b 0099 0010",
-            "0010 0018 000b 0004 0010",
-            "0010 001b 000b 0003 0010",
-            "0010 0019 000b 0003 0010",
-            "0003 0080 0043 0018 000b 0003 0010",
-            "0026 0080 0010 0010 0003 0010",
-            "0013 0080 0043 0010 0003 0010",
-            "0010 0018 000b 0003 0020 000b",
-            "0010 0018 000b 0003 0020 0099",
-            "0010 0018 000b 0003 0023",
+            messages.ecc_parameters(details=(Alg.SHA384,)),
+            messages.ecc_parameters(scheme=Alg.NULL, details=()),
+            messages.ecc_parameters(symmetric=(Alg.AES, 128, CFB)),
+            messages.ecc_parameters(symmetric=(Alg.AES, 129, CFB)),
+            messages.ecc_parameters(symmetric=(Alg.AES, 128, Alg.ECDSA)),
+            messages.ecc_parameters(details=(Alg.NULL,)),
+            messages.ecc_parameters(scheme=Alg.ECDAA, details=(Alg.SHA256, 0)),
+            messages.ecc_parameters(scheme=Alg.RSASSA),
+            messages.ecc_parameters(curve=0x0099),
+            messages.ecc_parameters(curve=0x0004),
+            messages.ecc_parameters(scheme=Alg.SM2),
+            messages.ecc_parameters(scheme=Alg.ECDH),
+            messages.ecc_parameters(symmetric=(Alg.TDES, 128, CFB)),
+            messages.ecc_parameters(symmetric=(Alg.CAMELLIA, 128, Alg.NULL), scheme=Alg.NULL, details=()),
+            messages.ecc_parameters(symmetric=(SM4, 128, CFB), scheme=Alg.NULL, details=()),
+            messages.ecc_parameters(kdf=(Alg.KDF1_SP800_56A, Alg.SHA256)),
+            messages.ecc_parameters(kdf=(Alg.KDF1_SP800_56A, 0x0099)),
+            messages.ecc_parameters(kdf=(Alg.ECC,)),
         ]
-    ).map(bytes.fromhex),
+    ),
 )
 templates = st.one_of(
     st.just(tpm.ECC_AK),
@@ -88,36 +92,36 @@ templates = st.one_of(
 )
 schemes = st.sampled_from(
     [
-        "0010",
-        "0018 000b",
-        "0018 000c",
-        "0018 0004",
-        "0018 0010",
-        "0014 000b",
-        "001a 000b 0000",
-        "0005 000b",
-        "0099",
+        tpm.NO_SCHEME,
+        tpm.scheme(Alg.ECDSA, Alg.SHA256),
+        tpm.scheme(Alg.ECDSA, Alg.SHA384),
+        tpm.scheme(Alg.ECDSA, Alg.SHA1),
+        tpm.scheme(Alg.ECDSA, Alg.NULL),
+        tpm.scheme(Alg.RSASSA, Alg.SHA256),
+        tpm.scheme(Alg.ECDAA, Alg.SHA256, 0),
+        tpm.scheme(HMAC, Alg.SHA256),
+        tpm.scheme(0x0099),
     ]
-).map(bytes.fromhex)
+)
 digests = st.lists(st.sampled_from(HASH_ALGS), max_size=5).map(
-    lambda algs: tpm.u32(len(algs)) + b"".join(a.to_bytes(2, "big") + b"d" * DIGEST_SIZES.get(a, 32) for a in algs)
+    lambda algs: tpm.digest_values(*[(a, b"d" * DIGEST_SIZES.get(a, 32)) for a in algs])
 )
 kinds = st.sampled_from([tpm.CLEAR, tpm.CLEAR, tpm.STATE, b"\0\2"])
 valid = st.one_of(
     st.builds(tpm.startup, kinds),
     st.builds(tpm.shutdown, kinds),
-    st.sampled_from([b"", b"\0", b"\1", b"\2"]).map(lambda full: tpm.command(0x143, full)),
-    st.just(tpm.command(0x17C)),
-    st.integers(0, 100).map(lambda size: tpm.command(0x17B, size.to_bytes(2, "big"))),
+    st.sampled_from([b"", b"\0", b"\1", b"\2"]).map(lambda full: tpm.command(Code.SELF_TEST, full)),
+    st.just(tpm.command(Code.GET_TEST_RESULT)),
+    st.integers(0, 100).map(tpm.get_random),
     st.builds(tpm.get_capability, st.integers(0, 11), st.sampled_from([0, 1, 5, 0x01000000, 0x80000000]) | HANDLES),
     st.builds(tpm.extend, st.integers(0, 24)),
-    st.builds(lambda pcr, values: tpm.authorized(0x182, [pcr], values), HANDLES, digests),
+    st.builds(lambda pcr, values: tpm.authorized(Code.PCR_EXTEND, [pcr], values), HANDLES, digests),
     st.builds(
-        lambda pcr, size: tpm.authorized(0x13C, [pcr], tpm.sized(b"e" * size)),
+        lambda pcr, size: tpm.event(pcr, b"e" * size),
         HANDLES,
         st.sampled_from([0, 9, 1024, 1025]),
     ),
-    st.builds(lambda pcr: tpm.authorized(0x13D, [pcr]), HANDLES),
+    st.builds(tpm.reset, HANDLES),
     st.builds(tpm.pcr_read, selections),
     st.builds(
         tpm.create_primary,
@@ -160,18 +164,18 @@ def malformed(draw: Any, commands: Any = valid) -> bytes:
         at = draw(st.integers(0, len(data) - 2))
         data[at : at + 2] = draw(st.sampled_from([b"\0\0", b"\xff\xff", b"\0\x10", b"\x01\0"]))
     elif what == "code":
-        data[6:10] = tpm.u32(draw(st.sampled_from([0, 0x11E, 0x19A, 0x1FF, 0x2000_0000, 0xFFFF_FFFF])))
+        data[:] = tpm.with_code(bytes(data), draw(st.sampled_from([0, 0x11E, 0x19A, 0x1FF, 0x2000_0000, 0xFFFF_FFFF])))
     elif what == "tag":
-        data[0:2] = draw(st.sampled_from([b"\x80\x01", b"\x80\x02", b"\0\xc1", b"\0\xc4", b"\x80\x18", b"\0\0"]))
+        data[:] = tpm.with_tag(bytes(data), draw(st.sampled_from([*Tag, 0x00C1, 0])))
     if what != "size" and draw(st.integers(0, 9)):
-        data[2:6] = tpm.u32(len(data))
+        data[:] = tpm.with_size(bytes(data))
     elif what == "size":
-        data[2:6] = tpm.u32(draw(st.sampled_from([0, 9, 10, len(data) + 1, 4097, 0xFFFF_FFFF])))
+        data[:] = tpm.with_size(bytes(data), draw(st.sampled_from([0, 9, 10, len(data) + 1, 4097, 0xFFFF_FFFF])))
     return bytes(data)
 
 
 def may_be_sent(sent: bytes) -> bool:
-    return int.from_bytes(sent[6:10], "big") not in OF_SWTPM
+    return tpm.code_of(sent) not in OF_SWTPM
 
 
 POWER = b"power"
@@ -184,7 +188,7 @@ streams = st.lists(
 passwords = st.sampled_from([b"", b"pw", b"pw\0", b"no", b"p" * 32])
 key_attributes = st.sampled_from([0, 0x400, 0x40, 0x80, 0x10000, 0x12, 0x4, 0x440]).map(tpm.AK_ATTRIBUTES.__xor__)
 key_schemes = st.sampled_from([0x000B, 0x000C, 0x000D, 0x0004]).map(
-    lambda hash_alg: bytes.fromhex("0010 0018") + hash_alg.to_bytes(2, "big") + bytes.fromhex("0003 0010")
+    lambda hash_alg: messages.ecc_parameters(details=(hash_alg,))
 )
 quotes = st.builds(
     tpm.quote,
@@ -241,15 +245,16 @@ def test_a_command_has_the_attributes_that_it_has_there(swtpms: Swtpms, code: in
     both = freshly_reset(swtpms.get())
     assert both.run(tpm.startup())
     sent = tpm.get_capability(2, code, 1)
-    assert both.model.execute(sent, 0)[11:] == both.swtpm.execute(sent, 0)[11:]
+    ours, theirs = capability_of(both.model.execute(sent, 0)), capability_of(both.swtpm.execute(sent, 0))
+    assert ours._replace(more=0) == theirs._replace(more=0)
 
 
 def test_pcrs_have_the_properties_that_they_have_there(swtpms: Swtpms) -> None:
     both = freshly_reset(swtpms.get())
     assert both.run(tpm.startup())
     sent = tpm.get_capability(7)
-    ours, theirs = both.model.execute(sent, 0), both.swtpm.execute(sent, 0)
-    assert ours[19:] == theirs[19:][: len(ours) - 19]
+    ours, theirs = (capability_of(each.execute(sent, 0)).entries for each in (both.model, both.swtpm))
+    assert theirs.startswith(ours)
     assert len(theirs) - len(ours) == 2 * 8  # PCRs with policies and passwords: swtpm has these too
 
 
@@ -260,8 +265,8 @@ def test_the_clock_is_safe_until_a_shutdown_is_missing(swtpm_process: SwtpmProce
     def safe() -> tuple[int, int]:
         assert both.run(tpm.create_primary())
         sent = tpm.quote(nonce=b"")
-        at = 16 + 6 + 2 + 34 + 2 + 8 + 8
-        return both.model.execute(sent, 0)[at], both.swtpm.execute(sent, 0)[at]
+        ours, theirs = (messages.clock_of(quoted(each.execute(sent, 0)).attest) for each in (both.model, both.swtpm))
+        return ours.safe, theirs.safe
 
     assert both.run(tpm.startup())
     assert safe() == (1, 1)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from machine.tpm.constants import Code
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.conftest import Swtpms
 from tests.machine.tpm.lockstep import freshly_reset
@@ -13,11 +14,10 @@ GUARDED = tpm.create_primary(tpm.template(attributes=tpm.AK_ATTRIBUTES & ~0x400)
 RIGHT, WRONG = tpm.quote(area=tpm.password(b"secret")), tpm.quote()
 
 
-def with_size(public: bytes, difference: int) -> bytes:
+def misstated(public: bytes, difference: int) -> bytes:
     """CreatePrimary whose TPM2B_PUBLIC says that it is longer than it is."""
-    sensitive = tpm.sized(bytes(4))
-    size = (len(public) + difference).to_bytes(2, "big")
-    return tpm.authorized(0x131, [tpm.ENDORSEMENT], sensitive + size + public + bytes(6))
+    right = tpm.sized(public)
+    return tpm.create_primary(public).replace(right, tpm.u16(len(public) + difference) + public)
 
 
 STREAMS = {
@@ -30,7 +30,7 @@ STREAMS = {
     ],
     "an extend of a saved PCR does": [tpm.shutdown(tpm.STATE), tpm.extend(15), POWER, tpm.startup(tpm.STATE)],
     "changes of free PCRs are not counted": [
-        *(tpm.extend(16), tpm.extend(23), tpm.authorized(0x13D, [16]), tpm.pcr_read()),
+        *(tpm.extend(16), tpm.extend(23), tpm.reset(16), tpm.pcr_read()),
         *(tpm.extend(0), tpm.extend(8), tpm.pcr_read()),
     ],
     "a resume counts the PCRs that it resets": [
@@ -38,10 +38,12 @@ STREAMS = {
     ],
     "a restart goes on counting": [tpm.extend(8), tpm.shutdown(tpm.STATE), POWER, tpm.startup(), tpm.pcr_read()],
     "reserved bits of a session": [
-        tpm.authorized(0x182, [8], bytes(4), area=tpm.password(attributes=bits)) for bits in (0x08, 0x10, 0x09)
+        tpm.authorized(Code.PCR_EXTEND, [8], tpm.digest_values(), area=tpm.password(attributes=bits))
+        for bits in (0x08, 0x10, 0x09)
     ],
     "more sessions than there are": [
-        tpm.authorized(0x182, [8], bytes(4), area=tpm.password() * count) for count in (1, 2, 3, 4, 5)
+        tpm.authorized(Code.PCR_EXTEND, [8], tpm.digest_values(), area=tpm.password() * count)
+        for count in (1, 2, 3, 4, 5)
     ],
     "wrong passwords lock a key that has dictionary attack protection": [
         *(GUARDED, WRONG, WRONG, RIGHT, WRONG, WRONG, RIGHT, POWER, tpm.startup(), GUARDED, RIGHT),
@@ -61,7 +63,7 @@ STREAMS = {
         tpm.create_primary(tpm.template(attributes=tpm.AK_ATTRIBUTES | 0x800)),
         tpm.create_primary(tpm.template(attributes=tpm.AK_ATTRIBUTES & ~0x12 | 0x800)),
     ],
-    "a public area of another size than it says": [with_size(tpm.ECC_AK, difference) for difference in (-1, 0, 1)],
+    "a public area of another size than it says": [misstated(tpm.ECC_AK, difference) for difference in (-1, 0, 1)],
     "more keys than slots": [*[tpm.create_primary()] * 4, tpm.flush(0x8000_0001), *[tpm.create_primary()] * 2],
     "more PCRs than a response holds": [
         tpm.pcr_read(tpm.selection((0x000B, 0xFFFFFF))),

@@ -30,8 +30,8 @@ WRONG: dict[str, tuple[bytes, int]] = {
     # The header
     "a tag that is none": (tpm.command(0x17E, tag=0x8003), 0x084),
     "a tag of something else": (tpm.command(0x17E, tag=0x8017), 0x01E),
-    "a size too large": (tpm.command(0x143, b"\1", size=12), 0x142),
-    "a size too small": (tpm.command(0x143, b"\1", size=10), 0x142),
+    "a size too large": (tpm.with_size(tpm.self_test(), 12), 0x142),
+    "a size too small": (tpm.with_size(tpm.self_test(), 10), 0x142),
     "a code that is none": (tpm.command(0x1FF), 0x143),
     "something behind the parameters": (tpm.command(0x143, b"\1\0"), 0x095),
     "half a parameter": (tpm.command(0x17B, b"\0"), 0x1DA),

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enclave_sim.attestation.formats.quote import parse_quote
 from machine.errors import MachineError
+from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
-from tests.machine.tpm.models import FULL_TEST, SEED, model, pcr, quoted
+from tests.machine.tpm.models import FULL_TEST, SEED, created, model, pcr, pcrs_of, quoted
 
 
 @pytest.mark.parametrize("sent", [FULL_TEST, tpm.extend(8), tpm.pcr_read(), tpm.get_capability(6)])
@@ -31,12 +33,11 @@ def test_resume_needs_a_state_that_was_saved() -> None:
     assert tpm.code_of(made.execute(tpm.startup(tpm.STATE), 0)) == 0x1C4
 
 
-def counts(made: TpmModel) -> tuple[int, int, int]:
+def counts(made: TpmModel) -> tuple[int, int, bool]:
     """Reset count, restart count and safe, from a quote."""
-    handle = int.from_bytes(made.execute(tpm.create_primary(), 0)[10:14], "big")
-    attest, _ = quoted(made.execute(tpm.quote(handle, b""), 0))
-    at = 6 + 2 + 34 + 2 + 8
-    return int.from_bytes(attest[at : at + 4], "big"), int.from_bytes(attest[at + 4 : at + 8], "big"), attest[at + 8]
+    handle = created(made.execute(tpm.create_primary(), 0)).handle
+    clock = parse_quote(quoted(made.execute(tpm.quote(handle, b""), 0)).attest).clock_info
+    return clock.reset_count, clock.restart_count, clock.safe
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,8 @@ def test_time_goes_on_over_resets() -> None:
     made = model()
     for _ in range(3):
         made.execute(tpm.create_primary(), 0)
-        attest, _ = quoted(made.execute(tpm.quote(nonce=b""), 0))
-        clocks.append(int.from_bytes(attest[44:52], "big"))
+        attest = quoted(made.execute(tpm.quote(nonce=b""), 0)).attest
+        clocks.append(parse_quote(attest).clock_info.clock)
         made.power_on()
         made.execute(tpm.startup(), 0)
     assert clocks == [(1 << 20) + 2, (2 << 20) + 2, (3 << 20) + 2]
@@ -102,16 +103,15 @@ def test_extend_hashes_the_old_value_and_the_measurement(digests: list[bytes], n
 def test_an_event_is_the_extend_of_its_digest(data: bytes) -> None:
     made = TpmModel(SEED)
     made.execute(tpm.startup(), 0)
-    response = made.execute(tpm.authorized(0x13C, [9], tpm.sized(data)), 0)
+    response = made.execute(tpm.event(9, data), 0)
     assert b"\x00\x0b" + hashlib.sha256(data).digest() in response
     assert pcr(made, 9) == pcr(model(tpm.extend(9, hashlib.sha256(data).digest())), 9)
 
 
 def test_a_bank_that_is_not_there_ignores_extends_and_is_not_read() -> None:
-    made = model(tpm.extend(8, b"1" * 20, 0x0004))
-    assert made.execute(tpm.pcr_read(tpm.selection((0x0004, 0x100))), 0)[14:] == bytes.fromhex(
-        "00000001 0004 03 000000 00000000"
-    )
+    made = model(tpm.extend(8, b"1" * 20, Alg.SHA1))
+    read = pcrs_of(made.execute(tpm.pcr_read(tpm.selection((Alg.SHA1, 0x100))), 0))
+    assert read == (tpm.selection((Alg.SHA1, 0)), [])
     assert pcr(made, 8) == bytes(32)
     assert tpm.code_of(made.execute(tpm.extend(8, b"1" * 32, 0x0012), 0)) == 0x1C3
 
@@ -120,18 +120,18 @@ def test_a_bank_that_is_not_there_ignores_extends_and_is_not_read() -> None:
 def test_only_pcrs_16_and_23_can_be_reset(number: int) -> None:
     made = model(tpm.extend(number)) if number in (*range(17), 23) else model()
     before = pcr(made, number)
-    code = tpm.code_of(made.execute(tpm.authorized(0x13D, [number]), 0))
+    code = tpm.code_of(made.execute(tpm.reset(number), 0))
     assert (code, pcr(made, number)) == ((0, bytes(32)) if number in (16, 23) else (0x907, before))
 
 
 MALFORMED_SELECTIONS = {
-    "a bank that no algorithm has": (bytes.fromhex("00000001 0012 03 000100"), 0x1C3),
-    "two bytes of PCRs": (bytes.fromhex("00000001 000b 02 0001"), 0x1C4),
-    "four bytes of PCRs": (bytes.fromhex("00000001 000b 04 00010000"), 0x1C4),
-    "no bytes of PCRs": (bytes.fromhex("00000001 000b 00"), 0x1C4),
-    "more banks than there are algorithms": (tpm.selection(*[(0x000B, 1)] * 5), 0x1D5),
-    "a second bank that is missing": (bytes.fromhex("00000002 000b 03 000100"), 0x1DA),
-    "a PCR bitmap cut short": (bytes.fromhex("00000001 000b 03 0001"), 0x1DA),
+    "a bank that no algorithm has": (tpm.selection((0x0012, 0x100)), 0x1C3),
+    "two bytes of PCRs": (tpm.u32(1) + tpm.bank(Alg.SHA256, b"\0\1"), 0x1C4),
+    "four bytes of PCRs": (tpm.u32(1) + tpm.bank(Alg.SHA256, b"\0\1\0\0"), 0x1C4),
+    "no bytes of PCRs": (tpm.u32(1) + tpm.bank(Alg.SHA256, b""), 0x1C4),
+    "more banks than there are algorithms": (tpm.selection(*[(Alg.SHA256, 1)] * 5), 0x1D5),
+    "a second bank that is missing": (tpm.selection((Alg.SHA256, 0x100), count=2), 0x1DA),
+    "a PCR bitmap cut short": (tpm.selection((Alg.SHA256, 0x100))[:-1], 0x1DA),
 }
 
 
@@ -147,15 +147,13 @@ def test_a_malformed_selection_of_pcrs_is_refused(name: str) -> None:
 
 def test_a_selection_may_name_each_algorithm_and_a_bank_twice() -> None:
     made = model(tpm.extend(8))
-    every = tpm.selection((0x0004, 1), (0x000B, 0x100), (0x000C, 1), (0x000B, 0x100))
-    response = made.execute(tpm.pcr_read(every), 0)
-    assert tpm.code_of(response) == 0
-    assert response[14:-72] == tpm.selection((0x0004, 0), (0x000B, 0x100), (0x000C, 0), (0x000B, 0x100))
-    assert response[-72:] == bytes.fromhex("00000002") + (b"\0\x20" + pcr(made, 8)) * 2
+    every = tpm.selection((Alg.SHA1, 1), (Alg.SHA256, 0x100), (Alg.SHA384, 1), (Alg.SHA256, 0x100))
+    read = pcrs_of(made.execute(tpm.pcr_read(every), 0))
+    assert read.selection == tpm.selection((Alg.SHA1, 0), (Alg.SHA256, 0x100), (Alg.SHA384, 0), (Alg.SHA256, 0x100))
+    assert read.values == [pcr(made, 8)] * 2
 
 
 def test_no_more_than_eight_values_are_read_and_the_selection_says_which() -> None:
     made = model(*[tpm.extend(n, bytes([n]) * 32) for n in range(3, 14)])
-    response = made.execute(tpm.pcr_read(tpm.selection((0x000B, 0x3FF8))), 0)
-    assert response[14:24] == tpm.selection((0x000B, 0x07F8))
-    assert response[24:] == bytes.fromhex("00000008") + b"".join(b"\0\x20" + pcr(made, n) for n in range(3, 11))
+    read = pcrs_of(made.execute(tpm.pcr_read(tpm.selection((Alg.SHA256, 0x3FF8))), 0))
+    assert read == (tpm.selection((Alg.SHA256, 0x07F8)), [pcr(made, n) for n in range(3, 11)])

@@ -15,12 +15,14 @@ from machine.devices.tpm_crb import TpmCrb
 from machine.errors import MachineError
 from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
+from machine.tpm.constants import Rc
+from machine.tpm.messages import error_response
 from machine.tpm.swtpm import Swtpm
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.conftest import SwtpmProcess
 
 SENT = tpm.startup()
-SUCCESS = bytes.fromhex("8001 0000000a 00000000")
+SUCCESS = error_response(Rc.SUCCESS)
 Serve = Callable[[Callable[[socket.socket], None]], Path]
 
 
@@ -82,9 +84,9 @@ def test_a_response_is_read_whole_however_it_is_cut(serve: Serve) -> None:
     [
         (b"", "the connection ended after 0 of 10 bytes"),
         (SUCCESS[:7], "the connection ended after 7 of 10 bytes"),
-        (bytes.fromhex("8001 00000014 00000000"), "the connection ended after 0 of 10 bytes"),
-        (bytes.fromhex("8001 00000009 00000000"), "a response cannot have 9 bytes"),
-        (bytes.fromhex("8001 00001001 00000000"), "a response cannot have 4097 bytes"),
+        (tpm.with_size(SUCCESS, 20), "the connection ended after 0 of 10 bytes"),
+        (tpm.with_size(SUCCESS, 9), "a response cannot have 9 bytes"),
+        (tpm.with_size(SUCCESS, 4097), "a response cannot have 4097 bytes"),
     ],
 )
 def test_half_an_answer_is_none_and_nothing_is_asked_again(serve: Serve, answer: bytes, why: str) -> None:
@@ -115,7 +117,7 @@ def test_silence_ends_with_the_time_limit(serve: Serve) -> None:
 def test_drops_that_never_fill_the_answer_end_with_the_time_limit(serve: Serve) -> None:
     def treat(client: socket.socket) -> None:
         client.recv(4096)
-        client.sendall(bytes.fromhex("8001 00001000 00000000"))
+        client.sendall(tpm.with_size(SUCCESS, 4096))
         client.settimeout(0.01)
         for _ in range(200):
             try:

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from enclave_sim.attestation.formats.public_area import public_pem
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
+from tests.machine.tpm.models import public_of, quoted
 
 pytestmark = pytest.mark.tpm
 NONCE = b"nonce of the verifier, 32 bytes." + tpm.u32(7)
@@ -24,16 +24,13 @@ def test_tpm2_checkquote_accepts_a_quote_and_sees_its_nonce(tmp_path: Path, nonc
     made = TpmModel(b"s" * 32)
     for sent in (tpm.startup(), tpm.extend(8)):
         assert tpm.code_of(made.execute(sent, 0)) == 0
-    created, quoted = made.execute(tpm.create_primary(), 0), made.execute(tpm.quote(nonce=NONCE), 0)
-    public = created[20 : 20 + int.from_bytes(created[18:20], "big")]
-    x, y = int.from_bytes(public[-66:-34], "big"), int.from_bytes(public[-32:], "big")
-    key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
-    size = int.from_bytes(quoted[14:16], "big")
+    public = public_of(made.execute(tpm.create_primary(), 0))
+    attest, signature = quoted(made.execute(tpm.quote(nonce=NONCE), 0))
     values = hashlib.sha256(bytes(32) + b"d" * 32).digest() + bytes(5 * 32)
     files = {
-        "key": key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        "attest": quoted[16 : 16 + size],
-        "signature": quoted[16 + size : -5],
+        "key": public_pem(tpm.sized(public)),
+        "attest": attest,
+        "signature": signature,
     }
     assert files["attest"].endswith(hashlib.sha256(values).digest())
     for name, content in files.items():

@@ -6,21 +6,25 @@ from hashlib import sha256
 from typing import Any
 
 from enclave_sim import Attestation, Enclave, events
-from enclave_sim.attestation import ReferenceValues
+from enclave_sim.attestation import ReferenceValues, SignedQuote
 from enclave_sim.enclave.attester.tpm_events import tpm_seed
 from enclave_sim.recording.outcome.summary import RunResult
 from machine.devices.tpm_crb import TpmCrb
 from machine.state import Stateful
+from machine.tpm.constants import Alg, Code, Rc
+from machine.tpm.messages import error_response
 from machine.tpm.model import TpmModel
 from tests.machine.tpm import commands as tpm
+from tests.machine.tpm.models import created, pcrs_of, quoted
 
 ACTIVE, CAP = b"AETHER ACTIVE", b"AETHER ANNIHILATED"
-STARTUP, SELF_TEST, SHUTDOWN, EXTEND, CREATE_PRIMARY, QUOTE = 0x144, 0x143, 0x145, 0x182, 0x131, 0x158
+STARTUP, SELF_TEST, SHUTDOWN = Code.STARTUP, Code.SELF_TEST, Code.SHUTDOWN
+EXTEND, CREATE_PRIMARY, QUOTE = Code.PCR_EXTEND, Code.CREATE_PRIMARY, Code.QUOTE
 BOOT_COMMANDS = [STARTUP, SELF_TEST, *[EXTEND] * 6, *[CREATE_PRIMARY] * 2, *[QUOTE] * 2, EXTEND, SHUTDOWN]
 """Of the beacon with one cycle."""
 BEFORE_THE_GUEST = 12
 """So many of them come before ring 3 is entered."""
-SUCCESS = bytes.fromhex("8001 0000000a 00000000")
+SUCCESS = error_response(Rc.SUCCESS)
 Treat = Callable[[int, bytes, Callable[[], bytes]], bytes]
 
 
@@ -46,6 +50,19 @@ class Interposer(Stateful):
     def execute(self, command: bytes, locality: int) -> bytes:
         self.codes.append(tpm.code_of(command))
         return self._treat(len(self.codes) - 1, command, lambda: self.tpm.execute(command, locality))
+
+
+def later_quote(of: Any, nonce: bytes, cycle: int = 0) -> SignedQuote:
+    """A quote that somebody has the TPM make who has it in his hands."""
+    made = created(of.execute(tpm.create_primary(), 0))
+    attest, signature = quoted(of.execute(tpm.quote(made.handle, nonce + tpm.u32(cycle)), 0))
+    of.execute(tpm.flush(made.handle), 0)
+    return SignedQuote(attest, signature, tpm.sized(made.public))
+
+
+def without_ml_dsa(code: int) -> Treat:
+    """The TPM refuses a key for ML-DSA with this code."""
+    return lambda _at, sent, go_on: error_response(code) if tpm.is_creation(sent, Alg.MLDSA) else go_on()
 
 
 def on_command(wanted: int, answer: Callable[[bytes], bytes]) -> Treat:
@@ -100,10 +117,7 @@ def extended(*measurements: bytes) -> bytes:
 
 def pcr_values(of: Any, numbers: Sequence[int] = range(8, 14)) -> list[bytes]:
     """What the TPM says its SHA-256 registers hold."""
-    response = of.execute(tpm.pcr_read(tpm.selection((0x000B, sum(1 << n for n in numbers)))), 0)
-    assert tpm.code_of(response) == 0
-    values = response[-34 * len(numbers) :]
-    return [values[at + 2 : at + 34] for at in range(0, len(values), 34)]
+    return pcrs_of(of.execute(tpm.pcr_read(tpm.selection((Alg.SHA256, sum(1 << n for n in numbers)))), 0)).values
 
 
 _CAP, _ACTIVE = sha256(CAP).digest(), sha256(ACTIVE).digest()

@@ -15,7 +15,6 @@ from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.enclave.attester.contract import Judgement
 from enclave_sim.inputs import AfterEvent, MemoryFault
 from machine.state import Stateful
-from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     CREATE_PRIMARY,
     QUOTE,
@@ -25,6 +24,7 @@ from tests.enclave_sim.enclave.measured_boot.support import (
     model,
     reference,
     required,
+    without_ml_dsa,
 )
 from tests.machine.tpm import commands as tpm
 
@@ -132,7 +132,7 @@ def test_no_register_that_is_quoted_can_be_reset(pcr: int) -> None:
     enclave = required(tpm=device)
     enclave.boot()
     for locality in range(5):
-        response = device.tpm.execute(tpm.authorized(0x13D, [pcr]), locality)
+        response = device.tpm.execute(tpm.reset(pcr), locality)
         assert tpm.code_of(response) == 0x907  # TPM_RC_LOCALITY
     assert enclave.run().outcome == "COMPLETED"
 
@@ -163,14 +163,9 @@ def test_a_register_extended_by_somebody_else_is_refused(pcr: int) -> None:
     assert_refused(required(tpm=device), "quote 1 PCR digest", "quote 2 PCR digest")
 
 
-def without_ml_dsa(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
-    wanted = tpm.code_of(command) == CREATE_PRIMARY and command[35:37] == b"\x00\xa1"
-    return error_response(0x2C3) if wanted else go_on()
-
-
 def test_a_downgrade_to_p_256_alone_is_refused_where_both_are_demanded() -> None:
     both = Policy(frozenset({"ecdsa-p256", "ml-dsa-65"}))
-    downgraded, whole = evidence_of(NEW, tpm=Interposer(without_ml_dsa)), evidence_of(NEW)
+    downgraded, whole = evidence_of(NEW, tpm=Interposer(without_ml_dsa(0x2C3))), evidence_of(NEW)
     challenge = Challenge(NEW, 0)
     for evidence in (downgraded, replace(whole, quotes=whole.quotes[:1])):
         assert [c.name for c in verify(evidence, challenge, reference(), both).failures] == ["signature algorithms"]

@@ -17,7 +17,6 @@ from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
     BEFORE_THE_GUEST,
     BOOT_COMMANDS,
-    CREATE_PRIMARY,
     EXTEND,
     SUCCESS,
     Interposer,
@@ -27,6 +26,7 @@ from tests.enclave_sim.enclave.measured_boot.support import (
     on_command,
     reference,
     required,
+    without_ml_dsa,
 )
 from tests.machine.tpm import commands as tpm
 
@@ -189,12 +189,7 @@ def test_any_other_response_code_is_a_refusal(number: int, code: int) -> None:
 @given(code=st.integers(1, 0xFFF))
 def test_a_tpm_without_ml_dsa_may_say_so_as_it_likes(code: int) -> None:
     """Also by wanting a retry, eight times over."""
-
-    def treat(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
-        mldsa = command[6:10] == CREATE_PRIMARY.to_bytes(4, "big") and command[35:37] == b"\x00\xa1"
-        return error_response(code) if mldsa else go_on()
-
-    enclave = required(tpm=Interposer(treat))
+    enclave = required(tpm=Interposer(without_ml_dsa(code)))
     assert enclave.run().outcome == "COMPLETED"
     assert [event.algorithm for event in kinds(enclave, events.Quoted)] == ["ecdsa-p256"]
 
@@ -202,7 +197,7 @@ def test_a_tpm_without_ml_dsa_may_say_so_as_it_likes(code: int) -> None:
 def cut(response: bytes, length: int, honest: bool) -> bytes:
     """Only so many bytes of it; `honest`: with the size that it has."""
     short = response[:length]
-    return short[:2] + len(short).to_bytes(4, "big") + short[6:] if honest and length >= 10 else short
+    return tpm.with_size(short) if honest else short
 
 
 @pytest.mark.slow
@@ -218,8 +213,7 @@ def test_a_response_that_is_longer_than_it_should_be(number: int, size: int) -> 
     """What it says of its size, whatever is there; and what really is there."""
 
     def longer(full: bytes) -> bytes:
-        said = full[:2] + size.to_bytes(4, "big") + full[6:]
-        return said.ljust(min(size, 0xF90), b"\xaa")
+        return tpm.with_size(full, size).ljust(min(size, 0xF90), b"\xaa")
 
     assert_refused_or_good(required(tpm=Interposer(on_command(number, longer))))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import payloads
 from enclave_sim import Attestation, Enclave, Phase, events
-from enclave_sim.attestation import Challenge, Evidence, ReferenceValues, SignedQuote, verify
+from enclave_sim.attestation import Challenge, Evidence, ReferenceValues, verify
 from enclave_sim.attestation.formats.event_log import EV_ACTION, Event, EventLog, parse_event_log
 from enclave_sim.inputs import Tamper
 from tests.enclave_sim.enclave.measured_boot.support import (
@@ -20,10 +20,10 @@ from tests.enclave_sim.enclave.measured_boot.support import (
     Interposer,
     crb,
     kinds,
+    later_quote,
     pcr_values,
     required,
 )
-from tests.machine.tpm import commands as tpm
 
 NONCE = b"a verifier's second thoughts....".ljust(32, b".")
 Cause = Callable[[Interposer], Enclave]
@@ -100,19 +100,9 @@ CAUSES: dict[Cause, str] = {
 }
 
 
-def later_quote(device: Interposer, log: bytes) -> Evidence:
+def later_evidence(device: Interposer, log: bytes) -> Evidence:
     """What somebody shows who has the TPM and the log when the enclave is over."""
-    made = device.tpm.execute(tpm.create_primary(), 0)
-    assert tpm.code_of(made) == 0
-    public = made[18 : 20 + int.from_bytes(made[18:20], "big")]
-    key = int.from_bytes(made[10:14], "big")
-    signed = device.tpm.execute(tpm.quote(key, NONCE + bytes(4)), 0)
-    assert tpm.code_of(signed) == 0
-    device.tpm.execute(tpm.flush(key), 0)
-    size = int.from_bytes(signed[14:16], "big")
-    parameters = int.from_bytes(signed[10:14], "big")
-    quote = SignedQuote(signed[16 : 16 + size], signed[16 + size : 14 + parameters], public)
-    return Evidence(NONCE, 0, (quote,), log)
+    return Evidence(NONCE, 0, (later_quote(device.tpm, NONCE),), log)
 
 
 def failures(evidence: Evidence, reference: ReferenceValues) -> list[str]:
@@ -141,8 +131,8 @@ def test_a_quote_after_the_end_is_refused_whatever_log_comes_with_it(cause: Caus
     allowed = enclave.reference_values()
     log = enclave.evidence.event_log if enclave.evidence is not None else genuine_log()
     told = EventLog((*parse_event_log(log).events, Event.measured(13, EV_ACTION, sha256(CAP).digest(), CAP)))
-    assert "quote 1 PCR digest" in failures(later_quote(device, log), allowed)
-    assert "not annihilated" in failures(later_quote(device, told.encode()), allowed)
+    assert "quote 1 PCR digest" in failures(later_evidence(device, log), allowed)
+    assert "not annihilated" in failures(later_evidence(device, told.encode()), allowed)
 
 
 def genuine_log() -> bytes:
@@ -158,7 +148,7 @@ def test_the_same_quote_before_the_end_is_accepted() -> None:
     enclave = Enclave("beacon", tpm=device, cycles=2)
     enclave.boot()
     assert enclave.evidence is not None
-    assert failures(later_quote(device, enclave.evidence.event_log), enclave.reference_values()) == []
+    assert failures(later_evidence(device, enclave.evidence.event_log), enclave.reference_values()) == []
 
 
 def tampered_at(at_ns: int, device: Interposer) -> Enclave:

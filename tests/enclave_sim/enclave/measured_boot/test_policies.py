@@ -1,6 +1,5 @@
 """`off`, `record`, `require`, and `post_quantum`: what a cycle needs to begin, and what the guest is told."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,14 +9,13 @@ from enclave_sim.attestation import ReferenceValues
 from enclave_sim.enclave.attester.contract import Judgement, NoChallenge
 from machine.events import RingTransition
 from machine.state import Stateful
-from machine.tpm.messages import error_response
 from tests.enclave_sim.enclave.measured_boot.support import (
-    CREATE_PRIMARY,
     Interposer,
     assert_refused,
     kinds,
     reference,
     required,
+    without_ml_dsa,
 )
 
 NATIVE = {"engine": "native"}
@@ -43,11 +41,6 @@ class Judge(Stateful):
 
 def entered(enclave: Enclave) -> int:
     return len([event for event in kinds(enclave, RingTransition) if event.to_ring == 3])
-
-
-def no_ml_dsa(_at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
-    wanted = command[6:10] == CREATE_PRIMARY.to_bytes(4, "big") and command[35:37] == b"\x00\xa1"
-    return error_response(0x2C3) if wanted else go_on()
 
 
 def test_record_is_the_policy_unless_another_is_asked_for() -> None:
@@ -115,12 +108,14 @@ def test_post_quantum_is_accepted_where_the_tpm_has_ml_dsa() -> None:
 
 
 def test_post_quantum_is_refused_where_the_tpm_has_none() -> None:
-    result = assert_refused(required(post_quantum=True, tpm=Interposer(no_ml_dsa)), "signature algorithms: ml-dsa-65")
+    result = assert_refused(
+        required(post_quantum=True, tpm=Interposer(without_ml_dsa(0x2C3))), "signature algorithms: ml-dsa-65"
+    )
     assert result.detail.endswith("nothing replaces it")
 
 
 def test_without_post_quantum_p_256_alone_will_do() -> None:
-    enclave = required(tpm=Interposer(no_ml_dsa))
+    enclave = required(tpm=Interposer(without_ml_dsa(0x2C3)))
     assert enclave.run().outcome == "COMPLETED"
     assert [event.algorithm for event in kinds(enclave, events.Quoted)] == ["ecdsa-p256"]
 

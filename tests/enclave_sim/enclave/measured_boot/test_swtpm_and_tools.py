@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,10 +17,14 @@ import pytest
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, Evidence, verify
 from enclave_sim.attestation.formats.event_log import parse_event_log
+from enclave_sim.attestation.formats.public_area import parse_public
 from enclave_sim.attestation.formats.quote import parse_quote
+from enclave_sim.attestation.formats.signature import EcdsaSignature, parse_signature
+from enclave_sim.attestation.verdict import NONCE_SIZE
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.recording.reader import read_events, read_header
 from machine.state import Stateful
+from machine.tpm.constants import Code
 from machine.tpm.swtpm import Swtpm
 from tests.enclave_sim.attestation.tpm_tools import MISSING, PCRS, replayed
 from tests.enclave_sim.attestation.tpm_tools import run as tool
@@ -33,6 +38,7 @@ from tests.enclave_sim.enclave.measured_boot.support import (
     STARTUP,
     assert_annihilated,
     kinds,
+    later_quote,
     pcr_values,
 )
 from tests.machine.tpm import commands as tpm
@@ -40,7 +46,7 @@ from tests.machine.tpm.conftest import SwtpmProcess
 
 pytestmark = [pytest.mark.tpm, pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")]
 NONCE = "c3" * 32
-FLUSH = 0x165
+FLUSH = Code.FLUSH_CONTEXT
 ASKED = [STARTUP, CREATE_PRIMARY, FLUSH, CREATE_PRIMARY]
 """What the verifier built in asks a TPM that is not the model, to know its keys."""
 NO_ML_DSA = [*BOOT_COMMANDS[:10], QUOTE, *ASKED, EXTEND, SHUTDOWN]
@@ -161,9 +167,10 @@ def test_model_and_real_tpm_agree_about_the_same_boot(payload: str, engine: str,
     assert real.event_log == ours.event_log
     theirs, mine = (parse_quote(evidence.quotes[0].attest) for evidence in shown)
     assert (theirs.selections, theirs.pcr_digest) == (mine.selections, mine.pcr_digest)
-    assert theirs.extra_data[32:] == mine.extra_data[32:] == bytes(4)
+    assert theirs.extra_data[NONCE_SIZE:] == mine.extra_data[NONCE_SIZE:] == tpm.u32(0)
     assert len(real.quotes[0].public) == len(ours.quotes[0].public)
-    assert real.quotes[0].public[:22] == ours.quotes[0].public[:22]
+    their_key, our_key = (parse_public(evidence.quotes[0].public) for evidence in shown)
+    assert replace(their_key, key=our_key.key) == our_key
 
 
 def test_the_cap_of_a_real_tpm_makes_a_later_quote_worthless(process: SwtpmProcess) -> None:
@@ -171,13 +178,9 @@ def test_the_cap_of_a_real_tpm_makes_a_later_quote_worthless(process: SwtpmProce
     enclave = Enclave("shredder", tpm=device)
     enclave.run()
     assert enclave.evidence is not None
-    made = device.execute(tpm.create_primary(), 0)
-    key, public = int.from_bytes(made[10:14], "big"), made[18 : 20 + int.from_bytes(made[18:20], "big")]
-    assert public == enclave.evidence.quotes[0].public
     nonce = bytes.fromhex(NONCE)
-    signed = device.execute(tpm.quote(key, nonce + bytes(4)), 0)
-    size, parameters = int.from_bytes(signed[14:16], "big"), int.from_bytes(signed[10:14], "big")
-    quote = type(enclave.evidence.quotes[0])(signed[16 : 16 + size], signed[16 + size : 14 + parameters], public)
+    quote = later_quote(device, nonce)
+    assert quote.public == enclave.evidence.quotes[0].public
     later = Evidence(nonce, 0, (quote,), enclave.evidence.event_log)
     verdict = verify(later, Challenge(nonce, 0), enclave.reference_values())
     assert [check.name for check in verdict.failures] == ["quote 1 PCR digest"]
@@ -190,7 +193,7 @@ def test_a_real_tpm_resets_no_register_that_is_quoted(pcr: int, process: SwtpmPr
     device.execute(tpm.startup(), 0)
     device.execute(tpm.extend(pcr), 0)
     before = pcr_values(device, [pcr])
-    assert tpm.code_of(device.execute(tpm.authorized(0x13D, [pcr]), 0)) == 0x907
+    assert tpm.code_of(device.execute(tpm.reset(pcr), 0)) == 0x907
     assert pcr_values(device, [pcr]) == before != [bytes(32)]
 
 
@@ -300,8 +303,9 @@ def test_openssl_verifies_the_signature_with_the_key_in_pem(raw: Path) -> None:
         pytest.skip("openssl is missing")
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-    signature = (raw / "p256.signature").read_bytes()
-    r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (6, 40))
+    signature = parse_signature((raw / "p256.signature").read_bytes())
+    assert isinstance(signature, EcdsaSignature)
+    r, s = (int.from_bytes(number, "big") for number in (signature.r, signature.s))
     (raw / "der").write_bytes(encode_dss_signature(r, s))
     verification = ["openssl", "dgst", "-sha256", "-verify", "p256.pem", "-signature", "der", "p256.attest"]
     done = subprocess.run(verification, cwd=raw, capture_output=True, text=True, check=False)

@@ -16,8 +16,8 @@ from enclave_sim.gdb.points import Points
 from enclave_sim.gdb.protocol.channel import Gone
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watching, Watchpoint
-from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
+from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 
 TRAP, INTERRUPTED = 5, 2

@@ -12,7 +12,7 @@ from enclave_sim.recording.event_text import event_line
 from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 from machine.events import Event, RingTransition
 

@@ -9,7 +9,7 @@ from typing import Any
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.memory import place_of
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 
 MOST_WATCHED = 4096
 """Bytes of one watchpoint."""

@@ -10,7 +10,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.protocol.channel import Channel, FileChannel, Gone
 from enclave_sim.gdb.protocol.link import Link
 from enclave_sim.gdb.stub import Detached, Stub
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 
 LOOPBACK = "127.0.0.1"
 

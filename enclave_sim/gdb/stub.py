@@ -18,7 +18,7 @@ from enclave_sim.gdb.protocol.link import Link
 from enclave_sim.gdb.protocol.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.protocol.target_description import target_description
 from enclave_sim.gdb.registers import I386, X86_64
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows the number and no more."""

@@ -1,8 +1,8 @@
 """Finds who wrote bytes that should not be there: determinism lets the run be made again, as one to go back in."""
 
 from enclave_sim.guarantees.observation import Scenario
-from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import Position
+from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 
 

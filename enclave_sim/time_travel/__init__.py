@@ -1,4 +1,4 @@
-"""Time travel: a run that can be gone through in both directions.
+"""Time travel: a run that can be executed in both directions.
 
 from enclave_sim.time_travel import Session
 
@@ -10,5 +10,6 @@ session.back()
 
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.session import Session
+from enclave_sim.time_travel.travel import Travel
 
-__all__ = ["Position", "Session"]
+__all__ = ["Position", "Session", "Travel"]

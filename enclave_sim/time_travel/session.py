@@ -1,4 +1,4 @@
-"""The run of an enclave that is gone through."""
+"""The run of an enclave, executed in both directions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inputs import AnyInput
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 from machine.events import Recorder
 
 

@@ -34,7 +34,7 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.time_travel.navigation.debugger import Travel
+    from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]
@@ -135,7 +135,7 @@ def _image_among(names: list[str]) -> str | None:
 
 def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
     from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
-    from enclave_sim.time_travel.navigation.debugger import Travel  # noqa: PLC0415
+    from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
     image = kernel.read_file(path)
     return Travel(lambda recorder: BareKernel(path, image, recorder=recorder, **arguments))

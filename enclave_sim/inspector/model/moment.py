@@ -9,7 +9,7 @@ from enclave_sim.inspector.model.event_log import EventLog
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import Opened
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.navigation.breakpoints import Write
+from enclave_sim.time_travel.navigation.last_write import Write
 from machine.machine import Machine
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.target import Subject
+from enclave_sim.time_travel.travel import Travel
 from machine.events import Event
 
 
@@ -21,7 +21,7 @@ class InspectedRun(Travel[Subject]):
     @property
     def known(self) -> list[Event]:
         """All events that were seen, those ahead of the current position, too. The list only grows."""
-        return self._timeline.tap.events
+        return self._timeline.monitor.events
 
     @property
     def seen(self) -> int:
@@ -43,17 +43,11 @@ class InspectedRun(Travel[Subject]):
 
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Go on to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is none."""
-        return self._reached(self._timeline.run(wanted=wanted) is not None, "such event")
+        return self._search.run_to_event(wanted, "such event")
 
     def previous_event(self, wanted: Callable[[Event], bool]) -> Position:
         """Back to the last event that is `wanted` before here. Raises NoSuchPosition where there is none."""
-        here = self.now
-        for seq in reversed(range(self.seen)):
-            if wanted(self.known[seq]):
-                self._timeline.go_to_event(seq)
-                if self.now < here:
-                    return self.now
-        return self._go_back(here, None, f"no such event lies before {here}")
+        return self._search.reverse_to_event(wanted, "such event")
 
     def go_to_event(self, seq: int) -> Position:
         """To where a known event has just happened. Raises NoSuchPosition for one that is not known."""

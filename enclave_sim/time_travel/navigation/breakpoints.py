@@ -37,27 +37,12 @@ class Watchpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run has stopped."""
+class Stopped:
+    """Where a run has stopped, and why."""
 
     position: Position
     why: Breakpoint | Watchpoint | None
     """None at the end of the run, or at a limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """The last change of some bytes before a moment."""
-
-    position: Position
-    """Behind the write."""
-    rip: int | None
-    """Of the instruction that wrote; None where it was none."""
-    by: str
-    """In words."""
-
-    def __str__(self) -> str:
-        return f"last written at {self.position} by {self.by}"
 
 
 class Watching:

@@ -5,107 +5,94 @@ from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import kind_of_event
-from enclave_sim.time_travel.navigation.stepping import Walk
+from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.position import NoSuchPosition, Position
-from enclave_sim.time_travel.target import S
+from enclave_sim.time_travel.timeline.timeline import Timeline
+from machine.events import Event
 
 
-class Search(Walk[S]):
-    """A run in which one goes to what one looks for."""
+class Search:
+    """Moves a timeline to what is looked for."""
+
+    def __init__(self, timeline: Timeline[Any], visits: Visits) -> None:
+        self._timeline = timeline
+        self._visits = visits
+
+    # By what is named
 
     def run_to(
         self,
         *,
-        event: str | None = None,
-        address: int | None = None,
-        symbol: str | None = None,
-        at_ns: int | None = None,
-        when: Callable[[Any], bool] = lambda _event: True,
+        event: str | None,
+        address: int | None,
+        symbol: str | None,
+        at_ns: int | None,
+        when: Callable[[Any], bool],
     ) -> Position:
-        """Go on to the next event of a kind for which `when` holds, to an address or symbol, or to a time.
-
-        Raises NoSuchPosition, and is at the end then, where there is none ahead; ConfigurationError unless exactly one
-        goal is given.
-        """
+        """See `Travel.run_to`."""
         one_of(event=event, address=address, symbol=symbol, at_ns=at_ns)
         if at_ns is not None:
             self._timeline.run(Position(at_ns))
-            return self._reached(self.now.at_ns >= at_ns, f"time {at_ns} ns")
+            return self._reached(self._timeline.now.at_ns >= at_ns, f"time {at_ns} ns")
         if event is not None:
             kind = kind_of_event(event)
-            found = self._timeline.run(wanted=lambda e: isinstance(e, kind) and when(e))
-            return self._reached(found is not None, f"event {event}")
-        place = self._address_of(address, symbol)
-        reached = self._run_to_address([place], None)
-        return self._reached(reached, f"{place:#x}")
+            return self.run_to_event(lambda e: isinstance(e, kind) and when(e), f"event {event}")
+        place = self.address_of(address, symbol)
+        return self._reached(self._visits.run_to_next([place]), f"{place:#x}")
 
     def reverse_to(
         self,
         *,
-        event: str | None = None,
-        address: int | None = None,
-        symbol: str | None = None,
-        at_ns: int | None = None,
-        when: Callable[[Any], bool] = lambda _event: True,
+        event: str | None,
+        address: int | None,
+        symbol: str | None,
+        at_ns: int | None,
+        when: Callable[[Any], bool],
     ) -> Position:
-        """Go back to the last such moment before the current one. See `run_to`; one stays where there is none."""
+        """See `Travel.reverse_to`."""
         one_of(event=event, address=address, symbol=symbol, at_ns=at_ns)
-        here = self.now
+        here = self._timeline.now
         if at_ns is not None:
             if at_ns >= here.at_ns:
                 raise NoSuchPosition(f"time {at_ns} ns does not lie before {here}")
             self._timeline.go_to_time(at_ns)
-            return self.now
+            return self._timeline.now
         if event is not None:
             kind = kind_of_event(event)
-            for past in reversed(self.events):
-                if isinstance(past, kind) and when(past):
-                    self._timeline.go_to_event(past.seq)
-                    if self.now < here:
-                        return self.now
-            return self._go_back(here, None, f"no event {event} lies before {here}")
-        place = self._address_of(address, symbol)
-        return self._go_back(here, self._last_at([place], here), f"{place:#x} is not executed before {here}")
+            return self.reverse_to_event(lambda e: isinstance(e, kind) and when(e), f"event {event}")
+        place = self.address_of(address, symbol)
+        found = self._visits.find_last([place], here)
+        return self._timeline.go_back(here, found, f"{place:#x} is not executed before {here}")
 
-    def _reached(self, reached: bool, what: str) -> Position:
-        if not reached:
-            raise NoSuchPosition(f"there is no {what} before the run ends at {self.now}")
-        return self.now
+    # By what happens
 
-    def _address_of(self, address: int | None, symbol: str | None) -> int:
-        """A linear address, given as such or as a symbol. Raises ConfigurationError for an unknown one."""
+    def run_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
+        """Run to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is no such `what`."""
+        return self._reached(self._timeline.run(wanted=wanted) is not None, what)
+
+    def reverse_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
+        """Go back to the last event that is `wanted`. Raises NoSuchPosition, and stays, where there is none."""
+        here, known = self._timeline.now, self._timeline.monitor.events
+        for seq in reversed(range(self._timeline.seen)):
+            if wanted(known[seq]):
+                self._timeline.go_to_event(seq)
+                if self._timeline.now < here:
+                    return self._timeline.now
+        return self._timeline.go_back(here, None, f"no {what} lies before {here}")
+
+    def address_of(self, address: int | None, symbol: str | None) -> int:
+        """Find a linear address, given as such or as a symbol. Raises ConfigurationError for an unknown one."""
         if address is not None:
             return address
-        symbols = self.program.symbols
+        symbols = self._timeline.program.symbols
         if symbol is None or symbol not in symbols:
             raise ConfigurationError(f"the kernel has no symbol {symbol!r}")
         return symbols[symbol]
 
-    # By what happens
-
-    def next_transition(self) -> Position:
-        """To the next change of the ring."""
-        return self.run_to(event="ring_transition")
-
-    def previous_transition(self) -> Position:
-        """Back to the last change of the ring."""
-        return self.reverse_to(event="ring_transition")
-
-    def next_host_call(self) -> Position:
-        """To the next host call of the guest."""
-        return self.run_to(event="host_called")
-
-    def previous_host_call(self) -> Position:
-        """Back to the last host call of the guest."""
-        return self.reverse_to(event="host_called")
-
-    def next_phase(self) -> Position:
-        """To where the next phase is completed."""
-        return self.run_to(event="phase_completed")
-
-    def previous_phase(self) -> Position:
-        """Back to where the last phase was completed."""
-        return self.reverse_to(event="phase_completed")
+    def _reached(self, reached: bool, what: str) -> Position:
+        if not reached:
+            raise NoSuchPosition(f"there is no {what} before the run ends at {self._timeline.now}")
+        return self._timeline.now
 
 
 def one_of(**goals: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a run that is gone through tells of itself."""
+"""The events of a run, as they come and as they come again."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ from machine.errors import EmulatorFault
 from machine.events import Event
 
 
-class Tap:
-    """A recorder that knows every event of the run, and can stop the machine at one."""
+class EventMonitor:
+    """A recorder that keeps every event of the run, and can stop the machine at one."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

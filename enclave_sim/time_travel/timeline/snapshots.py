@@ -13,7 +13,7 @@ _MOST_BYTES = 1 << 30
 """Of RAM, in all of them."""
 
 
-class Mark(NamedTuple):
+class KeptSnapshot(NamedTuple):
     """A snapshot, and where it was taken."""
 
     position: Position
@@ -22,47 +22,47 @@ class Mark(NamedTuple):
     snapshot: Any
 
 
-class Marks:
+class Snapshots:
     """They are thinned out when they become many: every other one goes, but for the first and the last."""
 
     def __init__(self) -> None:
-        self._marks: list[Mark] = []
+        self._kept: list[KeptSnapshot] = []
 
     @property
     def positions(self) -> tuple[Position, ...]:
         """Where they are."""
-        return tuple(mark.position for mark in self._marks)
+        return tuple(one.position for one in self._kept)
 
     def has(self, position: Position) -> bool:
         """Whether there is one there."""
         index = bisect_right(self.positions, position)
-        return bool(index) and self._marks[index - 1].position == position
+        return bool(index) and self._kept[index - 1].position == position
 
-    def put(self, mark: Mark) -> None:
+    def put(self, mark: KeptSnapshot) -> None:
         """Keep one more. What is the same in the one before it is kept once."""
         index = bisect_right(self.positions, mark.position)
         if index:
-            mark = mark._replace(snapshot=_sharing(mark.snapshot, self._marks[index - 1].snapshot))
-        self._marks.insert(index, mark)
-        while len(self._marks) > 2 and (len(self._marks) > _MOST or self._is_too_large(mark)):
-            del self._marks[1:-1:2]
+            mark = mark._replace(snapshot=_sharing(mark.snapshot, self._kept[index - 1].snapshot))
+        self._kept.insert(index, mark)
+        while len(self._kept) > 2 and (len(self._kept) > _MOST or self._is_too_large(mark)):
+            del self._kept[1:-1:2]
 
-    def before(self, goal: Position) -> Mark:
+    def before(self, goal: Position) -> KeptSnapshot:
         """The nearest one at or before a position."""
-        return self._marks[bisect_right(self.positions, goal) - 1]
+        return self._kept[bisect_right(self.positions, goal) - 1]
 
-    def before_event(self, seq: int) -> Mark:
+    def before_event(self, seq: int) -> KeptSnapshot:
         """The nearest one from which an event still lies ahead."""
-        return self._marks[bisect_right([mark.seen for mark in self._marks], seq) - 1]
+        return self._kept[bisect_right([one.seen for one in self._kept], seq) - 1]
 
-    def _is_too_large(self, latest: Mark) -> bool:
-        if len(self._marks) * sum(len(data) for _, data in _runs(latest)) <= _MOST_BYTES:
+    def _is_too_large(self, latest: KeptSnapshot) -> bool:
+        if len(self._kept) * sum(len(data) for _, data in _runs(latest)) <= _MOST_BYTES:
             return False
-        each = {id(data): len(data) for mark in self._marks for _, data in _runs(mark)}
+        each = {id(data): len(data) for one in self._kept for _, data in _runs(one)}
         return sum(each.values()) > _MOST_BYTES
 
 
-def _runs(mark: Mark) -> Iterator[tuple[int, bytes]]:
+def _runs(mark: KeptSnapshot) -> Iterator[tuple[int, bytes]]:
     image: RamImage = mark.snapshot.machine.ram
     yield from image.runs
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Generic
 
+from enclave_sim.enclave.kernel.program import Program
+from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.target import S
-from enclave_sim.time_travel.timeline.event_monitor import Tap
-from enclave_sim.time_travel.timeline.snapshots import Mark, Marks
+from enclave_sim.time_travel.timeline.event_monitor import EventMonitor
+from enclave_sim.time_travel.timeline.snapshots import KeptSnapshot, Snapshots
 from machine.events import Event, Recorder
 from machine.machine import Outcome
 
@@ -30,16 +32,16 @@ class Timeline(Generic[S]):
     """One run, its snapshots, and where it is. `make` gives the subject that is run, recorded by what it gets."""
 
     def __init__(self, make: Callable[[Recorder], S]) -> None:
-        self.tap = Tap()
-        self.subject = make(self.tap)
+        self.monitor = EventMonitor()
+        self.subject = make(self.monitor)
         self.machine = self.subject.machine
         self.cancellation = self.subject.cancellation
         """Polled again and again while the run goes on, between two steps or within a stay in the guest or a sleep."""
-        self.tap.stop = self.machine.request_stop
+        self.monitor.stop = self.machine.request_stop
         self._step = 0
         self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
-        self._marks = Marks()
+        self._kept = Snapshots()
         self._snapshot_s = 0.0
         """How long the last one took."""
         self._trail: list[Position] = []
@@ -59,9 +61,24 @@ class Timeline(Generic[S]):
         return self.machine.journal.seq
 
     @property
+    def events(self) -> list[Event]:
+        """The events before the current position."""
+        return self.monitor.events[: self.seen]
+
+    @property
+    def program(self) -> Program:
+        """What is executed in ring 0."""
+        return self.subject.program
+
+    @property
+    def line(self) -> SourceLine | None:
+        """The line of the kernel's source that the processor is at."""
+        return self.program.lines.at(self.machine.cpu.linear_rip)
+
+    @property
     def snapshots(self) -> tuple[Position, ...]:
         """Where there are snapshots, in order."""
-        return self._marks.positions
+        return self._kept.positions
 
     def starts_before(self, goal: Position) -> Iterator[Position]:
         """Snapshots from which to look for the last of something before a position, the nearest first.
@@ -98,11 +115,11 @@ class Timeline(Generic[S]):
 
         Returns the event. Leaves snapshots behind. Raises Cancelled.
         """
-        self.tap.wanted, self.tap.found = wanted, None
+        self.monitor.wanted, self.monitor.found = wanted, None
         self._interrupted = False
         self.machine.pass_this_address()
         try:
-            while self.tap.found is None and not self._is_at(limit):
+            while self.monitor.found is None and not self._is_at(limit):
                 self.cancellation.poll()
                 started, here = perf_counter(), self.now
                 until_ns = here.at_ns + self._stride_ns
@@ -119,12 +136,12 @@ class Timeline(Generic[S]):
                     break
                 if limit is None and self.subject.in_guest and not self.subject.between_steps:
                     self.step()
-                if self.tap.found is None:
+                if self.monitor.found is None:
                     self._adapt(perf_counter() - started)
                     self.leave_snapshot()
         finally:
-            self.tap.wanted = None
-        return self.tap.found
+            self.monitor.wanted = None
+        return self.monitor.found
 
     def interrupt(self) -> None:
         """Let `run` return behind the current instruction."""
@@ -160,20 +177,20 @@ class Timeline(Generic[S]):
 
     def leave_snapshot(self) -> None:
         """Take one here, unless there is one."""
-        if not self._marks.has(self.now):
+        if not self._kept.has(self.now):
             started = perf_counter()
-            self._marks.put(Mark(self.now, self.seen, self.subject.snapshot()))
+            self._kept.put(KeptSnapshot(self.now, self.seen, self.subject.snapshot()))
             self._snapshot_s = perf_counter() - started
 
     def _restore_before(self, goal: Position) -> None:
         """The nearest snapshot at or before a position, unless one is between it and the goal already."""
-        mark = self._marks.before(goal)
-        if not mark.position <= self.now <= goal:
-            self._restore(mark)
+        kept = self._kept.before(goal)
+        if not kept.position <= self.now <= goal:
+            self._restore(kept)
 
-    def _restore(self, mark: Mark) -> None:
-        self.subject.restore(mark.snapshot)
-        self._step = mark.position.step
+    def _restore(self, kept: KeptSnapshot) -> None:
+        self.subject.restore(kept.snapshot)
+        self._step = kept.position.step
 
     # Anywhere
 
@@ -184,6 +201,13 @@ class Timeline(Generic[S]):
         if self.now != goal:
             raise NoSuchPosition(f"there is no step at {goal}; the next is at {self.now}")
 
+    def go_back(self, here: Position, goal: Position | None, otherwise: str) -> Position:
+        """Be at an earlier position that was looked for; `here` again, and raise NoSuchPosition, where it is None."""
+        self.go_to(here if goal is None else goal)
+        if goal is None:
+            raise NoSuchPosition(otherwise)
+        return self.now
+
     def go_to_time(self, at_ns: int) -> None:
         """Be at the first position at or after a time."""
         self._restore_before(Position(at_ns))
@@ -193,7 +217,7 @@ class Timeline(Generic[S]):
 
     def go_to_event(self, seq: int) -> None:
         """Be where a known event has just happened."""
-        self._restore(self._marks.before_event(seq))
+        self._restore(self._kept.before_event(seq))
         self.run(wanted=lambda event: event.seq == seq)
 
     def steps_before(self, goal: Position, count: int) -> list[Position]:
@@ -223,7 +247,7 @@ class Timeline(Generic[S]):
         A stay in the guest, or a sleep, is one step. It began where the last event was, so where there is a VMM that is
         looked at first: what lies within a stay cannot be restored but only run to again.
         """
-        earlier = (event.at_ns for event in reversed(self.tap.events[: self.seen]) if event.at_ns < goal.at_ns)
+        earlier = (event.at_ns for event in reversed(self.events) if event.at_ns < goal.at_ns)
         near = max(0, goal.at_ns - _FEW_NS)
         last = next(earlier, 0)
         yield from (last, near) if self.machine.coprocessor is not None else (near, last)
@@ -247,7 +271,7 @@ class Timeline(Generic[S]):
 
     def _next_is(self, goal: Position) -> bool:
         """Whether the next step is a stay in the guest that is known to last until the goal: it ends with an event."""
-        events = self.tap.events
+        events = self.monitor.events
         ahead = self.seen < len(events) and events[self.seen].at_ns >= goal.at_ns
         return self.subject.in_guest and ahead and goal.step == 0
 

@@ -16,7 +16,7 @@ import pytest
 from enclave_sim.gdb.protocol.channel import FileChannel
 from enclave_sim.gdb.protocol.packets import Mark, Packet, PacketReader, encoded
 from enclave_sim.gdb.server import serve_one
-from enclave_sim.time_travel.navigation.debugger import Travel
+from enclave_sim.time_travel.travel import Travel
 
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")

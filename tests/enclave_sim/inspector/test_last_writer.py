@@ -12,7 +12,7 @@ from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import source_of
-from enclave_sim.time_travel.navigation.breakpoints import Write
+from enclave_sim.time_travel.navigation.last_write import Write
 from machine.errors import MachineError
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, million_additions_s
 

@@ -13,8 +13,8 @@ from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel import Position
-from enclave_sim.time_travel.navigation.debugger import Travel
 from enclave_sim.time_travel.position import NoSuchPosition
+from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled
 from tests.machine.boot import images
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline import snapshots
-from enclave_sim.time_travel.timeline.snapshots import Mark, Marks
+from enclave_sim.time_travel.timeline.snapshots import KeptSnapshot, Snapshots
 from machine.ram import RamImage
 
 
@@ -22,19 +22,19 @@ class Snapshot:
     machine: Machine
 
 
-def mark(at_ns: int, *runs: bytes) -> Mark:
+def mark(at_ns: int, *runs: bytes) -> KeptSnapshot:
     image = RamImage(tuple((number << 20, data) for number, data in enumerate(runs)))
-    return Mark(Position(at_ns), at_ns // 10, Snapshot(Machine(image)))
+    return KeptSnapshot(Position(at_ns), at_ns // 10, Snapshot(Machine(image)))
 
 
-def runs(one: Mark) -> list[bytes]:
+def runs(one: KeptSnapshot) -> list[bytes]:
     image: RamImage = one.snapshot.machine.ram
     return [data for _, data in image.runs]
 
 
 @given(st.sets(st.integers(0, 10_000), min_size=1, max_size=600), st.integers(0, 12_000))
 def test_the_nearest_before_a_position_is_found_and_the_first_and_the_last_stay(times: set[int], goal: int) -> None:
-    kept = Marks()
+    kept = Snapshots()
     for at_ns in (0, *sorted(times - {0})):
         kept.put(mark(at_ns))
     positions = kept.positions
@@ -49,7 +49,7 @@ def test_the_nearest_before_a_position_is_found_and_the_first_and_the_last_stay(
 
 
 def test_what_is_the_same_is_kept_once() -> None:
-    kept = Marks()
+    kept = Snapshots()
     kept.put(mark(0, bytes(1000), b"a" * 1000))
     kept.put(mark(10, bytes(1000), b"b" * 1000))
     first, second = kept.before(Position(0)), kept.before(Position(10))
@@ -59,7 +59,7 @@ def test_what_is_the_same_is_kept_once() -> None:
 
 def test_they_stay_within_so_many_bytes_and_shared_ones_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "_MOST_BYTES", 10_000)
-    kept, shared = Marks(), Marks()
+    kept, shared = Snapshots(), Snapshots()
     for at_ns in range(0, 1000, 10):
         kept.put(mark(at_ns, at_ns.to_bytes(1000, "little")))
         shared.put(mark(at_ns, b"the same" * 125))

@@ -1,0 +1,66 @@
+"""The search for who wrote some bytes of physical memory last."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from enclave_sim.events import name_of_kind
+from enclave_sim.time_travel.navigation.breakpoints import Watching, Watchpoint, checked_range
+from enclave_sim.time_travel.position import Position
+from enclave_sim.time_travel.timeline.timeline import Timeline
+from machine.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The last change of some bytes before a position."""
+
+    position: Position
+    """After the write."""
+    rip: int | None
+    """Of the instruction that wrote; None where it was none."""
+    by: str
+    """In words."""
+
+    def __str__(self) -> str:
+        return f"last written at {self.position} by {self.by}"
+
+
+def find_last_write(timeline: Timeline[Any], base: int, size: int) -> Write | None:
+    """See `Travel.last_write`."""
+    here = upper = timeline.now
+    watched = Watchpoint(checked_range(base, size, timeline.machine.ram.size), reads=False, writes=True)
+    try:
+        for start in timeline.starts_before(here):
+            timeline.go_to(start)
+            last = _last_until(timeline, watched, upper)
+            if last is not None:
+                return last
+            upper = start
+        return None
+    finally:
+        timeline.go_to(here)
+
+
+def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -> Write | None:
+    watching = Watching(timeline.machine, [watched], timeline.interrupt)
+    last = None
+    with watching.installed():
+        while timeline.now < upper:
+            before = timeline.now
+            event = timeline.run(upper, watching.changed)
+            watching.changed()
+            if watching.hit is not None and timeline.now <= upper:
+                last = Write(timeline.now, watching.rip, _writer(timeline, watching.rip, event))
+            elif timeline.now == before:
+                break
+            watching.forget()
+    return last
+
+
+def _writer(timeline: Timeline[Any], rip: int | None, event: Event | None) -> str:
+    """Name who wrote: an instruction, or what happened at the event at which the change was noticed."""
+    if rip is not None:
+        where = timeline.program.symbol(rip) or "code that is not the kernel's"
+        return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"
+    last = event or (timeline.events[-1] if timeline.seen else None)
+    return f"no instruction, at event {name_of_kind(last)}" if last is not None else "no instruction"

@@ -1,0 +1,52 @@
+"""Visits of a run to addresses: the next one ahead, and the last one before a position."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from enclave_sim.time_travel.position import Position
+from enclave_sim.time_travel.timeline.timeline import Timeline
+
+
+class Visits:
+    """Moves a timeline to where instructions at given linear addresses are about to be executed."""
+
+    def __init__(self, timeline: Timeline[Any]) -> None:
+        self._timeline = timeline
+
+    def run_to_next(self, places: Iterable[int], limit: Position | None = None) -> bool:
+        """Run to the next visit. False where none came before the limit or the end, at which the run is then."""
+        timeline = self._timeline
+        machine, wanted = timeline.machine, frozenset(places)
+        machine.stop_at(wanted)
+        try:
+            while limit is None or timeline.now < limit:
+                before = timeline.now
+                timeline.run(limit)
+                if machine.cpu.linear_rip in wanted and timeline.now != before:
+                    return limit is None or timeline.now < limit
+                if timeline.now in (timeline.end, before):
+                    return False
+        finally:
+            machine.stop_at([])
+        return False
+
+    def find_last(
+        self, places: Iterable[int], here: Position, holds: Callable[[], bool] = lambda: True
+    ) -> Position | None:
+        """Find the last visit before `here` at which `holds`, from snapshot to snapshot, the latest first.
+
+        The run is anywhere afterwards.
+        """
+        timeline, wanted = self._timeline, frozenset(places)
+        upper = here
+        for start in timeline.starts_before(here):
+            timeline.go_to(start)
+            machine = timeline.machine
+            met = machine.cpu.linear_rip in wanted and not machine.halted and holds()
+            found = start if met else None
+            while self.run_to_next(wanted, upper):
+                found = timeline.now if holds() else found
+            if found is not None:
+                return found
+            upper = start
+        return None

@@ -1,6 +1,6 @@
 """Virtual time: integer nanoseconds, one for each retired instruction unless told otherwise."""
 
-from machine.state import State, Stateful
+from machine.state import Stateful
 from machine.step_hook import NEVER, HookState
 
 
@@ -9,6 +9,10 @@ class Clock(Stateful):
 
     Inside a device access the instruction that accesses has been counted already.
     """
+
+    STATE = ("_skew_ns",)
+    WIRING = ("_state", "ns_per_instruction", "_deadline_ns", "stepping")
+    # The processor counts instructions; a deadline is armed again for each run.
 
     def __init__(self, state: HookState, ns_per_instruction: int = 1) -> None:
         self._state = state
@@ -28,10 +32,6 @@ class Clock(Stateful):
         self._skew_ns += duration_ns
         if self._state.deadline and not self.stepping:
             self.arm(self._deadline_ns)
-
-    def save_state(self) -> State:
-        """See `Stateful`: what was spent. Instructions are counted by the processor; a deadline is no state."""
-        return {"_skew_ns": self._skew_ns}
 
     def arm(self, deadline_ns: int | None) -> None:
         """Stop the processor in front of the first instruction at or after `deadline_ns`; None: do not stop it."""

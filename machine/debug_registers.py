@@ -27,6 +27,9 @@ _LENGTHS = (1, 2, 8, 4)
 class DebugRegisters(Stateful):
     """DR0-DR3, DR6 and DR7, and which breakpoints the instruction just executed has met."""
 
+    STATE = ("_addresses", "dr6", "dr7", "met", "held")
+    WIRING = ("_cpu", "_memory_hook", "_watched")
+
     def __init__(self, cpu: "Cpu") -> None:
         self._cpu = cpu
         self._addresses = [0, 0, 0, 0]

@@ -35,6 +35,9 @@ class Device(Stateful):
     A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
     """
 
+    STATE: ClassVar[tuple[str, ...]] = ("deadline_ns",)
+    WIRING: ClassVar[tuple[str, ...]] = ("rescheduled", "expose")
+
     WINDOW: ClassVar[range | None] = None
     """Offsets of registers that, while `expose` has been told so, read as memory: see machine/window.py."""
 

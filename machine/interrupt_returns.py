@@ -23,6 +23,9 @@ class Entered:
 class InterruptReturns(Stateful):
     """A stack of the interrupts entered; the instruction hook stops where the last of them will return to."""
 
+    STATE = ("_entered",)
+    WIRING = ("_cpu", "_journal")
+
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal

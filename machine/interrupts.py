@@ -65,6 +65,9 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
 class Delivery(Stateful):
     """Delivers interrupts on one processor. `shut_down` is set when a third fault ends it all."""
 
+    STATE = ("shut_down", "_at", "_deliveries_here")
+    WIRING = ("_cpu", "_journal", "_protected_mode")
+
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal

@@ -13,6 +13,9 @@ P = ParamSpec("P")
 class Journal(Stateful):
     """The one place where an event gets its `seq` and `at_ns`."""
 
+    STATE = ("seq",)
+    WIRING = ("_clock", "_record")
+
     def __init__(self, clock: Clock, recorder: Recorder | None = None) -> None:
         self._clock = clock
         self._record = (recorder or DiscardingRecorder()).record

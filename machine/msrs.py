@@ -52,6 +52,9 @@ class Apic(Protocol):
 class Msrs(Stateful):
     """The registers, by number. `read` and `write` raise Fault (#GP) as RDMSR and WRMSR do."""
 
+    STATE = ("_kept",)
+    WIRING = ("_cpu", "apic", "_checks", "_reads", "_writes")
+
     def __init__(self, cpu: Cpu, apic: Apic) -> None:
         self._cpu = cpu
         self.apic = apic

@@ -1,7 +1,13 @@
-"""What state is, and how it is taken out of an object and put back.
+"""State: what an object holds that a run changes, and how it is saved and put back.
 
-State is what an object's attributes hold as plain values: numbers, text, bytes, frozen records and containers of
-these; and the objects with state that it is made of. All else is wiring - clocks, lines, callables - and stays.
+Each class declares its attributes by name; nothing is guessed from what an attribute happens to hold:
+
+    class Timer(Device):
+        STATE = ("count", "_mode")  # plain values: numbers, text, bytes, frozen records, and containers of these
+        PARTS = ("_channel",)       # objects with state of their own
+        WIRING = ("_clock", "irq")  # all else: other objects, callables, constants, what follows from the state
+
+A subclass declares only what it adds. tests/test_declared_state.py holds the declarations to the attributes.
 """
 
 from array import array
@@ -15,44 +21,64 @@ import msgspec
 
 State = dict[str, Any]
 _VALUES = frozenset([type(None), bool, int, str, bytes])
-_WIRING = object()
 
 
 class Stateful:
-    """An object whose state can be saved and loaded."""
+    """An object whose state can be saved and loaded. An attribute that a class does not declare is not saved."""
 
+    STATE: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that are saved."""
     PARTS: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that are objects with state, or lists of such, and belong to this one."""
+    """Names of the attributes that are objects with state, lists of such, or None, and belong to this one."""
+    WIRING: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that are not saved."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Add the declarations of the base classes. Raises TypeError for a name that is declared twice."""
+        super().__init_subclass__(**arguments)
+        for kind in ("STATE", "PARTS", "WIRING"):
+            inherited = [name for base in cls.__bases__ for name in getattr(base, kind, ())]
+            setattr(cls, kind, tuple(dict.fromkeys([*inherited, *cls.__dict__.get(kind, ())])))
+        twice = [name for name, count in Counter(cls.STATE + cls.PARTS + cls.WIRING).items() if count > 1]
+        if twice:
+            raise TypeError(f"{cls.__name__} declares {', '.join(twice)} twice")
 
     def save_state(self) -> State:
-        """A copy of the state, which later changes do not reach."""
-        attributes, found = vars(self), {}
-        for name, value in attributes.items():
-            saved = value if type(value) in _VALUES else _copy(value)
-            if saved is not _WIRING:
-                found[name] = saved
+        """Return a copy of the state, which later changes do not reach."""
+        attributes = vars(self)
+        saved = {}
+        for name in self.STATE:
+            value = attributes[name]
+            saved[name] = value if type(value) in _VALUES else _copy(value)
         for name in self.PARTS:
             part = attributes[name]
-            found[name] = [p.save_state() for p in part] if isinstance(part, list) else part.save_state()
-        return found
+            saved[name] = [p.save_state() for p in part] if isinstance(part, list) else part.save_state()
+        return saved
 
     def load_state(self, state: State) -> None:
         """Return to a state that this object, or one of its class in the same configuration, had when it was saved."""
         attributes = vars(self)
-        for name, saved in state.items():
-            current = attributes.get(name)
-            if name in self.PARTS:
-                parts, states = (current, saved) if isinstance(current, list) else ([current], [saved])
-                for part, part_state in zip(parts, states, strict=True):
-                    part.load_state(part_state)
-            elif type(current) in _VALUES and type(saved) in _VALUES:
-                attributes[name] = saved
-            elif not _is_wiring(current):  # an attribute may have been wired since
-                attributes[name] = _copy(saved)
+        for name in self.STATE:
+            value = state[name]
+            attributes[name] = value if type(value) in _VALUES else _copy(value)
+        for name in self.PARTS:
+            part, saved = attributes[name], state[name]
+            parts, states = (part, saved) if isinstance(part, list) else ([part], [saved])
+            for one, one_state in zip(parts, states, strict=True):
+                one.load_state(one_state)
 
 
-def _is_wiring(value: Any) -> bool:
-    return not (type(value) in _PLAIN or _is_frozen(value))
+def _copy(value: Any) -> Any:
+    """Return a copy of a plain value. Raises TypeError for anything else: it must not be declared as state."""
+    kind = type(value)
+    if kind in _VALUES:
+        return value
+    copied = _COPIES.get(kind)
+    if copied is not None:
+        return copied(value)
+    if _is_frozen(value):
+        return value
+    raise TypeError(f"{kind.__name__} is no plain value, and cannot be state")
 
 
 def _is_frozen(value: Any) -> bool:
@@ -60,37 +86,14 @@ def _is_frozen(value: Any) -> bool:
     return isinstance(value, Enum | msgspec.Struct) or (parameters is not None and parameters.frozen)
 
 
-def _copy(value: Any) -> Any:
-    """A copy of a plain value; `_WIRING` for anything else."""
-    kind = type(value)
-    if kind in _VALUES:
-        return value
-    copied = _COPIES.get(kind)
-    if copied is not None:
-        return copied(value)
-    return value if _is_frozen(value) else _WIRING
-
-
 def _copy_sequence(value: Any) -> Any:
-    if _VALUES.issuperset(map(type, value)):
-        return copy(value)
-    copies = []
-    for item in value:
-        copies.append(_copy(item))
-        if copies[-1] is _WIRING:
-            return _WIRING
-    return type(value)(copies)
+    return copy(value) if _VALUES.issuperset(map(type, value)) else type(value)(map(_copy, value))
 
 
-def _copy_mapping(value: dict[Any, Any]) -> Any:
+def _copy_mapping(value: dict[Any, Any]) -> dict[Any, Any]:
     if _VALUES.issuperset(map(type, value.values())):
         return value.copy()
-    copies = {}
-    for key, item in value.items():
-        copies[key] = _copy(item)
-        if copies[key] is _WIRING:
-            return _WIRING
-    return copies
+    return {key: _copy(item) for key, item in value.items()}
 
 
 _COPIES: dict[type, Callable[[Any], Any]] = {
@@ -104,4 +107,3 @@ _COPIES: dict[type, Callable[[Any], Any]] = {
     array: copy,
     bytearray: bytearray,
 }
-_PLAIN = _VALUES | _COPIES.keys()

@@ -8,7 +8,7 @@ run = bench.run(guest, inputs=inputs)
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.configuration import EnclaveConfiguration
@@ -81,7 +81,8 @@ class Run:
 class Observer(Stateful):
     """The watchers of one enclave, as a recorder. Every event is a checkpoint, at which the run can be cancelled."""
 
-    PARTS = ("watchers",)
+    PARTS: ClassVar[tuple[str, ...]] = ("watchers",)
+    WIRING: ClassVar[tuple[str, ...]] = ("_cancellation", "_handlers")
 
     def __init__(self, cancellation: Cancellation | None = None) -> None:
         self._cancellation = cancellation or Cancellation()

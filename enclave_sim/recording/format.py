@@ -58,6 +58,9 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
 class Digest(Stateful):
     """Hashes the lines of a recording that need not be written. Memory stays bounded."""
 
+    STATE = ("_pending", "_hashed", "_stop")
+    WIRING = ("_hash",)
+
     def __init__(self, header: Header) -> None:
         self.begin(header)
 
@@ -100,15 +103,12 @@ class Digest(Stateful):
 
     def save_state(self) -> State:
         """See `Stateful`."""
-        pending = tuple(self._pending)
-        return {"hash": self._hash.copy(), "pending": pending, "hashed": self._hashed, "stop": self._stop}
+        return super().save_state() | {"_hash": self._hash.copy()}
 
     def load_state(self, state: State) -> None:
         """See `Stateful`."""
-        self._hash = state["hash"].copy()
-        self._pending[:] = state["pending"]
-        self._hashed = state["hashed"]
-        self._stop = state["stop"]
+        super().load_state(state)
+        self._hash = state["_hash"].copy()
 
     @property
     def _limit_ns(self) -> int | None:

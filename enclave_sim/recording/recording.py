@@ -15,6 +15,8 @@ _Kind = TypeVar("_Kind", bound=Event)
 class Recording(Stateful):
     """The events of a run in memory."""
 
+    STATE = ("header", "events", "_stop")
+
     def __init__(self, header: Header) -> None:
         self.header = header
         self.events: list[Event] = []

@@ -189,7 +189,7 @@ def _enclave(
     """What made the recording, at power-on."""
     header = file.header
     try:
-        sources, options = making(file, payloads, answers)
+        sources, options = making(header, payloads, answers)
         enclave = options.enclave(
             sources,
             inputs=header.inputs,
@@ -205,13 +205,19 @@ def _enclave(
 
 
 def making(
-    file: RecordingFile, payloads: Iterable[PayloadSource], answers: Iterable[Event]
+    header: Header, payloads: Iterable[PayloadSource], answers: Iterable[Event]
 ) -> tuple[list[bytes], EnclaveOptions]:
-    """Return what made a recording, besides its inputs. `answers` are the events of the verifier.
+    """Return the payloads and options of a recorded run.
 
-    Raises RecordingError or ConfigurationError, without the file's name, for what cannot be made here.
+    Args:
+        header: Of its recording.
+        payloads: Where to look, by SHA-256, for payloads that the header does not embed and that are not built in.
+        answers: The events of the verifier, which one outside the emulator is replaced by.
+
+    Raises:
+        RecordingError: The run cannot be made by this program. No file is named.
+        ConfigurationError: A payload cannot be read.
     """
-    header = file.header
     configuration = _configuration(header)
     given = [read_payload(source, configuration.engine) for source in payloads]
     external = header.configuration.get("verifier") == EXTERNAL

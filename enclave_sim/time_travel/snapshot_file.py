@@ -3,10 +3,10 @@
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
-The file, in this order: a line of `enclave-sim-snapshot` and the number `VERSION`, the SHA-256 of the rest, the rest
-as MessagePack: what the enclave is made of (configuration, payloads, trust anchors, inputs), its events so far, and its
-state. Nothing in it is code of ours, and nothing is believed before its digest matches. The registers lie in it as one
-version of Unicorn keeps them.
+The file, in this order: the line `enclave-sim-snapshot 5`, the SHA-256 of the rest, and the rest as MessagePack: the
+header of a recording and the payloads, which say what the enclave is made of; its events so far; and its state. Nothing
+in it is code of ours, and nothing is believed before its digest matches. The registers lie in it as one version of
+Unicorn keeps them.
 """
 
 import hashlib
@@ -15,19 +15,20 @@ from pathlib import Path
 import msgspec
 import unicorn
 
-from enclave_sim.enclave.attester.replayed import RecordedVerifier
-from enclave_sim.enclave.configuration import EnclaveConfiguration
-from enclave_sim.enclave.enclave import EXTERNAL, Enclave, EnclaveSnapshot
+from enclave_sim.enclave.enclave import Enclave, EnclaveSnapshot
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
-from enclave_sim.inputs import AnyInput
-from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.recording.format import Header
+from enclave_sim.recording.outcome.summary import RunResult
+from enclave_sim.recording.output_file import output_file
+from enclave_sim.specification import Phase
+from enclave_sim.time_travel.replay import making
 from enclave_sim.time_travel.state_codec import decode, encode
 from machine.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 4
+VERSION = 5
 _DIGEST_BYTES = 32
 
 
@@ -36,27 +37,25 @@ class SnapshotError(EnclaveError):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """What is in the file."""
+    """The content of the file."""
 
     unicorn: str
-    firmware_sha256: str
-    configuration: bytes
+    header: Header
+    """What the enclave is made from, as a recording has it."""
     payloads: list[bytes]
-    anchors: bytes
-    inputs: list[AnyInput]
     events: list[AnyEvent]
+    completed: list[Phase]
+    result: RunResult | None
     at_ns: int
     state: bytes
-    """Everything but RAM."""
+    """Everything but RAM, encoded by `state_codec`."""
     ram: list[tuple[int, bytes]]
-    external_verifier: bool
-    """Whether the verifier was not the one built in: of it the file has the answers so far."""
 
 
 def save(enclave: Enclave, path: Path) -> None:
     """Write a snapshot of an enclave that keeps a recording in memory.
 
-    Raises SnapshotError without a recording, OSError from the system.
+    Raises SnapshotError without a recording, ConfigurationError where the file cannot be written.
     """
     if enclave.recording is None:
         raise SnapshotError("this enclave keeps no recording in memory; a snapshot file holds the events so far")
@@ -65,43 +64,34 @@ def save(enclave: Enclave, path: Path) -> None:
     state = {
         "processor": machine.processor,
         "parts": machine.parts,
+        # A VMM's state is of this process; `portable_host` has what another one can take.
         "devices": tuple({**device, "_vmm": None} if "_vmm" in device else device for device in machine.devices),
         "gate": snapshot.gate,
-        "completed": tuple(sorted(snapshot.completed)),
-        "result": snapshot.result,
         "outside": snapshot.outside,
         "host": enclave.portable_host(),
     }
-    configuration = {name: getattr(enclave.configuration, name) for name in EnclaveConfiguration.__slots__}
     file = _File(
         unicorn.__version__,
-        enclave.header.firmware_sha256,
-        encode(configuration),
+        enclave.header,
         list(enclave.payloads),
-        encode(enclave.anchors),
-        list(enclave.header.inputs),
         list(enclave.recording.events),  # type: ignore[arg-type]
+        sorted(snapshot.completed),
+        snapshot.result,
         machine.at_ns,
         encode(state),
         list(machine.ram.runs),
-        enclave.header.configuration["verifier"] == EXTERNAL,
     )
     body = msgspec.msgpack.encode(file)
-    content = MAGIC + f"{VERSION}\n".encode() + hashlib.sha256(body).digest() + body
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with output_file(path, "save a snapshot to") as written:
+        written.write(MAGIC + f"{VERSION}\n".encode() + hashlib.sha256(body).digest() + body)
 
 
 def load(path: Path) -> Enclave:
-    """The enclave, where it was. Raises SnapshotError for anything but a snapshot of this version, in one line."""
+    """Return the enclave, where it was. Raises SnapshotError for anything but a snapshot of this version."""
     file = _read(path)
     try:
         return _made(file)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (EnclaveError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise SnapshotError(f"{path} cannot be restored: {error}") from None
 
 
@@ -129,17 +119,12 @@ def _read(path: Path) -> _File:
 
 
 def _made(file: _File) -> Enclave:
-    configuration = decode(file.configuration)
-    anchors: tuple[TrustAnchor, ...] = decode(file.anchors)
-    verifier = RecordedVerifier(file.events) if file.external_verifier else None
-    enclave = Enclave(file.payloads, trust_anchors=anchors, inputs=file.inputs, verifier=verifier, **configuration)
-    if enclave.header.firmware_sha256 != file.firmware_sha256:
-        raise ValueError(f"it is of firmware {file.firmware_sha256}, this is {enclave.header.firmware_sha256}")
+    payloads, options = making(file.header, file.payloads, file.events)
+    enclave = options.enclave(payloads, inputs=file.header.inputs)
     state = decode(file.state)
     machine = MachineSnapshot(
         file.at_ns, state["processor"], state["parts"], state["devices"], RamImage(tuple(file.ram))
     )
-    result, outside = state["result"], state["outside"]
-    snapshot = EnclaveSnapshot(machine, state["gate"], (), frozenset(state["completed"]), result, outside)
+    snapshot = EnclaveSnapshot(machine, state["gate"], (), frozenset(file.completed), file.result, state["outside"])
     enclave.resume(snapshot, file.events, state["host"])
     return enclave

@@ -1,12 +1,10 @@
-"""Plain state as bytes and back: what `machine.state` saves, and nothing else.
+"""State as bytes and back: the values that the parts of an enclave declare as their state, and nothing else.
 
-MessagePack has numbers, text, bytes, lists and maps. What else state is made of is written as a list that begins with
-its type. Only types named here can come out of a file.
+MessagePack has numbers, text, bytes and maps. What else state is made of is written as a list that begins with the name
+of its type. Only types named here can come out of a file.
 """
 
-from array import array
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
 from enum import Enum
 from typing import Any, get_args
 
@@ -15,39 +13,22 @@ import msgspec
 from enclave_sim.attestation import Evidence, SignedQuote
 from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
-from enclave_sim.payload.keys import TrustAnchor
-from enclave_sim.recording.outcome.summary import AttestationSummary, PhaseSummary, RunResult, StepSummary
-from enclave_sim.specification import Attestation, Cause, EngineName, Phase, Step
+from enclave_sim.specification import Cause, HostFunction, Phase, Step
 from machine.interrupt_returns import Entered
 
-_ENUMS: tuple[type[Enum], ...] = (Attestation, Cause, EngineName, Phase, Step)
-_RECORDS: tuple[type, ...] = (Artefact, TrustAnchor, Entered, Evidence, SignedQuote)
-_STRUCTS: tuple[type[msgspec.Struct], ...] = (
-    PhaseSummary,
-    StepSummary,
-    RunResult,
-    AttestationSummary,
-    *get_args(AnyInput),
-    AfterEvent,
-)
-_BY_NAME: dict[str, type] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS, *_STRUCTS)}
-_SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {
-    "list": list,
-    "tuple": tuple,
-    "deque": deque,
-    "set": set,
-    "frozenset": frozenset,
-    "array": lambda items: array("I", items),
-}
+_ENUMS: tuple[type[Enum], ...] = (Cause, HostFunction, Phase, Step)
+_RECORDS: tuple[Any, ...] = (Artefact, Entered, Evidence, SignedQuote, *get_args(AnyInput), AfterEvent)
+_SEQUENCES: tuple[type, ...] = (list, tuple, deque)
+_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS, *_SEQUENCES)}
 
 
 def encode(state: Any) -> bytes:
-    """State as MessagePack. Raises TypeError for what is no plain state."""
+    """Return state as MessagePack. Raises TypeError for a value of a type that no state is declared to have."""
     return msgspec.msgpack.encode(_pack(state))
 
 
 def decode(data: bytes) -> Any:
-    """The state. Raises ValueError for anything that `encode` has not made."""
+    """Return the state. Raises ValueError for anything that `encode` has not made."""
     try:
         return _unpack(msgspec.msgpack.decode(data))
     except (LookupError, TypeError, RecursionError) as error:
@@ -55,27 +36,22 @@ def decode(data: bytes) -> Any:
 
 
 def _pack(value: Any) -> Any:
-    if value is None or type(value) in (bool, str, bytes):
+    kind = type(value)
+    if value is None or kind in (bool, str, bytes):
         return value
-    if type(value) is int:
+    if kind is int:
         return value if -(1 << 63) <= value < 1 << 64 else ["int", str(value)]
-    if isinstance(value, Enum):
-        return [type(value).__name__, value.value]
-    if isinstance(value, bytearray):
+    if kind is bytearray:
         return ["bytearray", bytes(value)]
-    if isinstance(value, Counter):
-        return ["Counter", [[_pack(key), count] for key, count in value.items()]]
-    if isinstance(value, dict):
+    if kind is dict:
         return ["dict", [[_pack(key), _pack(item)] for key, item in value.items()]]
-    name = type(value).__name__
-    if name in _SEQUENCES:
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [name, [_pack(item) for item in items]]
-    if isinstance(value, msgspec.Struct) and type(value) in _STRUCTS:
-        return [name, [_pack(getattr(value, field)) for field in value.__struct_fields__]]
-    if type(value) in _RECORDS:
-        return [name, [_pack(getattr(value, field)) for field in value.__dataclass_fields__]]
-    raise TypeError(f"{name} is no plain state")
+    if kind in _SEQUENCES:
+        return [kind.__name__, [_pack(item) for item in value]]
+    if kind in _ENUMS:
+        return [kind.__name__, value.value]
+    if kind in _RECORDS:
+        return [kind.__name__, [_pack(getattr(value, field)) for field in _fields(kind)]]
+    raise TypeError(f"{kind.__name__} is no plain state")
 
 
 def _unpack(value: Any) -> Any:
@@ -84,15 +60,18 @@ def _unpack(value: Any) -> Any:
             raise TypeError("a map where none is written")
         return value
     name, content = value
-    if name in ("int", "bytearray"):
-        return int(content) if name == "int" else bytearray(content)
-    if name in ("dict", "Counter"):
-        found = {_unpack(key): _unpack(item) for key, item in content}
-        return Counter(found) if name == "Counter" else found
-    if name in _SEQUENCES:
-        return _SEQUENCES[name]([_unpack(item) for item in content])
+    if name == "int":
+        return int(content)
+    if name == "bytearray":
+        return bytearray(content)
+    if name == "dict":
+        return {_unpack(key): _unpack(item) for key, item in content}
     kind = _BY_NAME[name]
-    if issubclass(kind, Enum):
+    if kind in _ENUMS:
         return kind(content)
-    fields = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else kind.__dataclass_fields__  # type: ignore[attr-defined]
-    return kind(**dict(zip(fields, map(_unpack, content), strict=True)))
+    items = [_unpack(item) for item in content]
+    return kind(items) if kind in _SEQUENCES else kind(**dict(zip(_fields(kind), items, strict=True)))
+
+
+def _fields(record: Any) -> tuple[str, ...]:
+    return tuple(getattr(record, "__struct_fields__", None) or record.__dataclass_fields__)

@@ -10,6 +10,8 @@ from machine.state import Stateful
 class Priorities(Stateful):
     """IRR, ISR and TMR as numbers of 256 bits, bit n for vector n; TPR and PPR as numbers of 8 bits."""
 
+    STATE = ("requested", "in_service", "level_triggered", "task", "processor")
+
     def __init__(self) -> None:
         self.requested = self.in_service = self.level_triggered = 0
         self.task = self.processor = 0

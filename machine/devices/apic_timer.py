@@ -17,6 +17,19 @@ ONE_SHOT, PERIODIC, TSC_DEADLINE = 0, 1, 2
 class ApicTimer(Stateful):
     """Count, mode and deadline. The local APIC holds the registers and raises the interrupt."""
 
+    STATE = (
+        "deadline_ns",
+        "fired_ns",
+        "initial_count",
+        "divide_configuration",
+        "_shift",
+        "_mode",
+        "_masked",
+        "_loaded_ns",
+        "_tsc_deadline",
+    )
+    WIRING = ("_clock",)
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.reset()

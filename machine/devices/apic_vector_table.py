@@ -21,6 +21,8 @@ _WRITABLE = {
 class LocalVectorTable(Stateful):
     """The entries by their register offset, and the levels of the pins."""
 
+    STATE = ("entries", "pins")
+
     def __init__(self) -> None:
         self.entries = dict.fromkeys(_WRITABLE, reg.MASKED)
         self.pins = [False, False]

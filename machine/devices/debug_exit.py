@@ -13,6 +13,9 @@ PORT, PORTS = 0xF4, 4
 class DebugExit(Device):
     """Keeps the exit status and asks the machine to stop."""
 
+    STATE = ("status",)
+    WIRING = ("_request_stop",)
+
     def __init__(self, request_stop: Callable[[], None]) -> None:
         super().__init__()
         self._request_stop = request_stop

@@ -37,6 +37,9 @@ class FwCfg(Device):
     Raises MachineError for a name that is not `opt/...` in at most 55 ASCII characters, and for more than 32 files.
     """
 
+    STATE = ("_item", "_position", "_dma_address")
+    WIRING = ("_ram", "_items")
+
     def __init__(self, ram: Ram, files: Mapping[str, bytes]) -> None:
         super().__init__()
         self._ram = ram

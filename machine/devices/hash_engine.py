@@ -29,6 +29,9 @@ _PADDING = 9
 class HashEngine(Device):
     """Reads RAM and never writes it."""
 
+    STATE = ("_registers", "_digest")
+    WIRING = ("_ram", "_clock")
+
     def __init__(self, ram: Ram, clock: Clock) -> None:
         super().__init__()
         self._ram = ram

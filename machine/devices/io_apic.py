@@ -39,6 +39,9 @@ def _nobody(destination: int, mode: int, vector: int, *, logical: bool, level_tr
 class IoApic(Device):
     """Turns interrupt lines into messages to the local APIC."""
 
+    STATE = ("_lines", "_index", "_id", "_entries")
+    WIRING = ("send", "settle", "masks_changed")
+
     def __init__(self) -> None:
         super().__init__()
         self.send: SendMessage = _nobody

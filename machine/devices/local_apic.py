@@ -28,7 +28,9 @@ class LocalApic(Device):
     deadline changes.
     """
 
+    STATE = ("_base", "acknowledged_ns", "_stored", "_errors", "_error_armed", "_external_message", "intr", "_external")
     PARTS = ("_timer", "_table", "_priorities")
+    WIRING = ("_clock", "acknowledge_external", "broadcast_eoi", "raise_nmi", "_writes")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()

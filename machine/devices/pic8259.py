@@ -28,6 +28,24 @@ _OCW3, _POLL = 8, 4
 class Pic8259(Stateful):
     """One controller. IR numbers are 0 to 7; all register bits are by IR number."""
 
+    STATE = (
+        "_lines",
+        "imr",
+        "elcr",
+        "base",
+        "isr",
+        "irr",
+        "_highest",
+        "_read_isr",
+        "polled",
+        "_special_mask",
+        "_auto_eoi",
+        "_rotate_on_auto_eoi",
+        "_special_fully_nested",
+        "_expected",
+    )
+    WIRING = ("_level_capable", "_firmware_base")
+
     def __init__(self, base: int, level_capable: int) -> None:
         self._level_capable = level_capable
         self._firmware_base = base
@@ -149,6 +167,7 @@ class PicPair(Device):
     """Both controllers, with the IRQ numbers of a PC: 0 to 7 and 8 to 15; IRQ 2 is the cascade."""
 
     PARTS = ("first", "second")
+    WIRING = ("output", "settle", "masks_changed")
 
     def __init__(self) -> None:
         super().__init__()

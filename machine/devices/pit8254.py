@@ -29,7 +29,9 @@ _REFRESH_COUNT = 18
 class Pit8254(Device):
     """Three channels and system control port B."""
 
+    STATE = ("watched", "_port_b", "_seen_ns", "_level")
     PARTS = ("channels",)
+    WIRING = ("_clock", "irq")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()

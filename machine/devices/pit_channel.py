@@ -16,6 +16,23 @@ _TRIGGERED = (1, 5)
 class PitChannel(Stateful):
     """Count, mode, gate and latches. Times are virtual ns."""
 
+    STATE = (
+        "_access",
+        "_mode",
+        "_bcd",
+        "_mode_bits",
+        "_count",
+        "_loaded",
+        "_started_ns",
+        "_paused_clocks",
+        "gate",
+        "_line",
+        "_write_low",
+        "_read_high",
+        "_latched",
+        "_status",
+    )
+
     def __init__(self) -> None:
         self._access, self._mode, self._bcd = LOW_THEN_HIGH, 0, False
         self._mode_bits = 0

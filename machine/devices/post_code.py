@@ -8,6 +8,8 @@ PORT = 0x80
 class PostCode(Device):
     """One latched byte."""
 
+    STATE = ("code",)
+
     def __init__(self) -> None:
         super().__init__()
         self.code = 0

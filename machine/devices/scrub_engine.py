@@ -30,6 +30,9 @@ _FILL, _VERIFY = 1, 2
 class ScrubEngine(Device):
     """Calls `on_fill(base, length, verified)` after each fill."""
 
+    STATE = ("_status", "_address", "_channels")
+    WIRING = ("_ram", "_clock", "on_fill")
+
     def __init__(self, ram: Ram, clock: Clock) -> None:
         super().__init__()
         self._ram = ram

@@ -56,7 +56,9 @@ class TpmCrb(Device):
     Making it is power-on. Raises TpmUnavailable where the TPM does not come up.
     """
 
+    STATE = ("failure", "_granted", "_state", "_buffer")
     PARTS = ("tpm",)
+    WIRING = ("_clock", "on_command")
     WINDOW = range(BUFFER, BUFFER + BUFFER_BYTES)
 
     def __init__(self, clock: Clock, tpm: TpmBackend) -> None:

@@ -35,6 +35,23 @@ _FIRMWARE_DIVISOR = 12
 class Uart16550(Device):
     """A serial port. `transmitted` holds every byte sent since reset."""
 
+    STATE = (
+        "transmitted",
+        "_waiting",
+        "_fifo",
+        "_divisor",
+        "_ier",
+        "_fcr",
+        "_lcr",
+        "_scr",
+        "_errors",
+        "_mcr",
+        "_msr",
+        "_transmitter_pending",
+        "_timeout_pending",
+    )
+    WIRING = ("_clock", "irq", "on_transmit")
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock

@@ -93,6 +93,8 @@ def allocated(chosen: Selections) -> Selections:
 class Pcrs(Stateful):
     """The values."""
 
+    STATE = ("_values", "_saved", "update_counter")
+
     def __init__(self) -> None:
         self._values = {bank: self._initial(bank) for bank in BANKS}
         self._saved = {bank: self._initial(bank) for bank in BANKS}

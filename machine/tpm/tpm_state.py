@@ -14,6 +14,22 @@ _MAX_TRIES = 3
 class TpmState(Stateful):
     """The endorsement primary seed, counters, PCRs and loaded keys."""
 
+    STATE = (
+        "seed",
+        "reset_count",
+        "restart_count",
+        "commands",
+        "safe",
+        "shutdown_type",
+        "started",
+        "startup_locality",
+        "failed",
+        "lockout_used",
+        "failed_tries",
+        "random_requests",
+        "loaded",
+        "locality",
+    )
     PARTS = ("pcrs",)
 
     def __init__(self, seed: bytes, reset_count: int) -> None:

@@ -34,7 +34,9 @@ _LONGEST = 1 << 16
 class AttestationPort(Device):
     """Reads evidence out of RAM and hands it to `verifier`; `on_evidence` is called with it first."""
 
+    STATE = ("evidence", "_cycle", "_nonce", "_unavailable", "_result")
     PARTS = ("verifier",)
+    WIRING = ("_ram", "_emit", "on_evidence")
 
     def __init__(self, ram: Ram, journal: Journal, verifier: Verifier) -> None:
         super().__init__()

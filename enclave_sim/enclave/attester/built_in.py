@@ -17,6 +17,9 @@ class BuiltInVerifier(Stateful):
     `seed` makes the nonces: known beforehand, they are no protection.
     """
 
+    STATE = ("_challenged", "_after")
+    WIRING = ("built_in", "_values", "_seed")
+
     def __init__(
         self, given: ReferenceValues | None, find: Callable[[], ReferenceValues], policy: Policy, seed: bytes
     ) -> None:

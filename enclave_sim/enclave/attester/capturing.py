@@ -10,6 +10,9 @@ from machine.state import Stateful
 class Witness(Stateful):
     """Waits for the evidence of `cycle` over `nonce`; then `on_evidence` is called."""
 
+    STATE = ("evidence",)
+    WIRING = ("_nonce", "_cycle", "on_evidence")
+
     built_in = False
 
     def __init__(self, nonce: bytes, cycle: int) -> None:

@@ -16,6 +16,8 @@ class RemoteVerifier(Stateful):
     A service that is down, slow or confused is a refusal with its reason, never an error of the run.
     """
 
+    WIRING = ("_client", "_key", "_answers")
+
     built_in = False
 
     def __init__(self, url: str, ca_file: Path | None, seed_text: str) -> None:

@@ -41,6 +41,21 @@ class EnclaveBlock(Device):
     Raises KernelDied where a report makes no sense: a kernel whose memory was damaged may write anything.
     """
 
+    STATE = (
+        "sensors",
+        "uplink_ready",
+        "_tampered",
+        "_latched",
+        "_called",
+        "status",
+        "phase",
+        "cause",
+        "detail",
+        "steps",
+        "dormant",
+    )
+    WIRING = ("_emit", "_apic", "_raise_nmi", "_on_phase_completed", "_actions")
+
     def __init__(
         self, journal: Journal, apic: LocalApic, sensors: tuple[int, int], raise_nmi: Callable[[], None]
     ) -> None:

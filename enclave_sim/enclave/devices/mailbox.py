@@ -42,6 +42,7 @@ class Vmm(Protocol):
 class Mailbox(Device):
     """Hands commands to the VMM, and its answers back."""
 
+    STATE = ("_registers",)
     PARTS = ("_vmm",)
 
     def __init__(self, vmm: Vmm) -> None:

@@ -42,6 +42,10 @@ class Engine(GuestEngine, Protocol):
 class AetherHost(Stateful):
     """The VMM of one enclave."""
 
+    STATE = ("_anchors", "_verified", "_guest_lives")
+    PARTS = ("_engine",)
+    WIRING = ("_ram", "_clock", "_emit", "_production", "rejection")
+
     def __init__(
         self,
         ram: Ram,
@@ -134,12 +138,11 @@ class AetherHost(Stateful):
 
     def save_state(self) -> State:
         """See `Stateful`."""
-        return super().save_state() | {"engine": self._engine.save_state(), "rejection": self.rejection}
+        return super().save_state() | {"rejection": self.rejection}
 
     def load_state(self, state: State) -> None:
         """See `Stateful`."""
         super().load_state(state)
-        self._engine.load_state(state["engine"])
         self.rejection = state["rejection"]
 
     def save_portable(self) -> State:

@@ -12,7 +12,7 @@ from enclave_sim.specification import HostFunction
 from machine.clock import Clock
 from machine.coprocessor import Completed
 from machine.journal import Journal
-from machine.state import State, Stateful
+from machine.state import Stateful
 
 CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)
 _NAMES = {int(function): function.name.lower() for function in HostFunction}
@@ -21,22 +21,22 @@ _NAMES = {int(function): function.name.lower() for function in HostFunction}
 class GateCoprocessor(Stateful):
     """Runs the guest whenever ring 3 reaches the gate."""
 
+    STATE = ("_waiting_for",)
+    WIRING = ("address", "_engine", "_clock", "_emit", "_traps")
+
     def __init__(self, address: int, engine: GuestEngine, clock: Clock, journal: Journal) -> None:
         self.address = address
         self._engine = engine
         self._clock = clock
         self._emit = journal.emit
         self._waiting_for: int | None = None
+        """The host call that waits for its answer."""
         self._traps = {
             TrapKind.MEMORY_OUT_OF_BOUNDS: (READ, region("heap").end),
             TrapKind.STACK_OVERFLOW: (WRITE, region("guest_stack").base - 1),
             TrapKind.ILLEGAL: (ILLEGAL, 0),
             TrapKind.DIVIDE: (DIVIDE, 0),
         }
-
-    def save_state(self) -> State:
-        """See `Stateful`: the host call that waits for its answer."""
-        return {"_waiting_for": self._waiting_for}
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
         """Resume the guest with the answer to its host call, until it needs the machine."""

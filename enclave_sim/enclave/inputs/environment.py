@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import ClassVar
 
 import firmware
 from enclave_sim import events
@@ -30,7 +29,8 @@ from machine.state import Stateful
 class Outside(Stateful):
     """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
 
-    PARTS: ClassVar[tuple[str, ...]] = ("_schedule",)
+    PARTS = ("_schedule",)
+    WIRING = ("_machine", "_block", "_host", "_payloads")
 
     def __init__(
         self, machine: Machine, block: EnclaveBlock, host: AetherHost | None, payloads: int, schedule: Schedule

@@ -17,6 +17,9 @@ from machine.state import Stateful
 class Schedule(Stateful):
     """The inputs of one enclave that are still to come. A recorder: it must be given every event."""
 
+    STATE = ("_due", "_waiting")
+    WIRING = ("on_due",)
+
     def __init__(self, inputs: Iterable[AnyInput] = ()) -> None:
         self.on_due: Callable[[], None] = _nothing
         """Called when an event has made an input due, now or later."""

@@ -26,6 +26,8 @@ class AttestationWatcher(Watcher):
     """Looks at measurements, quotes and verdicts as they come."""
 
     NAME = "attestation"
+    STATE = ("_extended", "_last", "_nonce", "_after", "_good", "_entered")
+    WIRING = ("enclave", "_reference")
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,6 +34,7 @@ class ContextSwitchWatcher(Watcher):
     """Looks at registers and stacks at each switch. The names of `looked_at` are kinds of switches."""
 
     NAME = "context switches"
+    STATE = ("_interrupted", "_left_by")
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,6 +30,7 @@ class InterferenceWatcher(Watcher):
     """Take a probe of what each next context can see."""
 
     NAME = "interference"
+    STATE = ("probes", "_fresh")
 
     def __init__(self) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ class IsolationWatcher(Watcher):
     """Brackets ring 3."""
 
     NAME = "isolation"
+    STATE = ("_before", "_audited", "_asked_for")
 
     def __init__(self) -> None:
         super().__init__()

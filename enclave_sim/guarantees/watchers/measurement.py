@@ -13,6 +13,8 @@ class MeasurementWatcher(Watcher):
     """Holds the staging area to the payload that was given."""
 
     NAME = "measurement"
+    STATE = ("_replaced", "_fresh")
+    WIRING = ("payload",)
 
     def __init__(self) -> None:
         super().__init__()

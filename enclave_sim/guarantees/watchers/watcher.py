@@ -18,6 +18,9 @@ _MOST_FINDINGS = 100
 class Watcher(Stateful):
     """Base of all watchers: counts what it looked at, and keeps what it found."""
 
+    STATE: ClassVar[tuple[str, ...]] = ("looked_at", "findings")
+    WIRING: ClassVar[tuple[str, ...]] = ("machine", "native")
+
     NAME: ClassVar[str]
 
     def __init__(self) -> None:

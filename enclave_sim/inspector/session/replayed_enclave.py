@@ -32,7 +32,7 @@ class Recorded:
         self.events: list[Event] = list(file)
         answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
         try:
-            self.payloads, self.options = making(file, payloads, answers)
+            self.payloads, self.options = making(file.header, payloads, answers)
         except (RecordingError, ConfigurationError) as error:
             raise RecordingError(f"{file.path}: {error}") from None
         by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]

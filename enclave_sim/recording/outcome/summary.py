@@ -90,6 +90,22 @@ class RunResult(msgspec.Struct, frozen=True):
 class Summary(Stateful):
     """A recorder that keeps counts instead of events."""
 
+    STATE = (
+        "transitions",
+        "signals",
+        "host_calls",
+        "preemptions",
+        "cycles",
+        "phases",
+        "annihilation",
+        "outcome",
+        "detail",
+        "memory_faults",
+        "kernel_stopped",
+        "attestation",
+    )
+    WIRING = ("_handlers",)
+
     def __init__(self) -> None:
         self.transitions: Counter[tuple[int, int, str]] = Counter()
         self.signals = array("I")

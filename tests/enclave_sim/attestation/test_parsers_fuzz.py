@@ -142,6 +142,8 @@ def test_what_was_genuine_and_was_changed_is_read_or_refused(parser: Parser, dat
 class Moody(Stateful):
     """A TPM that sometimes gives no answer, or one that the buffer cannot hold."""
 
+    STATE = ("_answers",)
+
     def __init__(self) -> None:
         self._answers = 0
 

@@ -20,6 +20,7 @@ from enclave_sim.enclave.attester.expected_measurements import attestation_key_n
 from enclave_sim.events import PhaseCompleted
 from enclave_sim.guarantees import ObservedTemplate, Report, attested, observe
 from enclave_sim.inputs import AfterEvent, MemoryFault, Tamper
+from machine.state import Stateful
 from tests.enclave_sim.enclave.measured_boot.support import Interposer, model, without_ml_dsa
 
 RETURN, RETURN_TRUE = b"\xc3", b"\xb8\x01\x00\x00\x00\xc3"
@@ -124,7 +125,7 @@ def test_a_cap_that_the_tpm_refused() -> None:
     assert "the runtime PCR was not capped" in findings(attested([run]))[-1]
 
 
-class Accepting(BuiltInVerifier):
+class Accepting(Stateful):
     """Outside, and content with everything."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enclave_sim import Enclave, EnclaveError, Phase
+from enclave_sim.events import HostCalled
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt, SensorValue, Tamper
 from enclave_sim.time_travel.snapshot_file import VERSION, SnapshotError, load, save
 from payloads import read
@@ -56,6 +57,18 @@ def test_a_suspended_guest_catches_up(tmp_path: Path, at_ns: int) -> None:
     enclave.run(at_ns)
     save(enclave, tmp_path / "here.snap")
     assert load(tmp_path / "here.snap").run().digest == enclave.run().digest
+
+
+def test_a_guest_that_waits_for_its_host_call_gets_the_answer(tmp_path: Path) -> None:
+    enclave = Enclave("counter", cycles=2)
+    assert enclave.recording is not None
+    calls = 0
+    while enclave.step():
+        if isinstance(enclave.recording.events[-1], HostCalled):
+            save(enclave, tmp_path / "here.snap")
+            assert load(tmp_path / "here.snap").run().digest == Enclave("counter", cycles=2).run().digest
+            calls += 1
+    assert calls > 0
 
 
 def test_another_process_goes_on_too(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from tests.machine.tpm.commands import size_of
 class Scripted(Stateful):
     """Answers with what it is told to, or not at all."""
 
+    STATE = ("commands", "resets")
+
     def __init__(self, answer: Callable[[bytes], bytes] | bytes | str = b"\x80\x01\0\0\0\x0a\0\0\0\0") -> None:
         self._answer = answer
         self.commands: list[bytes] = []

@@ -36,6 +36,7 @@ def model(seed: str = "development", resets: int = 0) -> TpmModel:
 class Interposer(Stateful):
     """A TPM model behind somebody who treats its commands: `treat(number, command, go_on)` gives the response."""
 
+    STATE = ("codes",)
     PARTS = ("tpm",)
 
     def __init__(self, treat: Treat = lambda _number, _command, go_on: go_on(), tpm: TpmModel | None = None) -> None:

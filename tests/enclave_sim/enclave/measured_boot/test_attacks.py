@@ -35,6 +35,8 @@ TPM_BUFFER = 0xF80
 class Keeper(Stateful):
     """A verifier that keeps what it sees, and judges it by the rules; its nonces are given."""
 
+    STATE = ("seen",)
+
     built_in = False
 
     def __init__(self, nonces: list[bytes]) -> None:

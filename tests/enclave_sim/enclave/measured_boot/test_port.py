@@ -31,6 +31,8 @@ TABLE = 0x1000
 
 
 class Listener(Stateful):
+    STATE = ("heard",)
+
     built_in = False
 
     def __init__(self, accepts: bool = True, silent: bool = False) -> None:

@@ -348,6 +348,7 @@ main()
     assert sorted(ours) == [
         "enclave_sim",
         "enclave_sim._lazy",
+        "enclave_sim.cancellation",
         "enclave_sim.cli",
         "enclave_sim.cli.exit_codes",
         "enclave_sim.cli.main",

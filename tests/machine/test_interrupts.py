@@ -362,7 +362,7 @@ def test_an_external_interrupt_saves_the_flags_as_they_are(kernel: Any) -> None:
     assert (taken.vector, taken.rflags & RF) == (0x20, 0)
 
 
-# Stacks from the task state segment (SDM volume 3, 7.7)
+# Stacks from the task state segment (SDM volume 3, 8.7)
 
 SET_TSS_LIMIT = "andb $0xFD, gdt_tss + 5; movw $LIMIT, gdt_tss; movw $0x28, %ax; ltr %ax;"
 INT_80_IN_RING_3 = (

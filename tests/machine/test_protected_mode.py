@@ -191,7 +191,7 @@ def test_virtual_8086_mode_is_refused(kernel32: Any) -> None:
     assert [(t.vector, t.error_code) for t in ran.taken] == [(GP, 0)]
 
 
-# Task gates (SDM volume 3, 7.2.5)
+# Task gates (SDM volume 3, 8.2.5)
 
 TASK = """movl $tss2, %eax; movw %ax, gdt + 0x42; shrl $16, %eax; movb %al, gdt + 0x44; movl $9f, tss2 + 0x20;
 movl $0x2, tss2 + 0x24; movl $0x248000, tss2 + 0x38; movl $0x10, tss2 + 0x48; movl $8, tss2 + 0x4C;

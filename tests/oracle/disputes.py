@@ -42,7 +42,7 @@ DISPUTES = (
         "Bochs",
         r"same_class_waits_r0",
         "an interrupt that the processor priority holds back is delivered as the spurious one",
-        "it waits until EOI lowers the priority (volume 3, 10.8.3.1)",
+        "it waits until EOI lowers the priority (volume 3, 11.8.3.1)",
     ),
     Dispute(
         "Bochs",

@@ -19,7 +19,7 @@ _SYSTEM = (
     *("DR0", "DR1", "DR2", "DR3", "DR7"),
 )
 _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
-"""What a task switch changes (SDM volume 3, 7.3): TS, TR, and the local breakpoints."""
+"""What a task switch changes (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
 _READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
 """RDTSC and RDTSCP."""
 _OF_RING_3 = frozenset(page.name for page in layout.PAGES if page.user and page.writable)

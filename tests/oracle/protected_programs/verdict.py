@@ -142,13 +142,13 @@ EXCUSES = (
     Excuse(
         "QEMU",
         "after STI or LSS the single-step trap is lost",
-        "#DB after it, or the next one (volume 3, 17.3.1.4)",
+        "#DB after it, or the next one (volume 3, 18.3.1.4)",
         _inhibits,
     ),
     Excuse(
         "QEMU",
         "REP has one single-step trap too many",
-        "RIP is after it after the last iteration (volume 3, 17.3.1.4)",
+        "RIP is after it after the last iteration (volume 3, 18.3.1.4)",
         _last_iteration,
     ),
     Excuse(
@@ -179,7 +179,7 @@ EXCUSES = (
     Excuse(
         "both",
         "RF is 0 when a trap comes between two iterations",
-        "the value pushed is 1 (volume 3, 17.3.1.1)",
+        "the value pushed is 1 (volume 3, 18.3.1.1)",
         _between_iterations,
     ),
     Excuse("either", "PREFETCH of a register", "#UD for AMD; Intel's reserved NOP (volume 2, table A-6)", _prefetch),

@@ -188,6 +188,7 @@ class SavedContext:
             raise EmulatorFault("Unicorn cannot save its state")
         self.address: int = self._allocation.value
         content = self._content = (ctypes.c_char * size).from_address(self.address)
+        self._bytes = memoryview(content).cast("B")
         marks = {f"R{number}": _MARK ^ number for number in range(8, 16)}
         vectors = {"XMM0": _VECTOR_MARK, "XMM1": _VECTOR_MARK + 1, "XMM15": _VECTOR_MARK + 2}
         self._save_marks(uc, marks | {"DR1": _MARK} | vectors)
@@ -297,6 +298,14 @@ class SavedContext:
         kept, step = ctypes.string_at(self.address + start, length), length // _VECTORS
         return b"".join([kept[at : at + _VECTOR_BYTES] for at in range(0, length, step)])
 
+    @vector_registers.setter
+    def vector_registers(self, content: bytes) -> None:
+        start, _ = self._vectors
+        bytes_, at, pitch = self._bytes, start, self._vector_pitch
+        for first in range(0, len(content), _VECTOR_BYTES):
+            bytes_[at : at + _VECTOR_BYTES] = content[first : first + _VECTOR_BYTES]
+            at += pitch
+
     def read_vector(self, number: int) -> int:
         """XMM`number`."""
         start, _ = self._vectors
@@ -310,7 +319,7 @@ class SavedContext:
     @property
     def x87_state(self) -> memoryview:
         """All of the x87 unit (machine/instructions/floating_point/state.py has the layout), to be changed in place."""
-        return memoryview(self._content).cast("B")[self._x87 : self._x87 + X87_BYTES]
+        return self._bytes[self._x87 : self._x87 + X87_BYTES]
 
     def read_mmx(self, number: int) -> int:
         """MM`number`."""

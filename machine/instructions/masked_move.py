@@ -27,10 +27,7 @@ def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
         size, data, mask = 8, context.read_mmx(instruction.register & 7), context.read_mmx(source & 7)
     at, memory = _destination(cpu, instruction), OperandMemory(cpu)
     chosen = [index for index in range(size) if mask >> 8 * index + 7 & 1]
-    for index in chosen:
-        memory.probe(at + index & _ALL, 1, write=True)
-    for index in chosen:
-        memory.write(at + index & _ALL, bytes([data >> 8 * index & 0xFF]))
+    memory.write_chosen(at, data.to_bytes(size, "little"), chosen)
     if not instruction.prefix:
         context.enter_mmx()
     cpu.skip(instruction.length)

@@ -4,7 +4,7 @@ An access is checked as a whole before anything is read or written: it either ha
 instruction raises. In RAM and in devices, as the processor would reach them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from machine.cpu import Cpu
 from machine.device import MMIO_BASE, MMIO_SIZE
@@ -13,7 +13,7 @@ from machine.paging import is_canonical
 from machine.processor_state import HFLAG_CODE_64
 from machine.ram import PAGE_SIZE
 
-_LOW = 0xFFFF_FFFF
+_LOW, _ALL = 0xFFFF_FFFF, 2**64 - 1
 _LARGEST_ACCESS = 8
 
 
@@ -39,6 +39,29 @@ class OperandMemory:
         for at, part in self._translated(address, len(data), user, stack, True):
             self._store(at, data[done : done + part])
             done += part
+
+    def write_chosen(self, address: int, data: bytes, chosen: Sequence[int]) -> None:
+        """Write the bytes of `data` with the chosen indices: all of them or none. Raises Fault.
+
+        Whoever watches memory, and a device, sees each.
+        """
+        pages: dict[int, int] = {}
+        for index in chosen:
+            page = (address + index & _ALL) & -PAGE_SIZE
+            if page not in pages:
+                pages[page] = self._translated(address + index & _ALL, 1, None, False, True)[0][0] & -PAGE_SIZE
+        cpu, ram = self._cpu, self._cpu.ram
+        for page, physical in pages.items():
+            places = [(index, at - page) for index in chosen if (at := address + index & _ALL) & -PAGE_SIZE == page]
+            if physical >= ram.size or cpu.callbacks.watchers:
+                for index, offset in places:
+                    self._store(physical + offset, data[index : index + 1])
+                continue
+            (_, first), (_, last) = places[0], places[-1]
+            content = bytearray(ram.view[physical + first : physical + last + 1])
+            for index, offset in places:
+                content[offset - first] = data[index]
+            ram.write(physical + first, bytes(content))
 
     def probe(self, address: int, size: int, *, write: bool, user: bool | None = None, stack: bool = False) -> None:
         """Raise the Fault that an access would raise; accessed and dirty flags are set as the access would."""

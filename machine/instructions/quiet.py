@@ -11,22 +11,43 @@ _SIMD = (
     *(*range(0x0F10, 0x0F18), *range(0x0F28, 0x0F30), *range(0x0F50, 0x0F80), 0x0FC2, *range(0x0FC4, 0x0FC7)),
     *(*range(0x0FD0, 0x0FFF), 0x0FAE),
 )
-_BIT_MANIPULATION = (0x0FB0, 0x0FB1, 0x0FB8)
-_MOV_FROM_CR, _MOV_TO_CR, _RDMSR, _CPUID = 0x0F20, 0x0F22, 0x0F32, 0x0FA2
-_QUIET = frozenset([*_FLOATING_POINT, *_SIMD, *_BIT_MANIPULATION, _MOV_FROM_CR, _RDMSR, _CPUID])
+_GENERAL = (0x60, 0x61, 0x63, 0x9E, 0x9F, 0xC6, 0xC7, 0xC8, 0xF6, 0xF7, 0x0F18, 0x0FA4, 0x0FAC, 0x0FB0, 0x0FB1, 0x0FB8)
+_NEAR_BRANCHES = (*range(0x70, 0x80), 0xC2, 0xC3, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB, *range(0x0F80, 0x0F90))
+_LAR, _LSL, _MOV_FROM_CR, _MOV_FROM_DR, _RDMSR, _CPUID = 0x0F02, 0x0F03, 0x0F20, 0x0F21, 0x0F32, 0x0FA2
+_SYSTEM = (_LAR, _LSL, _MOV_FROM_CR, _MOV_FROM_DR, _RDMSR, _CPUID)
+_QUIET = frozenset([*_FLOATING_POINT, *_SIMD, *_GENERAL, *_NEAR_BRANCHES, *_SYSTEM])
 _FIRST_OF_LATER_MAPS = 0x0F_3800
-_MAPPING_ONLY = frozenset([2, 3, 8])
-_GROUP_7, _INVLPG, _REGISTER_FORMS = 0x0F01, 7, 0xC0
+_DATA_SEGMENT_LOADS = frozenset([0x0FA1, 0x0FA9, 0x0FB4, 0x0FB5])
+"""Of FS and GS. In 64-bit mode no limit follows from them."""
+_MOV_TO_SEGMENT, _SS = 0x8E, 2
+_MOV_TO_CR, _MAPPING_ONLY = 0x0F22, frozenset([2, 3, 8])
+_GROUP_5, _NEAR_FORMS = 0xFF, frozenset([2, 4])
+_GROUP_6, _VERIFIES = 0x0F00, frozenset([4, 5])
+_GROUP_7, _STORES_OF_TABLES, _INVLPG, _REGISTER_FORMS, _RDTSCP = 0x0F01, (0, 1), 7, 0xC0, 0xF9
 _UNDEFINED = int(Action.UNDEFINED)
 
 
 def is_quiet(instruction: Instruction) -> bool:
     """Tell a quiet instruction. Of the writes to control registers those are that do not change the mode."""
-    opcode = instruction.opcode
     if instruction.action & _UNDEFINED:
         return False
+    opcode = instruction.opcode
+    return opcode in _QUIET or opcode >= _FIRST_OF_LATER_MAPS or _is_quiet_form(instruction, opcode)
+
+
+def _is_quiet_form(instruction: Instruction, opcode: int) -> bool:
     if opcode == _MOV_TO_CR:
         return instruction.register in _MAPPING_ONLY
-    if opcode == _GROUP_7:
-        return instruction.extension == _INVLPG and instruction.modrm < _REGISTER_FORMS
-    return opcode in _QUIET or opcode >= _FIRST_OF_LATER_MAPS
+    if opcode == _MOV_TO_SEGMENT:
+        return instruction.long and instruction.extension != _SS
+    if opcode in _DATA_SEGMENT_LOADS:
+        return instruction.long
+    if opcode == _GROUP_5:
+        return instruction.extension in _NEAR_FORMS
+    if opcode == _GROUP_6:
+        return instruction.extension in _VERIFIES
+    if opcode != _GROUP_7:
+        return False
+    if instruction.modrm >= _REGISTER_FORMS:
+        return instruction.modrm == _RDTSCP
+    return instruction.extension == _INVLPG or instruction.extension in _STORES_OF_TABLES

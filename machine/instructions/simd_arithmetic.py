@@ -4,9 +4,11 @@ Unicorn executes nearly all of them. Those that it gets wrong, and all while an 
 flushed to zero, are executed by machine/instructions/simd_execution.py from what stands here.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import sqrt
 
 from machine.instruction_set import Prefix
 from machine.instructions import simd_numbers as numbers
@@ -86,13 +88,33 @@ def _root(_a: int, b: int, form: Format, mxcsr: int) -> Result:
     return numbers.square_root(b, form, mxcsr)
 
 
+_SINGLE_NUMBER, _SINGLE_BITS = struct.Struct("<f"), struct.Struct("<I")
+_SMALLEST_NORMAL, _INVERSE_IS_NORMAL = 1 << SINGLE.fraction, 253 << SINGLE.fraction
+
+
+def _number(bits: int) -> float:
+    """A single number as a double, whose quotient or root is right when it is rounded again: 53 > 2 * 24 + 1 bits."""
+    value: float = _SINGLE_NUMBER.unpack(_SINGLE_BITS.pack(bits))[0]
+    return value
+
+
+def _bits(number: float) -> int:
+    """A double rounded to a single number."""
+    bits: int = _SINGLE_BITS.unpack(_SINGLE_NUMBER.pack(number))[0]
+    return bits
+
+
 def _reciprocal(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
     """RCP: no exceptions, always to nearest, denormal numbers are zeros. The manual leaves the low bits open."""
+    if _SMALLEST_NORMAL <= b & ~form.sign < _INVERSE_IS_NORMAL:
+        return _bits(1.0 / _number(b)), 0
     return numbers.divide(form.bias << form.fraction, b, form, _APPROXIMATION)[0], 0
 
 
 def _reciprocal_root(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
     """RSQRT, like RCP."""
+    if _SMALLEST_NORMAL <= b < form.infinity:
+        return _bits(1.0 / _number(_bits(sqrt(_number(b))))), 0
     root, _ = numbers.square_root(b, form, _APPROXIMATION)
     return numbers.divide(form.bias << form.fraction, root, form, _APPROXIMATION)[0], 0
 

@@ -136,6 +136,17 @@ def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr
 
 def add(a: int, b: int, form: Format, mxcsr: int) -> Result:
     """a + b."""
+    infinity, fraction = form.infinity, form.fraction
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
+        hidden = 1 << fraction
+        x, y = a & hidden - 1 | hidden, b & hidden - 1 | hidden
+        first, second = (a & infinity) >> fraction, (b & infinity) >> fraction
+        exponent = min(first, second)
+        x, y = x << first - exponent, y << second - exponent
+        total = (-x if a & form.sign else x) + (-y if b & form.sign else y)
+        if total:
+            return rounded(total < 0, abs(total), exponent - form.bias - fraction, form, mxcsr)
+        return form.sign if mxcsr >> _ROUNDING & 3 == DOWN else 0, 0
     found = nan_of(a, b, form)
     if found is not None:
         return found

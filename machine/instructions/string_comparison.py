@@ -4,6 +4,7 @@ The first operand is the register, the second the register or memory. Bits of th
 signed; 3:2 what is compared; 5:4 the polarity; 6 which end the index is from, or a mask of whole elements.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from machine.processor_state import ARITHMETIC_FLAGS
 _ESTRM, _ESTRI, _ISTRM, _ISTRI = range(0x0F3A60, 0x0F3A64)
 _CF, _ZF, _SF, _OF = 1, 1 << 6, 1 << 7, 1 << 11
 _VECTOR_BYTES = 16
+Elements = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +59,53 @@ def compare(first: int, first_length: int, second: int, second_length: int, imme
     return Comparison(index, _expanded(found, words=words) if from_the_end else found, flags)
 
 
-def _elements(vector: int, *, words: bool, signed: bool) -> list[int]:
-    size = 2 if words else 1
-    data = vector.to_bytes(_VECTOR_BYTES, "little")
-    return [int.from_bytes(data[at : at + size], "little", signed=signed) for at in range(0, _VECTOR_BYTES, size)]
+def _elements(vector: int, *, words: bool, signed: bool) -> tuple[int, ...]:
+    return _ELEMENTS[words, signed].unpack(vector.to_bytes(_VECTOR_BYTES, "little"))
+
+
+_ELEMENTS = {
+    **{(False, False): struct.Struct("16B"), (False, True): struct.Struct("16b")},
+    **{(True, False): struct.Struct("<8H"), (True, True): struct.Struct("<8h")},
+}
+_LANES = tuple(1 << lane for lane in range(_VECTOR_BYTES))
 
 
 def _expanded(found: int, *, words: bool) -> int:
     width = 16 if words else 8
-    return sum((1 << width) - 1 << width * lane for lane in range(128 // width) if found >> lane & 1)
+    return sum([(1 << width) - 1 << width * lane for lane in range(128 // width) if found >> lane & 1])
 
 
 # Aggregations: which elements of the second string, as bits, of `count`
 
 
-def _equal_any(a: list[int], b: list[int], _count: int) -> int:
-    return sum(1 << lane for lane, element in enumerate(b) if element in a)
+def _equal_any(a: Elements, b: Elements, _count: int) -> int:
+    wanted = frozenset(a)
+    return sum([bit for bit, element in zip(_LANES, b, strict=False) if element in wanted])
 
 
-def _ranges(a: list[int], b: list[int], _count: int) -> int:
-    ranges = list(zip(a[::2], a[1::2], strict=False))  # a range without its end is none
-    return sum(1 << lane for lane, element in enumerate(b) if any(low <= element <= high for low, high in ranges))
+def _ranges(a: Elements, b: Elements, _count: int) -> int:
+    """What lies in any range; a range without its end is none."""
+    least = min(b, default=0)
+    members = 0  # as bits, from `least` on
+    for low, high in zip(a[::2], a[1::2], strict=False):
+        if high >= low and high >= least:
+            members |= (2 << high - least) - (1 << max(low - least, 0))
+    return sum([bit for bit, element in zip(_LANES, b, strict=False) if members >> element - least & 1])
 
 
-def _equal_each(a: list[int], b: list[int], count: int) -> int:
+def _equal_each(a: Elements, b: Elements, count: int) -> int:
     """Where both strings have ended they are equal."""
-    both = sum(1 << lane for lane, (x, y) in enumerate(zip(a, b, strict=False)) if x == y)
+    both = sum([bit for bit, x, y in zip(_LANES, a, b, strict=False) if x == y])
     return both | (1 << count) - (1 << max(len(a), len(b)))
 
 
-def _equal_ordered(a: list[int], b: list[int], count: int) -> int:
+def _equal_ordered(a: Elements, b: Elements, count: int) -> int:
     """Where the first string begins in the second; at the end of the vector a beginning of it is enough."""
-    return sum(1 << lane for lane in range(count) if b[lane : lane + len(a)] == a[: count - lane])
+    length = len(a)
+    return sum([_LANES[lane] for lane in range(count) if b[lane : lane + length] == a[: count - lane]])
 
 
-_AGGREGATIONS: tuple[Callable[[list[int], list[int], int], int], ...] = (
+_AGGREGATIONS: tuple[Callable[[Elements, Elements, int], int], ...] = (
     _equal_any,
     _ranges,
     _equal_each,

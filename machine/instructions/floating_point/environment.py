@@ -64,8 +64,8 @@ def mask_all(x87: X87State) -> None:
 
 def save(x87: X87State, *, wide: bool) -> bytes:
     """Return what FNSAVE writes: the environment, and ST(0) to ST(7)."""
-    numbers = b"".join(x87.get(register).to_bytes(_NUMBER_BYTES, "little") for register in range(8))
-    return store(x87, wide=wide) + numbers
+    numbers = x87.numbers
+    return store(x87, wide=wide) + b"".join([numbers[at : at + _NUMBER_BYTES] for at in range(0, 128, 16)])
 
 
 def restore(x87: X87State, image: bytes, *, wide: bool) -> None:

@@ -21,6 +21,8 @@ _MXCSR, _NUMBERS, _VECTORS = 24, 32, 160
 MXCSR_MASK = 0xFFFF
 """The bits of MXCSR that are not reserved."""
 _SLOT, _LOW = 16, 0xFFFF_FFFF
+_TAGS = tuple(bytes(int(not valid >> physical & 1) for physical in range(8)) for valid in range(256))
+"""The tags that the abridged tag byte of an image stands for."""
 
 
 def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write: bool) -> tuple[int, bool]:
@@ -46,15 +48,15 @@ def fxsave(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruct
     """Execute FXSAVE. It is no waiting instruction. Raises Fault."""
     address, on_stack = _operand(cpu, instruction, memory, write=True)
     fop, fcs, fds, fip, fdp = x87.pointers
-    valid = sum((not empty) << physical for physical, empty in enumerate(x87.tags))
+    valid = _TAGS.index(x87.tags)
     image = bytearray(_HEAD.pack(x87.control, x87.status, valid, fop))
     image += _WIDE.pack(fip, fdp) if instruction.wide else _NARROW.pack(fip & _LOW, fcs, 0, fdp & _LOW, fds, 0)
     vectors = _vector_count(cpu)
-    numbers = b"".join(x87.get(register).to_bytes(_SLOT, "little") for register in range(8))
+    numbers = x87.numbers
     if vectors:
-        image += struct.pack("<II", cpu.read_register("MXCSR"), MXCSR_MASK)
+        image += struct.pack("<II", cpu.context.mxcsr, MXCSR_MASK)
         image += numbers
-        image += b"".join(cpu.context.read_vector(number).to_bytes(_SLOT, "little") for number in range(vectors))
+        image += cpu.context.vector_registers[: _SLOT * vectors]
         memory.write(address, bytes(image), stack=on_stack)
     else:
         memory.write(address, bytes(image), stack=on_stack)
@@ -79,15 +81,11 @@ def fxrstor(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruc
         fip, fcs, _, fdp, fds, _ = _NARROW.unpack_from(image, _HEAD.size)
     x87.set_control(control)
     x87.set_status(status)
-    for register in range(8):
-        at = _NUMBERS + _SLOT * register
-        x87.set(register, int.from_bytes(image[at : at + 10], "little"))
-    x87.tags = bytes(int(not valid >> physical & 1) for physical in range(8))
+    x87.numbers = image[_NUMBERS:_VECTORS]
+    x87.tags = _TAGS[valid]
     x87.pointers = (fop & 0x7FF, fcs, fds, fip, fdp)
     if vectors:
-        cpu.write_register("MXCSR", mxcsr)
-        for number in range(vectors):
-            at = _VECTORS + _SLOT * number
-            cpu.context.write_vector(number, int.from_bytes(image[at : at + _SLOT], "little"))
+        cpu.context.mxcsr = mxcsr
+        cpu.context.vector_registers = image[_VECTORS : _VECTORS + _SLOT * vectors]
     cpu.skip(instruction.length)
     return Done.COMPLETE

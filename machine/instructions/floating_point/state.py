@@ -23,6 +23,7 @@ from machine.instructions.floating_point.words import (
 
 _TAGS, _NUMBERS, _POINTERS = 8, 20, 148
 _POINTER_FIELDS = struct.Struct("<3H2xQQ")
+_NUMBERS_OF_IMAGE = struct.Struct("<16Q")
 STATE_BYTES = _POINTERS + _POINTER_FIELDS.size
 # Indices into `words`
 _TOP, _STATUS, _CONTROL = 0, 2, 3
@@ -126,6 +127,19 @@ class X87State:
         numbers = self._numbers
         numbers[physical << 1] = number & SIGNIFICAND
         numbers[(physical << 1) + 1] = number >> 64
+
+    @property
+    def numbers(self) -> bytes:
+        """ST(0) to ST(7), each in 16 bytes of which the last six are zero, whatever their tags."""
+        words, at = self._numbers.tolist(), self._words[_TOP] << 1
+        words[1::2] = [high & 0xFFFF for high in words[1::2]]
+        return _NUMBERS_OF_IMAGE.pack(*words[at:], *words[:at])
+
+    @numbers.setter
+    def numbers(self, content: bytes) -> None:
+        words, at = list(_NUMBERS_OF_IMAGE.unpack(content)), 16 - (self._words[_TOP] << 1)
+        words[1::2] = [high & 0xFFFF for high in words[1::2]]
+        _NUMBERS_OF_IMAGE.pack_into(self._buffer, _NUMBERS, *words[at:], *words[:at])
 
     def set_exponent(self, physical: int) -> None:
         """Set sign and exponent of a register, by physical number, to ones, as a write to its MMX register does."""

@@ -146,9 +146,9 @@ def code_bits(registers: ProcessorState) -> int:
     return 32 if registers.cs.flags & DEFAULT_32 else 16
 
 
-def accesses(cpu: Cpu) -> list[Access]:
-    """The accesses of the instruction at RIP to data; none of a repeated one whose counter is 0."""
-    registers, instruction = cpu.registers, cpu.instruction_at(cpu.linear_rip)
+def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
+    """The accesses to data of the instruction at RIP, which is this one; none of a repeated one whose counter is 0."""
+    registers = cpu.registers
     if instruction is None or instruction.opcode in _NO_ACCESS:
         return []
     found = _decode(_without_meaningless_prefix(instruction), code_bits(registers))

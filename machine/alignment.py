@@ -36,13 +36,12 @@ class AlignmentCheck:
         registers = self._cpu.registers
         return bool(registers.cr[0] & CR0_AM and self._cpu.hook.rflags & FLAG_AC) and registers.cpl == 3
 
-    def check(self) -> None:
-        """Raise Fault (#AC) if the instruction at RIP would access data that is not aligned."""
+    def check(self, instruction: Instruction | None) -> None:
+        """Raise Fault (#AC) if the instruction, which is the one at RIP, would access data that is not aligned."""
         cpu = self._cpu
-        instruction = cpu.instruction_at(cpu.linear_rip)
         if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
             return
-        for access in accesses(cpu):
+        for access in accesses(cpu, instruction):
             size, address = _alignment(instruction, access), linear(cpu.registers, access)
             if size and address % size and is_canonical(address):
                 raise Fault(AC, 0)

@@ -25,7 +25,7 @@ from machine.msrs import Msrs
 from machine.observed_registers import ObservedRegisters
 from machine.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action, Instruction
 from machine.ring_and_mode import RingAndMode
-from machine.segment_limits import SegmentLimits
+from machine.segment_limits import Scope, SegmentLimits
 from machine.state import Stateful
 from machine.step_hook import NEVER, STRINGS, Stop
 from machine.system_instructions import SystemInstructions
@@ -33,6 +33,7 @@ from machine.tasks import TaskFault
 
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
+_OVERRIDE = int(Action.OVERRIDE)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)
 _LEFT_BY = {
     **dict.fromkeys((0x0F05, 0x0F07, 0x0F34, 0x0F35), "fast_system_call"),
@@ -66,12 +67,12 @@ class Execution:
         self.cut_short = False
         """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
         self._returns = InterruptReturns(cpu, journal)
-        self.ring_and_mode = RingAndMode(cpu, journal, self._returns)
+        self._limits = SegmentLimits(cpu)
+        self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
         self._observed = ObservedRegisters(cpu, journal)
         self._alignment = AlignmentCheck(cpu)
-        self._limits = SegmentLimits(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
-        self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87)
+        self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
         self.parts: tuple[Stateful, ...] = (self._returns,)
         """Those with state of their own."""
 
@@ -108,8 +109,9 @@ class Execution:
         self._returns.look()  # an interrupt can come right behind the return from another
         before = None if in_long_mode else self._observed.look()
         self.delivery.deliver(interrupt)
-        if before is not None:  # a task gate loads TR and CR3
+        if before is not None:  # a task gate loads TR, CR3 and segment registers
             self._observed.record_changes(before, interrupt.return_address)
+            self.ring_and_mode.watch()
         if ring == registers.cpl:
             linear = base + interrupt.return_address & 2**64 - 1
             self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
@@ -154,7 +156,7 @@ class Execution:
 
         Or MOV SS has met a data breakpoint, which is reported after the next instruction.
         """
-        return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.wanted
+        return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
 
     def step_checked(self) -> None:
         """Execute one instruction, if #AC lets it. Breakpoints and rules of its own come before that."""
@@ -164,10 +166,10 @@ class Execution:
         found = 0 if instruction is None else instruction.action
         if not cpu.debug.at(at) and not found & _REFUSED_FIRST:
             try:
-                if self._limits.wanted:
-                    self._limits.check()
+                if self._limits.scope is Scope.EVERYTHING:
+                    self._limits.check(instruction)
                 if self._alignment.wanted and (instruction is None or not _privileged(instruction)):
-                    self._alignment.check()
+                    self._alignment.check(instruction)
             except Fault as fault:
                 self._raise(fault)
                 return
@@ -214,7 +216,7 @@ class Execution:
             if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
                 break
             instruction = cpu.watched_instruction()
-            if instruction is None or not is_quiet(instruction):
+            if instruction is None or not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
                 break
             self.cut_short = False
             hook.rflags &= ~FLAG_RF
@@ -329,6 +331,8 @@ class Execution:
         ring_and_mode.follow_mode(rip)
         if returns:
             self._returns.look()
+        if not instruction.long:
+            ring_and_mode.watch()  # it may have loaded FS or GS
         if stop is not None:
             self.stopped(stop)
         elif in_new_task is not None:

@@ -84,7 +84,7 @@ def _take_back_branch(cpu: Cpu) -> None:
 def _leaves_by_the_stack(cpu: Cpu) -> bool:
     """Whether the first access of the instruction that is not canonical is one to the stack segment."""
     registers = cpu.registers
-    for access in accesses(cpu):
+    for access in accesses(cpu, cpu.instruction_at(cpu.linear_rip)):
         first = linear(registers, access)
         if not (is_canonical(first) and is_canonical(first + access.size - 1 & 2**64 - 1)):
             return access.segment == "ss"

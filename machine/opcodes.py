@@ -42,6 +42,8 @@ class Action(IntFlag):
     """Unicorn gets it wrong for some operands: see machine/unusual_operands.py."""
     MODIFIES = 4096
     """Reads and writes its operand: where it may not be written, not even a flag may change."""
+    OVERRIDE = 8192
+    """A prefix for FS or GS outside 64-bit mode; in no table. Watched while one of these has a limit."""
     GROUP = 1 << 15
     """In `TABLES` only: the rest is the number of a row of `GROUPS`, which the ModRM byte chooses from."""
 
@@ -128,6 +130,7 @@ _IMMEDIATE = {
 }
 
 _SEGMENT_PREFIXES = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
+_FS_GS = (0x64, 0x65)
 LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT = 0xF0, 0x66, 0x67, 0xF2, 0xF3
 _LEGACY_PREFIXES = frozenset([*_SEGMENT_PREFIXES, LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT])
 _MANDATORY = {OPERAND_SIZE: Prefix.OPERAND_SIZE, REPEAT: Prefix.REPEAT, REPEAT_NOT_EQUAL: Prefix.REPEAT_NOT_EQUAL}
@@ -246,11 +249,12 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
     Returns the number of legacy prefixes, REX, map, mandatory prefix, opcode, VEX.vvvv, where ModRM would be, action.
     """
     at = rex = vex_register = 0
-    mandatory, locked = Prefix.NONE, False
+    mandatory, locked, overridden = Prefix.NONE, False, False
     while code[at] in _LEGACY_PREFIXES or (long and code[at] & 0xF0 == 0x40):
         byte = code[at]
         rex = byte if long and byte & 0xF0 == 0x40 else 0
         locked = locked or byte == LOCK
+        overridden = overridden or byte in _FS_GS
         if byte in _MANDATORY and (byte != OPERAND_SIZE or mandatory == Prefix.NONE):
             mandatory = _MANDATORY[byte]
         at += 1
@@ -280,6 +284,8 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
             at += 1
     modrm = code[at] if at < len(code) else None
     found = TABLES[long].action(opcode_map, mandatory, opcode, modrm) if defined else int(Action.UNDEFINED)
+    if overridden and defined and not long:
+        found |= int(Action.OVERRIDE)
     if locked and (not found & Action.LOCKABLE or (modrm is not None and modrm >= 0xC0)):
         found = int(Action.UNDEFINED)
     return legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found

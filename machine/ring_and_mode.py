@@ -9,15 +9,17 @@ from machine.events import ModeSwitched, ProcessorMode, RingTransition
 from machine.interrupt_returns import InterruptReturns
 from machine.journal import Journal
 from machine.opcodes import ALWAYS, Action
+from machine.segment_limits import Scope, SegmentLimits
 
 
 class RingAndMode:
     """Follows one processor. `returns` forgets what was entered in another ring."""
 
-    def __init__(self, cpu: Cpu, journal: Journal, returns: InterruptReturns) -> None:
+    def __init__(self, cpu: Cpu, journal: Journal, returns: InterruptReturns, limits: SegmentLimits) -> None:
         self._cpu = cpu
         self._journal = journal
         self._returns = returns
+        self._limits = limits
         self.mode: ProcessorMode = "protected"
         self.nmi_blocked = False
         """From the delivery of an NMI to the next IRET (SDM volume 3, 6.7.1)."""
@@ -28,7 +30,7 @@ class RingAndMode:
         self.watch()
 
     def watch(self) -> None:
-        """Tell the instruction hook what to stop at, after the ring, the mode, CR4 or the blocking of NMI changed."""
+        """Tell the instruction hook what to stop at, after the ring, the mode, FS, GS, CR4 or NMI blocking changed."""
         registers = self._cpu.registers
         watched = ALWAYS
         if registers.cpl:
@@ -37,6 +39,8 @@ class RingAndMode:
                 watched |= Action.DESCRIPTOR
             if registers.cr[0] & CR0_AM:
                 watched |= Action.FLAGS  # may set AC, as IRET may
+        if self._limits.scope is Scope.OVERRIDES:
+            watched |= Action.OVERRIDE
         self._cpu.hook.watched = watched
 
     def block_nmi(self, blocked: bool) -> None:

@@ -33,9 +33,11 @@ from machine.operands import linear_address
 from machine.paging import is_canonical
 from machine.port_permissions import check_ports
 from machine.processor_state import GENERAL_REGISTERS, HFLAG_TS
+from machine.segment_limits import SegmentLimits
 
 _RESTRICTED = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _MMX, _UNDEFINED, _PORT = int(Action.MMX), int(Action.UNDEFINED), int(Action.PORT)
+_OVERRIDE = int(Action.OVERRIDE)
 _WIDE = int(Action.ALIGNED | Action.WIDE)
 _CR4_UMIP = 1 << 11
 _FXSAVE, _FXRSTOR, _LDMXCSR, _STMXCSR, _CLFLUSH = *range(4), 7
@@ -58,9 +60,10 @@ class TaskPriority(Protocol):
 class SystemInstructions:
     """Executes the watched instruction at RIP."""
 
-    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: FloatingPointUnit) -> None:
+    def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: FloatingPointUnit, limits: SegmentLimits) -> None:
         self._cpu = cpu
         self._x87 = x87
+        self._limits = limits
         self._msrs = msrs
         self._debug = cpu.debug
         self._apic = apic
@@ -94,6 +97,8 @@ class SystemInstructions:
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
+        if instruction.action & _OVERRIDE and not instruction.action & _UNDEFINED:
+            self._limits.check(instruction)
         if instruction.action & _RESTRICTED:
             self._check_permission(instruction)
         if instruction.action & _MMX:

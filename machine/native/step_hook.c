@@ -19,7 +19,7 @@ enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT
        STOP_ADDRESS = 9, STOP_REPEAT };
 enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
 enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
-enum { FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
+enum { OVERRIDE = 8192, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
        GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
 enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
 enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
@@ -170,6 +170,8 @@ static void decode(const struct state *s, const u8 *code, u64 size, struct decod
             return;
         found = t->group[found & (GROUPS - 1)][(code[i] >> 3 & 7) + (code[i] >= 0xC0 ? 8 : 0)];
     }
+    if (d->segment && !is_long)
+        found |= OVERRIDE;
     if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
         found = UNDEFINED;
     d->modrm_at = i;

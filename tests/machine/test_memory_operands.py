@@ -131,10 +131,10 @@ def test_an_access_is_at_the_sum_of_its_parts(bits: int, data: st.DataObject) ->
     offset += 0 if operand.index is None else getattr(registers, GENERAL_REGISTERS[operand.index]) * operand.scale
     offset &= (1 << operand.address_bits) - 1
     size = 8 if instruction.rex & 8 else 2 if bits == 16 else 4
-    assert accesses(made.cpu) == [Access(operand.segment, offset, size, False)]
+    assert accesses(made.cpu, instruction) == [Access(operand.segment, offset, size, False)]
     base = getattr(registers, operand.segment).base if bits != 64 or operand.segment in ("fs", "gs") else 0
     address = (offset + base) % (1 << (64 if bits == 64 else 32))
-    assert linear(registers, accesses(made.cpu)[0]) == address
+    assert linear(registers, accesses(made.cpu, instruction)[0]) == address
     assert linear_address(made.cpu, instruction) == address
 
 

@@ -215,7 +215,7 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
             "long_mode": st.booleans(),
             "mxcsr": st.sampled_from([0x1F80, 0x1F82, 0x1FC0, 0x1FA0, 0x9F80, 0x1F00]),
             "watch_if": st.booleans(),
-            "watched": st.sampled_from([0, 1, 3, 31, 1025, 2047 & ~768]),
+            "watched": st.sampled_from([0, 1, 3, 31, 1025, 8193, 2047 & ~768]),
             "breakpoint": addresses,
             "pass_once": addresses,
             "pass_watched": addresses,

@@ -24,7 +24,7 @@ _PAGES = 64
 ADDRESSES = 16
 """At most this many places to stop at."""
 _GROUPS = 64
-_CREDIT = 4096
+_CREDIT = 1024
 """Instructions that may be translated before they are paid for (native/stepping.h): what takes some milliseconds."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 """String instructions."""

@@ -1,4 +1,4 @@
-"""The speeds that matter, each beside a reference measured in the same run: `python tests/bench.py [--quick]`.
+"""The speeds that matter, each beside a reference of the same run: `python tests/bench.py [--quick] [part ...]`.
 
 Prints one JSON object; progress goes to standard error. Values are medians, and samples of a value and its reference
 alternate, so that both meet the same host. Virtual time plays no part here: all seconds are the host's.
@@ -34,7 +34,7 @@ from enclave_sim.recording.format import Header
 from enclave_sim.recording.writer import RecordingWriter
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
-from tests import bench_attestation, bench_examples, bench_inspector, bench_time_travel
+from tests import bench_attestation, bench_examples, bench_inspector, bench_instructions, bench_time_travel
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
@@ -356,6 +356,20 @@ def attestation(samples: int) -> list[Entry]:
     ]
 
 
+def instructions(samples: int) -> list[Entry]:
+    """The slowest ways through the processor, the slowest first; each a median."""
+    found: list[Entry] = []
+    for path in bench_instructions.paths():
+        speeds = [bench_instructions.measure(path) for _ in range(samples)]
+        scaled = statistics.median(speed.scaled for speed in speeds)
+        beside = ("a million additions of global variables, ms", statistics.median(s.additions_ms for s in speeds))
+        measured = round(statistics.median(speed.per_second for speed in speeds))
+        what, promised = f"instructions: {path.name}", f">= {bench_instructions.PROMISED}"
+        unit = f"instructions/s where these take {bench_instructions.AT_MS:g} ms"
+        found.append(entry(what, round(scaled), unit, promised, beside, samples, measured=measured))
+    return sorted(found, key=lambda one: float(one["value"]))
+
+
 def million_events() -> list[Entry]:
     """A million events recorded to disk, in a process of its own whose memory can be watched."""
     output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -412,6 +426,7 @@ def record_million() -> None:
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="which parts, by the first words of their names; else all")
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     parser.add_argument(_MILLION, action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -430,8 +445,11 @@ def main() -> None:
         ("time travel", lambda: time_travel(many)),
         ("inspector", lambda: inspector(30 * few)),
         ("attestation", lambda: attestation(few)),
+        ("instructions", lambda: instructions(few)),
         ("a million events", million_events),
     ]
+    wanted = tuple(arguments.parts)
+    parts = [part for part in parts if not wanted or part[0].startswith(wanted)]
     found: list[list[Entry]] = []
     for name, measure in parts:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)

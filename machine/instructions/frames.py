@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from machine.cpu import Cpu
 from machine.done import Done
+from machine.exceptions import Fault
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import stack_operand_size
 from machine.instructions.stack import WIDTH_MASKS, Frame, Stack, current_stack, pop
 from machine.opcodes import Instruction
 from machine.processor_state import GENERAL_REGISTERS
+from machine.ram import PAGE_SIZE
 
 _ENTER, _PUSHA, _POPA = 0xC8, 0x60, 0x61
 _DEEPEST = 32
@@ -41,10 +43,13 @@ class Frames:
         room, level = instruction.immediate & 0xFFFF, (instruction.immediate >> 16) % _DEEPEST
         outer = registers.rbp
         frame = top = self._push(stack, registers.rsp, outer, size)
-        for _ in range(level - 1):
-            outer -= size
-            (word,) = pop(memory, stack, outer, size, 1)
-            top = self._push(stack, top, word, size)
+        if self._copy(stack, top, outer, size, level - 1):
+            top -= size * (level - 1)
+        else:
+            for _ in range(level - 1):
+                outer -= size
+                (word,) = pop(memory, stack, outer, size, 1)
+                top = self._push(stack, top, word, size)
         if level:
             top = self._push(stack, top, frame, size)
         top = top - room & stack.mask
@@ -55,6 +60,34 @@ class Frames:
         registers.rsp = stack.pointer(registers.rsp, top)
         cpu.skip(instruction.length)
         return Done.COMPLETE
+
+    def _copy(self, stack: Stack, top: int, outer: int, size: int, count: int) -> bool:
+        """Push at `top` the `count` words below `outer`, all at once; whether that could be done.
+
+        Where they run into those pushed, these come again and again. It cannot be done where a part of them can fault,
+        as they do not lie in one page of RAM, nor while somebody watches memory.
+        """
+        cpu, memory, distance, length = self._cpu, self._memory, outer - top, size * count
+        period = distance if 0 < distance < length else length
+        source, target = outer - period, top - length
+        if count < 1 or min(source, target) < 0 or outer > stack.mask or stack.aligned or cpu.callbacks.watchers:
+            return False
+        if period % size:
+            return False
+        places = []
+        for lowest, bytes_, write in ((target, length, True), (source, period, False)):
+            try:
+                address = stack.address(lowest, bytes_)
+                if address // PAGE_SIZE != (address + bytes_ - 1) // PAGE_SIZE:
+                    return False
+                places.append(memory.place(address, write=write, user=stack.user, stack=True))
+            except Fault:
+                return False
+        if max(places) >= cpu.ram.size:
+            return False
+        words = bytes(cpu.ram.view[places[1] : places[1] + period])
+        cpu.ram.write(places[0], (words * count)[-length:])
+        return True
 
     def _push(self, stack: Stack, pointer: int, word: int, size: int) -> int:
         """Push a word below a stack pointer, and return the new one. Raises Fault."""

@@ -67,6 +67,10 @@ class OperandMemory:
         """Raise the Fault that an access would raise; accessed and dirty flags are set as the access would."""
         self._translated(address, size, user, stack, write)
 
+    def place(self, address: int, *, write: bool, user: bool | None = None, stack: bool = False) -> int:
+        """Return the physical address of a byte that is to be accessed. Raises Fault, as an access does."""
+        return self._translated(address, 1, user, stack, write)[0][0]
+
     def _translated(
         self, address: int, size: int, user: bool | None, stack: bool, write: bool
     ) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 
 TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Your own kernel"
 """The panels of the help that these options stand in."""
@@ -132,14 +133,16 @@ FwCfg = Annotated[
 ]
 
 
-def kernel_arguments(append: str, modules: list[str] | None, ram: str, fw_cfg: list[str] | None) -> dict[str, Any]:
-    """These options as arguments of `BareKernel`. Raises ConfigurationError for what cannot be read."""
-    return {
-        "command_line": append,
-        "modules": list(map(kernel.module, modules or ())),
-        "ram_bytes": kernel.size(ram),
-        "files": dict(map(kernel.named_file, fw_cfg or ())),
-    }
+def kernel_options(append: str, modules: list[str] | None, ram: str, fw_cfg: list[str] | None) -> "KernelOptions":
+    """Return these options as a kernel takes them. Raises ConfigurationError for what cannot be read."""
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions  # noqa: PLC0415 - it loads the machine
+
+    return KernelOptions(
+        command_line=append,
+        modules=tuple(map(kernel.module, modules or ())),
+        ram_bytes=kernel.size(ram),
+        files=dict(map(kernel.named_file, fw_cfg or ())),
+    )
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":

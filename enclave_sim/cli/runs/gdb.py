@@ -26,7 +26,7 @@ from enclave_sim.cli.options.run import (
     Sensor0,
     Sensor1,
     WakeNs,
-    kernel_arguments,
+    kernel_options,
 )
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
@@ -34,6 +34,7 @@ from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
@@ -93,7 +94,7 @@ def gdb(
     applicability.check(context, PAYLOADS if image is None else KERNEL, _OWN)
     session: Travel[Any]
     if image is not None:
-        session = _kernel(image, kernel_arguments(append, module, ram, fw_cfg))
+        session = _kernel(image, kernel_options(append, module, ram, fw_cfg))
     else:
         from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
@@ -133,12 +134,11 @@ def _image_among(names: list[str]) -> str | None:
     return found
 
 
-def _kernel(path: str, arguments: dict[str, Any]) -> "Travel[Any]":
-    from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
+def _kernel(path: str, options: "KernelOptions") -> "Travel[Any]":
     from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
     image = kernel.read_file(path)
-    return Travel(lambda recorder: BareKernel(path, image, recorder=recorder, **arguments))
+    return Travel(lambda recorder: options.kernel(path, image, recorder=recorder))
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:

@@ -1,9 +1,9 @@
 """`enclave-sim inspect`: see the machine, and go through a run in both directions, in the terminal or a browser."""
 
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +34,7 @@ from enclave_sim.cli.options.run import (
     Sensor0,
     Sensor1,
     WakeNs,
-    kernel_arguments,
+    kernel_options,
     read_references,
 )
 from enclave_sim.cli.options.tpm import chosen_tpm
@@ -46,6 +46,7 @@ from enclave_sim.recording.text import one_line
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.inputs import AnyInput
     from enclave_sim.inspector.session.sources import Source
 
@@ -155,8 +156,8 @@ def inspect(
         reference=read_references(reference or ()),
         portable=portable,
     )
-    machine = {"ns_per_instruction": ns_per_instruction, "portable": portable}
-    kernel = kernel_arguments(append, module, ram, fw_cfg) | machine
+    kernel = kernel_options(append, module, ram, fw_cfg)
+    kernel = replace(kernel, ns_per_instruction=ns_per_instruction, portable=portable)
     source = _source(names, options, taken, tuple(payload or ()), kernel)
     applicability.check(context, source.kind, _OWN)
     if web:
@@ -193,7 +194,7 @@ def _source(
     options: EnclaveOptions,
     inputs: "tuple[AnyInput, ...]",
     payloads: tuple[str, ...],
-    kernel: Mapping[str, Any],
+    kernel: "KernelOptions",
 ) -> "Source":
     """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
     from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415

@@ -5,7 +5,7 @@ fast as a native emulator.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,42 @@ class BareSnapshot:
     """What `BareKernel.snapshot` took."""
 
     machine: "MachineSnapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOptions:
+    """What a kernel is booted with besides its image; see `BareKernel`."""
+
+    command_line: str = ""
+    modules: tuple[tuple[bytes, str], ...] = ()
+    """Content and command line of each."""
+    ram_bytes: int = RAM_BYTES
+    ns_per_instruction: int = 1
+    portable: bool = False
+    files: "Mapping[str, bytes]" = field(default_factory=dict)
+    """The files that fw_cfg hands out, by name."""
+
+    def kernel(
+        self,
+        name: str,
+        image: bytes,
+        *,
+        recorder: "Recorder | None" = None,
+        cancellation: Cancellation | None = None,
+    ) -> "BareKernel":
+        """Make a kernel with these options. Raises ConfigurationError for what cannot be loaded."""
+        return BareKernel(
+            name,
+            image,
+            command_line=self.command_line,
+            modules=self.modules,
+            ram_bytes=self.ram_bytes,
+            ns_per_instruction=self.ns_per_instruction,
+            portable=self.portable,
+            files=self.files,
+            recorder=recorder,
+            cancellation=cancellation,
+        )
 
 
 class BareKernel:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
+from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
@@ -54,13 +55,13 @@ class RecordedKernel:
         self._found = {sha256(data).hexdigest(): (path, data) for path, data in ((one, _read(one)) for one in files)}
         self.path, self.image = self._wanted("the kernel", header.firmware_sha256)
         modules = [self._wanted(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
-        self.options: dict[str, Any] = {
-            "command_line": configuration.command_line,
-            "modules": list(zip(modules, lines, strict=True)),
-            "ram_bytes": configuration.ram_size,
-            "ns_per_instruction": configuration.ns_per_instruction,
-            "files": {name: self._wanted(name, one)[1] for name, one in configuration.fw_cfg.items()},
-        }
+        self.options = KernelOptions(
+            command_line=configuration.command_line,
+            modules=tuple(zip(modules, lines, strict=True)),
+            ram_bytes=configuration.ram_size,
+            ns_per_instruction=configuration.ns_per_instruction,
+            files={name: self._wanted(name, one)[1] for name, one in configuration.fw_cfg.items()},
+        )
 
     def _wanted(self, what: str, digest: str) -> tuple[Path, bytes]:
         if digest not in self._found:

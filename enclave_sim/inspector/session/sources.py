@@ -1,14 +1,13 @@
 """Where a run comes from: payloads, a recording, or a kernel image."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.configuration import PayloadSource
-from enclave_sim.enclave.kernel.bare_kernel import BareKernel, is_kernel_image
+from enclave_sim.enclave.kernel.bare_kernel import KernelOptions, is_kernel_image
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
@@ -82,7 +81,7 @@ class KernelSource:
 
     kind: ClassVar[str] = "a kernel image"
     path: Path
-    options: Mapping[str, Any]
+    options: KernelOptions
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
@@ -93,8 +92,8 @@ class KernelSource:
         return Opened(_kernel_run(self.path, image, self.options, cancellation), None)
 
 
-def _kernel_run(path: Path, image: bytes, options: Mapping[str, Any], cancellation: Cancellation) -> InspectedRun:
-    make = partial(BareKernel, str(path), image, cancellation=cancellation, **options)
+def _kernel_run(path: Path, image: bytes, options: KernelOptions, cancellation: Cancellation) -> InspectedRun:
+    make = partial(options.kernel, str(path), image, cancellation=cancellation)
     return InspectedRun(lambda recorder: make(recorder=recorder))
 
 
@@ -116,7 +115,7 @@ def source_of(
     options: EnclaveOptions | None = None,
     inputs: tuple[AnyInput, ...] = (),
     files: tuple[str, ...] = (),
-    kernel_options: Mapping[str, Any] | None = None,
+    kernel_options: KernelOptions | None = None,
 ) -> Source:
     """The source that was named: a recording or a kernel image where it is one, else payloads.
 
@@ -129,7 +128,7 @@ def source_of(
         if is_recording(path):
             alone = RecordingSource(path, files)
         elif is_kernel_image(path):
-            alone = KernelSource(path, kernel_options or {})
+            alone = KernelSource(path, kernel_options or KernelOptions())
         if alone is not None and len(paths) > 1:
             raise ConfigurationError(f"{path} is {alone.kind}, which is inspected alone")
         if alone is not None:

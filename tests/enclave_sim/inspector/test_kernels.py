@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.cli.runs.boot import boot
 from enclave_sim.cli.runs.inspect import inspect
+from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import source_of
@@ -81,7 +82,7 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment(size: 
 
 
 def test_a_breakpoint_by_symbol_and_the_command_line_are_the_kernels(kernel: Path) -> None:
-    source = source_of((str(kernel),), kernel_options={"command_line": "verbose", "ram_bytes": 4 << 20})
+    source = source_of((str(kernel),), kernel_options=KernelOptions(command_line="verbose", ram_bytes=4 << 20))
     opened = source.open(Cancellation())
     assert b"verbose" in bytes(opened.run.machine.ram.view)
     assert opened.run.machine.ram.size == 4 << 20

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.app import Inspector
 from enclave_sim.inspector.panes import PANES
@@ -68,7 +69,7 @@ def test_overview_looks_as_it_did(size: Size) -> None:
 def test_a_kernel_of_ones_own_looks_as_it_did(size: Size, tmp_path: Path) -> None:
     path = tmp_path / "kernel.elf"
     path.write_bytes(images.kernel1(code=b"\x90" * 20 + images.CODE))
-    source = source_of((str(path),), kernel_options={"ram_bytes": 4 << 20})
+    source = source_of((str(path),), kernel_options=KernelOptions(ram_bytes=4 << 20))
     assert_as_it_was(f"kernel {size[0]}x{size[1]}", drawn_of(source, size, "d", "s"))
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from machine.boot import loader
 from machine.errors import MachineError
+from machine.events import InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
+from tests.machine.test_alignment import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.test_snapshot import TICKING, everything
 
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"
@@ -105,3 +107,19 @@ def test_there_is_room_for_so_many_addresses() -> None:
     machine.stop_at(range(16))
     with pytest.raises(MachineError, match="17 addresses to stop at; at most 16"):
         machine.stop_at(range(17))
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_step_checks_alignment_as_a_run_does(assemble: Any, portable: bool) -> None:
+    body = (
+        f"{SET_AM} leaq 7f(%rip), %rsi; movl $0x200000, %edi; movl $80, %ecx; rep movsb; movl $0x240100, %ebx;"
+        f"{TO_RING_3.replace('FLAGS', str(0x202 | FLAG_AC))} 7: movl 1(%rbx), %eax; ud2; .skip 80"
+    )
+    image = assemble(body, 0, 2, 0)
+    running, recorded = booted(image, portable=portable)
+    stepping, stepped = booted(image, portable=portable)
+    running.run()
+    while stepping.step() is None:
+        pass
+    assert [event.vector for event in recorded.events if isinstance(event, InterruptRaised)] == [17]
+    assert stepped.events == recorded.events

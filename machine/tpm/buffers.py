@@ -6,8 +6,7 @@ A response code of format one says which handle, parameter or session is wrong; 
 
 from collections.abc import Container
 
-from machine.tpm.constants import Rc
-from machine.tpm.hashes import HASHES, MAX_DIGEST
+from machine.tpm.constants import DIGEST_SIZES, MAX_DIGEST, Rc
 
 _FORMAT_ONE = 0x080
 
@@ -92,4 +91,4 @@ class Unmarshaller:
 
     def hash_alg(self) -> int:
         """TPMI_ALG_HASH without TPM_ALG_NULL."""
-        return self.choice(HASHES, Rc.HASH)
+        return self.choice(DIGEST_SIZES, Rc.HASH)

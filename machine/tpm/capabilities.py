@@ -12,6 +12,7 @@ from machine.tpm.constants import (
     ECC_NIST_P256,
     FIRMWARE_VERSION,
     MANUFACTURER,
+    MAX_DIGEST,
     PCR_COUNT,
     TRANSIENT,
     VENDOR_STRING,
@@ -20,7 +21,7 @@ from machine.tpm.constants import (
     Handle,
     Rc,
 )
-from machine.tpm.hashes import HASHES, MAX_DIGEST
+from machine.tpm.hashes import HASHES
 from machine.tpm.tpm_state import TpmState
 
 ALGS, HANDLES, COMMANDS, PP_COMMANDS, AUDIT_COMMANDS, PCRS, TPM_PROPERTIES, PCR_PROPERTIES, ECC_CURVES = range(9)

@@ -138,3 +138,7 @@ TRANSIENT = range(0x8000_0000, 0x8000_0003)
 PERSISTENT = range(0x8100_0000, 0x8200_0000)
 SESSIONS = (range(0x0200_0000, 0x0200_0040), range(0x0300_0000, 0x0300_0040))
 """Handles of HMAC and policy sessions."""
+
+DIGEST_SIZES: dict[int, int] = {Alg.SHA1: 20, Alg.SHA256: 32, Alg.SHA384: 48, Alg.SHA512: 64}
+"""Bytes of a digest, by algorithm."""
+MAX_DIGEST = 64

@@ -13,8 +13,6 @@ HASHES: dict[int, Callable[[bytes], Any]] = {
     Alg.SHA384: hashlib.sha384,
     Alg.SHA512: hashlib.sha512,
 }
-DIGEST_SIZES: dict[int, int] = {Alg.SHA1: 20, Alg.SHA256: 32, Alg.SHA384: 48, Alg.SHA512: 64}
-MAX_DIGEST = 64
 
 
 def digest(algorithm: int, data: bytes) -> bytes:

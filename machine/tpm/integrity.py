@@ -2,8 +2,8 @@
 
 from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, sized
-from machine.tpm.constants import PCR_COUNT, Handle, Rc
-from machine.tpm.hashes import DIGEST_SIZES, HASHES, digest
+from machine.tpm.constants import DIGEST_SIZES, PCR_COUNT, Handle, Rc
+from machine.tpm.hashes import HASHES, digest
 from machine.tpm.tpm_state import TpmState
 
 MAX_EVENT_BYTES = 1024

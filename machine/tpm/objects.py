@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
-from machine.tpm.constants import PERSISTENT, SESSIONS, TRANSIENT, Alg, Handle, Rc, Tag
-from machine.tpm.hashes import DIGEST_SIZES, MAX_DIGEST, digest
+from machine.tpm.constants import DIGEST_SIZES, MAX_DIGEST, PERSISTENT, SESSIONS, TRANSIENT, Alg, Handle, Rc, Tag
+from machine.tpm.hashes import digest
 from machine.tpm.keys import Key
 from machine.tpm.public_area import PublicArea, check_template
 from machine.tpm.tpm_state import TpmState

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, Unmarshaller
-from machine.tpm.constants import Alg, Rc
-from machine.tpm.hashes import DIGEST_SIZES, HASHES
+from machine.tpm.constants import DIGEST_SIZES, Alg, Rc
+from machine.tpm.hashes import HASHES
 
 BANKS = (int(Alg.SHA256),)
 SELECT_BYTES = 3

@@ -7,8 +7,7 @@ beyond these is unmarshalled, so that a wrong template is refused as a TPM would
 from dataclasses import dataclass, replace
 
 from machine.tpm.buffers import TpmError, Unmarshaller, sized
-from machine.tpm.constants import ECC_NIST_P256, MLDSA_65, OBJECT_RESERVED, Alg, Attribute, Rc
-from machine.tpm.hashes import DIGEST_SIZES
+from machine.tpm.constants import DIGEST_SIZES, ECC_NIST_P256, MLDSA_65, OBJECT_RESERVED, Alg, Attribute, Rc
 
 _KEY_BITS: dict[int, tuple[int, ...]] = {Alg.AES: (128, 192, 256), Alg.TDES: (128, 192), Alg.CAMELLIA: (128, 192, 256)}
 _MODES = (0x3F, 0x40, 0x41, 0x42, 0x43, 0x44, Alg.NULL)

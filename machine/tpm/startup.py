@@ -1,8 +1,7 @@
 """Start-up, testing and random number commands (TPM 2.0 Library, Part 3)."""
 
 from machine.tpm.buffers import TpmError, Unmarshaller, in_parameter, sized
-from machine.tpm.constants import SU_CLEAR, SU_STATE, Rc
-from machine.tpm.hashes import MAX_DIGEST
+from machine.tpm.constants import MAX_DIGEST, SU_CLEAR, SU_STATE, Rc
 from machine.tpm.tpm_state import TpmState
 
 _H_CRTM_LOCALITY = 3

@@ -43,9 +43,9 @@ def steps(size: tuple[int, int], count: int) -> tuple[list[float], float]:
 
 
 async def _step_ms(app: Inspector, name: str) -> float:
-    answered, drawn, begun = app.answered, asyncio.Event(), perf_counter()
+    answered, drawn, begun = app.desk.answered, asyncio.Event(), perf_counter()
     app.action_move(name)
-    while app.answered == answered:
+    while app.desk.answered == answered:
         await asyncio.sleep(0.001)
     app.screen.call_after_refresh(drawn.set)
     await drawn.wait()
@@ -55,7 +55,7 @@ async def _step_ms(app: Inspector, name: str) -> float:
 
 
 async def _settled(app: Inspector) -> None:
-    while app.seen is None or app.session.waiting or app.answered != app.session.shown:
+    while app.desk.seen is None or app.desk.session.waiting or app.desk.answered != app.desk.session.shown:
         await asyncio.sleep(0.002)
     await asyncio.sleep(0.02)
 

@@ -1,30 +1,40 @@
-"""The inspector: all its keys."""
+"""The inspector: its screen and all its keys. What they do is in `actions/`."""
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
-from textual.app import SystemCommand
+from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Static
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
-from enclave_sim.inspector.actions.breakpoints import Pointing
-from enclave_sim.inspector.actions.navigation import Going
-from enclave_sim.inspector.actions.queries import Asking
-from enclave_sim.inspector.actions.steps import BY_NAME, MOVEMENTS
+from enclave_sim.inspector.actions.breakpoints import Breakpoints
+from enclave_sim.inspector.actions.navigation import Navigation
+from enclave_sim.inspector.actions.queries import Queries
+from enclave_sim.inspector.actions.steps import MOVEMENTS
+from enclave_sim.inspector.actions.text_search import TextSearch
+from enclave_sim.inspector.desk import HINTS, WIDE, Desk, Told
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
+from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Page
-from enclave_sim.inspector.session.session_thread import moved
+from enclave_sim.inspector.session.session_thread import Opener
 from enclave_sim.inspector.session.verification_thread import Verifying
 
 
-class Inspector(Going, Pointing, Asking):
-    """The whole program."""
+class Inspector(App[None]):
+    """The whole program. `opener` makes the run in the session's own thread."""
 
+    CSS_PATH = "inspector.tcss"
+    TITLE = "Enclave Sim"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(m.key, f"move('{m.name}')", m.words, show=False) for m in MOVEMENTS),
@@ -51,17 +61,70 @@ class Inspector(Going, Pointing, Asking):
         Binding("M", "marks", "go to a marked moment", show=False),
     ]
 
-    def action_move(self, name: str) -> None:
-        """Go through the run."""
-        movement = BY_NAME[name]
-        self.ask(movement.words.partition(":")[0], moved(movement.go))
+    class Heard(Message):
+        """The session's thread has something to say."""
 
-    def action_cancel(self) -> None:
-        """Cancel what goes on; else back to the overview."""
-        if self.session.busy:
-            self.session.cancel()
-        elif self.page is not None:
-            self.action_overview()
+        def __init__(self, what: Told) -> None:
+            super().__init__()
+            self.what = what
+
+    def __init__(self, opener: Opener) -> None:
+        super().__init__()
+        self.desk = Desk(self, opener, self._tell)
+        self.navigation = Navigation(self.desk)
+        self.breakpoints = Breakpoints(self.desk)
+        self.text_search = TextSearch(self.desk)
+        self.queries = Queries(self.desk)
+
+    def _tell(self, what: Told) -> None:
+        """Called by the session's thread."""
+        self.post_message(self.Heard(what))
+
+    # The screen
+
+    def compose(self) -> ComposeResult:
+        """See `App`."""
+        yield Static("booting", id="status", markup=False)
+        yield Static("", id="phase_line")
+        yield Static(self.desk.tab_line(), id="tabs")
+        with Container(id="panes"):
+            for pane in PANES:
+                yield pane()
+        yield Static(HINTS, id="said", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin with the overview."""
+        self.desk.arrange()
+        self.desk.session.start()
+        self.query_one("#code").focus()
+
+    def on_unmount(self) -> None:
+        """End the session with its screen."""
+        self.desk.session.close()
+        gc.unfreeze()
+
+    def on_resize(self) -> None:
+        """Show more panes on a wider screen."""
+        self.call_after_refresh(self.desk.arrange)
+
+    # What the session's thread and the panes say
+
+    def on_inspector_heard(self, message: Heard) -> None:
+        """Show what the session's thread has to say."""
+        self.queries.wait_for_idleness()
+        self.desk.show(message.what)
+
+    def on_pane_asks(self) -> None:
+        """A pane wants to show something else."""
+        self.desk.refresh_panes()
+
+    def on_pane_followed(self, message: Pane.Followed) -> None:
+        """Go where a row points."""
+        self.navigation.follow(message.pane, message.target)
+
+    def on_bytes_pane_moved(self) -> None:
+        """Another row is under the cursor."""
+        self.queries.wait_for_idleness()
 
     def on_guarantees_pane_verifies(self) -> None:
         """Begin a verification of what this run was made from."""
@@ -73,14 +136,95 @@ class Inspector(Going, Pointing, Asking):
             self.call_later(self._verify, scenario)
             return "verifying in the background; V cancels it"
 
-        self.ask("verifying", job)
+        self.desk.ask("verifying", job)
 
     def _verify(self, scenario: Scenario) -> None:
-        self.screen_stack[0].query_one(GuaranteesPane).begin(Verifying(scenario))
+        self.desk.find(GuaranteesPane).begin(Verifying(scenario))
+
+    # What the keys do
+
+    def action_move(self, name: str) -> None:
+        """Go through the run."""
+        self.navigation.move(name)
+
+    def action_cancel(self) -> None:
+        """Cancel what goes on; else go back to the overview."""
+        if self.desk.session.busy:
+            self.desk.session.cancel()
+        elif self.desk.page is not None:
+            self.desk.show_overview()
+
+    def action_overview(self) -> None:
+        """Show the most important panes side by side."""
+        self.desk.show_overview()
+
+    def action_pane(self, name: str) -> None:
+        """Show one pane alone."""
+        self.desk.show_alone(name)
+
+    def action_goto(self, back: bool = False) -> None:
+        """Ask where to go."""
+        self.navigation.ask_goal(back=back)
+
+    def action_to_phase(self, name: str) -> None:
+        """Go to where a boot phase reaches its target state."""
+        self.navigation.go_to_phase(name)
+
+    def action_run_here(self, back: bool = False) -> None:
+        """Run to what the row stands for."""
+        self.navigation.run_here(back=back)
+
+    def action_show_at(self) -> None:
+        """Ask for an address to show."""
+        self.navigation.ask_address()
+
+    def action_mark(self) -> None:
+        """Mark this moment."""
+        self.navigation.mark()
+
+    def action_marks(self) -> None:
+        """Ask which mark to go to."""
+        self.navigation.ask_mark()
+
+    def action_breakpoint(self) -> None:
+        """Set or take away a breakpoint."""
+        self.breakpoints.toggle()
+
+    def action_conditional(self) -> None:
+        """Ask for a breakpoint with a condition."""
+        self.breakpoints.ask_condition()
+
+    def action_watchpoint(self) -> None:
+        """Ask for a watchpoint."""
+        self.breakpoints.ask_watchpoint()
+
+    def action_points(self) -> None:
+        """List breakpoints and watchpoints."""
+        self.breakpoints.show_list()
+
+    def action_writer(self) -> None:
+        """Ask who wrote the row's memory last."""
+        self.queries.find_writer()
+
+    def action_find_guest(self) -> None:
+        """Ask which function the guest is in."""
+        self.queries.find_guest()
+
+    def action_search(self) -> None:
+        """Ask what to look for in the pane."""
+        self.text_search.search()
+
+    def action_search_next(self, direction: int) -> None:
+        """Go to the next match, or the previous one."""
+        self.text_search.search_next(direction)
+
+    def action_filter(self) -> None:
+        """Ask which events to show."""
+        self.text_search.filter_events()
 
     def action_help(self) -> None:
-        """What the pane shows, and all keys."""
-        pane = self.pane
+        """Show what the pane is for, and all keys."""
+        pane = self.desk.pane
         keys = "\n".join(f"{_key_text(b.key):>3}  {b.description}" for b in self._all_bindings())
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", f"{pane.HELP}\n\nKeys everywhere\n{keys}"))
 

@@ -216,11 +216,11 @@ def _show(source: "Source") -> None:
 
     app = Inspector(source.open)
     app.run()
-    if isinstance(app.broken, KernelDied):
-        typer.echo(f"error: {one_line(str(app.broken))}", err=True)
+    if isinstance(app.desk.broken, KernelDied):
+        typer.echo(f"error: {one_line(str(app.desk.broken))}", err=True)
         raise typer.Exit(ExitCode.DEFECT)
-    if app.broken is not None:
-        raise app.broken
+    if app.desk.broken is not None:
+        raise app.desk.broken
 
 
 def _is_served() -> bool:

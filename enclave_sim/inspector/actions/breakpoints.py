@@ -1,9 +1,9 @@
-"""Breakpoints and watchpoints from any pane."""
+"""Actions that set breakpoints and watchpoints, from any pane."""
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions import goals
-from enclave_sim.inspector.base_app import Desk
+from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.session.session_thread import Job
@@ -17,59 +17,62 @@ _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; what 
 0x115000 8        heap 4096 rw        status 4 if cpl == 3"""
 
 
-class Pointing(Desk):
+class Breakpoints:
     """The keys that set something on what a row stands for."""
 
-    def action_breakpoint(self) -> None:
-        """On the row's code, or on what is asked for."""
-        address = self.pane.target.code
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def toggle(self) -> None:
+        """Set a breakpoint on the row's code, or take it away; ask where if the row has none."""
+        address = self._desk.pane.target.code
         if address is not None:
-            self.ask("breakpoint", _toggle(address))
+            self._desk.ask("breakpoint", _toggle(address))
         else:
             self._ask_breakpoint("")
 
-    def action_conditional(self) -> None:
-        """A breakpoint where a condition holds; on the row's code, unless another place is named."""
-        address = self.pane.target.code
+    def ask_condition(self) -> None:
+        """Ask for a breakpoint with a condition; on the row's code, unless another place is named."""
+        address = self._desk.pane.target.code
         self._ask_breakpoint("" if address is None else f"{address:#x} if ")
 
     def _ask_breakpoint(self, initial: str) -> None:
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("breakpoint", _break(*read_break(text, self.program)))
+                    self._desk.ask("breakpoint", _break(*read_break(text, self._desk.program)))
                 except ConfigurationError as error:
-                    self.say(str(error), failed=True)
+                    self._desk.say(str(error), failed=True)
 
-        self.push_screen(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), answered)
+        self._desk.ask_user(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), answered)
 
-    def action_watchpoint(self) -> None:
-        """On the row's memory; how much and for what is asked."""
-        target = self.pane.target
+    def ask_watchpoint(self) -> None:
+        """Ask for a watchpoint on the row's memory: how much, and for what."""
+        target = self._desk.pane.target
         initial = f"{target.memory:#x} {target.size}" if target.memory is not None else ""
 
         def answered(text: str | None) -> None:
             if text:
                 try:
-                    self.ask("watchpoint", _watch(*read_watch(text, self.program)))
+                    self._desk.ask("watchpoint", _watch(*read_watch(text, self._desk.program)))
                 except ConfigurationError as error:
-                    self.say(str(error), failed=True)
+                    self._desk.say(str(error), failed=True)
 
-        self.push_screen(Question("Watch", _WATCH_HELP, initial), answered)
+        self._desk.ask_user(Question("Watch", _WATCH_HELP, initial), answered)
 
-    def action_points(self) -> None:
+    def show_list(self) -> None:
         """List them; the one chosen is taken away."""
-        points = () if self.seen is None else self.seen.points
+        points = () if self._desk.seen is None else self._desk.seen.points
         if not points:
-            self.say("there are no breakpoints and watchpoints yet: b, w", failed=True)
+            self._desk.say("there are no breakpoints and watchpoints yet: b, w", failed=True)
             return
 
         def answered(index: int | None) -> None:
             if index is not None:
-                self.ask("taking it away", _remove(points[index]))
+                self._desk.ask("taking it away", _remove(points[index]))
 
-        words = [describe(point, self.program) for point in points]
-        self.push_screen(Choice("Breakpoints and watchpoints; Enter takes one away", words), answered)
+        words = [describe(point, self._desk.program) for point in points]
+        self._desk.ask_user(Choice("Breakpoints and watchpoints; Enter takes one away", words), answered)
 
 
 def describe(point: Breakpoint | Watchpoint, program: Program) -> str:

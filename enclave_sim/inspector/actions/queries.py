@@ -1,10 +1,10 @@
-"""Questions about what is here: who wrote it last, and where the guest is."""
+"""Actions that ask about what is here: who wrote it last, and where the guest is."""
 
 from textual.timer import Timer
 
 from enclave_sim.cancellation import Cancelled
 from enclave_sim.errors import EnclaveError
-from enclave_sim.inspector.base_app import Desk
+from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.guest import find_guest
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
@@ -12,62 +12,59 @@ from enclave_sim.inspector.session.session_thread import Job
 from machine.errors import MachineError
 
 
-class Asking(Desk):
+class Queries:
     """The keys that ask, and what is asked when nothing else is."""
 
-    idle_s = 0.3
-    """So long nothing is asked for until the last writer of the row under the cursor is looked for by itself."""
-    _idle: Timer | None = None
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.idle_s = 0.3
+        """So long nothing is asked for until the last writer of the row under the cursor is looked for by itself."""
+        self._idle: Timer | None = None
 
-    def action_writer(self) -> None:
+    def find_writer(self) -> None:
         """Ask who wrote the row's memory last."""
-        target = self.pane.target
+        target = self._desk.pane.target
         if target.memory is None:
-            self.say("this row is no memory", failed=True)
+            self._desk.say("this row is no memory", failed=True)
             return
-        self.ask("looking for the last writer", _writer(target.memory, target.size))
+        self._desk.ask("looking for the last writer", _writer(target.memory, target.size))
 
-    def action_find_guest(self) -> None:
+    def find_guest(self) -> None:
         """Ask which function the guest is in."""
-        self.ask("finding the guest's function", _find_guest)
+        self._desk.ask("finding the guest's function", _find_guest)
 
     # Who wrote what is under the cursor, without being asked
 
-    def on_desk_told(self, message: Desk.Told) -> None:  # noqa: ARG002 - besides that of `Desk`
-        """Something was done."""
-        self._wait_for_idleness()
-
-    def on_bytes_pane_moved(self) -> None:
-        """Another row is under the cursor."""
-        self._wait_for_idleness()
-
-    @property
-    def _bytes_pane(self) -> BytesPane | None:
-        """If it is what one looks at, and the screen is not being taken down."""
-        screen = self.screen_stack[0] if self.screen_stack else None
-        if screen is None or (screen.focused is None and self.page != BytesPane.NAME):
-            return None
-        alone = screen.query(BytesPane) if screen.focused is None else [screen.focused]
-        return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
-
-    def _wait_for_idleness(self) -> None:
+    def wait_for_idleness(self) -> None:
+        """Something was done, or another row is under the cursor: begin to wait anew."""
         if self._idle is not None:
             self._idle.stop()
             self._idle = None
         if self._bytes_pane is not None:
-            self._idle = self.set_timer(self.idle_s, self._look_for_writer)
+            self._idle = self._desk.call_in(self.idle_s, self._look_for_writer)
+
+    @property
+    def _bytes_pane(self) -> BytesPane | None:
+        """If it is what one looks at, and the screen is not being taken down."""
+        if not self._desk.is_open:
+            return None
+        focused = self._desk.screen.focused
+        if focused is None and self._desk.page != BytesPane.NAME:
+            return None
+        alone = self._desk.screen.query(BytesPane) if focused is None else [focused]
+        return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
 
     def _look_for_writer(self) -> None:
         """Nothing was asked for since a while."""
-        pane = self._bytes_pane
-        if pane is None or self.session.waiting:
+        pane, session = self._bytes_pane, self._desk.session
+        if pane is None or session.waiting:
             return  # what is being done will be told
-        if len(self.screen_stack) > 1:
-            self._wait_for_idleness()  # something is being typed
+        if self._desk.asks_user:
+            self.wait_for_idleness()  # something is being typed
         elif pane.look():
             memory = pane.target.memory
             assert memory is not None
-            self.session.do_meanwhile(_quiet_writer(memory, pane.target.size))
+            session.do_meanwhile(_quiet_writer(memory, pane.target.size))
 
 
 def _find_guest(moment: Moment) -> str:

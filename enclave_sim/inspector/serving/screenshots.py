@@ -45,9 +45,9 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
     """Wait until all that was asked for is done and shown."""
     while True:
         await pilot.pause()
-        if app.seen is not None and not app.session.waiting and app.answered == app.session.shown:
+        if app.desk.seen is not None and not app.desk.session.waiting and app.desk.answered == app.desk.session.shown:
             await pilot.pause()
-            if not app.session.waiting:
+            if not app.desk.session.waiting:
                 return
         await asyncio.sleep(_PAUSE_S)
 
@@ -55,7 +55,7 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
 async def pictures() -> dict[str, str]:
     """SVG pictures by name, in the order of the tour."""
     app = Inspector(source_of(("counter",), EnclaveOptions.of(cycles=2)).open)
-    app.idle_s = 3600  # nothing of its own accord
+    app.queries.idle_s = 3600  # nothing of its own accord
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:
         await settle(app, pilot)

@@ -31,10 +31,10 @@ class Driven:
         """Wait until all that was asked for is done and drawn."""
         for _ in range(int(_PATIENCE_S / 0.005)):
             await self.pilot.pause()
-            session = self.app.session
-            if self.app.seen is not None and not session.waiting and self.app.answered == session.shown:
+            session = self.app.desk.session
+            if self.app.desk.seen is not None and not session.waiting and self.app.desk.answered == session.shown:
                 await self.pilot.pause()
-                if not session.waiting and self.app.answered == session.shown:
+                if not session.waiting and self.app.desk.answered == session.shown:
                     return
             await asyncio.sleep(0.005)
         raise TimeoutError("the inspector does not come to rest")
@@ -54,8 +54,8 @@ class Driven:
     @property
     def standing(self) -> Any:
         """How the run stands, as shown."""
-        assert self.app.seen is not None
-        return self.app.seen.standing
+        assert self.app.desk.seen is not None
+        return self.app.desk.seen.standing
 
     @property
     def said(self) -> str:
@@ -64,7 +64,7 @@ class Driven:
 
     def rows(self, pane: str) -> list[str]:
         """The text of a pane."""
-        view = self.app.seen.views[pane] if self.app.seen is not None else None
+        view = self.app.desk.seen.views[pane] if self.app.desk.seen is not None else None
         assert view is not None
         return [row.text for row in view.rows]
 
@@ -84,12 +84,12 @@ def drive(script: Script, size: Size = NARROW, source: Source | None = None, idl
 
     async def main() -> None:
         app = Inspector(chosen.open)
-        app.idle_s = idle_s
+        app.queries.idle_s = idle_s
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()
             await script(driven)
-        assert app.broken is None
+        assert app.desk.broken is None
 
     asyncio.run(main())
 

@@ -35,13 +35,13 @@ def test_on_a_long_walk_in_both_directions_the_screen_has_what_is_made_afresh(si
 
 async def assert_fresh(driven: Driven) -> None:
     """Every pane in sight shows what is made for it now, in the session's own thread."""
-    shown = [pane for pane in driven.app.panes if pane.display]
+    shown = [pane for pane in driven.app.desk.panes if pane.display]
     fresh: dict[str, View] = {}
 
     def job(moment: Moment) -> None:
         fresh.update({pane.NAME: pane.wish()(moment) for pane in shown})
 
-    driven.app.ask("making all afresh", job)
+    driven.app.desk.ask("making all afresh", job)
     await driven.settle()
     for pane in shown:
         view = fresh[pane.NAME]
@@ -69,7 +69,7 @@ def expected(pane: Pane, view: View) -> list[str]:
 def test_the_bar_is_as_long_as_what_is_in_sight_and_can_be_drawn_along() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3", "home")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         height = pane.content_size.height
         assert bar(driven, pane)[0] == 0
         assert len(bar(driven, pane)) == max(1, height * height // pane.count)
@@ -81,7 +81,7 @@ def test_the_bar_is_as_long_as_what_is_in_sight_and_can_be_drawn_along() -> None
         assert pane.scroll_offset.y == pane.count - height
         assert pane.cursor == 0  # it stays where it was
         await driven.press("-")
-        assert bar(driven, driven.app.pane) == []  # all rows are in sight
+        assert bar(driven, driven.app.desk.pane) == []  # all rows are in sight
 
     drive(script)
 
@@ -96,7 +96,7 @@ def bar(driven: Driven, pane: Pane) -> list[int]:
 def test_where_rows_are_gone_the_cursor_is_drawn_on_the_last_that_is_left() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         rows = tuple(pane.view.rows[:9])
         pane.show(View(rows), moved=False)
         pane.move_to(8)
@@ -115,7 +115,7 @@ def test_where_rows_are_gone_the_cursor_is_drawn_on_the_last_that_is_left() -> N
 def test_the_wheel_scrolls() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("3", "home")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         await driven.pilot._post_mouse_events([MouseScrollDown], pane, offset=(5, 5))
         await driven.settle()
         assert pane.scroll_offset.y > 0

@@ -78,7 +78,7 @@ def _rows_s(events: list[Event], wanted: EventFilter) -> float:
 @contextmanager
 def shown_log(driven: Driven, events: list[Event], words: str = "") -> Iterator[EventsPane]:
     """The pane of events, alone, with other events than those of the run."""
-    moment = driven.app.session._moment
+    moment = driven.app.desk.session._moment
     assert moment is not None
     log, moment.log = moment.log, EventLog(events, moment.run.cancellation)
     with pytest.MonkeyPatch.context() as patch:

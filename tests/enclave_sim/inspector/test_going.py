@@ -61,13 +61,13 @@ def test_a_shows_memory_or_code_and_full_stop_returns_to_rip(size: Size) -> None
         await driven.press("8")
         await driven.pilot.press("a")
         await driven.type("heap+0x100")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         assert isinstance(pane, BytesPane)
         assert pane.address == region("heap").base + 0x100
         await driven.press("4")
         await driven.pilot.press("a")
         await driven.type("annihilate")
-        code = driven.app.pane
+        code = driven.app.desk.pane
         assert isinstance(code, CodePane)
         assert driven.rows("code")[0] == "annihilate:"
         await driven.press("full_stop")
@@ -82,9 +82,9 @@ def test_enter_follows_rows_through_time_memory_and_code(size: Size) -> None:
         await driven.press("right_square_bracket", "minus", "home", "down", "enter")
         assert driven.standing.seen == 2
         await driven.press("p", "p", "9")
-        driven.app.pane.move_to(row_with(driven, "tables", "0x80 interrupt gate"))
+        driven.app.desk.pane.move_to(row_with(driven, "tables", "0x80 interrupt gate"))
         await driven.press("enter")
-        assert driven.app.pane.NAME == "code"
+        assert driven.app.desk.pane.NAME == "code"
         await driven.press("3", "end", "enter")
         assert driven.said.startswith("! this row leads nowhere")
 
@@ -101,7 +101,7 @@ def test_r_runs_to_the_row_and_capital_r_back_to_it(size: Size) -> None:
         assert driven.standing.place.startswith("host_call ")
         here = driven.standing.position
         await driven.press("t")
-        driven.app.pane.move_to(driven.app.pane.view.here or 0)
+        driven.app.desk.pane.move_to(driven.app.desk.pane.view.here or 0)
         await driven.press("R")
         assert driven.standing.position == here
 
@@ -115,7 +115,7 @@ def test_search_goes_from_match_to_match_around_the_end(size: Size) -> None:
         assert driven.said.startswith("! nothing to search for yet")
         await driven.pilot.press("slash")
         await driven.type("phase_entered")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         first = pane.cursor
         assert "phase_entered" in pane.row_at(first).text
         for _ in range(3):

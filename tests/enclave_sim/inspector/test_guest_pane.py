@@ -189,10 +189,12 @@ def test_what_a_payload_calls_its_parts_reaches_the_terminal_as_text_only(size: 
     async def script(driven: Driven) -> None:
         await driven.press("h", "5", "end")
         assert any(name in text for text in driven.rows("guest"))
-        drawn = "".join(pane.render_line(y).text for pane in driven.app.panes for y in range(pane.content_size.height))
+        drawn = "".join(
+            pane.render_line(y).text for pane in driven.app.desk.panes for y in range(pane.content_size.height)
+        )
         assert "\\x1b[2J\\x9b\\r\\nred\\x07" in drawn
         assert drawn.isprintable()
-        driven.app.say(f"a {name} that failed", failed=True)
+        driven.app.desk.say(f"a {name} that failed", failed=True)
         await driven.settle()
         assert driven.said == "! a \\x1b[2J\\x9b\\r\\nred\\x07 that failed"
 

@@ -26,7 +26,7 @@ def _overview(size: Size) -> tuple[str, ...]:
 
 
 def _shown(driven: Driven) -> set[str]:
-    return {pane.NAME for pane in driven.app.panes if pane.display}
+    return {pane.NAME for pane in driven.app.desk.panes if pane.display}
 
 
 @SIZES
@@ -36,7 +36,7 @@ def test_a_key_for_every_pane_shows_it_alone_with_content_and_1_returns(size: Si
         for pane in PANES:
             await driven.press(pane.KEY)
             assert _shown(driven) == {pane.NAME}
-            assert driven.app.pane.NAME == pane.NAME
+            assert driven.app.desk.pane.NAME == pane.NAME
             assert any(text.strip() for text in driven.rows(pane.NAME))
         await driven.press("1")
         assert _shown(driven) == set(_overview(size))
@@ -109,7 +109,7 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
 
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")
-        await _until(driven, lambda: driven.app.pane.view.subtitle == "a run")
+        await _until(driven, lambda: driven.app.desk.pane.view.subtitle == "a run")
         here = driven.standing.position
         await driven.press("s")
         assert driven.standing.position > here
@@ -133,7 +133,7 @@ def test_tab_goes_from_pane_to_pane(size: Size) -> None:
     async def script(driven: Driven) -> None:
         met = []
         for _ in _overview(size):
-            met.append(driven.app.pane.NAME)
+            met.append(driven.app.desk.pane.NAME)
             await driven.press("tab")
         assert sorted(met) == sorted(_overview(size))
 
@@ -159,7 +159,7 @@ def test_the_mouse_selects_rows_follows_them_and_chooses_panes(size: Size) -> No
 def test_the_cursor_goes_by_row_page_and_edge_and_v_by_heading(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("9", "home")
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         await driven.press("down", "j", "down")
         assert pane.cursor == 3
         await driven.press("up", "k")

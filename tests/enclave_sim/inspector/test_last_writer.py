@@ -33,7 +33,7 @@ async def until(driven: Driven, holds: Callable[[], bool]) -> None:
 
 def title(driven: Driven) -> str:
     """The border of the pane."""
-    return str(driven.app.pane.border_title)
+    return str(driven.app.desk.pane.border_title)
 
 
 @SIZES
@@ -42,7 +42,7 @@ def test_when_nothing_is_asked_for_the_writer_stands_in_the_title_and_behind_the
         await driven.press("h", "s", "s", "s", "8")
         said, here = driven.said, driven.standing.position
         await until(driven, lambda: "written by" in title(driven))
-        pane = driven.app.pane
+        pane = driven.app.desk.pane
         assert "written by no instruction, at event " in pane.row_at(pane.cursor).text
         assert (driven.said, driven.standing.position) == (said, here)
         await driven.press("W")
@@ -56,9 +56,9 @@ def test_what_was_never_written_says_so_and_another_row_another_thing() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "8")
         driven.app.query_one(BytesPane).address = 0x800000
-        driven.app.refresh_panes()
+        driven.app.desk.refresh_panes()
         await until(driven, lambda: "never written since the start" in title(driven))
-        driven.app.pane.move_to(driven.app.pane.cursor + 1)
+        driven.app.desk.pane.move_to(driven.app.desk.pane.cursor + 1)
         assert "never written" not in title(driven)  # nobody has looked at this one yet
         await until(driven, lambda: "never written since the start" in title(driven))
 
@@ -120,7 +120,7 @@ def test_a_key_amid_the_search_is_done_at_once_and_the_run_is_where_it_was() -> 
             met = searches(patch)
             driven.app.action_pane(BytesPane.NAME)
             for number in range(8):
-                await until(driven, lambda: driven.app.session._gives_way and _LOOKING in title(driven))
+                await until(driven, lambda: driven.app.desk.session._gives_way and _LOOKING in title(driven))
                 await asyncio.sleep(number / 100)
                 here = driven.standing.position
                 waits.append(await key_s(driven, "S"))
@@ -140,9 +140,9 @@ def test_a_key_amid_the_search_is_done_at_once_and_the_run_is_where_it_was() -> 
 
 async def key_s(driven: Driven, key: str) -> float:
     """From a key, as a terminal gives it, to the screen."""
-    answered, begun = driven.app.answered, perf_counter()
+    answered, begun = driven.app.desk.answered, perf_counter()
     driven.app.post_message(Key(key, key))
-    await until(driven, lambda: driven.app.answered > answered)
+    await until(driven, lambda: driven.app.desk.answered > answered)
     return perf_counter() - begun
 
 
@@ -150,10 +150,10 @@ def test_leaving_amid_the_search_does_not_wait_for_it() -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket", "8")
         driven.app.query_one(BytesPane).address = 0x800000
-        driven.app.refresh_panes()
+        driven.app.desk.refresh_panes()
         await until(driven, lambda: _LOOKING in title(driven))
-        driven.app.session.close()
-        assert not driven.app.session._thread.is_alive()
+        driven.app.desk.session.close()
+        assert not driven.app.desk.session._thread.is_alive()
 
     drive(script, source=LONG, idle_s=IDLE_S)
 

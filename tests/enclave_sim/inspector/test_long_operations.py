@@ -26,7 +26,7 @@ def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> 
         told = await _progress(driven)
         assert "ns reached; Escape cancels" in told
         await driven.pilot.press("7")  # the screen goes on meanwhile
-        assert driven.app.pane.NAME == "memory"
+        assert driven.app.desk.pane.NAME == "memory"
         await driven.pilot.press("escape")
         await driven.settle()
         assert driven.said.startswith("cancelled ")
@@ -63,13 +63,13 @@ def test_to_cancel_the_way_back_returns_to_where_it_began() -> None:
         here = driven.standing.position
 
         def endless(_moment: object) -> None:
-            run = driven.app.session._moment
+            run = driven.app.desk.session._moment
             assert run is not None
             while True:
                 run.run.step()
                 run.run.back(3)
 
-        driven.app.ask("going back", endless)
+        driven.app.desk.ask("going back", endless)
         await driven.pilot.pause(0.3)
         await driven.pilot.press("escape")
         await driven.settle()
@@ -91,7 +91,7 @@ def test_a_guest_that_is_run_to_where_it_was_can_be_cancelled(monkeypatch: pytes
         raise AssertionError("it was not cancelled")
 
     async def script(driven: Driven) -> None:
-        driven.app.go_to("20 ms")
+        driven.app.navigation.go_to("20 ms")
         await driven.settle()
         await driven.press("s", "s", "s")
         here = driven.standing.position
@@ -132,7 +132,7 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
     async def script(driven: Driven) -> None:
         await driven.pilot.press("c")
         await _progress(driven)
-        left.append(driven.app.session)
+        left.append(driven.app.desk.session)
 
     drive(script, source=LONG)
     assert not left[0]._thread.is_alive()
@@ -153,9 +153,9 @@ def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(
         await driven.press("h")
         for _ in range(40):
             references.append(million_additions_s())
-            answered, begun, drawn = driven.app.answered, (perf_counter(), process_time()), asyncio.Event()
+            answered, begun, drawn = driven.app.desk.answered, (perf_counter(), process_time()), asyncio.Event()
             driven.app.action_move(chance.choice(_MOVEMENTS))
-            while driven.app.answered == answered:
+            while driven.app.desk.answered == answered:
                 await asyncio.sleep(0.001)
             driven.app.screen.call_after_refresh(drawn.set)
             await drawn.wait()

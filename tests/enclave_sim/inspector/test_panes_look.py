@@ -31,7 +31,7 @@ def drawn_of(source: Source, size: Size, *keys: str) -> str:
 
     async def drawn() -> str:
         app = Inspector(source.open)
-        app.idle_s = NEVER
+        app.queries.idle_s = NEVER
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()

@@ -34,7 +34,7 @@ def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(siz
 def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_the_list(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("p", "p", "p", "p", "7")
-        driven.app.pane.move_to(row_with(driven, "memory", "irq_stack"))
+        driven.app.desk.pane.move_to(row_with(driven, "memory", "irq_stack"))
         await driven.pilot.press("w")
         await driven.type("")
         await driven.press("c")

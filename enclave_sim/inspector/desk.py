@@ -1,11 +1,16 @@
-"""The desk: the panes on the screen, and the session's thread behind them."""
+"""The desk: the panes on the screen, and the session's thread that makes what they show.
+
+The actions of the keys are handed the desk, and reach the app, its screens and the run through it alone.
+"""
 
 import gc
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any, TypeVar
 
-from textual.app import App, ComposeResult
-from textual.containers import Container
-from textual.message import Message
+from textual.app import App
+from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Static
 
 from enclave_sim.enclave.kernel.program import Program
@@ -15,31 +20,25 @@ from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.session.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
 
-_WIDE = 150
-_HINTS = "s/S step  o/O over  c/C continue  p/P phase  g goto  b break  1-= panes  ? help  ^p all"
+WIDE = 150
+"""Columns from which on the overview has more panes."""
+HINTS = "s/S step  o/O over  c/C continue  p/P phase  g goto  b break  1-= panes  ? help  ^p all"
 _TABS = {
     "phases": "Phase", "registers": "Regs", "code": "Code", "guest": "Guest", "stack": "Stack", "memory": "Mem",
     "bytes": "Bytes", "tables": "Tables", "devices": "Dev", "events": "Log", "guarantees": "Proof",
 }  # fmt: skip
+Told = Seen | Working | Broken
+"""What the session's thread has to say."""
+_Answer = TypeVar("_Answer")
+_Pane = TypeVar("_Pane", bound=Pane)
 
 
-class Desk(App[None]):
-    """`opener` makes the run in the session's own thread."""
+class Desk:
+    """What is on the first screen of `app`. `opener` makes the run in the session's own thread, which calls `tell`."""
 
-    CSS_PATH = "inspector.tcss"
-    TITLE = "Enclave Sim"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]
-
-    class Told(Message):
-        """The session's thread has something to say."""
-
-        def __init__(self, what: Seen | Working | Broken) -> None:
-            super().__init__()
-            self.what = what
-
-    def __init__(self, opener: Opener) -> None:
-        super().__init__()
-        self.session = SessionThread(opener, self._tell)
+    def __init__(self, app: App[None], opener: Opener, tell: Callable[[Told], None]) -> None:
+        self._app = app
+        self.session = SessionThread(opener, tell)
         self.page: str | None = None
         """The pane that is alone, or None for the overview."""
         self.seen: Seen | None = None
@@ -51,35 +50,6 @@ class Desk(App[None]):
         self.answered = 0
         """How often the session's thread has shown how things stand."""
 
-    def _tell(self, what: Seen | Working | Broken) -> None:
-        """Called by the session's thread."""
-        self.post_message(self.Told(what))
-
-    def compose(self) -> ComposeResult:
-        """See `App`."""
-        yield Static("booting", id="status", markup=False)
-        yield Static("", id="phase_line")
-        yield Static(self._tab_line(), id="tabs")
-        with Container(id="panes"):
-            for pane in PANES:
-                yield pane()
-        yield Static(_HINTS, id="said", markup=False)
-
-    def on_mount(self) -> None:
-        """Begin with the overview."""
-        self._arrange()
-        self.session.start()
-        self.query_one("#code").focus()
-
-    def on_unmount(self) -> None:
-        """The session ends with its screen."""
-        self.session.close()
-        gc.unfreeze()
-
-    def on_resize(self) -> None:
-        """A wider screen has more panes."""
-        self.call_after_refresh(self._arrange)
-
     @property
     def program(self) -> Program:
         """What the processor executes in ring 0. Raises ConfigurationError before there is a machine."""
@@ -90,30 +60,39 @@ class Desk(App[None]):
     # Panes
 
     @property
+    def screen(self) -> Screen[Any]:
+        """The screen of the panes, whatever has opened over it."""
+        return self._app.screen_stack[0]
+
+    @property
     def panes(self) -> list[Pane]:
         """All there are."""
-        return list(self.screen_stack[0].query(Pane))
+        return list(self.screen.query(Pane))
 
     @property
     def pane(self) -> Pane:
         """The one with the focus, or the first in sight."""
-        focused = self.screen_stack[0].focused
+        focused = self.screen.focused
         return focused if isinstance(focused, Pane) else next(pane for pane in self.panes if pane.display)
 
-    def _arrange(self) -> None:
-        wide = self.size.width >= _WIDE
-        shown = (OVERVIEW_WIDE if wide else OVERVIEW) if self.page is None else (self.page,)
-        panes = self.screen_stack[0].query_one("#panes")
+    def find(self, kind: type[_Pane]) -> _Pane:
+        """Find the one pane of a kind."""
+        return self.screen.query_one(kind)
+
+    def arrange(self) -> None:
+        """Put the panes of the page on the screen, as many of the overview as there is room for."""
+        shown = (OVERVIEW_WIDE if self._app.size.width >= WIDE else OVERVIEW) if self.page is None else (self.page,)
+        panes = self.screen.query_one("#panes")
         panes.set_class(self.page is None, "overview")
         panes.set_class(self.page is not None, "one")
         for pane in self.panes:
             pane.display = pane.NAME in shown
         for earlier, later in pairwise(shown):
             panes.move_child(panes.query_one(f"#{later}"), after=panes.query_one(f"#{earlier}"))
-        focused = self.screen_stack[0].focused
+        focused = self.screen.focused
         if focused is None or not focused.display:
-            self.screen_stack[0].query_one(f"#{'code' if 'code' in shown else shown[0]}").focus()
-        self.screen_stack[0].query_one("#tabs", Static).update(self._tab_line())
+            self.screen.query_one(f"#{'code' if 'code' in shown else shown[0]}").focus()
+        self.screen.query_one("#tabs", Static).update(self.tab_line())
         self.refresh_panes()
 
     def refresh_panes(self) -> None:
@@ -122,27 +101,28 @@ class Desk(App[None]):
         self.session.look()
 
     def show_pane(self, name: str) -> Pane:
-        """A pane, alone unless it is in sight already. It gets the focus."""
-        found = self.screen_stack[0].query_one(f"#{name}", Pane)
+        """Show a pane, alone unless it is in sight already. It gets the focus."""
+        found = self.screen.query_one(f"#{name}", Pane)
         if not found.display:
             self.page = name
-            self._arrange()
+            self.arrange()
         found.focus()
         self.refresh_panes()
         return found
 
-    def action_pane(self, name: str) -> None:
-        """One pane alone."""
+    def show_alone(self, name: str) -> None:
+        """Show one pane alone."""
         self.page = name
-        self._arrange()
-        self.screen_stack[0].query_one(f"#{name}").focus()
+        self.arrange()
+        self.screen.query_one(f"#{name}").focus()
 
-    def action_overview(self) -> None:
-        """The most important panes side by side."""
+    def show_overview(self) -> None:
+        """Show the most important panes side by side."""
         self.page = None
-        self._arrange()
+        self.arrange()
 
-    def _tab_line(self) -> str:
+    def tab_line(self) -> str:
+        """Write the line of tabs, each of which is a link to its page."""
         tabs = [("overview", "1", "All", self.page is None)]
         tabs += [(f"pane('{pane.NAME}')", pane.KEY, _TABS[pane.NAME], self.page == pane.NAME) for pane in PANES]
         return " ".join(
@@ -150,11 +130,33 @@ class Desk(App[None]):
             for action, key, words, on in tabs
         )
 
-    # The session's thread
+    # What the actions ask for
 
     def ask(self, what: str, job: Job) -> None:
-        """Have something done."""
+        """Have something done by the session's thread."""
         self.session.do(what, job)
+
+    def ask_user(self, screen: Screen[_Answer], answered: Callable[[_Answer | None], None]) -> None:
+        """Open a screen with a question; `answered` gets the answer."""
+        self._app.push_screen(screen, answered)
+
+    @property
+    def asks_user(self) -> bool:
+        """Whether a screen is open over the panes."""
+        return len(self._app.screen_stack) > 1
+
+    def call_later(self, action: Callable[..., object], *arguments: object) -> None:
+        """Have something done in the thread of the screen. May be called from any thread."""
+        self._app.call_later(action, *arguments)
+
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Have something done after a while, unless the timer is stopped."""
+        return self._app.set_timer(seconds, action)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a screen; there is none while the app begins and ends."""
+        return bool(self._app.screen_stack)
 
     def say(self, words: str, *, failed: bool = False) -> None:
         """Show a line at the bottom."""
@@ -165,20 +167,21 @@ class Desk(App[None]):
         line = printable(line)
         if self._lines.get(name) != line:
             self._lines[name] = line
-            self.screen_stack[0].query_one(f"#{name}", Static).update(line, layout=False)
+            self.screen.query_one(f"#{name}", Static).update(line, layout=False)
 
-    def on_desk_told(self, message: Told) -> None:
+    def show(self, told: Told) -> None:
         """Show what the session's thread has to say."""
-        told = message.what
-        if not self.screen_stack[0].query("#said"):
+        if not self.screen.query("#said"):
             return  # the screen is being taken down
         if isinstance(told, Broken):
             self.broken = told.error
-            self.exit(return_code=1)
-            return
-        if isinstance(told, Working):
+            self._app.exit(return_code=1)
+        elif isinstance(told, Working):
             self.say(f"{told.what}: {told.at_ns:,} ns reached; Escape cancels")
-            return
+        else:
+            self._show_seen(told)
+
+    def _show_seen(self, told: Seen) -> None:
         if self.seen is None:
             gc.freeze()  # what is here stays: each search for garbage in it would hold up a step for 70 ms
         moved = self.seen is None or told.standing.position != self.seen.standing.position
@@ -189,12 +192,8 @@ class Desk(App[None]):
         self._write("status", told.standing.text)
         self._write("phase_line", _phase_line(told.standing.phases, told.standing.activity))
         if not told.meanwhile:
-            self.say(_HINTS if told.said is None else told.said, failed=told.failed)
+            self.say(HINTS if told.said is None else told.said, failed=told.failed)
         self.answered += 1
-
-    def on_pane_asks(self) -> None:
-        """A pane wants to show something else."""
-        self.refresh_panes()
 
 
 def _phase_line(marks: str, activity: str) -> str:

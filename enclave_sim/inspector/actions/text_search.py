@@ -1,0 +1,80 @@
+"""Actions that look for text: in the rows of a pane, and by a filter of the events."""
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.desk import Desk
+from enclave_sim.inspector.model.event_log import event_filter
+from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.panes.events import EventsPane
+from enclave_sim.inspector.screens import Question
+
+_FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
+host_called signal_emitted
+3->0 "rip=0x114002\""""
+_CHECKPOINT = 1000
+"""Rows from one checkpoint of a search to the next."""
+
+
+class TextSearch:
+    """The keys that look for text."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._text = ""
+
+    def search(self) -> None:
+        """Ask what to look for in the pane."""
+        pane = self._desk.pane
+
+        def answered(text: str | None) -> None:
+            if text:
+                self._text = text
+                pane.focus()
+                self.search_next(1)
+
+        help_text = "n goes to the next match, N to the previous one"
+        self._desk.ask_user(Question(f"Search in {pane.TITLE}", help_text, self._text), answered)
+
+    def search_next(self, direction: int) -> None:
+        """Go to the next row with the text, around the end."""
+        pane, text = self._desk.pane, self._text.lower()
+        rows, start = pane.view.rows, pane.cursor
+        if not text:
+            self._desk.say("nothing to search for yet: /", failed=True)
+            return
+
+        def look(moment: Moment) -> str:
+            for distance in range(1, len(rows) + 1):
+                if not distance % _CHECKPOINT:
+                    moment.run.cancellation.poll()
+                index = (start + direction * distance) % len(rows)
+                if text in rows[index].text.lower():
+                    self._desk.call_later(pane.move_to, index)
+                    return f"row {index + 1:,} of {len(rows):,}"
+            raise ConfigurationError(f"{text!r} is not here")
+
+        self._desk.ask("searching", look)
+
+    def filter_events(self) -> None:
+        """Ask which events to show."""
+        pane = self._desk.find(EventsPane)
+
+        def answered(text: str | None) -> None:
+            if text is None:
+                return
+            try:
+                wanted = event_filter(text)
+            except ConfigurationError as error:
+                self._desk.say(str(error), failed=True)
+                return
+
+            def look(moment: Moment) -> None:
+                moment.log.places(wanted, moment.seen)
+                self._desk.call_later(show)
+
+            def show() -> None:
+                pane.filter = wanted
+                self._desk.show_pane(EventsPane.NAME)
+
+            self._desk.ask("filtering", look)
+
+        self._desk.ask_user(Question("Show only", _FILTER_HELP, pane.filter.words), answered)

@@ -28,7 +28,7 @@ _BEGIN, _END = "replaylog:begin", "replaylog:end"
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StopReason:
     """Why a motion has ended."""
 
     signal: int = TRAP
@@ -47,14 +47,14 @@ class Motion:
         self._interrupted = interrupted
         self._look_at = 0.0
 
-    def step(self) -> Stopped:
+    def step(self) -> StopReason:
         """One step forward."""
         return self._forward(self._step)
 
-    def step_within(self, start: int, end: int) -> Stopped:
+    def step_within(self, start: int, end: int) -> StopReason:
         """Step on while the instruction is one from `start` up to `end`, and nothing is hit: a source line, for gdb."""
 
-        def steps() -> Stopped:
+        def steps() -> StopReason:
             while True:
                 stopped = self._step()
                 if stopped.reason or not start <= self._session.machine.cpu.linear_rip < end:
@@ -62,23 +62,23 @@ class Motion:
 
         return self._forward(steps)
 
-    def resume(self) -> Stopped:
+    def resume(self) -> StopReason:
         """Forward to a breakpoint or watchpoint, or to the end."""
 
-        def run() -> Stopped:
+        def run() -> StopReason:
             hit = self._session.resume().why
-            return Stopped(reason=_END if hit is None else self._points.reason(hit))
+            return StopReason(reason=_END if hit is None else self._points.reason(hit))
 
         return self._forward(run)
 
-    def back(self) -> Stopped:
+    def back(self) -> StopReason:
         """One step backward."""
         return self._backward(self._back)
 
-    def reverse_resume(self) -> Stopped:
+    def reverse_resume(self) -> StopReason:
         """Backward to a breakpoint or watchpoint, or to the beginning."""
 
-        def run() -> Stopped:
+        def run() -> StopReason:
             if self._session.watchpoints:  # the access that has led here lies in front of us
                 stopped = self._back()
                 if stopped.reason:
@@ -86,23 +86,23 @@ class Motion:
             hit = self._session.reverse_resume().why
             if isinstance(hit, Watchpoint):
                 self._session.back()
-            return Stopped(reason=_BEGIN if hit is None else self._points.reason(hit))
+            return StopReason(reason=_BEGIN if hit is None else self._points.reason(hit))
 
         return self._backward(run)
 
     # With a way out
 
-    def _forward(self, go: Callable[[], Stopped]) -> Stopped:
+    def _forward(self, go: Callable[[], StopReason]) -> StopReason:
         start = self._session.now
         try:
             with self.cancellable():
                 return go()
         except Cancelled:
-            return Stopped(INTERRUPTED)
+            return StopReason(INTERRUPTED)
         except (EnclaveError, MachineError) as error:  # the kernel died, say: to go on from there would be in vain
             return self._failed(start, error)
 
-    def _backward(self, go: Callable[[], Stopped]) -> Stopped:
+    def _backward(self, go: Callable[[], StopReason]) -> StopReason:
         """One is anywhere on the way: until what is looked for has been found, one stays where one was."""
         start = self._session.now
         try:
@@ -112,13 +112,13 @@ class Motion:
             self._session.go_to(start)
             if isinstance(error, Gone):
                 raise
-            return Stopped(INTERRUPTED)
+            return StopReason(INTERRUPTED)
         except (EnclaveError, MachineError) as error:
             return self._failed(start, error)
 
-    def _failed(self, start: Position, error: Exception) -> Stopped:
+    def _failed(self, start: Position, error: Exception) -> StopReason:
         self._session.go_to(start)
-        return Stopped(message=f"{error}; back at {start}")
+        return StopReason(message=f"{error}; back at {start}")
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
@@ -137,22 +137,22 @@ class Motion:
 
     # Steps, with what they meet
 
-    def _step(self) -> Stopped:
+    def _step(self) -> StopReason:
         watching = self._watching()
         try:
             with watching.installed():
                 self._session.step()
         except NoSuchPosition:
-            return Stopped(reason=_END)
+            return StopReason(reason=_END)
         watching.changed()
         return self._met(watching)
 
-    def _back(self) -> Stopped:
+    def _back(self) -> StopReason:
         here, watching = self._session.now, self._watching()
         try:
             self._session.back()
         except NoSuchPosition:
-            return Stopped(reason=_BEGIN)
+            return StopReason(reason=_BEGIN)
         watching.changed()
         if any(point.reads for point in self._session.watchpoints):
             goal = self._session.now
@@ -162,14 +162,14 @@ class Motion:
             self._session.go_to(goal)
         return self._met(watching)
 
-    def _met(self, watching: Watching) -> Stopped:
+    def _met(self, watching: Watching) -> StopReason:
         session = self._session
         rip = session.machine.cpu.linear_rip
         hit: list[Breakpoint | Watchpoint] = [
             *watching.hits,
             *(one for one in session.breakpoints if one.address == rip),
         ]
-        return Stopped(reason=self._points.reason(hit[0]) if hit else "")
+        return StopReason(reason=self._points.reason(hit[0]) if hit else "")
 
     def _watching(self) -> Watching:
         """gdb compares what its watchpoints hold, so that a write which changes nothing is none for it either."""

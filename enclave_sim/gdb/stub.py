@@ -11,7 +11,7 @@ from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
-from enclave_sim.gdb.execution import Motion, Stopped
+from enclave_sim.gdb.execution import Motion, StopReason
 from enclave_sim.gdb.monitor import Monitor
 from enclave_sim.gdb.points import PointKind, Points
 from enclave_sim.gdb.protocol.link import Link
@@ -50,7 +50,7 @@ class Stub:
         self._points = Points(session)
         self._motion = Motion(session, self._points, link.interrupted)
         self._monitor = Monitor(session)
-        self._stopped = Stopped()
+        self._stopped = StopReason()
         self._architecture = I386 if session.program.bits == 32 else X86_64
         self._has_map = isinstance(session.subject, Enclave)
         """gdb reads nothing outside a map; only of the enclave's kernel is known that linear addresses are physical."""
@@ -150,7 +150,7 @@ class Stub:
 
     # Motions
 
-    def _stop_reply(self, stopped: Stopped) -> bytes:
+    def _stop_reply(self, stopped: StopReason) -> bytes:
         self._stopped = stopped
         if stopped.message:
             self._output(f"{stopped.message}\n")

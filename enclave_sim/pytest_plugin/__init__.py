@@ -18,8 +18,8 @@ from enclave_sim.pytest_plugin.factories import (
     EnclaveFactory,
     MachineFactory,
     ObservedFactory,
+    PluginState,
     RecordingFactory,
-    Session,
     Subject,
 )
 from enclave_sim.pytest_plugin.failure_recordings import prepared, save_all
@@ -31,7 +31,7 @@ GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
 _OPTION = "--enclave-record-failures"
 _LIMIT_OPTION, _LIMIT_MARKER = "--enclave-host-limit", "enclave_host_limit"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
-_SESSION = pytest.StashKey[Session]()
+_SESSION = pytest.StashKey[PluginState]()
 
 
 # The fixtures
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
             directory = prepared(Path(config.invocation_params.dir, given))
         except ConfigurationError as error:
             raise pytest.UsageError(f"{_OPTION}: {error}") from None
-    config.stash[_SESSION] = Session(directory)
+    config.stash[_SESSION] = PluginState(directory)
 
 
 def _subject_of(item: pytest.Item) -> Subject:

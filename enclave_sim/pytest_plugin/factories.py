@@ -60,7 +60,7 @@ class Subject:
 
 
 @dataclass
-class Session:
+class PluginState:
     """The plugin's state."""
 
     directory: Path | None
@@ -74,7 +74,7 @@ class Factory:
 
     NAME: ClassVar[str]
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: PluginState) -> None:
         self._session = session
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from collections import deque
 
 from enclave_sim.gdb.protocol.channel import Channel, Gone
-from enclave_sim.gdb.protocol.packets import Item, Mark, Packet, PacketReader, encoded
+from enclave_sim.gdb.protocol.packets import Control, Item, Packet, PacketReader, encoded
 
 _MOST_WAITING = 4096
 """A client that sends so much while it should wait for an answer is no gdb."""
@@ -28,14 +28,14 @@ class Link:
                     if self.acknowledges:
                         self._channel.send(b"+")
                     return item.data
-                if item is Mark.BROKEN and self.acknowledges:
+                if item is Control.BROKEN and self.acknowledges:
                     self._channel.send(b"-")
-                elif item is Mark.NOT_ACKNOWLEDGED and self.acknowledges:
+                elif item is Control.NOT_ACKNOWLEDGED and self.acknowledges:
                     self._channel.send(self._last)
             self._take(self._channel.receive(None))
 
     def _take(self, received: bytes) -> None:
-        self._waiting.extend(item for item in self._reader.feed(received) if item is not Mark.ACKNOWLEDGED)
+        self._waiting.extend(item for item in self._reader.feed(received) if item is not Control.ACKNOWLEDGED)
 
     def send(self, data: bytes) -> None:
         """Send a packet. Raises Gone."""
@@ -45,8 +45,8 @@ class Link:
     def interrupted(self) -> bool:
         """Whether Ctrl-C has come at the other end, without waiting for it. Raises Gone."""
         self._take(self._channel.receive(0))
-        if Mark.INTERRUPT in self._waiting:
-            self._waiting.remove(Mark.INTERRUPT)
+        if Control.INTERRUPT in self._waiting:
+            self._waiting.remove(Control.INTERRUPT)
             return True
         if len(self._waiting) > _MOST_WAITING:
             raise Gone

@@ -16,7 +16,7 @@ _CHECKSUM_DIGITS = 2
 _RESERVED = frozenset(b"$#}*")
 
 
-class Mark(Enum):
+class Control(Enum):
     """What comes beside packets."""
 
     ACKNOWLEDGED = "+"
@@ -34,8 +34,8 @@ class Packet:
     data: bytes
 
 
-Item = Packet | Mark
-_MARKS = {ord("+"): Mark.ACKNOWLEDGED, ord("-"): Mark.NOT_ACKNOWLEDGED, 3: Mark.INTERRUPT}
+Item = Packet | Control
+_CONTROLS = {ord("+"): Control.ACKNOWLEDGED, ord("-"): Control.NOT_ACKNOWLEDGED, 3: Control.INTERRUPT}
 
 
 class PacketReader:
@@ -56,8 +56,8 @@ class PacketReader:
             elif byte == _START:
                 self._begin()
             elif self._content is None:
-                if byte in _MARKS:
-                    yield _MARKS[byte]
+                if byte in _CONTROLS:
+                    yield _CONTROLS[byte]
             elif byte == _END:
                 self._checksum = bytearray()
             elif len(self._content) < PACKET_SIZE:
@@ -73,9 +73,9 @@ class PacketReader:
         content, digits, too_long = self._content, self._checksum, self._too_long
         self._content = self._checksum = None
         if content is None or digits is None or too_long or parse_hex(bytes(digits)) != checksum(content):
-            return Mark.BROKEN
+            return Control.BROKEN
         data = unescaped(bytes(content))
-        return Mark.BROKEN if data is None else Packet(data)
+        return Control.BROKEN if data is None else Packet(data)
 
 
 def checksum(content: bytes | bytearray) -> int:

@@ -1,6 +1,6 @@
 """The tour of the documentation, made by the inspector: `python -m enclave_sim.inspector.serving.screenshots [DIR]`.
 
-Each stop is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
+Each scene is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PAUSE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Scene:
     """A picture of the tour."""
 
     name: str
@@ -28,16 +28,16 @@ class Stop:
 
 
 TOUR = (
-    Stop("overview", ("p", "p", "p", "p"), (200, 60)),
-    Stop("host-call", ("h", "t", "s", "s", "6")),
-    Stop("guest", ("5",)),
-    Stop("phases", ("2",)),
-    Stop("memory", ("7",)),
-    Stop("tables", ("9",)),
-    Stop("devices", ("0", "v", "v")),
-    Stop("events", ("right_square_bracket", "minus")),
-    Stop("writer", ("H", "t", "8", "W")),
-    Stop("guarantees", ("right_square_bracket", "equals_sign")),
+    Scene("overview", ("p", "p", "p", "p"), (200, 60)),
+    Scene("host-call", ("h", "t", "s", "s", "6")),
+    Scene("guest", ("5",)),
+    Scene("phases", ("2",)),
+    Scene("memory", ("7",)),
+    Scene("tables", ("9",)),
+    Scene("devices", ("0", "v", "v")),
+    Scene("events", ("right_square_bracket", "minus")),
+    Scene("writer", ("H", "t", "8", "W")),
+    Scene("guarantees", ("right_square_bracket", "equals_sign")),
 )
 
 
@@ -59,13 +59,13 @@ async def pictures() -> dict[str, str]:
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:
         await settle(app, pilot)
-        for stop in TOUR:
-            await pilot.resize_terminal(*stop.size)
+        for scene in TOUR:
+            await pilot.resize_terminal(*scene.size)
             await settle(app, pilot)
-            for key in stop.keys:
+            for key in scene.keys:
                 await pilot.press(key)
                 await settle(app, pilot)
-            found[stop.name] = _stable(app.export_screenshot(title=f"enclave-sim inspect counter: {stop.name}"))
+            found[scene.name] = _stable(app.export_screenshot(title=f"enclave-sim inspect counter: {scene.name}"))
     return found
 
 

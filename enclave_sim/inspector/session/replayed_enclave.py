@@ -41,8 +41,8 @@ class Recorded:
         self.inputs: tuple[AnyInput, ...] = (*file.header.inputs, *taken)
 
 
-class Comparison:
-    """Holds a run against a recording, as far as it has got."""
+class RunningComparison:
+    """Compares a run with a recording, event by event as the run goes on."""
 
     def __init__(self, recorded: list[Event]) -> None:
         self._recorded = recorded

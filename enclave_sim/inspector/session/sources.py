@@ -13,7 +13,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inputs import AnyInput
 from enclave_sim.inspector.session.inspected_run import InspectedRun
-from enclave_sim.inspector.session.replayed_enclave import Comparison, Recorded, is_recording
+from enclave_sim.inspector.session.replayed_enclave import Recorded, RunningComparison, is_recording
 from enclave_sim.inspector.session.replayed_kernel import RecordedKernel, is_of_kernel
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.session import enclave_of
@@ -26,7 +26,7 @@ class Opened:
     run: InspectedRun
     scenario: Scenario | None
     """For a verification; None where there is nothing to verify."""
-    comparison: Comparison | None = None
+    comparison: RunningComparison | None = None
     """With the recording it comes from."""
 
 
@@ -68,10 +68,10 @@ class RecordingSource:
         if is_of_kernel(file.header):
             kernel = RecordedKernel(file, [Path(str(one)) for one in self.payloads])
             run = _kernel_run(kernel.path, kernel.image, kernel.options, cancellation)
-            return Opened(run, None, Comparison(kernel.events))
+            return Opened(run, None, RunningComparison(kernel.events))
         recorded = Recorded(file, self.payloads)
         return _opened(
-            list(recorded.payloads), recorded.options, recorded.inputs, cancellation, Comparison(recorded.events)
+            list(recorded.payloads), recorded.options, recorded.inputs, cancellation, RunningComparison(recorded.events)
         )
 
 
@@ -102,7 +102,7 @@ def _opened(
     options: EnclaveOptions,
     inputs: tuple[AnyInput, ...],
     cancellation: Cancellation,
-    comparison: Comparison | None = None,
+    comparison: RunningComparison | None = None,
 ) -> Opened:
     run = InspectedRun(enclave_of(payloads, options, inputs, cancellation=cancellation))
     alone = replace(options, verifier=None, tpm=None)

@@ -18,41 +18,41 @@ class KeptSnapshot(NamedTuple):
 
     position: Position
     seen: int
-    """How many events lie behind it."""
+    """How many events had happened."""
     snapshot: Any
 
 
 class Snapshots:
-    """They are thinned out when they become many: every other one goes, but for the first and the last."""
+    """All that are kept. When they become many, every other one goes, except the first and the last."""
 
     def __init__(self) -> None:
         self._kept: list[KeptSnapshot] = []
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """Where they are."""
+        """The positions at which they were taken."""
         return tuple(one.position for one in self._kept)
 
     def has(self, position: Position) -> bool:
-        """Whether there is one there."""
+        """Say whether there is one at a position."""
         index = bisect_right(self.positions, position)
         return bool(index) and self._kept[index - 1].position == position
 
-    def put(self, mark: KeptSnapshot) -> None:
+    def put(self, new: KeptSnapshot) -> None:
         """Keep one more. What is the same in the one before it is kept once."""
-        index = bisect_right(self.positions, mark.position)
+        index = bisect_right(self.positions, new.position)
         if index:
-            mark = mark._replace(snapshot=_sharing(mark.snapshot, self._kept[index - 1].snapshot))
-        self._kept.insert(index, mark)
-        while len(self._kept) > 2 and (len(self._kept) > _MOST or self._is_too_large(mark)):
+            new = new._replace(snapshot=_sharing(new.snapshot, self._kept[index - 1].snapshot))
+        self._kept.insert(index, new)
+        while len(self._kept) > 2 and (len(self._kept) > _MOST or self._is_too_large(new)):
             del self._kept[1:-1:2]
 
     def before(self, goal: Position) -> KeptSnapshot:
-        """The nearest one at or before a position."""
+        """Find the nearest one at or before a position."""
         return self._kept[bisect_right(self.positions, goal) - 1]
 
     def before_event(self, seq: int) -> KeptSnapshot:
-        """The nearest one from which an event still lies ahead."""
+        """Find the nearest one before an event."""
         return self._kept[bisect_right([one.seen for one in self._kept], seq) - 1]
 
     def _is_too_large(self, latest: KeptSnapshot) -> bool:
@@ -62,13 +62,13 @@ class Snapshots:
         return sum(each.values()) > _MOST_BYTES
 
 
-def _runs(mark: KeptSnapshot) -> Iterator[tuple[int, bytes]]:
-    image: RamImage = mark.snapshot.machine.ram
+def _runs(kept: KeptSnapshot) -> Iterator[tuple[int, bytes]]:
+    image: RamImage = kept.snapshot.machine.ram
     yield from image.runs
 
 
 def _sharing(snapshot: Any, other: Any) -> Any:
-    """A snapshot that holds no second copy of what is the same in another."""
+    """Give a snapshot that holds no second copy of what is the same in another."""
     known = dict(other.machine.ram.runs)
     runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
     return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from enclave_sim.gdb.protocol.channel import FileChannel
-from enclave_sim.gdb.protocol.packets import Mark, Packet, PacketReader, encoded
+from enclave_sim.gdb.protocol.packets import Control, Packet, PacketReader, encoded
 from enclave_sim.gdb.server import serve_one
 from enclave_sim.time_travel.travel import Travel
 
@@ -33,7 +33,7 @@ class Client:
         self.connection = connection
         self.output = ""
         """What O packets have said so far."""
-        self.marks: list[Mark] = []
+        self.controls: list[Control] = []
         self._reader = PacketReader()
         self._packets: list[bytes] = []
         connection.settimeout(_PATIENCE_S)
@@ -56,7 +56,7 @@ class Client:
                     self._packets.append(item.data)
                     self.connection.sendall(b"+")
                 else:
-                    self.marks.append(item)
+                    self.controls.append(item)
 
     def ask(self, data: bytes) -> bytes:
         self.send(data)

@@ -15,7 +15,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.breakpoints import read_watch
 from enclave_sim.inspector.actions.goals import Goal, read_address, read_goal
 from enclave_sim.inspector.serving.web import command_of
-from enclave_sim.inspector.session.replayed_enclave import Comparison
+from enclave_sim.inspector.session.replayed_enclave import RunningComparison
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.recording import Recording
@@ -65,11 +65,11 @@ def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -
     other = [*events[:30], msgspec.structs.replace(events[30], at_ns=1), *events[31:]]
     opened = source_of((str(recording),)).open(Cancellation())
     opened.run.resume()
-    comparison = Comparison(list(other))
+    comparison = RunningComparison(list(other))
     comparison.follow(opened.run.known)
     assert comparison.parted_at == 30
     assert comparison.words(over=True).startswith("NOT AS RECORDED from event 30")
-    longer = Comparison([*events, *events[:1]])
+    longer = RunningComparison([*events, *events[:1]])
     longer.follow(opened.run.known)
     assert longer.words(over=True).startswith("NOT AS RECORDED: ends before")
 

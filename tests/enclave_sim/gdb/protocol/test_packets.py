@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclave_sim.gdb.protocol.packets import PACKET_SIZE, Item, Mark, Packet, PacketReader, encoded, parse_hex
+from enclave_sim.gdb.protocol.packets import PACKET_SIZE, Control, Item, Packet, PacketReader, encoded, parse_hex
 
 
 def fed(*pieces: bytes) -> list[Item]:
@@ -32,19 +32,19 @@ def test_a_packet_behind_garbage_arrives(garbage: bytes, data: bytes) -> None:
 def test_a_wrong_checksum_is_told(data: bytes, wrong: int) -> None:
     whole = encoded(data)
     right = int(whole[-2:], 16)
-    assert fed(whole[:-2] + b"%02x" % (right + wrong & 0xFF)) == [Mark.BROKEN]
+    assert fed(whole[:-2] + b"%02x" % (right + wrong & 0xFF)) == [Control.BROKEN]
 
 
 def test_marks_stand_beside_packets() -> None:
     assert fed(b"+-\x03", encoded(b"g"), b"x+") == [
-        *(Mark.ACKNOWLEDGED, Mark.NOT_ACKNOWLEDGED, Mark.INTERRUPT),
-        *(Packet(b"g"), Mark.ACKNOWLEDGED),
+        *(Control.ACKNOWLEDGED, Control.NOT_ACKNOWLEDGED, Control.INTERRUPT),
+        *(Packet(b"g"), Control.ACKNOWLEDGED),
     ]
 
 
 def test_broken_packets() -> None:
-    assert fed(b"$}#7d") == fed(b"$a}}b#bd") == [Mark.BROKEN]
-    assert fed(b"$g#zz") == fed(b"$g# 7") == fed(b"$g#+7") == [Mark.BROKEN]
+    assert fed(b"$}#7d") == fed(b"$a}}b#bd") == [Control.BROKEN]
+    assert fed(b"$g#zz") == fed(b"$g# 7") == fed(b"$g#+7") == [Control.BROKEN]
     assert fed(b"$m12$g#67") == [Packet(b"g")]
     assert fed(b"$m1000,4") == []
 
@@ -55,7 +55,7 @@ def test_a_packet_that_is_too_long_is_broken_and_takes_no_memory() -> None:
     for _ in range(10):
         assert list(reader.feed(b"a" * 100_000)) == []
     assert len(reader._content or b"") == PACKET_SIZE
-    assert list(reader.feed(b"#00")) == [Mark.BROKEN]
+    assert list(reader.feed(b"#00")) == [Control.BROKEN]
     assert list(reader.feed(encoded(b"a" * PACKET_SIZE))) == [Packet(b"a" * PACKET_SIZE)]
 
 

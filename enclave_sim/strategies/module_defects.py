@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.memory_map import region
-from enclave_sim.payload.wasm.sections import MODULE_HEADER, decode_u32, encode_u32
+from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, decode_u32, encode_u32
 from enclave_sim.strategies.wasm import encoding as wasm
 from enclave_sim.strategies.wasm.module import ModuleSource
 from enclave_sim.strategies.x86.code_defects import CODE_DEFECTS
 
 Sections = list[tuple[int, bytes]]
 Defect = Callable[[ModuleSource, int], bytes]
-_TAG = 13
 
 
 def _framed(change: Callable[[Sections, int], None]) -> Defect:
@@ -72,7 +71,9 @@ def _unknown(sections: Sections, number: int) -> None:
 
 
 def _missing(sections: Sections, number: int) -> None:
-    needed = [item for item in sections if item[0] in (wasm.TYPE, wasm.FUNCTION, wasm.EXPORT, wasm.CODE)]
+    needed = [
+        item for item in sections if item[0] in (SectionId.TYPE, SectionId.FUNCTION, SectionId.EXPORT, SectionId.CODE)
+    ]
     sections.remove(needed[number % len(needed)])
 
 
@@ -92,7 +93,7 @@ def _long_count(sections: Sections, number: int) -> None:
 def put(sections: Sections, number: int, content: bytes) -> None:
     """Set the content of a section, which stands where its number puts it; tags stand behind memories."""
     others = [item for item in sections if item[0] != number]
-    sections[:] = sorted([*others, (number, content)], key=lambda item: 5.5 if item[0] == _TAG else item[0])
+    sections[:] = sorted([*others, (number, content)], key=lambda item: 5.5 if item[0] == SectionId.TAG else item[0])
 
 
 def _held(number: int, *choices: bytes) -> Defect:
@@ -103,11 +104,11 @@ def _held(number: int, *choices: bytes) -> Defect:
 def _alone(kind: bytes, entry: int, code: bytes, imported: bytes = b"\0") -> Defect:
     """No part of the guest: one function type, the imports, `_start` and nothing else, so that no other is at fault."""
     sections = [
-        (wasm.TYPE, wasm.vector([kind])),
-        (wasm.IMPORT, imported),
-        (wasm.FUNCTION, b"\1\0"),
-        (wasm.EXPORT, wasm.vector([wasm.name(ENTRY) + b"\0" + encode_u32(entry)])),
-        (wasm.CODE, wasm.vector([encode_u32(len(code) + 2) + b"\0" + code + wasm.END])),
+        (SectionId.TYPE, wasm.vector([kind])),
+        (SectionId.IMPORT, imported),
+        (SectionId.FUNCTION, b"\1\0"),
+        (SectionId.EXPORT, wasm.vector([wasm.name(ENTRY) + b"\0" + encode_u32(entry)])),
+        (SectionId.CODE, wasm.vector([encode_u32(len(code) + 2) + b"\0" + code + wasm.END])),
     ]
     return lambda _source, _number: wasm.assemble(sections)
 
@@ -119,13 +120,13 @@ def _import(description: bytes, item: str = "get_status", namespace: str = NAMES
 
 def _entry_that_is_a_memory(source: ModuleSource, _number: int) -> bytes:
     sections = wasm.module_sections(replace(source, memory_pages=source.memory_pages or 1))
-    put(sections, wasm.EXPORT, wasm.vector([wasm.name(ENTRY) + b"\2\0"]))
+    put(sections, SectionId.EXPORT, wasm.vector([wasm.name(ENTRY) + b"\2\0"]))
     return wasm.assemble(sections)
 
 
 def _start_section(source: ModuleSource, _number: int) -> bytes:
     sections = wasm.module_sections(source)
-    put(sections, wasm.START, encode_u32(source.start))
+    put(sections, SectionId.START, encode_u32(source.start))
     return wasm.assemble(sections)
 
 
@@ -135,7 +136,7 @@ def _large_memory(source: ModuleSource, number: int) -> bytes:
 
 def _global_of_another_type(source: ModuleSource, _number: int) -> bytes:
     sections = wasm.module_sections(replace(source, globals=()))
-    put(sections, wasm.GLOBAL, wasm.vector([b"\x7f\1\x42\0\x0b"]))
+    put(sections, SectionId.GLOBAL, wasm.vector([b"\x7f\1\x42\0\x0b"]))
     return wasm.assemble(sections)
 
 
@@ -157,7 +158,7 @@ def _code(defect: bytes) -> Defect:
         content = wasm.code(replace(start, body=()))
         _, at = decode_u32(content, 0)
         body = content[at : -len(wasm.END)] + defect + wasm.expression(start.body)
-        put(sections, wasm.CODE, wasm.vector([*map(wasm.code, others), encode_u32(len(body)) + body]))
+        put(sections, SectionId.CODE, wasm.vector([*map(wasm.code, others), encode_u32(len(body)) + body]))
         return wasm.assemble(sections)
 
     return make
@@ -178,28 +179,30 @@ DEFECTS: dict[str, Defect] = {
     "section missing": _framed(_missing),
     "count too large": _framed(_too_many),
     "count too long": _framed(_long_count),
-    "function type with a wrong tag": _held(wasm.TYPE, b"\1\x40\0\0", b"\1\0\0\0"),
-    "type that is no value type": _held(wasm.TYPE, b"\1\x60\1\x01\0", b"\1\x60\0\1\x40"),
-    "name that is not UTF-8": _held(wasm.EXPORT, b"\1\2\xff\xfe\0\0"),
-    "two exports of one name": _held(wasm.EXPORT, b"\2\6_start\0\0\6_start\0\0"),
+    "function type with a wrong tag": _held(SectionId.TYPE, b"\1\x40\0\0", b"\1\0\0\0"),
+    "type that is no value type": _held(SectionId.TYPE, b"\1\x60\1\x01\0", b"\1\x60\0\1\x40"),
+    "name that is not UTF-8": _held(SectionId.EXPORT, b"\1\2\xff\xfe\0\0"),
+    "two exports of one name": _held(SectionId.EXPORT, b"\2\6_start\0\0\6_start\0\0"),
     "global of another type": _global_of_another_type,
     "element that is no function": _element_out_of_range,
     "data without memory": _data_without_memory,
-    "memory smaller at most than at least": _held(wasm.MEMORY, b"\1\1\2\1"),
-    "two memories": _held(wasm.MEMORY, b"\2\0\1\0\1"),
-    "shared memory": _held(wasm.MEMORY, b"\1\3\1\1"),
-    "memory of 64-bit addresses": _held(wasm.MEMORY, b"\1\4\1", b"\1\5\1\1"),
-    "table of external references": _held(wasm.TABLE, b"\1\x6f\0\1"),
-    "exception tag": _held(_TAG, b"\1\0\0"),
+    "memory smaller at most than at least": _held(SectionId.MEMORY, b"\1\1\2\1"),
+    "two memories": _held(SectionId.MEMORY, b"\2\0\1\0\1"),
+    "shared memory": _held(SectionId.MEMORY, b"\1\3\1\1"),
+    "memory of 64-bit addresses": _held(SectionId.MEMORY, b"\1\4\1", b"\1\5\1\1"),
+    "table of external references": _held(SectionId.TABLE, b"\1\x6f\0\1"),
+    "exception tag": _held(SectionId.TAG, b"\1\0\0"),
     "memory too large": _large_memory,
-    "table too large": _held(wasm.TABLE, b"\1\x70\0" + encode_u32(TABLE_LIMIT + 1), b"\1\x70\0\xff\xff\xff\xff\x0f"),
+    "table too large": _held(
+        SectionId.TABLE, b"\1\x70\0" + encode_u32(TABLE_LIMIT + 1), b"\1\x70\0\xff\xff\xff\xff\x0f"
+    ),
     "import from elsewhere": _import(b"\0\0", "write", "env"),
     "import of an unknown function": _import(b"\0\0", "reboot"),
     "import of a memory": _import(b"\2\0\1", "memory"),
     "import of a table": _import(b"\1\x70\0\1", "table"),
     "import of a global": _import(b"\3\x7f\0", "global"),
     "import of another type": _import(b"\0\0"),
-    "no entry": _held(wasm.EXPORT, b"\0", b"\1" + wasm.name("start") + b"\0\0"),
+    "no entry": _held(SectionId.EXPORT, b"\0", b"\1" + wasm.name("start") + b"\0\0"),
     "entry that is a memory": _entry_that_is_a_memory,
     "entry of another type": _alone(b"\x60\0\1\x7f", 0, b"\x41\0"),
     "start section": _start_section,

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 from enclave_sim.payload import artefact, signature
 from enclave_sim.payload.errors import PayloadRejected
 from enclave_sim.payload.wasm import sections
-from enclave_sim.payload.wasm.sections import SECTION_NAMES
+from enclave_sim.payload.wasm.sections import SECTION_NAMES, SectionId
 from enclave_sim.recording.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-_MEMORY_SECTION = 5
 
 
 def describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
@@ -99,7 +97,7 @@ def _memory_text(found: list[sections.Section]) -> str | None:
 
     To be called for modules that wasmtime has found valid (WebAssembly core specification, 5.5.8 and 5.3.8).
     """
-    holder = next((each for each in found if each.id == _MEMORY_SECTION), None)
+    holder = next((each for each in found if each.id == SectionId.MEMORY), None)
     if holder is None:
         return None
     count, at = sections.decode_u32(holder.payload, 0)

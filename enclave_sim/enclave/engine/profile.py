@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
-from enclave_sim.payload.wasm.sections import decode_u32, sections
+from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 from enclave_sim.specification import HostFunction
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ ENTRY = "_start"
 PAGE_BYTES = 65536
 TABLE_LIMIT = 65536
 """Most elements a table may have, at its start and after it has grown."""
-_TABLE_SECTION, _MEMORY_SECTION, _START_SECTION = 4, 5, 8
 _Signature = tuple[tuple[str, ...], tuple[str, ...]]
 CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
     "get_status": (HostFunction.GET_STATUS, ((), ("i32",))),
@@ -154,14 +153,14 @@ def _check_sizes(module: bytes, profile: GuestProfile) -> int:
     """
     memory_bytes = 0
     for section in sections(module):
-        if section.id == _START_SECTION:
+        if section.id == SectionId.START:
             raise _rejected(f"the module has a start section; a guest is entered by its export {ENTRY} alone")
-        if section.id == _MEMORY_SECTION:
+        if section.id == SectionId.MEMORY:
             count, at = decode_u32(section.payload, 0)
             if count:
                 pages, _ = decode_u32(section.payload, at + 1)
                 memory_bytes = pages * PAGE_BYTES
-        if section.id == _TABLE_SECTION:
+        if section.id == SectionId.TABLE:
             _check_tables(section.payload)
     if memory_bytes > profile.max_heap_bytes:
         pages, most = memory_bytes // PAGE_BYTES, profile.max_heap_bytes // PAGE_BYTES

@@ -20,9 +20,7 @@ from enclave_sim.payload.wasm.opcodes import (
     Opcode,
     natural_alignment,
 )
-from enclave_sim.payload.wasm.sections import decode_u32, sections
-
-_IMPORT_SECTION, _CODE_SECTION = 2, 10
+from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,9 @@ def bodies(module: bytes) -> Iterator[Body]:
     """
     imported = 0
     for section in sections(module):
-        if section.id == _IMPORT_SECTION:
+        if section.id == SectionId.IMPORT:
             imported, _ = decode_u32(section.payload, 0)
-        if section.id == _CODE_SECTION:
+        if section.id == SectionId.CODE:
             count, at = decode_u32(module, section.offset + section.payload_at)
             for function in range(imported, imported + count):
                 size, at = decode_u32(module, at)

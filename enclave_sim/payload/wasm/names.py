@@ -7,9 +7,8 @@ nothing, or is damaged, which leaves a module valid, an import or export gives t
 from collections.abc import Iterator
 
 from enclave_sim.payload.errors import MalformedModule
-from enclave_sim.payload.wasm.sections import decode_u32, sections
+from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 
-_IMPORT_SECTION, _EXPORT_SECTION = 2, 7
 _FUNCTION_NAMES = 1
 _FUNCTION = 0
 
@@ -18,9 +17,9 @@ def function_names(module: bytes) -> dict[int, str]:
     """Names by function index; not every function has one. The module must import functions only, as guests do."""
     found: dict[int, str] = {}
     for section in sections(module):
-        if section.id == _EXPORT_SECTION:
+        if section.id == SectionId.EXPORT:
             found |= _exports(section.payload)
-        elif section.id == _IMPORT_SECTION:
+        elif section.id == SectionId.IMPORT:
             found |= _imports(section.payload)
     for section in sections(module):
         if section.name == "name":

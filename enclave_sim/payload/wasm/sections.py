@@ -7,19 +7,33 @@ in which order sections may come, is left to wasmtime.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 
 from enclave_sim.payload.errors import MalformedModule
 
-SECTION_NAMES = {
-    0: "custom", 1: "type", 2: "import", 3: "function", 4: "table", 5: "memory", 6: "global",
-    7: "export", 8: "start", 9: "element", 10: "code", 11: "data", 12: "data count", 13: "tag",
-}  # fmt: skip
-"""By identifier (WebAssembly core specification, 5.5.2)."""
+
+class SectionId(IntEnum):
+    """What a section holds (WebAssembly core specification, 5.5.2). From TYPE to DATA they come in this order."""
+
+    CUSTOM = 0
+    TYPE = 1
+    IMPORT = 2
+    FUNCTION = 3
+    TABLE = 4
+    MEMORY = 5
+    GLOBAL = 6
+    EXPORT = 7
+    START = 8
+    ELEMENT = 9
+    CODE = 10
+    DATA = 11
+    DATA_COUNT = 12
+    TAG = 13
+
+
+SECTION_NAMES: dict[int, str] = {each: each.name.lower().replace("_", " ") for each in SectionId}
 MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
 """Magic and version 1: the eight bytes every core module starts with."""
-
-CUSTOM_SECTION = 0
-"""Section id of custom sections."""
 
 _U32_MAX_BYTES = 5
 
@@ -110,7 +124,7 @@ def custom_section(name: str, payload: bytes) -> bytes:
     """Return a custom section, all its integers in their shortest encoding."""
     label = name.encode()
     body = encode_u32(len(label)) + label + payload
-    return bytes([CUSTOM_SECTION]) + encode_u32(len(body)) + body
+    return bytes([SectionId.CUSTOM]) + encode_u32(len(body)) + body
 
 
 def assemble(parts: Iterable[Section | bytes]) -> bytes:
@@ -127,7 +141,7 @@ def _section_at(module: bytes, start: int) -> Section:
         )
     name: str | None = None
     payload = body
-    if module[start] == CUSTOM_SECTION:
+    if module[start] == SectionId.CUSTOM:
         name, payload = _name_at(module, body, end, start)
     return Section(module[start], start, module[start:end], payload - start, name)
 

@@ -6,12 +6,10 @@ from itertools import groupby
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
 from enclave_sim.payload.wasm.opcodes import Immediate
-from enclave_sim.payload.wasm.sections import MODULE_HEADER, encode_u32
+from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, encode_u32
 from enclave_sim.strategies.wasm.instructions import ENCODINGS, TYPE_CODES, Instruction
 from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
-TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, START, ELEMENT, CODE, DATA = range(1, 12)
-"""Section ids, in the order in which sections come (5.5.2)."""
 FUNCREF = b"\x70"
 END = b"\x0b"
 
@@ -102,16 +100,16 @@ def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
     elements = [b"\0" + _offset(slot) + vector(list(map(encode_u32, run))) for slot, run in source.elements]
     data = [b"\0" + _offset(offset) + encode_u32(len(content)) + content for offset, content in source.data]
     contents = (
-        (TYPE, list(map(function_type, source.types))),
-        (IMPORT, imports),
-        (FUNCTION, [encode_u32(function.type) for function in source.functions]),
-        (TABLE, [table] if source.table else []),
-        (MEMORY, [memory] if source.memory_pages is not None else []),
-        (GLOBAL, variables),
-        (EXPORT, [export]),
-        (ELEMENT, elements),
-        (CODE, list(map(code, source.functions))),
-        (DATA, data),
+        (SectionId.TYPE, list(map(function_type, source.types))),
+        (SectionId.IMPORT, imports),
+        (SectionId.FUNCTION, [encode_u32(function.type) for function in source.functions]),
+        (SectionId.TABLE, [table] if source.table else []),
+        (SectionId.MEMORY, [memory] if source.memory_pages is not None else []),
+        (SectionId.GLOBAL, variables),
+        (SectionId.EXPORT, [export]),
+        (SectionId.ELEMENT, elements),
+        (SectionId.CODE, list(map(code, source.functions))),
+        (SectionId.DATA, data),
     )
     return [(number, vector(items)) for number, items in contents if items]
 

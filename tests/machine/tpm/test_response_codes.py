@@ -6,14 +6,21 @@ number of the session, each in bits 8 to 11.
 
 import pytest
 
+from machine.tpm.constants import Alg, Code, Handle, Tag
 from tests.machine.tpm import commands as tpm
 from tests.machine.tpm.models import FULL_TEST, model
 
 PASSWORD = tpm.password()
 KEY, NO_KEY, PERSISTENT, HMAC_SESSION = 0x8000_0000, 0x8000_0001, 0x8100_0000, 0x0200_0000
-OWNER, PLATFORM = 0x4000_0001, 0x4000_000C
-EXTEND, EVENT, RESET, CREATE, FLUSH = 0x182, 0x13C, 0x13D, 0x131, 0x165
-ONE_DIGEST = tpm.u32(1) + b"\0\x0b" + b"d" * 32
+OWNER, PLATFORM = Handle.OWNER, Handle.PLATFORM
+EXTEND, EVENT, RESET, CREATE, FLUSH = (
+    Code.PCR_EXTEND,
+    Code.PCR_EVENT,
+    Code.PCR_RESET,
+    Code.CREATE_PRIMARY,
+    Code.FLUSH_CONTEXT,
+)
+ONE_DIGEST = tpm.digest_values((Alg.SHA256, b"d" * 32))
 SENSITIVE, PUBLIC = tpm.sized(bytes(4)), tpm.sized(tpm.ECC_AK)
 
 
@@ -28,18 +35,21 @@ def extended(area: bytes = PASSWORD, pcr: int = 8) -> bytes:
 ECC = bytes.fromhex
 WRONG: dict[str, tuple[bytes, int]] = {
     # The header
-    "a tag that is none": (tpm.command(0x17E, tag=0x8003), 0x084),
-    "a tag of something else": (tpm.command(0x17E, tag=0x8017), 0x01E),
+    "a tag that is none": (tpm.with_tag(tpm.pcr_read(), 0x8003), 0x084),
+    "a tag of something else": (tpm.with_tag(tpm.pcr_read(), 0x8017), 0x01E),
     "a size too large": (tpm.with_size(tpm.self_test(), 12), 0x142),
     "a size too small": (tpm.with_size(tpm.self_test(), 10), 0x142),
     "a code that is none": (tpm.command(0x1FF), 0x143),
-    "something behind the parameters": (tpm.command(0x143, b"\1\0"), 0x095),
-    "half a parameter": (tpm.command(0x17B, b"\0"), 0x1DA),
+    "something behind the parameters": (tpm.command(Code.SELF_TEST, b"\1\0"), 0x095),
+    "half a parameter": (tpm.command(Code.GET_RANDOM, b"\0"), 0x1DA),
     # Authorizations
     "no authorization": (tpm.command(EXTEND, tpm.u32(8) + ONE_DIGEST), 0x125),
     "an empty area": (extended(b""), 0x095),
     "an area too short for any session": (extended(PASSWORD[:8]), 0x095),
-    "an area longer than the command": (tpm.command(EXTEND, tpm.u32(8) + tpm.u32(200) + PASSWORD, tag=0x8002), 0x095),
+    "an area longer than the command": (
+        tpm.with_tag(tpm.command(EXTEND, tpm.u32(8) + tpm.u32(200) + PASSWORD), Tag.SESSIONS),
+        0x095,
+    ),
     "an area for a command without sessions": (tpm.authorized(FLUSH, [], tpm.u32(KEY)), 0x145),
     "a password more than handles": (extended(PASSWORD * 2), 0xA8B),
     "four passwords": (extended(PASSWORD * 4), 0xC95),
@@ -71,7 +81,7 @@ WRONG: dict[str, tuple[bytes, int]] = {
     "a PCR, to be flushed": (tpm.flush(8), 0x1C4),
     # Parameters
     "a start-up type": (tpm.shutdown(b"\0\2"), 0x1C4),
-    "neither yes nor no": (tpm.command(0x143, b"\2"), 0x1C4),
+    "neither yes nor no": (tpm.self_test(2), 0x1C4),
     "a capability that is none": (tpm.get_capability(12), 0x1C4),
     "the vendor's property": (tpm.get_capability(0x100), 0x1C4),
     "policies of permanent handles": (tpm.get_capability(9, 0x4000_0000), 0),
@@ -145,4 +155,4 @@ def test_a_resume_is_for_the_locality_that_started_up(locality: int) -> None:
 
 
 def test_the_result_of_a_test_is_that_all_works() -> None:
-    assert model().execute(tpm.command(0x17C), 0)[10:] == bytes(6)
+    assert tpm.body_of(model().execute(tpm.command(Code.GET_TEST_RESULT), 0)) == bytes(6)

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
 from enclave_sim.payload.wasm.names import function_names
-from enclave_sim.payload.wasm.sections import CUSTOM_SECTION, assemble, custom_section, custom_sections, sections
+from enclave_sim.payload.wasm.sections import SectionId, assemble, custom_section, custom_sections, sections
 
 MODULE = bytes(
     wat2wasm("""(module (import "aether" "emit_signal" (func $emit (param i32))) (import "aether" "shred_self" (func))
   (memory (export "memory") 1) (func $tick) (func (export "_start")) (func) (func $"äöü" (export "other")))""")
 )
-UNNAMED = assemble(section for section in sections(MODULE) if section.id != CUSTOM_SECTION)
+UNNAMED = assemble(section for section in sections(MODULE) if section.id != SectionId.CUSTOM)
 BY_INTERFACE = {0: "aether.emit_signal", 1: "aether.shred_self", 3: "_start", 5: "other"}
 
 

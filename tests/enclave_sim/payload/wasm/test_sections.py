@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import payloads
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.sections import (
-    CUSTOM_SECTION,
     MODULE_HEADER,
+    SectionId,
     assemble,
     custom_section,
     custom_sections,
@@ -66,8 +66,8 @@ def test_a_module_is_the_sum_of_its_sections(name: str) -> None:
 def test_standard_sections_have_no_name_and_custom_ones_do() -> None:
     module = MODULE + custom_section("note", b"text")
     last = list(sections(module))[-1]
-    assert (last.id, last.name, last.payload) == (CUSTOM_SECTION, "note", b"text")
-    assert [section.name for section in sections(module) if section.id != CUSTOM_SECTION] == [None] * 5
+    assert (last.id, last.name, last.payload) == (SectionId.CUSTOM, "note", b"text")
+    assert [section.name for section in sections(module) if section.id != SectionId.CUSTOM] == [None] * 5
 
 
 def test_custom_sections_are_found_by_name_in_file_order() -> None:

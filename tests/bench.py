@@ -128,6 +128,8 @@ def enclave_run(module: bytes, file: BinaryIO | None = None, **options: Any) -> 
         raise KernelDied("the enclave did not boot")
     results: list[RunResult] = []
     elapsed = seconds(lambda: results.append(enclave.run()))
+    if writer is not None:
+        writer.finish()
     if results[0].outcome != "COMPLETED":
         raise KernelDied(f"the guest ended with {results[0].outcome}")
     return elapsed, results[0]

@@ -14,7 +14,7 @@ import machine
 CHANGING = {
     "enclave_sim.inspector.model.event_log._Filtered",
     "enclave_sim.inspector.model.moment.Moment",
-    "enclave_sim.pytest_plugin.factories.Session",
+    "enclave_sim.pytest_plugin.factories.PluginState",
     "enclave_sim.pytest_plugin.factories.Subject",
 }
 """Classes whose fields change."""

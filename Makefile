@@ -70,7 +70,7 @@ bench: $(READY)  ## figures as JSON, each beside a reference of the same run
 
 firmware: $(READY)  ## rebuild the kernel and the native instruction hook
 	$(BIN)/python -m firmware.build
-	$(BIN)/python -m machine.native.build
+	$(BIN)/python -m machine.processor.native.build
 
 payloads: $(READY)  ## rebuild and sign the built-in payloads
 	$(BIN)/python -m payloads.build

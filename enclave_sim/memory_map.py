@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import firmware
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)

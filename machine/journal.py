@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
-from machine.clock import Clock
 from machine.events import DiscardingRecorder, Event, Recorder
+from machine.processor.clock import Clock
 from machine.state import Stateful
 
 P = ParamSpec("P")

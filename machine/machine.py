@@ -1,29 +1,29 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock.
 
 `run` is the whole of it: take interrupts that are due, and let the processor execute up to the next thing that
-happens. What is done with what it meets is in machine/execution.py; here is how far it goes, and when.
+happens. What is done with what it meets is in machine/execution/execution.py; here is how far it goes, and when.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from machine.chipset import Chipset
-from machine.coprocessor import Coprocessor
-from machine.cpu import FLAG_IF, Cpu
-from machine.device import Bus
+from machine.bus.bus import Bus
+from machine.bus.ram import Ram
+from machine.devices.chipset import Chipset
 from machine.errors import MachineError
 from machine.events import ModeSwitched, ProcessorMode, Recorder
-from machine.execution import Execution
-from machine.flat_mode import enter_flat_mode
+from machine.execution.coprocessor import Coprocessor
+from machine.execution.deferred_signals import SignalsHeld
+from machine.execution.execution import Execution
 from machine.host_limit import is_limited, is_reached
+from machine.instructions.system.msrs import Msrs
 from machine.journal import Journal
-from machine.msrs import Msrs
-from machine.ram import Ram
-from machine.signals import SignalsHeld
+from machine.processor.cpu import FLAG_IF, Cpu
+from machine.processor.flat_mode import enter_flat_mode
+from machine.processor.step_hook import ADDRESSES
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
-from machine.step_hook import ADDRESSES
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000

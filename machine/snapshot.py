@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from machine.ram import RamImage
+from machine.bus.ram import RamImage
 from machine.state import State
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import enclave_sim
 import machine
-from machine.clock import Clock
-from machine.device import Device
+from machine.bus.bus import Device
+from machine.processor.clock import Clock
 from machine.state import Stateful
 
 

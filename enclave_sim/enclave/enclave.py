@@ -51,8 +51,8 @@ from enclave_sim.specification import EngineName, Phase
 from machine.boot import loader
 from machine.errors import UnicornStopped
 from machine.events import Event, Recorder
+from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Outcome
-from machine.signals import SignalsHeld
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 from machine.tpm.backend import TpmBackend

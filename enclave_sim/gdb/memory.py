@@ -3,8 +3,8 @@
 from functools import lru_cache
 
 from enclave_sim.memory_map import regions
+from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
-from machine.ram import PAGE_SIZE
 
 _LINEAR = 1 << 64
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from machine.debug_registers import DebugRegisters
+from machine.architecture.processor_state import SEGMENT_REGISTERS
 from machine.machine import Machine
-from machine.processor_state import SEGMENT_REGISTERS
+from machine.processor.debug_registers import DebugRegisters
 
 _X87_BEFORE, _X87_EACH, _X87_BYTES = 20, 16, 10
 CORE, SSE, SEGMENTS, SYSTEM = (

@@ -24,7 +24,7 @@ from enclave_sim.recording.output_file import output_file
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel.replay import making
 from enclave_sim.time_travel.state_codec import decode, encode
-from machine.ram import RamImage
+from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "

@@ -14,7 +14,7 @@ from enclave_sim.attestation import Evidence, SignedQuote
 from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.specification import Cause, HostFunction, Phase, Step
-from machine.interrupt_returns import Entered
+from machine.interrupts.interrupt_returns import Entered
 
 _ENUMS: tuple[type[Enum], ...] = (Cause, HostFunction, Phase, Step)
 _RECORDS: tuple[Any, ...] = (Artefact, Entered, Evidence, SignedQuote, *get_args(AnyInput), AfterEvent)

@@ -3,8 +3,8 @@
 from bisect import bisect, insort
 from typing import NamedTuple
 
+from machine.bus.ram import PAGE_SIZE
 from machine.errors import MachineError
-from machine.ram import PAGE_SIZE
 
 AVAILABLE, RESERVED = 1, 2
 """Types of memory as both Multiboot specifications number them."""

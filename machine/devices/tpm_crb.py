@@ -24,8 +24,8 @@ A TPM that gives no answer is a fatal error: tpmSts, and the buffer stays as it 
 
 from collections.abc import Callable
 
-from machine.clock import Clock
-from machine.device import Device
+from machine.bus.bus import Device
+from machine.processor.clock import Clock
 from machine.state import State
 from machine.tpm.backend import TpmBackend, TpmUnavailable
 from machine.tpm.constants import Code, Rc

@@ -6,12 +6,12 @@ instruction raises. In RAM and in devices, as the processor would reach them.
 
 from collections.abc import Iterator, Sequence
 
-from machine.cpu import Cpu
-from machine.device import MMIO_BASE, MMIO_SIZE
-from machine.exceptions import GP, SS, Fault
-from machine.paging import is_canonical
-from machine.processor_state import HFLAG_CODE_64
-from machine.ram import PAGE_SIZE
+from machine.architecture.exceptions import GP, SS, Fault
+from machine.architecture.paging import is_canonical
+from machine.architecture.processor_state import HFLAG_CODE_64
+from machine.bus.bus import MMIO_BASE, MMIO_SIZE
+from machine.bus.ram import PAGE_SIZE
+from machine.processor.cpu import Cpu
 
 _LOW, _ALL = 0xFFFF_FFFF, 2**64 - 1
 _LARGEST_ACCESS = 8

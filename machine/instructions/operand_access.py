@@ -1,12 +1,12 @@
 """Register and memory operands of instructions that the machine executes itself (SDM volume 2, 2.1 and 2.2)."""
 
-from machine.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
-from machine.cpu import Cpu
-from machine.exceptions import GP, NM, UD, Fault
+from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.exceptions import GP, NM, UD, Fault
+from machine.architecture.opcodes import Instruction, MemoryOperand
+from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.memory import OperandMemory
-from machine.opcodes import Instruction, MemoryOperand
-from machine.operands import linear_address
-from machine.processor_state import GENERAL_REGISTERS
+from machine.instructions.operands import linear_address
+from machine.processor.cpu import Cpu
 
 _HIGH_BYTES = range(4, 8)
 """Without REX these numbers of byte registers are AH, CH, DH and BH."""

@@ -1,8 +1,8 @@
 """The operand-size attribute of an instruction (SDM volume 1, 3.6)."""
 
-from machine.cpu import Cpu
-from machine.opcodes import Instruction
-from machine.processor_state import DEFAULT_32
+from machine.architecture.opcodes import Instruction
+from machine.architecture.processor_state import DEFAULT_32
+from machine.processor.cpu import Cpu
 
 
 def operand_size(cpu: Cpu, instruction: Instruction) -> int:

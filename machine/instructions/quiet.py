@@ -4,7 +4,7 @@ Neither ring, mode and mapping nor what the instruction hook has to watch is ano
 here or by Unicorn.
 """
 
-from machine.opcodes import Action, Instruction
+from machine.architecture.opcodes import Action, Instruction
 
 _FLOATING_POINT = (0x9B, *range(0xD8, 0xE0))
 _SIMD = (

@@ -7,14 +7,14 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from machine.control_registers import CR0_AM
-from machine.cpu import FLAG_AC, Cpu
-from machine.descriptors import Segment
-from machine.exceptions import AC, SS, Fault
+from machine.architecture.control_registers import CR0_AM
+from machine.architecture.descriptors import Segment
+from machine.architecture.exceptions import AC, SS, Fault
+from machine.architecture.paging import is_canonical
+from machine.architecture.processor_state import DEFAULT_32
+from machine.bus.ram import PAGE_SIZE
 from machine.instructions.memory import OperandMemory
-from machine.paging import is_canonical
-from machine.processor_state import DEFAULT_32
-from machine.ram import PAGE_SIZE
+from machine.processor.cpu import FLAG_AC, Cpu
 
 _EXPAND_DOWN = 1 << 10
 _ALL = 2**64 - 1

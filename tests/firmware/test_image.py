@@ -15,12 +15,14 @@ from enclave_sim.enclave.devices import enclave_block, mailbox
 from enclave_sim.enclave.engine.gate_coprocessor import CALL, DIVIDE, ILLEGAL, READ, WRITE
 from enclave_sim.specification import Cause, HostFunction, Phase, Status, describe_detail
 from firmware.build import SOURCES, build
-from machine import paging
+from machine.architecture import paging
 from machine.boot import loader
 from machine.boot.elf import parse
-from machine.devices import hash_engine, local_apic, scrub_engine, tpm_crb
+from machine.bus.ram import PAGE_SIZE, Ram
+from machine.devices import tpm_crb
+from machine.devices.apic import local_apic
+from machine.devices.engines import hash_engine, scrub_engine
 from machine.machine import Machine, MachineConfiguration
-from machine.ram import PAGE_SIZE, Ram
 
 PINNED_ZIG = "0.17.1"
 

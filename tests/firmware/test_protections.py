@@ -12,11 +12,11 @@ import payloads
 from enclave_sim import Enclave
 from enclave_sim.specification import Cause, describe_detail
 from firmware.build import SOURCES, build
-from machine import cpuid
+from machine.architecture import cpuid
+from machine.architecture.control_registers import CR4_SMAP, CR4_SMEP, CR4_UMIP
 from machine.boot import loader
-from machine.control_registers import CR4_SMAP, CR4_SMEP, CR4_UMIP
-from machine.cpu import FLAG_AC
 from machine.machine import Machine, Outcome
+from machine.processor.cpu import FLAG_AC
 from tests.firmware.plain_pc import command_line, lines, pc
 from tests.mutants.defect import Edit, Kernel
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from unicorn import Uc, arm64_const, unicorn_const, x86_const
 
-from machine import step_hook
-from machine.native.loading import ENTRY_POINTS
-from machine.ram import LINE_SIZE
-from machine.step_hook import REGISTER_IDS, HookState, native_tables
-from machine.translations import TranslationState
-from machine.window import Window
+from machine.bus.mmio_window import Window
+from machine.bus.ram import LINE_SIZE
+from machine.processor import step_hook
+from machine.processor.native.loading import ENTRY_POINTS
+from machine.processor.step_hook import REGISTER_IDS, HookState, native_tables
+from machine.processor.translations import TranslationState
 
 BLOBS = Path(step_hook.__file__).parent / "native"
 CODE, STATE, BYTES, STACK, CALLS, DONE = 0x10000, 0x40000, 0x60000, 0x80000, 0x90000, 0xA0000

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from machine.boot import loader
-from machine.cpu import Cpu
+from machine.bus.ram import Ram
 from machine.machine import Machine, MachineConfiguration, Outcome
-from machine.ram import Ram
+from machine.processor.cpu import Cpu
 
 TICKING = """
 leaq 9f(%rip), %rax; movw %ax, idt + 16 * 0x20; shrq $16, %rax; movw %ax, idt + 16 * 0x20 + 6

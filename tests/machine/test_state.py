@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from machine.interrupt_returns import Entered
+from machine.interrupts.interrupt_returns import Entered
 from machine.state import State, Stateful
 
 

@@ -9,7 +9,7 @@ from machine.errors import MachineError
 from machine.events import InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
-from tests.machine.test_alignment import FLAG_AC, SET_AM, TO_RING_3
+from tests.machine.execution.test_alignment_check import FLAG_AC, SET_AM, TO_RING_3
 from tests.machine.test_snapshot import TICKING, everything
 
 COUNTED = "movl $5, %ecx; 1: .globl here; here: incl 0x240000; loop 1b; int $0x21; hlt"

@@ -10,13 +10,14 @@ from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.enclave.engine import coroutine, linear_memory, wasmtime_engine
 from enclave_sim.enclave.engine.aether_host import AetherHost
 from enclave_sim.payload import signature
-from machine import interrupts, port_permissions
-from machine.cpu import Cpu
-from machine.devices.apic_timer import ApicTimer
-from machine.devices.local_apic import LocalApic
-from machine.devices.scrub_engine import LINE_BYTES, ScrubEngine
-from machine.ram import Ram
-from machine.system_instructions import SystemInstructions
+from machine.bus.ram import Ram
+from machine.devices.apic.local_apic import LocalApic
+from machine.devices.apic.timer import ApicTimer
+from machine.devices.engines.scrub_engine import LINE_BYTES, ScrubEngine
+from machine.instructions.system import port_permissions
+from machine.instructions.system_instructions import SystemInstructions
+from machine.interrupts import delivery
+from machine.processor.cpu import Cpu
 from tests.mutants.defect import (
     ADMITTED,
     DETERMINISTIC,
@@ -30,9 +31,9 @@ from tests.mutants.defect import (
 )
 
 _verify, _acknowledge, _schedule = AetherHost.verify, LocalApic.acknowledge, ApicTimer._schedule
-_run, _enter_64, _saved_flags = ScrubEngine._run, interrupts.Delivery._enter_64, interrupts.Delivery._saved_flags
+_run, _enter_64, _saved_flags = ScrubEngine._run, delivery.Delivery._enter_64, delivery.Delivery._saved_flags
 _instantiate, _create = wasmtime_engine.WasmtimeEngine.instantiate, linear_memory.LinearMemory.__init__
-_power, _gate = EnclaveBlock._power, interrupts.Delivery._gate
+_power, _gate = EnclaveBlock._power, delivery.Delivery._gate
 _KEPT: list[Any] = []
 
 
@@ -72,16 +73,16 @@ def _schedule_with_drift(self: ApicTimer) -> None:
         self.deadline_ns |= 1
 
 
-def _deliver_with_a_trace(self: interrupts.Delivery, interrupt: interrupts.Interrupt) -> None:
+def _deliver_with_a_trace(self: delivery.Delivery, interrupt: delivery.Interrupt) -> None:
     self._cpu.registers.r15 ^= 1
     _enter_64(self, interrupt)
 
 
-def _lose_flags(self: interrupts.Delivery, interrupt: interrupts.Interrupt) -> int:
+def _lose_flags(self: delivery.Delivery, interrupt: delivery.Interrupt) -> int:
     return _saved_flags(self, interrupt) & ~0x8D5
 
 
-def _open_gates(self: interrupts.Delivery, interrupt: interrupts.Interrupt, _ring: int) -> Any:
+def _open_gates(self: delivery.Delivery, interrupt: delivery.Interrupt, _ring: int) -> Any:
     return _gate(self, interrupt, 0)
 
 
@@ -188,21 +189,21 @@ EMULATOR_DEFECTS = (
     Defect(
         "trace-of-delivery",
         "the delivery of an interrupt changes R15",
-        Replacement(interrupts.Delivery, "_enter_64", _deliver_with_a_trace),
+        Replacement(delivery.Delivery, "_enter_64", _deliver_with_a_trace),
         ("runner",),
         (ZERO_TRACE,),
     ),
     Defect(
         "flags-lost",
         "an interrupt does not save the arithmetic flags",
-        Replacement(interrupts.Delivery, "_saved_flags", _lose_flags),
+        Replacement(delivery.Delivery, "_saved_flags", _lose_flags),
         ("runner",),
         (ZERO_TRACE,),
     ),
     Defect(
         "gates-unchecked",
         "the processor does not check the DPL of a gate",
-        Replacement(interrupts.Delivery, "_gate", _open_gates),
+        Replacement(delivery.Delivery, "_gate", _open_gates),
         ("forger",),
         (ISOLATED,),
     ),

@@ -173,8 +173,8 @@ def test_another_directory_does_not_change_the_draw(tree: Path) -> None:
 
 
 def test_tests_named_after_the_file_come_first() -> None:
-    first, second, third = islice(stages(ROOT, "machine/devices/pic8259.py"), 3)
-    assert first[0] == "tests/machine/devices/test_pic8259.py"
+    first, second, third = islice(stages(ROOT, "machine/devices/legacy/pic8259.py"), 3)
+    assert first[0] == "tests/machine/devices/legacy/test_pic8259.py"
     assert second == ("tests/machine", "tests/test_data.py")
     assert "tests/firmware" in third
 

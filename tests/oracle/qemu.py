@@ -25,7 +25,7 @@ CPU_MODEL = (
     "qemu64,vendor=GenuineIntel,-svm,+smep,+smap,+umip,+rdtscp,+fsgsbase,+pdpe1gb,+pclmulqdq,+ssse3,+sse4.1,+sse4.2,"
     "+movbe,+popcnt,+aes,+abm,+bmi1,+bmi2,+adx,+erms"
 )
-"""What machine/cpuid.py tells, so that both have the same instructions."""
+"""What machine/architecture/cpuid.py tells, so that both have the same instructions."""
 _GRUB_MODULES = Path("/usr/lib/grub/i386-pc")
 _SHIFT = NS_PER_INSTRUCTION.bit_length() - 1
 _LINE = re.compile(

@@ -21,8 +21,8 @@ from enclave_sim.recording.outcome.residue import Residue, scan
 from firmware.build import SOURCES, build
 from machine.boot import elf
 from machine.boot.multiboot2 import MEMORY_MAP
+from machine.bus.ram import Ram
 from machine.machine import Outcome
-from machine.ram import Ram
 from tests.firmware.plain_pc import command_line
 from tests.oracle import ours, qemu
 from tests.oracle.compare import difference

@@ -45,8 +45,8 @@ def size(text: str) -> int:
         count = int(text[:-1] if unit else text, 0) * (unit or 1)
     except ValueError:
         raise ConfigurationError(f"{text!r} is not a size (such as 64M, 1G or 134217728)") from None
-    from machine.device import MMIO_BASE  # noqa: PLC0415
-    from machine.ram import PAGE_SIZE  # noqa: PLC0415
+    from machine.bus.bus import MMIO_BASE  # noqa: PLC0415
+    from machine.bus.ram import PAGE_SIZE  # noqa: PLC0415
 
     if not 2 << 20 <= count <= MMIO_BASE or count % PAGE_SIZE:
         raise ConfigurationError(f"{text!r} is not from 2M to {MMIO_BASE >> 20}M in steps of {PAGE_SIZE} bytes")

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from enclave_sim import events
 from enclave_sim.attestation import Evidence, SignedQuote
 from enclave_sim.enclave.attester.contract import Judgement, NoChallenge, Verifier
-from machine.device import Device
+from machine.bus.bus import Device
+from machine.bus.ram import Ram
 from machine.journal import Journal
-from machine.ram import Ram
 
 ADDRESS = 0xFEF0_2000
 ID, CHALLENGE, EVIDENCE, RESULT, NONCE = 0x00, 0x04, 0x08, 0x0C, 0x20

@@ -21,8 +21,8 @@ from typing import TypeVar
 from enclave_sim import events
 from enclave_sim.errors import KernelDied
 from enclave_sim.specification import Cause, HostFunction, Phase, Step, describe_detail
-from machine.device import Device
-from machine.devices.local_apic import LocalApic
+from machine.bus.bus import Device
+from machine.devices.apic.local_apic import LocalApic
 from machine.journal import Journal
 
 ADDRESS = 0xFEF0_0000

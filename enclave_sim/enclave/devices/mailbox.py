@@ -11,7 +11,7 @@ Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
 
 from typing import Protocol
 
-from machine.device import Device
+from machine.bus.bus import Device
 
 ADDRESS = 0xFEF0_1000
 ID, COMMAND, ARGUMENT_0, ARGUMENT_1, RESULT, VALUE = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14

@@ -13,10 +13,10 @@ from enclave_sim.enclave.engine.contract import Backtrace, GuestEngine
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
-from machine.clock import Clock
+from machine.bus.ram import Ram
 from machine.errors import MachineError
 from machine.journal import Journal
-from machine.ram import Ram
+from machine.processor.clock import Clock
 from machine.state import State, Stateful
 
 VERIFY_NS_PER_BYTE = 10

@@ -9,9 +9,9 @@ from enclave_sim.enclave.engine.contract import GuestEngine, HostCall, Preempted
 from enclave_sim.errors import KernelDied
 from enclave_sim.memory_map import region
 from enclave_sim.specification import HostFunction
-from machine.clock import Clock
-from machine.coprocessor import Completed
+from machine.execution.coprocessor import Completed
 from machine.journal import Journal
+from machine.processor.clock import Clock
 from machine.state import Stateful
 
 CALL, READ, WRITE, ILLEGAL, DIVIDE = range(5)

@@ -16,7 +16,7 @@ from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
-from machine.host import HostMemory
+from machine.bus.host_memory import HostMemory
 
 CHECKPOINT_NS = 10_000_000
 """Fuel, in ns, from one checkpoint of a run that is repeated to the next."""

@@ -168,7 +168,7 @@ class WasmtimeEngine:
         self._guests.append(Guest(self._engine, self._calls, made_of.prepared, made_of.module))
 
     def resume(self, result: int, budget_ns: int) -> Departure:
-        """See `GuestEngine.resume`. Signals must be held (`machine.signals`), as `Machine.run` does."""
+        """See `GuestEngine.resume`. Signals must be held (`deferred_signals`), as `Machine.run` does."""
         self.catch_up()
         if not self._guests:
             raise ValueError("there is no guest to resume; instantiate one")

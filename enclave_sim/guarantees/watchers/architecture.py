@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import firmware
 from enclave_sim.memory_map import region
-from machine.control_registers import CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_SMAP, CR4_SMEP, CR4_UMIP
-from machine.cpu import FLAG_AC, FLAG_IF
-from machine.descriptors import INTERRUPT_GATE, gate_64, segment
+from machine.architecture.control_registers import CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_SMAP, CR4_SMEP, CR4_UMIP
+from machine.architecture.descriptors import INTERRUPT_GATE, gate_64, segment
 from machine.machine import Machine
+from machine.processor.cpu import FLAG_AC, FLAG_IF
 
 _NMI, _DOUBLE_FAULT, _MACHINE_CHECK, _FIRST_INTERRUPT, _VECTORS = 2, 8, 18, 32, 256
 _TSS_RSP0, _TSS_IST1, _TSS_PERMISSIONS, _TSS_SIZE = 4, 36, 102, 104

@@ -11,8 +11,8 @@ import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
-from machine.processor_state import GENERAL_REGISTERS
-from machine.ram import PAGE_SIZE
+from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.bus.ram import PAGE_SIZE
 
 _VISIBLE = ("gate", "guest_stack", "heap")
 

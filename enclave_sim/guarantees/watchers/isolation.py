@@ -17,8 +17,8 @@ from enclave_sim.guarantees.watchers.architecture import architecture_faults, ke
 from enclave_sim.guarantees.watchers.page_tables import faults, staging
 from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
-from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX
-from machine.ram import PAGE_SIZE, RamImage
+from machine.bus.ram import PAGE_SIZE, RamImage
+from machine.instructions.system.msrs import IA32_APIC_BASE, IA32_TSC_AUX
 
 _CONTROL = ("cr0", "cr3", "cr4")
 _MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}

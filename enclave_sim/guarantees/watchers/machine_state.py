@@ -5,10 +5,10 @@ from typing import Any
 
 from enclave_sim.enclave.devices.mailbox import Mailbox
 from enclave_sim.memory_map import region_at
+from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.bus.ram import PAGE_SIZE
+from machine.instructions.system.msrs import IA32_APIC_BASE, IA32_TSC_AUX
 from machine.machine import Machine
-from machine.msrs import IA32_APIC_BASE, IA32_TSC_AUX
-from machine.processor_state import GENERAL_REGISTERS
-from machine.ram import PAGE_SIZE
 
 _REGISTERS = (
     *("RIP", "RFLAGS", "CS", "SS", "DS", "ES", "FS", "GS", "CR0", "CR2", "CR3", "CR4", "EFER"),

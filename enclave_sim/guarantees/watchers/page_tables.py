@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enclave_sim.memory_map import Region, region, region_at
-from machine.ram import Ram
+from machine.bus.ram import Ram
 
 _PRESENT, _WRITABLE, _USER, _LARGE, _NO_EXECUTE = 1, 2, 4, 1 << 7, 1 << 63
 _ADDRESS = 0x000F_FFFF_FFFF_F000

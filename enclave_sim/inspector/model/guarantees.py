@@ -11,7 +11,7 @@ from enclave_sim.guarantees.watchers.page_tables import faults, staging
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
 from enclave_sim.specification import EngineName, Status
-from machine.paging import Mode
+from machine.architecture.paging import Mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from enclave_sim.guarantees.watchers.page_tables import Mapping, mappings
 from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
-from machine.descriptors import gate_64, segment
+from machine.architecture.descriptors import gate_64, segment
+from machine.architecture.paging import Mode
+from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
-from machine.paging import Mode
-from machine.ram import PAGE_SIZE
 
 _LEVELS = ("PML4E", "PDPTE", "PDE", "PTE")
 _RSP0, _IST1, _IO_MAP = 4, 36, 102

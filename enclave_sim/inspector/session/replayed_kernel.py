@@ -11,9 +11,9 @@ from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
-from machine.device import MMIO_BASE
+from machine.bus.bus import MMIO_BASE
+from machine.bus.ram import PAGE_SIZE
 from machine.events import Event
-from machine.ram import PAGE_SIZE
 
 _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 

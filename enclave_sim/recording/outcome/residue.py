@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from enclave_sim.memory_map import region_at
 from machine.boot.elf import Segment
-from machine.ram import PAGE_SIZE, Ram
+from machine.bus.ram import PAGE_SIZE, Ram
 
 _WRITABLE = 2
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
+from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
-from machine.processor_state import GENERAL_REGISTERS
-from machine.ram import PAGE_SIZE
 
 HELP = "rdi == 1 and u32(status) & 4; also cpl, now, rip, rflags, cr3"
 _MASK = (1 << 64) - 1

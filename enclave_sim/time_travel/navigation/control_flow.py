@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from machine.cpu import Cpu
+from machine.processor.cpu import Cpu
 
 _LONGEST = 15
 

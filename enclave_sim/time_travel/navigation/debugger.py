@@ -14,8 +14,8 @@ from enclave_sim.time_travel.navigation.breakpoints import (
 )
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
-from machine.ram import PAGE_SIZE
-from machine.step_hook import ADDRESSES
+from machine.bus.ram import PAGE_SIZE
+from machine.processor.step_hook import ADDRESSES
 
 Holds = Callable[[Condition], bool]
 """Says whether a condition holds where the run is."""

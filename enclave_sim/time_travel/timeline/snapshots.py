@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from enclave_sim.time_travel.position import Position
-from machine.ram import RamImage
+from machine.bus.ram import RamImage
 
 _MOST = 512
 _MOST_BYTES = 1 << 30

@@ -5,14 +5,14 @@ The image is laid out for 64-bit operands (REX.W) with FIP and FDP in full, or w
 
 import struct
 
-from machine.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
-from machine.cpu import Cpu
-from machine.done import Done
-from machine.exceptions import GP, NM, Fault
+from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.exceptions import GP, NM, Fault
+from machine.architecture.opcodes import Instruction, MemoryOperand
+from machine.instructions.disposition import Done
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.memory import OperandMemory
-from machine.opcodes import Instruction, MemoryOperand
-from machine.operands import linear_address
+from machine.instructions.operands import linear_address
+from machine.processor.cpu import Cpu
 
 _IMAGE, _ALIGNMENT = 512, 16
 _HEAD = struct.Struct("<HHBxH")

@@ -4,10 +4,10 @@ The registers are Unicorn's own, in its saved context, so that FXSAVE, snapshots
 Unicorn never executes an x87 instruction itself.
 """
 
-from machine.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
-from machine.cpu import Cpu
-from machine.done import Done
-from machine.exceptions import MF, NM, UD, Fault
+from machine.architecture.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
+from machine.architecture.exceptions import MF, NM, UD, Fault
+from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.instructions.disposition import Done
 from machine.instructions.floating_point.execution import execute
 from machine.instructions.floating_point.fxsave import fxrstor, fxsave
 from machine.instructions.floating_point.mmx import operand_bytes, stores, written_register
@@ -15,8 +15,8 @@ from machine.instructions.floating_point.state import X87State
 from machine.instructions.floating_point.table import MEMORY_FORMS, REGISTER_FORMS
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import operand_size
-from machine.opcodes import Action, Instruction, MemoryOperand
-from machine.operands import effective_address, in_segment, linear_address
+from machine.instructions.operands import effective_address, in_segment, linear_address
+from machine.processor.cpu import Cpu
 
 _FWAIT = 0x9B
 OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])

@@ -30,13 +30,13 @@ from enclave_sim.events import PcrExtended, Quoted
 from enclave_sim.payload import anchor_list
 from enclave_sim.payload.errors import KeyFileError
 from enclave_sim.payload.keys import development_key
-from machine.clock import Clock
+from machine.bus.ram import Ram
 from machine.events import Event
 from machine.journal import Journal
 from machine.machine import Machine, MachineConfiguration
-from machine.ram import Ram
+from machine.processor.clock import Clock
+from machine.processor.step_hook import NEVER, HookState
 from machine.state import Stateful
-from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.constants import Code, Tag
 from machine.tpm.messages import HEADER_BYTES, created, error_response

@@ -20,10 +20,10 @@ import enclave_sim.attestation.service
 import machine.tpm
 from enclave_sim.enclave.attester import expected_measurements, tpm_events
 from enclave_sim.payload import anchor_list
-from machine.clock import Clock
 from machine.devices.tpm_crb import BUFFER, BUFFER_BYTES, TpmCrb
+from machine.processor.clock import Clock
+from machine.processor.step_hook import NEVER, HookState
 from machine.state import Stateful
-from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.attestation.parsers import PARSERS, Parser, Refused

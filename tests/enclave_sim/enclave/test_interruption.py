@@ -8,7 +8,7 @@ import pytest
 from enclave_sim import Enclave
 from enclave_sim.events import HostCalled, ResidueScanned, SignalEmitted
 from machine.events import Event
-from machine.signals import SignalsHeld
+from machine.execution.deferred_signals import SignalsHeld
 
 
 class Interrupter:

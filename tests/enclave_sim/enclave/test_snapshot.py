@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from enclave_sim import Enclave, EnclaveError, Phase
 from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.writer import RecordingWriter
+from machine.bus.ram import RamImage
 from machine.events import Event
-from machine.ram import RamImage
 
 RUNS: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),

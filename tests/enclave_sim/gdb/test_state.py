@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from enclave_sim.gdb.registers import X86_64
 from enclave_sim.memory_map import region, regions
 from enclave_sim.time_travel import Session
-from machine.processor_state import GENERAL_REGISTERS
+from machine.architecture.processor_state import GENERAL_REGISTERS
 from tests.enclave_sim.gdb.rig import Client, served
 
 session = Session("counter", cycles=2)

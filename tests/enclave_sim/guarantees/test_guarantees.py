@@ -35,7 +35,7 @@ from enclave_sim.inputs import ExternalInterrupt, MemoryFault
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
-from machine.devices.scrub_engine import ScrubEngine
+from machine.devices.engines.scrub_engine import ScrubEngine
 from payloads import flat_names, names, read
 
 BOOTED = 1_310_000

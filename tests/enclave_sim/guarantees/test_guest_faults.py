@@ -10,8 +10,8 @@ import pytest
 
 from enclave_sim.guarantees import Run, isolated, observe, zero_trace
 from enclave_sim.memory_map import region
+from machine.architecture.exceptions import GP, PF, SS, UD
 from machine.events import InterruptRaised
-from machine.exceptions import GP, PF, SS, UD
 from payloads import build
 
 NAMES = {PF: "#PF page fault", GP: "#GP general protection", SS: "#SS stack fault", UD: "#UD invalid opcode"}

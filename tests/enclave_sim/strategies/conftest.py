@@ -8,7 +8,7 @@ from enclave_sim.enclave.engine.contract import Departure, HeapWindow, Returned,
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
 from enclave_sim.memory_map import region
-from machine.host import HostMemory
+from machine.bus.host_memory import HostMemory
 
 
 class Bench:

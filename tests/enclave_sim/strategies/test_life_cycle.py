@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
 from enclave_sim.memory_map import region
 from enclave_sim.strategies import life_cycle
-from machine.devices.scrub_engine import ScrubEngine
+from machine.devices.engines.scrub_engine import ScrubEngine
 
 QUICK = settings(max_examples=25, stateful_step_count=12, suppress_health_check=list(HealthCheck))
 FIRST = settings(QUICK, database=None, phases=[Phase.generate])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from enclave_sim.inputs import AfterEvent, Tamper
 from enclave_sim.specification import Cause, Phase
 from enclave_sim.time_travel.state_codec import decode, encode
-from machine.interrupt_returns import Entered
+from machine.interrupts.interrupt_returns import Entered
 
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.text(), st.binary(), st.sampled_from(Phase), st.sampled_from(Cause)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from machine.clock import Clock
 from machine.devices.tpm_crb import (
     BUFFER,
     BUFFER_BYTES,
@@ -16,8 +15,9 @@ from machine.devices.tpm_crb import (
     REQUEST_ACCESS,
     TpmCrb,
 )
+from machine.processor.clock import Clock
+from machine.processor.step_hook import NEVER, HookState
 from machine.state import Stateful
-from machine.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.model import TpmModel
 from tests.machine.tpm.commands import size_of

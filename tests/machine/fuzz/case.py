@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
-from machine.control_registers import CR0_EM, CR0_TS, CR0_WP, CR4_DE, CR4_SMAP, CR4_SMEP, CR4_TSD, CR4_UMIP
-from machine.ram import PAGE_SIZE
+from machine.architecture.control_registers import CR0_EM, CR0_TS, CR0_WP, CR4_DE, CR4_SMAP, CR4_SMEP, CR4_TSD, CR4_UMIP
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.fuzz import values
 from tests.machine.fuzz.instructions import PIECES
 from tests.machine.programs import layout

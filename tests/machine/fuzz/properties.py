@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from enclave_sim.strategies.x86.machine_code import InstructionSequence, instruction_sequences
 from enclave_sim.strategies.x86.operands import Decisions, Places, selector, value
-from machine.paging import is_canonical
-from machine.ram import PAGE_SIZE
+from machine.architecture.paging import is_canonical
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.fuzz import lane
 from tests.machine.fuzz.case import Case
 from tests.machine.fuzz.lane import Death, Desk, Send

@@ -3,7 +3,7 @@
 import struct
 from random import Random
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.programs import layout
 from tests.machine.programs.program import FX_AT_RESET
 

@@ -7,16 +7,16 @@ import struct
 from dataclasses import dataclass, field
 from enum import Enum
 
-from machine.cpu import Cpu
-from machine.descriptors import segment
-from machine.done import Done
-from machine.exceptions import Fault
+from machine.architecture.descriptors import segment
+from machine.architecture.exceptions import Fault
+from machine.architecture.opcodes import decode
+from machine.architecture.paging import Mode as PagingMode
+from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
-from machine.instructions.segmentation import segmentation_rules
+from machine.instructions.segmentation.rules import segmentation_rules
+from machine.instructions.segmentation.task_switch import TaskFault
 from machine.machine import Machine, MachineConfiguration
-from machine.opcodes import decode
-from machine.paging import Mode as PagingMode
-from machine.tasks import TaskFault
+from machine.processor.cpu import Cpu
 
 CODE, USER_STACK, KERNEL_STACK, DATA = 0x3_0000, 0x2_8000, 0x1_8000, 0x5_0000
 GDT, LDT, TSS, TSS_2 = 0x1000, 0x2000, 0x3000, 0x5000

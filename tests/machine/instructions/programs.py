@@ -7,10 +7,10 @@ from io import BytesIO
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.boot import loader
 from machine.machine import Machine, MachineConfiguration
-from machine.processor_state import GENERAL_REGISTERS
-from machine.step_hook import NEVER
+from machine.processor.step_hook import NEVER
 from tests.machine.assembler import Assembler
 from tests.oracle.host_processor import witness
 from tests.oracle.host_processor.records import CODE_64_SELECTOR, DATA_SELECTOR, EXECUTE, READ, WRITE, Region, Start

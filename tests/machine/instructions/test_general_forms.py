@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from machine.control_registers import CR4_UMIP
-from machine.exceptions import DB, GP, PF, UD
+from machine.architecture.control_registers import CR4_UMIP
+from machine.architecture.exceptions import DB, GP, PF, UD
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR4_DEFAULT, GENERAL, Change, End, Mode, Program, Result

@@ -11,8 +11,8 @@ from functools import cache
 
 import pytest
 
-from machine.control_registers import CR4_SMAP, CR4_SMEP
-from machine.exceptions import GP, PF, SS
+from machine.architecture.control_registers import CR4_SMAP, CR4_SMEP
+from machine.architecture.exceptions import GP, PF, SS
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR4_DEFAULT, FX_AT_RESET, GENERAL, Mode, Program, Result

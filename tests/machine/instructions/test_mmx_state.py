@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from machine.exceptions import GP, PF
+from machine.architecture.exceptions import GP, PF
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, Change, End, Mode, Program, Result

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from machine.exceptions import PF
+from machine.architecture.exceptions import PF
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, End, Mode, Program, Result

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machine.exceptions import Fault
-from machine.instructions.interrupt_return import InterruptReturn
-from machine.tasks import TaskFault
+from machine.architecture.exceptions import Fault
+from machine.instructions.segmentation.interrupt_return import InterruptReturn
+from machine.instructions.segmentation.task_switch import TaskFault
 from tests.machine.instructions.processor import (
     ABSENT,
     CODE_64,
@@ -145,6 +145,6 @@ def test_the_short_way_is_taken_by_a_host_call() -> None:
     processor = fresh(Mode.LONG, 0)
     processor.push(DATA_3 | 3, USER_STACK, 2, CODE_64_USER | 3, 0x3_2000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("machine.instructions.interrupt_return.check_return", None)
+        patch.setattr("machine.instructions.segmentation.interrupt_return.check_return", None)
         processor.execute("48cf")
     assert processor.cpu.registers.cpl == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from machine.exceptions import DB
+from machine.architecture.exceptions import DB
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, Program

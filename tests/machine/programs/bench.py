@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from machine.cpu import EFER_LMA, FLAG_AC
-from machine.device import Device
+from machine.bus.bus import Device
+from machine.bus.ram import PAGE_SIZE, Ram, RamImage
 from machine.events import Event, InterruptRaised
 from machine.machine import Machine, MachineConfiguration, Outcome
-from machine.ram import PAGE_SIZE, Ram, RamImage
+from machine.processor.cpu import EFER_LMA, FLAG_AC
 from machine.snapshot import MachineSnapshot
 from tests.machine.programs import layout, startup, tables
 from tests.machine.programs.program import GENERAL, Access, Change, End, Mode, Program, Result

@@ -6,7 +6,7 @@ data and task are those of Linux, so that the same program runs on the host's ow
 
 from dataclasses import dataclass
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 
 RAM_SIZE = 1 << 19
 CODE, DATA, STACK = 0x1000_0000, 0x2000_0000, 0x3000_0000

@@ -6,7 +6,7 @@ x87 and SSE from memory, and a return to the program through the frame that lies
 
 import struct
 
-from machine.control_registers import CR0_EM, CR0_PG, CR0_TS
+from machine.architecture.control_registers import CR0_EM, CR0_PG, CR0_TS
 from tests.machine.programs import layout
 from tests.machine.programs.program import Mode
 from tests.machine.programs.tables import PDPT_PAE, PML4

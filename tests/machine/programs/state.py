@@ -1,7 +1,7 @@
 """The state of a stopped processor by manual names."""
 
-from machine.cpu import Cpu
-from machine.processor_state import SEGMENT_REGISTERS
+from machine.architecture.processor_state import SEGMENT_REGISTERS
+from machine.processor.cpu import Cpu
 from tests.machine.programs.program import GENERAL
 
 

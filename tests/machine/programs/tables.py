@@ -6,7 +6,7 @@ Accessed and dirty bits are set from the start, so that a page of tables changes
 import struct
 from functools import cache
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.programs import layout
 from tests.machine.programs.layout import KERNEL_PAGES, PAGES, Page
 

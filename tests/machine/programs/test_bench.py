@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 
-from machine.control_registers import CR0_TS, CR4_SMAP, CR4_SMEP, CR4_UMIP
-from machine.exceptions import GP, NM, PF, SS, UD
+from machine.architecture.control_registers import CR0_TS, CR4_SMAP, CR4_SMEP, CR4_UMIP
+from machine.architecture.exceptions import GP, NM, PF, SS, UD
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import (

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from machine.clock import Clock
 from machine.devices.tpm_crb import TpmCrb
 from machine.errors import MachineError
-from machine.step_hook import NEVER, HookState
+from machine.processor.clock import Clock
+from machine.processor.step_hook import NEVER, HookState
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.constants import Rc
 from machine.tpm.messages import error_response

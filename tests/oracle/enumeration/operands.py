@@ -8,7 +8,7 @@ import struct
 from functools import cache
 from random import Random
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.programs import layout
 
 INTEGERS = (

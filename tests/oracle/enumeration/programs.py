@@ -8,7 +8,7 @@ names a register all of them but RSP are operands.
 from dataclasses import dataclass
 from random import Random
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.programs import layout
 from tests.machine.programs.program import Mode, Program
 from tests.oracle.enumeration.encoding import ADDRESS_SIZE, REP, REPNE, Map, immediate_size

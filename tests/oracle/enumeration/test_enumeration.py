@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from machine.cpuid import cpuid
+from machine.architecture.cpuid import cpuid
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import Mode, Program, Result

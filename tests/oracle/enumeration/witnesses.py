@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 from tests.machine.programs import layout
 from tests.machine.programs.program import GENERAL, End, Mode, Program, Result
 from tests.oracle.enumeration.operands import data_pages, stack_pages

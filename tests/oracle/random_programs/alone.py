@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import capstone
 
-from machine.paging import is_canonical
+from machine.architecture.paging import is_canonical
 from tests.oracle.random_programs.batch import Pair
 from tests.oracle.random_programs.layout import CODE, VECTOR_TIMER
 from tests.oracle.random_programs.verdict import Differences, instruction_at, third_differences

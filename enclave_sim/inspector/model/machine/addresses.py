@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
-from machine.ram import PAGE_SIZE
 
 
 def translation(machine: Machine) -> Callable[[int], int | None]:

@@ -8,8 +8,8 @@ from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
+from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
-from machine.ram import PAGE_SIZE
 
 _BEFORE = 96
 """Bytes of code shown before the address."""

@@ -12,11 +12,11 @@ from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import status_rows
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, row, title
 from enclave_sim.recording.hex_lines import ascii_of
-from machine.devices import apic_registers as apic
-from machine.devices.local_apic import LocalApic
-from machine.devices.scrub_engine import ScrubEngine
+from machine.devices.apic import registers as apic
+from machine.devices.apic.local_apic import LocalApic
+from machine.devices.engines.scrub_engine import ScrubEngine
+from machine.devices.legacy.uart16550 import Uart16550
 from machine.devices.tpm_crb import TpmCrb
-from machine.devices.uart16550 import Uart16550
 from machine.state import State
 
 _LVT = {

@@ -7,7 +7,7 @@ from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.moment import Moment, Writer
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
 from enclave_sim.recording.hex_lines import LINE_BYTES, HexLine, ascii_of
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 
 _WINDOW = 16 * PAGE_SIZE
 """Bytes shown around an address: all of a small region, or so much of a large one."""

@@ -10,8 +10,8 @@ from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Part, Row, Target, View, note, title
 from enclave_sim.memory_map import Region
 from enclave_sim.specification import Status
-from machine.paging import Mode
-from machine.ram import PAGE_SIZE, Ram
+from machine.architecture.paging import Mode
+from machine.bus.ram import PAGE_SIZE, Ram
 
 _PER_ROW = 64
 """Pages."""

@@ -7,8 +7,8 @@ from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, title
 from enclave_sim.inspector.session.inspected_run import InspectedRun
-from machine import msrs
-from machine.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
+from machine.architecture.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
+from machine.instructions.system import msrs
 
 _MSRS = {
     msrs.IA32_SYSENTER_CS: "SYSENTER_CS",

@@ -7,8 +7,8 @@ from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
+from machine.bus.ram import PAGE_SIZE
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
-from machine.ram import PAGE_SIZE
 
 _MOST_WORDS = 256
 _DEEPEST = 64

@@ -10,7 +10,7 @@ from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine.contract import Departure, HeapWindow, Returned, Trapped
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
-from machine.host import HostMemory
+from machine.bus.host_memory import HostMemory
 
 PAGE = 65536
 IMPORTS = """

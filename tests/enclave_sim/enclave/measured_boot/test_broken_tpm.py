@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import Attestation, Enclave, events
 from enclave_sim.attestation import Challenge, verify
-from machine.device import Bus
+from machine.bus.bus import Bus
 from machine.devices import tpm_crb
 from machine.tpm.backend import TpmUnavailable
 from machine.tpm.messages import error_response

@@ -11,7 +11,7 @@ import firmware
 from enclave_sim.events import HostCalled, PayloadMeasured, SignalEmitted
 from enclave_sim.guarantees import Report, Run, noninterference, observe
 from enclave_sim.guarantees.watchers.interference import Probe, _without_event_log
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 
 
 @cache

@@ -11,8 +11,8 @@ from enclave_sim.guarantees.observation import Observer, Scenario
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, MemoryFault, SensorValue
 from enclave_sim.memory_map import region, regions
 from machine.events import Event, InterruptDelivered, InterruptRaised
+from machine.instructions.system.msrs import IA32_TSC_AUX
 from machine.machine import Machine
-from machine.msrs import IA32_TSC_AUX
 from tests.enclave_sim.guarantees.spoiling import Change, byte, control, debug, enters_ring_3, spoilt, state
 
 

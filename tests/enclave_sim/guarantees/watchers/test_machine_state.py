@@ -6,7 +6,7 @@ from functools import cache
 from enclave_sim.guarantees import observe
 from enclave_sim.guarantees.watchers.machine_state import MachineState
 from enclave_sim.memory_map import region
-from machine.ram import PAGE_SIZE
+from machine.bus.ram import PAGE_SIZE
 
 
 @cache

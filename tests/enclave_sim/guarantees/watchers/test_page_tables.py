@@ -6,7 +6,7 @@ import pytest
 
 from enclave_sim.guarantees.watchers.page_tables import Mapping, faults, mappings, staging
 from enclave_sim.memory_map import region
-from machine.ram import Ram
+from machine.bus.ram import Ram
 
 P, W, U, LARGE, NX = 1, 2, 4, 1 << 7, 1 << 63
 CR3, PDPT, PD, PT = 0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000

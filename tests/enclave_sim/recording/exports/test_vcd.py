@@ -15,8 +15,8 @@ from enclave_sim.events import CycleBegan
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.vcd import InterruptFlag
 from enclave_sim.recording.format import Header
-from machine.cpu import FLAG_IF
 from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
+from machine.processor.cpu import FLAG_IF
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
 
 

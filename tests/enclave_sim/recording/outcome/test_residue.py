@@ -3,7 +3,7 @@
 from enclave_sim.memory_map import region
 from enclave_sim.recording.outcome.residue import Residue, ResidueRange, scan
 from machine.boot.elf import Segment
-from machine.ram import PAGE_SIZE, Ram
+from machine.bus.ram import PAGE_SIZE, Ram
 
 SIZE = 4 << 20
 TEXT = 0x10_0000

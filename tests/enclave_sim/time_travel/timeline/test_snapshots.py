@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline import snapshots
 from enclave_sim.time_travel.timeline.snapshots import KeptSnapshot, Snapshots
-from machine.ram import RamImage
+from machine.bus.ram import RamImage
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""What may be written to the control registers (SDM volume 3, 2.5), which Unicorn does not check.
+
+Each check raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written and read as zero.
+"""
+
+from machine.architecture.exceptions import GP, Fault
+from machine.architecture.paging import PHYSICAL_ADDRESS_BITS, SupervisorMemory
+from machine.architecture.processor_state import ProcessorState
+
+CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
+CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
+CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
+CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_PGE, CR4_PCE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 7, 1 << 8
+CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_UMIP, CR4_FSGSBASE = 1 << 9, 1 << 10, 1 << 11, 1 << 16
+CR4_SMEP, CR4_SMAP = 1 << 20, 1 << 21
+CR4_BITS = (
+    CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
+    | CR4_UMIP | CR4_FSGSBASE | CR4_SMEP | CR4_SMAP
+)  # fmt: skip
+"""What the machine has: neither virtual-8086 extensions nor machine checks, PCIDs, XSAVE, protection keys, ..."""
+_EFER_LME, _EFER_LMA = 1 << 8, 1 << 10
+_CODE_64 = 1 << 21
+_PDPTE_RESERVED = 0x1E6 | -(1 << PHYSICAL_ADDRESS_BITS) & 2**64 - 1
+
+
+def check_cr0(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
+    """A value for CR0. Paging may be entered into long mode from compatible code only, and not left in 64-bit mode."""
+    if value >> 32 or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
+        raise Fault(GP, 0)
+    turned_on = value & CR0_PG and not state.cr[0] & CR0_PG
+    if turned_on and state.efer & _EFER_LME and (not state.cr[4] & CR4_PAE or state.cs.flags & _CODE_64):
+        raise Fault(GP, 0)
+    if not value & CR0_PG and state.in_64_bit_code:
+        raise Fault(GP, 0)
+    if turned_on and not state.efer & _EFER_LME and state.cr[4] & CR4_PAE:
+        _check_pointers(memory, state.cr[3])
+
+
+def check_cr3(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
+    """A value for CR3: an address the processor has. With PAE paging the four pointers are checked."""
+    if value >> PHYSICAL_ADDRESS_BITS:
+        raise Fault(GP, 0)
+    if state.cr[0] & CR0_PG and state.cr[4] & CR4_PAE and not state.efer & _EFER_LMA:
+        _check_pointers(memory, value)
+
+
+def check_cr4(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
+    """A value for CR4. PAE cannot be cleared in IA-32e mode."""
+    if value & ~CR4_BITS or (state.efer & _EFER_LMA and not value & CR4_PAE):
+        raise Fault(GP, 0)
+    entered = value & CR4_PAE and not state.cr[4] & CR4_PAE
+    if entered and state.cr[0] & CR0_PG:
+        _check_pointers(memory, state.cr[3])
+
+
+def _check_pointers(memory: SupervisorMemory, table: int) -> None:
+    """The page-directory pointers of PAE paging are loaded with CR3, and checked then (4.4.1)."""
+    for index in range(4):
+        pointer = int.from_bytes(memory.read_physical((table & 0xFFFF_FFE0) + 8 * index, 8), "little")
+        if pointer & 1 and pointer & _PDPTE_RESERVED:
+            raise Fault(GP, 0)

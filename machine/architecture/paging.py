@@ -1,0 +1,234 @@
+"""Paging (SDM volume 3, chapter 4): the walk in all its modes, and what the processor itself does through it.
+
+Unicorn walks for the instructions it executes. `walk` serves whoever inspects the machine: it changes nothing.
+`SupervisorMemory` is for what Python does on the processor's behalf - reading descriptors, pushing frames - with the
+rules of implicit supervisor accesses: accessed and dirty bits, CR0.WP, CR4.SMAP, reserved bits.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from machine.architecture.exceptions import GP, Fault, PageFault
+from machine.architecture.processor_state import ProcessorState
+from machine.bus.ram import PAGE_SIZE, Ram
+
+PRESENT, WRITABLE, USER, PAGE_SIZE_BIT = 1, 1 << 1, 1 << 2, 1 << 7
+ACCESSED, DIRTY = 1 << 5, 1 << 6
+NO_EXECUTE = 1 << 63
+PHYSICAL_ADDRESS_BITS = 40
+_ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
+_BEYOND_PHYSICAL = _ADDRESS_BITS & -(1 << PHYSICAL_ADDRESS_BITS)
+_CR0_WP, _CR0_PG, _CR4_PSE, _CR4_PAE, _CR4_SMAP = 1 << 16, 1 << 31, 1 << 4, 1 << 5, 1 << 21
+_EFER_LMA, _EFER_NXE = 1 << 10, 1 << 11
+_FLAG_AC = 1 << 18
+_PF_WRITE, _PF_USER, _PF_RESERVED = 2, 4, 8
+
+
+class Mode(Enum):
+    """How linear addresses become physical; each with the shift of every level's index."""
+
+    OFF = ()
+    TWO_LEVEL = (22, 12)
+    PAE = (30, 21, 12)
+    FOUR_LEVEL = (39, 30, 21, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Where a page is and what may be done with it, over all levels of the walk."""
+
+    physical: int
+    """Physical address of the 4 KiB page."""
+    writable: bool
+    user: bool
+    executable: bool
+    reserved: bool = False
+    """A reserved bit is set in one of the entries: every access is a page fault."""
+    entries: tuple[int, ...] = field(default=(), compare=False)
+    """Physical addresses of the entries, the last one mapping the page."""
+
+
+def is_canonical(address: int) -> bool:
+    """Whether bits 63 to 47 are all equal (SDM volume 1, 3.3.7.1)."""
+    return address >> 47 in (0, 0x1_FFFF)
+
+
+def walk(
+    ram: Ram, cr3: int, address: int, mode: Mode = Mode.FOUR_LEVEL, *, no_execute: bool = True, large: bool = True
+) -> Translation | None:
+    """Translate a linear address by the tables at `cr3`; None where it is not present or not canonical.
+
+    `no_execute` says that EFER.NXE is set, `large` that CR4.PSE is (it matters for two-level paging only).
+    """
+    if not is_canonical(address):
+        return None
+    width, index_mask = (4, 0x3FF) if mode is Mode.TWO_LEVEL else (8, 0x1FF)
+    table = cr3 & (0xFFFF_FFE0 if mode is Mode.PAE else _ADDRESS_BITS)
+    forbidden = 0 if mode is Mode.TWO_LEVEL else _BEYOND_PHYSICAL | (0 if no_execute else NO_EXECUTE)
+    writable = user = executable = True
+    reserved, entries = False, []
+    for shift in mode.value:
+        slot = table + (address >> shift & index_mask) * width
+        if slot + width > ram.size:
+            return None
+        entry = int.from_bytes(ram.view[slot : slot + width], "little")
+        if not entry & PRESENT:
+            return None
+        if mode is Mode.PAE and shift == 30:
+            reserved = bool(entry & (_BEYOND_PHYSICAL | NO_EXECUTE | 0x1E6))
+        else:
+            entries.append(slot)
+            writable = writable and bool(entry & WRITABLE)
+            user = user and bool(entry & USER)
+            executable = executable and not entry & NO_EXECUTE
+            reserved = reserved or bool(entry & forbidden) or (shift == 39 and bool(entry & PAGE_SIZE_BIT))
+            is_large = shift not in (12, 39) and entry & PAGE_SIZE_BIT and (large or mode is not Mode.TWO_LEVEL)
+            if shift == 12 or is_large:
+                span = (1 << shift) - 1
+                if is_large:
+                    entry, wrong = _large_page(entry, shift, mode)
+                    reserved = reserved or wrong
+                physical = (entry & _ADDRESS_BITS & ~span) | (address & span & -PAGE_SIZE)
+                return Translation(physical, writable, user, executable, reserved, tuple(entries))
+        table = entry & _ADDRESS_BITS
+    return None
+
+
+def _large_page(entry: int, shift: int, mode: Mode) -> tuple[int, bool]:
+    """The entry with its whole address, and whether a reserved bit between PAT (bit 12) and the address is set."""
+    if mode is Mode.TWO_LEVEL:  # PSE-36: bits 20-13 are address bits 39-32
+        return entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32, bool(entry & 1 << 21)
+    return entry, bool(entry & ((1 << shift) - 1) & _ADDRESS_BITS & ~0x1000)
+
+
+class SupervisorMemory:
+    """Memory by linear address, as the processor reaches it in supervisor mode for its own purposes.
+
+    Translations are remembered until `flush`, as a TLB does; what is not present or not allowed never is.
+    """
+
+    def __init__(self, ram: Ram, state: ProcessorState) -> None:
+        self._ram = ram
+        self._state = state
+        self._pages: dict[int, Translation] = {}
+        self._writable: set[int] = set()
+
+    @property
+    def mode(self) -> Mode:
+        """The paging mode by CR0, CR4 and EFER."""
+        state = self._state
+        if not state.cr[0] & _CR0_PG:
+            return Mode.OFF
+        if not state.cr[4] & _CR4_PAE:
+            return Mode.TWO_LEVEL
+        return Mode.FOUR_LEVEL if state.efer & _EFER_LMA else Mode.PAE
+
+    def flush(self) -> None:
+        """Forget all translations."""
+        self._pages.clear()
+        self._writable.clear()
+
+    def look(self, address: int) -> Translation | None:
+        """The translation of the page that holds `address`, by the tables as they are; changes nothing."""
+        state, mode = self._state, self.mode
+        if mode is Mode.OFF:
+            return Translation(address & -PAGE_SIZE, True, True, True)
+        return walk(
+            self._ram,
+            state.cr[3],
+            address,
+            mode,
+            no_execute=bool(state.efer & _EFER_NXE),
+            large=bool(state.cr[4] & _CR4_PSE),
+        )
+
+    def read(self, address: int, length: int, rflags: int = 0) -> bytes:
+        """Bytes at a linear address. Raises PageFault. Where there is no RAM, the bus floats: all ones.
+
+        `rflags` matters for SMAP: with AC set there outside ring 3, pages of the user may be used.
+        """
+        found, offset = self._pages.get(address & -PAGE_SIZE), address & PAGE_SIZE - 1
+        if found is None or offset + length > PAGE_SIZE or self._state.cr[4] & _CR4_SMAP:
+            if offset + length > PAGE_SIZE:
+                first = PAGE_SIZE - offset
+                return self.read(address, first, rflags) + self.read(address + first, length - first, rflags)
+            found = self._translate(address, rflags, write=False)
+        return self.read_physical(found.physical + offset, length)
+
+    def read_physical(self, address: int, length: int) -> bytes:
+        """Bytes at a physical address; all ones where there is no RAM."""
+        if address + length > self._ram.size:
+            return b"\xff" * length
+        return bytes(self._ram.view[address : address + length])
+
+    def push(self, address: int, data: bytes, rflags: int = 0, unit: int = 8) -> None:
+        """Store a stack frame whose lowest byte is at `address`, all or nothing. Raises PageFault.
+
+        The processor pushes downwards, `unit` bytes at a time: a fault has the address of the highest unit it met.
+        """
+        offset = address & PAGE_SIZE - 1
+        page = address - offset
+        if offset + len(data) > PAGE_SIZE:
+            self._push_across(address, data, rflags, unit)
+            return
+        if page in self._writable and not self._state.cr[4] & _CR4_SMAP:
+            found = self._pages[page]
+        else:
+            found = self._translate(address + len(data) - unit, rflags, write=True)
+        self._store(found.physical + offset, data)
+
+    def _push_across(self, address: int, data: bytes, rflags: int, unit: int) -> None:
+        """Push a frame that lies in two pages; a unit of it may do so, too."""
+        split = PAGE_SIZE - (address & PAGE_SIZE - 1)
+        if len(data) - unit >= split:
+            self._translate(address + len(data) - unit, rflags, write=True)
+        lower = self._translate(address + (split - 1) // unit * unit, rflags, write=True)
+        upper = self._translate(address + split, rflags, write=True)
+        self._store(lower.physical + PAGE_SIZE - split, data[:split])
+        self._store(upper.physical, data[split:])
+
+    def _store(self, physical: int, data: bytes) -> None:
+        if physical + len(data) <= self._ram.size:
+            self._ram.write(physical, data)
+
+    def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
+        """The physical address of the page that an instruction's access to `address` reaches. Raises PageFault.
+
+        `user` gives the access the rights of ring 3; else it is an explicit one of the supervisor, for which AC in
+        `rflags` lifts SMAP. Accessed and dirty flags are set.
+        """
+        return self._translate(address, rflags, write=write, user=user).physical
+
+    def _translate(self, address: int, rflags: int, *, write: bool, user: bool = False) -> Translation:
+        page = address & -PAGE_SIZE
+        found = self._pages.get(page)
+        new = found is None or (write and page not in self._writable)
+        if new:
+            found = self.look(address)
+        state = self._state
+        code = (_PF_WRITE if write else 0) | (_PF_USER if user else 0)
+        if found is None:
+            raise PageFault(code, address) if is_canonical(address) else Fault(GP, 0)
+        if found.reserved:
+            raise PageFault(code | 1 | _PF_RESERVED, address)
+        if write and not found.writable and (user or state.cr[0] & _CR0_WP):
+            raise PageFault(code | 1, address)
+        if user and not found.user:
+            raise PageFault(code | 1, address)
+        if found.user and not user and state.cr[4] & _CR4_SMAP and self.mode is not Mode.OFF:  # noqa: SIM102 - two thoughts
+            if state.cpl == 3 or not rflags & _FLAG_AC:
+                raise PageFault(code | 1, address)
+        if new:
+            self._mark(found, write=write)
+            self._pages[page] = found
+            if write:
+                self._writable.add(page)
+        return found
+
+    def _mark(self, found: Translation, *, write: bool) -> None:
+        """Set the accessed flags of the entries used, and the dirty flag of the last for a write (4.8)."""
+        for slot in found.entries:
+            flags = ACCESSED | (DIRTY if write and slot == found.entries[-1] else 0)
+            entry = self._ram.view[slot]
+            if entry & flags != flags:
+                self._ram.write(slot, bytes([entry | flags]))

@@ -1,0 +1,1 @@
+"""RAM, the bus, and the host memory beneath them."""

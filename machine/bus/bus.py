@@ -1,0 +1,153 @@
+"""The contract every device keeps, interrupt lines, and the bus that reaches devices.
+
+A device is a block of registers at an offset from where the bus put it. Reads and writes come with a size in
+bytes; registers a device does not have read as zero inside its block. Where no device answers, the bus floats:
+reads give all ones, writes are lost, as on a PC.
+
+All state of a device is in plain attributes: numbers, byte strings, lists and dictionaries of these.
+
+One device in a machine may have a window: registers that are memory, such as a data buffer, and have no side effects
+when they are read. Native code then reads them without asking the device.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from machine.bus.mmio_window import Window
+from machine.bus.ram import PAGE_SIZE
+from machine.errors import MachineError
+from machine.state import Stateful
+
+MMIO_BASE = 0xFEC0_0000
+MMIO_SIZE = 0x0040_0000
+
+Line = Callable[[bool], None]
+"""An interrupt line: called with True while the device asserts it, else with False. A level may be told again."""
+
+
+def unconnected(level: bool) -> None:
+    """The line of a device that nothing listens to."""
+
+
+class Device(Stateful):
+    """A device with no registers and no timers; real ones override what they have.
+
+    A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("deadline_ns",)
+    WIRING: ClassVar[tuple[str, ...]] = ("rescheduled", "expose")
+
+    WINDOW: ClassVar[range | None] = None
+    """Offsets of registers that, while `expose` has been told so, read as memory: see machine/bus/mmio_window.py."""
+
+    def __init__(self) -> None:
+        self.rescheduled: Callable[[], None] = lambda: None
+        self.expose: Callable[[bytearray | None], None] = lambda _: None
+        """Tells that the registers of `WINDOW` read as this memory from now on, or None: are to be asked for."""
+        self.deadline_ns: int | None = None
+        """Virtual time at which `tick` must be called, or None."""
+
+    def reset(self) -> None:
+        """Return to the state after power-on, or to the one that PC firmware leaves where the device says so."""
+
+    def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - the contract's shape
+        """Value of the register at `offset`, for a read of `size` bytes."""
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write `size` bytes of `value` to the register at `offset`."""
+
+    def tick(self, now_ns: int) -> None:
+        """The deadline has come."""
+
+
+class Bus:
+    """Where devices are: I/O ports, and 4 KiB blocks of the physical range 0xFEC00000-0xFEFFFFFF."""
+
+    def __init__(self) -> None:
+        self._ports: dict[int, tuple[Device, int, int]] = {}
+        self._blocks: dict[int, Device] = {}
+        self.devices: list[Device] = []
+        self.window = Window()
+        """What of the device range may be read without asking the bus."""
+        self._accesses = 0
+
+    @property
+    def accesses(self) -> int:
+        """How often the processor has read or written a device."""
+        return self._accesses + self.window.reads
+
+    @accesses.setter
+    def accesses(self, count: int) -> None:
+        self._accesses, self.window.reads = count, 0
+
+    def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
+        """Let `device` answer `count` ports from `base`, which it sees as registers from `offset` on.
+
+        `width` is the widest access in bytes that the device takes whole. A wider one, or one that leaves the
+        block, is made of consecutive narrower ones, the lowest port first, as a PC's bus controller does it.
+        Raises MachineError where another device answers.
+        """
+        for port in range(base, base + count):
+            if port in self._ports or not 0 <= port <= 0xFFFF:
+                raise MachineError(f"I/O port {port:#x} is taken or does not exist")
+        for index in range(count):
+            self._ports[base + index] = (device, offset + index, min(width, count - index))
+        self._add(device)
+
+    def attach_memory(self, device: Device, address: int) -> None:
+        """Let `device` answer the 4 KiB at physical `address`.
+
+        Raises MachineError where that cannot be, and for a second device with a window.
+        """
+        inside = MMIO_BASE <= address < MMIO_BASE + MMIO_SIZE
+        if not inside or address % PAGE_SIZE or address in self._blocks:
+            raise MachineError(f"device block {address:#x} is taken, unaligned or outside the device range")
+        if device.WINDOW is not None:
+            if any(other.WINDOW is not None for other in self._blocks.values()):
+                raise MachineError(f"device block {address:#x} has a window, and the machine has one already")
+            self.window.first = address - MMIO_BASE + device.WINDOW.start
+            device.expose = self.window.show
+        self._blocks[address] = device
+        self._add(device)
+
+    def _add(self, device: Device) -> None:
+        if device not in self.devices:
+            self.devices.append(device)
+
+    def read_port(self, port: int, size: int) -> int:
+        """IN of 1, 2 or 4 bytes from a port."""
+        self._accesses += 1
+        found = self._ports.get(port)
+        if found is not None and size <= found[2]:
+            return found[0].read(found[1], size)
+        if size == 1:
+            return 0xFF
+        half = size // 2
+        low = self.read_port(port, half)
+        return low | self.read_port(port + half, half) << 8 * half
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """OUT of 1, 2 or 4 bytes to a port."""
+        self._accesses += 1
+        found = self._ports.get(port)
+        if found is not None and size <= found[2]:
+            found[0].write(found[1], size, value)
+        elif size > 1:
+            half = size // 2
+            self.write_port(port, half, value & (1 << 8 * half) - 1)
+            self.write_port(port + half, half, value >> 8 * half)
+
+    def read_memory(self, offset: int, size: int) -> int:
+        """Load from the device range; `offset` counts from MMIO_BASE."""
+        self._accesses += 1
+        device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
+        return (1 << 8 * size) - 1 if device is None else device.read(offset % PAGE_SIZE, size)
+
+    def write_memory(self, offset: int, size: int, value: int) -> None:
+        """Store to the device range; `offset` counts from MMIO_BASE."""
+        self._accesses += 1
+        device = self._blocks.get(MMIO_BASE + offset & -PAGE_SIZE)
+        if device is not None:
+            device.write(offset & PAGE_SIZE - 1, size, value)

@@ -1,0 +1,182 @@
+"""Physical memory: one buffer that the machine owns.
+
+Unicorn executes in it, WebAssembly linear memory is a window onto it, scrubbing fills it and residue scans
+compare it. There are no copies.
+
+Unicorn itself writes only where nothing was executed. All other writes pass through `Ram.changed`, which notes where
+they met translated code, so that the processor translates it again (translations.py): `view` is read-only, and
+whoever needs an address to write to takes it from `lend`.
+"""
+
+import ctypes
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from machine.bus.host_memory import HostMemory
+from machine.errors import MachineError
+
+PAGE_SIZE = 4096
+LINE_SIZE = 256
+"""Bytes: translated code is noted by lines. Short ones let data lie beside code, long ones take less time to search."""
+_LONGEST_RUN = 64
+_RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class RamImage:
+    """The content of RAM: runs of pages, by address; all other pages are zero."""
+
+    runs: tuple[tuple[int, bytes], ...]
+
+
+class Ram:
+    """`size` bytes of memory from physical address 0."""
+
+    def __init__(self, size: int, reserve: int = 0) -> None:
+        if size <= 0 or size % PAGE_SIZE:
+            raise MachineError(f"RAM size {size} is not a positive multiple of {PAGE_SIZE} bytes")
+        self._memory = HostMemory(size, reserve)
+        self.size = size
+        self.reserve = self._memory.reserve
+        """Bytes of inaccessible address space behind the end of RAM in this process."""
+        self.host_address = self._memory.address
+        """For Unicorn alone, which knows what it writes."""
+        self._keep_and_view = (ctypes.c_char * size).from_address(self.host_address)
+        self._bytes = memoryview(self._keep_and_view).cast("B")
+        self.view = self._bytes.toreadonly()
+        """The bytes themselves, for `struct.unpack_from` and slicing without bounds surprises."""
+        self.code_lines = bytearray(size // LINE_SIZE)
+        """A byte for each line: 1 where an instruction that was translated has a byte in it."""
+        self.fetched_pages = bytearray(size // PAGE_SIZE)
+        """A byte for each page: 1 where instructions may have been fetched."""
+        self.stale_code: list[range] = []
+        """What was written where code had been translated, since the translations were last dropped."""
+        self.on_stale_code: Callable[[], None] | None = None
+        """Called at each entry in `stale_code`."""
+        self._rewritten_code: list[range] = []
+        self._lent: list[range] = []
+
+    def check(self, base: int, length: int) -> None:
+        """Raise MachineError unless the range lies in RAM."""
+        if base < 0 or length < 0 or base + length > self.size:
+            raise MachineError(f"physical range {base:#x}+{length:#x} is not inside RAM (0x0-{self.size - 1:#x})")
+
+    def read(self, base: int, length: int) -> bytes:
+        """`length` bytes at physical address `base`."""
+        self.check(base, length)
+        return bytes(self.view[base : base + length])
+
+    def write(self, base: int, data: bytes | memoryview) -> None:
+        """Store `data` at physical address `base`."""
+        length = len(data)
+        self.check(base, length)
+        self._bytes[base : base + length] = data
+        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
+            self.changed(base, length)
+
+    def zero(self, base: int, length: int) -> None:
+        """Fill a range with zeros."""
+        self.check(base, length)
+        self._memory.zero(base, length)
+        self.changed(base, length)
+
+    def lend(self, base: int, length: int) -> int:
+        """The host address of a range, for one who writes there directly. `lent_changed` must follow the writing."""
+        self.check(base, length)
+        self._lent.append(range(base, base + length))
+        return self.host_address + base
+
+    def lent_changed(self) -> None:
+        """Anything may have been written to what is lent."""
+        for where in self._lent:
+            self.changed(where.start, len(where))
+
+    def changed(self, base: int, length: int) -> None:
+        """Note that a range was written otherwise than by Unicorn."""
+        lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
+        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) < 0:
+            return
+        self._rewritten_code.append(range(base, base + length))
+        first = lines.find(1, base // LINE_SIZE, end)
+        if first < 0:
+            return
+        end = lines.rfind(1, first, end) + 1
+        lines[first:end] = bytes(end - first)
+        self.make_stale(range(first * LINE_SIZE, end * LINE_SIZE))
+
+    def make_stale(self, where: range) -> None:
+        """Have what was translated of a range dropped before the next instruction."""
+        self.stale_code.append(where)
+        if self.on_stale_code is not None:
+            self.on_stale_code()
+
+    def rewritten_code(self) -> list[range]:
+        """What was written in pages from which instructions may have been fetched, since this was last asked."""
+        found = self._rewritten_code
+        if found:
+            self._rewritten_code = []
+        return found
+
+    def is_zero(self, base: int, length: int) -> bool:
+        """Whether every byte of a range is zero."""
+        self.check(base, length)
+        return self._memory.is_zero(base, length)
+
+    def nonzero_pages(self, within: Iterable[range] | None = None) -> list[int]:
+        """Physical addresses of the pages that hold any byte other than zero, in order; of some ranges or of all."""
+        found: list[int] = []
+        touched = self._touched()
+        for part in [range(self.size)] if within is None else within:
+            for run in _RUNS.finditer(touched, part.start // PAGE_SIZE, part.stop // PAGE_SIZE):
+                base, end = run.start() * PAGE_SIZE, run.end() * PAGE_SIZE
+                if not self._memory.is_zero(base, end - base):
+                    found += (page for page in range(base, end, PAGE_SIZE) if not self._memory.is_zero(page, PAGE_SIZE))
+        return found
+
+    def image(self, without: Iterable[range] = ()) -> RamImage:
+        """A copy of what RAM holds, but for some ranges."""
+        runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._flags(without)))
+        return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
+
+    def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
+        """Physical addresses of the pages that are not as `image` has them, but for some ranges, in order."""
+        others = self._flags(without)
+        changed: list[int] = []
+        for base, data in image.runs:
+            others[base // PAGE_SIZE : (base + len(data)) // PAGE_SIZE] = bytes(len(data) // PAGE_SIZE)
+            if not self._memory.equals(base, data):
+                pages = range(base, base + len(data), PAGE_SIZE)
+                changed += (p for p in pages if not self._memory.equals(p, data[p - base : p - base + PAGE_SIZE]))
+        for found in _RUNS.finditer(others):
+            pages = range(found.start() * PAGE_SIZE, found.end() * PAGE_SIZE, PAGE_SIZE)
+            changed += (page for page in pages if not self._memory.is_zero(page, PAGE_SIZE))
+        return sorted(changed)
+
+    def _flags(self, without: Iterable[range]) -> bytearray:
+        """A byte for each page: 1 where there may be something, and it is wanted."""
+        flags = bytearray(self._touched())
+        for part in without:
+            flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)
+        return flags
+
+    def load(self, image: RamImage) -> None:
+        """Hold again what `image` says."""
+        others = bytearray(self._touched())
+        for base, data in image.runs:
+            first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE
+            others[first : first + count] = bytes(count)
+            if not self._memory.equals(base, data):
+                for page in range(base, base + len(data), PAGE_SIZE):
+                    self._put(page, data[page - base : page - base + PAGE_SIZE])
+        for found in _RUNS.finditer(others):
+            base, length = found.start() * PAGE_SIZE, len(found[0]) * PAGE_SIZE
+            self._memory.drop(base, length)
+            self.changed(base, length)
+
+    def _touched(self) -> bytes:
+        return self._memory.touched_pages()
+
+    def _put(self, page: int, wanted: bytes) -> None:
+        if not self._memory.equals(page, wanted):
+            self.write(page, wanted)

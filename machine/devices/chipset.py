@@ -1,0 +1,163 @@
+"""All devices of the PC, and the wires between them and the processor.
+
+    ISA line n ---+--> 8259 pair, IRQ n ---INT--> LINT0 --+
+                  +--> I/O APIC, pin n --messages---------+--> local APIC ---> INTR, NMI
+                       (IRQ 0 at pin 2)    NMI ---> LINT1 -+
+
+The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The processor's loop looks at `pending`, takes
+interrupts by `acknowledge` and `take_nmi`, runs no further than `deadline_ns`, and calls `tick` there.
+"""
+
+from collections.abc import Callable, Mapping
+
+from machine.bus.bus import Bus, Device, Line
+from machine.bus.ram import Ram
+from machine.devices import tpm_crb
+from machine.devices.apic import io_apic, local_apic
+from machine.devices.engines import hash_engine, scrub_engine
+from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550
+from machine.processor.clock import Clock
+from machine.tpm.backend import TpmBackend
+
+TIMER_IRQ, COM1_IRQ = 0, 4
+TIMER_PIN = 2
+_LINT0, _LINT1 = 0, 1
+
+
+class Chipset:
+    """Builds the devices and attaches them to `bus`.
+
+    `rescheduled` is called whenever `pending`, `nmi_pending` or `deadline_ns` may have changed. Raises MachineError for
+    fw_cfg file names that cannot be.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        ram: Ram,
+        clock: Clock,
+        request_stop: Callable[[], None],
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.bus = bus
+        self._clock = clock
+        self.rescheduled: Callable[[], None] = lambda: None
+        self.deadline_ns: int | None = None
+        """The earliest deadline of a device, or None."""
+        self.nmi_pending = False
+        """An NMI waits; `take_nmi` takes it."""
+        self.uart = uart16550.Uart16550(clock)
+        self.post_code = post_code.PostCode()
+        self.debug_exit = debug_exit.DebugExit(request_stop)
+        self.local_apic = local_apic.LocalApic(clock)
+        self.io_apic = io_apic.IoApic()
+        self.pic = pic8259.PicPair()
+        self.pit = pit8254.Pit8254(clock)
+        self.fw_cfg = fw_cfg.FwCfg(ram, files or {})
+        self.scrub_engine = scrub_engine.ScrubEngine(ram, clock)
+        self.hash_engine = hash_engine.HashEngine(ram, clock)
+        self._timed: list[Device] = [self.local_apic, self.pit, self.uart]
+        self._attach()
+        self._wire()
+        self.acknowledge = self.local_apic.acknowledge
+        """The INTA cycle: the vector of the interrupt that the processor takes."""
+
+    def _attach(self) -> None:
+        ports, memory = self.bus.attach_ports, self.bus.attach_memory
+        ports(self.uart, uart16550.PORT, 8)
+        ports(self.post_code, post_code.PORT, 1)
+        ports(self.debug_exit, debug_exit.PORT, debug_exit.PORTS, width=4)
+        ports(self.pic, pic8259.FIRST_PORT, 2, offset=pic8259.FIRST_OFFSET)
+        ports(self.pic, pic8259.SECOND_PORT, 2, offset=pic8259.SECOND_OFFSET)
+        ports(self.pic, pic8259.ELCR_PORT, 2, offset=pic8259.ELCR_OFFSET)
+        ports(self.pit, pit8254.PORT, 4)
+        ports(self.pit, pit8254.CONTROL_PORT_B, 1, offset=pit8254.CONTROL_PORT_B_OFFSET)
+        ports(self.fw_cfg, fw_cfg.PORT, 2, width=2)
+        ports(self.fw_cfg, fw_cfg.DMA_PORT, 8, offset=fw_cfg.DMA_OFFSET, width=4)
+        memory(self.local_apic, local_apic.ADDRESS)
+        memory(self.io_apic, io_apic.ADDRESS)
+
+    def attach_engines(self) -> None:
+        """Put the scrub engine and the hash engine on the bus, which no PC has."""
+        self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
+        self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
+
+    def attach_tpm(self, backend: TpmBackend) -> tpm_crb.TpmCrb:
+        """Put a TPM on the bus, which not every PC has."""
+        device = tpm_crb.TpmCrb(self._clock, backend)
+        self.bus.attach_memory(device, tpm_crb.ADDRESS)
+        return device
+
+    def _wire(self) -> None:
+        apic, io, pic, pit = self.local_apic, self.io_apic, self.pic, self.pit
+        pit.irq = self.isa_line(TIMER_IRQ)
+        self.uart.irq = self.isa_line(COM1_IRQ)
+        pic.output = lambda level: apic.set_pin(_LINT0, level)
+        io.send = apic.message
+        apic.acknowledge_external = pic.acknowledge
+        apic.broadcast_eoi = io.end_of_interrupt
+        apic.raise_nmi = self._latch_nmi
+        for controller in (pic, io):
+            controller.settle = pit.settle
+            controller.masks_changed = self._masks_changed
+        for device in self._timed:
+            device.rescheduled = self.refresh
+
+    def reset(self) -> None:
+        """Every device as PC firmware leaves it."""
+        for device in self.bus.devices:
+            device.reset()
+        self.nmi_pending = False
+        self._masks_changed()
+        self.refresh()
+
+    def isa_line(self, irq: int) -> Line:
+        """The interrupt line of an ISA device: it reaches both controllers. IRQ 2 does not exist."""
+        pic, io = self.pic, self.io_apic
+        pin = TIMER_PIN if irq == TIMER_IRQ else irq
+
+        def line(level: bool) -> None:
+            pic.set_irq(irq, level)
+            io.set_pin(pin, level)
+
+        return line
+
+    # What the processor's loop sees
+
+    def pending(self) -> bool:
+        """Whether a maskable interrupt is to be taken now, if RFLAGS.IF lets it."""
+        return self.local_apic.intr
+
+    def raise_nmi(self) -> None:
+        """A pulse on the NMI pin. It goes through LINT1 of the local APIC, which may mask it."""
+        self.local_apic.set_pin(_LINT1, True)
+        self.local_apic.set_pin(_LINT1, False)
+
+    def take_nmi(self) -> bool:
+        """Whether an NMI waits; it is taken with that."""
+        taken, self.nmi_pending = self.nmi_pending, False
+        return taken
+
+    def tick(self, now_ns: int) -> None:
+        """Let every device act whose deadline has come."""
+        for device in self._timed:
+            if device.deadline_ns is not None and device.deadline_ns <= now_ns:
+                device.tick(now_ns)
+        self.refresh()
+
+    def _latch_nmi(self) -> None:
+        self.nmi_pending = True
+        self.rescheduled()
+
+    def _masks_changed(self) -> None:
+        self.pit.watch(not self.pic.is_masked(TIMER_IRQ) or not self.io_apic.is_masked(TIMER_PIN))
+
+    def refresh(self) -> None:
+        """Find the earliest deadline again."""
+        found = self.local_apic.deadline_ns
+        for device in (self.pit, self.uart):
+            at = device.deadline_ns
+            if at is not None and (found is None or at < found):
+                found = at
+        self.deadline_ns = found
+        self.rescheduled()

@@ -1,0 +1,1 @@
+"""Engines that no PC has: one scrubs RAM, one hashes it."""

@@ -1,0 +1,1 @@
+"""Devices of the PC: interrupt controller, timer, serial port and others."""

@@ -1,0 +1,1 @@
+"""What is done at each stop of the processor."""

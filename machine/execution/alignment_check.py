@@ -1,0 +1,63 @@
+"""Alignment checking (SDM volume 3, 6.15, interrupt 17), which Unicorn does not do.
+
+With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare, so it may be slow: the machine goes instruction
+by instruction then, and asks here before each.
+"""
+
+from machine.architecture.control_registers import CR0_AM
+from machine.architecture.exceptions import AC, Fault
+from machine.architecture.opcodes import Action, Instruction
+from machine.architecture.paging import is_canonical
+from machine.instructions.accesses import Access, accesses, linear
+from machine.processor.cpu import FLAG_AC, Cpu
+
+_WHOLE_BLOCK = 16
+"""Larger operands, such as FXSAVE's, have rules of their own."""
+_LONGEST_WORD = 8
+_PAIRS = frozenset([0x62, 0xC4, 0xC5, 0x0FB2, 0x0FB4, 0x0FB5])
+"""BOUND and far pointers."""
+_ENVIRONMENTS = frozenset([0xD9, 0xDD])
+"""With extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
+_FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
+"""FXSAVE, FXRSTOR, CMPXCHG16B: #GP."""
+_GROUP_5 = 0xFF
+_FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
+
+
+class AlignmentCheck:
+    """Knows when accesses are checked, and checks those of the next instruction."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+
+    @property
+    def wanted(self) -> bool:
+        """Data accesses of the current ring must be aligned."""
+        registers = self._cpu.registers
+        return bool(registers.cr[0] & CR0_AM and self._cpu.hook.rflags & FLAG_AC) and registers.cpl == 3
+
+    def check(self, instruction: Instruction | None) -> None:
+        """Raise Fault (#AC) if the instruction, which is the one at RIP, would access data that is not aligned."""
+        cpu = self._cpu
+        if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
+            return
+        for access in accesses(cpu, instruction):
+            size, address = _alignment(instruction, access), linear(cpu.registers, access)
+            if size and address % size and is_canonical(address):
+                raise Fault(AC, 0)
+
+
+def _alignment(instruction: Instruction, access: Access) -> int:
+    """What an access must be aligned to in bytes, or 0 (SDM volume 3, table 6-7)."""
+    opcode, extension, narrow = instruction.opcode, instruction.extension, instruction.operand_size_prefix
+    if opcode in _PAIRS or (opcode == _GROUP_5 and extension in (3, 5) and access.segment != "ss"):
+        return 2 if narrow and not instruction.wide else 4
+    if opcode in _ENVIRONMENTS and extension in (4, 6) and access.size > _WHOLE_BLOCK:
+        return 2 if narrow else 4
+    if opcode in _FAULT_OTHERWISE and access.size >= _WHOLE_BLOCK:
+        return 0
+    if instruction.action & Action.WIDE:
+        return _WHOLE_BLOCK
+    if access.segment == "ss" and (access.size > _LONGEST_WORD or opcode in _FAR_RETURNS):  # several words
+        return 8 if instruction.long and (instruction.wide or opcode not in _FAR_RETURNS) else 2 if narrow else 4
+    return 1 << access.size.bit_length() - 1 if access.size <= _WHOLE_BLOCK else 0  # 80-bit numbers like 64-bit ones

@@ -1,0 +1,206 @@
+"""Which memory the instruction at RIP is about to access, for the checks that Unicorn leaves out.
+
+Instructions are decoded by capstone, imported when first needed, and what it says of one is kept by its bytes. Left
+out is what no operand and no stack pointer names: descriptor tables, task state segments.
+"""
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from machine.architecture.instruction_set import ROWS, Map, Prefix
+from machine.architecture.opcodes import REPEAT, REPEAT_NOT_EQUAL, Instruction
+from machine.architecture.processor_state import DEFAULT_32, ProcessorState
+from machine.processor.cpu import Cpu
+from machine.processor.step_hook import STRINGS
+
+_OP_MEM = 3  # capstone.x86.X86_OP_MEM, without importing it
+_AC_WRITE = 2  # capstone.CS_AC_WRITE
+_PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
+_POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq leave".split())
+_ALL_REGISTERS = {"pushaw": 8, "pushal": 8, "popaw": 8, "popal": 8}
+_DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
+"""In 64-bit mode, where other instructions with implied words have those of 64 bits."""
+_WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
+_REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+_NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
+"""LEA, and hints, which every NOP with a memory operand is one of."""
+_BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
+_MEANINGLESS = frozenset(
+    (_BASES[row.map] | opcode, prefix)
+    for row in ROWS
+    if row.map in _BASES and Prefix.NONE in row.prefixes
+    for prefix in row.prefixes
+    for opcode in row.opcodes
+)
+"""Opcodes, each with a mandatory prefix that selects nothing."""
+_SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
+_ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
+_FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
+_NARROW = frozenset(["bx", "bp", "si", "di"])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access of an instruction to data."""
+
+    segment: str
+    """The segment register, such as "ds"."""
+    offset: int
+    """In the segment."""
+    size: int
+    """In bytes."""
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """An access whose offset is still to be computed."""
+
+    segment: str
+    registers: tuple[tuple[str, int], ...]
+    """Names as capstone has them, each with its scale."""
+    displacement: int
+    address_bits: int
+    size: int
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    operands: tuple[_Operand, ...]
+    pushes: int
+    """Bytes pushed, or popped if negative."""
+    from_frame: bool
+    """What is popped is at the frame pointer: LEAVE."""
+    counter_bits: int
+    """Of a repeated string instruction, the width of its counter in bits; else 0."""
+
+
+@cache
+def _decoder(bits: int) -> Any:
+    import capstone  # noqa: PLC0415 - takes longer to import than a small kernel to boot
+
+    mode = {64: capstone.CS_MODE_64, 32: capstone.CS_MODE_32, 16: capstone.CS_MODE_16}[bits]
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, mode)
+    decoder.detail = True
+    return decoder
+
+
+@lru_cache(maxsize=4096)  # as many as `opcodes.decode` keeps
+def _decode(code: bytes, bits: int) -> _Decoded | None:
+    found = next(_decoder(bits).disasm(code, 0, 1), None)
+    if found is None:
+        return None
+    words = found.mnemonic.split()
+    name = words[-1]
+    narrow = 0x66 in found.prefix
+    near_branch = name in ("call", "jmp", "ret")
+    wide = bits == 64 and (bool(found.rex & 8) or near_branch or not (narrow or name in _DEFAULT_TO_32))
+    word = 8 if wide else 4 if (bits == 16) == narrow else 2
+    repeats = found.prefix[0] in _REPEATS and any(part.startswith("rep") for part in words)
+    operands = tuple(
+        _operand(found, name, operand, word, long=bits == 64) for operand in found.operands if operand.type == _OP_MEM
+    )
+    return _Decoded(
+        operands,
+        _pushed(name, word),
+        name == "leave",
+        8 * int(found.addr_size) if repeats else 0,
+    )
+
+
+def _operand(found: Any, name: str, operand: Any, word: int, *, long: bool) -> _Operand:
+    memory = operand.mem
+    registers = tuple(
+        (found.reg_name(number), scale) for number, scale in ((memory.base, 1), (memory.index, memory.scale)) if number
+    )
+    on_stack = bool(registers) and registers[0][0] in ("esp", "ebp", "bp", "rsp", "rbp") and bool(memory.base)
+    segment = found.reg_name(memory.segment) if memory.segment else ""
+    if not segment or (long and segment not in ("fs", "gs")):  # in 64-bit mode the other overrides mean nothing
+        segment = "ss" if on_stack else "ds"
+    size = _SIZES.get(name, int(operand.size))
+    if name in _ENVIRONMENT:
+        size = 14 if word == 2 else 28
+    elif name in _X87_REGISTERS:
+        size = 94 if word == 2 else 108
+    elif name in _FAR:
+        size = word + 2
+    writes = bool(operand.access & _AC_WRITE) or name.startswith("ins")
+    return _Operand(segment, registers, int(memory.disp), 8 * int(found.addr_size), size, writes)
+
+
+def _pushed(name: str, word: int) -> int:
+    if name in _ALL_REGISTERS:
+        size = 8 * word
+        return size if name.startswith("push") else -size
+    if name in _PUSHES:
+        return word
+    return -word * _WORDS.get(name, 1) if name in _POPS else 0
+
+
+def code_bits(registers: ProcessorState) -> int:
+    """The default operand and address size of the current code segment: 64, 32 or 16."""
+    if registers.in_64_bit_code:
+        return 64
+    return 32 if registers.cs.flags & DEFAULT_32 else 16
+
+
+def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
+    """The accesses to data of the instruction at RIP, which is this one; none of a repeated one whose counter is 0."""
+    registers = cpu.registers
+    if instruction is None or instruction.opcode in _NO_ACCESS:
+        return []
+    found = _decode(_without_meaningless_prefix(instruction), code_bits(registers))
+    if found is None or (found.counter_bits and not registers.rcx & (1 << found.counter_bits) - 1):
+        return []
+    result = [
+        Access(operand.segment, _offset(registers, operand, instruction.length), operand.size, operand.writes)
+        for operand in found.operands
+    ]
+    if found.pushes:
+        mask = 2**64 - 1
+        if not registers.in_64_bit_code:
+            mask = 0xFFFF_FFFF if registers.ss.flags & DEFAULT_32 else 0xFFFF
+        top = registers.rbp if found.from_frame else registers.rsp
+        size = abs(found.pushes)
+        result.append(Access("ss", (top - max(found.pushes, 0)) & mask, size, found.pushes > 0))
+    return result
+
+
+def _without_meaningless_prefix(instruction: Instruction) -> bytes:
+    """The code without F2H and F3H where they select nothing: capstone would forget 66H for them."""
+    code, prefixes = instruction.code, instruction.prefixes
+    if instruction.opcode in STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
+        return code
+    return bytes(byte for byte in prefixes if byte not in _REPEATS) + code[len(prefixes) :]
+
+
+def _offset(registers: ProcessorState, operand: _Operand, length: int) -> int:
+    offset = operand.displacement
+    for name, scale in operand.registers:
+        offset += _register(registers, name, length) * scale
+    return int(offset & (1 << operand.address_bits) - 1)
+
+
+def _register(registers: ProcessorState, name: str, length: int) -> int:
+    if name in ("rip", "eip"):
+        return registers.rip + length
+    if name in ("eiz", "riz"):
+        return 0
+    if name.startswith("e"):
+        return int(getattr(registers, f"r{name[1:]}")) & 2**32 - 1
+    if name.endswith("d"):
+        return int(getattr(registers, name[:-1])) & 2**32 - 1
+    if name in _NARROW:
+        return int(getattr(registers, f"r{name}")) & 0xFFFF
+    return int(getattr(registers, name))
+
+
+def linear(registers: ProcessorState, access: Access) -> int:
+    """The linear address of an access."""
+    long = registers.in_64_bit_code
+    if long and access.segment not in ("fs", "gs"):
+        return access.offset
+    mask = 2**64 - 1 if long else 2**32 - 1
+    return int(access.offset + getattr(registers, access.segment).base & mask)

@@ -1,0 +1,1 @@
+"""General-purpose instructions that Unicorn does not execute as the manual says."""

@@ -1,0 +1,83 @@
+"""Segment limits and types outside 64-bit mode (SDM volume 3, 5.3 and 5.5), which Unicorn does not check.
+
+Nearly all software has flat segments, whose checks cannot fail. While only FS and GS are not flat the machine asks here
+before each instruction that has a prefix for them; while another is not, it goes instruction by instruction. Left out:
+what a branch finds beyond the limit of CS is #GP at its target and not at the branch.
+"""
+
+from enum import Enum, auto
+from functools import lru_cache
+
+from machine.architecture.exceptions import GP, SS, Fault
+from machine.architecture.opcodes import Action, Instruction
+from machine.architecture.processor_state import DEFAULT_32, SEGMENT_REGISTERS, SegmentRegister
+from machine.instructions.accesses import Access, accesses
+from machine.processor.cpu import Cpu
+
+_CODE, _EXPAND_DOWN, _ACCESSIBLE, _PRESENT = 1 << 11, 1 << 10, 1 << 9, 1 << 15
+_WHOLE = 0xFFFF_FFFF
+_MODIFIES = int(Action.MODIFIES)
+
+
+class Scope(Enum):
+    """Which instructions may leave a segment that is loaded."""
+
+    NOTHING = auto()
+    OVERRIDES = auto()
+    """Those with a prefix for FS or GS."""
+    EVERYTHING = auto()
+
+
+class SegmentLimits:
+    """Knows when accesses are checked, and checks those of the next instruction."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+
+    @property
+    def scope(self) -> Scope:
+        """What has to be checked."""
+        registers = self._cpu.registers
+        return Scope.NOTHING if registers.in_64_bit_code else _scope(registers.segment_registers)
+
+    def check(self, instruction: Instruction | None) -> None:
+        """Raise Fault (#GP or #SS) if the instruction, which is the one at RIP, would leave its segments."""
+        cpu = self._cpu
+        registers = cpu.registers
+        if registers.rip + (0 if instruction is None else instruction.length - 1) > registers.cs.limit:
+            raise Fault(GP, 0)
+        modifies = instruction is not None and bool(instruction.action & _MODIFIES)
+        for access in accesses(cpu, instruction):
+            segment: SegmentRegister = getattr(registers, access.segment)
+            if not _allows(segment, access, writes=access.writes or modifies):
+                raise Fault(SS if access.segment == "ss" else GP, 0)
+
+
+@lru_cache(maxsize=64)  # a kernel loads the same few sets of segments again and again
+def _scope(segments: bytes) -> Scope:
+    registers = dict(zip(SEGMENT_REGISTERS, (SegmentRegister * 6).from_buffer_copy(segments), strict=True))
+    code = registers.pop("cs")
+    limited = {name for name, segment in registers.items() if not _is_flat(segment)}
+    if code.limit != _WHOLE or limited - {"fs", "gs"}:
+        return Scope.EVERYTHING
+    return Scope.OVERRIDES if limited else Scope.NOTHING
+
+
+def _is_flat(segment: SegmentRegister) -> bool:
+    wanted = _PRESENT | _ACCESSIBLE
+    return segment.limit == _WHOLE and segment.flags & (wanted | _CODE | _EXPAND_DOWN) == wanted
+
+
+def _allows(segment: SegmentRegister, access: Access, *, writes: bool) -> bool:
+    flags = segment.flags
+    if not flags & _PRESENT:  # null: a segment that is absent cannot be loaded
+        return False
+    if flags & _CODE:
+        if writes or not flags & _ACCESSIBLE:
+            return False
+    elif writes and not flags & _ACCESSIBLE:
+        return False
+    last = access.offset + access.size - 1
+    if flags & (_CODE | _EXPAND_DOWN) == _EXPAND_DOWN:
+        return access.offset > segment.limit and last <= (_WHOLE if flags & DEFAULT_32 else 0xFFFF)
+    return last <= segment.limit

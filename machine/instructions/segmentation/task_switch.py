@@ -1,0 +1,278 @@
+"""Task switches by the processor (SDM volume 3, chapter 8, "Task Management").
+
+They come from a task gate of the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, with
+nothing changed when it fails; STATE, the old task saved and the new one loaded; then the new task's segments are
+checked, and what is wrong there is an exception of the new task, before its first instruction.
+
+Left out: virtual-8086 tasks - a TSS whose EFLAGS image has VM set is refused as not valid (#TS) - and the T flag.
+"""
+
+import struct
+from enum import Enum, auto
+
+from machine.architecture.control_registers import CR0_PG, CR0_TS, check_cr3
+from machine.architecture.descriptors import (
+    ACCESSED,
+    ACCESSED_BYTE,
+    TASK_16_AVAILABLE,
+    TASK_16_BUSY,
+    TASK_AVAILABLE,
+    TASK_BUSY,
+    Segment,
+)
+from machine.architecture.exceptions import GP, NP, SS, TS, Fault
+from machine.architecture.processor_state import HFLAG_TS, SegmentRegister
+from machine.instructions.segmentation.descriptor_tables import find, mark_accessed
+from machine.processor.cpu import FLAG_NT, FLAG_VM, Cpu
+
+_BUSY, _LDT, _LOCAL = 2, 0x2, 4
+_DR7_LOCAL = 0x155
+_LOADED_FLAGS, _KEPT_BY_16_BITS = 0x25_7FD5, 0xFFFF_0000
+# Where the saved part of a TSS begins, and that part: EIP, EFLAGS, eight registers, the selectors.
+_STATE_32, _STATE_16 = 0x20, 0x0E
+_WORDS_32, _WORDS_16 = struct.Struct("<10I"), struct.Struct("<10H")
+_CR3, _LDT_32, _LDT_16 = 0x1C, 0x60, 0x2A
+_LEAST_LIMIT_32, _LEAST_LIMIT_16 = 0x67, 0x2B
+_REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
+_SELECTORS = ("es", "cs", "ss", "ds", "fs", "gs")
+
+
+class TaskFault(Fault):
+    """An exception in the new task before its first instruction: the switch itself is complete."""
+
+
+class _Way(Enum):
+    """What leads to another task (table "Effect of a Task Switch on Busy Flag, NT Flag, ...")."""
+
+    NEST = auto()
+    """CALL, or an interrupt: the new task returns to the old one, which stays busy."""
+    JUMP = auto()
+    RETURN = auto()
+    """IRET: to a task that is busy."""
+
+
+class TaskSwitch:
+    """Switches tasks on one processor."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+
+    def nest(self, selector: int, return_address: int, rflags: int, external: int) -> None:
+        """Go to the task whose TSS `selector` names, leaving the old one, which it returns to, with this EIP and flags.
+
+        Raises Fault with nothing changed, and TaskFault when the new task cannot begin. `external` is the EXT bit.
+        """
+        self._switch(_Way.NEST, selector, return_address, rflags, external)
+
+    def jump(self, selector: int, return_address: int, rflags: int, external: int) -> None:
+        """Go to a task without a way back; see `nest`."""
+        self._switch(_Way.JUMP, selector, return_address, rflags, external)
+
+    def return_to_previous(self, return_address: int, rflags: int) -> None:
+        """Go back to the task that the current one was nested in; see `nest`."""
+        (selector,) = struct.unpack("<H", self._cpu.memory.read(self._cpu.registers.tr.base, 2))
+        self._switch(_Way.RETURN, selector, return_address, rflags & ~FLAG_NT, 0)
+
+    def _switch(self, way: "_Way", selector: int, return_address: int, rflags: int, external: int) -> None:
+        memory, registers = self._cpu.memory, self._cpu.registers
+        # CHECK
+        at, task = self._task(selector, external, way)
+        wide = task.system_type & 8
+        new = memory.read(task.base, _LEAST_LIMIT_32 + 1 if wide else _LEAST_LIMIT_16 + 1)
+        self._check_image(new, wide, selector & ~3 | external)
+        old_at, old_image = self._old_image()
+        old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
+        other = (task.base, 2) if way is _Way.NEST else (old_busy, 1)
+        for address, size in ((at + ACCESSED_BYTE, 1), other):
+            memory.push(address, memory.read(address, size), unit=1)  # all can be written, or it is #PF
+        # STATE
+        link = registers.tr.selector
+        self._save(old_at, old_image, return_address, rflags)
+        if way is _Way.NEST:
+            memory.push(task.base, struct.pack("<H", link), unit=2)
+        else:
+            self._set_busy(old_busy, busy=False)
+        if way is not _Way.RETURN:
+            self._set_busy(at + ACCESSED_BYTE, busy=True)
+        new = memory.read(task.base, len(new))  # after saving: the old task may be the new one
+        self._load(selector, task, new, FLAG_NT if way is _Way.NEST else 0)
+        try:
+            self._load_segments(new, wide, external)
+        except Fault as fault:
+            raise TaskFault(fault.vector, fault.error_code, fault.address) from None
+
+    def _set_busy(self, address: int, *, busy: bool) -> None:
+        (access,) = self._cpu.memory.read(address, 1)
+        self._cpu.memory.push(address, bytes([access | _BUSY if busy else access & ~_BUSY]), unit=1)
+
+    def push_error_code(self, error_code: int, external: int) -> None:
+        """The error code of the exception that led here, on the new task's stack, in the width of its TSS."""
+        cpu, registers = self._cpu, self._cpu.registers
+        size = 4 if registers.tr.flags >> 8 & 8 else 2
+        mask = 0xFFFF_FFFF if registers.ss.flags & 1 << 22 else 0xFFFF
+        top = registers.rsp - size & mask
+        down = registers.ss.flags & 1 << 10
+        if top + size - 1 > mask or (top <= registers.ss.limit if down else top + size - 1 > registers.ss.limit):
+            raise TaskFault(SS, external)
+        try:
+            word = (error_code & (1 << 8 * size) - 1).to_bytes(size, "little")
+            cpu.memory.push(registers.ss.base + top & 0xFFFF_FFFF, word, cpu.rflags, size)
+        except Fault as fault:
+            raise TaskFault(fault.vector, fault.error_code, fault.address) from None
+        registers.rsp = registers.rsp & ~mask & 0xFFFF_FFFF | top
+
+    # CHECK
+
+    def _task(self, selector: int, external: int, way: _Way) -> tuple[int, Segment]:
+        """Where the TSS's descriptor is, and the descriptor."""
+        error, returning = selector & ~3 | external, way is _Way.RETURN
+        found = None if selector & _LOCAL or not selector & ~3 else find(self._cpu, selector)
+        wanted = (TASK_BUSY, TASK_16_BUSY) if returning else (TASK_AVAILABLE, TASK_16_AVAILABLE)
+        if found is None or found[1].system_type not in wanted:
+            raise Fault(TS if returning else GP, error)
+        if not found[1].present:
+            raise Fault(NP, error)
+        if found[1].limit < (_LEAST_LIMIT_32 if found[1].system_type & 8 else _LEAST_LIMIT_16):
+            raise Fault(TS, error)
+        return found
+
+    def _check_image(self, new: bytes, wide: int, error: int) -> None:
+        if not wide:
+            return
+        cr3, flags = (int.from_bytes(new[at : at + 4], "little") for at in (_CR3, _STATE_32 + 4))
+        if flags & FLAG_VM:
+            raise Fault(TS, error)
+        if self._cpu.registers.cr[0] & CR0_PG:
+            try:
+                check_cr3(self._cpu.registers, self._cpu.memory, cr3)
+            except Fault:
+                raise Fault(TS, error) from None
+
+    def _old_image(self) -> tuple[int, bytearray]:
+        """The part of the current TSS that is to be saved to, and its address. It can be written.
+
+        Only the limit of the new task's TSS has to be valid (SDM volume 3, 8.3).
+        """
+        task, memory = self._cpu.registers.tr, self._cpu.memory
+        wide = task.flags >> 8 & 8
+        at = task.base + (_STATE_32 if wide else _STATE_16)
+        image = memory.read(at, _WORDS_32.size + 24 if wide else _WORDS_16.size + 8)
+        memory.push(at, image, unit=1)
+        return at, bytearray(image)
+
+    # STATE
+
+    def _save(self, at: int, image: bytearray, return_address: int, rflags: int) -> None:
+        registers = self._cpu.registers
+        wide = registers.tr.flags >> 8 & 8
+        words = [return_address, rflags, *(getattr(registers, name) for name in _REGISTERS)]
+        layout, mask, step = (_WORDS_32, 0xFFFF_FFFF, 4) if wide else (_WORDS_16, 0xFFFF, 2)
+        layout.pack_into(image, 0, *(word & mask for word in words))
+        for index, name in enumerate(_SELECTORS if wide else _SELECTORS[:4]):
+            struct.pack_into("<H", image, layout.size + step * index, getattr(registers, name).selector)
+        self._cpu.memory.push(at, bytes(image), unit=1)
+
+    def _load(self, selector: int, task: Segment, new: bytes, nested: int) -> None:
+        """All but the segments. They hold their selectors and nothing else until they are checked."""
+        cpu, registers = self._cpu, self._cpu.registers
+        wide = task.system_type & 8
+        # Unicorn wants the cached type to be that of an available TSS, and aborts otherwise.
+        registers.tr.load(selector, task.base, task.limit, task.flags & ~(_BUSY << 8))
+        registers.cr[0] |= CR0_TS
+        registers.hflags |= HFLAG_TS
+        layout, start = (_WORDS_32, _STATE_32) if wide else (_WORDS_16, _STATE_16)
+        rip, flags, *general = layout.unpack_from(new, start)
+        if not wide:
+            general = [word | _KEPT_BY_16_BITS for word in general]
+            flags |= cpu.rflags & _KEPT_BY_16_BITS
+        elif registers.cr[0] & CR0_PG:
+            registers.cr[3] = int.from_bytes(new[_CR3 : _CR3 + 4], "little")
+        cpu.rflags = flags & _LOADED_FLAGS | 2 | nested
+        registers.rip = rip
+        for name, value in zip(_REGISTERS, general, strict=True):
+            setattr(registers, name, value)
+        for name, chosen in self._selectors(new, wide).items():
+            getattr(registers, name).load(chosen, 0, 0, 0)
+        registers.ldtr.load(self._ldt(new, wide), 0, 0, 0)
+        if cpu.debug.dr7 & _DR7_LOCAL:
+            cpu.debug.write(7, cpu.debug.dr7 & ~_DR7_LOCAL)
+        cpu.set_privilege(registers.cs.selector & 3)
+        if registers.cr[0] & CR0_PG:
+            cpu.flush_tlb()
+
+    @staticmethod
+    def _selectors(new: bytes, wide: int) -> dict[str, int]:
+        start, step = (_STATE_32 + _WORDS_32.size, 4) if wide else (_STATE_16 + _WORDS_16.size, 2)
+        names = _SELECTORS if wide else _SELECTORS[:4]
+        found = {name: struct.unpack_from("<H", new, start + step * index)[0] for index, name in enumerate(names)}
+        return dict.fromkeys(_SELECTORS, 0) | found
+
+    @staticmethod
+    def _ldt(new: bytes, wide: int) -> int:
+        return int(struct.unpack_from("<H", new, _LDT_32 if wide else _LDT_16)[0])
+
+    # The new task's segments
+
+    def _load_segments(self, new: bytes, wide: int, external: int) -> None:
+        cpu, registers = self._cpu, self._cpu.registers
+        self._load_ldt(self._ldt(new, wide), external)
+        selectors = self._selectors(new, wide)
+        ring = selectors["cs"] & 3
+        self._load_code(selectors["cs"], external)
+        self._load_stack(selectors["ss"], ring, external)
+        cpu.set_privilege(ring)
+        for name in ("ds", "es", "fs", "gs"):
+            self._load_data(getattr(registers, name), selectors[name], ring, external)
+        cpu.set_privilege(ring)
+        if registers.rip > registers.cs.limit:
+            raise Fault(GP, external)
+
+    def _load_ldt(self, selector: int, external: int) -> None:
+        if not selector & ~3:
+            return
+        found = None if selector & _LOCAL else find(self._cpu, selector)
+        if found is None or found[1].system_type != _LDT or not found[1].present:
+            raise Fault(TS, selector & ~3 | external)
+        table = found[1]
+        self._cpu.registers.ldtr.load(selector, table.base, table.limit, table.flags)
+
+    def _segment(self, selector: int, external: int) -> tuple[int, Segment]:
+        found = find(self._cpu, selector) if selector & ~3 else None
+        if found is None:
+            raise Fault(TS, selector & ~3 | external)
+        return found
+
+    def _commit(self, register: SegmentRegister, selector: int, at: int, found: Segment) -> None:
+        mark_accessed(self._cpu, at, found)
+        register.load(selector, found.base, found.limit, found.flags | ACCESSED << 8)
+
+    def _load_code(self, selector: int, external: int) -> None:
+        at, found = self._segment(selector, external)
+        ring, error = selector & 3, selector & ~3 | external
+        if not found.is_code or (found.level > ring if found.conforming else found.level != ring):
+            raise Fault(TS, error)
+        if not found.present:
+            raise Fault(NP, error)
+        self._commit(self._cpu.registers.cs, selector, at, found)
+
+    def _load_stack(self, selector: int, ring: int, external: int) -> None:
+        at, found = self._segment(selector, external)
+        error = selector & ~3 | external
+        if not found.is_data or not found.writable or found.level != ring or selector & 3 != ring:
+            raise Fault(TS, error)
+        if not found.present:
+            raise Fault(SS, error)
+        self._commit(self._cpu.registers.ss, selector, at, found)
+
+    def _load_data(self, register: SegmentRegister, selector: int, ring: int, external: int) -> None:
+        if not selector & ~3:
+            return
+        at, found = self._segment(selector, external)
+        error = selector & ~3 | external
+        readable = found.is_data or (found.is_code and found.writable)
+        shared = found.is_code and found.conforming
+        if not readable or (not shared and found.level < max(ring, selector & 3)):
+            raise Fault(TS, error)
+        if not found.present:
+            raise Fault(NP, error)
+        self._commit(register, selector, at, found)

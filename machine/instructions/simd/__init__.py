@@ -1,0 +1,1 @@
+"""SSE instructions that Unicorn does not execute as the manual says."""

@@ -1,0 +1,27 @@
+"""DPPS and DPPD (SDM volume 2): products of the lanes that the immediate chooses, added in pairs."""
+
+from machine.instructions.simd.numbers import Format, Result, add, flags_set, multiply
+
+
+def dot_product(left: list[int], right: list[int], form: Format, immediate: int, mxcsr: int) -> Result:
+    """Add the products in pairs, (p0 + p1) + (p2 + p3), and put the sum into the lanes of bits 3:0.
+
+    Bits 7:4 choose the products; one that is not chosen is +0. Every step rounds. The additions are not executed when
+    an exception of the multiplications is unmasked.
+    """
+    lanes = enumerate(zip(left, right, strict=True))
+    found = [multiply(a, b, form, mxcsr) if immediate >> 4 + lane & 1 else (0, 0) for lane, (a, b) in lanes]
+    flags = _raised(found, mxcsr)
+    while len(found) > 1 and not flags & ~(mxcsr >> 7):
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found = [add(a, b, form, mxcsr) for (a, _), (b, _) in pairs]
+        flags |= _raised(found, mxcsr)
+    total, _ = found[0]
+    return sum(total << form.width * lane for lane in range(len(left)) if immediate >> lane & 1), flags
+
+
+def _raised(results: list[Result], mxcsr: int) -> int:
+    flags = 0
+    for _, raised in results:
+        flags |= raised
+    return flags_set(flags, mxcsr)

@@ -1,0 +1,51 @@
+"""MASKMOVQ and MASKMOVDQU (SDM volume 2): store the bytes that a mask chooses, at DS:RDI.
+
+Unicorn stores byte after byte, so a fault leaves the first of them stored.
+"""
+
+from machine.architecture.opcodes import ADDRESS_SIZE, Instruction
+from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
+from machine.instructions.disposition import Done
+from machine.instructions.memory import OperandMemory
+from machine.instructions.operand_access import require_mmx, require_sse
+from machine.processor.cpu import Cpu
+
+_ALL = 2**64 - 1
+_RDI = GENERAL_REGISTERS[7]
+_SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
+
+
+def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
+    """Execute the instruction at RIP. Nothing is accessed if the mask is empty. Raises Fault, with nothing stored."""
+    context, source = cpu.context, instruction.operand
+    assert isinstance(source, int)
+    if instruction.prefix:
+        require_sse(cpu)
+        size, data, mask = 16, context.read_vector(instruction.register), context.read_vector(source)
+    else:
+        require_mmx(cpu)
+        size, data, mask = 8, context.read_mmx(instruction.register & 7), context.read_mmx(source & 7)
+    at, memory = _destination(cpu, instruction), OperandMemory(cpu)
+    chosen = [index for index in range(size) if mask >> 8 * index + 7 & 1]
+    memory.write_chosen(at, data.to_bytes(size, "little"), chosen)
+    if not instruction.prefix:
+        context.enter_mmx()
+    cpu.skip(instruction.length)
+    return Done.COMPLETE
+
+
+def _destination(cpu: Cpu, instruction: Instruction) -> int:
+    registers, name = cpu.registers, "ds"
+    for prefix in instruction.prefixes:
+        name = _SEGMENTS.get(prefix, name)
+    address = getattr(registers, _RDI)
+    long = registers.in_64_bit_code
+    if not long or ADDRESS_SIZE in instruction.prefixes:
+        address &= 0xFFFF_FFFF
+    segment: SegmentRegister = getattr(registers, name)
+    if long:
+        return int(address + (segment.base if name in ("fs", "gs") else 0) & 2**64 - 1)
+    return int(address + segment.base & 0xFFFF_FFFF)
+
+
+RULES = {0x0FF7: execute_masked_move}

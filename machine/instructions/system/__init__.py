@@ -1,0 +1,1 @@
+"""System calls, model-specific registers and port permissions."""

@@ -1,0 +1,1 @@
+"""Interrupts and exceptions: delivery in long mode and in 32-bit mode, and returns."""

@@ -1,0 +1,91 @@
+"""Exceptions as Unicorn raises them, made those that the manual describes.
+
+Unicorn checks that an address is canonical only when it is used, and then always raises #GP at the instruction that
+uses it. By the manual a branch to such an address is refused itself (SDM volume 2, JMP, CALL, RET), and where the
+address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
+"""
+
+from machine.architecture.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
+from machine.architecture.opcodes import Action, MemoryOperand
+from machine.architecture.paging import is_canonical
+from machine.architecture.processor_state import ARITHMETIC_FLAGS
+from machine.instructions.accesses import accesses, linear
+from machine.processor.cpu import Cpu
+
+_LOW = 0xFFFF_FFFF
+_MODIFIES = int(Action.MODIFIES)
+_WRITE, _FETCH = 2, 16
+_RETURN_NEAR, _RETURN_NEAR_POPPING = 0xC3, 0xC2
+
+
+def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
+    """The exception that the instruction at RIP raises, which Unicorn reported. It is taken back from the count."""
+    registers = cpu.registers
+    if vector == GP and error_code == 0 and registers.in_64_bit_code:
+        if not is_canonical(registers.rip):
+            _take_back_branch(cpu)
+        elif _leaves_by_the_stack(cpu):
+            vector = SS
+    take_back(cpu)
+    address = None
+    if vector == PF:
+        error_code, address = _page_fault(cpu, error_code)
+    return Fault(vector, error_code if vector in WITH_ERROR_CODE else None, address)
+
+
+def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
+    """Error code and address. An operand that is to be modified is a write from the beginning, and Unicorn reads it.
+
+    Outside 64-bit mode Unicorn extends the sign of a branch's target.
+    """
+    registers = cpu.registers
+    if not registers.in_64_bit_code:
+        registers.rip &= _LOW
+        registers.cr[2] &= _LOW
+    if not error_code & _FETCH and _modifies_memory(cpu):
+        error_code |= _WRITE
+    return error_code, registers.cr[2]
+
+
+def _modifies_memory(cpu: Cpu) -> bool:
+    instruction = cpu.instruction_at(cpu.linear_rip)
+    return (
+        instruction is not None
+        and bool(instruction.action & _MODIFIES)
+        and isinstance(instruction.operand, MemoryOperand)
+    )
+
+
+def take_back(cpu: Cpu) -> None:
+    """The instruction at RIP faulted: if it was begun, and not only fetched, it did not retire.
+
+    Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
+    for what the instruction before left to be computed. What it had computed stands in `cc_src`, unless the instruction
+    has changed its flags already, as those do that then write to memory: the instruction hook keeps the flags for them.
+    """
+    hook = cpu.hook
+    if cpu.linear_rip == hook.last:
+        hook.retired -= 1
+        before = hook.flags_before if _modifies_memory(cpu) else cpu.registers.cc_src
+        cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | before & ARITHMETIC_FLAGS
+
+
+def _take_back_branch(cpu: Cpu) -> None:
+    """JMP or RET led to an address that is not canonical: it is refused, with the stack pointer as it was."""
+    registers, hook = cpu.registers, cpu.hook
+    instruction = cpu.instruction_at(hook.last)
+    if instruction is None:
+        return
+    registers.rip = hook.last
+    if instruction.opcode in (_RETURN_NEAR, _RETURN_NEAR_POPPING):
+        registers.rsp = registers.rsp - 8 - instruction.immediate & 2**64 - 1
+
+
+def _leaves_by_the_stack(cpu: Cpu) -> bool:
+    """Whether the first access of the instruction that is not canonical is one to the stack segment."""
+    registers = cpu.registers
+    for access in accesses(cpu, cpu.instruction_at(cpu.linear_rip)):
+        first = linear(registers, access)
+        if not (is_canonical(first) and is_canonical(first + access.size - 1 & 2**64 - 1)):
+            return access.segment == "ss"
+    return False

@@ -1,0 +1,1 @@
+"""The processor: Unicorn, its clock, its hooks and what it has translated."""

@@ -1,0 +1,389 @@
+"""The processor: Unicorn, with what keeps the host out of it and leads to ports and devices (engine_callbacks.py).
+
+Unicorn does instructions, segmentation, paging and ring checks. While it is stopped its registers lie in
+`Cpu.registers` (processor_state.py), which may be changed freely; `execute` gives them back and runs on.
+"""
+
+import ctypes
+from collections.abc import Callable
+
+from unicorn import (
+    UC_ARCH_X86,
+    UC_ERR_FETCH_PROT,
+    UC_MODE_64,
+    UC_PROT_ALL,
+    UC_PROT_EXEC,
+    Uc,
+    x86_const,
+)
+
+from machine.architecture.cpuid import Switches
+from machine.architecture.exceptions import PF
+from machine.architecture.opcodes import Instruction, decode
+from machine.architecture.paging import SupervisorMemory
+from machine.architecture.processor_state import (
+    DEFAULT_32,
+    GENERAL_REGISTERS,
+    HFLAG_TF,
+    SEGMENT_REGISTERS,
+    SavedContext,
+)
+from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
+from machine.bus.bus import Bus
+from machine.bus.ram import PAGE_SIZE, Ram
+from machine.errors import UnicornStopped
+from machine.processor.clock import Clock
+from machine.processor.debug_registers import DebugRegisters
+from machine.processor.engine_callbacks import Callbacks
+from machine.processor.portable_hook import PortableHook
+from machine.processor.step_hook import STATE_BYTES, StepHook, Steps, Stop
+from machine.processor.translations import Translations
+from machine.processor.untranslatable import Untranslatable, opcode_to_replace
+from machine.state import State
+
+EFER_LMA = 1 << 10
+FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
+_LONGEST_INSTRUCTION = 15
+_STOPS = tuple(Stop)
+_DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
+_IN_STATE = {
+    **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer")},
+    **{f"CR{number}": number for number in (0, 2, 3, 4)},
+}
+
+
+class Cpu:
+    """One x86-64 processor on a RAM and a bus.
+
+    `registers` is its state while it is stopped, `hook` the state of the instruction hook: the count of instructions,
+    what to stop at, and RFLAGS. `memory` is memory as the processor itself uses it.
+    """
+
+    def __init__(self, ram: Ram, bus: Bus, ns_per_instruction: int = 1, *, portable: bool = False) -> None:
+        self.ram = ram
+        self.bus = bus
+        self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
+        self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
+        self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
+        self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        self._translations = Translations(self.uc, ram, portable=portable)
+        self._untranslatable = Untranslatable(self.uc, ram)
+        self._engine = engine_handle(self.uc)
+        self.context = SavedContext(self.uc)
+        self.registers = self.context.registers
+        step_hook = StepHook(self.uc, ram, self.context.address, PortableHook, portable=portable)
+        self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
+        self.hook = step_hook.state
+        self._translations.charge_to(self.hook)
+        self._hook_code = ctypes.addressof(step_hook.state.code)
+        self.clock = Clock(self.hook, ns_per_instruction)
+        self.memory = SupervisorMemory(ram, self.registers)
+        self.tsc_offset = 0
+        """What IA32_TSC is ahead of virtual time."""
+        self.cpuid_switches: Callable[[], Switches] = Switches
+        """What software has changed of CPUID's answers."""
+        self.tsc_aux = 0
+        self.on_port: Callable[[int, int], None] | None = None
+        """Told of each port access (port, bytes) while a debug register watches ports."""
+        self.debug = DebugRegisters(self)
+        self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
+        ram.on_stale_code = self.clock.stop
+        self.callbacks = Callbacks(self, step_hook.on_device_read)
+
+    def execute(self) -> Stop:
+        """Run until something has to be done, and say what. Raises what a device raised.
+
+        RF lasts for one instruction, which Unicorn does not know: so it never has the flag.
+        """
+        hook = self.hook
+        held, retired = hook.rflags & FLAG_RF, hook.retired
+        stop = self._execute()
+        if held and hook.retired == retired:
+            hook.rflags |= FLAG_RF
+        return stop
+
+    def _execute(self) -> Stop:
+        hook, ram, cr2 = self.hook, self.ram, self.context.cr2
+        address, stop = cr2.value, None
+        while stop is None:
+            for where in ram.rewritten_code():
+                self._untranslatable.look(where.start, len(where))
+            if ram.stale_code:
+                self._translations.drop(self)
+            stop = self._attempt()
+            if stop is not Stop.INTERRUPT or not self._page_fault:
+                cr2.value = address  # Unicorn changes it where code is only looked at, too
+        self.context.collect_simd_flags()
+        if stop is Stop.REPEAT:
+            self.registers.rip = self.offset_of(hook.last)
+            return Stop.DEADLINE
+        return stop
+
+    def _attempt(self) -> Stop | None:
+        """Let the engine run once. Returns why it stopped; None if it is to be entered again."""
+        hook = self.hook
+        stepping = hook.stepping
+        self._untranslatable.left = False
+        status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
+        if status == UC_ERR_FETCH_PROT:
+            if self._admit_code():
+                return None
+            guarded = [page for page in self._pages_of_code() if self._untranslatable.guards(page)]
+            if guarded:
+                status = self._execute_guarded()
+                self.ram.stale_code += [range(page, page + PAGE_SIZE) for page in guarded]
+            elif stepping or not self._met_ahead():
+                return Stop.NO_CODE
+            else:
+                hook.stepping = Steps.WHILE_IN_DEBT
+                return None
+        elif hook.reason == Stop.HALT and self._untranslatable.left:
+            return Stop.LEFT
+        elif self._page_fault and not stepping and self._met_ahead():
+            hook.stepping = Steps.WHILE_IN_DEBT
+            return None
+        if status:
+            raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
+        return _STOPS[hook.reason]
+
+    def _enter(self, steps: Steps) -> int:
+        """Give the engine the registers, let it run, and take them. Returns Unicorn's error.
+
+        Raises what a device raised.
+        """
+        hook, registers = self.hook, self.registers
+        hook.reason, hook.stepping = Stop.HALT, steps
+        if steps:
+            registers.hflags |= HFLAG_TF
+            if hook.rflags & FLAG_TF:
+                hook.stepping = Steps.OF_SOFTWARE
+        self.give_back()
+        status: int = emu_start(self._engine, registers.rip, 0, 0, 0)
+        if status or hook.reason == Stop.HALT:
+            self.refresh()
+        if steps:
+            registers.hflags &= ~HFLAG_TF
+        failure = self.callbacks.failure
+        if failure is not None:
+            self.callbacks.failure = None
+            raise failure
+        return status
+
+    @property
+    def _page_fault(self) -> bool:
+        """Whether the engine has met one, and not INT 14."""
+        hook = self.hook
+        return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
+
+    def _met_ahead(self) -> bool:
+        """Whether what cannot be fetched is no part of the instruction at RIP, but of one that it may never come to.
+
+        Unicorn translates on into the next page.
+        """
+        at = self.linear_rip
+        return self.hook.last != at and self.instruction_at(at) is not None
+
+    def _admit_code(self) -> bool:
+        """Let the engine fetch what it was refused: the page of RIP, or the next one, where the instruction ends."""
+        return any(map(self._untranslatable.admit, self._pages_of_code()))
+
+    def _pages_of_code(self) -> list[int]:
+        """Physical addresses of the pages from which the instruction at RIP may come, as far as they are there."""
+        places = self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1
+        return [found.physical for found in map(self.memory.look, places) if found is not None]
+
+    def _execute_guarded(self) -> int:
+        """Execute the instruction at RIP, and translate no other, as a page has code of which Unicorn dies.
+
+        If it is that code, the instruction hook stops in front of it: it is undefined. Returns Unicorn's error.
+        """
+        at = self.linear_rip
+        opcode = opcode_to_replace(self.code_at(at), at)
+        found = None if opcode is None else self.memory.look(opcode)
+        with self._untranslatable.lifted(found.physical + opcode % PAGE_SIZE if found and opcode else None):
+            return self._enter(Steps.ONE)
+
+    def give_back(self) -> None:
+        """Give the engine the registers as they are here."""
+        registers, hook = self.registers, self.hook
+        registers.eflags = hook.rflags & ~FLAG_RF
+        hook.long_mode = registers.in_64_bit_code
+        hook.mxcsr = self.context.mxcsr
+        self.context.restore()
+
+    def refresh(self) -> None:
+        """Take the registers from the engine, where it stopped without the hook."""
+        self.context.save()
+        self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
+
+    # Registers
+
+    @property
+    def time_stamp_counter(self) -> int:
+        """IA32_TSC."""
+        return self.clock.now_ns + self.tsc_offset & 2**64 - 1
+
+    @property
+    def rip(self) -> int:
+        """The instruction pointer."""
+        return self.registers.rip
+
+    @property
+    def linear_rip(self) -> int:
+        """The linear address of the next instruction, which the instruction hook goes by."""
+        registers = self.registers
+        return registers.rip if registers.in_64_bit_code else registers.cs.base + registers.rip & 0xFFFF_FFFF
+
+    def offset_of(self, linear: int) -> int:
+        """RIP where a linear address is the next instruction's: the inverse of `linear_rip`."""
+        registers = self.registers
+        return linear if registers.in_64_bit_code else linear - registers.cs.base & 0xFFFF_FFFF
+
+    @property
+    def rflags(self) -> int:
+        """The flags."""
+        return self.hook.rflags
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        self.hook.rflags = value
+
+    def read_register(self, name: str) -> int:
+        """Any register by its manual name; a segment register's selector. Slow: for inspection and rare events."""
+        known = _IN_STATE.get(name)
+        if isinstance(known, int):
+            return int(self.registers.cr[known])
+        if known is not None:
+            return int(getattr(self.registers, known))
+        if name == "RFLAGS":
+            return self.hook.rflags
+        if name.lower() in SEGMENT_REGISTERS:
+            return int(getattr(self.registers, name.lower()).selector)
+        if name in _DEBUG_REGISTERS:
+            return self.debug.read(int(name[2]))
+        if name == "MXCSR":
+            return self.context.mxcsr
+        self.give_back()
+        value = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
+        return value if isinstance(value, int) else int(value[1])
+
+    def read_table_register(self, name: str) -> tuple[int, int, int]:
+        """Selector, base and limit of GDTR, IDTR, LDTR or TR."""
+        register = getattr(self.registers, name.lower())
+        return register.selector, register.base, register.limit
+
+    def write_register(self, name: str, value: int) -> None:
+        """Set a general register, RIP, RFLAGS or one that only Unicorn holds, such as XMM0, by its manual name."""
+        if name == "RFLAGS":
+            self.rflags = value
+        elif name.lower() in GENERAL_REGISTERS or name == "RIP":
+            setattr(self.registers, name.lower(), value)
+        elif name == "MXCSR":
+            self.context.mxcsr = value
+        else:
+            self.give_back()
+            self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
+            self.context.save()
+
+    def read_msr(self, number: int) -> int:
+        """A model-specific register that Unicorn holds."""
+        self.give_back()
+        return int(self.uc.msr_read(number))
+
+    def write_msr(self, number: int, value: int) -> None:
+        """Set a model-specific register that Unicorn holds."""
+        self.give_back()
+        self.uc.msr_write(number, value)
+        self.context.save()
+
+    def set_privilege(self, cpl: int) -> None:
+        """Continue at a privilege level with the CS and SS that were set."""
+        self.registers.follow_segments(cpl)
+
+    def skip(self, length: int) -> None:
+        """Retire the instruction at RIP, which was executed by other means than Unicorn."""
+        self.retire(self.linear_rip)
+        self.registers.rip += length
+
+    def retire(self, at: int) -> None:
+        """Count the instruction at a linear address, which was executed by other means and has loaded RIP itself.
+
+        So the instruction after STI or MOV SS is over, if that was this one.
+        """
+        self.registers.end_inhibition()
+        self.hook.last = at
+        self.hook.retired += 1
+
+    def flush_tlb(self) -> None:
+        """Forget all translations, Unicorn's too: paging was changed here."""
+        control(self._engine, TLB_FLUSH)
+        self.flush_translations()
+
+    def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
+        """Tell `seen` of each access by an instruction to a physical range: whether it writes, address, bytes.
+
+        Returns what ends it. Translated code is forgotten each time.
+        """
+
+        def accessed(writes: bool, address: int, size: int) -> None:
+            if address < where.stop and where.start < address + size:
+                seen(writes, address, size)
+
+        return self.callbacks.watch_memory(accessed)
+
+    def note_access(self, writes: bool, physical: int, size: int) -> None:
+        """An instruction that the machine executes itself accesses memory: whoever watches it is told."""
+        for seen in self.callbacks.watchers:
+            seen(writes, physical, size)
+
+    # State
+
+    def save_state(self) -> State:
+        """The state of a stopped processor: registers of all kinds, and the instruction count."""
+        return {
+            "context": self.context.content,
+            "hook": ctypes.string_at(ctypes.addressof(self.hook), STATE_BYTES),
+            "tsc_offset": self.tsc_offset,
+            "tsc_aux": self.tsc_aux,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Return to a state of this processor or one like it; RAM must have been loaded before."""
+        self.context.content = state["context"]
+        ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
+        self.tsc_offset, self.tsc_aux = state["tsc_offset"], state["tsc_aux"]
+        self.flush_tlb()
+
+    # Translations
+
+    def flush_translations(self) -> None:
+        """Follow a change of the paging mode or of the tables."""
+        self.memory.flush()
+        self.forget_pages()
+
+    # Code
+
+    def code_at(self, address: int) -> bytes:
+        """Up to 15 bytes of code at a linear address, as the processor would fetch them; fewer where a page ends."""
+        self.give_back()  # the ring decides what may be fetched
+        length = _LONGEST_INSTRUCTION
+        while length:
+            if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
+                return self._code.raw[:length]
+            to_the_end = -address % PAGE_SIZE
+            length = to_the_end if 0 < to_the_end < length else 0
+        return b""
+
+    def instruction_at(self, address: int) -> Instruction | None:
+        """The instruction at a linear address, taken apart."""
+        return self._decode(self.code_at(address))
+
+    def watched_instruction(self) -> Instruction | None:
+        """The instruction that the hook has stopped before; None where it ends in a page that cannot be fetched."""
+        found = self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
+        # Unicorn, which gave the size, may have refused the instruction before its end
+        return self.instruction_at(self.linear_rip) if found is None else found
+
+    def _decode(self, code: bytes) -> Instruction | None:
+        registers = self.registers
+        return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

@@ -1,0 +1,160 @@
+"""What Unicorn asks Python while it runs: device memory, ports and the time stamp counter.
+
+A Python error cannot pass through Unicorn: it is kept in `failure`, and `Cpu.execute` raises it.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, x86_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.bus.bus import MMIO_BASE, MMIO_SIZE
+from machine.errors import MachineError
+from machine.processor.step_hook import add_hook
+
+if TYPE_CHECKING:
+    from machine.processor.cpu import Cpu
+
+_void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+_MEM_WRITE = 17  # UC_MEM_WRITE
+_PHYSICAL_BITS = 52
+"""Of an address in a page-table entry, whatever CPUID offers."""
+
+
+class Callbacks:
+    """The callbacks of one engine. `on_device_read` is the native function that answers reads of a device's window."""
+
+    def __init__(self, cpu: "Cpu", on_device_read: int | None) -> None:
+        self._cpu = cpu
+        self._uc = cpu.uc
+        self._bus = cpu.bus
+        self._on_device_read = on_device_read
+        self.watchers: list[Callable[[bool, int, int], None]] = []
+        """Those told of accesses to memory: whether it writes, physical address, bytes."""
+        self.failure: BaseException | None = None
+        """The first error raised in a callback since it was last taken."""
+        self._kept: list[object] = []
+        for hole in (range(cpu.ram.size, MMIO_BASE), range(MMIO_BASE + MMIO_SIZE, 1 << _PHYSICAL_BITS)):
+            if hole:
+                self._map_devices(hole.start, len(hole))
+        self._map_devices(MMIO_BASE, MMIO_SIZE)
+        self._hook_instructions()
+
+    def _make(self, prototype: Any, function: Callable[..., Any]) -> Any:
+        """A C function that calls `function`. It is kept alive."""
+
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+                self._fail(error)
+                return 0
+
+        callback = prototype(guarded)
+        self._kept.append(callback)
+        return callback
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self._cpu.clock.stop()
+
+    # Memory
+
+    def watch_memory(self, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
+        """Tell `seen` of each access to memory by an instruction: whether it writes, physical address, bytes.
+
+        Returns what ends it. Code translated before does not tell of accesses, so it is forgotten each time.
+        """
+
+        def accessed(_uc: int, kind: int, address: int, size: int, _value: int, _user: int) -> None:
+            seen(kind == _MEM_WRITE, address, size)
+
+        prototype = ctypes.CFUNCTYPE(None, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
+        callback = self._make(prototype, accessed)
+        handle = add_hook(self._uc, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, callback)
+        self._uc.ctl_flush_tb()
+        self.watchers.append(seen)
+
+        def end() -> None:
+            self.watchers.remove(seen)
+            uclib.uc_hook_del(self._uc._uch, handle)
+            self._kept.remove(callback)
+            self._uc.ctl_flush_tb()
+
+        return end
+
+    def _map_devices(self, address: int, size: int) -> None:
+        reads = ctypes.CFUNCTYPE(_u64, _void, _u64, ctypes.c_uint, _void)
+        writes = ctypes.CFUNCTYPE(None, _void, _u64, ctypes.c_uint, _u64, _void)
+        devices = address == MMIO_BASE
+        read = reads(self._on_mmio_read if devices else _floating)
+        write = writes(self._on_mmio_write if devices else _ignore)
+        self._kept += [read, write]
+        on_read, window = ctypes.cast(read, _void), None
+        if devices and self._on_device_read is not None:
+            window = self._bus.window
+            window.bus = on_read.value
+            on_read = _void(self._on_device_read)
+        status = uclib.uc_mmio_map(
+            self._uc._uch,
+            address,
+            size,
+            on_read,
+            None if window is None else ctypes.byref(window),
+            ctypes.cast(write, _void),
+            None,
+        )
+        if status:
+            raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")
+
+    def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
+        try:  # here and not around, as these two are the hottest of all callbacks
+            return self._bus.read_memory(offset, size)
+        except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+            self._fail(error)
+            return 0
+
+    def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
+        try:
+            self._bus.write_memory(offset, size, value)
+        except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+            self._fail(error)
+
+    # Instructions
+
+    def _hook_instructions(self) -> None:
+        answers = ctypes.CFUNCTYPE(ctypes.c_int, _void, _void)
+        port_in = ctypes.CFUNCTYPE(_u32, _void, _u32, ctypes.c_int, _void)
+        port_out = ctypes.CFUNCTYPE(None, _void, _u32, ctypes.c_int, _u32, _void)
+        for number, prototype, function in (
+            (x86_const.UC_X86_INS_RDTSC, answers, self._on_rdtsc),
+            (x86_const.UC_X86_INS_IN, port_in, self._on_in),
+            (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
+        ):
+            add_hook(self._uc, UC_HOOK_INSN, self._make(prototype, function), instruction=number)
+
+    def _on_rdtsc(self, _uc: int, _user: int) -> int:
+        now = self._cpu.time_stamp_counter
+        self._uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
+        self._uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
+        return 1
+
+    def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
+        if self._cpu.on_port is not None:
+            self._cpu.on_port(port, size)
+        return self._bus.read_port(port, size)
+
+    def _on_out(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
+        if self._cpu.on_port is not None:
+            self._cpu.on_port(port, size)
+        self._bus.write_port(port, size, value & (1 << 8 * size) - 1)
+
+
+def _ignore(_uc: int, _offset: int, _size: int, _value: int, _user: int) -> None:
+    pass
+
+
+def _floating(_uc: int, _offset: int, size: int, _user: int) -> int:
+    return (1 << 8 * size) - 1

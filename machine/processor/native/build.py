@@ -1,0 +1,61 @@
+"""Builds the native hooks: `python -m machine.processor.native.build`.
+
+For each source and host processor one blob: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
+code, then the code. The committed blobs equal a rebuild (there is a test).
+"""
+
+import io
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+from machine.errors import MachineError
+from machine.processor.native.loading import ENTRY_POINTS
+
+ARCHITECTURES = ("x86_64", "aarch64")
+HERE = Path(__file__).parent
+FLAGS = [
+    "-O2",
+    "-ffreestanding",
+    "-fPIC",
+    "-fomit-frame-pointer",
+    "-fno-stack-protector",
+    "-fno-sanitize=all",
+    "-fno-jump-tables",
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-fno-asynchronous-unwind-tables",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+]
+
+
+def build(source: str, architecture: str) -> bytes:
+    """Compile a source for a host processor and return the blob."""
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "hook.o"
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl", *FLAGS]
+        subprocess.run([*command, "-c", str(HERE / f"{source}.c"), "-o", str(output)], check=True)
+        elf = ELFFile(io.BytesIO(output.read_bytes()))
+    for name in (".rela.text", ".data", ".rodata", ".bss"):
+        section = elf.get_section_by_name(name)
+        if section is not None and section["sh_size"]:
+            raise MachineError(f"{source}.c must be pure code, but it has a {name} section")
+    symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()}
+    code: bytes = elf.get_section_by_name(".text").data()
+    entries = ENTRY_POINTS[source]
+    return struct.pack(f"<{len(entries)}I", *[symbols[name] for name in entries]) + code
+
+
+if __name__ == "__main__":
+    for source in ENTRY_POINTS:
+        for host in ARCHITECTURES:
+            target = HERE / f"{source}.{host}.bin"
+            target.write_bytes(build(source, host))
+            print(f"{target.name}: {target.stat().st_size} bytes")

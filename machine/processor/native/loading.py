@@ -1,0 +1,33 @@
+"""Loads native code into this process, once for all engines: it has no data of its own."""
+
+import struct
+from functools import cache
+from importlib import resources
+
+from machine.bus.host_memory import executable, native_architecture
+
+ENTRY_POINTS = {
+    "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
+    "translation_hook": ("on_translation",),
+}
+"""Functions by the name of their source; a blob begins with their places."""
+
+
+@cache
+def load(source: str) -> tuple[int, ...] | None:
+    """The addresses of a source's entry points; None where the host runs no native code."""
+    architecture = native_architecture()
+    if architecture is None:
+        return None
+    blob = resources.files("machine.processor.native").joinpath(f"{source}.{architecture}.bin").read_bytes()
+    header = struct.Struct(f"<{len(ENTRY_POINTS[source])}I")
+    try:
+        base, page = executable(blob[header.size :])
+    except OSError:
+        return None
+    _pages.append(page)
+    return tuple(base + offset for offset in header.unpack_from(blob))
+
+
+_pages: list[object] = []
+"""Where the code lies: kept as long as the process."""

@@ -1,0 +1,385 @@
+/* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
+
+   It counts retired instructions (the clock), and stops the engine before the instruction at which Python has
+   something to do: see the STOP_ names.  machine/portable_hook.py holds the same rules in Python, for hosts where no
+   native code can be loaded; both must count and stop alike.  Which opcodes are watched is in the tables, which
+   machine/opcodes.py makes for both.
+
+   At the end a second entry: reads of devices, some of which are answered from memory (machine/bus/mmio_window.py).
+
+   Built by machine/processor/native/build.py into raw position-independent code, one blob for each host processor:
+   no global data, no relocations, every outside function called through the state. */
+typedef unsigned long long u64;
+typedef long long i64;
+typedef unsigned int u32;
+typedef unsigned short u16;
+typedef unsigned char u8;
+
+enum { STOP_DEADLINE = 1, STOP_IF, STOP_BREAKPOINT, STOP_WATCHED, STOP_INTERRUPT, STOP_INVALID, STOP_DEBUG,
+       STOP_ADDRESS = 9, STOP_REPEAT };
+enum { REG_EFLAGS = 25, REG_RCX = 38, REG_RIP = 41, REG_FS_BASE = 250, REG_GS_BASE = 251 };     /* UC_X86_REG_ */
+enum { PAGES = 64, ADDRESSES = 16, PROT_EXEC = 4, LONGEST = 15, GROUPS = 64 };  /* PROT: UC_PROT_ */
+enum { OVERRIDE = 8192, FLOATS = 64, LOCKABLE = 128, ALIGNED = 256, WIDE = 512, UNDEFINED = 1024, LOOK = 2048, MODIFIES = 4096,
+       GROUP = 1 << 15 };                                                   /* opcodes.py, Action */
+enum { ONE_BYTE, TWO_BYTE, THREE_BYTE_38, THREE_BYTE_3A, VEX_38, VEX_3A, MAPS };    /* instruction_set.py, Map */
+enum { NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT_EQUAL, PREFIXES };       /* instruction_set.py, Prefix */
+
+struct page { u64 linear; const u8 *host; };
+
+struct tables {
+    u16 entry[MAPS][PREFIXES][256];     /* actions by opcode */
+    u16 group[GROUPS][16];              /* actions by the reg field of ModRM: memory forms, then register forms */
+};
+
+struct state {
+    u64 retired;            /* instructions begun, less those that Python took back */
+    u64 deadline;           /* stop before the instruction that would be number deadline + 1 */
+    u64 last;               /* the address of the last instruction counted */
+    u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
+    u64 watched;            /* stop before instructions with one of these actions */
+    u64 breakpoint;         /* stop before this address; ~0 for none */
+    u64 pass_once;          /* breakpoints at this address are passed once; ~0 for none */
+    u64 debugging;          /* nonzero: the four addresses below are breakpoints of the machine's own */
+    u64 debug_address[4];
+    u64 pass_watched;       /* the instruction at this address is executed once, whatever it is; ~0 for none */
+    u64 reason;             /* why it stopped */
+    u64 vector;             /* of STOP_INTERRUPT */
+    u64 rflags;             /* at the stop */
+    u64 flags_before;       /* RFLAGS before the last instruction that modifies its memory operand */
+    u64 context;            /* where the processor's state is saved at the stop */
+    const u8 *ram;          /* host address of physical address 0 */
+    u64 ram_size;
+    u64 addresses;          /* how many of the next are in use */
+    u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped before these */
+    u64 passing;            /* but not, while this many instructions have retired, ... */
+    u64 passing_address;    /* ... before this one */
+    u64 long_mode;          /* nonzero: 64-bit mode */
+    u64 mxcsr;              /* MXCSR as it was when the engine was entered */
+    const struct tables *tables[2];     /* of other modes, and of 64-bit mode */
+    u64 code_size;          /* of STOP_WATCHED: the instruction, or what of it is in memory */
+    u8 code[16];
+    void (*stop)(void *uc);
+    int (*reg_read)(void *uc, int reg, void *value);
+    int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
+    int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
+    int (*context_save)(void *uc, u64 context);
+    u64 stepping;           /* how the engine was entered, or is to be entered next: see stepping.h */
+    u64 debt;               /* instructions that were translated, less what those that retired paid for */
+    u64 paid_at;            /* `retired` when that was reckoned */
+    u64 credit;             /* with so much debt the engine steps */
+    u64 rip, rcx;           /* before the repeated string instruction that was begun last, if `until` is not 0 ... */
+    u64 until;              /* ... but its prefix, if that looks at ZF, too, and else OPERAND_SIZE */
+    u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
+    struct page pages[PAGES];           /* where code pages are in the host; zeroed when mappings change */
+};
+
+/* An instruction up to its ModRM byte. */
+struct decoded {
+    u32 action;
+    u32 modrm_at;           /* where ModRM is, if there is one; 0 if the code ends before the opcode is known */
+    u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
+    u8 short_address;       /* 67H */
+    u8 narrow, locked;      /* 66H, F0H */
+    u8 unused_bits;         /* VEX names a register that other modes do not have */
+    u8 map, mandatory, opcode, vex_register;
+};
+
+static int prefix(u8 byte)
+{
+    switch (byte) {
+    case 0x26: case 0x2E: case 0x36: case 0x3E: case 0x64: case 0x65: case 0x66: case 0x67: case 0xF0: case 0xF2: case 0xF3:
+        return 1;
+    }
+    return 0;
+}
+
+/* What the instruction at the beginning of `code` calls for; 0 where the code ends before that is known. */
+static void decode(const struct state *s, const u8 *code, u64 size, struct decoded *d)
+{
+    u64 i = 0;
+    int mandatory = NO_PREFIX, locked = 0, map = ONE_BYTE, is_long = s->long_mode != 0;
+    d->modrm_at = d->map = d->mandatory = d->opcode = 0;
+    d->action = d->rex = d->segment = d->short_address = d->narrow = d->vex_register = d->unused_bits = 0;
+    for (; i < size; i++) {
+        u8 byte = code[i];
+        if (is_long && (byte & 0xF0) == 0x40) {
+            d->rex = byte;
+            continue;
+        }
+        if (!prefix(byte))
+            break;
+        d->rex = 0;
+        if (byte == 0xF0)
+            locked = 1;
+        else if (byte == 0xF3)
+            mandatory = REPEAT;
+        else if (byte == 0xF2)
+            mandatory = REPEAT_NOT_EQUAL;
+        else if (byte == 0x66) {
+            mandatory = mandatory ? mandatory : OPERAND_SIZE;
+            d->narrow = 1;
+        }
+        else if (byte == 0x67)
+            d->short_address = 1;
+        else if (byte >= 0x64)
+            d->segment = byte & 7;
+    }
+    if (i >= size)
+        return;
+    u8 opcode = code[i++];
+    if (opcode == 0xC4 || opcode == 0xC5) {
+        if (i >= size)
+            return;
+        if (is_long || code[i] >= 0xC0) {
+            if (opcode == 0xC5 || i + 1 >= size) {
+                d->action = opcode == 0xC5 ? UNDEFINED : 0;
+                return;
+            }
+            u8 first = code[i], second = code[i + 1];
+            map = (first & 0x1F) == 2 ? VEX_38 : VEX_3A;
+            if (d->rex || locked || mandatory || ((first & 0x1F) != 2 && (first & 0x1F) != 3) || second & 4 ||
+                (map == VEX_3A && (second & 0x78) != 0x78)) {
+                d->action = UNDEFINED;
+                return;
+            }
+            d->rex = is_long ? 0x40 | (second >> 4 & 8) | (~first >> 5 & 7) : 0;
+            mandatory = second & 3;         /* in the order of Prefix */
+            d->unused_bits = !is_long && (~first & 0x20 || ~second & 0x40);
+            d->vex_register = ~second >> 3 & (is_long ? 15 : 7);
+            i += 2;
+            if (i >= size)
+                return;
+            opcode = code[i++];
+        }
+    } else if (opcode == 0x0F) {
+        if (i >= size)
+            return;
+        opcode = code[i++];
+        map = TWO_BYTE;
+        if (opcode == 0x38 || opcode == 0x3A) {
+            if (i >= size)
+                return;
+            map = opcode == 0x38 ? THREE_BYTE_38 : THREE_BYTE_3A;
+            opcode = code[i++];
+        }
+    }
+    const struct tables *t = s->tables[is_long];
+    u32 found = t->entry[map][mandatory][opcode];
+    if (found & GROUP) {
+        if (i >= size)
+            return;
+        found = t->group[found & (GROUPS - 1)][(code[i] >> 3 & 7) + (code[i] >= 0xC0 ? 8 : 0)];
+    }
+    if (d->segment && !is_long)
+        found |= OVERRIDE;
+    if (locked && (!(found & LOCKABLE) || (i < size && code[i] >= 0xC0)))
+        found = UNDEFINED;
+    d->modrm_at = i;
+    d->locked = locked;
+    d->map = map;
+    d->mandatory = mandatory;
+    d->opcode = opcode;
+    d->action = found;
+}
+
+static u64 general(void *uc, const struct state *s, u32 number)
+{
+    u64 value = 0;
+    s->reg_read(uc, s->general_register[number], &value);
+    return value;
+}
+
+static u64 displacement(const u8 *code, u32 width)
+{
+    u64 value = 0;
+    for (u32 i = 0; i < width; i++)
+        value |= (u64)code[i] << 8 * i;
+    return width == 1 ? (u64)(i64)(signed char)value : (u64)(i64)(int)value;
+}
+
+/* The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction. */
+static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 size, const struct decoded *d, u64 following)
+{
+    u32 at = d->modrm_at + 1, mode = code[d->modrm_at] >> 6, low = code[d->modrm_at] & 7;
+    u64 address = 0;
+    u32 width = mode == 1 ? 1 : mode == 2 ? 4 : 0;
+    int base = low | (d->rex & 1) << 3;
+    if (low == 4) {
+        u8 sib = at < size ? code[at] : 0;
+        at++;
+        u32 index = (sib >> 3 & 7) | (d->rex & 2) << 2;
+        if (index != 4)
+            address = general(uc, s, index) << (sib >> 6);
+        base = (sib & 7) | (d->rex & 1) << 3;
+        if ((sib & 7) == 5 && mode == 0) {
+            base = -1;
+            width = 4;
+        }
+    } else if (low == 5 && mode == 0) {
+        base = -1;
+        width = 4;
+        address = following;
+    }
+    if (base >= 0)
+        address += general(uc, s, base);
+    if (at + width <= size)
+        address += displacement(code + at, width);
+    if (d->short_address)
+        address &= 0xFFFFFFFF;
+    if (d->segment) {
+        u64 segment = 0;
+        s->reg_read(uc, d->segment == 4 ? REG_FS_BASE : REG_GS_BASE, &segment);
+        address += segment;
+    }
+    return address;
+}
+
+#include "unusual_operands.h"
+#include "stepping.h"
+
+/* The code at an address: `size` bytes, or those up to the end of the page. Returns where it can be read. */
+static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
+{
+    u64 offset = address & 0xFFF;
+    struct page *page = &s->pages[address >> 12 & (PAGES - 1)];
+    if (*size > LONGEST)
+        *size = LONGEST;                /* Unicorn does not know it */
+    if (page->linear != (address >> 12 | 1ull << 63)) {
+        u64 physical;
+        if (s->vmem_translate(uc, address & ~0xFFFull, PROT_EXEC, &physical) || physical + 0x1000 > s->ram_size) {
+            *size = 0;
+            return copy;
+        }
+        page->linear = address >> 12 | 1ull << 63;
+        page->host = s->ram + (physical & ~0xFFFull);
+    }
+    if (offset + *size <= 0x1000)
+        return page->host + offset;
+    if (!s->vmem_read(uc, address, PROT_EXEC, copy, *size))
+        return copy;
+    *size = 0x1000 - offset;
+    return page->host + offset;
+}
+
+static void stop(void *uc, struct state *s, u64 reason)
+{
+    s->reason = reason;
+    s->stepping = in_debt(s);
+    s->context_save(uc, s->context);
+    s->reg_read(uc, REG_EFLAGS, &s->rflags);
+    s->stop(uc);
+}
+
+/* Whether a memory operand of 16 bytes is one that Unicorn would access wrongly. */
+static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
+{
+    if (d->modrm_at >= size || code[d->modrm_at] >= 0xC0)
+        return 0;
+    if (!s->long_mode)
+        return 1;
+    u64 address = operand_address(uc, s, code, size, d, following);
+    return (d->action & ALIGNED && address & 15) || (address & 0xFFF) > 0xFF0;
+}
+
+/* UC_HOOK_CODE */
+void on_instruction(void *uc, u64 address, u32 length, struct state *s)
+{
+    if (s->retired >= s->deadline)
+        return stop(uc, s, STOP_DEADLINE);
+    if (s->debt > 2 * s->credit && !s->stepping && address != s->pass_watched && in_debt(s))
+        return stop(uc, s, STOP_DEADLINE);
+    if (s->watch_if) {
+        u64 flags = 0;
+        s->reg_read(uc, REG_EFLAGS, &flags);
+        if (flags & 0x200)
+            return stop(uc, s, STOP_IF);
+    }
+    for (u64 i = 0; i < s->addresses; i++)
+        if (address == s->address[i] && (s->retired != s->passing || address != s->passing_address))
+            return stop(uc, s, STOP_ADDRESS);
+    if (address == s->pass_once) {
+        s->pass_once = ~0ull;
+    } else {
+        if (address == s->breakpoint)
+            return stop(uc, s, STOP_BREAKPOINT);
+        if (s->debugging && (address == s->debug_address[0] || address == s->debug_address[1] ||
+                             address == s->debug_address[2] || address == s->debug_address[3]))
+            return stop(uc, s, STOP_DEBUG);
+    }
+    u8 copy[16];
+    u64 size = length;
+    const u8 *code = code_at(uc, s, address, &size, copy);
+    struct decoded d;
+    decode(s, code, size, &d);
+    if (address == s->pass_watched) {
+        s->pass_watched = ~0ull;
+        s->flags_before = s->rflags;
+    } else {
+        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` is what Unicorn had decoded when it gave up */
+            size = LONGEST;
+            code = code_at(uc, s, address, &size, copy);
+            decode(s, code, size, &d);
+        }
+        u64 next = address + length;
+        int found = d.action & s->watched || (d.action & (ALIGNED | WIDE) && misplaced(uc, s, code, size, next, &d));
+        if (!found && d.action & (FLOATS | LOOK) && unusual_operands(uc, s, code, size, next, &d)) {
+            found = 1;
+            size = LONGEST;                             /* Unicorn may be wrong about the length, too */
+            code = code_at(uc, s, address, &size, copy);
+        }
+        if (found) {
+            s->code_size = size;
+            for (u64 i = 0; i < size; i++)
+                s->code[i] = code[i];
+            return stop(uc, s, STOP_WATCHED);
+        }
+        if (d.action & MODIFIES && d.modrm_at < size && code[d.modrm_at] < 0xC0)
+            s->reg_read(uc, REG_EFLAGS, &s->flags_before);
+    }
+    if (s->stepping)
+        note_begin(uc, s, &d);
+    s->last = address;
+    s->retired++;
+}
+
+/* UC_HOOK_INTR */
+void on_interrupt(void *uc, u32 vector, struct state *s)
+{
+    if (vector == DEBUG && (s->stepping == WHILE_IN_DEBT || s->stepping == ONE_STEP)) {
+        u64 reason = on_step(uc, s);
+        if (reason)
+            stop(uc, s, reason);
+        return;
+    }
+    s->vector = vector;
+    stop(uc, s, STOP_INTERRUPT);
+}
+
+/* UC_HOOK_INSN_INVALID */
+int on_invalid(void *uc, struct state *s)
+{
+    stop(uc, s, STOP_INVALID);
+    return 1;
+}
+
+/* Registers of a device that read as this memory: machine/bus/mmio_window.py. */
+struct window {
+    u64 first;              /* where they begin, from the start of the device range */
+    u64 size;               /* how many bytes; 0: none now */
+    const u8 *memory;
+    u64 reads;              /* how many reads the window has answered */
+    u64 (*bus)(void *uc, u64 offset, u32 size, void *user);    /* answers all others */
+};
+
+/* A read in the device range, as uc_mmio_map has it. */
+u64 on_device_read(void *uc, u64 offset, u32 size, struct window *w)
+{
+    u64 at = offset - w->first;
+    if (at >= w->size || size > w->size - at)
+        return w->bus(uc, offset, size, 0);
+    w->reads++;
+    u64 value = 0;
+    while (size--)
+        value = value << 8 | w->memory[at + size];
+    return value;
+}

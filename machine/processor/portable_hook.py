@@ -1,0 +1,225 @@
+"""The rules of native/step_hook.c and native/stepping.h in Python: the same counts and stops at 1 % of the speed."""
+
+import ctypes
+from collections.abc import Callable
+
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.architecture.exceptions import DB
+from machine.architecture.instruction_set import Prefix
+from machine.architecture.opcodes import Action, Instruction, MemoryOperand, action, decode
+from machine.architecture.unicorn_ffi import engine_handle, vmem_read
+from machine.bus.ram import PAGE_SIZE
+from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, Stop, add_hook
+from machine.processor.unusual_operands import unusual_operands
+
+_TRAP_FLAG, _INTERRUPT_FLAG = 0x100, 0x200
+_VECTOR_BYTES = 16
+_LOOKED_AT = Action.FLOATS | Action.LOOK
+_PLACED = Action.ALIGNED | Action.WIDE
+_LONGEST = 15
+_REPEATS = frozenset([Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL])
+_COMPARING = frozenset([0xA6, 0xA7, 0xAE, 0xAF])
+_INT = 0xCD
+_ZERO_FLAG = 0x40
+SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_REG_GS_BASE}
+
+
+class _Operands:
+    """Operands of the instruction at the hook, as machine/processor/unusual_operands.py looks at them."""
+
+    def __init__(self, hook: "PortableHook", following: int) -> None:
+        self._hook = hook
+        self.following = following
+
+    def general(self, number: int) -> int:
+        """A general register, all of it."""
+        return self._hook.register(REGISTER_IDS[number])
+
+    @property
+    def stepping(self) -> bool:
+        """Whether TF is set, or the machine steps."""
+        return self._hook.steps or bool(self._hook.register(x86_const.UC_X86_REG_EFLAGS) & _TRAP_FLAG)
+
+    def vector(self, number: int) -> int:
+        """An XMM register."""
+        value = ctypes.create_string_buffer(_VECTOR_BYTES)
+        uclib.uc_reg_read(self._hook.handle, x86_const.UC_X86_REG_XMM0 + number, value)
+        return int.from_bytes(value.raw, "little")
+
+    def memory(self, instruction: Instruction, size: int) -> int | None:
+        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
+        assert isinstance(instruction.operand, MemoryOperand)
+        address = self._hook.operand_address(instruction, instruction.operand, self.following)
+        return self._hook.read_ram(address, size)
+
+
+class PortableHook:
+    """Attached to one engine, whose hook has this state."""
+
+    def __init__(self, uc: Uc, state: HookState) -> None:
+        self.handle = uc._uch
+        self._engine = engine_handle(uc)
+        self._state = state
+        self._value = ctypes.c_uint64()
+        self._code = ctypes.create_string_buffer(16)
+        void, u64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+        self._callbacks: list[Callable[..., object]] = []
+        for kind, prototype, function in (
+            (UC_HOOK_CODE, ctypes.CFUNCTYPE(None, void, u64, u32, void), self._on_instruction),
+            (UC_HOOK_INTR, ctypes.CFUNCTYPE(None, void, u32, void), self._on_interrupt),
+            (UC_HOOK_INSN_INVALID, ctypes.CFUNCTYPE(ctypes.c_bool, void, void), self._on_invalid),
+        ):
+            callback = prototype(function)
+            self._callbacks.append(callback)
+            add_hook(uc, kind, callback)
+
+    @property
+    def steps(self) -> bool:
+        """Whether the engine was entered for single instructions."""
+        return bool(self._state.stepping)
+
+    def register(self, number: int) -> int:
+        """A register by Unicorn's number."""
+        self._value.value = 0
+        uclib.uc_reg_read(self.handle, number, ctypes.byref(self._value))
+        return self._value.value
+
+    def _stop(self, reason: Stop) -> None:
+        self._state.reason = reason
+        self._state.stepping = Steps.NONE
+        uclib.uc_context_save(self.handle, ctypes.c_void_p(self._state.context))
+        self._state.rflags = self.register(x86_const.UC_X86_REG_EFLAGS)
+        uclib.uc_emu_stop(self.handle)
+
+    def _code_at(self, address: int, size: int) -> bytes:
+        """The code at an address: `size` bytes, or those up to the end of the page."""
+        length = min(size, _LONGEST)
+        to_the_end = PAGE_SIZE - address % PAGE_SIZE
+        if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
+            return self._code.raw[:length]
+        if length > to_the_end and not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, to_the_end):
+            return self._code.raw[:to_the_end]
+        return b""
+
+    def _misplaced(self, code: bytes, address: int, size: int) -> bool:
+        """Tell a memory operand of 16 bytes that Unicorn would access wrongly."""
+        instruction = decode(code, long=bool(self._state.long_mode))
+        if instruction is None or not isinstance(instruction.operand, MemoryOperand):
+            return False
+        if not self._state.long_mode:
+            return True
+        at = self.operand_address(instruction, instruction.operand, address + size)
+        return bool(instruction.action & Action.ALIGNED and at & 15) or at % PAGE_SIZE > PAGE_SIZE - 16
+
+    def _unusual(self, code: bytes, address: int, size: int) -> bool:
+        """Tell an instruction whose operands Unicorn gets wrong."""
+        instruction = decode(code, long=bool(self._state.long_mode))
+        if instruction is None:
+            return False
+        return unusual_operands(instruction, _Operands(self, address + size), self._state.mxcsr)
+
+    def read_ram(self, address: int, size: int) -> int | None:
+        """Memory by linear address; None where the access faults. Raises LookupError where there is no RAM."""
+        for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
+            linear = ctypes.c_uint64(page)
+            if uclib.uc_vmem_translate(self.handle, linear, UC_PROT_READ, ctypes.byref(self._value)):
+                return None
+            if self._value.value + PAGE_SIZE > self._state.ram_size:
+                raise LookupError("no RAM")
+        data = ctypes.create_string_buffer(size)
+        vmem_read(self._engine, address, UC_PROT_READ, data, size)
+        return int.from_bytes(data.raw, "little")
+
+    def operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
+        """The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction."""
+        at = operand.displacement + (following if operand.relative else 0)
+        for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
+            if number is not None:
+                at += self.register(REGISTER_IDS[number]) * scale
+        at &= 0xFFFF_FFFF if instruction.address_size_prefix else NEVER
+        return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
+
+    def _watched(self, address: int, size: int) -> bool:
+        """Whether the instruction at an address is one to stop before; its code is kept then."""
+        state, code = self._state, self._code_at(address, size)
+        found = action(code, long=bool(state.long_mode))
+        if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
+            code = self._code_at(address, _LONGEST)
+            found = action(code, long=bool(state.long_mode))
+        stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
+        if not stops and found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
+            code = self._code_at(address, _LONGEST)
+            stops = self._unusual(code, address, size)
+        if stops:
+            state.code_size = len(code)
+            ctypes.memmove(state.code, code, len(code))
+            return True
+        if found & Action.MODIFIES:
+            state.flags_before = self.register(x86_const.UC_X86_REG_EFLAGS)
+        return False
+
+    def _note_begin(self, code: bytes) -> None:
+        """See `note_begin` in stepping.h."""
+        state = self._state
+        instruction = decode(code, long=bool(state.long_mode))
+        state.until = 0
+        if instruction is None:
+            return
+        if instruction.opcode in STRINGS and instruction.prefix in _REPEATS:
+            state.until = instruction.prefix if instruction.opcode in _COMPARING else Prefix.OPERAND_SIZE
+            state.rcx = self.register(x86_const.UC_X86_REG_RCX)
+            state.rip = self.register(x86_const.UC_X86_REG_RIP)
+        elif instruction.opcode == _INT:
+            state.stepping = Steps.NONE
+
+    def _on_step(self) -> None:
+        """See `on_step` in stepping.h. Here the engine steps no further than it must."""
+        state, reason = self._state, Stop.DEADLINE
+        if state.until:
+            moved = self.register(x86_const.UC_X86_REG_RIP) != state.rip
+            counted = self.register(x86_const.UC_X86_REG_RCX) != state.rcx
+            zero = bool(self.register(x86_const.UC_X86_REG_EFLAGS) & _ZERO_FLAG)
+            found = state.until != Prefix.OPERAND_SIZE and (state.until == Prefix.REPEAT) != zero
+            if moved and counted and not found:
+                reason = Stop.REPEAT
+        self._stop(reason)
+
+    def _on_instruction(self, _uc: int, address: int, size: int, _user: int) -> None:
+        state = self._state
+        if state.retired >= state.deadline:
+            return self._stop(Stop.DEADLINE)
+        if state.watch_if and self.register(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG:
+            return self._stop(Stop.INTERRUPTS_ENABLED)
+        passed = (state.retired, address) == (state.passing, state.passing_address)
+        if state.addresses and not passed and address in state.address[: state.addresses]:
+            return self._stop(Stop.ADDRESS)
+        if address == state.pass_once:
+            state.pass_once = NEVER
+        else:
+            if address == state.breakpoint:
+                return self._stop(Stop.BREAKPOINT)
+            if state.debugging and address in state.debug_address:
+                return self._stop(Stop.DEBUG)
+        if address == state.pass_watched:
+            state.pass_watched = NEVER
+            state.flags_before = state.rflags
+        elif self._watched(address, size):
+            return self._stop(Stop.WATCHED_INSTRUCTION)
+        if state.stepping:
+            self._note_begin(self._code_at(address, size))
+        state.last = address
+        state.retired += 1
+        return None
+
+    def _on_interrupt(self, _uc: int, vector: int, _user: int) -> None:
+        if vector == DB and self._state.stepping in (Steps.WHILE_IN_DEBT, Steps.ONE):
+            self._on_step()
+            return
+        self._state.vector = vector
+        self._stop(Stop.INTERRUPT)
+
+    def _on_invalid(self, _uc: int, _user: int) -> bool:
+        self._stop(Stop.INVALID_INSTRUCTION)
+        return True

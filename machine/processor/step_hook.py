@@ -1,0 +1,228 @@
+"""The instruction hook: counts retired instructions and stops the engine where Python has something to do.
+
+The rules are written twice, in `native/step_hook.c` (fast: tens of millions of instructions a second) and in
+`portable_hook.py` (for hosts that load no native code); a test holds both to the same counts and stops. Stopping is
+always *before* an instruction; nothing else may stop the engine, or an instruction would be counted twice.
+"""
+
+import ctypes
+from array import array
+from collections.abc import Callable
+from enum import IntEnum
+
+from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, Uc, x86_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.architecture.opcodes import ALWAYS, TABLES
+from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.bus.ram import Ram
+from machine.errors import EmulatorFault
+from machine.processor.native.loading import load
+
+NEVER = 2**64 - 1
+_PAGES = 64
+ADDRESSES = 16
+"""At most this many places to stop at."""
+_GROUPS = 64
+_CREDIT = 1024
+"""Instructions that may be translated before they are paid for (native/stepping.h): what takes some milliseconds."""
+STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
+"""String instructions."""
+REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
+"""Unicorn's numbers of the general registers, in the order of their numbers in an instruction."""
+
+
+class Stop(IntEnum):
+    """Why the engine stopped (step_hook.c, STOP_)."""
+
+    HALT = 0
+    """Not by the hook: HLT retired."""
+    DEADLINE = 1
+    INTERRUPTS_ENABLED = 2
+    BREAKPOINT = 3
+    WATCHED_INSTRUCTION = 4
+    """One whose `opcodes.Action` is watched."""
+    INTERRUPT = 5
+    """Unicorn met an exception or a software interrupt: see `vector`."""
+    INVALID_INSTRUCTION = 6
+    DEBUG = 7
+    """The machine's own debug registers name this instruction."""
+    NO_CODE = 8
+    """Not by the hook: at RIP there is no RAM to execute from."""
+    ADDRESS = 9
+    """Somebody who watches the machine wants it stopped here."""
+    REPEAT = 10
+    """The repeated string instruction at `last` is to be begun once more (stepping.h)."""
+    LEFT = 11
+    """Not by the hook: in the middle of an instruction, which is to be begun once more."""
+
+
+_FUNCTIONS = {
+    "stop": uclib.uc_emu_stop,
+    "reg_read": uclib.uc_reg_read,
+    "vmem_read": uclib.uc_vmem_read,
+    "vmem_translate": uclib.uc_vmem_translate,
+    "context_save": uclib.uc_context_save,
+}
+
+
+class Steps(IntEnum):
+    """How the engine was entered (stepping.h). With all but NONE Unicorn raises #DB after each instruction."""
+
+    NONE = 0
+    WHILE_IN_DEBT = 1
+    ONE = 2
+    OF_SOFTWARE = 3
+    """TF is set: #DB is the software's own."""
+
+
+class HookState(ctypes.Structure):
+    """`struct state` of step_hook.c; the meaning of the fields is told there."""
+
+    _fields_ = [
+        *[(name, ctypes.c_uint64) for name in ("retired", "deadline", "last", "watch_if", "watched", "breakpoint")],
+        ("pass_once", ctypes.c_uint64),
+        ("debugging", ctypes.c_uint64),
+        ("debug_address", ctypes.c_uint64 * 4),
+        ("pass_watched", ctypes.c_uint64),
+        *[
+            (name, ctypes.c_uint64)
+            for name in ("reason", "vector", "rflags", "flags_before", "context", "ram", "ram_size")
+        ],
+        ("addresses", ctypes.c_uint64),
+        ("address", ctypes.c_uint64 * ADDRESSES),
+        ("passing", ctypes.c_uint64),
+        ("passing_address", ctypes.c_uint64),
+        ("long_mode", ctypes.c_uint64),
+        ("mxcsr", ctypes.c_uint64),
+        ("tables", ctypes.c_void_p * 2),
+        ("code_size", ctypes.c_uint64),
+        ("code", ctypes.c_uint8 * 16),
+        *[(name, ctypes.c_void_p) for name in _FUNCTIONS],
+        *[(name, ctypes.c_uint64) for name in ("stepping", "debt", "paid_at", "credit", "rip", "rcx", "until")],
+        ("general_register", ctypes.c_uint64 * 16),
+        ("pages", ctypes.c_uint64 * (2 * _PAGES)),
+    ]
+    retired: int
+    deadline: int
+    last: int
+    watch_if: int
+    watched: int
+    breakpoint: int
+    pass_once: int
+    debugging: int
+    debug_address: "ctypes.Array[ctypes.c_uint64]"
+    pass_watched: int
+    addresses: int
+    address: "ctypes.Array[ctypes.c_uint64]"
+    passing: int
+    passing_address: int
+    long_mode: int
+    mxcsr: int
+    code_size: int
+    code: "ctypes.Array[ctypes.c_uint8]"
+    reason: int
+    vector: int
+    rflags: int
+    flags_before: int
+    context: int
+    ram_size: int
+    stepping: int
+    debt: int
+    credit: int
+    rip: int
+    rcx: int
+    until: int
+
+
+def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
+    """`struct tables` of step_hook.c."""
+    tables = TABLES[long]
+    words = array("H", tables.entries)
+    for row in tables.groups:
+        words.extend(row)
+    words.extend([0] * (16 * (_GROUPS - len(tables.groups))))
+    return ctypes.create_string_buffer(words.tobytes(), len(words) * 2)
+
+
+_NATIVE_TABLES = (native_tables(False), native_tables(True))
+STATE_BYTES: int = vars(HookState)["context"].offset
+"""The first fields of `HookState`: all that is state, and nothing of this process."""
+
+
+def add_hook(
+    uc: Uc,
+    kind: int,
+    callback: object,
+    user: object = None,
+    *,
+    instruction: int | None = None,
+    within: range | None = None,
+) -> ctypes.c_size_t:
+    """Add a hook by the C interface, which takes native functions and all instructions; the binding does not.
+
+    It is for addresses `within` a range, or for all. Returns its handle. The caller keeps `callback` and `user` alive.
+    Raises EmulatorFault when Unicorn refuses.
+    """
+    handle = ctypes.c_size_t()
+    first, last = (1, 0) if within is None else (within.start, within.stop - 1)  # so written it is everywhere
+    extra = [] if instruction is None else [ctypes.c_int(instruction)]
+    pointer = ctypes.c_void_p(callback) if isinstance(callback, int) else ctypes.cast(callback, ctypes.c_void_p)  # type: ignore[arg-type]
+    status = uclib.uc_hook_add(
+        uc._uch, ctypes.byref(handle), kind, pointer, user, ctypes.c_uint64(first), ctypes.c_uint64(last), *extra
+    )
+    if status:
+        raise EmulatorFault(f"Unicorn refused hook {kind}: error {status}")
+    return handle
+
+
+class StepHook:
+    """The hook attached to one engine, and its state. `context` is where the processor is saved at each stop.
+
+    `fallback` attaches one in Python. It is taken if `portable`, or if the host loads no native code.
+    """
+
+    def __init__(
+        self,
+        uc: Uc,
+        ram: Ram,
+        context: int,
+        fallback: Callable[[Uc, HookState], object],
+        *,
+        portable: bool = False,
+    ) -> None:
+        self.state = HookState(
+            deadline=NEVER,
+            breakpoint=NEVER,
+            pass_once=NEVER,
+            pass_watched=NEVER,
+            passing=NEVER,
+            watched=ALWAYS,
+            credit=_CREDIT,
+            context=context,
+            ram=ram.host_address,
+            ram_size=ram.size,
+        )
+        self.on_device_read: int | None = None
+        """Where `on_device_read` of the native code is."""
+        entries = None if portable else load("step_hook")
+        self.native = entries is not None
+        if entries is not None:
+            self._attach_native(uc, entries)
+        else:
+            self._fallback = fallback(uc, self.state)
+
+    def forget_pages(self) -> None:
+        """Translate code pages again: mappings may have changed."""
+        ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
+
+    def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:
+        state = self.state
+        for name, function in _FUNCTIONS.items():
+            setattr(state, name, ctypes.cast(function, ctypes.c_void_p).value)
+        state.tables[:] = [ctypes.addressof(tables) for tables in _NATIVE_TABLES]
+        state.general_register[:] = REGISTER_IDS
+        kinds = (UC_HOOK_CODE, UC_HOOK_INTR, UC_HOOK_INSN_INVALID)
+        *hooks, self.on_device_read = entries
+        for kind, entry in zip(kinds, hooks, strict=True):
+            add_hook(uc, kind, entry, ctypes.byref(state))

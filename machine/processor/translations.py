@@ -1,0 +1,120 @@
+"""Code that Unicorn has translated, and how it is dropped when RAM changes under it.
+
+Unicorn keeps what it has translated, whatever is written to RAM afterwards: by devices, frames pushed by interrupt
+delivery, page-table flags, a loaded snapshot, inputs, and instructions, whose stores to what was executed are made in
+untranslatable.py. So each block of translated instructions is noted by the lines of RAM that it comes from
+(`Ram.code_lines`). `Ram` collects what is written there (`Ram.stale_code`) and has the processor stop before its next
+instruction; `drop` makes Unicorn forget.
+"""
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from unicorn import UC_HOOK_EDGE_GENERATED, UC_PROT_EXEC, Uc
+from unicorn.unicorn_py3.unicorn import uclib
+
+from machine.architecture.unicorn_ffi import emu_start, engine_handle
+from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram, RamImage
+from machine.processor.flat_mode import load_flat_mode
+from machine.processor.native.loading import load
+from machine.processor.step_hook import HookState, add_hook
+
+if TYPE_CHECKING:
+    from machine.processor.cpu import Cpu
+
+_TWO_BLOCKS = bytes.fromhex("eb00f4")  # JMP to what follows; HLT
+
+
+class _Block(ctypes.Structure):
+    """`struct block` of translation_hook.c, which is Unicorn's uc_tb."""
+
+    _fields_ = [("address", ctypes.c_uint64), ("instructions", ctypes.c_uint16), ("size", ctypes.c_uint16)]
+
+
+class TranslationState(ctypes.Structure):
+    """`struct translations` of translation_hook.c."""
+
+    _fields_ = [
+        ("lines", ctypes.c_void_p),
+        ("ram_size", ctypes.c_uint64),
+        *[(name, ctypes.c_void_p) for name in ("vmem_translate", "debt")],
+    ]
+
+
+class Translations:
+    """What one engine has translated. It is noted in native code, or in Python where the host loads none."""
+
+    def __init__(self, uc: Uc, ram: Ram, *, portable: bool) -> None:
+        self._uc = uc
+        self._ram = ram
+        self._state: TranslationState | None = None
+        entries = None if portable else load("translation_hook")
+        if entries is not None:
+            self._attach_native(entries[0])
+        else:
+            self._attach_portable()
+        self._execute_first_block()
+
+    def _attach_native(self, entry: int) -> None:
+        self._debt = ctypes.c_uint64()
+        self._state = TranslationState(
+            lines=ctypes.addressof(ctypes.c_char.from_buffer(self._ram.code_lines)),
+            ram_size=self._ram.size,
+            vmem_translate=ctypes.cast(uclib.uc_vmem_translate, ctypes.c_void_p).value,
+            debt=ctypes.addressof(self._debt),
+        )
+        add_hook(self._uc, UC_HOOK_EDGE_GENERATED, entry, ctypes.byref(self._state))
+
+    def charge_to(self, hook: HookState) -> None:
+        """Count what is translated into the debt of the instruction hook. Only the native hooks do."""
+        if self._state is not None:
+            self._state.debt = ctypes.addressof(hook) + vars(HookState)["debt"].offset
+
+    def _attach_portable(self) -> None:
+        block, void = ctypes.POINTER(_Block), ctypes.c_void_p
+        self._callback = ctypes.CFUNCTYPE(None, void, block, block, void)(self._on_translation)
+        add_hook(self._uc, UC_HOOK_EDGE_GENERATED, self._callback)
+
+    def _on_translation(self, _uc: int, translated: "ctypes._Pointer[_Block]", _before: object, _user: int) -> None:
+        """See `on_translation` in translation_hook.c."""
+        block = translated.contents
+        size = block.size or 1
+        here = min(size, PAGE_SIZE - block.address % PAGE_SIZE)
+        if size > here:
+            self._note(block.address + here, size - here)
+        self._note(block.address, here)
+
+    def _note(self, address: int, size: int) -> None:
+        """Note bytes that lie in one page."""
+        page = ctypes.c_uint64()
+        linear = ctypes.c_uint64(address & -PAGE_SIZE)
+        if uclib.uc_vmem_translate(self._uc._uch, linear, UC_PROT_EXEC, ctypes.byref(page)):
+            return
+        if page.value + PAGE_SIZE <= self._ram.size:
+            at = page.value + address % PAGE_SIZE
+            first, end = at // LINE_SIZE, (at + size - 1) // LINE_SIZE + 1
+            self._ram.code_lines[first:end] = b"\1" * (end - first)
+
+    def _execute_first_block(self) -> None:
+        """Let Unicorn leave a block before there is anything: it reports no translation until it has."""
+        self._ram.write(0, _TWO_BLOCKS)
+        emu_start(engine_handle(self._uc), 0, 0, 0, 0)
+        self._ram.load(RamImage(()))
+        self._uc.ctl_flush_tb()
+
+    def drop(self, cpu: "Cpu") -> None:
+        """Forget the translations of what was written. Unicorn's TLB is flushed, as that of any processor may be.
+
+        Unicorn takes linear addresses, so that paging must be off for a moment.
+        """
+        stale, self._ram.stale_code = self._ram.stale_code, []
+        state = cpu.context.content
+        load_flat_mode(cpu.registers)
+        cpu.give_back()
+        cpu.flush_tlb()
+        for where in stale:
+            for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own
+                if self._ram.fetched_pages[page // PAGE_SIZE]:
+                    self._uc.ctl_remove_cache(max(page, where.start), min(page + PAGE_SIZE, where.stop))
+        cpu.context.content = state
+        cpu.flush_tlb()

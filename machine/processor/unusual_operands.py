@@ -1,0 +1,199 @@
+"""Instructions that Unicorn gets wrong for some operands only: before these the instruction hook stops.
+
+The same rules are in native/unusual_operands.h. They serve instructions whose `Action` is FLOATS or LOOK.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from machine.architecture.instruction_set import Prefix
+from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.architecture.paging import is_canonical
+
+_DENORMAL, _PRECISION, _DENORMALS_ARE_ZEROS, _FLUSH_TO_ZERO = 1 << 1, 1 << 5, 1 << 6, 1 << 15
+_EXCEPTIONS, _MASKS = 0x3F, 7
+_ROUNDS = range(0x0F3A08, 0x0F3A0C)
+_ROOT, _CONVERSION, _COMPARISON = 0x0F51, 0x0F5A, 0x0FC2
+_ARITHMETIC = frozenset([0x0F58, 0x0F59, 0x0F5C, 0x0F5E])
+_MINIMUM_MAXIMUM = frozenset([0x0F5D, 0x0F5F])
+_STATUS = frozenset([0x0F2E, 0x0F2F])
+_HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
+_ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
+_PAUSE, _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = 0x90, (0x9E, 0x9F), (0xC6, 0xC7), range(0x0F80, 0x0F90)
+_CALL, _INDIRECT, _INDIRECT_CALL = 0xE8, 0xFF, 2
+_RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
+_CMPXCHG, _POPCNT, _VEX, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC43800, 0xC438F5, 0xC438F7
+_OVERWRITING = frozenset([0x0F3801, 0x0F3802, 0x0F3803, 0x0F3805, 0x0F3806, 0x0F3807])
+_SSSE3 = frozenset([*range(0x0F3800, 0x0F380C), *range(0x0F381C, 0x0F381F), 0x0F3A0F])
+_REX_R, _REX_B = 4, 1
+_RAX = 0
+
+
+class Registers(Protocol):
+    """Where operands are read; all is as it is before the instruction."""
+
+    def general(self, number: int) -> int:
+        """A general register, all of it."""
+
+    def vector(self, number: int) -> int:
+        """An XMM register."""
+
+    @property
+    def stepping(self) -> bool:
+        """Whether the instruction is executed alone: TF is set, or the machine steps."""
+
+    @property
+    def following(self) -> int:
+        """The address of the next instruction."""
+
+    def memory(self, instruction: Instruction, size: int) -> int | None:
+        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
+
+
+def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
+    """Report whether Unicorn would execute the instruction wrongly; its action is FLOATS or LOOK."""
+    opcode, operand, wide = instruction.opcode, instruction.operand, instruction.wide
+    narrow = instruction.operand_size_prefix
+    both = narrow and instruction.prefix in (Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
+    if instruction.action & Action.FLOATS:
+        return both or _unusual_numbers(instruction, registers, mxcsr)
+    if opcode in _AH:
+        return bool(instruction.rex)
+    if opcode == _PAUSE:  # with REX.B it is XCHG
+        return not instruction.rex & _REX_B and registers.stepping
+    if opcode in _MOV_IMMEDIATE:
+        return bool(instruction.rex & _REX_R)
+    if opcode in _NEGATIONS:
+        return instruction.locked
+    if opcode == _RETURN and instruction.immediate >> 15:  # Unicorn extends its sign
+        return True
+    if opcode <= 0xFF or opcode in _NEAR_JUMPS:
+        return instruction.long and (narrow or _calls_nowhere(instruction, registers))
+    if opcode in _DOUBLE_SHIFTS:
+        return isinstance(operand, MemoryOperand) and operand.relative
+    upper = not wide and isinstance(operand, int) and bool(registers.general(operand) >> 32)
+    if opcode == _CMPXCHG:
+        return instruction.long and not wide and not narrow and (upper or bool(registers.general(_RAX) >> 32))
+    if opcode >= _VEX:
+        return _unusual_vex(instruction, registers, upper=upper)
+    if opcode == _POPCNT:
+        return not instruction.long or (both and wide)
+    return both or _unusual_registers(instruction)
+
+
+def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
+    """CALL of an address that is not canonical, of which Unicorn has pushed by the time that it looks."""
+    operand = instruction.operand
+    if instruction.opcode == _CALL:
+        displacement = instruction.immediate - (instruction.immediate >> 31 << 32)
+        return not is_canonical(registers.following + displacement & 2**64 - 1)
+    if instruction.opcode != _INDIRECT or instruction.extension != _INDIRECT_CALL:
+        return False
+    try:
+        target = registers.general(operand) if isinstance(operand, int) else registers.memory(instruction, 8)
+    except LookupError:
+        return True
+    return target is not None and not is_canonical(target)
+
+
+def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool) -> bool:
+    """BMI1 and BMI2; `upper` says that the upper half of a register operand of 32 bits is not empty."""
+    opcode, prefix = instruction.opcode, instruction.prefix
+    if not instruction.long:
+        first, second = instruction.code[len(instruction.prefixes) + 1 :][:2]
+        if ~first & 0x20 or ~second & 0x40:  # B and the top bit of vvvv, which name no register there
+            return True
+    other, bits = registers.general(instruction.vex_register), 64 if instruction.wide else 32
+    if opcode == _BEXTR:
+        return prefix == Prefix.NONE and (upper or (other >> 8 & 0xFF) >= bits)
+    if opcode != _BZHI_PDEP:
+        return False
+    if prefix == Prefix.NONE:
+        return (other & 0xFF) >= bits - 1
+    return prefix == Prefix.REPEAT_NOT_EQUAL and upper
+
+
+def _unusual_registers(instruction: Instruction) -> bool:
+    """SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX."""
+    opcode = instruction.opcode
+    if instruction.prefix == Prefix.NONE and opcode in _SSSE3 and instruction.rex & (_REX_R | _REX_B):
+        return True
+    return opcode in _OVERWRITING and instruction.operand == instruction.register
+
+
+def _unusual_numbers(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
+    """Denormal numbers of which MXCSR has no flag yet, two NaNs, and what Unicorn does not know of the immediate."""
+    opcode, prefix = instruction.opcode, instruction.prefix
+    if ~mxcsr >> _MASKS & _EXCEPTIONS or mxcsr & _FLUSH_TO_ZERO:
+        return True
+    if opcode in _ROUNDS:
+        return bool(instruction.immediate & 8) and not mxcsr & _PRECISION
+    if opcode == _COMPARISON and instruction.immediate & ~7:
+        return True
+    horizontal = opcode in _HORIZONTAL
+    propagates = opcode in _ARITHMETIC or opcode == _ALTERNATING or horizontal
+    if not (propagates or opcode in _ONE_OPERAND | _MINIMUM_MAXIMUM | _STATUS or opcode == _COMPARISON):
+        return False
+    denormals = not mxcsr & _DENORMAL
+    if mxcsr & _DENORMALS_ARE_ZEROS:
+        denormals = opcode in _MINIMUM_MAXIMUM
+    if not denormals and not propagates:
+        return False
+    wide = prefix == Prefix.OPERAND_SIZE or (
+        prefix == Prefix.REPEAT_NOT_EQUAL and not (horizontal or opcode == _ALTERNATING)
+    )
+    count = _count(opcode, prefix, wide=wide)
+    if not (isinstance(instruction.operand, int) or instruction.long):
+        return True
+    try:
+        source = _source(instruction, registers, count * (8 if wide else 4))
+    except LookupError:
+        return True
+    if source is None:  # Unicorn raises the fault
+        return False
+    right = _lanes(source, count, wide=wide)
+    left = [] if opcode in _ONE_OPERAND else _lanes(registers.vector(instruction.register), count, wide=wide)
+    is_denormal, is_nan = _tests(wide)
+    if denormals and any(map(is_denormal, left + right)):
+        return True
+    if not propagates:
+        return False
+    together = left + right
+    pairs = zip(together[::2], together[1::2], strict=True) if horizontal else zip(left, right, strict=True)
+    return any(is_nan(a) and is_nan(b) for a, b in pairs)
+
+
+def _source(instruction: Instruction, registers: Registers, size: int) -> int | None:
+    """The r/m operand; see `Registers.memory`."""
+    if isinstance(instruction.operand, int):
+        return registers.vector(instruction.operand)
+    return registers.memory(instruction, size)
+
+
+def _count(opcode: int, prefix: Prefix, *, wide: bool) -> int:
+    """How many numbers each operand has."""
+    if opcode in _STATUS:
+        return 1
+    packed = 2 if wide or opcode == _CONVERSION else 4
+    scalar = prefix in (Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL) and opcode not in _HORIZONTAL and opcode != _ALTERNATING
+    return 1 if scalar else packed
+
+
+def _lanes(value: int, count: int, *, wide: bool) -> list[int]:
+    width = 64 if wide else 32
+    return [value >> width * lane & (1 << width) - 1 for lane in range(count)]
+
+
+def _tests(wide: bool) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
+    """What finds a denormal number, and a NaN."""
+    width, fraction = (64, 52) if wide else (32, 23)
+    magnitude = (1 << width - 1) - 1
+    infinity = magnitude >> fraction << fraction
+
+    def is_denormal(bits: int) -> bool:
+        return 0 < bits & magnitude < 1 << fraction
+
+    def is_nan(bits: int) -> bool:
+        return bits & magnitude > infinity
+
+    return is_denormal, is_nan

@@ -20,7 +20,7 @@ from machine.host_limit import is_limited, is_reached
 from machine.instructions.system.msrs import Msrs
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, Cpu
-from machine.processor.flat_mode import enter_flat_mode
+from machine.processor.reset import enter_flat_mode
 from machine.processor.step_hook import ADDRESSES
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful

@@ -248,8 +248,8 @@ class SystemInstructions:
         if registers.cpl and registers.cr[4] & control_registers.CR4_TSD:
             raise Fault(GP, 0)
         cpu.skip(instruction.length)
-        now = cpu.time_stamp_counter
-        registers.rax, registers.rdx, registers.rcx = now & _LOW, now >> 32, cpu.tsc_aux
+        now = cpu.time_stamp_counter.value
+        registers.rax, registers.rdx, registers.rcx = now & _LOW, now >> 32, cpu.time_stamp_counter.aux
         return Done.COMPLETE
 
     # Descriptor tables

@@ -35,8 +35,10 @@ from machine.errors import UnicornStopped
 from machine.processor.clock import Clock
 from machine.processor.debug_registers import DebugRegisters
 from machine.processor.engine_callbacks import Callbacks
+from machine.processor.flat_mode import load_flat_mode
 from machine.processor.portable_hook import PortableHook
 from machine.processor.step_hook import STATE_BYTES, StepHook, Steps, Stop
+from machine.processor.time_stamp_counter import TimeStampCounter
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import Untranslatable, opcode_to_replace
 from machine.state import State
@@ -78,17 +80,15 @@ class Cpu:
         self._hook_code = ctypes.addressof(step_hook.state.code)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
-        self.tsc_offset = 0
-        """What IA32_TSC is ahead of virtual time."""
+        self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
         """What software has changed of CPUID's answers."""
-        self.tsc_aux = 0
-        self.on_port: Callable[[int, int], None] | None = None
-        """Told of each port access (port, bytes) while a debug register watches ports."""
-        self.debug = DebugRegisters(self)
         self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
         ram.on_stale_code = self.clock.stop
-        self.callbacks = Callbacks(self, step_hook.on_device_read)
+        self.callbacks = Callbacks(
+            self.uc, ram, bus, self.clock, self.time_stamp_counter, on_device_read=step_hook.on_device_read
+        )
+        self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     def execute(self) -> Stop:
         """Run until something has to be done, and say what. Raises what a device raised.
@@ -109,7 +109,7 @@ class Cpu:
             for where in ram.rewritten_code():
                 self._untranslatable.look(where.start, len(where))
             if ram.stale_code:
-                self._translations.drop(self)
+                self._drop_translations()
             stop = self._attempt()
             if stop is not Stop.INTERRUPT or not self._page_fault:
                 cr2.value = address  # Unicorn changes it where code is only looked at, too
@@ -217,11 +217,6 @@ class Cpu:
         self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
 
     # Registers
-
-    @property
-    def time_stamp_counter(self) -> int:
-        """IA32_TSC."""
-        return self.clock.now_ns + self.tsc_offset & 2**64 - 1
 
     @property
     def rip(self) -> int:
@@ -343,18 +338,31 @@ class Cpu:
         return {
             "context": self.context.content,
             "hook": ctypes.string_at(ctypes.addressof(self.hook), STATE_BYTES),
-            "tsc_offset": self.tsc_offset,
-            "tsc_aux": self.tsc_aux,
+            "tsc_offset": self.time_stamp_counter.offset,
+            "tsc_aux": self.time_stamp_counter.aux,
         }
 
     def load_state(self, state: State) -> None:
         """Return to a state of this processor or one like it; RAM must have been loaded before."""
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
-        self.tsc_offset, self.tsc_aux = state["tsc_offset"], state["tsc_aux"]
+        self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
         self.flush_tlb()
 
     # Translations
+
+    def _drop_translations(self) -> None:
+        """Forget the translations of what was written. Unicorn's TLB is flushed, as that of any processor may be.
+
+        Unicorn takes linear addresses here, so paging is off for a moment.
+        """
+        state = self.context.content
+        load_flat_mode(self.registers)
+        self.give_back()
+        self.flush_tlb()
+        self._translations.drop()
+        self.context.content = state
+        self.flush_tlb()
 
     def flush_translations(self) -> None:
         """Follow a change of the paging mode or of the tables."""

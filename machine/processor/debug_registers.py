@@ -6,14 +6,14 @@ mapping of the same bytes hits a breakpoint, too.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from machine.architecture.exceptions import UD, Fault
-from machine.processor.step_hook import NEVER
+from machine.architecture.paging import SupervisorMemory
+from machine.architecture.processor_state import ProcessorState
+from machine.processor.clock import Clock
+from machine.processor.engine_callbacks import Callbacks
+from machine.processor.step_hook import NEVER, HookState
 from machine.state import State, Stateful
-
-if TYPE_CHECKING:
-    from machine.processor.cpu import Cpu
 
 DR6_ALWAYS_SET, DR7_ALWAYS_SET = 0xFFFF_0FF0, 0x400
 DR6_BD, DR6_BS = 1 << 13, 1 << 14
@@ -28,10 +28,21 @@ class DebugRegisters(Stateful):
     """DR0-DR3, DR6 and DR7, and which breakpoints the instruction just executed has met."""
 
     STATE = ("_addresses", "dr6", "dr7", "met", "held")
-    WIRING = ("_cpu", "_memory_hook", "_watched")
+    WIRING = ("_registers", "_hook", "_memory", "_clock", "_callbacks", "_memory_hook", "_watched")
 
-    def __init__(self, cpu: "Cpu") -> None:
-        self._cpu = cpu
+    def __init__(
+        self,
+        registers: ProcessorState,
+        hook: HookState,
+        memory: SupervisorMemory,
+        clock: Clock,
+        callbacks: Callbacks,
+    ) -> None:
+        self._registers = registers
+        self._hook = hook
+        self._memory = memory
+        self._clock = clock
+        self._callbacks = callbacks
         self._addresses = [0, 0, 0, 0]
         self.dr6 = DR6_ALWAYS_SET
         self.dr7 = DR7_ALWAYS_SET
@@ -65,7 +76,7 @@ class DebugRegisters(Stateful):
 
     def number(self, register: int) -> int:
         """Which register a MOV means. Raises Fault (#UD) for DR4 and DR5 while CR4.DE is set, and for DR8 and up."""
-        if register in (4, 5) and not self._cpu.registers.cr[4] & _CR4_DE:
+        if register in (4, 5) and not self._registers.cr[4] & _CR4_DE:
             return register + 2
         if register in (4, 5) or register > 7:
             raise Fault(UD)
@@ -98,26 +109,26 @@ class DebugRegisters(Stateful):
         return _LENGTHS[self.dr7 >> 18 + 4 * number & 3]
 
     def _arm(self) -> None:
-        hook = self._cpu.hook
+        hook = self._hook
         on_code = self._enabled(_EXECUTE)
         hook.debugging = bool(on_code)
         for n in range(4):
             hook.debug_address[n] = self._addresses[n] if n in on_code else NEVER
-        self._cpu.on_port = self._on_port if self._enabled(_PORT) else None
+        self._callbacks.on_port = self._on_port if self._enabled(_PORT) else None
         self._watched = []
         for n in (*self._enabled(_WRITE), *self._enabled(_ACCESS)):
             length = self._length(n)
             reads = self.dr7 >> 16 + 4 * n & 3 == _ACCESS
             self._watched.append((n, self._addresses[n] & -length, length, reads))
         if self._watched and self._memory_hook is None:
-            self._memory_hook = self._cpu.callbacks.watch_memory(self._on_memory)
+            self._memory_hook = self._callbacks.watch_memory(self._on_memory)
         elif self._memory_hook is not None and not self._watched:
             self._memory_hook()
             self._memory_hook = None
 
     def _on_memory(self, writes: bool, physical: int, size: int) -> None:
         for n, address, length, reads in self._watched:
-            found = self._cpu.memory.look(address)
+            found = self._memory.look(address)
             if found is None or not (writes or reads):
                 continue
             start = found.physical + address % 4096
@@ -125,7 +136,7 @@ class DebugRegisters(Stateful):
                 self._meet(n)
 
     def _on_port(self, port: int, size: int) -> None:
-        if not self._cpu.registers.cr[4] & _CR4_DE:
+        if not self._registers.cr[4] & _CR4_DE:
             return
         for n in self._enabled(_PORT):
             if port < self._addresses[n] + self._length(n) and self._addresses[n] < port + size:
@@ -133,4 +144,4 @@ class DebugRegisters(Stateful):
 
     def _meet(self, number: int) -> None:
         self.met |= 1 << number
-        self._cpu.clock.stop()
+        self._clock.stop()

@@ -5,17 +5,17 @@ A Python error cannot pass through Unicorn: it is kept in `failure`, and `Cpu.ex
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, x86_const
+from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from machine.bus.bus import MMIO_BASE, MMIO_SIZE
+from machine.bus.bus import MMIO_BASE, MMIO_SIZE, Bus
+from machine.bus.ram import Ram
 from machine.errors import MachineError
+from machine.processor.clock import Clock
 from machine.processor.step_hook import add_hook
-
-if TYPE_CHECKING:
-    from machine.processor.cpu import Cpu
+from machine.processor.time_stamp_counter import TimeStampCounter
 
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _MEM_WRITE = 17  # UC_MEM_WRITE
@@ -26,17 +26,29 @@ _PHYSICAL_BITS = 52
 class Callbacks:
     """The callbacks of one engine. `on_device_read` is the native function that answers reads of a device's window."""
 
-    def __init__(self, cpu: "Cpu", on_device_read: int | None) -> None:
-        self._cpu = cpu
-        self._uc = cpu.uc
-        self._bus = cpu.bus
+    def __init__(
+        self,
+        uc: Uc,
+        ram: Ram,
+        bus: Bus,
+        clock: Clock,
+        time_stamp_counter: TimeStampCounter,
+        *,
+        on_device_read: int | None,
+    ) -> None:
+        self._uc = uc
+        self._bus = bus
+        self._clock = clock
+        self._time_stamp_counter = time_stamp_counter
         self._on_device_read = on_device_read
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Those told of accesses to memory: whether it writes, physical address, bytes."""
         self.failure: BaseException | None = None
         """The first error raised in a callback since it was last taken."""
+        self.on_port: Callable[[int, int], None] | None = None
+        """Called for each port access (port, bytes) while a debug register watches ports."""
         self._kept: list[object] = []
-        for hole in (range(cpu.ram.size, MMIO_BASE), range(MMIO_BASE + MMIO_SIZE, 1 << _PHYSICAL_BITS)):
+        for hole in (range(ram.size, MMIO_BASE), range(MMIO_BASE + MMIO_SIZE, 1 << _PHYSICAL_BITS)):
             if hole:
                 self._map_devices(hole.start, len(hole))
         self._map_devices(MMIO_BASE, MMIO_SIZE)
@@ -58,7 +70,7 @@ class Callbacks:
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
-        self._cpu.clock.stop()
+        self._clock.stop()
 
     # Memory
 
@@ -136,19 +148,19 @@ class Callbacks:
             add_hook(self._uc, UC_HOOK_INSN, self._make(prototype, function), instruction=number)
 
     def _on_rdtsc(self, _uc: int, _user: int) -> int:
-        now = self._cpu.time_stamp_counter
+        now = self._time_stamp_counter.value
         self._uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
         self._uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
         return 1
 
     def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
-        if self._cpu.on_port is not None:
-            self._cpu.on_port(port, size)
+        if self.on_port is not None:
+            self.on_port(port, size)
         return self._bus.read_port(port, size)
 
     def _on_out(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
-        if self._cpu.on_port is not None:
-            self._cpu.on_port(port, size)
+        if self.on_port is not None:
+            self.on_port(port, size)
         self._bus.write_port(port, size, value & (1 << 8 * size) - 1)
 
 

@@ -15,12 +15,11 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from machine.architecture.unicorn_ffi import emu_start, engine_handle
 from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram, RamImage
-from machine.processor.flat_mode import load_flat_mode
 from machine.processor.native.loading import load
 from machine.processor.step_hook import HookState, add_hook
 
 if TYPE_CHECKING:
-    from machine.processor.cpu import Cpu
+    pass
 
 _TWO_BLOCKS = bytes.fromhex("eb00f4")  # JMP to what follows; HLT
 
@@ -102,19 +101,10 @@ class Translations:
         self._ram.load(RamImage(()))
         self._uc.ctl_flush_tb()
 
-    def drop(self, cpu: "Cpu") -> None:
-        """Forget the translations of what was written. Unicorn's TLB is flushed, as that of any processor may be.
-
-        Unicorn takes linear addresses, so that paging must be off for a moment.
-        """
+    def drop(self) -> None:
+        """Forget the translations of what was written. Paging must be off, as Unicorn takes linear addresses."""
         stale, self._ram.stale_code = self._ram.stale_code, []
-        state = cpu.context.content
-        load_flat_mode(cpu.registers)
-        cpu.give_back()
-        cpu.flush_tlb()
         for where in stale:
             for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own
                 if self._ram.fetched_pages[page // PAGE_SIZE]:
                     self._uc.ctl_remove_cache(max(page, where.start), min(page + PAGE_SIZE, where.stop))
-        cpu.context.content = state
-        cpu.flush_tlb()

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from machine.architecture.paging import SupervisorMemory
 from machine.boot import loader
 from machine.bus.ram import Ram
 from machine.machine import Machine, MachineConfiguration, Outcome
 from machine.processor.cpu import Cpu
+from machine.processor.engine_callbacks import Callbacks
 
 TICKING = """
 leaq 9f(%rip), %rax; movw %ax, idt + 16 * 0x20; shrq $16, %rax; movw %ax, idt + 16 * 0x20 + 6
@@ -38,7 +40,7 @@ def everything(machine: Machine) -> dict[str, Any]:
 
 def _walk(thing: Any, path: str, found: dict[str, Any], seen: set[int]) -> None:
     """Plain values of a part of the machine and of what it is made of."""
-    if id(thing) in seen or isinstance(thing, Cpu | Ram):
+    if id(thing) in seen or isinstance(thing, Cpu | Ram | SupervisorMemory | Callbacks):  # caches
         return
     seen.add(id(thing))
     for name, value in vars(thing).items():

@@ -120,7 +120,7 @@ class IsolationWatcher(Watcher):
         found["MSRs"] = machine.msrs.kept
         found |= {name: machine.msrs.read(number) for name, number in _MSRS.items()}
         found["KERNEL_GS_BASE"] = machine.cpu.context.kernel_gs_base
-        found["TSC offset"] = machine.cpu.tsc_offset
+        found["TSC offset"] = machine.cpu.time_stamp_counter.offset
         found[_DEVICES] = machine.bus.accesses
         return found
 

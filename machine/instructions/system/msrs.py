@@ -82,7 +82,7 @@ class Msrs(Stateful):
         cpu.cpuid_switches = self._cpuid_switches
         registers = cpu.registers
         self._reads: dict[int, Callable[[], int]] = {
-            IA32_TSC: lambda: cpu.time_stamp_counter,
+            IA32_TSC: lambda: cpu.time_stamp_counter.value,
             IA32_APIC_BASE: lambda: self.apic.apic_base,
             IA32_P5_MC_ADDR: lambda: 0,
             IA32_P5_MC_TYPE: lambda: 0,
@@ -95,7 +95,7 @@ class Msrs(Stateful):
             IA32_FS_BASE: lambda: registers.fs.base,
             IA32_GS_BASE: lambda: registers.gs.base,
             IA32_KERNEL_GS_BASE: lambda: cpu.read_msr(IA32_KERNEL_GS_BASE),
-            IA32_TSC_AUX: lambda: cpu.tsc_aux,
+            IA32_TSC_AUX: lambda: cpu.time_stamp_counter.aux,
         }
         self._writes: dict[int, Callable[[int], None]] = {
             IA32_TSC: self._write_tsc,
@@ -139,12 +139,12 @@ class Msrs(Stateful):
         self._writes[number](value)
 
     def _write_tsc(self, value: int) -> None:
-        self._cpu.tsc_offset = value - self._cpu.clock.now_ns
+        self._cpu.time_stamp_counter.value = value
 
     def _write_tsc_aux(self, value: int) -> None:
         if value >> 32:
             raise Fault(GP, 0)
-        self._cpu.tsc_aux = value
+        self._cpu.time_stamp_counter.aux = value
 
     def _write_apic_base(self, value: int) -> None:
         """The APIC can be switched off and on but not moved (as QEMU has it, too); x2APIC mode is not there."""

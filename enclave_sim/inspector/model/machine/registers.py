@@ -40,7 +40,8 @@ def register_values(run: InspectedRun) -> dict[str, int]:
     found |= {f"CR{number}": state.cr[number] for number in (0, 2, 3, 4)}
     found["CR8"] = run.machine.local_apic.cr8
     found |= {"EFER": state.efer, "KERNEL_GS_BASE": cpu.context.kernel_gs_base}
-    found |= {"TSC": run.now.at_ns + cpu.tsc_offset & 2**64 - 1, "TSC_AUX": cpu.tsc_aux}
+    tsc = cpu.time_stamp_counter
+    found |= {"TSC": run.now.at_ns + tsc.offset & 2**64 - 1, "TSC_AUX": tsc.aux}
     found |= {f"DR{number}": cpu.debug.read(number) for number in (0, 1, 2, 3, 6, 7)}
     found["MXCSR"] = cpu.read_register("MXCSR")
     vectors = cpu.context.vector_registers

@@ -60,7 +60,7 @@ REGISTERS: dict[str, Change] = {
     "DR7": debug(7, 0x401),
     "TSC_AUX": msr(IA32_TSC_AUX, 7),
     "a device, by so many accesses": an_access_to_a_device,
-    "TSC offset": attribute(lambda machine: machine.cpu, "tsc_offset", 7),
+    "TSC offset": attribute(lambda machine: machine.cpu.time_stamp_counter, "offset", 7),
 }
 
 

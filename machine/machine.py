@@ -15,7 +15,7 @@ from machine.errors import MachineError
 from machine.events import ModeSwitched, ProcessorMode, Recorder
 from machine.execution.coprocessor import Coprocessor
 from machine.execution.deferred_signals import SignalsHeld
-from machine.execution.execution import Execution
+from machine.execution.execution import Execution, Reached
 from machine.host_limit import is_limited, is_reached
 from machine.instructions.system.msrs import Msrs
 from machine.journal import Journal
@@ -45,6 +45,16 @@ class Outcome(Enum):
     """Virtual time reached the limit given."""
     HOST_LIMIT = "host_limit"
     """The time of the host ran out that `machine.host_limit` gives; `run` goes on from here."""
+
+
+class Before(Enum):
+    """What happened before the processor was to execute."""
+
+    NOTHING = "nothing"
+    INTERRUPT_WAITS = "interrupt waits"
+    """Nothing, and an interrupt waits for RFLAGS.IF."""
+    DONE = "done"
+    """An interrupt was taken, or time was slept away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +94,13 @@ class Machine:
         self.local_apic = self.chipset.local_apic
         self.scrub_engine = self.chipset.scrub_engine
         self.msrs = Msrs(self.cpu, self.local_apic)
-        self._execution = Execution(self.cpu, self.chipset, self.journal, self.msrs, self._address_reached)
+        self._execution = Execution(self.cpu, self.chipset, self.journal, self.msrs)
         self._limit_ns: int | None = None
         self._run_end_ns = 0
         self._stop_requested = False
         self.at_stop = False
         """The last run has ended in front of an address of `stop_at`."""
-        self._parts: tuple[Stateful, ...] = (
-            *(self.clock, self.journal, self._execution.delivery, self.cpu.debug, self.msrs),
-            *self._execution.parts,
-        )
+        self._parts: tuple[Stateful, ...] = (*(self.clock, self.journal, self._execution, self.cpu.debug, self.msrs),)
         self.chipset.rescheduled = self._arm_deadline
 
     @property
@@ -155,30 +162,22 @@ class Machine:
             return self._run(limit_ns)
 
     def _run(self, limit_ns: int | None) -> Outcome:
-        hook, clock, chipset, execution = self.cpu.hook, self.clock, self.chipset, self._execution
+        hook, clock, execution = self.cpu.hook, self.clock, self._execution
         self._limit_ns = limit_ns
         limited = is_limited()
         longest_ns = (_LONGEST_LIMITED_RUN if limited else _LONGEST_RUN) * clock.ns_per_instruction
         while True:
+            if execution.take_reached() is Reached.ADDRESS:
+                self._address_reached()
             if self._stop_requested or (limited and is_reached()):
                 return self._take_stop()
-            if execution.delivery.shut_down:
-                return Outcome.SHUTDOWN
-            now, deadline = clock.now_ns, self._next_deadline()
-            if deadline is not None and deadline <= now:
-                if limit_ns is not None and now >= limit_ns:
-                    return Outcome.LIMIT
-                chipset.tick(now)
-                deadline = self._next_deadline()
-            pending = chipset.pending()
-            if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
+            before = self._before_execution(limit_ns)
+            if isinstance(before, Outcome):
+                return before
+            if before is Before.DONE:
                 continue
-            if execution.halted:
-                if deadline is None or not hook.rflags & FLAG_IF:
-                    return Outcome.HALTED
-                clock.spend(max(0, deadline - now))
-                execution.cut_short = True
-            elif execution.at_coprocessor:
+            deadline = self._next_deadline()
+            if execution.at_coprocessor:
                 if hook.addresses and self._in_front_of_stop():  # the hook does not see this instruction
                     self._address_reached()
                     continue
@@ -186,10 +185,31 @@ class Machine:
             elif execution.checks_wanted:
                 execution.step_checked()
             else:
-                hook.watch_if = pending
-                self._run_end_ns = now + longest_ns
+                hook.watch_if = before is Before.INTERRUPT_WAITS
+                self._run_end_ns = clock.now_ns + longest_ns
                 self._arm(deadline)
                 execution.run()
+
+    def _before_execution(self, limit_ns: int | None) -> Outcome | Before:
+        """Do what comes before the processor executes: deadlines, interrupts, sleep. At `limit_ns` nothing is done."""
+        chipset, execution, now = self.chipset, self._execution, self.clock.now_ns
+        if execution.delivery.shut_down:
+            return Outcome.SHUTDOWN
+        deadline = self._next_deadline()
+        if deadline is not None and deadline <= now:
+            if limit_ns is not None and now >= limit_ns:
+                return Outcome.LIMIT
+            chipset.tick(now)
+            deadline = self._next_deadline()
+        pending = chipset.pending()
+        if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
+            return Before.DONE
+        if execution.halted:
+            if deadline is None or not self.cpu.hook.rflags & FLAG_IF:
+                return Outcome.HALTED
+            execution.sleep(max(0, deadline - now))
+            return Before.DONE
+        return Before.INTERRUPT_WAITS if pending else Before.NOTHING
 
     def _take_stop(self) -> Outcome:
         requested, self._stop_requested = self._stop_requested, False
@@ -212,22 +232,17 @@ class Machine:
         self.ram.load(snapshot.ram)
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
-        execution, ring_and_mode = self._execution, self._execution.ring_and_mode
-        halted, mode, nmi_blocked, self.chipset.nmi_pending, cut_short = own["flags"]
-        execution.halted, execution.cut_short = halted, cut_short
-        ring_and_mode.mode, ring_and_mode.nmi_blocked = mode, nmi_blocked
-        self.bus.accesses = own["accesses"]
+        self.chipset.nmi_pending, self.bus.accesses = own["nmi_pending"], own["accesses"]
         for part, state in zip(self._parts, parts, strict=True):
             part.load_state(state)
         for device, state in zip(self.bus.devices, snapshot.devices, strict=True):
             device.load_state(state)
         self._stop_requested = False
+        self._execution.take_reached()
         self.chipset.refresh()
 
     def _own_state(self) -> State:
-        execution, nmi_blocked = self._execution, self._execution.ring_and_mode.nmi_blocked
-        flags = execution.halted, self.mode, nmi_blocked, self.chipset.nmi_pending, execution.cut_short
-        return {"flags": flags, "accesses": self.bus.accesses}
+        return {"nmi_pending": self.chipset.nmi_pending, "accesses": self.bus.accesses}
 
     # Stepping
 
@@ -242,24 +257,15 @@ class Machine:
             return self._step_once(limit_ns)
 
     def _step_once(self, limit_ns: int | None) -> Outcome | None:
-        hook, registers, chipset, execution = self.cpu.hook, self.cpu.registers, self.chipset, self._execution
+        hook, registers, execution = self.cpu.hook, self.cpu.registers, self._execution
         self._limit_ns = limit_ns
-        if execution.delivery.shut_down:
-            return Outcome.SHUTDOWN
-        now, deadline = self.clock.now_ns, self._next_deadline()
-        if deadline is not None and deadline <= now:
-            chipset.tick(now)
-            deadline = self._next_deadline()
-        pending = chipset.pending()
-        if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
+        before = self._before_execution(None)
+        if isinstance(before, Outcome):
+            return before
+        if before is Before.DONE:
             return None
-        if execution.halted:
-            if deadline is None or not hook.rflags & FLAG_IF:
-                return Outcome.HALTED
-            self.clock.spend(max(0, deadline - now))
-            execution.cut_short = True
-        elif execution.at_coprocessor:
-            execution.run_coprocessor(self._slice(deadline))
+        if execution.at_coprocessor:
+            execution.run_coprocessor(self._slice(self._next_deadline()))
         else:
             here = hook.retired, registers.rip, registers.rsp
             while here == (hook.retired, registers.rip, registers.rsp) and not (execution.halted or self.shut_down):
@@ -267,6 +273,8 @@ class Machine:
                     execution.step_checked()
                 else:
                     execution.step()
+                if execution.take_reached() is Reached.ADDRESS:
+                    self.pass_this_address()
         self._stop_requested = False
         return None
 

@@ -3,7 +3,7 @@
 Unicorn executes; at each stop `stopped` finds out what it met. The machine (machine/machine.py) decides how far to go.
 """
 
-from collections.abc import Callable
+from enum import Enum
 
 from machine.architecture.control_registers import CR0_BITS
 from machine.architecture.exceptions import DB, NMI, UD, Fault
@@ -51,16 +51,29 @@ def _privileged(instruction: Instruction) -> bool:
     return instruction.opcode in _PRIVILEGED or (instruction.opcode == 0x0F00 and instruction.extension in (2, 3))
 
 
-class Execution:
-    """One processor at work. `address_reached` is called in front of an address that the instruction hook stops at."""
+class Reached(Enum):
+    """Where the processor stands when control comes back from it."""
 
-    def __init__(
-        self, cpu: Cpu, chipset: Chipset, journal: Journal, msrs: Msrs, address_reached: Callable[[], None]
-    ) -> None:
+    ANYWHERE = "anywhere"
+    ADDRESS = "address"
+    """Before an address that the instruction hook stops at."""
+
+
+class Execution(Stateful):
+    """One processor at work: what it does up to its next stop, and what is done there."""
+
+    STATE = ("halted", "cut_short")
+    PARTS = ("delivery", "ring_and_mode", "_returns")
+    WIRING = (
+        *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_x87", "_system"),
+        "_reached",
+    )
+
+    def __init__(self, cpu: Cpu, chipset: Chipset, journal: Journal, msrs: Msrs) -> None:
         self._cpu = cpu
         self._chipset = chipset
         self._journal = journal
-        self._address_reached = address_reached
+        self._reached = Reached.ANYWHERE
         self.delivery = Delivery(cpu, journal)
         self.coprocessor: Coprocessor | None = None
         self.halted = False
@@ -73,13 +86,21 @@ class Execution:
         self._alignment = AlignmentCheck(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
-        self.parts: tuple[Stateful, ...] = (self._returns,)
-        """Those with state of their own."""
+
+    def take_reached(self) -> Reached:
+        """Return where the processor stands, once: the next answer is ANYWHERE, unless it has moved on."""
+        reached, self._reached = self._reached, Reached.ANYWHERE
+        return reached
+
+    def sleep(self, duration_ns: int) -> None:
+        """Let time pass in HLT."""
+        self._cpu.clock.spend(duration_ns)
+        self.cut_short = True
 
     def reset(self) -> None:
         """Follow the processor to where a loader has put it."""
         self._cpu.debug.reset()
-        self.halted = False
+        self.halted, self._reached = False, Reached.ANYWHERE
         self.ring_and_mode.reset()
 
     # Interrupts
@@ -252,7 +273,7 @@ class Execution:
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
         elif stop is Stop.ADDRESS:
-            self._address_reached()
+            self._reached = Reached.ADDRESS
         elif stop is Stop.BREAKPOINT:
             if not self._returns.look():
                 self._pass_return()

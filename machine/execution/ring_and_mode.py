@@ -10,10 +10,14 @@ from machine.instructions.segment_limits import Scope, SegmentLimits
 from machine.interrupts.interrupt_returns import InterruptReturns
 from machine.journal import Journal
 from machine.processor.cpu import EFER_LMA, Cpu
+from machine.state import Stateful
 
 
-class RingAndMode:
+class RingAndMode(Stateful):
     """Follows one processor. `returns` forgets what was entered in another ring."""
+
+    STATE = ("mode", "nmi_blocked")
+    WIRING = ("_cpu", "_journal", "_returns", "_limits")
 
     def __init__(self, cpu: Cpu, journal: Journal, returns: InterruptReturns, limits: SegmentLimits) -> None:
         self._cpu = cpu

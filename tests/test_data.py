@@ -14,8 +14,8 @@ import machine
 CHANGING = {
     "enclave_sim.inspector.model.event_log._Filtered",
     "enclave_sim.inspector.model.moment.Moment",
-    "enclave_sim.pytest_plugin.factories.PluginState",
-    "enclave_sim.pytest_plugin.factories.Subject",
+    "enclave_sim.testing.plugin.factories.PluginState",
+    "enclave_sim.testing.plugin.factories.Subject",
 }
 """Classes whose fields change."""
 READ = {

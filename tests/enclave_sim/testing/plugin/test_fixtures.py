@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from enclave_sim import Enclave
-from tests.enclave_sim.pytest_plugin.user import Runner
+from tests.enclave_sim.testing.plugin.user import Runner
 
 pytest_plugins = ["pytester"]
 

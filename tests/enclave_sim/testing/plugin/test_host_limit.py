@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.enclave_sim.pytest_plugin.user import PRELUDE, Runner, text
+from tests.enclave_sim.testing.plugin.user import PRELUDE, Runner, text
 
 pytest_plugins = ["pytester"]
 SOON = "0.000000001"

@@ -13,8 +13,8 @@ from enclave_sim.errors import ConfigurationError
 if TYPE_CHECKING:
     from enclave_sim.enclave.enclave import Enclave
     from enclave_sim.guarantees import Run
-    from enclave_sim.pytest_plugin.making import FileContent, Watched
     from enclave_sim.recording.recording import Recording
+    from enclave_sim.testing.plugin.lazy_factories import FileContent, Watched
     from machine.machine import Machine
 
 
@@ -52,10 +52,10 @@ class Subject:
         ran = [one for one in self.watched if one.has_run]
         if not ran:
             return None
-        from enclave_sim.pytest_plugin import making  # noqa: PLC0415 - lazily, as everywhere here
+        from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415 - lazily, as everywhere here
 
         self.judged += len(ran)
-        broken = [str(report) for report in making.judge(ran, self.guarantees) if not report.holds]
+        broken = [str(report) for report in lazy_factories.judge(ran, self.guarantees) if not report.holds]
         return "\n".join(broken) or None
 
 
@@ -89,14 +89,14 @@ class EnclaveFactory(Factory):
 
     def __call__(self, payload: Any = None, **options: Any) -> "Enclave":
         """A fresh enclave, not yet run. The arguments are those of `Enclave`; the marker `enclave` sets defaults."""
-        from enclave_sim.pytest_plugin import making  # noqa: PLC0415
+        from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
         subject = self._session.subject
         payload, options = subject.options(options if payload is None else {"payload": payload, **options})
         if not subject.guarantees:
-            enclave = making.fresh(payload, options)
+            enclave = lazy_factories.fresh(payload, options)
         else:
-            watched = making.watched(payload, options)
+            watched = lazy_factories.watched(payload, options)
             subject.watch(watched)
             enclave = watched.enclave
         subject.keep(enclave.recording)
@@ -110,12 +110,12 @@ class ObservedFactory(Factory):
 
     def __call__(self, payload: Any = None, **options: Any) -> "Run":
         """Run a fresh enclave, watched, to its end: `enclave_sim.guarantees.observe` with the marker's defaults."""
-        from enclave_sim.pytest_plugin import making  # noqa: PLC0415
+        from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
         subject = self._session.subject
         payload, options = subject.options(options if payload is None else {"payload": payload, **options})
-        limit_ns = options.pop("limit_ns", making.DEFAULT_LIMIT_NS)
-        watched = making.watched(payload, options, limit_ns)
+        limit_ns = options.pop("limit_ns", lazy_factories.DEFAULT_LIMIT_NS)
+        watched = lazy_factories.watched(payload, options, limit_ns)
         subject.watch(watched)
         subject.keep(watched.enclave.recording)
         return watched.run()
@@ -132,9 +132,9 @@ class RecordingFactory(Factory):
         Raises ConfigurationError where there is none, RecordingError where the file is something else.
         """
         if path is not None:
-            from enclave_sim.pytest_plugin import making  # noqa: PLC0415
+            from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
-            return making.load_recording(path)
+            return lazy_factories.load_recording(path)
         recordings = self._session.subject.recordings
         if not recordings:
             raise ConfigurationError("this test has made no enclave yet, so there is no recording")
@@ -166,6 +166,6 @@ class MachineFactory(Factory):
 
         Raises MachineError for what cannot boot, ConfigurationError for a file that cannot be read.
         """
-        from enclave_sim.pytest_plugin import making  # noqa: PLC0415
+        from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
-        return making.booted_machine(image, command_line=command_line, modules=modules, **options)
+        return lazy_factories.booted_machine(image, command_line=command_line, modules=modules, **options)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.testing import assertions
-from tests.enclave_sim.pytest_plugin.user import Runner, text
+from tests.enclave_sim.testing.plugin.user import Runner, text
 
 pytest_plugins = ["pytester"]
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 PAGE = (DOCS / "testing.md").read_text()
 BLOCKS = {block.split()[1]: block for block in re.findall(r"```python\n(.*?)```", PAGE, re.S)}
 FAILS = "test_upset.py"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.enclave_sim.pytest_plugin.user import Runner
+from tests.enclave_sim.testing.plugin.user import Runner
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.enclave_sim.pytest_plugin.user import FAULT, PLUGIN, PRELUDE, Runner, text
+from tests.enclave_sim.testing.plugin.user import FAULT, PLUGIN, PRELUDE, Runner, text
 
 pytest_plugins = ["pytester"]
 
@@ -59,7 +59,7 @@ def test_that_is_skipped():
     )  # pytest repeats the messages there where CI is set
     assert failures.count("  residue in unmapped: 1 bytes at 0x300000") == 2
     assert "its own failure" in text(result)
-    assert "pytest_plugin" not in text(result).replace(" ".join(PLUGIN), "")
+    assert "testing/plugin" not in text(result).replace(" ".join(PLUGIN), "")
 
 
 def test_an_enclave_that_is_judged_does_not_run_on(run: Runner) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.pytest_plugin.factories import (
+from enclave_sim.testing.plugin.factories import (
     EnclaveFactory,
     MachineFactory,
     ObservedFactory,
@@ -22,7 +22,7 @@ from enclave_sim.pytest_plugin.factories import (
     RecordingFactory,
     Subject,
 )
-from enclave_sim.pytest_plugin.failure_recordings import prepared, save_all
+from enclave_sim.testing.plugin.failure_recordings import prepared, save_all
 
 __all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFactory"]
 

@@ -8,7 +8,7 @@ import pytest
 from enclave_sim import Enclave
 from enclave_sim.inputs import MemoryFault
 from enclave_sim.recording.reader import read_events, read_header
-from tests.enclave_sim.pytest_plugin.user import PRELUDE, Runner, text
+from tests.enclave_sim.testing.plugin.user import PRELUDE, Runner, text
 
 pytest_plugins = ["pytester"]
 

@@ -21,9 +21,10 @@ def exists(name: str) -> bool:
 
 def found(module: str) -> bool:
     try:
-        return find_spec(module) is not None
+        spec = find_spec(module)
     except ModuleNotFoundError:  # there is no parent, or it is no package
-        return False
+        spec = None
+    return spec is not None and spec.origin is not None  # a directory without a module has none
 
 
 @pytest.mark.parametrize("before", [name for names, _ in MOVES for name in re.findall(r"`([\w.]+)`", names)])

@@ -53,6 +53,8 @@ _CHANGED = re.compile(rb"[^\0]+")
 class DeviceRegisters(Device):
     """Registers that say their own offset and keep nothing; each access is noted."""
 
+    STATE = ("accesses",)
+
     def __init__(self) -> None:
         super().__init__()
         self.accesses: list[Access] = []

@@ -1,7 +1,7 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock.
 
 `run` is the whole of it: take interrupts that are due, and let the processor execute up to the next thing that
-happens. What is done with what it meets is in machine/execution/execution.py; here is how far it goes, and when.
+happens. What is done at each stop is in machine/execution/execution.py; here is how far it goes, and when.
 """
 
 from collections.abc import Iterable, Mapping
@@ -99,8 +99,8 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self.at_stop = False
-        """The last run has ended in front of an address of `stop_at`."""
-        self._parts: tuple[Stateful, ...] = (*(self.clock, self.journal, self._execution, self.cpu.debug, self.msrs),)
+        """True if the last run ended before an address of `stop_at`."""
+        self._parts: tuple[Stateful, ...] = (self.clock, self.journal, self._execution, self.cpu.debug, self.msrs)
         self.chipset.rescheduled = self._arm_deadline
 
     @property

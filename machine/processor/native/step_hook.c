@@ -1,9 +1,9 @@
 /* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
 
    It counts retired instructions (the clock), and stops the engine before the instruction at which Python has
-   something to do: see the STOP_ names.  machine/portable_hook.py holds the same rules in Python, for hosts where no
+   something to do: see the STOP_ names.  machine/processor/portable_hook.py holds the same rules in Python, for hosts where no
    native code can be loaded; both must count and stop alike.  Which opcodes are watched is in the tables, which
-   machine/opcodes.py makes for both.
+   machine/architecture/opcodes.py makes for both.
 
    At the end a second entry: reads of devices, some of which are answered from memory (machine/bus/mmio_window.py).
 

@@ -3,7 +3,7 @@
    Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page: a millisecond, after which
    it may be stopped in front of the next instruction.  So the instructions that it translates (on_translation adds them
    to `debt`) have to be paid for by those that retire.  Where they are not, the engine is entered with the step flag
-   of its own (machine/cpu.py), translates single instructions, and raises #DB after each, which goes no further than
+   of its own (machine/processor/cpu.py), translates single instructions, and raises #DB after each, which goes no further than
    here: the software in the machine sees nothing of it. */
 
 enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP };                           /* step_hook.py, Steps */

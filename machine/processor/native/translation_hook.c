@@ -1,13 +1,13 @@
 /* The translation hook, in native code.  Unicorn calls it after each block of instructions that it has translated.
 
-   It notes the lines of RAM that the block was translated from: machine/translations.py, which holds the same rule in
+   It notes the lines of RAM that the block was translated from: machine/processor/translations.py, which holds the same rule in
    Python, says what for.  Built as step_hook.c is. */
 typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
 
-enum { PAGE = 0x1000, LINE_SHIFT = 8, PROT_EXEC = 4 };       /* machine/ram.py; UC_PROT_EXEC */
+enum { PAGE = 0x1000, LINE_SHIFT = 8, PROT_EXEC = 4 };       /* machine/bus/ram.py; UC_PROT_EXEC */
 enum { OF_BLOCK = 4 };       /* what a block costs beside its instructions */
 
 struct block { u64 address; u16 instructions, size; };       /* uc_tb */

@@ -1,4 +1,4 @@
-/* Instructions that Unicorn gets wrong for some operands only: machine/unusual_operands.py has the same rules in Python.
+/* Instructions that Unicorn gets wrong for some operands only: machine/processor/unusual_operands.py has the same rules in Python.
 
    Part of step_hook.c, which calls unusual_operands() before an instruction whose action is FLOATS or LOOK. */
 

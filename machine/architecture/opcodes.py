@@ -1,23 +1,21 @@
-"""Decoding instructions (SDM volume 2, chapter 2), and the tables that say which of them the machine looks at.
+"""Opcode tables: the instructions that the machine must act on, and why.
 
-Unicorn executes nearly all instructions alone. `TABLES`, made from instruction_set.py, names for each opcode
-the `Action`s that others call for; the instruction hook looks there before every instruction (step_hook.c; here in
-Python `Instruction.action`). `decode` takes an instruction apart.
+Unicorn executes nearly all instructions alone. `TABLES`, made from instruction_set.py, names for each opcode the
+`Action`s that other instructions call for. The instruction hook looks them up before every instruction (step_hook.c);
+decoding.py does the same in Python.
 """
 
-from dataclasses import dataclass
 from enum import IntFlag
-from functools import lru_cache
 
 from machine.architecture.instruction_set import ROWS, Map, Prefix, Row
 
 
 class Action(IntFlag):
-    """Why an instruction is looked at; most are stopped at only while `HookState.watched` has them."""
+    """Reasons to act on an instruction. Those not always watched stop it only while `HookState.watched` has them."""
 
     NONE = 0
     SYSTEM = 1
-    """A rule of its own in machine/instructions. Always watched."""
+    """Has a rule of its own in machine/instructions. Always watched."""
     PORT = 2
     """IN, OUT, INS, OUTS: may be refused outside ring 0."""
     DESCRIPTOR = 4
@@ -33,23 +31,23 @@ class Action(IntFlag):
     LOCKABLE = 128
     """LOCK is allowed with a memory operand; with anything else it is #UD."""
     ALIGNED = 256
-    """A memory operand of 16 bytes, which must be aligned."""
+    """Has a memory operand of 16 bytes that must be aligned."""
     WIDE = 512
-    """A memory operand of 16 bytes, which need not be aligned: looked at where it crosses a page."""
+    """Has a memory operand of 16 bytes that need not be aligned: checked where it crosses a page."""
     UNDEFINED = 1024
     """#UD. Always watched."""
     LOOK = 2048
-    """Unicorn gets it wrong for some operands: see machine/processor/unusual_operands.py."""
+    """Unicorn executes it wrongly for some operands: see machine/processor/unusual_operands.py."""
     MODIFIES = 4096
-    """Reads and writes its operand: where it may not be written, not even a flag may change."""
+    """Reads and writes its operand: if the operand may not be written, not even a flag may change."""
     OVERRIDE = 8192
-    """A prefix for FS or GS outside 64-bit mode; in no table. Watched while one of these has a limit."""
+    """Has a prefix for FS or GS, outside 64-bit mode; in no table. Watched while FS or GS has a limit."""
     GROUP = 1 << 15
-    """In `TABLES` only: the rest is the number of a row of `GROUPS`, which the ModRM byte chooses from."""
+    """In `Tables.entries` only: the other bits index `Tables.groups`, and the ModRM byte selects from that row."""
 
 
 ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX
-"""What the instruction hook stops at whatever the state is."""
+"""The actions that the instruction hook stops at in every state."""
 _TRAITS = {
     "system": int(Action.SYSTEM),
     "port": int(Action.PORT),
@@ -70,7 +68,7 @@ _UNDEFINED_ROW = (int(Action.UNDEFINED),) * _FORMS
 
 
 def _forms(row: Row) -> list[int]:
-    """The columns of a group that a row fills: memory forms by reg field, then register forms."""
+    """Return the columns of a group that a row fills: 0 to 7 memory forms by reg field, 8 to 15 register forms."""
     if row.modrm == "-":
         return list(range(_FORMS))
     starts = {"rm": (0, 8), "m": (0,), "r": (8,)}[row.modrm]
@@ -78,9 +76,9 @@ def _forms(row: Row) -> list[int]:
 
 
 class Tables:
-    """The tables of one mode, as the instruction hook has them.
+    """The tables of one mode, in the layout of the instruction hook.
 
-    `entries` holds actions of 16 bits, by map, mandatory prefix and opcode; `groups` rows of 16.
+    `entries` holds 16 bits of actions by map, mandatory prefix and opcode; `groups` holds rows of 16 such entries.
     """
 
     def __init__(self, *, long: bool) -> None:
@@ -107,7 +105,17 @@ class Tables:
         self.groups = list(groups)
 
     def action(self, opcode_map: int, prefix: int, opcode: int, modrm: int | None) -> int:
-        """The actions of an opcode. Raises IndexError if they depend on ModRM and `modrm` is None."""
+        """Return the actions of an opcode, as bits of `Action`.
+
+        Args:
+            opcode_map: A `Map`.
+            prefix: The mandatory `Prefix`.
+            opcode: The opcode byte.
+            modrm: The ModRM byte, or None where the code ends before it.
+
+        Raises:
+            IndexError: The actions depend on ModRM, and `modrm` is None.
+        """
         found = self.entries[(opcode_map * _PREFIX_CLASSES + prefix) * _OPCODES + opcode]
         if not found & _GROUP:
             return found
@@ -117,290 +125,4 @@ class Tables:
 
 
 TABLES = {False: Tables(long=False), True: Tables(long=True)}
-"""By whether it is 64-bit mode."""
-_WITH_MODRM = frozenset((row.map, opcode) for row in ROWS if row.modrm != "-" for opcode in row.opcodes)
-_IMMEDIATES = ("ib", "iw", "iz", "iv", "off", "far", "iwb", "rel")
-_IMMEDIATE = {
-    (row.map, opcode, extension): kind
-    for row in ROWS
-    for kind in _IMMEDIATES
-    if kind in row.traits
-    for opcode in row.opcodes
-    for extension in row.extensions
-}
-
-_SEGMENT_PREFIXES = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
-_FS_GS = (0x64, 0x65)
-LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT = 0xF0, 0x66, 0x67, 0xF2, 0xF3
-_LEGACY_PREFIXES = frozenset([*_SEGMENT_PREFIXES, LOCK, OPERAND_SIZE, ADDRESS_SIZE, REPEAT_NOT_EQUAL, REPEAT])
-_MANDATORY = {OPERAND_SIZE: Prefix.OPERAND_SIZE, REPEAT: Prefix.REPEAT, REPEAT_NOT_EQUAL: Prefix.REPEAT_NOT_EQUAL}
-_VEX_PREFIXES = (Prefix.NONE, Prefix.OPERAND_SIZE, Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
-_VEX_MAPS = {2: Map.VEX_38, 3: Map.VEX_3A}
-_ESCAPES = {0x38: Map.THREE_BYTE_38, 0x3A: Map.THREE_BYTE_3A}
-_BASES = {
-    Map.ONE_BYTE: 0,
-    Map.TWO_BYTE: 0x0F00,
-    Map.THREE_BYTE_38: 0x0F_3800,
-    Map.THREE_BYTE_3A: 0x0F_3A00,
-    Map.VEX_38: 0xC4_3800,
-    Map.VEX_3A: 0xC4_3A00,
-}
-_RSP, _RBP = 4, 5
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryOperand:
-    """An effective address in parts: registers by number, or None."""
-
-    segment: str
-    base: int | None
-    index: int | None
-    scale: int
-    displacement: int
-    relative: bool
-    """To the next instruction's address."""
-    address_bits: int = 64
-    """16, 32 or 64: the effective address is cut to as many bits before the segment's base is added."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """An instruction's parts."""
-
-    prefixes: bytes
-    """The legacy prefixes."""
-    rex: int
-    """The REX prefix, or 0; of a VEX prefix what it says of W, R, X and B."""
-    opcode: int
-    """One byte, or 0x0Fxx, 0x0F38xx, 0x0F3Axx; with VEX 0xC438xx, 0xC43Axx."""
-    prefix: Prefix
-    """The mandatory prefix that counts."""
-    modrm: int
-    """The ModRM byte; 0 without one."""
-    register: int
-    """The reg field of ModRM, with REX.R; 0 without ModRM."""
-    operand: int | MemoryOperand | None
-    """The r/m field: a register number with REX.B, or memory."""
-    length: int
-    """In bytes, the immediate included."""
-    immediate: int
-    """The immediate operand, unsigned; a far pointer with its selector above the offset; 0 without one."""
-    immediate_bytes: int
-    vex_register: int
-    """VEX.vvvv; 0 without VEX."""
-    action: int
-    """What it calls for, as bits of `Action`."""
-    long: bool
-    """Decoded for 64-bit mode."""
-    code: bytes
-
-    @property
-    def extension(self) -> int:
-        """The reg field as an opcode extension."""
-        return self.register & 7
-
-    @property
-    def locked(self) -> bool:
-        """Whether it has the LOCK prefix."""
-        return LOCK in self.prefixes
-
-    @property
-    def wide(self) -> bool:
-        """REX.W."""
-        return bool(self.rex & 8)
-
-    @property
-    def operand_size_prefix(self) -> bool:
-        """66H."""
-        return OPERAND_SIZE in self.prefixes
-
-    @property
-    def address_size_prefix(self) -> bool:
-        """67H."""
-        return ADDRESS_SIZE in self.prefixes
-
-
-@lru_cache(maxsize=4096)  # more than the distinct instructions of a small kernel
-def decode(code: bytes, long: bool = True, wide: bool = True) -> Instruction | None:
-    """Take an instruction apart; None where `code` ends before it does.
-
-    `long` says 64-bit mode; elsewhere `wide` that the code segment's operands and addresses have 32 bits, not 16.
-    """
-    try:
-        return _decode(code, long=long, wide=wide)
-    except IndexError:
-        return None
-
-
-def action(code: bytes, *, long: bool = True) -> int:
-    """The `Action`s that the instruction at the beginning of `code` calls for (step_hook.c has the same in C).
-
-    `code` may end before its operands do, and 0 is the answer where it ends before the opcode is known.
-    """
-    try:
-        return _opcode(code, long=long)[-1]
-    except IndexError:
-        return 0
-
-
-def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int, int, int]:
-    """Prefixes and opcode.
-
-    Returns the number of legacy prefixes, REX, map, mandatory prefix, opcode, VEX.vvvv, where ModRM would be, action.
-    """
-    at = rex = vex_register = 0
-    mandatory, locked, overridden = Prefix.NONE, False, False
-    while code[at] in _LEGACY_PREFIXES or (long and code[at] & 0xF0 == 0x40):
-        byte = code[at]
-        rex = byte if long and byte & 0xF0 == 0x40 else 0
-        locked = locked or byte == LOCK
-        overridden = overridden or byte in _FS_GS
-        if byte in _MANDATORY and (byte != OPERAND_SIZE or mandatory == Prefix.NONE):
-            mandatory = _MANDATORY[byte]
-        at += 1
-    legacy = at - bool(rex)
-    opcode, opcode_map, defined = code[at], Map.ONE_BYTE, True
-    at += 1
-    if opcode in (0xC4, 0xC5) and (long or code[at] >= 0xC0):
-        defined = not (rex or locked or mandatory) and opcode == 0xC4
-        first, second = code[at], code[at + 1] if opcode == 0xC4 else 0
-        opcode_map = _VEX_MAPS.get(first & 0x1F, Map.ONE_BYTE)
-        vex_register = ~second >> 3 & 15
-        defined = defined and opcode_map != Map.ONE_BYTE and not second & 4
-        defined = defined and not (opcode_map == Map.VEX_3A and vex_register)
-        if long:
-            rex = 0x40 | second >> 4 & 8 | (~first >> 5 & 7)
-        else:  # eight registers of 32 bits, whatever W, B and the top bit of vvvv are
-            vex_register &= 7
-        mandatory = _VEX_PREFIXES[second & 3]
-        at += 2 if opcode == 0xC4 else 1
-        opcode = code[at] if defined else opcode
-        at += defined
-    elif opcode == 0x0F:
-        opcode, opcode_map = code[at], Map.TWO_BYTE
-        at += 1
-        if opcode in _ESCAPES:
-            opcode, opcode_map = code[at], _ESCAPES[opcode]
-            at += 1
-    modrm = code[at] if at < len(code) else None
-    found = TABLES[long].action(opcode_map, mandatory, opcode, modrm) if defined else int(Action.UNDEFINED)
-    if overridden and defined and not long:
-        found |= int(Action.OVERRIDE)
-    if locked and (not found & Action.LOCKABLE or (modrm is not None and modrm >= 0xC0)):
-        found = int(Action.UNDEFINED)
-    return legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found
-
-
-def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:
-    legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found = _opcode(code, long=long)
-    if found & Action.UNDEFINED:  # its length is that of what says so
-        at = min(at, len(code))
-        return Instruction(code[:legacy], rex, opcode, mandatory, 0, 0, None, at, 0, 0, 0, found, long, code[:at])
-    prefixes = code[:legacy]
-    number = _BASES[opcode_map] | opcode
-    wide_operand = long or (wide != (OPERAND_SIZE in prefixes))
-    address_bits = 64 if long else 32 if wide else 16
-    if ADDRESS_SIZE in prefixes:
-        address_bits = {64: 32, 32: 16, 16: 32}[address_bits]
-    modrm = 0
-    operand: int | MemoryOperand | None = None
-    if (opcode_map, opcode) in _WITH_MODRM:
-        modrm = code[at]
-        at += 1
-        if modrm >= 0xC0 or 0x0F20 <= number <= 0x0F23:  # MOV CR and MOV DR ignore the mode
-            operand = modrm & 7 | (rex & 1) << 3
-        elif address_bits == 16:
-            operand, at = _memory_operand_16(code, at, modrm, prefixes)
-        else:
-            operand, at = _memory_operand(code, at, modrm, rex, prefixes, long=long, bits=address_bits)
-    register = modrm >> 3 & 7 | (rex & 4) << 1
-    kind = _IMMEDIATE.get((opcode_map, opcode, register & 7))
-    size = _immediate_size(kind, rex, prefixes, address_bits, long=long, wide=wide_operand)
-    if at + size > len(code):
-        raise IndexError
-    immediate = int.from_bytes(code[at : at + size], "little")
-    at += size
-    return Instruction(
-        prefixes,
-        rex,
-        number,
-        mandatory,
-        modrm,
-        register,
-        operand,
-        at,
-        immediate,
-        size,
-        vex_register,
-        found,
-        long,
-        code[:at],
-    )
-
-
-def _immediate_size(kind: str | None, rex: int, prefixes: bytes, address_bits: int, *, long: bool, wide: bool) -> int:
-    if kind is None:
-        return 0
-    word = 4 if wide and not (long and OPERAND_SIZE in prefixes and not rex & 8) else 2
-    sizes = {
-        "ib": 1,
-        "iw": 2,
-        "iz": word,
-        "iv": 8 if rex & 8 else word,
-        "far": word + 2,
-        "iwb": 3,
-        "rel": 4 if long else word,
-    }
-    return sizes.get(kind, address_bits // 8)
-
-
-def _segment(prefixes: bytes, default: str, *, long: bool) -> str:
-    """The segment of an operand: the last override counts, in 64-bit mode those of FS and GS only."""
-    for prefix in prefixes:
-        name = _SEGMENT_PREFIXES.get(prefix)
-        if name is not None and (not long or name in ("fs", "gs")):
-            default = name
-    return default
-
-
-def _memory_operand(
-    code: bytes, at: int, modrm: int, rex: int, prefixes: bytes, *, long: bool, bits: int
-) -> tuple[MemoryOperand, int]:
-    mode, low = modrm >> 6, modrm & 7
-    base: int | None = low | (rex & 1) << 3
-    index, scale, relative = None, 1, False
-    if low == _RSP:
-        sib = code[at]
-        at += 1
-        scale = 1 << (sib >> 6)
-        index = sib >> 3 & 7 | (rex & 2) << 2
-        index = None if index == _RSP else index
-        low = sib & 7
-        base = low | (rex & 1) << 3
-        if low == _RBP and mode == 0:
-            base = None
-    elif low == _RBP and mode == 0:
-        base, relative = None, long
-    width = {1: 1, 2: 4}.get(mode, 4 if base is None else 0)
-    if at + width > len(code):
-        raise IndexError
-    displacement = int.from_bytes(code[at : at + width], "little", signed=True)
-    segment = _segment(prefixes, "ss" if base in (_RSP, _RBP) else "ds", long=long)
-    return MemoryOperand(segment, base, index, scale, displacement, relative, bits), at + width
-
-
-_PAIRS_16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, None), (7, None), (5, None), (3, None))
-
-
-def _memory_operand_16(code: bytes, at: int, modrm: int, prefixes: bytes) -> tuple[MemoryOperand, int]:
-    mode, low = modrm >> 6, modrm & 7
-    base: int | None
-    base, index = _PAIRS_16[low]
-    width = mode
-    if mode == 0 and low == 6:
-        base, width = None, 2
-    if at + width > len(code):
-        raise IndexError
-    displacement = int.from_bytes(code[at : at + width], "little", signed=True)
-    segment = _segment(prefixes, "ss" if base == _RBP else "ds", long=False)
-    return MemoryOperand(segment, base, index, 1, displacement, False, 16), at + width
+"""By mode: True is 64-bit mode."""

@@ -1,30 +1,16 @@
-"""The processor's whole state, as Unicorn keeps it: what is visible and what the manual calls hidden.
+"""The registers of a stopped processor, visible and hidden (SDM volume 3, 3.4.3), in Unicorn's own layout.
 
-Unicorn's register interface reaches the visible part only: writing CS through it changes the selector and neither
-the segment's cached descriptor nor the privilege level. A saved context, though, holds all of the processor's
-state, and restoring it puts back all. So while the engine is stopped its state lies here, in a structure laid
-over a saved context, and is given back before the engine runs on.
-
-The layout is QEMU's `CPUX86State`, up to EFER, and the exception fields that stand around the debug registers. It
-is found and checked when an engine is made, by looking for values put into registers: another Unicorn that lays
-it out otherwise is refused.
+The layout is that of QEMU's `CPUX86State` up to EFER. saved_context.py lays these structures over a saved context, and
+refuses a Unicorn that has another layout.
 """
 
 import ctypes
-import struct
-from collections.abc import Mapping
-
-from unicorn import Uc, x86_const
-from unicorn.unicorn_py3.unicorn import uclib
-
-from machine.architecture.unicorn_ffi import context_restore, context_save, engine_handle
-from machine.errors import EmulatorFault
 
 GENERAL_REGISTERS = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
 )
-"""In the order of their numbers in an instruction."""
+"""In the order of their numbers in instructions."""
 SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
 
 ARITHMETIC_FLAGS = 0x8D5
@@ -34,21 +20,7 @@ CODE_64, DEFAULT_32 = 1 << 21, 1 << 22
 _INTERRUPTS_INHIBITED, _CODE_32, _STACK_32, _ADD_SEGMENT, HFLAG_CODE_64 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 15
 _LONG_MODE_ACTIVE = 1 << 14
 HFLAG_TF, HFLAG_TS = 1 << 8, 1 << 11
-"""With the first Unicorn raises #DB after each instruction, as with RFLAGS.TF, and software does not see the flag."""
-_NONE_PENDING = -1
-_MARK = 0x5EA2_C4ED_0B5E_55ED
-_VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
-_X87_MARK, _X87_TAGS, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 8, 20, 24
-X87_BYTES = _BEFORE_FP0 + 8 * 16 + _X87_POINTERS
-X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16 + _X87_POINTERS)
-"""`SavedContext.x87` when all registers are zero and FNINIT came last."""
-_MXCSR_DEFAULT, _MXCSR_FLAGS, _MXCSR_ROUNDING, _FLUSH_TO_ZERO, _DENORMALS_ARE_ZEROS = 0x1F80, 0x3D, 13, 1 << 15, 1 << 6
-_FLAGS_AFTER_ROUNDING, _DAZ_AFTER_ROUNDING, _FTZ_AFTER_ROUNDING = 1, 4, 3  # in `float_status`
-_KERNEL_GS_BASE = 0xC000_0102
-_HOST_ADDRESS_BYTES = 8
-_VECTORS, _VECTOR_BYTES = 16, 16
-_BEFORE_DR1 = 24  # error_code, exception_is_int, exception_next_eip, DR0
-_OLD_EXCEPTION = 7 * 8 + 4 * 8  # from DR1 on: DR1-DR7, the four pointers
+"""HFLAG_TF makes Unicorn raise #DB after each instruction, as RFLAGS.TF does, but software does not see the flag."""
 
 
 class SegmentRegister(ctypes.Structure):
@@ -63,12 +35,12 @@ class SegmentRegister(ctypes.Structure):
     selector: int
     base: int
     limit: int
-    """In bytes, whatever the granularity."""
+    """In bytes, for any granularity."""
     flags: int
-    """The second double word of the descriptor: type in bits 8-11, S 12, DPL 13-14, P 15, L 21, D/B 22."""
+    """The second doubleword of the descriptor: type in bits 8-11, S 12, DPL 13-14, P 15, L 21, D/B 22."""
 
     def load(self, selector: int, base: int, limit: int, flags: int) -> None:
-        """Set all of it."""
+        """Set all fields."""
         self.selector, self.base, self.limit, self.flags = selector, base, limit, flags
 
 
@@ -87,7 +59,7 @@ class SystemRegisters(ctypes.Structure):
 
 
 class ProcessorState(ctypes.Structure):
-    """The registers of a stopped processor. RFLAGS is `HookState.rflags`, and `eflags` only what it starts with."""
+    """The registers of a stopped processor. RFLAGS is `HookState.rflags`; `eflags` has its initial value only."""
 
     _fields_ = [
         *[(name, ctypes.c_uint64) for name in (*GENERAL_REGISTERS, "rip", "eflags")],
@@ -133,7 +105,7 @@ class ProcessorState(ctypes.Structure):
 
     @property
     def interrupts_inhibited(self) -> bool:
-        """Whether STI, MOV SS or POP SS came just before (SDM volume 3, 6.8.3)."""
+        """True if the previous instruction was STI, MOV SS or POP SS (SDM volume 3, 6.8.3)."""
         return bool(self.hflags & _INTERRUPTS_INHIBITED)
 
     @interrupts_inhibited.setter
@@ -142,7 +114,7 @@ class ProcessorState(ctypes.Structure):
 
     @property
     def in_64_bit_code(self) -> bool:
-        """64-bit mode, as told from compatibility and protected mode."""
+        """True in 64-bit mode, false in compatibility and protected mode."""
         return bool(self.hflags & HFLAG_CODE_64)
 
     @property
@@ -156,11 +128,15 @@ class ProcessorState(ctypes.Structure):
         return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
 
     def end_inhibition(self) -> None:
-        """Note that an instruction has retired: the shadow of STI and MOV SS covers one."""
+        """End the interrupt shadow of STI and MOV SS, which covers one instruction: that one has retired."""
         self.hflags &= ~_INTERRUPTS_INHIBITED
 
     def follow_segments(self, cpl: int) -> None:
-        """Derive what QEMU caches of the segments in `hflags`, after CS, SS or the privilege level changed."""
+        """Update `hflags`, where QEMU caches parts of the segments, after CS, SS or the privilege level changed.
+
+        Args:
+            cpl: The privilege level from now on, 0 to 3.
+        """
         flags = self.hflags & ~(3 | _INTERRUPTS_INHIBITED | _CODE_32 | _STACK_32 | _ADD_SEGMENT | HFLAG_CODE_64) | cpl
         if flags & _LONG_MODE_ACTIVE and self.cs.flags & CODE_64:
             self.hflags = flags | _CODE_32 | _STACK_32 | HFLAG_CODE_64
@@ -173,223 +149,4 @@ class ProcessorState(ctypes.Structure):
 
 _SEGMENT_REGISTERS_AT = vars(ProcessorState)["es"].offset
 _SEGMENT_REGISTERS_BYTES = len(SEGMENT_REGISTERS) * ctypes.sizeof(SegmentRegister)
-_CR2_AT: int = vars(ProcessorState)["cr"].offset + 2 * 8
 _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES = vars(ProcessorState)["ldtr"].offset, ctypes.sizeof(SystemRegisters)
-
-
-class SavedContext:
-    """One engine's saved context, with the structures laid over it."""
-
-    def __init__(self, uc: Uc) -> None:
-        self._engine = engine_handle(uc)
-        self._allocation = ctypes.c_void_p()
-        size = uclib.uc_context_size(uc._uch)
-        if uclib.uc_context_alloc(uc._uch, ctypes.byref(self._allocation)) or not self._allocation.value:
-            raise EmulatorFault("Unicorn cannot save its state")
-        self.address: int = self._allocation.value
-        content = self._content = (ctypes.c_char * size).from_address(self.address)
-        self._bytes = memoryview(content).cast("B")
-        marks = {f"R{number}": _MARK ^ number for number in range(8, 16)}
-        vectors = {"XMM0": _VECTOR_MARK, "XMM1": _VECTOR_MARK + 1, "XMM15": _VECTOR_MARK + 2}
-        self._save_marks(uc, marks | {"DR1": _MARK} | vectors)
-        first, second, last = (self._offset(content, mark.to_bytes(16, "little")) for mark in vectors.values())
-        self._vectors = (first, last - first + second - first)
-        self._vector_pitch = second - first
-        state_at = self._offset(content, struct.pack("<8Q", *marks.values())) - ProcessorState.r8.offset
-        debug_at = self._offset(content, struct.pack("<Q", _MARK))
-        self._start = state_at
-        self.registers = ProcessorState.from_buffer(content, state_at)
-        self.cr2 = ctypes.c_uint64.from_buffer(content, state_at + _CR2_AT)
-        self._error = (ctypes.c_int32 * 2).from_buffer(content, debug_at - _BEFORE_DR1)
-        self._following = ctypes.c_uint64.from_buffer(content, debug_at - _BEFORE_DR1 + 8)
-        self._old_exception = ctypes.c_int32.from_buffer(content, debug_at + _OLD_EXCEPTION)
-        uc.reg_write(x86_const.UC_X86_REG_FP0, (_MARK, _X87_MARK))
-        uc.reg_write(x86_const.UC_X86_REG_FPCW, 0x37F)
-        uc.msr_write(_KERNEL_GS_BASE, _MARK ^ 1)
-        self.save()
-        gs_at = self._offset(content, struct.pack("<Q", _MARK ^ 1))
-        self._kernel_gs_base = ctypes.c_uint64.from_buffer(content, gs_at)
-        uc.msr_write(_KERNEL_GS_BASE, 0)
-        self._x87 = self._offset(content, struct.pack("<QH", _MARK, _X87_MARK)) - _BEFORE_FP0
-        uc.reg_write(x86_const.UC_X86_REG_FP0, (0, 0))
-        self._find_simd_state(uc)
-        self._check(uc)
-
-    def _find_simd_state(self, uc: Uc) -> None:
-        """Find MXCSR and what Unicorn derives of it, by what changes with it."""
-
-        def changed_by(value: int) -> list[int]:
-            uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT)
-            self.save()
-            before = self._content.raw
-            uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT ^ value)
-            self.save()
-            return [at for at, byte in enumerate(self._content.raw) if byte != before[at]]
-
-        rounding = changed_by(3 << _MXCSR_ROUNDING)
-        zeros = changed_by(_DENORMALS_ARE_ZEROS)
-        flushing = changed_by(_FLUSH_TO_ZERO)
-        uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT)
-        self.save()
-        common = set(rounding) & set(flushing)  # the byte of MXCSR that has both
-        if len(rounding) != 2 or len(zeros) != 2 or len(flushing) != 2 or len(common) != 1:
-            raise EmulatorFault("this version of Unicorn lays out its SSE state in an unknown way")
-        (second_byte,) = common
-        (rounding_at,) = set(rounding) - common
-        (zeros_at,) = set(zeros) - {second_byte - 1}
-        (self._x87_flushing,) = set(flushing) - common
-        if zeros_at - rounding_at != _DAZ_AFTER_ROUNDING:
-            raise EmulatorFault("this version of Unicorn lays out its SSE status in an unknown way")
-        self._mxcsr = ctypes.c_uint32.from_buffer(self._content, second_byte - 1)
-        self._simd_status = (ctypes.c_uint8 * (_DAZ_AFTER_ROUNDING + 1)).from_buffer(self._content, rounding_at)
-
-    @staticmethod
-    def _offset(content: "ctypes.Array[ctypes.c_char]", mark: bytes) -> int:
-        if content.raw.count(mark) != 1:
-            raise EmulatorFault("this version of Unicorn lays out its processor state in an unknown way")
-        return content.raw.index(mark)
-
-    def _save_marks(self, uc: Uc, marks: Mapping[str, int]) -> None:
-        ids = {name: getattr(x86_const, f"UC_X86_REG_{name}") for name in marks}
-        for name, mark in marks.items():
-            uc.reg_write(ids[name], mark)
-        self.save()
-        for name in marks:
-            uc.reg_write(ids[name], 0)
-
-    def _check(self, uc: Uc) -> None:
-        """Compare fields of the structure with what the register interface says."""
-        self.save()
-        state = self.registers
-        told = [
-            uc.reg_read(number)
-            for number in (x86_const.UC_X86_REG_CR0, x86_const.UC_X86_REG_CR4, x86_const.UC_X86_REG_RSP)
-        ]
-        efer = uc.msr_read(0xC000_0080)
-        if [state.cr[0], state.cr[4], state.rsp, state.efer] != [*told, efer] or state.direction != 1:
-            raise EmulatorFault("this version of Unicorn lays out its registers in an unknown way")
-        control_word = uc.reg_read(x86_const.UC_X86_REG_FPCW)
-        if int.from_bytes(self.x87[6:8], "little") != control_word:
-            raise EmulatorFault("this version of Unicorn lays out its x87 registers in an unknown way")
-        if self._old_exception.value != _NONE_PENDING:
-            raise EmulatorFault("this version of Unicorn lays out its exception state in an unknown way")
-
-    def save(self) -> None:
-        """Take the engine's state."""
-        context_save(self._engine, self.address)
-
-    def restore(self) -> None:
-        """Give the engine this state.
-
-        `old_exception` is Unicorn's note of a fault whose delivery has not finished. Nobody but us finishes one, so it
-        is cleared, or the next fault would be turned into a double fault.
-        """
-        self._old_exception.value = _NONE_PENDING
-        context_restore(self._engine, self.address)
-
-    @property
-    def vector_registers(self) -> bytes:
-        """XMM0 to XMM15, one after the other.
-
-        Unicorn keeps more of each, for which there is no instruction here. Some of its own leave there what the host's
-        stack held.
-        """
-        start, length = self._vectors
-        kept, step = ctypes.string_at(self.address + start, length), length // _VECTORS
-        return b"".join([kept[at : at + _VECTOR_BYTES] for at in range(0, length, step)])
-
-    @vector_registers.setter
-    def vector_registers(self, content: bytes) -> None:
-        start, _ = self._vectors
-        bytes_, at, pitch = self._bytes, start, self._vector_pitch
-        for first in range(0, len(content), _VECTOR_BYTES):
-            bytes_[at : at + _VECTOR_BYTES] = content[first : first + _VECTOR_BYTES]
-            at += pitch
-
-    def read_vector(self, number: int) -> int:
-        """XMM`number`."""
-        start, _ = self._vectors
-        return int.from_bytes(ctypes.string_at(self.address + start + self._vector_pitch * number, 16), "little")
-
-    def write_vector(self, number: int, value: int) -> None:
-        """Set XMM`number`."""
-        start, _ = self._vectors
-        ctypes.memmove(self.address + start + self._vector_pitch * number, value.to_bytes(16, "little"), 16)
-
-    @property
-    def x87_state(self) -> memoryview:
-        """All of the x87 unit (machine/instructions/floating_point/state.py has the layout), to be changed in place."""
-        return self._bytes[self._x87 : self._x87 + X87_BYTES]
-
-    def read_mmx(self, number: int) -> int:
-        """MM`number`."""
-        return int.from_bytes(ctypes.string_at(self._x87_register(number), 8), "little")
-
-    def write_mmx(self, number: int, value: int) -> None:
-        """Set MM`number`; the exponent of the x87 register becomes all ones (SDM volume 1, 9.6.2)."""
-        ctypes.memmove(self._x87_register(number), struct.pack("<QH", value, 0xFFFF), 10)
-
-    def enter_mmx(self) -> None:
-        """Set TOP to 0 and all tags to valid, as MMX instructions do (SDM volume 1, 9.5.1)."""
-        ctypes.memset(self.address + self._x87, 0, 4)
-        ctypes.memset(self.address + self._x87 + _X87_TAGS, 0, 8)
-
-    def _x87_register(self, number: int) -> int:
-        return self.address + self._x87 + _BEFORE_FP0 + 16 * number
-
-    @property
-    def mxcsr(self) -> int:
-        """MXCSR (SDM volume 1, 10.2.3); its flags are complete after `collect_simd_flags`."""
-        return self._mxcsr.value
-
-    @mxcsr.setter
-    def mxcsr(self, value: int) -> None:
-        self._mxcsr.value = value
-        status = self._simd_status
-        status[0] = value >> _MXCSR_ROUNDING & 3  # numbered alike
-        status[_FLAGS_AFTER_ROUNDING] = 0
-        status[_DAZ_AFTER_ROUNDING] = bool(value & _DENORMALS_ARE_ZEROS)
-        self._content[self._x87_flushing] = b"\0"
-
-    def collect_simd_flags(self) -> None:
-        """Put the exceptions that instructions have raised since the last time into MXCSR.
-
-        Unicorn keeps them aside, in the same places, and never looks at them.
-        """
-        raised = self._simd_status[_FLAGS_AFTER_ROUNDING]
-        if raised:
-            self._mxcsr.value |= raised & _MXCSR_FLAGS
-            self._simd_status[_FLAGS_AFTER_ROUNDING] = 0
-
-    @property
-    def x87(self) -> bytes:
-        """Top of stack, status, control and tag words, the eight registers and the pointers, as Unicorn keeps them."""
-        return ctypes.string_at(self.address + self._x87, X87_BYTES)
-
-    @property
-    def kernel_gs_base(self) -> int:
-        """IA32_KERNEL_GS_BASE."""
-        return self._kernel_gs_base.value
-
-    @property
-    def content(self) -> bytes:
-        """All of the state, as Unicorn lays it out, without the addresses of this process before and behind it."""
-        content = bytearray(self._content.raw[self._start : -_HOST_ADDRESS_BYTES])
-        start, length = self._vectors
-        step = length // _VECTORS
-        for at in range(start - self._start, start - self._start + length, step):
-            content[at + _VECTOR_BYTES : at + step] = bytes(step - _VECTOR_BYTES)
-        return bytes(content)
-
-    @content.setter
-    def content(self, content: bytes) -> None:
-        ctypes.memmove(self.address + self._start, content, len(content))
-
-    @property
-    def interrupt_met(self) -> tuple[bool, int, int]:
-        """Whether the interrupt just met was an INT instruction, its error code, and the address behind INT."""
-        error_code, is_int = self._error
-        return bool(is_int), error_code, self._following.value
-
-    def __del__(self) -> None:
-        uclib.uc_context_free(self._allocation)

@@ -5,8 +5,9 @@ by instruction then, and asks here before each.
 """
 
 from machine.architecture.control_registers import CR0_AM
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import AC, Fault
-from machine.architecture.opcodes import Action, Instruction
+from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 from machine.instructions.accesses import Access, accesses, linear
 from machine.processor.cpu import FLAG_AC, Cpu

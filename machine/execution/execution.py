@@ -6,8 +6,9 @@ Unicorn executes; at each stop `stopped` finds out what it met. The machine (mac
 from enum import Enum
 
 from machine.architecture.control_registers import CR0_BITS
+from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.exceptions import DB, NMI, UD, Fault
-from machine.architecture.opcodes import REPEAT, REPEAT_NOT_EQUAL, Action, Instruction
+from machine.architecture.opcodes import Action
 from machine.devices.chipset import Chipset
 from machine.events import Halted
 from machine.execution.alignment_check import AlignmentCheck

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
+from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.instruction_set import ROWS, Map, Prefix
-from machine.architecture.opcodes import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.processor_state import DEFAULT_32, ProcessorState
 from machine.processor.cpu import Cpu
 from machine.processor.step_hook import STRINGS
@@ -87,7 +87,7 @@ def _decoder(bits: int) -> Any:
     return decoder
 
 
-@lru_cache(maxsize=4096)  # as many as `opcodes.decode` keeps
+@lru_cache(maxsize=4096)  # as many as `decoding.decode` keeps
 def _decode(code: bytes, bits: int) -> _Decoded | None:
     found = next(_decoder(bits).disasm(code, 0, 1), None)
     if found is None:

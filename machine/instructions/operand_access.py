@@ -1,8 +1,8 @@
 """Register and memory operands of instructions that the machine executes itself (SDM volume 2, 2.1 and 2.2)."""
 
 from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, NM, UD, Fault
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operands import linear_address

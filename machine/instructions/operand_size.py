@@ -1,6 +1,6 @@
 """The operand-size attribute of an instruction (SDM volume 1, 3.6)."""
 
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import DEFAULT_32
 from machine.processor.cpu import Cpu
 

@@ -1,6 +1,6 @@
 """Where an instruction's memory operand is, and what lies there (SDM volume 1, 3.7)."""
 
-from machine.architecture.opcodes import Instruction, MemoryOperand
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
 from machine.bus.ram import PAGE_SIZE
 from machine.processor.cpu import Cpu

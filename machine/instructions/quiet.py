@@ -4,7 +4,8 @@ Neither ring, mode and mapping nor what the instruction hook has to watch is ano
 here or by Unicorn.
 """
 
-from machine.architecture.opcodes import Action, Instruction
+from machine.architecture.decoding import Instruction
+from machine.architecture.opcodes import Action
 
 _FLOATING_POINT = (0x9B, *range(0xD8, 0xE0))
 _SIMD = (

@@ -8,8 +8,9 @@ what a branch finds beyond the limit of CS is #GP at its target and not at the b
 from enum import Enum, auto
 from functools import lru_cache
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, SS, Fault
-from machine.architecture.opcodes import Action, Instruction
+from machine.architecture.opcodes import Action
 from machine.architecture.processor_state import DEFAULT_32, SEGMENT_REGISTERS, SegmentRegister
 from machine.instructions.accesses import Access, accesses
 from machine.processor.cpu import Cpu

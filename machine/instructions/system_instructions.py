@@ -10,9 +10,10 @@ from typing import Protocol
 
 from machine.architecture import control_registers
 from machine.architecture.cpuid import cpuid
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import DB, GP, UD, Fault
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import GENERAL_REGISTERS, HFLAG_TS
 from machine.instructions.disposition import Done

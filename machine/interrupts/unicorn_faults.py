@@ -5,8 +5,9 @@ uses it. By the manual a branch to such an address is refused itself (SDM volume
 address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
+from machine.architecture.decoding import MemoryOperand
 from machine.architecture.exceptions import GP, PF, SS, WITH_ERROR_CODE, Fault
-from machine.architecture.opcodes import Action, MemoryOperand
+from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.accesses import accesses, linear

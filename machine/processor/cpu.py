@@ -18,16 +18,16 @@ from unicorn import (
 )
 
 from machine.architecture.cpuid import Switches
+from machine.architecture.decoding import Instruction, decode
 from machine.architecture.exceptions import PF
-from machine.architecture.opcodes import Instruction, decode
 from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import (
     DEFAULT_32,
     GENERAL_REGISTERS,
     HFLAG_TF,
     SEGMENT_REGISTERS,
-    SavedContext,
 )
+from machine.architecture.saved_context import SavedContext
 from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from machine.architecture.decoding import Instruction, MemoryOperand, action, decode
 from machine.architecture.exceptions import DB
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand, action, decode
+from machine.architecture.opcodes import Action
 from machine.architecture.unicorn_ffi import engine_handle, vmem_read
 from machine.bus.ram import PAGE_SIZE
 from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, Stop, add_hook

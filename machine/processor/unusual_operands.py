@@ -6,8 +6,9 @@ The same rules are in native/unusual_operands.h. They serve instructions whose `
 from collections.abc import Callable
 from typing import Protocol
 
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
 
 _DENORMAL, _PRECISION, _DENORMALS_ARE_ZEROS, _FLUSH_TO_ZERO = 1 << 1, 1 << 5, 1 << 6, 1 << 15

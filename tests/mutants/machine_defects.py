@@ -5,7 +5,7 @@ No trial exercises these. They are what the strategies for ring-3 code must find
 
 from collections.abc import Callable
 
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.system_instructions import SystemInstructions
 from tests.mutants.defect import RING_3, SEARCH, Defect, Replacement

@@ -17,7 +17,8 @@ from enclave_sim import events
 from enclave_sim.guarantees.report import hex_dump
 from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region
-from machine.architecture.processor_state import GENERAL_REGISTERS, X87_CLEAR
+from machine.architecture.processor_state import GENERAL_REGISTERS
+from machine.architecture.saved_context import X87_CLEAR
 
 _FRAME = 40
 _MXCSR = 0x1F80

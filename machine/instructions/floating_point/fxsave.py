@@ -6,8 +6,8 @@ The image is laid out for 64-bit operands (REX.W) with FIP and FDP in full, or w
 import struct
 
 from machine.architecture.control_registers import CR0_EM, CR0_TS, CR4_OSFXSR
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, NM, Fault
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.state import X87State
 from machine.instructions.memory import OperandMemory

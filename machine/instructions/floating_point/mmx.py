@@ -4,8 +4,8 @@ They raise pending x87 exceptions, and a register that one of them writes has on
 tags, and the computation itself, are Unicorn's.
 """
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Instruction
 
 _READS_ONLY = frozenset([0x0F2A, 0x0F77, 0x0F7E, 0x0FC5, 0x0FD7, 0x0FE7, 0x0FF7])
 """CVTPI2PS and CVTPI2PD, EMMS, MOVD and MOVQ to r/m, PEXTRW, PMOVMSKB, MOVNTQ, MASKMOVQ."""

@@ -5,8 +5,9 @@ Unicorn never executes an x87 instruction itself.
 """
 
 from machine.architecture.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import MF, NM, UD, Fault
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.architecture.opcodes import Action
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.execution import execute
 from machine.instructions.floating_point.fxsave import fxrstor, fxsave

@@ -5,8 +5,8 @@ the length of the operand or more, and lets PDEP and BEXTR of 32 bits use the up
 mode it takes VEX.B and the top bit of VEX.vvvv, which are ignored there, for parts of register numbers.
 """
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Instruction
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import read_general, read_operand, write_general

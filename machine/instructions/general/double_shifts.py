@@ -3,7 +3,7 @@
 With an operand relative to RIP Unicorn accesses memory one byte too low: it forgets the immediate after the address.
 """
 
-from machine.architecture.opcodes import Instruction, MemoryOperand
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import read_general, read_operand, require_writable, write_operand

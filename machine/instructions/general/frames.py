@@ -5,8 +5,8 @@ Unicorn does them a word at a time and leaves registers behind as they are then 
 
 from collections.abc import Callable
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.bus.ram import PAGE_SIZE
 from machine.instructions.disposition import Done

@@ -1,9 +1,9 @@
 """General instructions of which Unicorn decodes or executes a form wrongly (SDM volume 2)."""
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import UD, Fault
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import (

@@ -5,8 +5,8 @@ as processors of another vendor do. CALL has pushed by the time that a target is
 takes its immediate, which is unsigned, for a signed number.
 """
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.paging import is_canonical
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

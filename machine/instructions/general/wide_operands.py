@@ -4,8 +4,9 @@ Most must be aligned (SDM volume 1, 10.8.3), which Unicorn does not check. It lo
 where the second page faults the first half of the access has happened.
 """
 
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand
+from machine.architecture.opcodes import Action
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import require_sse
 from machine.instructions.operands import linear_address

@@ -1,6 +1,7 @@
 """LAR, LSL, VERR and VERW (SDM volume 2): ZF says what may be done with a selector, and nothing faults."""
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction
 from machine.architecture.descriptors import (
     CALL_GATE,
     CALL_GATE_16,
@@ -13,7 +14,6 @@ from machine.architecture.descriptors import (
     Segment,
 )
 from machine.architecture.exceptions import UD, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

@@ -2,8 +2,8 @@
 
 import struct
 
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.architecture.paging import is_canonical
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

@@ -4,6 +4,7 @@ Each has the same parts: CHECK, which raises the Fault that the manual names wit
 """
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction
 from machine.architecture.descriptors import (
     TASK_16_AVAILABLE,
     TASK_16_BUSY,
@@ -13,7 +14,6 @@ from machine.architecture.descriptors import (
     Segment,
 )
 from machine.architecture.exceptions import GP, NP, Fault
-from machine.architecture.opcodes import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import operand_size

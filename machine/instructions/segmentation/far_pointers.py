@@ -1,7 +1,7 @@
 """Where an instruction finds its operand in memory, and the far pointer of a far CALL, a far JMP, LES and the like."""
 
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import AC, UD, Fault
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operands import linear_address

@@ -1,7 +1,7 @@
 """Far RET (SDM volume 2, RET), outside real mode."""
 
 from machine.architecture.control_registers import CR0_PE
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_size import operand_size

@@ -9,9 +9,9 @@ import struct
 from functools import lru_cache
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction
 from machine.architecture.descriptors import ACCESSED, segment
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.paging import is_canonical
 from machine.bus.ram import PAGE_SIZE
 from machine.instructions.disposition import Done

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.general.near_branch import execute_near_branch
 from machine.instructions.memory import OperandMemory

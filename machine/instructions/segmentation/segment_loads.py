@@ -1,7 +1,7 @@
 """MOV and POP to a segment register, LDS, LES, LSS, LFS and LGS (SDM volume 2), outside real mode."""
 
 from machine.architecture.control_registers import CR0_PE
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

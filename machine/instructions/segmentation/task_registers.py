@@ -1,9 +1,9 @@
 """LLDT and LTR (SDM volume 2)."""
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction
 from machine.architecture.descriptors import ACCESSED_BYTE, LDT, TASK_16_AVAILABLE, TASK_AVAILABLE, Segment
 from machine.architecture.exceptions import GP, NP, UD, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.paging import is_canonical
 from machine.architecture.processor_state import SegmentRegister
 from machine.instructions.disposition import Done

@@ -1,7 +1,7 @@
 """LDMXCSR and STMXCSR (SDM volume 2): Unicorn neither refuses reserved bits nor keeps the flags in MXCSR."""
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.fxsave import MXCSR_MASK
 from machine.instructions.operand_access import read_memory, require_sse, write_memory

@@ -5,8 +5,8 @@ MXCSR leaves an exception unmasked or flushes results to zero.
 """
 
 from machine.architecture.control_registers import CR4_OSXMMEXCPT
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import UD, XM, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import (

@@ -3,7 +3,7 @@
 Unicorn stores byte after byte, so a fault leaves the first of them stored.
 """
 
-from machine.architecture.opcodes import ADDRESS_SIZE, Instruction
+from machine.architecture.decoding import ADDRESS_SIZE, Instruction
 from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

@@ -4,8 +4,8 @@ F2H and F3H come before 66H, which is then ignored (SDM volume 2, 2.1.2 and appe
 mandatory prefix. Without 66H Unicorn executes them.
 """
 
+from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.instruction_set import Prefix
-from machine.architecture.opcodes import Instruction, MemoryOperand
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import read_vector_operand, require_sse, write_memory
 from machine.processor.cpu import Cpu

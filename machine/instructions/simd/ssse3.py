@@ -6,7 +6,7 @@ what it still needs; and MMX forms with REX.R or REX.B, which it takes for parts
 
 from collections.abc import Callable
 
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import read_mmx_operand, read_vector_operand, require_mmx, require_sse
 from machine.processor.cpu import Cpu

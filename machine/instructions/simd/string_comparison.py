@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from machine.architecture.opcodes import Instruction
+from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import read_vector_operand, require_sse

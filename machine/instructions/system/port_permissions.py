@@ -1,7 +1,7 @@
 """Which I/O ports may be used outside ring 0 (SDM volume 1, 19.5); Unicorn lets all rings use all."""
 
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
-from machine.architecture.opcodes import Instruction
 from machine.processor.cpu import Cpu
 
 _TSS_IO_MAP_BASE = 102

@@ -4,8 +4,8 @@ Each raises the Fault that the manual names, or loads CS and SS without a look a
 """
 
 from machine.architecture.control_registers import CR0_PE
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, UD, Fault
-from machine.architecture.opcodes import Instruction
 from machine.architecture.paging import is_canonical
 from machine.instructions.disposition import Done
 from machine.instructions.system.msrs import (

@@ -7,9 +7,9 @@ import struct
 from dataclasses import dataclass, field
 from enum import Enum
 
+from machine.architecture.decoding import decode
 from machine.architecture.descriptors import segment
 from machine.architecture.exceptions import Fault
-from machine.architecture.opcodes import decode
 from machine.architecture.paging import Mode as PagingMode
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory

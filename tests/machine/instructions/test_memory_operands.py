@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machine.architecture.opcodes import MemoryOperand, decode
+from machine.architecture.decoding import MemoryOperand, decode
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.instructions.accesses import Access, accesses, linear
 from machine.instructions.operands import linear_address, peek

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from unicorn import x86_const
 
-from machine.architecture.opcodes import Action, Instruction, MemoryOperand, action, decode
+from machine.architecture.decoding import Instruction, MemoryOperand, action, decode
+from machine.architecture.opcodes import Action
 from machine.processor.native.build import ARCHITECTURES, build
 from machine.processor.native.loading import ENTRY_POINTS
 from machine.processor.portable_hook import SEGMENT_BASE_IDS

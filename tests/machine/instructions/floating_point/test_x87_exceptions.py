@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from machine.architecture.processor_state import X87_CLEAR
+from machine.architecture.saved_context import X87_CLEAR
 
 UD, NM, MF = 6, 7, 16
 PENDING = "movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; fninit; fldz; fld1; fdiv %st(1), %st;"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from machine.architecture.decoding import decode
 from machine.architecture.exceptions import GP, PF, Fault
-from machine.architecture.opcodes import decode
 from machine.instructions.memory import OperandMemory
 from machine.instructions.segmentation.descriptor_table_registers import DescriptorTableRegisters
 from tests.machine.instructions.processor import ABSENT, CODE, CODE_16, DATA, Mode, Processor

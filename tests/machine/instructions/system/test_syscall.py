@@ -2,8 +2,8 @@
 
 import pytest
 
+from machine.architecture.decoding import decode
 from machine.architecture.exceptions import GP, UD, Fault
-from machine.architecture.opcodes import decode
 from machine.instructions.system.msrs import (
     EFER_SCE,
     IA32_FMASK,

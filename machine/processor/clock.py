@@ -1,13 +1,13 @@
-"""Virtual time: integer nanoseconds, one for each retired instruction unless told otherwise."""
+"""Virtual time: integer nanoseconds, one for each retired instruction unless configured otherwise."""
 
 from machine.processor.step_hook import NEVER, HookState
 from machine.state import Stateful
 
 
 class Clock(Stateful):
-    """Reads the instruction count; devices and engines may spend further time.
+    """Virtual time, derived from the instruction count; devices and engines may spend further time.
 
-    Inside a device access the instruction that accesses has been counted already.
+    During a device access, the accessing instruction has already been counted.
     """
 
     STATE = ("_skew_ns",)
@@ -20,7 +20,7 @@ class Clock(Stateful):
         self._skew_ns = 0
         self._deadline_ns: int | None = None
         self.stepping = False
-        """The processor executes one instruction only: see `step`."""
+        """True while the processor executes a single instruction: see `step`."""
 
     @property
     def now_ns(self) -> int:
@@ -28,13 +28,13 @@ class Clock(Stateful):
         return self._state.retired * self.ns_per_instruction + self._skew_ns
 
     def spend(self, duration_ns: int) -> None:
-        """Let time pass in which no instruction retires."""
+        """Let `duration_ns` pass without retiring an instruction."""
         self._skew_ns += duration_ns
         if self._state.deadline and not self.stepping:
             self.arm(self._deadline_ns)
 
     def arm(self, deadline_ns: int | None) -> None:
-        """Stop the processor in front of the first instruction at or after `deadline_ns`; None: do not stop it."""
+        """Stop the processor before the first instruction at or after `deadline_ns`; None: do not stop it."""
         self._deadline_ns, self.stepping = deadline_ns, False
         if deadline_ns is None:
             self._state.deadline = NEVER
@@ -43,10 +43,10 @@ class Clock(Stateful):
             self._state.deadline = max(count, self._state.retired)
 
     def step(self) -> None:
-        """Stop the processor behind its next instruction."""
+        """Stop the processor after its next instruction."""
         self.stepping = True
         self._state.deadline = self._state.retired + 1
 
     def stop(self) -> None:
-        """Stop the processor in front of the next instruction."""
+        """Stop the processor before its next instruction."""
         self._state.deadline = 0

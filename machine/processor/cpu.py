@@ -1,7 +1,7 @@
-"""The processor: Unicorn, with what keeps the host out of it and leads to ports and devices (engine_callbacks.py).
+"""The processor: Unicorn, with the callbacks that connect it to ports and devices (engine_callbacks.py).
 
-Unicorn does instructions, segmentation, paging and ring checks. While it is stopped its registers lie in
-`Cpu.registers` (processor_state.py), which may be changed freely; `execute` gives them back and runs on.
+Unicorn executes instructions and does segmentation, paging and ring checks. While it is stopped, its registers are in
+`Cpu.registers` (processor_state.py), which may be changed freely; `execute` writes them back and continues.
 """
 
 import ctypes
@@ -55,10 +55,10 @@ _IN_STATE = {
 
 
 class Cpu:
-    """One x86-64 processor on a RAM and a bus.
+    """One x86-64 processor, connected to RAM and a bus.
 
-    `registers` is its state while it is stopped, `hook` the state of the instruction hook: the count of instructions,
-    what to stop at, and RFLAGS. `memory` is memory as the processor itself uses it.
+    `registers` is its state while it is stopped. `hook` is the state of the instruction hook: the instruction count,
+    the conditions to stop at, and RFLAGS. `memory` accesses linear memory as the processor itself does.
     """
 
     def __init__(self, ram: Ram, bus: Bus, ns_per_instruction: int = 1, *, portable: bool = False) -> None:
@@ -66,7 +66,7 @@ class Cpu:
         self.bus = bus
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
-        self.uc.ctl_exits_enabled(True)  # and none set: looking up an end address would raise page faults
+        self.uc.ctl_exits_enabled(True)  # but none is set: Unicorn would raise page faults looking up an end address
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
         self._untranslatable = Untranslatable(self.uc, ram)
@@ -82,7 +82,7 @@ class Cpu:
         self.memory = SupervisorMemory(ram, self.registers)
         self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
-        """What software has changed of CPUID's answers."""
+        """Returns the CPUID bits that software has switched."""
         self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
         ram.on_stale_code = self.clock.stop
         self.callbacks = Callbacks(
@@ -91,9 +91,13 @@ class Cpu:
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     def execute(self) -> Stop:
-        """Run until something has to be done, and say what. Raises what a device raised.
+        """Run until the machine has to act.
 
-        RF lasts for one instruction, which Unicorn does not know: so it never has the flag.
+        RF lasts for one instruction. Unicorn does not implement that, so RF is never passed to it. Raises
+        UnicornStopped if Unicorn failed, and any exception that a device raised in a callback.
+
+        Returns:
+            Why the processor stopped.
         """
         hook = self.hook
         held, retired = hook.rflags & FLAG_RF, hook.retired
@@ -112,7 +116,7 @@ class Cpu:
                 self._drop_translations()
             stop = self._attempt()
             if stop is not Stop.INTERRUPT or not self._page_fault:
-                cr2.value = address  # Unicorn changes it where code is only looked at, too
+                cr2.value = address  # Unicorn changes it even when it only looks at code
         self.context.collect_simd_flags()
         if stop is Stop.REPEAT:
             self.registers.rip = self.offset_of(hook.last)
@@ -120,7 +124,7 @@ class Cpu:
         return stop
 
     def _attempt(self) -> Stop | None:
-        """Let the engine run once. Returns why it stopped; None if it is to be entered again."""
+        """Enter the engine once. Return why it stopped; None if it has to be entered again. Raises UnicornStopped."""
         hook = self.hook
         stepping = hook.stepping
         self._untranslatable.left = False
@@ -147,9 +151,15 @@ class Cpu:
         return _STOPS[hook.reason]
 
     def _enter(self, steps: Steps) -> int:
-        """Give the engine the registers, let it run, and take them. Returns Unicorn's error.
+        """Enter the engine, with its registers written before and read back afterwards.
 
-        Raises what a device raised.
+        Raises any exception that a device raised in a callback.
+
+        Args:
+            steps: How to enter it.
+
+        Returns:
+            Unicorn's error number; 0 for none.
         """
         hook, registers = self.hook, self.registers
         hook.reason, hook.stepping = Stop.HALT, steps
@@ -171,31 +181,37 @@ class Cpu:
 
     @property
     def _page_fault(self) -> bool:
-        """Whether the engine has met one, and not INT 14."""
+        """True if the engine stopped at a page fault, and not at INT 14."""
         hook = self.hook
         return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
 
     def _met_ahead(self) -> bool:
-        """Whether what cannot be fetched is no part of the instruction at RIP, but of one that it may never come to.
+        """Report whether the failed fetch was ahead of the instruction at RIP, which may never lead there.
 
-        Unicorn translates on into the next page.
+        Unicorn translates ahead, into the next page.
+
+        Returns:
+            True if the instruction at RIP itself can be fetched and was not begun.
         """
         at = self.linear_rip
         return self.hook.last != at and self.instruction_at(at) is not None
 
     def _admit_code(self) -> bool:
-        """Let the engine fetch what it was refused: the page of RIP, or the next one, where the instruction ends."""
+        """Make the page of RIP executable, or the next one, where the instruction ends. False if nothing changed."""
         return any(map(self._untranslatable.admit, self._pages_of_code()))
 
     def _pages_of_code(self) -> list[int]:
-        """Physical addresses of the pages from which the instruction at RIP may come, as far as they are there."""
+        """Return the physical addresses of the mapped pages that may hold the instruction at RIP."""
         places = self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1
         return [found.physical for found in map(self.memory.look, places) if found is not None]
 
     def _execute_guarded(self) -> int:
-        """Execute the instruction at RIP, and translate no other, as a page has code of which Unicorn dies.
+        """Execute the instruction at RIP and translate no other, as its page has code that makes Unicorn abort.
 
-        If it is that code, the instruction hook stops in front of it: it is undefined. Returns Unicorn's error.
+        If RIP points to that code, the instruction hook stops before it, as it is an undefined instruction.
+
+        Returns:
+            Unicorn's error number; 0 for none.
         """
         at = self.linear_rip
         opcode = opcode_to_replace(self.code_at(at), at)
@@ -204,7 +220,7 @@ class Cpu:
             return self._enter(Steps.ONE)
 
     def give_back(self) -> None:
-        """Give the engine the registers as they are here."""
+        """Write the registers to the engine."""
         registers, hook = self.registers, self.hook
         registers.eflags = hook.rflags & ~FLAG_RF
         hook.long_mode = registers.in_64_bit_code
@@ -212,7 +228,7 @@ class Cpu:
         self.context.restore()
 
     def refresh(self) -> None:
-        """Take the registers from the engine, where it stopped without the hook."""
+        """Read the registers from the engine, after it stopped without the hook."""
         self.context.save()
         self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
 
@@ -225,12 +241,12 @@ class Cpu:
 
     @property
     def linear_rip(self) -> int:
-        """The linear address of the next instruction, which the instruction hook goes by."""
+        """The linear address of the next instruction, as the instruction hook sees it."""
         registers = self.registers
         return registers.rip if registers.in_64_bit_code else registers.cs.base + registers.rip & 0xFFFF_FFFF
 
     def offset_of(self, linear: int) -> int:
-        """RIP where a linear address is the next instruction's: the inverse of `linear_rip`."""
+        """Return the RIP of an instruction at a linear address: the inverse of `linear_rip`."""
         registers = self.registers
         return linear if registers.in_64_bit_code else linear - registers.cs.base & 0xFFFF_FFFF
 
@@ -244,7 +260,7 @@ class Cpu:
         self.hook.rflags = value
 
     def read_register(self, name: str) -> int:
-        """Any register by its manual name; a segment register's selector. Slow: for inspection and rare events."""
+        """Return any register by its manual name; of a segment register its selector. Slow: for inspection only."""
         known = _IN_STATE.get(name)
         if isinstance(known, int):
             return int(self.registers.cr[known])
@@ -263,12 +279,12 @@ class Cpu:
         return value if isinstance(value, int) else int(value[1])
 
     def read_table_register(self, name: str) -> tuple[int, int, int]:
-        """Selector, base and limit of GDTR, IDTR, LDTR or TR."""
+        """Return selector, base and limit of GDTR, IDTR, LDTR or TR."""
         register = getattr(self.registers, name.lower())
         return register.selector, register.base, register.limit
 
     def write_register(self, name: str, value: int) -> None:
-        """Set a general register, RIP, RFLAGS or one that only Unicorn holds, such as XMM0, by its manual name."""
+        """Set a general register, RIP, RFLAGS or one that only Unicorn has, such as XMM0, by its manual name."""
         if name == "RFLAGS":
             self.rflags = value
         elif name.lower() in GENERAL_REGISTERS or name == "RIP":
@@ -281,43 +297,53 @@ class Cpu:
             self.context.save()
 
     def read_msr(self, number: int) -> int:
-        """A model-specific register that Unicorn holds."""
+        """Return a model-specific register that Unicorn has."""
         self.give_back()
         return int(self.uc.msr_read(number))
 
     def write_msr(self, number: int, value: int) -> None:
-        """Set a model-specific register that Unicorn holds."""
+        """Set a model-specific register that Unicorn has."""
         self.give_back()
         self.uc.msr_write(number, value)
         self.context.save()
 
     def set_privilege(self, cpl: int) -> None:
-        """Continue at a privilege level with the CS and SS that were set."""
+        """Set the current privilege level, after CS and SS were loaded."""
         self.registers.follow_segments(cpl)
 
     def skip(self, length: int) -> None:
-        """Retire the instruction at RIP, which was executed by other means than Unicorn."""
+        """Retire the instruction at RIP, which the machine executed instead of Unicorn; `length` is in bytes."""
         self.retire(self.linear_rip)
         self.registers.rip += length
 
     def retire(self, at: int) -> None:
-        """Count the instruction at a linear address, which was executed by other means and has loaded RIP itself.
+        """Count an instruction that the machine executed instead of Unicorn, and that has loaded RIP itself.
 
-        So the instruction after STI or MOV SS is over, if that was this one.
+        This also ends the inhibition of interrupts by a preceding STI or MOV SS.
+
+        Args:
+            at: The linear address of the instruction.
         """
         self.registers.end_inhibition()
         self.hook.last = at
         self.hook.retired += 1
 
     def flush_tlb(self) -> None:
-        """Forget all translations, Unicorn's too: paging was changed here."""
+        """Flush all address translations, Unicorn's too, after the machine changed paging."""
         control(self._engine, TLB_FLUSH)
         self.flush_translations()
 
     def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
-        """Tell `seen` of each access by an instruction to a physical range: whether it writes, address, bytes.
+        """Report each access by an instruction to a physical range.
 
-        Returns what ends it. Translated code is forgotten each time.
+        Unicorn drops its translated code when this begins and when it ends.
+
+        Args:
+            where: Physical addresses.
+            seen: Called with True for a write, the physical address and the size in bytes.
+
+        Returns:
+            A function that ends the reports.
         """
 
         def accessed(writes: bool, address: int, size: int) -> None:
@@ -327,14 +353,14 @@ class Cpu:
         return self.callbacks.watch_memory(accessed)
 
     def note_access(self, writes: bool, physical: int, size: int) -> None:
-        """An instruction that the machine executes itself accesses memory: whoever watches it is told."""
+        """Report an access of `size` bytes by an instruction that the machine executes itself to `watch_memory`."""
         for seen in self.callbacks.watchers:
             seen(writes, physical, size)
 
     # State
 
     def save_state(self) -> State:
-        """The state of a stopped processor: registers of all kinds, and the instruction count."""
+        """Return the state of the stopped processor: all registers, and the instruction count."""
         return {
             "context": self.context.content,
             "hook": ctypes.string_at(ctypes.addressof(self.hook), STATE_BYTES),
@@ -343,7 +369,7 @@ class Cpu:
         }
 
     def load_state(self, state: State) -> None:
-        """Return to a state of this processor or one like it; RAM must have been loaded before."""
+        """Restore a state of this processor or one like it; RAM must have been loaded before."""
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
@@ -352,7 +378,7 @@ class Cpu:
     # Translations
 
     def _drop_translations(self) -> None:
-        """Forget the translations of what was written. Unicorn's TLB is flushed, as that of any processor may be.
+        """Drop translated code where RAM was written, and flush Unicorn's TLB, as a processor may at any time.
 
         Unicorn takes linear addresses here, so paging is off for a moment.
         """
@@ -365,14 +391,14 @@ class Cpu:
         self.flush_tlb()
 
     def flush_translations(self) -> None:
-        """Follow a change of the paging mode or of the tables."""
+        """Flush cached address translations, after a change of the paging mode or of the page tables."""
         self.memory.flush()
         self.forget_pages()
 
     # Code
 
     def code_at(self, address: int) -> bytes:
-        """Up to 15 bytes of code at a linear address, as the processor would fetch them; fewer where a page ends."""
+        """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
         self.give_back()  # the ring decides what may be fetched
         length = _LONGEST_INSTRUCTION
         while length:
@@ -383,13 +409,13 @@ class Cpu:
         return b""
 
     def instruction_at(self, address: int) -> Instruction | None:
-        """The instruction at a linear address, taken apart."""
+        """Decode the instruction at a linear address; None if it is incomplete."""
         return self._decode(self.code_at(address))
 
     def watched_instruction(self) -> Instruction | None:
-        """The instruction that the hook has stopped before; None where it ends in a page that cannot be fetched."""
+        """Decode the instruction before which the hook stopped; None if it ends in a page that cannot be fetched."""
         found = self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
-        # Unicorn, which gave the size, may have refused the instruction before its end
+        # Unicorn reported the size, and may have refused the instruction before its end
         return self.instruction_at(self.linear_rip) if found is None else found
 
     def _decode(self, code: bytes) -> Instruction | None:

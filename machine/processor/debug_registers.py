@@ -1,8 +1,8 @@
 """The debug registers (SDM volume 3, 18.2): breakpoints on instructions, data and ports.
 
-Unicorn never sees them. Breakpoints on instructions are watched by the instruction hook; for those on data a memory
-hook is put in while one is armed, which makes every access slow. The hook tells physical addresses, so another
-mapping of the same bytes hits a breakpoint, too.
+Unicorn never sees them. The instruction hook checks for breakpoints on instructions. While a breakpoint on data is
+armed, a memory hook is added, which makes every access slow. That hook reports physical addresses, so an access
+through another mapping of the same bytes hits the breakpoint too.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _LENGTHS = (1, 2, 8, 4)
 
 
 class DebugRegisters(Stateful):
-    """DR0-DR3, DR6 and DR7, and which breakpoints the instruction just executed has met."""
+    """DR0-DR3, DR6 and DR7, and the breakpoints that the instruction just executed has hit."""
 
     STATE = ("_addresses", "dr6", "dr7", "met", "held")
     WIRING = ("_registers", "_hook", "_memory", "_clock", "_callbacks", "_memory_hook", "_watched")
@@ -47,35 +47,45 @@ class DebugRegisters(Stateful):
         self.dr6 = DR6_ALWAYS_SET
         self.dr7 = DR7_ALWAYS_SET
         self.met = 0
-        """Bits 0-3: breakpoints on data or ports, to be raised as a trap behind the instruction."""
+        """Bits 0-3: breakpoints on data or ports that were hit, to be raised as a trap after the instruction."""
         self.held = 0
-        """The same of MOV SS or POP SS, after which #DB waits for the boundary after the next instruction (6.8.3)."""
+        """The same for MOV SS or POP SS, after which #DB waits until the next instruction is complete (6.8.3)."""
         self._memory_hook: Callable[[], None] | None = None
-        """Takes it out."""
+        """Removes the memory hook."""
         self._watched: list[tuple[int, int, int, bool]] = []
 
     def reset(self) -> None:
-        """The state after power-on."""
+        """Set all registers as after power-on."""
         self._addresses = [0, 0, 0, 0]
         self.dr6, self.dr7, self.met, self.held = DR6_ALWAYS_SET, DR7_ALWAYS_SET, 0, 0
         self._arm()
 
     def load_state(self, state: State) -> None:
-        """See `Stateful`; what the registers name is watched from now on."""
+        """Restore a state (see `Stateful`) and arm its breakpoints."""
         super().load_state(state)
         self._arm()
 
     def hold(self) -> None:
-        """Let what the instruction just executed has met wait."""
+        """Postpone the breakpoints that the instruction just executed has hit."""
         self.held, self.met = self.held | self.met, 0
 
     def take(self) -> int:
-        """Return all that was met, which is to be reported now."""
+        """Return bits 0-3 of all breakpoints that were hit, and clear them: they are reported now."""
         found, self.met, self.held = self.met | self.held, 0, 0
         return found
 
     def number(self, register: int) -> int:
-        """Which register a MOV means. Raises Fault (#UD) for DR4 and DR5 while CR4.DE is set, and for DR8 and up."""
+        """Return the number of the register that MOV names: DR6 for DR4, DR7 for DR5.
+
+        Args:
+            register: The number in the instruction.
+
+        Returns:
+            0 to 3, 6 or 7.
+
+        Raises:
+            Fault: #UD for DR4 and DR5 while CR4.DE is set, and for DR8 and higher.
+        """
         if register in (4, 5) and not self._registers.cr[4] & _CR4_DE:
             return register + 2
         if register in (4, 5) or register > 7:
@@ -83,7 +93,7 @@ class DebugRegisters(Stateful):
         return register
 
     def read(self, register: int) -> int:
-        """The value of DR0-DR3, DR6 or DR7."""
+        """Return DR0-DR3, DR6 or DR7."""
         return self._addresses[register] if register < 4 else self.dr6 if register == 6 else self.dr7
 
     def write(self, register: int, value: int) -> None:
@@ -98,7 +108,7 @@ class DebugRegisters(Stateful):
         self._arm()
 
     def at(self, address: int) -> int:
-        """Bits 0-3 of the enabled breakpoints on the instruction at `address`."""
+        """Return bits 0-3 of the enabled breakpoints on the instruction at a linear address."""
         return sum(1 << n for n in self._enabled(_EXECUTE) if self._addresses[n] == address)
 
     def _enabled(self, kind: int) -> list[int]:

@@ -1,6 +1,6 @@
-"""What Unicorn asks Python while it runs: device memory, ports and the time stamp counter.
+"""Callbacks from Unicorn into Python: device memory, ports and the time stamp counter.
 
-A Python error cannot pass through Unicorn: it is kept in `failure`, and `Cpu.execute` raises it.
+A Python exception cannot pass through Unicorn: it is kept in `failure`, and `Cpu.execute` raises it.
 """
 
 import ctypes
@@ -20,11 +20,11 @@ from machine.processor.time_stamp_counter import TimeStampCounter
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _MEM_WRITE = 17  # UC_MEM_WRITE
 _PHYSICAL_BITS = 52
-"""Of an address in a page-table entry, whatever CPUID offers."""
+"""Width of an address in a page-table entry, whatever CPUID reports."""
 
 
 class Callbacks:
-    """The callbacks of one engine. `on_device_read` is the native function that answers reads of a device's window."""
+    """The callbacks of one engine. `on_device_read` is the native function that reads a device's window."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Callbacks:
         self._time_stamp_counter = time_stamp_counter
         self._on_device_read = on_device_read
         self.watchers: list[Callable[[bool, int, int], None]] = []
-        """Those told of accesses to memory: whether it writes, physical address, bytes."""
+        """Functions called for each memory access with: True for a write, physical address, bytes."""
         self.failure: BaseException | None = None
-        """The first error raised in a callback since it was last taken."""
+        """The first exception raised in a callback since `Cpu.execute` last took one."""
         self.on_port: Callable[[int, int], None] | None = None
-        """Called for each port access (port, bytes) while a debug register watches ports."""
+        """Called with port and bytes of each port access, while a debug register watches ports."""
         self._kept: list[object] = []
         for hole in (range(ram.size, MMIO_BASE), range(MMIO_BASE + MMIO_SIZE, 1 << _PHYSICAL_BITS)):
             if hole:
@@ -55,7 +55,7 @@ class Callbacks:
         self._hook_instructions()
 
     def _make(self, prototype: Any, function: Callable[..., Any]) -> Any:
-        """A C function that calls `function`. It is kept alive."""
+        """Return a C function that calls `function`, and keep it alive."""
 
         def guarded(*arguments: Any) -> Any:
             try:
@@ -75,9 +75,15 @@ class Callbacks:
     # Memory
 
     def watch_memory(self, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
-        """Tell `seen` of each access to memory by an instruction: whether it writes, physical address, bytes.
+        """Report each memory access by an instruction.
 
-        Returns what ends it. Code translated before does not tell of accesses, so it is forgotten each time.
+        Code that Unicorn translated earlier would report no accesses, so it is dropped.
+
+        Args:
+            seen: Called with True for a write, the physical address and the size in bytes.
+
+        Returns:
+            A function that ends the reports.
         """
 
         def accessed(_uc: int, kind: int, address: int, size: int, _value: int, _user: int) -> None:
@@ -122,7 +128,7 @@ class Callbacks:
             raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")
 
     def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
-        try:  # here and not around, as these two are the hottest of all callbacks
+        try:  # here and not by `_make`, as these two are the hottest of all callbacks
             return self._bus.read_memory(offset, size)
         except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
             self._fail(error)

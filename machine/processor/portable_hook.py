@@ -1,4 +1,4 @@
-"""The rules of native/step_hook.c and native/stepping.h in Python: the same counts and stops at 1 % of the speed."""
+"""The rules of native/step_hook.c and native/stepping.h in Python: the same counts and stops, at 1 % of the speed."""
 
 import ctypes
 from collections.abc import Callable
@@ -28,36 +28,36 @@ SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_R
 
 
 class _Operands:
-    """Operands of the instruction at the hook, as machine/processor/unusual_operands.py looks at them."""
+    """Operands of the instruction at the hook, for machine/processor/unusual_operands.py."""
 
     def __init__(self, hook: "PortableHook", following: int) -> None:
         self._hook = hook
         self.following = following
 
     def general(self, number: int) -> int:
-        """A general register, all of it."""
+        """Return a general register: all 64 bits."""
         return self._hook.register(REGISTER_IDS[number])
 
     @property
     def stepping(self) -> bool:
-        """Whether TF is set, or the machine steps."""
+        """True if TF is set, or the machine steps."""
         return self._hook.steps or bool(self._hook.register(x86_const.UC_X86_REG_EFLAGS) & _TRAP_FLAG)
 
     def vector(self, number: int) -> int:
-        """An XMM register."""
+        """Return an XMM register."""
         value = ctypes.create_string_buffer(_VECTOR_BYTES)
         uclib.uc_reg_read(self._hook.handle, x86_const.UC_X86_REG_XMM0 + number, value)
         return int.from_bytes(value.raw, "little")
 
     def memory(self, instruction: Instruction, size: int) -> int | None:
-        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
+        """Return the memory operand; None if the access faults. Raises LookupError where there is no RAM."""
         assert isinstance(instruction.operand, MemoryOperand)
         address = self._hook.operand_address(instruction, instruction.operand, self.following)
         return self._hook.read_ram(address, size)
 
 
 class PortableHook:
-    """Attached to one engine, whose hook has this state."""
+    """The portable hook of one engine; `state` is the state of the hook."""
 
     def __init__(self, uc: Uc, state: HookState) -> None:
         self.handle = uc._uch
@@ -78,11 +78,11 @@ class PortableHook:
 
     @property
     def steps(self) -> bool:
-        """Whether the engine was entered for single instructions."""
+        """True if the engine was entered for single instructions."""
         return bool(self._state.stepping)
 
     def register(self, number: int) -> int:
-        """A register by Unicorn's number."""
+        """Return a register by Unicorn's number."""
         self._value.value = 0
         uclib.uc_reg_read(self.handle, number, ctypes.byref(self._value))
         return self._value.value
@@ -95,7 +95,7 @@ class PortableHook:
         uclib.uc_emu_stop(self.handle)
 
     def _code_at(self, address: int, size: int) -> bytes:
-        """The code at an address: `size` bytes, or those up to the end of the page."""
+        """Return the code at a linear address: `size` bytes, or those up to the end of the page."""
         length = min(size, _LONGEST)
         to_the_end = PAGE_SIZE - address % PAGE_SIZE
         if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
@@ -105,7 +105,7 @@ class PortableHook:
         return b""
 
     def _misplaced(self, code: bytes, address: int, size: int) -> bool:
-        """Tell a memory operand of 16 bytes that Unicorn would access wrongly."""
+        """Report whether Unicorn would access a memory operand of 16 bytes wrongly."""
         instruction = decode(code, long=bool(self._state.long_mode))
         if instruction is None or not isinstance(instruction.operand, MemoryOperand):
             return False
@@ -115,14 +115,14 @@ class PortableHook:
         return bool(instruction.action & Action.ALIGNED and at & 15) or at % PAGE_SIZE > PAGE_SIZE - 16
 
     def _unusual(self, code: bytes, address: int, size: int) -> bool:
-        """Tell an instruction whose operands Unicorn gets wrong."""
+        """Report whether Unicorn would execute the instruction wrongly with its operands."""
         instruction = decode(code, long=bool(self._state.long_mode))
         if instruction is None:
             return False
         return unusual_operands(instruction, _Operands(self, address + size), self._state.mxcsr)
 
     def read_ram(self, address: int, size: int) -> int | None:
-        """Memory by linear address; None where the access faults. Raises LookupError where there is no RAM."""
+        """Read memory by linear address; None if the access faults. Raises LookupError where there is no RAM."""
         for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
             linear = ctypes.c_uint64(page)
             if uclib.uc_vmem_translate(self.handle, linear, UC_PROT_READ, ctypes.byref(self._value)):
@@ -134,7 +134,7 @@ class PortableHook:
         return int.from_bytes(data.raw, "little")
 
     def operand_address(self, instruction: Instruction, operand: MemoryOperand, following: int) -> int:
-        """The linear address of a memory operand in 64-bit mode; `following` is the address of the next instruction."""
+        """Return the linear address of a memory operand in 64-bit mode; the next instruction is at `following`."""
         at = operand.displacement + (following if operand.relative else 0)
         for number, scale in ((operand.base, 1), (operand.index, operand.scale)):
             if number is not None:
@@ -143,14 +143,14 @@ class PortableHook:
         return at + (self.register(SEGMENT_BASE_IDS[operand.segment]) if operand.segment in SEGMENT_BASE_IDS else 0)
 
     def _watched(self, address: int, size: int) -> bool:
-        """Whether the instruction at an address is one to stop before; its code is kept then."""
+        """Report whether to stop before the instruction at an address. If so, keep its code in the state."""
         state, code = self._state, self._code_at(address, size)
         found = action(code, long=bool(state.long_mode))
-        if not found and len(code) < _LONGEST:  # `size` may be what Unicorn had decoded when it gave up
+        if not found and len(code) < _LONGEST:  # `size` may end where Unicorn stopped decoding with an error
             code = self._code_at(address, _LONGEST)
             found = action(code, long=bool(state.long_mode))
         stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
-        if not stops and found & _LOOKED_AT:  # of these Unicorn may be wrong about the length, too
+        if not stops and found & _LOOKED_AT:  # Unicorn may be wrong about their length, too
             code = self._code_at(address, _LONGEST)
             stops = self._unusual(code, address, size)
         if stops:
@@ -176,7 +176,7 @@ class PortableHook:
             state.stepping = Steps.NONE
 
     def _on_step(self) -> None:
-        """See `on_step` in stepping.h. Here the engine steps no further than it must."""
+        """See `on_step` in stepping.h. The portable hook stops after each step, as it keeps no debt."""
         state, reason = self._state, Stop.DEADLINE
         if state.until:
             moved = self.register(x86_const.UC_X86_REG_RIP) != state.rip

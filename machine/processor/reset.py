@@ -1,17 +1,17 @@
-"""The processor where a Multiboot loader leaves it, all else as after a reset (SDM volume 3, table 10-1)."""
+"""The processor as a Multiboot loader leaves it, and otherwise as after a reset (SDM volume 3, table 10-1)."""
 
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.processor.cpu import Cpu
 from machine.processor.flat_mode import load_flat_mode
 from machine.processor.step_hook import NEVER
 
-_TASK_32, _LDT = 0x0000_8900, 0x0000_8200  # busy by the manual, but Unicorn aborts when it then needs a stack
+_TASK_32, _LDT = 0x0000_8900, 0x0000_8200  # the manual says busy, but then Unicorn aborts when it needs a stack
 _FLOATING_POINT_AT_RESET = {"MXCSR": 0x1F80, "FPCW": 0x37F, "FPSW": 0, "FPTAG": 0xFFFF}
-"""As FNINIT leaves x87: all exceptions masked, all registers empty."""
+"""The x87 state after FNINIT: all exceptions masked, all registers empty."""
 
 
 def enter_flat_mode(cpu: Cpu, entry: int) -> None:
-    """Let the processor start at `entry`, with interrupts off and all other registers as after a reset."""
+    """Make the processor start at `entry`, with interrupts disabled and all other registers as after a reset."""
     registers, hook = cpu.registers, cpu.hook
     for name in GENERAL_REGISTERS:
         setattr(registers, name, 0)

@@ -1,8 +1,8 @@
-"""The instruction hook: counts retired instructions and stops the engine where Python has something to do.
+"""The instruction hook: it counts retired instructions and stops the engine where Python has to act.
 
 The rules are written twice, in `native/step_hook.c` (fast: tens of millions of instructions a second) and in
-`portable_hook.py` (for hosts that load no native code); a test holds both to the same counts and stops. Stopping is
-always *before* an instruction; nothing else may stop the engine, or an instruction would be counted twice.
+`portable_hook.py` (for hosts that load no native code); a test compares their counts and stops. The hook always stops
+*before* an instruction. Nothing else may stop the engine, or an instruction would be counted twice.
 """
 
 import ctypes
@@ -22,12 +22,12 @@ from machine.processor.native.loading import load
 NEVER = 2**64 - 1
 _PAGES = 64
 ADDRESSES = 16
-"""At most this many places to stop at."""
+"""The most addresses to stop at."""
 _GROUPS = 64
 _CREDIT = 1024
-"""Instructions that may be translated before they are paid for (native/stepping.h): what takes some milliseconds."""
+"""Instructions that may be translated before others have paid for them (native/stepping.h): some ms of work."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
-"""String instructions."""
+"""Opcodes of the string instructions."""
 REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
 """Unicorn's numbers of the general registers, in the order of their numbers in an instruction."""
 
@@ -36,25 +36,25 @@ class Stop(IntEnum):
     """Why the engine stopped (step_hook.c, STOP_)."""
 
     HALT = 0
-    """Not by the hook: HLT retired."""
+    """HLT retired. Not by the hook."""
     DEADLINE = 1
     INTERRUPTS_ENABLED = 2
     BREAKPOINT = 3
     WATCHED_INSTRUCTION = 4
-    """One whose `opcodes.Action` is watched."""
+    """The `opcodes.Action` of the next instruction is watched."""
     INTERRUPT = 5
-    """Unicorn met an exception or a software interrupt: see `vector`."""
+    """Unicorn raised an exception or a software interrupt: see `vector`."""
     INVALID_INSTRUCTION = 6
     DEBUG = 7
-    """The machine's own debug registers name this instruction."""
+    """DR0-DR3 have an enabled breakpoint on this instruction."""
     NO_CODE = 8
-    """Not by the hook: at RIP there is no RAM to execute from."""
+    """There is no RAM to execute from at RIP. Not by the hook."""
     ADDRESS = 9
-    """Somebody who watches the machine wants it stopped here."""
+    """An observer of the machine has set a stop at this address."""
     REPEAT = 10
-    """The repeated string instruction at `last` is to be begun once more (stepping.h)."""
+    """The repeated string instruction at `last` has to begin once more (stepping.h)."""
     LEFT = 11
-    """Not by the hook: in the middle of an instruction, which is to be begun once more."""
+    """In the middle of an instruction, which has to begin once more. Not by the hook."""
 
 
 _FUNCTIONS = {
@@ -67,17 +67,17 @@ _FUNCTIONS = {
 
 
 class Steps(IntEnum):
-    """How the engine was entered (stepping.h). With all but NONE Unicorn raises #DB after each instruction."""
+    """Ways to enter the engine (stepping.h). With all but NONE, Unicorn raises #DB after each instruction."""
 
     NONE = 0
     WHILE_IN_DEBT = 1
     ONE = 2
     OF_SOFTWARE = 3
-    """TF is set: #DB is the software's own."""
+    """TF is set: the #DB is delivered to software."""
 
 
 class HookState(ctypes.Structure):
-    """`struct state` of step_hook.c; the meaning of the fields is told there."""
+    """`struct state` of step_hook.c, which explains the fields."""
 
     _fields_ = [
         *[(name, ctypes.c_uint64) for name in ("retired", "deadline", "last", "watch_if", "watched", "breakpoint")],
@@ -136,7 +136,7 @@ class HookState(ctypes.Structure):
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
-    """`struct tables` of step_hook.c."""
+    """Return `struct tables` of step_hook.c: of 64-bit mode, or of other modes."""
     tables = TABLES[long]
     words = array("H", tables.entries)
     for row in tables.groups:
@@ -147,7 +147,7 @@ def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
 
 _NATIVE_TABLES = (native_tables(False), native_tables(True))
 STATE_BYTES: int = vars(HookState)["context"].offset
-"""The first fields of `HookState`: all that is state, and nothing of this process."""
+"""The size of the first fields of `HookState`: those that are the processor's state, and not this process's."""
 
 
 def add_hook(
@@ -159,13 +159,26 @@ def add_hook(
     instruction: int | None = None,
     within: range | None = None,
 ) -> ctypes.c_size_t:
-    """Add a hook by the C interface, which takes native functions and all instructions; the binding does not.
+    """Add a hook through Unicorn's C interface, which, unlike the Python binding, takes native functions.
 
-    It is for addresses `within` a range, or for all. Returns its handle. The caller keeps `callback` and `user` alive.
-    Raises EmulatorFault when Unicorn refuses.
+    The C interface also takes more instructions than the binding does.
+
+    Args:
+        uc: The engine.
+        kind: UC_HOOK_ constants, joined by OR.
+        callback: A ctypes function, or the address of a native one. The caller keeps it alive.
+        user: Passed to the callback as its last argument. The caller keeps it alive.
+        instruction: For UC_HOOK_INSN, the instruction: an UC_X86_INS_ constant.
+        within: The addresses that the hook covers; None for all.
+
+    Returns:
+        The handle of the hook.
+
+    Raises:
+        EmulatorFault: Unicorn refused the hook.
     """
     handle = ctypes.c_size_t()
-    first, last = (1, 0) if within is None else (within.start, within.stop - 1)  # so written it is everywhere
+    first, last = (1, 0) if within is None else (within.start, within.stop - 1)  # 1, 0 is every address
     extra = [] if instruction is None else [ctypes.c_int(instruction)]
     pointer = ctypes.c_void_p(callback) if isinstance(callback, int) else ctypes.cast(callback, ctypes.c_void_p)  # type: ignore[arg-type]
     status = uclib.uc_hook_add(
@@ -177,9 +190,9 @@ def add_hook(
 
 
 class StepHook:
-    """The hook attached to one engine, and its state. `context` is where the processor is saved at each stop.
+    """The hook of one engine, and its state. `context` is the address to which the processor is saved at each stop.
 
-    `fallback` attaches one in Python. It is taken if `portable`, or if the host loads no native code.
+    `fallback` attaches a hook in Python. It is used if `portable`, or if the host loads no native code.
     """
 
     def __init__(
@@ -204,7 +217,7 @@ class StepHook:
             ram_size=ram.size,
         )
         self.on_device_read: int | None = None
-        """Where `on_device_read` of the native code is."""
+        """The address of `on_device_read` in the native code."""
         entries = None if portable else load("step_hook")
         self.native = entries is not None
         if entries is not None:
@@ -213,7 +226,7 @@ class StepHook:
             self._fallback = fallback(uc, self.state)
 
     def forget_pages(self) -> None:
-        """Translate code pages again: mappings may have changed."""
+        """Forget the host addresses of code pages, as mappings may have changed."""
         ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
 
     def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:

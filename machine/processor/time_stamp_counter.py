@@ -1,4 +1,4 @@
-"""The time stamp counter (SDM volume 3, 18.17): IA32_TSC, which counts virtual time from where software has set it."""
+"""The time stamp counter (SDM volume 3, 18.17): IA32_TSC, which counts virtual time from a value that software sets."""
 
 from machine.processor.clock import Clock
 
@@ -11,13 +11,13 @@ class TimeStampCounter:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.offset = 0
-        """How far the counter is ahead of virtual time, in ns."""
+        """The counter's value minus virtual time, in ns."""
         self.aux = 0
         """IA32_TSC_AUX, which RDTSCP reads."""
 
     @property
     def value(self) -> int:
-        """The counter: 64 bits."""
+        """The 64-bit counter, in ns."""
         return self._clock.now_ns + self.offset & _MASK
 
     @value.setter

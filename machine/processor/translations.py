@@ -1,10 +1,10 @@
 """Code that Unicorn has translated, and how it is dropped when RAM changes under it.
 
-Unicorn keeps what it has translated, whatever is written to RAM afterwards: by devices, frames pushed by interrupt
-delivery, page-table flags, a loaded snapshot, inputs, and instructions, whose stores to what was executed are made in
-untranslatable.py. So each block of translated instructions is noted by the lines of RAM that it comes from
-(`Ram.code_lines`). `Ram` collects what is written there (`Ram.stale_code`) and has the processor stop before its next
-instruction; `drop` makes Unicorn forget.
+Unicorn keeps translated code, whatever is written to RAM afterwards: by devices, interrupt delivery (stack frames),
+page-table flags, a loaded snapshot, inputs, and instructions, whose stores to executable pages are made in
+untranslatable.py. So `Ram.code_lines` marks the lines of RAM from which a block was translated. `Ram` collects the
+ranges written there (`Ram.stale_code`) and makes the processor stop before its next instruction; `drop` removes their
+translations from Unicorn.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from machine.processor.step_hook import HookState, add_hook
 if TYPE_CHECKING:
     pass
 
-_TWO_BLOCKS = bytes.fromhex("eb00f4")  # JMP to what follows; HLT
+_TWO_BLOCKS = bytes.fromhex("eb00f4")  # JMP to the next instruction; HLT
 
 
 class _Block(ctypes.Structure):
@@ -41,7 +41,7 @@ class TranslationState(ctypes.Structure):
 
 
 class Translations:
-    """What one engine has translated. It is noted in native code, or in Python where the host loads none."""
+    """The translated code of one engine: tracked in native code, or in Python if the host loads none."""
 
     def __init__(self, uc: Uc, ram: Ram, *, portable: bool) -> None:
         self._uc = uc
@@ -65,7 +65,7 @@ class Translations:
         add_hook(self._uc, UC_HOOK_EDGE_GENERATED, entry, ctypes.byref(self._state))
 
     def charge_to(self, hook: HookState) -> None:
-        """Count what is translated into the debt of the instruction hook. Only the native hooks do."""
+        """Add translated instructions to the debt of the instruction hook. Only native hooks do this."""
         if self._state is not None:
             self._state.debt = ctypes.addressof(hook) + vars(HookState)["debt"].offset
 
@@ -84,7 +84,7 @@ class Translations:
         self._note(block.address, here)
 
     def _note(self, address: int, size: int) -> None:
-        """Note bytes that lie in one page."""
+        """Mark the lines of bytes that are in one page."""
         page = ctypes.c_uint64()
         linear = ctypes.c_uint64(address & -PAGE_SIZE)
         if uclib.uc_vmem_translate(self._uc._uch, linear, UC_PROT_EXEC, ctypes.byref(page)):
@@ -95,14 +95,14 @@ class Translations:
             self._ram.code_lines[first:end] = b"\1" * (end - first)
 
     def _execute_first_block(self) -> None:
-        """Let Unicorn leave a block before there is anything: it reports no translation until it has."""
+        """Make Unicorn leave a block before anything else runs: it reports no translation until it has."""
         self._ram.write(0, _TWO_BLOCKS)
         emu_start(engine_handle(self._uc), 0, 0, 0, 0)
         self._ram.load(RamImage(()))
         self._uc.ctl_flush_tb()
 
     def drop(self) -> None:
-        """Forget the translations of what was written. Paging must be off, as Unicorn takes linear addresses."""
+        """Drop the translations of ranges that were written. Paging must be off, as Unicorn takes linear addresses."""
         stale, self._ram.stale_code = self._ram.stale_code, []
         for where in stale:
             for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own

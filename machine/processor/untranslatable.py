@@ -1,15 +1,16 @@
-"""Code that Unicorn dies of when it translates it, and how that is prevented.
+"""Code that makes Unicorn abort when it translates it, and how that is prevented.
 
 LOCK with BT, BTS, BTR or BTC of a register is #UD (SDM volume 2, LOCK). Unicorn aborts the whole process instead, and
-not when the instruction is executed but as soon as the block is translated that holds it. So for Unicorn a page of RAM
-is either writable or executable:
+does so as soon as it translates the block that contains the instruction. So for Unicorn a page of RAM is either
+writable or executable:
 
-* All are writable at first. A page that the processor fetches from becomes executable, unless there are bytes in it
-  that look like such an instruction. Stores to it are made here from then on, which Unicorn refuses.
-* A page with such bytes is *guarded*: it stays writable, and the processor executes it instruction by instruction, with
-  only that one translated (`Cpu._execute_guarded`). They may be harmless: MOV AL, F0H and a bit test look like LOCK.
+* All pages are writable at first. A page that the processor fetches from becomes executable, unless it has bytes that
+  look like such an instruction. From then on Unicorn refuses stores to it, and they are made here.
+* A page with such bytes is *guarded*: it stays writable, and the processor executes it one instruction at a time, with
+  only that one translated (`Cpu._execute_guarded`). The bytes may be harmless: MOV AL, F0H and a bit test look like
+  LOCK.
 
-An instruction may lie in two pages, anywhere in RAM: so the end of each page is compared with the start of each.
+An instruction may cross from any page of RAM to any other, so the end of each page is checked with the start of each.
 """
 
 import ctypes
@@ -32,7 +33,7 @@ _UNDEFINED_OPCODE = 0x04
 
 
 class Untranslatable:
-    """Watches over the pages of one engine from which instructions may be fetched."""
+    """The pages of one engine: writable, executable or guarded."""
 
     def __init__(self, uc: Uc, ram: Ram) -> None:
         self._uc = uc
@@ -40,10 +41,10 @@ class Untranslatable:
         self._guarded: set[int] = set()
         self._starts: set[bytes] = set()
         self._ends: set[bytes] = set()
-        """First bytes of fetched pages, and last ones with which such an instruction may begin; none is removed."""
+        """The first bytes of fetched pages, and last bytes that may begin such an instruction. None is removed."""
         self._lifted = False
         self.left = False
-        """A store has taken from a page that it may be executed, and Unicorn may have left its loop for that."""
+        """True if a store made an executable page guarded, for which Unicorn may have left its loop."""
         void, u64 = ctypes.c_void_p, ctypes.c_uint64
         prototype = ctypes.CFUNCTYPE(ctypes.c_bool, void, ctypes.c_int, u64, ctypes.c_int, u64, void)
         self._callbacks = prototype(self._on_fetch), prototype(self._on_store)
@@ -52,7 +53,7 @@ class Untranslatable:
         uc.mem_protect(0, ram.size, UC_PROT_READ | UC_PROT_WRITE)
 
     def admit(self, page: int) -> bool:
-        """Make a physical page executable; False where it is that already, is guarded, or no RAM."""
+        """Make a physical page executable; False if it already is, is guarded, or is not RAM."""
         if not 0 <= page < self._ram.size:
             return False
         fetched = self._ram.fetched_pages
@@ -71,7 +72,7 @@ class Untranslatable:
         return page in self._guarded
 
     def look(self, base: int, length: int) -> bool:
-        """Guard the executable pages of a range that was written if they look deadly now; whether any does."""
+        """Guard executable pages of a range just written that look deadly now. Return whether there were any."""
         found = False
         for page in range(base & -PAGE_SIZE, base + length, PAGE_SIZE):
             fetched = self._ram.fetched_pages[page // PAGE_SIZE]
@@ -94,9 +95,15 @@ class Untranslatable:
 
     @contextmanager
     def lifted(self, opcode_at: int | None) -> Iterator[None]:
-        """Let Unicorn translate anything meanwhile. The byte at a physical address is replaced by an undefined opcode.
+        """Let Unicorn translate any page, with the byte at a physical address replaced by an undefined opcode.
 
-        The caller sees to it that what stands there is not executed otherwise, and drops what is translated.
+        The caller must not execute that byte in any other way, and must drop the translations afterwards.
+
+        Args:
+            opcode_at: The physical address of the opcode to replace; None for none.
+
+        Yields:
+            Nothing.
         """
         self._lifted = True
         kept = b"" if opcode_at is None else self._ram.read(opcode_at, 1)
@@ -111,7 +118,7 @@ class Untranslatable:
         return self._lifted
 
     def _on_store(self, _uc: int, _kind: int, address: int, size: int, value: int, _user: int) -> bool:
-        """Store to an executable page. One that is not aligned comes again byte by byte."""
+        """Make a store to an executable page. Unicorn repeats one that is not aligned byte by byte."""
         if not address & size - 1:
             self._ram.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
             self.left = self.look(address, size) or self.left
@@ -119,6 +126,6 @@ class Untranslatable:
 
 
 def opcode_to_replace(code: bytes, address: int) -> int | None:
-    """Return where the opcode is of the instruction at an address, if Unicorn dies of it; else None."""
+    """Return the address of the opcode of the instruction at `address` if Unicorn would abort on it; else None."""
     found = _UP_TO_OPCODE.match(code)
     return None if found is None else address + found.end()

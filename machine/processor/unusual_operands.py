@@ -1,6 +1,6 @@
-"""Instructions that Unicorn gets wrong for some operands only: before these the instruction hook stops.
+"""Instructions that Unicorn gets wrong for some operands only. The instruction hook stops before them.
 
-The same rules are in native/unusual_operands.h. They serve instructions whose `Action` is FLOATS or LOOK.
+The same rules are in native/unusual_operands.h. They are for instructions whose `Action` is FLOATS or LOOK.
 """
 
 from collections.abc import Callable
@@ -31,28 +31,28 @@ _RAX = 0
 
 
 class Registers(Protocol):
-    """Where operands are read; all is as it is before the instruction."""
+    """Access to the operands, as they are before the instruction."""
 
     def general(self, number: int) -> int:
-        """A general register, all of it."""
+        """Return a general register: all 64 bits."""
 
     def vector(self, number: int) -> int:
-        """An XMM register."""
+        """Return an XMM register."""
 
     @property
     def stepping(self) -> bool:
-        """Whether the instruction is executed alone: TF is set, or the machine steps."""
+        """True if the instruction is executed alone: TF is set, or the machine steps."""
 
     @property
     def following(self) -> int:
         """The address of the next instruction."""
 
     def memory(self, instruction: Instruction, size: int) -> int | None:
-        """The memory operand; None where the access faults. Raises LookupError where there is no RAM."""
+        """Return the memory operand; None if the access faults. Raises LookupError where there is no RAM."""
 
 
 def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
-    """Report whether Unicorn would execute the instruction wrongly; its action is FLOATS or LOOK."""
+    """Report whether Unicorn would execute an instruction wrongly whose action is FLOATS or LOOK."""
     opcode, operand, wide = instruction.opcode, instruction.operand, instruction.wide
     narrow = instruction.operand_size_prefix
     both = narrow and instruction.prefix in (Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
@@ -83,7 +83,7 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
 
 
 def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
-    """CALL of an address that is not canonical, of which Unicorn has pushed by the time that it looks."""
+    """Report whether this is a CALL to a non-canonical address: Unicorn checks that only after the push."""
     operand = instruction.operand
     if instruction.opcode == _CALL:
         displacement = instruction.immediate - (instruction.immediate >> 31 << 32)
@@ -98,7 +98,7 @@ def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
 
 
 def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool) -> bool:
-    """BMI1 and BMI2; `upper` says that the upper half of a register operand of 32 bits is not empty."""
+    """Check BMI1 and BMI2; `upper` says that the upper half of a 32-bit register operand is not zero."""
     opcode, prefix = instruction.opcode, instruction.prefix
     if not instruction.long:
         first, second = instruction.code[len(instruction.prefixes) + 1 :][:2]
@@ -115,7 +115,7 @@ def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool)
 
 
 def _unusual_registers(instruction: Instruction) -> bool:
-    """SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX."""
+    """Check SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX."""
     opcode = instruction.opcode
     if instruction.prefix == Prefix.NONE and opcode in _SSSE3 and instruction.rex & (_REX_R | _REX_B):
         return True
@@ -123,7 +123,7 @@ def _unusual_registers(instruction: Instruction) -> bool:
 
 
 def _unusual_numbers(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
-    """Denormal numbers of which MXCSR has no flag yet, two NaNs, and what Unicorn does not know of the immediate."""
+    """Check for denormals whose flag in MXCSR is not set yet, for two NaNs, and for bits of the immediate."""
     opcode, prefix = instruction.opcode, instruction.prefix
     if ~mxcsr >> _MASKS & _EXCEPTIONS or mxcsr & _FLUSH_TO_ZERO:
         return True
@@ -165,14 +165,14 @@ def _unusual_numbers(instruction: Instruction, registers: Registers, mxcsr: int)
 
 
 def _source(instruction: Instruction, registers: Registers, size: int) -> int | None:
-    """The r/m operand; see `Registers.memory`."""
+    """Return the r/m operand; see `Registers.memory`."""
     if isinstance(instruction.operand, int):
         return registers.vector(instruction.operand)
     return registers.memory(instruction, size)
 
 
 def _count(opcode: int, prefix: Prefix, *, wide: bool) -> int:
-    """How many numbers each operand has."""
+    """Return the count of numbers in each operand."""
     if opcode in _STATUS:
         return 1
     packed = 2 if wide or opcode == _CONVERSION else 4
@@ -186,7 +186,7 @@ def _lanes(value: int, count: int, *, wide: bool) -> list[int]:
 
 
 def _tests(wide: bool) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
-    """What finds a denormal number, and a NaN."""
+    """Return two predicates: whether a number is denormal, and whether it is a NaN."""
     width, fraction = (64, 52) if wide else (32, 23)
     magnitude = (1 << width - 1) - 1
     infinity = magnitude >> fraction << fraction

@@ -1,1 +1,1 @@
-"""Hooks in native code: source, blobs, how they are built, and how they are loaded."""
+"""Hooks in native code: their sources, the built blobs, and how to build and load them."""

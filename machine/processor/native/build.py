@@ -1,7 +1,7 @@
 """Builds the native hooks: `python -m machine.processor.native.build`.
 
-For each source and host processor one blob: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
-code, then the code. The committed blobs equal a rebuild (there is a test).
+Each source and host processor has one blob: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
+code, then the code. A test compares the committed blobs with a rebuild.
 """
 
 import io
@@ -37,7 +37,7 @@ FLAGS = [
 
 
 def build(source: str, architecture: str) -> bytes:
-    """Compile a source for a host processor and return the blob."""
+    """Compile a source for a host processor and return the blob. Raises MachineError if it is not pure code."""
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "hook.o"
         command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl", *FLAGS]

@@ -10,12 +10,12 @@ ENTRY_POINTS = {
     "step_hook": ("on_instruction", "on_interrupt", "on_invalid", "on_device_read"),
     "translation_hook": ("on_translation",),
 }
-"""Functions by the name of their source; a blob begins with their places."""
+"""Functions by the name of their source; a blob begins with their offsets."""
 
 
 @cache
 def load(source: str) -> tuple[int, ...] | None:
-    """The addresses of a source's entry points; None where the host runs no native code."""
+    """Return the addresses of a source's entry points; None if the host runs no native code."""
     architecture = native_architecture()
     if architecture is None:
         return None
@@ -30,4 +30,4 @@ def load(source: str) -> tuple[int, ...] | None:
 
 
 _pages: list[object] = []
-"""Where the code lies: kept as long as the process."""
+"""The pages with the code: kept until the process ends."""

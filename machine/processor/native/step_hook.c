@@ -1,14 +1,14 @@
 /* The instruction hook, in native code.  Unicorn calls it before every instruction of the machine.
 
-   It counts retired instructions (the clock), and stops the engine before the instruction at which Python has
-   something to do: see the STOP_ names.  machine/processor/portable_hook.py holds the same rules in Python, for hosts where no
-   native code can be loaded; both must count and stop alike.  Which opcodes are watched is in the tables, which
-   machine/architecture/opcodes.py makes for both.
+   It counts retired instructions (the clock), and stops the engine before an instruction at which Python has to act:
+   see the STOP_ names.  machine/processor/portable_hook.py has the same rules in Python, for hosts that load no native
+   code; both must count and stop alike.  The tables of watched opcodes are made by machine/architecture/opcodes.py for
+   both.
 
-   At the end a second entry: reads of devices, some of which are answered from memory (machine/bus/mmio_window.py).
+   At the end is a second entry point, for reads of devices: some are answered from memory (machine/bus/mmio_window.py).
 
-   Built by machine/processor/native/build.py into raw position-independent code, one blob for each host processor:
-   no global data, no relocations, every outside function called through the state. */
+   machine/processor/native/build.py builds this as raw position-independent code, one blob for each host processor: no
+   global data, no relocations, and every external function called through the state. */
 typedef unsigned long long u64;
 typedef long long i64;
 typedef unsigned int u32;
@@ -32,7 +32,7 @@ struct tables {
 };
 
 struct state {
-    u64 retired;            /* instructions begun, less those that Python took back */
+    u64 retired;            /* instructions begun, minus those that Python took back */
     u64 deadline;           /* stop before the instruction that would be number deadline + 1 */
     u64 last;               /* the address of the last instruction counted */
     u64 watch_if;           /* nonzero: stop as soon as RFLAGS.IF is set */
@@ -50,34 +50,34 @@ struct state {
     const u8 *ram;          /* host address of physical address 0 */
     u64 ram_size;
     u64 addresses;          /* how many of the next are in use */
-    u64 address[ADDRESSES]; /* somebody watches the machine, who wants it stopped before these */
-    u64 passing;            /* but not, while this many instructions have retired, ... */
-    u64 passing_address;    /* ... before this one */
+    u64 address[ADDRESSES]; /* an observer of the machine has set stops before these */
+    u64 passing;            /* while exactly this many instructions have retired ... */
+    u64 passing_address;    /* ... do not stop before this address */
     u64 long_mode;          /* nonzero: 64-bit mode */
     u64 mxcsr;              /* MXCSR as it was when the engine was entered */
-    const struct tables *tables[2];     /* of other modes, and of 64-bit mode */
-    u64 code_size;          /* of STOP_WATCHED: the instruction, or what of it is in memory */
+    const struct tables *tables[2];     /* for other modes, and for 64-bit mode */
+    u64 code_size;          /* of STOP_WATCHED: bytes of `code`: the instruction, or as much as can be fetched */
     u8 code[16];
     void (*stop)(void *uc);
     int (*reg_read)(void *uc, int reg, void *value);
     int (*vmem_read)(void *uc, u64 address, u32 access, void *bytes, u64 size);
     int (*vmem_translate)(void *uc, u64 address, u32 access, u64 *physical);
     int (*context_save)(void *uc, u64 context);
-    u64 stepping;           /* how the engine was entered, or is to be entered next: see stepping.h */
-    u64 debt;               /* instructions that were translated, less what those that retired paid for */
-    u64 paid_at;            /* `retired` when that was reckoned */
-    u64 credit;             /* with so much debt the engine steps */
-    u64 rip, rcx;           /* before the repeated string instruction that was begun last, if `until` is not 0 ... */
-    u64 until;              /* ... but its prefix, if that looks at ZF, too, and else OPERAND_SIZE */
+    u64 stepping;           /* how the engine was entered, or will be entered next: see stepping.h */
+    u64 debt;               /* instructions translated, minus those that retired instructions have paid for */
+    u64 paid_at;            /* `retired` when `debt` was last computed */
+    u64 credit;             /* the engine steps from this much debt on */
+    u64 rip, rcx;           /* before the repeated string instruction that began last, if `until` is not 0 */
+    u64 until;              /* 0: another instruction; REPEAT or REPEAT_NOT_EQUAL: ZF ends it, too; else OPERAND_SIZE */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
-    struct page pages[PAGES];           /* where code pages are in the host; zeroed when mappings change */
+    struct page pages[PAGES];           /* host addresses of code pages; zeroed when mappings change */
 };
 
 /* An instruction up to its ModRM byte. */
 struct decoded {
     u32 action;
-    u32 modrm_at;           /* where ModRM is, if there is one; 0 if the code ends before the opcode is known */
-    u8 rex, segment;        /* REX, or what VEX says of it; the last of the prefixes of FS (4) and GS (5) */
+    u32 modrm_at;           /* offset of ModRM, if there is one; 0 if the code ends before the opcode is known */
+    u8 rex, segment;        /* REX, or its bits from VEX; the last of the prefixes FS (4) and GS (5) */
     u8 short_address;       /* 67H */
     u8 narrow, locked;      /* 66H, F0H */
     u8 unused_bits;         /* VEX names a register that other modes do not have */
@@ -93,7 +93,7 @@ static int prefix(u8 byte)
     return 0;
 }
 
-/* What the instruction at the beginning of `code` calls for; 0 where the code ends before that is known. */
+/* Decode the instruction at the beginning of `code`; its action is 0 if the code ends before it is known. */
 static void decode(const struct state *s, const u8 *code, u64 size, struct decoded *d)
 {
     u64 i = 0;
@@ -237,13 +237,13 @@ static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 
 #include "unusual_operands.h"
 #include "stepping.h"
 
-/* The code at an address: `size` bytes, or those up to the end of the page. Returns where it can be read. */
+/* Return where the code at an address can be read: `size` bytes, or those up to the end of the page. */
 static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
 {
     u64 offset = address & 0xFFF;
     struct page *page = &s->pages[address >> 12 & (PAGES - 1)];
     if (*size > LONGEST)
-        *size = LONGEST;                /* Unicorn does not know it */
+        *size = LONGEST;                /* Unicorn does not know the size */
     if (page->linear != (address >> 12 | 1ull << 63)) {
         u64 physical;
         if (s->vmem_translate(uc, address & ~0xFFFull, PROT_EXEC, &physical) || physical + 0x1000 > s->ram_size) {
@@ -270,7 +270,7 @@ static void stop(void *uc, struct state *s, u64 reason)
     s->stop(uc);
 }
 
-/* Whether a memory operand of 16 bytes is one that Unicorn would access wrongly. */
+/* Nonzero if Unicorn would access a memory operand of 16 bytes wrongly. */
 static int misplaced(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     if (d->modrm_at >= size || code[d->modrm_at] >= 0xC0)
@@ -315,7 +315,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
         s->pass_watched = ~0ull;
         s->flags_before = s->rflags;
     } else {
-        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` is what Unicorn had decoded when it gave up */
+        if (!d.modrm_at && !d.action && size < LONGEST) {            /* `length` ends where Unicorn stopped decoding */
             size = LONGEST;
             code = code_at(uc, s, address, &size, copy);
             decode(s, code, size, &d);
@@ -364,14 +364,14 @@ int on_invalid(void *uc, struct state *s)
 
 /* Registers of a device that read as this memory: machine/bus/mmio_window.py. */
 struct window {
-    u64 first;              /* where they begin, from the start of the device range */
-    u64 size;               /* how many bytes; 0: none now */
+    u64 first;              /* offset of the registers in the device range, in bytes */
+    u64 size;               /* bytes; 0: there is no window now */
     const u8 *memory;
-    u64 reads;              /* how many reads the window has answered */
-    u64 (*bus)(void *uc, u64 offset, u32 size, void *user);    /* answers all others */
+    u64 reads;              /* reads that the window has answered */
+    u64 (*bus)(void *uc, u64 offset, u32 size, void *user);    /* answers all other reads */
 };
 
-/* A read in the device range, as uc_mmio_map has it. */
+/* A read in the device range: the callback of uc_mmio_map. */
 u64 on_device_read(void *uc, u64 offset, u32 size, struct window *w)
 {
     u64 at = offset - w->first;

@@ -1,15 +1,15 @@
-/* Code that is executed for the first time is stepped through, where translating it would not pay.
+/* Single-stepping of code that runs for the first time, where translating it would not pay.
 
-   Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page: a millisecond, after which
-   it may be stopped in front of the next instruction.  So the instructions that it translates (on_translation adds them
-   to `debt`) have to be paid for by those that retire.  Where they are not, the engine is entered with the step flag
-   of its own (machine/processor/cpu.py), translates single instructions, and raises #DB after each, which goes no further than
-   here: the software in the machine sees nothing of it. */
+   Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page, which takes a millisecond,
+   and then it may be stopped before the next instruction.  So retiring instructions have to pay for those that Unicorn
+   translates (on_translation adds them to `debt`).  While they do not, the engine is entered with its own step flag
+   (machine/processor/cpu.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
+   in the machine never sees it. */
 
 enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP };                           /* step_hook.py, Steps */
 enum { DEBUG = 1, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, PAYS = 2 };
 
-/* Whether more was translated lately than the retired instructions paid for. */
+/* Nonzero if more was translated lately than the retired instructions have paid for. */
 static int in_debt(struct state *s)
 {
     u64 paid = s->retired > s->paid_at ? PAYS * (s->retired - s->paid_at) : 0;
@@ -27,7 +27,7 @@ static int is_repeated_string(const struct decoded *d)
            ((opcode >= 0x6C && opcode < 0x70) || (opcode >= 0xA4 && opcode < 0xA8) || (opcode >= 0xAA && opcode < 0xB0));
 }
 
-/* Note before a step what on_step() has to know of the instruction that begins. */
+/* Record before a step what on_step() needs to know about the instruction that begins. */
 static void note_begin(void *uc, struct state *s, const struct decoded *d)
 {
     s->until = 0;
@@ -37,14 +37,14 @@ static void note_begin(void *uc, struct state *s, const struct decoded *d)
         s->reg_read(uc, REG_RCX, &s->rcx);
         s->reg_read(uc, REG_RIP, &s->rip);
     } else if (d->map == ONE_BYTE && d->opcode == 0xCD) {
-        s->stepping = NO_STEPS;                                                 /* INT may have vector 1 */
+        s->stepping = NO_STEPS;                                                 /* INT 1 must not be taken for a step */
     }
 }
 
-/* #DB after an instruction that was stepped through.  Returns why the engine has to stop, or 0.
+/* Handle #DB after a step.  Returns why the engine has to stop, or 0.
 
-   A repeated string instruction whose counter has become 0 is begun once more, and counted, when Unicorn does not step:
-   STOP_REPEAT has Python go back to it. */
+   When Unicorn does not step, a repeated string instruction begins (and is counted) once more after its counter has
+   become 0.  STOP_REPEAT makes Python return to it, so that stepping counts the same. */
 static u64 on_step(void *uc, struct state *s)
 {
     u64 flags = 0, rcx = 0, rip = 0;
@@ -56,6 +56,6 @@ static u64 on_step(void *uc, struct state *s)
         if (rip != s->rip && rcx != s->rcx && !found)
             return STOP_REPEAT;
     }
-    int trapping = flags & TRAP_FLAG;                                           /* set by POPF: #DB after the next one */
+    int trapping = flags & TRAP_FLAG;                                           /* POPF set TF: #DB after the next */
     return trapping || s->stepping == ONE_STEP || !in_debt(s) ? STOP_DEADLINE : 0;
 }

@@ -1,4 +1,5 @@
-/* Instructions that Unicorn gets wrong for some operands only: machine/processor/unusual_operands.py has the same rules in Python.
+/* Instructions that Unicorn gets wrong for some operands only.  machine/processor/unusual_operands.py has the same
+   rules in Python.
 
    Part of step_hook.c, which calls unusual_operands() before an instruction whose action is FLOATS or LOOK. */
 
@@ -7,7 +8,7 @@ enum { PROT_READ = 1 };                             /* UC_PROT_ */
 enum { DENORMAL = 1 << 1, PRECISION = 1 << 5, DENORMALS_ARE_ZEROS = 1 << 6, EXCEPTIONS = 0x3F, MASKS = 7,
        FLUSH_TO_ZERO = 1 << 15 };                   /* MXCSR */
 
-/* How the numbers of an SSE instruction lie in its operands. */
+/* The layout of the numbers in the operands of an SSE instruction. */
 struct numbers { u32 wide, count, horizontal; };
 
 static int is_nan(u64 number, u32 wide)
@@ -27,7 +28,7 @@ static u64 number_at(const u64 *vector, u32 index, u32 wide)
 
 enum { FAULTS, READ, NO_RAM };
 
-/* Copies `size` bytes of memory, if it is RAM. */
+/* Copy `size` bytes of memory, if it is RAM. */
 static int read_ram(void *uc, struct state *s, u64 address, u32 size, u8 *copy)
 {
     while (size) {
@@ -46,11 +47,11 @@ static int read_ram(void *uc, struct state *s, u64 address, u32 size, u8 *copy)
     return READ;
 }
 
-/* Whether an SSE floating-point instruction meets denormal numbers that MXCSR has no flag of yet, or two NaNs. */
+/* Nonzero if an SSE floating-point instruction has denormals whose flag in MXCSR is not set yet, or two NaNs. */
 static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     u32 mxcsr = s->mxcsr;
-    int single = 0, ordered = 0, minimum = 0;       /* one operand; no result that is a NaN; MIN or MAX */
+    int single = 0, ordered = 0, minimum = 0;       /* one operand; never propagates a NaN; MIN or MAX */
     if ((~mxcsr >> MASKS & EXCEPTIONS) || mxcsr & FLUSH_TO_ZERO)
         return 1;
     if (d->map == THREE_BYTE_3A)                    /* ROUND: Unicorn always raises the precision exception */
@@ -74,7 +75,7 @@ static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, 
         break;
     case 0xC2:
         if (code[size - 1] & ~7)
-            return 1;                               /* Unicorn refuses bits that are reserved and ignored */
+            return 1;                               /* Unicorn refuses reserved bits, which a processor ignores */
         ordered = 1;
         break;
     case 0x2E: case 0x2F:
@@ -91,7 +92,7 @@ static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, 
         return 0;
     }
     int zeros = mxcsr & DENORMALS_ARE_ZEROS;
-    int denormals = zeros ? minimum : !(mxcsr & DENORMAL);      /* does it matter whether there are any? */
+    int denormals = zeros ? minimum : !(mxcsr & DENORMAL);      /* nonzero if denormals matter */
     if (!denormals && (ordered || single))
         return 0;
     u64 a[2] = {0, 0}, b[2] = {0, 0};
@@ -125,14 +126,14 @@ static int unusual_numbers(void *uc, struct state *s, const u8 *code, u64 size, 
     return 0;
 }
 
-/* The general register that is the r/m operand; 0 for memory. */
+/* Return the general register that is the r/m operand; 0 for memory. */
 static u64 register_operand(void *uc, const struct state *s, const u8 *code, const struct decoded *d)
 {
     u8 modrm = code[d->modrm_at];
     return modrm >= 0xC0 ? general(uc, s, (modrm & 7) | (d->rex & 1) << 3) : 0;
 }
 
-/* SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX. */
+/* Check SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX. */
 static int unusual_registers(const u8 *code, const struct decoded *d)
 {
     u8 modrm = code[d->modrm_at], low = d->opcode & 7;
@@ -142,7 +143,7 @@ static int unusual_registers(const u8 *code, const struct decoded *d)
     return same && d->map == THREE_BYTE_38 && d->opcode < 8 && low & 3;
 }
 
-/* CALL of an address that is not canonical, of which Unicorn has pushed by the time that it looks. */
+/* Nonzero for a CALL to a non-canonical address: Unicorn checks that only after the push. */
 static int calls_nowhere(void *uc, struct state *s, const u8 *code, u64 size, u64 following, const struct decoded *d)
 {
     u64 target = following;
@@ -170,7 +171,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
     if (d->map == ONE_BYTE) {
         if (d->opcode == 0x9E || d->opcode == 0x9F)             /* SAHF, LAHF */
             return d->rex;
-        if (d->opcode == 0x90) {                                /* PAUSE in steps; with REX.B it is XCHG */
+        if (d->opcode == 0x90) {                                /* PAUSE while stepping; with REX.B it is XCHG */
             u64 flags = 0;
             s->reg_read(uc, REG_EFLAGS, &flags);
             return !(d->rex & 1) && (s->stepping || flags & 0x100);
@@ -180,7 +181,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         if (d->opcode == 0xF6 || d->opcode == 0xF7)             /* NEG */
             return d->locked;
         if (d->opcode == 0xC2 && d->modrm_at + 1 < size && code[d->modrm_at + 1] & 0x80)
-            return 1;                                           /* RET imm16, which has no sign */
+            return 1;                                           /* RET imm16: Unicorn sign-extends it */
         return s->long_mode && (d->narrow || calls_nowhere(uc, s, code, size, following, d));   /* near branches */
     }
     if (d->modrm_at >= size)
@@ -203,7 +204,7 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         return upper;                                           /* PDEP */
     }
     if (d->map == TWO_BYTE) {
-        if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32: upper halves that are kept */
+        if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32 with upper halves that are not zero */
             return s->long_mode && !wide && !d->narrow && (general(uc, s, 0) >> 32 || register_operand(uc, s, code, d) >> 32);
         if (d->opcode == 0xA4 || d->opcode == 0xAC)             /* SHLD, SHRD with imm8, relative to RIP */
             return s->long_mode && (code[d->modrm_at] & 0xC7) == 5;

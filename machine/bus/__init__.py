@@ -1,1 +1,1 @@
-"""RAM, the bus, and the host memory beneath them."""
+"""RAM, the bus, and the host memory that they use."""

@@ -1,13 +1,13 @@
-"""The contract every device keeps, interrupt lines, and the bus that reaches devices.
+"""The interface of a device, interrupt lines, and the bus that connects the processor to devices.
 
-A device is a block of registers at an offset from where the bus put it. Reads and writes come with a size in
-bytes; registers a device does not have read as zero inside its block. Where no device answers, the bus floats:
-reads give all ones, writes are lost, as on a PC.
+A device is a block of registers, addressed by their offset from the start of the block. Reads and writes have a size
+in bytes; registers that a device does not have read as zero. Where there is no device the bus floats: reads return all
+ones, writes are lost, as on a PC.
 
 All state of a device is in plain attributes: numbers, byte strings, lists and dictionaries of these.
 
 One device in a machine may have a window: registers that are memory, such as a data buffer, and have no side effects
-when they are read. Native code then reads them without asking the device.
+when they are read. Native code then reads them without calling the device.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ MMIO_BASE = 0xFEC0_0000
 MMIO_SIZE = 0x0040_0000
 
 Line = Callable[[bool], None]
-"""An interrupt line: called with True while the device asserts it, else with False. A level may be told again."""
+"""An interrupt line: called with True when the device asserts it, else with False. A level may be repeated."""
 
 
 def unconnected(level: bool) -> None:
-    """The line of a device that nothing listens to."""
+    """Ignore the level: an interrupt line that is not connected."""
 
 
 class Device(Stateful):
-    """A device with no registers and no timers; real ones override what they have.
+    """Base class of devices: it has no registers and no timer. Devices override what they have.
 
     A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
     """
@@ -39,12 +39,12 @@ class Device(Stateful):
     WIRING: ClassVar[tuple[str, ...]] = ("rescheduled", "expose")
 
     WINDOW: ClassVar[range | None] = None
-    """Offsets of registers that, while `expose` has been told so, read as memory: see machine/bus/mmio_window.py."""
+    """Offsets of the registers that `expose` may make readable as memory: see machine/bus/mmio_window.py."""
 
     def __init__(self) -> None:
         self.rescheduled: Callable[[], None] = lambda: None
         self.expose: Callable[[bytearray | None], None] = lambda _: None
-        """Tells that the registers of `WINDOW` read as this memory from now on, or None: are to be asked for."""
+        """Called with the memory that the registers of `WINDOW` read as from now on; None: `read` is called again."""
         self.deadline_ns: int | None = None
         """Virtual time at which `tick` must be called, or None."""
 
@@ -52,30 +52,30 @@ class Device(Stateful):
         """Return to the state after power-on, or to the one that PC firmware leaves where the device says so."""
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - the contract's shape
-        """Value of the register at `offset`, for a read of `size` bytes."""
+        """Return the register at `offset`, for a read of `size` bytes."""
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write `size` bytes of `value` to the register at `offset`."""
 
     def tick(self, now_ns: int) -> None:
-        """The deadline has come."""
+        """Act on the deadline, which has passed."""
 
 
 class Bus:
-    """Where devices are: I/O ports, and 4 KiB blocks of the physical range 0xFEC00000-0xFEFFFFFF."""
+    """The bus: devices at I/O ports, and at 4 KiB blocks of the physical range 0xFEC00000-0xFEFFFFFF."""
 
     def __init__(self) -> None:
         self._ports: dict[int, tuple[Device, int, int]] = {}
         self._blocks: dict[int, Device] = {}
         self.devices: list[Device] = []
         self.window = Window()
-        """What of the device range may be read without asking the bus."""
+        """The part of the device range that native code reads without calling the bus."""
         self._accesses = 0
 
     @property
     def accesses(self) -> int:
-        """How often the processor has read or written a device."""
+        """Number of reads and writes by the processor so far."""
         return self._accesses + self.window.reads
 
     @accesses.setter
@@ -83,11 +83,20 @@ class Bus:
         self._accesses, self.window.reads = count, 0
 
     def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
-        """Let `device` answer `count` ports from `base`, which it sees as registers from `offset` on.
+        """Attach a device to I/O ports.
 
-        `width` is the widest access in bytes that the device takes whole. A wider one, or one that leaves the
-        block, is made of consecutive narrower ones, the lowest port first, as a PC's bus controller does it.
-        Raises MachineError where another device answers.
+        An access that is wider than `width`, or that leaves the block, is split into consecutive narrower ones, the
+        lowest port first, as a PC's bus controller does.
+
+        Args:
+            device: The device.
+            base: The first port, 0 to 0xFFFF.
+            count: The number of ports.
+            offset: The device's register at `base`; the registers after it are at the following ports.
+            width: The widest access in bytes that the device takes as one: 1, 2 or 4.
+
+        Raises:
+            MachineError: A port is taken by another device, or does not exist.
         """
         for port in range(base, base + count):
             if port in self._ports or not 0 <= port <= 0xFFFF:
@@ -97,9 +106,15 @@ class Bus:
         self._add(device)
 
     def attach_memory(self, device: Device, address: int) -> None:
-        """Let `device` answer the 4 KiB at physical `address`.
+        """Attach a device to the 4 KiB at a physical address.
 
-        Raises MachineError where that cannot be, and for a second device with a window.
+        Args:
+            device: The device.
+            address: A multiple of 4096 in the device range.
+
+        Raises:
+            MachineError: The block is taken, unaligned or outside the device range, or this is the second device with
+                a window.
         """
         inside = MMIO_BASE <= address < MMIO_BASE + MMIO_SIZE
         if not inside or address % PAGE_SIZE or address in self._blocks:
@@ -117,7 +132,7 @@ class Bus:
             self.devices.append(device)
 
     def read_port(self, port: int, size: int) -> int:
-        """IN of 1, 2 or 4 bytes from a port."""
+        """Read 1, 2 or 4 bytes from a port: IN."""
         self._accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:
@@ -129,7 +144,7 @@ class Bus:
         return low | self.read_port(port + half, half) << 8 * half
 
     def write_port(self, port: int, size: int, value: int) -> None:
-        """OUT of 1, 2 or 4 bytes to a port."""
+        """Write 1, 2 or 4 bytes to a port: OUT."""
         self._accesses += 1
         found = self._ports.get(port)
         if found is not None and size <= found[2]:

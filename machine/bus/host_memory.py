@@ -1,7 +1,7 @@
-"""All that depends on the host: memory mappings and executable pages.
+"""Everything that depends on the host: memory mappings and executable pages.
 
-Elsewhere than on Linux the portable fallbacks serve: RAM without a reservation behind it, no native code.
-They are slower and behave alike.
+Other hosts than Linux get portable fallbacks: RAM without reserved address space after it, and no native code. They are
+slower and behave alike.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ if LINUX:
 
 
 def native_architecture() -> str | None:
-    """The name of the host processor if raw machine code can be run on it, else None."""
+    """Return the name of the host processor if it can run the native hooks, else None."""
     names = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
     return names.get(platform.machine()) if LINUX else None
 
@@ -46,8 +46,9 @@ def native_architecture() -> str | None:
 class HostMemory:
     """Zeroed, page-aligned memory of this process that stays at one address until it is collected.
 
-    Where the host can do it, `reserve` bytes of inaccessible address space follow: an access there is a fault of
-    this process, which WebAssembly engines turn into a trap. `reserve` tells what was had (0: none).
+    On Linux, `reserve` bytes of inaccessible address space follow: an access there is a fault of this process, which
+    WebAssembly engines turn into a trap. The attribute `reserve` is what was reserved; elsewhere it is 0. Raises
+    MemoryError.
     """
 
     def __init__(self, size: int, reserve: int = 0) -> None:
@@ -71,7 +72,7 @@ class HostMemory:
             self.reserve = 0
 
     def zero(self, offset: int, length: int) -> None:
-        """Fill a range with zeros. Whole pages are dropped: those of an anonymous mapping come back as zero."""
+        """Fill a range with zeros. Whole pages are dropped, as dropped pages of an anonymous mapping read as zero."""
         start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
         if not LINUX or end - start < _WORTH_DROPPING:
             ctypes.memset(self.address + offset, 0, length)
@@ -81,24 +82,24 @@ class HostMemory:
         ctypes.memset(self.address + end, 0, offset + length - end)
 
     def drop(self, offset: int, length: int) -> None:
-        """Fill whole pages with zeros by forgetting what they hold."""
+        """Fill whole pages with zeros by dropping them."""
         if LINUX:
             _libc.madvise(self.address + offset, length, mmap.MADV_DONTNEED)
         else:
             ctypes.memset(self.address + offset, 0, length)
 
     def equals(self, offset: int, data: bytes) -> bool:
-        """Whether a range holds `data`."""
+        """Report whether a range holds `data`."""
         return bool(_libc.memcmp(self.address + offset, data, len(data)) == 0)
 
     def is_zero(self, offset: int, length: int) -> bool:
-        """Whether a range is all zero. Pages of an anonymous mapping that were never touched need not be read."""
+        """Report whether a range is all zero. Pages that were never touched are zero and need not be read."""
         if length >= _WORTH_DROPPING and self._is_untouched(offset, length):
             return True
         return is_filled_with_zero(self.address + offset, length)
 
     def touched_pages(self) -> bytes:
-        """A byte for each page: 1 where it may hold something, 0 where it is zero for sure."""
+        """Return a byte for each page: 0 if it is certainly zero, else 1."""
         count = self.size // mmap.PAGESIZE
         if _pagemap is None:
             return bytes(not self.is_zero(page * mmap.PAGESIZE, mmap.PAGESIZE) for page in range(count))
@@ -106,7 +107,7 @@ class HostMemory:
         return entries[7::8].translate(_TOUCHED)
 
     def _is_untouched(self, offset: int, length: int) -> bool:
-        """Whether the kernel holds no page for any of a range: neither present nor swapped (proc_pid_pagemap(5))."""
+        """Report whether no page of a range is present or swapped (proc_pid_pagemap(5))."""
         if _pagemap is None:
             return False
         first = (self.address + offset) // mmap.PAGESIZE
@@ -123,7 +124,7 @@ def _open_pagemap() -> int | None:
 
 
 def _reopen_pagemap() -> None:
-    """A forked child must not look at its parent's pages."""
+    """Open the page map of a forked child, which must not read its parent's."""
     global _pagemap  # noqa: PLW0603
     _pagemap = _open_pagemap()
 
@@ -134,9 +135,13 @@ if LINUX:
 
 
 def executable(code: bytes) -> tuple[int, object]:
-    """Place raw machine code in an executable page.
+    """Place raw machine code in an executable page. Raises OSError if the host forbids such pages.
 
-    Returns its address and the object that keeps it there. Raises OSError where the host forbids such pages.
+    Args:
+        code: Position-independent code.
+
+    Returns:
+        Its address, and the object that keeps it there.
     """
     page = mmap.mmap(-1, max(len(code), 1), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page[: len(code)] = code
@@ -144,7 +149,7 @@ def executable(code: bytes) -> tuple[int, object]:
 
 
 def is_filled_with_zero(address: int, size: int) -> bool:
-    """Whether `size` bytes of host memory are all zero: a range is zero if it equals itself one byte on."""
+    """Report whether `size` bytes of host memory are zero: the first is, and each equals the next (one memcmp)."""
     if size <= 0:
         return True
     first = ctypes.c_char.from_address(address).value

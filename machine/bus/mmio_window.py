@@ -1,13 +1,13 @@
 """A window: registers of one device that the processor reads in host memory, without a call into Python.
 
-Only native code looks through it. Without that, the bus asks the device, which must give the same answers.
+Only native code reads through it. Without native code the bus calls the device, which must return the same values.
 """
 
 import ctypes
 
 
 class Window(ctypes.Structure):
-    """`struct window` of step_hook.c; it is closed until `show` is told of memory."""
+    """`struct window` of step_hook.c. It is closed until `show` opens it."""
 
     _fields_ = [
         ("first", ctypes.c_uint64),
@@ -17,18 +17,20 @@ class Window(ctypes.Structure):
         ("bus", ctypes.c_void_p),
     ]
     first: int
-    """Where the registers begin, in bytes from the start of the device range."""
+    """Offset of the registers from the start of the device range, in bytes."""
     size: int
     memory: int | None
     reads: int
-    """How many reads it has answered."""
+    """Number of reads that it has answered."""
     bus: int | None
-    """The native function that answers what the window does not."""
+    """The native function for reads outside the window."""
 
     def show(self, memory: bytearray | None) -> None:
-        """The registers read as `memory`, which may change but not its size; None closes the window.
+        """Open the window onto memory, or close it.
 
-        The memory is held until then: resizing it raises BufferError.
+        Args:
+            memory: What the registers read as. Its content may change, but resizing it raises BufferError until the
+                window is closed. None closes the window.
         """
         self._held = None if memory is None else ctypes.c_ubyte.from_buffer(memory)
         self.memory = None if self._held is None else ctypes.addressof(self._held)

@@ -1,11 +1,11 @@
 """Physical memory: one buffer that the machine owns.
 
-Unicorn executes in it, WebAssembly linear memory is a window onto it, scrubbing fills it and residue scans
-compare it. There are no copies.
+Unicorn executes from it, WebAssembly linear memory is a part of it, scrubbing fills it and residue scans read it.
+There are no copies.
 
-Unicorn itself writes only where nothing was executed. All other writes pass through `Ram.changed`, which notes where
-they met translated code, so that the processor translates it again (translations.py): `view` is read-only, and
-whoever needs an address to write to takes it from `lend`.
+Unicorn itself writes only to pages that were not executed. Every other write calls `Ram.changed`, which records writes
+to translated code, so that the processor translates it again (translations.py). So `view` is read-only, and a writer
+that needs a host address gets it from `lend`.
 """
 
 import ctypes
@@ -18,20 +18,24 @@ from machine.errors import MachineError
 
 PAGE_SIZE = 4096
 LINE_SIZE = 256
-"""Bytes: translated code is noted by lines. Short ones let data lie beside code, long ones take less time to search."""
+"""Bytes in a line, the unit in which translated code is tracked.
+
+Short lines let data be close to code, long ones take less time to search.
+"""
 _LONGEST_RUN = 64
 _RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
 
 
 @dataclass(frozen=True, slots=True)
 class RamImage:
-    """The content of RAM: runs of pages, by address; all other pages are zero."""
+    """The content of RAM."""
 
     runs: tuple[tuple[int, bytes], ...]
+    """Runs of pages with their physical addresses, in order; all other pages are zero."""
 
 
 class Ram:
-    """`size` bytes of memory from physical address 0."""
+    """`size` bytes of memory from physical address 0. Raises MachineError unless `size` is whole pages."""
 
     def __init__(self, size: int, reserve: int = 0) -> None:
         if size <= 0 or size % PAGE_SIZE:
@@ -39,36 +43,36 @@ class Ram:
         self._memory = HostMemory(size, reserve)
         self.size = size
         self.reserve = self._memory.reserve
-        """Bytes of inaccessible address space behind the end of RAM in this process."""
+        """Bytes of inaccessible address space after the end of RAM in this process."""
         self.host_address = self._memory.address
-        """For Unicorn alone, which knows what it writes."""
+        """The address of RAM in this process. For Unicorn and the hooks only; other writers use `lend`."""
         self._keep_and_view = (ctypes.c_char * size).from_address(self.host_address)
         self._bytes = memoryview(self._keep_and_view).cast("B")
         self.view = self._bytes.toreadonly()
-        """The bytes themselves, for `struct.unpack_from` and slicing without bounds surprises."""
+        """The bytes themselves, read-only and not copied. Slices are not checked: see `check`."""
         self.code_lines = bytearray(size // LINE_SIZE)
-        """A byte for each line: 1 where an instruction that was translated has a byte in it."""
+        """A byte for each line: 1 if a translated instruction has a byte in it."""
         self.fetched_pages = bytearray(size // PAGE_SIZE)
-        """A byte for each page: 1 where instructions may have been fetched."""
+        """A byte for each page: 1 if instructions may have been fetched from it."""
         self.stale_code: list[range] = []
-        """What was written where code had been translated, since the translations were last dropped."""
+        """Ranges with translated code that were written since translations were last dropped."""
         self.on_stale_code: Callable[[], None] | None = None
-        """Called at each entry in `stale_code`."""
+        """Called after each new entry in `stale_code`."""
         self._rewritten_code: list[range] = []
         self._lent: list[range] = []
 
     def check(self, base: int, length: int) -> None:
-        """Raise MachineError unless the range lies in RAM."""
+        """Raise MachineError unless the range is inside RAM."""
         if base < 0 or length < 0 or base + length > self.size:
             raise MachineError(f"physical range {base:#x}+{length:#x} is not inside RAM (0x0-{self.size - 1:#x})")
 
     def read(self, base: int, length: int) -> bytes:
-        """`length` bytes at physical address `base`."""
+        """Return `length` bytes from physical address `base`."""
         self.check(base, length)
         return bytes(self.view[base : base + length])
 
     def write(self, base: int, data: bytes | memoryview) -> None:
-        """Store `data` at physical address `base`."""
+        """Write `data` to physical address `base`."""
         length = len(data)
         self.check(base, length)
         self._bytes[base : base + length] = data
@@ -82,18 +86,18 @@ class Ram:
         self.changed(base, length)
 
     def lend(self, base: int, length: int) -> int:
-        """The host address of a range, for one who writes there directly. `lent_changed` must follow the writing."""
+        """Return the host address of a range, for a direct writer. It must call `lent_changed` after writing."""
         self.check(base, length)
         self._lent.append(range(base, base + length))
         return self.host_address + base
 
     def lent_changed(self) -> None:
-        """Anything may have been written to what is lent."""
+        """Record that all lent ranges may have been written."""
         for where in self._lent:
             self.changed(where.start, len(where))
 
     def changed(self, base: int, length: int) -> None:
-        """Note that a range was written otherwise than by Unicorn."""
+        """Record that a range was written by something other than Unicorn."""
         lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
         if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) < 0:
             return
@@ -106,25 +110,25 @@ class Ram:
         self.make_stale(range(first * LINE_SIZE, end * LINE_SIZE))
 
     def make_stale(self, where: range) -> None:
-        """Have what was translated of a range dropped before the next instruction."""
+        """Make the processor drop the translated code of a range before its next instruction."""
         self.stale_code.append(where)
         if self.on_stale_code is not None:
             self.on_stale_code()
 
     def rewritten_code(self) -> list[range]:
-        """What was written in pages from which instructions may have been fetched, since this was last asked."""
+        """Return the ranges written in pages with `fetched_pages` set, since the last call."""
         found = self._rewritten_code
         if found:
             self._rewritten_code = []
         return found
 
     def is_zero(self, base: int, length: int) -> bool:
-        """Whether every byte of a range is zero."""
+        """Report whether every byte of a range is zero."""
         self.check(base, length)
         return self._memory.is_zero(base, length)
 
     def nonzero_pages(self, within: Iterable[range] | None = None) -> list[int]:
-        """Physical addresses of the pages that hold any byte other than zero, in order; of some ranges or of all."""
+        """Return the physical addresses of pages with any byte that is not zero, in order, in some ranges or in all."""
         found: list[int] = []
         touched = self._touched()
         for part in [range(self.size)] if within is None else within:
@@ -135,12 +139,12 @@ class Ram:
         return found
 
     def image(self, without: Iterable[range] = ()) -> RamImage:
-        """A copy of what RAM holds, but for some ranges."""
+        """Return a copy of RAM, without some ranges of whole pages."""
         runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._flags(without)))
         return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
 
     def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
-        """Physical addresses of the pages that are not as `image` has them, but for some ranges, in order."""
+        """Return the physical addresses of pages that differ from `image`, in order, without some ranges."""
         others = self._flags(without)
         changed: list[int] = []
         for base, data in image.runs:
@@ -154,14 +158,14 @@ class Ram:
         return sorted(changed)
 
     def _flags(self, without: Iterable[range]) -> bytearray:
-        """A byte for each page: 1 where there may be something, and it is wanted."""
+        """Return a byte for each page: 1 if it may not be zero and is outside `without`."""
         flags = bytearray(self._touched())
         for part in without:
             flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)
         return flags
 
     def load(self, image: RamImage) -> None:
-        """Hold again what `image` says."""
+        """Restore the content of `image`."""
         others = bytearray(self._touched())
         for base, data in image.runs:
             first, count = base // PAGE_SIZE, len(data) // PAGE_SIZE

@@ -1,13 +1,13 @@
-"""The errors of the machine: what a user did wrong, and what the emulator did wrong."""
+"""Errors of the machine: of the user, and of the emulator itself."""
 
 
 class MachineError(Exception):
-    """The machine was asked for something it cannot do: a bad image, an address outside RAM, a bad option."""
+    """The caller asked for something impossible: a bad image, an address outside RAM, a bad option."""
 
 
 class EmulatorFault(Exception):  # noqa: N818 - not an error of the caller
-    """The emulator itself broke a rule. Never the guest's doing, never to be caught and carried on from."""
+    """The emulator broke one of its own rules. The guest cannot cause this. Do not catch it and continue."""
 
 
 class UnicornStopped(EmulatorFault):
-    """Unicorn met a state in which it does not go on: which, short of damaged memory, it never should."""
+    """Unicorn stopped with an error. Unless memory of the host is damaged, it never should."""

@@ -1,7 +1,7 @@
-"""What the machine records: one type for each kind of transition, and the protocol of whoever takes them.
+"""Events that the machine records: one type for each kind of transition, and the protocol of a recorder.
 
-Nothing else lives here. Events are frozen and say when they happened: `seq` counts from 0, `at_ns` is virtual
-time. Addresses are linear unless the field says physical.
+Events are frozen and say when they happened: `seq` counts from 0, `at_ns` is virtual time. Addresses are linear unless
+the field says physical.
 """
 
 from typing import Literal, Protocol
@@ -13,7 +13,7 @@ ProcessorMode = Literal["reset", "real", "protected", "compatibility", "long"]
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
-    """What all events share."""
+    """Base class of all events."""
 
     seq: int
     """Position in the run, from 0."""
@@ -27,7 +27,7 @@ class ModeSwitched(Event, frozen=True, tag="mode_switched", gc=False):
     previous: ProcessorMode
     mode: ProcessorMode
     rip: int
-    """Of the instruction that did it."""
+    """The address of the instruction that switched it."""
 
 
 class RegisterWritten(Event, frozen=True, tag="register_written", gc=False):
@@ -44,14 +44,14 @@ class DescriptorTableLoaded(Event, frozen=True, tag="descriptor_table_loaded", g
 
     register: str
     selector: int
-    """0 for GDTR and IDTR, which have none."""
+    """0 for GDTR and IDTR, which have no selector."""
     base: int
     limit: int
     rip: int
 
 
 class InterruptRaised(Event, frozen=True, tag="interrupt_raised", gc=False):
-    """An interrupt or exception came up; delivery follows, or another exception if that fails."""
+    """An interrupt or exception was raised. Its delivery follows, or another exception if that fails."""
 
     vector: int
     source: InterruptSource
@@ -59,13 +59,13 @@ class InterruptRaised(Event, frozen=True, tag="interrupt_raised", gc=False):
     address: int | None
     """CR2, for a page fault."""
     rip: int
-    """The address the handler will see as the return address."""
+    """The return address that the handler will see."""
     ring: int
-    """The privilege level it came up in."""
+    """The privilege level in which it was raised."""
 
 
 class InterruptDelivered(Event, frozen=True, tag="interrupt_delivered", gc=False):
-    """The processor entered the handler: frame pushed, gate taken."""
+    """The processor entered the handler: it pushed the frame and went through the gate."""
 
     vector: int
     handler: int
@@ -74,7 +74,7 @@ class InterruptDelivered(Event, frozen=True, tag="interrupt_delivered", gc=False
 
 
 class InterruptReturned(Event, frozen=True, tag="interrupt_returned", gc=False):
-    """The handler returned to where the interrupt came from."""
+    """The handler returned to the interrupted code."""
 
     vector: int
     rip: int
@@ -100,26 +100,26 @@ class Halted(Event, frozen=True, tag="halted", gc=False):
     """HLT retired."""
 
     interruptible: bool
-    """Whether a maskable interrupt can end it (RFLAGS.IF)."""
+    """True if a maskable interrupt can end the halt (RFLAGS.IF)."""
 
 
 class Shutdown(Event, frozen=True, tag="shutdown", gc=False):
-    """The processor gave up after a third fault (SDM volume 3, 6.15, interrupt 8)."""
+    """The processor shut down after a third fault (SDM volume 3, 6.15, interrupt 8)."""
 
     vector: int
-    """Of the fault that could not be delivered."""
+    """The vector of the fault that could not be delivered."""
     rip: int
 
 
 class Recorder(Protocol):
-    """Takes events as they happen, in order."""
+    """Receiver of events, in the order in which they happen."""
 
     def record(self, event: Event) -> None:
-        """Take one event."""
+        """Receive one event."""
 
 
 class DiscardingRecorder:
-    """Keeps nothing."""
+    """Recorder that keeps nothing."""
 
     def record(self, event: Event) -> None:
-        """Drop it."""
+        """Discard the event."""

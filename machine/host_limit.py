@@ -1,10 +1,10 @@
-"""A limit in seconds of the host, for tests and campaigns: how long somebody is ready to wait.
+"""A limit in seconds of host time, for tests and campaigns: how long the caller is willing to wait.
 
     with HostLimit(10):
         outcome = machine.run()     # Outcome.HOST_LIMIT, if 10 s were not enough
 
-Nothing of the machine knows of it. Where the limit stops a run says something of the host and nothing of the run, which
-can go on from there as if it had not been stopped.
+The limit is no part of the machine's state. The place where it stops a run depends on the host alone, and the run can
+continue from there as if it had not been stopped.
 """
 
 from contextvars import ContextVar, Token
@@ -13,14 +13,14 @@ from time import monotonic
 from machine.errors import MachineError
 
 _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
-"""When the host's clock says so. Of this thread."""
+"""The time on the host's monotonic clock, in seconds. Each thread and task has its own."""
 
 
 class HostLimit:
-    """A scope in which machines run for so many seconds at most. Scopes nest: the one that ends first counts.
+    """A context in which machines run for at most `seconds`. Contexts nest: the one that ends first counts.
 
-    The machine looks at the clock between two instructions, some times a second; what Python does in one go, such as
-    compiling a payload, is not cut short. Raises MachineError unless `seconds` is more than 0.
+    The machine checks the clock between two instructions, several times a second. Longer work in Python, such as
+    compiling a payload, is not interrupted. Raises MachineError unless `seconds` is more than 0.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,11 +40,11 @@ class HostLimit:
 
 
 def is_limited() -> bool:
-    """Whether there is a limit."""
+    """Report whether there is a limit."""
     return _deadline.get() is not None
 
 
 def is_reached() -> bool:
-    """Whether the limit is reached."""
+    """Report whether the limit is reached."""
     deadline = _deadline.get()
     return deadline is not None and monotonic() >= deadline

@@ -1,4 +1,4 @@
-"""Stamps events with their position and virtual time and hands them to the recorder."""
+"""Adds position and virtual time to events and passes them to the recorder."""
 
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 
 class Journal(Stateful):
-    """The one place where an event gets its `seq` and `at_ns`."""
+    """The only source of the `seq` and `at_ns` of events."""
 
     STATE = ("seq",)
     WIRING = ("_clock", "_record")
@@ -22,6 +22,6 @@ class Journal(Stateful):
         self.seq = 0
 
     def emit(self, kind: Callable[Concatenate[int, int, P], Event], *fields: P.args, **named: P.kwargs) -> None:
-        """Record an event of the type `kind`, given its own fields: those after `seq` and `at_ns`."""
+        """Record an event of type `kind`, from the fields that follow `seq` and `at_ns`."""
         self._record(kind(self.seq, self._clock.now_ns, *fields, **named))
         self.seq += 1

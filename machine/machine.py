@@ -1,7 +1,7 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock.
 
-`run` is the whole of it: take interrupts that are due, and let the processor execute up to the next thing that
-happens. What is done at each stop is in machine/execution/execution.py; here is how far it goes, and when.
+This module decides how far the processor runs: it takes interrupts that are due and lets the processor execute until
+the next deadline, interrupt or stop. machine/execution/execution.py does what each stop of the processor requires.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,54 +27,87 @@ from machine.state import State, Stateful
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
-"""Instructions the processor executes before Python gets a chance to see signals of the host, such as Ctrl-C."""
+"""Instructions that the processor executes before Python can handle signals of the host, such as Ctrl-C."""
 _LONGEST_LIMITED_RUN = 100_000
-"""The same where there is a limit in seconds of the host."""
+"""The same under a limit of host time."""
 
 
 class Outcome(Enum):
     """Why `Machine.run` returned."""
 
     HALTED = "halted"
-    """HLT, and nothing is armed that could wake the processor."""
+    """The processor has executed HLT, and no device has a deadline that could wake it."""
     SHUTDOWN = "shutdown"
-    """Triple fault."""
+    """The processor shut down after a triple fault."""
     STOPPED = "stopped"
-    """A device or an observer asked for it; `run` goes on from here."""
+    """A device or an observer requested it; `run` continues from here."""
     LIMIT = "limit"
     """Virtual time reached the limit given."""
     HOST_LIMIT = "host_limit"
-    """The time of the host ran out that `machine.host_limit` gives; `run` goes on from here."""
+    """The host time of a `HostLimit` has passed; `run` continues from here."""
 
 
 class Before(Enum):
-    """What happened before the processor was to execute."""
+    """Result of the work before the processor executes: deadlines, interrupts and sleep."""
 
     NOTHING = "nothing"
     INTERRUPT_WAITS = "interrupt waits"
-    """Nothing, and an interrupt waits for RFLAGS.IF."""
+    """Nothing was done, and an interrupt waits for RFLAGS.IF."""
     DONE = "done"
-    """An interrupt was taken, or time was slept away."""
+    """An interrupt was taken, or the processor slept."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineConfiguration:
-    """What the machine is built of.
-
-    `reserve` asks for inaccessible host address space behind RAM; `portable` forgoes native code. No PC has a scrub
-    engine and a hash engine: without `engines` the machine is one. `files` are what fw_cfg hands out, by name.
-    """
+    """The hardware of a machine."""
 
     ram_size: int
+    """Bytes of RAM from physical address 0: a positive multiple of 4096."""
     ns_per_instruction: int = 1
+    """Virtual time that an instruction takes, in ns: at least 1."""
     reserve: int = 0
+    """Bytes of inaccessible host address space to reserve after RAM, for a WebAssembly engine. Linux only."""
     portable: bool = False
+    """True to use the hooks in Python instead of native code: the same results, about 100 times slower."""
     engines: bool = True
+    """False for a machine without scrub engine and hash engine, which no PC has."""
     files: Mapping[str, bytes] = field(default_factory=dict)
+    """Files of fw_cfg, by name (`opt/...`)."""
 
 
 class Machine:
-    """One machine. Devices with a fixed place are attributes; `bus` takes more."""
+    """A PC: one x86-64 processor, RAM, a bus with devices, and one virtual clock.
+
+    The machine knows nothing of the software on it. `machine.boot.loader.load` loads a Multiboot kernel; or write code
+    to RAM and call `start`:
+
+        from machine.machine import Machine, MachineConfiguration, Outcome
+
+        machine = Machine(MachineConfiguration(ram_size=1 << 20))
+        machine.ram.write(0x1000, bytes.fromhex("b02a e6f4"))  # MOV AL, 42; OUT 0F4H, AL (isa-debug-exit)
+        machine.start(0x1000, {})
+        assert machine.run(limit_ns=1_000_000) is Outcome.STOPPED
+        assert machine.debug_exit.status == 85  # 42 * 2 + 1
+        assert machine.clock.now_ns == 2  # two instructions of 1 ns
+
+    States: the machine executes only within `run` and `step`. In between it is stopped before an instruction, and
+    everything in it may be inspected and changed. `halted` is true after HLT, until an interrupt wakes the processor;
+    `shut_down` is true after a triple fault, which only `restore` to an earlier snapshot undoes.
+
+    Time: `clock.now_ns` is virtual time since reset in ns. It advances by `ns_per_instruction` with each instruction,
+    and by sleeps and devices. The same inputs at the same virtual times give the same run; the host's time has no
+    influence.
+
+    Attributes: `cpu`, `ram` (by physical address) and `bus`, to which devices can be attached before `start`; `chipset`
+    has the devices of a PC, of which `uart`, `post_code`, `debug_exit`, `local_apic` and `scrub_engine` are attributes
+    here too. `recorder` receives every event (`machine.events`).
+
+    The enclave's node is a machine with devices of its own and a `coprocessor` for the guest; a time-travel session
+    drives a machine by `step`, `stop_at` and snapshots.
+
+    Raises:
+        MachineError: The configuration is impossible.
+    """
 
     def __init__(self, configuration: MachineConfiguration, recorder: Recorder | None = None) -> None:
         if configuration.ns_per_instruction < 1:
@@ -99,33 +132,38 @@ class Machine:
         self._run_end_ns = 0
         self._stop_requested = False
         self.at_stop = False
-        """True if the last run ended before an address of `stop_at`."""
+        """True if the last `run` ended before an address of `stop_at`."""
         self._parts: tuple[Stateful, ...] = (self.clock, self.journal, self._execution, self.cpu.debug, self.msrs)
         self.chipset.rescheduled = self._arm_deadline
 
     @property
     def halted(self) -> bool:
-        """HLT was executed, and nothing has woken the processor yet."""
+        """True if HLT was executed and nothing has woken the processor yet."""
         return self._execution.halted
 
     @property
     def mode(self) -> ProcessorMode:
-        """The operating mode."""
+        """The operating mode: `reset`, `real`, `protected`, `compatibility` or `long`."""
         return self._execution.ring_and_mode.mode
 
     @property
     def coprocessor(self) -> Coprocessor | None:
-        """What executes in place of one instruction of ring 3."""
+        """The coprocessor, which executes in place of one instruction of ring 3; None for none."""
         return self._execution.coprocessor
 
     @coprocessor.setter
     def coprocessor(self, coprocessor: Coprocessor | None) -> None:
         self._execution.coprocessor = coprocessor
 
-    # What the outside may ask for
+    # Start, run and requests
 
     def start(self, entry: int, registers: dict[str, int]) -> None:
-        """Begin at `entry` in 32-bit protected mode with the given registers."""
+        """Make the processor begin at an address in 32-bit protected mode, with flat segments and without paging.
+
+        Args:
+            entry: The address of the first instruction.
+            registers: Values by register name, such as `EAX`; other general registers are 0.
+        """
         enter_flat_mode(self.cpu, entry)
         for name, value in registers.items():
             self.cpu.write_register(name, value)
@@ -133,29 +171,43 @@ class Machine:
         self.journal.emit(ModeSwitched, "reset", "protected", entry)
 
     def request_stop(self) -> None:
-        """Let `run` return after the current instruction."""
+        """Make `run` return `Outcome.STOPPED` after the current instruction. Devices and observers call it."""
         self._stop_requested = True
         self.clock.stop()
 
     def request_interrupt(self, vector: int) -> None:
-        """Raise an external interrupt through the local APIC. Raises MachineError for a reserved vector."""
+        """Request an external, edge-triggered interrupt from the local APIC.
+
+        Args:
+            vector: 16 to 255.
+
+        Raises:
+            MachineError: The vector is reserved.
+        """
         if not 16 <= vector <= 255:
             raise MachineError(f"vector {vector} is not one a device can raise (16 to 255)")
         self.local_apic.request(vector)
 
     def request_nmi(self) -> None:
-        """Pull the non-maskable interrupt line."""
+        """Pulse the NMI pin. LINT1 of the local APIC may mask it."""
         self.chipset.raise_nmi()
 
     @property
     def shut_down(self) -> bool:
-        """Whether a triple fault has ended it."""
+        """True if the processor shut down after a triple fault."""
         return self._execution.delivery.shut_down
 
     def run(self, limit_ns: int | None = None) -> Outcome:
-        """Run until something ends it. Raises EmulatorFault when the emulator breaks its own rules.
+        """Run until something ends the run. A further call continues.
 
-        Ctrl-C stops the machine between two instructions and is raised from here; `run` then goes on from there.
+        Ctrl-C stops the machine between two instructions and raises KeyboardInterrupt here; `run` can continue
+        afterwards. Raises EmulatorFault if the emulator breaks one of its own rules, and any exception of a device.
+
+        Args:
+            limit_ns: Virtual time since reset at which to return `Outcome.LIMIT`, in ns; None for no limit.
+
+        Returns:
+            Why the run ended.
         """
         self.at_stop = False
         with SignalsHeld(notify=self.request_stop):
@@ -178,7 +230,7 @@ class Machine:
                 continue
             deadline = self._next_deadline()
             if execution.at_coprocessor:
-                if hook.addresses and self._in_front_of_stop():  # the hook does not see this instruction
+                if hook.addresses and self._is_at_stop_address():  # the hook does not see this instruction
                     self._address_reached()
                     continue
                 execution.run_coprocessor(self._slice(deadline))
@@ -191,7 +243,7 @@ class Machine:
                 execution.run()
 
     def _before_execution(self, limit_ns: int | None) -> Outcome | Before:
-        """Do what comes before the processor executes: deadlines, interrupts, sleep. At `limit_ns` nothing is done."""
+        """Handle deadlines, interrupts and sleep before the processor executes. At `limit_ns`, do nothing."""
         chipset, execution, now = self.chipset, self._execution, self.clock.now_ns
         if execution.delivery.shut_down:
             return Outcome.SHUTDOWN
@@ -218,7 +270,14 @@ class Machine:
     # Snapshots
 
     def snapshot(self) -> MachineSnapshot:
-        """All of the machine's state. The machine must not be running, and its coprocessor not be in the middle."""
+        """Return the whole state of the machine, in a copy.
+
+        The machine must not be running. The snapshot has no state of the coprocessor, so that must not be interrupted
+        within its instruction.
+
+        Returns:
+            A snapshot that `restore` takes.
+        """
         return MachineSnapshot(
             self.clock.now_ns,
             self.cpu.save_state(),
@@ -228,7 +287,11 @@ class Machine:
         )
 
     def restore(self, snapshot: MachineSnapshot) -> None:
-        """Return to a snapshot of this machine or of one of the same configuration."""
+        """Restore a snapshot of this machine, or of one with the same configuration and devices.
+
+        Args:
+            snapshot: The snapshot.
+        """
         self.ram.load(snapshot.ram)
         self.cpu.load_state(snapshot.processor)
         own, *parts = snapshot.parts
@@ -247,11 +310,17 @@ class Machine:
     # Stepping
 
     def step(self, limit_ns: int | None = None) -> Outcome | None:
-        """Let one thing happen, and return None; or say why nothing can.
+        """Execute one step.
 
-        An interrupt is taken, or an instruction executed with the exception it raises, or the coprocessor runs until it
-        is done or interrupted, or a sleep lasts until the next deadline of a device. What takes time of its own lasts
-        until `limit_ns`, which must lie ahead, if that comes first.
+        A step takes an interrupt, executes an instruction together with the exception that it raises, runs the
+        coprocessor until it is done or interrupted, or sleeps until the next deadline of a device. The last two end at
+        `limit_ns` if that comes first; `between_steps` is then false. Addresses of `stop_at` do not stop it.
+
+        Args:
+            limit_ns: Virtual time since reset, in ns, later than now; None for no limit.
+
+        Returns:
+            None after a step; an outcome if there was nothing to execute.
         """
         with SignalsHeld(notify=self.request_stop):
             return self._step_once(limit_ns)
@@ -279,30 +348,37 @@ class Machine:
         return None
 
     def pass_this_address(self) -> None:
-        """Let `run` not stop in front of the instruction at RIP, whatever `stop_at` says, until it is met again."""
+        """Make `run` ignore `stop_at` for the instruction at RIP, this once."""
         hook = self.cpu.hook
         hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
 
     def _address_reached(self) -> None:
-        """The instruction at RIP is one to stop in front of."""
+        """Stop before the instruction at RIP, and pass it when `run` continues."""
         self.pass_this_address()
         self._stop_requested = self.at_stop = True
 
-    def _in_front_of_stop(self) -> bool:
+    def _is_at_stop_address(self) -> bool:
         hook, address = self.cpu.hook, self.cpu.linear_rip
         passed = (hook.retired, address) == (hook.passing, hook.passing_address)
         return not passed and address in hook.address[: hook.addresses]
 
     @property
     def between_steps(self) -> bool:
-        """Whether a step has just ended; False where a limit has cut a sleep or the coprocessor's work short."""
+        """True if the last step is complete; False if a limit interrupted a sleep or the coprocessor."""
         deadline = self.chipset.deadline_ns
         ticks = deadline is not None and deadline <= self.clock.now_ns
         due = ticks or self.chipset.pending() or self.chipset.nmi_pending
         return due or not self._execution.cut_short
 
     def stop_at(self, addresses: Iterable[int]) -> None:
-        """Let `run` return in front of these linear addresses. Raises MachineError for more than there is room for."""
+        """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.
+
+        Args:
+            addresses: Linear addresses, at most 16; they replace those of the last call. Empty for none.
+
+        Raises:
+            MachineError: There are too many addresses.
+        """
         wanted = sorted(set(addresses))
         if len(wanted) > ADDRESSES:
             raise MachineError(f"{len(wanted)} addresses to stop at; at most {ADDRESSES} can be watched at once")
@@ -319,11 +395,11 @@ class Machine:
         return min(limit, deadline)
 
     def _slice(self, deadline: int | None) -> int:
-        """How long the coprocessor may run, in ns."""
+        """Return the time that the coprocessor may run, in ns."""
         return _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
 
     def _arm_deadline(self) -> None:
-        """Let the processor run to the next deadline, unless there is something to look at before."""
+        """Let the processor run until the next deadline, or stop it now if something is pending."""
         pending = self.chipset.pending() and not self.cpu.hook.watch_if
         nmi = self.chipset.nmi_pending and not self._execution.ring_and_mode.nmi_blocked
         stop = self._stop_requested or self.cpu.debug.met or self.clock.stepping or self.ram.stale_code

@@ -8,14 +8,14 @@ from machine.state import State
 
 @dataclass(frozen=True, slots=True)
 class MachineSnapshot:
-    """What `Machine.snapshot` took and `Machine.restore` returns to; a machine of the same configuration can do so."""
+    """The result of `Machine.snapshot`. Any machine of the same configuration can restore it."""
 
     at_ns: int
-    """Virtual time."""
+    """Virtual time in ns."""
     processor: State
-    """Unicorn's saved context, the instruction hook's state, and what the machine keeps beside them."""
+    """Unicorn's saved context, the instruction hook's state and the time stamp counter."""
     parts: tuple[State, ...]
-    """Of each part of the machine, in a fixed order."""
+    """The state of each part of the machine, in a fixed order."""
     devices: tuple[State, ...]
-    """Of each device, in the order in which they were attached."""
+    """The state of each device, in the order in which they were attached."""
     ram: RamImage

@@ -1,13 +1,13 @@
-"""State: what an object holds that a run changes, and how it is saved and put back.
+"""State: the attributes of an object that a run changes, and how they are saved and restored.
 
-Each class declares its attributes by name; nothing is guessed from what an attribute happens to hold:
+Each class declares its attributes by name; nothing is guessed from an attribute's value:
 
     class Timer(Device):
         STATE = ("count", "_mode")  # plain values: numbers, text, bytes, frozen records, and containers of these
         PARTS = ("_channel",)       # objects with state of their own
-        WIRING = ("_clock", "irq")  # all else: other objects, callables, constants, what follows from the state
+        WIRING = ("_clock", "irq")  # all else: other objects, callables, constants, values derived from the state
 
-A subclass declares only what it adds. tests/test_declared_state.py holds the declarations to the attributes.
+A subclass declares only what it adds. tests/test_declared_state.py compares the declarations with the attributes.
 """
 
 from array import array
@@ -29,7 +29,7 @@ class Stateful:
     STATE: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that are saved."""
     PARTS: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that are objects with state, lists of such, or None, and belong to this one."""
+    """Names of the attributes that are objects with state, or lists of such, and belong to this object."""
     WIRING: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that are not saved."""
 
@@ -44,7 +44,7 @@ class Stateful:
             raise TypeError(f"{cls.__name__} declares {', '.join(twice)} twice")
 
     def save_state(self) -> State:
-        """Return a copy of the state, which later changes do not reach."""
+        """Return a copy of the state. Later changes to the object do not change it."""
         attributes = vars(self)
         saved = {}
         for name in self.STATE:
@@ -56,7 +56,7 @@ class Stateful:
         return saved
 
     def load_state(self, state: State) -> None:
-        """Return to a state that this object, or one of its class in the same configuration, had when it was saved."""
+        """Restore a state saved by this object, or by one of its class in the same configuration."""
         attributes = vars(self)
         for name in self.STATE:
             value = state[name]

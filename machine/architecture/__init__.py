@@ -1,1 +1,1 @@
-"""The architecture as the manual defines it: registers, descriptors, paging, exceptions, the instruction set."""
+"""The architecture as the manual defines it: registers, descriptors, paging, exceptions and the instruction set."""

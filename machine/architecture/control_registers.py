@@ -1,6 +1,6 @@
-"""What may be written to the control registers (SDM volume 3, 2.5), which Unicorn does not check.
+"""Checks of values for the control registers (SDM volume 3, 2.5), which Unicorn leaves out.
 
-Each check raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written and read as zero.
+Each raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written, and read as zero.
 """
 
 from machine.architecture.exceptions import GP, Fault
@@ -17,14 +17,26 @@ CR4_BITS = (
     CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
     | CR4_UMIP | CR4_FSGSBASE | CR4_SMEP | CR4_SMAP
 )  # fmt: skip
-"""What the machine has: neither virtual-8086 extensions nor machine checks, PCIDs, XSAVE, protection keys, ..."""
+"""The supported bits: no virtual-8086 extensions, machine checks, PCIDs, XSAVE, protection keys and so on."""
 _EFER_LME, _EFER_LMA = 1 << 8, 1 << 10
 _CODE_64 = 1 << 21
 _PDPTE_RESERVED = 0x1E6 | -(1 << PHYSICAL_ADDRESS_BITS) & 2**64 - 1
 
 
 def check_cr0(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
-    """A value for CR0. Paging may be entered into long mode from compatible code only, and not left in 64-bit mode."""
+    """Check a value for CR0.
+
+    Turning on paging with EFER.LME set enters IA-32e mode: that needs CR4.PAE and a code segment without L. Paging
+    cannot be turned off in 64-bit mode.
+
+    Args:
+        state: The processor before the write.
+        memory: Memory of the processor, to check the page-directory pointers that PAE paging loads.
+        value: The value to be written.
+
+    Raises:
+        Fault: #GP(0): the value is not allowed.
+    """
     if value >> 32 or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
         raise Fault(GP, 0)
     turned_on = value & CR0_PG and not state.cr[0] & CR0_PG
@@ -37,7 +49,16 @@ def check_cr0(state: ProcessorState, memory: SupervisorMemory, value: int) -> No
 
 
 def check_cr3(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
-    """A value for CR3: an address the processor has. With PAE paging the four pointers are checked."""
+    """Check a value for CR3: no bit above the physical address width, and with PAE paging four valid pointers.
+
+    Args:
+        state: The processor before the write.
+        memory: Memory of the processor, to check the page-directory pointers.
+        value: The value to be written.
+
+    Raises:
+        Fault: #GP(0): the value is not allowed.
+    """
     if value >> PHYSICAL_ADDRESS_BITS:
         raise Fault(GP, 0)
     if state.cr[0] & CR0_PG and state.cr[4] & CR4_PAE and not state.efer & _EFER_LMA:
@@ -45,7 +66,16 @@ def check_cr3(state: ProcessorState, memory: SupervisorMemory, value: int) -> No
 
 
 def check_cr4(state: ProcessorState, memory: SupervisorMemory, value: int) -> None:
-    """A value for CR4. PAE cannot be cleared in IA-32e mode."""
+    """Check a value for CR4. PAE cannot be cleared in IA-32e mode.
+
+    Args:
+        state: The processor before the write.
+        memory: Memory of the processor, to check the page-directory pointers that PAE paging loads.
+        value: The value to be written.
+
+    Raises:
+        Fault: #GP(0): the value is not allowed.
+    """
     if value & ~CR4_BITS or (state.efer & _EFER_LMA and not value & CR4_PAE):
         raise Fault(GP, 0)
     entered = value & CR4_PAE and not state.cr[4] & CR4_PAE
@@ -54,7 +84,7 @@ def check_cr4(state: ProcessorState, memory: SupervisorMemory, value: int) -> No
 
 
 def _check_pointers(memory: SupervisorMemory, table: int) -> None:
-    """The page-directory pointers of PAE paging are loaded with CR3, and checked then (4.4.1)."""
+    """Check the page-directory pointers, which PAE paging loads when CR3 or the mode changes (4.4.1)."""
     for index in range(4):
         pointer = int.from_bytes(memory.read_physical((table & 0xFFFF_FFE0) + 8 * index, 8), "little")
         if pointer & 1 and pointer & _PDPTE_RESERVED:

@@ -1,10 +1,10 @@
 """The answers of CPUID (SDM volume 2, CPUID): the processor as it is modelled, never the host's.
 
-It calls itself an Intel processor of family 6, model 3DH (Broadwell): software takes an unknown vendor for AMD and
-writes AMD's registers, and this model is the plainest one that has all of what is offered here but UMIP. What it has
-besides - AVX, XSAVE, RDRAND, RDSEED, VMX, TSX, machine checks, MTRRs, PCIDs, performance counters, MONITOR,
-virtual-8086 mode - is not offered and not there (instruction_set.py). The time stamp counter is invariant and
-counts at 1 GHz; there are 40 physical and 48 linear address bits.
+It identifies itself as an Intel processor of family 6, model 3DH (Broadwell). Software takes an unknown vendor for AMD
+and writes AMD's registers. This model is the simplest one that has all features offered here except UMIP. Its other
+features (AVX, XSAVE, RDRAND, RDSEED, VMX, TSX, machine checks, MTRRs, PCIDs, performance counters, MONITOR, and
+virtual-8086 mode) are neither offered nor present (instruction_set.py). The time stamp counter is invariant and counts
+at 1 GHz; physical addresses have 40 bits, linear addresses 48.
 """
 
 import struct
@@ -37,7 +37,7 @@ _HIGHEST_BASIC, _HIGHEST_EXTENDED, _HIGHEST_WHEN_LIMITED = 0x15, 0x8000_0008, 2
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What software can change of the answers."""
+    """The settings of software that change the answers."""
 
     apic_enabled: bool = True
     """IA32_APIC_BASE, bit 11."""
@@ -56,7 +56,7 @@ def _brand(part: int) -> Leaf:
 
 
 def _cache(kind: int, level: int, ways: int, sets: int) -> Leaf:
-    """A cache of leaf 4; `kind` is 1 for data, 2 for instructions, 3 for both. It initialises itself (bit 8)."""
+    """Return the subleaf of leaf 4 for a cache: `kind` 1 is data, 2 instructions, 3 both. Bit 8: self-initializing."""
     return kind | level << 5 | 1 << 8, ways - 1 << 22 | _CACHE_LINE_BYTES - 1, sets - 1, 0
 
 
@@ -84,8 +84,16 @@ _SUBLEAVES = frozenset([4, 7, 0xB])
 def cpuid(leaf: int, subleaf: int = 0, switches: Switches = Switches()) -> Leaf:
     """Answer CPUID with EAX = `leaf` and ECX = `subleaf`.
 
-    A leaf above the highest one is answered as the highest basic leaf, as on all Intel processors, and one below that
-    does not exist, or such a subleaf, with zeros.
+    A leaf above the highest one is answered as the highest basic leaf, as on all Intel processors. A lower leaf that
+    does not exist is answered with zeros, and so is such a subleaf.
+
+    Args:
+        leaf: EAX, 32 bits.
+        subleaf: ECX, 32 bits; ignored by leaves without subleaves.
+        switches: The settings of software that change the answers.
+
+    Returns:
+        EAX, EBX, ECX and EDX.
     """
     limited = bool(switches.misc_enable & LIMIT_LEAVES)
     highest = _HIGHEST_WHEN_LIMITED if limited else _HIGHEST_BASIC

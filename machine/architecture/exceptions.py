@@ -1,4 +1,4 @@
-"""Interrupt vectors by their mnemonics (SDM volume 3, table 6-1), and a fault on its way to delivery."""
+"""Interrupt vectors by their mnemonics (SDM volume 3, table 6-1), and faults before their delivery."""
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF = range(9)
 TS, NP, SS, GP, PF = range(10, 15)
@@ -9,14 +9,20 @@ CONTRIBUTORY = frozenset([DE, TS, NP, SS, GP])
 
 
 class Fault(Exception):  # noqa: N818 - the processor's, not Python's
-    """An instruction or a delivery cannot go on: this exception is raised by the processor instead."""
+    """An exception of the processor, raised where an instruction or a delivery cannot continue.
+
+    Args:
+        vector: 0 to 31.
+        error_code: None for a vector without one.
+        address: The linear address for CR2; None unless it is #PF.
+    """
 
     def __init__(self, vector: int, error_code: int | None = None, address: int | None = None) -> None:
         self.vector, self.error_code, self.address = vector, error_code, address
 
 
 class PageFault(Fault):
-    """An access of the processor itself was refused; `error_code` as #PF has it."""
+    """#PF, with the error code that it pushes and the faulting linear address."""
 
     def __init__(self, error_code: int, address: int) -> None:
         super().__init__(PF, error_code, address)

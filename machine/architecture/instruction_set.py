@@ -1,20 +1,20 @@
-"""The instructions that the processor has, one row an opcode or a range of them (SDM volume 2, appendix A).
+"""The instructions of the processor, a row for an opcode or a range of opcodes (SDM volume 2, appendix A).
 
-What has no row is undefined: #UD, whatever Unicorn would do with it. So the table is also what CPUID may offer: an
-instruction of a feature that is not offered has no row, or is a hint of the manual's that does nothing.
+An opcode without a row is undefined: #UD, whatever Unicorn would do with it. So the table agrees with CPUID: an
+instruction of a feature that CPUID does not offer has no row, or is a hint that does nothing.
 
 A row reads `map opcodes | prefixes | ModRM | traits`.
 
 * The map is `1` (one byte), `0F`, `38` (0F 38), `3A` (0F 3A), and `V38`, `V3A` for the VEX encodings.
-* Prefixes are the mandatory ones that the row is for: `np` (none), `66`, `F3`, `F2`; `*` is all of them, ignored or
-  with their general meaning. Of F2 and F3 the last one counts, and both come before 66.
+* Prefixes are the mandatory prefixes of the row: `np` (none), `66`, `F3`, `F2`; `*` is all of them, ignored or with
+  their general meaning. Of F2 and F3 the last one counts, and either takes precedence over 66.
 * ModRM is `-` (none), `rm` (register or memory), `m`, `r`, and `/n` or `/n-n` for values of the reg field.
-* Traits: `i32` and `i64` not there in 64-bit mode, or only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv` (up
-  to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`, `rel` (iz, but 4 bytes in 64-bit
-  mode); `lock` the memory form takes LOCK, and `rmw` it does not, but is read and written all the same; `a16` a memory
-  operand of 16 bytes that must be aligned, `u16` one that need not be; `fp` SSE floating-point arithmetic, with
-  exceptions; `look` right in Unicorn for most operands (unusual_operands.py); `mmx` raises a pending x87
-  exception; the other words are names of `Action`.
+* Traits: `i32` undefined in 64-bit mode, `i64` defined only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv`
+  (up to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`, `rel` (iz, but 4 bytes in 64-bit
+  mode); `lock` the memory form is read and written and takes LOCK, `rmw` the same without LOCK; `a16` a memory operand
+  of 16 bytes that must be aligned, `u16` one that need not be; `fp` SSE floating-point arithmetic, which may raise
+  exceptions; `look` correct in Unicorn for most operands (unusual_operands.py); `mmx` raises a pending x87 exception;
+  the other words are names of `Action`.
 """
 
 from collections.abc import Iterator
@@ -290,7 +290,7 @@ V3A F0 | F2 | rm | ib look
 
 
 class Map(IntEnum):
-    """Opcode maps, in the order of the tables that the instruction hook looks into."""
+    """Opcode maps, in the order of the instruction hook's tables."""
 
     ONE_BYTE = 0
     TWO_BYTE = 1
@@ -301,7 +301,7 @@ class Map(IntEnum):
 
 
 class Prefix(IntEnum):
-    """Mandatory prefixes."""
+    """Mandatory prefixes, in the order of the instruction hook's tables."""
 
     NONE = 0
     OPERAND_SIZE = 1
@@ -310,7 +310,7 @@ class Prefix(IntEnum):
 
 
 class Row(NamedTuple):
-    """One row, taken apart."""
+    """A row, parsed."""
 
     map: Map
     opcodes: tuple[int, ...]

@@ -1,8 +1,8 @@
-"""Paging (SDM volume 3, chapter 4): the walk in all its modes, and what the processor itself does through it.
+"""Paging (SDM volume 3, chapter 4): page walks in all modes, and the processor's own accesses to memory.
 
-Unicorn walks for the instructions it executes. `walk` serves whoever inspects the machine: it changes nothing.
-`SupervisorMemory` is for what Python does on the processor's behalf - reading descriptors, pushing frames - with the
-rules of implicit supervisor accesses: accessed and dirty bits, CR0.WP, CR4.SMAP, reserved bits.
+Unicorn walks the tables for the instructions it executes. `walk` is for inspection and changes nothing.
+`SupervisorMemory` is for what Python does in place of the processor, such as reading descriptors and pushing frames. It
+follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _PF_WRITE, _PF_USER, _PF_RESERVED = 2, 4, 8
 
 
 class Mode(Enum):
-    """How linear addresses become physical; each with the shift of every level's index."""
+    """Paging modes. The value is the shift of the index into the linear address, level by level."""
 
     OFF = ()
     TWO_LEVEL = (22, 12)
@@ -35,7 +35,7 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Where a page is and what may be done with it, over all levels of the walk."""
+    """The result of a walk: the page, and its rights combined over all levels."""
 
     physical: int
     """Physical address of the 4 KiB page."""
@@ -43,22 +43,31 @@ class Translation:
     user: bool
     executable: bool
     reserved: bool = False
-    """A reserved bit is set in one of the entries: every access is a page fault."""
+    """A reserved bit is set in one of the entries, so every access is a page fault."""
     entries: tuple[int, ...] = field(default=(), compare=False)
-    """Physical addresses of the entries, the last one mapping the page."""
+    """Physical addresses of the entries used; the last one maps the page."""
 
 
 def is_canonical(address: int) -> bool:
-    """Whether bits 63 to 47 are all equal (SDM volume 1, 3.3.7.1)."""
+    """Return whether bits 63:47 are all equal (SDM volume 1, 3.3.7.1)."""
     return address >> 47 in (0, 0x1_FFFF)
 
 
 def walk(
     ram: Ram, cr3: int, address: int, mode: Mode = Mode.FOUR_LEVEL, *, no_execute: bool = True, large: bool = True
 ) -> Translation | None:
-    """Translate a linear address by the tables at `cr3`; None where it is not present or not canonical.
+    """Translate a linear address by the tables that CR3 points to, and change nothing.
 
-    `no_execute` says that EFER.NXE is set, `large` that CR4.PSE is (it matters for two-level paging only).
+    Args:
+        ram: The RAM that has the tables.
+        cr3: The value of CR3.
+        address: A linear address.
+        mode: The paging mode; not `Mode.OFF`.
+        no_execute: EFER.NXE is set.
+        large: CR4.PSE is set; matters for two-level paging only.
+
+    Returns:
+        The translation, or None if the address is not canonical, the page is not present or a table is outside RAM.
     """
     if not is_canonical(address):
         return None
@@ -95,16 +104,20 @@ def walk(
 
 
 def _large_page(entry: int, shift: int, mode: Mode) -> tuple[int, bool]:
-    """The entry with its whole address, and whether a reserved bit between PAT (bit 12) and the address is set."""
+    """Return the entry with its whole address, and whether a reserved bit between PAT (bit 12) and address is set."""
     if mode is Mode.TWO_LEVEL:  # PSE-36: bits 20-13 are address bits 39-32
         return entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32, bool(entry & 1 << 21)
     return entry, bool(entry & ((1 << shift) - 1) & _ADDRESS_BITS & ~0x1000)
 
 
 class SupervisorMemory:
-    """Memory by linear address, as the processor reaches it in supervisor mode for its own purposes.
+    """Memory by linear address, as the processor accesses it on its own behalf in supervisor mode.
 
-    Translations are remembered until `flush`, as a TLB does; what is not present or not allowed never is.
+    Translations are cached until `flush`, as in a TLB, but never those that are not present or not allowed.
+
+    Args:
+        ram: The RAM of the machine.
+        state: The processor's registers, which say how to translate.
     """
 
     def __init__(self, ram: Ram, state: ProcessorState) -> None:
@@ -115,7 +128,7 @@ class SupervisorMemory:
 
     @property
     def mode(self) -> Mode:
-        """The paging mode by CR0, CR4 and EFER."""
+        """The paging mode that CR0, CR4 and EFER select."""
         state = self._state
         if not state.cr[0] & _CR0_PG:
             return Mode.OFF
@@ -124,12 +137,12 @@ class SupervisorMemory:
         return Mode.FOUR_LEVEL if state.efer & _EFER_LMA else Mode.PAE
 
     def flush(self) -> None:
-        """Forget all translations."""
+        """Drop all cached translations."""
         self._pages.clear()
         self._writable.clear()
 
     def look(self, address: int) -> Translation | None:
-        """The translation of the page that holds `address`, by the tables as they are; changes nothing."""
+        """Translate the page of `address` by the tables as they are now, and change nothing; None as in `walk`."""
         state, mode = self._state, self.mode
         if mode is Mode.OFF:
             return Translation(address & -PAGE_SIZE, True, True, True)
@@ -143,9 +156,17 @@ class SupervisorMemory:
         )
 
     def read(self, address: int, length: int, rflags: int = 0) -> bytes:
-        """Bytes at a linear address. Raises PageFault. Where there is no RAM, the bus floats: all ones.
+        """Return the bytes at a linear address; all ones where there is no RAM, as the bus floats.
 
-        `rflags` matters for SMAP: with AC set there outside ring 3, pages of the user may be used.
+        Raises Fault: #PF, or #GP(0) for an address that is not canonical.
+
+        Args:
+            address: A linear address; the range may cross into the next page.
+            length: In bytes, at most 4096.
+            rflags: For SMAP: outside ring 3, AC permits accesses to user pages.
+
+        Returns:
+            `length` bytes.
         """
         found, offset = self._pages.get(address & -PAGE_SIZE), address & PAGE_SIZE - 1
         if found is None or offset + length > PAGE_SIZE or self._state.cr[4] & _CR4_SMAP:
@@ -156,15 +177,22 @@ class SupervisorMemory:
         return self.read_physical(found.physical + offset, length)
 
     def read_physical(self, address: int, length: int) -> bytes:
-        """Bytes at a physical address; all ones where there is no RAM."""
+        """Return the bytes at a physical address; all ones where there is no RAM."""
         if address + length > self._ram.size:
             return b"\xff" * length
         return bytes(self._ram.view[address : address + length])
 
     def push(self, address: int, data: bytes, rflags: int = 0, unit: int = 8) -> None:
-        """Store a stack frame whose lowest byte is at `address`, all or nothing. Raises PageFault.
+        """Store a stack frame, all of it or nothing.
 
-        The processor pushes downwards, `unit` bytes at a time: a fault has the address of the highest unit it met.
+        The processor pushes downwards, a unit at a time, so a fault has the address of the highest unit that faults.
+        Raises Fault: #PF, or #GP(0) for an address that is not canonical.
+
+        Args:
+            address: The linear address of the frame's lowest byte.
+            data: The frame, at most 4096 bytes.
+            rflags: For SMAP: outside ring 3, AC permits accesses to user pages.
+            unit: Bytes pushed at a time.
         """
         offset = address & PAGE_SIZE - 1
         page = address - offset
@@ -178,7 +206,7 @@ class SupervisorMemory:
         self._store(found.physical + offset, data)
 
     def _push_across(self, address: int, data: bytes, rflags: int, unit: int) -> None:
-        """Push a frame that lies in two pages; a unit of it may do so, too."""
+        """Push a frame that crosses a page boundary; a single unit may cross it, too."""
         split = PAGE_SIZE - (address & PAGE_SIZE - 1)
         if len(data) - unit >= split:
             self._translate(address + len(data) - unit, rflags, write=True)
@@ -192,10 +220,18 @@ class SupervisorMemory:
             self._ram.write(physical, data)
 
     def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
-        """The physical address of the page that an instruction's access to `address` reaches. Raises PageFault.
+        """Translate an instruction's access to memory, and set accessed and dirty flags.
 
-        `user` gives the access the rights of ring 3; else it is an explicit one of the supervisor, for which AC in
-        `rflags` lifts SMAP. Accessed and dirty flags are set.
+        Raises Fault: #PF, or #GP(0) for an address that is not canonical.
+
+        Args:
+            address: A linear address.
+            rflags: For SMAP: AC permits an explicit supervisor access to user pages.
+            write: The access is a write.
+            user: The access has the rights of ring 3, otherwise those of the supervisor.
+
+        Returns:
+            The physical address of the 4 KiB page.
         """
         return self._translate(address, rflags, write=write, user=user).physical
 

@@ -1,7 +1,7 @@
-"""Unicorn's C functions that are called on hot paths, by prototypes of our own.
+"""Unicorn's C functions that are called on hot paths, with prototypes of our own.
 
-The binding declares pointer types that ctypes checks at each call, which takes longer than what is called. Here
-everything is a plain address; `handle` is `engine_handle(uc)`.
+The binding declares pointer types. ctypes checks them at each call, which takes longer than the call itself. Here
+every pointer is a plain address; `handle` is `engine_handle(uc)`.
 """
 
 from ctypes import CFUNCTYPE, c_int, c_size_t, c_uint64, c_void_p
@@ -16,12 +16,12 @@ context_save = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_save", uclib))
 context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uclib))
 """(handle, context) -> error."""
 control = CFUNCTYPE(c_int, c_void_p, c_int)(("uc_ctl", uclib))
-"""(handle, control) -> error. For controls without arguments, as the C function takes any number of them."""
+"""(handle, control) -> error. For controls without arguments only: the C function is variadic."""
 TLB_FLUSH = UC_CTL_IO_WRITE << 30 | UC_CTL_TLB_FLUSH
 vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
-"""(handle, linear address, access, bytes, size) -> error. The binding has it take an address of 32 bits."""
+"""(handle, linear address, access, bytes, size) -> error. The binding's prototype truncates the address to 32 bits."""
 
 
 def engine_handle(uc: Uc) -> int:
-    """The address of the engine. The caller keeps `uc` alive as long as it is used."""
+    """Return the address of the engine. The caller must keep `uc` alive while it uses the address."""
     return int(uc._uch.value)

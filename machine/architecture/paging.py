@@ -161,8 +161,8 @@ class SupervisorMemory:
         Raises Fault: #PF, or #GP(0) for an address that is not canonical.
 
         Args:
-            address: A linear address; the range may cross into the next page.
-            length: In bytes, at most 4096.
+            address: A linear address; the range may cross pages.
+            length: In bytes.
             rflags: For SMAP: outside ring 3, AC permits accesses to user pages.
 
         Returns:

@@ -1,1 +1,1 @@
-"""What is done at each stop of the processor."""
+"""The work at each stop of the processor: interrupts, exceptions, instructions that Unicorn must not execute."""

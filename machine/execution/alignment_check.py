@@ -1,7 +1,7 @@
 """Alignment checking (SDM volume 3, 6.15, interrupt 17), which Unicorn does not do.
 
-With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare, so it may be slow: the machine goes instruction
-by instruction then, and asks here before each.
+With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare, so it may be slow: `Execution` then executes
+single instructions and calls `check` before each.
 """
 
 from machine.architecture.control_registers import CR0_AM
@@ -13,32 +13,32 @@ from machine.instructions.accesses import Access, accesses, linear
 from machine.processor.cpu import FLAG_AC, Cpu
 
 _WHOLE_BLOCK = 16
-"""Larger operands, such as FXSAVE's, have rules of their own."""
+"""In bytes. Larger operands, such as FXSAVE's, have rules of their own."""
 _LONGEST_WORD = 8
 _PAIRS = frozenset([0x62, 0xC4, 0xC5, 0x0FB2, 0x0FB4, 0x0FB5])
 """BOUND and far pointers."""
 _ENVIRONMENTS = frozenset([0xD9, 0xDD])
 """With extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
 _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
-"""FXSAVE, FXRSTOR, CMPXCHG16B: #GP."""
+"""FXSAVE, FXRSTOR, CMPXCHG16B: they raise #GP instead."""
 _GROUP_5 = 0xFF
 _FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
 
 
 class AlignmentCheck:
-    """Knows when accesses are checked, and checks those of the next instruction."""
+    """The alignment check of one processor."""
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
 
     @property
     def wanted(self) -> bool:
-        """Data accesses of the current ring must be aligned."""
+        """True if data accesses of the current ring must be aligned."""
         registers = self._cpu.registers
         return bool(registers.cr[0] & CR0_AM and self._cpu.hook.rflags & FLAG_AC) and registers.cpl == 3
 
     def check(self, instruction: Instruction | None) -> None:
-        """Raise Fault (#AC) if the instruction, which is the one at RIP, would access data that is not aligned."""
+        """Raise Fault (#AC) if `instruction`, the one at RIP, would access data that is not aligned."""
         cpu = self._cpu
         if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
             return
@@ -49,7 +49,7 @@ class AlignmentCheck:
 
 
 def _alignment(instruction: Instruction, access: Access) -> int:
-    """What an access must be aligned to in bytes, or 0 (SDM volume 3, table 6-7)."""
+    """Return the required alignment of an access in bytes, or 0 for none (SDM volume 3, table 6-7)."""
     opcode, extension, narrow = instruction.opcode, instruction.extension, instruction.operand_size_prefix
     if opcode in _PAIRS or (opcode == _GROUP_5 and extension in (3, 5) and access.segment != "ss"):
         return 2 if narrow and not instruction.wide else 4

@@ -1,8 +1,8 @@
-"""A coprocessor: something that executes in place of one instruction at CPL 3.
+"""A coprocessor: code of the host that runs in place of one instruction at CPL 3.
 
-Its instruction is UD2 (2 bytes) at one linear address. When ring 3 reaches it, the coprocessor runs with RAX as
-its operand. Like a string instruction it can be interrupted: then nothing but time has changed, the return
-address is the instruction itself, and it goes on when it is reached again.
+Its instruction is UD2 (2 bytes) at one linear address. When ring 3 reaches it, the coprocessor runs with RAX as its
+operand. Like a string instruction it can be interrupted: then only time has passed, the return address is the
+instruction itself, and the coprocessor continues when the instruction is reached again.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ INSTRUCTION_LENGTH = 2
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The instruction is complete and leaves these registers behind."""
+    """The new register values after the instruction has completed."""
 
     rax: int
     rcx: int
@@ -21,14 +21,19 @@ class Completed:
 
 
 class Coprocessor(Protocol):
-    """What the machine asks of a coprocessor."""
+    """The interface of a coprocessor to the machine."""
 
     @property
     def address(self) -> int:
         """Linear address of its instruction."""
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
-        """Run with RAX = `operand` and spend the time it takes on the machine's clock.
+        """Run, and advance the machine's clock by the time that takes.
 
-        After about `budget_ns` it lets itself be interrupted and returns None.
+        Args:
+            operand: RAX.
+            budget_ns: Virtual time in ns after which, approximately, the coprocessor must stop.
+
+        Returns:
+            The registers after completion, or None if the budget ended first.
         """

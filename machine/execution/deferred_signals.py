@@ -1,7 +1,7 @@
-"""Signals of the host wait while native code may call back into Python.
+"""Deferring signals of the host while native code may call back into Python.
 
-A handler that raises, as Ctrl-C's does, would run at the first bytecode of whatever callback comes next. ctypes drops
-the exception there and the callback has done nothing: wasmtime then ends the process, and a machine would go on
+A handler that raises, as that of Ctrl-C does, would run at the first bytecode of the next callback. ctypes drops the
+exception there, and the callback has done nothing. wasmtime then ends the process, and a machine would continue
 without one of its events.
 """
 
@@ -16,10 +16,13 @@ _held = False
 
 
 class SignalsHeld:
-    """A scope in which the handlers of `signals` do not run: they run at its end, once each, and may raise there.
+    """A context manager that defers the handlers of signals to its end, where each runs once and may raise.
 
-    `notify` is called as soon as a signal is there, so that a long run can be told to stop. Scopes nest: the outermost
-    one holds. Elsewhere than in the main thread, where Python runs no handlers, it does nothing.
+    Contexts nest: the outermost one defers. Outside the main thread, where Python runs no handlers, it does nothing.
+
+    Args:
+        signals: The signals to defer.
+        notify: Called when a signal arrives, for example to cancel a long run.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""What the processor does up to its next stop, and what is done there: interrupts, exceptions, instructions.
+"""Execution up to the next stop of the processor, and the work at that stop: interrupts, exceptions, instructions.
 
-Unicorn executes; at each stop `stopped` finds out what it met. The machine (machine/machine.py) decides how far to go.
+Unicorn executes; after each stop `stopped` acts on its reason. The machine (machine/machine.py) calls this and decides
+how far to execute.
 """
 
 from enum import Enum
@@ -42,26 +43,33 @@ _LEFT_BY = {
     **dict.fromkeys((0x9A, 0xFF), "call_gate"),
     0xCF: "interrupt_return",
 }
-"""What leads out of a ring, by opcode, but for task switches."""
+"""Causes of ring transitions by opcode, except task switches."""
 _MOV_TO_CR = 0x0F22
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 
 
 def _privileged(instruction: Instruction) -> bool:
-    """Tell instructions that ring 3 may not execute, whatever their operands are (SDM volume 3, 5.9)."""
+    """Return whether ring 3 may not execute the instruction, whatever its operands are (SDM volume 3, 5.9)."""
     return instruction.opcode in _PRIVILEGED or (instruction.opcode == 0x0F00 and instruction.extension in (2, 3))
 
 
 class Reached(Enum):
-    """Where the processor stands when control comes back from it."""
+    """The place where the processor has stopped."""
 
     ANYWHERE = "anywhere"
     ADDRESS = "address"
-    """Before an address that the instruction hook stops at."""
+    """Before an address at which the instruction hook was to stop."""
 
 
 class Execution(Stateful):
-    """One processor at work: what it does up to its next stop, and what is done there."""
+    """Execution on one processor.
+
+    Args:
+        cpu: The processor.
+        chipset: Asked for pending interrupts and NMIs.
+        journal: Receives the events.
+        msrs: The model-specific registers.
+    """
 
     STATE = ("halted", "cut_short")
     PARTS = ("delivery", "ring_and_mode", "_returns")
@@ -79,7 +87,7 @@ class Execution(Stateful):
         self.coprocessor: Coprocessor | None = None
         self.halted = False
         self.cut_short = False
-        """Time has passed in a sleep or in the coprocessor; whether that was all of it, the next deadline says."""
+        """Time has passed in HLT or in the coprocessor, possibly less than asked for: the next deadline decides."""
         self._returns = InterruptReturns(cpu, journal)
         self._limits = SegmentLimits(cpu)
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
@@ -89,17 +97,17 @@ class Execution(Stateful):
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
 
     def take_reached(self) -> Reached:
-        """Return where the processor stands, once: the next answer is ANYWHERE, unless it has moved on."""
+        """Return where the processor has stopped, and reset that to ANYWHERE."""
         reached, self._reached = self._reached, Reached.ANYWHERE
         return reached
 
     def sleep(self, duration_ns: int) -> None:
-        """Let time pass in HLT."""
+        """Spend `duration_ns` in HLT."""
         self._cpu.clock.spend(duration_ns)
         self.cut_short = True
 
     def reset(self) -> None:
-        """Follow the processor to where a loader has put it."""
+        """Reset debug registers, ring and mode, after a loader has set the processor's state."""
         self._cpu.debug.reset()
         self.halted, self._reached = False, Reached.ANYWHERE
         self.ring_and_mode.reset()
@@ -107,7 +115,14 @@ class Execution(Stateful):
     # Interrupts
 
     def take_interrupt(self, *, pending: bool) -> bool:
-        """Take an interrupt that is there, or the instruction that holds it back; whether either was done."""
+        """Deliver an NMI or an external interrupt, or execute the instruction whose interrupt shadow delays it.
+
+        Args:
+            pending: The interrupt controller has an external interrupt.
+
+        Returns:
+            True if an interrupt was delivered or an instruction executed.
+        """
         chipset, registers = self._chipset, self._cpu.registers
         nmi = chipset.nmi_pending and not self.ring_and_mode.nmi_blocked
         if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
@@ -128,7 +143,7 @@ class Execution(Stateful):
         self._cpu.hook.pass_once = NEVER
         registers, in_long_mode = self._cpu.registers, self.ring_and_mode.mode == "long"
         ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
-        self._returns.look()  # an interrupt can come right behind the return from another
+        self._returns.look()  # an interrupt can follow immediately on the return from another
         before = None if in_long_mode else self._observed.look()
         self.delivery.deliver(interrupt)
         if before is not None:  # a task gate loads TR, CR3 and segment registers
@@ -145,19 +160,23 @@ class Execution(Stateful):
             self._trap(0)
 
     def _raise(self, fault: Fault) -> None:
-        """Deliver an exception of the instruction at RIP, which did not retire."""
+        """Deliver an exception of the instruction at RIP, which has not retired."""
         self._cpu.debug.met = 0
         interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
         self._deliver(interrupt)
 
     def _trap(self, causes: int) -> None:
-        """Deliver #DB behind the instruction that retired last, for these bits of DR6."""
+        """Deliver #DB after the last retired instruction.
+
+        Args:
+            causes: Bits of DR6 to set, besides those of breakpoints met.
+        """
         debug = self._cpu.debug
         debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
         self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self._repeating()))
 
     def _repeating(self) -> bool:
-        """Tell whether the instruction at RIP is a repeated string instruction between two iterations."""
+        """Return whether the instruction at RIP is a repeated string instruction between two iterations."""
         cpu = self._cpu
         if cpu.hook.last != cpu.linear_rip:
             return False
@@ -167,21 +186,22 @@ class Execution(Stateful):
     # One instruction
 
     def step(self) -> None:
-        """Go one instruction further, with everything that is looked at on the way."""
+        """Execute one instruction, with all breakpoints and watched instructions."""
         self._cpu.hook.watch_if = 0
         self._cpu.clock.step()
         self.stopped(self._cpu.execute())
 
     @property
     def checks_wanted(self) -> bool:
-        """Whether any instruction may meet #AC or a segment limit, so that `step_checked` must be used for each.
+        """True if `step_checked` must execute each instruction.
 
-        Or MOV SS has met a data breakpoint, which is reported after the next instruction.
+        That is so if any may raise #AC or exceed a segment limit, or if MOV SS has met a data breakpoint, which is
+        reported after the next instruction.
         """
         return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
 
     def step_checked(self) -> None:
-        """Execute one instruction, if #AC lets it. Breakpoints and rules of its own come before that."""
+        """Execute one instruction after checking segment limits and alignment; breakpoints and #UD come first."""
         cpu = self._cpu
         at = cpu.linear_rip
         instruction = cpu.instruction_at(at)
@@ -198,7 +218,7 @@ class Execution(Stateful):
         self.step()
 
     def _execute_one(self) -> Stop:
-        """Execute the instruction at RIP whatever it is, and nothing more. The stop is still to be looked at."""
+        """Execute only the instruction at RIP, watched or not. The caller must still handle the stop returned."""
         hook = self._cpu.hook
         hook.pass_once = hook.pass_watched = self._cpu.linear_rip
         hook.watch_if = 0
@@ -209,12 +229,12 @@ class Execution(Stateful):
 
     @property
     def at_coprocessor(self) -> bool:
-        """Whether the next instruction is the coprocessor's."""
+        """True if the next instruction is the coprocessor's."""
         coprocessor, registers = self.coprocessor, self._cpu.registers
         return coprocessor is not None and coprocessor.address == registers.rip and registers.cpl == 3
 
     def run_coprocessor(self, budget_ns: int) -> None:
-        """Let the coprocessor execute its instruction, for about `budget_ns` at most."""
+        """Run the coprocessor for at most about `budget_ns` of virtual time."""
         assert self.coprocessor is not None
         registers = self._cpu.registers
         result = self.coprocessor.execute(registers.rax, budget_ns)
@@ -227,10 +247,10 @@ class Execution(Stateful):
     # Stops
 
     def run(self) -> None:
-        """Let the processor execute up to its next stop that is not quiet, and do what that is there for.
+        """Execute up to the next stop that is not at a quiet instruction, and handle that stop.
 
-        After a quiet instruction only its operands are others: nobody need look at interrupts, deadlines or the mode,
-        and what a device has asked for on the way stops the processor again.
+        A quiet instruction changes only its operands, so interrupts, deadlines and the mode need no check after it. If
+        a device asked for something meanwhile, that stops the processor again.
         """
         cpu, hook = self._cpu, self._cpu.hook
         while True:
@@ -258,14 +278,14 @@ class Execution(Stateful):
         self.stopped(stop)
 
     def stopped(self, stop: Stop) -> None:
-        """Do what a stop is there for."""
+        """Handle a stop."""
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._exception_met(stop)
         elif stop is Stop.LEFT:
             take_back(cpu)
-        elif stop is Stop.NO_CODE:  # the bus floats, or a device is there: ones, which are no instruction
+        elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is no instruction
             self._raise(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
             self._trap(0)
@@ -286,7 +306,7 @@ class Execution(Stateful):
             self._journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
 
     def _exception_met(self, stop: Stop) -> None:
-        """Unicorn met an exception or an INT instruction."""
+        """Deliver the exception or the INT instruction that Unicorn reported."""
         cpu = self._cpu
         software, error_code, following = cpu.context.interrupt_met
         vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
@@ -305,13 +325,13 @@ class Execution(Stateful):
             self._raise(exception_met(cpu, vector, error_code))
 
     def _pass_return(self) -> None:
-        """Execute the instruction that an interrupt will return to, reached by another way: it is like any other."""
+        """Execute the instruction to which an interrupt will return, reached without that return: no special case."""
         self._cpu.hook.breakpoint = NEVER
         self.step()
         self._returns.watch()
 
     def _instruction_breakpoint(self) -> None:
-        """A debug register names the instruction at RIP: a fault in front of it, unless RF says otherwise."""
+        """Deliver #DB before the instruction at RIP, which a debug register names, unless RF is set."""
         cpu = self._cpu
         if cpu.rflags & FLAG_RF:
             cpu.hook.pass_once = cpu.linear_rip
@@ -320,10 +340,10 @@ class Execution(Stateful):
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _execute_watched(self) -> None:
-        """Execute an instruction that Unicorn must not execute unwatched, and record what it changed."""
+        """Execute a watched instruction, and record what it changed."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
         instruction = cpu.watched_instruction()
-        if instruction is None:  # it ends in a page that cannot be fetched, which Unicorn will find
+        if instruction is None:  # it ends in a page that cannot be fetched: Unicorn faults
             self.stopped(self._execute_one())
             return
         cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
@@ -365,7 +385,12 @@ class Execution(Stateful):
             self._trap_after(done, stepping)
 
     def _trap_after(self, done: Done, stepping: int) -> None:
-        """Deliver #DB after an instruction that was executed here, if there is a reason for it."""
+        """Deliver #DB after an instruction that was executed here, if there is a cause.
+
+        Args:
+            done: The result of the instruction.
+            stepping: RFLAGS.TF as it was before the instruction.
+        """
         if done is Done.TRAP:
             self._trap(0)
             return

@@ -1,4 +1,4 @@
-"""The registers whose changes are recorded: the control registers, EFER, DR7, and those of descriptor tables."""
+"""The registers whose changes are recorded: control registers, EFER, DR7 and the descriptor-table registers."""
 
 from machine.architecture.processor_state import SystemRegisters
 from machine.events import DescriptorTableLoaded, RegisterWritten
@@ -7,23 +7,23 @@ from machine.processor.cpu import Cpu
 
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 Seen = tuple[bytes, int]
-"""All of them at one time."""
+"""The values of all of them at one time."""
 
 
 class ObservedRegisters:
-    """Looked at before and after each instruction that may write one of them."""
+    """Finds changes: `Execution` takes the values before and after each instruction that may write one."""
 
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal
 
     def look(self) -> Seen:
-        """All of them as they are now; to be compared, and handed to `record_changes`."""
+        """Return the current values, to be compared and passed to `record_changes`."""
         cpu = self._cpu
         return cpu.registers.system_registers, cpu.debug.dr7
 
     def record_changes(self, before: Seen, rip: int) -> None:
-        """Record what the instruction at `rip` changed since `before`, in the order in which changes are recorded."""
+        """Record what the instruction at `rip` has changed since `before`: registers first, then tables."""
         (old, old_tables), (new, new_tables) = _values(before), _values(self.look())
         for name, value in new.items():
             if value != old[name]:
@@ -34,7 +34,7 @@ class ObservedRegisters:
 
 
 def _values(seen: Seen) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]]:
-    """Return the registers by their manual names, and the table registers: selector, base and limit of each."""
+    """Return the registers by the manual's names, and selector, base and limit of the table registers."""
     raw, dr7 = seen
     registers = SystemRegisters.from_buffer_copy(raw)
     cr = registers.cr

@@ -1,6 +1,6 @@
-"""The ring and the operating mode (SDM volume 3, 2.2 and 5.5), and which instructions are looked at in each.
+"""The ring and the operating mode (SDM volume 3, 2.2 and 5.5), and the instructions that are watched in each.
 
-Both may change wherever CS does. Each change is recorded, and the instruction hook told.
+Both may change when CS does. Each change is recorded, and the instruction hook's set of watched actions is updated.
 """
 
 from machine.architecture.control_registers import CR0_AM, CR4_UMIP
@@ -14,7 +14,14 @@ from machine.state import Stateful
 
 
 class RingAndMode(Stateful):
-    """Follows one processor. `returns` forgets what was entered in another ring."""
+    """The ring and mode of one processor.
+
+    Args:
+        cpu: The processor.
+        journal: Receives the events.
+        returns: Cleared when the ring changes.
+        limits: The segment limits, which decide whether segment overrides are watched.
+    """
 
     STATE = ("mode", "nmi_blocked")
     WIRING = ("_cpu", "_journal", "_returns", "_limits")
@@ -26,15 +33,15 @@ class RingAndMode(Stateful):
         self._limits = limits
         self.mode: ProcessorMode = "protected"
         self.nmi_blocked = False
-        """From the delivery of an NMI to the next IRET (SDM volume 3, 6.7.1)."""
+        """True from the delivery of an NMI to the next IRET (SDM volume 3, 6.7.1)."""
 
     def reset(self) -> None:
-        """Protected mode, ring 0."""
+        """Set the state after reset: protected mode, ring 0."""
         self.mode, self.nmi_blocked = "protected", False
         self.watch()
 
     def watch(self) -> None:
-        """Tell the instruction hook what to stop at, after the ring, the mode, FS, GS, CR4 or NMI blocking changed."""
+        """Set the hook's watched actions, after the ring, the mode, FS, GS, CR0 or CR4 has changed."""
         registers = self._cpu.registers
         watched = ALWAYS
         if registers.cpl:
@@ -48,19 +55,24 @@ class RingAndMode(Stateful):
         self._cpu.hook.watched = watched
 
     def block_nmi(self, blocked: bool) -> None:
-        """An NMI is delivered, or IRET is about to be executed."""
+        """Set whether NMIs are blocked."""
         self.nmi_blocked = blocked
         self.watch()
 
     def left_ring(self, previous: int, cause: str) -> None:
-        """Record that an instruction led from the ring `previous` to another; interrupts record theirs themselves."""
+        """Record a ring transition by an instruction; `Delivery` records those of interrupts.
+
+        Args:
+            previous: The ring before the instruction.
+            cause: The cause that the event names.
+        """
         registers = self._cpu.registers
         self._returns.forget()
         self.watch()
         self._journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
 
     def follow_mode(self, rip: int) -> None:
-        """Record a change of the operating mode by the instruction at `rip`."""
+        """Record a change of the operating mode, if the instruction at `rip` has made one."""
         registers = self._cpu.registers
         mode: ProcessorMode = "protected"
         if registers.efer & EFER_LMA:

@@ -1,1 +1,1 @@
-"""Interrupts and exceptions: delivery in long mode and in 32-bit mode, and returns."""
+"""Interrupts and exceptions: delivery in long mode and in protected mode, and returns."""

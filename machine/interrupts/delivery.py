@@ -1,9 +1,9 @@
-"""Interrupt and exception delivery (SDM volume 3, chapter 6), which Unicorn leaves to us.
+"""Interrupt and exception delivery (SDM volume 3, chapter 6), which Unicorn leaves to its caller.
 
-Every delivery has the same three parts. CHECK: gate, target segment, stack; a failed check is another exception.
-STATE: frame pushed, ring changed, handler entered. RECORD: what happened, as events. This file has what all modes
-share and IA-32e mode; protected mode is in machine/interrupts/delivery_32.py. In real mode there is no delivery: any
-interrupt there is a shutdown.
+Every delivery has the same three parts. CHECK: gate, target segment, stack; a failed check raises another exception.
+STATE: the frame is pushed, the ring changes, the handler is entered. RECORD: the events. This file has IA-32e mode and
+what all modes share; protected mode is in machine/interrupts/delivery_32.py. Real mode has no delivery: any interrupt
+there is a shutdown.
 """
 
 import struct
@@ -36,27 +36,28 @@ _CLEARED = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
 
 
 class Interrupt(msgspec.Struct, frozen=True, gc=False):
-    """One that is to be delivered. `return_address` is what the handler will see as RIP."""
+    """An interrupt or exception to be delivered."""
 
     vector: int
     source: InterruptSource
     return_address: int
+    """The RIP in the handler's frame."""
     error_code: int | None = None
     address: int | None = None
     """The faulting linear address, for #PF."""
     is_trap: bool = False
-    """Reported behind its instruction, which has retired."""
+    """Raised after its instruction, which has retired."""
     repeating: bool = False
-    """It comes between two iterations of a repeated string instruction."""
+    """Raised between two iterations of a repeated string instruction."""
 
     @property
     def external_bit(self) -> int:
-        """The EXT bit of an error code: the event did not come from an INT instruction."""
+        """The EXT bit of an error code: 0 for an INT instruction, 1 for all other events."""
         return 0 if self.source == "software" else _EXTERNAL_ERROR
 
 
 class Delivery(Stateful):
-    """Delivers interrupts on one processor. `shut_down` is set when a third fault ends it all."""
+    """Interrupt delivery on one processor. `shut_down` is set by a triple fault."""
 
     STATE = ("shut_down", "_at", "_deliveries_here")
     WIRING = ("_cpu", "_journal", "_protected_mode")
@@ -70,7 +71,7 @@ class Delivery(Stateful):
         self._deliveries_here = 0
 
     def deliver(self, interrupt: Interrupt) -> None:
-        """Enter the handler, or that of the exception that delivery itself raises, or shut down."""
+        """Enter the handler, or that of the exception that the delivery raises, or shut down."""
         cpu = self._cpu
         self._let_time_pass()
         if interrupt.address is not None:
@@ -88,7 +89,10 @@ class Delivery(Stateful):
                 return
 
     def _let_time_pass(self) -> None:
-        """A handler whose first instruction faults is entered again and again: that takes time, or it had no end."""
+        """Spend 1 ns on each delivery after many in a row without a retired instruction.
+
+        A handler whose first instruction faults is entered again and again: no limit on time would ever end that.
+        """
         retired = self._cpu.hook.retired
         self._deliveries_here = self._deliveries_here + 1 if retired == self._at else 0
         self._at = retired
@@ -96,7 +100,7 @@ class Delivery(Stateful):
             self._cpu.clock.spend(1)
 
     def _combine(self, first: Interrupt, second: Fault) -> Interrupt | None:
-        """What two exceptions make together (SDM volume 3, table 6-5); None is shutdown."""
+        """Return the event that a fault during a delivery leads to (SDM volume 3, table 6-5); None is shutdown."""
         in_new_task = isinstance(second, TaskFault)
         rip = first.return_address if first.source != "software" else self._cpu.offset_of(self._cpu.hook.last)
         if in_new_task:
@@ -114,7 +118,7 @@ class Delivery(Stateful):
                 return Interrupt(DF, "exception", rip, 0)
         if first.source == "software" and not in_new_task:
             self._cpu.hook.retired -= 1
-            self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)  # it has been told of at a later time
+            self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)  # the event before has a later time already
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
 
     def _shut_down(self, vector: int, rip: int) -> None:
@@ -142,7 +146,7 @@ class Delivery(Stateful):
             self._shut_down(interrupt.vector, interrupt.return_address)
 
     def _saved_flags(self, interrupt: Interrupt) -> int:
-        """RFLAGS as pushed: RF is set where the instruction is begun already, not to be stopped at again (18.3.1.1)."""
+        """Return RFLAGS as pushed. RF is set for a restart of the instruction, to pass its breakpoint (18.3.1.1)."""
         fault = interrupt.source == "exception" and interrupt.vector != DB and not interrupt.is_trap
         return self._cpu.rflags | (FLAG_RF if fault or interrupt.repeating else 0)
 
@@ -197,7 +201,7 @@ class Delivery(Stateful):
             self._journal.emit(RingTransition, old_ring, ring, cause, vector, error_code, handler, stack)
 
     def _gate(self, interrupt: Interrupt, ring: int) -> Gate:
-        """The IDT entry, checked (SDM volume 3, 6.12 and figure 6-8)."""
+        """Return the IDT entry, checked (SDM volume 3, 6.12 and figure 6-8)."""
         vector, software = interrupt.vector, interrupt.source == "software"
         error = vector * 8 + _IDT_ERROR + interrupt.external_bit
         idtr = self._cpu.registers.idtr
@@ -216,7 +220,7 @@ class Delivery(Stateful):
         return gate
 
     def _code_segment(self, gate: Gate, interrupt: Interrupt, ring: int) -> Segment:
-        """The handler's code segment, checked (SDM volume 3, 6.14.1)."""
+        """Return the handler's code segment, checked (SDM volume 3, 6.14.1)."""
         selector, external = gate.selector & ~3, interrupt.external_bit
         if selector == 0:
             raise Fault(GP, external)
@@ -234,7 +238,7 @@ class Delivery(Stateful):
         return found
 
     def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:
-        """Where the frame goes: the interrupt stack table, the ring's stack, or the current one; and if it is new."""
+        """Return the stack pointer for the frame, from IST, ring or RSP, and whether SS becomes null for it."""
         if gate.interrupt_stack_table:
             offset = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
         elif ring != old_ring:

@@ -1,7 +1,7 @@
 """Interrupt delivery in protected mode (SDM volume 3, 6.12), for kernels that stay there.
 
-Interrupt and trap gates of 16 and 32 bits, stack switching through a 16- or 32-bit TSS, and task gates. Left out:
-virtual-8086 mode.
+It has interrupt and trap gates of 16 and 32 bits, stack switches through a 16-bit or 32-bit TSS, and task gates. It
+leaves out virtual-8086 mode.
 """
 
 import struct
@@ -29,14 +29,25 @@ _GATES = (INTERRUPT_GATE, TRAP_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, TASK_GATE)
 
 
 class ProtectedModeDelivery:
-    """Enters handlers through an IDT of 8-byte gates."""
+    """Delivery through an IDT of 8-byte gates, on one processor."""
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
         self._tasks = TaskSwitch(cpu)
 
     def enter(self, vector: int, return_address: int, rflags: int, error_code: int | None, *, software: bool) -> None:
-        """Enter the handler of `vector`, pushing `rflags`. Raises Fault, with nothing changed, when a check fails."""
+        """Enter the handler of a vector.
+
+        Args:
+            vector: 0 to 255.
+            return_address: EIP to push.
+            rflags: EFLAGS to push.
+            error_code: The error code to push, or None.
+            software: The event is an INT instruction, so the gate's DPL counts.
+
+        Raises:
+            Fault: A check fails; nothing has changed, unless a task switch has begun.
+        """
         cpu, registers = self._cpu, self._cpu.registers
         # CHECK
         external = 0 if software else 1
@@ -112,9 +123,9 @@ class ProtectedModeDelivery:
         return at, found
 
     def _inner_stack(self, ring: int, external: int) -> tuple[int, int, Segment, int]:
-        """SS, its descriptor with its address, and ESP for a more privileged ring, from the TSS, checked (6.12.1)."""
+        """Return SS, the address of its descriptor, the descriptor, and ESP, from the TSS, checked (6.12.1)."""
         task = self._cpu.registers.tr
-        kind = task.flags >> 8 & 0xF | _BUSY  # LTR sets it in the table, and Unicorn does not in the register
+        kind = task.flags >> 8 & 0xF | _BUSY  # Unicorn's LTR sets it in the table but not in the register
         if kind == TASK_BUSY:
             offset, layout = 4 + 8 * ring, "<IH"
         elif kind == TASK_16_BUSY:

@@ -1,4 +1,4 @@
-"""Watches for the return of interrupts taken within ring 0, which no change of the ring tells of."""
+"""Detects the returns from interrupts that did not change the ring, and so have no ring transition."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from machine.state import Stateful
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """An interrupt within ring 0 whose return is waited for."""
+    """An interrupt taken without a change of the ring, which has not returned yet."""
 
     vector: int
     return_address: int
@@ -21,7 +21,7 @@ class Entered:
 
 
 class InterruptReturns(Stateful):
-    """A stack of the interrupts entered; the instruction hook stops where the last of them will return to."""
+    """A stack of the interrupts entered; the instruction hook stops at the return address of the last one."""
 
     STATE = ("_entered",)
     WIRING = ("_cpu", "_journal")
@@ -32,21 +32,28 @@ class InterruptReturns(Stateful):
         self._entered: list[Entered] = []
 
     def entered(self, vector: int, return_address: int, linear: int, rsp: int) -> None:
-        """An interrupt was taken at this place, with this stack pointer, into the same ring."""
+        """Add an interrupt that was taken into the same ring.
+
+        Args:
+            vector: 0 to 255.
+            return_address: RIP to which it will return.
+            linear: The linear address of that.
+            rsp: RSP after the return.
+        """
         self._entered.append(Entered(vector, return_address, linear, rsp))
         self.watch()
 
     def watch(self) -> None:
-        """Stop where the last of them will return to."""
+        """Set the hook's breakpoint to the return address of the last one."""
         self._cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
 
     def forget(self) -> None:
-        """The ring changed: nothing entered before returns any more."""
+        """Remove all, as the ring has changed: none of them returns any more."""
         self._entered.clear()
         self.watch()
 
     def look(self) -> bool:
-        """Record what has returned to where the processor is; whether anything has."""
+        """Record the interrupts that return to the current RIP and RSP; return whether there were any."""
         registers, found = self._cpu.registers, False
         while self._entered:
             last = self._entered[-1]

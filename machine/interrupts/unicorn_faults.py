@@ -1,8 +1,8 @@
-"""Exceptions as Unicorn raises them, made those that the manual describes.
+"""Conversion of the exceptions that Unicorn raises to those that the manual describes.
 
-Unicorn checks that an address is canonical only when it is used, and then always raises #GP at the instruction that
-uses it. By the manual a branch to such an address is refused itself (SDM volume 2, JMP, CALL, RET), and where the
-address is one of the stack segment the exception is #SS (SDM volume 3, 6.15, interrupt 12).
+Unicorn checks whether an address is canonical only when it is used, and then always raises #GP at the instruction that
+uses it. By the manual the branch to such an address faults (SDM volume 2, JMP, CALL, RET), and an access to the stack
+segment raises #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
 from machine.architecture.decoding import MemoryOperand
@@ -20,7 +20,16 @@ _RETURN_NEAR, _RETURN_NEAR_POPPING = 0xC3, 0xC2
 
 
 def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
-    """The exception that the instruction at RIP raises, which Unicorn reported. It is taken back from the count."""
+    """Convert an exception that Unicorn reported, and take back the count of its instruction.
+
+    Args:
+        cpu: The processor, with RIP at the instruction that faulted.
+        vector: The vector that Unicorn reported.
+        error_code: Its error code.
+
+    Returns:
+        The Fault that the manual names.
+    """
     registers = cpu.registers
     if vector == GP and error_code == 0 and registers.in_64_bit_code:
         if not is_canonical(registers.rip):
@@ -35,9 +44,10 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
 
 
 def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
-    """Error code and address. An operand that is to be modified is a write from the beginning, and Unicorn reads it.
+    """Return error code and address of a page fault.
 
-    Outside 64-bit mode Unicorn extends the sign of a branch's target.
+    The fault of an operand that is read and written is a write, but Unicorn reports the read. Outside 64-bit mode
+    Unicorn sign-extends the target of a branch.
     """
     registers = cpu.registers
     if not registers.in_64_bit_code:
@@ -58,11 +68,12 @@ def _modifies_memory(cpu: Cpu) -> bool:
 
 
 def take_back(cpu: Cpu) -> None:
-    """The instruction at RIP faulted: if it was begun, and not only fetched, it did not retire.
+    """Take back the count and the flags of the instruction at RIP, which faulted.
 
-    Unicorn computes the arithmetic flags in front of each instruction that has a hook, but on a fault it takes them
-    for what the instruction before left to be computed. What it had computed stands in `cc_src`, unless the instruction
-    has changed its flags already, as those do that then write to memory: the instruction hook keeps the flags for them.
+    It was counted if it was begun, and not only fetched. Unicorn computes the arithmetic flags before each instruction
+    that has a hook, but on a fault it takes them for the uncomputed flags of the previous instruction. The computed
+    flags are in `cc_src`, unless the instruction has changed its flags already: those that then write to memory do, and
+    the instruction hook keeps the flags for them.
     """
     hook = cpu.hook
     if cpu.linear_rip == hook.last:
@@ -72,7 +83,7 @@ def take_back(cpu: Cpu) -> None:
 
 
 def _take_back_branch(cpu: Cpu) -> None:
-    """JMP or RET led to an address that is not canonical: it is refused, with the stack pointer as it was."""
+    """Return to the JMP or RET that led to an address that is not canonical, with the stack pointer before it."""
     registers, hook = cpu.registers, cpu.hook
     instruction = cpu.instruction_at(hook.last)
     if instruction is None:
@@ -83,7 +94,7 @@ def _take_back_branch(cpu: Cpu) -> None:
 
 
 def _leaves_by_the_stack(cpu: Cpu) -> bool:
-    """Whether the first access of the instruction that is not canonical is one to the stack segment."""
+    """Return whether the instruction's first access that is not canonical is to the stack segment."""
     registers = cpu.registers
     for access in accesses(cpu, cpu.instruction_at(cpu.linear_rip)):
         first = linear(registers, access)

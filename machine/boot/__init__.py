@@ -1,4 +1,1 @@
-"""The boot loader: puts an image, its modules and the boot information into RAM, and starts it.
-
-Start at `machine.boot.loader.load`.
-"""
+"""The boot loader: `loader.load` puts an image, its modules and the boot information into RAM, and starts it."""

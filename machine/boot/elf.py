@@ -1,7 +1,7 @@
-"""What a boot loader needs of an ELF executable, of either class; symbols and debug lines are pyelftools' business.
+"""ELF executables of both classes, as far as a boot loader needs them; pyelftools reads symbols and debug lines.
 
 Field names are those of the System V ABI, chapters 4 (object files) and 5 (program loading). Records are named tuples
-here and in the rest of this package: a small kernel boots in less time than it takes to make a dozen dataclasses.
+in this package because a small kernel boots in less time than it takes to define a dozen dataclasses.
 """
 
 import struct
@@ -19,7 +19,7 @@ _SHT_NULL, _SHT_NOBITS = 0, 8
 
 
 class Segment(NamedTuple):
-    """A loadable segment: where it goes physically, its bytes, and its size in memory, which zeros fill up."""
+    """A loadable segment: physical address, bytes, and size in memory, of which the rest is zeros."""
 
     physical: int
     data: bytes
@@ -29,10 +29,10 @@ class Segment(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section that has bytes but no place in memory, such as .symtab and .strtab."""
+    """A section that has bytes but no address in memory, such as .symtab and .strtab."""
 
     number: int
-    """Its place in the section headers."""
+    """Its index in the section headers."""
     data: bytes
     alignment: int
 
@@ -43,11 +43,11 @@ class SectionTable(NamedTuple):
     headers: bytes
     entry_size: int
     names_index: int
-    """Which section holds the names of sections (e_shstrndx)."""
+    """Index of the section that holds the names of sections (e_shstrndx)."""
     unallocated: tuple[Section, ...]
     address_field: struct.Struct
     address_offset: int
-    """Where sh_addr is in a header."""
+    """Offset of sh_addr in a header, in bytes."""
 
     @property
     def length(self) -> int:
@@ -55,7 +55,7 @@ class SectionTable(NamedTuple):
         return len(self.headers) // self.entry_size
 
     def placed(self, addresses: dict[int, int]) -> "SectionTable":
-        """The table with the address (sh_addr) of some sections filled in, by their number."""
+        """Return the table with the addresses (sh_addr) of sections, given by their number, filled in."""
         headers = bytearray(self.headers)
         for number, address in addresses.items():
             self.address_field.pack_into(headers, number * self.entry_size + self.address_offset, address)
@@ -63,7 +63,7 @@ class SectionTable(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """What is needed to load and start an image."""
+    """The parts of an image that are needed to load and start it."""
 
     entry: int
     """Physical address of the first instruction."""
@@ -72,13 +72,13 @@ class Executable(NamedTuple):
 
 
 class _Class(NamedTuple):
-    """How the headers of one ELF class lie in the file."""
+    """The layout of the headers of one ELF class."""
 
     header: struct.Struct
-    """From e_type on, without e_version, e_flags and e_ehsize."""
+    """The fields from e_type on, without e_version, e_flags and e_ehsize."""
     program_header: struct.Struct
     flags_at: int
-    """Which field of a program header is p_flags; all others come in the same order."""
+    """Index of p_flags among the fields of a program header; the others have the same order in both classes."""
     section_header: struct.Struct
     address: struct.Struct
     address_offset: int
@@ -98,7 +98,7 @@ _CLASSES = {
 
 
 def parse(image: bytes) -> Executable:
-    """Read an ELF32 or ELF64 executable for x86. Raises MachineError for anything else and for a cut file."""
+    """Read an ELF32 or ELF64 executable for x86. Raises MachineError for anything else and for a truncated file."""
     if image[:4] != MAGIC:
         raise MachineError("the image is not an ELF file (no \\x7fELF at its start)")
     form = _CLASSES.get(image[4]) if len(image) > 5 else None
@@ -131,7 +131,7 @@ def _check_target(kind: int, architecture: int, form: _Class) -> None:
 
 
 def _table(image: bytes, form: struct.Struct, offset: int, size: int, count: int) -> list[tuple[int, ...]]:
-    """Program or section headers."""
+    """Read program or section headers. Raises MachineError if they are too short or lie outside the image."""
     if count and size < form.size:
         raise MachineError(f"the image's ELF headers at {offset:#x} have {size} bytes each instead of {form.size}")
     if offset + size * count > len(image):
@@ -142,7 +142,7 @@ def _table(image: bytes, form: struct.Struct, offset: int, size: int, count: int
 def _segments(
     image: bytes, headers: list[tuple[int, ...]], flags_at: int
 ) -> tuple[tuple[Segment, ...], tuple[int, ...]]:
-    """The segments to load, and the virtual address of each."""
+    """Return the segments to load, and the virtual address of each. Raises MachineError for a truncated file."""
     segments, virtual = [], []
     for index, header in enumerate(headers):
         kind, offset, address, physical, file_size, memory_size, _ = header[:flags_at] + header[flags_at + 1 :]
@@ -160,11 +160,11 @@ def _segments(
 
 
 def _physical_entry(entry: int, segments: tuple[Segment, ...], virtual: tuple[int, ...]) -> int:
-    """e_entry is virtual: its place in its segment tells where it is physically, before there is paging."""
+    """Convert e_entry, which is virtual, to a physical address by its segment: the image starts without paging."""
     for segment, address in zip(segments, virtual, strict=True):
         if address <= entry < address + segment.memory_size:
             return entry - address + segment.physical
-    return entry  # kernels linked to run elsewhere may name the physical address itself
+    return entry  # some kernels that are linked to run elsewhere give the physical address
 
 
 def _unallocated(image: bytes, headers: list[tuple[int, ...]]) -> tuple[Section, ...]:

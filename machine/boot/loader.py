@@ -1,9 +1,9 @@
-"""Loads an image as a boot loader on a PC does, by the Multiboot protocol that its header speaks.
+"""Loading an image as a boot loader on a PC does, by the Multiboot protocol of its header.
 
-Version 2 is taken where an image has headers of both. The image starts in 32-bit protected mode with paging and
-interrupts off, EAX = magic and EBX = the boot information. Modules, sections and boot information go where RAM is
-free. As GRUB does, sections that have no place in memory (symbols, debug information) are loaded too and their headers
-tell where, as the specifications demand for a kernel's symbol table.
+An image with headers of both versions is loaded by version 2. It starts in 32-bit protected mode with paging and
+interrupts off, EAX = magic and EBX = address of the boot information. Modules, sections and boot information go where
+RAM is free. Sections that have no address in memory (symbols, debug information) are loaded too, as GRUB does, and
+their headers get the addresses: the specifications require that of a kernel's symbol table.
 """
 
 from collections.abc import Sequence
@@ -20,24 +20,24 @@ PROTOCOLS = (multiboot2.PROTOCOL, multiboot1.PROTOCOL)
 
 
 class Module(NamedTuple):
-    """A file that the loader puts into RAM beside the image."""
+    """A file that the loader puts into RAM with the image."""
 
     data: bytes
     command_line: str = ""
 
 
 class Loaded(NamedTuple):
-    """What was loaded and where."""
+    """The result of loading an image."""
 
     protocol: str
     """`Multiboot 1` or `Multiboot 2`."""
     executable: Executable
     information: tuple[int, int]
-    """Base and length of the boot information."""
+    """Base address and length of the boot information, in bytes."""
     modules: tuple[tuple[int, int], ...]
-    """Base and length of each module."""
+    """Base address and length of each module, in bytes."""
     notes: tuple[str, ...]
-    """What the image would have liked and did not get, in words for a person."""
+    """Optional requests of the image that were not granted, in words for a person."""
 
 
 def load(
@@ -48,10 +48,20 @@ def load(
     *,
     unallocated_sections: bool = True,
 ) -> Loaded:
-    """Put the image, its modules and the boot information into RAM and start it.
+    """Put the image, its modules and the boot information into RAM, and start the image.
 
-    Without `unallocated_sections` symbols and debug information stay out of RAM, and the address in their headers 0.
-    Raises MachineError, before RAM is touched, when the image is not bootable or does not fit.
+    Args:
+        machine: The machine; its processor is set to the entry point.
+        image: An ELF executable, or a flat image whose Multiboot header gives addresses.
+        command_line: The command line in the boot information.
+        modules: The modules, in the order of the boot information.
+        unallocated_sections: Load symbols and debug information too; otherwise the address in their headers stays 0.
+
+    Returns:
+        The addresses of everything loaded.
+
+    Raises:
+        MachineError: The image is not bootable or does not fit; RAM is unchanged.
     """
     protocol, request, executable = _read(image)
     ram = machine.ram
@@ -87,12 +97,12 @@ def load(
 
 
 def is_image(data: bytes) -> bool:
-    """Whether a file is meant to be loaded by this: it has a Multiboot header, or is an ELF file, which lacks one."""
+    """Return whether a file is an image for this loader: it has a Multiboot header or is an ELF file."""
     return data[:4] == elf.MAGIC or any(protocol.find_header(data)[0] is not None for protocol in PROTOCOLS)
 
 
 def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
-    """Which protocol the image speaks, what it asks for, and where it goes."""
+    """Return the protocol of the image, its request, and its segments. Raises MachineError if it is not bootable."""
     damaged: list[str] = []
     for protocol in PROTOCOLS:
         offset, wrong = protocol.find_header(image)
@@ -113,7 +123,7 @@ def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
 
 
 def _check_range(request: Request, executable: Executable) -> None:
-    """A relocatable image stays where it was linked, if that is a place it wants."""
+    """Raise MachineError if a relocatable image is linked outside its range: this loader does not relocate."""
     if request.within is None or not request.within.required:
         return
     lowest, highest, alignment, _ = request.within
@@ -121,13 +131,13 @@ def _check_range(request: Request, executable: Executable) -> None:
     end = max(segment.physical + segment.memory_size for segment in executable.segments)
     if base < lowest or end - 1 > highest or base % max(1, alignment):
         raise MachineError(
-            f"the image is linked at {base:#x}-{end - 1:#x} but wants to be moved to {lowest:#x}-{highest:#x} "
+            f"the image is linked at {base:#x}-{end - 1:#x} but asks to be moved to {lowest:#x}-{highest:#x} "
             f"(alignment {alignment:#x}), which is not supported"
         )
 
 
 def _text(text: str) -> bytes:
-    """A C string. What the shell gave in another encoding than UTF-8 goes through as it was."""
+    """Return a C string. Bytes of the shell that are not UTF-8 stay as they were. Raises MachineError for a NUL."""
     try:
         raw = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """Multiboot, the first version: header and boot information (Multiboot specification 0.6.96, chapter 3).
 
-A request for a video mode is noted and not granted. Drives, configuration table, APM and VBE information are absent,
-and their flags are clear.
+A request for a video mode is reported in the notes and not granted. Drives, configuration table, APM and VBE
+information are absent, and their flags are clear.
 """
 
 import struct
@@ -15,12 +15,12 @@ _HEADER_KNOWN = _HEADER_ALIGN_MODULES | _HEADER_MEMORY | _HEADER_VIDEO
 _HEADER_ADDRESSES_END = 32
 
 MEMORY, COMMAND_LINE, MODULES, ELF_SECTIONS, MEMORY_MAP, BOOT_LOADER_NAME = (1 << bit for bit in (0, 2, 3, 5, 6, 9))
-"""Bits of `flags`: which fields of the boot information are valid."""
+"""Bits of `flags` that mark fields of the boot information as valid."""
 INFORMATION_SIZE = 116
 
 
 def read_header(image: bytes, offset: int) -> Request:
-    """What the header at `offset` asks for. Raises MachineError for a requirement that is not known."""
+    """Read the request in the header at `offset`. Raises MachineError for a requirement that is not supported."""
     (flags,) = struct.unpack_from("<I", image, offset + 4)
     unknown = flags & _HEADER_REQUIREMENTS & ~_HEADER_KNOWN
     if unknown:
@@ -35,11 +35,19 @@ def read_header(image: bytes, offset: int) -> Request:
 
 
 def information(facts: Facts, at: int) -> bytes:
-    """The boot information structure, and behind it all that it points to."""
+    """Return the boot information structure, followed by everything that it points to.
+
+    Args:
+        facts: The contents.
+        at: Its physical address.
+
+    Returns:
+        The bytes; the length does not depend on `at`.
+    """
     tail = bytearray()
 
     def put(data: bytes) -> int:
-        """Add to the tail, and tell the address."""
+        """Append to the tail and return the address."""
         tail.extend(bytes(-len(tail) % 4))
         address = at + INFORMATION_SIZE + len(tail)
         tail.extend(data)

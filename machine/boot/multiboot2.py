@@ -1,6 +1,6 @@
 """Multiboot2: header and boot information (Multiboot2 specification 2.0, chapter 3).
 
-A preferred graphics mode is noted and not granted, since it is no more than a recommendation. Tags for EFI have no
+A preferred graphics mode is only a recommendation, so it is reported in the notes and not granted. Tags for EFI have no
 effect on a PC with a BIOS, as the specification says. ACPI, APM, VBE, EFI and network information are absent.
 """
 
@@ -24,7 +24,7 @@ _PROVIDED = frozenset([END, COMMAND_LINE, BOOT_LOADER_NAME, MODULE, BASIC_MEMORY
 
 
 def read_header(image: bytes, offset: int) -> Request:
-    """What the header at `offset` asks for. Raises MachineError for a requirement that cannot be met."""
+    """Read the request in the header at `offset`. Raises MachineError for a requirement that is not supported."""
     architecture, length = struct.unpack_from("<2I", image, offset + 4)
     if architecture != 0:
         raise MachineError(f"the Multiboot 2 header asks for architecture {architecture}; only 0 (i386) is there")
@@ -56,7 +56,7 @@ def read_header(image: bytes, offset: int) -> Request:
 
 
 def _tags(image: bytes, at: int, end: int) -> Iterator[tuple[int, int, bool, bytes]]:
-    """Place, type, whether it must be understood, and content of each tag."""
+    """Yield offset, type, whether the tag must be understood, and content of each tag."""
     if end > len(image):
         raise MachineError("the image is cut short inside the Multiboot 2 header")
     while at + 8 <= end:
@@ -70,7 +70,7 @@ def _tags(image: bytes, at: int, end: int) -> Iterator[tuple[int, int, bool, byt
 
 
 def _refusal(kind: int, content: bytes) -> str:
-    """What is asked for and not there, or nothing."""
+    """Return the part of a tag's request that is not supported, in words, or an empty string."""
     if kind == _INFORMATION_REQUEST:
         wanted = struct.unpack_from(f"<{len(content) // 4}I", content)
         missing = [str(tag) for tag in wanted if tag not in _PROVIDED]
@@ -82,7 +82,7 @@ def _refusal(kind: int, content: bytes) -> str:
 
 
 def information(facts: Facts, _at: int = 0) -> bytes:
-    """The boot information: a list of tags."""
+    """Return the boot information: a list of tags, which does not depend on its address."""
     tags = _tag(COMMAND_LINE, facts.command_line) + _tag(BOOT_LOADER_NAME, LOADER_NAME)
     for module in facts.modules:
         tags += _tag(MODULE, struct.pack("<II", module.base, module.base + module.size) + module.command_line)

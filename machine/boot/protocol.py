@@ -1,4 +1,4 @@
-"""What the two Multiboot protocols have in common: a header in the image asks, boot information in RAM tells."""
+"""The common part of both Multiboot protocols: a header in the image for requests, boot information in RAM."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ NO_DISPLAY = "the image asks for a graphics mode; there is no display, so it boo
 
 
 class Addresses(NamedTuple):
-    """Where a flat image goes, physically, as its header says."""
+    """Physical addresses of a flat image, from its header."""
 
     header: int
-    """Of the Multiboot header itself: it ties addresses to offsets in the file."""
+    """Of the Multiboot header itself: it relates addresses to offsets in the file."""
     load: int
     load_end: int
     """0: all of the file is loaded."""
@@ -27,7 +27,7 @@ class Addresses(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Where a relocatable image wants to be."""
+    """The range of addresses that a relocatable image allows."""
 
     lowest: int
     highest: int
@@ -36,16 +36,16 @@ class Range(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a header asks of the loader."""
+    """The requests of a header to the loader."""
 
     addresses: Addresses | None = None
-    """None for an ELF file, whose own headers say where it goes."""
+    """None for an ELF file, which has addresses in its own headers."""
     entry: int | None = None
-    """Physical address of the first instruction; None for what the ELF file says."""
+    """Physical address of the first instruction; None: that of the ELF file."""
     within: Range | None = None
-    """Of a relocatable image."""
+    """None unless the image is relocatable."""
     notes: tuple[str, ...] = ()
-    """Wishes that were not granted and need not be."""
+    """Optional requests that are not granted."""
 
 
 class PlacedModule(NamedTuple):
@@ -54,18 +54,18 @@ class PlacedModule(NamedTuple):
     base: int
     size: int
     command_line: bytes
-    """Ends in NUL, like all text here."""
+    """Ends in NUL, like all text of the boot information."""
 
 
 class Facts(NamedTuple):
-    """What a kernel is told."""
+    """The contents of the boot information."""
 
     command_line: bytes
     modules: Sequence[PlacedModule]
     memory: Sequence[Region]
     sections: SectionTable | None
     load_base: int | None
-    """Lowest address of a relocatable image."""
+    """Lowest address of a relocatable image; None for any other."""
 
     @property
     def upper_kib(self) -> int:
@@ -79,21 +79,22 @@ class BootProtocol(NamedTuple):
     name: str
     header_magic: int
     header_words: int
-    """The sum of so many words, magic first, is 0 modulo 2 to the 32nd."""
+    """Number of words of 32 bits, from the magic on, whose sum is 0 modulo 2**32."""
     alignment: int
+    """Of the header in the image, in bytes."""
     searched: int
-    """All of the header lies within so many bytes from the start of the image."""
+    """Number of bytes at the beginning of the image that must contain the whole header."""
     boot_magic: int
-    """EAX when the kernel is started."""
+    """Value of EAX when the kernel starts."""
     lowest_information: int
-    """Boot information goes here or higher."""
+    """Lowest physical address allowed for the boot information."""
     read_header: Callable[[bytes, int], Request]
-    """What the header at an offset asks for. Raises MachineError for what this loader cannot do."""
+    """Reads the request in the header at an offset. Raises MachineError for what this loader does not support."""
     information: Callable[[Facts, int], bytes]
-    """The boot information for a physical address; its length does not depend on that."""
+    """Makes the boot information for a physical address, on which its length does not depend."""
 
     def find_header(self, image: bytes) -> tuple[int | None, int | None]:
-        """Offset of the first header with a right checksum, and of the first with a wrong one; None: there is none."""
+        """Return the offsets of the first header with a right checksum and of the first with a wrong one, or None."""
         magic, wrong = struct.pack("<I", self.header_magic), None
         end = min(self.searched, len(image))
         at = image.find(magic, 0, end)
@@ -107,17 +108,30 @@ class BootProtocol(NamedTuple):
 
 
 def flat(image: bytes, header_offset: int, addresses: Addresses, entry: int) -> Executable:
-    """An image without headers of its own. Raises MachineError for addresses that contradict each other or the file."""
+    """Make an executable of an image without headers of its own.
+
+    Args:
+        image: The whole file.
+        header_offset: Offset of the Multiboot header in the file, in bytes.
+        addresses: The addresses in that header.
+        entry: Physical address of the first instruction.
+
+    Returns:
+        An executable of one segment.
+
+    Raises:
+        MachineError: The addresses contradict each other or the file.
+    """
     header, load, load_end, bss_end = addresses
     start = header_offset - (header - load)
     if not 0 <= load <= header or start < 0:
         raise MachineError(f"the header's load address {load:#x} does not fit its own address {header:#x} in the file")
     size = load_end - load if load_end else len(image) - start
     if size <= 0:
-        raise MachineError(f"the header's load end address {load_end:#x} is not behind its load address {load:#x}")
+        raise MachineError(f"the header's load end address {load_end:#x} is not above its load address {load:#x}")
     if start + size > len(image):
         raise MachineError(f"the image is cut short: its header says {size} bytes, and {len(image) - start} are there")
     memory_size = bss_end - load if bss_end else size
     if memory_size < size:
-        raise MachineError(f"the header's BSS end address {bss_end:#x} is not behind the image's bytes")
+        raise MachineError(f"the header's BSS end address {bss_end:#x} is below the end of the image's bytes")
     return Executable(entry, (Segment(load, image[start : start + size], memory_size, 7),))

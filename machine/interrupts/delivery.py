@@ -91,7 +91,8 @@ class Delivery(Stateful):
     def _let_time_pass(self) -> None:
         """Spend 1 ns on each delivery after many in a row without a retired instruction.
 
-        A handler whose first instruction faults is entered again and again: no limit on time would ever end that.
+        A handler whose first instruction faults is entered again and again. Without this, time would stand still, and
+        no time limit would end the loop.
         """
         retired = self._cpu.hook.retired
         self._deliveries_here = self._deliveries_here + 1 if retired == self._at else 0

@@ -148,7 +148,7 @@ def test_a_relocatable_image_stays_where_it_was_linked_if_that_will_do(machine: 
 
 @pytest.mark.parametrize("wanted", [(0x20_0000, 0x40_0000, 1), (0, 0x10_0010, 1), (0, 0xFFFF_FFFF, 0x20_0000)])
 def test_an_image_that_has_to_be_moved_is_refused(machine: Machine, wanted: tuple[int, int, int]) -> None:
-    assert "wants to be moved" in refusal_of(machine, tag(10, words(*wanted, 0)))
+    assert "asks to be moved" in refusal_of(machine, tag(10, words(*wanted, 0)))
     assert note_of(machine, tag(10, words(*wanted, 0), optional=True)) == ()
 
 

@@ -1,1 +1,1 @@
-"""One file a device, named and laid out as its manual has it."""
+"""The devices: one file for each, with the names and the layout of its manual."""

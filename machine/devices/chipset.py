@@ -1,11 +1,11 @@
-"""All devices of the PC, and the wires between them and the processor.
+"""All devices of the PC, and the connections between them and the processor.
 
     ISA line n ---+--> 8259 pair, IRQ n ---INT--> LINT0 --+
                   +--> I/O APIC, pin n --messages---------+--> local APIC ---> INTR, NMI
                        (IRQ 0 at pin 2)    NMI ---> LINT1 -+
 
-The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The processor's loop looks at `pending`, takes
-interrupts by `acknowledge` and `take_nmi`, runs no further than `deadline_ns`, and calls `tick` there.
+The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The machine's loop reads `pending`, takes interrupts by
+`acknowledge` and `take_nmi`, runs no further than `deadline_ns`, and calls `tick` there.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,10 +25,10 @@ _LINT0, _LINT1 = 0, 1
 
 
 class Chipset:
-    """Builds the devices and attaches them to `bus`.
+    """The devices of a PC, made and attached to `bus`.
 
     `rescheduled` is called whenever `pending`, `nmi_pending` or `deadline_ns` may have changed. Raises MachineError for
-    fw_cfg file names that cannot be.
+    an invalid name of a fw_cfg file.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Chipset:
         self._clock = clock
         self.rescheduled: Callable[[], None] = lambda: None
         self.deadline_ns: int | None = None
-        """The earliest deadline of a device, or None."""
+        """The earliest deadline of a device, in virtual ns, or None."""
         self.nmi_pending = False
-        """An NMI waits; `take_nmi` takes it."""
+        """True while an NMI waits for `take_nmi`."""
         self.uart = uart16550.Uart16550(clock)
         self.post_code = post_code.PostCode()
         self.debug_exit = debug_exit.DebugExit(request_stop)
@@ -60,7 +60,7 @@ class Chipset:
         self._attach()
         self._wire()
         self.acknowledge = self.local_apic.acknowledge
-        """The INTA cycle: the vector of the interrupt that the processor takes."""
+        """Runs the INTA cycle and returns the vector of the interrupt that the processor takes."""
 
     def _attach(self) -> None:
         ports, memory = self.bus.attach_ports, self.bus.attach_memory
@@ -78,12 +78,12 @@ class Chipset:
         memory(self.io_apic, io_apic.ADDRESS)
 
     def attach_engines(self) -> None:
-        """Put the scrub engine and the hash engine on the bus, which no PC has."""
+        """Attach the scrub engine and the hash engine, which no PC has."""
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
         self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
 
     def attach_tpm(self, backend: TpmBackend) -> tpm_crb.TpmCrb:
-        """Put a TPM on the bus, which not every PC has."""
+        """Attach a TPM, which not every PC has, and return its device."""
         device = tpm_crb.TpmCrb(self._clock, backend)
         self.bus.attach_memory(device, tpm_crb.ADDRESS)
         return device
@@ -104,7 +104,7 @@ class Chipset:
             device.rescheduled = self.refresh
 
     def reset(self) -> None:
-        """Every device as PC firmware leaves it."""
+        """Reset every device to the state in which PC firmware leaves it."""
         for device in self.bus.devices:
             device.reset()
         self.nmi_pending = False
@@ -112,7 +112,7 @@ class Chipset:
         self.refresh()
 
     def isa_line(self, irq: int) -> Line:
-        """The interrupt line of an ISA device: it reaches both controllers. IRQ 2 does not exist."""
+        """Return the interrupt line of an ISA device, which is connected to both controllers. There is no IRQ 2."""
         pic, io = self.pic, self.io_apic
         pin = TIMER_PIN if irq == TIMER_IRQ else irq
 
@@ -122,24 +122,24 @@ class Chipset:
 
         return line
 
-    # What the processor's loop sees
+    # Called by the machine's loop
 
     def pending(self) -> bool:
-        """Whether a maskable interrupt is to be taken now, if RFLAGS.IF lets it."""
+        """Report whether a maskable interrupt waits, which the processor takes if RFLAGS.IF allows it."""
         return self.local_apic.intr
 
     def raise_nmi(self) -> None:
-        """A pulse on the NMI pin. It goes through LINT1 of the local APIC, which may mask it."""
+        """Pulse the NMI pin. It is connected to LINT1 of the local APIC, which may mask it."""
         self.local_apic.set_pin(_LINT1, True)
         self.local_apic.set_pin(_LINT1, False)
 
     def take_nmi(self) -> bool:
-        """Whether an NMI waits; it is taken with that."""
+        """Take an NMI, and report whether one was waiting."""
         taken, self.nmi_pending = self.nmi_pending, False
         return taken
 
     def tick(self, now_ns: int) -> None:
-        """Let every device act whose deadline has come."""
+        """Call `tick` of every device whose deadline has passed."""
         for device in self._timed:
             if device.deadline_ns is not None and device.deadline_ns <= now_ns:
                 device.tick(now_ns)
@@ -153,7 +153,7 @@ class Chipset:
         self.pit.watch(not self.pic.is_masked(TIMER_IRQ) or not self.io_apic.is_masked(TIMER_PIN))
 
     def refresh(self) -> None:
-        """Find the earliest deadline again."""
+        """Find the earliest deadline of a device."""
         found = self.local_apic.deadline_ns
         for device in (self.pit, self.uart):
             at = device.deadline_ns

@@ -5,21 +5,21 @@ Register layout (32 bits each, from the base of the block):
     0x00 LOC_STATE   bit 0 not established, bit 1 locality assigned, bit 7 valid
     0x08 LOC_CTRL    write 1 requestAccess, 2 relinquish
     0x0C LOC_STS     bit 0 granted
-    0x30 INTF_ID     64 bits: a CRB of version 1, locality 0 alone, no idle bypass, transfers of 64 bytes
-    0x40 CTRL_REQ    write 1 cmdReady, 2 goIdle; reads 0 when done, which is at once
+    0x30 INTF_ID     64 bits: a CRB of version 1, locality 0 only, no idle bypass, transfers of 64 bytes
+    0x40 CTRL_REQ    write 1 cmdReady, 2 goIdle; reads 0 when done, which is immediately
     0x44 CTRL_STS    bit 0 tpmSts: a fatal error, until reset; bit 1 tpmIdle
-    0x4C CTRL_START  write 1 to run the command; reads 0 when the response is there
+    0x4C CTRL_START  write 1 to execute the command; reads 0 when the response is available
     0x58 CMD_SIZE, 0x5C and 0x60 CMD_ADDR, 0x64 RSP_SIZE, 0x68 RSP_ADDR (64 bits)
     0x80 DATA_BUFFER 0xF80 bytes, for the command and then the response
 
 The states are the profile's: Idle -cmdReady-> Ready -a write to the buffer-> Reception -START-> Completion -goIdle->
-Idle. What a state does not know is ignored: START in any state but Reception, writes to the buffer in Idle and
-Completion, cmdReady in Completion (there is no idle bypass), everything without the locality. goIdle and relinquish
-clear the buffer. Without the locality the buffer reads as all ones. CTRL_CANCEL finds no command running. Interrupts
-are not there. Localities 1-4 have blocks of their own on a bus, where nothing answers.
+Idle. Requests that a state does not have are ignored: START in any state but Reception, writes to the buffer in Idle
+and Completion, cmdReady in Completion (there is no idle bypass), and everything while the locality is not granted.
+goIdle and relinquish clear the buffer. Without the locality the buffer reads as all ones. CTRL_CANCEL does nothing, as
+no command is ever running when it is written. Left out: interrupts, and localities 1 to 4, whose blocks are empty.
 
-A command whose header gives a size below 10 or above the buffer's is answered TPM_RC_COMMAND_SIZE by the interface.
-A TPM that gives no answer is a fatal error: tpmSts, and the buffer stays as it was.
+The interface itself answers TPM_RC_COMMAND_SIZE to a command whose header has a size below 10 or above the buffer's.
+A TPM that does not answer is a fatal error: tpmSts is set, and the buffer stays as it was.
 """
 
 from collections.abc import Callable
@@ -43,17 +43,17 @@ _BAD_SIZE = error_response(Rc.COMMAND_SIZE)
 
 SIMPLE_NS = 20_000
 EXECUTION_NS: dict[int, int] = {Code.CREATE_PRIMARY: 200_000, Code.QUOTE: 200_000}
-"""Virtual time of commands that do not take SIMPLE_NS."""
+"""Virtual time in ns of commands that do not take SIMPLE_NS."""
 
 
 _IDLE, _READY, _RECEPTION, _COMPLETION = range(4)
-"""States of the interface. Execution takes no instruction's time, so nobody sees it."""
+"""States of the interface. Command Execution ends before the next instruction, so no software sees it."""
 
 
 class TpmCrb(Device):
-    """Calls `on_command(command, response)` after each command that the TPM has answered.
+    """The CRB device. It calls `on_command(command, response)` after each command that the TPM has answered.
 
-    Making it is power-on. Raises TpmUnavailable where the TPM does not come up.
+    Making it is power-on. Raises TpmUnavailable if the TPM does not start.
     """
 
     STATE = ("failure", "_granted", "_state", "_buffer")
@@ -67,14 +67,14 @@ class TpmCrb(Device):
         self.tpm = tpm
         self.on_command: Callable[[bytes, bytes], None] | None = None
         self.failure: str | None = None
-        """Why the TPM gave no answer, for CTRL_STS bit 0."""
+        """Why the TPM did not answer, which sets CTRL_STS bit 0; None if it has always answered."""
         self._granted = False
         self._state = _IDLE
         self._buffer = bytearray(BUFFER_BYTES)
         tpm.power_on()
 
     def reset(self) -> None:
-        """Idle, with no locality granted; the TPM gets its own reset signal."""
+        """Go to Idle with no locality granted, and reset the TPM."""
         self._grant(False)
         self._go_idle()
         self.failure = None
@@ -84,7 +84,7 @@ class TpmCrb(Device):
             self.failure = str(error)
 
     def load_state(self, state: State) -> None:
-        """See `Stateful`."""
+        """Restore a state: see `Stateful`."""
         super().load_state(state)
         self._grant(self._granted)
 
@@ -93,13 +93,13 @@ class TpmCrb(Device):
         self.expose(self._buffer if granted else None)
 
     def read(self, offset: int, size: int) -> int:
-        """A register, or bytes of the buffer."""
+        """Return a register, or bytes of the buffer."""
         if offset >= BUFFER:
             if not self._granted:
                 return (1 << 8 * size) - 1
             return int.from_bytes(self._buffer[offset - BUFFER : offset - BUFFER + size], "little")
         first = offset & ~3
-        if size == 4 and first == offset:  # as drivers do it
+        if size == 4 and first == offset:  # the access that drivers make
             return self._register(offset)
         value = sum(self._register(first + 4 * n) << 32 * n for n in range(3))
         return value >> 8 * (offset - first) & (1 << 8 * size) - 1
@@ -114,7 +114,7 @@ class TpmCrb(Device):
         return _CONSTANTS.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """A request, or bytes of the command."""
+        """Execute a request, or store bytes of the command."""
         if offset >= BUFFER:
             self._write_buffer(offset - BUFFER, size, value)
         elif offset == LOC_CTRL:

@@ -1,7 +1,7 @@
-"""The I/O APIC at 0xFEC00000 (Intel 82093AA data sheet; version 0x20 with an EOI register, as QEMU has it).
+"""The I/O APIC at 0xFEC00000 (Intel 82093AA data sheet; version 0x20 with an EOI register, like QEMU's).
 
-    0x00 IOREGSEL   index of a register            0x10 IOWIN   that register, 32 bits
-    0x40 EOI        vector whose interrupt ended
+    0x00 IOREGSEL   index of a register            0x10 IOWIN   the selected register, 32 bits
+    0x40 EOI        vector of the interrupt that has ended
 
     index 0x00 ID (27-24)    0x01 version and last pin    0x02 arbitration ID    0x10 + 2n, 0x11 + 2n: pin n of 24
 
@@ -26,10 +26,10 @@ _LOW_HALF = 0xFFFF_FFFF
 
 
 class SendMessage(Protocol):
-    """Sends an interrupt message to the local APICs and says whether one accepted it."""
+    """Function that sends an interrupt message to the local APIC."""
 
     def __call__(self, destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:
-        """Destination and mode are as in the redirection entry."""
+        """Send a message with the destination and mode of a redirection entry. Return whether it was accepted."""
 
 
 def _nobody(destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:  # noqa: ARG001
@@ -37,7 +37,7 @@ def _nobody(destination: int, mode: int, vector: int, *, logical: bool, level_tr
 
 
 class IoApic(Device):
-    """Turns interrupt lines into messages to the local APIC."""
+    """The I/O APIC: it turns levels of interrupt lines into messages to the local APIC."""
 
     STATE = ("_lines", "_index", "_id", "_entries")
     WIRING = ("send", "settle", "masks_changed")
@@ -46,23 +46,23 @@ class IoApic(Device):
         super().__init__()
         self.send: SendMessage = _nobody
         self.settle: Callable[[], None] = lambda: None
-        """Called before an entry is changed: brings lines up to date that are followed only when looked at."""
+        """Called before an entry changes: updates lines that are computed on demand only."""
         self.masks_changed: Callable[[], None] = lambda: None
         self._lines = [False] * PINS
         self.reset()
 
     def reset(self) -> None:
-        """All masked."""
+        """Mask all pins."""
         self._index = 0
         self._id = 0
         self._entries = [MASKED] * PINS
 
     def is_masked(self, pin: int) -> bool:
-        """Whether the entry of a pin is masked."""
+        """Report whether the entry of a pin is masked."""
         return bool(self._entries[pin] & MASKED)
 
     def set_pin(self, pin: int, level: bool) -> None:
-        """A line changes its level, or tells it again."""
+        """Set the level of a line, which may be the same again."""
         if self._lines[pin] == level:
             return
         self._lines[pin] = level
@@ -73,14 +73,14 @@ class IoApic(Device):
             self._send(entry)
 
     def end_of_interrupt(self, vector: int) -> None:
-        """The local APIC, or a store to EOI, says that a level-triggered interrupt has ended."""
+        """End a level-triggered interrupt. The local APIC or a store to EOI calls this."""
         for pin, entry in enumerate(self._entries):
             if entry & LEVEL and entry & REMOTE_IRR and entry & 0xFF == vector:
                 self._entries[pin] = entry & ~REMOTE_IRR
                 self._serve_level(pin)
 
     def read(self, offset: int, size: int) -> int:
-        """IOREGSEL, or with 32 bits the register it selects."""
+        """Return IOREGSEL, or, for an access of 32 bits, the register that it selects."""
         if offset == IOREGSEL:
             return self._index
         if offset != IOWIN or size != 4:
@@ -93,7 +93,7 @@ class IoApic(Device):
         return self._entries[pin] >> 32 * high & _LOW_HALF if 0 <= pin < PINS else 0
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Select a register, set the one selected, or end an interrupt."""
+        """Select a register, set the selected one, or end an interrupt."""
         if offset == IOREGSEL:
             self._index = value & 0xFF
         elif size != 4:
@@ -120,14 +120,14 @@ class IoApic(Device):
         return self._lines[pin] != bool(self._entries[pin] & LOW_ACTIVE)
 
     def _serve_level(self, pin: int) -> None:
-        """Send the message of a level-triggered pin that is asserted and whose last one, if any, has ended."""
+        """Send the message of a level-triggered pin, if it is asserted and has no interrupt that has not ended."""
         entry = self._entries[pin]
         ready = entry & (LEVEL | MASKED | REMOTE_IRR) == LEVEL and self._is_asserted(pin)
         if ready and self._send(entry) and entry >> 8 & 7 in (apic.FIXED, apic.LOWEST_PRIORITY):
             self._entries[pin] |= REMOTE_IRR
 
     def _send(self, entry: int) -> bool:
-        """NMI and ExtINT are edge-triggered whatever the entry says."""
+        """Send the message of an entry. NMI and ExtINT are edge-triggered, whatever the entry says."""
         mode = entry >> 8 & 7
         level = bool(entry & LEVEL) and mode in (apic.FIXED, apic.LOWEST_PRIORITY)
         return self.send(entry >> 56, mode, entry & 0xFF, logical=bool(entry & LOGICAL), level_triggered=level)

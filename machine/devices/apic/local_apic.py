@@ -1,12 +1,12 @@
 """The local APIC (SDM volume 3, "Advanced Programmable Interrupt Controller") in xAPIC mode at 0xFEE00000.
 
 `registers.py` has the register layout. Only aligned accesses of 32 bits are defined; others read zero and write
-nothing. The 8259 pair is wired to LINT0, the NMI pin to LINT1; both are the processor's own pins while the APIC is
-disabled in IA32_APIC_BASE.
+nothing. The 8259 pair is connected to LINT0, the NMI pin to LINT1. While the APIC is disabled in IA32_APIC_BASE, these
+two pins are the processor's INTR and NMI.
 
-After reset it is as PC firmware leaves it: enabled, LINT0 = ExtINT, LINT1 = NMI, the rest masked. Left out: x2APIC,
+After reset it is as PC firmware leaves it: enabled, LINT0 = ExtINT, LINT1 = NMI, all else masked. Left out: x2APIC,
 moving the block, SMI, INIT and start-up (there is one processor), sources for the performance and thermal entries.
-An ExtINT goes before any vector of the APIC's own, as on QEMU. Every IPI is edge-triggered.
+ExtINT takes precedence over the APIC's own vectors, as on QEMU. Every IPI is edge-triggered.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ ADDRESS = 0xFEE0_0000
 
 
 class LocalApic(Device):
-    """Collects interrupt requests and says which one the processor takes next.
+    """The local APIC: it collects interrupt requests and decides which one the processor takes next.
 
-    `intr` is true while an interrupt waits that RFLAGS.IF would let in. `rescheduled` is called when it or the
-    deadline changes.
+    `intr` is true while an interrupt waits that the processor would take with RFLAGS.IF set. `rescheduled` is called
+    when `intr` or the deadline changes.
     """
 
     STATE = ("_base", "acknowledged_ns", "_stored", "_errors", "_error_armed", "_external_message", "intr", "_external")
@@ -37,11 +37,11 @@ class LocalApic(Device):
         self._clock = clock
         self._timer = ApicTimer(clock)
         self.acknowledge_external: Callable[[], int] = lambda: 0
-        """The INTA cycle of the 8259 pair: gives its vector."""
+        """Runs the INTA cycle of the 8259 pair and returns its vector."""
         self.broadcast_eoi: Callable[[int], None] = lambda _vector: None
-        """Tells the IOAPIC that the interrupt with this level-triggered vector has ended."""
+        """Ends the level-triggered interrupt with this vector at the I/O APIC."""
         self.raise_nmi: Callable[[], None] = lambda: None
-        """The processor's NMI."""
+        """Raises an NMI at the processor."""
         self._table = LocalVectorTable()
         self._writes: dict[int, Callable[[int], None]] = {
             reg.TPR: self._write_task_priority,
@@ -53,17 +53,17 @@ class LocalApic(Device):
         self.reset()
 
     def reset(self) -> None:
-        """The state in which PC firmware hands over."""
+        """Return to the state in which PC firmware leaves the APIC."""
         self._base = ADDRESS | reg.BASE_ENABLE | reg.BASE_BOOTSTRAP
         self.acknowledged_ns = 0
-        """When the processor last took an interrupt; less `fired_ns` it is a wake-up's latency."""
+        """Virtual time at which the processor last took an interrupt; minus `fired_ns` it is a wake-up's latency."""
         self._power_up()
         self.write(reg.SVR, 4, 0x1FF)
         self.write(reg.LVT_LINT0, 4, 0x8700)
         self.write(reg.LVT_LINT1, 4, 0x8400)
 
     def _power_up(self) -> None:
-        """Power-on state (SDM, "Local APIC State After Power-Up or Reset"): software disabled, all masked."""
+        """Return to the power-on state (SDM, "Local APIC State After Power-Up or Reset"): disabled, all masked."""
         self._timer.reset()
         self.deadline_ns = None
         self._stored = {
@@ -85,9 +85,10 @@ class LocalApic(Device):
     # The processor's side
 
     def acknowledge(self) -> int:
-        """The processor takes the interrupt: its vector, which moves from requested to in service.
+        """Take an interrupt: move its vector from requested to in service. The processor calls this.
 
-        Without a vector that may be taken (the task priority was raised in between) it is the spurious vector.
+        Returns:
+            The vector; the spurious vector if none may be taken any more, as the task priority was raised in between.
         """
         self.acknowledged_ns = self._clock.now_ns
         if self._external:
@@ -103,12 +104,12 @@ class LocalApic(Device):
 
     @property
     def fired_ns(self) -> int | None:
-        """The deadline the timer last fired for, or None."""
+        """The deadline at which the timer last fired, in virtual ns, or None."""
         return self._timer.fired_ns
 
     @property
     def divider(self) -> int:
-        """What the timer's clock is divided by."""
+        """The divisor of the timer's clock: 1 to 128."""
         return self._timer.divider
 
     @property
@@ -122,7 +123,7 @@ class LocalApic(Device):
 
     @property
     def apic_base(self) -> int:
-        """IA32_APIC_BASE. Its bits BASE_ENABLE and the address can be written; the block stays where it is."""
+        """IA32_APIC_BASE. BASE_ENABLE and the address can be written, but the block does not move."""
         return self._base
 
     @apic_base.setter
@@ -134,28 +135,28 @@ class LocalApic(Device):
             self.rescheduled()
 
     def read_tsc_deadline(self) -> int:
-        """RDMSR of IA32_TSC_DEADLINE."""
+        """Return IA32_TSC_DEADLINE, for RDMSR."""
         return self._timer.tsc_deadline
 
     def write_tsc_deadline(self, value: int) -> None:
-        """WRMSR to IA32_TSC_DEADLINE: `value` is virtual time in ns, zero disarms."""
+        """Set IA32_TSC_DEADLINE, for WRMSR, to virtual time in ns; zero disarms the timer."""
         self._timer.write_tsc_deadline(value)
         self._timer_changed()
 
-    # Where interrupts come from
+    # Sources of interrupts
 
     def request(self, vector: int) -> None:
-        """An edge-triggered fixed interrupt for this processor."""
+        """Accept an edge-triggered fixed interrupt for this processor."""
         self._accept(reg.FIXED, vector, level_triggered=False)
 
     def message(self, destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:
-        """An interrupt message of an IOAPIC. Returns whether this APIC accepted it."""
+        """Receive an interrupt message of an I/O APIC. Return whether this APIC accepted it."""
         return self._is_destination(destination, logical=logical) and self._accept(
             mode, vector, level_triggered=level_triggered
         )
 
     def set_pin(self, pin: int, level: bool) -> None:
-        """LINT0 or LINT1 changes its level."""
+        """Set the level of LINT0 or LINT1."""
         if self._table.pins[pin] == level:
             return
         entry = self._table.set_pin(pin, level)
@@ -167,7 +168,7 @@ class LocalApic(Device):
         self._sample_pins()
 
     def tick(self, now_ns: int) -> None:
-        """The timer's deadline has come."""
+        """Raise the timer's interrupt if its deadline has passed."""
         if self._timer.tick(now_ns):
             self._timer_changed()
             self._raise_local(reg.LVT_TIMER)
@@ -178,7 +179,7 @@ class LocalApic(Device):
             self._accept(reg.FIXED, entry & reg.VECTOR, level_triggered=False)
 
     def _sample_pins(self) -> None:
-        """Look at the pins whose level counts: ExtINT, and fixed level-triggered ones."""
+        """Check the pins whose level counts: ExtINT, and fixed level-triggered ones."""
         table = self._table
         if self._base & reg.BASE_ENABLE:
             self._external = self._external_message or table.has_external()
@@ -208,7 +209,7 @@ class LocalApic(Device):
         return True
 
     def _is_destination(self, destination: int, *, logical: bool) -> bool:
-        """Whether a message is for this processor (SDM, "Determining IPI Destination")."""
+        """Report whether a message is for this processor (SDM, "Determining IPI Destination")."""
         if not self._base & reg.BASE_ENABLE:
             return False
         if not logical:
@@ -219,7 +220,7 @@ class LocalApic(Device):
         return destination >> 4 in (own >> 4, 0xF) and bool(destination & own & 0xF)
 
     def _update(self) -> None:
-        """Work out `intr` anew."""
+        """Update `intr`."""
         enabled = self._stored[reg.SVR] & reg.SOFTWARE_ENABLED
         intr = self._external or (enabled != 0 and self._priorities.deliverable())
         if intr != self.intr:
@@ -229,7 +230,7 @@ class LocalApic(Device):
     # Registers
 
     def read(self, offset: int, size: int) -> int:
-        """Value of a register."""
+        """Return a register."""
         if not self._base & reg.BASE_ENABLE:
             return (1 << 8 * size) - 1
         if size != 4 or offset & 0xF:
@@ -318,7 +319,7 @@ class LocalApic(Device):
         self._sample_pins()
 
     def _send(self, value: int) -> None:
-        """A store to ICR_LOW sends an IPI; only this processor can receive it."""
+        """Send an IPI, for a store to ICR_LOW. Only this processor can receive it."""
         self._stored[reg.ICR_LOW] = value & 0xC_CFFF
         mode, vector, shorthand = value >> 8 & 7, value & reg.VECTOR, value >> 18 & 3
         if mode in (reg.FIXED, reg.LOWEST_PRIORITY) and vector < reg.FIRST_VECTOR:
@@ -330,7 +331,7 @@ class LocalApic(Device):
             self._accept(mode, vector, level_triggered=False)
 
     def _log_error(self, error: int) -> None:
-        """Note an error; the first one since the last write to ESR interrupts."""
+        """Record an error. The first one after a write to ESR raises the error interrupt."""
         self._errors |= error
         if self._error_armed:
             self._error_armed = False

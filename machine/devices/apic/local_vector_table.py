@@ -1,7 +1,7 @@
 """The local vector table of the local APIC (SDM volume 3, "Local Vector Table"), and the pins LINT0 and LINT1.
 
-An entry says what an interrupt source of the processor's own does: vector (bits 7-0), delivery mode (10-8), for the
-pins polarity (13), remote IRR (14) and level trigger (15), mask (16), for the timer its mode (18-17).
+An entry configures one local interrupt source: vector (bits 7-0), delivery mode (10-8), for the pins polarity (13),
+remote IRR (14) and level trigger (15), mask (16), for the timer its mode (18-17).
 """
 
 from machine.devices.apic import registers as reg
@@ -28,7 +28,7 @@ class LocalVectorTable(Stateful):
         self.pins = [False, False]
 
     def reset(self) -> None:
-        """Mask all."""
+        """Mask all entries."""
         self.entries = dict.fromkeys(_WRITABLE, reg.MASKED)
 
     def write(self, register: int, value: int, *, enabled: bool) -> int:
@@ -42,12 +42,12 @@ class LocalVectorTable(Stateful):
         return entry
 
     def mask_all(self) -> None:
-        """What clearing the enable bit of SVR does."""
+        """Mask all entries, because the enable bit of SVR was cleared."""
         for register in self.entries:
             self.entries[register] |= reg.MASKED
 
     def set_pin(self, pin: int, level: bool) -> int | None:
-        """A pin changes its level. Returns its entry if that edge is an interrupt: NMI, or fixed by edge."""
+        """Set the level of a pin. Return its entry if this edge is an interrupt: NMI, or fixed and edge-triggered."""
         self.pins[pin] = level
         entry = self._asserted(pin)
         if entry is None:
@@ -56,11 +56,11 @@ class LocalVectorTable(Stateful):
         return entry if mode == reg.NMI or (mode == reg.FIXED and not entry & reg.LEVEL) else None
 
     def has_external(self) -> bool:
-        """Whether a pin with the delivery mode ExtINT is asserted."""
+        """Report whether a pin with delivery mode ExtINT is asserted."""
         return any((entry := self._asserted(pin)) is not None and entry >> 8 & 7 == reg.EXT_INT for pin in (0, 1))
 
     def level_requests(self) -> list[int]:
-        """Registers of the level-triggered pins that are asserted and were not accepted yet."""
+        """Return the registers of level-triggered pins that are asserted and not accepted yet."""
         wanted, relevant = reg.LEVEL, reg.LEVEL | reg.REMOTE_IRR | 7 << 8  # fixed is delivery mode 0
         return [
             register
@@ -69,13 +69,13 @@ class LocalVectorTable(Stateful):
         ]
 
     def ended(self, vector: int) -> None:
-        """A level-triggered interrupt has ended: its pins may interrupt again."""
+        """End a level-triggered interrupt, so that its pins may interrupt again."""
         for register in _PINS:
             if self.entries[register] & reg.VECTOR == vector:
                 self.entries[register] &= ~reg.REMOTE_IRR
 
     def _asserted(self, pin: int) -> int | None:
-        """The entry of a pin that is asserted and not masked."""
+        """Return the entry of a pin if it is asserted and not masked."""
         entry = self.entries[_PINS[pin]]
         if entry & reg.MASKED or self.pins[pin] == bool(entry & reg.POLARITY):
             return None

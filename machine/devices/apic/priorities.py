@@ -1,7 +1,7 @@
-"""Requests, services and priorities of the local APIC (SDM volume 3, "Interrupt, Task, and Processor Priority").
+"""Requested and served interrupts of the local APIC (SDM volume 3, "Interrupt, Task, and Processor Priority").
 
-The priority class of a vector is its upper four bits. A requested vector goes to the processor if its class is above
-the processor's, which is the higher of the task's and that of the interrupt in service.
+The priority class of a vector is its upper four bits. A requested vector is delivered if its class is above the
+processor's, which is the higher of the task's class and that of the interrupt in service.
 """
 
 from machine.state import Stateful
@@ -18,29 +18,29 @@ class Priorities(Stateful):
 
     @property
     def arbitration(self) -> int:
-        """APR, by which processors on a bus compete for lowest-priority interrupts."""
+        """APR: processors on a bus compete by it for lowest-priority interrupts."""
         task, service, request = self.task >> 4, _highest(self.in_service) >> 4, _highest(self.requested) >> 4
         if task >= request and task > service:
             return self.task
         return max(task & service, request) << 4
 
     def deliverable(self) -> bool:
-        """Whether the highest vector requested may go to the processor."""
+        """Report whether the highest requested vector may be delivered."""
         return self.requested.bit_length() - 1 >> 4 > self.processor >> 4
 
     def set_task(self, value: int) -> None:
-        """A write to TPR."""
+        """Set TPR."""
         self.task = value & 0xFF
         self._set_processor()
 
     def request(self, vector: int, *, level_triggered: bool) -> None:
-        """Accept an interrupt."""
+        """Add a request."""
         bit = 1 << vector
         self.requested |= bit
         self.level_triggered = self.level_triggered & ~bit | (bit if level_triggered else 0)
 
     def serve(self) -> int:
-        """The highest vector requested goes into service."""
+        """Move the highest requested vector into service, and return it."""
         vector = self.requested.bit_length() - 1
         self.requested ^= 1 << vector
         self.in_service |= 1 << vector
@@ -48,7 +48,7 @@ class Priorities(Stateful):
         return vector
 
     def end(self) -> int | None:
-        """The highest vector in service has been served: its number if it was level-triggered."""
+        """End the highest vector in service. Return it if it was level-triggered, else None."""
         bit = 1 << self.in_service.bit_length() >> 1
         self.in_service &= ~bit
         self._set_processor()

@@ -23,7 +23,7 @@ BASE_BOOTSTRAP, BASE_ENABLE = 1 << 8, 1 << 11
 VECTOR, MASKED, REMOTE_IRR, LEVEL, POLARITY = 0xFF, 1 << 16, 1 << 14, 1 << 15, 1 << 13
 SOFTWARE_ENABLED = 1 << 8
 FIRST_VECTOR = 16
-"""Vectors below are illegal in messages and entries."""
+"""Lower vectors are illegal in messages and entries."""
 VERSION_VALUE = 0x0005_0014
 """An integrated APIC with six LVT entries."""
 READ_ONLY = frozenset([VERSION, APR, PPR, CURRENT_COUNT, 0xC0, *range(ISR, ESR, 16)])

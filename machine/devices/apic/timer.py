@@ -1,10 +1,10 @@
-"""The timer of the local APIC (SDM volume 3, "APIC Timer"): one-shot, periodic, and by time stamp counter.
+"""The timer of the local APIC (SDM volume 3, "APIC Timer"): one-shot, periodic, and TSC-deadline.
 
 It counts at 1 GHz before the divider: one count takes `divider` ns. As on QEMU under `-icount`, a count of n fires
 (n + 1) * divider ns after the store that loaded it, and a periodic timer again every (n + 1) * divider ns. The time
 stamp counter is virtual time in nanoseconds, so IA32_TSC_DEADLINE holds the time at which the timer fires.
 
-A masked timer goes on counting and has no deadline, for nobody can tell when it expires.
+A masked timer continues to count but has no deadline, as it raises no interrupt when it expires.
 """
 
 from machine.processor.clock import Clock
@@ -15,7 +15,7 @@ ONE_SHOT, PERIODIC, TSC_DEADLINE = 0, 1, 2
 
 
 class ApicTimer(Stateful):
-    """Count, mode and deadline. The local APIC holds the registers and raises the interrupt."""
+    """Count, mode and deadline. The local APIC has the registers and raises the interrupt."""
 
     STATE = (
         "deadline_ns",
@@ -35,27 +35,27 @@ class ApicTimer(Stateful):
         self.reset()
 
     def reset(self) -> None:
-        """Masked, one-shot, not counting."""
+        """Return to one-shot mode, masked and not counting."""
         self.deadline_ns: int | None = None
         self.fired_ns: int | None = None
-        """The deadline last fired for, or None."""
+        """The deadline at which it last fired, in virtual ns, or None."""
         self.initial_count = 0
         self.divide_configuration = 0
         self._shift = 1
         self._mode = ONE_SHOT
         self._masked = True
         self._loaded_ns: int | None = None
-        """When the running count began; None: not counting."""
+        """Virtual time at which the running count began; None: not counting."""
         self._tsc_deadline = 0
 
     @property
     def divider(self) -> int:
-        """Nanoseconds a count takes."""
+        """Nanoseconds for each count."""
         return 1 << self._shift
 
     @property
     def current_count(self) -> int:
-        """CURRENT_COUNT: what is left, down to 0; zero in TSC-deadline mode."""
+        """CURRENT_COUNT: the counts that remain; zero in TSC-deadline mode."""
         self._catch_up()
         if self._loaded_ns is None:
             return 0
@@ -63,25 +63,25 @@ class ApicTimer(Stateful):
 
     @property
     def tsc_deadline(self) -> int:
-        """IA32_TSC_DEADLINE: when the timer fires; zero when it is not armed."""
+        """IA32_TSC_DEADLINE: the virtual time at which the timer fires, in ns; zero if it is not armed."""
         self._catch_up()
         return self._tsc_deadline
 
     def load(self, count: int) -> None:
-        """A store to INITIAL_COUNT: count down from there; zero stops. Ignored in TSC-deadline mode."""
+        """Set INITIAL_COUNT and count down from it; zero stops the timer. Ignored in TSC-deadline mode."""
         if self._mode != TSC_DEADLINE:
             self.initial_count = count
             self._loaded_ns = self._clock.now_ns if count else None
             self._schedule()
 
     def write_tsc_deadline(self, value: int) -> None:
-        """A write to IA32_TSC_DEADLINE: arm, or with zero disarm. Ignored in the other modes."""
+        """Set IA32_TSC_DEADLINE, in ns; zero disarms the timer. Ignored in the other modes."""
         if self._mode == TSC_DEADLINE:
             self._tsc_deadline = value
             self._schedule()
 
     def divide_by(self, configuration: int) -> None:
-        """A store to DIVIDE_CONFIGURATION (bits 3, 1 and 0). A running count goes on from its value."""
+        """Set DIVIDE_CONFIGURATION (bits 3, 1 and 0). A running count continues from its value."""
         self._catch_up()
         power = (configuration & 3 | configuration >> 1 & 4) + 1
         shift = power % 8
@@ -92,8 +92,12 @@ class ApicTimer(Stateful):
         self._schedule()
 
     def configure(self, entry: int) -> None:
-        """A store to LVT_TIMER: mask (bit 16) and mode (bits 18-17). Neither starts nor stops a count, but a change
-        from or to TSC-deadline mode disarms.
+        """Set mask (bit 16) and mode (bits 18-17), for a store to LVT_TIMER.
+
+        Neither starts or stops a count, but a change from or to TSC-deadline mode disarms the timer.
+
+        Args:
+            entry: The value of LVT_TIMER.
         """
         mode, masked = entry >> 17 & 3, bool(entry & MASKED)
         if mode == self._mode and masked == self._masked:
@@ -105,7 +109,7 @@ class ApicTimer(Stateful):
         self._schedule()
 
     def tick(self, now_ns: int) -> bool:
-        """Whether the timer fires; then the next deadline is set."""
+        """Report whether the timer fires at a virtual time. If so, set the next deadline."""
         deadline = self.deadline_ns
         if deadline is None or now_ns < deadline:
             return False
@@ -120,7 +124,7 @@ class ApicTimer(Stateful):
         return True
 
     def _catch_up(self) -> None:
-        """Forget what expired unseen, while the timer was masked."""
+        """Drop counts and deadlines that expired while the timer was masked."""
         now = self._clock.now_ns
         if self._masked and self._loaded_ns is not None:
             period = self.initial_count + 1 << self._shift

@@ -1,1 +1,1 @@
-"""Engines that no PC has: one scrubs RAM, one hashes it."""
+"""DMA engines that no PC has: one scrubs RAM, one hashes it."""

@@ -8,7 +8,7 @@ Register layout (32 bits each, from the base of the block):
     0x10 GO       1 = hash the range
     0x20-0x3F     DIGEST, in the order of its bytes; zero after BAD_RANGE
 
-A command takes BLOCK_NS of virtual time for each block of 64 bytes that SHA-256 goes through.
+A command takes BLOCK_NS of virtual time for each block of 64 bytes that SHA-256 processes.
 """
 
 from machine.bus.bus import Device
@@ -23,11 +23,11 @@ DONE, BAD_RANGE = 1, 2
 _STATUS, _BASE, _LENGTH, _GO = 0x04, 0x08, 0x0C, 0x10
 _DIGEST, _DIGEST_END = 0x20, 0x40
 _PADDING = 9
-"""Bytes that SHA-256 adds at least."""
+"""The least number of bytes that SHA-256 appends."""
 
 
 class HashEngine(Device):
-    """Reads RAM and never writes it."""
+    """The hash engine. It reads RAM and never writes it."""
 
     STATE = ("_registers", "_digest")
     WIRING = ("_ram", "_clock")
@@ -39,19 +39,19 @@ class HashEngine(Device):
         self.reset()
 
     def reset(self) -> None:
-        """Forget range and digest."""
+        """Clear range and digest."""
         self._registers = {0x00: ID, _STATUS: 0, _BASE: 0, _LENGTH: 0}
         self._digest = bytes(32)
 
     def read(self, offset: int, size: int) -> int:
-        """A register, or `size` bytes of the digest."""
+        """Return a register, or `size` bytes of the digest."""
         if _DIGEST <= offset < _DIGEST_END:
             start = offset - _DIGEST
             return int.from_bytes(self._digest[start : start + size], "little")
         return self._registers.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Set the range, or hash it."""
+        """Set base or length, or hash the range."""
         if offset in (_BASE, _LENGTH):
             self._registers[offset] = value & 0xFFFF_FFFF
         elif offset == _GO and value == 1:
@@ -62,7 +62,7 @@ class HashEngine(Device):
             self._registers[_STATUS], self._digest = DONE | BAD_RANGE, bytes(32)
             return
         self._clock.spend(-(-(length + _PADDING) // BLOCK_BYTES) * BLOCK_NS)
-        import hashlib  # noqa: PLC0415 - `boot` does without it, and starts sooner
+        import hashlib  # noqa: PLC0415 - `boot` does not need it, and starts sooner without
 
         self._digest = hashlib.sha256(self._ram.read(base, length)).digest()
         self._registers[_STATUS] = DONE

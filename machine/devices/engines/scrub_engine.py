@@ -4,11 +4,11 @@ Register layout (32 bits each, from the base of the block):
 
     0x00 ID       reads 0x42524353 ("SCRB"): the engine is present
     0x04 STATUS   bit 0 DONE, bit 1 BAD_RANGE, bit 2 NONZERO (set by a command, cleared by the next)
-    0x08 ADDRESS  after NONZERO: the first page that holds a byte other than zero
+    0x08 ADDRESS  after NONZERO: the first page with a byte that is not zero
     0x100 + 16 n  channel n of 16: +0 BASE, +4 LENGTH, +8 GO (1 = fill and verify, 2 = verify)
 
-A channel keeps its range, so that a kernel that scrubs the same range often does it with one store. A command
-takes LINE_NS of virtual time for each cache line of 64 bytes. Every fill is verified by reading back.
+A channel keeps its range, so a kernel that scrubs the same range again needs a single store. A command takes LINE_NS
+of virtual time for each cache line of 64 bytes. Every fill is verified by reading back.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _FILL, _VERIFY = 1, 2
 
 
 class ScrubEngine(Device):
-    """Calls `on_fill(base, length, verified)` after each fill."""
+    """The scrub engine. It calls `on_fill(base, length, verified)` after each fill."""
 
     STATE = ("_status", "_address", "_channels")
     WIRING = ("_ram", "_clock", "on_fill")
@@ -43,12 +43,12 @@ class ScrubEngine(Device):
         self._channels = [[0, 0] for _ in range(_CHANNEL_COUNT)]
 
     def reset(self) -> None:
-        """Forget all ranges."""
+        """Clear all ranges."""
         self._status = self._address = 0
         self._channels = [[0, 0] for _ in range(_CHANNEL_COUNT)]
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """ID, STATUS, ADDRESS or a channel's range."""
+        """Return ID, STATUS, ADDRESS, or base or length of a channel."""
         if offset < _CHANNELS:
             return {0x00: ID, 0x04: self._status, 0x08: self._address}.get(offset, 0)
         channel, register = divmod(offset - _CHANNELS, 16)
@@ -57,7 +57,7 @@ class ScrubEngine(Device):
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Set a channel's range or start a command."""
+        """Set base or length of a channel, or execute a command."""
         channel, register = divmod(offset - _CHANNELS, 16)
         if not 0 <= channel < _CHANNEL_COUNT:
             return

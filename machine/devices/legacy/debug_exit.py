@@ -1,6 +1,6 @@
-"""isa-debug-exit, as QEMU has it with iobase=0xf4,iosize=4: a write of any width ends the run.
+"""isa-debug-exit, like QEMU's with iobase=0xf4,iosize=4: a write of any width ends the run.
 
-The exit status is value * 2 + 1; a process can pass on its low 8 bits. Reads give zero.
+The exit status is value * 2 + 1, of which a process can return the low 8 bits. Reads return zero.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ PORT, PORTS = 0xF4, 4
 
 
 class DebugExit(Device):
-    """Keeps the exit status and asks the machine to stop."""
+    """The exit device: it keeps the exit status and asks the machine to stop."""
 
     STATE = ("status",)
     WIRING = ("_request_stop",)
@@ -20,13 +20,13 @@ class DebugExit(Device):
         super().__init__()
         self._request_stop = request_stop
         self.status: int | None = None
-        """What the guest left with, or None."""
+        """The exit status, or None if software has not written one."""
 
     def reset(self) -> None:
-        """Forget the status."""
+        """Clear the status."""
         self.status = None
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Leave with `value`."""
+        """End the run with a value."""
         self.status = value << 1 | 1
         self._request_stop()

@@ -1,4 +1,4 @@
-"""fw_cfg, by which QEMU hands configuration to a guest (QEMU documentation, "Firmware Configuration Device").
+"""fw_cfg, QEMU's interface for passing configuration to a guest (QEMU documentation, "Firmware Configuration Device").
 
     0x510 selector (16 bits, write)   0x511 data (8 bits, read)   0x514 DMA address (64 bits, big-endian)
 
@@ -6,9 +6,9 @@
     item 0x0019 file directory: count, then for each file size, item (from 0x20), 16 reserved bits, 56 bytes of name
 
 Storing the low half of the DMA address (0x518) starts an access that is described in RAM: control (bit 0 error, 1 read,
-2 skip, 3 select the item in bits 31-16, 4 write), length, 64-bit address; all big-endian. When it has been done, at
-once, control is zero or has the error bit. All items are read-only. Other items, among them the files that QEMU makes
-for its own firmware, do not exist here: they read as zeros.
+2 skip, 3 select the item in bits 31-16, 4 write), length, 64-bit address; all big-endian. It is complete immediately,
+with control zero or the error bit. All items are read-only. Other items, including the files that QEMU makes for its
+own firmware, do not exist here: they read as zeros.
 """
 
 import struct
@@ -28,11 +28,11 @@ _ACCESS = struct.Struct(">IIQ")
 _FILE = struct.Struct(">IHH56s")
 _LONGEST_NAME = 55
 _MOST_FILES = 32
-_ITEM = 0xBFFF  # bit 14 of the selector once asked for write access
+_ITEM = 0xBFFF  # bit 14 of the selector requested write access in old versions
 
 
 class FwCfg(Device):
-    """Items for the guest; `files` maps names to contents.
+    """The fw_cfg device; `files` maps names to contents.
 
     Raises MachineError for a name that is not `opt/...` in at most 55 ASCII characters, and for more than 32 files.
     """
@@ -68,7 +68,7 @@ class FwCfg(Device):
         self._dma_address = 0
 
     def read(self, offset: int, size: int) -> int:
-        """The next byte of the item, at either port as on QEMU; at the DMA address its signature."""
+        """Return the next byte of the item, at either port as on QEMU; at the DMA address its signature."""
         if offset < DMA_OFFSET:
             return self._next(1)[0] if size == 1 else 0
         start = offset - DMA_OFFSET
@@ -99,7 +99,7 @@ class FwCfg(Device):
         self._position = min(self._position + length, len(self._item))
 
     def _access(self, address: int) -> None:
-        """Carry out the access described at `address`. Outside RAM it is lost: there is nowhere to answer."""
+        """Execute the access described at a physical address. Outside RAM it is ignored: it cannot be answered."""
         if address + _ACCESS.size > self._ram.size:
             return
         control, length, target = _ACCESS.unpack(self._ram.read(address, _ACCESS.size))

@@ -4,11 +4,10 @@
     0x21 first, 0xA1 second:  write ICW2 to ICW4 after an ICW1, else OCW1; read IMR
     0x4D0, 0x4D1              ELCR: the inputs that are level-triggered (82371 data sheet); not IRQ 0, 1, 2, 8, 13
 
-As in the 82371, ELCR stands in for bit LTIM of ICW1. As on QEMU, an edge stays requested when the line falls again,
-and an input that is told to be high again after ICW1 is an edge. A request that has gone at the acknowledgement gives
-the spurious IRQ 7 or 15. After reset the pair is as PC firmware
-leaves it: vectors from 0x08 and 0x70, all masked. Left out: the vectors of an 8080 (ICW4 bit 0 clear), ICW3 (the
-wiring is fixed).
+As in the 82371, ELCR replaces bit LTIM of ICW1. As on QEMU, an edge remains requested when the line falls again, and
+an input that is set high again after ICW1 is an edge. If the request is gone at the acknowledgement, the result is the
+spurious IRQ 7 or 15. After reset the pair is as PC firmware leaves it: vectors from 0x08 and 0x70, all masked. Left
+out: the vectors of an 8080 (ICW4 bit 0 clear), ICW3 (the wiring is fixed).
 """
 
 from collections.abc import Callable
@@ -53,13 +52,13 @@ class Pic8259(Stateful):
         self.reset()
 
     def reset(self) -> None:
-        """As firmware leaves it."""
+        """Return to the state in which firmware leaves the controller."""
         self.imr, self.elcr, self.base = 0xFF, 0, self._firmware_base
         self._initialise()
         self.imr = 0xFF
 
     def _initialise(self) -> None:
-        """What ICW1 does: masks, services and remembered edges go, IR7 has the lowest priority."""
+        """Clear masks, interrupts in service and latched edges, as ICW1 does; IR7 has the lowest priority."""
         self.imr = self.isr = 0
         self._lines &= self.elcr
         self.irr = self._lines
@@ -69,7 +68,7 @@ class Pic8259(Stateful):
         self._expected: list[int] = []
 
     def set_input(self, ir: int, level: bool) -> None:
-        """An input changes its level, or tells it again."""
+        """Set the level of an input, which may be the same again."""
         bit = 1 << ir
         if level and not self._lines & bit:
             self.irr |= bit
@@ -78,12 +77,12 @@ class Pic8259(Stateful):
         self._lines = self._lines & ~bit | (bit if level else 0)
 
     def set_elcr(self, value: int) -> None:
-        """Choose which inputs are level-triggered."""
+        """Set ELCR: the inputs that are level-triggered."""
         self.elcr = value & self._level_capable
         self.irr = self.irr & ~self.elcr | self._lines & self.elcr
 
     def requested(self) -> int | None:
-        """The IR that INT is asserted for: the highest request above all that is in service."""
+        """Return the IR for which INT is asserted, the highest request above all interrupts in service; or None."""
         requests = self._rotated(self.irr & ~self.imr)
         if not requests:
             return None
@@ -94,7 +93,7 @@ class Pic8259(Stateful):
         return ir if not service or request < service or nested else None
 
     def acknowledge(self) -> int:
-        """INTA: the IR taken goes into service. Without a request it is IR7, which does not (spurious)."""
+        """Move an IR into service, for INTA, and return it. Without a request return IR7, not in service (spurious)."""
         ir = self.requested()
         if ir is None:
             return _SPURIOUS
@@ -107,7 +106,7 @@ class Pic8259(Stateful):
         return ir
 
     def read(self, register: int) -> int:
-        """The register with A0 = `register`; after OCW3 asked for a poll, the poll word."""
+        """Return the register with A0 = `register`; after OCW3 requested a poll, the poll word."""
         if self.polled:
             self.polled = False
             return 0 if self.requested() is None else 0x80 | self.acknowledge()
@@ -116,7 +115,7 @@ class Pic8259(Stateful):
         return self.isr if self._read_isr else self.irr
 
     def write(self, register: int, value: int) -> None:
-        """A command or initialisation word; A0 = `register`."""
+        """Execute a command or initialisation word; A0 = `register`."""
         if register == 1:
             self._write_data(value)
         elif value & _ICW1:
@@ -142,7 +141,7 @@ class Pic8259(Stateful):
             self._special_fully_nested = bool(value & _SPECIAL_FULLY_NESTED)
 
     def _write_ocw2(self, command: int, ir: int) -> None:
-        """R (rotate), SL (specific) and EOI are bits 2, 1 and 0 of the command."""
+        """Execute OCW2: R (rotate), SL (specific) and EOI are bits 2, 1 and 0 of the command."""
         rotate, specific, end = command & 4, command & 2, command & 1
         if end and not specific:
             served = self._rotated(self.isr & ~self.imr if self._special_mask else self.isr)
@@ -159,7 +158,7 @@ class Pic8259(Stateful):
             self._rotate_on_auto_eoi = bool(rotate)
 
     def _rotated(self, irs: int) -> int:
-        """Bits by priority: bit 0 is the highest."""
+        """Return IR bits in order of priority: bit 0 is the highest."""
         return (irs >> self._highest | irs << 8 - self._highest) & 0xFF
 
 
@@ -174,28 +173,28 @@ class PicPair(Device):
         self.output: Line = unconnected
         """INT of the first controller."""
         self.settle: Callable[[], None] = lambda: None
-        """Called before a register is accessed: brings lines up to date that are followed only when looked at."""
+        """Called before a register is accessed: updates lines that are computed on demand only."""
         self.masks_changed: Callable[[], None] = lambda: None
         self.first, self.second = Pic8259(0x08, 0xF8), Pic8259(0x70, 0xDE)
 
     def reset(self) -> None:
-        """As PC firmware leaves it."""
+        """Return to the state in which PC firmware leaves the pair."""
         self.first.reset()
         self.second.reset()
         self._propagate()
         self.masks_changed()
 
     def is_masked(self, irq: int) -> bool:
-        """Whether IMR masks this IRQ (0 to 7)."""
+        """Report whether IMR masks an IRQ (0 to 7)."""
         return bool(self.first.imr >> irq & 1)
 
     def set_irq(self, irq: int, level: bool) -> None:
-        """An interrupt line changes its level."""
+        """Set the level of an interrupt line."""
         (self.second if irq >= 8 else self.first).set_input(irq & 7, level)
         self._propagate()
 
     def acknowledge(self) -> int:
-        """The INTA cycle of the processor: the vector."""
+        """Run the INTA cycle and return the vector."""
         ir = self.first.acknowledge()
         if ir != _CASCADE:
             self._acknowledged(self.first)
@@ -205,7 +204,7 @@ class PicPair(Device):
         return self.second.base | ir
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """A register of the first controller, of the second, or ELCR."""
+        """Return a register of the first controller, of the second, or ELCR."""
         self.settle()
         if offset >= ELCR_OFFSET:
             return self._controller(offset - ELCR_OFFSET).elcr
@@ -216,7 +215,7 @@ class PicPair(Device):
         return value
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """A word to the first controller, to the second, or ELCR."""
+        """Write a word to the first controller, to the second, or to ELCR."""
         self.settle()
         if offset >= ELCR_OFFSET:
             self._controller(offset - ELCR_OFFSET).set_elcr(value)

@@ -5,14 +5,14 @@
     0x61              system control port B: bit 0 gate of channel 2, bit 1 speaker data, bits 3-2 kept; reads also
                       bit 4 refresh (follows channel 1), bit 5 OUT of channel 2
 
-OUT of channel 0 is IRQ 0, on the same nanosecond as QEMU's (hw/timer/i8254.c). So a count written starts a new cycle
-at once in every mode, and its clocks begin at the store. Clock n comes n / 1,193,182 s later, rounded up to whole ns.
-In mode 2 the line rises, as the data sheet has it, one clock after each n-th (that one took the load), rounded down;
-until then it is low, and it falls for one clock before. In mode 4 it is high for the clock at which the count is
-reached. A control word leaves the line as it is.
+OUT of channel 0 is IRQ 0, at the same nanosecond as on QEMU (hw/timer/i8254.c). So writing a count starts a new cycle
+immediately in every mode, and its clocks begin at the store. Clock n is n / 1,193,182 s later, rounded up to whole ns.
+In mode 2 the line rises, as the data sheet says, one clock after each n-th (which loads the count), rounded down. It is
+low until the first time, and for one clock before each further one. In mode 4 it is high for the clock at which the
+count is reached. A control word does not change the line.
 
-After reset it is as PC firmware leaves it: channel 0 in mode 2 with the longest count, channel 1 asking for memory
-refresh. Interrupts of channel 0 are timed only while `watched`; whoever looks at the line without that calls `settle`.
+After reset it is as PC firmware leaves it: channel 0 in mode 2 with the longest count, channel 1 for memory refresh.
+Channel 0 interrupts by itself only while `watched`; otherwise a reader of the line calls `settle` first.
 """
 
 from machine.bus.bus import Device, Line, unconnected
@@ -43,7 +43,7 @@ class Pit8254(Device):
         self.reset()
 
     def reset(self) -> None:
-        """As PC firmware leaves it."""
+        """Return to the state in which PC firmware leaves the timer."""
         now = self._clock.now_ns
         self._port_b = 0
         for channel, mode, count in zip(self.channels, (2, 2, 3), (0, _REFRESH_COUNT, 0), strict=True):
@@ -51,27 +51,27 @@ class Pit8254(Device):
             channel.load(now, count)
         self.channels[2].set_gate(now, False)
         self._seen_ns = now
-        self._tell(False)
+        self._set_line(False)
         self._schedule(now)
 
     def watch(self, watched: bool) -> None:
-        """Say whether an interrupt controller lets IRQ 0 through."""
+        """Set whether IRQ 0 is unmasked at an interrupt controller."""
         if watched != self.watched:
             self.settle()
             self.watched = watched
             self._schedule(self._clock.now_ns)
 
     def settle(self) -> None:
-        """Bring the interrupt line up to date."""
+        """Update the interrupt line."""
         self._follow(self._clock.now_ns)
 
     def tick(self, now_ns: int) -> None:
-        """The line changes."""
+        """Change the interrupt line."""
         self._follow(now_ns)
         self._schedule(now_ns)
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """A byte of a channel, or port B. The control word cannot be read."""
+        """Return a byte of a channel, or port B. The control word cannot be read."""
         now = self._clock.now_ns
         if offset == CONTROL_PORT_B_OFFSET:
             refresh = self.channels[1].elapsed(now) // _REFRESH_COUNT & 1
@@ -79,7 +79,7 @@ class Pit8254(Device):
         return 0 if offset == CONTROL else self.channels[offset].read(now)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """A byte of a count, a control word, or port B."""
+        """Write a byte of a count, a control word, or port B."""
         now = self._clock.now_ns
         self._follow(now)
         if offset == CONTROL_PORT_B_OFFSET:
@@ -88,7 +88,7 @@ class Pit8254(Device):
         elif offset == CONTROL:
             self._control(now, value)
         elif self.channels[offset].write(now, value) and offset == 0:
-            self._tell(self.channels[0].line(now))  # even if it was so before: see pic8259.py
+            self._set_line(self.channels[0].line(now))  # even if it is unchanged: see pic8259.py
         self._schedule(now)
 
     def _control(self, now: int, value: int) -> None:
@@ -103,17 +103,17 @@ class Pit8254(Device):
             self.channels[number].program(access, value >> 1 & 7, bcd=bool(value & 1))
 
     def _follow(self, now: int) -> None:
-        """Tell what the line did since it was last looked at: edges in between are one edge to whoever listens."""
+        """Update the line. All its edges since the last update become one edge for the controllers."""
         channel = self.channels[0]
         if channel.rose(self._seen_ns, now):
-            self._tell(False)
-            self._tell(True)
+            self._set_line(False)
+            self._set_line(True)
         self._seen_ns = now
         level = channel.line(now)
         if level != self._level:
-            self._tell(level)
+            self._set_line(level)
 
-    def _tell(self, level: bool) -> None:
+    def _set_line(self, level: bool) -> None:
         self._level = level
         self.irq(level)
 

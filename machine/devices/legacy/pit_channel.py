@@ -1,7 +1,7 @@
-"""One channel of the 8254 (Intel 8254 data sheet, "Mode Definitions"): what count and OUT are at a given time.
+"""One channel of the 8254 (Intel 8254 data sheet, "Mode Definitions"): its count and OUT at a given time.
 
-Nothing is counted: count and OUT are worked out from the clocks that passed since the count began. `d` is that number
-of clocks, `n` the count loaded (0 stands for 65536, in BCD for 10000).
+Nothing is counted: count and OUT are computed from the clocks that have passed since the count began. `d` is that
+number of clocks, `n` the loaded count (0 stands for 65536, in BCD for 10000).
 """
 
 from machine.state import Stateful
@@ -36,12 +36,12 @@ class PitChannel(Stateful):
     def __init__(self) -> None:
         self._access, self._mode, self._bcd = LOW_THEN_HIGH, 0, False
         self._mode_bits = 0
-        """As they were written: 6 and 7 are modes 2 and 3."""
+        """The mode as written: 6 and 7 are modes 2 and 3."""
         self._count = 0x10000
         self._loaded = False
-        """A count has been written since the control word."""
+        """True if a count was written after the control word."""
         self._started_ns: int | None = None
-        """When clock 0 was; None: not counting, since there is no count, no trigger, or the gate is low."""
+        """Virtual time of clock 0; None: not counting, since there is no count, no trigger, or the gate is low."""
         self._paused_clocks = 0
         self.gate = True
         self._line = False
@@ -53,14 +53,14 @@ class PitChannel(Stateful):
     # Programming
 
     def program(self, access: int, mode: int, *, bcd: bool) -> None:
-        """A control word: the channel stops until it gets a count."""
+        """Execute a control word: the channel stops until it gets a count."""
         self._access, self._mode, self._bcd = access, mode & 3 if mode > 5 else mode, bcd
         self._mode_bits = mode
         self._loaded, self._started_ns, self._paused_clocks = False, None, 0
         self._write_low, self._read_high, self._latched, self._status = None, False, [], None
 
     def write(self, now: int, value: int) -> bool:
-        """A byte of the count. Returns whether the count is complete, and so loaded."""
+        """Write a byte of the count. Return whether the count is now complete, and so loaded."""
         if self._access == LOW_THEN_HIGH and self._write_low is None:
             self._write_low = value
             if self._mode == 0:  # the first byte stops the count
@@ -75,14 +75,14 @@ class PitChannel(Stateful):
         return True
 
     def load(self, now: int, value: int) -> None:
-        """A whole count, as 16 bits. Modes 1 and 5 wait for the gate to rise."""
+        """Load a count of 16 bits. Modes 1 and 5 wait for the gate to rise."""
         self._count = (_from_bcd(value) or 10_000) if self._bcd else value or 0x10000
         self._loaded, self._paused_clocks = True, 0
         if self._mode not in _TRIGGERED:
             self._started_ns = now if self.gate else None
 
     def set_gate(self, now: int, level: bool) -> None:
-        """The gate changes: it triggers modes 1 and 5, restarts 2 and 3 when it rises, holds the others while low."""
+        """Set the gate. Rising, it triggers modes 1 and 5 and restarts 2 and 3; the others pause while it is low."""
         if level == self.gate:
             return
         self.gate = level
@@ -98,7 +98,7 @@ class PitChannel(Stateful):
     # Reading
 
     def read(self, now: int) -> int:
-        """The next byte: a latched status, a latched count, or the count as it runs."""
+        """Return the next byte: of a latched status, a latched count, or the running count."""
         if self._status is not None:
             status, self._status = self._status, None
             return status
@@ -111,29 +111,29 @@ class PitChannel(Stateful):
         return count & 0xFF if self._read_high else count >> 8
 
     def latch(self, now: int) -> None:
-        """Keep the count until it has been read; a second latch before that changes nothing."""
+        """Latch the count until it has been read; a second latch before that changes nothing."""
         if not self._latched:
             count = self.value(now)
             self._latched = {LOW: [count & 0xFF], HIGH: [count >> 8]}.get(self._access, [count & 0xFF, count >> 8])
 
     def read_back(self, now: int, *, count: bool, status: bool) -> None:
-        """The read-back command: latch count, status, or both."""
+        """Execute the read-back command: latch count, status, or both."""
         if count:
             self.latch(now)
         if status and self._status is None:
             null = not self._loaded
             self._status = self.out(now) << 7 | null << 6 | self._access << 4 | self._mode_bits << 1 | self._bcd
 
-    # What there is at a time
+    # Values at a given time
 
     def elapsed(self, now: int) -> int:
-        """Clocks since the count began."""
+        """Return the clocks since the count began."""
         if self._started_ns is None:
             return self._paused_clocks
         return (now - self._started_ns) * FREQUENCY_HZ // _SECOND_NS
 
     def value(self, now: int) -> int:
-        """The counting element, as its 16 bits are read."""
+        """Return the 16 bits of the counting element, as software reads them."""
         n, d = self._count, self.elapsed(now)
         if self._mode == 2:
             count = n - d % n
@@ -146,7 +146,7 @@ class PitChannel(Stateful):
         return _to_bcd(count % 10_000) if self._bcd else count & 0xFFFF
 
     def out(self, now: int) -> bool:
-        """The OUT pin. After a control word it is high, in mode 0 low."""
+        """Return the OUT pin. After a control word it is high, in mode 0 low."""
         n, d = self._count, self.elapsed(now)
         running = self._loaded and (self._started_ns is not None or self._paused_clocks > 0)
         if self._mode == 0:
@@ -164,7 +164,7 @@ class PitChannel(Stateful):
     # The interrupt line of channel 0
 
     def line(self, now: int) -> bool:
-        """The interrupt line; see pit8254.py. It stays as it was while nothing counts."""
+        """Return the interrupt line; see pit8254.py. It does not change while the channel is not counting."""
         if self._loaded and self._started_ns is not None:
             n, d = self._count, self.elapsed(now)
             if self._mode == 2:
@@ -177,7 +177,7 @@ class PitChannel(Stateful):
         return self._line
 
     def rose(self, since: int, now: int) -> bool:
-        """Whether the line went from low to high after `since`, not counting what a new count does at once."""
+        """Report whether the line rose after `since`, except for the immediate change at a new count."""
         if not self._loaded or self._started_ns is None:
             return False
         n = self._count
@@ -187,7 +187,7 @@ class PitChannel(Stateful):
         return d // n > before // n if self._mode == 3 else before < n <= d
 
     def next_change_ns(self, now: int) -> int | None:
-        """When the interrupt line may change next, after `now`; None: never."""
+        """Return the next time after `now` at which the interrupt line may change; None: never."""
         if not self._loaded or self._started_ns is None:
             return None
         n, d = self._count, self.elapsed(now)
@@ -207,12 +207,12 @@ class PitChannel(Stateful):
         return self._started_ns + _clocks_ns(following)
 
     def _reload_clocks(self, now: int) -> int:
-        """Clocks since the count began, each counted from the nanosecond it comes in: mode 2's rounding."""
+        """Return the clocks since the count began, each rounded down to its nanosecond, as in mode 2."""
         return -(-(now - (self._started_ns or 0) + 1) * FREQUENCY_HZ // _SECOND_NS) - 1
 
 
 def _clocks_ns(clocks: int) -> int:
-    """The nanoseconds after which so many clocks have passed."""
+    """Return the nanoseconds after which this number of clocks has passed."""
     return -(-clocks * _SECOND_NS // FREQUENCY_HZ)
 
 

@@ -6,7 +6,7 @@ PORT = 0x80
 
 
 class PostCode(Device):
-    """One latched byte."""
+    """The display: one latched byte."""
 
     STATE = ("code",)
 
@@ -19,7 +19,7 @@ class PostCode(Device):
         self.code = 0
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """The byte shown."""
+        """Return the byte shown."""
         return self.code
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002

@@ -3,9 +3,10 @@
     0x3F8 RBR (read), THR (write)     0x3F9 IER     both: divisor latch while LCR bit 7 (DLAB) is set
     0x3FA IIR (read), FCR (write)     0x3FB LCR     0x3FC MCR     0x3FD LSR     0x3FE MSR     0x3FF SCR
 
-A byte is sent at once, so the transmitter is always empty. Received bytes wait outside until there is room, so only
-the loopback can overrun. As on a PC, MCR bit 3 (OUT2) lets the interrupt out; as on QEMU also in loopback, and firmware
-leaves it set. Left out: breaks, parity and framing errors, DMA mode, modem lines that change (CTS, DSR, DCD are on).
+A byte is sent immediately, so the transmitter is always empty. Received bytes wait outside the device until there is
+room, so only loopback can overrun. As on a PC, MCR bit 3 (OUT2) enables the interrupt line; as on QEMU it does so in
+loopback too, and firmware leaves it set. Left out: breaks, parity and framing errors, DMA mode, modem lines that change
+(CTS, DSR, DCD are on).
 """
 
 from collections import deque
@@ -57,14 +58,14 @@ class Uart16550(Device):
         self._clock = clock
         self.irq: Line = unconnected
         self.on_transmit: Callable[[bytes], None] | None = None
-        """Called with what is sent, as it is sent."""
+        """Called with each byte as it is sent."""
         self.transmitted = bytearray()
         self._waiting: deque[int] = deque()
         self._fifo: deque[int] = deque()
         self.reset()
 
     def reset(self) -> None:
-        """As PC firmware leaves it: 9600 baud, no interrupts; all bytes forgotten."""
+        """Return to the state in which PC firmware leaves it: 9600 baud, no interrupts. Discard all bytes."""
         self.transmitted.clear()
         self._waiting.clear()
         self._fifo.clear()
@@ -77,19 +78,19 @@ class Uart16550(Device):
         self._update()
 
     def receive(self, data: bytes) -> None:
-        """Bytes come in on the line."""
+        """Receive bytes on the line."""
         self._waiting.extend(data)
         self._take_waiting()
 
     def tick(self, now_ns: int) -> None:
-        """Bytes have been waiting in the FIFO for four character times."""
+        """Raise the timeout interrupt, if bytes have waited in the FIFO for four character times."""
         if self.deadline_ns is not None and self.deadline_ns <= now_ns:
             self.deadline_ns = None
             self._timeout_pending = bool(self._fifo)
             self._update()
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """Value of a register."""
+        """Return a register."""
         if offset <= IER and self._lcr & _DLAB:
             return self._divisor >> 8 * offset & 0xFF
         if offset == RBR:
@@ -120,7 +121,7 @@ class Uart16550(Device):
         elif offset == THR:
             self._transmit(value)
         elif offset == IER:
-            if (self._ier ^ value) & _TRANSMITTED:  # enabling it while the transmitter is empty interrupts
+            if (self._ier ^ value) & _TRANSMITTED:  # enabling this interrupt raises it, as the transmitter is empty
                 self._transmitter_pending = bool(value & _TRANSMITTED)
             self._ier = value & 0xF
             self._update()
@@ -183,7 +184,7 @@ class Uart16550(Device):
             self.rescheduled()
 
     def _character_ns(self) -> int:
-        """Start, data, parity and stop bits at the rate of the divisor latch (0 stands for 65536)."""
+        """Return the time of start, data, parity and stop bits at the rate of the divisor latch (0 is 65536)."""
         bits = 1 + 5 + (self._lcr & 3) + (self._lcr >> 3 & 1) + 1 + (self._lcr >> 2 & 1)
         return bits * (self._divisor or 0x10000) * 1_000_000_000 // _CLOCK_HZ
 
@@ -199,7 +200,7 @@ class Uart16550(Device):
     # Interrupts
 
     def _follow_modem_lines(self) -> None:
-        """In loopback RTS, DTR, OUT1 and OUT2 are the modem's lines; a change sets the delta bits."""
+        """Update MSR. In loopback RTS, DTR, OUT1 and OUT2 are the modem's lines; a change sets the delta bits."""
         lines = _CTS_DSR_DCD
         if self._mcr & _LOOP:
             lines = (self._mcr & 2) << 3 | (self._mcr & 1) << 5 | (self._mcr & 0xC) << 4
@@ -209,7 +210,7 @@ class Uart16550(Device):
         self._msr = lines | self._msr & 0xF | changed
 
     def _interrupt(self) -> int:
-        """Bits 3 to 0 of IIR: the interrupt of the highest priority that is enabled."""
+        """Return bits 3 to 0 of IIR: the enabled interrupt of the highest priority."""
         enabled = self._ier
         if enabled & _LINE_STATUS and self._errors & _ERRORS:
             return _ID_LINE

@@ -1,1 +1,1 @@
-"""A TPM 2.0 behind a Command Response Buffer: a model that runs in this process, and a connection to swtpm."""
+"""A TPM 2.0 for the Command Response Buffer device: a model in this process, and a connection to swtpm."""

@@ -1,7 +1,7 @@
-"""TPM2_Quote (TPM 2.0 Library, Part 3): the PCRs, the clock and the counters under a signature.
+"""TPM2_Quote (TPM 2.0 Library, Part 3): signed PCRs, clock and counters.
 
-With an ML-DSA key, which has no scheme hash, the PCR digest is made with the key's name algorithm, and the
-signature is over the whole of TPMS_ATTEST.
+An ML-DSA key has no scheme hash: the PCR digest uses the key's name algorithm, and the signature is over the whole
+TPMS_ATTEST.
 """
 
 from machine.tpm import pcrs
@@ -24,14 +24,14 @@ _SCHEMES = (0x05, Alg.RSASSA, Alg.RSAPSS, Alg.ECDSA, Alg.ECDAA, Alg.SM2, Alg.ECS
 
 
 def signature_scheme(source: Unmarshaller) -> Scheme:
-    """TPMT_SIG_SCHEME+."""
+    """Unmarshal a TPMT_SIG_SCHEME+."""
     algorithm = source.choice(_SCHEMES, Rc.SCHEME)
     hash_alg, _ = scheme_details(source, algorithm)
     return Scheme(algorithm, hash_alg)
 
 
 def signing_handle(source: Unmarshaller) -> int:
-    """TPMI_DH_OBJECT+."""
+    """Unmarshal a TPMI_DH_OBJECT+."""
     handle = source.u32()
     if handle not in TRANSIENT and handle not in PERSISTENT and handle != Handle.NULL:
         raise TpmError(Rc.VALUE)
@@ -39,7 +39,7 @@ def signing_handle(source: Unmarshaller) -> int:
 
 
 def quote(state: TpmState, handle: int, qualifying_data: bytes, wanted: Scheme, selection: pcrs.Selections) -> bytes:
-    """TPM2_Quote."""
+    """Execute TPM2_Quote."""
     if handle == Handle.NULL:  # no key, no hash
         raise TpmError(in_parameter(2, Rc.SCHEME))
     key = state.key(handle)
@@ -49,12 +49,12 @@ def quote(state: TpmState, handle: int, qualifying_data: bytes, wanted: Scheme, 
     hash_alg = key.public.name_alg if scheme.algorithm == Alg.MLDSA else scheme.hash_alg
     attest = _attest(state, key, qualifying_data, selection, hash_alg)
     signature = key.sign(attest, scheme)
-    state.shutdown_type = None  # the clock was given out
+    state.shutdown_type = None  # the clock value has left the TPM
     return sized(attest) + signature
 
 
 def _attest(state: TpmState, key: Key, extra: bytes, selection: pcrs.Selections, hash_alg: int) -> bytes:
-    """TPMS_ATTEST."""
+    """Return the TPMS_ATTEST."""
     return (
         GENERATED_VALUE.to_bytes(4, "big")
         + Tag.ATTEST_QUOTE.to_bytes(2, "big")

@@ -1,4 +1,4 @@
-"""What the CRB device needs of a TPM."""
+"""The interface of a TPM to the CRB device."""
 
 from typing import Protocol
 
@@ -7,26 +7,28 @@ from machine.state import State
 
 
 class TpmUnavailable(MachineError):  # noqa: N818 - named for what the caller finds
-    """The TPM gave no answer, or one that is not a TPM's: a connection that broke, a time limit, a wrong size."""
+    """The TPM did not answer, or not like a TPM: a broken connection, a time limit, a wrong size."""
 
 
 class TpmBackend(Protocol):
-    """A TPM: commands in, responses out, one after the other."""
+    """A TPM, which executes one command at a time."""
 
     def power_on(self) -> None:
-        """_TPM_Init: the TPM forgets what is not kept without power and waits for TPM2_Startup.
-
-        Raises TpmUnavailable.
-        """
+        """Clear all volatile state and wait for TPM2_Startup: _TPM_Init. Raises TpmUnavailable."""
 
     def execute(self, command: bytes, locality: int) -> bytes:
-        """Run one command as the caller at `locality` (0-4) and return the whole response.
+        """Execute one command. Raises TpmUnavailable.
 
-        Whatever the command holds, the response is a TPM's: errors are response codes. Raises TpmUnavailable.
+        Args:
+            command: Any bytes. Errors in them are answered with response codes.
+            locality: The caller's locality, 0 to 4.
+
+        Returns:
+            The whole response.
         """
 
     def save_state(self) -> State:
-        """See `Stateful`. Raises MachineError for a TPM whose state cannot be taken."""
+        """Return a copy of the state: see `Stateful`. Raises MachineError if the TPM cannot save its state."""
 
     def load_state(self, state: State) -> None:
-        """See `Stateful`. Raises MachineError for a TPM whose state cannot be set."""
+        """Restore a state: see `Stateful`. Raises MachineError if the TPM cannot restore its state."""

@@ -1,7 +1,7 @@
 """Unmarshalling and marshalling (TPM 2.0 Library, Part 2): big-endian integers, sized buffers, structures of these.
 
-A response code of format one says which handle, parameter or session is wrong; `in_handle`, `in_parameter` and
-`in_session` add that (Part 1, "Response Code Details").
+A format-one response code says which handle, parameter or session is wrong; `in_handle`, `in_parameter` and
+`in_session` add that number (Part 1, "Response Code Details").
 """
 
 from collections.abc import Container
@@ -12,7 +12,7 @@ _FORMAT_ONE = 0x080
 
 
 class TpmError(Exception):
-    """The command ends with a response code."""
+    """The command fails with a response code, `code`."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"TPM_RC {code:#05x}")
@@ -20,27 +20,27 @@ class TpmError(Exception):
 
 
 def in_handle(number: int, code: int) -> int:
-    """The code for what is wrong in handle `number`, from 1."""
+    """Return the response code for an error in handle `number`, from 1."""
     return code + (number << 8) if code & _FORMAT_ONE else code
 
 
 def in_parameter(number: int, code: int) -> int:
-    """The code for what is wrong in parameter `number`, from 1."""
+    """Return the response code for an error in parameter `number`, from 1."""
     return code + 0x040 + (number << 8) if code & _FORMAT_ONE else code
 
 
 def in_session(number: int, code: int) -> int:
-    """The code for what is wrong in session `number`, from 1."""
+    """Return the response code for an error in session `number`, from 1."""
     return code + 0x800 + (number << 8) if code & _FORMAT_ONE else code
 
 
 def sized(data: bytes) -> bytes:
-    """A TPM2B."""
+    """Return a TPM2B of the data."""
     return len(data).to_bytes(2, "big") + data
 
 
 class Unmarshaller:
-    """Takes values from the front of a buffer. Raises TpmError with the code that a TPM gives."""
+    """Reader of values from a buffer, in order. Raises TpmError with the response code of a TPM."""
 
     __slots__ = ("_data", "_end", "at")
 
@@ -48,15 +48,15 @@ class Unmarshaller:
         self._data = data
         self._end = len(data)
         self.at = 0
-        """Bytes taken so far."""
+        """Number of bytes taken so far."""
 
     @property
     def left(self) -> int:
-        """Bytes not yet taken."""
+        """Number of bytes not taken yet."""
         return self._end - self.at
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
+        """Take the next `size` bytes."""
         at = self.at
         if size > self._end - at:
             raise TpmError(Rc.INSUFFICIENT)
@@ -64,31 +64,31 @@ class Unmarshaller:
         return self._data[at : self.at]
 
     def u8(self) -> int:
-        """BYTE."""
+        """Take a BYTE."""
         return self.take(1)[0]
 
     def u16(self) -> int:
-        """UINT16."""
+        """Take a UINT16."""
         return int.from_bytes(self.take(2), "big")
 
     def u32(self) -> int:
-        """UINT32."""
+        """Take a UINT32."""
         return int.from_bytes(self.take(4), "big")
 
     def sized(self, limit: int = MAX_DIGEST) -> bytes:
-        """The contents of a TPM2B of at most `limit` bytes."""
+        """Take a TPM2B, and return its content of at most `limit` bytes."""
         size = self.u16()
         if size > limit:
             raise TpmError(Rc.SIZE)
         return self.take(size)
 
     def choice(self, allowed: Container[int], code: Rc) -> int:
-        """A UINT16 that must be one of `allowed`."""
+        """Take a UINT16 that must be one of `allowed`; `code` is the response code if it is not."""
         value = self.u16()
         if value not in allowed:
             raise TpmError(code)
         return value
 
     def hash_alg(self) -> int:
-        """TPMI_ALG_HASH without TPM_ALG_NULL."""
+        """Take a TPMI_ALG_HASH other than TPM_ALG_NULL."""
         return self.choice(DIGEST_SIZES, Rc.HASH)

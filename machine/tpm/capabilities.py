@@ -1,7 +1,7 @@
-"""TPM2_GetCapability (TPM 2.0 Library, Part 3): what the model has, group by group.
+"""TPM2_GetCapability (TPM 2.0 Library, Part 3): the capabilities of the model, by group.
 
-Every group is a list of (property, rest of the entry), in order; a request names the first property that is wanted
-and how many. Groups of what the model has not - sessions, NV, persistent keys, audit, policies - are empty.
+Every group is a list of (property, entry), in order; a request names the first property and the number of properties.
+Groups that the model does not have are empty: sessions, NV, persistent keys, audit, policies.
 """
 
 from collections.abc import Callable
@@ -81,19 +81,19 @@ _FIXED: dict[int, int] = {
     0x12A: len(COMMAND_ATTRIBUTES),  # LIBRARY_COMMANDS
     0x12B: 0,  # VENDOR_COMMANDS
 }
-"""TPM_PT. The manufacturer's properties up to FIRMWARE_VERSION_2 are those that failure mode shows."""
+"""TPM_PT: fixed properties. Failure mode reports the manufacturer's, up to FIRMWARE_VERSION_2."""
 MANUFACTURER_PROPERTIES = range(0x105, 0x10D)
 
 Entries = list[tuple[int, bytes]]
 
 
 def fixed_property(tag: int) -> int:
-    """The value of a property that never changes."""
+    """Return a property that never changes."""
     return _FIXED[tag]
 
 
 def capability(source: Unmarshaller) -> int:
-    """TPM_CAP."""
+    """Unmarshal a TPM_CAP."""
     value = source.u32()
     if value not in _CAPABILITIES:
         raise TpmError(Rc.VALUE)
@@ -101,7 +101,7 @@ def capability(source: Unmarshaller) -> int:
 
 
 def get_capability(state: TpmState, group: int, first: int, count: int) -> bytes:
-    """TPM2_GetCapability."""
+    """Execute TPM2_GetCapability."""
     if group == VENDOR_PROPERTY:
         raise TpmError(in_parameter(1, Rc.VALUE))
     if group == ACT or (group == PCRS and first) or (group == AUTH_POLICIES and first >> 24 != 0x40):

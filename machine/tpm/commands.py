@@ -1,4 +1,4 @@
-"""The commands of the model as one table: handles, which of them need authorization, parameters, and what is done."""
+"""The commands of the model in one table: handles, the number of them that need authorization, parameters, action."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ Parser = Callable[[Unmarshaller], Any]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A row. The action gets the TPM's state, the handles and the parameters, and gives the response parameters."""
+    """A row of the table. The action takes the TPM's state, handles and parameters, and returns response parameters."""
 
     action: Callable[..., bytes]
     handles: tuple[Parser, ...] = ()
     authorized: int = 0
-    """So many handles, from the first, need authorization."""
+    """Number of handles, from the first, that need authorization."""
     parameters: tuple[Parser, ...] = ()
     sessions: bool = True
-    """The command may have an authorization area."""
+    """True if the command may have an authorization area."""
     returns_handle: bool = False
-    """The response begins with a handle, which is in front of the size of the parameters."""
+    """True if the response begins with a handle, which precedes the size of the parameters."""
 
 
 _U16, _U32 = Unmarshaller.u16, Unmarshaller.u32

@@ -1,4 +1,4 @@
-"""Numbers of the TPM 2.0 Library, Part 2 (revision 1.64; ML-DSA: 1.85). Names are the manual's."""
+"""Constants of the TPM 2.0 Library, Part 2 (revision 1.64; ML-DSA: 1.85). Names are the manual's."""
 
 from enum import IntEnum
 
@@ -33,7 +33,7 @@ class Code(IntEnum):
 
 
 class Rc(IntEnum):
-    """TPM_RC. Those of format one (0x080-0x0BF) get the number of what is wrong added: see `buffers`."""
+    """TPM_RC. Format-one codes (0x080-0x0BF) get the number of a handle, parameter or session: see `buffers`."""
 
     SUCCESS = 0
     BAD_TAG = 0x01E
@@ -140,5 +140,5 @@ SESSIONS = (range(0x0200_0000, 0x0200_0040), range(0x0300_0000, 0x0300_0040))
 """Handles of HMAC and policy sessions."""
 
 DIGEST_SIZES: dict[int, int] = {Alg.SHA1: 20, Alg.SHA256: 32, Alg.SHA384: 48, Alg.SHA512: 64}
-"""Bytes of a digest, by algorithm."""
+"""Bytes in a digest, by algorithm."""
 MAX_DIGEST = 64

@@ -1,4 +1,4 @@
-"""Failure mode (TPM 2.0 Library, Part 1): the TPM says that it has failed, whose it is, and nothing more."""
+"""Failure mode (TPM 2.0 Library, Part 1): the TPM reports its failure and its manufacturer, and nothing more."""
 
 from machine.tpm.buffers import Unmarshaller, sized
 from machine.tpm.capabilities import MANUFACTURER_PROPERTIES, TPM_PROPERTIES, fixed_property
@@ -9,12 +9,12 @@ _FAILED = error_response(Rc.FAILURE)
 
 
 def respond_failed(command: bytes) -> bytes:
-    """The response to `command` in failure mode."""
+    """Return the response to `command` in failure mode."""
     header, source = Header.of(command), Unmarshaller(command[HEADER_BYTES:])
     if header.tag != Tag.NO_SESSIONS or header.size != len(command):
         return _FAILED
     if header.code == Code.GET_TEST_RESULT and not source.left:
-        data = bytes(12)  # where it failed: a model has no such place
+        data = bytes(12)  # where it failed, which a model cannot say
         return message(Rc.SUCCESS, sized(data) + Rc.FAILURE.to_bytes(4, "big"))
     if header.code == Code.GET_CAPABILITY and source.left == 12 and source.u32() == TPM_PROPERTIES:
         return message(Rc.SUCCESS, _property(source.u32(), source.u32()))

@@ -16,13 +16,13 @@ HASHES: dict[int, Callable[[bytes], Any]] = {
 
 
 def digest(algorithm: int, data: bytes) -> bytes:
-    """The digest of `data`."""
+    """Return the digest of `data`."""
     found: bytes = HASHES[algorithm](data).digest()
     return found
 
 
 def kdf_a(key: bytes, label: bytes, context: bytes, size: int) -> bytes:
-    """`size` bytes of SP 800-108 in counter mode with HMAC-SHA-256."""
+    """Derive `size` bytes by SP 800-108 in counter mode with HMAC-SHA-256."""
     fixed = label + b"\0" + context + (8 * size).to_bytes(4, "big")
     blocks = [
         hmac.digest(key, counter.to_bytes(4, "big") + fixed, "sha256") for counter in range(1, -(-size // 32) + 1)

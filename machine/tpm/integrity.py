@@ -10,7 +10,7 @@ MAX_EVENT_BYTES = 1024
 
 
 def pcr_handle(source: Unmarshaller) -> int:
-    """TPMI_DH_PCR."""
+    """Unmarshal a TPMI_DH_PCR."""
     handle = source.u32()
     if handle >= PCR_COUNT:
         raise TpmError(Rc.VALUE)
@@ -18,7 +18,7 @@ def pcr_handle(source: Unmarshaller) -> int:
 
 
 def pcr_handle_or_null(source: Unmarshaller) -> int:
-    """TPMI_DH_PCR+."""
+    """Unmarshal a TPMI_DH_PCR+."""
     handle = source.u32()
     if handle >= PCR_COUNT and handle != Handle.NULL:
         raise TpmError(Rc.VALUE)
@@ -26,7 +26,7 @@ def pcr_handle_or_null(source: Unmarshaller) -> int:
 
 
 def digest_values(source: Unmarshaller) -> list[tuple[int, bytes]]:
-    """TPML_DIGEST_VALUES."""
+    """Unmarshal a TPML_DIGEST_VALUES."""
     count = source.u32()
     if count > len(HASHES):
         raise TpmError(Rc.SIZE)
@@ -38,12 +38,12 @@ def digest_values(source: Unmarshaller) -> list[tuple[int, bytes]]:
 
 
 def event_data(source: Unmarshaller) -> bytes:
-    """TPM2B_EVENT."""
+    """Unmarshal a TPM2B_EVENT."""
     return source.sized(MAX_EVENT_BYTES)
 
 
 def pcr_extend(state: TpmState, handle: int, measurements: list[tuple[int, bytes]]) -> bytes:
-    """TPM2_PCR_Extend."""
+    """Execute TPM2_PCR_Extend."""
     if handle != Handle.NULL:
         _about_to_change(state, handle, pcrs.ATTRIBUTES[handle].extend)
         for algorithm, measurement in measurements:
@@ -52,7 +52,7 @@ def pcr_extend(state: TpmState, handle: int, measurements: list[tuple[int, bytes
 
 
 def pcr_event(state: TpmState, handle: int, data: bytes) -> bytes:
-    """TPM2_PCR_Event: the digests of the data in all hash algorithms, and they are extended."""
+    """Execute TPM2_PCR_Event: extend a PCR with the digests of the data in all hash algorithms, and return them."""
     measurements = [(algorithm, digest(algorithm, data)) for algorithm in HASHES]
     pcr_extend(state, handle, measurements)
     parts = [algorithm.to_bytes(2, "big") + measurement for algorithm, measurement in measurements]
@@ -60,14 +60,14 @@ def pcr_event(state: TpmState, handle: int, data: bytes) -> bytes:
 
 
 def pcr_reset(state: TpmState, handle: int) -> bytes:
-    """TPM2_PCR_Reset."""
+    """Execute TPM2_PCR_Reset."""
     _about_to_change(state, handle, pcrs.ATTRIBUTES[handle].reset & ~pcrs.D_RTM)  # D-RTM resets without a command
     state.pcrs.clear(handle)
     return b""
 
 
 def pcr_read(state: TpmState, selection: pcrs.Selections) -> bytes:
-    """TPM2_PCR_Read."""
+    """Execute TPM2_PCR_Read."""
     done, values = state.pcrs.read(selection)
     found = len(values).to_bytes(4, "big") + b"".join(map(sized, values))
     return state.pcrs.update_counter.to_bytes(4, "big") + pcrs.marshal(done) + found

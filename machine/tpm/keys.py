@@ -1,8 +1,8 @@
-"""Primary keys: derived from the endorsement primary seed and the template, so the same key for ever.
+"""Primary keys: derived from the endorsement primary seed and the template, and so always the same.
 
-The secret of a key is KDFa(seed, "Primary Object Creation", Name of the template || sensitive data). P-256: the
-secret, taken modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algorithm 1. Signatures
-are deterministic: RFC 6979, and the deterministic variant of FIPS 204. Deriving is done once in a process.
+The secret of a key is KDFa(seed, "Primary Object Creation", Name of the template || sensitive data). P-256: the secret
+modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algorithm 1. Signatures are deterministic:
+RFC 6979, and the deterministic variant of FIPS 204. Derived keys are cached for the process.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class Signer(Protocol):
     """A private key."""
 
     unique: bytes
-    """The public key as the public area holds it (TPMU_PUBLIC_ID)."""
+    """The public key as in the public area (TPMU_PUBLIC_ID)."""
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:
-        """TPMT_SIGNATURE over `data`."""
+        """Return a TPMT_SIGNATURE over `data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,22 @@ class Key:
 
     @property
     def no_da(self) -> bool:
-        """Wrong passwords do not count towards lockout."""
+        """True if wrong passwords do not count towards lockout."""
         return bool(self.public.attributes & Attribute.NO_DA)
 
     @property
     def user_with_auth(self) -> bool:
-        """A password may authorize the use of the key."""
+        """True if a password may authorize the use of the key."""
         return bool(self.public.attributes & Attribute.USER_WITH_AUTH)
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:
-        """TPMT_SIGNATURE over `data`."""
+        """Return a TPMT_SIGNATURE over `data`."""
         return _signer(self.public.type, self.secret).sign(data, scheme)
 
 
 @lru_cache(maxsize=64)  # two or three keys each for the seeds of many runs in one process
 def derive(seed: bytes, template: bytes, data: bytes) -> Key:
-    """The primary key of a TPM's endorsement hierarchy with this template (TPMT_PUBLIC) and sensitive data."""
+    """Derive a primary key of the endorsement hierarchy from seed, template (TPMT_PUBLIC) and sensitive data."""
     primary_seed = kdf_a(seed, b"EPS", b"", 32)
     asked = public_area(Unmarshaller(template))
     secret = kdf_a(primary_seed, b"Primary Object Creation", name_of(asked) + data, 40)
@@ -75,7 +75,7 @@ def derive(seed: bytes, template: bytes, data: bytes) -> Key:
 
 
 def name_of(public: PublicArea) -> bytes:
-    """The Name: the hash algorithm and the digest of the public area."""
+    """Return the Name: the hash algorithm and the digest of the public area."""
     return public.name_alg.to_bytes(2, "big") + digest(public.name_alg, public.marshal())
 
 

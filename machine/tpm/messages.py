@@ -1,7 +1,7 @@
-"""Commands and responses as those who use a TPM write and read them (TPM 2.0 Library, Part 1, 18, and Part 3).
+"""Commands and responses from the outside of a TPM (TPM 2.0 Library, Part 1, 18, and Part 3).
 
-The model unmarshals commands by its own table (`commands`). Here is what stands outside: the CRB, whoever asks a TPM
-for its keys, and whoever watches what it is told. Functions that read raise TpmError for what is cut short.
+The model unmarshals commands by its own table (`commands`). This module is for everything else: the CRB, callers that
+read a TPM's keys, and observers of its commands. Functions that read raise TpmError for a message that is too short.
 """
 
 import struct
@@ -15,35 +15,35 @@ from machine.tpm.public_area import PublicArea, Scheme
 _HEADER = struct.Struct(">HII")
 HEADER_BYTES = _HEADER.size
 _MOST = 0xFFFF
-"""A TPM2B has no more bytes than its size can say."""
+"""The most bytes of a TPM2B: its size has 16 bits."""
 
 
 class Header(NamedTuple):
-    """What every command and every response begins with."""
+    """The header of a command or a response."""
 
     tag: int
     size: int
-    """In bytes, of all of it."""
+    """Bytes of the whole message."""
     code: int
     """TPM_CC of a command, TPM_RC of a response."""
 
     @classmethod
     def of(cls, message: bytes | bytearray) -> "Header":
-        """Read a header; bytes that are missing count as zero."""
+        """Read a header; missing bytes are zero."""
         return cls(*_HEADER.unpack(bytes(message[:HEADER_BYTES]).ljust(HEADER_BYTES, b"\0")))
 
     def encode(self) -> bytes:
-        """Return the ten bytes."""
+        """Return the ten bytes of the header."""
         return _HEADER.pack(*self)
 
 
 def message(code: int, body: bytes = b"", *, tag: int = Tag.NO_SESSIONS) -> bytes:
-    """Build a command or a response of its code and of what follows the header."""
+    """Build a command or a response from its code and the body that follows the header."""
     return Header(tag, HEADER_BYTES + len(body), code).encode() + body
 
 
 def error_response(code: int) -> bytes:
-    """Build a response that is a response code and nothing else."""
+    """Build a response that has only a response code."""
     return message(code)
 
 
@@ -71,7 +71,7 @@ def flush_context(handle: int) -> bytes:
 
 EMPTY = sized(b"")
 EMPTY_POINT = EMPTY * 2
-"""What stands in a template for the public key: ML-DSA's, or a point."""
+"""The unique field of a template without a public key: for ML-DSA, and for a point."""
 
 
 def ecc_parameters(
@@ -82,7 +82,7 @@ def ecc_parameters(
     curve: int = ECC_NIST_P256,
     kdf: tuple[int, ...] = (Alg.NULL,),
 ) -> bytes:
-    """Build a TPMS_ECC_PARMS: of a signing key by default. Each algorithm but TPM_ALG_NULL has details after it."""
+    """Build a TPMS_ECC_PARMS, by default of a signing key. Details follow each algorithm except TPM_ALG_NULL."""
     return b"".join(word.to_bytes(2, "big") for word in (*symmetric, scheme, *details, curve, *kdf))
 
 
@@ -113,13 +113,13 @@ def create_primary(
     outside: bytes = b"",
     pcrs: bytes = bytes(4),
 ) -> bytes:
-    """Build TPM2_CreatePrimary: a template (TPMT_PUBLIC), the new key's password, and what its creation data hold."""
+    """Build TPM2_CreatePrimary from a template (TPMT_PUBLIC), the new key's password and its creation data."""
     sensitive = sized(sized(auth) + sized(data))
     return authorized(Code.CREATE_PRIMARY, [hierarchy], sensitive + sized(public) + sized(outside) + pcrs)
 
 
 class Creation(NamedTuple):
-    """TPM2_CreatePrimary."""
+    """A TPM2_CreatePrimary command."""
 
     hierarchy: int
     public: bytes
@@ -136,7 +136,7 @@ def asked_creation(sent: bytes) -> Creation:
 
 
 class Created(NamedTuple):
-    """A key just made."""
+    """A response to TPM2_CreatePrimary."""
 
     handle: int
     public: bytes
@@ -168,7 +168,7 @@ def quoted(response: bytes) -> Quoted:
 
 
 def signature_algorithm(signature: bytes) -> int:
-    """Return the TPM_ALG_ID that a TPMT_SIGNATURE begins with."""
+    """Return the TPM_ALG_ID of a TPMT_SIGNATURE."""
     return Unmarshaller(signature).u16()
 
 
@@ -191,11 +191,11 @@ def clock_of(attest: bytes) -> ClockInfo:
 
 
 class Extension(NamedTuple):
-    """TPM2_PCR_Extend."""
+    """A TPM2_PCR_Extend command."""
 
     pcr: int
     digest: bytes
-    """The last 32 bytes of the digests: all of it where there is one, of SHA-256."""
+    """The last 32 bytes of the digests: the whole digest if there is one, of SHA-256."""
 
 
 def extension(sent: bytes) -> Extension:

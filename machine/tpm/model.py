@@ -1,7 +1,7 @@
-"""The model of a TPM 2.0: the same seed and the same commands give the same bytes, for ever and on every host.
+"""The model of a TPM 2.0: the same seed and the same commands always give the same bytes, on every host.
 
-TPM 2.0 Library, revision 1.64, Part 3: what a PC's firmware needs to measure and to be attested. docs/tpm.md says
-what is left out, and where answers differ from swtpm's.
+It has the commands of the TPM 2.0 Library, revision 1.64, Part 3, that a PC's firmware needs for measurement and
+attestation. docs/tpm.md says what is left out, and where answers differ from swtpm's.
 """
 
 from typing import Any
@@ -25,14 +25,14 @@ _STRUCTURE_TAGS = (
     *range(0x8014, 0x801B),
     *range(0x8021, 0x8026),
 )
-"""TPM_ST. Those of other structures are bad tags of a command; anything else is no tag at all."""
+"""TPM_ST. Tags of other structures are TPM_RC_BAD_TAG in a command; any other number is TPM_RC_VALUE."""
 
 
 class TpmModel(Stateful):
     """A TPM made from `seed` (at least 16 bytes, its only secret), after `reset_count` TPM Resets.
 
-    It has power, and waits for TPM2_Startup. Raises MachineError for a seed that is too short or a count that is not
-    one of 32 bits.
+    It has power, and waits for TPM2_Startup. Raises MachineError for a seed that is too short, or a reset count that is
+    not 0 to 2^32 - 2.
     """
 
     PARTS = ("_state",)
@@ -46,20 +46,20 @@ class TpmModel(Stateful):
 
     @property
     def seed(self) -> bytes:
-        """What it was made from."""
+        """The seed from which the TPM was made."""
         return self._state.seed
 
     def power_on(self) -> None:
-        """_TPM_Init: loaded keys are gone, failure mode ends, and only TPM2_Startup is accepted."""
+        """Execute _TPM_Init: unload all keys, end failure mode, and accept only TPM2_Startup."""
         self._state.loaded.clear()
         self._state.started = self._state.failed = False
 
     def fail(self) -> None:
-        """Failure mode: until the next `power_on`, only TPM2_GetTestResult and TPM2_GetCapability are answered."""
+        """Enter failure mode: until `power_on`, only TPM2_GetTestResult and TPM2_GetCapability are answered."""
         self._state.failed = True
 
     def execute(self, command: bytes, locality: int) -> bytes:
-        """Run one command and return the response: see `TpmBackend`."""
+        """Execute one command and return the response: see `TpmBackend`."""
         state = self._state
         if state.failed:
             return respond_failed(command)

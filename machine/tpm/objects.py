@@ -24,7 +24,7 @@ class Sensitive:
 
 
 def object_handle(source: Unmarshaller) -> int:
-    """TPMI_DH_OBJECT."""
+    """Unmarshal a TPMI_DH_OBJECT."""
     handle = source.u32()
     if handle not in TRANSIENT and handle not in PERSISTENT:
         raise TpmError(Rc.VALUE)
@@ -32,7 +32,7 @@ def object_handle(source: Unmarshaller) -> int:
 
 
 def context_handle(source: Unmarshaller) -> int:
-    """TPMI_DH_CONTEXT."""
+    """Unmarshal a TPMI_DH_CONTEXT."""
     handle = source.u32()
     if handle not in TRANSIENT and not any(handle in kind for kind in SESSIONS):
         raise TpmError(Rc.VALUE)
@@ -40,7 +40,7 @@ def context_handle(source: Unmarshaller) -> int:
 
 
 def hierarchy(source: Unmarshaller) -> int:
-    """TPMI_RH_HIERARCHY+."""
+    """Unmarshal a TPMI_RH_HIERARCHY+."""
     handle = source.u32()
     if handle not in _HIERARCHIES:
         raise TpmError(Rc.VALUE)
@@ -48,7 +48,7 @@ def hierarchy(source: Unmarshaller) -> int:
 
 
 def sensitive_create(source: Unmarshaller) -> Sensitive:
-    """TPM2B_SENSITIVE_CREATE."""
+    """Unmarshal a TPM2B_SENSITIVE_CREATE."""
     size = source.u16()
     if size == 0:
         raise TpmError(Rc.SIZE)
@@ -60,7 +60,7 @@ def sensitive_create(source: Unmarshaller) -> Sensitive:
 
 
 def data(source: Unmarshaller) -> bytes:
-    """TPM2B_DATA."""
+    """Unmarshal a TPM2B_DATA."""
     return source.sized(MAX_DATA_BYTES)
 
 
@@ -72,7 +72,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
     outside_info: bytes,
     creation_pcr: pcrs.Selections,
 ) -> bytes:
-    """TPM2_CreatePrimary."""
+    """Execute TPM2_CreatePrimary."""
     if parent != Handle.ENDORSEMENT:
         raise TpmError(in_handle(1, Rc.HIERARCHY))
     handle = state.free_slot()
@@ -93,7 +93,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
 
 
 def _creation_data(state: TpmState, key: Key, outside_info: bytes, creation_pcr: pcrs.Selections) -> bytes:
-    """TPMS_CREATION_DATA: a primary key's parent is the hierarchy, whose Name is its handle."""
+    """Return the TPMS_CREATION_DATA: the parent of a primary key is the hierarchy, whose Name is its handle."""
     parent = sized(Handle.ENDORSEMENT.to_bytes(4, "big"))
     return (
         pcrs.marshal(pcrs.allocated(creation_pcr))
@@ -107,13 +107,13 @@ def _creation_data(state: TpmState, key: Key, outside_info: bytes, creation_pcr:
 
 
 def read_public(state: TpmState, handle: int) -> bytes:
-    """TPM2_ReadPublic."""
+    """Execute TPM2_ReadPublic."""
     key = state.key(handle)
     return sized(key.public.marshal()) + sized(key.name) + sized(key.qualified_name)
 
 
 def flush_context(state: TpmState, handle: int) -> bytes:
-    """TPM2_FlushContext. Its handle is a parameter."""
+    """Execute TPM2_FlushContext. Its handle is a parameter."""
     if handle not in state.loaded:
         raise TpmError(in_parameter(1, Rc.HANDLE))
     del state.loaded[handle]

@@ -1,7 +1,7 @@
 """Platform configuration registers of a PC Client TPM: one bank, SHA-256, of 24.
 
-Which locality may extend and reset which PCR is the platform profile's table. A PCR that only D-RTM (locality 4)
-resets starts as all ones. The update counter counts changes, but not those of PCRs that a guest changes freely.
+The localities that may extend and reset a PCR are those of the platform profile. A PCR that D-RTM (locality 4) resets
+starts as all ones. The update counter counts changes, except those of PCRs that any software may change freely.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,16 @@ D_RTM = 0x10
 
 @dataclass(frozen=True, slots=True)
 class PcrAttributes:
-    """Localities as bit masks."""
+    """The attributes of one PCR. Localities are bit masks."""
 
     saved: bool
+    """True if TPM2_Shutdown(STATE) saves it."""
     reset: int
+    """Localities that may reset it."""
     extend: int
+    """Localities that may extend it."""
     counted: bool = True
+    """True if its changes increment the update counter."""
 
 
 _STATIC = PcrAttributes(saved=True, reset=0, extend=0x1F)
@@ -51,11 +55,11 @@ class Selection:
     bitmap: bytes
 
     def numbers(self) -> list[int]:
-        """The PCRs that are selected, in order."""
+        """Return the selected PCRs, in order."""
         return [n for n in range(8 * len(self.bitmap)) if self.bitmap[n // 8] >> n % 8 & 1]
 
     def without(self, numbers: list[int]) -> "Selection":
-        """The same with these taken out."""
+        """Return the selection without some PCRs."""
         bits = int.from_bytes(self.bitmap, "little") & ~sum(1 << n for n in numbers)
         return Selection(self.bank, bits.to_bytes(len(self.bitmap), "little"))
 
@@ -64,7 +68,7 @@ Selections = tuple[Selection, ...]
 
 
 def selections(source: Unmarshaller) -> Selections:
-    """TPML_PCR_SELECTION."""
+    """Unmarshal a TPML_PCR_SELECTION."""
     count = source.u32()
     if count > len(HASHES):
         raise TpmError(Rc.SIZE)
@@ -79,19 +83,19 @@ def selections(source: Unmarshaller) -> Selections:
 
 
 def marshal(chosen: Selections) -> bytes:
-    """TPML_PCR_SELECTION."""
+    """Marshal a TPML_PCR_SELECTION."""
     parts = [len(chosen).to_bytes(4, "big")]
     parts += [s.bank.to_bytes(2, "big") + bytes([len(s.bitmap)]) + s.bitmap for s in chosen]
     return b"".join(parts)
 
 
 def allocated(chosen: Selections) -> Selections:
-    """What of a selection there is: PCRs of banks that are not allocated are taken out."""
+    """Return a selection without the PCRs of banks that are not allocated."""
     return tuple(s if s.bank in BANKS else Selection(s.bank, bytes(len(s.bitmap))) for s in chosen)
 
 
 class Pcrs(Stateful):
-    """The values."""
+    """The values of the PCRs."""
 
     STATE = ("_values", "_saved", "update_counter")
 
@@ -106,7 +110,7 @@ class Pcrs(Stateful):
         return [b"\xff" * size if a.reset & D_RTM else bytes(size) for a in ATTRIBUTES]
 
     def start(self, locality: int, *, reset: bool, resume: bool) -> None:
-        """TPM2_Startup from `locality`. A TPM Reset clears the counter; a TPM Resume brings saved PCRs back."""
+        """Initialise PCRs for TPM2_Startup from `locality`. A TPM Reset clears the counter; a Resume restores PCRs."""
         if reset:
             self.update_counter = 0
         for bank in BANKS:
@@ -118,34 +122,34 @@ class Pcrs(Stateful):
         self.update_counter += sum(a.counted and not (resume and a.saved) for a in ATTRIBUTES)
 
     def save(self) -> None:
-        """TPM2_Shutdown(STATE)."""
+        """Save the PCRs, for TPM2_Shutdown(STATE)."""
         self._saved = {bank: values.copy() for bank, values in self._values.items()}
 
     def value(self, bank: int, number: int) -> bytes:
-        """A PCR's value."""
+        """Return a PCR's value."""
         return self._values[bank][number]
 
     def extend(self, bank: int, number: int, measurement: bytes) -> None:
-        """The PCR becomes the digest of its value and `measurement`. Banks that are not allocated ignore it."""
+        """Set a PCR to the digest of its value and `measurement`. A bank that is not allocated is ignored."""
         values = self._values.get(bank)
         if values is not None:
             values[number] = HASHES[bank](values[number] + measurement).digest()
             self.update_counter += ATTRIBUTES[number].counted
 
     def clear(self, number: int) -> None:
-        """The PCR becomes zero in all banks."""
+        """Set a PCR to zero in all banks."""
         for bank, values in self._values.items():
             values[number] = bytes(DIGEST_SIZES[bank])
         self.update_counter += ATTRIBUTES[number].counted
 
     def digest(self, algorithm: int, chosen: Selections) -> bytes:
-        """The digest of the selected PCRs' values, one after the other."""
+        """Return the digest of the selected PCRs' values, concatenated."""
         values = [self._values[s.bank][n] for s in allocated(chosen) for n in s.numbers()]
         found: bytes = HASHES[algorithm](b"".join(values)).digest()
         return found
 
     def read(self, chosen: Selections) -> tuple[Selections, list[bytes]]:
-        """As many selected values as a response holds, and the selection of these."""
+        """Return as many selected values as fit into a response, after the selection of these."""
         done: list[Selection] = []
         values: list[bytes] = []
         for selection in allocated(chosen):

@@ -1,7 +1,7 @@
 """TPMT_PUBLIC: the template and the public part of a key (TPM 2.0 Library, Part 2, "Public Area Structures").
 
-The model makes signing keys: ECDSA on P-256, and ML-DSA-65 in the form of revision 1.85. What a TPM may have
-beyond these is unmarshalled, so that a wrong template is refused as a TPM would, and refused then.
+The model makes signing keys: ECDSA on P-256, and ML-DSA-65 in the form of revision 1.85. Other kinds of key that a TPM
+may have are unmarshalled first and refused afterwards, so that a wrong template gets the response code of a TPM.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _TYPES = (Alg.ECC, Alg.MLDSA)
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A signing scheme: algorithm and hash, both TPM_ALG_NULL where there is none."""
+    """A signing scheme: algorithm and hash, both TPM_ALG_NULL for none."""
 
     algorithm: int = Alg.NULL
     hash_alg: int = Alg.NULL
@@ -29,7 +29,7 @@ class Scheme:
 
 @dataclass(frozen=True, slots=True)
 class PublicArea:
-    """`parameters` and `unique` as the TPM marshals them."""
+    """A TPMT_PUBLIC. `parameters` and `unique` are marshalled."""
 
     type: int
     name_alg: int
@@ -43,17 +43,17 @@ class PublicArea:
     curve: int = ECC_NIST_P256
 
     def marshal(self) -> bytes:
-        """TPMT_PUBLIC."""
+        """Marshal the TPMT_PUBLIC."""
         head = self.type.to_bytes(2, "big") + self.name_alg.to_bytes(2, "big") + self.attributes.to_bytes(4, "big")
         return head + sized(self.policy) + self.parameters + self.unique
 
     def with_unique(self, unique: bytes) -> "PublicArea":
-        """The public area of the key that was made."""
+        """Return the public area of a key from this template and a marshalled public key."""
         return replace(self, unique=unique)
 
 
 def sized_public(source: Unmarshaller) -> PublicArea:
-    """TPM2B_PUBLIC."""
+    """Unmarshal a TPM2B_PUBLIC."""
     size = source.u16()
     if size == 0:
         raise TpmError(Rc.SIZE)
@@ -65,7 +65,7 @@ def sized_public(source: Unmarshaller) -> PublicArea:
 
 
 def public_area(source: Unmarshaller) -> PublicArea:
-    """TPMT_PUBLIC."""
+    """Unmarshal a TPMT_PUBLIC."""
     kind = source.choice(_TYPES, Rc.TYPE)
     name_alg = source.hash_alg()
     attributes = source.u32()
@@ -95,7 +95,7 @@ def _ecc_parameters(source: Unmarshaller) -> tuple[int, Scheme, int, int, bytes]
 
 
 def scheme_details(source: Unmarshaller, scheme: int) -> tuple[int, list[int]]:
-    """The hash of a scheme, and all of its details."""
+    """Unmarshal the details of a scheme. Return its hash and all details."""
     if scheme == Alg.NULL:
         return Alg.NULL, []
     hash_alg = source.hash_alg()
@@ -110,7 +110,7 @@ def _mldsa_parameters(source: Unmarshaller) -> bytes:
 
 
 def check_template(area: PublicArea) -> None:
-    """Refuse a template that no primary key can have, or none of the model's. Raises TpmError."""
+    """Check that the model can make a primary key from a template. Raises TpmError."""
     has = area.attributes
     sign, decrypt = bool(has & Attribute.SIGN), bool(has & Attribute.DECRYPT)
     fixed_tpm, restricted = bool(has & Attribute.FIXED_TPM), bool(has & Attribute.RESTRICTED)
@@ -120,7 +120,7 @@ def check_template(area: PublicArea) -> None:
         (fixed_tpm != bool(has & Attribute.FIXED_PARENT), Rc.ATTRIBUTES),
         (sign == decrypt and (restricted or not sign), Rc.ATTRIBUTES),
         (fixed_tpm and bool(has & Attribute.ENCRYPTED_DUPLICATION), Rc.ATTRIBUTES),
-        (not sign or decrypt, Rc.ATTRIBUTES),  # no TPM's rule: the model has signing keys alone
+        (not sign or decrypt, Rc.ATTRIBUTES),  # not a rule of TPMs: the model has only signing keys
         (area.scheme.algorithm not in _SIGNING, Rc.SCHEME),
         (area.symmetric != Alg.NULL, Rc.SYMMETRIC),
         (area.kdf != Alg.NULL, Rc.KDF),

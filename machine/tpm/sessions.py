@@ -1,6 +1,6 @@
-"""The authorization area of a command (TPM 2.0 Library, Part 1, "Session Processing"): passwords alone.
+"""The authorization area of a command (TPM 2.0 Library, Part 1, "Session Processing"): passwords only.
 
-A model without TPM2_StartAuthSession has no other session: their handles refer to nothing.
+The model has no TPM2_StartAuthSession and so no other sessions: their handles refer to nothing.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Password:
 
 
 def authorize(state: TpmState, source: Unmarshaller, handles: list[int], row: Command) -> list[Password]:
-    """Take the authorization area and check the handles that need it. Raises TpmError."""
+    """Unmarshal the authorization area and authorize the handles that need it. Raises TpmError."""
     size = source.u32()
     if not _MIN_SIZE <= size <= source.left:
         raise TpmError(Rc.SIZE)
@@ -76,5 +76,5 @@ def _password(area: Unmarshaller, index: int) -> Password:
 
 
 def response_area(passwords: list[Password]) -> bytes:
-    """The authorization area of the response."""
+    """Return the authorization area of the response."""
     return b"".join(b"\0\0" + bytes([p.attributes | _CONTINUE_SESSION]) + b"\0\0" for p in passwords)

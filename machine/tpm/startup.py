@@ -8,12 +8,12 @@ _H_CRTM_LOCALITY = 3
 
 
 def startup_type(source: Unmarshaller) -> int:
-    """TPM_SU."""
+    """Unmarshal a TPM_SU."""
     return source.choice((SU_CLEAR, SU_STATE), Rc.VALUE)
 
 
 def yes_no(source: Unmarshaller) -> bool:
-    """TPMI_YES_NO."""
+    """Unmarshal a TPMI_YES_NO."""
     value = source.u8()
     if value > 1:
         raise TpmError(Rc.VALUE)
@@ -21,7 +21,7 @@ def yes_no(source: Unmarshaller) -> bool:
 
 
 def startup(state: TpmState, kind: int) -> bytes:
-    """TPM2_Startup: a TPM Reset, or after TPM2_Shutdown(STATE) a TPM Restart (CLEAR) or a TPM Resume (STATE)."""
+    """Execute TPM2_Startup: TPM Reset, or after TPM2_Shutdown(STATE) TPM Restart (CLEAR) or TPM Resume (STATE)."""
     if state.locality not in (0, _H_CRTM_LOCALITY):
         raise TpmError(Rc.LOCALITY)
     saved = state.shutdown_type == SU_STATE
@@ -44,7 +44,7 @@ def startup(state: TpmState, kind: int) -> bytes:
 
 
 def shutdown(state: TpmState, kind: int) -> bytes:
-    """TPM2_Shutdown."""
+    """Execute TPM2_Shutdown."""
     state.shutdown_type, state.lockout_used = kind, False
     if kind == SU_STATE:
         state.pcrs.save()
@@ -52,15 +52,15 @@ def shutdown(state: TpmState, kind: int) -> bytes:
 
 
 def self_test(state: TpmState, full: bool) -> bytes:  # noqa: ARG001 - a model has nothing to test
-    """TPM2_SelfTest."""
+    """Execute TPM2_SelfTest."""
     return b""
 
 
 def get_test_result(state: TpmState) -> bytes:
-    """TPM2_GetTestResult: no data, and whether the TPM works."""
+    """Execute TPM2_GetTestResult: return no data, and whether the TPM works."""
     return sized(b"") + (Rc.FAILURE if state.failed else Rc.SUCCESS).to_bytes(4, "big")
 
 
 def get_random(state: TpmState, size: int) -> bytes:
-    """TPM2_GetRandom: no more than the largest digest has."""
+    """Execute TPM2_GetRandom: return at most as many bytes as the largest digest has."""
     return sized(state.random(min(size, MAX_DIGEST)))

@@ -1,10 +1,10 @@
-"""A running swtpm as the TPM: raw commands on its data socket, power and locality on its control socket.
+"""A running swtpm as the TPM: commands on its data socket, power and locality on its control socket.
 
     swtpm socket --tpm2 --tpmstate dir=D --server type=unixio,path=DATA --ctrl type=unixio,path=CONTROL \
         --flags not-need-init --locality allow-set-locality
 
-swtpm serves one client at a time, and must be at locality 0 when it is met. What it answers is not of this machine:
-nothing is promised about repetition.
+swtpm serves one client at a time, and must be at locality 0 when the connection begins. Its answers come from another
+process, so runs with it are not reproducible.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ _CMD_SET_LOCALITY = (5).to_bytes(4, "big")
 
 
 class Swtpm:
-    """Connects to the Unix sockets `path` (data) and `control` (None: there is none).
+    """Connection to the Unix sockets `path` (data) and `control` (None for none).
 
-    A wait for swtpm takes at most `timeout_s` seconds. Once it has failed, the connection is closed and everything
-    fails. Raises TpmUnavailable where nothing listens, MachineError for a time limit that is not positive.
+    A wait for swtpm takes at most `timeout_s` seconds. After the first failure the connection is closed, and every
+    command fails. Raises TpmUnavailable if nothing listens, MachineError for a time limit that is not positive.
     """
 
     def __init__(
@@ -47,19 +47,19 @@ class Swtpm:
             raise
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._broken = self._broken or "it was closed"
         self._data.close()
         if self._control is not None:
             self._control.close()
 
     def power_on(self) -> None:
-        """A TPM reset by CMD_INIT. Without a control socket the TPM goes on as it is: start it afresh instead."""
+        """Reset the TPM by CMD_INIT. Without a control socket nothing happens: restart swtpm instead."""
         if self._control is not None:
             self._command(self._control, _CMD_INIT, "CMD_INIT")
 
     def execute(self, command: bytes, locality: int) -> bytes:
-        """Run one command: see `TpmBackend`. Localities beyond 0 need the control socket."""
+        """Execute one command: see `TpmBackend`. Localities above 0 need the control socket."""
         if locality != self._locality:
             if self._control is None:
                 raise TpmUnavailable(f"swtpm: locality {locality} needs the control socket")
@@ -74,11 +74,11 @@ class Swtpm:
         return header + self._receive(self._data, size - HEADER_BYTES, deadline)
 
     def save_state(self) -> State:
-        """Raises MachineError: the state is in another process."""
+        """Raise MachineError, as the state is in another process."""
         raise MachineError("the state of swtpm cannot be saved: snapshots need the TPM model")
 
     def load_state(self, state: State) -> None:  # noqa: ARG002 - the contract's shape
-        """Raises MachineError: the state is in another process."""
+        """Raise MachineError, as the state is in another process."""
         raise MachineError("the state of swtpm cannot be set: snapshots need the TPM model")
 
     def _command(self, control: socket.socket, request: bytes, name: str) -> None:

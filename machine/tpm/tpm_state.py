@@ -1,4 +1,4 @@
-"""What a TPM remembers: for ever, while it has power, from one TPM2_Startup to the next."""
+"""The state of a TPM: permanent, while it has power, and from one TPM2_Startup to the next."""
 
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, in_handle
@@ -39,51 +39,51 @@ class TpmState(Stateful):
         self.commands = 0
         """Commands since the last TPM Reset."""
         self.safe = True
-        """No clock value was given out that could be given out again."""
+        """True if no clock value that was reported can be reported again."""
         self.shutdown_type: int | None = SU_CLEAR
-        """Of the last TPM2_Shutdown, until something changes that it had saved."""
+        """TPM_SU of the last TPM2_Shutdown; None once anything that it had saved has changed."""
         self.started = False
         self.startup_locality = 0
         self.failed = False
         self.lockout_used = False
-        """A key without noDA was used since the last TPM2_Shutdown."""
+        """True if a key without noDA was used since the last TPM2_Shutdown."""
         self.failed_tries = 0
         self.random_requests = 0
         self.pcrs = Pcrs()
         self.loaded: dict[int, tuple[bytes, bytes, bytes]] = {}
-        """Handles of loaded keys: template, sensitive data and password, of which the key follows."""
+        """Template, sensitive data and password of each loaded key, by handle. The key is derived from them."""
         self.locality = 0
-        """Of the command that runs."""
+        """The locality of the running command."""
 
     @property
     def clock_ms(self) -> int:
-        """TPM time: a command takes one millisecond, and every TPM Reset begins a new stretch of 2^20."""
+        """TPM time in ms: 1 ms for each command, and 2^20 ms for each TPM Reset."""
         return self.reset_count * _MS_PER_RESET + self.commands
 
     def key(self, handle: int) -> Key:
-        """A loaded key."""
+        """Return a loaded key."""
         template, data, _ = self.loaded[handle]
         return derive(self.seed, template, data)
 
     def random(self, size: int) -> bytes:
-        """The next `size` bytes of the generator."""
+        """Return the next `size` bytes of the random number generator."""
         self.random_requests += 1
         context = self.reset_count.to_bytes(4, "big") + self.random_requests.to_bytes(8, "big")
         return kdf_a(self.seed, b"RANDOM", context, size)
 
     def ticket(self, data: bytes) -> bytes:
-        """The proof that this TPM has seen `data`."""
+        """Return the proof that this TPM has produced `data`."""
         return kdf_a(self.seed, b"PROOF", data, 32)
 
     def free_slot(self) -> int:
-        """The handle of a free slot. Raises TpmError."""
+        """Return the handle of a free slot. Raises TpmError if there is none."""
         for handle in TRANSIENT:
             if handle not in self.loaded:
                 return handle
         raise TpmError(Rc.OBJECT_MEMORY)
 
     def check_loaded(self, handles: list[int]) -> None:
-        """Refuse handles with nothing behind them. Raises TpmError."""
+        """Check that handles refer to something. Raises TpmError."""
         for index, handle in enumerate(handles):
             if handle in TRANSIENT and handle not in self.loaded:
                 raise TpmError(Rc.REFERENCE_H0 + index)
@@ -93,7 +93,7 @@ class TpmState(Stateful):
                 raise TpmError(in_handle(index + 1, Rc.HIERARCHY))
 
     def check_password(self, handle: int, password: bytes) -> None:
-        """Whether `password` is the authorization value of what `handle` names. Raises TpmError."""
+        """Check that `password` is the authorization value of `handle`. Raises TpmError if it is not."""
         if handle not in self.loaded:
             if password:
                 raise TpmError(Rc.BAD_AUTH)
@@ -111,7 +111,7 @@ class TpmState(Stateful):
             raise TpmError(Rc.AUTH_FAIL)
 
     def count_lost_try(self) -> None:
-        """There was no TPM2_Shutdown: if a key without noDA was used, a wrong password may have been tried."""
+        """Count a failed try if a key without noDA was used, as there was no TPM2_Shutdown to record one."""
         if self.failed_tries < _MAX_TRIES:
             self.failed_tries += self.lockout_used
             self.lockout_used = False
@@ -119,6 +119,6 @@ class TpmState(Stateful):
     def _check_lockout(self) -> None:
         if self.failed_tries >= _MAX_TRIES:
             raise TpmError(Rc.LOCKOUT)
-        if not self.lockout_used:  # must be on record before the first try
+        if not self.lockout_used:  # must be recorded before the first try
             self.lockout_used, self.shutdown_type = True, None
             raise TpmError(Rc.RETRY)

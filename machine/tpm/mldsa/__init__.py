@@ -1,1 +1,1 @@
-"""ML-DSA-65 signatures that repeat: the deterministic variant of FIPS 204, as a WebAssembly module."""
+"""Reproducible ML-DSA-65 signatures: the deterministic variant of FIPS 204, as a WebAssembly module."""

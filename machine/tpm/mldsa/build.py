@@ -1,4 +1,4 @@
-"""Builds the ML-DSA-65 module: `python -m machine.tpm.mldsa.build`. The committed module equals a rebuild."""
+"""Builds the ML-DSA-65 module: `python -m machine.tpm.mldsa.build`. A test compares the committed module with it."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
-// ML-DSA-65 (FIPS 204): a key from a seed, and deterministic signatures with the empty context, by the Zig standard
-// library. The module imports nothing. The caller writes into the buffers whose addresses it asks for.
+// ML-DSA-65 (FIPS 204) from the Zig standard library: a key from a seed, and deterministic signatures with an empty
+// context. The module imports nothing. The caller writes to the buffers whose addresses these functions return.
 const ML = @import("std").crypto.sign.mldsa.MLDSA65;
 
 var seed: [32]u8 = undefined;
@@ -24,7 +24,7 @@ export fn signature_address() *anyopaque {
     return &signature;
 }
 
-/// Make the key of the seed, which is then forgotten. 0: done.
+/// Make the key of the seed, and erase the seed. Return 0 on success.
 export fn generate() u32 {
     key = ML.KeyPair.generateDeterministic(seed) catch return 1;
     seed = @splat(0);
@@ -32,7 +32,7 @@ export fn generate() u32 {
     return 0;
 }
 
-/// Sign the first `length` bytes of the message. 0: done.
+/// Sign the first `length` bytes of the message. Return 0 on success.
 export fn sign(length: u32) u32 {
     if (length > message.len) return 1;
     const made = key.sign(message[0..length], null) catch return 2;

@@ -22,7 +22,7 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 class MlDsa65Signer:
-    """The key of a seed of 32 bytes. Use `mldsa65_signer`, which makes each once."""
+    """The key of a seed of 32 bytes. Use `mldsa65_signer`, which caches them."""
 
     def __init__(self, seed: bytes) -> None:
         engine, module = _module()
@@ -38,7 +38,7 @@ class MlDsa65Signer:
         self.unique = sized(self.public_key)
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:  # noqa: ARG002 - ML-DSA has one
-        """TPMT_SIGNATURE over `data`, of at most 4096 bytes."""
+        """Return a TPMT_SIGNATURE over `data` of at most 4096 bytes."""
         self._memory.write(self._store, data, self._call("message_address"))
         self._done("sign", len(data))
         return Alg.MLDSA.to_bytes(2, "big") + sized(self._read("signature_address", SIGNATURE_BYTES))
@@ -60,12 +60,12 @@ class MlDsa65Signer:
         return bytes(self._memory.read(self._store, start, start + size))
 
 
-@lru_cache(maxsize=8)  # each holds the memory of a WebAssembly instance
+@lru_cache(maxsize=8)  # each has the memory of a WebAssembly instance
 def mldsa65_signer(seed: bytes) -> MlDsa65Signer:
-    """The signer of this seed."""
+    """Return the signer of a seed."""
     return MlDsa65Signer(seed)
 
 
-# wasmtime's objects must go while its module is still there
+# wasmtime's objects must be freed while the Python module wasmtime still exists
 atexit.register(_module.cache_clear)
 atexit.register(mldsa65_signer.cache_clear)

@@ -1,4 +1,4 @@
-"""The enclave kernel: the image that boots, and the numbers and symbols it was built with."""
+"""The enclave kernel: the image that boots, and the constants and symbols that it was built with."""
 
 import json
 from functools import cache
@@ -7,7 +7,7 @@ from importlib import resources
 
 @cache
 def image() -> bytes:
-    """The kernel, an ELF64 file with a Multiboot2 header."""
+    """Return the kernel: an ELF64 file with a Multiboot2 header."""
     return resources.files(__name__).joinpath("aether.elf").read_bytes()
 
 
@@ -18,10 +18,10 @@ def _description() -> dict[str, dict[str, int]]:
 
 
 def layout() -> dict[str, int]:
-    """The numbers of layout.h by name: memory map, device registers, causes, status bits."""
+    """Return the constants of layout.h by name: memory map, device registers, causes, status bits."""
     return _description()["layout"]
 
 
 def symbols() -> dict[str, int]:
-    """Linear address of every function, object and label of the kernel by name."""
+    """Return the linear address of every function, object and label of the kernel by name."""
     return _description()["symbols"]

@@ -1,7 +1,8 @@
 """Builds the kernel: `python -m firmware.build`.
 
-Makes `aether.elf`, the image that boots, and `aether.json`: the numbers of layout.h and the addresses of symbols,
-for whoever reads the machine's memory. Both are committed; a test holds them equal to a rebuild.
+Writes `aether.elf`, the image that boots, and `aether.json`: the constants of layout.h and the addresses of symbols,
+for Python code that reads the machine's memory. Both are committed; a test compares them with a rebuild. Debug
+information has line numbers, so adding or removing a line of a source, even a comment, changes the image.
 """
 
 import io
@@ -39,14 +40,14 @@ LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-pa
 
 
 def build(sources: Path = SOURCES) -> tuple[bytes, str]:
-    """Compile and link the sources of a directory; returns the image and the text of its description."""
+    """Compile and link the sources of a directory. Return the image and the text of its description."""
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         prefix = f"-ffile-prefix-map={sources}=/firmware"
         objects = []
         for source in sorted([*sources.glob("*.S"), *sources.glob("*.c")]):
             target = work / f"{source.name}.o"
-            # From inside the sources, so that debug information holds no path of this machine.
+            # Compiled from inside the directory, so that debug information has no path of this computer.
             subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=sources, check=True)
             objects.append(str(target))
         script = work / "link.ld"
@@ -59,7 +60,7 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
 
 
 def _layout(sources: Path) -> dict[str, int]:
-    """Every number that layout.h and devices.h define: the preprocessor expands the names, Python does the sums."""
+    """Return every constant of layout.h and devices.h: the preprocessor expands the names, Python computes them."""
     lines = [line for name in ("layout.h", "devices.h") for line in (sources / name).read_text().splitlines()]
     names = sorted(line.split()[1] for line in lines if line.startswith("#define") and len(line.split()) > 2)
     asked = '#include "layout.h"\n' + "".join(f'"{name}" {name}\n' for name in names)

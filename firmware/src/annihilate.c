@@ -1,7 +1,7 @@
-/* Self-annihilation, A1 to A4; dormant.S does A5 to A7, when there is no stack left to run C on. */
+/* Self-annihilation, A1 to A4; dormant.S does A5 to A7, where there is no stack left for C. */
 #include "kernel.h"
 
-/* The last step done. A fault on the way down goes on from here; the enclave block takes a cause and each step once. */
+/* The last step done, from which a fault during annihilation continues: the block takes a cause and each step once. */
 static u32 reached;
 
 static const char *const causes[] = {
@@ -29,7 +29,7 @@ void annihilate(u32 cause, u32 detail)
     }
     if (reached < 2) {
         vmm(VMM_DESTROY, 0, 0);
-        write_cr3(PML4_DORMANT);        /* no user page, no heap */
+        write_cr3(PML4_DORMANT);        /* without user pages and without the heap */
         done(2);
     }
     if (reached < 3) {
@@ -46,7 +46,7 @@ void annihilate(u32 cause, u32 detail)
     fall_dormant(options.native);
 }
 
-/* RAM that was zeroed is not zero. On the way down there is nothing better to do than to say so and go on. */
+/* RAM that was zeroed is not zero: annihilate. During annihilation, report it and continue. */
 void scrub_failed(void)
 {
     if (!reached)
@@ -55,7 +55,7 @@ void scrub_failed(void)
     tell("SCRUB_FAILED", reached);
 }
 
-/* A phase that has not reached its target state does not end. */
+/* Annihilate unless a phase has reached its target state. */
 void check(int reached)
 {
     if (!reached)

@@ -1,5 +1,5 @@
-/* The host arena: bump allocation, no deallocation. At the end of a cycle the whole arena is scrubbed and begins anew.
-   What does not fit is a kernel fault; the pointer never wraps. */
+/* The host arena: bump allocation, no deallocation. At the end of a cycle the whole arena is scrubbed and reset.
+   An allocation that does not fit is a kernel fault; the pointer never wraps. */
 #include "kernel.h"
 
 #define ALIGNMENT 16

@@ -1,5 +1,5 @@
-/* Attestation: before every cycle the TPM signs what was measured, over a nonce of the verifier and the cycle's number.
-   With two keys: P-256, and ML-DSA-65 where the TPM has it. */
+/* Attestation: before every cycle the TPM signs the measurements with a nonce of the verifier and the cycle's number.
+   It uses two keys: P-256, and ML-DSA-65 if the TPM has it. */
 #include "kernel.h"
 
 #define ALG_ECC             0x0023
@@ -7,7 +7,7 @@
 #define KEYS                2
 #define PUBLIC_SIZE         2048
 
-/* What the port is handed: the log, and for each key its quote, signature and public area. Length 0: not there. */
+/* The evidence for the port: the log, and for each key its quote, signature and public area. Length 0: none. */
 struct evidence { struct blob event_log; struct { struct blob attest, signature, public; } quotes[KEYS]; };
 
 static struct { u32 handle, public_length; u8 public[PUBLIC_SIZE]; } keys[KEYS];
@@ -26,7 +26,7 @@ static NOINLINE void create_key(u32 number, u32 algorithm)
         keys[number].public[i] = ((const u8 *)(u64)public.base)[i];
 }
 
-/* The last measurement: from now on the state of the runtime PCR is "active". */
+/* Make the last measurement: from now on the runtime PCR says "active". */
 void attest_init(void)
 {
     if (options.attestation == ATTESTATION_OFF)
@@ -45,7 +45,7 @@ static void tell_blob(const char *what, struct blob blob)
         print_number("", __builtin_bswap32(load32(blob.base + i)));
 }
 
-/* On a machine without the port the serial line gets the evidence, over a nonce of zeros. */
+/* On a machine without the port, print the evidence on the serial line. Its nonce is zero. */
 static void tell_evidence(const struct evidence *evidence)
 {
     tell_blob("LOG", evidence->event_log);
@@ -56,7 +56,7 @@ static void tell_evidence(const struct evidence *evidence)
     }
 }
 
-/* What is signed beside the PCRs: the nonce, and the cycle as four bytes, the highest first. */
+/* Make the qualifying data of the quotes: the nonce, and the cycle as four bytes, big-endian. */
 static void challenge(u32 cycle, int port, u8 *data)
 {
     if (port)
@@ -66,7 +66,7 @@ static void challenge(u32 cycle, int port, u8 *data)
     *(u32 *)(data + NONCE_SIZE) = __builtin_bswap32(cycle);
 }
 
-/* Whether the verifier accepted this cycle's evidence. */
+/* Return nonzero if the verifier accepted this cycle's evidence. */
 int attested(u32 cycle)
 {
     struct evidence *evidence = arena_allocate(sizeof *evidence);

@@ -1,6 +1,6 @@
-/* Walks the page tables in force and holds them to the rules of the memory map: nothing both writable and
-   executable, ring 3 confined to its regions, tables and code read-only, no page where a guard must be, accessed
-   and dirty set beforehand, so that the processor itself never writes a table. */
+/* Walks the active page tables and checks them against the rules of the memory map: no page both writable and
+   executable, ring 3 confined to its regions, tables and code read-only, no page where a guard must be, and accessed
+   and dirty set in advance, so that the processor itself never writes a table. */
 #include "kernel.h"
 
 #define PRESENT     (1ull << 0)
@@ -42,7 +42,7 @@ static int is_inside(const struct region *regions, u32 count, u64 base, u64 size
     return 0;
 }
 
-/* What else ring 3 may reach: under the native tables the staging area, and nobody may write it. */
+/* Nonzero for the staging area under the native tables: ring 3 may access it too, and nobody may write it. */
 static int is_guest_code(u64 base, u64 entry)
 {
     return read_cr3() == PML4_NATIVE && base == STAGING_BASE
@@ -65,8 +65,8 @@ static int page_is_sound(u64 base, u64 size, u64 entry)
     return (entry & ADDRESS) == base;
 }
 
-/* The table at `table`, whose first entry stands for `base`; `shift` tells how much an entry spans. The rights of a
-   page are those of all levels together: `rights` carries USER down. */
+/* Check the table at `table`, whose first entry is for `base`; an entry spans 1 << `shift` bytes. The rights of a
+   page are those of all levels combined: `rights` has the USER bit of the levels above. */
 static int table_is_sound(u64 table, u64 base, u32 shift, u64 rights)
 {
     const u64 *entries = (const u64 *)table;

@@ -1,7 +1,7 @@
 /* Entry from the Multiboot2 loader: 32-bit protected mode, paging off (Multiboot2 specification 3.3).
 
-   First the kernel takes custody of what the loader left lying about: boot information and modules are copied to
-   where they belong, and the originals are zeroed (free_ram.S does the rest). Then long mode (SDM volume 3, 9.8.5). */
+   First the kernel moves boot information and modules, which the loader may have put anywhere, to their regions, and
+   zeroes the originals (free_ram.S does the rest). Then it enters long mode (SDM volume 3, 9.8.5). */
 #include "layout.h"
 
 #define HEADER_MAGIC    0xE85250D6
@@ -52,7 +52,7 @@ _start: cli
         movl    $boot_information, %edi
         call    move
 
-        /* Each module goes to the staging area, one behind the other on cache-line boundaries. */
+        /* Move each module to the staging area, one after the other on cache-line boundaries. */
         movl    $STAGING_BASE, %edi
         movl    $boot_information + 8, %ebx
 next:   movl    (%ebx), %eax
@@ -83,7 +83,7 @@ skip:   movl    4(%ebx), %eax
         jmp     next
 
 staged: cmpl    $SCRUB_PRESENT, SCRUB + SCRUB_ID
-        je      clean                   /* the enclave's own node: RAM comes up zero, and the loader left no more */
+        je      clean                   /* the enclave's own node: RAM is zero at reset, and the loader left no more */
         call    zero_free_ram
 clean:  call    protections
         orl     $CR4_SET, %eax
@@ -99,7 +99,7 @@ clean:  call    protections
         lgdt    gdt_pointer
         ljmp    $KERNEL_CODE, $long_mode
 
-/* Move ECX bytes from ESI to EDI and zero the source. EDI ends behind the copy; EBX and EDI's tail are kept. */
+/* Move ECX bytes from ESI to EDI and zero the source. EDI ends after the copy; EBX is kept. */
 move:   pushl   %ecx
         pushl   %esi
         movl    %ecx, %edx
@@ -121,8 +121,8 @@ move:   pushl   %ecx
         movl    %ebp, %edi
         ret
 
-/* Return in EAX, as bits of CR4, which of UMIP, SMEP and SMAP the processor offers (CPUID leaf 7; SDM volume 3, 2.5).
-   Keeps ESP alone. */
+/* Return in EAX, as bits of CR4, which of UMIP, SMEP and SMAP the processor has (CPUID leaf 7; SDM volume 3, 2.5).
+   Preserves only ESP. */
 protections:
         xorl    %esi, %esi
         xorl    %eax, %eax
@@ -138,7 +138,7 @@ protections:
 1:      movl    %esi, %eax
         ret
 
-/* Go no further. ESI: what to show as POST code and what to say. */
+/* Stop the boot. ESI points to a POST code and the message for the serial line. */
         .globl  refuse
 refuse: lodsb
         outb    %al, $POST_PORT

@@ -1,4 +1,4 @@
-/* Device registers, and what is written to them. Included by layout.h. */
+/* Device registers and their values. Included by layout.h. */
 #ifndef AETHER_DEVICES_H
 #define AETHER_DEVICES_H
 
@@ -15,7 +15,7 @@
 #define CHANNEL_IRQ         1       /* below the saved registers of an interrupt */
 #define CHANNEL_ANY         2
 
-/* Of CALL_STACK and IRQ_STACK, the part that is in use when a handler returns. */
+/* Bytes of CALL_STACK and of IRQ_STACK that are in use when a handler returns. */
 #define CALL_FRAME          48      /* five words of the interrupt frame, one of padding */
 #define IRQ_FRAME           120     /* frame, vector, nine saved registers */
 
@@ -42,7 +42,7 @@
 #define TPM_RSP_ADDR        0x68
 #define TPM_BUFFER_SIZE     0xF80
 
-/* PCRs, and what is measured into them. */
+/* PCRs, by what is measured into them. */
 #define PCR_LOADER          8
 #define PCR_KERNEL          9
 #define PCR_CONFIGURATION   10
@@ -63,7 +63,7 @@
 #define APIC_ENABLED        0x100
 #define APIC_MASKED         0x10000
 
-/* The enclave block: what the node's own hardware offers. */
+/* The enclave block: the node's own hardware. */
 #define ENCLAVE             0xFEF00000
 #define ENCLAVE_STATUS      0x00
 #define ENCLAVE_SENSOR_0    0x08
@@ -100,12 +100,12 @@
 #define VMM_ACCEPTED        0
 #define VMM_REFUSED         1
 
-/* The attestation port: the way to the verifier. */
+/* The attestation port, which connects to the verifier. */
 #define VERIFIER            0xFEF02000
 #define VERIFIER_ID         0x00
 #define VERIFIER_PRESENT    0x46524556
 #define VERIFIER_CHALLENGE  0x04    /* write a cycle: NONCE is the challenge for it */
-#define VERIFIER_EVIDENCE   0x08    /* write the address of an evidence table: RESULT is the verdict */
+#define VERIFIER_EVIDENCE   0x08    /* write the address of a struct evidence: RESULT is the verdict */
 #define VERIFIER_RESULT     0x0C
 #define VERIFIER_NONCE      0x20
 #define VERIFIER_ACCEPTED   0

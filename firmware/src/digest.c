@@ -1,10 +1,10 @@
-/* SHA-256 of what lies in memory: by the hash engine where there is one, by the processor elsewhere. */
+/* SHA-256 of memory: by the hash engine if there is one, else by the processor. */
 #include "kernel.h"
 
 void digest(const void *data, u32 length, u8 *result)
 {
     if (load32(HASH + HASH_ID) != HASH_PRESENT) {
-        user_pages_open();              /* the gate, a flat payload */
+        user_pages_open();              /* the gate and a flat payload are user pages */
         sha256(data, length, result);
         user_pages_close();
         return;

@@ -1,12 +1,12 @@
-/* The end of annihilation, A5 to A7: scrubs the stacks and data that any C code would need, so it uses neither.
-   Everything it knows is in its instructions. No call, no push, no load from memory that is scrubbed. */
+/* The end of annihilation, A5 to A7. It scrubs the stacks and data that C code would need, so it uses neither:
+   all its constants are in its instructions. No call, no push, no load from memory that is scrubbed. */
 #include "layout.h"
 
 #define IA32_FS_BASE        0xC0000100
 #define IA32_GS_BASE        0xC0000101
 #define IA32_KERNEL_GS_BASE 0xC0000102
 
-/* With the engine (EBP != 0): one command. Without: stores. R8D collects what went wrong. */
+/* With the engine (EBP != 0): one command. Without it: stores. R8D collects failures. */
         .macro  scrub base, size
         testl   %ebp, %ebp
         jz      1f
@@ -32,7 +32,7 @@
         movabsl %eax, ENCLAVE + \register
         .endm
 
-        /* Where R9D says so, say it on the serial line as well. */
+        /* If R9D is not zero, print a text on the serial line as well. */
         .macro  tell text
         testl   %r9d, %r9d
         jz      1f
@@ -47,7 +47,7 @@
 
         .section .text
         .code64
-/* Send the text at RSI and go on at RDI. */
+/* Print the text at RSI and continue at RDI. */
 say:    movl    $COM1_LINE_STATUS, %edx
         inb     %dx, %al
         testb   $TRANSMITTER_EMPTY, %al
@@ -115,7 +115,7 @@ scrubbed:
         .endr
         report  ENCLAVE_STEP, 6
         tell    "A6"
-        /* A7: the power unit, where there is one */
+        /* A7: the power unit, if there is one */
         report  ENCLAVE_POWER, 1
         tell    "A7"
         .irp    register, eax, edx, esi, edi, r9d

@@ -1,17 +1,17 @@
-/* Phase 04, EXEC_LOOP: attest, run a fresh guest, scrub, sleep, wake. Nothing but the cycle counter is kept. */
+/* Phase 04, EXEC_LOOP: attest, run a fresh guest, scrub, sleep, wake. Only the cycle counter is kept between cycles. */
 #include "kernel.h"
 
 #define CYCLE_BEGINS 0
 #define CYCLE_ENDS   1
 
-/* What the kernel knows of the guest that runs: in the arena, so gone with the cycle. */
+/* The kernel's record of the running guest. It is in the arena, which is scrubbed after the cycle. */
 struct guest { u32 payload, cycle, memory_size, reserved; };
 
 static u32 cycle;
-static u32 wake_reason;     /* how the cycle was begun */
+static u32 wake_reason;     /* the status bit of the wake that began the cycle */
 static int sleeps, guest_runs;
 
-/* From the interrupt handlers. What comes late, when its reason is gone, changes nothing. */
+/* The interrupt handlers call these. An interrupt that comes late, after its reason is gone, changes nothing. */
 void next_slice(void)
 {
     if (guest_runs)
@@ -44,7 +44,7 @@ static void clear_arena(void)
     arena_init(options.arena_bytes);
 }
 
-/* What the TPM answered goes before the guest comes. */
+/* The TPM's responses are scrubbed before the guest runs. */
 static void attest(void)
 {
     status &= ~STATUS_ATTESTED;
@@ -86,7 +86,7 @@ static void run_guest(void)
     timer_stop();
 }
 
-/* A context switch: everything the guest or its host calls may have left is gone before anything else runs. */
+/* A context switch: everything that the guest or its host calls may have left is scrubbed before anything else runs. */
 static void scrub_cycle(void)
 {
     vmm(VMM_DESTROY, 0, 0);

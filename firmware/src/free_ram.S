@@ -1,8 +1,8 @@
-/* Zeroes all RAM that is nobody's yet, where a foreign loader has been: what it left behind would outlive the enclave.
+/* Zeroes all RAM that is not in use yet, after a foreign boot loader: its remains would outlive the enclave.
 
-   All RAM of the Multiboot2 memory map, that is, but for the image with its stacks and the staged payloads; the
-   kernel looks after those itself. Paging is still off, so RAM beyond 4 GiB is out of reach and refused. The loader's
-   own tables go too, and those of the BIOS: nobody returns to them. */
+   This is all RAM of the Multiboot2 memory map, except for the image with its stacks and the staged payloads, which
+   the kernel scrubs later. Paging is still off, so RAM beyond 4 GiB cannot be reached, and the boot is refused. Tables
+   of the loader and the BIOS are zeroed too: nothing returns to them. */
 #include "layout.h"
 
 #define TAG_END             0
@@ -12,7 +12,7 @@
 #define ENTRY_TYPE          16
 #define TYPE_AVAILABLE      1
 
-/* Zero what [EDX, EBP) and [from, to) have in common. */
+/* Zero the intersection of [EDX, EBP) and [from, to). */
         .macro  zero_within from, to
         movl    $(\from), %edi
         cmpl    %edx, %edi
@@ -70,7 +70,7 @@ each_range:
         jmp     1b
 3:      ret
 
-/* What is out of reach is refused before anything is zeroed. */
+/* Refuse RAM that cannot be reached, before anything is zeroed. */
 inspect:
         movl    ENTRY_LENGTH(%ebx), %ebp
         addl    ENTRY_BASE(%ebx), %ebp
@@ -89,7 +89,7 @@ zero_range:
         zero_within STAGING_BASE + STAGING_SIZE, 0xFFFFFFFF
         ret
 
-/* Zero ECX bytes from EDI and see that they are. */
+/* Zero ECX bytes from EDI, and verify them. */
 zero:   pushl   %ecx
         pushl   %edi
         xorl    %eax, %eax

@@ -1,8 +1,8 @@
-/* The ring-3 gate: the only code page the guest has.
+/* The ring-3 gate: the only code page of the guest.
 
    UD2 at `gate` is the coprocessor's instruction: in its place the guest engine runs the guest, with the result of
-   the last host call in RAX. It leaves what the guest needs in RCX, and this code does it for real: a host call is
-   INT 80h, a trap is the exception that the same mistake raises in native code. Without a coprocessor UD2 is #UD. */
+   the last host call in RAX. It returns the guest's request in RCX, and this code executes it: a host call is INT 80h,
+   a trap is the exception that the same error raises in native code. Without a coprocessor UD2 is #UD. */
 #include "layout.h"
 
         .section .gate, "ax", @progbits
@@ -22,7 +22,7 @@ gate:   ud2
         divl    %ecx                    /* #DE */
 illegal:
         ud2
-read:   movb    (%rdi), %al             /* #PF, or else the guard is not one: */
+read:   movb    (%rdi), %al             /* #PF; if the guard page is mapped, #UD */
         ud2
 write:  movb    %al, (%rdi)
         ud2

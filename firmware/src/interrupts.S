@@ -1,7 +1,7 @@
-/* Where interrupts enter, and how ring 3 is entered and left (SDM volume 3, 6.14).
+/* Interrupt entry points, and the transitions to and from ring 3 (SDM volume 3, 6.14).
 
-   No handler lets anything of the kernel reach ring 3: registers that are not the answer are zeroed, and the stack
-   below what is still in use is scrubbed before every IRETQ. */
+   No handler lets data of the kernel reach ring 3: all registers except the result are zeroed, and the unused part of
+   the stack is scrubbed before every IRETQ. */
 #include "layout.h"
 
         .macro  zero_vector_registers
@@ -11,21 +11,21 @@
         .endm
 
         .macro  zero_x87
-        fninit                          /* nothing that the guest left pending is raised here */
+        fninit                          /* drops a pending exception of the guest */
         .rept   8
         fldz
         .endr
         fninit
         .endm
 
-/* The processor enters with the flags of ring 3, but for IF and TF: string instructions would run backwards with DF
-   set, and SMAP does not hold while AC is. */
+/* The processor enters with the flags of ring 3, except IF and TF: string instructions would run backwards with DF
+   set, and SMAP has no effect while AC is set. */
         .macro  known_flags
         pushq   $2                      /* bit 1 always reads as 1 */
         popfq
         .endm
 
-/* Scrub [base, end), by the engine's channel if there is one. Clobbers RAX, RCX, RDI. */
+/* Scrub [base, end), by a channel of the engine if there is one. Clobbers RAX, RCX, RDI. */
         .macro  scrub_stack base, end, channel
         cmpb    $0, scrub_engine_present(%rip)
         jne     1f
@@ -42,11 +42,11 @@
         .text
         .code64
 
-/* INT 80h from ring 3, on the call stack. The guest's registers are dead: the gate needs none of them back. */
+/* INT 80h from ring 3, on the call stack. The guest's registers are not preserved: the gate needs none of them. */
         .globl  host_call_entry
 host_call_entry:
         known_flags
-        pushq   $0                      /* alignment, over what the flags left there */
+        pushq   $0                      /* alignment; overwrites what known_flags left there */
         movq    %rdi, %rsi
         movq    %rax, %rdi
         call    host_call
@@ -59,7 +59,7 @@ host_call_entry:
         zero_x87
         jmp     return_to_guest
 
-/* Timer and external interrupts, on their own stack, with the vector pushed. Ring 3 goes on as it was. */
+/* Timer and external interrupts, on their own stack, with the vector pushed. Registers of ring 3 are preserved. */
 irq_entry:
         known_flags
         .irp    register, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
@@ -77,7 +77,7 @@ irq_entry:
         leaq    8(%rsp), %rsp
         iretq
 
-/* Exceptions end the enclave. The registers they interrupt are of no further use. */
+/* Exceptions end the enclave, so the registers need not be preserved. */
 exception_entry:
         known_flags
         movq    %rsp, %rdi              /* struct trap_frame */
@@ -87,7 +87,7 @@ exception_entry:
 spurious_entry:
         iretq
 
-/* void enter_guest(u64 rip, u64 rsp): to ring 3 with every register zero; returns when leave_guest() is called. */
+/* void enter_guest(u64 rip, u64 rsp): enter ring 3 with all registers zero. leave_guest() makes it return. */
         .globl  enter_guest
         .type   enter_guest, @function
 enter_guest:
@@ -104,14 +104,14 @@ enter_guest:
         zero_x87
         xorl    %eax, %eax
         xorl    %ebx, %ebx
-/* RAX is the answer; RBX is zero already. */
+/* RAX is the result; RBX is already zero. */
 return_to_guest:
         .irp    register, ecx, edx, esi, edi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
         xorl    %\register, %\register
         .endr
         iretq
 
-/* void leave_guest(void): drop the guest's side and return from enter_guest(). */
+/* void leave_guest(void): drop the guest's frame and return from enter_guest(). */
         .globl  leave_guest
         .type   leave_guest, @function
 leave_guest:
@@ -135,7 +135,7 @@ idle:   sti
         cli
         ret
 
-/* One stub of 16 bytes for each vector: push what the processor did not, and the vector. */
+/* A stub of 16 bytes for each vector: push an error code if the processor did not, and the vector. */
         .balign 16
         .globl  interrupt_stubs
 interrupt_stubs:

@@ -1,4 +1,4 @@
-/* What the kernel's C files share. Freestanding, no vector registers, one processor, interrupts off in ring 0. */
+/* Shared by the kernel's C files. Freestanding, no vector registers, one processor, interrupts off in ring 0. */
 #ifndef AETHER_KERNEL_H
 #define AETHER_KERNEL_H
 #include "layout.h"
@@ -11,11 +11,11 @@ typedef unsigned long long u64;
 #define NORETURN __attribute__((noreturn))
 #define NOINLINE __attribute__((noinline))     /* called from many places that run once: less code to translate */
 
-/* What the processor and the stubs leave on the stack. */
+/* What the processor and the stubs push. */
 struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };
 struct payload { u32 base, length; };
 
-/* What may be given on the command line. */
+/* The options of the command line. */
 enum attestation { ATTESTATION_OFF, ATTESTATION_RECORD, ATTESTATION_REQUIRE };
 struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native, attestation; u8 sha256[32]; };
 
@@ -112,7 +112,7 @@ static inline u8 inb(u16 port)
     return value;
 }
 
-/* With guest=native the serial line tells what otherwise the enclave block alone is told. */
+/* With guest=native, print on the serial line what is otherwise reported only to the enclave block. */
 static inline void tell(const char *what, u32 value)
 {
     if (options.native)
@@ -125,7 +125,7 @@ READ_REGISTER(cr0)
 READ_REGISTER(cr3)
 READ_REGISTER(cr4)
 
-/* Between these two ring 0 may touch pages of ring 3. Where SMAP is off it always may, and STAC may be #UD. */
+/* Between these two, ring 0 may access pages of ring 3. With SMAP off it always may, and STAC may be #UD. */
 static inline void user_pages_open(void)
 {
     if (read_cr4() & 1u << CR4_SMAP)

@@ -1,11 +1,11 @@
-/* The memory map (MAP_V2) and every number that two files must agree on.
-   Included by assembly, C and the linker script; firmware/build.py hands the numbers to Python.
-   Addresses are physical and linear at once. Every region is a multiple of a page, or the tables below break. */
+/* The memory map (MAP_V2) and every constant that more than one file uses.
+   Included by assembly, C and the linker script; firmware/build.py exports the constants to Python.
+   Addresses are both physical and linear. Every region must be whole pages, as the page tables need it. */
 #ifndef AETHER_LAYOUT_H
 #define AETHER_LAYOUT_H
 #include "devices.h"
 
-/* The kernel image: what is measured and stays. */
+/* The kernel image: it is measured, and remains in DORMANT. */
 #define TEXT_BASE           0x00100000
 #define TEXT_SIZE           0x00006000
 #define RODATA_BASE         0x00106000
@@ -15,7 +15,7 @@
 #define GATE_BASE           0x00114000      /* the guest's only code page */
 #define GATE_SIZE           0x00001000
 
-/* What the kernel writes. Gaps between these regions are guard pages. */
+/* Regions that the kernel writes. Gaps between these regions are guard pages. */
 #define DATA_BASE           0x00115000      /* data, BSS, IDT, boot information */
 #define DATA_SIZE           0x00005000
 #define KERNEL_STACK_BASE   0x0011B000
@@ -36,13 +36,13 @@
 #define ARENA_SIZE          0x00080000
 #define STAGING_BASE        0x00400000      /* payloads as loaded; a flat payload is executed here */
 #define STAGING_SIZE        0x00200000
-#define HEAP_BASE           0x00C00000      /* linear memory sits at its end; what follows is a guard */
+#define HEAP_BASE           0x00C00000      /* linear memory is at its end; a guard follows */
 #define HEAP_SIZE           0x00400000
 #define HEAP_WINDOW         0x40000000      /* supervisor view of the heap in the dormant tables only */
 #define RAM_SIZE            0x01000000
 
-/* The sets of page tables: ACTIVE while the guest lives, NATIVE from the measurement of a flat payload on, DORMANT
-   from annihilation step A2 on. */
+/* The sets of page tables: ACTIVE from the boot on, NATIVE from the measurement of a flat payload on, DORMANT from
+   annihilation step A2 on. */
 #define PML4_ACTIVE         (TABLES_BASE + 0x0000)
 #define PDPT_ACTIVE         (TABLES_BASE + 0x1000)
 #define PD_ACTIVE           (TABLES_BASE + 0x2000)
@@ -65,9 +65,9 @@
 #define TASK_STATE          0x28
 
 /* Vectors and interrupt stack table entries. */
-#define VECTOR_WAKE         0x20    /* a sleep is over */
+#define VECTOR_WAKE         0x20    /* a sleep has ended */
 #define VECTOR_EXTERNAL     0x21
-#define VECTOR_QUANTUM      0x22    /* a time slice is over: never taken for the end of a sleep */
+#define VECTOR_QUANTUM      0x22    /* a time slice has ended; not to be mistaken for the end of a sleep */
 #define VECTOR_HOST_CALL    0x80
 #define VECTOR_SPURIOUS     0xFF
 #define IST_FAULT           1
@@ -75,14 +75,14 @@
 #define IST_CHECK           3
 #define IST_IRQ             4
 
-/* What a processor may offer to keep the rings apart: the bit of CPUID leaf 7, EBX (UMIP: ECX), and that of CR4. */
+/* Optional protections of ring 0 and ring 3: the bit of CPUID leaf 7, EBX (UMIP: ECX), and the bit of CR4. */
 #define CPUID_FEATURES      7
 #define CPUID_UMIP          2
 #define CPUID_SMEP          7
 #define CPUID_SMAP          20
 #define CR4_UMIP            11      /* SGDT, SIDT, SLDT, STR and SMSW fault in ring 3 */
 #define CR4_SMEP            20      /* ring 0 does not execute pages of ring 3 */
-#define CR4_SMAP            21      /* ring 0 does not touch pages of ring 3 unless RFLAGS.AC is set */
+#define CR4_SMAP            21      /* ring 0 does not access pages of ring 3 unless RFLAGS.AC is set */
 
 /* Host calls: number in RAX, argument in RDI, result in RAX. */
 #define CALL_GET_STATUS     0
@@ -90,14 +90,14 @@
 #define CALL_SHRED_SELF     2
 #define CALL_RETURNED       3
 
-/* What the coprocessor leaves in RCX for the gate code. */
+/* Values that the coprocessor returns in RCX to the gate code. */
 #define DEPARTURE_CALL      0
-#define DEPARTURE_READ      1       /* touch [RDI]: an access out of bounds */
+#define DEPARTURE_READ      1       /* read [RDI]: an access out of bounds */
 #define DEPARTURE_WRITE     2       /* write [RDI]: a stack overflow */
 #define DEPARTURE_ILLEGAL   3
 #define DEPARTURE_DIVIDE    4
 
-/* Phases, status bits and causes, as the specification names them. */
+/* Phases, status bits and causes, with the names of the specification. */
 #define PHASE_PROT_ENTRY    1
 #define PHASE_MEM_MAP       2
 #define PHASE_WASM_INIT     3
@@ -129,9 +129,9 @@
 #define DETAIL_BAD_OPTION       0x0104
 #define DETAIL_NO_PAYLOAD       0x0105
 #define DETAIL_NO_VMM           0x0106
-#define DETAIL_MEASUREMENT      0x0107  /* the flat payload is not the one that the command line names */
-#define DETAIL_NOT_ALONE        0x0108  /* there are other payloads beside the flat one */
-#define DETAIL_NO_ANCHORS       0x0109  /* the VMM takes no trust anchors, or none were loaded */
+#define DETAIL_MEASUREMENT      0x0107  /* the flat payload does not have the digest of the command line */
+#define DETAIL_NOT_ALONE        0x0108  /* there are other payloads besides the flat one */
+#define DETAIL_NO_ANCHORS       0x0109  /* the VMM refused the trust anchors, or none were loaded */
 #define DETAIL_NO_TPM           0x010A  /* there is no TPM with a command response buffer, or it does not start */
 #define DETAIL_TPM_FAILED       0x010B  /* the TPM refused a command, or did not finish it */
 #define DETAIL_LOG_FULL         0x010C  /* there is no room in the event log */

@@ -1,5 +1,5 @@
-/* Measured boot: what is measured goes into a PCR, and into a log that a verifier replays (TCG PC Client Platform
-   Firmware Profile, 10: crypto-agile event log, SHA-256 alone). Without its measurement no phase ends. */
+/* Measured boot: each measurement extends a PCR, and is added to a log that a verifier replays (TCG PC Client Platform
+   Firmware Profile, 10: crypto-agile event log, SHA-256 only). A failed measurement causes annihilation. */
 #include "kernel.h"
 
 #define EV_NO_ACTION        3
@@ -30,7 +30,7 @@ static NOINLINE void log_word(u32 word)
     log_bytes(&word, 4);
 }
 
-/* The first event, which says what the others look like: TCG_PCR_EVENT with a TCG_EfiSpecIDEvent. */
+/* Log the first event, which describes the format of the others: TCG_PCR_EVENT with a TCG_EfiSpecIDEvent. */
 static void log_header(void)
 {
     static const u8 no_digest[20];
@@ -76,7 +76,7 @@ static NOINLINE u32 length_of(const char *text)
     return length;
 }
 
-/* What is logged as it is: the digest is that of the text. */
+/* Measure a text, which the log contains as it is. */
 static NOINLINE void measure_text(u32 pcr, u32 type, const char *text)
 {
     u8 of_text[DIGEST_SIZE] __attribute__((aligned(8)));
@@ -99,7 +99,7 @@ void measure_action(const char *action)
     measure_text(PCR_RUNTIME, EV_ACTION, action);
 }
 
-/* The kernel's digest was taken before anything of it was written. */
+/* The kernel's digest was computed before any of its data was written. */
 void measure_boot(const u8 *kernel_digest)
 {
     static const char kernel[] = "kernel image";
@@ -115,7 +115,7 @@ void measure_boot(const u8 *kernel_digest)
     measure_text(PCR_CONFIGURATION, EV_IPL, command_line());
 }
 
-/* Whatever is quoted from now on, the runtime PCR says that it is over. */
+/* Extend the runtime PCR, so that every quote from now on shows that the enclave has ended. */
 void cap_tpm(void)
 {
     static const char action[] = "AETHER ANNIHILATED";

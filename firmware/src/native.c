@@ -1,14 +1,14 @@
 /* guest=native: the guest is one flat x86-64 binary, and the kernel does for it what AetherHost does for WebAssembly.
 
-   The binary stays where the loader's copy was put, in the staging area, and is executed there: linked to run at
-   STAGING_BASE, entered at its first byte with RSP at the top of the guest stack and all other registers zero. Its
+   The binary stays in the staging area, to which boot.S moved it, and is executed there: it is linked to run at
+   STAGING_BASE, and entered at its first byte with RSP at the top of the guest stack and all other registers zero. Its
    heap is zero. It calls the kernel as the gate does. The NATIVE tables make the staging area read-only and
-   executable before it is measured, so what was measured is what runs. */
+   executable before it is measured, so the code that was measured is the code that runs. */
 #include "kernel.h"
 
 #define LINE 64
 
-/* Nothing but the payload is in the pages that become executable, and it is the one that the command line names. */
+/* Check that the pages that become executable hold only the payload, and that it has the digest of the command line. */
 static u32 verify(void)
 {
     u32 used = (payloads[0].length + LINE - 1) & -LINE;
@@ -27,7 +27,7 @@ static u32 verify(void)
     return VMM_ACCEPTED;
 }
 
-/* What ring 3 can set, and neither INT nor IRET resets: the data segment registers and MXCSR. */
+/* Reset what ring 3 can set and neither INT nor IRET resets: the data segment registers and MXCSR. */
 static void forget_guest(void)
 {
     static const u32 default_mxcsr = 0x1F80;
@@ -45,5 +45,5 @@ u32 native(u32 command)
     case VMM_DESTROY:
         forget_guest();
     }
-    return VMM_ACCEPTED;        /* there is nothing to compile, and a zeroed heap is a fresh guest */
+    return VMM_ACCEPTED;        /* nothing has to be compiled, and a zeroed heap is a fresh guest */
 }

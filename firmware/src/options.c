@@ -1,5 +1,5 @@
-/* The command line: `name=number` words, `attestation=` with `record` or
-   `require`, and for a flat payload `guest=native sha256=` with 64 digits. No others. */
+/* The command line: words `name=number`, `attestation=record` or `attestation=require`, and for a flat payload
+   `guest=native sha256=` with 64 hexadecimal digits. Any other word causes annihilation. */
 #include "kernel.h"
 
 #define TAG_END             0
@@ -14,7 +14,7 @@ static const struct { const char *name; u32 *value; u32 least, most; } known[] =
     {"arena_bytes", &options.arena_bytes, 0, ARENA_SIZE},
 };
 
-/* Where `text` goes on behind `name` and '=', or 0. */
+/* Return the rest of `text` after `name` and '=', or 0. */
 static const char *after(const char *text, const char *name)
 {
     while (*name)
@@ -23,7 +23,7 @@ static const char *after(const char *text, const char *name)
     return *text == '=' ? text + 1 : 0;
 }
 
-/* Where `text` goes on behind `start`, or 0. */
+/* Return the rest of `text` after `start`, or 0. */
 static const char *behind(const char *text, const char *start)
 {
     while (*start)
@@ -32,7 +32,7 @@ static const char *behind(const char *text, const char *start)
     return text;
 }
 
-/* The hexadecimal digit, in lower case, or 16. */
+/* Return the value of a hexadecimal digit in lower case, or 16. */
 static u32 digit_value(char digit)
 {
     if (digit >= '0' && digit <= '9')
@@ -40,7 +40,7 @@ static u32 digit_value(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : 16;
 }
 
-/* What is no number. Without a digest there is none to match: the payload will be rejected. */
+/* Read a word that is no number. If no digest is given, it is zero, and the payload will be rejected. */
 static const char *read_word(const char *text)
 {
     const char *rest = behind(text, "guest=native");
@@ -83,7 +83,7 @@ static const char *read_option(const char *text)
     annihilate(CAUSE_KERNEL_FAULT, DETAIL_BAD_OPTION);
 }
 
-/* What the loader was told to tell the kernel; empty where it says nothing. */
+/* Return the command line that the loader passed to the kernel, or "". */
 const char *command_line(void)
 {
     const u8 *tag = boot_information + 8;

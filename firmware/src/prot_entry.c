@@ -1,5 +1,5 @@
 /* Phase 01, PROT_ENTRY: task state, interrupt descriptors (SDM volume 3, 6.14 and 7.7).
-   Long mode, the GDT and the page tables are in force already: boot.S, tables.S. */
+   Long mode, the GDT and the page tables are already active: boot.S, tables.S. */
 #include "kernel.h"
 
 #define GATE_PRESENT_INTERRUPT  0x8E
@@ -41,7 +41,7 @@ static void load_task_state(void)
     tss.ist[IST_NMI - 1] = NMI_STACK_BASE + NMI_STACK_SIZE;
     tss.ist[IST_CHECK - 1] = CHECK_STACK_BASE + CHECK_STACK_SIZE;
     tss.ist[IST_IRQ - 1] = IRQ_STACK_BASE + IRQ_STACK_SIZE;
-    tss.io_permissions = sizeof tss;    /* beyond the limit: no port is open to ring 3 */
+    tss.io_permissions = sizeof tss;    /* beyond the limit: ring 3 may use no port */
     gdt[TASK_STATE / 8] = (sizeof tss - 1) | (base & 0xFFFFFF) << 16 | TSS_AVAILABLE << 40 | (base >> 24 & 0xFF) << 56;
     gdt[TASK_STATE / 8 + 1] = base >> 32;
     __asm__ volatile("ltr %w0" :: "r"(TASK_STATE));
@@ -78,7 +78,7 @@ static u64 protections_offered(void)
         | (ebx >> CPUID_SMAP & 1) << CR4_SMAP;
 }
 
-/* Whether the processor is in the state that everything after this relies on. */
+/* Nonzero if the processor is in the state that all later code relies on. */
 static int architecture_is_locked(void)
 {
     struct table_pointer pointer;
@@ -104,17 +104,17 @@ static int architecture_is_locked(void)
     return tables_are_sound();
 }
 
-/* The kernel is measured as it was loaded: before a byte of its data has been written. */
+/* The kernel is measured as loaded: before any of its data is written. */
 void prot_entry(void)
 {
     u8 kernel_digest[32] __attribute__((aligned(8)));
 
     digest((const void *)TEXT_BASE, data_end - (const u8 *)TEXT_BASE, kernel_digest);
     load_task_state();
-    load_interrupt_descriptors();       /* from here on a fault is annihilation, not a triple fault */
+    load_interrupt_descriptors();       /* from here on a fault causes annihilation, not a triple fault */
     phase_entered(PHASE_PROT_ENTRY);
     scrub_init();
-    outb(0x21, 0xFF);                   /* both 8259s, where there are any */
+    outb(0x21, 0xFF);                   /* mask both 8259s, if there are any */
     outb(0xA1, 0xFF);
     check(architecture_is_locked());
     read_options();

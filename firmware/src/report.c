@@ -1,4 +1,4 @@
-/* Tells the world where the boot is: POST code, serial line, and the enclave block where there is one. */
+/* Reports the progress of the boot: POST code, serial line, and the enclave block if there is one. */
 #include "kernel.h"
 
 u32 status;
@@ -14,7 +14,7 @@ void print(const char *text)
     }
 }
 
-/* One line: a word and eight hexadecimal digits. */
+/* Print a line: a word and eight hexadecimal digits. */
 void print_number(const char *what, u32 value)
 {
     char digits[] = " ........\n";

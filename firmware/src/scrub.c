@@ -1,4 +1,4 @@
-/* Zeroing memory and proving it zero: by the scrub engine where there is one, by string instructions elsewhere. */
+/* Zeroes memory and verifies it: by the scrub engine if there is one, else by string instructions. */
 #include "kernel.h"
 
 u8 scrub_engine_present;
@@ -15,7 +15,7 @@ static void command(u32 base, u32 size, u32 go)
     store32(SCRUB + SCRUB_CHANNEL + 16 * CHANNEL_ANY + 8, go);
 }
 
-/* The two ranges that are scrubbed on every return to ring 3 keep channels of their own. */
+/* The two ranges that are scrubbed on every return to ring 3 have channels of their own. */
 void scrub_init(void)
 {
     scrub_engine_present = load32(SCRUB + SCRUB_ID) == SCRUB_PRESENT;
@@ -25,7 +25,7 @@ void scrub_init(void)
     }
 }
 
-/* The dormant tables show the heap elsewhere. The engine goes by physical addresses. */
+/* The dormant tables map the heap at another address. The engine uses physical addresses. */
 static u64 seen_at(u32 base)
 {
     return read_cr3() == PML4_DORMANT && base == HEAP_BASE ? HEAP_WINDOW : base;

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4), of data that lies in memory as a whole. */
+/* SHA-256 (FIPS 180-4), of data that is completely in memory. */
 #include "kernel.h"
 
 #define BLOCK 64

@@ -1,8 +1,8 @@
-/* Page tables (SDM volume 3, 4.5), built by the assembler and mapped read-only from the first moment.
+/* Page tables (SDM volume 3, 4.5), built by the assembler and mapped read-only from the beginning.
 
-   Accessed and dirty are set beforehand, so that the processor never writes here: the tables are part of the
-   measured image. One line of `pages` is one region; what no line names is not present: page 0, every guard.
-   The dormant set has no user page and no heap; it sees the heap through a supervisor window elsewhere. */
+   Accessed and dirty are set in advance, so that the processor never writes here: the tables are part of the
+   measured image. Each line of `pages` maps one region; all other pages are not present: page 0 and every guard.
+   The dormant set has no user page, and maps the heap as a supervisor window at another address. */
 #include "layout.h"
 
 #define PRESENT     (1 << 0)
@@ -17,7 +17,7 @@
 #define CONSTANT    (PRESENT | TOUCHED | NO_EXECUTE)
 #define DATA        (PRESENT | TOUCHED | WRITABLE | NO_EXECUTE)
 
-/* The table at `address`; its first entry is for linear address `first`, and an entry spans `span` bytes. */
+/* Begin the table at `address`: its first entry is for linear address `first`, and an entry spans `span` bytes. */
         .macro  table address, first, span
         .org    \address - TABLES_BASE
         .set    table_offset, \address - TABLES_BASE
@@ -25,7 +25,7 @@
         .set    table_span, \span
         .endm
 
-/* Map `size` bytes at linear address `base` to `target`, which is `base` unless told. */
+/* Map `size` bytes at linear address `base` to `target`, which is `base` by default. */
         .macro  pages base, size, flags, target=-1
         .org    table_offset + (\base - table_first) / table_span * 8
         .if     \target == -1
@@ -52,7 +52,7 @@
         pages   STAGING_BASE, STAGING_SIZE, DATA | LARGE
         pages   HEAP_BASE, HEAP_SIZE, DATA | LARGE | USER
 
-        /* As the active set, but the staging area holds the guest's code: nobody can write it any more. */
+        /* Like the active set, but the staging area has the guest's code and is no longer writable. */
         table   PML4_NATIVE, 0, 1 << 39
         pages   0, 1, TABLE | USER, PDPT_NATIVE
         table   PDPT_NATIVE, 0, 1 << 30

@@ -7,7 +7,7 @@ void timer_init(void)
     store32(APIC + APIC_DIVIDE, APIC_DIVIDE_BY_1);
 }
 
-/* An interrupt that was raised before the timer is stopped still comes: its vector says what it was for. */
+/* An interrupt that was raised before the timer was stopped is still delivered: its vector says what it was for. */
 void timer_arm(u32 ns, u32 vector)
 {
     store32(APIC + APIC_LVT_TIMER, vector);

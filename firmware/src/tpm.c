@@ -1,7 +1,7 @@
 /* The TPM's command response buffer (TCG PC Client Platform TPM Profile, 6.5.3): one command at a time, locality 0.
 
    For each command: make ready, copy the command in, start, wait, copy the response out, go idle. Waiting is bounded,
-   so that a TPM that died is an error and no hang. */
+   so that a dead TPM causes an error and not a hang. */
 #include "kernel.h"
 
 #define REQUEST_ACCESS      1
@@ -18,7 +18,7 @@
 
 static u32 load(u32 offset) { return load32(TPM + offset); }
 
-/* Wait until the bits of `mask` read as `wanted`. */
+/* Wait until the bits of `mask` read as `wanted`. Return 0 on a timeout or a fatal error. */
 static NOINLINE int wait(u32 offset, u32 mask, u32 wanted)
 {
     for (u32 i = 0; i < PATIENCE; i++) {
@@ -35,7 +35,7 @@ static u32 big_endian(const u8 *at)
     return (u32)at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
 }
 
-/* Whole words of eight bytes: the buffers on both sides are multiples of that. */
+/* Copy whole words of eight bytes: both buffers are multiples of that. */
 static void copy_in(u32 to, const u8 *from, u32 length)
 {
     for (u32 i = 0; i < length; i += 8)
@@ -48,7 +48,7 @@ static NOINLINE void copy_out(u8 *to, u32 from, u32 length)
         *(u64 *)(to + i) = load64(from + i);
 }
 
-/* Length of the response, or 0. */
+/* Return the length of the response, or 0. */
 static NOINLINE u32 exchange(const u8 *command, u32 length, u8 *response, u32 room)
 {
     u32 answer, size;
@@ -71,8 +71,8 @@ static NOINLINE u32 exchange(const u8 *command, u32 length, u8 *response, u32 ro
     return wait(TPM_CTRL_REQ, IDLE, 0) ? size : 0;
 }
 
-/* The length of the response to a command that succeeded, or 0. Both buffers are multiples of eight bytes; `room`
-   is that of the response. */
+/* Return the length of the response if the command succeeded, else 0. Both buffers are multiples of eight bytes;
+   `room` is the size of the response's. */
 u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room)
 {
     for (u32 i = 0; i < RETRIES; i++) {
@@ -84,7 +84,7 @@ u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room)
     return 0;
 }
 
-/* Whatever was going on when it was interrupted: let the TPM finish it, and forget it. */
+/* Let the TPM finish a command that was interrupted, and discard its response. */
 void tpm_abandon(void)
 {
     wait(TPM_CTRL_START, 1, 0);

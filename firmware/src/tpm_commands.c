@@ -1,4 +1,4 @@
-/* The TPM commands that the kernel uses (TPM 2.0 Library, part 3), and the little of their responses that it needs.
+/* The TPM commands that the kernel uses (TPM 2.0 Library, part 3), and the parts of their responses that it needs.
    All numbers are big-endian; the only authorization is the empty password. */
 #include "kernel.h"
 
@@ -20,7 +20,7 @@
 #define ALG_MLDSA           0x00A1
 #define ECC_NIST_P256       0x0003
 #define MLDSA_65            0x0002
-#define AK_ATTRIBUTES       0x00050472  /* fixed to this TPM, restricted to signing what the TPM itself has made */
+#define AK_ATTRIBUTES       0x00050472  /* fixed to this TPM, restricted to signing data that the TPM has made */
 #define HEADER              10
 #define COMMAND_SIZE        160
 
@@ -46,7 +46,7 @@ static NOINLINE void begin(struct command *command, u32 tag, u32 code)
     put(command, 4, code);
 }
 
-/* A command with one handle, which the empty password opens. */
+/* Begin a command with one handle, authorized by the empty password. */
 static NOINLINE void begin_authorized(struct command *command, u32 code, u32 handle)
 {
     begin(command, SESSIONS, code);
@@ -77,7 +77,7 @@ static int execute_simple(struct command *command)
 static u32 get16(const u8 *at) { return at[0] << 8 | at[1]; }
 static u32 get32(const u8 *at) { return get16(at) << 16 | get16(at + 2); }
 
-/* PC firmware may have started the TPM. One that nobody has started refuses the self test. */
+/* PC firmware may have started the TPM already. A TPM that was not started refuses the self test. */
 int tpm_startup(void)
 {
     struct command command;
@@ -86,7 +86,7 @@ int tpm_startup(void)
     put(&command, 2, SU_CLEAR);
     execute_simple(&command);
     begin(&command, NO_SESSIONS, CC_SELF_TEST);
-    put(&command, 1, 0);                /* what has not been tested yet */
+    put(&command, 1, 0);                /* test only what has not been tested yet */
     return execute_simple(&command);
 }
 
@@ -110,8 +110,8 @@ int tpm_extend(u32 pcr, const u8 *digest)
     return execute_simple(&command);
 }
 
-/* An attestation key in the endorsement hierarchy: ALG_ECC on P-256, or ALG_MLDSA. Its handle, or 0 where the TPM has no
-   such algorithm; `public` is its TPM2B_PUBLIC within the response. */
+/* Create an attestation key in the endorsement hierarchy: ALG_ECC on P-256, or ALG_MLDSA. Return its handle, or 0 if
+   the TPM does not have the algorithm; `public` is set to its TPM2B_PUBLIC within the response. */
 u32 tpm_create_key(u32 algorithm, u8 *response, struct blob *public)
 {
     struct command command;
@@ -150,7 +150,7 @@ u32 tpm_create_key(u32 algorithm, u8 *response, struct blob *public)
     return public->length <= size - HEADER - 8 ? get32(response + HEADER) : 0;
 }
 
-/* A quote of the measured PCRs over `data`. The blobs lie within the response: TPMS_ATTEST and TPMT_SIGNATURE. */
+/* Quote the measured PCRs with `data`. Set the blobs to TPMS_ATTEST and TPMT_SIGNATURE within the response. */
 int tpm_quote(u32 key, const u8 *data, u32 length, u8 *response, struct blob *attest, struct blob *signature)
 {
     struct command command;

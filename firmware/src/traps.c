@@ -1,4 +1,4 @@
-/* What interrupts.S calls: host calls, interrupts, exceptions. */
+/* Called by interrupts.S: host calls, interrupts, exceptions. */
 #include "kernel.h"
 
 #define NMI 2
@@ -21,7 +21,7 @@ static u64 serve(u64 number, u64 argument)
     }
 }
 
-/* Of a flat guest's calls nobody else can tell: there is no coprocessor in between. */
+/* Report a flat guest's calls to the enclave block: there is no coprocessor that could. */
 static u64 serve_and_tell(u64 number, u64 argument)
 {
     if (number < CALL_RETURNED) {
@@ -50,7 +50,7 @@ void irq(u64 vector)
     else if (vector == VECTOR_EXTERNAL)
         wake(STATUS_EXTERNAL_WAKE);
     else
-        annihilate(CAUSE_KERNEL_FAULT, vector);     /* nobody asked for this one */
+        annihilate(CAUSE_KERNEL_FAULT, vector);     /* an interrupt that the kernel does not use */
 }
 
 NORETURN void exception(const struct trap_frame *frame)

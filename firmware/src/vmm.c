@@ -1,5 +1,5 @@
 /* The mailbox of AetherHost: the virtual machine monitor that verifies, compiles and instantiates guests. A flat
-   payload needs none: there the kernel answers itself. */
+   payload needs no VMM: the kernel does the work itself. */
 #include "kernel.h"
 
 int vmm_answers(void)

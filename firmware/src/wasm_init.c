@@ -1,12 +1,12 @@
-/* Phase 03, WASM_INIT: trust anchors and payloads are measured, every payload's signatures are verified, then it is
-   compiled. One refusal is the end. */
+/* Phase 03, WASM_INIT: trust anchors and payloads are measured, then the signatures of each payload are verified, and
+   it is compiled. Any refusal causes annihilation. */
 #include "kernel.h"
 
 static const char *const names[PAYLOADS_MAX] = {
     "payload 0", "payload 1", "payload 2", "payload 3", "payload 4", "payload 5", "payload 6", "payload 7",
 };
 
-/* With a VMM the last module is the trust anchors. */
+/* With a VMM, the last module has the trust anchors. */
 static void trust_anchors(void)
 {
     if (options.native)

@@ -69,7 +69,8 @@ class EnclaveSnapshot:
     machine: MachineSnapshot
     gate: State
     observers: tuple[State, ...]
-    completed: frozenset[Phase]
+    reached: frozenset[Phase]
+    """The phases whose target state has been reached."""
     result: RunResult | None
     outside: State
 
@@ -147,7 +148,7 @@ class Enclave:
         )
         self.machine, self.block, self._port = node.machine, node.block, node.port
         self._host, self._gate = node.host, node.gate
-        self.block.on_phase_completed(self._phase_completed)
+        self.block.on_target_state_reached(self._target_state_reached)
         modules = [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)]
         command_line = self.configuration.command_line(self._payloads)
         self._loaded = loader.load(
@@ -161,7 +162,7 @@ class Enclave:
         self._measured = Measured(information, command_line, packed, self._payloads)
         self._outside = Outside(self.machine, self.block, self._host, len(self._payloads), schedule)
         self._wanted: Phase | None = None
-        self._completed: set[Phase] = set()
+        self._reached: set[Phase] = set()
         self._result: RunResult | None = None
         self.residue = Residue((), 0)
         """What the scan at the end of the last run found."""
@@ -225,7 +226,7 @@ class Enclave:
 
     def run_to(self, phase: Phase) -> bool:
         """Run until a phase has reached its target state, unless it has. Return False if the run ended before that."""
-        if phase in self._completed:
+        if phase in self._reached:
             return True
         self._wanted = phase
         while self._wanted is not None and not self.dormant:
@@ -359,8 +360,8 @@ class Enclave:
             raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
         gate = self._gate.save_state() if self._gate is not None else {}
         observers = tuple(observer.save_state() for observer in self._stateful)
-        completed, outside = frozenset(self._completed), self._outside.save_state()
-        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, completed, self._result, outside)
+        reached, outside = frozenset(self._reached), self._outside.save_state()
+        return EnclaveSnapshot(self.machine.snapshot(), gate, observers, reached, self._result, outside)
 
     def restore(self, snapshot: EnclaveSnapshot) -> None:
         """Return to a snapshot of this enclave. Going on from there gives the same events as it did then."""
@@ -369,7 +370,7 @@ class Enclave:
             self._gate.load_state(snapshot.gate)
         for observer, state in zip(self._stateful, snapshot.observers, strict=True):
             observer.load_state(state)
-        self._completed, self._wanted, self._result = set(snapshot.completed), None, snapshot.result
+        self._reached, self._wanted, self._result = set(snapshot.reached), None, snapshot.result
         self._outside.load_state(snapshot.outside)
 
     def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
@@ -444,8 +445,8 @@ class Enclave:
             self._outside.take_next()
         return run_machine(self.machine, limit_ns)
 
-    def _phase_completed(self, phase: Phase) -> None:
-        self._completed.add(phase)
+    def _target_state_reached(self, phase: Phase) -> None:
+        self._reached.add(phase)
         if phase is self._wanted:
             self._wanted = None
             self.machine.request_stop()

@@ -3,7 +3,7 @@
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
-The file, in this order: the line `enclave-sim-snapshot 5`, the SHA-256 of the rest, and the rest as MessagePack: the
+The file, in this order: the line `enclave-sim-snapshot 6`, the SHA-256 of the rest, and the rest as MessagePack: the
 header of a recording and the payloads, which say what the enclave is made of; its events so far; and its state. Nothing
 in it is code of ours, and nothing is believed before its digest matches. The registers lie in it as one version of
 Unicorn keeps them.
@@ -28,7 +28,7 @@ from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 5
+VERSION = 6
 _DIGEST_BYTES = 32
 
 
@@ -44,7 +44,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     """What the enclave is made from, as a recording has it."""
     payloads: list[bytes]
     events: list[AnyEvent]
-    completed: list[Phase]
+    reached: list[Phase]
+    """The phases whose target state has been reached."""
     result: RunResult | None
     at_ns: int
     state: bytes
@@ -75,7 +76,7 @@ def save(enclave: Enclave, path: Path) -> None:
         enclave.header,
         list(enclave.payloads),
         list(enclave.recording.events),  # type: ignore[arg-type]
-        sorted(snapshot.completed),
+        sorted(snapshot.reached),
         snapshot.result,
         machine.at_ns,
         encode(state),
@@ -125,6 +126,6 @@ def _made(file: _File) -> Enclave:
     machine = MachineSnapshot(
         file.at_ns, state["processor"], state["parts"], state["devices"], RamImage(tuple(file.ram))
     )
-    snapshot = EnclaveSnapshot(machine, state["gate"], (), frozenset(file.completed), file.result, state["outside"])
+    snapshot = EnclaveSnapshot(machine, state["gate"], (), frozenset(file.reached), file.result, state["outside"])
     enclave.resume(snapshot, file.events, state["host"])
     return enclave

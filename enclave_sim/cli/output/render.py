@@ -188,10 +188,10 @@ class _Page:
             state.stylize("dim")
             return state, Text(), Text("not entered", "dim"), Text()
         entered = Text(f"{summary.at_ns:,}")
-        if summary.completed_at_ns is None:
+        if summary.reached_at_ns is None:
             state.stylize("dim")
             return state, entered, Text("not reached", "red"), Text(self._glyphs.cross, "bold red")
-        return state, entered, Text(f"{summary.completed_at_ns:,}"), Text(self._glyphs.tick, "bold green")
+        return state, entered, Text(f"{summary.reached_at_ns:,}"), Text(self._glyphs.tick, "bold green")
 
     def _transitions(self) -> RenderableType:
         table = _table("ring", "cause", ">count", "")

@@ -6,7 +6,7 @@ Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
     0x08 SENSOR_0      0x0C SENSOR_1, read-only
     0x10 UPLINK_DATA   0x14 UPLINK_COMMIT: 1 sends DATA; reads 1 when the uplink is ready
     0x20 POWER         1 = dormant; powering down clears every register here
-    0x30 PHASE         phase << 8 | 0 entered, 1 completed
+    0x30 PHASE         phase << 8 | 0 entered, 1 target state reached
     0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; the first cause stands, a step counts once
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
@@ -54,7 +54,7 @@ class EnclaveBlock(Device):
         "steps",
         "dormant",
     )
-    WIRING = ("_emit", "_apic", "_raise_nmi", "_on_phase_completed", "_actions")
+    WIRING = ("_emit", "_apic", "_raise_nmi", "_on_target_state_reached", "_actions")
 
     def __init__(
         self, journal: Journal, apic: LocalApic, sensors: tuple[int, int], raise_nmi: Callable[[], None]
@@ -67,7 +67,7 @@ class EnclaveBlock(Device):
         self.uplink_ready = True
         self._raise_nmi = raise_nmi
         self._tampered = False
-        self._on_phase_completed: Callable[[Phase], None] = lambda _phase: None
+        self._on_target_state_reached: Callable[[Phase], None] = lambda _phase: None
         self._latched: dict[int, int] = {}
         self._called = 0
         self.status = 0
@@ -90,9 +90,9 @@ class EnclaveBlock(Device):
             CALL_RESULT: self._report_result,
         }
 
-    def on_phase_completed(self, action: Callable[[Phase], None]) -> None:
-        """Call `action` whenever a phase is completed."""
-        self._on_phase_completed = action
+    def on_target_state_reached(self, action: Callable[[Phase], None]) -> None:
+        """Call `action` with each phase whose target state has just been reached."""
+        self._on_target_state_reached = action
 
     def tamper(self) -> None:
         """The tamper line is pulled: an NMI, once the kernel can take one, unless it annihilates itself anyway."""
@@ -134,8 +134,8 @@ class EnclaveBlock(Device):
             self._latched.clear()
 
     def _report_phase(self, value: int) -> None:
-        phase, completed = _meant(Phase, value >> 8), value & 1
-        if not completed:
+        phase, reached = _meant(Phase, value >> 8), value & 1
+        if not reached:
             self.phase = phase
             self._emit(events.PhaseEntered, phase.name)
             if self._tampered:
@@ -145,7 +145,7 @@ class EnclaveBlock(Device):
             if phase is not self.phase:
                 raise KernelDied(f"the kernel reported the end of {phase.name}, which it is not in")
             self._emit(events.PhaseCompleted, phase.name, phase.target_state, self.status)
-            self._on_phase_completed(phase)
+            self._on_target_state_reached(phase)
 
     def _report_cause(self, value: int) -> None:
         if self.cause is not None:

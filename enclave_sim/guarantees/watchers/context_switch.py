@@ -160,7 +160,7 @@ class ContextSwitchWatcher(Watcher):
     def _phase_completed(self, event: events.PhaseCompleted) -> None:
         if event.phase == "MEM_MAP":
             for name in ("heap", "guest_stack", "arena", *_ALL_STACKS):
-                self._check_zero(name, "when MEM_MAP is completed", event.at_ns)
+                self._check_zero(name, "when MEM_MAP reaches its target state", event.at_ns)
 
     def _scrubbed(self, event: events.Scrubbed) -> None:
         self.count("scrubs")

@@ -139,11 +139,11 @@ def _phases(figures: Figures) -> Iterator[str]:
         found = reached.get(phase.name)
         if found is None:
             rows.append((f"{phase:02d} {phase.name}", phase.target_state, "not entered", "", ""))
-        elif found.completed_at_ns is None:
+        elif found.reached_at_ns is None:
             rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, "not reached", ""))
         else:
-            took = found.completed_at_ns - found.at_ns
-            rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, found.completed_at_ns, took))
+            took = found.reached_at_ns - found.at_ns
+            rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, found.reached_at_ns, took))
     yield from _table("Phases", ("phase", "target state", "entered, ns", "reached, ns", "took, ns"), rows)
 
 

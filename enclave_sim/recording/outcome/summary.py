@@ -27,7 +27,8 @@ class PhaseSummary(msgspec.Struct, frozen=True):
     """The target state, if it was reached."""
     at_ns: int
     """When the phase was entered."""
-    completed_at_ns: int | None
+    reached_at_ns: int | None
+    """When its target state was reached, or None."""
 
 
 class StepSummary(msgspec.Struct, frozen=True):

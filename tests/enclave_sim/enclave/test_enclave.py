@@ -482,7 +482,7 @@ def test_a_fault_on_the_way_down_goes_on_where_it_was(part: float) -> None:
     assert_annihilated(enclave, enclave.run(), "COMPLETED")
 
 
-def test_a_phase_already_completed_is_not_run_to_again() -> None:
+def test_a_phase_whose_target_state_is_reached_is_not_run_to_again() -> None:
     enclave = Enclave("beacon")
     assert enclave.boot()
     before = enclave.machine.clock.now_ns

@@ -193,7 +193,7 @@ def test_a_byte_that_mem_map_leaves_is_found(name: str) -> None:
     def mapped(event: Event) -> bool:
         return isinstance(event, aether.PhaseCompleted) and event.phase == "MEM_MAP"
 
-    assert found(mapped, byte(region(name).base)) == [f"{name} is not zero when MEM_MAP is completed"]
+    assert found(mapped, byte(region(name).base)) == [f"{name} is not zero when MEM_MAP reaches its target state"]
 
 
 def test_each_kind_of_switch_is_counted() -> None:

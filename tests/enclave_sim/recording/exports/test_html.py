@@ -77,13 +77,13 @@ def test_the_report_says_what_the_result_says(run: Run) -> None:
     assert summary["signals"] == f"{len(result.signals):,}"
     assert summary["residue"].startswith("0 bytes in 16 MiB" if result.halted else "not looked for")
     reached = {f"{Phase[p.name]:02d} {p.name}": p for p in result.phases}
-    for name, state, entered, completed, _ in found["Phases"][1:]:
+    for name, state, entered, at, _ in found["Phases"][1:]:
         if name in reached:
             phase = reached[name]
             assert entered == f"{phase.at_ns:,}"
-            assert completed == ("not reached" if phase.state is None else f"{phase.completed_at_ns:,}")
+            assert at == ("not reached" if phase.state is None else f"{phase.reached_at_ns:,}")
         else:
-            assert (entered, completed) == ("not entered", "")
+            assert (entered, at) == ("not entered", "")
         assert state == Phase[name[3:]].target_state
     if result.halted:
         steps = [(step.step, f"{step.at_ns:,}", step.meaning) for step in result.annihilation]
@@ -113,7 +113,7 @@ def test_pictures_show_phases_by_name_and_scale(run_of: Callable[[str], Run]) ->
     boxes = {words(box): box for box in pictures[0].iter(f"{SVG}rect")}
     width = 844 / run.recording.events[-1].at_ns
     for phase in run.result.phases:
-        box = boxes[f"{phase.name}: {phase.at_ns:,} to {phase.completed_at_ns:,} ns"]
+        box = boxes[f"{phase.name}: {phase.at_ns:,} to {phase.reached_at_ns:,} ns"]
         assert float(box.attrib["x"]) == pytest.approx(104 + phase.at_ns * width, abs=0.02)
     labels = [words(text) for text in pictures[1].iter(f"{SVG}text")]
     assert {"PROT_ENTRY", "MEM_MAP", "WASM_INIT", "Ring 3"} <= set(labels)

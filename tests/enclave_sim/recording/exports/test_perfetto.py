@@ -82,10 +82,10 @@ def trace(run: Run) -> Read:
     return Read(run.export(Format.PERFETTO))
 
 
-def test_phases_are_slices_from_entered_to_completed(run: Run, trace: Read) -> None:
-    completed = [s for s in trace.slices["Phases"] if s.ended != "the recording ends" and "state" in s.ended]
-    assert [(s.name, s.begin_ns, s.end_ns, s.ended["state"]) for s in completed] == [
-        (p.name, p.at_ns, p.completed_at_ns, p.state) for p in run.result.phases if p.state is not None
+def test_phases_are_slices_from_entered_to_target_state_reached(run: Run, trace: Read) -> None:
+    reached = [s for s in trace.slices["Phases"] if s.ended != "the recording ends" and "state" in s.ended]
+    assert [(s.name, s.begin_ns, s.end_ns, s.ended["state"]) for s in reached] == [
+        (p.name, p.at_ns, p.reached_at_ns, p.state) for p in run.result.phases if p.state is not None
     ]
     assert {s.name for s in trace.slices["Phases"]} == {phase.name for phase in run.result.phases}
 

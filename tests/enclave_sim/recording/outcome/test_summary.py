@@ -81,7 +81,7 @@ def test_cycles_and_signals_and_host_calls_are_counted() -> None:
     assert (found.cycles, found.signals, found.host_calls) == (5, (7, 0xFFFF_FFFF), 3)
 
 
-def test_a_phase_has_when_it_was_entered_and_when_it_was_completed() -> None:
+def test_a_phase_has_when_it_was_entered_and_when_it_reached_its_target_state() -> None:
     entered, completed = events.PhaseEntered(0, 5, "BOOT"), events.PhaseCompleted(0, 8, "BOOT", "READY", 0)
     found = result(entered, completed, events.PhaseEntered(0, 9, "NEXT"))
     assert found.phases == (PhaseSummary("BOOT", "READY", 5, 8), PhaseSummary("NEXT", None, 9, None))

@@ -1,4 +1,4 @@
-"""Where in a run one is."""
+"""Positions in a run."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from enclave_sim.errors import EnclaveError
 
 @dataclass(frozen=True, order=True, slots=True)
 class Position:
-    """A moment between two steps of a run. Positions are ordered as the run goes through them."""
+    """A moment between two steps of a run. A later position is greater."""
 
     at_ns: int
-    """Virtual time."""
+    """Virtual time in nanoseconds."""
     step: int = 0
-    """Steps since this time was reached: taking an interrupt takes none."""
+    """Number of steps since this time was reached. Only some steps, such as taking an interrupt, take no time."""
 
     def __str__(self) -> str:
         return f"{self.at_ns} ns" + (f" + {self.step}" if self.step else "")
 
 
-class NoSuchPosition(EnclaveError):  # noqa: N818 - what it says to a user
-    """There is nothing before the beginning of a run, behind its end, or of the kind that was asked for."""
+class NoSuchPosition(EnclaveError):  # noqa: N818 - reads as a sentence
+    """The run has no such position: it begins later, ends before, or nothing of the kind searched for happens."""

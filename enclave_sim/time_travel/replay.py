@@ -1,11 +1,11 @@
-"""Replay: make the run of a recording again, from the recording alone, and compare event by event.
+"""Replay: repeat the run of a recording, from the recording alone, and compare event by event.
 
 from enclave_sim.time_travel.replay import replay
 
 assert replay(Path("counter.jsonl")).equal
 
-The file is read twice, each time in constant memory: first all of it, so that nothing runs for a damaged one, and to
-find the inputs that were not scheduled; then beside the run, event for event.
+The file is read twice, each time in constant memory. The first pass reads all of it, so that nothing runs for a damaged
+one, and finds the inputs that were not scheduled. The second pass goes along with the run, event by event.
 """
 
 from collections import deque
@@ -37,30 +37,37 @@ from machine.machine import Outcome
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of a replay."""
+    """The result of a replay."""
 
     digest: str
-    """Of the recording."""
+    """The digest of the recording: SHA-256, in hexadecimal."""
     events: int
-    """How many events the recording has."""
+    """The number of events in the recording."""
     divergence: Divergence | None
-    """Where the run parted from the recording (first) by what it did instead (second), or None."""
+    """The first difference between the recording (first) and the run (second), or None."""
     result: RunResult | None
-    """Of the run, if it came to its end."""
+    """The result of the run, if it came to its end."""
 
     @property
     def equal(self) -> bool:
-        """Whether the run was the recorded one."""
+        """True if the run was the recorded one."""
         return self.divergence is None
 
 
 def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayResult:
-    """Make a recorded run again and compare. Stops a few events after the first difference.
+    """Repeat a recorded run and compare it. It stops a few events after the first difference.
 
-    `payloads` are looked at, by their SHA-256, for those that the recording neither carries nor finds built in.
-    Raises RecordingError for a damaged file, and for one whose run cannot be made here: other firmware, a payload
-    that is missing, a recording of something else than an enclave. Raises ConfigurationError for a file that cannot
-    be opened.
+    Args:
+        path: The recording file.
+        payloads: Where to look, by SHA-256, for payloads that the recording does not embed and that are not built in.
+
+    Returns:
+        The first difference, if any, and the result of the run.
+
+    Raises:
+        RecordingError: The file is damaged, or its run cannot be repeated here: it was made with other firmware, a
+            payload is missing, or it is not the recording of an enclave.
+        ConfigurationError: The file or a payload cannot be opened.
     """
     file = RecordingFile(Path(path))
     survey = _Survey(file)
@@ -83,23 +90,23 @@ class _Taken:
 
     event: Event
     until_ns: int
-    """How far to run before it is made again."""
+    """The virtual time up to which to run before the input is taken again."""
     over: bool
-    """Whether the run was over by then."""
+    """True if the run was over by then."""
     given: AnyInput
 
 
 class _Survey:
-    """What has to be known of a recording before it can be replayed. Raises RecordingError for a damaged file."""
+    """The first pass over a recording: all that a replay needs in advance. Raises RecordingError for a damaged file."""
 
     def __init__(self, file: RecordingFile) -> None:
         self.path = file.path
         self.inputs: list[_Taken] = []
         """Inputs that were not scheduled."""
         self.answers: list[Event] = []
-        """What the verifier said."""
+        """The events that hold what the verifier said."""
         self.last_ns = 0
-        """Time of the latest event."""
+        """Virtual time of the latest event."""
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
         for event in file:
             self.last_ns = max(self.last_ns, event.at_ns)
@@ -108,29 +115,29 @@ class _Survey:
             elif isinstance(event, events.VerifierChallenged | events.AttestationDecided):
                 self.answers.append(event)
             elif isinstance(event, events.InputTaken):
-                if event.given is not None:  # before the scheduled one that is next, even where that is due
+                if event.given is not None:  # it came before the next scheduled input, even if that one was due
                     self.inputs.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
                 elif scheduled:
                     scheduled.popleft()
         assert file.trailer is not None
         self.limit_ns = file.trailer.limit_ns
         self.open_end = not over and self.limit_ns is None
-        """The recording was saved in the middle of a run: of what came after it says nothing."""
+        """True if the recording was saved in the middle of a run: later events of the run are no difference."""
 
     @property
     def bound_ns(self) -> int:
-        """When the run has to be over, so that one that differs cannot go on for ever."""
+        """Virtual time by which the run must be over, so that one that differs cannot go on for ever."""
         return self.last_ns + 1 if self.limit_ns is None else self.limit_ns
 
 
 class _Comparer:
-    """A recorder that holds each event against the next one of a recording."""
+    """A recorder that compares each event with the next one of a recording."""
 
     def __init__(self, recorded: Iterator[Event], *, open_end: bool) -> None:
         self._recorded = recorded
         self._open_end = open_end
         self.seen = 0
-        """How many events the run has made."""
+        """The number of events that the run has recorded."""
         self._before: deque[Event] = deque(maxlen=CONTEXT)
         self._first: list[Event] = []
         self._second: list[Event] = []
@@ -138,7 +145,7 @@ class _Comparer:
         self.on_divergence = _nothing
 
     def record(self, event: Event) -> None:
-        """Take one event."""
+        """Compare one event; after a difference, keep it for the report."""
         self.seen += 1
         if self._parted:
             self._after(event)
@@ -151,13 +158,13 @@ class _Comparer:
             self._after(event)
 
     def end(self) -> None:
-        """No more events come."""
+        """Note that the run is over: an event that the recording still has is a difference."""
         if not self._parted and (expected := next(self._recorded, None)) is not None:
             self._part(expected)
 
     @property
     def parted(self) -> bool:
-        """Whether there was a difference."""
+        """True if there was a difference."""
         return self._parted
 
     @property
@@ -186,7 +193,7 @@ def _nothing() -> None:
 def _enclave(
     file: RecordingFile, payloads: Iterable[PayloadSource], comparer: _Comparer, digest: Digest, answers: list[Event]
 ) -> Enclave:
-    """What made the recording, at power-on."""
+    """Make the enclave of the recording, at power-on."""
     header = file.header
     try:
         sources, options = making(header, payloads, answers)
@@ -195,7 +202,7 @@ def _enclave(
             inputs=header.inputs,
             recorder=comparer,
             record=False,
-            digest=digest,  # of the header as it was recorded
+            digest=digest,  # begins with the header as it was recorded
         )
     except (RecordingError, ConfigurationError) as error:
         raise RecordingError(f"{file.path}: {error}") from None
@@ -210,12 +217,15 @@ def making(
     """Return the payloads and options of a recorded run.
 
     Args:
-        header: Of its recording.
+        header: The header of the recording.
         payloads: Where to look, by SHA-256, for payloads that the header does not embed and that are not built in.
-        answers: The events of the verifier, which one outside the emulator is replaced by.
+        answers: The recorded events of the verifier. They replace one outside the emulator.
+
+    Returns:
+        The payloads, in the order of the header, and the options.
 
     Raises:
-        RecordingError: The run cannot be made by this program. No file is named.
+        RecordingError: The run cannot be made by this program. The message names no file.
         ConfigurationError: A payload cannot be read.
     """
     configuration = _configuration(header)
@@ -230,9 +240,9 @@ def making(
 
 def _configuration(header: Header) -> EnclaveConfiguration:
     if "cycles" not in header.configuration:
-        raise RecordingError("it is no recording of an enclave, and no other can be replayed")
+        raise RecordingError("it is not the recording of an enclave; only those can be replayed")
     if header.configuration.get("tpm") == EXTERNAL:
-        raise RecordingError("it was made with a TPM outside the emulator, whose answers no replay has")
+        raise RecordingError("it was made with a TPM outside the emulator, whose answers are not in the recording")
     ours = sha256(firmware.image()).hexdigest()
     if header.firmware_sha256 != ours:
         raise RecordingError(f"it was made with firmware {header.firmware_sha256}; this program has {ours}")
@@ -244,13 +254,13 @@ def _configuration(header: Header) -> EnclaveConfiguration:
 
 
 def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | None:
-    """Make the run, to its end or to where it parts from the recording."""
+    """Run to the end, or to the first difference from the recording. Return the result, or None if there was one."""
     for taken in survey.inputs:
         if taken.over:
             enclave.run(survey.bound_ns)
         elif not _advance(enclave, taken.until_ns, comparer):
             return None
-        # At one moment several interrupts may be taken, and the input have come after some of them.
+        # Several interrupts may be taken at one moment, and the input may have come after some of them.
         while comparer.seen < taken.event.seq and enclave.machine.clock.now_ns <= taken.event.at_ns:
             if comparer.parted or not enclave.step():
                 break
@@ -260,12 +270,12 @@ def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | 
             enclave.take(taken.given)
         except EnclaveError as error:
             at_ns = taken.event.at_ns
-            raise RecordingError(f"{survey.path}: its input at {at_ns} ns could not be: {error}") from None
+            raise RecordingError(f"{survey.path}: its input at {at_ns} ns is not possible there: {error}") from None
     return enclave.run(survey.bound_ns) if _advance(enclave, survey.bound_ns, comparer) else None
 
 
 def _advance(enclave: Enclave, limit_ns: int, comparer: _Comparer) -> bool:
-    """Go on to a time, or to the end. False where the run parted from the recording."""
+    """Run to a virtual time, or to the end. Return False if the run differs from the recording."""
     while not comparer.parted and enclave.advance(limit_ns) is Outcome.STOPPED:
         pass
     return not comparer.parted

@@ -18,18 +18,48 @@ def enclave_of(
     *,
     cancellation: Cancellation | None = None,
 ) -> Callable[[Recorder], Enclave]:
-    """Return what makes an enclave for a `Travel`."""
+    """Return a function that makes an enclave for a `Travel`, with the recorder that it is given.
+
+    Args:
+        payload: As for `Enclave`.
+        options: The options of the enclave.
+        inputs: As for `Enclave`.
+        cancellation: The token that cancels the run; None for one of its own.
+
+    Returns:
+        The function. Calling it raises what `Enclave` raises.
+    """
     make, given = options.enclave, tuple(inputs)
     return lambda recorder: make(payload, inputs=given, recorder=recorder, record=False, cancellation=cancellation)
 
 
 class Session(Travel[Enclave]):
-    """The run of an enclave, in both directions. The other arguments are those of `EnclaveOptions.of`."""
+    """The run of an enclave that can be executed in both directions.
+
+        session = Session("counter", cycles=2)
+        session.run_to(event="host_called")
+        print(session.now, session.line, session.enclave.machine.cpu.registers.rax)
+        session.back()
+
+    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. All motions are those of
+    `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and raise NoSuchPosition
+    if the run has none such and Cancelled if the token was cancelled. Going back and forward again gives the same
+    events. For many runs that begin after the boot, use `Template`; for one run forward, `Enclave`.
+
+    Args:
+        payload: As for `Enclave`: a built-in name, a path, the module itself, or several of these.
+        inputs: As for `Enclave`: what happens to the run from outside.
+        **options: Those of `EnclaveOptions.of`: the fields of `EnclaveConfiguration`, and `trust_anchors`, `reference`,
+            `verifier`, `tpm` and `portable`.
+
+    Raises:
+        ConfigurationError: An option, an input or a payload is not possible.
+    """
 
     def __init__(self, payload: Any = "beacon", *, inputs: Iterable[AnyInput] = (), **options: Any) -> None:
         super().__init__(enclave_of(payload, EnclaveOptions.of(**options), inputs))
 
     @property
     def enclave(self) -> Enclave:
-        """The enclave as it is at the current position. It may be looked at freely, and must not be run by others."""
+        """The enclave as it is at the current position. Inspect it freely; only the session may run it."""
         return self.subject

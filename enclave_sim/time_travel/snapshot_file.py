@@ -1,12 +1,12 @@
-"""Snapshots as files (`.snap`): an enclave goes on elsewhere, later, exactly where it was.
+"""Snapshots as files (`.snap`): an enclave continues later, in another process, exactly where it was.
 
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
 The file, in this order: the line `enclave-sim-snapshot 6`, the SHA-256 of the rest, and the rest as MessagePack: the
-header of a recording and the payloads, which say what the enclave is made of; its events so far; and its state. Nothing
-in it is code of ours, and nothing is believed before its digest matches. The registers lie in it as one version of
-Unicorn keeps them.
+header of a recording and the payloads, which say what the enclave is made of; its events so far; and its state. It
+holds data only, no pickled objects, and nothing of it is used before its digest matches. The registers are stored as
+one version of Unicorn keeps them, so another version refuses the file.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _DIGEST_BYTES = 32
 
 
 class SnapshotError(EnclaveError):
-    """A snapshot file is foreign, damaged, or from another version; or an enclave cannot be saved now."""
+    """A snapshot file is foreign, damaged, or from another version; or an enclave cannot be saved."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
     unicorn: str
     header: Header
-    """What the enclave is made from, as a recording has it."""
+    """The configuration of the enclave, as in a recording."""
     payloads: list[bytes]
     events: list[AnyEvent]
     reached: list[Phase]
@@ -49,14 +49,20 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     result: RunResult | None
     at_ns: int
     state: bytes
-    """Everything but RAM, encoded by `state_codec`."""
+    """All state but RAM, encoded by `state_codec`."""
     ram: list[tuple[int, bytes]]
 
 
 def save(enclave: Enclave, path: Path) -> None:
-    """Write a snapshot of an enclave that keeps a recording in memory.
+    """Write a snapshot of an enclave to a file.
 
-    Raises SnapshotError without a recording, ConfigurationError where the file cannot be written.
+    Args:
+        enclave: An enclave that keeps a recording in memory.
+        path: The file to write, whole or not at all.
+
+    Raises:
+        SnapshotError: The enclave keeps no recording.
+        ConfigurationError: The file cannot be written.
     """
     if enclave.recording is None:
         raise SnapshotError("this enclave keeps no recording in memory; a snapshot file holds the events so far")
@@ -65,7 +71,7 @@ def save(enclave: Enclave, path: Path) -> None:
     state = {
         "processor": machine.processor,
         "parts": machine.parts,
-        # A VMM's state is of this process; `portable_host` has what another one can take.
+        # The VMM's state belongs to this process; `portable_host` returns what another process can use.
         "devices": tuple({**device, "_vmm": None} if "_vmm" in device else device for device in machine.devices),
         "gate": snapshot.gate,
         "outside": snapshot.outside,
@@ -88,7 +94,7 @@ def save(enclave: Enclave, path: Path) -> None:
 
 
 def load(path: Path) -> Enclave:
-    """Return the enclave, where it was. Raises SnapshotError for anything but a snapshot of this version."""
+    """Return the enclave as it was saved. Raises SnapshotError for anything but a snapshot of this version."""
     file = _read(path)
     try:
         return _made(file)

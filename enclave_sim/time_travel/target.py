@@ -1,4 +1,4 @@
-"""What can be gone through: a machine, and what acts on it from outside."""
+"""The contract of a run that can be executed in both directions: a machine, and what acts on it from outside."""
 
 from typing import Any, Protocol, TypeVar
 
@@ -8,40 +8,40 @@ from machine.machine import Machine, Outcome
 
 
 class Subject(Protocol):
-    """An enclave, or a kernel on the bare machine. Running it again from a snapshot gives the same events."""
+    """An enclave, or a kernel on the bare machine. Running it again from a snapshot must give the same events."""
 
     @property
     def machine(self) -> Machine:
-        """What it runs on."""
+        """The machine that it runs on."""
 
     @property
     def program(self) -> Program:
-        """What is executed in ring 0."""
+        """The kernel that is executed in ring 0."""
 
     @property
     def cancellation(self) -> Cancellation:
-        """The token it was made with: polled by it and by those who run it, so that both end by one."""
+        """The token it was made with. Whoever runs it polls the same token, so that one cancellation ends both."""
 
     @property
     def in_guest(self) -> bool:
-        """Whether a guest on a coprocessor goes on next."""
+        """True if the next thing to be executed is a guest on a coprocessor."""
 
     @property
     def between_steps(self) -> bool:
-        """Whether a step has just ended; see `Machine.between_steps`."""
+        """True if a step has just ended; see `Machine.between_steps`."""
 
     @property
     def ended(self) -> str | None:
-        """How the run has ended, in words; None while it may go on."""
+        """The end of the run, in words; None while it may continue."""
 
     def step(self) -> bool:
-        """Let one thing happen. False at the end."""
+        """Execute one instruction, take one interrupt or input, or the like. Return False at the end of the run."""
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end."""
+        """Run until something stops the machine: virtual time `limit_ns`, an address to stop at, or the end."""
 
     def snapshot(self) -> Any:
-        """All of its state; that of the machine is its field `machine`."""
+        """Return all of its state; the field `machine` holds that of the machine."""
 
     def restore(self, snapshot: Any) -> None:
         """Return to a snapshot of its own."""

@@ -6,8 +6,8 @@ template = Template("counter", cycles=3)
 for inputs in schedules:
     result = template.start(inputs=inputs).run()
 
-Every run is what a freshly booted enclave with the same inputs would have done: same events, same digest. Only the
-time that booting takes on the host is saved.
+Every run equals that of a freshly booted enclave with the same inputs: the same events, the same digest. It only saves
+the time that booting takes on the host.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,11 +20,25 @@ from enclave_sim.specification import Phase
 
 
 class Template:
-    """An enclave in which `phase` has reached its target state.
+    """An enclave that was booted once, from which many runs start.
 
-    The arguments are those of `Enclave`, without `inputs`; `prepare` is called with the enclave before it boots.
+        template = Template("counter", cycles=3)
+        first = template.start().run()
+        second = template.start(inputs=[ExternalInterrupt(at_ns=template.at_ns + 5_000)]).run()
 
-    Raises ConfigurationError if it never does: a payload that is refused has no later phases.
+    There is one enclave: `start` returns it to the snapshot taken after the boot, and what an earlier run left in it is
+    gone. Keep its result or its recording, not the enclave. For one run, use `Enclave`; to step a run in both
+    directions, `Session`.
+
+    Args:
+        payload: As for `Enclave`.
+        phase: The boot phase that must have reached its target state when a run starts.
+        prepare: Called with the enclave before it boots, to attach recorders or devices.
+        **options: The other arguments of `Enclave`, except `inputs`.
+
+    Raises:
+        ConfigurationError: An option is not possible, or `phase` never reaches its target state: a payload that is
+            refused has no later phases.
     """
 
     def __init__(
@@ -44,13 +58,21 @@ class Template:
             raise ConfigurationError(f"{phase.name} does not reach its target state{why}")
         self._snapshot = self._enclave.snapshot()
         self.at_ns = self._snapshot.machine.at_ns
-        """Virtual time at which every run starts."""
+        """Virtual time at which every run starts, in nanoseconds."""
 
     def start(self, guest: bytes | None = None, *, inputs: Iterable[AnyInput] = ()) -> Enclave:
-        """Start again, with another guest in the place of the first payload if one is given.
+        """Return the enclave, back where its boot ended.
 
-        There is one enclave: what the last run left in it is gone. Raises ConfigurationError for an input that
-        comes too early, PayloadRejected for a guest outside profile or contract; both leave it at the start.
+        Args:
+            guest: A WebAssembly module to run in place of the first payload.
+            inputs: What happens to this run, none of it before `at_ns`.
+
+        Returns:
+            The enclave, which is the same object each time.
+
+        Raises:
+            ConfigurationError: An input comes too early. The enclave is left at the start.
+            PayloadRejected: The guest violates the profile or the contract. The enclave is left at the start.
         """
         scheduled = list(inputs)
         if guest is not None:

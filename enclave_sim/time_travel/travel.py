@@ -1,7 +1,7 @@
-"""A run that can be executed in both directions: all that can be done with it, whatever is run.
+"""A run that can be executed in both directions, whatever is run.
 
-How it is done is in the parts, which share one timeline: `navigation/` has stepping, the search for something that is
-named, breakpoints and watchpoints, and the search for the last write.
+The work is done by the parts, which share one timeline: `navigation/` has stepping, searches, breakpoints and
+watchpoints, and the search for the last write.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,17 @@ from machine.machine import Machine
 
 
 class Travel(Generic[S]):
-    """One run. `make` gives the subject that is run, recorded by what it gets.
+    """One run that can be executed in both directions. `Session` is that of an enclave.
 
-    Whatever moves the run raises NoSuchPosition where there is no such position, and Cancelled once its token was
-    cancelled. It returns the position it has come to.
+        run = Travel(lambda recorder: BareKernel(name, image, ram_bytes=16 << 20, recorder=recorder))
+        run.run_to(event="mode_switched")
+        run.back()
+
+    It begins at position 0 ns. Every motion returns the position reached. It raises NoSuchPosition if the run has no
+    such position, and Cancelled once the token was cancelled; the run is then at the last position it came to.
+
+    Args:
+        make: Makes the subject that is run; called once, with the recorder that it must use.
     """
 
     def __init__(self, make: Callable[[Recorder], S]) -> None:
@@ -37,16 +44,16 @@ class Travel(Generic[S]):
         self._search = Search(self._timeline, visits)
         self._debugger = Debugger(self._timeline)
 
-    # What there is
+    # State at the current position
 
     @property
     def subject(self) -> S:
-        """What is run, as it is at the current position. It may be looked at freely, and must not be run by others."""
+        """The subject as it is at the current position. Inspect it freely; only this object may run it."""
         return self._timeline.subject
 
     @property
     def cancellation(self) -> Cancellation:
-        """The token of the subject: what cancels it ends whatever is done here, with Cancelled."""
+        """The token of the subject. Cancelling it ends any motion with Cancelled."""
         return self._timeline.cancellation
 
     @property
@@ -56,7 +63,7 @@ class Travel(Generic[S]):
 
     @property
     def program(self) -> Program:
-        """What is executed in ring 0."""
+        """The kernel that is executed in ring 0: its symbols, source lines and regions."""
         return self._timeline.program
 
     @property
@@ -71,11 +78,21 @@ class Travel(Generic[S]):
 
     @property
     def line(self) -> SourceLine | None:
-        """The line of the kernel's source that the processor is at."""
+        """The line of the kernel's source that the processor is at, or None."""
         return self._timeline.line
 
     def go_to(self, position: Position) -> Position:
-        """Be at a position where the run has been. Stays where it is if the run has no such position."""
+        """Go to a position.
+
+        Args:
+            position: One that this run had, or a later one that it will have.
+
+        Returns:
+            The position.
+
+        Raises:
+            NoSuchPosition: The run has no such position. It stays where it is.
+        """
         here = self.now
         try:
             self._timeline.go_to(position)
@@ -87,38 +104,103 @@ class Travel(Generic[S]):
     # Steps
 
     def step(self, count: int = 1) -> Position:
-        """Execute steps: an instruction, an interrupt taken, a stay in the guest, a sleep."""
+        """Execute steps: an instruction, an interrupt taken, an input, a stay in the guest, or a sleep.
+
+        Args:
+            count: The number of steps.
+
+        Returns:
+            The position after the last one.
+
+        Raises:
+            NoSuchPosition: The run ends before. It is then at its end.
+        """
         return self._stepping.step(count)
 
     def back(self, count: int = 1) -> Position:
-        """Go back by steps."""
+        """Go back by steps.
+
+        Args:
+            count: The number of steps.
+
+        Returns:
+            The position `count` steps before.
+
+        Raises:
+            NoSuchPosition: The run begins after that.
+        """
         return self._stepping.back(count)
 
     def step_over(self) -> Position:
-        """Step over all that is called, or repeated, by the instruction, and over interrupts on the way."""
+        """Step over the instruction, with everything that it calls or repeats, and over interrupts on the way.
+
+        Returns:
+            The position after the instruction, in the same function.
+
+        Raises:
+            NoSuchPosition: The run ends before the call returns. It is then at its end.
+        """
         return self._stepping.step_over()
 
     def back_over(self) -> Position:
-        """Undo `step_over`."""
+        """Undo `step_over`: go back over the preceding instruction, with everything that it called.
+
+        Returns:
+            The position before that instruction.
+
+        Raises:
+            NoSuchPosition: This is the beginning of the run.
+        """
         return self._stepping.back_over()
 
     def step_out(self) -> Position:
-        """Return from the function or handler that is executed here."""
+        """Return to the caller of the function or handler that is executed here.
+
+        Returns:
+            The position after the RET or IRET.
+
+        Raises:
+            NoSuchPosition: The run ends before, or no return comes within 10,000 steps.
+        """
         return self._stepping.step_out()
 
     def back_out(self) -> Position:
-        """Go back to before the call, or the INT, by which what is executed here was reached."""
+        """Go back to before the CALL or INT by which the code that is executed here was reached.
+
+        Returns:
+            The position before the CALL or INT.
+
+        Raises:
+            NoSuchPosition: Nothing here was called. The run stays where it is.
+        """
         return self._stepping.back_out()
 
     def next_line(self, *, into: bool = False) -> Position:
-        """Step to another line of the kernel's source: over calls, unless `into`. Code without source is one line."""
+        """Step to another line of the kernel's source. Code without source counts as one line.
+
+        Args:
+            into: Step into calls instead of over them.
+
+        Returns:
+            The position at the beginning of the line.
+
+        Raises:
+            NoSuchPosition: The run ends before, or no other line comes within 100,000 steps.
+        """
         return self._stepping.next_line(into=into)
 
     def previous_line(self) -> Position:
-        """Go back to the beginning of the last other line, into calls."""
+        """Go back to the beginning of the last other line, into calls.
+
+        Returns:
+            The position at the beginning of the line.
+
+        Raises:
+            NoSuchPosition: No other line was executed before. The run stays where it is.
+        """
         return self._stepping.previous_line()
 
-    # To what is named
+    # Searches
 
     def run_to(
         self,
@@ -129,17 +211,21 @@ class Travel(Generic[S]):
         at_ns: int | None = None,
         when: Callable[[Any], bool] = lambda _event: True,
     ) -> Position:
-        """Run to something; to the end, and NoSuchPosition is raised, where there is no such thing ahead.
+        """Run to the next event, address, symbol or time. Give exactly one of them.
 
         Args:
-            event: The next event of this kind for which `when` holds.
-            address: The next execution of the instruction at this linear address.
-            symbol: The same, by a symbol of the kernel.
-            at_ns: The first position at or after this virtual time.
-            when: Called with an event of that kind.
+            event: An event of this kind for which `when` holds.
+            address: The execution of the instruction at this linear address.
+            symbol: The same, at a symbol of the kernel.
+            at_ns: The first position at or after this virtual time (ns).
+            when: Called with each event of that kind; it returns whether to stop there.
+
+        Returns:
+            The position: just after the event, before the instruction, or at the time.
 
         Raises:
-            ConfigurationError: Unless exactly one goal is given, or for an unknown kind or symbol.
+            NoSuchPosition: It does not come before the end of the run, where the run then is.
+            ConfigurationError: None or several goals are given, or the kind or symbol is unknown.
         """
         return self._search.run_to(event=event, address=address, symbol=symbol, at_ns=at_ns, when=when)
 
@@ -152,38 +238,53 @@ class Travel(Generic[S]):
         at_ns: int | None = None,
         when: Callable[[Any], bool] = lambda _event: True,
     ) -> Position:
-        """Go back to the last such position before the current one; stays where there is none. See `run_to`."""
+        """Go back to the last event, address, symbol or time before the current position. Give exactly one of them.
+
+        Args:
+            event: An event of this kind for which `when` holds.
+            address: The execution of the instruction at this linear address.
+            symbol: The same, at a symbol of the kernel.
+            at_ns: The first position at or after this virtual time (ns).
+            when: Called with events of that kind; it returns whether to stop there.
+
+        Returns:
+            The position: just after the event, before the instruction, or at the time.
+
+        Raises:
+            NoSuchPosition: The run has none before the current position, where it stays.
+            ConfigurationError: None or several goals are given, or the kind or symbol is unknown.
+        """
         return self._search.reverse_to(event=event, address=address, symbol=symbol, at_ns=at_ns, when=when)
 
     def next_transition(self) -> Position:
-        """Run to the next change of the ring."""
+        """Run to the next ring transition. Return and raise as `run_to`."""
         return self.run_to(event="ring_transition")
 
     def previous_transition(self) -> Position:
-        """Go back to the last change of the ring."""
+        """Go back to the last ring transition. Return and raise as `reverse_to`."""
         return self.reverse_to(event="ring_transition")
 
     def next_host_call(self) -> Position:
-        """Run to the next host call of the guest."""
+        """Run to the guest's next host call. Return and raise as `run_to`."""
         return self.run_to(event="host_called")
 
     def previous_host_call(self) -> Position:
-        """Go back to the last host call of the guest."""
+        """Go back to the guest's last host call. Return and raise as `reverse_to`."""
         return self.reverse_to(event="host_called")
 
     def next_phase(self) -> Position:
-        """Run to where the next phase reaches its target state."""
+        """Run to where the next phase reaches its target state. Return and raise as `run_to`."""
         return self.run_to(event="phase_completed")
 
     def previous_phase(self) -> Position:
-        """Go back to where the last phase reached its target state."""
+        """Go back to where the last phase reached its target state. Return and raise as `reverse_to`."""
         return self.reverse_to(event="phase_completed")
 
     # Breakpoints and watchpoints
 
     @property
     def breakpoints(self) -> list[Breakpoint]:
-        """What `resume` stops at; take out what is no longer wanted."""
+        """The breakpoints at which `resume` stops. Remove one from the list to delete it."""
         return self._debugger.breakpoints
 
     @breakpoints.setter
@@ -192,7 +293,7 @@ class Travel(Generic[S]):
 
     @property
     def watchpoints(self) -> list[Watchpoint]:
-        """What `resume` stops at, too."""
+        """The watchpoints at which `resume` stops. Remove one from the list to delete it."""
         return self._debugger.watchpoints
 
     @watchpoints.setter
@@ -202,7 +303,19 @@ class Travel(Generic[S]):
     def add_breakpoint(
         self, address: int | None = None, *, symbol: str | None = None, when: Condition | None = None
     ) -> Breakpoint:
-        """Let `resume` stop before an instruction. Raises ConfigurationError for more than 16 addresses."""
+        """Let `resume` stop before an instruction. Give the address or the symbol.
+
+        Args:
+            address: A linear address.
+            symbol: A symbol of the kernel.
+            when: Called with this object at each hit; it returns whether to stop.
+
+        Returns:
+            The breakpoint, which is in `breakpoints` now.
+
+        Raises:
+            ConfigurationError: There are breakpoints at 16 addresses already, or the symbol is unknown.
+        """
         one_of(address=address, symbol=symbol)
         return self._debugger.add_breakpoint(self._search.address_of(address, symbol), when)
 
@@ -216,22 +329,56 @@ class Travel(Generic[S]):
         writes: bool = True,
         when: Condition | None = None,
     ) -> Watchpoint:
-        """Let `resume` stop after an access to physical memory, or to what a `linear` address is mapped to now.
+        """Let `resume` stop after an access to a range of physical memory.
 
-        Raises ConfigurationError for what is not in RAM, or not mapped.
+        Args:
+            base: The first byte: a physical address.
+            size: The number of bytes.
+            linear: `base` is a linear address; what it is mapped to now is watched.
+            reads: Stop after reads.
+            writes: Stop after writes.
+            when: Called with this object at each hit; it returns whether to stop.
+
+        Returns:
+            The watchpoint, which is in `watchpoints` now.
+
+        Raises:
+            ConfigurationError: The range is not in RAM, or the linear address is not mapped.
         """
         return self._debugger.add_watchpoint(base, size, linear=linear, reads=reads, writes=writes, when=when)
 
     def resume(self, until: Position | None = None) -> Stopped:
-        """Run to the next breakpoint or watchpoint, to `until`, or to the end of the run."""
+        """Run to the next breakpoint or watchpoint, to a limit, or to the end of the run.
+
+        Args:
+            until: The position to stop at; None to run to the end.
+
+        Returns:
+            The position reached, and the point that was hit, if any.
+        """
         return self._debugger.resume(self._holds, until)
 
     def reverse_resume(self) -> Stopped:
-        """Go back to the last breakpoint or watchpoint before here; to the beginning where there is none."""
+        """Go back to the last breakpoint or watchpoint before the current position, or to the beginning of the run.
+
+        Returns:
+            The position reached, and the point that was hit, if any.
+        """
         return self._debugger.reverse_resume(self._holds)
 
     def last_write(self, base: int, size: int = 1) -> Write | None:
-        """Find who changed or wrote these bytes of physical memory last, before here; None where nobody did."""
+        """Find the last write to a range of physical memory before the current position, where the run stays.
+
+        Args:
+            base: The physical address of the first byte.
+            size: The number of bytes.
+
+        Returns:
+            The write; None if the range has not been written since power-on.
+
+        Raises:
+            ConfigurationError: The range is not in RAM.
+        """
         return find_last_write(self._timeline, base, size)
 
     def _holds(self, condition: Condition) -> bool:

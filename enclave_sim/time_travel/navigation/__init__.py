@@ -1,1 +1,1 @@
-"""Ways through a run: steps, searches, breakpoints and conditions."""
+"""Navigation in a run: steps, searches, breakpoints and conditions."""

@@ -1,7 +1,7 @@
-"""Where a run is to be stopped: breakpoints, watchpoints, and the conditions on both.
+"""Breakpoints, watchpoints, and the conditions on both.
 
-A watchpoint sees what instructions access, and notices by its content what others write: the scrub engine, the guest
-engine, the processor when it delivers an interrupt.
+A watchpoint sees every access by an instruction. Writes by others (the scrub engine, the guest engine, the processor
+when it delivers an interrupt) are noticed because the content changes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ from machine.events import Event
 from machine.machine import Machine
 
 Condition = Callable[[Any], bool]
-"""Asked of the session, where the run is."""
+"""Called with the session, at the position of the hit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breakpoint:
-    """Stops in front of the instruction at a linear address, where `when` holds."""
+    """Stops before the instruction at a linear address, if `when` holds."""
 
     address: int
     when: Condition | None = None
@@ -28,7 +28,7 @@ class Breakpoint:
 
 @dataclass(frozen=True, slots=True)
 class Watchpoint:
-    """Stops behind what reads or writes one of some bytes of physical memory, where `when` holds."""
+    """Stops after a read or write of any byte in a range of physical memory, if `when` holds."""
 
     where: range
     reads: bool
@@ -38,18 +38,22 @@ class Watchpoint:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Where a run has stopped, and why."""
+    """The position at which a run has stopped, and why."""
 
     position: Position
     why: Breakpoint | Watchpoint | None
-    """None at the end of the run, or at a limit."""
+    """The point that was hit; None at the end or the beginning of the run, or at a limit."""
 
 
 class Watching:
-    """Notices accesses to watched memory: by instructions while it is installed, by others from what has changed.
+    """Notices accesses to watched memory: by instructions while it is installed, by others from changed content.
 
-    `noticed` is called at each access by an instruction. Without `unchanged`, a write counts for a point that watches
-    writes alone only if it changes the bytes; no instruction need be looked at for that, which is much faster.
+    Args:
+        machine: The machine that is watched.
+        points: The watchpoints.
+        noticed: Called at each access by an instruction.
+        unchanged: False if a write that changes nothing need not count for a point that watches writes alone. No
+            instruction is instrumented for such a point, which is much faster.
     """
 
     def __init__(
@@ -66,22 +70,22 @@ class Watching:
         self._unchanged = unchanged
         self._contents = [self._content(point) for point in points]
         self._accessed: list[tuple[Watchpoint, int]] = []
-        """By instructions, each with its RIP."""
+        """Accesses by instructions, each with the RIP of the instruction."""
         self._changed: list[Watchpoint] = []
 
     @property
     def hits(self) -> list[Watchpoint]:
-        """What was noticed: accesses by instructions first."""
+        """The points that were hit: by instructions first, then by changed content."""
         return [*(point for point, _ in self._accessed), *self._changed]
 
     @property
     def hit(self) -> Watchpoint | None:
-        """The last access by an instruction; else the first change by something else."""
+        """The point of the last access by an instruction; else that of the first change by something else."""
         return self._accessed[-1][0] if self._accessed else self._changed[0] if self._changed else None
 
     @property
     def rip(self) -> int | None:
-        """Of the instruction that made the access, or None."""
+        """The RIP of the instruction that made the access, or None."""
         return self._accessed[-1][1] if self._accessed else None
 
     def _content(self, point: Watchpoint) -> bytes:
@@ -92,25 +96,26 @@ class Watching:
         """A scope in which accesses by instructions are noticed."""
         cpu = self._machine.cpu
         points = [point for point in self._points if point.reads or self._unchanged]
-        ends = [cpu.watch_memory(point.where, self._seer(point)) for point in points]
+        removals = [cpu.watch_memory(point.where, self._callback(point)) for point in points]
         try:
             yield
         finally:
-            for end in ends:
-                end()
+            for remove in removals:
+                remove()
 
-    def _seer(self, point: Watchpoint) -> Callable[[bool, int, int], None]:
-        def seen(writes: bool, _address: int, _size: int) -> None:
+    def _callback(self, point: Watchpoint) -> Callable[[bool, int, int], None]:
+        def accessed(writes: bool, _address: int, _size: int) -> None:
             if point.writes if writes else point.reads:
                 self._accessed.append((point, self._machine.cpu.hook.last))
                 self._noticed()
 
-        return seen
+        return accessed
 
     def changed(self, _event: Event | None = None) -> bool:
-        """Compare contents with those of the last look; return whether anything was noticed until now.
+        """Compare the contents with those of the last call. Call it at every event, and at every stop.
 
-        To be called at every event, and at every stop.
+        Returns:
+            True if anything has been noticed until now, by an instruction or by a change.
         """
         for index, point in enumerate(self._points):
             content = self._content(point)
@@ -121,14 +126,14 @@ class Watching:
         return self.hit is not None
 
     def forget(self) -> None:
-        """What was noticed has been dealt with."""
+        """Forget what was noticed, and take the contents as they are now for unchanged."""
         self._accessed.clear()
         self._changed.clear()
         self._contents = [self._content(point) for point in self._points]
 
 
 def checked_range(base: int, size: int, ram_bytes: int) -> range:
-    """A range of physical memory to watch. Raises ConfigurationError for one that is none."""
+    """Return a range of physical memory to watch. Raises ConfigurationError if it is empty or not all in RAM."""
     if size < 1 or base < 0 or base + size > ram_bytes:
         raise ConfigurationError(f"{size} bytes at {base:#x} cannot be watched; RAM ends at {ram_bytes - 1:#x}")
     return range(base, base + size)

@@ -1,7 +1,7 @@
-"""Conditions that are typed: `rdi == 1 and u32(status) & 4`.
+"""Conditions that a user types: `rdi == 1 and u32(status) & 4`.
 
 Names are registers, symbols, `cpl` and `now` (virtual ns); `u8`, `u16`, `u32` and `u64` read memory at a linear
-address. Numbers are whole and have 64 bits, without a sign. The syntax is Python's.
+address. Numbers are unsigned 64-bit integers. The syntax is Python's.
 """
 
 import ast
@@ -22,7 +22,7 @@ _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 _OTHERS = ("rip", "rflags", "cpl", "now", "cr0", "cr2", "cr3", "cr4")
 _DEEPEST = 32
 _Value = Callable[[Any], int]
-"""Asked of the session."""
+"""Evaluated for the session."""
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -43,9 +43,14 @@ class _NotMapped(Exception):  # noqa: N818 - it only makes the condition false
 
 
 class TypedCondition:
-    """A condition for a breakpoint or watchpoint. It does not hold where memory it reads is not mapped.
+    """A condition for a breakpoint or watchpoint. It is false where memory that it reads is not mapped to RAM.
 
-    Raises ConfigurationError for a text that is none.
+    Args:
+        text: What the user typed.
+        program: The kernel, whose symbols the condition may name.
+
+    Raises:
+        ConfigurationError: The text is not a condition.
     """
 
     def __init__(self, text: str, program: Program) -> None:
@@ -58,7 +63,7 @@ class TypedCondition:
         self._value = self._read(tree, 0)
 
     def __call__(self, session: Any) -> bool:
-        """Whether it holds where the session is."""
+        """Return whether it holds at the session's current position."""
         try:
             return bool(self._value(session))
         except _NotMapped:

@@ -1,4 +1,4 @@
-"""What an instruction does to the depth of calls: enough of the encoding to step over and out (SDM volume 2)."""
+"""The effect of an instruction on the depth of calls, as far as stepping over and out needs it (SDM volume 2)."""
 
 from enum import Enum
 
@@ -8,11 +8,11 @@ _LONGEST = 15
 
 
 class Flow(Enum):
-    """How an instruction goes on."""
+    """The effect of an instruction on the depth of calls."""
 
     STRAIGHT = "straight"
     DEEPER = "deeper"
-    """CALL, INT, or a repeated string instruction, whose repetitions are taken for one."""
+    """CALL, INT, or a repeated string instruction: its repetitions are stepped over as one."""
     BACK = "back"
     """RET or IRET."""
 
@@ -22,8 +22,8 @@ _CALLS = frozenset(["call", "lcall", "int", "int1", "int3"])
 
 
 def flow_at(cpu: Cpu) -> tuple[Flow, int]:
-    """That of the instruction at RIP, and the linear address behind it."""
-    from capstone import CS_ARCH_X86, CS_MODE_32, CS_MODE_64, Cs  # noqa: PLC0415 - only for those who step
+    """Return the flow of the instruction at RIP, and the linear address after it."""
+    from capstone import CS_ARCH_X86, CS_MODE_32, CS_MODE_64, Cs  # noqa: PLC0415 - only stepping needs it
 
     address = cpu.linear_rip
     decoder = Cs(CS_ARCH_X86, CS_MODE_64 if cpu.registers.in_64_bit_code else CS_MODE_32)
@@ -37,5 +37,5 @@ def flow_at(cpu: Cpu) -> tuple[Flow, int]:
 
 
 def callers_of(address: int) -> range:
-    """Where a call may begin that returns to an address."""
+    """Return the addresses at which a call that returns to `address` may begin."""
     return range(address - _LONGEST, address - 1)

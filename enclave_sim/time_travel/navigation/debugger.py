@@ -1,4 +1,4 @@
-"""Breakpoints and watchpoints of a run, and the ways to them, forwards and backwards."""
+"""Breakpoints and watchpoints of a run, and how it runs to them, forwards and backwards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from machine.bus.ram import PAGE_SIZE
 from machine.processor.step_hook import ADDRESSES
 
 Holds = Callable[[Condition], bool]
-"""Says whether a condition holds where the run is."""
+"""Returns whether a condition holds at the current position."""
 
 
 class Debugger:
@@ -80,7 +80,7 @@ class Debugger:
         here = upper = timeline.now
         for start in timeline.starts_before(here):
             timeline.go_to(start)
-            last = self._breakpoint_here(holds)  # a run that starts at one goes on
+            last = self._breakpoint_here(holds)  # `resume` does not stop at the breakpoint that it starts at
             while (
                 (stop := self.resume(holds, upper)).why is not None and stop.position <= upper and stop.position < here
             ):

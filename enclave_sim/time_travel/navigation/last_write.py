@@ -1,4 +1,4 @@
-"""The search for who wrote some bytes of physical memory last."""
+"""The search for the last write to a range of physical memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from machine.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The last change of some bytes before a position."""
+    """The last write to some bytes before a position."""
 
     position: Position
-    """After the write."""
+    """The position after the write."""
     rip: int | None
-    """Of the instruction that wrote; None where it was none."""
+    """The RIP of the instruction that wrote; None if it was no instruction."""
     by: str
-    """In words."""
+    """The writer in words: function and source line, or the event at which the change was noticed."""
 
     def __str__(self) -> str:
         return f"last written at {self.position} by {self.by}"

@@ -1,4 +1,4 @@
-"""Ways through a run to something: an event, an address, a symbol, a time; forwards and backwards."""
+"""Searches in a run for an event, an address, a symbol or a time, forwards and backwards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from machine.events import Event
 
 
 class Search:
-    """Moves a timeline to what is looked for."""
+    """Moves a timeline to what is searched for. `run_to` and `reverse_to` are documented in `Travel`."""
 
     def __init__(self, timeline: Timeline[Any], visits: Visits) -> None:
         self._timeline = timeline
@@ -67,11 +67,11 @@ class Search:
     # By what happens
 
     def run_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
-        """Run to the next event that is `wanted`. Raises NoSuchPosition, at the end, where there is no such `what`."""
+        """Run to the next event that is `wanted`; to the end, and raise NoSuchPosition naming `what`, if none comes."""
         return self._reached(self._timeline.run(wanted=wanted) is not None, what)
 
     def reverse_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
-        """Go back to the last event that is `wanted`. Raises NoSuchPosition, and stays, where there is none."""
+        """Go back to the last event that is `wanted`. Raises NoSuchPosition, and stays here, if there is none."""
         here, known = self._timeline.now, self._timeline.monitor.events
         for seq in reversed(range(self._timeline.seen)):
             if wanted(known[seq]):
@@ -81,7 +81,7 @@ class Search:
         return self._timeline.go_back(here, None, f"no {what} lies before {here}")
 
     def address_of(self, address: int | None, symbol: str | None) -> int:
-        """Find a linear address, given as such or as a symbol. Raises ConfigurationError for an unknown one."""
+        """Return the address, or that of the symbol. Raises ConfigurationError for an unknown symbol."""
         if address is not None:
             return address
         symbols = self._timeline.program.symbols

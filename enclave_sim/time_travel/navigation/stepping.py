@@ -4,21 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
+from enclave_sim.time_travel.navigation.previous_steps import PreviousSteps
 from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 
 _LONGEST_LINE = 100_000
 _LONGEST_FUNCTION = 10_000
-_LOOKED_AT = 256
+_SEARCHED_AT_ONCE = 256
 
 
 class Stepping:
-    """Moves a timeline by steps. Each method is described where `Travel` has it."""
+    """Moves a timeline by steps. Each method is documented in `Travel`."""
 
     def __init__(self, timeline: Timeline[Any], visits: Visits) -> None:
         self._timeline = timeline
         self._visits = visits
+        self._previous = PreviousSteps(timeline)
         self._cpu = timeline.machine.cpu
 
     # One step
@@ -33,7 +35,7 @@ class Stepping:
     def back(self, count: int = 1) -> Position:
         """See `Travel.back`."""
         here = self._timeline.now
-        before = self._timeline.steps_before(here, count)
+        before = self._previous.before(here, count)
         if len(before) < count and before:
             self._timeline.go_to(before[0])
             return self.back(count - len(before))
@@ -120,8 +122,8 @@ class Stepping:
         return self._timeline.go_back(here, goal, "no other line comes before")
 
     def _before(self, here: Position) -> Iterator[Position]:
-        """Yield all positions before one, the last first."""
-        while trail := self._timeline.steps_before(here, _LOOKED_AT):
+        """Yield all positions before `here`, the last first."""
+        while trail := self._previous.before(here, _SEARCHED_AT_ONCE):
             yield from reversed(trail)
             here = trail[0]
             self._timeline.go_to(here)

@@ -1,4 +1,4 @@
-"""Visits of a run to addresses: the next one ahead, and the last one before a position."""
+"""The executions of instructions at given addresses: the next one, and the last one before a position."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,13 +8,13 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 
 
 class Visits:
-    """Moves a timeline to where instructions at given linear addresses are about to be executed."""
+    """Moves a timeline to positions at which an instruction at one of some linear addresses is about to be executed."""
 
     def __init__(self, timeline: Timeline[Any]) -> None:
         self._timeline = timeline
 
     def run_to_next(self, places: Iterable[int], limit: Position | None = None) -> bool:
-        """Run to the next visit. False where none came before the limit or the end, at which the run is then."""
+        """Run to the next visit. Return False if none came before the limit or the end, where the run then is."""
         timeline = self._timeline
         machine, wanted = timeline.machine, frozenset(places)
         machine.stop_at(wanted)
@@ -33,9 +33,15 @@ class Visits:
     def find_last(
         self, places: Iterable[int], here: Position, holds: Callable[[], bool] = lambda: True
     ) -> Position | None:
-        """Find the last visit before `here` at which `holds`, from snapshot to snapshot, the latest first.
+        """Find the last visit before a position, from snapshot to snapshot, the latest first.
 
-        The run is anywhere afterwards.
+        Args:
+            places: The linear addresses.
+            here: The position to search before.
+            holds: Called at each visit; only one for which it returns True counts.
+
+        Returns:
+            The position of the visit, or None. The run is at any position afterwards.
         """
         timeline, wanted = self._timeline, frozenset(places)
         upper = here

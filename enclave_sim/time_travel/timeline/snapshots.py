@@ -10,36 +10,36 @@ from machine.bus.ram import RamImage
 
 _MOST = 512
 _MOST_BYTES = 1 << 30
-"""Of RAM, in all of them."""
+"""The most bytes of RAM in all snapshots together."""
 
 
 class KeptSnapshot(NamedTuple):
-    """A snapshot, and where it was taken."""
+    """A snapshot, and the position at which it was taken."""
 
     position: Position
     seen: int
-    """How many events had happened."""
+    """The number of events that had happened."""
     snapshot: Any
 
 
 class Snapshots:
-    """All that are kept. When they become many, every other one goes, except the first and the last."""
+    """The snapshots that are kept. When there are too many, every second one is dropped, but not the first or last."""
 
     def __init__(self) -> None:
         self._kept: list[KeptSnapshot] = []
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """The positions at which they were taken."""
+        """The positions at which they were taken, in order."""
         return tuple(one.position for one in self._kept)
 
     def has(self, position: Position) -> bool:
-        """Say whether there is one at a position."""
+        """Return whether there is one at a position."""
         index = bisect_right(self.positions, position)
         return bool(index) and self._kept[index - 1].position == position
 
     def put(self, new: KeptSnapshot) -> None:
-        """Keep one more. What is the same in the one before it is kept once."""
+        """Keep one more. Memory that is the same in the preceding one is stored once."""
         index = bisect_right(self.positions, new.position)
         if index:
             new = new._replace(snapshot=_sharing(new.snapshot, self._kept[index - 1].snapshot))
@@ -68,7 +68,7 @@ def _runs(kept: KeptSnapshot) -> Iterator[tuple[int, bytes]]:
 
 
 def _sharing(snapshot: Any, other: Any) -> Any:
-    """Give a snapshot that holds no second copy of what is the same in another."""
+    """Return the snapshot, with the RAM that is equal in `other` taken from there, so that there is no second copy."""
     known = dict(other.machine.ram.runs)
     runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
     return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))

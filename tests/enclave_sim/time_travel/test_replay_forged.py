@@ -146,7 +146,7 @@ def test_a_forged_input_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     def change(lines: list[Line]) -> None:
         lines[-2]["given"]["code"] = "AAAA"
 
-    with pytest.raises(RecordingError, match=r"forged.jsonl: its input at \d+ ns could not be"):
+    with pytest.raises(RecordingError, match=r"forged.jsonl: its input at \d+ ns is not possible there"):
         replay(forge(saved(enclave, tmp_path), change))
 
 

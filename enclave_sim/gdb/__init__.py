@@ -1,5 +1,5 @@
-"""A server of the GDB remote serial protocol, through which gdb goes through a run in both directions.
+"""A server of the GDB remote serial protocol, with which gdb executes a run in both directions.
 
-The packets are those of "Debugging with GDB", appendix "GDB Remote Serial Protocol". docs/gdb.md tells how to use it,
-and what is left out.
+The packets are those of "Debugging with GDB", appendix "GDB Remote Serial Protocol". docs/gdb.md describes its use and
+its limits.
 """

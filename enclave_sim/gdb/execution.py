@@ -1,7 +1,7 @@
-"""Motions through a run, as gdb asks for them, and why each has ended.
+"""The motions that gdb asks for, and why each has ended.
 
-gdb thinks of a processor that executes backwards. What a session does is nearly that; the difference is where it stops
-at a watchpoint: a session behind the access, a processor that goes backwards in front of it.
+gdb thinks of a processor that executes backwards. A session does nearly that. The difference is where it stops at a
+watchpoint: a session stops after the access, a processor that executes backwards stops before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,38 +21,44 @@ from enclave_sim.time_travel.travel import Travel
 from machine.errors import MachineError
 
 TRAP, INTERRUPTED = 5, 2
-"""Signal numbers, as gdb has them."""
+"""Signal numbers of the protocol."""
 _CHECK_S = 0.01
-"""So often one looks for Ctrl-C."""
+"""The time between two checks for Ctrl-C, in host seconds."""
 _BEGIN, _END = "replaylog:begin", "replaylog:end"
 
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """Why a motion has ended."""
+    """The reason why a motion has ended."""
 
     signal: int = TRAP
     reason: str = ""
-    """As a stop reply has it, such as `swbreak:`; empty when a step is done."""
+    """The part of the stop reply, such as `swbreak:`; empty after a step."""
     message: str = ""
-    """For the user, if there is more to say."""
+    """A message for the user, if there is more to say."""
 
 
 class Motion:
-    """Goes through a session. `interrupted` says whether gdb wants it to end; it may raise Gone."""
+    """Moves a session.
+
+    Args:
+        session: The session.
+        points: The breakpoints and watchpoints of gdb.
+        interrupted: Returns whether gdb has asked for a stop. It may raise Gone.
+    """
 
     def __init__(self, session: Travel[Any], points: Points, interrupted: Callable[[], bool]) -> None:
         self._session = session
         self._points = points
         self._interrupted = interrupted
-        self._look_at = 0.0
+        self._next_check = 0.0
 
     def step(self) -> StopReason:
-        """One step forward."""
+        """Execute one step."""
         return self._forward(self._step)
 
     def step_within(self, start: int, end: int) -> StopReason:
-        """Step on while the instruction is one from `start` up to `end`, and nothing is hit: a source line, for gdb."""
+        """Step while RIP is from `start` to before `end` and nothing is hit. gdb steps a source line with it."""
 
         def steps() -> StopReason:
             while True:
@@ -63,7 +69,7 @@ class Motion:
         return self._forward(steps)
 
     def resume(self) -> StopReason:
-        """Forward to a breakpoint or watchpoint, or to the end."""
+        """Run to a breakpoint or watchpoint, or to the end."""
 
         def run() -> StopReason:
             hit = self._session.resume().why
@@ -72,14 +78,14 @@ class Motion:
         return self._forward(run)
 
     def back(self) -> StopReason:
-        """One step backward."""
+        """Go back by one step."""
         return self._backward(self._back)
 
     def reverse_resume(self) -> StopReason:
-        """Backward to a breakpoint or watchpoint, or to the beginning."""
+        """Go back to a breakpoint or watchpoint, or to the beginning."""
 
         def run() -> StopReason:
-            if self._session.watchpoints:  # the access that has led here lies in front of us
+            if self._session.watchpoints:  # an access by the instruction just before here counts, too
                 stopped = self._back()
                 if stopped.reason:
                     return stopped
@@ -90,7 +96,7 @@ class Motion:
 
         return self._backward(run)
 
-    # With a way out
+    # Cancellation and errors
 
     def _forward(self, go: Callable[[], StopReason]) -> StopReason:
         start = self._session.now
@@ -99,11 +105,11 @@ class Motion:
                 return go()
         except Cancelled:
             return StopReason(INTERRUPTED)
-        except (EnclaveError, MachineError) as error:  # the kernel died, say: to go on from there would be in vain
+        except (EnclaveError, MachineError) as error:  # such as a kernel that died: nothing can run from there
             return self._failed(start, error)
 
     def _backward(self, go: Callable[[], StopReason]) -> StopReason:
-        """One is anywhere on the way: until what is looked for has been found, one stays where one was."""
+        """Go back. During the search the run is anywhere, so if that is cancelled or fails it returns to the start."""
         start = self._session.now
         try:
             with self.cancellable():
@@ -122,20 +128,20 @@ class Motion:
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
-        """A scope in which whatever the session does ends when gdb wants that (Cancelled) or is gone (Gone)."""
-        self._look_at = 0.0
+        """A scope in which any motion ends when gdb asks for that (Cancelled) or is gone (Gone)."""
+        self._next_check = 0.0
         with self._session.cancellation.asking(self._is_unwanted):
             yield
 
     def _is_unwanted(self) -> bool:
-        """Look for Ctrl-C, unless that was done a moment ago: checkpoints come often, and it is a system call."""
+        """Check for Ctrl-C, unless that was done a moment ago: it is a system call, and polls are frequent."""
         now = perf_counter()
-        if now < self._look_at:
+        if now < self._next_check:
             return False
-        self._look_at = now + _CHECK_S
+        self._next_check = now + _CHECK_S
         return self._interrupted()
 
-    # Steps, with what they meet
+    # Single steps, with the points that they hit
 
     def _step(self) -> StopReason:
         watching = self._watching()
@@ -172,5 +178,5 @@ class Motion:
         return StopReason(reason=self._points.reason(hit[0]) if hit else "")
 
     def _watching(self) -> Watching:
-        """gdb compares what its watchpoints hold, so that a write which changes nothing is none for it either."""
+        """Watch as gdb does: it compares contents, so a write that changes nothing does not count."""
         return Watching(self._session.machine, self._session.watchpoints, unchanged=False)

@@ -1,4 +1,4 @@
-"""Memory as a debugger sees it: whatever is mapped, at any privilege level; and the map of it."""
+"""Memory as a debugger sees it: everything that is mapped, at any privilege level; and the memory map."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ _LINEAR = 1 << 64
 
 
 def physical(machine: Machine, address: int) -> int | None:
-    """Where a linear address is in RAM; None where it is not mapped, or to no RAM. Changes nothing."""
+    """Return the physical address that a linear one is mapped to; None if not mapped, or not to RAM."""
     found = machine.cpu.memory.look(address)
     if found is None or found.reserved:
         return None
@@ -19,9 +19,15 @@ def physical(machine: Machine, address: int) -> int | None:
 
 
 def read(machine: Machine, address: int, length: int) -> bytes:
-    """Bytes at a linear address, as many as can be read: none where the first is not mapped to RAM.
+    """Read RAM at a linear address. Devices are not read, since reading a register may change it.
 
-    Devices are not read: they would notice.
+    Args:
+        machine: The machine.
+        address: A linear address.
+        length: The number of bytes.
+
+    Returns:
+        The bytes before the first one that is not mapped to RAM, at most `length`.
     """
     found = bytearray()
     while len(found) < length and address < _LINEAR:
@@ -35,7 +41,7 @@ def read(machine: Machine, address: int, length: int) -> bytes:
 
 
 def place_of(machine: Machine, address: int, length: int) -> range | None:
-    """The physical range that a linear one is mapped to; None unless all of it is in RAM and in one piece."""
+    """Return the physical range that a linear one is mapped to; None unless it is in RAM and contiguous."""
     if address + length > _LINEAR:
         return None
     base = physical(machine, address)
@@ -46,11 +52,17 @@ def place_of(machine: Machine, address: int, length: int) -> range | None:
     return range(base, base + length) if whole else None
 
 
-@lru_cache(maxsize=1)  # gdb reads it in pieces, of one machine
+@lru_cache(maxsize=1)  # gdb reads the document of its one machine in pieces
 def memory_map(ram_size: int) -> bytes:
-    """The memory map: regions that belong to the measured image are read-only, all else in RAM is not.
+    """Return the memory map. Regions of the measured image are read-only, all other RAM is not.
 
-    Linear addresses are physical ones while the enclave lives. Devices are left out, so that gdb does not ask for them.
+    In the enclave's kernel, linear addresses are physical ones. Devices are left out, so that gdb does not read them.
+
+    Args:
+        ram_size: The size of RAM in bytes.
+
+    Returns:
+        The XML document.
     """
     lines, free = [], 0
     for region in regions():

@@ -1,4 +1,4 @@
-"""What `monitor` commands of gdb say: the enclave in its own words."""
+"""The `monitor` commands of gdb: phases, events, regions and PCRs of the enclave, and named positions."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ _FEW, _MOST = 10, 1000
 _MOST_NAMES = 1000
 _ALL_ONES = range(17, 23)
 _GOALS = "go takes the name of a snapshot, or a virtual time in ns"
-_MOVED = "registers that gdb still shows are old: maintenance flush register-cache, maintenance flush dcache"
+_MOVED = "gdb still shows old registers: enter maintenance flush register-cache and maintenance flush dcache"
 
 
 class Monitor:
-    """Runs commands on a session. Names of moments are kept as long as this is."""
+    """Runs commands on a session. It keeps the names that a user gives to positions."""
 
     def __init__(self, session: Travel[Any]) -> None:
         self._session = session
@@ -43,7 +43,7 @@ class Monitor:
         }
 
     def run(self, line: str) -> str:
-        """What a command has to say: lines, of which there is at least one. What is wrong is one line, too."""
+        """Run a command. Return its output: at least one line; exactly one for an error."""
         name, *arguments = line.split() or ["help"]
         command = self._commands.get(name)
         if command is None:
@@ -56,7 +56,7 @@ class Monitor:
             return f"{one_line(str(error))}\n"
 
     def thread(self) -> str:
-        """The state of the one thread there is, in a few words."""
+        """Return the state of the only thread, in a few words."""
         machine, subject = self._session.machine, self._session.subject
         stage = f"{machine.mode} mode"
         if isinstance(subject, Enclave):
@@ -99,7 +99,7 @@ class Monitor:
             yield activity(next(one for one in reversed(self._session.events) if isinstance(one, ACTIVITY_KINDS)))
 
     def _transition(self, arguments: list[str]) -> Iterator[str]:
-        """Show the last change of ring; `transition next` and `transition previous` go to another one."""
+        """Show the last ring transition; `transition next` and `transition previous` go to another one."""
         match arguments:
             case []:
                 found = self._last(RingTransition, 1)
@@ -152,10 +152,12 @@ class Monitor:
             yield "no PCR has been extended yet"
 
     def _snapshot(self, arguments: list[str]) -> Iterator[str]:
-        """List the named moments; `snapshot NAME` names this one."""
+        """List the named positions; `snapshot NAME` names this one."""
         match arguments:
             case []:
-                yield from [f"{name} {position}" for name, position in self._names.items()] or ["no moment has a name"]
+                yield from [f"{name} {position}" for name, position in self._names.items()] or [
+                    "no position has a name"
+                ]
             case [name] if name.isidentifier() and len(self._names) < _MOST_NAMES:
                 self._names[name] = self._session.now
                 yield f"{name} is {self._session.now}"
@@ -165,7 +167,7 @@ class Monitor:
                 )
 
     def _go(self, arguments: list[str]) -> Iterator[str]:
-        """Go to a moment: `go NAME`, or `go 1_290_000` (ns)."""
+        """Go to a position: `go NAME`, or `go 1_290_000` (ns)."""
         match arguments:
             case [name] if name in self._names:
                 self._session.go_to(self._names[name])

@@ -1,6 +1,6 @@
-"""What gdb wants the run to be stopped at: its breakpoints and watchpoints, as a session has them.
+"""The breakpoints and watchpoints of gdb, as those of a session.
 
-No code is changed for a breakpoint, so those "in software" and those "in hardware" are the same.
+No code is changed for a breakpoint, so software and hardware breakpoints are the same.
 """
 
 from enum import IntEnum
@@ -12,11 +12,11 @@ from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoin
 from enclave_sim.time_travel.travel import Travel
 
 MOST_WATCHED = 4096
-"""Bytes of one watchpoint."""
+"""The most bytes of one watchpoint."""
 
 
 class PointKind(IntEnum):
-    """The number behind `Z` and `z`."""
+    """The number after `Z` and `z`."""
 
     SOFTWARE_BREAKPOINT = 0
     HARDWARE_BREAKPOINT = 1
@@ -36,7 +36,7 @@ Key = tuple[PointKind, int, int]
 
 
 class Points:
-    """The points of one gdb."""
+    """The breakpoints and watchpoints of one gdb."""
 
     def __init__(self, session: Travel[Any]) -> None:
         self._session = session
@@ -44,7 +44,7 @@ class Points:
         self._watchpoints: dict[Key, Watchpoint] = {}
 
     def insert(self, kind: PointKind, address: int, size: int) -> None:
-        """Put one in; again is no error. Raises ConfigurationError for one that cannot be."""
+        """Insert a point; it may be there already. Raises ConfigurationError if it is not possible."""
         key = kind, address, size
         if kind <= PointKind.HARDWARE_BREAKPOINT:
             if key not in self._breakpoints:
@@ -62,7 +62,7 @@ class Points:
         return self._session.add_watchpoint(place.start, size, reads=reads, writes=writes)
 
     def remove(self, kind: PointKind, address: int, size: int) -> None:
-        """Take one out; one that is not there is no error."""
+        """Remove a point, if it is there."""
         key = kind, address, size
         breakpoint_, watchpoint = self._breakpoints.pop(key, None), self._watchpoints.pop(key, None)
         if breakpoint_ is not None:
@@ -71,12 +71,12 @@ class Points:
             self._session.watchpoints.remove(watchpoint)
 
     def clear(self) -> None:
-        """Take all out."""
+        """Remove all points."""
         for key in (*self._breakpoints, *self._watchpoints):
             self.remove(*key)
 
     def reason(self, hit: Breakpoint | Watchpoint) -> str:
-        """How a stop reply says that one was hit."""
+        """Return the part of a stop reply that says which point was hit."""
         known = self._breakpoints if isinstance(hit, Breakpoint) else self._watchpoints
         kind, address, _size = next(key for key, point in known.items() if point == hit)
         return f"{_REASONS[kind]}:{'' if isinstance(hit, Breakpoint) else f'{address:x}'}"

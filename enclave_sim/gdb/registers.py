@@ -1,7 +1,7 @@
-"""The registers as gdb numbers them: those of an x86 processor in gdb's order, then what only the system sees.
+"""The registers as gdb numbers them: those of an x86 processor in gdb's order, then the system registers.
 
-A number is a place in the tuple of all of them, which is also the order of the target description. For an image of 32
-bits gdb wants the registers of an i386, and it takes no other ones.
+The number of a register is its index in the tuple of all, which is also the order of the target description. For a
+32-bit image gdb accepts only the registers of an i386.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ class Register:
     bits: int
     type: str
     read: Callable[[Machine], int]
-    """Of a stopped machine."""
+    """Reads it from a stopped machine."""
     group: str | None = None
 
     def value(self, machine: Machine) -> bytes:
-        """Its value in the target's byte order."""
+        """Return its value in the target's byte order (little-endian)."""
         return (self.read(machine) & (1 << self.bits) - 1).to_bytes(self.bits // 8, "little")
 
 
@@ -61,7 +61,7 @@ def _debug(number: int) -> Callable[[Machine], int]:
 
 
 def _st(number: int) -> Callable[[Machine], int]:
-    """ST(i): relative to the top of the stack, which the first word tells."""
+    """Read ST(i), which is relative to the top of the stack: TOP is in the first word of the saved state."""
 
     def read(machine: Machine) -> int:
         x87 = machine.cpu.context.x87
@@ -133,12 +133,12 @@ def _system(pointer_bits: int) -> list[Register]:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What gdb takes the processor for."""
+    """An architecture of gdb, with its registers."""
 
     name: str
     registers: tuple[Register, ...]
     expedited: tuple[str, ...]
-    """What is told with every stop."""
+    """The registers whose values are sent with every stop reply."""
 
     @cached_property
     def numbers(self) -> dict[str, int]:

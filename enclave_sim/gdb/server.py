@@ -1,4 +1,4 @@
-"""The server: one gdb after the other, each of which finds the run where the one before has left it."""
+"""The server: one gdb after the other, each of which finds the run where the previous one left it."""
 
 import contextlib
 import os
@@ -22,28 +22,36 @@ def serve_one(session: Travel[Any], channel: Channel) -> None:
 
 
 def serve(session: Travel[Any], host: str, port: int, on_listening: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C, which is raised. Port 0 picks a free one; `on_listening` is told the address.
+    """Serve one gdb after the other until Ctrl-C.
 
-    Raises ConfigurationError for an address that cannot be used.
+    Args:
+        session: The run to serve.
+        host: The address to listen on.
+        port: The TCP port; 0 for a free one.
+        on_listening: Called with the address and port, as text.
+
+    Raises:
+        ConfigurationError: The address cannot be used.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     with listen(host, port) as listener:
         on_listening(f"{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}")
         while True:
             try:
                 connection = listener.accept()[0]
-            except ConnectionError:  # it came, and went before anybody looked
+            except ConnectionError:  # the client has disconnected already
                 continue
             with connection:
                 serve_one(session, FileChannel.of(connection))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError."""
+    """Return a listening socket. Raises ConfigurationError for an address that cannot be used."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=1)
     except OSError as error:
-        # The text has the address in it, so the plain reason is looked up; name servers have codes of their own.
+        # The error's text repeats the address, so the plain reason is looked up; gaierror has codes of its own.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if is_errno else error.strerror
         raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None

@@ -1,7 +1,7 @@
-"""The stub: what each packet asks for, and the answer to it ("Debugging with GDB", "Packets").
+"""The stub: the answer to each packet ("Debugging with GDB", "Packets").
 
-A run can be gone through in both directions because it depends on nothing but how it was begun. So registers and
-memory are not written: there is one future, which a change would make another one.
+A run can be executed in both directions because it depends on nothing but its beginning. So writes to registers and
+memory are refused: after one, the events known so far would not happen again.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from enclave_sim.gdb.registers import I386, X86_64
 from enclave_sim.time_travel.travel import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
-"""EPERM and EFAULT: gdb shows the number and no more."""
-_READ_ONLY = b"E.the run is gone through in both directions, so its registers and memory cannot be written"
+"""EPERM and EFAULT: gdb shows only the number."""
+_READ_ONLY = b"E.a run that is executed in both directions cannot be changed: registers and memory are read-only"
 _SUPPORTED = (
     *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+"),
     *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
@@ -33,12 +33,12 @@ _FIXED = {b"qAttached": b"1", b"qC": b"QC1", b"qfThreadInfo": b"m1", b"qsThreadI
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
 
 
-class Malformed(Exception):  # noqa: N818 - it is gdb's, not ours
-    """A packet does not have the form that it should have."""
+class Malformed(Exception):  # noqa: N818 - the error is gdb's
+    """A packet is malformed."""
 
 
-class Detached(Exception):  # noqa: N818 - it is no error
-    """gdb goes its way."""
+class Detached(Exception):  # noqa: N818 - not an error
+    """The debugger has detached, or has killed the target."""
 
 
 class Stub:
@@ -53,9 +53,9 @@ class Stub:
         self._stopped = StopReason()
         self._architecture = I386 if session.program.bits == 32 else X86_64
         self._has_map = isinstance(session.subject, Enclave)
-        """gdb reads nothing outside a map; only of the enclave's kernel is known that linear addresses are physical."""
-        self._told_breakpoints = False
-        """gdb knows the stop reasons of breakpoints."""
+        """gdb reads nothing outside the map, and only the enclave's kernel is known to map linear addresses one to one."""
+        self._accepts_breakpoint_reasons = False
+        """True if gdb knows the stop reasons of breakpoints."""
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {
             b"?": lambda _rest: self._stop_reply(self._stopped),
             b"g": self._read_all,
@@ -83,7 +83,7 @@ class Stub:
         }
 
     def serve(self) -> None:
-        """Answer until gdb is gone. Raises Gone, Detached."""
+        """Answer packets until gdb detaches (Detached) or its connection ends (Gone). Remove its points then."""
         try:
             while True:
                 packet = self._link.receive()
@@ -96,7 +96,7 @@ class Stub:
             self._points.clear()
 
     def answer(self, packet: bytes) -> bytes:
-        """The answer to one packet; empty for one that is not known. Output may be sent before it."""
+        """Return the answer to one packet; empty for an unknown one. Console output may be sent first."""
         found = self._answers.get(packet[:1])
         if found is None:
             return b""
@@ -155,11 +155,11 @@ class Stub:
         if stopped.message:
             self._output(f"{stopped.message}\n")
         machine = self._session.machine
-        told = self._told_breakpoints or not stopped.reason.endswith("break:")
+        accepted = self._accepts_breakpoint_reasons or not stopped.reason.endswith("break:")
         registers, numbers = self._architecture.registers, self._architecture.numbers
         expedited = [numbers[name] for name in self._architecture.expedited]
         parts = [f"{number:02x}:{registers[number].value(machine).hex()}" for number in expedited]
-        parts += ["thread:1", *([stopped.reason] if stopped.reason and told else [])]
+        parts += ["thread:1", *([stopped.reason] if stopped.reason and accepted else [])]
         return f"T{stopped.signal:02x}{';'.join(parts)};".encode()
 
     def _continue(self, address: bytes) -> bytes:
@@ -196,7 +196,7 @@ class Stub:
         packet = b"q" + rest
         if packet.startswith(b"qSupported"):
             features = packet.partition(b":")[2].split(b";")
-            self._told_breakpoints = b"swbreak+" in features
+            self._accepts_breakpoint_reasons = b"swbreak+" in features
             return ";".join((*_SUPPORTED, _HAS_MAP) if self._has_map else _SUPPORTED).encode()
         if packet.startswith(_FEATURES):
             return _piece(target_description(self._architecture), packet[len(_FEATURES) :])
@@ -238,7 +238,7 @@ class Stub:
 
 
 def _accepted(_rest: bytes) -> bytes:
-    """There is one thread, whichever is meant; and whoever detaches may."""
+    """Accept `H` and `T`, which name the only thread there is, and `D`, which detaches."""
     return b"OK"
 
 
@@ -261,7 +261,7 @@ def _numbers(text: bytes, count: int) -> list[int]:
 
 
 def _point(rest: bytes) -> tuple[PointKind, int, int]:
-    """Kind, address and size; conditions behind them are gdb's to check, as it was told of no support for them."""
+    """Return kind, address and size. gdb checks conditions itself, since support for them was not announced."""
     kind, address, size = _numbers(rest.partition(b";")[0], 3)
     try:
         return PointKind(kind), address, size
@@ -270,7 +270,7 @@ def _point(rest: bytes) -> tuple[PointKind, int, int]:
 
 
 def _piece(document: bytes, place: bytes) -> bytes:
-    """A part of a document: `m` and the part, or `l` and the last one."""
+    """Return a part of a document: `m` and the part, or `l` and the last one."""
     offset, length = _numbers(place, 2)
     piece = document[offset : offset + min(length, PACKET_SIZE // 2)]
     return (b"l" if offset + len(piece) >= len(document) else b"m") + piece

@@ -1,7 +1,4 @@
-"""Assertions for tests of guarantees. A failure says why in the words of the report.
-
-Each takes what it judges and raises AssertionError; what cannot be judged (no run at all) raises ConfigurationError.
-"""
+"""Assertions about runs and recordings. The message of a failure is the report of the guarantee."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,9 +20,19 @@ _SHOWN = 8
 
 
 def assert_deterministic(payload: Any = "beacon", *, runs: int = 3, **options: Any) -> Report:
-    """Run a payload several times, each time in a fresh enclave: all runs are the same, byte for byte.
+    """Run a payload several times, each in a fresh enclave, and assert that all runs are equal, byte for byte.
 
-    `payload` is also a Scenario. The options are those of `observe`.
+    Args:
+        payload: As for `Enclave`, or a Scenario, which has its own options.
+        runs: How often to run it; at least 2.
+        **options: Those of `enclave_sim.guarantees.observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: Two runs differ. It is an AssertionError.
+        ConfigurationError: `runs` is less than 2, or an option is not possible.
     """
     __tracebackhide__ = True
     if runs < 2:
@@ -35,37 +42,100 @@ def assert_deterministic(payload: Any = "beacon", *, runs: int = 3, **options: A
 
 
 def assert_zero_trace(runs: Run | Sequence[Run]) -> Report:
-    """Residue is empty in DORMANT, and nothing was left for the next context at any switch."""
+    """Assert that nothing is left in DORMANT, and that nothing was left for the next context at any switch.
+
+    Args:
+        runs: One or more runs of `observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: Something was left. It is an AssertionError.
+        ConfigurationError: There is no run.
+    """
     __tracebackhide__ = True
     return _hold(guarantees.zero_trace(_several(runs)))
 
 
 def assert_isolated(runs: Run | Sequence[Run]) -> Report:
-    """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
+    """Assert that nothing in ring 3 changed memory that is not the guest's, and that the page tables are sound.
+
+    Args:
+        runs: One or more runs of `observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: Isolation was violated. It is an AssertionError.
+        ConfigurationError: There is no run.
+    """
     __tracebackhide__ = True
     return _hold(guarantees.isolated(_several(runs)))
 
 
 def assert_jitter_free(runs: Run | Sequence[Run]) -> Report:
-    """Every timer wake of these runs has the same latency, and none came late."""
+    """Assert that every timer wake has the same latency, and that none came late.
+
+    Args:
+        runs: One or more runs of `observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: A wake differs or came late. It is an AssertionError.
+        ConfigurationError: There is no run.
+    """
     __tracebackhide__ = True
     return _hold(guarantees.jitter_free(_several(runs)))
 
 
 def assert_attested(runs: Run | Sequence[Run]) -> Report:
-    """All was measured before it was used, and no cycle began without the quote that the policy requires."""
+    """Assert that everything was measured before it was used, and no cycle began without the quote the policy requires.
+
+    Args:
+        runs: One or more runs of `observe`.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: A measurement or a quote is missing. It is an AssertionError.
+        ConfigurationError: There is no run.
+    """
     __tracebackhide__ = True
     return _hold(guarantees.attested(_several(runs)))
 
 
 def assert_noninterference(first: Run, second: Run) -> Report:
-    """Two runs that differ in a secret alone part nowhere but in declared output."""
+    """Assert that two runs that differ only in a secret differ nowhere but in declared output.
+
+    Args:
+        first: A run of `observe`.
+        second: The same scenario with another secret.
+
+    Returns:
+        The report of the guarantee.
+
+    Raises:
+        GuaranteeBroken: The runs differ elsewhere. It is an AssertionError.
+    """
     __tracebackhide__ = True
     return _hold(guarantees.noninterference(first, second))
 
 
 def assert_same_recording(first: Recording, second: Recording) -> None:
-    """Two recordings are the same, header included. Shows where headers differ, and the first events that do."""
+    """Assert that two recordings are equal, header included.
+
+    Args:
+        first: A recording.
+        second: Another one.
+
+    Raises:
+        AssertionError: They differ. The message shows each difference of the headers, and the first event that differs.
+    """
     __tracebackhide__ = True
     found = [*_header_differences(first.header, second.header), *_first_difference(first.events, second.events)]
     if found:
@@ -73,9 +143,18 @@ def assert_same_recording(first: Recording, second: Recording) -> None:
 
 
 def assert_events(recorded: Recording | Run, kinds: Iterable[EventKind]) -> list[Event]:
-    """Events of these kinds happened in this order; others may have come between. Returns the events found.
+    """Assert that events of these kinds happened in this order. Other events may come between them.
 
-    Raises ConfigurationError for a kind that does not exist, or none at all.
+    Args:
+        recorded: A recording or a run.
+        kinds: Names of kinds, such as `"host_called"`, or event types.
+
+    Returns:
+        The events found, one for each kind.
+
+    Raises:
+        AssertionError: One does not come. The message shows what came instead.
+        ConfigurationError: No kind is given, or there is no such kind.
     """
     __tracebackhide__ = True
     wanted = [kind_of_event(kind) for kind in kinds]
@@ -108,7 +187,7 @@ def _several(runs: Run | Sequence[Run]) -> Sequence[Run]:
 def _scenario(payload: Any, options: dict[str, Any]) -> Scenario:
     if isinstance(payload, Scenario):
         if options:
-            raise ConfigurationError(f"a Scenario has options of its own; {', '.join(options)} cannot be given with it")
+            raise ConfigurationError(f"a Scenario has its own options; {', '.join(options)} cannot be given with it")
         return payload
     inputs, limit_ns = tuple(options.pop("inputs", ())), options.pop("limit_ns", _DEFAULT_LIMIT_NS)
     return Scenario(payload, EnclaveOptions.of(**options), inputs, limit_ns)

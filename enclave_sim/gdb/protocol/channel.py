@@ -1,4 +1,4 @@
-"""The way to one gdb: a socket, or standard input and output."""
+"""The connection to one gdb: a socket, or standard input and output."""
 
 import contextlib
 import os
@@ -7,21 +7,21 @@ import socket
 from typing import Protocol
 
 _SEND_S = 10.0
-"""A client that takes nothing for so long is gone."""
+"""A client that takes nothing for so long (seconds) is gone."""
 _PIECE = 4096
-"""So much can be written to what `select` says can be written to."""
+"""The number of bytes that can be written without blocking where `select` reports a descriptor as writable."""
 _RECEIVED = 1 << 16
 
 
-class Gone(Exception):  # noqa: N818 - it is no error: clients come and go
-    """There is nobody at the other end any more."""
+class Gone(Exception):  # noqa: N818 - not an error: clients come and go
+    """The other end has closed the connection."""
 
 
 class Channel(Protocol):
     """Bytes in both directions."""
 
     def receive(self, timeout_s: float | None) -> bytes:
-        """What has come; empty if nothing does within a time (None: for ever). Raises Gone."""
+        """Return received bytes; empty if none come within `timeout_s` seconds (None: wait for ever). Raises Gone."""
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises Gone."""
@@ -36,9 +36,9 @@ class FileChannel:
 
     @classmethod
     def of(cls, connection: socket.socket) -> "FileChannel":
-        """One over a socket, which the caller keeps open."""
+        """Return a channel over a socket, which the caller keeps open."""
         connection.setblocking(False)
-        with contextlib.suppress(OSError):  # of one that is gone already; or of a family that has no such option
+        with contextlib.suppress(OSError):  # the client is gone already, or its family has no such option
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connection.fileno(), connection.fileno())
 

@@ -1,4 +1,4 @@
-"""Packets over a channel: acknowledged as long as gdb wants that, and sent again when it asks for it."""
+"""Packets over a channel: acknowledged until gdb turns that off, and sent again when it asks for it."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from enclave_sim.gdb.protocol.channel import Channel, Gone
 from enclave_sim.gdb.protocol.packets import Control, Item, Packet, PacketReader, encoded
 
 _MOST_WAITING = 4096
-"""A client that sends so much while it should wait for an answer is no gdb."""
+"""The most packets and controls that may wait. gdb waits for each answer, so a client that sends more is not gdb."""
 
 
 class Link:
@@ -20,7 +20,7 @@ class Link:
         self.acknowledges = True
 
     def receive(self) -> bytes:
-        """The next packet's data, when there is one. Raises Gone."""
+        """Wait for the next packet and return its data. Raises Gone."""
         while True:
             while self._waiting:
                 item = self._waiting.popleft()
@@ -43,7 +43,7 @@ class Link:
         self._channel.send(self._last)
 
     def interrupted(self) -> bool:
-        """Whether Ctrl-C has come at the other end, without waiting for it. Raises Gone."""
+        """Return whether Ctrl-C was received, without waiting for it. Raises Gone."""
         self._take(self._channel.receive(0))
         if Control.INTERRUPT in self._waiting:
             self._waiting.remove(Control.INTERRUPT)

@@ -1,7 +1,7 @@
 """Packets of the remote serial protocol: `$data#checksum`, and the single bytes between them.
 
-`PacketReader` takes bytes as they come, in pieces of any size, whatever they are: what is no packet is said to be
-broken, or passed over, and never an error.
+`PacketReader` takes arbitrary bytes in pieces of any size. Anything that is not a packet is reported as broken or
+skipped, and never raises an error.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 PACKET_SIZE = 0x4000
-"""The most bytes between `$` and `#`: more are not taken."""
+"""The most bytes between `$` and `#`: a longer packet is broken."""
 _START, _END, _ESCAPE = b"$#}"
 _MASK = 0x20
 _CHECKSUM_DIGITS = 2
@@ -17,7 +17,7 @@ _RESERVED = frozenset(b"$#}*")
 
 
 class Control(Enum):
-    """What comes beside packets."""
+    """Items between packets."""
 
     ACKNOWLEDGED = "+"
     NOT_ACKNOWLEDGED = "-"
@@ -29,7 +29,7 @@ class Control(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """What stood between `$` and `#`, without escapes."""
+    """A packet: the data between `$` and `#`, without escapes."""
 
     data: bytes
 
@@ -39,7 +39,7 @@ _CONTROLS = {ord("+"): Control.ACKNOWLEDGED, ord("-"): Control.NOT_ACKNOWLEDGED,
 
 
 class PacketReader:
-    """Makes packets of a stream of bytes. Holds no more than one packet of it."""
+    """Parses a stream of bytes into packets. It buffers at most one packet."""
 
     def __init__(self) -> None:
         self._content: bytearray | None = None
@@ -47,7 +47,7 @@ class PacketReader:
         self._too_long = False
 
     def feed(self, received: bytes) -> Iterator[Item]:
-        """What is complete with these bytes."""
+        """Yield the items that these bytes complete."""
         for byte in received:
             if self._checksum is not None:
                 self._checksum.append(byte)
@@ -66,7 +66,7 @@ class PacketReader:
                 self._too_long = True
 
     def _begin(self) -> None:
-        """A `$` begins a packet, in the midst of another one, too: what was before has been cut off."""
+        """Begin a packet at `$`, even within another one, which has then been cut off."""
         self._content, self._checksum, self._too_long = bytearray(), None, False
 
     def _complete(self) -> Item:
@@ -79,26 +79,26 @@ class PacketReader:
 
 
 def checksum(content: bytes | bytearray) -> int:
-    """The sum of all bytes, modulo 256."""
+    """Return the sum of all bytes, modulo 256."""
     return sum(content) & 0xFF
 
 
 def encoded(data: bytes) -> bytes:
-    """A whole packet, with what has a meaning of its own escaped."""
+    """Return the whole packet for some data, with reserved bytes escaped."""
     content = b"".join(bytes([_ESCAPE, byte ^ _MASK]) if byte in _RESERVED else bytes([byte]) for byte in data)
     return b"$%b#%02x" % (content, checksum(content))
 
 
 def unescaped(content: bytes) -> bytes | None:
-    """The data of a packet's content; None where an escape ends it."""
+    """Return the data of a packet's content; None if an escape has nothing after it."""
     first, *rest = content.split(bytes([_ESCAPE]))
     if any(not part for part in rest):
-        return None  # nothing that can be escaped stands behind an escape: an escape itself is always escaped
+        return None  # the end, or another escape, follows: an escape is itself sent escaped, as another byte
     return first + b"".join(bytes([part[0] ^ _MASK]) + part[1:] for part in rest)
 
 
 def parse_hex(text: bytes) -> int | None:
-    """A number in hexadecimal digits and nothing else, of at most 64 bits; None for what is none."""
+    """Return the number of 1 to 16 hexadecimal digits; None for any other text."""
     if not 1 <= len(text) <= 16 or any(byte not in b"0123456789abcdefABCDEF" for byte in text):
         return None
     return int(text, 16)

@@ -1,4 +1,4 @@
-"""The target description: an XML document that tells gdb which registers there are ("Target Descriptions")."""
+"""The target description: an XML document that lists the registers for gdb ("Target Descriptions")."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -40,7 +40,7 @@ _VECTORS = {
 
 @cache
 def target_description(architecture: Architecture) -> bytes:
-    """`target.xml`."""
+    """Return `target.xml` for an architecture."""
     parts = groupby(architecture.registers, lambda one: one.feature)
     features = "".join(_feature(name, [*found]) for name, found in parts)
     return (
@@ -60,7 +60,7 @@ def _register(one: Register) -> str:
 
 
 def _type(name: str) -> str:
-    """The definition of a type, where gdb has none of its own."""
+    """Return the definition of a type; empty for one that gdb knows."""
     if name in _FLAGS:
         size, bits = _FLAGS[name]
         fields = "".join(f'<field name="{bit}" start="{at}" end="{at}"/>' for bit, at in bits.items())

@@ -27,7 +27,7 @@ from enclave_sim.testing.plugin.failure_recordings import prepared, save_all
 __all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFactory"]
 
 GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
-"""Those that can be judged from a test's runs as they are; others need runs made for the purpose."""
+"""The guarantees that can be judged from any runs of a test; the others need runs made for the purpose."""
 _OPTION = "--enclave-record-failures"
 _LIMIT_OPTION, _LIMIT_MARKER = "--enclave-host-limit", "enclave_host_limit"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
@@ -39,25 +39,25 @@ _SESSION = pytest.StashKey[PluginState]()
 
 @pytest.fixture(scope="session", name="enclave")
 def _enclave(pytestconfig: pytest.Config) -> EnclaveFactory:
-    """Makes enclaves: `enclave("counter", cycles=3)`."""
+    """Make enclaves: `enclave("counter", cycles=3)`."""
     return EnclaveFactory(pytestconfig.stash[_SESSION])
 
 
 @pytest.fixture(scope="session", name="observed")
 def _observed(pytestconfig: pytest.Config) -> ObservedFactory:
-    """Runs enclaves under observation: `observed("counter", cycles=3)`, for `enclave_sim.testing`."""
+    """Run enclaves under observation: `observed("counter", cycles=3)`, for `enclave_sim.testing`."""
     return ObservedFactory(pytestconfig.stash[_SESSION])
 
 
 @pytest.fixture(scope="session", name="recording")
 def _recording(pytestconfig: pytest.Config) -> RecordingFactory:
-    """The recording of the enclave made last, or of a file: `recording()`, `recording(path)`."""
+    """Get the recording of the enclave made last, or of a file: `recording()`, `recording(path)`."""
     return RecordingFactory(pytestconfig.stash[_SESSION])
 
 
 @pytest.fixture(scope="session", name="machine")
 def _machine(pytestconfig: pytest.Config) -> MachineFactory:
-    """Boots kernels on a bare machine: `machine(image, command_line="verbose")`."""
+    """Load kernels into a bare machine: `machine(image, command_line="verbose")`."""
     return MachineFactory(pytestconfig.stash[_SESSION])
 
 
@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register markers; see that recordings can be written before any test runs."""
+    """Register the markers. Check before any test runs that recordings can be written."""
     config.addinivalue_line("markers", "enclave(payload='beacon', **options): defaults of `enclave` and `observed`")
     config.addinivalue_line(
         "markers", f"enclave_guarantees(*names): judge what the test ran by these guarantees: {', '.join(GUARANTEES)}"
@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _subject_of(item: pytest.Item) -> Subject:
-    """As its markers have it; the closest one counts. Raises ConfigurationError for one that says nothing sensible."""
+    """Return the settings of a test's markers; the closest one wins. Raises ConfigurationError for a malformed one."""
     defaults: dict[str, Any] = {}
     for marker in item.iter_markers("enclave"):
         if len(marker.args) > 1 or (marker.args and "payload" in marker.kwargs):
@@ -108,7 +108,7 @@ def _subject_of(item: pytest.Item) -> Subject:
 
 
 def _host_limit(item: pytest.Item) -> AbstractContextManager[object]:
-    """The limit of a test: its closest marker's, else the option's."""
+    """Return the limit of a test: that of its closest marker, else that of the option."""
     marker, seconds = item.get_closest_marker(_LIMIT_MARKER), item.config.getoption(_LIMIT_OPTION)
     if marker is not None:
         if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], int | float) or marker.args[0] <= 0:
@@ -157,7 +157,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def _example(inner: Any, subject: Subject) -> Any:
-    """A test function that forgets the example before, and breaks where a guarantee is, so that Hypothesis sees it."""
+    """Wrap a Hypothesis test: each example starts afresh, and fails if a guarantee is broken, so that it is shrunk."""
     made_by_fixtures = len(subject.recordings), len(subject.watched)
 
     @functools.wraps(inner)
@@ -176,7 +176,7 @@ def _example(inner: Any, subject: Subject) -> Any:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Save the recordings of a test that has failed. The files' names travel in the report, as workers' reports do."""
+    """Save the recordings of a failed test. The report carries the file names, so that workers report theirs, too."""
     report = yield
     session = item.config.stash[_SESSION]
     if session.directory is not None and report.failed:

@@ -1,4 +1,4 @@
-"""The factories behind the fixtures, and what one test makes with them.
+"""The factories that the fixtures return, and the state of one test.
 
 pytest imports this module whenever it starts. The emulator is imported when a factory is first called.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Subject:
-    """What one test makes through the fixtures."""
+    """The enclaves that one test makes with the fixtures, and the settings of its markers."""
 
     defaults: dict[str, Any] = field(default_factory=dict)
     """Payload and options of its marker `enclave`."""
@@ -28,27 +28,27 @@ class Subject:
     recordings: "list[Recording]" = field(default_factory=list)
     watched: "list[Watched]" = field(default_factory=list)
     judged: int = 0
-    """How many enclaves were."""
+    """The number of enclaves judged so far."""
 
     def options(self, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Payload and options: those given, else the marker's."""
+        """Return payload and options: those given, else those of the marker."""
         options = self.defaults | given
         return options.pop("payload", "beacon"), options
 
     def keep(self, recording: "Recording | None") -> None:
-        """It is saved if the test fails."""
+        """Keep a recording: it is saved if the test fails. Raises ConfigurationError for None."""
         if recording is None:
             raise ConfigurationError("this enclave has no recording that could be kept")
         if not any(kept is recording for kept in self.recordings):
             self.recordings.append(recording)
 
     def watch(self, watched: "Watched") -> None:
-        """It is judged after the test, if the test asks for that; else it need not outlive its use."""
+        """Keep an enclave to judge after the test, if the test has guarantees; otherwise let it go."""
         if self.guarantees:
             self.watched.append(watched)
 
     def verdict(self) -> str | None:
-        """The reports of the guarantees that are broken, or None."""
+        """Return the reports of the guarantees that are broken, as text, or None."""
         ran = [one for one in self.watched if one.has_run]
         if not ran:
             return None
@@ -64,13 +64,13 @@ class PluginState:
     """The plugin's state."""
 
     directory: Path | None
-    """Where recordings of failing tests go."""
+    """The directory for recordings of failing tests, or None."""
     subject: Subject = field(default_factory=Subject)
-    """Of the test that runs now."""
+    """The subject of the test that is running."""
 
 
 class Factory:
-    """What a fixture is."""
+    """The value of a fixture."""
 
     NAME: ClassVar[str]
 
@@ -78,17 +78,28 @@ class Factory:
         self._session = session
 
     def __repr__(self) -> str:
-        """Short, since pytest and Hypothesis show a failing test's arguments."""
+        """Return a short text, since pytest and Hypothesis show a failing test's arguments."""
         return f"<fixture {self.NAME}>"
 
 
 class EnclaveFactory(Factory):
-    """What the fixture `enclave` is."""
+    """The fixture `enclave`."""
 
     NAME = "enclave"
 
     def __call__(self, payload: Any = None, **options: Any) -> "Enclave":
-        """A fresh enclave, not yet run. The arguments are those of `Enclave`; the marker `enclave` sets defaults."""
+        """Make a fresh enclave with a recording. The marker `enclave` sets defaults.
+
+        Args:
+            payload: As for `Enclave`.
+            **options: The other arguments of `Enclave`.
+
+        Returns:
+            The enclave, at power-on.
+
+        Raises:
+            ConfigurationError: An option is not possible, or `record` is False.
+        """
         from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
         subject = self._session.subject
@@ -104,12 +115,23 @@ class EnclaveFactory(Factory):
 
 
 class ObservedFactory(Factory):
-    """What the fixture `observed` is."""
+    """The fixture `observed`."""
 
     NAME = "observed"
 
     def __call__(self, payload: Any = None, **options: Any) -> "Run":
-        """Run a fresh enclave, watched, to its end: `enclave_sim.guarantees.observe` with the marker's defaults."""
+        """Run a fresh enclave to its end and observe it, as `enclave_sim.guarantees.observe`. The marker sets defaults.
+
+        Args:
+            payload: As for `Enclave`.
+            **options: Those of `observe`; `limit_ns` is the most virtual time to run, in nanoseconds.
+
+        Returns:
+            The run, for the assertions of `enclave_sim.testing`.
+
+        Raises:
+            ConfigurationError: An option is not possible.
+        """
         from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 
         subject = self._session.subject
@@ -122,14 +144,22 @@ class ObservedFactory(Factory):
 
 
 class RecordingFactory(Factory):
-    """What the fixture `recording` is."""
+    """The fixture `recording`."""
 
     NAME = "recording"
 
     def __call__(self, path: str | Path | None = None) -> "Recording":
-        """The recording of the enclave that the test made last; with a path, the one in that file.
+        """Return the recording of the enclave that the test made last, or the one in a file.
 
-        Raises ConfigurationError where there is none, RecordingError where the file is something else.
+        Args:
+            path: The file; None for the last enclave.
+
+        Returns:
+            The recording. That of an enclave grows while the enclave runs.
+
+        Raises:
+            ConfigurationError: The test has made no enclave, or the file cannot be read.
+            RecordingError: The file is not a recording.
         """
         if path is not None:
             from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
@@ -141,13 +171,23 @@ class RecordingFactory(Factory):
         return recordings[-1]
 
     def keep(self, enclave: "Enclave") -> "Enclave":
-        """Treat an enclave made elsewhere, such as by a Template, like one of the fixture: saved if the test fails."""
+        """Treat an enclave made elsewhere, such as by a Template, like one of the fixture: saved if the test fails.
+
+        Args:
+            enclave: An enclave that keeps its recording.
+
+        Returns:
+            The enclave.
+
+        Raises:
+            ConfigurationError: It keeps no recording.
+        """
         self._session.subject.keep(enclave.recording)
         return enclave
 
 
 class MachineFactory(Factory):
-    """What the fixture `machine` is."""
+    """The fixture `machine`."""
 
     NAME = "machine"
 
@@ -159,12 +199,21 @@ class MachineFactory(Factory):
         modules: "Iterable[FileContent | tuple[FileContent, str]]" = (),
         **options: Any,
     ) -> "Machine":
-        """A bare machine with a Multiboot kernel loaded, about to execute its first instruction.
+        """Make a bare machine and load a Multiboot kernel.
 
-        Image and modules are bytes or paths; a module may come with its command line. `ram_size` is in bytes (128 MiB
-        unless given), `recorder` gets every event; the other options are those of `MachineConfiguration`.
+        Args:
+            image: The kernel: bytes or a path.
+            command_line: The kernel's command line.
+            modules: Multiboot modules: bytes or a path, each alone or with its command line.
+            **options: `ram_size` in bytes (128 MiB unless given); `recorder`, which gets every event; and those of
+                `MachineConfiguration`.
 
-        Raises MachineError for what cannot boot, ConfigurationError for a file that cannot be read.
+        Returns:
+            The machine, about to execute the kernel's first instruction.
+
+        Raises:
+            MachineError: The image cannot be booted.
+            ConfigurationError: A file cannot be read.
         """
         from enclave_sim.testing.plugin import lazy_factories  # noqa: PLC0415
 

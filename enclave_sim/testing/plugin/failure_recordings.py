@@ -1,6 +1,6 @@
 """Files for the recordings of failing tests: one for each enclave, named after the test.
 
-It is imported whenever pytest starts, and so imports nothing of the emulator.
+pytest imports this module whenever it starts, so it imports nothing of the emulator.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ class Saveable(Protocol):
     """A recording."""
 
     def save(self, path: Path, /) -> None:
-        """Write it to a file, whole or not at all. Raises ConfigurationError where it cannot be written."""
+        """Write it to a file, whole or not at all. Raises ConfigurationError if that is not possible."""
 
 
 def prepared(directory: Path) -> Path:
-    """A directory that files can be written to, created if it is not there. Raises ConfigurationError where not."""
+    """Return the directory, created if missing. Raises ConfigurationError if no file can be written to it."""
     if directory.exists() and not directory.is_dir():
         raise ConfigurationError(f"{directory} is a file; it must be a directory")
     try:
@@ -37,16 +37,21 @@ def prepared(directory: Path) -> Path:
 
 
 def file_name(test_id: str, number: int) -> str:
-    """The file for a test's enclave, counted from 1.
+    """Return the name of the file for one enclave of a test.
 
-    Part of a digest of the id keeps tests apart whose ids look alike when made safe and short.
+    Args:
+        test_id: The test's id, as pytest has it.
+        number: The number of the enclave, from 1.
+
+    Returns:
+        The id, made safe and short, with part of its digest, since several ids may look alike then, and the number.
     """
     safe = _UNSAFE.sub("_", test_id)[:_LONGEST_NAME].strip("_.-")
     return f"{safe}-{hashlib.sha256(test_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{number}.jsonl"
 
 
 def save_all(directory: Path, test_id: str, recordings: Sequence[Saveable]) -> list[Path]:
-    """Save a test's recordings. Raises ConfigurationError where a file cannot be written."""
+    """Save a test's recordings. Return the paths. Raises ConfigurationError if a file cannot be written."""
     saved = []
     for number, recording in enumerate(recordings, start=1):
         path = directory / file_name(test_id, number)

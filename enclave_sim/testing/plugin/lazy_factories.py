@@ -1,6 +1,6 @@
-"""What the fixtures of the pytest plugin make, when a test first asks for it.
+"""The part of the fixtures that needs the emulator.
 
-The rest of the plugin is imported whenever pytest starts; this module, and with it the emulator, when it is needed.
+pytest imports the rest of the plugin whenever it starts; a factory imports this module when it is first called.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration
 
 DEFAULT_RAM_BYTES = 128 << 20
-"""What `enclave-sim boot` gives a kernel, too."""
+"""As much as `enclave-sim boot` gives a kernel."""
 DEFAULT_LIMIT_NS = Scenario("").limit_ns
 
 FileContent = bytes | str | Path
-"""A file's content, or where it is."""
+"""The content of a file, or its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Watched:
 
     @property
     def has_run(self) -> bool:
-        """Whether it has executed anything."""
+        """True if it has executed anything."""
         return self.enclave.machine.clock.now_ns > 0
 
     def run(self) -> Run:
@@ -45,19 +45,19 @@ class Watched:
         return self.observer.run(self.enclave, self.scenario)
 
     def so_far(self) -> Run:
-        """What was seen until now."""
+        """Return the run until now."""
         now_ns = self.enclave.machine.clock.now_ns
         return self.observer.run(self.enclave, replace(self.scenario, limit_ns=now_ns))
 
 
 def fresh(payload: Any, options: dict[str, Any]) -> Enclave:
-    """An enclave that keeps its recording."""
+    """Make an enclave that keeps its recording."""
     _need_recording(options)
     return Enclave(payload, **options)
 
 
 def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAULT_LIMIT_NS) -> Watched:
-    """An enclave that keeps its recording and is watched."""
+    """Make an enclave that keeps its recording and is watched."""
     _need_recording(options)
     if "recorder" in options:
         raise ConfigurationError("an enclave that is watched takes no recorder; its recording has every event")
@@ -71,13 +71,13 @@ def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAUL
 
 
 def judge(enclaves: Sequence[Watched], names: Iterable[str]) -> list[Report]:
-    """The reports of some guarantees, by name, over all these enclaves."""
+    """Return the reports of the named guarantees over all these enclaves."""
     runs = [one.so_far() for one in enclaves]
     return [getattr(guarantees, name)(runs) for name in names]
 
 
 def load_recording(path: str | Path) -> Recording:
-    """Read a recording file. Raises RecordingError for anything else, ConfigurationError where it cannot be read."""
+    """Read a recording file. Raises RecordingError for anything else, ConfigurationError if it cannot be read."""
     return Recording.load(Path(path))
 
 
@@ -90,7 +90,7 @@ def booted_machine(
     recorder: Recorder | None = None,
     **options: Any,
 ) -> Machine:
-    """A machine with a kernel in RAM, about to execute its first instruction. See `MachineFactory`."""
+    """Make a machine with a kernel in RAM, about to execute its first instruction. See `MachineFactory`."""
     content = _content(image)
     placed = []
     for module in modules:

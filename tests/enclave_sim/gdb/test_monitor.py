@@ -104,7 +104,7 @@ def test_pcrs_are_those_of_the_tpm(session: Session) -> None:
 def test_moments_have_names(session: Session) -> None:
     with served(session) as client:
         here = session.now
-        assert one_line(client, "snapshot") == "no moment has a name"
+        assert one_line(client, "snapshot") == "no position has a name"
         assert one_line(client, "snapshot before") == f"before is {here}"
         client.ask(b"c")
         client.monitor("go before")

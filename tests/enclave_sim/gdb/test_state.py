@@ -132,6 +132,6 @@ def test_nothing_is_written_and_the_run_goes_on_nowhere_else() -> None:
     writes = (b"P0=0000000000000000", b"G00", b"M100000,1:00", b"X100000,1:\0")
     with served(session) as client:
         for packet in (*writes, b"c100000", b"s100000", b"C05;100000", b"S05;100000"):
-            assert client.ask(packet).startswith(b"E.the run is gone through in both directions")
+            assert client.ask(packet).startswith(b"E.a run that is executed in both directions cannot be changed")
         assert client.ask(b"X100000,0:") == b"OK"  # gdb asks so whether the packet is known
     assert (machine.ram.image(), machine.cpu.save_state()) == before

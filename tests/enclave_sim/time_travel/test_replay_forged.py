@@ -115,7 +115,7 @@ CANNOT_BE_MADE: dict[str, tuple[Callable[[list[Line]], None], str]] = {
     "anchors": (_configure(trust_anchors=7), "not one of this program"),
     "engine": (_configure(engine="x"), "not one of this program"),
     "input": (_head(inputs=[{"input": "memory_fault", "at_ns": 1, "address": 1 << 40, "bits": 1}]), "there is no RAM"),
-    "no enclave": (lambda lines: lines[0]["configuration"].clear(), "no recording of an enclave"),
+    "no enclave": (lambda lines: lines[0]["configuration"].clear(), "not the recording of an enclave"),
     "text": (lambda lines: lines[1].update(more=1), "not as this program writes them"),
 }
 

@@ -53,7 +53,7 @@ class Stub:
         self._stopped = StopReason()
         self._architecture = I386 if session.program.bits == 32 else X86_64
         self._has_map = isinstance(session.subject, Enclave)
-        """gdb reads nothing outside the map, and only the enclave's kernel is known to map linear addresses one to one."""
+        """gdb reads nothing outside the map, and only the enclave's kernel is known to have an identity mapping."""
         self._accepts_breakpoint_reasons = False
         """True if gdb knows the stop reasons of breakpoints."""
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {

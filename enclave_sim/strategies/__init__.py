@@ -1,6 +1,6 @@
 """Hypothesis strategies for property-based tests of the enclave.
 
-They need Hypothesis, which `enclave-sim` itself does without: install the extra `enclave-sim[testing]`.
+They need Hypothesis, which is in the extra `enclave-sim[testing]`.
 """
 
 try:

@@ -1,7 +1,7 @@
-"""Strategies for what reaches an enclave from outside, and when. Times are virtual nanoseconds.
+"""Strategies for inputs of an enclave. Times are virtual nanoseconds.
 
-All of them shrink towards no inputs at all, then to early and simple ones. Where `near` is given, half of the times
-lie within half a microsecond of one of its moments: that is where handlers and deadlines meet.
+All of them shrink towards no inputs, then to early and simple ones. If `near` is given, half of the times lie within
+500 ns of one of its times: that is where handlers and deadlines meet.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ _NEAR_NS = 500
 _SENSORS = 2
 _MOST = 1000
 GUEST_REGIONS = ("heap", "guest_stack", "arena")
-"""What the enclave promises to survive a fault in: nothing there is code, and all of it is scrubbed."""
+"""The regions in which the enclave promises to survive a fault: none of them holds code, and all are scrubbed."""
 
 
 def times(start_ns: int, end_ns: int, *, near: Sequence[int] = ()) -> st.SearchStrategy[int]:
-    """Moments from `start_ns` to `end_ns`. Raises ConfigurationError where there is none between."""
+    """Draw times from `start_ns` to `end_ns`. Raises ConfigurationError if there are none."""
     if not 0 <= start_ns <= end_ns:
-        raise ConfigurationError(f"times from {start_ns} to {end_ns} ns: the end must not come before the start, nor 0")
+        raise ConfigurationError(
+            f"times from {start_ns} to {end_ns} ns: the start must be 0 or more, and at most the end"
+        )
     anywhere = st.integers(start_ns, end_ns)
     if not near:
         return anywhere
@@ -40,14 +42,40 @@ def _several(one: st.SearchStrategy[AnyInput], max_size: int) -> st.SearchStrate
 def interrupt_schedules(
     start_ns: int, end_ns: int, *, near: Sequence[int] = (), tamper: bool = True, max_size: int = 6
 ) -> st.SearchStrategy[list[AnyInput]]:
-    """External interrupts and, with `tamper`, NMIs of the tamper line."""
+    """Draw external interrupts and pulls of the tamper line.
+
+    Args:
+        start_ns: The earliest time.
+        end_ns: The latest time.
+        near: Times near which half of the inputs shall come.
+        tamper: Also pull the tamper line, which annihilates the enclave.
+        max_size: The most inputs, 0 to 1000.
+
+    Returns:
+        A strategy for lists, for `inputs` of `Enclave`.
+
+    Raises:
+        ConfigurationError: There is no time from `start_ns` to `end_ns`, or `max_size` is out of range.
+    """
     at = times(start_ns, end_ns, near=near)
     kinds: list[st.SearchStrategy[AnyInput]] = [st.builds(ExternalInterrupt, at_ns=at)]
     return _several(st.one_of(kinds + ([st.builds(Tamper, at_ns=at)] if tamper else [])), max_size)
 
 
 def host_answers(start_ns: int, end_ns: int, *, max_size: int = 6) -> st.SearchStrategy[list[AnyInput]]:
-    """What the node answers when it is asked: sensor values, and whether the uplink is ready."""
+    """Draw changes of what the node answers to host calls: sensor values, and whether the uplink is ready.
+
+    Args:
+        start_ns: The earliest time.
+        end_ns: The latest time.
+        max_size: The most inputs, 0 to 1000.
+
+    Returns:
+        A strategy for lists, for `inputs` of `Enclave`.
+
+    Raises:
+        ConfigurationError: There is no time from `start_ns` to `end_ns`, or `max_size` is out of range.
+    """
     at = times(start_ns, end_ns)
     return _several(
         st.one_of(
@@ -61,7 +89,20 @@ def host_answers(start_ns: int, end_ns: int, *, max_size: int = 6) -> st.SearchS
 def memory_faults(
     start_ns: int, end_ns: int, *, where: Sequence[str] = GUEST_REGIONS, max_size: int = 3
 ) -> st.SearchStrategy[list[AnyInput]]:
-    """Inverted bits in regions of the memory map. Raises ConfigurationError for a name that is none."""
+    """Draw inverted bits in regions of the memory map.
+
+    Args:
+        start_ns: The earliest time.
+        end_ns: The latest time.
+        where: Names of regions. By default those in which the enclave promises to survive a fault.
+        max_size: The most inputs, 0 to 1000.
+
+    Returns:
+        A strategy for lists, for `inputs` of `Enclave`.
+
+    Raises:
+        ConfigurationError: There is no such region, no time from `start_ns` to `end_ns`, or `max_size` is out of range.
+    """
     known = [one.name for one in regions()]
     unknown = [name for name in where if name not in known]
     if unknown or not where:

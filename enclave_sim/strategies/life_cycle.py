@@ -1,4 +1,4 @@
-"""The life of an enclave as a state machine for Hypothesis: any order of steps, and what must be true after each.
+"""The life of an enclave as a state machine for Hypothesis: rules in any order, and invariants checked after each.
 
 from enclave_sim.strategies import life_cycle
 
@@ -23,9 +23,9 @@ _LIMIT_NS = 1_000_000_000
 
 
 class LifeCycle(RuleBasedStateMachine):
-    """Boots an enclave, disturbs it, goes back and forth, and holds it to the specification.
+    """Boots an enclave, disturbs it, restores snapshots, and checks it against the specification.
 
-    A subclass says by `scenario` what is run: see `life_cycle`.
+    `life_cycle` makes a subclass with a `scenario`, which is what is run.
     """
 
     scenario: Scenario
@@ -39,7 +39,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.now_ns = 0
         self.cause: Cause | None = None
 
-    # What may happen
+    # Rules
 
     @rule(phase=st.sampled_from(Phase))
     def run_to(self, phase: Phase) -> None:
@@ -49,27 +49,27 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(duration_ns=st.integers(1, _LONGEST_STEP_NS))
     def run_for(self, duration_ns: int) -> None:
-        """Go on for a while."""
+        """Run for some virtual time (ns)."""
         self.enclave.run(self.enclave.machine.clock.now_ns + duration_ns)
 
     @rule()
     def interrupt(self) -> None:
-        """The external interrupt."""
+        """Raise the external interrupt."""
         self.enclave.interrupt()
 
     @rule()
     def tamper(self) -> None:
-        """The tamper line."""
+        """Pull the tamper line."""
         self.enclave.tamper()
 
     @rule(sensor=st.integers(0, 1), value=st.integers(0, 2**32 - 1))
     def change_sensor(self, sensor: int, value: int) -> None:
-        """A sensor reads another value."""
+        """Change the value of a sensor (0 or 1)."""
         self.enclave.take(SensorValue(at_ns=self.enclave.machine.clock.now_ns, sensor=sensor, value=value))
 
     @rule(ready=st.booleans())
     def change_uplink(self, ready: bool) -> None:
-        """The uplink comes and goes."""
+        """Make the uplink ready, or not."""
         self.enclave.take(UplinkReady(at_ns=self.enclave.machine.clock.now_ns, ready=ready))
 
     @rule()
@@ -85,24 +85,24 @@ class LifeCycle(RuleBasedStateMachine):
         self.enclave.restore(self.saved)
         self.now_ns, self.cause = self.saved.machine.at_ns, self.enclave.block.cause
 
-    # What must be true
+    # Invariants
 
     @invariant()
     def time_goes_on(self) -> None:
-        """Virtual time never runs backwards."""
+        """Check that virtual time never runs backwards."""
         assert self.enclave.machine.clock.now_ns >= self.now_ns
         self.now_ns = self.enclave.machine.clock.now_ns
 
     @invariant()
     def the_first_cause_stands(self) -> None:
-        """Annihilation has one cause."""
+        """Check that annihilation keeps its first cause."""
         cause = self.enclave.block.cause
         assert self.cause is None or cause is self.cause
         self.cause = cause
 
     @invariant()
     def status_follows_the_phases(self) -> None:
-        """A phase's bit is set only when all earlier ones are; and none in DORMANT."""
+        """Check that a phase's bit is set only when all earlier ones are, and none in DORMANT."""
         status = Status(self.enclave.block.status)
         reached = [bool(status & bit) for bit in _PHASE_STATUS]
         assert reached == sorted(reached, reverse=True), f"status {status!r}"
@@ -111,19 +111,19 @@ class LifeCycle(RuleBasedStateMachine):
 
     @invariant()
     def annihilation_goes_step_by_step(self) -> None:
-        """A1 to A7 in order, and dormant with the last."""
+        """Check that steps A1 to A7 come in order, and that the last one is DORMANT."""
         steps = self.enclave.block.steps
         assert steps == list(Step)[: len(steps)]
         assert self.enclave.dormant == (steps == list(Step))
 
     @invariant()
     def nothing_is_left(self) -> None:
-        """In DORMANT all of RAM is zero or the measured image."""
+        """Check that in DORMANT all of RAM is zero or the measured image."""
         if self.enclave.dormant:
             assert self.enclave.scan_residue().ranges == ()
 
     def teardown(self) -> None:
-        """Whatever happened, the enclave comes to its end, and keeps its guarantees."""
+        """Run the enclave to its end, and check `zero_trace` and `isolated`."""
         run = self.observer.run(self.enclave, self.scenario)
         assert run.result.outcome != "KERNEL_FAULT", run.result.detail
         zero_trace([run]).check()
@@ -131,6 +131,17 @@ class LifeCycle(RuleBasedStateMachine):
 
 
 def life_cycle(payload: Any = "counter", **options: Any) -> type[LifeCycle]:
-    """Make a state machine for one payload, whose `TestCase` is a test. The options are those of `observe`."""
+    """Make a state machine for one payload. Its `TestCase` is a test.
+
+    Args:
+        payload: As for `Enclave`.
+        **options: Those of `EnclaveOptions.of`.
+
+    Returns:
+        The class.
+
+    Raises:
+        ConfigurationError: An option is not possible.
+    """
     made = Scenario(payload, EnclaveOptions.of(**options), (), _LIMIT_NS)
     return type("EnclaveLifeCycle", (LifeCycle,), {"scenario": made})

@@ -1,4 +1,4 @@
-"""Modules that AetherHost must refuse: not WebAssembly, not of the profile, or outside the guest contract."""
+"""Modules that AetherHost must refuse: not WebAssembly, outside the profile, or in breach of the guest contract."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from enclave_sim.strategies.wasm.guests import WasmGuest, wasm_guests
 
 @dataclass(frozen=True, slots=True)
 class DefectiveModule:
-    """A module with one thing wrong."""
+    """A module with one defect."""
 
     defect: str
-    """What is wrong: a name out of `DEFECTS`."""
+    """The defect: a key of `enclave_sim.strategies.module_defects.DEFECTS`."""
     module: bytes
-    """The module, not signed."""
+    """The module in the binary format, not signed."""
 
 
 def _make(defect: str, guest: WasmGuest, number: int) -> DefectiveModule:
@@ -23,5 +23,9 @@ def _make(defect: str, guest: WasmGuest, number: int) -> DefectiveModule:
 
 
 def malformed_modules() -> st.SearchStrategy[DefectiveModule]:
-    """Good guests made bad by one defect each. All are refused: `PAYLOAD_REJECTED` once they are signed."""
+    """Draw valid guests, each with one defect added.
+
+    Returns:
+        A strategy for modules. A run with one of them, signed, ends with `PAYLOAD_REJECTED`.
+    """
     return st.builds(_make, st.sampled_from(list(DEFECTS)), wasm_guests(max_size=4), st.integers(0, 0xFFFF))

@@ -1,7 +1,7 @@
-"""What can be wrong with a module: each defect makes one out of a good one. `number` chooses among many alike.
+"""Defects of modules. Each one turns a valid module into an invalid one; its `number` selects one of many variants.
 
-In the order of the checks that refuse them: the framing (WebAssembly core specification, 5.5), what sections hold,
-then the guest contract and the sizes it allows (`enclave_sim.enclave.engine.profile`).
+They are in the order of the checks that refuse them: the framing (WebAssembly core specification, 5.5), the contents of
+sections, then the guest contract and the sizes that it allows (`enclave_sim.enclave.engine.profile`).
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE, PAGE_BYTES, TAB
 from enclave_sim.memory_map import region
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, decode_u32, encode_u32
 from enclave_sim.strategies.wasm import encoding as wasm
+from enclave_sim.strategies.wasm.code_defects import CODE_DEFECTS
 from enclave_sim.strategies.wasm.module import ModuleSource
-from enclave_sim.strategies.x86.code_defects import CODE_DEFECTS
 
 Sections = list[tuple[int, bytes]]
 Defect = Callable[[ModuleSource, int], bytes]
 
 
 def _framed(change: Callable[[Sections, int], None]) -> Defect:
-    """A defect that changes the list of sections."""
+    """Return a defect that changes the list of sections."""
 
     def defect(source: ModuleSource, number: int) -> bytes:
         sections = wasm.module_sections(source)
@@ -30,7 +30,7 @@ def _framed(change: Callable[[Sections, int], None]) -> Defect:
 
 
 def _resized(resize: Callable[[bytes], bytes]) -> Defect:
-    """A defect in how the size of a section is written."""
+    """Return a defect in the encoded size of a section."""
 
     def defect(source: ModuleSource, number: int) -> bytes:
         sections = wasm.module_sections(source)
@@ -91,18 +91,18 @@ def _long_count(sections: Sections, number: int) -> None:
 
 
 def put(sections: Sections, number: int, content: bytes) -> None:
-    """Set the content of a section, which stands where its number puts it; tags stand behind memories."""
+    """Set the content of a section. Sections are ordered by number, but the tag section follows the memory section."""
     others = [item for item in sections if item[0] != number]
     sections[:] = sorted([*others, (number, content)], key=lambda item: 5.5 if item[0] == SectionId.TAG else item[0])
 
 
 def _held(number: int, *choices: bytes) -> Defect:
-    """A section with one of these contents instead of its own."""
+    """Return a defect that replaces the content of a section by one of these."""
     return _framed(lambda sections, choice: put(sections, number, choices[choice % len(choices)]))
 
 
 def _alone(kind: bytes, entry: int, code: bytes, imported: bytes = b"\0") -> Defect:
-    """No part of the guest: one function type, the imports, `_start` and nothing else, so that no other is at fault."""
+    """Return a module of one function type, the imports and `_start`, without the guest, which cannot be at fault."""
     sections = [
         (SectionId.TYPE, wasm.vector([kind])),
         (SectionId.IMPORT, imported),
@@ -149,7 +149,7 @@ def _data_without_memory(source: ModuleSource, _number: int) -> bytes:
 
 
 def _code(defect: bytes) -> Defect:
-    """`_start` with these bytes in front of its body, in a module with a memory and a table."""
+    """Return a defect that puts bytes before the body of `_start`, in a module with a memory and a table."""
 
     def make(source: ModuleSource, _number: int) -> bytes:
         complete = replace(source, memory_pages=source.memory_pages or 1, table=source.table or (None,))
@@ -167,7 +167,7 @@ def _code(defect: bytes) -> Defect:
 DEFECTS: dict[str, Defect] = {
     "cut off": _cut_off,
     "bit of the header flipped": _header,
-    "byte behind the end": lambda source, _: wasm.encode_module(source) + b"\1",
+    "byte after the end": lambda source, _: wasm.encode_module(source) + b"\1",
     "section too small": _resized(lambda content: encode_u32(len(content) - 1)),
     "section too large": _resized(lambda content: encode_u32(len(content) + 1)),
     "section larger than the file": _resized(lambda _: b"\xff\xff\xff\xff\x0f"),
@@ -186,7 +186,7 @@ DEFECTS: dict[str, Defect] = {
     "global of another type": _global_of_another_type,
     "element that is no function": _element_out_of_range,
     "data without memory": _data_without_memory,
-    "memory smaller at most than at least": _held(SectionId.MEMORY, b"\1\1\2\1"),
+    "memory with a maximum below its minimum": _held(SectionId.MEMORY, b"\1\1\2\1"),
     "two memories": _held(SectionId.MEMORY, b"\2\0\1\0\1"),
     "shared memory": _held(SectionId.MEMORY, b"\1\3\1\1"),
     "memory of 64-bit addresses": _held(SectionId.MEMORY, b"\1\4\1", b"\1\5\1\1"),

@@ -1,7 +1,7 @@
-"""A module and its functions while they are being generated. What is first used is declared then, and nothing else.
+"""A module and its functions while they are being generated. Everything is declared when it is first used.
 
-How long a guest runs is known: `Body.cost` is the most instructions that one call of the function executes, those
-of its callees included. Loops get as many rounds, and calls are made, as `MAX_COST` allows.
+The length of a run is bounded: `Body.cost` is the most instructions that one call of the function executes, including
+those of its callees. `MAX_COST` limits the rounds of loops and the calls.
 """
 
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from enclave_sim.enclave.engine.profile import CONTRACT, PAGE_BYTES
 from enclave_sim.strategies.choice_bytes import Draw
-from enclave_sim.strategies.wasm.instructions import EMPTY, I32, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm.instructions import EMPTY, I32, TYPE_CODES, SourceInstruction
 from enclave_sim.strategies.wasm.module import Function, FunctionType, Global, ModuleSource
 
 MAX_COST = 50_000
-"""Most instructions that a function executes, callees included, but for those of straight-line code behind it."""
+"""The most instructions that a function executes, including its callees, apart from straight-line code added later."""
 _MOST_FUNCTIONS, _MOST_NESTED_CALLS, _MOST_GLOBALS, _MOST_LOCALS = 8, 3, 8, 12
 _IMPORT_AT = 1 << 16
-"""Imports are numbered from here until all are known."""
-_LOCAL_GET = tuple(Instruction("local.get", (i,)) for i in range(256))
+"""Imports have provisional numbers from here on until all are known."""
+_LOCAL_GET = tuple(SourceInstruction("local.get", (i,)) for i in range(256))
 SIGNATURE_OF = {
     item: (tuple(map(str, parameters)), tuple(map(str, results)))
     for item, (_, (parameters, results)) in CONTRACT.items()
@@ -26,17 +26,19 @@ SIGNATURE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What guests may do."""
+    """Options of generated guests."""
 
     traps: bool
+    """Allow operations that may trap."""
     memory_pages: int
-    """Most pages of the memory."""
+    """The most pages of the memory."""
     host_calls: bool
+    """Allow imports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """A function that is complete, and so cannot call those that call it."""
+    """A complete function. It may be called without recursion, since it cannot call functions made later."""
 
     index: int
     kind: FunctionType
@@ -52,29 +54,29 @@ class Body:
         self.module = module
         self.draw = module.draw
         self.kind = kind
-        self.out: list[Instruction] = []
+        self.out: list[SourceInstruction] = []
         self.labels: list[bool] = []
-        """Of the blocks around, the innermost last: whether BR may leave it without a value."""
+        """For each enclosing block, the innermost last: True if BR may leave it without a value."""
         self.locals: list[str] = list(kind[0])
-        """Types of parameters and locals."""
+        """The types of parameters and locals."""
         self.variables: dict[str, list[int]] = {}
-        """Parameters and locals by type. Counters of loops are none of them."""
+        """The parameters and locals that expressions may use, by type. Loop counters are not among them."""
         for index, type_ in enumerate(kind[0]):
             self.variables.setdefault(type_, []).append(index)
         self.cost_of_calls = 0
 
     @property
     def cost(self) -> int:
-        """Most instructions that what is there so far executes."""
+        """The most instructions that the code so far executes."""
         return len(self.out) + self.cost_of_calls
 
     def counter(self) -> int:
-        """A new local that nothing else uses."""
+        """Declare a local that nothing else uses, and return its index."""
         self.locals.append(I32)
         return len(self.locals) - 1
 
     def variable(self, type_: str, choice: int) -> int:
-        """A local of that type: one there is, or a new one."""
+        """Return a local of that type: an existing or a new one."""
         known = self.variables.setdefault(type_, [])
         if not known or (choice % 4 == 3 and len(known) < _MOST_LOCALS):
             self.locals.append(type_)
@@ -83,12 +85,12 @@ class Body:
         return known[(choice >> 2) % len(known)]
 
     def forward_labels(self) -> list[int]:
-        """Depths of the labels that BR may leave for, the innermost first."""
+        """Return the depths of the labels that BR may target, the innermost first."""
         return [depth for depth, free in enumerate(reversed(self.labels)) if free]
 
 
 class Builder:
-    """A module under construction. `write` gives a function that has been begun its body."""
+    """A module under construction. `write` generates the body of a function."""
 
     def __init__(self, draw: Draw, options: Options, write: Callable[[Body], None]) -> None:
         self.draw = draw
@@ -105,23 +107,23 @@ class Builder:
         self._pages: int | None = None
 
     def type_index(self, kind: FunctionType) -> int:
-        """The index of a function type."""
+        """Return the index of a function type, which is declared if it is new."""
         return self._types.setdefault(kind, len(self._types))
 
     def block_type(self, results: tuple[str, ...]) -> int:
-        """The block type with these results."""
+        """Return the block type with these results."""
         if len(results) > 1:
             return self.type_index(((), results))
         return TYPE_CODES[results[0]] - 128 if results else EMPTY
 
-    def imported(self, item: str) -> Instruction:
-        """The call of a host function."""
+    def imported(self, item: str) -> SourceInstruction:
+        """Return the call of a host function, which is imported if it is new."""
         if item not in self._imports:
             self._imports.append(item)
-        return Instruction("call", (_IMPORT_AT + self._imports.index(item),))
+        return SourceInstruction("call", (_IMPORT_AT + self._imports.index(item),))
 
-    def global_(self, type_: str, choice: int, init: Callable[[], Instruction]) -> int:
-        """A global of that type: one there is, or a new one that starts with `init()`."""
+    def global_(self, type_: str, choice: int, init: Callable[[], SourceInstruction]) -> int:
+        """Return a global of that type: an existing one, or a new one that starts with `init()`."""
         known = [index for index, variable in enumerate(self.globals) if variable.type == type_]
         if known and (choice % 4 != 3 or len(self.globals) >= _MOST_GLOBALS):
             return known[(choice >> 2) % len(known)]
@@ -129,7 +131,7 @@ class Builder:
         return len(self.globals) - 1
 
     def pages(self) -> int:
-        """The number of pages of the memory, which the module has from now on, and its data segments with it."""
+        """Return the number of pages of the memory. The first call adds the memory and its data segments."""
         if self._pages is None:
             self._pages = 1 + self.draw() % self.options.memory_pages
             for _ in range(self.draw() % 3):
@@ -144,11 +146,11 @@ class Builder:
         return bytes((first + 37 * i) & 0xFF for i in range(length))
 
     def may_grow(self) -> bool:
-        """Whether a function may be added."""
+        """Return whether a function may be added."""
         return len(self._functions) + self._nesting < _MOST_FUNCTIONS and self._nesting <= _MOST_NESTED_CALLS
 
     def add_function(self, kind: FunctionType) -> Callee:
-        """Generate a function. It calls those only that were complete before it."""
+        """Generate a function. It calls only functions that were complete before it."""
         body = Body(self, kind)
         self._nesting += 1
         self._write(body)
@@ -156,17 +158,22 @@ class Builder:
         return self._add(body, body.out, body.cost + 1)  # END
 
     def add_endless_recursion(self) -> Callee:
-        """A function that calls itself until the stack overflows."""
+        """Add a function that calls itself until the stack overflows."""
         body = Body(self, ((I32,), ()))
         index = len(self._functions)
-        step = [_LOCAL_GET[0], Instruction("i32.const", (1,)), Instruction("i32.add"), Instruction("call", (index,))]
+        step = [
+            _LOCAL_GET[0],
+            SourceInstruction("i32.const", (1,)),
+            SourceInstruction("i32.add"),
+            SourceInstruction("call", (index,)),
+        ]
         return self._add(body, step, MAX_COST)
 
     def add_start(self, body: Body) -> None:
         """Add the last function, which is exported."""
         self._add(body, body.out, body.cost + 1)
 
-    def _add(self, body: Body, out: list[Instruction], cost: int) -> Callee:
+    def _add(self, body: Body, out: list[SourceInstruction], cost: int) -> Callee:
         own = tuple(body.locals[len(body.kind[0]) :])
         callee = Callee(len(self._functions), body.kind, cost)
         self._functions.append(Function(self.type_index(body.kind), own, tuple(out)))
@@ -174,15 +181,15 @@ class Builder:
         return callee
 
     def finish(self) -> ModuleSource:
-        """The module. Functions get their final numbers: behind the imports."""
+        """Return the module. Functions get their final numbers: after the imports."""
         imports = tuple((item, self.type_index(SIGNATURE_OF[item])) for item in self._imports)
         shift = len(imports)
 
-        def renumbered(instruction: Instruction) -> Instruction:
+        def renumbered(instruction: SourceInstruction) -> SourceInstruction:
             if instruction.name != "call":
                 return instruction
             index = instruction.immediates[0]
-            return Instruction("call", (index - _IMPORT_AT if index >= _IMPORT_AT else index + shift,))
+            return SourceInstruction("call", (index - _IMPORT_AT if index >= _IMPORT_AT else index + shift,))
 
         return ModuleSource(
             types=tuple(self._types),

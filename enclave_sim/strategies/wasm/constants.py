@@ -1,12 +1,12 @@
-"""Constants worth computing with: one decision gives one of 256 for each type, the simple ones first."""
+"""Constants that exercise arithmetic: one decision picks one of 256 for each type, the simple ones first."""
 
 import struct
 
 from enclave_sim.strategies.choice_bytes import Draw
-from enclave_sim.strategies.wasm.instructions import F32, F64, I32, I64, Instruction
+from enclave_sim.strategies.wasm.instructions import F32, F64, I32, I64, SourceInstruction
 
 _SMALL = 128
-"""Decisions below this are the number itself."""
+"""A decision below this is the constant itself."""
 _RAW = 255
 """This decision reads all bytes of the constant from the tape."""
 _WIDTHS = {I32: 4, I64: 8, F32: 4, F64: 8}
@@ -27,23 +27,23 @@ def _bits(type_: str, number: float) -> int:
     return int.from_bytes(struct.pack("<f" if type_ == F32 else "<d", number), "little")
 
 
-def _table(type_: str) -> tuple[Instruction, ...]:
+def _table(type_: str) -> tuple[SourceInstruction, ...]:
     if type_ in _INTEGERS:
         simple, special = list(range(_SMALL)), _INTEGERS[type_]
     else:
         simple = [_bits(type_, float(number)) for number in range(_SMALL)]
         special = _FLOATS[type_] + tuple(_bits(type_, number) for number in _NUMBERS)
     values = simple + [special[i % len(special)] for i in range(_RAW - _SMALL)]
-    return tuple(Instruction(f"{type_}.const", (value,)) for value in values)
+    return tuple(SourceInstruction(f"{type_}.const", (value,)) for value in values)
 
 
 _TABLES = {type_: _table(type_) for type_ in _WIDTHS}
 
 
-def constant(draw: Draw, type_: str) -> Instruction:
-    """A constant of that type; 0 is the simplest."""
+def constant(draw: Draw, type_: str) -> SourceInstruction:
+    """Draw a constant of that type; 0 is the simplest."""
     choice = draw()
     if choice != _RAW:
         return _TABLES[type_][choice]
     raw = bytes(draw() for _ in range(_WIDTHS[type_]))
-    return Instruction(f"{type_}.const", (int.from_bytes(raw, "little", signed=type_ in _INTEGERS),))
+    return SourceInstruction(f"{type_}.const", (int.from_bytes(raw, "little", signed=type_ in _INTEGERS),))

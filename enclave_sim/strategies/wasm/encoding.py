@@ -1,4 +1,4 @@
-"""Modules as bytes: the binary format (WebAssembly core specification, 5)."""
+"""The encoder of modules in the binary format (WebAssembly core specification, 5)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -7,7 +7,7 @@ from itertools import groupby
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
 from enclave_sim.payload.wasm.opcodes import Immediate
 from enclave_sim.payload.wasm.sections import MODULE_HEADER, SectionId, encode_u32
-from enclave_sim.strategies.wasm.instructions import ENCODINGS, TYPE_CODES, Instruction
+from enclave_sim.strategies.wasm.instructions import ENCODINGS, TYPE_CODES, SourceInstruction
 from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
 FUNCREF = b"\x70"
@@ -15,7 +15,7 @@ END = b"\x0b"
 
 
 def encode_signed(value: int) -> bytes:
-    """The shortest signed LEB128 encoding (5.2.2)."""
+    """Return the shortest signed LEB128 encoding (5.2.2)."""
     encoded = bytearray()
     while not -64 <= value < 64:
         encoded.append(value & 0x7F | 0x80)
@@ -25,7 +25,7 @@ def encode_signed(value: int) -> bytes:
 
 
 def _labels(values: tuple[int, ...]) -> bytes:
-    """Those of BR_TABLE: all but the default one are counted."""
+    """Encode the labels of BR_TABLE: the count does not include the default one."""
     return encode_u32(len(values) - 1) + b"".join(map(encode_u32, values))
 
 
@@ -45,53 +45,53 @@ _IMMEDIATES: dict[Immediate, Callable[[tuple[int, ...]], bytes]] = {
 }
 
 
-@lru_cache(maxsize=8192)  # the constants of `constants.py` and what else recurs from guest to guest
-def encode_instruction(instruction: Instruction) -> bytes:
-    """One instruction (5.4)."""
+@lru_cache(maxsize=8192)  # most instructions, such as the constants of `constants.py`, recur from guest to guest
+def encode_instruction(instruction: SourceInstruction) -> bytes:
+    """Encode an instruction (5.4)."""
     opcode, immediate = ENCODINGS[instruction.name]
     return opcode + _IMMEDIATES[immediate](instruction.immediates)
 
 
 def section(number: int, content: bytes) -> bytes:
-    """A section: its id, its size, its content (5.5.2)."""
+    """Encode a section: its id, its size, its content (5.5.2)."""
     return bytes([number]) + encode_u32(len(content)) + content
 
 
 def vector(items: Sequence[bytes]) -> bytes:
-    """A count, then the items (5.1.3)."""
+    """Encode a vector: a count, then the items (5.1.3)."""
     return encode_u32(len(items)) + b"".join(items)
 
 
 def name(text: str) -> bytes:
-    """A name in UTF-8 (5.2.4)."""
+    """Encode a name in UTF-8 (5.2.4)."""
     encoded = text.encode()
     return encode_u32(len(encoded)) + encoded
 
 
-@lru_cache(maxsize=1024)  # few types are made, and the same ones in every guest
+@lru_cache(maxsize=1024)  # there are few types, the same in every guest
 def function_type(kind: FunctionType) -> bytes:
-    """A function type (5.3.6)."""
+    """Encode a function type (5.3.6)."""
     return b"\x60" + b"".join(vector([bytes([TYPE_CODES[t]]) for t in types]) for types in kind)
 
 
-def expression(instructions: Iterable[Instruction]) -> bytes:
-    """Instructions and their END (5.4.9)."""
+def expression(instructions: Iterable[SourceInstruction]) -> bytes:
+    """Encode instructions and their END (5.4.9)."""
     return b"".join(map(encode_instruction, instructions)) + END
 
 
 def code(function: Function) -> bytes:
-    """Size, locals and body of a function (5.5.13)."""
+    """Encode size, locals and body of a function (5.5.13)."""
     groups = [encode_u32(len(list(run))) + bytes([TYPE_CODES[kind]]) for kind, run in groupby(function.locals)]
     content = vector(groups) + expression(function.body)
     return encode_u32(len(content)) + content
 
 
 def _offset(value: int) -> bytes:
-    return expression([Instruction("i32.const", (value,))])
+    return expression([SourceInstruction("i32.const", (value,))])
 
 
 def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
-    """The sections that the module has, in order: id and content."""
+    """Return the sections of the module, in order: id and content."""
     imports = [name(NAMESPACE) + name(item) + b"\0" + encode_u32(kind) for item, kind in source.imports]
     table = FUNCREF + b"\0" + encode_u32(len(source.table))
     memory = b"\0" + encode_u32(source.memory_pages or 0)
@@ -115,10 +115,10 @@ def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
 
 
 def assemble(sections: Iterable[tuple[int, bytes]]) -> bytes:
-    """A module of these sections."""
+    """Encode a module of these sections, each an id and its content."""
     return MODULE_HEADER + b"".join(section(number, content) for number, content in sections)
 
 
 def encode_module(source: ModuleSource) -> bytes:
-    """The module in the binary format."""
+    """Encode a module."""
     return assemble(module_sections(source))

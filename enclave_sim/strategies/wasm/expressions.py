@@ -1,8 +1,8 @@
-"""Typed generation of expressions: each leaves one value of the wanted type on the stack.
+"""Typed generation of expressions: each leaves one value of a given type on the stack.
 
-One decision picks a production out of a table of 256 for the type; low decisions are the simple ones. What could
-trap (an address, a divisor, a float that no integer holds, an element of the table) is guarded. Where traps are
-allowed the guard is now and then left out.
+One decision picks a production from a table of 256 for the type; low decisions pick the simple ones. Operands that
+could trap (an address, a divisor, a float that no integer holds, an element of the table) are guarded. If traps are
+allowed, the guard is left out now and then.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,27 +19,27 @@ from enclave_sim.strategies.wasm.instructions import (
     LOADS,
     OPERATORS,
     VALUE_TYPES,
-    Instruction,
+    SourceInstruction,
 )
 from enclave_sim.strategies.wasm.module import FunctionType
 
 DEPTH = 3
-"""How deep the operands of an expression nest."""
+"""The deepest nesting of the operands of an expression."""
 DECISIONS = 256
 _UNGUARDED = 232
-"""Where traps are allowed, decisions from here on leave out a guard."""
+"""Decisions from here on leave out a guard, if traps are allowed."""
 _ZERO_DIVISOR = 64
-"""Few expressions are zero by chance; without a guard, decisions from here on make the divisor so."""
+"""Decisions from here on make an unguarded divisor zero, since few expressions are zero by chance."""
 _MISTAKEN = 192
-"""As `_UNGUARDED`, for what is rarer: divisions, and calls through the table, of which one in three mistakes."""
+"""Like `_UNGUARDED`, for rarer productions: divisions, and calls through the table, which have three ways to trap."""
 _GROWTH_COST = 128
-"""MEMORY.GROW by a constant of up to this many pages takes one unit of fuel for each, though it gets none."""
+"""MEMORY.GROW takes one unit of fuel for each page asked for, up to this many, even if it fails."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
-"""Writes an expression of a type; what beside the type it needs to know, such as the operator."""
+"""A function that writes an expression of a type, and its detail, such as the operator."""
 
-_PLAIN = {name: Instruction(name) for name in (*OPERATORS, "drop", "else", "end", "select", "memory.size")}
+_PLAIN = {name: SourceInstruction(name) for name in (*OPERATORS, "drop", "else", "end", "select", "memory.size")}
 END, DROP = _PLAIN["end"], _PLAIN["drop"]
-_BR_IF_OUT = Instruction("br_if", (0,))
+_BR_IF_OUT = SourceInstruction("br_if", (0,))
 _PARAMETERS: tuple[tuple[str, ...], ...] = ((), (I32,), (I32, I32), (I64, F64), (F32,), (I64,), (F64, I32, F32))
 _TRUNCATIONS = frozenset(name for name in OPERATORS if ".trunc_f" in name)
 _DIVISIONS = frozenset(f"{kind}.{name}" for kind in (I32, I64) for name in ("div_s", "div_u", "rem_s", "rem_u"))
@@ -47,7 +47,7 @@ _LARGEST = {I32: (1 << 31) - 1, I64: (1 << 63) - 1}
 
 
 def expression(body: Body, type_: str, depth: int = DEPTH) -> None:
-    """Write an expression of that type."""
+    """Write an expression of that type, with operands nested up to `depth` deep."""
     choice = body.draw()
     if depth == 0:
         choice %= _LEAVES
@@ -55,24 +55,24 @@ def expression(body: Body, type_: str, depth: int = DEPTH) -> None:
     production(body, type_, detail, depth - 1)
 
 
-def i32_const(value: int) -> Instruction:
-    """The constant."""
-    return Instruction("i32.const", (value,))
+def i32_const(value: int) -> SourceInstruction:
+    """Return I32.CONST."""
+    return SourceInstruction("i32.const", (value,))
 
 
 def unguarded(body: Body, least: int = _UNGUARDED) -> bool:
-    """Whether something that may trap is to be left as it is: a decision of `least` or more says so."""
+    """Return whether to leave out a guard: if traps are allowed, and the next decision is `least` or more."""
     return body.module.options.traps and body.draw() >= least
 
 
 def masked(body: Body, mask: int, depth: int) -> None:
-    """An i32 of which only the bits of `mask` can be set."""
+    """Write an i32 in which only the bits of `mask` can be set."""
     expression(body, I32, depth)
     body.out += (i32_const(mask), _PLAIN["i32.and"])
 
 
-def address(body: Body, name: str, depth: int) -> Instruction:
-    """Write the address of an access; returns the load or store of that name, with its alignment and offset."""
+def address(body: Body, name: str, depth: int) -> SourceInstruction:
+    """Write the address of an access. Return the load or store of that name, with its alignment and offset."""
     size = body.module.pages() * PAGE_BYTES
     choice = body.draw()
     natural = ACCESSES[name].alignment
@@ -91,7 +91,7 @@ def address(body: Body, name: str, depth: int) -> Instruction:
         half = 1 << (size.bit_length() - 2)
         masked(body, half - 1, depth)
         offset = choice << 4
-    return Instruction(name, (alignment, offset))
+    return SourceInstruction(name, (alignment, offset))
 
 
 def _constant(body: Body, type_: str, _detail: str, _depth: int) -> None:
@@ -99,17 +99,17 @@ def _constant(body: Body, type_: str, _detail: str, _depth: int) -> None:
 
 
 def _local(body: Body, type_: str, _detail: str, _depth: int) -> None:
-    body.out.append(Instruction("local.get", (body.variable(type_, body.draw()),)))
+    body.out.append(SourceInstruction("local.get", (body.variable(type_, body.draw()),)))
 
 
 def _global(body: Body, type_: str, _detail: str, _depth: int) -> None:
     index = body.module.global_(type_, body.draw(), lambda: constant(body.draw, type_))
-    body.out.append(Instruction("global.get", (index,)))
+    body.out.append(SourceInstruction("global.get", (index,)))
 
 
 def _tee(body: Body, type_: str, _detail: str, depth: int) -> None:
     expression(body, type_, depth)
-    body.out.append(Instruction("local.tee", (body.variable(type_, body.draw()),)))
+    body.out.append(SourceInstruction("local.tee", (body.variable(type_, body.draw()),)))
 
 
 def _operator(body: Body, _type: str, name: str, depth: int) -> None:
@@ -122,14 +122,14 @@ def _division(body: Body, type_: str, name: str, depth: int) -> None:
     expression(body, type_, depth)
     if unguarded(body, _MISTAKEN):
         if body.draw() >= _ZERO_DIVISOR:
-            body.out.append(Instruction(f"{type_}.const", (0,)))
+            body.out.append(SourceInstruction(f"{type_}.const", (0,)))
         else:
             expression(body, type_, depth)
     else:
         expression(body, type_, depth)
-        if name.endswith("div_s"):  # the least integer divided by -1 is none
-            body.out += (Instruction(f"{type_}.const", (_LARGEST[type_],)), _PLAIN[f"{type_}.and"])
-        body.out += (Instruction(f"{type_}.const", (1,)), _PLAIN[f"{type_}.or"])
+        if name.endswith("div_s"):  # the least integer divided by -1 overflows
+            body.out += (SourceInstruction(f"{type_}.const", (_LARGEST[type_],)), _PLAIN[f"{type_}.and"])
+        body.out += (SourceInstruction(f"{type_}.const", (1,)), _PLAIN[f"{type_}.or"])
     body.out.append(_PLAIN[name])
 
 
@@ -155,7 +155,7 @@ def _memory_size(body: Body, _type: str, _detail: str, _depth: int) -> None:
 def _memory_grow(body: Body, _type: str, _detail: str, depth: int) -> None:
     body.module.pages()
     expression(body, I32, depth)
-    body.out.append(Instruction("memory.grow"))
+    body.out.append(SourceInstruction("memory.grow"))
     body.cost_of_calls += _GROWTH_COST
 
 
@@ -176,7 +176,7 @@ def _select(body: Body, type_: str, _detail: str, depth: int) -> None:
 def _if(body: Body, type_: str, _detail: str, depth: int) -> None:
     expression(body, I32, depth)
     body.labels.append(False)
-    body.out.append(Instruction("if", (body.module.block_type((type_,)),)))
+    body.out.append(SourceInstruction("if", (body.module.block_type((type_,)),)))
     expression(body, type_, depth)
     body.out.append(_PLAIN["else"])
     expression(body, type_, depth)
@@ -185,9 +185,9 @@ def _if(body: Body, type_: str, _detail: str, depth: int) -> None:
 
 
 def _block(body: Body, type_: str, _detail: str, depth: int) -> None:
-    """BR_IF leaves the block with one value, its end with another."""
+    """Write a block that BR_IF leaves with one value, and its end with another."""
     body.labels.append(False)
-    body.out.append(Instruction("block", (body.module.block_type((type_,)),)))
+    body.out.append(SourceInstruction("block", (body.module.block_type((type_,)),)))
     expression(body, type_, depth)
     expression(body, I32, depth)
     body.out += (_BR_IF_OUT, DROP)
@@ -204,14 +204,21 @@ def _call(body: Body, type_: str, _detail: str, depth: int) -> None:
 
 
 def call(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
-    """Write a call of a function with the results of `kind`: one there is, or a new one of that type.
+    """Write a call of a function with certain results.
 
-    False when none can be called.
+    Args:
+        body: The function to write to.
+        kind: The type of a new function; an existing one need only have the same results.
+        choice: A decision: even to call an existing function if possible.
+        depth: The deepest nesting of the arguments.
+
+    Returns:
+        False if no function can be called; nothing is written then.
     """
     callee = _callee(body, kind, choice)
     if callee is not None:
         arguments(body, callee.kind[0], depth)
-        body.out.append(Instruction("call", (callee.index,)))
+        body.out.append(SourceInstruction("call", (callee.index,)))
         body.cost_of_calls += callee.cost
     return callee is not None
 
@@ -241,9 +248,18 @@ def _call_indirect(body: Body, type_: str, _detail: str, depth: int) -> None:
 
 
 def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
-    """Write a call through the table, of one of two elements made for it. False when no function can be called.
+    """Write a call through the table, to one of two elements made for it.
 
-    Where traps are allowed the elements may be not initialised, not there, or of another type.
+    If traps are allowed, the elements may be uninitialised, out of bounds, or of another type.
+
+    Args:
+        body: The function to write to.
+        kind: As for `call`.
+        choice: As for `call`.
+        depth: The deepest nesting of the arguments.
+
+    Returns:
+        False if no function can be called; nothing is written then.
     """
     callee = _callee(body, kind, choice)
     if callee is None:
@@ -266,7 +282,7 @@ def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bo
             expression(body, I64, max(depth, 0))
     masked(body, 1, max(depth, 0))
     type_index = body.module.type_index(called)
-    body.out += (i32_const(first), _PLAIN["i32.add"], Instruction("call_indirect", (type_index,)))
+    body.out += (i32_const(first), _PLAIN["i32.add"], SourceInstruction("call_indirect", (type_index,)))
     body.cost_of_calls += max(callee.cost, other.cost)
     return True
 
@@ -278,7 +294,7 @@ _I32_FORMS = [_status, _memory_size, _memory_grow]
 
 
 def _productions(type_: str) -> tuple[_Production, ...]:
-    """The table of a type: leaves, then operators, then what has structure; again and again until it is full."""
+    """Return the table of a type: leaves, operators, structured productions, repeated until it is full."""
     operators: list[_Production] = []
     for name, operator in OPERATORS.items():
         if operator.result == type_:

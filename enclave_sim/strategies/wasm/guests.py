@@ -1,4 +1,4 @@
-"""Guests: valid WebAssembly modules over the whole guest profile that keep the contract and come to an end."""
+"""Guests: valid WebAssembly modules over the whole guest profile that keep the contract and end."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,31 +18,31 @@ MOST_STATEMENTS = 256
 _ANY = st.binary(max_size=32)
 _LONG = st.binary(min_size=8, max_size=32)
 _TAPES = _ANY | _LONG
-"""Long tapes are as likely as short ones. They shrink all the same: whatever is in the second is in the first, too."""
+"""Makes long tapes likely. They still shrink to short ones, which the first alternative includes."""
 
 
 @dataclass(frozen=True)
 class WasmGuest:
-    """A generated guest. It is printed as WebAssembly text."""
+    """A generated guest. Its repr is WebAssembly text."""
 
     source: ModuleSource
     """The module as data."""
 
     @cached_property
     def module(self) -> bytes:
-        """The module in the binary format; not signed."""
+        """The module in the binary format, not signed."""
         return encode_module(self.source)
 
     @cached_property
     def text(self) -> str:
-        """The module in the text format, which wasmtime's `wat2wasm` turns into the same module."""
+        """The module in the text format. wasmtime's `wat2wasm` makes the same module of it."""
         return module_text(self.source)
 
     def __repr__(self) -> str:
         return f"WasmGuest\n{self.text}"
 
     def _repr_pretty_(self, printer: object, _cycle: bool) -> None:
-        """How Hypothesis prints a failing example."""
+        """Print a failing example for Hypothesis."""
         printer.text(repr(self))  # type: ignore[attr-defined]
 
 
@@ -54,14 +54,24 @@ def wasm_guests(
     traps: bool = True,
     host_calls: bool = True,
 ) -> st.SearchStrategy[WasmGuest]:
-    """Guests whose `_start` has `min_size` to `max_size` statements, at most 256.
+    """Draw guests. They shrink towards an empty `_start`.
 
-    A guest uses less than 300,000 units of fuel (nanoseconds of virtual time), however it ends. Where `traps` is False
-    it never traps. Where it is True some guests access memory out of bounds, divide by zero, convert what no integer
-    holds, execute `unreachable`, call through the table what is not there or has another type, or recurse without end.
-    `memory_pages` is the most that its memory has, 1 to 64 pages of 64 KiB. Without `host_calls` it imports nothing.
+    A guest uses less than 300,000 units of fuel (nanoseconds of virtual time), however it ends.
 
-    Guests shrink towards an empty `_start`. Raises ConfigurationError for bounds that cannot be met.
+    Args:
+        min_size: The fewest statements of `_start`.
+        max_size: The most statements of `_start`, 256 at most.
+        memory_pages: The most pages of the memory, 1 to 64 of 64 KiB.
+        traps: Let some guests trap: they access memory out of bounds, divide by zero, convert a float that no integer
+            holds, execute `unreachable`, call an element of the table that is missing or has another type, or recurse
+            without end. If False, no guest traps.
+        host_calls: Let guests import host functions.
+
+    Returns:
+        A strategy for guests; `module` is the binary of one.
+
+    Raises:
+        ConfigurationError: The bounds cannot be met.
     """
     check_sizes(min_size, max_size, MOST_STATEMENTS)
     check_range("memory_pages", memory_pages, 1, region("heap").size // PAGE_BYTES)

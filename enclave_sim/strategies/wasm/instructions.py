@@ -24,15 +24,15 @@ TYPE_CODES = {kind: code & 0x7F for kind, code in BLOCK_RESULTS.items()}
 EMPTY = EMPTY_BLOCK
 
 
-class Instruction(NamedTuple):
-    """One instruction."""
+class SourceInstruction(NamedTuple):
+    """An instruction of a `ModuleSource`."""
 
     name: str
     immediates: tuple[int, ...] = ()
 
 
 class Operator(NamedTuple):
-    """A numeric instruction: takes its operands from the stack, leaves its result there, has no immediates."""
+    """A numeric instruction. It pops its operands, pushes its result, and has no immediates."""
 
     operands: tuple[str, ...]
     result: str
@@ -87,4 +87,4 @@ ENCODINGS: dict[str, tuple[bytes, Immediate]] = {
     for opcode, (name, immediate) in OPCODES.items()
     if name in NAMES and immediate is not Immediate.VALUE_TYPES
 }
-"""The opcode of each, and how its immediates are encoded. Of the two forms of `select` the profile has the first."""
+"""The opcode and the encoding of the immediates of each. The profile has `select` only without types."""

@@ -1,21 +1,21 @@
-"""A WebAssembly module as data, before it becomes bytes or text (core specification, 2.5)."""
+"""A WebAssembly module as data, from which bytes or text are made (core specification, 2.5)."""
 
 from dataclasses import dataclass
 
-from enclave_sim.strategies.wasm.instructions import Instruction
+from enclave_sim.strategies.wasm.instructions import SourceInstruction
 
 FunctionType = tuple[tuple[str, ...], tuple[str, ...]]
-"""Types of the parameters, types of the results."""
+"""The types of the parameters and those of the results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the module's own. The END of its body is not listed."""
+    """A function that is defined in the module. The final END of its body is not listed."""
 
     type: int
     locals: tuple[str, ...]
-    """Types of the locals behind the parameters."""
-    body: tuple[Instruction, ...]
+    """The types of the locals, without the parameters."""
+    body: tuple[SourceInstruction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,19 @@ class Global:
     """A mutable global and the constant that it starts with."""
 
     type: str
-    init: Instruction
+    init: SourceInstruction
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """What a module consists of. Functions are numbered from the imports on; the last one is exported as `_start`."""
+    """The contents of a module. Function numbers begin with the imports; the last function is exported as `_start`."""
 
     types: tuple[FunctionType, ...]
     imports: tuple[tuple[str, int], ...]
-    """Names in the namespace `aether`, and indices of types."""
+    """Each import: its name in the namespace `aether`, and the index of its type."""
     functions: tuple[Function, ...]
     table: tuple[int | None, ...] = ()
-    """The elements of the table: functions, or None where it is not initialised. No table when empty."""
+    """The elements of the table: functions, or None if not initialised. If empty, there is no table."""
     memory_pages: int | None = None
     globals: tuple[Global, ...] = ()
     data: tuple[tuple[int, bytes], ...] = ()
@@ -43,7 +43,7 @@ class ModuleSource:
 
     @property
     def start(self) -> int:
-        """The function that is exported as `_start`."""
+        """The number of the function that is exported as `_start`."""
         return len(self.imports) + len(self.functions) - 1
 
     @property

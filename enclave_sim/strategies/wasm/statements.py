@@ -1,4 +1,4 @@
-"""Typed generation of statements: each leaves the stack as it was. Whole functions and modules are made of them."""
+"""Typed generation of statements, functions and modules. A statement leaves the stack as it was."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,16 +17,16 @@ from enclave_sim.strategies.wasm.expressions import (
     expression,
     i32_const,
 )
-from enclave_sim.strategies.wasm.instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, Instruction
+from enclave_sim.strategies.wasm.instructions import EMPTY, F32, F64, I32, I64, STORES, VALUE_TYPES, SourceInstruction
 from enclave_sim.strategies.wasm.module import FunctionType, ModuleSource
 
 _Statement = Callable[[Body], None]
 _NESTED = 3
-"""Most statements of a block or of a function that is called."""
+"""The most statements of a block or of a function that is called."""
 _STOP = 192
 """Decisions from here on end a list of statements, as 0 does."""
 _DEEPEST = 4
-"""Most blocks around a statement."""
+"""The most blocks around a statement."""
 _ROUNDS = 8
 _KINDS: tuple[FunctionType, ...] = (
     ((), ()),
@@ -37,12 +37,12 @@ _KINDS: tuple[FunctionType, ...] = (
     ((F32, I32), (I64,)),
 )
 _BLOCKS: tuple[FunctionType, ...] = (((), (I32, I64)), ((I32,), (F32,)), ((I32, F64), (F64, I32)), ((F32,), ()))
-_NOP, _ELSE, _UNREACHABLE = Instruction("nop"), Instruction("else"), Instruction("unreachable")
+_NOP, _ELSE, _UNREACHABLE = SourceInstruction("nop"), SourceInstruction("else"), SourceInstruction("unreachable")
 _STORES = tuple(STORES)
 
 
 def statements(body: Body, most: int) -> None:
-    """Write at most so many statements, until a decision ends the list."""
+    """Write at most `most` statements, until a decision ends the list."""
     for _ in range(most):
         choice = body.draw()
         if choice == 0 or choice >= _STOP:
@@ -51,17 +51,17 @@ def statements(body: Body, most: int) -> None:
 
 
 def _nested(body: Body, *, free: bool) -> None:
-    """The statements of a block, and its END. `free`: BR may leave it."""
+    """Write the statements of a block. `free`: BR may leave it."""
     body.labels.append(free)
     statements(body, _NESTED)
     body.labels.pop()
 
 
 def _consume(body: Body, types: tuple[str, ...]) -> None:
-    """Take values off the stack, into locals or nowhere."""
+    """Pop values, into locals or by DROP."""
     for type_ in reversed(types):
         choice = body.draw()
-        body.out.append(Instruction("local.set", (body.variable(type_, choice >> 1),)) if choice & 1 else DROP)
+        body.out.append(SourceInstruction("local.set", (body.variable(type_, choice >> 1),)) if choice & 1 else DROP)
 
 
 def _emit(body: Body) -> None:
@@ -78,7 +78,7 @@ def _set_local(body: Body) -> None:
     choice = body.draw()
     type_ = VALUE_TYPES[choice % 4]
     expression(body, type_)
-    body.out.append(Instruction("local.set", (body.variable(type_, choice >> 2),)))
+    body.out.append(SourceInstruction("local.set", (body.variable(type_, choice >> 2),)))
 
 
 def _set_global(body: Body) -> None:
@@ -86,7 +86,7 @@ def _set_global(body: Body) -> None:
     type_ = VALUE_TYPES[choice % 4]
     expression(body, type_)
     index = body.module.global_(type_, choice >> 2, lambda: constant(body.draw, type_))
-    body.out.append(Instruction("global.set", (index,)))
+    body.out.append(SourceInstruction("global.set", (index,)))
 
 
 def _store(body: Body) -> None:
@@ -102,7 +102,7 @@ def _nop(body: Body) -> None:
 
 def _if(body: Body) -> None:
     expression(body, I32)
-    body.out.append(Instruction("if", (EMPTY,)))
+    body.out.append(SourceInstruction("if", (EMPTY,)))
     _nested(body, free=True)
     if body.draw() & 1:
         body.out.append(_ELSE)
@@ -111,24 +111,24 @@ def _if(body: Body) -> None:
 
 
 def _block(body: Body) -> None:
-    body.out.append(Instruction("block", (EMPTY,)))
+    body.out.append(SourceInstruction("block", (EMPTY,)))
     _nested(body, free=True)
     body.out.append(END)
 
 
 def _loop(body: Body) -> None:
-    """A loop that a counter ends; as many rounds as the function may cost."""
+    """Write a loop with a counter, which gets as many rounds as `MAX_COST` allows."""
     rounds, counter = 1 + body.draw() % _ROUNDS, body.counter()
     at = len(body.out)
-    body.out += (i32_const(rounds), Instruction("local.set", (counter,)), Instruction("loop", (EMPTY,)))
+    body.out += (i32_const(rounds), SourceInstruction("local.set", (counter,)), SourceInstruction("loop", (EMPTY,)))
     before = body.cost
     _nested(body, free=False)
     body.out += (
-        Instruction("local.get", (counter,)),
+        SourceInstruction("local.get", (counter,)),
         i32_const(1),
-        Instruction("i32.sub"),
-        Instruction("local.tee", (counter,)),
-        Instruction("br_if", (0,)),
+        SourceInstruction("i32.sub"),
+        SourceInstruction("local.tee", (counter,)),
+        SourceInstruction("br_if", (0,)),
         END,
     )
     round_ = body.cost - before
@@ -138,12 +138,12 @@ def _loop(body: Body) -> None:
 
 
 def _branch_table(body: Body) -> None:
-    """A switch: BR_TABLE chooses how many of the cases are skipped."""
+    """Write a switch: BR_TABLE chooses how many of the cases are skipped."""
     cases = 1 + body.draw() % 3
-    body.out += [Instruction("block", (EMPTY,))] * cases
+    body.out += [SourceInstruction("block", (EMPTY,))] * cases
     body.labels += [True] * cases
     expression(body, I32)
-    body.out.append(Instruction("br_table", (*range(cases), body.draw() % cases)))
+    body.out.append(SourceInstruction("br_table", (*range(cases), body.draw() % cases)))
     for _ in range(cases):
         body.out.append(END)
         body.labels.pop()
@@ -151,28 +151,28 @@ def _branch_table(body: Body) -> None:
 
 
 def _leave(body: Body) -> None:
-    """BR_IF, BR or RETURN. Behind BR the code is dead, but valid."""
+    """Write BR_IF, BR or RETURN. The code after BR is dead, but valid."""
     choice = body.draw()
     labels = body.forward_labels()
     if not labels or choice % 4 == 3:
         expression(body, I32)
-        body.out.append(Instruction("if", (EMPTY,)))
+        body.out.append(SourceInstruction("if", (EMPTY,)))
         arguments(body, body.kind[1], 1)
-        body.out += (Instruction("return"), END)
+        body.out += (SourceInstruction("return"), END)
         return
     target = (labels[(choice >> 2) % len(labels)],)
     if choice % 4 < 2:
         expression(body, I32)
-        body.out.append(Instruction("br_if", target))
+        body.out.append(SourceInstruction("br_if", target))
     else:
-        body.out.append(Instruction("br", target))
+        body.out.append(SourceInstruction("br", target))
 
 
 def _call(body: Body) -> None:
     choice = body.draw()
     if choice >= 252 and body.module.options.traps and body.module.may_grow():
         callee = body.module.add_endless_recursion()
-        body.out += (i32_const(0), Instruction("call", (callee.index,)))
+        body.out += (i32_const(0), SourceInstruction("call", (callee.index,)))
         body.cost_of_calls += callee.cost
         return
     kind = _KINDS[(choice >> 1) % len(_KINDS)]
@@ -188,10 +188,10 @@ def _call_indirect(body: Body) -> None:
 
 
 def _values(body: Body) -> None:
-    """A block that takes and gives several values."""
+    """Write a block with several parameters and results."""
     kind = _BLOCKS[body.draw() % len(_BLOCKS)]
     arguments(body, kind[0], 1)
-    body.out.append(Instruction("block", (body.module.type_index(kind),)))
+    body.out.append(SourceInstruction("block", (body.module.type_index(kind),)))
     body.labels.append(False)
     _consume(body, kind[0])
     arguments(body, kind[1], 1)
@@ -208,11 +208,11 @@ def _shred(body: Body) -> None:
 
 
 def _unreachable(body: Body) -> None:
-    """Reached where traps are allowed, and jumped over where they are not."""
+    """Write UNREACHABLE. It is jumped over unless traps are allowed and a decision says to execute it."""
     if body.module.options.traps and body.draw() & 1:
         body.out.append(_UNREACHABLE)
     else:
-        body.out += (Instruction("block", (EMPTY,)), Instruction("br", (0,)), _UNREACHABLE, END)
+        body.out += (SourceInstruction("block", (EMPTY,)), SourceInstruction("br", (0,)), _UNREACHABLE, END)
 
 
 _WEIGHTS: tuple[tuple[_Statement, int], ...] = (
@@ -235,12 +235,12 @@ _STRUCTURED = frozenset((_if, _block, _loop, _branch_table))
 
 
 def _shallow(statement: _Statement) -> _Statement:
-    """The statement, or a plain one where blocks nest too deep already."""
+    """Return the statement, replaced by a plain one if blocks are nested too deep already."""
     return lambda body: statement(body) if len(body.labels) < _DEEPEST else _emit(body)
 
 
 def _table() -> tuple[_Statement, ...]:
-    """One statement for each decision. The rare ones lie between the rest."""
+    """Return one statement for each decision. The rare ones are in the middle."""
     row = [_shallow(s) if s in _STRUCTURED else s for s, weight in _WEIGHTS for _ in range(weight)]
     table = [_nop, *(row * DECISIONS)[: DECISIONS - 1]]
     table[100], table[150] = _shred, _unreachable
@@ -251,13 +251,13 @@ _TABLE = _table()
 
 
 def _function(body: Body) -> None:
-    """The body of a function that is called."""
+    """Write the body of a function that is called."""
     statements(body, _NESTED)
     arguments(body, body.kind[1], DEPTH)
 
 
 def build(tapes: Iterable[bytes], options: Options) -> Builder:
-    """The module of which each tape of decisions gives one statement of `_start`; no tape gives an empty one."""
+    """Build a module in which each tape of decisions is one statement of `_start`, which is empty without tapes."""
     module = Builder(tape(b""), options, _function)
     start = Body(module, ((), ()))
     for decisions in tapes:
@@ -268,5 +268,5 @@ def build(tapes: Iterable[bytes], options: Options) -> Builder:
 
 
 def generate(tapes: Iterable[bytes], options: Options) -> ModuleSource:
-    """The finished module."""
+    """Return the finished module of `build`."""
     return build(tapes, options).finish()

@@ -1,15 +1,15 @@
-"""Modules as text that a person can read and wasmtime can compile (WebAssembly core specification, 6)."""
+"""The printer of modules in the text format, for people and for wasmtime (WebAssembly core specification, 6)."""
 
 import struct
 from collections.abc import Iterable, Iterator
 
 from enclave_sim.enclave.engine.profile import ENTRY, NAMESPACE
-from enclave_sim.strategies.wasm.instructions import ACCESSES, BLOCK_RESULTS, EMPTY, Instruction
+from enclave_sim.strategies.wasm.instructions import ACCESSES, BLOCK_RESULTS, EMPTY, SourceInstruction
 from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSource
 
 _RESULT_OF_BLOCK = {code: kind for kind, code in BLOCK_RESULTS.items()}
 _FLOATS = {"f32.const": ("<I", "<f", 23, 8), "f64.const": ("<Q", "<d", 52, 11)}
-"""How the bits of a float are packed and read, bits of its fraction, bits of its exponent."""
+"""The `struct` formats for the bits and the value of a float, the bits of its fraction, those of its exponent."""
 
 
 def _float(name: str, bits: int) -> str:
@@ -88,7 +88,7 @@ class _Printer:
             return f" (result {_RESULT_OF_BLOCK[code]})"
         return f" (type $t{code}){_signature(self._source.types[code])}"
 
-    def _plain(self, instruction: Instruction) -> str:
+    def _plain(self, instruction: SourceInstruction) -> str:
         name, immediates = instruction
         if name in ACCESSES:
             alignment, offset = immediates
@@ -104,5 +104,5 @@ class _Printer:
 
 
 def module_text(source: ModuleSource) -> str:
-    """The module in the text format, one instruction a line."""
+    """Return the module in the text format, one instruction a line."""
     return "\n".join(["(module", *(f"  {line}" for line in _Printer(source).lines()), ")"])

@@ -1,6 +1,7 @@
-"""A small encoder of x86-64 instructions (Intel SDM volume 2, chapter 2): what the templates need and no more.
+"""A small encoder of x86-64 instructions (Intel SDM volume 2, chapter 2), for the templates.
 
-Registers are their numbers, RAX to RDI and R8 to R15. A memory operand is `[register]`, without displacement.
+Registers are given by number: 0 to 15, RAX to RDI and R8 to R15. A memory operand is `[register]`, without
+displacement.
 """
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
@@ -14,12 +15,12 @@ def _rex(opcode: bytes, wide: bool, reg: int, base: int) -> bytes:
 
 
 def registers(opcode: bytes, reg: int, operand: int, *, wide: bool = True, prefix: bytes = b"") -> bytes:
-    """An instruction whose ModRM byte names two registers, or an extension of the opcode and one register."""
+    """Encode an instruction whose ModRM byte names two registers, or an opcode extension and one register."""
     return prefix + _rex(opcode, wide, reg, operand) + bytes([0xC0 | (reg & 7) << 3 | operand & 7])
 
 
 def memory(opcode: bytes, reg: int, base: int, *, wide: bool = True, prefix: bytes = b"") -> bytes:
-    """An instruction with a register (or an extension of the opcode) and the memory at `[base]`."""
+    """Encode an instruction with a register (or an opcode extension) and the memory at `[base]`."""
     modrm, low = (reg & 7) << 3, base & 7
     if low == RSP:  # needs an SIB byte
         operand = bytes([modrm | 4, 0x24])
@@ -31,7 +32,7 @@ def memory(opcode: bytes, reg: int, base: int, *, wide: bool = True, prefix: byt
 
 
 def load(register: int, value: int) -> bytes:
-    """MOV of a constant, in its shortest form that fills all 64 bits."""
+    """Encode MOV of a constant, in the shortest form that sets all 64 bits."""
     value &= (1 << 64) - 1
     if value < 1 << 32:
         return _rex(bytes([0xB8 | register & 7]), False, 0, register) + value.to_bytes(4, "little")
@@ -39,15 +40,15 @@ def load(register: int, value: int) -> bytes:
 
 
 def push(register: int) -> bytes:
-    """PUSH of a register."""
+    """Encode PUSH of a register."""
     return _rex(bytes([0x50 | register & 7]), False, 0, register)
 
 
 def pop(register: int) -> bytes:
-    """POP to a register."""
+    """Encode POP to a register."""
     return _rex(bytes([0x58 | register & 7]), False, 0, register)
 
 
 def push_value(value: int) -> bytes:
-    """PUSH of a constant of 64 bits, by way of RAX."""
+    """Encode a PUSH of a 64-bit constant, by way of RAX."""
     return load(RAX, value) + push(RAX)

@@ -1,4 +1,4 @@
-"""Flat x86-64 guests for ring 3 (`engine="native"`): bytes without a plan, and instructions with a bad one."""
+"""Flat x86-64 guests for ring 3 (`engine="native"`): random bytes, and hostile instructions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ MOST_INSTRUCTIONS = 4096
 _WASM = b"\0asm"
 _RETURN = load(RAX, HostFunction.RETURNED) + INT_80
 _DECISIONS = st.binary(min_size=16, max_size=16)
-"""Of one template: which it is, and its operands."""
+"""The decisions of one template: which it is, and its operands."""
 
 
 def disassemble(code: bytes, address: int) -> list[str]:
-    """One line for each instruction at `address` and behind: address, bytes, text."""
+    """Return one line for each instruction, the first at `address`: address, bytes, text."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs  # noqa: PLC0415 - only a failing example is printed
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_64)
-    decoder.skipdata = True  # what is no instruction is shown as bytes
+    decoder.skipdata = True  # show undefined opcodes as bytes
     return [
         f"{line.address:#x}: {line.bytes.hex():<20} {line.mnemonic} {line.op_str}".rstrip()
         for line in decoder.disasm(code, address)
@@ -34,14 +34,14 @@ def disassemble(code: bytes, address: int) -> list[str]:
 
 @dataclass(frozen=True)
 class InstructionSequence:
-    """A flat guest that ends by the host call RETURNED, if it gets so far. It is printed as a disassembly."""
+    """A flat guest that ends with the host call RETURNED, if it gets that far. Its repr is the disassembly."""
 
     steps: tuple[tuple[str, bytes], ...]
-    """The templates it was made of, by name, each with its bytes."""
+    """The names of the templates that it was made of, each with its bytes."""
 
     @cached_property
     def code(self) -> bytes:
-        """The flat binary."""
+        """The flat binary, for `engine="native"`."""
         return b"".join(code for _, code in self.steps) + _RETURN
 
     @cached_property
@@ -57,12 +57,12 @@ class InstructionSequence:
         return f"InstructionSequence\n{self.text}"
 
     def _repr_pretty_(self, printer: object, _cycle: bool) -> None:
-        """How Hypothesis prints a failing example."""
+        """Print a failing example for Hypothesis."""
         printer.text(repr(self))  # type: ignore[attr-defined]
 
 
 def sequence(tapes: Sequence[bytes], places: Places) -> InstructionSequence:
-    """The sequence that these decisions make, one tape for each template."""
+    """Return the sequence that these decisions make: one tape of decisions for each template."""
     steps = []
     for decisions in tapes:
         draw = Decisions(decisions, places)
@@ -72,10 +72,17 @@ def sequence(tapes: Sequence[bytes], places: Places) -> InstructionSequence:
 
 
 def machine_code(*, min_size: int = 1, max_size: int = 256) -> st.SearchStrategy[bytes]:
-    """Random bytes as a flat guest, `min_size` to `max_size` of them; at most what the staging area holds.
+    """Draw random bytes as a flat guest. None begins like a WebAssembly module, which the engine `native` refuses.
 
-    Never what begins as a WebAssembly module does: engine `native` refuses that. Raises ConfigurationError for bounds
-    that cannot be met.
+    Args:
+        min_size: The fewest bytes.
+        max_size: The most bytes, at most the 2 MiB of the staging area.
+
+    Returns:
+        A strategy for flat binaries.
+
+    Raises:
+        ConfigurationError: The bounds cannot be met.
     """
     check_sizes(min_size, max_size, region("staging").size)
     long = st.binary(min_size=max(min_size, min(max_size // 4, 64)), max_size=max_size)
@@ -85,13 +92,23 @@ def machine_code(*, min_size: int = 1, max_size: int = 256) -> st.SearchStrategy
 def instruction_sequences(
     *, min_size: int = 0, max_size: int = 16, places: Places | None = None
 ) -> st.SearchStrategy[InstructionSequence]:
-    """Flat guests of `min_size` to `max_size` templates, 4096 at most, biased to system instructions.
+    """Draw flat guests of hostile instructions, biased to system instructions.
 
-    A template is an instruction and what sets up its operands: privileged instructions, system calls, gates and far
-    branches, flags and segment registers, memory and jumps at addresses of the kernel, of devices, of guard pages and
-    non-canonical ones, host calls with valid and invalid numbers, stores over its own code, a stack anywhere and all
-    that uses one, any opcode of any map. A guest may loop for ever: run it with a limit. `places` are where it runs, if
-    not in the enclave. Raises ConfigurationError for bounds that cannot be met.
+    A guest is a sequence of templates: an instruction each, with the code that sets up its operands. There are
+    privileged instructions, system calls, gates and far branches, flags and segment registers, accesses and jumps to
+    the kernel, devices, guard pages and non-canonical addresses, host calls with valid and invalid numbers, stores over
+    its own code, a stack at any address, and any opcode of any map. A guest may loop for ever: run it with a limit.
+
+    Args:
+        min_size: The fewest templates.
+        max_size: The most templates, 4096 at most.
+        places: The addresses and selectors of where it runs; None for a guest of the enclave.
+
+    Returns:
+        A strategy for guests; `code` is the flat binary of one.
+
+    Raises:
+        ConfigurationError: The bounds cannot be met.
     """
     check_sizes(min_size, max_size, MOST_INSTRUCTIONS)
     tapes = st.lists(_DECISIONS, min_size=min_size, max_size=max_size)

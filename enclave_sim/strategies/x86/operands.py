@@ -1,4 +1,4 @@
-"""Operands that hostile code would try: one decision picks one, the harmless ones first."""
+"""Operands that hostile code would try: a decision picks one, the harmless ones first."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +16,7 @@ _SYSENTER_MSRS, _SYSCALL_MSRS, _BASE_MSRS = (
     range(0xC0000100, 0xC0000104),
 )
 MSRS = (0x10, 0x1B, 0x277, 0x38F, 0x6E0, 0x808, *_SYSENTER_MSRS, *_SYSCALL_MSRS, *_BASE_MSRS, 0xFFFF_FFFF)
-"""Time stamp counter, APIC base, PAT, SYSENTER, EFER and SYSCALL, segment bases, and some that are not there."""
+"""Time-stamp counter, APIC base, PAT, SYSENTER, EFER and SYSCALL, segment bases, and some that do not exist."""
 PORTS = (0x3F8, 0x80, 0xF4, 0x3FD, 0x20, 0x21, 0x40, 0x60, 0x64, 0x70, 0xCF8, 0xCFC, 0xFFFF)
 _KERNEL = ("gate", "annihilate", "host_call_entry", "irq_entry", "interrupt_stubs", "fall_dormant", "idt", "gdt", "tss")
 _DEVICES = ("SCRUB", "APIC", "ENCLAVE", "MAILBOX")
@@ -24,7 +24,7 @@ _DEVICES = ("SCRUB", "APIC", "ENCLAVE", "MAILBOX")
 
 @cache
 def addresses() -> tuple[int, ...]:
-    """Addresses: the guest's own, both ends of every region and what is next to them, devices, nowhere."""
+    """Return addresses: the guest's own, those at and next to both ends of every region, devices, unmapped ones."""
     layout = firmware.layout()
     heap, stack, staging = region("heap"), region("guest_stack"), region("staging")
     own = (heap.base, heap.base + 64, heap.end - 8, stack.end - 64, stack.base, staging.base, staging.base + 64)
@@ -46,52 +46,52 @@ def addresses() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Places:
-    """Where code runs: what its addresses and selectors are."""
+    """Addresses and selectors of the environment that code runs in."""
 
     scratch: int
-    """A page that the code may write."""
+    """The address of a page that the code may write."""
     code_selector: int
-    """What CS holds."""
+    """The selector in CS."""
     data_selector: int
-    """What SS holds."""
+    """The selector in SS."""
     entries: int
-    """How many entries of the descriptor table are worth a try."""
+    """The number of entries of the descriptor table that are tried."""
     addresses: tuple[int, ...] = field(repr=False)
-    """Of every kind of page, the harmless ones first."""
+    """Addresses in every kind of page, the harmless ones first."""
 
 
 @cache
 def enclave_places() -> Places:
-    """Where a guest of the enclave runs."""
+    """Return the places of a guest of the enclave."""
     return Places(region("heap").base + 0x100, 0x23, 0x1B, 10, addresses())
 
 
 class Decisions:
-    """A tape with the places that its decisions are about."""
+    """A tape of decisions, with the places from which they choose."""
 
     def __init__(self, decisions: bytes, places: Places | None = None) -> None:
         self._draw: Draw = tape(decisions)
         self.places = enclave_places() if places is None else places
 
     def __call__(self) -> int:
-        """The next decision, 0 to 255."""
+        """Return the next decision, 0 to 255."""
         return self._draw()
 
 
 def address(draw: Decisions) -> int:
-    """An address of 64 bits."""
+    """Pick a 64-bit address."""
     known = draw.places.addresses
     choice = draw() | draw() << 8
     return known[choice % len(known)]
 
 
 def register(draw: Draw) -> int:
-    """A general register; the simplest is RAX."""
+    """Pick a general register by number; the simplest is RAX."""
     return draw() & 15
 
 
 def selector(draw: Decisions) -> int:
-    """A selector: the code's own ones, or any of the table with any RPL, or in a local table."""
+    """Pick a selector: that of CS or SS, either of them with another RPL or table, or any entry of the table."""
     choice, detail = draw() % 4, draw()
     own = (draw.places.code_selector, draw.places.data_selector)
     if choice < 2:
@@ -105,7 +105,7 @@ _SIGNS = (7, 15, 31, 63)
 
 
 def value(draw: Decisions) -> int:
-    """A value of 64 bits: small, a power of two or next to one, of either sign, an address, a selector."""
+    """Pick a 64-bit value: a small one, a power of two or its neighbour, of either sign, an address, a selector."""
     choice, detail = draw() % 8, draw()
     if choice < 2:
         return detail if detail < 0xC0 else detail - 0x100
@@ -119,11 +119,11 @@ def value(draw: Decisions) -> int:
 
 
 def flags(draw: Draw) -> int:
-    """A value for RFLAGS: bit 1, which is always set, and a choice of the system flags."""
+    """Pick a value for RFLAGS: bit 1, which is always set, and any of the system flags."""
     choice = draw() | draw() << 8
     return 2 | sum(flag for i, flag in enumerate(FLAGS.values()) if choice >> i & 1)
 
 
 def pick(draw: Draw, known: tuple[int, ...]) -> int:
-    """One of these."""
+    """Pick one of these."""
     return known[draw() % len(known)]

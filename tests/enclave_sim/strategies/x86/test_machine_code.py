@@ -12,7 +12,8 @@ from enclave_sim.strategies import InstructionSequence, instruction_sequences, m
 from enclave_sim.strategies.x86.encoding import load, memory, pop, push, registers
 from enclave_sim.strategies.x86.machine_code import disassemble
 from enclave_sim.strategies.x86.operands import Decisions
-from enclave_sim.strategies.x86.templates import DISTINCT, Template
+from enclave_sim.strategies.x86.template import Template
+from enclave_sim.strategies.x86.templates import DISTINCT
 
 UNKNOWN_TO_CAPSTONE = ("bytes", "any opcode", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")

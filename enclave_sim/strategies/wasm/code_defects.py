@@ -1,7 +1,7 @@
-"""Bytes that make a function wrong when they stand at its beginning, by the name of what is wrong.
+"""Bytes that make a function invalid when they are put before its body, by the name of the defect.
 
-The first table breaks validation (WebAssembly core specification, 3.4, 5.4). The second needs features that are off;
-but for that it is valid in a module with a memory, a table and this function of type () -> ().
+The first table fails validation (WebAssembly core specification, 3.4, 5.4). The second needs features that are off;
+otherwise it is valid in a module with a memory, a table and this function of type () -> ().
 """
 
 INVALID_CODE = {

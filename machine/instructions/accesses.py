@@ -1,7 +1,7 @@
-"""Which memory the instruction at RIP is about to access, for the checks that Unicorn leaves out.
+"""The memory that the instruction at RIP is about to access, for the checks that Unicorn leaves out.
 
-Instructions are decoded by capstone, imported when first needed, and what it says of one is kept by its bytes. Left
-out is what no operand and no stack pointer names: descriptor tables, task state segments.
+Instructions are decoded by capstone, which is imported when first needed, and the result is cached by their bytes. Left
+out are accesses that neither an operand nor the stack pointer names: descriptor tables, task state segments.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
 _POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq leave".split())
 _ALL_REGISTERS = {"pushaw": 8, "pushal": 8, "popaw": 8, "popal": 8}
 _DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
-"""In 64-bit mode, where other instructions with implied words have those of 64 bits."""
+"""These move words of 32 bits in 64-bit mode; other instructions that push or pop implied words move 64 bits."""
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
-"""LEA, and hints, which every NOP with a memory operand is one of."""
+"""LEA, and hints, including every NOP with a memory operand."""
 _BASES = {Map.ONE_BYTE: 0, Map.TWO_BYTE: 0x0F00, Map.THREE_BYTE_38: 0x0F_3800, Map.THREE_BYTE_3A: 0x0F_3A00}
 _MEANINGLESS = frozenset(
     (_BASES[row.map] | opcode, prefix)
@@ -33,7 +33,7 @@ _MEANINGLESS = frozenset(
     for prefix in row.prefixes
     for opcode in row.opcodes
 )
-"""Opcodes, each with a mandatory prefix that selects nothing."""
+"""Opcodes, each with a mandatory prefix that has no effect on it."""
 _SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
@@ -47,7 +47,7 @@ class Access:
     segment: str
     """The segment register, such as "ds"."""
     offset: int
-    """In the segment."""
+    """From the segment's base, in bytes."""
     size: int
     """In bytes."""
     writes: bool
@@ -55,11 +55,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """An access whose offset is still to be computed."""
+    """An access whose offset has not been computed."""
 
     segment: str
     registers: tuple[tuple[str, int], ...]
-    """Names as capstone has them, each with its scale."""
+    """Capstone's names, each with its scale."""
     displacement: int
     address_bits: int
     size: int
@@ -72,9 +72,9 @@ class _Decoded:
     pushes: int
     """Bytes pushed, or popped if negative."""
     from_frame: bool
-    """What is popped is at the frame pointer: LEAVE."""
+    """True for LEAVE, which pops at the frame pointer."""
     counter_bits: int
-    """Of a repeated string instruction, the width of its counter in bits; else 0."""
+    """Width of the counter of a repeated string instruction, in bits; else 0."""
 
 
 @cache
@@ -140,14 +140,14 @@ def _pushed(name: str, word: int) -> int:
 
 
 def code_bits(registers: ProcessorState) -> int:
-    """The default operand and address size of the current code segment: 64, 32 or 16."""
+    """Return the default size of operands and addresses in the current code segment: 64, 32 or 16 bits."""
     if registers.in_64_bit_code:
         return 64
     return 32 if registers.cs.flags & DEFAULT_32 else 16
 
 
 def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
-    """The accesses to data of the instruction at RIP, which is this one; none of a repeated one whose counter is 0."""
+    """Return the data accesses of `instruction`, the one at RIP; none for a repeated one whose counter is 0."""
     registers = cpu.registers
     if instruction is None or instruction.opcode in _NO_ACCESS:
         return []
@@ -169,7 +169,7 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
 
 
 def _without_meaningless_prefix(instruction: Instruction) -> bytes:
-    """The code without F2H and F3H where they select nothing: capstone would forget 66H for them."""
+    """Return the code without F2H and F3H if they have no effect: with them capstone would ignore 66H."""
     code, prefixes = instruction.code, instruction.prefixes
     if instruction.opcode in STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
         return code
@@ -198,7 +198,7 @@ def _register(registers: ProcessorState, name: str, length: int) -> int:
 
 
 def linear(registers: ProcessorState, access: Access) -> int:
-    """The linear address of an access."""
+    """Return the linear address of an access."""
     long = registers.in_64_bit_code
     if long and access.segment not in ("fs", "gs"):
         return access.offset

@@ -1,16 +1,16 @@
-"""What comes of an instruction with rules of its own (machine/instructions/system_instructions.py)."""
+"""Results of the rules of instructions (machine/instructions/system_instructions.py)."""
 
 from enum import Enum, auto
 
 
 class Done(Enum):
-    """How an instruction is, or is to be, executed."""
+    """The result of a rule: who executes the instruction, and which #DB may follow."""
 
     NATIVE = auto()
-    """By Unicorn."""
+    """Unicorn is to execute it."""
     COMPLETE = auto()
-    """Here: it has retired. A single-step trap follows if TF was set before it."""
+    """It was executed and has retired. A single-step trap follows if TF was set before it."""
     TRANSFERRED = auto()
-    """Here, and it loaded RFLAGS: a single-step trap follows if TF is set now."""
+    """It was executed and has loaded RFLAGS. A single-step trap follows if TF is set now."""
     TRAP = auto()
-    """Here, and #DB follows in any case (INT1)."""
+    """It was executed, and #DB follows in any case (INT1)."""

@@ -1,7 +1,7 @@
 """Memory operands of instructions that the machine executes itself (SDM volume 3, 4.6).
 
-An access is checked as a whole before anything is read or written: it either happens or raises the Fault that the
-instruction raises. In RAM and in devices, as the processor would reach them.
+An access is checked as a whole before anything is read or written: it either happens or raises the Fault of the
+instruction. It reaches RAM and devices as the processor does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,10 @@ _LARGEST_ACCESS = 8
 
 
 class OperandMemory:
-    """Memory by linear address, with the rights of the current ring or, with `user` given, of ring 3 or the supervisor.
+    """Memory by linear address, on one processor.
 
-    `stack` says that the segment is SS, so that an address that is not canonical is #SS(0) and not #GP(0).
+    Accesses have the rights of the current ring, or with `user` given those of ring 3 (True) or the supervisor (False).
+    `stack` marks an access to SS, where an address that is not canonical is #SS(0) instead of #GP(0).
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -41,9 +42,14 @@ class OperandMemory:
             done += part
 
     def write_chosen(self, address: int, data: bytes, chosen: Sequence[int]) -> None:
-        """Write the bytes of `data` with the chosen indices: all of them or none. Raises Fault.
+        """Write some bytes of `data`: all of them or none. Raises Fault.
 
-        Whoever watches memory, and a device, sees each.
+        A device sees each as an access of its own, and so does whatever watches memory.
+
+        Args:
+            address: The linear address of the first byte of `data`.
+            data: The bytes.
+            chosen: The indices of those to write, in ascending order.
         """
         pages: dict[int, int] = {}
         for index in chosen:
@@ -64,17 +70,17 @@ class OperandMemory:
             ram.write(physical + first, bytes(content))
 
     def probe(self, address: int, size: int, *, write: bool, user: bool | None = None, stack: bool = False) -> None:
-        """Raise the Fault that an access would raise; accessed and dirty flags are set as the access would."""
+        """Raise the Fault that an access would raise, and set accessed and dirty flags as the access would."""
         self._translated(address, size, user, stack, write)
 
     def place(self, address: int, *, write: bool, user: bool | None = None, stack: bool = False) -> int:
-        """Return the physical address of a byte that is to be accessed. Raises Fault, as an access does."""
+        """Return the physical address of a byte about to be accessed. Raises Fault as the access would."""
         return self._translated(address, 1, user, stack, write)[0][0]
 
     def _translated(
         self, address: int, size: int, user: bool | None, stack: bool, write: bool
     ) -> list[tuple[int, int]]:
-        """The physical ranges of a linear one: address and bytes, a page at a time."""
+        """Return the physical ranges of a linear one, a page at a time: address and length. Raises Fault."""
         cpu, memory = self._cpu, self._cpu.memory
         hflags, rflags = cpu.registers.hflags, cpu.hook.rflags
         if user is None:
@@ -127,7 +133,7 @@ def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _accesses(physical: int, size: int) -> Iterator[tuple[int, int]]:
-    """The accesses that a device sees of a larger one: of at most 8 bytes, aligned where they can be."""
+    """Split an access into those that a device sees: each aligned and of at most 8 bytes."""
     while size:
         part = _LARGEST_ACCESS
         while part > size or physical % part:

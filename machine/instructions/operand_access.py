@@ -9,7 +9,7 @@ from machine.instructions.operands import linear_address
 from machine.processor.cpu import Cpu
 
 _HIGH_BYTES = range(4, 8)
-"""Without REX these numbers of byte registers are AH, CH, DH and BH."""
+"""The numbers that mean AH, CH, DH and BH as byte registers without REX."""
 
 
 def require_sse(cpu: Cpu) -> None:
@@ -30,13 +30,13 @@ def require_mmx(cpu: Cpu) -> None:
 
 
 def read_memory(cpu: Cpu, instruction: Instruction, size: int, *, alignment: int = 1) -> int:
-    """The memory operand, of `size` bytes. Raises Fault."""
+    """Read `size` bytes of the memory operand. Raises Fault."""
     address, stack = _place(cpu, instruction, alignment)
     return int.from_bytes(OperandMemory(cpu).read(address, size, stack=stack), "little")
 
 
 def require_writable(cpu: Cpu, instruction: Instruction, size: int) -> None:
-    """Raise the Fault, which is that of a write, of an instruction that reads its memory operand and then writes it."""
+    """Raise the Fault of a write to the memory operand, for an instruction that reads it and then writes it."""
     address, stack = _place(cpu, instruction, 1)
     OperandMemory(cpu).probe(address, size, write=True, stack=stack)
 
@@ -56,20 +56,15 @@ def _place(cpu: Cpu, instruction: Instruction, alignment: int) -> tuple[int, boo
     return address, operand.segment == "ss"
 
 
-def operand_size(instruction: Instruction) -> int:
-    """In bytes, of a general operand in 64-bit mode that is not a byte."""
-    return 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
-
-
 def read_general(cpu: Cpu, number: int, size: int, *, rex: int = 0x40) -> int:
-    """A general register of `size` bytes."""
+    """Return the low `size` bytes of a general register, or AH, CH, DH, BH where `rex` is 0 and `size` 1."""
     if size == 1 and not rex and number in _HIGH_BYTES:
         return int(getattr(cpu.registers, GENERAL_REGISTERS[number & 3])) >> 8 & 0xFF
     return int(getattr(cpu.registers, GENERAL_REGISTERS[number])) & (1 << 8 * size) - 1
 
 
 def write_general(cpu: Cpu, number: int, value: int, size: int, *, rex: int = 0x40) -> None:
-    """Set a general register: one of 4 bytes extends its value with zeros, smaller ones leave the other bits."""
+    """Set a general register: 4 bytes are zero-extended, fewer leave the other bits."""
     shift = 0
     if size == 1 and not rex and number in _HIGH_BYTES:
         number, shift = number & 3, 8
@@ -81,14 +76,14 @@ def write_general(cpu: Cpu, number: int, value: int, size: int, *, rex: int = 0x
 
 
 def read_operand(cpu: Cpu, instruction: Instruction, size: int) -> int:
-    """The r/m operand if it is general: a register or memory. Raises Fault."""
+    """Read the r/m operand, a general register or memory. Raises Fault."""
     if isinstance(instruction.operand, int):
         return read_general(cpu, instruction.operand, size, rex=instruction.rex)
     return read_memory(cpu, instruction, size)
 
 
 def write_operand(cpu: Cpu, instruction: Instruction, value: int, size: int) -> None:
-    """Set the r/m operand if it is general. Raises Fault."""
+    """Write the r/m operand, a general register or memory. Raises Fault."""
     if isinstance(instruction.operand, int):
         write_general(cpu, instruction.operand, value, size, rex=instruction.rex)
     else:
@@ -96,14 +91,14 @@ def write_operand(cpu: Cpu, instruction: Instruction, value: int, size: int) -> 
 
 
 def read_vector_operand(cpu: Cpu, instruction: Instruction, size: int, *, aligned: bool = True) -> int:
-    """The r/m operand if it is an XMM register: its low `size` bytes, or memory. Raises Fault."""
+    """Read the r/m operand, the low `size` bytes of an XMM register or memory. Raises Fault."""
     if isinstance(instruction.operand, int):
         return cpu.context.read_vector(instruction.operand) & (1 << 8 * size) - 1
     return read_memory(cpu, instruction, size, alignment=16 if size == 16 and aligned else 1)
 
 
 def read_mmx_operand(cpu: Cpu, instruction: Instruction) -> int:
-    """The r/m operand if it is an MMX register, of which REX.B is no part, or memory. Raises Fault."""
+    """Read the r/m operand, an MMX register, whose number ignores REX.B, or memory. Raises Fault."""
     if isinstance(instruction.operand, int):
         return cpu.context.read_mmx(instruction.operand & 7)
     return read_memory(cpu, instruction, 8)

@@ -1,4 +1,4 @@
-"""Where an instruction's memory operand is, and what lies there (SDM volume 1, 3.7)."""
+"""Addresses of memory operands (SDM volume 1, 3.7), and reading memory without effects."""
 
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
@@ -9,7 +9,7 @@ _LOW = 0xFFFF_FFFF
 
 
 def effective_address(cpu: Cpu, instruction: Instruction) -> int:
-    """The offset of the instruction's memory operand in its segment; the instruction is the one at RIP."""
+    """Return the offset of the memory operand in its segment; `instruction` is the one at RIP."""
     operand, registers = instruction.operand, cpu.registers
     assert isinstance(operand, MemoryOperand)
     address = operand.displacement + (registers.rip + instruction.length if operand.relative else 0)
@@ -21,13 +21,13 @@ def effective_address(cpu: Cpu, instruction: Instruction) -> int:
 
 
 def linear_address(cpu: Cpu, instruction: Instruction) -> int:
-    """The linear address of the instruction's memory operand; the instruction is the one at RIP."""
+    """Return the linear address of the memory operand; `instruction` is the one at RIP."""
     assert isinstance(instruction.operand, MemoryOperand)
     return in_segment(cpu, instruction.operand, effective_address(cpu, instruction))
 
 
 def in_segment(cpu: Cpu, operand: MemoryOperand, address: int) -> int:
-    """The linear address of an offset in the operand's segment."""
+    """Return the linear address of an offset in the operand's segment."""
     registers = cpu.registers
     if registers.in_64_bit_code:
         base = getattr(registers, operand.segment).base if operand.segment in ("fs", "gs") else 0
@@ -37,7 +37,7 @@ def in_segment(cpu: Cpu, operand: MemoryOperand, address: int) -> int:
 
 
 def peek(cpu: Cpu, address: int, length: int) -> bytes | None:
-    """Bytes at a linear address without any effect; None where the current ring may not read all of them."""
+    """Read bytes at a linear address without any effect; None if the current ring may not read all of them."""
     data = b""
     while length:
         found = cpu.memory.look(address)

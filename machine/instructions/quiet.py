@@ -1,7 +1,6 @@
-"""Instructions that the machine looks at, and that change nothing but their operands.
+"""Watched instructions that change only their operands.
 
-Neither ring, mode and mapping nor what the instruction hook has to watch is another after one, whether it was executed
-here or by Unicorn.
+After one, ring, mode, mapping and the set of watched actions are unchanged, whether it was executed here or by Unicorn.
 """
 
 from machine.architecture.decoding import Instruction
@@ -19,7 +18,7 @@ _SYSTEM = (_LAR, _LSL, _MOV_FROM_CR, _MOV_FROM_DR, _RDMSR, _CPUID)
 _QUIET = frozenset([*_FLOATING_POINT, *_SIMD, *_GENERAL, *_NEAR_BRANCHES, *_SYSTEM])
 _FIRST_OF_LATER_MAPS = 0x0F_3800
 _DATA_SEGMENT_LOADS = frozenset([0x0FA1, 0x0FA9, 0x0FB4, 0x0FB5])
-"""Of FS and GS. In 64-bit mode no limit follows from them."""
+"""Loads of FS and GS. In 64-bit mode these segments have no limits."""
 _MOV_TO_SEGMENT, _SS = 0x8E, 2
 _MOV_TO_CR, _MAPPING_ONLY = 0x0F22, frozenset([2, 3, 8])
 _GROUP_5, _NEAR_FORMS = 0xFF, frozenset([2, 4])
@@ -29,7 +28,7 @@ _UNDEFINED = int(Action.UNDEFINED)
 
 
 def is_quiet(instruction: Instruction) -> bool:
-    """Tell a quiet instruction. Of the writes to control registers those are that do not change the mode."""
+    """Return whether an instruction is quiet. Writes to control registers are if they cannot change the mode."""
     if instruction.action & _UNDEFINED:
         return False
     opcode = instruction.opcode

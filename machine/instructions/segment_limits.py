@@ -1,8 +1,9 @@
 """Segment limits and types outside 64-bit mode (SDM volume 3, 5.3 and 5.5), which Unicorn does not check.
 
-Nearly all software has flat segments, whose checks cannot fail. While only FS and GS are not flat the machine asks here
-before each instruction that has a prefix for them; while another is not, it goes instruction by instruction. Left out:
-what a branch finds beyond the limit of CS is #GP at its target and not at the branch.
+Nearly all software has flat segments, whose checks cannot fail. While only FS or GS is not flat, `check` is called
+before each instruction with a prefix for them. While another segment is not flat, the machine executes single
+instructions and calls `check` before each. Deviation: a branch beyond the limit of CS raises #GP at its target, not at
+the branch.
 """
 
 from enum import Enum, auto
@@ -21,28 +22,28 @@ _MODIFIES = int(Action.MODIFIES)
 
 
 class Scope(Enum):
-    """Which instructions may leave a segment that is loaded."""
+    """The instructions that may exceed the limit of a loaded segment."""
 
     NOTHING = auto()
     OVERRIDES = auto()
-    """Those with a prefix for FS or GS."""
+    """Instructions with a prefix for FS or GS."""
     EVERYTHING = auto()
 
 
 class SegmentLimits:
-    """Knows when accesses are checked, and checks those of the next instruction."""
+    """The segment checks of one processor."""
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
 
     @property
     def scope(self) -> Scope:
-        """What has to be checked."""
+        """The instructions to be checked now."""
         registers = self._cpu.registers
         return Scope.NOTHING if registers.in_64_bit_code else _scope(registers.segment_registers)
 
     def check(self, instruction: Instruction | None) -> None:
-        """Raise Fault (#GP or #SS) if the instruction, which is the one at RIP, would leave its segments."""
+        """Raise Fault (#GP or #SS) if `instruction`, the one at RIP, would violate a segment's limit or type."""
         cpu = self._cpu
         registers = cpu.registers
         if registers.rip + (0 if instruction is None else instruction.length - 1) > registers.cs.limit:
@@ -71,7 +72,7 @@ def _is_flat(segment: SegmentRegister) -> bool:
 
 def _allows(segment: SegmentRegister, access: Access, *, writes: bool) -> bool:
     flags = segment.flags
-    if not flags & _PRESENT:  # null: a segment that is absent cannot be loaded
+    if not flags & _PRESENT:  # a null selector; a segment that is not present cannot be loaded
         return False
     if flags & _CODE:
         if writes or not flags & _ACCESSIBLE:

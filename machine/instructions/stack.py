@@ -1,6 +1,6 @@
-"""The stack as instructions use it that push and pop more than one word (SDM volume 1, 6.2).
+"""The stack, for instructions that push or pop more than one word (SDM volume 1, 6.2).
 
-All of a frame is checked before any of it is written: an instruction that faults changes nothing.
+A whole frame is checked before any of it is written: an instruction that faults changes nothing.
 """
 
 import struct
@@ -20,7 +20,7 @@ _EXPAND_DOWN = 1 << 10
 _ALL = 2**64 - 1
 _LETTERS = {2: "H", 4: "I", 8: "Q"}
 WIDTH_MASKS = {2: 0xFFFF, 4: 0xFFFF_FFFF, 8: _ALL}
-"""The greatest value of an operand, by its size in bytes."""
+"""The largest value of an operand, by its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Stack:
     base: int
     limit: int
     mask: int
-    """The greatest stack pointer: 16, 32 or 64 bits."""
+    """The largest stack pointer, of 16, 32 or 64 bits."""
     expand_down: bool
     user: bool
     error: int = 0
@@ -38,10 +38,10 @@ class Stack:
     aligned: bool = False
     """Words must be aligned (#AC)."""
     inner: bool = False
-    """Of a ring that is about to be entered: the processor pushes on it for itself, whatever the mode is now."""
+    """The stack of a ring about to be entered: the processor itself pushes on it, with supervisor rights."""
 
     def address(self, pointer: int, size: int) -> int:
-        """Return the linear address of `size` bytes at a stack pointer. Raises Fault (#SS) where they may not lie."""
+        """Return the linear address of `size` bytes at a stack pointer. Raises Fault: #SS outside the segment."""
         if self.mask == _ALL:
             if not (is_canonical(pointer) and is_canonical(pointer + size - 1 & _ALL)):
                 raise Fault(SS, self.error)
@@ -52,7 +52,7 @@ class Stack:
         return self.base + pointer & 0xFFFF_FFFF
 
     def pointer(self, previous: int, value: int) -> int:
-        """Return RSP, which was `previous`, with the stack pointer `value`: bits that it lacks are kept."""
+        """Return the new RSP for the stack pointer `value`: a 16-bit one keeps bits 31:16 of `previous`."""
         if self.mask == 0xFFFF:
             return previous & 0xFFFF_0000 | value & 0xFFFF
         return value & self.mask
@@ -65,7 +65,7 @@ FLAT_INNER = Stack(0, _ALL, _ALL, expand_down=False, user=False, inner=True)
 
 
 def alignment_checked(cpu: Cpu) -> bool:
-    """Report whether data must be aligned now (SDM volume 3, 6.15, interrupt 17)."""
+    """Return whether data must be aligned now (SDM volume 3, 6.15, interrupt 17)."""
     registers = cpu.registers
     return registers.cpl == 3 and bool(registers.cr[0] & CR0_AM and cpu.rflags & FLAG_AC)
 
@@ -94,7 +94,7 @@ def inner_stack(segment: Segment, error: int) -> Stack:
 
 
 def pop(memory: OperandMemory, stack: Stack, pointer: int, size: int, count: int) -> tuple[int, ...]:
-    """Return `count` words of `size` bytes from the stack pointer upwards. Raises Fault."""
+    """Read `count` words of `size` bytes from the stack pointer upwards. Raises Fault."""
     pointer &= stack.mask
     length = size * count
     if count > 1 and pointer + length - 1 > stack.mask and stack.mask != _ALL:  # a stack of 16 bits wraps
@@ -107,10 +107,10 @@ def pop(memory: OperandMemory, stack: Stack, pointer: int, size: int, count: int
 
 
 class Frame:
-    """Words to be pushed, in that order. `pointer` is the stack pointer after them."""
+    """Words to be pushed, in that order. `pointer` is the stack pointer after the last one."""
 
     def __init__(self, stack: Stack, pointer: int, words: Sequence[int], size: int) -> None:
-        """Check that there is room. Raises Fault (#SS)."""
+        """Compute the addresses. Raises Fault (#SS) if they exceed the segment."""
         self._stack, self._size = stack, size
         self._words = [word & WIDTH_MASKS[size] for word in words]
         pointers = [pointer - size * (index + 1) & stack.mask for index in range(len(words))]

@@ -1,7 +1,7 @@
-"""Instructions that Unicorn executes otherwise than the manual says, or not at all (SDM volume 2).
+"""Instructions that Unicorn does not execute as the manual says, or not at all (SDM volume 2).
 
-The instruction hook stops in front of them. Each function has the same parts: CHECK raises the Fault that the manual
-names, and then the function either lets Unicorn execute the instruction (`Done.NATIVE`) or does it itself.
+The instruction hook stops before them. Each function has the same parts: CHECK raises the Fault that the manual names;
+then the function either lets Unicorn execute the instruction (`Done.NATIVE`) or executes it itself.
 """
 
 from collections.abc import Callable
@@ -52,14 +52,22 @@ _LOW = 0xFFFF_FFFF
 
 
 class TaskPriority(Protocol):
-    """What the local APIC answers for."""
+    """The part of the local APIC that CR8 reaches."""
 
     cr8: int
-    """Bits 7 to 4 of the task priority."""
+    """Bits 7:4 of the task priority."""
 
 
 class SystemInstructions:
-    """Executes the watched instruction at RIP."""
+    """Executes the watched instruction at RIP.
+
+    Args:
+        cpu: The processor.
+        msrs: Its model-specific registers.
+        apic: The local APIC, for CR8.
+        x87: Its floating-point unit.
+        limits: Its segment limits.
+    """
 
     def __init__(self, cpu: Cpu, msrs: Msrs, apic: TaskPriority, x87: FloatingPointUnit, limits: SegmentLimits) -> None:
         self._cpu = cpu
@@ -97,7 +105,7 @@ class SystemInstructions:
         self._rules |= segmentation_rules(cpu, memory)  # group 5 has near branches, too
 
     def execute(self, instruction: Instruction) -> Done:
-        """Execute the instruction at RIP, or say that Unicorn is to do it. Raises Fault."""
+        """Execute the instruction at RIP, or return `Done.NATIVE` for Unicorn to execute it. Raises Fault."""
         if instruction.action & _OVERRIDE and not instruction.action & _UNDEFINED:
             self._limits.check(instruction)
         if instruction.action & _RESTRICTED:
@@ -113,7 +121,7 @@ class SystemInstructions:
         return done
 
     def _check_permission(self, instruction: Instruction) -> None:
-        """Raise the Fault of an instruction that the table or the ring forbids."""
+        """Raise the Fault of an instruction that is undefined or not allowed in the current ring."""
         cpu, found = self._cpu, instruction.action
         if found & _UNDEFINED:
             raise Fault(UD)
@@ -125,7 +133,7 @@ class SystemInstructions:
     # Helpers
 
     def _supervisor(self, instruction: Instruction) -> None:
-        """What all privileged instructions check first."""
+        """Raise the Fault of a privileged instruction with LOCK (#UD) or outside ring 0 (#GP)."""
         if instruction.locked:
             raise Fault(UD)
         if self._cpu.registers.cpl:
@@ -146,7 +154,7 @@ class SystemInstructions:
     # Control, debug and model-specific registers
 
     def _control_register(self, instruction: Instruction) -> int:
-        """The register meant by MOV CR, checked: one that is not there is #UD in every ring."""
+        """Return the register of MOV CR, checked: one that does not exist is #UD in every ring."""
         if instruction.register not in _CONTROL_REGISTERS:
             raise Fault(UD)
         self._supervisor(instruction)
@@ -189,7 +197,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _debug_register(self, instruction: Instruction) -> int:
-        """The register meant by MOV DR, checked: #UD, then general detection, then privilege (18.2.4)."""
+        """Return the register of MOV DR, checked for #UD, then privilege, then general detection (18.2.4)."""
         if instruction.locked:
             raise Fault(UD)
         number = self._debug.number(instruction.register)
@@ -232,10 +240,10 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _rdpmc(self, instruction: Instruction) -> Done:
-        """There are no counters (CPUID leaf 0AH), so none has a valid number."""
+        """Raise #GP: there are no counters (CPUID leaf 0AH), so no number is valid."""
         raise Fault(UD) if instruction.locked else Fault(GP, 0)
 
-    # What the processor says of itself and of time
+    # Identification and time
 
     def _cpuid(self, instruction: Instruction) -> Done:
         registers = self._cpu.registers
@@ -256,7 +264,7 @@ class SystemInstructions:
     # Descriptor tables
 
     def _group_7(self, instruction: Instruction) -> Done:
-        """SGDT, SIDT, LGDT, LIDT and INVLPG; of the register forms some are there, and all are Unicorn's."""
+        """Execute SGDT, SIDT, LGDT, LIDT, INVLPG, RDTSCP or SMSW; the other defined register forms are Unicorn's."""
         if instruction.modrm == _RDTSCP:
             return self._rdtscp(instruction)
         if not isinstance(instruction.operand, MemoryOperand):
@@ -275,7 +283,7 @@ class SystemInstructions:
         return self._tables.load(instruction) if instruction.extension in (_LGDT, _LIDT) else Done.NATIVE
 
     def _smsw(self, instruction: Instruction) -> Done:
-        """SMSW of a register: all of CR0, as processors have it, where the manual leaves the upper half open."""
+        """Execute SMSW to a register: all of CR0, as on processors; the manual leaves the upper half undefined."""
         cpu, size = self._cpu, operand_size(self._cpu, instruction)
         assert isinstance(instruction.operand, int)
         write_general(cpu, instruction.operand, cpu.registers.cr[0] & (1 << 8 * size) - 1, size)
@@ -287,7 +295,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _group_15(self, instruction: Instruction) -> Done:
-        """FXSAVE, FXRSTOR, LDMXCSR, STMXCSR and CLFLUSH; WRFSBASE and WRGSBASE."""
+        """Execute FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, CLFLUSH, WRFSBASE or WRGSBASE."""
         if instruction.prefix == Prefix.REPEAT:
             return self._write_segment_base(instruction)
         if instruction.extension == _FXSAVE:
@@ -307,7 +315,7 @@ class SystemInstructions:
         return Done.NATIVE
 
     def _write_segment_base(self, instruction: Instruction) -> Done:
-        """WRFSBASE or WRGSBASE: Unicorn does not look whether the address is canonical."""
+        """Check WRFSBASE or WRGSBASE: Unicorn does not check that the address is canonical."""
         allowed = self._cpu.registers.cr[4] & control_registers.CR4_FSGSBASE
         if allowed and instruction.wide and not is_canonical(self._operand(instruction)):
             raise Fault(GP, 0)

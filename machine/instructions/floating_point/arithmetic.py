@@ -21,7 +21,7 @@ from machine.instructions.floating_point.rounding import round_to_register
 from machine.instructions.floating_point.words import DE, DOWN, ROUNDING_SHIFT, ZE
 
 _GUARD = 130
-"""More bits than decide how two 64-bit significands' sum, quotient or root is rounded."""
+"""Enough extra bits to round the sum, quotient or root of 64-bit significands correctly."""
 
 
 def add(a: int, b: int, control: int) -> tuple[int | None, int]:
@@ -75,7 +75,7 @@ def _sum(a: int, b: int, negate: int, control: int) -> tuple[int | None, int]:
 
 
 def _unusual_sum(a: int, b: int, negate: int, control: int) -> tuple[bool, int | None, int]:
-    """Return whether special operands decide the sum, and it; else DE if one is denormal."""
+    """Return whether special operands decide the sum, the sum, and its bits; bits are DE if one is denormal."""
     kind_a, kind_b = kind(a), kind(b)
     if kind_a >= QNAN or kind_b >= QNAN:
         return True, *not_numbers(a, b, kind_a, kind_b, control)
@@ -94,7 +94,7 @@ def _unusual_sum(a: int, b: int, negate: int, control: int) -> tuple[bool, int |
 
 
 def _zero(negative: int, negative_b: int, control: int) -> int:
-    """Return the zero that zeros, or a number and its opposite, sum up to."""
+    """Return the sum of two zeros, or of a number and its negative: a zero with the right sign."""
     if negative == negative_b:
         return negative << 79
     return SIGN if control >> ROUNDING_SHIFT & 3 == DOWN else 0
@@ -152,7 +152,7 @@ def divide(a: int, b: int, control: int) -> tuple[int | None, int]:
     quotient, rest = divmod(significand_a << _GUARD, significand_b)
     exponent = exponent_a - exponent_b - _GUARD
     if rest:
-        quotient |= 1  # far below the bits that are kept
+        quotient |= 1  # sticky, far below the bits that are kept
     value, rounded = round_to_register(negative, exponent, quotient, control)
     return value, rounded | bits
 

@@ -15,7 +15,7 @@ from machine.instructions.floating_point.extended import (
 from machine.instructions.floating_point.words import C0, C1, C2, C3, DE, IE
 
 GREATER, LESS, EQUAL, UNORDERED = 0, C0, C3, C0 | C2 | C3
-"""What a comparison finds, as the condition code has it."""
+"""The results of a comparison, as condition codes."""
 
 _CLASSES = {
     UNSUPPORTED: 0,
@@ -30,7 +30,7 @@ EMPTY_CLASS = C3 | C0
 
 
 def compare(a: int, b: int, control: int, *, quiet: bool = False) -> tuple[int | None, int]:
-    """Compare a with b; a `quiet` comparison is not invalid for QNaNs. None if an exception ends it."""
+    """Return the relation of a to b, or None after an exception, and bits; if `quiet`, QNaNs are not invalid."""
     exponent_a, exponent_b = a >> 64 & EXPONENT, b >> 64 & EXPONENT
     bits = 0
     if not (0 < exponent_a < EXPONENT and 0 < exponent_b < EXPONENT and a & b & INTEGER_BIT):

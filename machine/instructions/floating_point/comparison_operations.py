@@ -25,7 +25,7 @@ def _compare(x87: X87State, other: int, *, quiet: bool, pops: int, denormal: int
 
 
 def _unordered(x87: X87State, pops: int) -> None:
-    """Respond to a comparison with an empty register."""
+    """Signal the stack underflow of a comparison with an empty register."""
     x87.signal(STACK_UNDERFLOW)
     if x87.control & IE:
         x87.set_condition(comparison.UNORDERED, C0 | C2 | C3)
@@ -34,7 +34,7 @@ def _unordered(x87: X87State, pops: int) -> None:
 
 
 def compare(*, quiet: bool = False, pops: int = 0) -> OnRegister:
-    """FCOM, FUCOM and their forms that pop: compare ST(0) with ST(i)."""
+    """Make the handler of FCOM, FUCOM or a form that pops: compare ST(0) with ST(i)."""
 
     def execute(x87: X87State, register: int) -> None:
         if x87.either_empty(register):
@@ -46,7 +46,7 @@ def compare(*, quiet: bool = False, pops: int = 0) -> OnRegister:
 
 
 def compare_operand(widen: Widen, *, pops: int = 0) -> OnOperand:
-    """FCOM, FCOMP, FICOM, FICOMP with memory."""
+    """Make the handler of FCOM, FCOMP, FICOM or FICOMP with memory."""
 
     def execute(x87: X87State, datum: int) -> None:
         if x87.is_empty(0):
@@ -59,7 +59,7 @@ def compare_operand(widen: Widen, *, pops: int = 0) -> OnOperand:
 
 
 def compare_to_flags(*, quiet: bool, pops: int) -> OnRegister:
-    """FCOMI, FUCOMI and their forms that pop: the relation goes to ZF, PF, CF, and OF, SF, AF are cleared."""
+    """Make the handler of FCOMI, FUCOMI or a form that pops: set ZF, PF and CF, and clear OF, SF and AF."""
 
     def execute(x87: X87State, register: int) -> None:
         relation: int | None
@@ -79,7 +79,7 @@ def compare_to_flags(*, quiet: bool, pops: int) -> OnRegister:
 
 
 def test(x87: X87State, _register: int) -> None:
-    """FTST."""
+    """Execute FTST."""
     if x87.is_empty(0):
         _unordered(x87, 0)
     else:
@@ -87,7 +87,7 @@ def test(x87: X87State, _register: int) -> None:
 
 
 def examine(x87: X87State, _register: int) -> None:
-    """FXAM."""
+    """Execute FXAM."""
     number = x87.get(0)
     code = comparison.examine(number)
     if x87.is_empty(0):

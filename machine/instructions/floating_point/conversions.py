@@ -1,7 +1,7 @@
 """Single, double, integer and packed decimal operands in memory (SDM volume 1, 4.2 and 4.7; table 8-3 and 8.5.1).
 
-`widen...` and `load_...` make an extended number of an operand, `store_...` the reverse; operands are integers.
-Stores return None where an unmasked exception leaves memory unchanged.
+`widen...` and `load_...` convert an operand to an extended number, `store_...` the reverse. Operands are given as bits.
+Stores return None if an unmasked exception leaves memory unchanged.
 """
 
 from machine.instructions.floating_point.extended import (
@@ -28,7 +28,7 @@ DECIMAL_INDEFINITE = 0xFFFF_C000_0000_0000_0000
 
 
 class Format:
-    """A binary interchange format by its width in bits and the precision of its significand, the hidden bit counted."""
+    """A binary interchange format: its width and the precision of its significand, in bits, with the hidden bit."""
 
     __slots__ = ("bias", "exponents", "fraction", "indefinite", "infinity", "precision", "sign")
 
@@ -46,7 +46,7 @@ SINGLE, DOUBLE = Format(32, 24), Format(64, 53)
 
 
 def widen(datum: int, form: Format) -> tuple[int, int]:
-    """Return a single or double as an extended number, which is exact, and DE if it was denormal."""
+    """Convert a single or double to extended, which is exact; return it and DE if it was denormal."""
     fraction = datum & (1 << form.fraction) - 1
     exponent = datum >> form.fraction & form.exponents
     negative, spare = datum >> form.sign, 64 - form.precision
@@ -61,7 +61,7 @@ def widen(datum: int, form: Format) -> tuple[int, int]:
 
 
 def load_real(datum: int, form: Format, control: int) -> tuple[int | None, int]:
-    """Return what FLD pushes of a single or double. An unmasked DE does not keep processors from pushing."""
+    """Return the number that FLD pushes for a single or double. An unmasked DE does not prevent the push."""
     number, bits = widen(datum, form)
     if number >> 64 & EXPONENT == EXPONENT:
         of_kind = kind(number)
@@ -70,12 +70,12 @@ def load_real(datum: int, form: Format, control: int) -> tuple[int | None, int]:
 
 
 def widen_integer(datum: int, width: int) -> tuple[int, int]:
-    """Return a signed integer, given as its bit pattern, as an extended number, and no bits."""
+    """Convert the bit pattern of a signed integer to extended; return it and no bits."""
     return from_integer(datum - (1 << width) if datum >> width - 1 else datum), 0
 
 
 def from_integer(value: int) -> int:
-    """Return an integer of at most 64 bits as an extended number."""
+    """Convert an integer of at most 64 bits to extended, which is exact."""
     if not value:
         return 0
     magnitude = abs(value)
@@ -84,7 +84,7 @@ def from_integer(value: int) -> int:
 
 
 def load_decimal(datum: int) -> int:
-    """Return a packed decimal as an extended number. Digits above 9, which are undefined, count as what they are."""
+    """Convert a packed decimal to extended. Digits above 9, which are undefined, count as 10 to 15."""
     value, weight = 0, 1
     for shift in range(0, 4 * _DECIMAL_DIGITS, 4):
         value += (datum >> shift & 15) * weight
@@ -93,7 +93,7 @@ def load_decimal(datum: int) -> int:
 
 
 def store_real(number: int, form: Format, control: int) -> tuple[int | None, int]:
-    """Round a number to a single or double."""
+    """Round a number to a single or double, and return its bits."""
     exponent, significand, negative = number >> 64 & EXPONENT, number & SIGNIFICAND, number >> 79
     of_kind = kind(number)
     if of_kind >= QNAN:
@@ -132,7 +132,7 @@ def store_real(number: int, form: Format, control: int) -> tuple[int | None, int
 
 
 def _to_integer(number: int, control: int, *, truncate: bool) -> tuple[int | None, int]:
-    """Round to an integer of any size below 2**64; None if it is larger or no number."""
+    """Round to an integer whose magnitude is below 2**64; None if it is larger or not a number."""
     of_kind = kind(number)
     if of_kind >= INFINITE:
         return None, IE
@@ -147,7 +147,7 @@ def _to_integer(number: int, control: int, *, truncate: bool) -> tuple[int | Non
 
 
 def store_integer(number: int, width: int, control: int, *, truncate: bool = False) -> tuple[int | None, int]:
-    """Round a number to a signed integer of `width` bits, as its bit pattern."""
+    """Round a number to a signed integer of `width` bits, and return its bit pattern."""
     value, bits = _to_integer(number, control, truncate=truncate)
     limit = 1 << width - 1
     if value is None or not -limit <= value < limit:

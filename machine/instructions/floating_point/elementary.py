@@ -1,8 +1,8 @@
-"""Elementary functions of exact arguments, by MPFR (gmpy2), which rounds correctly and so alike on every host.
+"""Elementary functions of exact arguments, by MPFR (gmpy2): it rounds correctly, so all hosts have the same results.
 
-A number is (significand, exponent), its value significand * 2**exponent; a result has at least `_BITS` bits, its last
-bit set where it is not exact, so that it can be rounded in any way (rounding.py). All results lie between the
-magnitudes that MPFR can hold. Contexts are passed explicitly: those of Python and gmpy2 have no influence.
+A number is a pair: significand * 2**exponent. A result has at least `_BITS` bits, and its last bit is set if it is not
+exact, so that it can be rounded in any way (rounding.py). All results are within the range of MPFR. Contexts are passed
+explicitly, so the default contexts of Python and gmpy2 have no effect.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Exact = tuple[int, int]
 _BITS = 130
 _WORKING = 192
 _NEGLIGIBLE = -120
-"""Arguments below 2 to this differ from their sine, tangent, arc tangent by less than what is kept can show."""
+"""An argument below 2**this differs from its arc tangent by less than the bits kept can show."""
 
 
 def _context(precision: int, rounding: int) -> Any:
@@ -25,7 +25,7 @@ def _context(precision: int, rounding: int) -> Any:
 
 _truncating = _context(_BITS, gmpy2.RoundToZero)
 _loading = _context(512, gmpy2.RoundToZero)
-"""No argument has as many bits, so all are loaded exactly."""
+"""With more bits than any argument, so all are loaded exactly."""
 
 
 def _load(number: Exact) -> Any:
@@ -40,7 +40,7 @@ def _take(real: Any) -> Exact:
 
 
 def _sticky(real: Any) -> Exact:
-    """Take a truncated result; unless it is exact give it all its bits and one more, set."""
+    """Return a truncated result; unless it is exact, with `_BITS` bits and one more, set."""
     significand, exponent = _take(real)
     if not real.rc:
         return significand, exponent
@@ -67,7 +67,7 @@ def tangent(x: Exact) -> Exact:
 def arc_tangent(y: Exact, x: Exact) -> Exact:
     """Return atan2(y, x) of finite arguments that are not zero."""
     magnitude = y[1] + abs(y[0]).bit_length() - x[1] - abs(x[0]).bit_length()
-    if x[0] > 0 and magnitude < _NEGLIGIBLE:  # just below y / x, which MPFR would have to tell apart
+    if x[0] > 0 and magnitude < _NEGLIGIBLE:  # just below y / x: MPFR would need very many bits to tell it from y / x
         quotient, rest = divmod(abs(y[0]) << 2 * _BITS, x[0])
         significand = 2 * (quotient if rest else quotient - 1) + 1
         return (-significand if y[0] < 0 else significand), y[1] - x[1] - 2 * _BITS - 1
@@ -75,12 +75,12 @@ def arc_tangent(y: Exact, x: Exact) -> Exact:
 
 
 def arc_tangent_of_limits(y: int, x: int) -> Exact:
-    """Return atan2(y, x) where arguments are infinite or zero: the multiples of pi / 4 of these signs."""
+    """Return atan2(y, x) for arguments of -1, 0 and 1, which stand for infinite or zero ones: multiples of pi / 4."""
     return _sticky(_truncating.atan2(_load((y, 0)), _load((x, 0))))
 
 
 def _enclose(bounds: Callable[[Any, Any], tuple[Exact, Exact]]) -> Exact:
-    """Return an irrational result from bounds of ever higher precision, as soon as they agree in `_BITS` bits."""
+    """Compute bounds with increasing precision until they agree in `_BITS` bits, and return the irrational result."""
     precision = _WORKING
     while True:
         lower, upper = bounds(_context(precision, gmpy2.RoundDown), _context(precision, gmpy2.RoundUp))
@@ -110,7 +110,7 @@ def power_of_two_minus_one(x: Exact) -> Exact:
         return (1, 0) if x[0] > 0 else (-1, -1)
 
     def bounds(down: Any, up: Any) -> tuple[Exact, Exact]:
-        low, high = (down, up) if x[0] > 0 else (up, down)  # of ln 2, so that the product has the bound wanted
+        low, high = (down, up) if x[0] > 0 else (up, down)  # of ln 2, for the right bound of the product
         return (
             _take(down.expm1(down.mul(_load(x), low.const_log2()))),
             _take(up.expm1(up.mul(_load(x), high.const_log2()))),
@@ -156,6 +156,6 @@ def logarithm_product_of_sum(y: Exact, x: Exact) -> Exact:
 
 
 def _product(y: Exact, low: Exact, high: Exact) -> tuple[Exact, Exact]:
-    """Return the bounds of y times a number between two."""
+    """Return the bounds of y times a number between `low` and `high`."""
     lower, upper = (y[0] * low[0], y[1] + low[1]), (y[0] * high[0], y[1] + high[1])
     return (lower, upper) if y[0] > 0 else (upper, lower)

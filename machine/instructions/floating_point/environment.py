@@ -1,4 +1,4 @@
-"""The images that FNSTENV, FNSAVE and FXSAVE write, and what their counterparts load (SDM volume 1, 8.1.10, 10.5.1)."""
+"""The images of FNSTENV and FNSAVE, which FLDENV and FRSTOR load (SDM volume 1, 8.1.10)."""
 
 import struct
 
@@ -8,18 +8,18 @@ from machine.instructions.floating_point.words import EXCEPTIONS
 
 _WIDE, _NARROW = struct.Struct("<6HIHHIHH"), struct.Struct("<7H")
 _RESERVED = 0xFFFF
-"""The upper halves of the words in the 32-bit image, as processors write them."""
+"""The upper halves of words in the 32-bit image, as processors write them."""
 _EMPTY, _SPECIAL = 3, 2
 _NUMBER_BYTES = 10
 
 
 def size(*, wide: bool) -> int:
-    """Return the length of an environment."""
+    """Return the length of an environment in bytes; `wide` is the 32-bit format."""
     return _WIDE.size if wide else _NARROW.size
 
 
 def save_size(*, wide: bool) -> int:
-    """Return the length of what FNSAVE writes."""
+    """Return the length of the image of FNSAVE in bytes; `wide` is the 32-bit format."""
     return size(wide=wide) + 8 * _NUMBER_BYTES
 
 
@@ -45,7 +45,7 @@ def store(x87: X87State, *, wide: bool) -> bytes:
 
 
 def load(x87: X87State, image: bytes, *, wide: bool) -> None:
-    """Load an environment. Whether a register is empty comes from its tag, the rest of which is ignored."""
+    """Load an environment. Of the tags only whether a register is empty counts."""
     if wide:
         control, _, status, _, tags, _, fip, fcs, fop, fdp, fds, _ = _WIDE.unpack_from(image)
     else:
@@ -58,18 +58,18 @@ def load(x87: X87State, image: bytes, *, wide: bool) -> None:
 
 
 def mask_all(x87: X87State) -> None:
-    """Do what FNSTENV does after it has stored."""
+    """Mask all exceptions, as FNSTENV does after it has stored."""
     x87.set_control(x87.control | EXCEPTIONS)
 
 
 def save(x87: X87State, *, wide: bool) -> bytes:
-    """Return what FNSAVE writes: the environment, and ST(0) to ST(7)."""
+    """Return the image of FNSAVE: the environment, and ST(0) to ST(7)."""
     numbers = x87.numbers
     return store(x87, wide=wide) + b"".join([numbers[at : at + _NUMBER_BYTES] for at in range(0, 128, 16)])
 
 
 def restore(x87: X87State, image: bytes, *, wide: bool) -> None:
-    """Do what FRSTOR does."""
+    """Load the image of FNSAVE, as FRSTOR does."""
     load(x87, image, wide=wide)
     tags = x87.tags
     for register in range(8):

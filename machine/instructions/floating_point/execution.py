@@ -1,4 +1,4 @@
-"""One x87 instruction on a state and a memory operand: a pure step, apart from both."""
+"""Execution of one x87 instruction, which changes only the state and the memory operand given."""
 
 from typing import Protocol
 
@@ -8,17 +8,27 @@ from machine.instructions.floating_point.table import Access, Form
 
 
 class Operand(Protocol):
-    """A memory operand. Both raise Fault, and then nothing has changed."""
+    """A memory operand. Both methods raise Fault with nothing changed."""
 
     def read(self, size: int) -> bytes:
-        """Return its first `size` bytes."""
+        """Read its first `size` bytes."""
 
     def write(self, data: bytes) -> None:
         """Write its first bytes."""
 
 
 def execute(x87: X87State, form: Form, operand: Operand | None, *, wide: bool = True) -> None:
-    """Execute an instruction; `wide` is its operand size, 32 (or 64) bits and not 16. Raises what `operand` raises."""
+    """Execute an instruction. Raises the Fault that `operand` raises.
+
+    Args:
+        x87: The state, which is changed.
+        form: The instruction.
+        operand: Its memory operand, if it has one.
+        wide: The operand size is 32 or 64 bits, not 16.
+
+    Raises:
+        ValueError: The instruction needs a memory operand and there is none.
+    """
     access, handler, argument, _, _ = form
     if access == Access.NONE:
         handler(x87, argument)

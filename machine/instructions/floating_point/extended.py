@@ -1,4 +1,4 @@
-"""The double extended-precision format (SDM volume 1, 4.2.2 and 8.2): an 80-bit integer as it lies in memory.
+"""The double extended-precision format (SDM volume 1, 4.2.2 and 8.2): an 80-bit integer, as in memory.
 
 Bit 79 is the sign, bits 78:64 the biased exponent, bits 63:0 the significand with its explicit integer bit. A finite
 number's magnitude is significand * 2**(max(exponent, 1) - SCALE).
@@ -7,7 +7,7 @@ number's magnitude is significand * 2**(max(exponent, 1) - SCALE).
 from machine.instructions.floating_point.words import IE
 
 EXPONENT = 0x7FFF
-"""The largest biased exponent: infinities and NaNs."""
+"""The largest biased exponent, that of infinities and NaNs."""
 BIAS, SCALE = 16383, 16383 + 63
 SIGNIFICAND = 2**64 - 1
 INTEGER_BIT, QUIET_BIT = 1 << 63, 1 << 62
@@ -18,12 +18,12 @@ INFINITY = EXPONENT << 64 | INTEGER_BIT
 INDEFINITE = SIGN | INFINITY | QUIET_BIT
 """The default NaN: the masked response to an invalid operation."""
 
-# What `kind` returns, ordered: all from QNAN on have no numeric value.
+# Results of `kind`, in an order: QNAN and all after it have no numeric value.
 NORMAL, ZERO_KIND, DENORMAL, INFINITE, QNAN, SNAN, UNSUPPORTED = range(7)
 
 
 def kind(number: int) -> int:
-    """Classify a datum. Pseudo-denormals are denormals; unnormals, pseudo-infinities and pseudo-NaNs unsupported."""
+    """Classify a datum. Pseudo-denormals are DENORMAL; unnormals, pseudo-infinities and pseudo-NaNs UNSUPPORTED."""
     exponent, significand = number >> 64 & EXPONENT, number & SIGNIFICAND
     if exponent == 0:
         return DENORMAL if significand else ZERO_KIND
@@ -37,12 +37,12 @@ def kind(number: int) -> int:
 
 
 def invalid(control: int) -> tuple[int | None, int]:
-    """Respond to an invalid operation."""
+    """Return the response to an invalid operation."""
     return INDEFINITE if control & IE else None, IE
 
 
 def not_a_number(number: int, of_kind: int, control: int) -> tuple[int | None, int]:
-    """Respond to one operand that is a NaN or unsupported."""
+    """Return the response to one operand that is a NaN or unsupported."""
     if of_kind == QNAN:
         return number, 0
     if of_kind == UNSUPPORTED:
@@ -51,7 +51,7 @@ def not_a_number(number: int, of_kind: int, control: int) -> tuple[int | None, i
 
 
 def not_numbers(a: int, b: int, kind_a: int, kind_b: int, control: int) -> tuple[int | None, int]:
-    """Respond to two operands of which at least one is a NaN or unsupported (volume 1, table 4-7)."""
+    """Return the response to two operands of which one at least is a NaN or unsupported (volume 1, table 4-7)."""
     if UNSUPPORTED in (kind_a, kind_b):
         return invalid(control)
     flags = IE if SNAN in (kind_a, kind_b) else 0
@@ -61,7 +61,7 @@ def not_numbers(a: int, b: int, kind_a: int, kind_b: int, control: int) -> tuple
         return b | QUIET_BIT, flags
     if kind_b < QNAN:
         return a | QUIET_BIT, flags
-    if kind_a != kind_b:  # an SNaN gives way to a QNaN
+    if kind_a != kind_b:  # the QNaN takes precedence over the SNaN
         return (a if kind_a == QNAN else b), flags
     significand_a, significand_b = a & SIGNIFICAND, b & SIGNIFICAND
     if significand_a == significand_b:

@@ -1,6 +1,6 @@
-"""FXSAVE and FXRSTOR (SDM volume 1, 10.5; volume 2), of which Unicorn stores no FDP and derives no ES.
+"""FXSAVE and FXRSTOR (SDM volume 1, 10.5; volume 2), where Unicorn stores no FDP and derives no ES.
 
-The image is laid out for 64-bit operands (REX.W) with FIP and FDP in full, or with 32 bits of them and selectors.
+The image has FIP and FDP of 64 bits with REX.W, otherwise of 32 bits with their selectors.
 """
 
 import struct
@@ -22,11 +22,11 @@ MXCSR_MASK = 0xFFFF
 """The bits of MXCSR that are not reserved."""
 _SLOT, _LOW = 16, 0xFFFF_FFFF
 _TAGS = tuple(bytes(int(not valid >> physical & 1) for physical in range(8)) for valid in range(256))
-"""The tags that the abridged tag byte of an image stands for."""
+"""The tags by the abridged tag byte of an image."""
 
 
 def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write: bool) -> tuple[int, bool]:
-    """Check what both instructions check, and return the operand's address and whether it is on the stack."""
+    """Make the checks of both instructions; return the operand's linear address, and whether its segment is SS."""
     if cpu.registers.cr[0] & (CR0_EM | CR0_TS):
         raise Fault(NM)
     assert isinstance(instruction.operand, MemoryOperand)
@@ -38,14 +38,14 @@ def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write
 
 
 def _vector_count(cpu: Cpu) -> int:
-    """Return how many XMM registers are part of the image."""
+    """Return the number of XMM registers in the image."""
     if not cpu.registers.cr[4] & CR4_OSFXSR:
         return 0
     return 16 if cpu.registers.in_64_bit_code else 8
 
 
 def fxsave(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruction) -> Done:
-    """Execute FXSAVE. It is no waiting instruction. Raises Fault."""
+    """Execute FXSAVE, which is not a waiting instruction. Raises Fault."""
     address, on_stack = _operand(cpu, instruction, memory, write=True)
     fop, fcs, fds, fip, fdp = x87.pointers
     valid = _TAGS.index(x87.tags)
@@ -66,7 +66,7 @@ def fxsave(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruct
 
 
 def fxrstor(cpu: Cpu, x87: X87State, memory: OperandMemory, instruction: Instruction) -> Done:
-    """Execute FXRSTOR. Raises Fault: #GP(0) for reserved bits of MXCSR, too."""
+    """Execute FXRSTOR. Raises Fault, including #GP(0) for reserved bits of MXCSR."""
     address, on_stack = _operand(cpu, instruction, memory, write=False)
     image = memory.read(address, _IMAGE, stack=on_stack)
     vectors = _vector_count(cpu)

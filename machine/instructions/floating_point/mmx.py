@@ -1,7 +1,7 @@
-"""What MMX instructions do to the x87 unit (SDM volume 1, 9.5.1 and 9.6.2), as far as Unicorn does not.
+"""Effects of MMX instructions on the x87 unit (SDM volume 1, 9.5.1 and 9.6.2) that Unicorn leaves out.
 
-They raise pending x87 exceptions, and a register that one of them writes has ones in its exponent after it. TOP and the
-tags, and the computation itself, are Unicorn's.
+They raise pending x87 exceptions, and set sign and exponent of the register that they write to ones. Unicorn sets TOP
+and the tags, and does the computation.
 """
 
 from machine.architecture.decoding import Instruction
@@ -16,11 +16,11 @@ _SIZED_BY_REX = frozenset([0x0F6E, 0x0F7E])
 _SHIFTS_BY_IMMEDIATE = frozenset([0x0F71, 0x0F72, 0x0F73])
 _MOVQ_STORE, _BETWEEN_XMM_AND_MMX = 0x0F7F, 0x0FD6
 _OPERAND_BYTES = {0x0F60: 4, 0x0F61: 4, 0x0F62: 4, 0x0FC4: 2}
-"""PUNPCKL and PINSRW; otherwise 8, and of MOVD as wide as its general register."""
+"""PUNPCKL and PINSRW. Others have 8, and MOVD the width of its general register."""
 
 
 def written_register(instruction: Instruction) -> int | None:
-    """Return the MMX register that the instruction writes."""
+    """Return the MMX register that the instruction writes, 0 to 7, or None."""
     opcode, operand = instruction.opcode, instruction.operand
     if opcode in _READS_ONLY:
         return None
@@ -32,12 +32,12 @@ def written_register(instruction: Instruction) -> int | None:
 
 
 def stores(instruction: Instruction) -> bool:
-    """Report whether its memory operand is written."""
+    """Return whether the instruction writes its memory operand."""
     return instruction.opcode in _STORES
 
 
 def operand_bytes(instruction: Instruction) -> int:
-    """Return the width of its memory operand."""
+    """Return the size of its memory operand in bytes."""
     if instruction.opcode in _SIZED_BY_REX:
         return 8 if instruction.wide else 4
     return _OPERAND_BYTES.get(instruction.opcode, 8)

@@ -1,4 +1,4 @@
-"""FPREM and FPREM1: exact remainders, in steps where the quotient is large (SDM volume 2)."""
+"""FPREM and FPREM1: exact remainders, in several steps if the quotient is large (SDM volume 2)."""
 
 from machine.instructions.floating_point.extended import (
     DENORMAL,
@@ -16,13 +16,21 @@ from machine.instructions.floating_point.rounding import normalized, round_fully
 from machine.instructions.floating_point.words import C0, C1, C2, C3, DE
 
 _REDUCTION = 64
-"""A quotient below 2 to this is divided in one step; else the exponents' distance shrinks by 32 to 63."""
+"""A quotient below 2**this takes one step; otherwise a step reduces the distance of the exponents by 32 to 63."""
 
 
 def remainder(a: int, b: int, control: int, *, to_nearest: bool = False) -> tuple[int | None, int]:
-    """Return the remainder of a / b, of a truncated quotient (FPREM) or one rounded to nearest (FPREM1).
+    """Return the remainder of a / b.
 
-    The bits have the quotient's last three bits in C0, C3, C1, or C2 if the remainder is a partial one.
+    Args:
+        a: The dividend.
+        b: The divisor.
+        control: The control word.
+        to_nearest: The quotient is rounded to nearest (FPREM1), otherwise truncated (FPREM).
+
+    Returns:
+        The remainder, and bits for the status word: flags, and the quotient's last three bits in C0, C3 and C1, or C2
+        if the remainder is a partial one.
     """
     kind_a, kind_b = kind(a), kind(b)
     if kind_a >= QNAN or kind_b >= QNAN:

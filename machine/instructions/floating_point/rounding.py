@@ -1,7 +1,7 @@
 """Rounding of exact results (SDM volume 1, 4.8.4, 4.9.1 and 8.5.4 to 8.5.6).
 
-An exact result is a sign and significand * 2**exponent with a positive integer significand of any length. A result
-that is not representable has its last bit set instead of what follows ("sticky"), at 66 bits or more.
+An exact result is a sign and significand * 2**exponent, with a positive integer significand of any length. If it cannot
+be written with finitely many bits, it has 66 at least, and the last one is set in place of all that follow ("sticky").
 """
 
 from machine.instructions.floating_point.extended import BIAS, EXPONENT, INFINITY, INTEGER_BIT, SIGNIFICAND
@@ -19,12 +19,12 @@ from machine.instructions.floating_point.words import (
 )
 
 _BIAS_ADJUSTMENT = 24576
-"""What the exponent of an unmasked overflow or underflow in a register is adjusted by."""
+"""Adjustment of the exponent after an unmasked overflow or underflow with a register as the destination."""
 _FULL = 64
 
 
 def shorten(negative: int, significand: int, drop: int, mode: int) -> tuple[int, int]:
-    """Drop bits of a significand, rounding by a rounding control. Returns it with PE and C1."""
+    """Drop the low `drop` bits of a significand, rounding by `mode`; return it, and PE and C1."""
     if drop <= 0:
         return significand << -drop, 0
     kept = significand >> drop
@@ -40,23 +40,23 @@ def shorten(negative: int, significand: int, drop: int, mode: int) -> tuple[int,
 
 
 def overflows_to_infinity(negative: int, control: int) -> bool:
-    """Choose the masked response to an overflow: infinity, or else the largest finite number."""
+    """Return whether the masked response to an overflow is infinity, or else the largest finite number."""
     mode = control >> ROUNDING_SHIFT & 3
     return mode in (NEAREST, DOWN if negative else UP)
 
 
 def round_to_register(negative: int, exponent: int, significand: int, control: int) -> tuple[int, int]:
-    """Round to the precision that precision control names: FADD, FSUB, FMUL, FDIV, FSQRT and their like."""
+    """Round to the precision of precision control, as FADD, FSUB, FMUL, FDIV and FSQRT do."""
     return round_to(PRECISIONS[control >> PRECISION_SHIFT & 3], negative, exponent, significand, control)
 
 
 def round_fully(negative: int, exponent: int, significand: int, control: int) -> tuple[int, int]:
-    """Round to 64 bits, whatever precision control says."""
+    """Round to 64 bits, whatever precision control is."""
     return round_to(_FULL, negative, exponent, significand, control)
 
 
 def round_to(precision: int, negative: int, exponent: int, significand: int, control: int) -> tuple[int, int]:
-    """Round to a register: the range is always that of the extended format."""
+    """Round to `precision` bits in a register, which always has the exponent range of the extended format."""
     length = significand.bit_length()
     biased = exponent + length + (BIAS - 1)
     rounded, bits = shorten(negative, significand, length - precision, control >> ROUNDING_SHIFT & 3)
@@ -72,7 +72,7 @@ def round_to(precision: int, negative: int, exponent: int, significand: int, con
         if biased >= EXPONENT:  # massive overflow, of FSCALE
             return negative << 79 | INFINITY, OE | PE | C1
         return (negative << 15 | biased) << 64 | rounded << 64 - precision, bits | OE
-    if control & UE:  # tiny: round again where a denormal number has its last bit
+    if control & UE:  # tiny: round again at the last bit of a denormal number
         drop = 2 - BIAS - precision - exponent
         rounded, bits = shorten(negative, significand, drop, control >> ROUNDING_SHIFT & 3)
         bits |= UE if bits else 0
@@ -91,6 +91,6 @@ def _masked_overflow(negative: int, precision: int, control: int) -> tuple[int, 
 
 
 def normalized(significand: int) -> tuple[int, int]:
-    """Shift a significand until its integer bit is set. Returns it and by how many bits."""
+    """Shift a significand until its integer bit is set; return it and the number of places."""
     shift = INTEGER_BIT.bit_length() - significand.bit_length()
     return significand << shift, shift

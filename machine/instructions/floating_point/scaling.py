@@ -20,7 +20,7 @@ from machine.instructions.floating_point.rounding import normalized, round_fully
 from machine.instructions.floating_point.words import DE, ROUNDING_SHIFT, ZE
 
 _FARTHEST = 1 << 17
-"""A scale beyond which every number overflows or underflows, even with an adjusted exponent."""
+"""A power at which every number overflows or underflows, even with an adjusted exponent."""
 
 
 def scale(a: int, b: int, control: int) -> tuple[int | None, int]:
@@ -48,7 +48,7 @@ def scale(a: int, b: int, control: int) -> tuple[int | None, int]:
 
 
 def extract(a: int, control: int) -> tuple[int | None, int, int]:
-    """Return exponent and significand of a, and bits for the status word; None if an exception ends it."""
+    """Return exponent and significand of a, and bits for the status word; the exponent is None after an exception."""
     of_kind = kind(a)
     if of_kind >= QNAN:
         value, bits = not_a_number(a, of_kind, control)

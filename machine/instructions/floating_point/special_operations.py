@@ -1,4 +1,4 @@
-"""FXTRACT, FPTAN, FSINCOS, which have two results, and the instructions on the stack itself (SDM volume 2)."""
+"""FXTRACT, FPTAN and FSINCOS, which have two results, and control of the stack and the unit (SDM volume 2)."""
 
 from machine.instructions.floating_point import scaling, transcendental
 from machine.instructions.floating_point.extended import INDEFINITE, ONE, QNAN, kind
@@ -7,7 +7,7 @@ from machine.instructions.floating_point.words import C1, C2, IE, STACK_OVERFLOW
 
 
 def _can_push(x87: X87State) -> bool:
-    """Check the two registers of an instruction that replaces ST(0) and pushes."""
+    """Return whether ST(0) can be replaced and a number pushed; if not, signal the stack fault."""
     if x87.is_empty(0):
         if x87.underflow():
             x87.push(INDEFINITE)
@@ -22,7 +22,7 @@ def _can_push(x87: X87State) -> bool:
 
 
 def extract(x87: X87State, _register: int) -> None:
-    """FXTRACT."""
+    """Execute FXTRACT."""
     if not _can_push(x87):
         return
     exponent, significand, bits = scaling.extract(x87.get(0), x87.control)
@@ -33,7 +33,7 @@ def extract(x87: X87State, _register: int) -> None:
 
 
 def tangent(x87: X87State, _register: int) -> None:
-    """FPTAN: the tangent, and 1 pushed; of a NaN the NaN twice."""
+    """Execute FPTAN: replace ST(0) with the tangent and push 1; for a NaN push the NaN again."""
     x87.set_condition(0, C2)
     if not _can_push(x87):
         return
@@ -42,7 +42,7 @@ def tangent(x87: X87State, _register: int) -> None:
 
 
 def sine_and_cosine(x87: X87State, _register: int) -> None:
-    """FSINCOS: the sine, and the cosine pushed. C1 is the cosine's."""
+    """Execute FSINCOS: replace ST(0) with the sine and push the cosine, which determines C1."""
     x87.set_condition(0, C2)
     if not _can_push(x87):
         return
@@ -53,7 +53,7 @@ def sine_and_cosine(x87: X87State, _register: int) -> None:
 
 
 def _replace_and_push(x87: X87State, first: int | None, second: int | None, bits: int) -> None:
-    """End FPTAN or FSINCOS. An operand out of range stays, with C2, and nothing is pushed."""
+    """Finish FPTAN or FSINCOS. An operand out of range stays, C2 is set, and nothing is pushed."""
     x87.signal(bits)
     if not bits & C2 and first is not None and second is not None:
         x87.set(0, first)
@@ -61,44 +61,44 @@ def _replace_and_push(x87: X87State, first: int | None, second: int | None, bits
 
 
 def free(x87: X87State, register: int) -> None:
-    """FFREE."""
+    """Execute FFREE."""
     x87.free(register)
     x87.signal(0)
 
 
 def free_and_pop(x87: X87State, register: int) -> None:
-    """FFREEP, not in the manual, but in every processor."""
+    """Execute FFREEP, which is not in the manual, but in every processor."""
     x87.free(register)
     x87.signal(0)
     x87.pop()
 
 
 def increment_top(x87: X87State, _register: int) -> None:
-    """FINCSTP."""
+    """Execute FINCSTP."""
     x87.top += 1
     x87.signal(0)
 
 
 def decrement_top(x87: X87State, _register: int) -> None:
-    """FDECSTP."""
+    """Execute FDECSTP."""
     x87.top -= 1
     x87.signal(0)
 
 
 def clear_exceptions(x87: X87State, _register: int) -> None:
-    """FNCLEX."""
+    """Execute FNCLEX."""
     x87.set_status(x87.status & 0x7F00)
 
 
 def initialize(x87: X87State, _register: int) -> None:
-    """FNINIT."""
+    """Execute FNINIT."""
     x87.initialize()
 
 
 def store_status(x87: X87State, _register: int) -> None:
-    """FNSTSW AX."""
+    """Execute FNSTSW AX."""
     x87.ax = x87.status
 
 
 def no_operation(_x87: X87State, _register: int) -> None:
-    """FNOP, and what meant something to an 8087 or 80287 only."""
+    """Execute FNOP, or an instruction that had an effect on an 8087 or 80287 only."""

@@ -1,8 +1,8 @@
 """Arithmetic and data transfer on the register stack (SDM volume 2; stack faults: volume 1, 8.5.1.1).
 
-Each maker returns a handler. Those of register forms are called with the state and the register number of the
-instruction, those that load with the state and the operand as an integer, those that store with the state and a
-function that writes the operand to memory: it is called before anything changes, as it may raise Fault.
+Each maker returns a handler. Handlers of register forms are called with the state and the register number of the
+instruction. Those that load are called with the state and the bits of the operand. Those that store are called with the
+state and a function that writes the operand to memory, which they call before anything changes, as it may raise Fault.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ OnOperand = Callable[[X87State, int], None]
 OnStore = Callable[[X87State, Write], None]
 Load = Callable[[int, int], Result]
 Widen = Callable[[int], tuple[int, int]]
-"""Makes an extended number of an operand, and DE if it was denormal."""
+"""Converts the bits of an operand to an extended number, and DE if it was denormal."""
 
 # Arithmetic
 
 
 def binary(operation: Binary, *, to_register: bool = False, pops: bool = False) -> OnRegister:
-    """ST(0) := ST(0) operation ST(i), or ST(i) := ST(i) operation ST(0)."""
+    """Make the handler of ST(0) := ST(0) operation ST(i), or ST(i) := ST(i) operation ST(0)."""
 
     def execute(x87: X87State, register: int) -> None:
         destination, source = (register, 0) if to_register else (0, register)
@@ -47,7 +47,7 @@ def binary(operation: Binary, *, to_register: bool = False, pops: bool = False) 
 
 
 def binary_with_operand(operation: Binary, widen: Widen) -> OnOperand:
-    """ST(0) := ST(0) operation operand."""
+    """Make the handler of ST(0) := ST(0) operation operand."""
 
     def execute(x87: X87State, datum: int) -> None:
         if x87.is_empty(0):
@@ -66,7 +66,7 @@ def binary_with_operand(operation: Binary, widen: Widen) -> OnOperand:
 
 
 def unary(operation: Unary, *, condition: int = 0) -> OnRegister:
-    """ST(0) := operation ST(0); bits of the condition code in `condition` are cleared unless it sets them."""
+    """Make the handler of ST(0) := operation ST(0), which clears the bits `condition` unless it sets them."""
 
     def execute(x87: X87State, _register: int) -> None:
         x87.set_condition(0, condition)
@@ -82,7 +82,15 @@ def unary(operation: Unary, *, condition: int = 0) -> OnRegister:
 
 
 def binary_of_two(operation: Binary, *, has_quotient: bool = False) -> OnRegister:
-    """ST(0) := ST(0) operation ST(1): FSCALE, and FPREM and FPREM1, whose quotient goes to the condition code."""
+    """Make the handler of ST(0) := ST(0) operation ST(1): FSCALE, FPREM, FPREM1.
+
+    Args:
+        operation: A function of both operands and the control word.
+        has_quotient: The bits of the operation include a quotient for the condition code.
+
+    Returns:
+        The handler.
+    """
 
     def execute(x87: X87State, _register: int) -> None:
         if has_quotient:
@@ -101,7 +109,7 @@ def binary_of_two(operation: Binary, *, has_quotient: bool = False) -> OnRegiste
 
 
 def binary_and_pop(operation: Binary) -> OnRegister:
-    """ST(1) := ST(1) operation ST(0), then pop: FPATAN, FYL2X, FYL2XP1."""
+    """Make the handler of ST(1) := ST(1) operation ST(0), then pop: FPATAN, FYL2X, FYL2XP1."""
     execute = binary(operation, to_register=True, pops=True)
     return lambda x87, _register: execute(x87, 1)
 
@@ -110,7 +118,7 @@ def binary_and_pop(operation: Binary) -> OnRegister:
 
 
 def load_operand(load: Load) -> OnOperand:
-    """Push an operand."""
+    """Make the handler that pushes an operand."""
 
     def execute(x87: X87State, datum: int) -> None:
         if not x87.is_empty(-1):
@@ -125,7 +133,7 @@ def load_operand(load: Load) -> OnOperand:
 
 
 def load_register(x87: X87State, register: int) -> None:
-    """FLD ST(i)."""
+    """Execute FLD ST(i)."""
     if x87.is_empty(register):
         if x87.control & IE:
             x87.push(INDEFINITE)
@@ -139,7 +147,7 @@ def load_register(x87: X87State, register: int) -> None:
 
 
 def constant(choices: tuple[int, int, int, int]) -> OnRegister:
-    """Push a constant, of one for each rounding control."""
+    """Make the handler that pushes a constant; `choices` has one for each rounding control."""
 
     def execute(x87: X87State, _register: int) -> None:
         if not x87.is_empty(-1):
@@ -155,7 +163,7 @@ def constant(choices: tuple[int, int, int, int]) -> OnRegister:
 
 
 def store_operand(store: Callable[[int, int], Result], indefinite: int, *, pops: bool) -> OnStore:
-    """Store ST(0) to memory. Nothing is stored or popped where an unmasked exception has no result."""
+    """Make the handler that stores ST(0). After an unmasked exception without a result it neither stores nor pops."""
 
     def execute(x87: X87State, write: Write) -> None:
         value: int | None
@@ -173,14 +181,14 @@ def store_operand(store: Callable[[int, int], Result], indefinite: int, *, pops:
 
 
 def store_real(form: Format, *, pops: bool) -> OnStore:
-    """FST and FSTP m32, m64."""
+    """Make the handler of FST or FSTP m32 or m64."""
     return store_operand(
         lambda number, control: conversions.store_real(number, form, control), form.indefinite, pops=pops
     )
 
 
 def store_integer(width: int, *, pops: bool, truncate: bool = False) -> OnStore:
-    """FIST, FISTP and FISTTP."""
+    """Make the handler of FIST, FISTP or FISTTP."""
     return store_operand(
         lambda number, control: conversions.store_integer(number, width, control, truncate=truncate),
         1 << width - 1,
@@ -189,7 +197,7 @@ def store_integer(width: int, *, pops: bool, truncate: bool = False) -> OnStore:
 
 
 def store_register(*, pops: bool) -> OnRegister:
-    """FST and FSTP ST(i)."""
+    """Make the handler of FST or FSTP ST(i)."""
 
     def execute(x87: X87State, register: int) -> None:
         if x87.is_empty(0):
@@ -205,7 +213,7 @@ def store_register(*, pops: bool) -> OnRegister:
 
 
 def pop_into_register(x87: X87State, register: int) -> None:
-    """Move ST(0) and pop: an alias of FSTP that signals no stack fault, and moves nothing if ST(0) is empty."""
+    """Execute the alias D9 D8+i of FSTP ST(i): it signals no stack fault, and moves nothing if ST(0) is empty."""
     x87.signal(0)
     if not x87.is_empty(0):
         x87.set(register, x87.get(0))
@@ -216,7 +224,7 @@ def pop_into_register(x87: X87State, register: int) -> None:
 
 
 def exchange(x87: X87State, register: int) -> None:
-    """FXCH."""
+    """Execute FXCH."""
     if x87.either_empty(register):
         if x87.control & IE:
             first, second = (INDEFINITE if x87.is_empty(at) else x87.get(at) for at in (0, register))
@@ -231,7 +239,7 @@ def exchange(x87: X87State, register: int) -> None:
 
 
 def conditional_move(flag: int, *, wanted: bool) -> OnRegister:
-    """FCMOVcc: by one of the bits `flag` of EFLAGS."""
+    """Make the handler of FCMOVcc, which moves if any of the bits `flag` of EFLAGS is set, or none if not `wanted`."""
 
     def execute(x87: X87State, register: int) -> None:
         if x87.either_empty(register):
@@ -244,10 +252,10 @@ def conditional_move(flag: int, *, wanted: bool) -> OnRegister:
 
 
 def change_sign(number: int, _control: int) -> Result:
-    """FCHS."""
+    """Evaluate FCHS."""
     return number ^ SIGN, 0
 
 
 def absolute(number: int, _control: int) -> Result:
-    """FABS."""
+    """Evaluate FABS."""
     return number & ~SIGN, 0

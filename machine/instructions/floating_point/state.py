@@ -1,4 +1,4 @@
-"""The registers of the x87 unit (SDM volume 1, 8.1), in the layout in which Unicorn keeps them.
+"""The registers of the x87 unit (SDM volume 1, 8.1), in Unicorn's layout.
 
 `X87State` is laid over any writable buffer of `STATE_BYTES`: the saved context of an engine, or a bytearray.
 """
@@ -33,7 +33,7 @@ _FIP, _FDP = range(2)
 
 
 class X87State:
-    """The unit's registers. Register numbers are relative to TOP, as in instructions."""
+    """The unit's registers. Register numbers are relative to TOP, as in instructions, unless called physical."""
 
     __slots__ = ("_buffer", "_numbers", "_offsets", "_selectors", "_tags", "_words", "ax", "flags")
 
@@ -42,14 +42,14 @@ class X87State:
         self._buffer = whole
         self._words = whole[:_TAGS].cast("H")
         self._tags = whole[_TAGS : _TAGS + 8]
-        """1 for each register that is empty, by physical number."""
+        """One byte for each physical register: 1 if it is empty, else 0."""
         self._numbers = whole[_NUMBERS:_POINTERS].cast("Q")
         self._selectors = whole[_POINTERS : _POINTERS + 6].cast("H")
         self._offsets = whole[_POINTERS + 8 : STATE_BYTES].cast("Q")
         self.flags = 0
-        """EFLAGS, which FCMOVcc reads and FCOMI writes."""
+        """EFLAGS, which FCMOVcc reads and FCOMI writes; `FloatingPointUnit.execute` copies it in and out."""
         self.ax: int | None = None
-        """What FNSTSW AX leaves there, until it is taken."""
+        """The result of FNSTSW AX, until `FloatingPointUnit.execute` copies it; else None."""
         if buffer is None:
             self.initialize()
 
@@ -76,21 +76,26 @@ class X87State:
 
     @property
     def is_pending(self) -> bool:
-        """An unmasked exception waits for the next waiting instruction."""
+        """True if an unmasked exception is pending, for the next waiting instruction."""
         return bool(self._words[_STATUS] & ES)
 
     def set_control(self, control: int) -> None:
-        """Load the control word, which may mask or unmask what is pending."""
+        """Load the control word, which may mask or unmask pending exceptions."""
         self._words[_CONTROL] = control & CONTROL_WRITABLE | CONTROL_ONES
         self.signal(0, self._words[_STATUS])
 
     def set_status(self, status: int) -> None:
-        """Load the status word; ES and B follow from the exceptions in it."""
+        """Load the status word; ES and B are derived from its exceptions."""
         self._words[_TOP] = status >> TOP_SHIFT & 7
         self.signal(0, status & ~TOP)
 
     def signal(self, bits: int, status: int | None = None) -> None:
-        """Add exceptions and condition codes to the status word, C1 cleared before, and derive ES and B."""
+        """Set bits of the status word, and derive ES and B.
+
+        Args:
+            bits: Exception flags and condition code bits to set.
+            status: The status word without TOP to start from; None is the current one with C1 cleared.
+        """
         words = self._words
         if status is None:
             status = words[_STATUS] & ~C1
@@ -99,29 +104,29 @@ class X87State:
         words[_STATUS] = status | ES | BUSY if pending else status & ~(ES | BUSY)
 
     def set_condition(self, code: int, mask: int) -> None:
-        """Set the bits of the condition code in `mask`, and clear C1."""
+        """Replace the bits `mask` of the condition code with those of `code`, and clear C1."""
         words = self._words
         words[_STATUS] = words[_STATUS] & ~(mask | C1) | code
 
     # Registers
 
     def is_empty(self, register: int) -> int:
-        """Return 1 if a register is tagged empty."""
+        """Return 1 if a register is tagged empty, else 0."""
         return self._tags[self._words[_TOP] + register & 7]
 
     def either_empty(self, register: int) -> int:
-        """Return 1 if ST(0) or another register is tagged empty."""
+        """Return 1 if ST(0) or `register` is tagged empty, else 0."""
         top, tags = self._words[_TOP], self._tags
         return tags[top] or tags[top + register & 7]
 
     def get(self, register: int) -> int:
-        """Return a register's number, whatever its tag."""
+        """Return the number in a register, whatever its tag is."""
         at = (self._words[_TOP] + register & 7) << 1
         numbers = self._numbers
         return (numbers[at + 1] & 0xFFFF) << 64 | numbers[at]
 
     def set(self, register: int, number: int) -> None:
-        """Write a register, which is not empty after that."""
+        """Write a register and tag it as not empty."""
         physical = self._words[_TOP] + register & 7
         self._tags[physical] = 0
         numbers = self._numbers
@@ -130,7 +135,7 @@ class X87State:
 
     @property
     def numbers(self) -> bytes:
-        """ST(0) to ST(7), each in 16 bytes of which the last six are zero, whatever their tags."""
+        """ST(0) to ST(7), whatever their tags are: 16 bytes each, of which the last six are zero."""
         words, at = self._numbers.tolist(), self._words[_TOP] << 1
         words[1::2] = [high & 0xFFFF for high in words[1::2]]
         return _NUMBERS_OF_IMAGE.pack(*words[at:], *words[:at])
@@ -176,10 +181,10 @@ class X87State:
             self.push(INDEFINITE)
         self.signal(STACK_OVERFLOW)
 
-    # The whole
+    # The whole state
 
     def initialize(self) -> None:
-        """Do what FNINIT does: registers keep their numbers, but are tagged empty."""
+        """Initialize as FNINIT does: registers keep their numbers, but are tagged empty."""
         self._words[_TOP] = 0
         self._words[_STATUS] = 0
         self._words[_CONTROL] = CONTROL_AFTER_FNINIT
@@ -188,7 +193,7 @@ class X87State:
 
     @property
     def tags(self) -> bytes:
-        """Which physical registers are empty, one byte each."""
+        """One byte for each physical register: 1 if it is empty, else 0."""
         return bytes(self._tags)
 
     @tags.setter
@@ -197,7 +202,7 @@ class X87State:
 
     @property
     def pointers(self) -> tuple[int, int, int, int, int]:
-        """FOP, FCS, FDS, FIP, FDP: the last instruction that was not a control instruction, and its operand."""
+        """FOP, FCS, FDS, FIP, FDP: pointers to the last instruction except control instructions, and to its operand."""
         fields: tuple[int, int, int, int, int] = _POINTER_FIELDS.unpack_from(self._buffer, _POINTERS)
         return fields
 
@@ -206,20 +211,20 @@ class X87State:
         _POINTER_FIELDS.pack_into(self._buffer, _POINTERS, *values)
 
     def note_instruction(self, fop: int, fcs: int, fip: int) -> None:
-        """Set the pointers to an instruction."""
+        """Set the pointer to the last instruction."""
         selectors = self._selectors
         selectors[_FOP], selectors[_FCS] = fop, fcs
         self._offsets[_FIP] = fip
 
     def note_operand(self, fds: int, fdp: int) -> None:
-        """Set the pointers to a memory operand."""
+        """Set the pointer to the last memory operand."""
         self._selectors[_FDS] = fds
         self._offsets[_FDP] = fdp
 
     def save(self) -> bytes:
-        """Return all of it, as bytes."""
+        """Return the whole state as bytes, for `load`."""
         return bytes(self._buffer)
 
     def load(self, content: bytes) -> None:
-        """Return to what `save` gave."""
+        """Restore the state that `save` returned."""
         self._buffer[:] = content

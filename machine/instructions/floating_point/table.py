@@ -1,7 +1,7 @@
 """The x87 instructions by opcode and ModRM byte (SDM volume 2, appendix A.5).
 
-Encodings that the manual leaves blank but that all processors execute alike are here, too: aliases of FCOM, FCOMP,
-FXCH, FSTP and FFREEP.
+It includes encodings that the manual leaves blank but that all processors execute alike: aliases of FCOM, FCOMP, FXCH
+and FSTP, and FFREEP.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from machine.instructions.floating_point.words import C2
 
 
 class Access(IntEnum):
-    """How an instruction uses its memory operand."""
+    """The use of the memory operand."""
 
     NONE = 0
     LOADS = 1
@@ -41,16 +41,16 @@ class Access(IntEnum):
 
 
 class Form(NamedTuple):
-    """One row of the table."""
+    """A row of the table."""
 
     access: Access
     handler: Callable[..., None]
     argument: int
-    """The register number, or the bytes of the operand."""
+    """The register number, or the size of the memory operand in bytes."""
     waits: bool
-    """Pending exceptions come first."""
+    """A waiting instruction: pending exceptions are raised before it."""
     is_control: bool
-    """FIP, FDP and FOP stay as they are."""
+    """A control instruction: FIP, FDP and FOP do not change."""
 
 
 def _register(handler: Callable[..., None], number: int, *, waits: bool = True, is_control: bool = False) -> Form:
@@ -71,7 +71,7 @@ _ARITHMETIC: dict[int, Binary] = {
 }
 """By the reg field of ModRM; 2 and 3 are FCOM and FCOMP."""
 _TO_REGISTER = {0: 0, 1: 1, 4: 5, 5: 4, 6: 7, 7: 6}
-"""The reg field of the forms with ST(i) as the destination: FSUB and FSUBR, FDIV and FDIVR are exchanged there."""
+"""The reg field of the forms with ST(i) as destination, where FSUB and FSUBR, and FDIV and FDIVR, are exchanged."""
 
 _CONSTANTS: dict[int, tuple[int, int, int, int]] = {
     0xE8: (ONE, ONE, ONE, ONE),

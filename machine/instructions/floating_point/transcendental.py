@@ -1,6 +1,6 @@
 """FSIN, FCOS, FPTAN, FPATAN, F2XM1, FYL2X and FYL2XP1: special values and rounding (SDM volume 2, and volume 1, 8.3).
 
-Results are correctly rounded by rounding control, of the true value: pi has all its digits. `elementary` computes it.
+Results are the true values, with all digits of pi, correctly rounded by rounding control. `elementary` computes them.
 """
 
 from machine.instructions.floating_point.extended import (
@@ -40,7 +40,7 @@ def _round(value: Exact, control: int, bits: int) -> tuple[int, int]:
 
 
 def _argument(a: int, control: int) -> tuple[int, int | None, int]:
-    """Return the kind of a trigonometric argument and, where that decides it, the result; bits are C2 or flags."""
+    """Return the kind of a trigonometric argument, the result if that decides it (else None), and C2 or flags."""
     of_kind = kind(a)
     if of_kind >= QNAN:
         return of_kind, *not_a_number(a, of_kind, control)
@@ -94,7 +94,7 @@ def arc_tangent(y: int, x: int, control: int) -> tuple[int | None, int]:
     from machine.instructions.floating_point import elementary  # noqa: PLC0415 - loads gmpy2
 
     if kind_y in (ZERO_KIND, INFINITE) or kind_x in (ZERO_KIND, INFINITE):
-        # What is smaller than the other by an infinite ratio is a zero with its sign, or nothing beside it.
+        # Only the ratio counts: where it is infinite, the smaller argument counts as zero.
         rank_y, rank_x = _rank(kind_y), _rank(kind_x)
         at = (int(rank_y >= rank_x), int(rank_x >= rank_y))
         if kind_y == ZERO_KIND:
@@ -109,7 +109,7 @@ def _rank(of_kind: int) -> int:
 
 
 def power_of_two_minus_one(a: int, control: int) -> tuple[int | None, int]:
-    """Return 2**a - 1. Beyond [-1, 1], where the manual leaves it undefined, a itself."""
+    """Return 2**a - 1; a itself outside [-1, 1], where the result is undefined."""
     of_kind = kind(a)
     if of_kind >= QNAN:
         return not_a_number(a, of_kind, control)
@@ -161,7 +161,7 @@ def logarithm_product(y: int, x: int, control: int) -> tuple[int | None, int]:
 
 
 def logarithm_product_of_sum(y: int, x: int, control: int) -> tuple[int | None, int]:
-    """Return y * log2(1 + x). Below -1, where the manual leaves it undefined, it is invalid."""
+    """Return y * log2(1 + x). For x below -1, where the result is undefined, it is invalid."""
     kind_y, kind_x = kind(y), kind(x)
     if kind_y >= QNAN or kind_x >= QNAN:
         return not_numbers(y, x, kind_y, kind_x, control)

@@ -1,7 +1,7 @@
-"""The x87 unit of a processor: executes ESC instructions (D8 to DF) and FWAIT, and MMX's part of their rules.
+"""The x87 unit of a processor: execution of ESC instructions (D8 to DF) and FWAIT, and the x87 part of MMX.
 
-The registers are Unicorn's own, in its saved context, so that FXSAVE, snapshots and MMX instructions find them there;
-Unicorn never executes an x87 instruction itself.
+The registers are in Unicorn's saved context, where FXSAVE, snapshots and MMX instructions find them. Unicorn itself
+never executes an x87 instruction.
 """
 
 from machine.architecture.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
@@ -21,13 +21,13 @@ from machine.processor.cpu import Cpu
 
 _FWAIT = 0x9B
 OPCODES = frozenset([_FWAIT, *range(0xD8, 0xE0)])
-"""What `FloatingPointUnit.execute` executes."""
+"""The opcodes that `FloatingPointUnit.execute` executes."""
 _REGISTER_FORMS = 0xC0
-"""From this ModRM byte on there is no memory operand."""
+"""The lowest ModRM byte without a memory operand."""
 _WAIT_MONITORED = CR0_MP | CR0_TS
 _UNDEFINED = int(Action.UNDEFINED)
 _OPCODE_BITS = 7
-"""Of the first opcode byte, kept in FOP above the ModRM byte."""
+"""The bits of the first opcode byte that FOP has above the ModRM byte."""
 
 
 class _Operand:
@@ -48,7 +48,7 @@ class _Operand:
 
 
 class FloatingPointUnit:
-    """Executes the instruction at RIP. Raises Fault: #NM, #MF, #UD, and those of memory operands."""
+    """The x87 unit of one processor. Methods raise Fault: #NM, #MF, #UD, and those of memory operands."""
 
     def __init__(self, cpu: Cpu, memory: OperandMemory) -> None:
         self._cpu = cpu
@@ -57,9 +57,12 @@ class FloatingPointUnit:
         self._operand = _Operand(memory)
 
     def check(self) -> None:
-        """Raise Fault (#MF) if an exception waits for a waiting instruction (SDM volume 1, 8.7.1).
+        """Raise #MF if an exception is pending (SDM volume 1, 8.7.1).
 
-        Without CR0.NE the signal that takes the place of #MF has no wire here.
+        Without CR0.NE nothing happens: FERR#, which takes the place of #MF, is not connected.
+
+        Raises:
+            Fault: #MF.
         """
         if self.state.is_pending and self._cpu.registers.cr[0] & CR0_NE:
             raise Fault(MF)
@@ -88,16 +91,16 @@ class FloatingPointUnit:
         self.check()
 
     def empty_mmx(self, instruction: Instruction) -> Done:
-        """Execute EMMS: all registers are empty, and TOP is 0 (SDM volume 3, 12.2)."""
+        """Execute EMMS: tag all registers as empty, and set TOP to 0 (SDM volume 3, 12.2)."""
         self.state.top = 0
         self.state.tags = b"\1" * 8
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
 
     def prepare_mmx(self, instruction: Instruction) -> None:
-        """Do of an MMX instruction what Unicorn does not, before it executes it (see `mmx`). Raises Fault."""
+        """Apply the effects of an MMX instruction that Unicorn, which executes it next, leaves out. Raises Fault."""
         operand = instruction.operand
-        if isinstance(operand, MemoryOperand):  # what faults changes nothing
+        if isinstance(operand, MemoryOperand):  # an instruction that faults changes nothing
             address, size = linear_address(self._cpu, instruction), operand_bytes(instruction)
             self._memory.probe(address, size, write=stores(instruction), stack=operand.segment == "ss")
         register = written_register(instruction)
@@ -105,7 +108,7 @@ class FloatingPointUnit:
             self.state.set_exponent(register)
 
     def execute(self, instruction: Instruction) -> None:
-        """Execute FWAIT or an ESC instruction, if LOCK does not forbid it."""
+        """Execute FWAIT or an ESC instruction. Raises Fault."""
         if instruction.action & _UNDEFINED:
             raise Fault(UD)
         if instruction.opcode == _FWAIT:
@@ -143,5 +146,5 @@ class FloatingPointUnit:
 
 
 def _is_wide(cpu: Cpu, instruction: Instruction) -> bool:
-    """The operand size is not 16 bits, which only environments depend on."""
+    """Return whether the operand size is not 16 bits; only the format of environments depends on it."""
     return operand_size(cpu, instruction) > 2

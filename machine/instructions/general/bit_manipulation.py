@@ -1,8 +1,8 @@
-"""BMI1 and BMI2 instructions (SDM volume 2), of which Unicorn gets BEXTR, BLSI, BZHI and PDEP wrong.
+"""BMI1 and BMI2 instructions (SDM volume 2), of which Unicorn executes BEXTR, BLSI, BZHI and PDEP wrongly.
 
-Unicorn inverts CF of BLSI, clears the top bit of the result of BZHI with an index beyond the operand and of BEXTR with
-the length of the operand or more, and lets PDEP and BEXTR of 32 bits use the upper half of a register. Outside 64-bit
-mode it takes VEX.B and the top bit of VEX.vvvv, which are ignored there, for parts of register numbers.
+Unicorn inverts CF of BLSI. It clears the top bit of the result of BZHI with an index beyond the operand, and of BEXTR
+with a length of at least the operand's. PDEP and BEXTR of 32 bits use the upper half of a register. Outside 64-bit mode
+it takes VEX.B and the top bit of VEX.vvvv, which are ignored there, for parts of register numbers.
 """
 
 from machine.architecture.decoding import Instruction
@@ -19,7 +19,7 @@ _RDX = 2
 
 
 def deposit(source: int, mask: int) -> int:
-    """The low bits of `source` at the places of the bits of `mask`."""
+    """Return the low bits of `source`, moved to the positions of the bits set in `mask` (PDEP)."""
     result = 0
     while mask:
         lowest = mask & -mask
@@ -31,14 +31,14 @@ def deposit(source: int, mask: int) -> int:
 
 
 def _set_flags(cpu: Cpu, result: int, size: int, carry: bool) -> None:
-    """Set ZF, SF and CF, clear OF; AF and PF, which are undefined, stay."""
+    """Set ZF, SF and CF, and clear OF; AF and PF, which are undefined, stay."""
     flags = (_ZF if not result else 0) | (_SF if result >> 8 * size - 1 else 0) | (_CF if carry else 0)
     kept = cpu.rflags & ~(ARITHMETIC_FLAGS & ~0x14)
     cpu.rflags = kept | flags
 
 
 def extract(source: int, mask: int) -> int:
-    """The bits of `source` at the places of the bits of `mask`, next to each other."""
+    """Return the bits of `source` at the positions set in `mask`, moved together to the low end (PEXT)."""
     result = place = 0
     while mask:
         lowest = mask & -mask
@@ -49,7 +49,7 @@ def extract(source: int, mask: int) -> int:
 
 
 def _lowest_bit(cpu: Cpu, instruction: Instruction, source: int, size: int) -> None:
-    """BLSR, BLSMSK and BLSI."""
+    """Execute BLSR, BLSMSK or BLSI."""
     results = {_BLSR: source & source - 1, _BLSMSK: source ^ source - 1, _BLSI: source & -source}
     result = results[instruction.extension] & (1 << 8 * size) - 1
     write_general(cpu, instruction.vex_register, result, size)
@@ -57,7 +57,7 @@ def _lowest_bit(cpu: Cpu, instruction: Instruction, source: int, size: int) -> N
 
 
 def _with_flags(cpu: Cpu, instruction: Instruction, source: int, other: int, size: int) -> None:
-    """ANDN, BZHI and BEXTR; `other` is the register that VEX names."""
+    """Execute ANDN, BZHI or BEXTR; `other` is the value of the register in VEX.vvvv."""
     carry = False
     if instruction.opcode == ANDN:
         result = source & ~other

@@ -1,6 +1,6 @@
 """SHLD and SHRD by an immediate count (SDM volume 2).
 
-With an operand relative to RIP Unicorn accesses memory one byte too low: it forgets the immediate after the address.
+With a RIP-relative operand Unicorn accesses memory one byte too low: it ignores the immediate after the displacement.
 """
 
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -15,9 +15,20 @@ _CF, _PF, _ZF, _SF, _OF = 1, 1 << 2, 1 << 6, 1 << 7, 1 << 11
 
 
 def shifted(destination: int, source: int, count: int, bits: int, *, left: bool) -> tuple[int, bool]:
-    """Return the destination after a shift by 1 to 31 (63 for 64 bits), and the bit that left it last.
+    """Shift a destination, and fill it with bits of the source.
 
-    For more than 16 bits of 16 the manual leaves both open: the destination follows the source again, as in Unicorn.
+    For counts above 16 with 16 bits, where the result is undefined, the destination follows the source again, as in
+    Unicorn.
+
+    Args:
+        destination: The operand to shift.
+        source: The operand that fills it.
+        count: 1 to 31, or to 63 for 64 bits.
+        bits: The operand size in bits.
+        left: Shift to the left, as SHLD.
+
+    Returns:
+        The result, and the last bit shifted out.
     """
     mask = (1 << bits) - 1
     row = (destination << bits | source) << bits | destination
@@ -27,7 +38,7 @@ def shifted(destination: int, source: int, count: int, bits: int, *, left: bool)
 
 
 def execute_double_shift(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the instruction at RIP if its operand is relative to RIP. Raises Fault."""
+    """Execute the instruction at RIP if its operand is RIP-relative. Raises Fault."""
     operand = instruction.operand
     if not (isinstance(operand, MemoryOperand) and operand.relative):
         return Done.NATIVE

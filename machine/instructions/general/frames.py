@@ -1,6 +1,6 @@
 """Instructions that push or pop several words at once: ENTER, PUSHA and POPA (SDM volume 2).
 
-Unicorn does them a word at a time and leaves registers behind as they are then when one of them faults.
+Unicorn executes them a word at a time. If one word faults, it leaves registers changed.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _SP = 4
 
 
 class Frames:
-    """Executes the instruction at RIP, which is one of the three."""
+    """Executes the instruction at RIP, one of the three."""
 
     def __init__(self, cpu: Cpu, memory: OperandMemory) -> None:
         self._cpu = cpu
@@ -34,9 +34,12 @@ class Frames:
         """By opcode."""
 
     def _enter(self, instruction: Instruction) -> Done:
-        """ENTER: the nesting level copies frame pointers of enclosing procedures, the size makes room below.
+        """Execute ENTER: push frame pointers of the enclosing procedures by nesting level, and make room below.
 
-        Where one of its accesses faults, what it has pushed stays below the stack pointer, as on processors.
+        If an access faults, the words already pushed stay below the stack pointer, as on processors. Raises Fault.
+
+        Returns:
+            `Done.COMPLETE`.
         """
         cpu, registers, memory = self._cpu, self._cpu.registers, self._memory
         size, stack = stack_operand_size(cpu, instruction), current_stack(cpu)
@@ -62,10 +65,20 @@ class Frames:
         return Done.COMPLETE
 
     def _copy(self, stack: Stack, top: int, outer: int, size: int, count: int) -> bool:
-        """Push at `top` the `count` words below `outer`, all at once; whether that could be done.
+        """Push the frame pointers below the outer frame at once, if that has the same effect as word by word.
 
-        Where they run into those pushed, these come again and again. It cannot be done where a part of them can fault,
-        as they do not lie in one page of RAM, nor while somebody watches memory.
+        It has if source and target each lie in one page of RAM, so nothing can fault halfway, and if no one watches
+        memory. Where the source overlaps the words just pushed, these repeat.
+
+        Args:
+            stack: The stack in use.
+            top: The stack pointer, below which to push.
+            outer: The outer frame pointer, below which the words are.
+            size: Bytes of a word.
+            count: Number of words.
+
+        Returns:
+            True if the words were pushed, False if nothing was done.
         """
         cpu, memory, distance, length = self._cpu, self._memory, outer - top, size * count
         period = distance if 0 < distance < length else length

@@ -1,4 +1,4 @@
-"""General instructions of which Unicorn decodes or executes a form wrongly (SDM volume 2)."""
+"""General-purpose instructions with a form that Unicorn decodes or executes wrongly (SDM volume 2)."""
 
 from machine.architecture.control_registers import CR0_PE
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -26,7 +26,7 @@ _RAX, _HIGH = 0, 0xFF00
 
 
 def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute LAHF or SAHF: the register is AH with REX, too; Unicorn takes SPL."""
+    """Execute LAHF or SAHF: the register is AH even with REX, where Unicorn takes SPL."""
     registers = cpu.registers
     if instruction.opcode == _LAHF:
         registers.rax = registers.rax & ~_HIGH | (cpu.rflags & _IN_AH | 2) << 8
@@ -37,13 +37,13 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute PAUSE, after which Unicorn would not stop, and go on with the next instruction."""
+    """Execute PAUSE, after which Unicorn would not stop before the next instruction."""
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
 
 def execute_move_immediate(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute MOV r/m, imm (C6 /0, C7 /0): Unicorn refuses REX.R, which means nothing. Raises Fault."""
+    """Execute MOV r/m, imm (C6 /0, C7 /0): Unicorn refuses REX.R, which is ignored. Raises Fault."""
     size = 1 if instruction.opcode == _MOV_BYTE else operand_size(cpu, instruction)
     write_operand(cpu, instruction, _immediate(instruction, size), size)
     cpu.skip(instruction.length)
@@ -51,7 +51,7 @@ def execute_move_immediate(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_group_3(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute NEG with LOCK, and TEST r/m, imm by its second encoding. Raises Fault."""
+    """Execute NEG with LOCK, or TEST r/m, imm in its second encoding. Raises Fault."""
     size = 1 if instruction.opcode == _GROUP_3_BYTE else operand_size(cpu, instruction)
     if instruction.extension == _TEST_AGAIN:
         return _test(cpu, instruction, size)
@@ -61,7 +61,7 @@ def execute_group_3(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def _test(cpu: Cpu, instruction: Instruction, size: int) -> Done:
-    """TEST by F6 /1 and F7 /1, which Unicorn refuses."""
+    """Execute TEST as F6 /1 or F7 /1, which Unicorn refuses."""
     result = read_operand(cpu, instruction, size) & _immediate(instruction, size)
     flags = (_SF if result >> 8 * size - 1 else 0) | (_ZF if not result else 0)
     flags |= _PF if not (result & 0xFF).bit_count() & 1 else 0
@@ -71,7 +71,7 @@ def _test(cpu: Cpu, instruction: Instruction, size: int) -> Done:
 
 
 def _negate(cpu: Cpu, instruction: Instruction, size: int) -> Done:
-    """LOCK NEG, of which Unicorn sets the flags by another value."""
+    """Execute LOCK NEG, for which Unicorn sets the flags by another value."""
     require_writable(cpu, instruction, size)
     source = read_operand(cpu, instruction, size)
     result = -source & (1 << 8 * size) - 1
@@ -85,7 +85,7 @@ def _negate(cpu: Cpu, instruction: Instruction, size: int) -> Done:
 
 
 def execute_adjust_privilege(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute ARPL: memory is written only where the privilege level is adjusted. Raises Fault."""
+    """Execute ARPL: it writes memory only if it adjusts the privilege level. Raises Fault."""
     if not cpu.registers.cr[0] & CR0_PE:
         raise Fault(UD)
     selector, least = read_operand(cpu, instruction, 2), read_general(cpu, instruction.register, 2) & 3
@@ -106,10 +106,7 @@ def execute_hint(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_population_count(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute POPCNT: with 66H and REX.W, of which REX.W counts, Unicorn takes 66H, and 32 bits in 16-bit code.
-
-    Raises Fault.
-    """
+    """Execute POPCNT. With 66H and REX.W Unicorn ignores REX.W, and in 16-bit code it takes 32 bits. Raises Fault."""
     size = operand_size(cpu, instruction)
     source = read_operand(cpu, instruction, size)
     write_general(cpu, instruction.register, source.bit_count(), size)
@@ -119,7 +116,7 @@ def execute_population_count(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_add_with_overflow(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute ADOX with 66H, which Unicorn takes for ADCX. Raises Fault."""
+    """Execute ADOX with 66H, which Unicorn decodes as ADCX. Raises Fault."""
     if not (instruction.prefix == Prefix.REPEAT and instruction.operand_size_prefix):
         return Done.NATIVE
     size = 8 if instruction.wide else 4
@@ -132,10 +129,14 @@ def execute_add_with_overflow(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_compare_exchange(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute CMPXCHG r/m32, r32: Unicorn writes the accumulator and the destination where they do not change.
+    """Execute CMPXCHG r/m32, r32. Raises Fault.
 
-    So the upper halves of both are lost, which are kept: the accumulator is written only if the comparison fails, the
-    destination, if a register, only if it does not. Memory is written in any case. Raises Fault.
+    Unicorn always writes both accumulator and destination, which clears the upper halves of the registers. The
+    accumulator is written only if the comparison fails, and a destination register only if it does not fail. Memory is
+    written in any case.
+
+    Returns:
+        `Done.COMPLETE`, or `Done.NATIVE` for other operand sizes.
     """
     if operand_size(cpu, instruction) != 4:
         return Done.NATIVE
@@ -154,7 +155,7 @@ def execute_compare_exchange(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def _comparison(a: int, b: int) -> int:
-    """The arithmetic flags of CMP of two doublewords."""
+    """Return the arithmetic flags of a CMP of two doublewords."""
     result = a - b & 0xFFFF_FFFF
     flags = (_CF if a < b else 0) | (_ZF if not result else 0) | (_SF if result >> 31 else 0)
     flags |= (_PF if not (result & 0xFF).bit_count() & 1 else 0) | (_AF if (a ^ b ^ result) & 0x10 else 0)
@@ -162,7 +163,7 @@ def _comparison(a: int, b: int) -> int:
 
 
 def _immediate(instruction: Instruction, size: int) -> int:
-    """The immediate operand, of 4 bytes at most, with its sign extended to the size of the operand."""
+    """Return the immediate operand, of 4 bytes at most, sign-extended to the operand size."""
     bits = 8 * instruction.immediate_bytes
     value = instruction.immediate
     return value - (value >> bits - 1 << bits) & (1 << 8 * size) - 1

@@ -1,8 +1,8 @@
-"""Near branches that Unicorn gets wrong (SDM volume 2).
+"""Near branches that Unicorn executes wrongly (SDM volume 2).
 
-With the prefix 66H in 64-bit mode, where the operand size is 64 bits whatever it says, it cuts the target to 16 bits,
-as processors of another vendor do. CALL has pushed by the time that a target is refused which is not canonical. RET
-takes its immediate, which is unsigned, for a signed number.
+With the prefix 66H in 64-bit mode, where the operand size is always 64 bits, it truncates the target to 16 bits, as
+processors of another vendor do. A CALL to an address that is not canonical faults only after it has pushed. RET takes
+its immediate, which is unsigned, for a signed number.
 """
 
 from machine.architecture.decoding import Instruction
@@ -24,7 +24,7 @@ _ALL = 2**64 - 1
 
 
 def condition(code: int, rflags: int) -> bool:
-    """Whether condition `code`, the low four bits of Jcc, holds (SDM volume 1, appendix B)."""
+    """Return whether the condition `code`, the low four bits of Jcc, holds (SDM volume 1, appendix B)."""
     sign_differs = bool(rflags & _SF) != bool(rflags & _OF)
     found = (
         bool(rflags & _OF),
@@ -40,7 +40,7 @@ def condition(code: int, rflags: int) -> bool:
 
 
 def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the branch at RIP if it is RET, or in 64-bit mode. Raises Fault."""
+    """Execute the branch at RIP: RET in all modes, others in 64-bit mode only. Raises Fault."""
     opcode, registers = instruction.opcode, cpu.registers
     if opcode in (_RETURN, _RETURN_POPPING):
         return _return(cpu, instruction)

@@ -16,24 +16,38 @@ _LOCAL, _BUSY, _TASK_32, _TASK_16 = 4, 2, 0xB, 0x3
 
 @dataclass(frozen=True, slots=True)
 class CallGate:
-    """A call gate that may be used."""
+    """A call gate, checked."""
 
     destination: Destination
     parameters: int
-    """How many words are copied to an inner stack."""
+    """Number of words to copy to an inner stack."""
     size: int
-    """Of these words and of those pushed, in bytes."""
+    """Size of these words and of those pushed, in bytes."""
 
 
 def is_call_gate(cpu: Cpu, segment: Segment) -> bool:
-    """Report whether a descriptor is a call gate of this mode; in IA-32e mode there are 64-bit gates alone."""
+    """Return whether a descriptor is a call gate in the current mode; IA-32e mode has 64-bit gates only."""
     return segment.system_type == CALL_GATE or (
         segment.system_type == CALL_GATE_16 and not cpu.registers.efer & EFER_LMA
     )
 
 
 def read_gate(cpu: Cpu, selector: int, at: int, entry: Segment, *, jump: bool) -> CallGate:
-    """Return the gate that `selector` names, checked with its target as JMP or CALL checks it. Raises Fault."""
+    """Read a call gate, and check it and its target as a far JMP or CALL does. Raises Fault.
+
+    Args:
+        cpu: The processor.
+        selector: The selector of the gate.
+        at: The linear address of its descriptor.
+        entry: The descriptor.
+        jump: The instruction is JMP, which may not change the ring.
+
+    Returns:
+        The gate; the offset in its target still has to be checked.
+
+    Raises:
+        Fault: #GP or #NP.
+    """
     error, ring = selector & 0xFFFC, cpu.registers.cpl
     long = bool(cpu.registers.efer & EFER_LMA)
     target, parameters, offset = _fields(cpu, selector, at, long=long)
@@ -75,7 +89,7 @@ def _fields(cpu: Cpu, selector: int, at: int, *, long: bool) -> tuple[int, int, 
 
 @dataclass(frozen=True, slots=True)
 class InnerStack:
-    """The stack of a more privileged ring, from the TSS. Without a segment SS becomes null."""
+    """The stack of a more privileged ring, from the TSS. SS becomes null if `segment` is None."""
 
     selector: int
     pointer: int
@@ -96,7 +110,7 @@ def stack_of_ring(cpu: Cpu, ring: int) -> InnerStack:
         if not is_canonical(pointer):
             raise Fault(SS, 0)
         return InnerStack(ring, pointer, FLAT_INNER)
-    kind = task.flags >> 8 & 0xF | _BUSY  # LTR sets it in the table, and Unicorn does not in the register
+    kind = task.flags >> 8 & 0xF | _BUSY  # Unicorn's LTR sets it in the table but not in the register
     if kind not in (_TASK_32, _TASK_16):
         raise Fault(TS, error)
     offset, layout = (4 + 8 * ring, "<IH") if kind == _TASK_32 else (2 + 4 * ring, "<HH")

@@ -11,7 +11,7 @@ from machine.processor.cpu import EFER_LMA, Cpu
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a control transfer leads: a code segment that may be entered, and an offset still to be checked."""
+    """The target of a control transfer: a code segment, checked, and an offset that still has to be checked."""
 
     selector: int
     at: int
@@ -19,13 +19,22 @@ class Destination:
     segment: Segment
     offset: int
     ring: int
-    """The privilege level there."""
+    """The privilege level after the transfer."""
 
 
 def descriptor(cpu: Cpu, selector: int, vector: int = GP) -> tuple[int, Segment]:
-    """Return where the descriptor of a selector is, and the descriptor.
+    """Find the descriptor of a selector.
 
-    Raises Fault with this vector for a null selector and one beyond its table.
+    Args:
+        cpu: The processor.
+        selector: The selector.
+        vector: The exception for a null selector and for one beyond its table.
+
+    Returns:
+        The linear address of the descriptor, and the descriptor.
+
+    Raises:
+        Fault: `vector`, or #PF.
     """
     if not selector & 0xFFFC:
         raise Fault(vector, 0)
@@ -42,7 +51,7 @@ def check_default_size(cpu: Cpu, segment: Segment, error: int) -> None:
 
 
 def direct_destination(cpu: Cpu, selector: int, at: int, segment: Segment, offset: int) -> Destination:
-    """Return where a far CALL or JMP without a gate leads. Raises Fault."""
+    """Return the checked target of a far CALL or JMP without a gate. Raises Fault."""
     error, ring = selector & 0xFFFC, cpu.registers.cpl
     check_default_size(cpu, segment, error)
     if segment.level > ring if segment.conforming else segment.level != ring or selector & 3 > ring:
@@ -53,7 +62,7 @@ def direct_destination(cpu: Cpu, selector: int, at: int, segment: Segment, offse
 
 
 def check_return(cpu: Cpu, selector: int) -> tuple[int, Segment]:
-    """Return the code segment of a far RET or IRET, and where its descriptor is. Raises Fault."""
+    """Return the descriptor of a far RET's or IRET's code segment, after its linear address. Raises Fault."""
     at, segment = descriptor(cpu, selector)
     error, ring = selector & 0xFFFC, selector & 3
     if not segment.is_code or ring < cpu.registers.cpl:
@@ -67,14 +76,17 @@ def check_return(cpu: Cpu, selector: int) -> tuple[int, Segment]:
 
 
 def is_64_bit(cpu: Cpu, segment: Segment) -> bool:
-    """Report whether code in this segment runs in 64-bit mode."""
+    """Return whether code in this segment runs in 64-bit mode."""
     return segment.long and bool(cpu.registers.efer & EFER_LMA)
 
 
 def enter(cpu: Cpu, destination: Destination, length: int) -> None:
-    """Go there, after all checks, by an instruction of this length; SS must be loaded.
+    """Transfer control, after all checks. Raises PageFault before anything is loaded.
 
-    Raises PageFault before anything is loaded.
+    Args:
+        cpu: The processor; SS must have been loaded.
+        destination: The target.
+        length: Length of the instruction in bytes.
     """
     ring = destination.ring
     load_code(cpu, destination.selector & 0xFFFC | ring, destination.at, destination.segment)
@@ -84,7 +96,7 @@ def enter(cpu: Cpu, destination: Destination, length: int) -> None:
 
 
 def check_target(cpu: Cpu, segment: Segment, offset: int) -> None:
-    """Raise Fault (#GP) where the segment may not be entered: beyond its limit, or an address not canonical."""
+    """Raise Fault (#GP) if the target is beyond the segment's limit, or in 64-bit mode not canonical."""
     if not is_canonical(offset) if is_64_bit(cpu, segment) else offset > segment.limit:
         raise Fault(GP, 0)
 
@@ -92,7 +104,7 @@ def check_target(cpu: Cpu, segment: Segment, offset: int) -> None:
 def load_code(cpu: Cpu, selector: int, at: int, segment: Segment) -> None:
     """Load CS, after all checks, and mark its descriptor as accessed. Raises PageFault before anything is loaded.
 
-    64-bit mode has no base of CS (SDM volume 3, 3.2.4), and Unicorn would add it.
+    64-bit mode ignores the base of CS (SDM volume 3, 3.2.4), but Unicorn would add it.
     """
     mark_accessed(cpu, at, segment)
     base = 0 if is_64_bit(cpu, segment) else segment.base

@@ -12,13 +12,13 @@ _CODE, _CONFORMING, _CODE_OR_DATA = 1 << 11, 1 << 10, 1 << 12
 
 
 def commit(cpu: Cpu, register: SegmentRegister, selector: int, at: int, segment: Segment) -> None:
-    """Load a register whose descriptor was checked, and mark that as accessed. Raises PageFault with nothing loaded."""
+    """Load a register, and mark its checked descriptor as accessed. Raises PageFault with nothing loaded."""
     mark_accessed(cpu, at, segment)
     register.load(selector, segment.base, segment.limit, segment.flags | ACCESSED << 8)
 
 
 def load_data(cpu: Cpu, register: SegmentRegister, selector: int) -> None:
-    """Load DS, ES, FS or GS. Raises Fault with nothing changed. The caller follows with `follow_segments`."""
+    """Load DS, ES, FS or GS. Raises Fault with nothing changed. The caller then calls `follow_segments`."""
     if not selector & 0xFFFC:
         register.load(selector, 0, 0, 0)
         return
@@ -34,7 +34,21 @@ def load_data(cpu: Cpu, register: SegmentRegister, selector: int) -> None:
 
 
 def check_stack(cpu: Cpu, selector: int, ring: int, vector: int = GP, *, external: int = 0) -> tuple[int, Segment]:
-    """Return a stack segment for a ring, and where its descriptor is. Raises Fault with this vector, or #SS."""
+    """Find and check the stack segment for a ring.
+
+    Args:
+        cpu: The processor.
+        selector: The selector of the segment.
+        ring: The ring that will use it, 0 to 3.
+        vector: The exception for a segment that cannot be the ring's stack.
+        external: The EXT bit of error codes.
+
+    Returns:
+        The linear address of the descriptor, and the descriptor.
+
+    Raises:
+        Fault: `vector`, #SS for a segment that is not present, or #PF.
+    """
     at, segment = descriptor(cpu, selector, vector)
     error = selector & 0xFFFC | external
     if selector & 3 != ring or segment.level != ring or not segment.is_data or not segment.writable:
@@ -45,12 +59,12 @@ def check_stack(cpu: Cpu, selector: int, ring: int, vector: int = GP, *, externa
 
 
 def load_null_stack(cpu: Cpu, selector: int) -> None:
-    """Load SS with a null selector, as 64-bit mode may: only its RPL means anything."""
+    """Load SS with a null selector, which 64-bit mode allows: only its RPL has a meaning."""
     cpu.registers.ss.load(selector, 0, 0, (selector & 3) << 13)
 
 
 def load_stack(cpu: Cpu, selector: int) -> None:
-    """Load SS for the current ring. Raises Fault with nothing changed. The caller follows with `follow_segments`."""
+    """Load SS for the current ring. Raises Fault with nothing changed. The caller then calls `follow_segments`."""
     registers = cpu.registers
     ring = registers.cpl
     if not selector & 0xFFFC:
@@ -63,9 +77,13 @@ def load_stack(cpu: Cpu, selector: int) -> None:
 
 
 def leave_segments_of_inner_rings(cpu: Cpu, ring: int) -> None:
-    """Make null what a return to `ring` may not keep of DS, ES, FS and GS (SDM volume 3, 5.8.6).
+    """Clear those of DS, ES, FS and GS that a return to an outer ring may not keep (SDM volume 3, 5.8.6).
 
-    The selector becomes null and the segment unusable; its base stays, and with it that of FS and GS in 64-bit mode.
+    The selector becomes null and the segment unusable. Its base stays, as FS and GS in 64-bit mode use it.
+
+    Args:
+        cpu: The processor.
+        ring: The ring that is returned to.
     """
     registers = cpu.registers
     for register in (registers.es, registers.ds, registers.fs, registers.gs):

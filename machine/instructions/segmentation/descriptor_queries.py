@@ -1,4 +1,4 @@
-"""LAR, LSL, VERR and VERW (SDM volume 2): ZF says what may be done with a selector, and nothing faults."""
+"""LAR, LSL, VERR and VERW (SDM volume 2): ZF reports whether a selector may be used, without a fault."""
 
 from machine.architecture.control_registers import CR0_PE
 from machine.architecture.decoding import Instruction
@@ -31,7 +31,7 @@ _RIGHTS = _SIZED | {CALL_GATE, CALL_GATE_16, TASK_GATE}
 
 
 class DescriptorQueries:
-    """Executes the instruction at RIP."""
+    """Executes the instruction at RIP, one of the four."""
 
     def __init__(self, cpu: Cpu, memory: OperandMemory) -> None:
         self._cpu = cpu
@@ -58,7 +58,7 @@ class DescriptorQueries:
         return self._finish(instruction, found is not None and found.is_data and found.writable)
 
     def _accessible(self, instruction: Instruction, system_types: frozenset[int]) -> Segment | None:
-        """Return the descriptor, if it is visible to the current ring and to the selector's."""
+        """Return the descriptor if CPL and the selector's RPL may see it, else None. Raises Fault."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.cr[0] & CR0_PE:
             raise Fault(UD)

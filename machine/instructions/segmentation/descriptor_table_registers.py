@@ -16,7 +16,7 @@ _GLOBAL = (0, 2)
 
 
 class DescriptorTableRegisters:
-    """Executes the instruction at RIP."""
+    """Executes the instruction at RIP, one of the four."""
 
     def __init__(self, cpu: Cpu, memory: OperandMemory) -> None:
         self._cpu = cpu
@@ -40,7 +40,7 @@ class DescriptorTableRegisters:
         return Done.COMPLETE
 
     def store(self, instruction: Instruction) -> Done:
-        """Execute SGDT (0F 01 /0) or SIDT (/1): the whole base, whatever the operand size is. Raises Fault."""
+        """Execute SGDT (0F 01 /0) or SIDT (/1): they store the whole base for any operand size. Raises Fault."""
         registers = self._cpu.registers
         operand = instruction.operand
         assert isinstance(operand, MemoryOperand)

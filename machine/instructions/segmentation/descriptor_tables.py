@@ -8,9 +8,11 @@ _LOCAL = 4
 
 
 def find(cpu: Cpu, selector: int) -> tuple[int, Segment] | None:
-    """The linear address of a selector's descriptor, and the descriptor. Raises PageFault.
+    """Find the descriptor of a selector. Raises PageFault.
 
-    None beyond the table, and where the address is not canonical, which is the same exception.
+    Returns:
+        The linear address of the descriptor, and the descriptor. None if it is beyond its table or not at a canonical
+        address: both raise the same exception.
     """
     registers = cpu.registers
     table, at = registers.ldtr if selector & _LOCAL else registers.gdtr, selector & ~7

@@ -1,6 +1,6 @@
 """Far CALL and far JMP (SDM volume 2, CALL and JMP), outside real mode.
 
-Each has the same parts: CHECK, which raises the Fault that the manual names with nothing changed, and STATE.
+Each has the same parts: CHECK, which raises the Fault that the manual names with nothing changed; then STATE.
 """
 
 from machine.architecture.control_registers import CR0_PE
@@ -82,7 +82,7 @@ class FarCalls:
         return Done.COMPLETE
 
     def _following(self, instruction: Instruction) -> int:
-        """Return the address that a CALL returns to."""
+        """Return the return address of a CALL."""
         mask = 2**64 - 1 if self._cpu.registers.in_64_bit_code else 0xFFFF_FFFF
         return self._cpu.registers.rip + instruction.length & mask
 
@@ -108,7 +108,9 @@ class FarCalls:
         if gate.destination.ring < cpu.registers.cpl:
             self._call_inner_ring(gate, stack_of_ring(cpu, gate.destination.ring), instruction)
             return
-        stack = flat_stack(cpu) if gate.size == 8 else current_stack(cpu)  # a 64-bit gate leads to 64-bit mode
+        stack = (
+            flat_stack(cpu) if gate.size == 8 else current_stack(cpu)
+        )  # the target of a 64-bit gate runs in 64-bit mode
         self._call(gate.destination, instruction, stack, gate.size)
 
     def _call_inner_ring(self, gate: CallGate, inner: InnerStack, instruction: Instruction) -> None:

@@ -1,4 +1,4 @@
-"""Where an instruction finds its operand in memory, and the far pointer of a far CALL, a far JMP, LES and the like."""
+"""Memory operands with alignment checks, and the far pointers of far CALL, far JMP, LES and similar instructions."""
 
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.exceptions import AC, UD, Fault
@@ -10,9 +10,20 @@ from machine.processor.cpu import Cpu
 
 
 def read_operand(cpu: Cpu, memory: OperandMemory, instruction: Instruction, size: int, alignment: int = 2) -> bytes:
-    """Return a memory operand. Raises Fault; #UD where there is a register.
+    """Read a memory operand.
 
-    `alignment` in bytes is what an alignment check demands (SDM volume 3, table 6-7).
+    Args:
+        cpu: The processor.
+        memory: Memory of the processor.
+        instruction: The instruction at RIP.
+        size: Bytes to read.
+        alignment: Alignment that an alignment check requires, in bytes (SDM volume 3, table 6-7).
+
+    Returns:
+        `size` bytes.
+
+    Raises:
+        Fault: #UD if the operand is a register, #AC, or that of the access.
     """
     operand = instruction.operand
     if not isinstance(operand, MemoryOperand):
@@ -24,13 +35,13 @@ def read_operand(cpu: Cpu, memory: OperandMemory, instruction: Instruction, size
 
 
 def read_selector(cpu: Cpu, memory: OperandMemory, instruction: Instruction) -> int:
-    """Return an operand of 16 bits in a register or in memory. Raises Fault."""
+    """Read a selector operand, 16 bits of a register or memory. Raises Fault."""
     if isinstance(instruction.operand, int):
         return int(getattr(cpu.registers, GENERAL_REGISTERS[instruction.operand])) & 0xFFFF
     return int.from_bytes(read_operand(cpu, memory, instruction, 2), "little")
 
 
 def far_pointer(cpu: Cpu, memory: OperandMemory, instruction: Instruction, size: int) -> tuple[int, int]:
-    """Return the selector and the offset in memory, whose offset has `size` bytes. Raises Fault."""
+    """Read a far pointer in memory: return its selector and its offset, which has `size` bytes. Raises Fault."""
     content = read_operand(cpu, memory, instruction, size + 2, size)
     return int.from_bytes(content[size:], "little"), int.from_bytes(content[:size], "little")

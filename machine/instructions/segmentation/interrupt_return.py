@@ -1,8 +1,8 @@
 """IRET, IRETD and IRETQ (SDM volume 2, IRET), outside real mode.
 
-Left out: virtual-8086 mode. An IRETD of ring 0 that would return there is refused with #GP(0).
+Left out: virtual-8086 mode. An IRETD of ring 0 that would return there raises #GP(0).
 
-This is half of each host call of a guest, so what is common is looked for first.
+This is half of each host call of a guest, so the common case has a fast path.
 """
 
 import struct
@@ -30,7 +30,7 @@ _FLAGS_16, _FLAGS_32 = 0x4DD5, 0x25_4DD5
 _IOPL, _VIRTUAL_INTERRUPTS = 3 << 12, 3 << 19
 _FRAME = struct.Struct("<5Q")
 _NOT_GLOBAL = ~0xFFFB
-"""Bits of a word on the stack that are not those of a selector of the GDT."""
+"""Bits of a word on the stack that must be 0 if it is a selector of the GDT."""
 _Cached = tuple[int, int, int]
 
 
@@ -86,7 +86,7 @@ class InterruptReturn:
         return Done.COMPLETE
 
     def _return_by_common_segments(self) -> bool:
-        """Execute IRETQ of ring 0 if its frame and descriptors are as nearly always; report whether they are."""
+        """Execute IRETQ of ring 0 if its frame and descriptors are the common ones; otherwise return False."""
         cpu, registers, memory = self._cpu, self._cpu.registers, self._cpu.memory
         rsp, ring, table = registers.rsp, registers.hflags & 3, registers.gdtr
         if ring or cpu.callbacks.watchers or rsp & 0xFFF > PAGE_SIZE - _FRAME.size or not is_canonical(rsp):
@@ -131,7 +131,7 @@ class InterruptReturn:
 
 @lru_cache(maxsize=64)  # a kernel returns to one or two pairs of segments
 def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tuple[_Cached, _Cached] | None:
-    """Return what CS and SS cache of two descriptors of ring RPL, or None where there is anything to look at."""
+    """Return base, limit and flags of CS and SS for two descriptors of ring RPL, or None unless all checks pass."""
     cs, ss, ring = segment(code), segment(stack), selector & 3
     both = cs.present and ss.present and cs.level == ss.level == outer & 3 == ring
     both = both and bool(cs.flags & ss.flags & ACCESSED << 8) and bool(selector & ~7) and bool(outer & ~7)
@@ -141,7 +141,16 @@ def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tu
 
 
 def _loaded_flags(rflags: int, ring: int, size: int) -> int:
-    """Return the flags that IRET loads in a ring, with RFLAGS as they were."""
+    """Return the mask of the flags that IRET loads.
+
+    Args:
+        rflags: RFLAGS before the instruction.
+        ring: The ring that executes it.
+        size: The operand size in bytes.
+
+    Returns:
+        The mask.
+    """
     loaded = _FLAGS_16 if size == 2 else _FLAGS_32
     if ring <= rflags >> 12 & 3:
         loaded |= FLAG_IF

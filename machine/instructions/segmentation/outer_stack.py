@@ -6,13 +6,25 @@ from machine.instructions.segmentation.data_segments import check_stack, commit,
 from machine.processor.cpu import Cpu
 
 OuterStack = tuple[int, Segment] | None
-"""Where the descriptor of the stack segment is, and the descriptor; None where SS becomes null."""
+"""Linear address of the stack segment's descriptor, and the descriptor; None if SS becomes null."""
 
 
 def check_outer_stack(cpu: Cpu, selector: int, ring: int, *, long: bool) -> OuterStack:
-    """Return the stack segment for a return to `ring`, to 64-bit mode if `long`. Raises Fault.
+    """Find and check the stack segment for a return.
 
-    A null selector is allowed there outside ring 3, and its RPL must be the ring.
+    A null selector is allowed for a return to 64-bit mode outside ring 3, if its RPL is the ring.
+
+    Args:
+        cpu: The processor.
+        selector: The new SS.
+        ring: The ring that is returned to.
+        long: The return is to 64-bit mode.
+
+    Returns:
+        The segment, or None if SS becomes null.
+
+    Raises:
+        Fault: #GP, #SS or #PF.
     """
     if selector & 0xFFFC:
         return check_stack(cpu, selector, ring)
@@ -22,7 +34,7 @@ def check_outer_stack(cpu: Cpu, selector: int, ring: int, *, long: bool) -> Oute
 
 
 def load_outer_stack(cpu: Cpu, selector: int, found: OuterStack, pointer: int, *, long: bool) -> None:
-    """Load SS, and RSP with as many bits as the new stack has. The descriptor can be marked as accessed."""
+    """Load SS and, with the width of the new stack, RSP. The caller has marked the descriptor as accessed."""
     registers = cpu.registers
     if found is None:
         load_null_stack(cpu, selector)

@@ -1,4 +1,4 @@
-"""The rules of all instructions that load a segment register or a register of a descriptor table, by opcode."""
+"""The rules of the instructions that load segment or descriptor-table registers, by opcode."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +40,7 @@ def segmentation_rules(cpu: Cpu, memory: OperandMemory) -> dict[int, Rule]:
 
 
 def _by_extension(rules: dict[int, Rule]) -> Rule:
-    """Return the rule of an opcode whose reg field chooses; all others are Unicorn's."""
+    """Return the rule of an opcode that the reg field extends; Unicorn executes extensions without a rule."""
 
     def execute(instruction: Instruction) -> Done:
         rule = rules.get(instruction.extension)

@@ -69,9 +69,9 @@ class SegmentLoads:
         registers.interrupts_inhibited = inhibited
 
     def _retire(self, name: str, instruction: Instruction) -> None:
-        """Retire MOV or POP. To SS, they hold back interrupts and #DB until after the next instruction (6.8.3)."""
+        """Retire MOV or POP. A load of SS inhibits interrupts and #DB until after the next instruction (6.8.3)."""
         registers = self._cpu.registers
         inhibited = registers.interrupts_inhibited
         self._cpu.skip(instruction.length)
-        if name == "ss" and not inhibited:  # of two in a row only the first does
+        if name == "ss" and not inhibited:  # only the first of two in a row does
             registers.interrupts_inhibited = True

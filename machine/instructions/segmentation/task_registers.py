@@ -57,7 +57,7 @@ class TaskRegisters:
         return read_selector(cpu, self._memory, instruction)
 
     def _descriptor(self, selector: int, kinds: tuple[int, ...]) -> tuple[int, Segment, int]:
-        """Return where a system descriptor of the GDT is, the descriptor, and its base: in IA-32e mode of 64 bits."""
+        """Return a system descriptor's linear address in the GDT, the descriptor, and its whole base. Raises Fault."""
         cpu, error = self._cpu, selector & 0xFFFC
         if selector & _LOCAL:
             raise Fault(GP, error)

@@ -1,10 +1,10 @@
 """Task switches by the processor (SDM volume 3, chapter 8, "Task Management").
 
-They come from a task gate of the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, with
-nothing changed when it fails; STATE, the old task saved and the new one loaded; then the new task's segments are
-checked, and what is wrong there is an exception of the new task, before its first instruction.
+Their causes are a task gate of the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, which
+fails with nothing changed; STATE, which saves the old task and loads the new one; then the new task's segments are
+checked, and a failure is an exception of the new task, before its first instruction.
 
-Left out: virtual-8086 tasks - a TSS whose EFLAGS image has VM set is refused as not valid (#TS) - and the T flag.
+Left out: the T flag, and virtual-8086 tasks. A TSS whose EFLAGS image has VM set is refused as not valid (#TS).
 """
 
 import struct
@@ -28,7 +28,7 @@ from machine.processor.cpu import FLAG_NT, FLAG_VM, Cpu
 _BUSY, _LDT, _LOCAL = 2, 0x2, 4
 _DR7_LOCAL = 0x155
 _LOADED_FLAGS, _KEPT_BY_16_BITS = 0x25_7FD5, 0xFFFF_0000
-# Where the saved part of a TSS begins, and that part: EIP, EFLAGS, eight registers, the selectors.
+# Offset of the saved part of a TSS, and that part: EIP, EFLAGS and eight registers. The selectors follow.
 _STATE_32, _STATE_16 = 0x20, 0x0E
 _WORDS_32, _WORDS_16 = struct.Struct("<10I"), struct.Struct("<10H")
 _CR3, _LDT_32, _LDT_16 = 0x1C, 0x60, 0x2A
@@ -42,7 +42,7 @@ class TaskFault(Fault):
 
 
 class _Way(Enum):
-    """What leads to another task (table "Effect of a Task Switch on Busy Flag, NT Flag, ...")."""
+    """The kind of a task switch (table "Effect of a Task Switch on Busy Flag, NT Flag, ...")."""
 
     NEST = auto()
     """CALL, or an interrupt: the new task returns to the old one, which stays busy."""
@@ -52,24 +52,30 @@ class _Way(Enum):
 
 
 class TaskSwitch:
-    """Switches tasks on one processor."""
+    """Task switches on one processor."""
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
 
     def nest(self, selector: int, return_address: int, rflags: int, external: int) -> None:
-        """Go to the task whose TSS `selector` names, leaving the old one, which it returns to, with this EIP and flags.
+        """Switch to a task that will return to the current one.
 
-        Raises Fault with nothing changed, and TaskFault when the new task cannot begin. `external` is the EXT bit.
+        Raises Fault with nothing changed, or TaskFault if the switch is complete but the new task cannot begin.
+
+        Args:
+            selector: The selector of the new task's TSS.
+            return_address: EIP to save in the old task.
+            rflags: EFLAGS to save in the old task.
+            external: The EXT bit of error codes.
         """
         self._switch(_Way.NEST, selector, return_address, rflags, external)
 
     def jump(self, selector: int, return_address: int, rflags: int, external: int) -> None:
-        """Go to a task without a way back; see `nest`."""
+        """Switch to a task that will not return; see `nest`."""
         self._switch(_Way.JUMP, selector, return_address, rflags, external)
 
     def return_to_previous(self, return_address: int, rflags: int) -> None:
-        """Go back to the task that the current one was nested in; see `nest`."""
+        """Return to the task in which the current one is nested; see `nest`."""
         (selector,) = struct.unpack("<H", self._cpu.memory.read(self._cpu.registers.tr.base, 2))
         self._switch(_Way.RETURN, selector, return_address, rflags & ~FLAG_NT, 0)
 
@@ -84,7 +90,7 @@ class TaskSwitch:
         old_busy = registers.gdtr.base + (registers.tr.selector & ~7) + ACCESSED_BYTE
         other = (task.base, 2) if way is _Way.NEST else (old_busy, 1)
         for address, size in ((at + ACCESSED_BYTE, 1), other):
-            memory.push(address, memory.read(address, size), unit=1)  # all can be written, or it is #PF
+            memory.push(address, memory.read(address, size), unit=1)  # all must be writable, else #PF
         # STATE
         link = registers.tr.selector
         self._save(old_at, old_image, return_address, rflags)
@@ -106,7 +112,15 @@ class TaskSwitch:
         self._cpu.memory.push(address, bytes([access | _BUSY if busy else access & ~_BUSY]), unit=1)
 
     def push_error_code(self, error_code: int, external: int) -> None:
-        """The error code of the exception that led here, on the new task's stack, in the width of its TSS."""
+        """Push the error code of the exception that caused the switch on the new task's stack.
+
+        Args:
+            error_code: The error code; pushed as 16 or 32 bits, like the new task's TSS.
+            external: The EXT bit of error codes.
+
+        Raises:
+            TaskFault: #SS if it does not fit, or #PF.
+        """
         cpu, registers = self._cpu, self._cpu.registers
         size = 4 if registers.tr.flags >> 8 & 8 else 2
         mask = 0xFFFF_FFFF if registers.ss.flags & 1 << 22 else 0xFFFF
@@ -124,7 +138,7 @@ class TaskSwitch:
     # CHECK
 
     def _task(self, selector: int, external: int, way: _Way) -> tuple[int, Segment]:
-        """Where the TSS's descriptor is, and the descriptor."""
+        """Return the TSS descriptor, checked, after its linear address. Raises Fault."""
         error, returning = selector & ~3 | external, way is _Way.RETURN
         found = None if selector & _LOCAL or not selector & ~3 else find(self._cpu, selector)
         wanted = (TASK_BUSY, TASK_16_BUSY) if returning else (TASK_AVAILABLE, TASK_16_AVAILABLE)
@@ -149,9 +163,12 @@ class TaskSwitch:
                 raise Fault(TS, error) from None
 
     def _old_image(self) -> tuple[int, bytearray]:
-        """The part of the current TSS that is to be saved to, and its address. It can be written.
+        """Read the part of the current TSS that will be written. Raises PageFault if it cannot be.
 
-        Only the limit of the new task's TSS has to be valid (SDM volume 3, 8.3).
+        Its limit is not checked: only that of the new task's TSS has to be valid (SDM volume 3, 8.3).
+
+        Returns:
+            The linear address of that part, and its bytes.
         """
         task, memory = self._cpu.registers.tr, self._cpu.memory
         wide = task.flags >> 8 & 8
@@ -173,10 +190,10 @@ class TaskSwitch:
         self._cpu.memory.push(at, bytes(image), unit=1)
 
     def _load(self, selector: int, task: Segment, new: bytes, nested: int) -> None:
-        """All but the segments. They hold their selectors and nothing else until they are checked."""
+        """Load all registers. Segment registers get only their selectors until the segments are checked."""
         cpu, registers = self._cpu, self._cpu.registers
         wide = task.system_type & 8
-        # Unicorn wants the cached type to be that of an available TSS, and aborts otherwise.
+        # Unicorn aborts unless the cached type is that of an available TSS.
         registers.tr.load(selector, task.base, task.limit, task.flags & ~(_BUSY << 8))
         registers.cr[0] |= CR0_TS
         registers.hflags |= HFLAG_TS

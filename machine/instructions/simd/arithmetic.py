@@ -1,7 +1,7 @@
 """The SSE floating-point instructions, each as a function of its operands (SDM volume 2).
 
-Unicorn executes nearly all of them. Those that it gets wrong, and all while an exception is unmasked or results are
-flushed to zero, are executed by machine/instructions/simd/execution.py from what stands here.
+Unicorn executes nearly all of them. machine/instructions/simd/execution.py uses these functions for those that Unicorn
+executes wrongly, and for all while an exception is unmasked or results are flushed to zero.
 """
 
 import struct
@@ -19,17 +19,17 @@ NO_PREFIX, OPERAND_SIZE, REPEAT, REPEAT_NOT = Prefix
 """Mandatory prefixes: packed single, packed double, scalar single, scalar double."""
 _CF, _PF, _ZF = 1, 1 << 2, 1 << 6
 Evaluate = Callable[[int, int, int, int], Result]
-"""From the destination and the source as they were, the immediate and MXCSR: the new destination, and flags."""
+"""A function of destination, source, immediate and MXCSR that returns the new destination and MXCSR flags."""
 
 
 class Place(Enum):
-    """Where an operand is if it is a register."""
+    """The kind of register that an operand can be."""
 
     VECTOR = auto()
     MMX = auto()
     GENERAL = auto()
     STATUS_FLAGS = auto()
-    """A destination: OF, SF, ZF, AF, PF and CF."""
+    """OF, SF, ZF, AF, PF and CF; as a destination only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _joined(results: list[Result], width: int, mxcsr: int) -> Result:
 
 
 def _merged(destination: int, value: int, bits: int) -> int:
-    """The low `bits` bits of a vector replaced."""
+    """Return a vector with its low `bits` bits replaced by `value`."""
     return destination >> bits << bits | value
 
 
@@ -93,26 +93,26 @@ _SMALLEST_NORMAL, _INVERSE_IS_NORMAL = 1 << SINGLE.fraction, 253 << SINGLE.fract
 
 
 def _number(bits: int) -> float:
-    """A single number as a double, whose quotient or root is right when it is rounded again: 53 > 2 * 24 + 1 bits."""
+    """Convert single to double, whose quotients and roots stay correct when rounded to single: 53 > 2 * 24 + 1."""
     value: float = _SINGLE_NUMBER.unpack(_SINGLE_BITS.pack(bits))[0]
     return value
 
 
 def _bits(number: float) -> int:
-    """A double rounded to a single number."""
+    """Round a double to a single, and return its bits."""
     bits: int = _SINGLE_BITS.unpack(_SINGLE_NUMBER.pack(number))[0]
     return bits
 
 
 def _reciprocal(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
-    """RCP: no exceptions, always to nearest, denormal numbers are zeros. The manual leaves the low bits open."""
+    """Evaluate RCP: no exceptions, rounded to nearest, denormals are zeros. The manual leaves the low bits open."""
     if _SMALLEST_NORMAL <= b & ~form.sign < _INVERSE_IS_NORMAL:
         return _bits(1.0 / _number(b)), 0
     return numbers.divide(form.bias << form.fraction, b, form, _APPROXIMATION)[0], 0
 
 
 def _reciprocal_root(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
-    """RSQRT, like RCP."""
+    """Evaluate RSQRT, by the rules of RCP."""
     if _SMALLEST_NORMAL <= b < form.infinity:
         return _bits(1.0 / _number(_bits(sqrt(_number(b))))), 0
     root, _ = numbers.square_root(b, form, _APPROXIMATION)
@@ -133,7 +133,7 @@ _APPROXIMATE: dict[int, Binary] = {0x0F52: _reciprocal_root, 0x0F53: _reciprocal
 
 
 def _comparison(form: Format, count: int) -> Evaluate:
-    """CMPxx: the predicate is in bits 2:0 of the immediate, and the others are ignored."""
+    """Return CMPxx: the predicate is in bits 2:0 of the immediate, and the other bits are ignored."""
 
     def evaluate(left: int, right: int, immediate: int, mxcsr: int) -> Result:
         predicate, ones = immediate & 3, (1 << form.width) - 1
@@ -149,7 +149,7 @@ def _comparison(form: Format, count: int) -> Evaluate:
 
 
 def _status_flags(form: Format, *, quiet: bool) -> Evaluate:
-    """UCOMISx and COMISx."""
+    """Return UCOMISx (`quiet`) or COMISx."""
 
     def evaluate(left: int, right: int, _immediate: int, mxcsr: int) -> Result:
         mask = (1 << form.width) - 1
@@ -171,7 +171,7 @@ def _horizontal(operation: Binary, form: Format) -> Evaluate:
 
 
 def _alternating(form: Format) -> Evaluate:
-    """ADDSUBPx: even lanes are subtracted, odd ones added."""
+    """Return ADDSUBPx: even lanes are subtracted, odd lanes added."""
     count = 128 // form.width
 
     def evaluate(left: int, right: int, _immediate: int, mxcsr: int) -> Result:
@@ -183,7 +183,7 @@ def _alternating(form: Format) -> Evaluate:
 
 
 def _integral(form: Format, count: int) -> Evaluate:
-    """ROUNDxx: bits 1:0 of the immediate round unless bit 2 leaves it to MXCSR; bit 3 suppresses the precision flag."""
+    """Return ROUNDxx: immediate bits 1:0 are the mode unless bit 2 selects MXCSR's; bit 3 suppresses PE."""
 
     def evaluate(left: int, right: int, immediate: int, mxcsr: int) -> Result:
         mode = mxcsr >> 13 & 3 if immediate & 4 else immediate & 3
@@ -203,7 +203,7 @@ def _to_integers(form: Format, count: int, bits: int, *, truncate: bool) -> Eval
 
 
 def _from_integers(form: Format, count: int, bits: int, kept_from: int) -> Evaluate:
-    """The destination's bits from `kept_from` on stay."""
+    """Return CVTxx from integers of `bits` bits; the destination's bits from `kept_from` on stay."""
 
     def evaluate(left: int, right: int, _immediate: int, mxcsr: int) -> Result:
         values = [right >> bits * lane & (1 << bits) - 1 for lane in range(count)]
@@ -288,7 +288,7 @@ def _conversions() -> dict[tuple[int, Prefix], Operation]:
 
 
 def _general(bits: int) -> dict[tuple[int, Prefix], Operation]:
-    """Conversions with a general register, of 64 bits with REX.W."""
+    """Return the conversions with a general register of `bits` bits: 64 with REX.W."""
     found: dict[tuple[int, Prefix], Operation] = {}
     for prefix, form in ((REPEAT, SINGLE), (REPEAT_NOT, DOUBLE)):
         found[0x0F2A, prefix] = Operation(_from_integers(form, 1, bits, form.width), bits // 8, Place.GENERAL)
@@ -302,4 +302,4 @@ _NARROW = _arithmetic() | _conversions() | _general(32)
 OPERATIONS = (_NARROW, _NARROW | _general(64))
 """By REX.W, then by opcode and mandatory prefix."""
 EXCEPTION_OPCODES = frozenset(_NARROW)
-"""Opcode and mandatory prefix of all that may raise SIMD floating-point exceptions, and of RCP and RSQRT."""
+"""Opcode and mandatory prefix of all that may raise SIMD floating-point exceptions, plus RCP and RSQRT."""

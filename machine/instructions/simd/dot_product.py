@@ -1,13 +1,22 @@
-"""DPPS and DPPD (SDM volume 2): products of the lanes that the immediate chooses, added in pairs."""
+"""DPPS and DPPD (SDM volume 2): products of the lanes that the immediate selects, added in pairs."""
 
 from machine.instructions.simd.numbers import Format, Result, add, flags_set, multiply
 
 
 def dot_product(left: list[int], right: list[int], form: Format, immediate: int, mxcsr: int) -> Result:
-    """Add the products in pairs, (p0 + p1) + (p2 + p3), and put the sum into the lanes of bits 3:0.
+    """Add the products in pairs: (p0 + p1) + (p2 + p3). Every step rounds.
 
-    Bits 7:4 choose the products; one that is not chosen is +0. Every step rounds. The additions are not executed when
-    an exception of the multiplications is unmasked.
+    The additions are not executed if the multiplications raise an unmasked exception.
+
+    Args:
+        left: The lanes of the first operand, two or four.
+        right: The lanes of the second operand.
+        form: The format of the numbers.
+        immediate: Bits 7:4 select the products, the others are +0; bits 3:0 the lanes that get the sum.
+        mxcsr: MXCSR.
+
+    Returns:
+        The destination, and the flags raised.
     """
     lanes = enumerate(zip(left, right, strict=True))
     found = [multiply(a, b, form, mxcsr) if immediate >> 4 + lane & 1 else (0, 0) for lane, (a, b) in lanes]

@@ -1,6 +1,6 @@
-"""Executes SSE floating-point instructions, with the exceptions that they raise (SDM volume 1, 11.5).
+"""Execution of SSE floating-point instructions, with the exceptions that they raise (SDM volume 1, 11.5).
 
-The instruction hook stops here where Unicorn would go wrong (unusual_operands.py), and before every one while
+The instruction hook stops before those that Unicorn would execute wrongly (unusual_operands.py), and before all while
 MXCSR leaves an exception unmasked or flushes results to zero.
 """
 
@@ -10,7 +10,6 @@ from machine.architecture.exceptions import UD, XM, Fault
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
 from machine.instructions.disposition import Done
 from machine.instructions.operand_access import (
-    operand_size,
     read_mmx_operand,
     read_operand,
     read_vector_operand,
@@ -22,11 +21,11 @@ from machine.processor.cpu import Cpu
 
 _MASKS = 7
 _KEEPS_X87 = 0x0F2A
-"""CVTPI2PD leaves the x87 state alone if its source is memory; so does none of the others."""
+"""CVTPI2PD: the only one with an MMX operand that leaves the x87 state unchanged if its source is memory."""
 
 
 def execute_simd(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the instruction at RIP. Raises Fault: #XM, or #UD where the system does not handle it."""
+    """Execute the instruction at RIP. Raises Fault: #XM, or #UD without CR4.OSXMMEXCPT, and those of operands."""
     require_sse(cpu)
     operation = OPERATIONS[instruction.wide].get((instruction.opcode, instruction.prefix))
     if operation is None:
@@ -60,7 +59,7 @@ def _deliver(cpu: Cpu, instruction: Instruction, operation: Operation, value: in
     elif destination is Place.STATUS_FLAGS:
         cpu.rflags = cpu.rflags & ~ARITHMETIC_FLAGS | value
     elif destination is Place.GENERAL:
-        write_general(cpu, instruction.register, value, 8 if operand_size(instruction) == 8 else 4)
+        write_general(cpu, instruction.register, value, 8 if instruction.wide else 4)
     if Place.MMX in (operation.source, destination):
         if isinstance(instruction.operand, int) or instruction.opcode != _KEEPS_X87 or not instruction.prefix:
             context.enter_mmx()

@@ -1,6 +1,6 @@
-"""MASKMOVQ and MASKMOVDQU (SDM volume 2): store the bytes that a mask chooses, at DS:RDI.
+"""MASKMOVQ and MASKMOVDQU (SDM volume 2), which store the bytes that a mask selects at DS:RDI.
 
-Unicorn stores byte after byte, so a fault leaves the first of them stored.
+Unicorn stores byte by byte, so a fault leaves the first of them stored.
 """
 
 from machine.architecture.decoding import ADDRESS_SIZE, Instruction

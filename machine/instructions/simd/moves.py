@@ -1,7 +1,7 @@
-"""SSE moves and shuffles whose mandatory prefix is F2H or F3H, where 66H stands beside it.
+"""SSE moves and shuffles with the mandatory prefix F2H or F3H and 66H as well.
 
-F2H and F3H come before 66H, which is then ignored (SDM volume 2, 2.1.2 and appendix A.2.1); Unicorn takes 66H for the
-mandatory prefix. Without 66H Unicorn executes them.
+F2H and F3H take precedence over 66H, which is then ignored (SDM volume 2, 2.1.2 and appendix A.2.1), but Unicorn takes
+66H for the mandatory prefix. Without 66H Unicorn executes them.
 """
 
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -19,7 +19,7 @@ def _words(value: int) -> list[int]:
 
 
 def _shuffled(value: int, order: int, first: int) -> int:
-    """Four words from `first` on put in another order, two bits of `order` for each."""
+    """Return `value` with its four words from `first` on in another order: two bits of `order` select each."""
     words = _words(value)
     words[first : first + 4] = [words[first + (order >> 2 * lane & 3)] for lane in range(4)]
     return sum(word << 16 * lane for lane, word in enumerate(words))
@@ -30,13 +30,13 @@ def _long(value: int, lane: int) -> int:
 
 
 def _duplicated(value: int, odd: int) -> int:
-    """MOVSLDUP and MOVSHDUP: each pair of doublewords is twice its even, or odd, one."""
+    """Evaluate MOVSLDUP or MOVSHDUP: each pair of doublewords becomes twice its even or odd one."""
     low, high = _long(value, odd), _long(value, 2 + odd)
     return low | low << 32 | high << 64 | high << 96
 
 
 def _load(cpu: Cpu, instruction: Instruction) -> None:
-    """MOVSS and MOVSD from memory clear the rest of the register; from a register they keep it."""
+    """Execute MOVSS or MOVSD to a register: from memory they clear the rest of it, from a register they keep it."""
     size = 4 if instruction.prefix == _SINGLE else 8
     value = read_vector_operand(cpu, instruction, size)
     if isinstance(instruction.operand, int):
@@ -55,7 +55,7 @@ def _store(cpu: Cpu, instruction: Instruction) -> None:
 
 
 def _store_unaligned(cpu: Cpu, instruction: Instruction) -> None:
-    """MOVDQU."""
+    """Execute MOVDQU to r/m."""
     value = cpu.context.read_vector(instruction.register)
     if isinstance(instruction.operand, MemoryOperand):
         write_memory(cpu, instruction, value, 16)
@@ -64,7 +64,7 @@ def _store_unaligned(cpu: Cpu, instruction: Instruction) -> None:
 
 
 def _between_mmx(cpu: Cpu, instruction: Instruction) -> None:
-    """MOVQ2DQ (F3H) and MOVDQ2Q (F2H)."""
+    """Execute MOVQ2DQ (F3H) or MOVDQ2Q (F2H)."""
     context, source = cpu.context, instruction.operand
     assert isinstance(source, int)
     context.enter_mmx()
@@ -75,7 +75,7 @@ def _between_mmx(cpu: Cpu, instruction: Instruction) -> None:
 
 
 def _transformed(cpu: Cpu, instruction: Instruction) -> None:
-    """Those that load a whole register."""
+    """Execute a move or shuffle that writes a whole register."""
     opcode, single, immediate = instruction.opcode, instruction.prefix == _SINGLE, instruction.immediate
     size = 8 if opcode == 0x0F7E or (opcode == 0x0F12 and not single) else 16
     unaligned = opcode in (0x0F6F, 0x0FF0)
@@ -109,7 +109,7 @@ _MOVES = {
 
 
 def execute_move(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the instruction at RIP if it has 66H, too. Raises Fault."""
+    """Execute the instruction at RIP if it also has 66H. Raises Fault."""
     move = _MOVES.get((instruction.opcode, instruction.prefix))
     if move is None or not instruction.operand_size_prefix:
         return Done.NATIVE

@@ -1,10 +1,10 @@
-"""Arithmetic on single and double numbers as SSE does it (SDM volume 1, 4.8, 10.2.3 and 11.5), in plain integers.
+"""Arithmetic of SSE on single and double numbers (SDM volume 1, 4.8, 10.2.3 and 11.5), in plain integers.
 
-A number is its bits. Every operation returns the masked result and the exceptions that it raises, as the low six bits
-of MXCSR, for one element. `mxcsr` gives the rounding control, the masks, DAZ (bit 6) and FTZ (bit 15).
+A number is represented by its bits. An operation on one element returns the masked result and the exceptions that it
+raises, as the low six bits of MXCSR. `mxcsr` has the rounding control, the masks, DAZ (bit 6) and FTZ (bit 15).
 
-Of the exceptions before the computation only the one of highest priority is raised: SNaN or an operand that is invalid,
-then a QNaN (which is none and ends it), then invalid operations and division by zero, then a denormal operand.
+Of the exceptions before the computation only the one of highest priority is raised: SNaN or an invalid operand; then a
+QNaN, which raises none and is the result; then invalid operations and division by zero; then a denormal operand.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ DENORMALS_ARE_ZEROS, FLUSH_TO_ZERO = 1 << 6, 1 << 15
 _MASKS, _ROUNDING = 7, 13
 NEAREST, DOWN, UP, TRUNCATE = range(4)
 Result = tuple[int, int]
-"""The bits of a result, and flags."""
+"""The bits of a result, and the flags raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A binary interchange format: the width of a number and of its fraction, in bits, and what follows from them."""
+    """A binary interchange format: the widths of a number and of its fraction in bits, and values derived from them."""
 
     width: int
     fraction: int
@@ -28,11 +28,11 @@ class Format:
     sign: int
     """The sign bit."""
     infinity: int
-    """The bits of +infinity, which are those of the largest exponent."""
+    """The bits of +infinity: all ones in the exponent."""
     quiet: int
-    """The bit that tells a quiet NaN from a signaling one."""
+    """The bit that is set in a quiet NaN and clear in a signaling one."""
     indefinite: int
-    """The QNaN that stands for no number (SDM volume 1, 4.8.3.7)."""
+    """The QNaN floating-point indefinite (SDM volume 1, 4.8.3.7)."""
 
 
 def _format(width: int, fraction: int) -> Format:
@@ -45,7 +45,7 @@ SINGLE, DOUBLE = _format(32, 23), _format(64, 52)
 
 
 def _operand(bits: int, form: Format, mxcsr: int) -> tuple[int, int]:
-    """An operand as it takes part, and DENORMAL if it is one: with DAZ denormal numbers are zeros of their sign."""
+    """Return an operand, and DENORMAL if it is one. With DAZ a denormal is a zero of its sign."""
     if bits & form.infinity or not bits & ~form.sign:
         return bits, 0
     return (bits & form.sign, 0) if mxcsr & DENORMALS_ARE_ZEROS else (bits, DENORMAL)
@@ -60,7 +60,7 @@ def _is_signaling(bits: int, form: Format) -> bool:
 
 
 def _magnitude(bits: int, form: Format) -> tuple[int, int]:
-    """A finite number without its sign as significand and exponent: significand * 2 ** exponent."""
+    """Return significand and exponent of a finite number without its sign: significand * 2**exponent."""
     exponent = (bits & form.infinity) >> form.fraction
     significand = bits & (1 << form.fraction) - 1
     if exponent:
@@ -69,7 +69,7 @@ def _magnitude(bits: int, form: Format) -> tuple[int, int]:
 
 
 def nan_of(a: int, b: int, form: Format) -> Result | None:
-    """The result of two operands of which one is a NaN (SDM volume 1, table 4-7): the first NaN, made quiet."""
+    """Return the first NaN of two operands, made quiet (SDM volume 1, table 4-7), and flags; None without a NaN."""
     if _is_nan(a, form):
         flags = INVALID if _is_signaling(a, form) or _is_signaling(b, form) else 0
         return a | form.quiet, flags
@@ -79,7 +79,7 @@ def nan_of(a: int, b: int, form: Format) -> Result | None:
 
 
 def flags_set(raised: int, mxcsr: int) -> int:
-    """The flags that MXCSR gets of what the lanes raised: nothing is computed after an unmasked I, D or Z."""
+    """Return the flags to set of those that the lanes raised: nothing is computed after an unmasked IE, DE or ZE."""
     before = INVALID | DENORMAL | DIVIDE_BY_ZERO
     return raised & before if raised & before & ~(mxcsr >> _MASKS) else raised
 
@@ -88,7 +88,7 @@ def flags_set(raised: int, mxcsr: int) -> int:
 
 
 def shifted(significand: int, places: int, mode: int, negative: bool) -> tuple[int, bool]:
-    """`significand` / 2 ** `places`, rounded to an integer; and whether that is inexact."""
+    """Return `significand` / 2**`places`, rounded to an integer, and whether that is inexact."""
     if places <= 0:
         return significand << -places, False
     kept, lost = significand >> places, significand & (1 << places) - 1
@@ -103,10 +103,20 @@ def shifted(significand: int, places: int, mode: int, negative: bool) -> tuple[i
 
 
 def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr: int) -> Result:
-    """Round ±`significand` * 2 ** `exponent`, which is not zero. Tininess is detected after rounding.
+    """Round ±significand * 2**exponent, which is not zero. Tininess is detected after rounding.
 
-    A significand that is not exact must have its lowest bit set and two bits more than the format. Unmasked overflow
-    and underflow are inexact only if the significand is; their result, which is not delivered, is of no meaning.
+    An inexact significand must have its lowest bit set and two bits more than the format. Unmasked overflow and
+    underflow are inexact only if the significand is; their result is not delivered and has no meaning.
+
+    Args:
+        negative: The sign.
+        significand: A positive integer of any length.
+        exponent: Any integer.
+        form: The format of the result.
+        mxcsr: MXCSR.
+
+    Returns:
+        The result and the flags raised.
     """
     mode = mxcsr >> _ROUNDING & 3
     sign = form.sign if negative else 0
@@ -135,7 +145,7 @@ def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr
 
 
 def add(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """a + b."""
+    """Return a + b."""
     infinity, fraction = form.infinity, form.fraction
     if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
         hidden = 1 << fraction
@@ -173,12 +183,12 @@ def add(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 
 def subtract(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """a - b."""
+    """Return a - b."""
     return add(a, b if _is_nan(b, form) else b ^ form.sign, form, mxcsr)
 
 
 def multiply(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """a * b."""
+    """Return a * b."""
     infinity, fraction = form.infinity, form.fraction
     if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
         hidden = 1 << fraction
@@ -203,7 +213,7 @@ def multiply(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 
 def divide(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """a / b."""
+    """Return a / b."""
     found = nan_of(a, b, form)
     if found is not None:
         return found
@@ -229,7 +239,7 @@ def divide(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 
 def square_root(a: int, form: Format, mxcsr: int) -> Result:
-    """The square root."""
+    """Return the square root of a."""
     found = nan_of(a, a, form)
     if found is not None:
         return found
@@ -253,15 +263,23 @@ def square_root(a: int, form: Format, mxcsr: int) -> Result:
 
 
 def _order(bits: int, form: Format) -> int:
-    """An integer in the order of the numbers; both zeros are 0."""
+    """Return an integer that compares as the number does; both zeros are 0."""
     magnitude = bits & ~form.sign
     return -magnitude if bits & form.sign else magnitude
 
 
 def compare(a: int, b: int, form: Format, mxcsr: int, *, quiet: bool) -> tuple[int | None, int]:
-    """-1, 0 or 1 as a is less than, equal to or greater than b, and None if unordered; and flags.
+    """Compare two numbers.
 
-    A comparison that is not `quiet` is invalid for quiet NaNs, too.
+    Args:
+        a: A number.
+        b: A number.
+        form: Their format.
+        mxcsr: MXCSR.
+        quiet: Quiet NaNs are not invalid.
+
+    Returns:
+        -1, 0 or 1 if a is less than, equal to or greater than b, or None if they are unordered; and the flags raised.
     """
     if _is_nan(a, form) or _is_nan(b, form):
         invalid = not quiet or _is_signaling(a, form) or _is_signaling(b, form)
@@ -273,13 +291,13 @@ def compare(a: int, b: int, form: Format, mxcsr: int, *, quiet: bool) -> tuple[i
 
 
 def smaller(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """MIN: the second operand where they are equal or one is a NaN."""
+    """Evaluate MIN: the second operand if they are equal or one is a NaN."""
     order, flags = compare(a, b, form, mxcsr, quiet=False)
     return _operand(a if order == -1 else b, form, mxcsr)[0], flags
 
 
 def larger(a: int, b: int, form: Format, mxcsr: int) -> Result:
-    """MAX: the second operand where they are equal or one is a NaN."""
+    """Evaluate MAX: the second operand if they are equal or one is a NaN."""
     order, flags = compare(a, b, form, mxcsr, quiet=False)
     return _operand(a if order == 1 else b, form, mxcsr)[0], flags
 
@@ -288,7 +306,7 @@ def larger(a: int, b: int, form: Format, mxcsr: int) -> Result:
 
 
 def convert(a: int, source: Format, target: Format, mxcsr: int) -> Result:
-    """To another format; a NaN keeps the high bits of its fraction."""
+    """Convert to another format; a NaN keeps the high bits of its fraction."""
     if _is_nan(a, source):
         payload, narrowing = a & (1 << source.fraction) - 1, source.fraction - target.fraction
         payload = payload >> narrowing if narrowing > 0 else payload << -narrowing
@@ -306,12 +324,12 @@ def convert(a: int, source: Format, target: Format, mxcsr: int) -> Result:
 
 
 def from_integer(value: int, form: Format, mxcsr: int) -> Result:
-    """A signed integer as a number."""
+    """Convert a signed integer."""
     return rounded(value < 0, abs(value), 0, form, mxcsr) if value else (0, 0)
 
 
 def to_integer(a: int, form: Format, bits: int, mxcsr: int, *, truncate: bool = False) -> Result:
-    """To a signed integer of `bits` bits; the integer indefinite, 80...0, where it does not fit."""
+    """Convert to a signed integer of `bits` bits; the integer indefinite, 80...0, if it does not fit."""
     indefinite = 1 << bits - 1, INVALID
     if a & form.infinity == form.infinity:
         return indefinite

@@ -1,7 +1,7 @@
 """The SSSE3 instructions on MMX and XMM registers (SDM volume 2).
 
-Unicorn executes them, but for two cases: PHADDx and PHSUBx whose operands are the same register, of which it overwrites
-what it still needs; and MMX forms with REX.R or REX.B, which it takes for parts of the register's number.
+Unicorn executes them, except in two cases: PHADDx and PHSUBx with the same register as both operands, which it
+overwrites too early; and MMX forms with REX.R or REX.B, which it takes for parts of the register number.
 """
 
 from collections.abc import Callable
@@ -84,7 +84,7 @@ _OPERATIONS: dict[int, Callable[[bytes, bytes], bytes]] = {
 
 
 def evaluate(opcode: int, destination: bytes, source: bytes, immediate: int) -> bytes:
-    """The new destination of an instruction; operands have 8 or 16 bytes."""
+    """Return the new destination of an instruction; operands have 8 or 16 bytes."""
     if opcode == _PALIGNR:
         size = len(destination)
         return (source + destination + bytes(size))[immediate : immediate + size].ljust(size, b"\0")

@@ -1,7 +1,7 @@
-"""PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (SDM volume 2, 4.1): the comparison itself.
+"""PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (SDM volume 2, 4.1).
 
-The first operand is the register, the second the register or memory. Bits of the immediate: 0 words, not bytes; 1
-signed; 3:2 what is compared; 5:4 the polarity; 6 which end the index is from, or a mask of whole elements.
+The first operand is a register, the second a register or memory. Bits of the immediate: 0 words instead of bytes; 1
+signed; 3:2 the aggregation; 5:4 the polarity; 6 the highest index instead of the lowest, or a mask of whole elements.
 """
 
 import struct
@@ -22,7 +22,7 @@ Elements = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the comparison of two strings gives: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
+    """The result of comparing two strings: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
 
     index: int
     mask: int
@@ -30,14 +30,14 @@ class Comparison:
 
 
 def explicit_length(register: int, *, wide: bool, words: bool) -> int:
-    """The length in EAX or EDX, or RAX or RDX if `wide`: its absolute value, at most as many as there are elements."""
+    """Return the length in EAX or EDX, or in RAX or RDX if `wide`: the absolute value, at most the element count."""
     bits = 64 if wide else 32
     value = register & (1 << bits) - 1
     return min(value if value < 1 << bits - 1 else (1 << bits) - value, _VECTOR_BYTES >> words)
 
 
 def implicit_length(vector: int, *, words: bool) -> int:
-    """The number of elements before the first zero."""
+    """Return the number of elements before the first zero."""
     elements = _elements(vector, words=words, signed=False)
     return elements.index(0) if 0 in elements else len(elements)
 
@@ -75,7 +75,7 @@ def _expanded(found: int, *, words: bool) -> int:
     return sum([(1 << width) - 1 << width * lane for lane in range(128 // width) if found >> lane & 1])
 
 
-# Aggregations: which elements of the second string, as bits, of `count`
+# Aggregations: the matching elements of the second string, as bits. A vector has `count` elements.
 
 
 def _equal_any(a: Elements, b: Elements, _count: int) -> int:
@@ -84,7 +84,7 @@ def _equal_any(a: Elements, b: Elements, _count: int) -> int:
 
 
 def _ranges(a: Elements, b: Elements, _count: int) -> int:
-    """What lies in any range; a range without its end is none."""
+    """Match elements in any range; a range without an upper bound matches none."""
     least = min(b, default=0)
     members = 0  # as bits, from `least` on
     for low, high in zip(a[::2], a[1::2], strict=False):
@@ -94,13 +94,13 @@ def _ranges(a: Elements, b: Elements, _count: int) -> int:
 
 
 def _equal_each(a: Elements, b: Elements, count: int) -> int:
-    """Where both strings have ended they are equal."""
+    """Match equal elements at the same position; positions after the end of both strings match."""
     both = sum([bit for bit, x, y in zip(_LANES, a, b, strict=False) if x == y])
     return both | (1 << count) - (1 << max(len(a), len(b)))
 
 
 def _equal_ordered(a: Elements, b: Elements, count: int) -> int:
-    """Where the first string begins in the second; at the end of the vector a beginning of it is enough."""
+    """Match positions where the first string begins in the second; at the end of the vector a prefix is enough."""
     length = len(a)
     return sum([_LANES[lane] for lane in range(count) if b[lane : lane + length] == a[: count - lane]])
 

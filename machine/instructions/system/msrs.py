@@ -1,7 +1,6 @@
-"""The model-specific registers there are (SDM volume 4, table 2-2), and what may be written to them.
+"""The model-specific registers (SDM volume 4, table 2-2), and checks of the values written to them.
 
-Reading or writing any other is #GP. Some live in Unicorn, because instructions that it executes use them; the rest
-live here.
+Reading or writing any other is #GP. Unicorn has those that its own instructions use; the others are kept here.
 """
 
 from collections.abc import Callable
@@ -33,24 +32,24 @@ _APIC_ADDRESS = 0xFEE0_0000
 
 
 class Apic(Protocol):
-    """What the local APIC answers for: IA32_APIC_BASE and IA32_TSC_DEADLINE."""
+    """The part of the local APIC that IA32_APIC_BASE and IA32_TSC_DEADLINE reach."""
 
     @property
     def apic_base(self) -> int:
-        """Its base address, with the enable bit (11) and the bootstrap processor's (8)."""
+        """Its base address, with the enable bit (11) and the bootstrap processor bit (8)."""
 
     @apic_base.setter
     def apic_base(self, value: int) -> None: ...
 
     def read_tsc_deadline(self) -> int:
-        """Virtual time in ns, or 0."""
+        """Return the deadline: virtual time in ns, or 0 for none."""
 
     def write_tsc_deadline(self, value: int) -> None:
-        """Arm the timer for virtual time `value`; 0 disarms it."""
+        """Arm the timer for the virtual time `value` in ns; 0 disarms it."""
 
 
 class Msrs(Stateful):
-    """The registers, by number. `read` and `write` raise Fault (#GP) as RDMSR and WRMSR do."""
+    """The registers by number."""
 
     STATE = ("_kept",)
     WIRING = ("_cpu", "apic", "_checks", "_reads", "_writes")
@@ -116,11 +115,11 @@ class Msrs(Stateful):
 
     @property
     def kept(self) -> dict[int, int]:
-        """The registers that are only kept here, by number."""
+        """A copy of the registers that are kept here, by number."""
         return self._kept.copy()
 
     def read(self, number: int) -> int:
-        """RDMSR."""
+        """Return a register, as RDMSR does. Raises Fault: #GP(0) for one that does not exist."""
         if number in self._kept:
             return self._kept[number]
         if number not in self._reads:
@@ -128,7 +127,7 @@ class Msrs(Stateful):
         return self._reads[number]()
 
     def write(self, number: int, value: int) -> None:
-        """WRMSR."""
+        """Write a register, as WRMSR does. Raises Fault: #GP(0) for one that does not exist or a value not allowed."""
         if number in self._kept:
             if number in self._checks and not self._checks[number](value):
                 raise Fault(GP, 0)
@@ -147,13 +146,13 @@ class Msrs(Stateful):
         self._cpu.time_stamp_counter.aux = value
 
     def _write_apic_base(self, value: int) -> None:
-        """The APIC can be switched off and on but not moved (as QEMU has it, too); x2APIC mode is not there."""
+        """Enable or disable the APIC. As in QEMU it cannot be moved; there is no x2APIC mode."""
         if value & _APIC_BASE_RESERVED or value & 0xFF_FFFF_F000 != _APIC_ADDRESS:
             raise Fault(GP, 0)
         self.apic.apic_base = value
 
     def _write_efer(self, value: int) -> None:
-        """SDM volume 3, 2.2.1; LMA is read-only and follows LME when paging is switched on."""
+        """Write IA32_EFER (SDM volume 3, 2.2.1); LMA is read-only and follows LME when paging is turned on."""
         registers = self._cpu.registers
         no_execute = 0 if self._kept[IA32_MISC_ENABLE] & NO_EXECUTE_DISABLE else EFER_NXE
         if value & ~(EFER_SCE | EFER_LME | EFER_LMA | no_execute):
@@ -165,7 +164,7 @@ class Msrs(Stateful):
 
 
 def _no_tracing(value: int) -> None:
-    """There are neither branch records nor branch traces to turn on in IA32_DEBUGCTL."""
+    """Refuse any bit of IA32_DEBUGCTL: there are neither branch records nor branch traces."""
     if value:
         raise Fault(GP, 0)
 

@@ -1,4 +1,4 @@
-"""Which I/O ports may be used outside ring 0 (SDM volume 1, 19.5); Unicorn lets all rings use all."""
+"""Permissions for I/O ports outside ring 0 (SDM volume 1, 19.5); Unicorn lets all rings use all ports."""
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
@@ -8,7 +8,7 @@ _TSS_IO_MAP_BASE = 102
 
 
 def check_ports(cpu: Cpu, instruction: Instruction) -> None:
-    """Raise Fault (#GP) if IN, OUT, INS or OUTS at RIP may not reach its ports."""
+    """Raise Fault (#GP) if IN, OUT, INS or OUTS at RIP may not access its ports."""
     opcode = instruction.opcode
     width = 1 if not opcode & 1 else 2 if instruction.operand_size_prefix else 4
     port = instruction.immediate if instruction.immediate_bytes else cpu.registers.rdx & 0xFFFF
@@ -17,7 +17,7 @@ def check_ports(cpu: Cpu, instruction: Instruction) -> None:
 
 
 def may_use(cpu: Cpu, port: int, width: int) -> bool:
-    """Whether the current ring may use `width` ports from `port`: IOPL, then the I/O permission bitmap of the TSS."""
+    """Return whether the current ring may use `width` ports from `port`: by IOPL or the bitmap in the TSS."""
     task = cpu.registers.tr
     if cpu.registers.cpl <= cpu.rflags >> 12 & 3:
         return True

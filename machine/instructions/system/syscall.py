@@ -1,6 +1,6 @@
 """SYSCALL, SYSENTER and their returns (SDM volume 2; volume 3, 5.8.7 and 5.8.8), which do nothing in Unicorn.
 
-Each raises the Fault that the manual names, or loads CS and SS without a look at any descriptor.
+Each raises the Fault that the manual names, or loads CS and SS with fixed contents, without reading descriptors.
 """
 
 from machine.architecture.control_registers import CR0_PE
@@ -34,7 +34,7 @@ class FastSystemCalls:
         self._msrs = msrs
 
     def syscall(self, instruction: Instruction) -> Done:
-        """SYSCALL: to IA32_LSTAR in ring 0; RCX and R11 keep RIP and RFLAGS."""
+        """Execute SYSCALL: go to IA32_LSTAR in ring 0; RCX and R11 keep RIP and RFLAGS. Raises Fault (#UD)."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
             raise Fault(UD)
@@ -47,7 +47,7 @@ class FastSystemCalls:
         return Done.TRANSFERRED
 
     def sysret(self, instruction: Instruction) -> Done:
-        """SYSRET: to RCX in ring 3, with RFLAGS from R11."""
+        """Execute SYSRET: go to RCX in ring 3, with RFLAGS from R11. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
             raise Fault(UD)
@@ -67,7 +67,7 @@ class FastSystemCalls:
         return Done.TRANSFERRED
 
     def sysenter(self, instruction: Instruction) -> Done:
-        """SYSENTER: to IA32_SYSENTER_EIP in ring 0. Nothing is kept but by the caller."""
+        """Execute SYSENTER: go to IA32_SYSENTER_EIP in ring 0. It saves nothing. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
         selector = self._msrs.read(IA32_SYSENTER_CS)
         if instruction.locked:
@@ -85,7 +85,7 @@ class FastSystemCalls:
         return Done.COMPLETE
 
     def sysexit(self, instruction: Instruction) -> Done:
-        """SYSEXIT: to RDX in ring 3, with the stack at RCX."""
+        """Execute SYSEXIT: go to RDX in ring 3, with the stack at RCX. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
         selector = self._msrs.read(IA32_SYSENTER_CS)
         if instruction.locked:
@@ -103,7 +103,7 @@ class FastSystemCalls:
         return Done.COMPLETE
 
     def _load_flat(self, selector: int, code: int, privilege: int) -> None:
-        """CS and SS without a look at any descriptor."""
+        """Load CS and SS with flat segments, without reading descriptors."""
         cpu, user = self._cpu, _USER if privilege else 0
         cpu.registers.cs.load(selector & ~3 | privilege, 0, _LOW, code | user)
         cpu.registers.ss.load(selector + 8 & ~3 | privilege, 0, _LOW, _FLAT_DATA | user)

@@ -1,4 +1,4 @@
-"""Trust anchors as the boot loader hands them to the kernel: a JSON array of anchor files, measured before use."""
+"""Trust anchors as the boot loader passes them to the kernel: a JSON array of anchor files, measured before use."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from enclave_sim.payload.keys import TrustAnchor
 
 
 def pack(anchors: Iterable[TrustAnchor]) -> bytes:
-    """The bytes of these anchors; the same for the same anchors in the same order."""
+    """Return the JSON array of some anchors. The same anchors in the same order give the same bytes."""
     return b"[" + b",".join(anchor.to_json().strip() for anchor in anchors) + b"]"
 
 
 def unpack(packed: bytes) -> tuple[TrustAnchor, ...]:
-    """The anchors in what `pack` made. Raises KeyFileError for anything else."""
+    """Return the anchors in the result of `pack`. Raises KeyFileError for anything else."""
     try:
         files = msgspec.json.decode(packed, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

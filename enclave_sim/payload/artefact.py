@@ -1,20 +1,19 @@
-"""Ahead-of-time artefacts: a payload that brings its compiled code along.
+"""Ahead-of-time artefacts: payloads with their compiled code.
 
-An artefact is itself a signed module: the plain module, then one custom section `aether.aot`, the whole
-signed by `enclave_sim.payload.signature.sign`. Any WebAssembly tool still reads it and runs the plain
-module. The payload of the section, which must be the last of the module::
+An artefact is itself a signed module: the plain module, then one custom section `aether.aot`, the whole signed by
+`enclave_sim.payload.signature.sign`. Any WebAssembly tool still reads it and runs the plain module. The section must
+be the last of the module. Its payload is::
 
     01                      version of this layout
-    fingerprint (32 bytes)  which engine, version, configuration and processor the code was made for
+    fingerprint (32 bytes)  the engine, version, configuration and processor for which the code was compiled
     digest (32 bytes)       SHA-256 of the plain module: the file without this section and the signature
-    code                    what the engine compiled, up to the end of the section
+    code                    the engine's compiled code, up to the end of the section
 
-Why native code from a file can be trusted: an engine that loads compiled code checks nothing in it, so to
-load it is to trust whoever made it. The section lies inside the signed content, and code is looked at only
-after `verify` has accepted both signatures, so it is exactly what the holder of the key compiled. The digest
-ties it to its module and the fingerprint to its engine: those two guard against mistakes, the signatures
-against malice. Whoever signs a module that already holds such a section vouches for code they may not have
-made, which is why the command line refuses to sign one.
+Native code from a file can be trusted for this reason: an engine that loads compiled code checks nothing in it, so
+loading means trusting its author. The section is inside the signed content, and code is read only after `verify` has
+accepted both signatures, so it is exactly what the holder of the key compiled. The digest binds it to its module and
+the fingerprint to its engine: these two protect against mistakes, the signatures against malice. Signing a module that
+already has such a section would vouch for code of unknown origin, so the command line refuses to do it.
 """
 
 from dataclasses import dataclass
@@ -27,10 +26,10 @@ from enclave_sim.payload.signature import sign
 from enclave_sim.payload.wasm.sections import Section, assemble, custom_section, sections
 
 SECTION_NAME = "aether.aot"
-"""Name of the custom section that holds compiled code."""
+"""Name of the custom section with compiled code."""
 
 FINGERPRINT_BYTES = 32
-"""Length of an engine fingerprint."""
+"""Length of an engine fingerprint in bytes."""
 
 _VERSION = 1
 _DIGEST_BYTES = 32
@@ -39,21 +38,31 @@ _HEAD_BYTES = 1 + FINGERPRINT_BYTES + _DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """Compiled code which belongs to a module."""
+    """Compiled code of a module."""
 
     fingerprint: bytes
-    """The engine it was compiled by and for, 32 bytes; other engines must refuse it (ARTEFACT_FOREIGN)."""
+    """The fingerprint of the engine that compiled it, 32 bytes; others must refuse it (ARTEFACT_FOREIGN)."""
 
     code: bytes
-    """What the engine compiled."""
+    """The engine's compiled code."""
 
 
 def attach(module: bytes, fingerprint: bytes, code: bytes, key: SigningKey) -> bytes:
-    """Return `module` with `code`, compiled from it by the engine `fingerprint`, signed with `key`.
+    """Attach compiled code to a module and sign both. An earlier signature and earlier code are replaced.
 
-    `code` must have been compiled from the module without signature and earlier code (what `split` returns);
-    both are replaced. Raises `MalformedModule`, and `PayloadError` for a fingerprint of another length than
-    32 bytes and for empty code.
+    Raises MalformedModule, too, if the module is not well-formed.
+
+    Args:
+        module: The module, with or without signature and code.
+        fingerprint: The fingerprint of the engine that compiled `code`, 32 bytes.
+        code: The code, compiled from the module without signature and code: what `split` returns.
+        key: The key to sign with.
+
+    Returns:
+        The signed artefact.
+
+    Raises:
+        PayloadError: The fingerprint does not have 32 bytes, or there is no code.
     """
     if len(fingerprint) != FINGERPRINT_BYTES:
         raise PayloadError(f"an engine fingerprint has {FINGERPRINT_BYTES} bytes, not {len(fingerprint)}")
@@ -65,17 +74,27 @@ def attach(module: bytes, fingerprint: bytes, code: bytes, key: SigningKey) -> b
 
 
 def split(verified: bytes) -> tuple[bytes, Artefact | None]:
-    """Take apart a module which `verify` accepted: the plain module, and the artefact if it brought one.
+    """Split a verified module into the plain module and its compiled code.
 
-    `verified` may be `VerifiedPayload.content` or the signed file. Never call it on bytes that were not
-    verified: it checks no signature. Raises `PayloadRejected` (ARTEFACT_MISMATCH) where the section is not
-    as described above or belongs to another module.
+    Never call it with bytes that were not verified: it checks no signature. Raises PayloadRejected (ARTEFACT_MISMATCH)
+    if the section is not as described above, or belongs to another module.
+
+    Args:
+        verified: `VerifiedPayload.content`, or a file that `verify` accepted.
+
+    Returns:
+        The plain module, and its artefact or None.
     """
     found = list(sections(verified))
-    holders = [section for section in found if section.name == SECTION_NAME]
     plain = _plain(found)
+    return plain, _artefact(found, plain)
+
+
+def _artefact(found: list[Section], plain: bytes) -> Artefact | None:
+    """Read the artefact from the sections of a module. Raises PayloadRejected."""
+    holders = [section for section in found if section.name == SECTION_NAME]
     if not holders:
-        return plain, None
+        return None
     if len(holders) > 1 or found[-1] is not holders[0]:
         raise _mismatch("there must be one such section, the last of the module")
     payload = holders[0].payload
@@ -89,7 +108,7 @@ def split(verified: bytes) -> tuple[bytes, Artefact | None]:
             f"its code was compiled from module {digest.hex()}, this one is {sha256(plain).hexdigest()}; "
             "compile the module again"
         )
-    return plain, Artefact(fingerprint, payload[_HEAD_BYTES:])
+    return Artefact(fingerprint, payload[_HEAD_BYTES:])
 
 
 def _plain(found: list[Section]) -> bytes:

@@ -1,4 +1,4 @@
-"""What can be wrong with a payload, its signature or the keys around it."""
+"""Errors of payloads, their signatures and keys."""
 
 from enum import Enum
 
@@ -6,14 +6,14 @@ from enclave_sim.errors import EnclaveError
 
 
 class PayloadError(EnclaveError):
-    """Base of every error about payload modules and signing keys."""
+    """Base class of errors about payload modules and signing keys."""
 
 
 class MalformedModule(PayloadError):  # noqa: N818 - names the thing that is wrong, as `PayloadRejected` does
     """The bytes are not framed as a WebAssembly module.
 
-    `offset` is the byte offset of what was wrong, `section_start` that of the section it lies in (0 for the
-    module header), `reason` says what was found there and what would be right.
+    `offset` is the byte offset of the error, `section_start` that of the section with the error (0 for the module
+    header), `reason` says what was found there and what would be right.
     """
 
     def __init__(self, offset: int, section_start: int, reason: str) -> None:
@@ -28,9 +28,9 @@ class KeyFileError(PayloadError):
 
 
 class PayloadCheck(Enum):
-    """The checks a payload must pass, in the order they are made: the first one that fails is the answer.
+    """The checks that a payload must pass, in their order: the first one that fails is reported.
 
-    The value is the check as a sentence about a good payload.
+    The value of each is a sentence about a payload that passes it.
     """
 
     NOT_WASM = "the file is a framed WebAssembly module"
@@ -47,7 +47,7 @@ class PayloadCheck(Enum):
     PROFILE = "the module keeps to the guest contract"
 
 
-class PayloadRejected(PayloadError):  # noqa: N818 - the specification's word for it (`PAYLOAD_REJECTED`)
+class PayloadRejected(PayloadError):  # noqa: N818 - the specification's name (`PAYLOAD_REJECTED`)
     """A payload failed `check`; `message` says what was found and what would be right."""
 
     def __init__(self, check: PayloadCheck, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: a temporary file beside the goal is filled, then takes its name."""
+"""Writing files atomically: a temporary file in the same directory is written, and then gets the name of the target."""
 
 import contextlib
 import os
@@ -8,15 +8,20 @@ from pathlib import Path
 
 
 def write_replacing(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, replacing a file of that name in one step. After an OSError nothing changed."""
+    """Write `data` to `path`, atomically replacing a file of that name. After an OSError nothing has changed."""
     with _temporary_beside(path, data, 0o666) as temporary:
         os.replace(temporary, path)
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write `data` to a file which must not exist yet (FileExistsError otherwise), with permissions `mode`.
+    """Write a new file. Raises FileExistsError if it exists, and OSError; in both cases nothing has changed.
 
-    A hard link takes the name, since unlike a rename it fails when somebody else took it meanwhile.
+    A hard link takes the name, since unlike a rename it fails if the file has been created in the meantime.
+
+    Args:
+        path: The file, which must not exist yet.
+        data: Its content.
+        mode: Its permissions.
     """
     with _temporary_beside(path, data, mode) as temporary:
         os.link(temporary, path)

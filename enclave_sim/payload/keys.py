@@ -1,13 +1,12 @@
-"""Signing keys and trust anchors, and the files they are kept in.
+"""Signing keys and trust anchors, and their files.
 
-A key signs with two algorithms at once, Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204), so that a payload stays
-protected while either of them stands. The secret half is a `SigningKey`, kept in `NAME.key.json`; the public
-half is a `TrustAnchor`, kept in `NAME.anchor.json`. Both files are JSON objects: `format` names the kind and
-version of the file, `purpose` says whether the key is for development, key material is hexadecimal. Unknown
-fields are refused.
+A key signs with two algorithms, Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204), so that a payload remains protected while
+either of them is secure. The secret half is a `SigningKey`, stored in `NAME.key.json`; the public half is a
+`TrustAnchor`, stored in `NAME.anchor.json`. Both files are JSON objects: `format` names the kind and version of the
+file, `purpose` says whether the key is for development, key material is hexadecimal. Unknown fields are refused.
 
-The *key id* of a public key is the first 16 bytes of the SHA-256 of its raw public key bytes (32 for Ed25519,
-1952 for ML-DSA-65, nothing else in front or behind), so an anchor has two key ids.
+The *key id* of a public key is the first 16 bytes of the SHA-256 of its raw public key (32 bytes for Ed25519, 1952 for
+ML-DSA-65, without header or padding), so an anchor has two key ids.
 
 `cryptography` is imported where it is used: it takes longer to import than everything else here.
 """
@@ -29,22 +28,22 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 KEY_SUFFIX = ".key.json"
-"""What the name of a secret key's file ends with."""
+"""Suffix of the file name of a secret key."""
 
 ANCHOR_SUFFIX = ".anchor.json"
-"""What the name of a trust anchor's file ends with."""
+"""Suffix of the file name of a trust anchor."""
 
 KEY_ID_BYTES = 16
-"""Length of a key id."""
+"""Bytes in a key id."""
 
 SEED_BYTES = 32
-"""Length of the seed of either algorithm."""
+"""Bytes in the seed of either algorithm."""
 
 ED25519_PUBLIC_BYTES = 32
-"""Length of a raw Ed25519 public key."""
+"""Bytes in a raw Ed25519 public key."""
 
 ML_DSA_65_PUBLIC_BYTES = 1952
-"""Length of a raw ML-DSA-65 public key."""
+"""Bytes in a raw ML-DSA-65 public key."""
 
 _DEVELOPMENT: Literal["development, never for production"] = "development, never for production"
 _PRODUCTION: Literal["production"] = "production"
@@ -75,13 +74,13 @@ _File = TypeVar("_File", _KeyFile, _AnchorFile)
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchor:
-    """The public halves of a key: whoever holds an anchor accepts what its key signed.
+    """The public halves of a key. A holder of an anchor accepts everything that its key has signed.
 
-    Raises `KeyFileError` when made with a name or key material of the wrong form.
+    Raises KeyFileError for a name or key material of the wrong form.
     """
 
     name: str
-    """1 to 64 letters, digits, dots, underscores or dashes, not starting with a mark."""
+    """1 to 64 letters, digits, dots, underscores or dashes, starting with a letter or digit."""
 
     ed25519_public_key: bytes
     """Raw public key, 32 bytes."""
@@ -90,7 +89,7 @@ class TrustAnchor:
     """Raw public key, 1952 bytes."""
 
     development: bool
-    """True for a key whose secret half may be known to anybody: refused in production."""
+    """True for a key whose secret half may be public: refused in production."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -99,7 +98,7 @@ class TrustAnchor:
 
     @property
     def label(self) -> str:
-        """Name and key ids, as the header of a recording names the anchor."""
+        """Name and key ids, as in the header of a recording."""
         return f"{self.name} {self.ed25519_key_id.hex()} {self.ml_dsa_65_key_id.hex()}"
 
     @property
@@ -114,7 +113,7 @@ class TrustAnchor:
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "trust anchor") -> Self:
-        """Read the contents of an anchor file; `origin` is what an error calls it. Raises `KeyFileError`."""
+        """Read the content of an anchor file; `origin` is its name in an error. Raises KeyFileError."""
         file = _decode(text, _AnchorFile, origin)
         try:
             return cls(
@@ -128,11 +127,11 @@ class TrustAnchor:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read an anchor file. Raises `KeyFileError`."""
+        """Read an anchor file. Raises KeyFileError."""
         return cls.from_json(_read(path), str(path))
 
     def to_json(self) -> bytes:
-        """Return the contents of an anchor file."""
+        """Return the content of an anchor file."""
         return _encode(
             _AnchorFile(
                 _ANCHOR_FORMAT,
@@ -144,7 +143,7 @@ class TrustAnchor:
         )
 
     def save(self, path: Path) -> None:
-        """Write a new anchor file. Raises `KeyFileError`, also when there is such a file already."""
+        """Write a new anchor file. Raises KeyFileError, also if the file exists."""
         _write(path, self.to_json(), 0o666)
 
 
@@ -152,11 +151,11 @@ class TrustAnchor:
 class SigningKey:
     """The secret seeds of a key. They are left out of `repr`, so that no log or traceback shows them.
 
-    Raises `KeyFileError` when made with a name or seeds of the wrong form.
+    Raises KeyFileError for a name or seeds of the wrong form.
     """
 
     name: str
-    """1 to 64 letters, digits, dots, underscores or dashes, not starting with a mark."""
+    """1 to 64 letters, digits, dots, underscores or dashes, starting with a letter or digit."""
 
     ed25519_seed: bytes = field(repr=False)
     """RFC 8032 private key, 32 bytes."""
@@ -179,7 +178,7 @@ class SigningKey:
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "signing key") -> Self:
-        """Read the contents of a key file; `origin` is what an error calls it. Raises `KeyFileError`."""
+        """Read the content of a key file; `origin` is its name in an error. Raises KeyFileError."""
         file = _decode(text, _KeyFile, origin)
         try:
             return cls(
@@ -193,11 +192,11 @@ class SigningKey:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a key file. Raises `KeyFileError`."""
+        """Read a key file. Raises KeyFileError."""
         return cls.from_json(_read(path), str(path))
 
     def to_json(self) -> bytes:
-        """Return the contents of a key file: secret, unless this is a development key."""
+        """Return the content of a key file: secret, unless this is a development key."""
         return _encode(
             _KeyFile(
                 _KEY_FORMAT,
@@ -211,7 +210,10 @@ class SigningKey:
     def save(self, path: Path) -> None:
         """Write a new key file that only its owner can read (mode 0600).
 
-        Raises `KeyFileError`, also when there is such a file already: a lost key cannot be had back.
+        Raises KeyFileError, also if the file exists: an overwritten key could not be restored.
+
+        Args:
+            path: The file.
         """
         _write(path, self.to_json(), 0o600)
 
@@ -225,13 +227,13 @@ class SigningKey:
         )
 
     def ed25519_private_key(self) -> "Ed25519PrivateKey":
-        """Return the Ed25519 key that belongs to the seed."""
+        """Return the Ed25519 key of the seed."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
         return Ed25519PrivateKey.from_private_bytes(self.ed25519_seed)
 
     def ml_dsa_65_private_key(self) -> "MLDSA65PrivateKey":
-        """Return the ML-DSA-65 key that belongs to the seed."""
+        """Return the ML-DSA-65 key of the seed."""
         from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey  # noqa: PLC0415
 
         return MLDSA65PrivateKey.from_seed_bytes(self.ml_dsa_65_seed)
@@ -243,14 +245,14 @@ def key_id(public_key: bytes) -> bytes:
 
 
 def development_anchor() -> TrustAnchor:
-    """Return the anchor of the development key that comes with the sample payloads."""
+    """Return the anchor of the development key of the built-in payloads."""
     from payloads import development_anchor_text  # noqa: PLC0415
 
     return TrustAnchor.from_json(development_anchor_text(), "development anchor")
 
 
 def development_key() -> SigningKey:
-    """Return the development key that comes with the sample payloads. It is public: it proves nothing."""
+    """Return the development key of the built-in payloads. It is public: its signature proves nothing."""
     from payloads import development_key_text  # noqa: PLC0415
 
     return SigningKey.from_json(development_key_text(), "development key")
@@ -269,7 +271,7 @@ def _check_length(what: str, value: bytes, length: int) -> None:
 
 
 def _unhex(what: str, text: str) -> bytes:
-    # bytes.fromhex() would let white space through: two texts for one key.
+    # bytes.fromhex() accepts white space, so one key could have two texts.
     if not re.fullmatch(r"(?:[0-9a-f]{2})*", text):
         raise KeyFileError(f"{what} is not lower-case hexadecimal")
     return bytes.fromhex(text)

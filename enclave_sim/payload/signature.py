@@ -1,8 +1,8 @@
-"""The signature of a payload: a custom section in front of the module it speaks for.
+"""The signature of a payload: a custom section at the beginning of the module.
 
-The format follows `Signatures.md` of WebAssembly's tool-conventions, specification version 1, with the byte
-layout that the tool wasmsign2 really writes. `u32` is an unsigned LEB128 integer in its shortest form, `[x]`
-is x with its length in bytes as u32 in front, numbers without a prefix are hexadecimal bytes::
+The format follows `Signatures.md` of WebAssembly's tool-conventions, specification version 1, with the byte layout that
+the tool wasmsign2 actually writes. `u32` is an unsigned LEB128 integer in its shortest form, `[x]` is x preceded by its
+length in bytes as u32, numbers without a prefix are hexadecimal bytes::
 
     module    = 00 61 73 6D 01 00 00 00, section, content
     section   = 00, [ ["signature"], envelope ]       a custom section, the first of the module
@@ -18,16 +18,14 @@ is x with its length in bytes as u32 in front, numbers without a prefix are hexa
     hash      = SHA-256(content)       content: every byte of the file after the signature section
     message   = "wasmsig", 01, 01, 01, hash           the three bytes repeat the head of the envelope
 
-Both algorithms sign the same message: Ed25519 as it is, ML-DSA-65 (pure, hedged) with context string
-"aether-payload".
+Both algorithms sign the same message: Ed25519 directly, ML-DSA-65 (pure, hedged) with context string "aether-payload".
 
-What wasmsign2 does unlike the text of `Signatures.md`, and we with it: the hash leaves out the module's
-eight-byte header (so we compare that with its only value), and a length stands in front of `signed` and of
-each signature. What is ours: algorithm id 0x65, which the conventions do not assign; exactly these two
-signatures, in this order, by one trust anchor; no delimiters, no partial and no detached signatures; a
-second `signature` section is refused; every integer of the section has one encoding. So no byte of a signed
-file can be changed without a check failing. A verifier that skips signatures it does not know, as wasmsign2
-does, accepts the other.
+wasmsign2, and so this format, differs from the text of `Signatures.md`: the hash does not cover the module's header of
+eight bytes (which is compared with its only valid value instead), and `signed` and each signature are preceded by their
+length. Own rules of this format are: algorithm id 0x65, which the conventions do not assign; exactly these two
+signatures, in this order, by one trust anchor; no delimiters, no partial and no detached signatures; a second
+`signature` section is refused; every integer of the section has only one encoding. So no byte of a signed file can be
+changed without a check failing. A verifier that skips unknown signatures, as wasmsign2 does, accepts the Ed25519 one.
 """
 
 from collections.abc import Sequence
@@ -47,19 +45,19 @@ from enclave_sim.payload.wasm.sections import (
 )
 
 SECTION_NAME = "signature"
-"""Name of the custom section that holds the signatures."""
+"""Name of the custom section with the signatures."""
 
 ED25519 = 0x01
 """Algorithm id of Ed25519 in the conventions."""
 
 ML_DSA_65 = 0x65
-"""Algorithm id of ML-DSA-65: a private choice, the conventions name only Ed25519."""
+"""Algorithm id of ML-DSA-65 in this format: the conventions assign only Ed25519."""
 
 ML_DSA_CONTEXT = b"aether-payload"
 """FIPS 204 context string of every payload signature."""
 
 ALGORITHM_NAMES = {ED25519: "Ed25519", ML_DSA_65: "ML-DSA-65"}
-"""What people call the algorithms."""
+"""Names of the algorithms by their id."""
 
 _DOMAIN = b"wasmsig"
 _ENVELOPE_HEAD = bytes([1, 1, 1])
@@ -69,13 +67,13 @@ _SIGNATURE_BYTES = {ED25519: 64, ML_DSA_65: 3309}
 
 @dataclass(frozen=True, slots=True)
 class SignatureRecord:
-    """One signature as the section states it; nothing about it is verified."""
+    """One signature of the section, not verified."""
 
     algorithm: int
     """Algorithm id: 0x01 Ed25519, 0x65 ML-DSA-65."""
 
     key_id: bytes
-    """Which key claims to have made it; may have any length, or none."""
+    """The id of the key that is said to have made it, of any length, or empty."""
 
     signature: bytes
     """The signature itself."""
@@ -83,16 +81,16 @@ class SignatureRecord:
 
 @dataclass(frozen=True, slots=True)
 class SignatureInfo:
-    """What the signature section of a module says. To look at: trust only what `verify` returns."""
+    """The signature section of a module, not verified: trust only what `verify` returns."""
 
     records: tuple[SignatureRecord, ...]
     """The signatures, empty for an unsigned module."""
 
     stated_hash: bytes | None
-    """The hash which the section states, None for an unsigned module."""
+    """The hash in the section; None for an unsigned module."""
 
     content_hash: bytes
-    """SHA-256 of the module's content as it is now; equal to `stated_hash` in an untouched module."""
+    """SHA-256 of the module's content; equal to `stated_hash` in a module that was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +101,24 @@ class VerifiedPayload:
     """The module without its signature section: header and all signed bytes."""
 
     content_hash: bytes
-    """The SHA-256 that was signed. It names the module; unlike a hash of the file it does not change when the
-    same module is signed again."""
+    """The SHA-256 that was signed. Unlike a hash of the file, it does not change when the module is signed again."""
 
     anchor: TrustAnchor
-    """Who signed it."""
+    """The trust anchor whose key signed it."""
 
 
 def sign(module: bytes, key: SigningKey) -> bytes:
-    """Return `module` signed with `key`, in place of any signature it carries.
+    """Sign a module, replacing any signature it has.
 
-    Two calls give different bytes, since ML-DSA signing is hedged with fresh randomness. Raises
-    `MalformedModule`. A signer vouches for everything inside, ahead-of-time code included.
+    A signer vouches for the whole content, including ahead-of-time code. Two calls give different bytes, since ML-DSA
+    signing is hedged with fresh randomness. Raises MalformedModule.
+
+    Args:
+        module: The module, signed or not.
+        key: The key to sign with.
+
+    Returns:
+        The signed module.
     """
     content = strip(module)[len(MODULE_HEADER) :]
     digest = sha256(content).digest()
@@ -130,14 +134,20 @@ def sign(module: bytes, key: SigningKey) -> bytes:
 
 
 def strip(module: bytes) -> bytes:
-    """Return `module` without any signature section, every other byte as it was. Raises `MalformedModule`."""
+    """Return `module` without signature sections, otherwise unchanged. Raises MalformedModule."""
     return assemble(section for section in sections(module) if section.name != SECTION_NAME)
 
 
 def inspect(module: bytes) -> SignatureInfo:
-    """Return what the signature section of `module` states, with nothing verified.
+    """Read the signature section of a module without verifying anything.
 
-    Raises `PayloadRejected` where `verify` would find the file NOT_WASM or its section MALFORMED_SIGNATURE.
+    Raises PayloadRejected if `verify` would report NOT_WASM or MALFORMED_SIGNATURE.
+
+    Args:
+        module: The module, signed or not.
+
+    Returns:
+        The content of the section.
     """
     section = _signature_section(module)
     if section is None:
@@ -147,10 +157,20 @@ def inspect(module: bytes) -> SignatureInfo:
 
 
 def verify(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool = False) -> VerifiedPayload:
-    """Check `module` against `anchors`, and with `production` refuse development anchors.
+    """Verify the signatures of a module.
 
-    Raises `PayloadRejected` with the first check that failed, in the order of `PayloadCheck`; the checks from
-    ARTEFACT_FOREIGN on are made by those who use the payload.
+    The checks of `PayloadCheck` from ARTEFACT_MISMATCH on are made later, by the user of the payload.
+
+    Args:
+        module: The signed module.
+        anchors: The trust anchors to accept.
+        production: True to refuse development anchors.
+
+    Returns:
+        The module, and the anchor whose key signed it.
+
+    Raises:
+        PayloadRejected: A check failed: the first one in the order of `PayloadCheck`.
     """
     section = _signature_section(module)
     if section is None:
@@ -168,7 +188,7 @@ def verify(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool = 
         )
     content_hash = sha256(module[section.end :]).digest()
     if content_hash != stated_hash:
-        # Both signatures would fail too; this says more.
+        # Both signatures would fail too, but this message is clearer.
         raise PayloadRejected(
             PayloadCheck.BAD_ED25519,
             "the module was changed after signing: the SHA-256 of its content is "
@@ -197,7 +217,7 @@ def _malformed(offset: int, reason: str) -> PayloadRejected:
 
 
 def _signature_section(module: bytes) -> Section | None:
-    """Find the signature section, None if there is none; refuse a wrong place, number or framing."""
+    """Return the signature section, or None. Raises PayloadRejected for a wrong place, number or framing."""
     try:
         found = list(sections(module))
     except MalformedModule as error:
@@ -217,12 +237,12 @@ def _signature_section(module: bytes) -> Section | None:
 
 
 def _begins_signed(module: bytes) -> bool:
-    """Whether the first section, badly framed as it is, still shows the name of a signature section."""
+    """Report whether the first section, whose framing is wrong, has the name of a signature section."""
     return _prefixed(SECTION_NAME.encode()) in module[len(MODULE_HEADER) : len(MODULE_HEADER) + 20]
 
 
 class _Envelope:
-    """Reads the payload of a signature section from front to back and refuses every other way to write it."""
+    """Reader of the payload of a signature section, which refuses any but its only encoding."""
 
     def __init__(self, section: Section) -> None:
         self._data = section.raw
@@ -284,7 +304,7 @@ class _Envelope:
         return self._data[self._at - count : self._at]
 
     def _expect(self, at: int, what: str, found: int, expected: int) -> None:
-        """Refuse a field that begins at `at` of the section."""
+        """Check a field that begins at offset `at` of the section."""
         if found != expected:
             raise _malformed(self._base + at, f"{what} is {found} and must be {expected}")
 
@@ -307,8 +327,7 @@ def _anchor_of(ed25519: SignatureRecord, ml_dsa_65: SignatureRecord, anchors: Se
     wanted = (ed25519.key_id, ml_dsa_65.key_id)
     matching = [anchor for anchor in anchors if (anchor.ed25519_key_id, anchor.ml_dsa_65_key_id) == wanted]
     if matching:
-        # A copy of an anchor with another purpose must not launder a development key: the stricter one
-        # counts.
+        # A copy of an anchor with another purpose must not turn a development key into a production key.
         return max(matching, key=lambda anchor: anchor.development)
     known = ", ".join(repr(anchor.name) for anchor in anchors) or "none"
     raise PayloadRejected(

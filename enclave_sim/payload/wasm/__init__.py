@@ -1,1 +1,1 @@
-"""Reading WebAssembly modules: sections, names, instructions."""
+"""Readers of WebAssembly modules: sections, names, instructions."""

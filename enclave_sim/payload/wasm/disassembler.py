@@ -1,7 +1,7 @@
-"""Disassembles the bodies of WebAssembly functions, into the text format.
+"""Disassembles the bodies of WebAssembly functions into the text format.
 
-WebAssembly core specification, 5.4 (instructions), 5.5.13 (code section) and 6.5 (their text). A module must have been
-validated: what is no instruction raises MalformedModule, and nothing else is checked.
+WebAssembly core specification, 5.4 (instructions), 5.5.13 (code section) and 6.5 (text format). The module must have
+been validated: only unknown instructions raise MalformedModule, and nothing else is checked.
 """
 
 import math
@@ -28,14 +28,14 @@ class Instruction:
     """One instruction of a function."""
 
     offset: int
-    """In the module."""
+    """Byte offset in the module."""
     name: str
     operands: str
-    """As in the text format; functions by their index."""
+    """Operands as in the text format; functions by their index."""
     function: int | None
-    """The function it names."""
+    """Index of the function that it names, or None."""
     depth: int
-    """How many blocks it stands in."""
+    """Number of blocks around it."""
 
     @property
     def text(self) -> str:
@@ -45,7 +45,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Where the body of a function lies in a module: its locals, then its instructions."""
+    """The byte range of a function's body in a module: its locals, then its instructions."""
 
     function: int
     """Function index."""
@@ -54,9 +54,13 @@ class Body:
 
 
 def bodies(module: bytes) -> Iterator[Body]:
-    """The bodies of all functions, in order. Raises MalformedModule.
+    """Iterate over the bodies of all functions, in order. Raises MalformedModule.
 
-    The module must import functions only, as guests do.
+    Args:
+        module: The module, which must import only functions, as guests do.
+
+    Yields:
+        The bodies.
     """
     imported = 0
     for section in sections(module):
@@ -71,7 +75,7 @@ def bodies(module: bytes) -> Iterator[Body]:
 
 
 def first_instruction(module: bytes, body: Body) -> int:
-    """Where the instructions begin, behind the locals. Raises MalformedModule."""
+    """Return the offset of the first instruction, after the locals. Raises MalformedModule."""
     groups, at = decode_u32(module, body.start)
     for _ in range(groups):
         _, at = decode_u32(module, at)
@@ -80,7 +84,7 @@ def first_instruction(module: bytes, body: Body) -> int:
 
 
 def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
-    """All instructions of a function, its last `end` included. Raises MalformedModule for what is none."""
+    """Iterate over the instructions of a function, including the last `end`. Raises MalformedModule."""
     at, depth = first_instruction(module, body), 0
     while at < body.end:
         offset, at = at, at + 1
@@ -107,7 +111,7 @@ def _known(opcode: Opcode, offset: int) -> tuple[str, Immediate]:
 
 
 def _signed(module: bytes, at: int) -> tuple[int, int]:
-    """A signed LEB128 integer, and where it ends."""
+    """Return a signed LEB128 integer, and the offset after it."""
     value = shift = 0
     while True:
         byte = module[at]
@@ -118,7 +122,7 @@ def _signed(module: bytes, at: int) -> tuple[int, int]:
 
 
 def _indices(count: int, form: str = "{}") -> Callable[[bytes, int], tuple[str, int]]:
-    """Reads so many indices, into a text of this form."""
+    """Return a reader of `count` indices, which formats them."""
 
     def read(module: bytes, at: int) -> tuple[str, int]:
         found = []

@@ -1,7 +1,8 @@
-"""How the functions of a WebAssembly module are called.
+"""Names of the functions of a WebAssembly module.
 
-WebAssembly core specification, 7.4.1 (name section), 5.5.5 (imports) and 5.5.10 (exports). Where the name section says
-nothing, or is damaged, which leaves a module valid, an import or export gives the name.
+WebAssembly core specification, 7.4.1 (name section), 5.5.5 (imports) and 5.5.10 (exports). A function that the name
+section does not name, or whose name section is damaged, which leaves a module valid, has the name of its import or
+export.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ _FUNCTION = 0
 
 
 def function_names(module: bytes) -> dict[int, str]:
-    """Names by function index; not every function has one. The module must import functions only, as guests do."""
+    """Return names by function index, as far as there are any. The module must import only functions, as guests do."""
     found: dict[int, str] = {}
     for section in sections(module):
         if section.id == SectionId.EXPORT:

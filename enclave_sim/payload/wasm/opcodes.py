@@ -1,7 +1,7 @@
-"""The instructions of WebAssembly by opcode, each with the kind of its immediates; and the codes of types.
+"""The instructions of WebAssembly by opcode, with the kind of their immediates; and the codes of types.
 
 WebAssembly core specification, 5.4 (binary format of instructions) and its index of instructions: version 1.0 with sign
-extension, saturating conversion, bulk memory, reference types and SIMD. That is all a guest can ever use.
+extension, saturating conversion, bulk memory, reference types and SIMD. A guest can use no others.
 """
 
 import re
@@ -10,7 +10,7 @@ from enum import Enum, auto
 from enclave_sim.payload.wasm.sections import encode_u32
 
 TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref", -17: "externref"}
-"""Value types (5.3.1) by the signed integer of seven bits that a block type is, too (5.4.1)."""
+"""Value types (5.3.1) by their code as a signed integer of seven bits, as in a block type (5.4.1)."""
 EMPTY_BLOCK = -64
 """The block type without parameters and results."""
 _BITS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
@@ -18,21 +18,21 @@ _WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
 
 
 class Immediate(Enum):
-    """What follows an opcode."""
+    """Kinds of immediates, which follow an opcode."""
 
     NOTHING = auto()
     BLOCK_TYPE = auto()
     INDEX = auto()
-    """Of a local, global, label, table, element or data segment."""
+    """The index of a local, global, label, table, element or data segment."""
     FUNCTION = auto()
     LABELS = auto()
-    """Of `br_table`."""
+    """The labels of `br_table`."""
     TYPE_AND_TABLE = auto()
     VALUE_TYPES = auto()
     MEMORY_ARGUMENT = auto()
     MEMORY_ARGUMENT_AND_LANE = auto()
     MEMORY = auto()
-    """The index of a memory: there is one."""
+    """The index of a memory, which is 0."""
     TWO_MEMORIES = auto()
     DATA_AND_MEMORY = auto()
     ELEMENT_AND_TABLE = auto()
@@ -44,12 +44,12 @@ class Immediate(Enum):
     V128 = auto()
     LANE = auto()
     LANES = auto()
-    """Of `i8x16.shuffle`."""
+    """The lanes of `i8x16.shuffle`."""
     HEAP_TYPE = auto()
 
 
 Opcode = tuple[int, ...]
-"""One byte; or a prefix byte, and the number behind it."""
+"""One byte; or a prefix byte, and the number after it."""
 
 NUMERIC_PREFIX, VECTOR_PREFIX = 0xFC, 0xFD
 _INTEGER = "clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr"
@@ -184,17 +184,17 @@ def _table() -> dict[Opcode, tuple[str, Immediate]]:
 
 
 OPCODES = _table()
-"""Name and immediates."""
+"""Name and immediates by opcode."""
 
 
 def encode_opcode(opcode: Opcode) -> bytes:
-    """Return an opcode in the binary format: a number behind a prefix is an unsigned LEB128 integer."""
+    """Return an opcode in the binary format: the number after a prefix is an unsigned LEB128 integer."""
     first, *number = opcode
     return bytes([first]) + b"".join(map(encode_u32, number))
 
 
 def natural_alignment(name: str) -> int:
-    """Return how many bytes a load or store of that name accesses."""
+    """Return the number of bytes that a load or store accesses."""
     kind, _, access = name.partition(".")
     width = _WIDTH.match(access)
     bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)

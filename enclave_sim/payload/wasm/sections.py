@@ -1,8 +1,8 @@
 """The framing of a WebAssembly module: header, sections, names of custom sections.
 
 WebAssembly core specification, 5.5.2 (sections), 5.5.3 (custom sections), 5.5.16 (modules) and 5.2.2 (LEB128
-integers). This is all we need to find, remove and add custom sections. What is inside any other section, and
-in which order sections may come, is left to wasmtime.
+integers). This is enough to find, remove and add custom sections. The content of other sections and their order are
+checked by wasmtime.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from enclave_sim.payload.errors import MalformedModule
 
 
 class SectionId(IntEnum):
-    """What a section holds (WebAssembly core specification, 5.5.2). From TYPE to DATA they come in this order."""
+    """Section ids (WebAssembly core specification, 5.5.2). Sections from TYPE to DATA come in this order."""
 
     CUSTOM = 0
     TYPE = 1
@@ -33,29 +33,29 @@ class SectionId(IntEnum):
 
 SECTION_NAMES: dict[int, str] = {each: each.name.lower().replace("_", " ") for each in SectionId}
 MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
-"""Magic and version 1: the eight bytes every core module starts with."""
+"""Magic and version 1: the first eight bytes of every core module."""
 
 _U32_MAX_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of a module, as it lies in the file."""
+    """One section of a module, as in the file."""
 
     id: int
     """Section id: 0 for custom sections, 1 type, 2 import and so on."""
 
     offset: int
-    """Where the section's id byte lies in the module, in bytes."""
+    """Offset of the section's id byte in the module."""
 
     raw: bytes
     """The whole section: id, size and payload, exactly as in the file."""
 
     payload_at: int
-    """Where in `raw` the payload starts: after id and size, and for a custom section its name."""
+    """Offset of the payload in `raw`: after id and size, and after the name of a custom section."""
 
     name: str | None
-    """Name of a custom section, None for every other."""
+    """Name of a custom section, None for other sections."""
 
     @property
     def end(self) -> int:
@@ -64,12 +64,12 @@ class Section:
 
     @property
     def payload(self) -> bytes:
-        """What the section holds, without id and size, and without the name of a custom section."""
+        """The content of the section, without id and size, and without the name of a custom section."""
         return self.raw[self.payload_at :]
 
 
 def encode_u32(value: int) -> bytes:
-    """Return the shortest LEB128 encoding of `value` (0 to 2**32 - 1; ValueError outside)."""
+    """Return the shortest LEB128 encoding of `value`. Raises ValueError unless it is 0 to 2**32 - 1."""
     if not 0 <= value < 1 << 32:
         raise ValueError(f"{value} is not an unsigned 32-bit integer")
     encoded = bytearray()
@@ -81,10 +81,20 @@ def encode_u32(value: int) -> bytes:
 
 
 def decode_u32(data: bytes, offset: int, *, section_start: int = 0) -> tuple[int, int]:
-    """Read an unsigned LEB128 32-bit integer at `offset`: the value and the offset after it.
+    """Read an unsigned LEB128 integer of 32 bits.
 
-    Padded encodings are legal WebAssembly (linkers write them), so they are read. Raises `MalformedModule`
-    where the data ends too early, the encoding is longer than 5 bytes or the value does not fit 32 bits.
+    Padded encodings are legal WebAssembly (linkers write them), so they are accepted.
+
+    Args:
+        data: The bytes of a module or a part of it.
+        offset: The offset of the integer.
+        section_start: The offset of its section, for an error.
+
+    Returns:
+        The value, and the offset after it.
+
+    Raises:
+        MalformedModule: The data ends too early, the encoding is longer than 5 bytes, or the value does not fit.
     """
     value = 0
     for index in range(_U32_MAX_BYTES):
@@ -100,10 +110,18 @@ def decode_u32(data: bytes, offset: int, *, section_start: int = 0) -> tuple[int
 
 
 def sections(module: bytes) -> Iterator[Section]:
-    """Walk over the sections of `module` in file order.
+    """Iterate over the sections of a module in file order.
 
-    Raises `MalformedModule`, while iterating, at the first byte which is not framed right; every byte of the
-    module belongs to the header or to one section.
+    Every byte of the module belongs to the header or to one section.
+
+    Args:
+        module: The module.
+
+    Yields:
+        The sections.
+
+    Raises:
+        MalformedModule: The header or the framing of a section is wrong. Raised on iteration, at the first error.
     """
     if not module.startswith(MODULE_HEADER):
         found = module[: len(MODULE_HEADER)].hex() or "nothing"
@@ -116,19 +134,19 @@ def sections(module: bytes) -> Iterator[Section]:
 
 
 def custom_sections(module: bytes, name: str) -> list[Section]:
-    """Return every custom section called `name`, in file order. Raises `MalformedModule`."""
+    """Return every custom section called `name`, in file order. Raises MalformedModule."""
     return [section for section in sections(module) if section.name == name]
 
 
 def custom_section(name: str, payload: bytes) -> bytes:
-    """Return a custom section, all its integers in their shortest encoding."""
+    """Return a custom section, with all integers in their shortest encoding."""
     label = name.encode()
     body = encode_u32(len(label)) + label + payload
     return bytes([SectionId.CUSTOM]) + encode_u32(len(body)) + body
 
 
 def assemble(parts: Iterable[Section | bytes]) -> bytes:
-    """Return a module made of `parts`, each taken as it is: a section of another module, or its raw bytes."""
+    """Return a module made of unchanged parts: sections of other modules, or raw bytes."""
     return MODULE_HEADER + b"".join(part.raw if isinstance(part, Section) else part for part in parts)
 
 
@@ -147,7 +165,7 @@ def _section_at(module: bytes, start: int) -> Section:
 
 
 def _name_at(module: bytes, at: int, end: int, section_start: int) -> tuple[str, int]:
-    """Read the name of a custom section whose body is `module[at:end]`: the name and the offset after it."""
+    """Return the name of the custom section whose body is `module[at:end]`, and the offset after the name."""
     length, text = decode_u32(module[:end], at, section_start=section_start)
     if text + length > end:
         raise MalformedModule(at, section_start, "the name of a custom section runs past the section's end")

@@ -1,7 +1,7 @@
 """Enclave Sim: a bit-deterministic full-system emulator of the Aether Enclave.
 
 Start with `Enclave`: boot it, step it to a phase, run it, read its recording. Names are loaded when first used, so
-that importing the package costs nothing.
+that importing the package takes no time.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""`python -m enclave_sim` is `enclave-sim`."""
+"""Runs the command line: `python -m enclave_sim` is the same as `enclave-sim`."""
 
 from enclave_sim.cli.main import main
 

@@ -1,11 +1,11 @@
-"""Names of a package that are loaded when first used, so that importing the package costs nothing (PEP 562)."""
+"""Names of a package that are loaded when first used, so that importing the package takes no time (PEP 562)."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the `__getattr__` of a package; `homes` maps public names to the modules that define them."""
+    """Return the `__getattr__` of a package; `homes` maps its public names to the modules that define them."""
 
     def __getattr__(name: str) -> object:  # noqa: N807
         if name not in homes:

@@ -1,18 +1,18 @@
-"""Cancellation of what takes long on the host: running to a goal, searching, letting a guest catch up.
+"""Cancellation of operations that take long on the host: running to a goal, searching, replaying a guest.
 
-A token is made once, and handed to all that may take long when that is constructed; nobody replaces it later. An
-operation polls its token at checkpoints: places where it can end and leave everything whole, so that the same thing can
-be asked for again. At a checkpoint `Cancelled` is raised once somebody has cancelled the token, or a source says so.
+A token is made once, and passed to the constructor of every object whose operations may take long; it is never
+replaced. An operation polls its token at checkpoints: places where it can end in a consistent state, so that it can be
+requested again. At a checkpoint `Cancelled` is raised if the token was cancelled, or if a source says so.
 
-The machine has no token. What stops it between two instructions, a `HostLimit` or a signal of the host, ends `run` with
-an outcome or after it; both are looked at by the machine itself, far more often than there are checkpoints here.
+The machine has no token. A `HostLimit` or a signal of the host stops it between two instructions, and ends `run` with
+an outcome or an exception; the machine checks for both itself, far more often than there are checkpoints here.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Source = Callable[[], bool]
-"""Asked at every checkpoint, in the thread that does the work: True cancels. What it raises is raised there."""
+"""Called at every checkpoint, in the thread of the operation: True cancels. Its exceptions are raised there."""
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error
@@ -20,18 +20,18 @@ class Cancelled(Exception):  # noqa: N818 - not an error
 
 
 class Cancellation:
-    """A token that is shared by those who work and those who may want the work to end."""
+    """A token, shared by operations and the code that may cancel them. `sources` are polled, too."""
 
     def __init__(self, *sources: Source) -> None:
         self._sources = sources
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Have every checkpoint from now on raise Cancelled. May be called from any thread."""
+        """Make every checkpoint from now on raise Cancelled. May be called from any thread."""
         self._cancelled = True
 
     def poll(self) -> None:
-        """Be at a checkpoint. Raises Cancelled, or what a source raises."""
+        """Raise Cancelled if the token was cancelled. Operations call this at a checkpoint. Sources may raise, too."""
         if self._cancelled:
             raise Cancelled
         for source in self._sources:
@@ -40,7 +40,7 @@ class Cancellation:
 
     @contextmanager
     def asking(self, source: Source) -> Iterator[None]:
-        """A scope in which `source` is asked, too: for somebody who is there for one operation only."""
+        """Poll `source`, too, within a `with` statement: for a caller of a single operation."""
         before = self._sources
         self._sources = (*before, source)
         try:

@@ -1,7 +1,6 @@
-"""What the enclave records beside the machine's own events, and the union of both.
+"""Events that the enclave records in addition to the machine's, the union of both, and the registry of kinds.
 
-Nothing else lives here but the registry of kinds. `machine.events` holds the base type, the recorder protocol and the
-machine's kinds.
+`machine.events` has the base type, the recorder protocol and the machine's kinds.
 """
 
 from difflib import get_close_matches
@@ -20,16 +19,16 @@ class PhaseEntered(Event, frozen=True, tag="phase_entered", gc=False):
 
 
 class PhaseCompleted(Event, frozen=True, tag="phase_completed", gc=False):
-    """The kernel checked a phase's target state and found it reached."""
+    """The kernel verified that a phase has reached its target state."""
 
     phase: str
     state: str
     status: int
-    """The status word now in force."""
+    """The new status word."""
 
 
 class PayloadMeasured(Event, frozen=True, tag="payload_measured", gc=False):
-    """A staged payload was hashed, before anything in it was believed."""
+    """A staged payload was hashed, before any of its content was used."""
 
     payload: int
     size: int
@@ -43,7 +42,7 @@ class PayloadVerified(Event, frozen=True, tag="payload_verified", gc=False):
     anchor: str
     development: bool
     artefact: bool
-    """Whether it brings compiled code of its own."""
+    """True if it has compiled code of its own."""
 
 
 class PayloadCompiled(Event, frozen=True, tag="payload_compiled", gc=False):
@@ -58,18 +57,18 @@ class PayloadRejected(Event, frozen=True, tag="payload_rejected", gc=False):
 
     payload: int
     check: str
-    """Which check failed."""
+    """Name of the check that failed (`PayloadCheck`)."""
     message: str
 
 
 class PcrExtended(Event, frozen=True, tag="pcr_extended", gc=False):
-    """A measurement went into a platform configuration register of the TPM."""
+    """A platform configuration register of the TPM was extended with a measurement."""
 
     pcr: int
     measured: str
-    """What the register stands for (docs/attestation.md)."""
+    """Name of what the register measures (docs/attestation.md)."""
     sha256: str
-    """What it was extended with."""
+    """The digest with which it was extended."""
 
 
 class Quoted(Event, frozen=True, tag="quoted", gc=False):
@@ -79,11 +78,11 @@ class Quoted(Event, frozen=True, tag="quoted", gc=False):
     """`ecdsa-p256` or `ml-dsa-65`."""
     reset_count: int
     pcr_digest: str
-    """SHA-256 over the registers that were selected."""
+    """SHA-256 over the selected registers."""
 
 
 class TpmCommandFailed(Event, frozen=True, tag="tpm_command_failed", gc=False):
-    """The TPM answered a command with another response code than success."""
+    """The TPM answered a command with a response code other than success."""
 
     command: int
     code: int
@@ -97,12 +96,13 @@ class VerifierChallenged(Event, frozen=True, tag="verifier_challenged", gc=False
 
 
 class AttestationDecided(Event, frozen=True, tag="attestation_decided", gc=False):
-    """What the verifier says of the evidence for a cycle: `accepted` or `refused`."""
+    """The verifier decided on the evidence for a cycle."""
 
     cycle: int
     verdict: str
+    """`accepted` or `refused`."""
     message: str = ""
-    """Which checks failed, or how many passed."""
+    """The checks that failed, or the number of checks that passed."""
 
 
 class CycleBegan(Event, frozen=True, tag="cycle_began", gc=False):
@@ -112,13 +112,13 @@ class CycleBegan(Event, frozen=True, tag="cycle_began", gc=False):
 
 
 class CycleEnded(Event, frozen=True, tag="cycle_ended", gc=False):
-    """The guest returned and everything it could have touched was scrubbed."""
+    """The guest returned, and everything that it could have written was scrubbed."""
 
     cycle: int
 
 
 class GuestInstantiated(Event, frozen=True, tag="guest_instantiated", gc=False):
-    """A fresh guest stands in a zeroed heap."""
+    """A fresh guest was made in a zeroed heap."""
 
     payload: int
     cycle: int
@@ -126,18 +126,18 @@ class GuestInstantiated(Event, frozen=True, tag="guest_instantiated", gc=False):
 
 
 class GuestTrapped(Event, frozen=True, tag="guest_trapped", gc=False):
-    """WebAssembly trapped; the equivalent exception is about to be raised in ring 3."""
+    """WebAssembly trapped. The equivalent exception in ring 3 follows."""
 
     trap: str
     detail: str
 
 
 class GuestDestroyed(Event, frozen=True, tag="guest_destroyed", gc=False):
-    """The guest, suspended or over, was dropped."""
+    """The guest, suspended or finished, was discarded."""
 
 
 class HostCalled(Event, frozen=True, tag="host_called", gc=False):
-    """The guest asked for a host function; INT 80h follows, or was executed if the guest is a flat binary."""
+    """The guest called a host function. INT 80h follows, or was executed if the guest is a flat binary."""
 
     number: int
     name: str
@@ -145,7 +145,7 @@ class HostCalled(Event, frozen=True, tag="host_called", gc=False):
 
 
 class HostReturned(Event, frozen=True, tag="host_returned", gc=False):
-    """The answer reached the guest."""
+    """The result of a host call reached the guest."""
 
     number: int
     result: int
@@ -158,7 +158,7 @@ class SignalEmitted(Event, frozen=True, tag="signal_emitted", gc=False):
 
 
 class ArenaAllocated(Event, frozen=True, tag="arena_allocated", gc=False):
-    """The kernel took memory from the host arena."""
+    """The kernel allocated memory in the host arena."""
 
     base: int
     size: int
@@ -173,54 +173,54 @@ class Scrubbed(Event, frozen=True, tag="scrubbed", gc=False):
     cause: str
     """`boot`, `host_call`, `interrupt`, `cycle` or `annihilation`."""
     verified: bool
-    """Read back and found zero."""
+    """True if the range was read back and is zero."""
 
 
 class WakeScheduled(Event, frozen=True, tag="wake_scheduled", gc=False):
-    """The kernel armed the timer and goes to sleep."""
+    """The kernel armed the timer and is going to sleep."""
 
     deadline_ns: int
 
 
 class Woken(Event, frozen=True, tag="woken", gc=False):
-    """The sleep is over."""
+    """The sleep has ended."""
 
     source: str
     """`timer` or `external`."""
     deadline_ns: int | None
     latency_ns: int | None
-    """From the deadline to the first instruction of the handler."""
+    """Virtual time in ns from the deadline to the first instruction of the handler."""
 
 
 class AnnihilationBegan(Event, frozen=True, tag="annihilation_began", gc=False):
-    """The point of no return."""
+    """Annihilation began, which cannot be stopped."""
 
     cause: str
     detail: int
-    """Vector of the exception, or a number of layout.h."""
+    """Vector of the exception, or a DETAIL_ constant of layout.h."""
     description: str
 
 
 class AnnihilationStep(Event, frozen=True, tag="annihilation_step", gc=False):
-    """A step of the destructive exit is done."""
+    """A step of annihilation is complete."""
 
     step: str
     meaning: str
 
 
 class InputTaken(Event, frozen=True, tag="input_taken", gc=False):
-    """Something reached the enclave from outside (enclave_sim.inputs)."""
+    """An input reached the enclave from outside (enclave_sim.inputs)."""
 
     input: str
-    """Which kind: `external_interrupt`, `tamper`, ..."""
+    """Its kind: `external_interrupt`, `tamper`, ..."""
     scheduled_ns: int | None
-    """When it was to come, or None where it was not scheduled."""
+    """The virtual time for which it was scheduled, or None if it was not scheduled."""
     given: AnyInput | None = None
-    """All of it, where it was not scheduled: the header holds those that were."""
+    """The whole input, if it was not scheduled: scheduled ones are in the header."""
 
 
 class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
-    """Another guest stands where an admitted payload did."""
+    """Another guest replaced an admitted payload."""
 
     payload: int
     sha256: str
@@ -228,16 +228,16 @@ class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
 
 
 class KernelStopped(Event, frozen=True, tag="kernel_stopped", gc=False):
-    """A memory fault, given as an input, has ended the kernel before it could annihilate itself."""
+    """A memory fault, given as an input, stopped the kernel before it could annihilate itself."""
 
     reason: str
     post_code: int
-    """The last one: how far the boot had come."""
+    """The last POST code, which shows the progress of the boot."""
     rip: int
 
 
 class ResidueScanned(Event, frozen=True, tag="residue_scanned", gc=False):
-    """After DORMANT, all of RAM was compared with what may be there."""
+    """In DORMANT, all of RAM was compared with what it may contain."""
 
     scanned_bytes: int
     residue_bytes: int
@@ -283,15 +283,15 @@ AnyEvent = (
     | KernelStopped
     | ResidueScanned
 )
-"""Every kind of event that a recording can hold."""
+"""Every kind of event that a recording can contain."""
 KINDS: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)}
-"""Every kind of event by the name that recordings have for it."""
+"""Every kind of event by its name in recordings."""
 EventKind = str | type[Event]
-"""As recordings name it (`cycle_began`), or its type (`CycleBegan`)."""
+"""A kind of event: its name in recordings (`cycle_began`), or its type (`CycleBegan`)."""
 
 
 def kind_of_event(kind: EventKind) -> type[Event]:
-    """Return the type of a kind. Raises ConfigurationError, which lists the kinds, for one that does not exist."""
+    """Return the type of a kind of event. Raises ConfigurationError, which lists all kinds, if there is none."""
     if isinstance(kind, type):
         return kind
     if kind not in KINDS:
@@ -302,5 +302,5 @@ def kind_of_event(kind: EventKind) -> type[Event]:
 
 
 def name_of_kind(kind: Event | type[Event]) -> str:
-    """Return the name that recordings give to a kind of event, or to the kind of one event."""
+    """Return the name in recordings of a kind of event, or of the kind of one event."""
     return str(kind.__struct_config__.tag)

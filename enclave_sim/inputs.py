@@ -1,8 +1,8 @@
-"""What reaches an enclave from outside, and when: interrupts, tampering, sensor values, faults of memory, other guests.
+"""Inputs that reach an enclave from outside at a time: interrupts, tampering, sensor values, memory faults, guests.
 
-Inputs are part of a run: its recording's header holds them. Each takes effect in front of the first instruction at
-or after its time, which may be counted from an event. A WebAssembly guest is interrupted at loop headers and calls
-only, so it may be a little later.
+Inputs are part of a run: the header of its recording has them. Each takes effect before the first instruction at or
+after its time, which may be relative to an event. A WebAssembly guest can be interrupted only at loop headers and
+calls, so there it may be a little later.
 """
 
 from enum import Enum
@@ -11,53 +11,55 @@ import msgspec
 
 Value = int | str | bool
 LATEST_NS = 1 << 62
-"""Times are below this."""
+"""Upper limit of times, in ns."""
 _SENSORS = 2
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
-    """The `count`-th event of a run, from 1, that is of the kind `event` and whose `fields` have these values.
-
-    The kind is named as in recordings (`phase_completed`). Fields that are not given may have any value.
-    """
+    """An event of a run, to which the time of an input is relative."""
 
     event: str
+    """Its kind, by its name in recordings (`phase_completed`)."""
     fields: dict[str, Value] = {}
+    """Values that fields of the event must have; other fields may have any value."""
     count: int = 1
+    """The number of the event among those that match, from 1."""
 
     def __post_init__(self) -> None:
         plain = {name: value.value if isinstance(value, Enum) else value for name, value in self.fields.items()}
-        in_order = dict(sorted(plain.items()))  # equal ones are encoded equally
+        in_order = dict(sorted(plain.items()))  # so that equal values have equal encodings
         msgspec.structs.force_setattr(self, "fields", in_order)
 
 
 class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True, omit_defaults=True):
-    """What all inputs share."""
+    """Base class of all inputs."""
 
     at_ns: int
     """Virtual time in nanoseconds: since reset, or since the event `after`."""
     after: AfterEvent | None = None
-    """The event that it waits for; the time of an event within an instruction is the event's own."""
+    """The event to wait for, or None. For an event within an instruction, its own time counts."""
 
     @property
     def mistake(self) -> str | None:
-        """What is wrong with it and what would be right, or None."""
+        """Description of what is wrong with the input, and what would be right; None if it is valid."""
         return None
 
 
 class ExternalInterrupt(Input, frozen=True, tag="external_interrupt"):
-    """The external interrupt line: it wakes a sleeping enclave."""
+    """An external interrupt, which wakes a sleeping enclave."""
 
 
 class Tamper(Input, frozen=True, tag="tamper"):
-    """The tamper line is pulled: a non-maskable interrupt, as soon as the kernel can take one."""
+    """The tamper line is asserted: a non-maskable interrupt, as soon as the kernel can take one."""
 
 
 class SensorValue(Input, frozen=True, tag="sensor_value"):
     """A sensor reads another value from now on."""
 
     sensor: int
+    """0 or 1."""
     value: int
+    """An unsigned number of 32 bits."""
 
     @property
     def mistake(self) -> str | None:
@@ -68,18 +70,19 @@ class SensorValue(Input, frozen=True, tag="sensor_value"):
 
 
 class UplinkReady(Input, frozen=True, tag="uplink_ready"):
-    """Whether the uplink is ready, which the guest finds in its status word (SIGNAL_READY)."""
+    """The uplink becomes ready, or not ready."""
 
     ready: bool
+    """The new state, which the guest sees in its status word (SIGNAL_READY)."""
 
 
 class MemoryFault(Input, frozen=True, tag="memory_fault"):
-    """Bits of one byte of RAM change their value, as radiation or a neighbouring row may do it."""
+    """Bits of one byte of RAM are inverted, as by radiation or by accesses to a neighbouring row."""
 
     address: int
-    """Physical."""
+    """Physical address of the byte."""
     bits: int
-    """The ones that are inverted."""
+    """Mask of the inverted bits, 1 to 255."""
 
     @property
     def mistake(self) -> str | None:
@@ -88,12 +91,13 @@ class MemoryFault(Input, frozen=True, tag="memory_fault"):
 
 
 class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
-    """Another guest stands where an admitted payload did, unsigned: for tests of what runs, not of what is let in.
+    """Another, unsigned guest replaces an admitted payload: for tests of running guests, not of their admission.
 
-    It can be replaced while it has not started, so at the end of EXEC_LOOP's preparations.
+    A guest can be replaced in EXEC_LOOP, until it has started.
     """
 
     payload: int
+    """Index of the payload, from 0."""
     code: bytes
     """The module, or the flat binary."""
 
@@ -107,5 +111,5 @@ AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault 
 
 
 def kind_of(one: AnyInput | type[AnyInput]) -> str:
-    """The name of its kind, as recordings have it: `external_interrupt`, `tamper`, ..."""
+    """Return the name of the kind of an input, as in recordings: `external_interrupt`, `tamper`, ..."""
     return str(one.__struct_config__.tag)

@@ -1,4 +1,4 @@
-"""The memory map (MAP_V2) as the kernel was built with it: names, places and rights of every region."""
+"""The memory map (MAP_V2) with which the kernel was built: name, address and rights of every region."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -9,26 +9,26 @@ from machine.bus.ram import PAGE_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A range of memory with one purpose. Addresses are physical and, while the enclave lives, linear."""
+    """A range of memory with one purpose. Addresses are physical, and also linear until annihilation step A2."""
 
     name: str
     base: int
     size: int
     rights: str
-    """`r`, `w` and `x` as the page tables grant them."""
+    """Rights that the page tables grant: `r`, `w` and `x`."""
     ring: int
-    """The least privileged ring that may touch it."""
+    """The least privileged ring that may access it."""
     measured: bool
-    """Part of the read-only image, which may remain when the enclave is dormant."""
+    """True for a part of the read-only image, which may remain in DORMANT."""
 
     @property
     def pages(self) -> range:
-        """Addresses of the pages that it has a part of."""
+        """Addresses of its pages."""
         return range(self.base & -PAGE_SIZE, self.end, PAGE_SIZE)
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address after it."""
         return self.base + self.size
 
 
@@ -53,7 +53,7 @@ _REGIONS = (
 
 @cache
 def regions() -> tuple[Region, ...]:
-    """All regions in order of address. What lies between them is not mapped."""
+    """Return all regions in order of address. Memory between them is not mapped."""
     layout = firmware.layout()
     return tuple(
         Region(name, layout[f"{prefix}_BASE"], layout[f"{prefix}_SIZE"], rights, ring, measured)
@@ -63,11 +63,11 @@ def regions() -> tuple[Region, ...]:
 
 @cache
 def region(name: str) -> Region:
-    """The region of that name. Raises KeyError for a name that is none."""
+    """Return the region of a name. Raises KeyError if there is none."""
     return {r.name: r for r in regions()}[name]
 
 
-@lru_cache(maxsize=4096)  # whoever goes through all 16 MiB of RAM asks once a page
+@lru_cache(maxsize=4096)  # one call for each page of 16 MiB of RAM
 def region_at(address: int) -> Region | None:
-    """Return the region that holds a physical address, or None."""
+    """Return the region that contains a physical address, or None."""
     return next((r for r in regions() if r.base <= address < r.end), None)

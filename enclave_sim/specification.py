@@ -1,13 +1,13 @@
 """The vocabulary of the Aether Enclave: phases, status word, causes and steps of annihilation.
 
-The numbers are those of firmware/src/layout.h; a test holds them together.
+The numbers are those of firmware/src/layout.h; a test compares them.
 """
 
 from enum import Enum, IntEnum, IntFlag
 
 
 class Phase(IntEnum):
-    """The boot sequence. Each phase ends only when its target state has been checked."""
+    """The boot phases, in order. Each phase ends only after its target state has been checked."""
 
     PROT_ENTRY = 1
     MEM_MAP = 2
@@ -44,19 +44,26 @@ class Status(IntFlag):
 
 
 class Cause(IntEnum):
-    """Why an enclave annihilated itself."""
+    """Causes of annihilation."""
 
     SHRED_SELF = 1
+    """The guest requested it."""
     COMPLETED = 2
+    """All configured cycles are complete."""
     GUEST_FAULT = 3
+    """The guest raised an exception, or made an unknown host call."""
     PAYLOAD_REJECTED = 4
+    """A payload failed a check."""
     ATTESTATION_REFUSED = 5
+    """The verifier refused the evidence, or the TPM failed."""
     KERNEL_FAULT = 6
+    """The kernel raised an exception, or one of its own checks failed."""
     TAMPER = 7
+    """The tamper line was asserted."""
 
 
 class Step(IntEnum):
-    """The destructive exit, in order."""
+    """Steps of annihilation, in order."""
 
     A1 = 1
     A2 = 2
@@ -68,7 +75,7 @@ class Step(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """What has been done when the step is reported."""
+        """Description of what is done when the step is reported."""
         return _STEPS[self]
 
 
@@ -84,27 +91,27 @@ _STEPS = {
 
 
 class Attestation(Enum):
-    """What is demanded before every cycle."""
+    """Attestation policies: the evidence that is required before every cycle."""
 
     OFF = "off"
-    """Nothing: the TPM is left alone, and nothing is measured."""
+    """None: the TPM is not used, and nothing is measured."""
     RECORD = "record"
-    """A quote. It is judged and recorded; the cycle begins whatever the verdict."""
+    """A quote. It is judged and recorded, and the cycle begins whatever the verdict is."""
     REQUIRE = "require"
     """A quote that the verifier accepts."""
 
 
 class EngineName(Enum):
-    """What runs the guest in ring 3."""
+    """Engines that run the guest in ring 3."""
 
     WASMTIME = "wasmtime"
-    """A coprocessor: WebAssembly, given by AetherHost."""
+    """A coprocessor that runs WebAssembly, provided by AetherHost."""
     NATIVE = "native"
-    """The processor itself: a flat x86-64 binary, which the kernel measures. No VMM takes part."""
+    """The processor itself, for a flat x86-64 binary that the kernel measures. There is no VMM."""
 
 
 class HostFunction(IntEnum):
-    """The numbers of host calls, in RAX at INT 80h. RETURNED is how the gate tells that `_start` is over."""
+    """The numbers of host calls, in RAX at INT 80h. The gate uses RETURNED when `_start` has returned."""
 
     GET_STATUS = 0
     EMIT_SIGNAL = 1
@@ -150,7 +157,7 @@ _DETAILS = {
 
 
 def describe_detail(cause: Cause, detail: int) -> str:
-    """In words, what the kernel reported beside a cause; empty when there is nothing to add."""
+    """Return a text for the detail that the kernel reported with a cause; empty if there is nothing to add."""
     if cause in (Cause.GUEST_FAULT, Cause.KERNEL_FAULT, Cause.TAMPER) and detail < 0x100:
         return _EXCEPTIONS.get(detail, f"interrupt {detail}")
     return _DETAILS.get(detail, "")

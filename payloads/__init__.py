@@ -1,7 +1,7 @@
 """Guests that come with Enclave Sim: signed modules, flat binaries, their sources, and the development key.
 
-Sources are in `src`; `python -m payloads.build` makes the modules from them. The development key is public on
-purpose and marked as what it is, so nobody should trust it and production refuses it.
+Sources are in `src`; `python -m payloads.build` builds the modules from them. The development key is public on
+purpose, and marked as such: nobody should trust it, and production refuses it.
 """
 
 from importlib.resources import files
@@ -20,13 +20,13 @@ def flat_names() -> tuple[str, ...]:
 
 
 def read(name: str) -> bytes:
-    """Return the signed module called `name`. Raises LookupError for a name which is not in `names()`."""
+    """Return the signed module called `name`. Raises LookupError for a name that is not in `names()`."""
     _check(name, names())
     return files(__name__).joinpath(f"{name}.wasm").read_bytes()
 
 
 def read_flat(name: str) -> bytes:
-    """Return the flat binary called `name`. Raises LookupError for a name which is not in `flat_names()`."""
+    """Return the flat binary called `name`. Raises LookupError for a name that is not in `flat_names()`."""
     _check(name, flat_names())
     return files(__name__).joinpath(f"{name}.bin").read_bytes()
 
@@ -44,7 +44,7 @@ def development_anchor_text() -> str:
 
 
 def development_key_text() -> str:
-    """Return the key file of the development key. Everybody has it: a signature by it proves nothing."""
+    """Return the key file of the development key. It is public: its signature proves nothing."""
     return files(__name__).joinpath("keys", "development.key.json").read_text("utf-8")
 
 

@@ -1,9 +1,9 @@
-"""Makes the signed modules of this directory: after changing a source run `python -m payloads.build`.
+"""Builds the payloads of this directory: after changing a source run `python -m payloads.build`.
 
-WebAssembly text is translated by wasmtime, C and assembly by the pinned ziglang, and all give the same bytes on
-every computer. Assembly makes flat x86-64 binaries, which carry no signature. Signatures do not repeat, since ML-DSA
-signing is hedged with randomness: a module whose code and key have not changed keeps the file it has, and running
-this twice changes nothing.
+wasmtime translates WebAssembly text, the pinned ziglang compiles C and assembly, and all give the same bytes on every
+computer. Assembly becomes flat x86-64 binaries, which have no signature. Signatures differ each time, since ML-DSA
+signing is hedged with randomness: so a module whose code and key have not changed keeps its file, and running this
+twice changes nothing.
 """
 
 import io
@@ -34,7 +34,7 @@ KEYS = HERE / "keys"
 _DEVELOPMENT_PHRASE = "Aether Enclave development key, never for production: "
 
 # The guest contract is WebAssembly 1.0, so plain `mvp`: no bulk memory, no SIMD. Without -fno-builtin the
-# compiler turns loops into calls of memcpy, which nobody provides. One page of memory, 4 KiB of it for the
+# compiler turns loops into calls of memcpy, which does not exist here. One page of memory, 4 KiB of it for the
 # stack.
 _C_FLAGS = [
     "--target=wasm32-freestanding",
@@ -57,7 +57,7 @@ _FLAT_FLAGS = ["-target", "x86_64-freestanding-none", "-nostdlib", "-static", "-
 
 
 def development_key() -> SigningKey:
-    """Derive the development key. Its seeds are hashes of a public phrase: it is no secret."""
+    """Derive the development key. Its seeds are hashes of a public phrase: it is not secret."""
     ed25519, ml_dsa_65 = (
         sha256((_DEVELOPMENT_PHRASE + algorithm).encode()).digest() for algorithm in ("Ed25519", "ML-DSA-65")
     )
@@ -75,12 +75,12 @@ def flat_sources() -> list[Path]:
 
 
 def compile_source(source: Path) -> bytes:
-    """Return the unsigned module made from a `.wat` or `.c` file; `PayloadError` has the tool's words."""
+    """Return the unsigned module of a `.wat` or `.c` file. Raises PayloadError with the tool's message."""
     return _compile_c(source) if source.suffix == ".c" else _compile_wat(source)
 
 
 def build(directory: Path = HERE) -> list[Path]:
-    """Build every payload and the key files into `directory`; return the files that were written."""
+    """Build every payload and the key files into `directory`. Return the files that were written."""
     key = development_key()
     keys = directory / KEYS.name
     keys.mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def build(directory: Path = HERE) -> list[Path]:
 
 
 def main() -> int:
-    """Build in place and say what changed."""
+    """Build in place and print what has changed. Return the exit status."""
     try:
         written = build()
     except (EnclaveError, OSError) as error:
@@ -132,7 +132,7 @@ def _compile_c(source: Path) -> bytes:
 
 
 def assemble(source: Path) -> bytes:
-    """Return the flat binary made from a `.S` file, linked by `flat.ld`; `PayloadError` has the tool's words."""
+    """Return the flat binary of a `.S` file, linked by `flat.ld`. Raises PayloadError with the tool's message."""
     elf = ELFFile(io.BytesIO(_run_zig(source, [*_FLAT_FLAGS, "-Wl,-T,flat.ld"])))
     (segment,) = elf.iter_segments("PT_LOAD")
     return bytes(segment.data())
@@ -143,7 +143,7 @@ def _run_zig(source: Path, flags: list[str]) -> bytes:
         output = Path(scratch, "output")
         command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), source.name]
         caches = {"ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_GLOBAL_CACHE_DIR": scratch}
-        # The working directory is the source's, so that no path of this computer can end up in the module.
+        # The working directory is the source's, so that no path of this computer gets into the module.
         result = subprocess.run(
             command,
             cwd=source.parent,
@@ -158,7 +158,7 @@ def _run_zig(source: Path, flags: list[str]) -> bytes:
 
 
 def _is_signed(path: Path, module: bytes, key: SigningKey) -> bool:
-    """Whether `path` holds exactly `module` with a valid signature by `key`."""
+    """Report whether `path` holds exactly `module` with a valid signature by `key`."""
     try:
         return verify(path.read_bytes(), [key.anchor()]).content == module
     except (FileNotFoundError, PayloadError):

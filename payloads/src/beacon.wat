@@ -2,12 +2,12 @@
 ;;
 ;; Expected: one signal, the status word as the guest sees it; then `_start` returns.
 (module
-  ;; Imports come first. These two functions are all the outside world there is: no clock, no files, no
-  ;; network. Each call leaves ring 3 through vector 0x80 and comes back with the answer.
+  ;; Imports come first. These two functions are the guest's only connection to the outside: no clock, no files,
+  ;; no network. Each call leaves ring 3 through vector 0x80 and returns with the result.
   (import "aether" "get_status" (func $get_status (result i32)))
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
 
-  ;; No memory is declared: this guest has no byte of linear memory, so its heap is empty.
+  ;; No memory is declared: this guest has no linear memory, so its heap is empty.
 
   (func (export "_start")
     ;; WebAssembly is a stack machine: the call pushes the status, the next call pops it as its argument.

@@ -5,7 +5,7 @@
  * words, ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad; the next eight the hash of
  * 10,000 times the letter a. Any implementation of SHA-256 confirms both.
  *
- * There is no C library and no main(): the enclave calls `_start`, and this file is all there is.
+ * There is no C library and no main(): the enclave calls `_start`, and this file is the whole program.
  */
 
 /* WebAssembly imports are functions with two names: a module and a field. */
@@ -16,8 +16,8 @@ typedef unsigned char byte;
 
 enum { BLOCK = 64, LETTERS = 10000 };
 
-/* Fractional parts of the cube roots of the first 64 primes (4.2.2). Constants end up in a data segment,
- * which is written into linear memory every time a guest is made. */
+/* Fractional parts of the cube roots of the first 64 primes (4.2.2). Constants are in a data segment,
+ * which is written to linear memory whenever a guest is made. */
 static const word K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -29,12 +29,12 @@ static const word K[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-/* The state of one hash under way (5.3.3, 6.2). */
+/* The state of a hash computation (5.3.3, 6.2). */
 struct sha256 {
     word state[8];
     byte block[BLOCK];
     word filled; /* bytes waiting in `block` */
-    word length; /* bytes hashed in all; far below 2^29 here, so that the length in bits fits a word */
+    word length; /* bytes hashed in total; far below 2^29 here, so that the length in bits fits a word */
 };
 
 static word rotate_right(word x, int count) { return x >> count | x << (32 - count); }
@@ -87,7 +87,7 @@ static void put(struct sha256 *hash, byte value)
     }
 }
 
-/* Pads (5.1.1) and sends the eight words of the hash. */
+/* Pad (5.1.1), and emit the eight words of the hash. */
 static void finish(struct sha256 *hash)
 {
     word bits = hash->length * 8;

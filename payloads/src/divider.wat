@@ -7,8 +7,8 @@
 
   (func (export "_start")
     (call $emit_signal (i32.const 1))
-    ;; A constant zero could be turned into a trap at compile time. Bits 9 to 30 of the status word are
-    ;; reserved and read as zero: a zero which only the enclave can know.
+    ;; A constant zero could become a trap at compile time. Bits 9 to 30 of the status word are reserved and
+    ;; read as zero, which no compiler knows.
     (call $emit_signal
       (i32.div_u
         (i32.const 1000)

@@ -1,4 +1,4 @@
-/* What a flat payload knows of the enclave: where things are, and how the kernel is called (docs/payloads.md). */
+/* Interface of the enclave to a flat payload: addresses, and calls to the kernel (docs/payloads.md). */
 #define HEAP            0xC00000
 #define HEAP_SIZE       0x400000
 
@@ -7,7 +7,7 @@
 #define SHRED_SELF      2
 #define RETURNED        3
 
-/* Number in RAX, argument in RDI; RAX is the answer, and all other registers are zero afterwards. */
+/* Number in RAX, argument in RDI; the result is in RAX, and all other registers are zero afterwards. */
         .macro  aether number
         movl    $\number, %eax
         int     $0x80

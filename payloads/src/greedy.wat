@@ -1,18 +1,18 @@
-;; greedy: asks for more memory, in several sizes.
+;; greedy: requests more memory, in several sizes.
 ;;
 ;; Expected: the size in pages (2), then -1 (0xFFFFFFFF) for each of five requests, then the size again (still
-;; 2); then `_start` returns. Memory is fixed at its declared minimum, and `memory.grow` says so in the way the
-;; WebAssembly specification provides: refusing is an answer, not a fault.
+;; 2); then `_start` returns. Memory is fixed at its declared minimum, and `memory.grow` fails as the WebAssembly
+;; specification says: with a result, not with a trap.
 (module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
 
-  ;; Two pages of 64 KiB, with no maximum: the module itself sets no limit, the enclave does.
+  ;; Two pages of 64 KiB without a maximum: the enclave sets the limit, not the module.
   (memory 2)
 
   (func (export "_start")
     (local $pages i32)
     (call $emit_signal (memory.size))
-    ;; 1, 8, 64, 512 and 4096 pages more: from 64 KiB to 256 MiB.
+    ;; 1, 8, 64, 512 and 4096 more pages: from 64 KiB to 256 MiB.
     (local.set $pages (i32.const 1))
     (loop $more
       (call $emit_signal (memory.grow (local.get $pages)))

@@ -1,8 +1,8 @@
-;; mismatch: calls through a table, first rightly, then with the wrong type.
+;; mismatch: calls through a table, first with the right type, then with a wrong one.
 ;;
-;; Expected: one signal, 42; then an illegal operation (#UD) in ring 3, and self-annihilation with cause
-;; GUEST_FAULT. This is WebAssembly's control flow integrity: a corrupted index cannot enter a function
-;; with arguments it does not take.
+;; Expected: one signal, 42; then an invalid opcode (#UD) in ring 3, and self-annihilation with cause
+;; GUEST_FAULT. This is WebAssembly's control flow integrity: a corrupted index cannot call a function with
+;; arguments that it does not have.
 (module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
 
@@ -17,7 +17,7 @@
     (i32.const 42))
 
   (func (export "_start")
-    ;; Legal: entry 0 is a supplier and is called as one.
+    ;; Valid: entry 0 is a supplier and is called as one.
     (call $emit_signal (call_indirect (type $supplier) (i32.const 0)))
-    ;; Not legal: the same entry called as an action. The engine compares the types at the call.
+    ;; Invalid: the same entry is called as an action. The engine compares the types at the call.
     (call_indirect (type $action) (i32.const 0))))

@@ -1,4 +1,4 @@
-/* quitter: fills its registers and asks for its own destruction.
+/* quitter: fills its registers and requests its own destruction.
    Expected: emits 1; SHRED_SELF. */
 #include "flat.h"
         emit    $1

@@ -1,4 +1,4 @@
-;; shredder: asks for the destruction of the enclave.
+;; shredder: requests the destruction of the enclave.
 ;;
 ;; Expected: one signal, 1; then self-annihilation with cause SHRED_SELF. The host call never returns.
 (module
@@ -8,6 +8,5 @@
   (func (export "_start")
     (call $emit_signal (i32.const 1))
     (call $shred_self)
-    ;; `unreachable` traps where it is reached. If the call above ever came back, the run would end with
-    ;; cause GUEST_FAULT instead, and the mistake would show.
+    ;; `unreachable` traps. If the call above returned by mistake, the run would end with cause GUEST_FAULT.
     unreachable))

@@ -1,4 +1,4 @@
-/* stray: writes the last byte of its heap, then the one behind it.
+/* stray: writes the last byte of its heap, then the next one.
    Expected: emits 2; GUEST_FAULT, #PF. */
 #include "flat.h"
         emit    $2

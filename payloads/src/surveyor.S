@@ -1,5 +1,5 @@
-/* surveyor: looks for anything that was left for it to find, and leaves as much as it can.
-   Expected: each cycle emits the status word, and 0 for all it has found; COMPLETED. */
+/* surveyor: looks for any data that was left by others, and leaves as much as it can itself.
+   Expected: each cycle emits the status word, and 0, as it has found nothing; COMPLETED. */
 #include "flat.h"
 #define SECRET          0x5EC2E75EC2E75EC2
 #define DEFAULT_MXCSR   0x1F80
@@ -40,7 +40,7 @@
         addq    $0x1008, %rcx
         cmpq    $(HEAP + HEAP_SIZE), %rcx
         jb      2b
-        movq    %rax, HEAP + 8          /* registers do not outlive a host call */
+        movq    %rax, HEAP + 8          /* a host call zeroes registers */
         aether  GET_STATUS
         emit    %eax
         movq    HEAP + 8, %rax

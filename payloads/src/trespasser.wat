@@ -1,6 +1,6 @@
-;; trespasser: uses the memory it was given to the last byte, then reads one byte further.
+;; trespasser: uses its memory up to the last byte, then reads the next byte.
 ;;
-;; Expected: one signal, 0x5A; then the read hits the guard behind the heap: a page fault in ring 3, and
+;; Expected: one signal, 0x5A; then the read hits the guard after the heap: a page fault in ring 3, and
 ;; self-annihilation with cause GUEST_FAULT. The second signal is never sent.
 (module
   (import "aether" "emit_signal" (func $emit_signal (param i32)))
@@ -9,11 +9,11 @@
   (memory 1)
 
   (func (export "_start")
-    ;; Legal: the first byte, one in the middle, and the very last one.
+    ;; Valid: the first byte, one in the middle, and the last one.
     (i32.store8 (i32.const 0) (i32.const 0x11))
     (i32.store8 (i32.const 0x7FFF) (i32.const 0x22))
     (i32.store8 (i32.const 0xFFFF) (i32.const 0x5A))
     (call $emit_signal (i32.load8_u (i32.const 0xFFFF)))
 
-    ;; Not legal. The address is a constant, so that a reader can see it; the check still happens at run time.
+    ;; Invalid. The address is a constant to be visible here; the check is made at run time all the same.
     (call $emit_signal (i32.load8_u (i32.const 0x10000)))))

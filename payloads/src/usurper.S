@@ -1,4 +1,4 @@
-/* usurper: wants to be rid of the page tables.
+/* usurper: tries to replace the page tables.
    Expected: emits 3; GUEST_FAULT, #GP. */
 #include "flat.h"
         emit    $3

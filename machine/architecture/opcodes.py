@@ -1,8 +1,8 @@
 """Opcode tables: the instructions that the machine must act on, and why.
 
-Unicorn executes nearly all instructions alone. `TABLES`, made from instruction_set.py, names for each opcode the
-`Action`s that other instructions call for. The instruction hook looks them up before every instruction (step_hook.c);
-decoding.py does the same in Python.
+Unicorn executes nearly all instructions without help. `TABLES`, made from instruction_set.py, has for each opcode the
+`Action`s that the others need. The instruction hook looks them up before every instruction (step_hook.c); decoding.py
+does the same in Python.
 """
 
 from enum import IntFlag
@@ -11,7 +11,7 @@ from machine.architecture.instruction_set import ROWS, Map, Prefix, Row
 
 
 class Action(IntFlag):
-    """Reasons to act on an instruction. Those not always watched stop it only while `HookState.watched` has them."""
+    """Reasons to act on an instruction. Those not always watched count only while in `HookState.watched`."""
 
     NONE = 0
     SYSTEM = 1

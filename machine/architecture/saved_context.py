@@ -214,7 +214,7 @@ class SavedContext:
     def mxcsr(self, value: int) -> None:
         self._mxcsr.value = value
         status = self._simd_status
-        status[0] = value >> _MXCSR_ROUNDING & 3  # numbered alike
+        status[0] = value >> _MXCSR_ROUNDING & 3  # the same encoding
         status[_FLAGS_AFTER_ROUNDING] = 0
         status[_DAZ_AFTER_ROUNDING] = bool(value & _DENORMALS_ARE_ZEROS)
         self._content[self._x87_flushing] = b"\0"

@@ -343,7 +343,7 @@ class Execution(Stateful):
         """Execute a watched instruction, and record what it changed."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
         instruction = cpu.watched_instruction()
-        if instruction is None:  # it ends in a page that cannot be fetched: Unicorn faults
+        if instruction is None:  # it ends in a page that cannot be fetched: let Unicorn fault
             self.stopped(self._execute_one())
             return
         cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
@@ -379,7 +379,7 @@ class Execution(Stateful):
             self.stopped(stop)
         elif in_new_task is not None:
             self._raise(in_new_task)
-        elif registers.interrupts_inhibited:  # by MOV SS, which also holds back #DB
+        elif registers.interrupts_inhibited:  # by MOV SS, which also delays #DB
             cpu.debug.hold()
         else:
             self._trap_after(done, stepping)

@@ -119,7 +119,8 @@ class Delivery(Stateful):
                 return Interrupt(DF, "exception", rip, 0)
         if first.source == "software" and not in_new_task:
             self._cpu.hook.retired -= 1
-            self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)  # the event before has a later time already
+            # InterruptRaised was recorded after INT had counted: time must not go back
+            self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
 
     def _shut_down(self, vector: int, rip: int) -> None:

@@ -1,4 +1,4 @@
-"""Detects the returns from interrupts that did not change the ring, and so have no ring transition."""
+"""Detection of the returns from interrupts within a ring, which no ring transition shows."""
 
 from dataclasses import dataclass
 

@@ -83,7 +83,7 @@ def take_back(cpu: Cpu) -> None:
 
 
 def _take_back_branch(cpu: Cpu) -> None:
-    """Return to the JMP or RET that led to an address that is not canonical, with the stack pointer before it."""
+    """Set RIP back to the JMP or RET that led to an address that is not canonical, and RSP to that before it."""
     registers, hook = cpu.registers, cpu.hook
     instruction = cpu.instruction_at(hook.last)
     if instruction is None:

@@ -1,7 +1,7 @@
-"""The command line, `enclave-sim`: its commands, and what becomes of errors.
+"""The command line, `enclave-sim`: its commands, and how they report errors.
 
-What a user did wrong is one line on standard error and exit code 2, never a traceback. What the emulator did wrong is
-a traceback and exit code 70 (`main`).
+A mistake of the user is one line on standard error and exit code 2, never a traceback. A defect of the emulator is a
+traceback and exit code 70 (`main`).
 """
 
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ from enclave_sim.errors import EnclaveError, HostLimitReached
 from enclave_sim.recording.text import one_line
 from machine.errors import MachineError
 
-# Their base is what the command line parser raises for anything it does not understand. Older versions of typer take
-# it from click and newer ones bring their own, so it has no public name that is the same in both.
+# The base class of the parser's errors. Older versions of typer take it from click and newer ones bring their own, so
+# they have no public name for it in common.
 _UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 
 class _Commands(TyperGroup):
-    """The commands, with one way out for errors."""
+    """The commands. Every error ends in `main`."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **options: Any) -> NoReturn:
-        """Parse, run, and end the process with the exit code that tells how it went."""
+        """Parse, run, and end the process with an exit code of `ExitCode`."""
         options["standalone_mode"] = False
         try:
             code = super().main(args, **options) or ExitCode.OK
@@ -64,7 +64,7 @@ class _Commands(TyperGroup):
 def _explain_usage(error: Any) -> ExitCode:
     message, context = error.format_message(), error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(message, nl=bool(message))  # the help itself, where it has not been printed yet
+        typer.echo(message, nl=bool(message))  # the help itself, unless it has been printed already
     else:
         hint = f"; see {context.command_path} --help" if context is not None else ""
         typer.echo(f"error: {one_line(message).rstrip('.')}{hint}", err=True)

@@ -1,4 +1,4 @@
-"""How `enclave-sim` tells a shell what happened. These numbers are a promise: scripts are written against them."""
+"""The exit codes of `enclave-sim`. They do not change: scripts depend on them."""
 
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command; of those that a run earns, the highest counts.
+    """The exit codes of all commands. If several apply to a run, the highest is used.
 
-    `boot` has even ones only: a kernel that ends itself through isa-debug-exit has an odd one, which is its own.
+    `boot` uses even ones only: a kernel that ends itself through isa-debug-exit chooses an odd one.
     """
 
     OK = 0
     """The payload completed or shredded itself."""
     USAGE = 2
-    """The command cannot be carried out: an option, a file or a key is not what it should be."""
+    """The command cannot be carried out: an option, a file or a key is invalid."""
     REJECTED = 3
     """The payload failed a check and was not run."""
     GUEST_FAULT = 4
@@ -26,9 +26,9 @@ class ExitCode(IntEnum):
     LIMIT = 6
     """Virtual time reached `--limit-ns` (`boot`: `--timeout-ns`) before the end."""
     RESIDUE = 7
-    """The dormant enclave left something in RAM: the promise is broken."""
+    """The dormant enclave left something in RAM, which it promises not to."""
     HALTED = 8
-    """`boot`: the kernel halted, and nothing is left that could wake it."""
+    """`boot`: the kernel halted, and nothing can wake it."""
     GUARANTEE = 9
     """`verify`: a guarantee is broken."""
     SHUTDOWN = 10
@@ -42,9 +42,9 @@ class ExitCode(IntEnum):
     KERNEL_STOPPED = 14
     """A memory fault among `--inputs` ended the kernel before annihilation."""
     HOST_LIMIT = 16
-    """The time of the host that `--host-limit` gives ran out: no result, and no recording."""
+    """The host time of `--host-limit` ran out: there is no result and no recording."""
     DEFECT = 70
-    """The emulator or the firmware is at fault, never the payload: please report it."""
+    """A defect of the emulator or the firmware, never of the payload: please report it."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -63,5 +63,5 @@ _OF_OUTCOME = {
 
 
 def of_run(result: "RunResult") -> ExitCode:
-    """The exit code a run earned."""
+    """Return the exit code of a run."""
     return ExitCode.RESIDUE if result.residue_bytes else _OF_OUTCOME[result.outcome]

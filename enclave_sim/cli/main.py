@@ -1,6 +1,7 @@
 """The entry point of `enclave-sim`.
 
-Booting a small kernel takes less time than importing what the other commands need, so `boot` goes its own way.
+Booting a small kernel takes less time than importing what the other commands need, so `boot` is dispatched before
+anything else is imported.
 """
 
 import sys
@@ -10,10 +11,10 @@ from enclave_sim.cli.exit_codes import ExitCode
 
 
 def main() -> None:
-    """Run the command line, on the process's arguments, and end the process."""
+    """Run the command line with the process's arguments, and end the process."""
     try:
         _main()
-    except Exception:  # noqa: BLE001 - whatever it is, it is ours, and it is shown whole
+    except Exception:  # noqa: BLE001 - any other exception is a defect of ours, and shown with its traceback
         import traceback  # noqa: PLC0415
 
         traceback.print_exc()

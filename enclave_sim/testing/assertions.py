@@ -209,7 +209,7 @@ def _first_difference(ours: Sequence[Event], theirs: Sequence[Event]) -> list[st
     if index == len(ours) == len(theirs):
         return []
     at_ns = ours[index].at_ns if index < len(ours) else None
-    return Finding(f"they part at event {index}", at_ns, context(list(ours), list(theirs), index)).lines()
+    return Finding(f"they differ at event {index}", at_ns, context(list(ours), list(theirs), index)).lines()
 
 
 def _missing(kind: type[Event], found: Sequence[Event], rest: Sequence[Event]) -> list[str]:

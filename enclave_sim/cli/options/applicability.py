@@ -1,4 +1,4 @@
-"""Options of commands that take different things to run: an option that is for another thing is refused."""
+"""Options of commands that run payloads, recordings or kernels: an option that does not apply is refused."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,19 @@ from enclave_sim.errors import ConfigurationError
 
 PAYLOADS, RECORDING, KERNEL = "payloads", "a recording", "a kernel image"
 KERNELS = dict.fromkeys(("append", "module", "ram", "fw_cfg"), (KERNEL,))
-"""Options by their parameter's name, and what they are for."""
+"""Names of parameters, with the kinds of things that they apply to."""
 
 
 def check(context: typer.Context, kind: str, own: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise ConfigurationError if an option was given that is not for this `kind` of thing.
+    """Check that all given options apply.
 
-    `own` says of options what they are for; those that are not in it are for payloads.
+    Args:
+        context: The context of the command.
+        kind: The kind of thing that is run.
+        own: The kinds that each option applies to, by its parameter's name; those not in it apply to payloads.
+
+    Raises:
+        ConfigurationError: An option was given that does not apply to this kind.
     """
     for name in context.params:
         source = context.get_parameter_source(name)

@@ -1,4 +1,4 @@
-"""What the commands share: how numbers are read, what is run by default, and how results reach standard output."""
+"""Shared by the commands: the default payload, numbers as the user types them, and output to standard output."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ Payloads = Annotated[
 
 
 def number(text: str | int) -> int:
-    """Read a number as Python writes it: 1000000, 1_000_000 or 0xF4240. Defaults come as numbers."""
+    """Parse a number in Python's syntax: 1000000, 1_000_000 or 0xF4240. Defaults are numbers already."""
     try:
         return int(text, 0) if isinstance(text, str) else text
     except ValueError:
@@ -29,15 +29,22 @@ def number(text: str | int) -> int:
 
 
 def write(output: bytes) -> bool:
-    """Write to standard output. Nobody reading any more is no error: the exit code still tells how the run went.
+    """Write to standard output. A closed pipe is no error, since the exit code still reports the result.
 
-    Returns whether somebody reads.
+    Args:
+        output: The bytes to write.
+
+    Returns:
+        False if the other end of the pipe is closed.
+
+    Raises:
+        ConfigurationError: Standard output cannot be written.
     """
     try:
         sys.stdout.buffer.write(output)
         sys.stdout.flush()
     except OSError as error:
-        # What the stream still holds is flushed at exit, and must not fail again.
+        # The stream flushes its buffer again at exit, where it must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None

@@ -1,18 +1,18 @@
-"""What the commands that run a kernel of one's own are told of it, and how it is read. Light: `boot` stands on it.
+"""The options of the commands that run the user's own kernel. It imports little, since `boot` uses it.
 
-All of these raise ConfigurationError for what is not what it should be.
+All functions raise ConfigurationError for invalid texts and unreadable files.
 """
 
 from enclave_sim.errors import ConfigurationError
 
 RAM = "128M"
-"""Memory, unless told otherwise."""
+"""The default size of memory."""
 _LARGEST_FILE = 1 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_file(path: str) -> bytes:
-    """A file that goes into the machine."""
+    """Read a file that goes into the machine."""
     try:
         with open(path, "rb") as file:
             data = file.read(_LARGEST_FILE + 1)
@@ -25,13 +25,13 @@ def read_file(path: str) -> bytes:
 
 
 def module(text: str) -> tuple[bytes, str]:
-    """`FILE[,TEXT]`: a file to load beside the kernel, and its command line."""
+    """Read `FILE[,TEXT]`: a file to load with the kernel, and its command line."""
     path, _, line = text.partition(",")
     return read_file(path), line
 
 
 def named_file(text: str) -> tuple[str, bytes]:
-    """`NAME=FILE`: a file for fw_cfg."""
+    """Read `NAME=FILE`: a file for fw_cfg."""
     name, found, path = text.partition("=")
     if not found or not name:
         raise ConfigurationError(f"{text!r} is not NAME=FILE (such as opt/test=data.bin)")
@@ -39,7 +39,7 @@ def named_file(text: str) -> tuple[str, bytes]:
 
 
 def size(text: str) -> int:
-    """A number of bytes of memory, with or without a unit."""
+    """Parse a size of memory, with or without a unit. Return it in bytes."""
     unit = _UNITS.get(text[-1:].upper())
     try:
         count = int(text[:-1] if unit else text, 0) * (unit or 1)

@@ -1,4 +1,4 @@
-"""What the commands that run an enclave are told of it: each option once, so that they agree in words and meaning."""
+"""The options of the commands that run an enclave: each declared once, so that they agree in words and meaning."""
 
 from collections.abc import Iterable
 from functools import reduce
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 
 TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Your own kernel"
-"""The panels of the help that these options stand in."""
+"""The panels of the help in which these options are listed."""
 
-Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles to run.", rich_help_panel=TIME)]
+Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Number of cycles to run.", rich_help_panel=TIME)]
 WakeNs = Annotated[
-    int, typer.Option(parser=number, metavar="NS", help="Sleep between two cycles.", rich_help_panel=TIME)
+    int, typer.Option(parser=number, metavar="NS", help="Time to sleep between two cycles.", rich_help_panel=TIME)
 ]
 QuantumNs = Annotated[
     int,
     typer.Option(
         parser=number,
         metavar="NS",
-        help="How long the guest computes before the timer interrupts it.",
+        help="Time that the guest computes before the timer interrupts it.",
         rich_help_panel=TIME,
     ),
 ]
@@ -37,17 +37,17 @@ ArenaBytes = Annotated[
     typer.Option(
         parser=number,
         metavar="BYTES",
-        help="Size of the host arena; all of its region unless given.",
+        help="Size of the host arena. Default: all of its region.",
         rich_help_panel=TIME,
     ),
 ]
-Sensor0 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="What sensor 0 reads.", rich_help_panel=TIME)]
-Sensor1 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="What sensor 1 reads.", rich_help_panel=TIME)]
+Sensor0 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="Value of sensor 0.", rich_help_panel=TIME)]
+Sensor1 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="Value of sensor 1.", rich_help_panel=TIME)]
 Inputs = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What reaches the enclave from outside, and when: a TOML file (docs/inputs.md).",
+        help="Script of inputs (TOML): interrupts, tampering, sensor values and more (docs/inputs.md).",
         rich_help_panel=TIME,
     ),
 ]
@@ -65,11 +65,11 @@ HostLimit = Annotated[
     typer.Option(parser=_host_seconds, metavar="TIME", help=host_limit.HELP, rich_help_panel=TIME),
 ]
 NsPerInstruction = Annotated[
-    int, typer.Option(parser=number, metavar="NS", help="Time one instruction takes.", rich_help_panel=TIME)
+    int, typer.Option(parser=number, metavar="NS", help="Time that one instruction takes.", rich_help_panel=TIME)
 ]
 Portable = Annotated[
     bool,
-    typer.Option("--portable", help="Do without native code on this host: slower, same digest.", rich_help_panel=TIME),
+    typer.Option("--portable", help="Use no native code on this host: slower, same digest.", rich_help_panel=TIME),
 ]
 Engine = Annotated[
     EngineName,
@@ -85,12 +85,17 @@ Anchors = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Accept this anchor (NAME.anchor.json) besides the development anchor; may be repeated.",
+        help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
         rich_help_panel=POLICY,
     ),
 ]
 AttestationPolicy = Annotated[
-    Attestation, typer.Option(help="What is demanded before every cycle.", rich_help_panel=POLICY)
+    Attestation,
+    typer.Option(
+        help="off: nothing is measured; record: a cycle also runs if its evidence is refused; "
+        "require: it runs only if accepted.",
+        rich_help_panel=POLICY,
+    ),
 ]
 PostQuantum = Annotated[
     bool,
@@ -100,7 +105,7 @@ References = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="What the verifier built in holds to be good, instead of what is run; may be repeated.",
+        help="Reference values for the built-in verifier, instead of those of this run; may be repeated.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -108,7 +113,7 @@ Features = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Let payloads use a WebAssembly feature beyond the profile; may be repeated.",
+        help="WebAssembly feature to allow beyond the profile; may be repeated.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -118,11 +123,13 @@ Modules = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE[,TEXT]",
-        help="File to load beside the kernel, and its command line; may be repeated.",
+        help="File to load with the kernel, and its command line; may be repeated.",
         rich_help_panel=KERNEL,
     ),
 ]
-RamSize = Annotated[str, typer.Option(metavar="SIZE", help="Memory, such as 64M, 1G or bytes.", rich_help_panel=KERNEL)]
+RamSize = Annotated[
+    str, typer.Option(metavar="SIZE", help="Size of memory: 64M, 1G or a number of bytes.", rich_help_panel=KERNEL)
+]
 FwCfg = Annotated[
     list[str] | None,
     typer.Option(
@@ -134,7 +141,7 @@ FwCfg = Annotated[
 
 
 def kernel_options(append: str, modules: list[str] | None, ram: str, fw_cfg: list[str] | None) -> "KernelOptions":
-    """Return these options as a kernel takes them. Raises ConfigurationError for what cannot be read."""
+    """Return these options for a `BareKernel`. Raises ConfigurationError for an invalid text or an unreadable file."""
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions  # noqa: PLC0415 - it loads the machine
 
     return KernelOptions(
@@ -146,7 +153,7 @@ def kernel_options(append: str, modules: list[str] | None, ram: str, fw_cfg: lis
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":
-    """All that these files hold to be good; None without any. Raises EnclaveError for what is no such file."""
+    """Return the merged reference values of these files; None without any. Raises EnclaveError for another file."""
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
     values = [ReferenceValues.load(path) for path in paths]

@@ -1,4 +1,4 @@
-"""Which TPM a run has: what `--tpm` means."""
+"""The option `--tpm`: the TPM of a run."""
 
 import fcntl
 import json
@@ -27,8 +27,8 @@ Tpm = Annotated[
     str,
     typer.Option(
         metavar="TPM",
-        help="[b]model[/b]: always the same, as if new; [b]model:FILE[/b]: one whose keys and number of resets "
-        "are kept in FILE, made if missing; [b]swtpm:SOCKET[,CONTROL][/b]: a running swtpm.",
+        help="[b]model[/b]: a new TPM, the same for every run; [b]model:FILE[/b]: one that keeps its keys and number "
+        "of resets in FILE, created if missing; [b]swtpm:SOCKET[,CONTROL][/b]: a running swtpm.",
     ),
 ]
 
@@ -41,15 +41,15 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TpmChoice:
-    """A TPM that was chosen."""
+    """The TPM that the user chose."""
 
     model: "ModelState | None" = None
     """The state of the TPM model that is kept in a file."""
     backend: "TpmBackend | None" = None
-    """What takes the place of the TPM model."""
+    """The TPM that replaces the model, if any."""
 
     def configured(self, configuration: EnclaveConfiguration) -> EnclaveConfiguration:
-        """Return the configuration with the state of the TPM model, where one is kept."""
+        """Return the configuration with the state of the TPM model, if that is kept in a file."""
         if self.model is None:
             return configuration
         return replace(configuration, tpm_seed=self.model.seed, tpm_resets=self.model.resets)
@@ -60,14 +60,22 @@ class ModelState(NamedTuple):
 
     seed: str
     resets: int
-    """How often it has been reset."""
+    """The number of resets so far."""
 
 
 @contextmanager
 def chosen_tpm(text: str) -> Iterator[TpmChoice]:
-    """The TPM that a text asks for, while it is in use. One that is kept in a file counts a reset.
+    """A scope in which the chosen TPM is in use. A TPM model that is kept in a file counts a reset.
 
-    Raises ConfigurationError, and TpmUnavailable for a swtpm that does not answer.
+    Args:
+        text: The value of `--tpm`.
+
+    Yields:
+        The TPM.
+
+    Raises:
+        ConfigurationError: The text names no TPM, or the file of the model cannot be used.
+        TpmUnavailable: The swtpm does not answer.
     """
     kind, _, rest = text.partition(":")
     if kind == _MODEL:
@@ -83,15 +91,15 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
         with closing(Swtpm(*rest.split(",", 1))) as swtpm:
             yield TpmChoice(backend=swtpm)
         return
-    raise ConfigurationError(f"--tpm {text!r} is no TPM; it is model, model:FILE or swtpm:SOCKET[,CONTROL]")
+    raise ConfigurationError(f"--tpm {text!r} is no TPM; it must be model, model:FILE or swtpm:SOCKET[,CONTROL]")
 
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """So that of two runs that begin at once each counts a reset of its own."""
+    """A scope that holds a lock, so that two runs that begin at once count two resets."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
-    except OSError:  # whoever reads the file says so
+    except OSError:  # reading the file fails, too, and reports it
         yield
         return
     try:
@@ -109,7 +117,7 @@ def _reset(path: Path) -> ModelState:
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise ConfigurationError(f"{path} is no file of a TPM model ({_FORMAT})") from None
+        raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None
     if file.resets == _MOST_RESETS:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
     before = ModelState(file.seed, file.resets)

@@ -1,4 +1,4 @@
-"""Lines of a difference for standard output. The marks at their front say all; colour repeats it."""
+"""Lines of a difference for standard output. The mark at the beginning is enough; colour repeats it."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ _PLAIN = "\x1b[0m"
 
 
 def marked_text(lines: Iterable[str]) -> bytes:
-    """Lines, encoded; those that begin with `- ` or `+ ` in colour if that is a terminal without NO_COLOR."""
-    colours = _COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _is_able() else {}
+    """Encode lines. Those that begin with `- ` or `+ ` have colour on a terminal, unless NO_COLOR is set."""
+    colours = _COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _has_colour() else {}
     encoding = sys.stdout.encoding or "utf-8"
     return "".join(_coloured(line, colours.get(line[:2])) for line in lines).encode(encoding, "backslashreplace")
 
@@ -19,5 +19,5 @@ def _coloured(line: str, colour: str | None) -> str:
     return f"{line}\n" if colour is None else f"{colour}{line}{_PLAIN}\n"
 
 
-def _is_able() -> bool:
+def _has_colour() -> bool:
     return os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""What `enclave-sim payload show` says of a module, as data and as a table. What is heavy is imported on use."""
+"""The output of `enclave-sim payload show`, as data and as a table. Large libraries are imported on use."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
-    """Collect what `show` shows. What cannot be read is named under `defects`, beside all that can."""
+    """Return the description of a module. `defects` lists what cannot be read of it."""
     defects: list[str] = []
     description: dict[str, Any] = {
         "bytes": len(data),
@@ -48,7 +48,7 @@ def describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
 
 
 def _describe_interface(data: bytes, description: dict[str, Any], defects: list[str]) -> bool:
-    """Fill in imports and exports; False if the module is not valid."""
+    """Fill in imports and exports. Return False if the module is not valid."""
     from wasmtime import Engine, Module, WasmtimeError  # noqa: PLC0415
 
     try:
@@ -93,9 +93,15 @@ def _type_text(kind: object) -> str:
 
 
 def _memory_text(found: list[sections.Section]) -> str | None:
-    """Return the declared size of linear memory, which wasmtime tells only of exported ones.
+    """Return the declared size of linear memory, which wasmtime reports only if it is exported.
 
-    To be called for modules that wasmtime has found valid (WebAssembly core specification, 5.5.8 and 5.3.8).
+    Call it only for modules that wasmtime has found valid (WebAssembly core specification, 5.5.8 and 5.3.8).
+
+    Args:
+        found: The sections of the module.
+
+    Returns:
+        The size in words; None without a memory.
     """
     holder = next((each for each in found if each.id == SectionId.MEMORY), None)
     if holder is None:
@@ -110,7 +116,7 @@ def _memory_text(found: list[sections.Section]) -> str | None:
 
 
 def print_table(module: Path, description: dict[str, Any]) -> None:
-    """Print it, for people."""
+    """Print the description for people."""
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -118,9 +124,9 @@ def print_table(module: Path, description: dict[str, Any]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in _facts(module, description):
-        # Names come from the file: shown without markup, and with everything unprintable escaped.
+        # Names come from the file, so they are shown without markup and with unprintable characters escaped.
         table.add_row(_plain_text(label), _plain_text(text))
-    # A line cut in two is of no use in a pipe, so only a terminal sets the width.
+    # Programs that read a pipe need whole lines, so only a terminal sets the width.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     console.print(table)
 

@@ -1,6 +1,6 @@
-"""One line on a terminal that says how far something is, from the first second on, and is gone at the end.
+"""One line on a terminal that shows progress, from the first second on, and is erased at the end.
 
-It reads the wall clock, and nothing of that reaches a machine.
+It reads the wall clock, which never reaches a machine.
 """
 
 import os
@@ -15,7 +15,7 @@ _ERASE = "\r\x1b[K"
 
 
 class ProgressLine:
-    """The line on `terminal`; nothing is ever drawn without one. A terminal that is gone ends nothing."""
+    """The line on `terminal`; without one, nothing is drawn. A terminal that is closed raises no error."""
 
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal
@@ -24,17 +24,17 @@ class ProgressLine:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to draw."""
+        """True if it is time to draw."""
         return self._terminal is not None and perf_counter() >= self._next_draw
 
     def draw(self, text: str) -> None:
-        """Show this instead of what was shown, cut to the terminal's width."""
+        """Show this text instead of the last one, cut to the terminal's width."""
         self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
         self._drawn = True
         self._next_draw = perf_counter() + _INTERVAL_S
 
     def erase(self) -> None:
-        """It is over."""
+        """Erase the line."""
         if self._drawn:
             self._write(_ERASE)
 
@@ -46,5 +46,5 @@ class ProgressLine:
 
 
 def terminal_of(stream: TextIO) -> TextIO | None:
-    """The stream, if it is a terminal on which a line can be drawn again."""
+    """Return the stream if it is a terminal that can redraw a line, or None."""
     return stream if stream.isatty() and os.environ.get("TERM") != "dumb" else None

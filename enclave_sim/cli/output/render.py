@@ -1,35 +1,34 @@
-"""A run as people like to look at it: from the phases of the boot to what is left in RAM.
+"""The page that `enclave-sim run` prints: from the boot phases to the residue in RAM.
 
-Reads well at 80 columns, without colour, and where the terminal knows nothing but ASCII. From `_WIDE` columns on, the
-memory map stands beside the rest. To be imported when there is something to draw: rich takes its time.
+It is legible at 80 columns, without colour, and on a terminal that has only ASCII. From `_WIDE` columns on, the memory
+map is beside the rest. Import it only when there is something to draw: rich takes 50 ms.
 """
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 import firmware
-from enclave_sim.memory_map import Region, regions
+from enclave_sim.cli.output.drawing import ASCII, UNICODE, Glyphs, draw, facts_table, headed_table
+from enclave_sim.cli.output.memory_map import memory_map
 from enclave_sim.payload.errors import PayloadCheck
 from enclave_sim.recording.hex_lines import LINE_BYTES, hex_lines
 from enclave_sim.recording.outcome.summary import PhaseSummary, RunResult
 from enclave_sim.recording.text import binary_size, one_line, plural, printable
 from enclave_sim.specification import Phase, Status, Step
 
-_WIDE, _NARROW = 132, 60
+_WIDE, _STORY = 132, 62
+"""The least columns of a wide page, and the columns that everything but the memory map has there."""
 _SIGNALS_SHOWN = 16
 _RESIDUE_RANGES_SHOWN = 4
 _DUMP_LINES = 4
-_LARGEST_GUARD = 0x10000
 _LONGEST_BAR = 24
-_LONGEST_STRIP = 64
 _IN_WORDS = {
     "COMPLETED": "the payload ran all its cycles",
     "SHRED_SELF": "the payload asked to be destroyed",
@@ -42,64 +41,31 @@ _IN_WORDS = {
     "LIMIT": "virtual time ran out while the enclave was still at work",
 }
 _COLOURS = {"COMPLETED": "green", "SHRED_SELF": "green", "LIMIT": "yellow"}
-_GROUP_COLOURS = {"arena": "blue", "staging": "yellow", "heap": "magenta"}
-_KERNEL_COLOUR = "cyan"
 
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """What a reader wants to see of a run that the result does not hold."""
+    """Facts about a run that its result does not hold."""
 
     payloads: tuple[str, ...]
-    """As they were asked for."""
+    """The names or paths, as the user gave them."""
     cycles: int
-    """How many were asked for."""
+    """The number of cycles that the user asked for."""
     status_words: frozenset[int]
-    """What `get_status` answered: a signal among these is shown with the names of its bits."""
+    """The answers of `get_status`. A signal with one of these values is shown with the names of its bits."""
     recording: Path | None
-    """Where the recording went."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Glyphs:
-    """What the terminal can show."""
-
-    tick: str
-    cross: str
-    arrow: str
-    bar: str
-    empty: str
-    hole: str
-    line: str
-    ellipsis: str
-
-
-_UNICODE = _Glyphs("\u2713", "\u2717", "\u2192", "\u2588", "\u00b7", "\u254c\u254c", "\u2500", "\u2026")
-_ASCII = _Glyphs("ok", "no", "->", "#", ".", "--", "-", "...")
+    """The file with the recording, if any."""
 
 
 def render(result: RunResult, presentation: Presentation) -> bytes:
-    """All of it, encoded for standard output, in colour if that is a terminal and nobody asked for NO_COLOR."""
-    return draw(lambda width, unicode: _Page(result, presentation, _UNICODE if unicode else _ASCII, width).build())
-
-
-def draw(build: Callable[[int, bool], RenderableType]) -> bytes:
-    """What `build` makes for a width, and for a terminal that may know Unicode, encoded for standard output."""
-    output = Console()
-    encoding = output.encoding
-    page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="\n")
-    console = Console(
-        file=page, width=output.width, force_terminal=output.is_terminal, highlight=False, markup=False, emoji=False
-    )
-    console.print(build(console.width, encoding.startswith("utf")))
-    drawn = page.buffer.getvalue()
-    return drawn if output.is_terminal else b"".join(line.rstrip() + b"\n" for line in drawn.splitlines())
+    """Return the page, encoded for standard output, in colour if that is a terminal and NO_COLOR is not set."""
+    return draw(lambda width, unicode: _Page(result, presentation, UNICODE if unicode else ASCII, width).build())
 
 
 class _Page:
-    """The parts of the page, each a method that draws one of them."""
+    """The page. Each method draws one part of it."""
 
-    def __init__(self, result: RunResult, presentation: Presentation, glyphs: _Glyphs, width: int) -> None:
+    def __init__(self, result: RunResult, presentation: Presentation, glyphs: Glyphs, width: int) -> None:
         self._result = result
         self._presentation = presentation
         self._glyphs = glyphs
@@ -108,20 +74,21 @@ class _Page:
         self._colour = _COLOURS.get(result.outcome, "red")
 
     def build(self) -> RenderableType:
-        """The page, from top to bottom."""
+        """Return the page, from top to bottom."""
         story = list(self._section("Boot", self._phases()))
         story += self._section("Ring transitions", self._transitions())
         story += self._section(f"Signals: {len(self._result.signals):,}", self._signals())
         if self._result.annihilation:
             story += self._section("Annihilation", self._annihilation())
-        memory_map = self._section("Memory map", self._memory_map())
+        width = self._width - _STORY if self._wide else self._width
+        memory = self._section("Memory map", memory_map(self._glyphs, width))
         if self._wide:
             columns = Table.grid(padding=(0, 3, 0, 0))
-            columns.add_column(width=62)
+            columns.add_column(width=_STORY)
             columns.add_column()
-            columns.add_row(Group(*story), Group(*memory_map))
+            columns.add_row(Group(*story), Group(*memory))
             return Group(self._head(), columns, *self._end())
-        return Group(self._head(), *story, *memory_map, *self._end())
+        return Group(self._head(), *story, *memory, *self._end())
 
     def _section(self, title: str, content: RenderableType) -> Iterator[RenderableType]:
         yield Text()
@@ -134,7 +101,7 @@ class _Page:
             ("AETHER ENCLAVE", "bold"), "  ", (f" {result.outcome} ", f"bold reverse {self._colour}"), "  "
         )
         title.append(_IN_WORDS[result.outcome], self._colour)
-        facts = _facts()
+        facts = facts_table()
         hashes = result.payload_sha256
         every = (hashes,) if isinstance(hashes, str) else hashes
         for name, sha256 in zip(self._presentation.payloads, every, strict=True):
@@ -152,7 +119,7 @@ class _Page:
         return Group(Text(), title, Text(), Padding(facts, (0, 0, 0, 1)), *self._why())
 
     def _attestation(self) -> Text:
-        """What the verifier said."""
+        """Return what the verifier said."""
         found = self._result.attestation
         made = plural(found.accepted + found.refused, "quote")
         if not found.refused:
@@ -160,11 +127,11 @@ class _Page:
         return Text(f"{found.refused:,} of {made} refused: {one_line(found.message)}", "red")
 
     def _why(self) -> Iterator[RenderableType]:
-        """What was wrong, and what would have been right."""
+        """Yield what was wrong, and what would have been right."""
         result = self._result
         if not result.detail:
             return
-        facts = _facts()
+        facts = facts_table()
         check, _, message = result.detail.partition(": ")
         if result.outcome == "PAYLOAD_REJECTED" and check in PayloadCheck.__members__:
             facts.add_row("check", Text(check, "bold red"))
@@ -176,7 +143,7 @@ class _Page:
         yield Padding(facts, (0, 0, 0, 1))
 
     def _phases(self) -> RenderableType:
-        table = _table("phase", "target state", ">entered ns", ">reached ns", "")
+        table = headed_table("phase", "target state", ">entered ns", ">reached ns", "")
         reached = {phase.name: phase for phase in self._result.phases}
         for phase in Phase:
             table.add_row(f"{phase:02d} {phase.name}", *self._phase(phase, reached.get(phase.name)))
@@ -194,7 +161,7 @@ class _Page:
         return state, entered, Text(f"{summary.reached_at_ns:,}"), Text(self._glyphs.tick, "bold green")
 
     def _transitions(self) -> RenderableType:
-        table = _table("ring", "cause", ">count", "")
+        table = headed_table("ring", "cause", ">count", "")
         most = max(self._result.transitions.values(), default=1)
         for key, count in self._result.transitions.items():
             rings, _, cause = key.partition(" ")
@@ -213,7 +180,7 @@ class _Page:
         signals = self._result.signals
         if not signals:
             return Text("none", "dim")
-        table = _table(">", "hex", ">decimal", "status word")
+        table = headed_table(">", "hex", ">decimal", "status word")
         for number, value in enumerate(signals[:_SIGNALS_SHOWN], 1):
             table.add_row(f"{number}", f"0x{value:08x}", f"{value:,}", self._status(value))
         if len(signals) > _SIGNALS_SHOWN:
@@ -228,7 +195,7 @@ class _Page:
         return Text(" ".join(flag.name or "" for flag in Status(value)), "green")
 
     def _annihilation(self) -> RenderableType:
-        table = _table("step", ">at ns", "")
+        table = headed_table("step", ">at ns", "")
         done = {step.step: step for step in self._result.annihilation}
         for step in Step:
             if step.name in done:
@@ -237,56 +204,9 @@ class _Page:
                 table.add_row(Text(step.name, "dim"), Text("not done", "red"), Text(step.meaning, "dim"))
         return table
 
-    def _memory_map(self) -> RenderableType:
-        table = _table("address", ">size", "rights", "ring", "region", "")
-        end = 0
-        for region in regions():
-            if region.base > end:
-                self._add_gap(table, end, region.base - end)
-            colour = _colour(region)
-            table.add_row(
-                f"0x{region.base:08x}",
-                binary_size(region.size),
-                region.rights,
-                f"{region.ring}",
-                Text(region.name, colour),
-                Text("measured" if region.measured else "", "green"),
-            )
-            end = region.end
-        table.add_row(
-            *(Text(word, "dim") for word in (f"0x{end:08x}", "", "---", "", f"{self._glyphs.hole} guard: RAM ends"))
-        )
-        table.columns[0].no_wrap, table.columns[0].min_width = True, 10
-        if self._width < _NARROW:
-            table.columns.pop()
-        return Group(*self._strip(), Text(), table)
-
-    def _add_gap(self, table: Table, base: int, size: int) -> None:
-        words = (f"0x{base:08x}", binary_size(size) if size else "", "---", "")
-        kind = "guard" if size <= _LARGEST_GUARD else "not mapped"
-        table.add_row(*(Text(word, "dim") for word in (*words, f"{self._glyphs.hole} {kind}")))
-
-    def _strip(self) -> Iterator[Text]:
-        """All of RAM on one line, to scale; what fills most of a cell gives it its letter."""
-        ram = firmware.layout()["RAM_SIZE"]
-        cells = _LONGEST_STRIP
-        while cells > max(8, (self._width - 62 if self._wide else self._width) - 6):
-            cells //= 2
-        strip = Text(no_wrap=True, overflow="crop")
-        for cell in range(cells):
-            base, end = ram // cells * cell, ram // cells * (cell + 1)
-            held = {region: min(end, region.end) - max(base, region.base) for region in regions()}
-            region, size = max(held.items(), key=lambda item: item[1])
-            if size > 0:
-                strip.append(region.name[0].upper() if _colour(region) != _KERNEL_COLOUR else "K", _colour(region))
-            else:
-                strip.append(self._glyphs.empty, "dim")
-        yield strip
-        yield Text(f"{binary_size(ram // cells)} each: Kernel and stacks, Arena, Staging, Heap", "dim")
-
     def _end(self) -> Iterator[RenderableType]:
         result = self._result
-        facts = _facts()
+        facts = facts_table()
         facts.add_row("residue", self._residue())
         facts.add_row("digest", Text(result.digest, "bold"))
         facts.add_row("", f"SHA-256 of {plural(result.events, 'event')}")
@@ -318,24 +238,3 @@ class _Page:
             yield Text(str(line), no_wrap=True, overflow="crop")
         if len(data) > len(shown):
             yield Text(f"{self._glyphs.ellipsis} {plural(len(data) - len(shown), 'more byte')}", "dim")
-
-
-def _facts() -> Table:
-    """Labels and what belongs to them."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def _table(*headers: str) -> Table:
-    """A table without lines; a column whose header begins with `>` holds numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for header in headers:
-        justify: JustifyMethod = "right" if header.startswith(">") else "left"
-        table.add_column(header.removeprefix(">"), justify=justify, overflow="fold")
-    return table
-
-
-def _colour(region: Region) -> str:
-    return _GROUP_COLOURS.get(region.name, _KERNEL_COLOUR)

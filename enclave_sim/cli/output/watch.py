@@ -1,4 +1,4 @@
-"""The observer of a run on the command line: it shows progress."""
+"""The recorder of a run on the command line, which shows progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +12,17 @@ from machine.events import Event, RingTransition
 
 
 class Watch:
-    """A recorder that keeps a few counts and, from the first second on, draws one line of them on `terminal`."""
+    """A recorder that keeps a few counts and, from the first second on, shows them on `terminal` in one line."""
 
     def __init__(self, cycles: int, terminal: TextIO | None) -> None:
         self.status_words: set[int] = set()
-        """What `get_status` has answered so far, by which a status word among the signals is known."""
+        """The answers of `get_status` so far. A signal with one of these values is taken for a status word."""
         self._cycles = cycles
         self._line = ProgressLine(terminal)
         self._cycle = self._preemptions = self._host_calls = self._signals = 0
 
     def record(self, event: Event) -> None:
-        """Take one event."""
+        """Count one event."""
         kind = type(event)
         if kind is RingTransition:
             if event.from_ring == 3 and event.cause == "external_interrupt":  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While a run lasts: a line may be drawn, and is gone at the end."""
+        """A scope for a run, at whose end the line is erased."""
         try:
             yield
         finally:

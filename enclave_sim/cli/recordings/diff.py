@@ -1,4 +1,4 @@
-"""`enclave-sim diff`: where two recordings part, and how."""
+"""`enclave-sim diff`: the differences between two recordings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from enclave_sim.recording.comparison.comparison import Comparison, Hunk
 
 _LONGEST_VALUE = 160
-EXIT_CODES = """Exit codes:
-
-  0  the recordings are the same
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]
+  0  the recordings are equal
   2  one of them is damaged or cannot be read
- 12  they are different"""
+ 12  they differ"""
 
 
 def diff(
@@ -27,9 +27,9 @@ def diff(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Show where two recordings part, and how: what they were made from, the first difference, then all others.
+    """Show how two recordings differ: in what they were made from, at the first different event, and in all others.
 
-    Events are laid side by side by kind and fields, so that a run that goes on alike is found again.
+    Events are aligned by kind and fields, so that equal stretches are found again after a difference.
 
     Example: enclave-sim diff yesterday.jsonl today.jsonl
     """
@@ -70,7 +70,7 @@ def _lines(found: "Comparison", first: str, second: str) -> Iterator[str]:
         yield from ("", "All events are the same.")
         return
     seq = (found.divergence.first or found.divergence.second)[0].seq
-    yield from ("", f"They part at event {seq:,}:")
+    yield from ("", f"They diverge at event {seq:,}:")
     yield from differing_lines(found.divergence, first, second)
     yield from _alignment(found)
 

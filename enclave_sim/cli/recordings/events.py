@@ -1,4 +1,4 @@
-"""`enclave-sim events`: look into a recording."""
+"""`enclave-sim events`: query a recording."""
 
 import re
 import sys
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from machine.events import Event
 
 _LINES = 512
-"""How many are written at once."""
+"""The number of lines written at once."""
 
 
 def events(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     *,
     kind: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Events of this kind only; may be repeated.")
+        list[str] | None, typer.Option(metavar="KIND", help="Only events of this kind; may be repeated.")
     ] = None,
     between: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="NS NS", help="Events from one virtual time to another, both included."),
+        typer.Option(metavar="NS NS", help="Only events from one virtual time to another, both included."),
     ] = None,
     ring: Annotated[
-        str | None, typer.Option(metavar="FROM->TO", help="Ring transitions such as 3->0 only.", show_default=False)
+        str | None, typer.Option(metavar="FROM->TO", help="Only ring transitions such as 3->0.", show_default=False)
     ] = None,
     first: Annotated[
-        int | None, typer.Option(parser=number, metavar="N", help="The first N of them; the rest is not read.")
+        int | None, typer.Option(parser=number, metavar="N", help="Only the first N of them; the rest is not read.")
     ] = None,
-    last: Annotated[int | None, typer.Option(parser=number, metavar="N", help="The last N of them.")] = None,
-    count: Annotated[bool, typer.Option("--count", help="Print how many there are, and nothing else.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, as they stand in the file.")] = False,
+    last: Annotated[int | None, typer.Option(parser=number, metavar="N", help="Only the last N of them.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Print only their number.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, as they are in the file.")] = False,
 ) -> None:
-    """Show the events of a recording, one a line: place, virtual time, kind and fields.
+    """Show the events of a recording, one a line: number, virtual time (ns), kind and fields.
 
     Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
     """

@@ -16,9 +16,9 @@ from enclave_sim.recording.output_file import output_file
 if TYPE_CHECKING:
     from machine.events import Event
 
-_LOOK_EVERY = 4096
-EXIT_CODES = """Exit codes:
-
+_CHECK_EVERY = 4096
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]
   0  the file is written
   2  the recording cannot be read, or the file cannot be written
  70  a defect of the emulator or its firmware"""
@@ -30,18 +30,18 @@ def export(
     to: Annotated[
         Format,
         typer.Option(
-            help="perfetto: a trace for ui.perfetto.dev. vcd: waveforms. parquet: a table, a row an event. "
+            help="perfetto: a trace for ui.perfetto.dev; vcd: waveforms; parquet: a table with one row for each event; "
             "html: a report for people."
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Where to write; FILE with another suffix unless given.", show_default=False),
+        typer.Option(metavar="PATH", help="Output file. Default: FILE with another suffix.", show_default=False),
     ] = None,
 ) -> None:
     """Write a recording in the format of another program.
 
-    The same recording gives the same file. It appears when all of it is written.
+    The same recording gives the same file. It appears when it is complete.
 
     Example: enclave-sim export counter.jsonl --to html
     """
@@ -59,14 +59,14 @@ def export(
     line = ProgressLine(terminal_of(sys.stderr))
     try:
         with output_file(goal, "export to") as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
-            write(header, _told(checked(read_events(file)), line), buffered)
+            write(header, _with_progress(checked(read_events(file)), line), buffered)
     finally:
         line.erase()
 
 
-def _told(events: "Iterable[Event]", line: ProgressLine) -> "Iterator[Event]":
-    """The same events, while the line tells how many have passed."""
+def _with_progress(events: "Iterable[Event]", line: ProgressLine) -> "Iterator[Event]":
+    """Yield the same events, while the line shows how many have passed."""
     for event in events:
-        if event.seq % _LOOK_EVERY == 0 and line.is_due:
+        if event.seq % _CHECK_EVERY == 0 and line.is_due:
             line.draw(f"{event.seq:,} events, {event.at_ns / 1e9:.3f} s of virtual time")
         yield event

@@ -1,4 +1,4 @@
-"""`enclave-sim replay`: make a recorded run again, and show where it is not the same."""
+"""`enclave-sim replay`: repeat a recorded run, and show where it differs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +15,12 @@ from enclave_sim.recording.text import one_line, plural, printable
 if TYPE_CHECKING:
     from enclave_sim.time_travel.replay import ReplayResult
 
-EXIT_CODES = """Exit codes:
-
-  0  the run is the recorded one
-  2  the file is damaged, or its run cannot be made here
- 11  the run is another one
- 16  the host's time ran out that --host-limit gives
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]
+  0  the run equals the recorded one
+  2  the file is damaged, or its run cannot be repeated here
+ 11  the run differs
+ 16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
 
@@ -29,22 +29,20 @@ def replay(
     *,
     payload: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FILE", help="Look here for a payload that the recording does not carry; may be repeated."
-        ),
+        typer.Option(metavar="FILE", help="Payload that the recording does not embed; may be repeated."),
     ] = None,
     host_limit: HostLimit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Make the run of a recording again, from the recording alone, and compare event by event.
+    """Repeat the run of a recording, from the recording alone, and compare it event by event.
 
     Example: enclave-sim replay counter.jsonl
     """
-    from enclave_sim.time_travel.replay import replay as make_again  # noqa: PLC0415
+    from enclave_sim.time_travel.replay import replay as repeat  # noqa: PLC0415
 
     try:
         with limited(host_limit):
-            found = make_again(file, payload or ())
+            found = repeat(file, payload or ())
     except KernelDied as error:
         typer.echo(f"error: {one_line(str(error))}", err=True)
         raise typer.Exit(ExitCode.DEFECT) from None
@@ -73,5 +71,5 @@ def _as_text(file: Path, found: "ReplayResult") -> bytes:
     from enclave_sim.recording.event_text import differing_lines  # noqa: PLC0415
 
     seq = (found.divergence.first or found.divergence.second)[0].seq
-    head = f"DIVERGED: the run parts from {printable(str(file))} at event {seq:,} (- recorded, + run)"
+    head = f"DIVERGED: the run differs from {printable(str(file))} at event {seq:,} (- recorded, + run)"
     return marked_text([head, "", *differing_lines(found.divergence, "the recording", "the run")])

@@ -1,7 +1,7 @@
 """`enclave-sim boot`: run a kernel of your own on the machine, without an enclave.
 
-The serial line goes to standard output, everything else to standard error. The machine is imported when the command
-line has been understood, and nothing else is: this command is to start as fast as a native emulator.
+The serial line goes to standard output, everything else to standard error. Only the machine is imported, and only when
+the command line has been parsed, so that this command starts as fast as a native emulator.
 """
 
 import argparse
@@ -26,11 +26,11 @@ _EPILOG = """\
 exit codes:
   Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
   VALUE * 2 + 1, modulo 256. Otherwise even:
-    2  an option or a file is not what it should be, or the image cannot boot
+    2  an invalid option or file, or the image cannot boot
     6  virtual time reached --timeout-ns
-   16  the host's time ran out that --host-limit gives
-    8  the kernel halted, and nothing is left that could wake it
+    8  the kernel halted, and nothing can wake it
    10  triple fault
+   16  the host-time limit --host-limit expired
    70  a defect of the emulator
   130  interrupted with Ctrl-C
 
@@ -45,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def boot(arguments: Sequence[str]) -> int:
-    """Do as the words behind `enclave-sim boot` say. Returns the exit code."""
+    """Run `enclave-sim boot` with these arguments. Return the exit code."""
     try:
         options = _parser().parse_args(arguments)
         with limited(options.host_limit):
@@ -76,22 +76,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE[,TEXT]",
         action="append",
         default=[],
-        help="file to load beside the kernel, and its command line; may be repeated",
+        help="file to load with the kernel, and its command line; may be repeated",
     )
     parser.add_argument(
-        "--ram", metavar="SIZE", type=_argument(size), default=RAM, help=f"such as 64M, 1G or bytes; default: {RAM}"
+        "--ram",
+        metavar="SIZE",
+        type=_argument(size),
+        default=RAM,
+        help=f"size of memory: 64M, 1G or a number of bytes; default: {RAM}",
     )
-    parser.add_argument(
-        "--timeout-ns", metavar="N", type=_positive, help="stop when virtual time gets here; default: never"
-    )
+    parser.add_argument("--timeout-ns", metavar="N", type=_positive, help="stop at this virtual time; default: never")
     parser.add_argument(
         "--host-limit",
         metavar="TIME",
         type=_argument(seconds),
-        help="give up after so much time of the host, such as 10s or 5min; default: never",
+        help="stop after this much host time, such as 10s or 5min; default: never",
     )
     parser.add_argument(
-        "--ns-per-instruction", metavar="N", type=_positive, default=1, help="time one instruction takes; default: 1"
+        "--ns-per-instruction",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="time that one instruction takes; default: 1",
     )
     parser.add_argument(
         "--fw-cfg",
@@ -102,12 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         help="file for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated",
     )
     parser.add_argument("--record", metavar="FILE", help="write every event to FILE, as JSON Lines")
-    parser.add_argument("--portable", action="store_true", help="do without native code on this host: slower")
+    parser.add_argument("--portable", action="store_true", help="use no native code on this host: slower")
     return parser
 
 
 def _argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """So that what is wrong names the option."""
+    """Wrap a parser, so that argparse reports its error with the name of the option."""
 
     def convert(text: str) -> _T:
         try:
@@ -168,7 +174,7 @@ def _run(
         return kernel.exit_status
     code, words = {
         Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
-        Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing is left that could wake it"),
+        Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing can wake it"),
         Outcome.SHUTDOWN: (ExitCode.SHUTDOWN, "triple fault"),
     }[outcome]
     _say("stopped", f"{words}; {machine.clock.now_ns} ns, RIP {machine.cpu.rip:#x}")
@@ -176,8 +182,8 @@ def _run(
 
 
 def _serial_line() -> Callable[[bytes], None]:
-    """What takes the bytes of the serial line: standard output, at once and unchanged."""
-    if sys.stdout is None:  # it was closed before we began
+    """Return a function that writes bytes of the serial line to standard output, unbuffered and unchanged."""
+    if sys.stdout is None:  # it was closed before the process began
         return lambda _: None
     descriptor = sys.stdout.fileno()
 
@@ -185,7 +191,7 @@ def _serial_line() -> Callable[[bytes], None]:
         try:
             while data:
                 data = data[os.write(descriptor, data) :]
-        except BrokenPipeError:  # nobody reads any more: end as other programs do
+        except BrokenPipeError:  # end by SIGPIPE as other programs do
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             signal.raise_signal(signal.SIGPIPE)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""`enclave-sim boot --record`: the same format and digest as the recording of an enclave."""
+"""`enclave-sim boot --record`: a recording in the same format, with the same digest, as that of an enclave."""
 
 import argparse
 import hashlib
@@ -12,7 +12,7 @@ from enclave_sim.recording.writer import RecordingWriter
 def recording_of(
     options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]]
 ) -> AbstractContextManager[RecordingWriter]:
-    """Return the recorder of a run, whose file is complete at the end of the `with` block."""
+    """Return the recorder of a run. Its file is complete at the end of the `with` block."""
     configuration = {
         "ram_size": options.ram,
         "ns_per_instruction": options.ns_per_instruction,

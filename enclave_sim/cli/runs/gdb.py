@@ -1,4 +1,4 @@
-"""`enclave-sim gdb`: serve gdb, so that it goes through a run in both directions."""
+"""`enclave-sim gdb`: serve gdb, which executes a run in both directions."""
 
 import contextlib
 import signal
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]
   0  ended by Ctrl-C, or (--stdio) by gdb
-  2  usage error: an option, a file, a key or an address is not what it should be"""
+  2  usage error: an invalid option, file, key or address"""
 _DEFAULTS = EnclaveConfiguration()
 _OWN = {**applicability.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
@@ -58,10 +58,10 @@ def gdb(
     ] = None,
     *,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help=f"Port to listen at; 0 picks a free one. Default: {_PORT}")
+        int | None, typer.Option(min=0, max=65535, help=f"Port to listen on; 0 picks a free one. Default: {_PORT}")
     ] = None,
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help=f"Where to listen. Default: {_LOOPBACK}, for this host alone")
+        str | None, typer.Option(metavar="ADDRESS", help=f"Address to listen on. Default: {_LOOPBACK}, this host only")
     ] = None,
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Serve one gdb on standard input and output: target remote | ...")
@@ -83,7 +83,7 @@ def gdb(
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 
-    A kernel of one's own runs on the bare machine, as by enclave-sim boot.
+    Your own kernel runs on the bare machine, as with enclave-sim boot.
 
     Example: enclave-sim gdb counter --cycles 3
     """
@@ -145,5 +145,5 @@ def _serve_stdio(session: "Travel[Any]") -> None:
     from enclave_sim.gdb.protocol.channel import FileChannel  # noqa: PLC0415
     from enclave_sim.gdb.server import serve_one  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is gdb's, which tells of it; its end is the end here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb handles Ctrl-C and sends it as a byte; its end is the end here
     serve_one(session, FileChannel(sys.stdin.fileno(), sys.stdout.fileno()))

@@ -1,4 +1,4 @@
-"""`enclave-sim inspect`: see the machine, and go through a run in both directions, in the terminal or a browser."""
+"""`enclave-sim inspect`: see the machine, and step a run in both directions, in the terminal or a browser."""
 
 import sys
 from dataclasses import replace
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
 
 _DEFAULTS = EnclaveConfiguration()
 _PORT = 8000
-EXIT_CODES = """Exit codes:
-
-  0  the inspector was left
-  2  an option or a file is not what it should be, or there is no terminal
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]
+  0  the user quit
+  2  an invalid option or file, or there is no terminal
  70  a defect of the emulator or its firmware"""
 _WEB, _RECORDING = "In the browser", "Recordings"
 _OWN = {
@@ -95,7 +95,7 @@ def inspect(
         str,
         typer.Option(
             metavar="TPM",
-            help="[b]model[/b], or [b]model:FILE[/b], whose keys and number of resets are kept in FILE.",
+            help="[b]model[/b], or [b]model:FILE[/b], which keeps its keys and number of resets in FILE.",
             rich_help_panel=POLICY,
         ),
     ] = "model",
@@ -105,7 +105,7 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Look here for a file that a recording does not carry: payload, kernel, module; may be repeated.",
+            help="Payload, kernel or module that the recording does not embed; may be repeated.",
             rich_help_panel=_RECORDING,
         ),
     ] = None,
@@ -115,22 +115,22 @@ def inspect(
     fw_cfg: FwCfg = None,
     web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
     port: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="The port to serve on.", rich_help_panel=_WEB)
+        int, typer.Option(parser=number, metavar="N", help="Port to serve on.", rich_help_panel=_WEB)
     ] = _PORT,
     host: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="The address to serve on. Whoever reaches it controls the inspector.",
+            help="Address to serve on. Anyone who can reach it controls the inspector.",
             rich_help_panel=_WEB,
         ),
     ] = "127.0.0.1",
 ) -> None:
-    """Go through a run in both directions, and see all of the machine.
+    """Step a run in both directions, and see the whole machine.
 
-    Keys are shown by ?. The recording of a run is made again, and held against what was recorded.
+    Press ? for the keys. A recording is replayed, and compared with what was recorded.
 
-    A kernel of one's own runs on the bare machine, as by enclave-sim boot.
+    Your own kernel runs on the bare machine, as with enclave-sim boot.
 
     Example: enclave-sim inspect counter --cycles 3
     """
@@ -170,7 +170,7 @@ def inspect(
 
 def _require_textual() -> None:
     try:
-        import textual  # noqa: F401, PLC0415 - only to know
+        import textual  # noqa: F401, PLC0415 - only to see whether it is installed
     except ImportError:
         raise ConfigurationError("the inspector needs textual: pip install 'enclave-sim[inspector]'") from None
 
@@ -182,9 +182,9 @@ def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
 
 
 def _with_model(configuration: EnclaveConfiguration, text: str) -> EnclaveConfiguration:
-    """Return the configuration with the TPM model that is asked for. Any other TPM cannot go back."""
+    """Return the configuration with the chosen TPM model. Any other TPM keeps state that cannot be restored."""
     if text.partition(":")[0] != "model":
-        raise ConfigurationError(f"--tpm {text!r} cannot be gone back in; inspect takes model or model:FILE")
+        raise ConfigurationError(f"--tpm {text!r} cannot be stepped back; inspect takes model or model:FILE")
     with chosen_tpm(text) as chosen:
         return chosen.configured(configuration)
 
@@ -196,7 +196,7 @@ def _source(
     payloads: tuple[str, ...],
     kernel: "KernelOptions",
 ) -> "Source":
-    """What is to be inspected, looked at as far as that is quick, so that a wrong name is one line and no screen."""
+    """Return what to inspect. It is checked as far as that is quick, so that a wrong name is one line and no screen."""
     from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
 
     source = source_of(names, options, inputs, payloads, kernel)
@@ -224,7 +224,7 @@ def _show(source: "Source") -> None:
 
 
 def _is_served() -> bool:
-    """Whether a web server has started this, and draws what it writes."""
+    """Return whether a web server has started this process and draws its output."""
     import os  # noqa: PLC0415
 
     return "TEXTUAL_DRIVER" in os.environ

@@ -1,6 +1,6 @@
 """`enclave-sim run`: boot the enclave, run payloads, show what happened.
 
-Only what parses the command line is imported here: the machine and the guest engine are loaded when a run begins, rich
+Only what the command line needs is imported here: the machine and the guest engine are loaded when a run begins, rich
 when there is something to draw.
 """
 
@@ -53,16 +53,16 @@ if TYPE_CHECKING:
 
 _DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]; the highest counts.
+[bold]Exit codes[/bold]; the highest one that applies
   0  the payload completed, or shredded itself
-  2  usage error: an option, a file or a key is not what it should be
+  2  usage error: an invalid option, file or key
   3  payload rejected
   4  guest fault
   5  kernel fault, tampering, or attestation refused
   6  virtual time reached --limit-ns
   7  residue: something was left in RAM
  14  a memory fault among --inputs ended the kernel
- 16  the host's time ran out that --host-limit gives
+ 16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
 
@@ -77,7 +77,7 @@ def run(
     quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
     limit_ns: Annotated[
         int | None,
-        typer.Option(parser=number, metavar="NS", help="Stop when virtual time gets here.", rich_help_panel=TIME),
+        typer.Option(parser=number, metavar="NS", help="Stop at this virtual time.", rich_help_panel=TIME),
     ] = None,
     host_limit: HostLimit = None,
     ns_per_instruction: NsPerInstruction = 1,
@@ -96,7 +96,7 @@ def run(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Ask this verifier for nonces and verdicts, instead of the one built in.",
+            help="Verifier to ask for nonces and verdicts, instead of the built-in one.",
             rich_help_panel=POLICY,
         ),
     ] = None,
@@ -132,7 +132,7 @@ def run(
     if limit_ns is not None and limit_ns < 1:
         raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
     if verifier is not None and reference:
-        raise ConfigurationError("--reference is for the verifier built in; --verifier asks another one")
+        raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
     names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     taken = () if inputs is None else _read_inputs(inputs, engine)

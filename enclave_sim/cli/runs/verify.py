@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from enclave_sim.guarantees import Report
 
 _DEFAULT_LIMIT_NS = 10_000_000_000
-EXIT_CODES = """Exit codes:
-
+EXIT_CODES = """\b
+[bold]Exit codes[/bold]
   0  every guarantee holds
   2  the command cannot be carried out
   9  a guarantee is broken
- 16  the host's time ran out that --host-limit gives
+ 16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
 
@@ -35,16 +35,19 @@ def verify(
     payload: Payloads = None,
     *,
     runs: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="How many runs to compare, and how many other loads.")
+        int,
+        typer.Option(
+            parser=number, metavar="N", help="Number of equal runs to compare, and of runs under other loads."
+        ),
     ] = 3,
-    cycles: Annotated[int, typer.Option(parser=number, metavar="N", help="Wake cycles of each run.")] = 2,
+    cycles: Annotated[int, typer.Option(parser=number, metavar="N", help="Number of cycles of each run.")] = 2,
     limit_ns: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="End each run when virtual time gets here.")
+        int, typer.Option(parser=number, metavar="NS", help="End each run at this virtual time.")
     ] = _DEFAULT_LIMIT_NS,
     host_limit: HostLimit = None,
-    seed: Annotated[int, typer.Option(parser=number, metavar="N", help="Of loads and secrets.")] = 0,
+    seed: Annotated[int, typer.Option(parser=number, metavar="N", help="Seed of loads and secrets.")] = 0,
     secret_data: Annotated[
-        bool, typer.Option("--secret-data", help="Take the data segments for secrets, too: they are varied.")
+        bool, typer.Option("--secret-data", help="Treat the data segments as secrets, too: vary them.")
     ] = False,
     engine: Annotated[
         EngineName, typer.Option(help="wasmtime runs signed modules; native runs one flat x86-64 binary.")
@@ -52,7 +55,8 @@ def verify(
     inputs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="What reaches each run from outside, and when: a TOML file (docs/inputs.md)."
+            metavar="FILE",
+            help="Script of inputs (TOML): interrupts, tampering, sensor values and more (docs/inputs.md).",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -74,13 +78,13 @@ def verify(
     scenario = Scenario(names[0] if len(names) == 1 else names, options, taken, limit_ns)
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 
-    def tell(what: str) -> None:
+    def show_progress(what: str) -> None:
         if line.is_due:
             line.draw(f"{what} ...")
 
     try:
         with limited(host_limit):
-            reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=tell))
+            reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=show_progress))
     except KernelDied as error:
         typer.echo(f"error: {one_line(str(error))}", err=True)
         raise typer.Exit(ExitCode.DEFECT) from None
@@ -101,10 +105,10 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from enclave_sim.cli.output.render import draw  # noqa: PLC0415
+    from enclave_sim.cli.output.drawing import draw  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("Guarantee", "", "Looked at"):
+    for heading in ("Guarantee", "", "Checked"):
         table.add_column(heading)
     for report in reports:
         verdict = Text("holds", "green") if report.holds else Text("BROKEN", "bold red")
@@ -122,6 +126,6 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
 
 
 def _ascii(text: "Text") -> "Text":
-    """Bars for a terminal that has no block characters."""
+    """Replace the bars, for a terminal that has no block characters."""
     text.plain = text.plain.replace("\u2588", "#")
     return text

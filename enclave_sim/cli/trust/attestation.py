@@ -1,4 +1,4 @@
-"""`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence made, judged, and what it is judged by."""
+"""`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence, its verdict, and reference values."""
 
 import json
 from contextlib import contextmanager
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _DEFAULTS = EnclaveConfiguration()
 _NONCE_BYTES = 32
-VERIFY_EXIT_CODES = """Exit codes:
-
+VERIFY_EXIT_CODES = """\b
+[bold]Exit codes[/bold]
   0  every check passed
-  2  the command cannot be carried out, or the file is no evidence
+  2  the command cannot be carried out, or the file is not evidence
  13  the evidence is refused"""
 
-NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce, 32 bytes.")]
+NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce: 32 bytes in hexadecimal.")]
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def _enclave(
     tpm: str,
     verifier: "Verifier | None" = None,
 ) -> "Iterator[Enclave]":
-    """An enclave, while its TPM is in use."""
+    """A scope with an enclave and its TPM."""
     names = payload or [_default(configuration.engine)]
     trusted = (development_anchor(), *map(TrustAnchor.load, anchors or ()))
     with chosen_tpm(tpm) as chosen:
@@ -62,11 +62,11 @@ def attest(
     payload: Payloads = None,
     *,
     nonce: NonceText,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the evidence file goes.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Evidence file to write.")],
     cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle to attest to.")] = 0,
     raw: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also write the TPM's own structures there, for tpm2-tools."),
+        typer.Option(metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools."),
     ] = None,
     cycles: Cycles = 1,
     wake_ns: WakeNs = _DEFAULTS.wake_ns,
@@ -76,7 +76,7 @@ def attest(
     trust_anchor: Anchors = None,
     tpm: Tpm = "model",
 ) -> None:
-    """Boot the enclave and write the evidence that it shows for a cycle.
+    """Boot the enclave and write its evidence for a cycle.
 
     Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o beacon.eat --raw quote/
     """
@@ -85,7 +85,7 @@ def attest(
     from enclave_sim.enclave.attester.tpm_events import tpm_seed  # noqa: PLC0415
 
     if attestation is Attestation.OFF:
-        raise ConfigurationError("--attestation off makes no evidence; it is record or require")
+        raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
     witness = Witness(_nonce(nonce), cycle)
     configuration = EnclaveConfiguration(
         cycles=max(cycles, cycle + 1), wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
@@ -105,7 +105,6 @@ def attest(
 
 
 def _run_until(enclave: "Enclave", witness: "Witness") -> None:
-
     try:
         while witness.evidence is None and not enclave.dormant:
             enclave.advance()
@@ -153,17 +152,17 @@ def verify_evidence(
     *,
     nonce: NonceText,
     reference: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="Reference values; may be repeated, and any may allow.")
+        list[Path], typer.Option(metavar="FILE", help="Reference values; may be repeated: any of them may match.")
     ],
     cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle that was challenged.")] = 0,
     after: Annotated[
         str | None,
-        typer.Option(metavar="RESETS:CYCLE", help="What was accepted last of this node: the evidence must be later."),
+        typer.Option(metavar="RESETS:CYCLE", help="Last accepted evidence of this node: the new one must be later."),
     ] = None,
-    post_quantum: Annotated[bool, typer.Option("--post-quantum", help="Demand the ML-DSA-65 signature, too.")] = False,
+    post_quantum: Annotated[bool, typer.Option("--post-quantum", help="Require the ML-DSA-65 signature, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Judge an evidence file. Nothing is booted: this needs the file and reference values alone.
+    """Judge an evidence file. This needs only the file and reference values; nothing is booted.
 
     Example: enclave-sim verify-evidence beacon.eat --nonce HEX --reference beacon.json
     """
@@ -204,7 +203,7 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from enclave_sim.cli.output.render import draw  # noqa: PLC0415
+    from enclave_sim.cli.output.drawing import draw  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in verdict.checks:
@@ -218,10 +217,10 @@ def reference_values(
     payload: Payloads = None,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where they go; else to standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output.")
     ] = None,
     merge: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Allow what these allow, too; may be repeated.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Reference values to include; may be repeated.")
     ] = None,
     cycles: Cycles = 1,
     wake_ns: WakeNs = _DEFAULTS.wake_ns,
@@ -231,9 +230,9 @@ def reference_values(
     trust_anchor: Anchors = None,
     tpm: Tpm = "model",
 ) -> None:
-    """What a verifier has to know to accept a node: digests of all that is measured, and names of its keys.
+    """Write what a verifier needs to accept a node: digests of all that is measured, and names of its keys.
 
-    They come from the images; nothing is run.
+    They are computed from the images; nothing is run.
 
     Example: enclave-sim reference-values beacon --cycles 3 -o beacon.json
     """

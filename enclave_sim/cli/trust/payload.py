@@ -1,7 +1,7 @@
 """`enclave-sim payload`: make keys; sign, verify, show and compile guest modules.
 
-Exit codes: 0 done, 2 the command cannot be carried out (a file is missing or is not what it should be), 3 the
-payload was rejected. Everything heavy is imported inside the functions: `--help` must not wait for it.
+Exit codes: 0 done, 2 the command cannot be carried out (such as a missing or invalid file), 3 the payload was rejected.
+Large libraries are imported inside the functions, so that `--help` does not wait for them.
 """
 
 import json
@@ -34,7 +34,7 @@ payload_app = typer.Typer(
 )
 
 _Key = Annotated[Path, typer.Option("--key", metavar="FILE", help="Key file (NAME.key.json) to sign with.")]
-_Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
+_Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file.")]
 _Anchors = Annotated[
     list[Path] | None,
     typer.Option(
@@ -48,10 +48,10 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object inste
 
 @payload_app.command()
 def keygen(
-    name: Annotated[str, typer.Argument(help="Name of the key; the files are called after it.")],
-    directory: Annotated[Path, typer.Option(metavar="DIR", help="Where to put the two files.")] = Path(),
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key, and of its files.")],
+    directory: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the two files.")] = Path(),
     development: Annotated[
-        bool, typer.Option("--development", help="Mark the key as one that production must refuse.")
+        bool, typer.Option("--development", help="Mark the key as a development key, which production refuses.")
     ] = False,
 ) -> None:
     """Make a signing key: NAME.key.json, which is secret, and NAME.anchor.json, which verifiers need.
@@ -77,13 +77,15 @@ def keygen(
 
 @payload_app.command()
 def sign(
-    module: Annotated[Path, typer.Argument(help="Module to sign: .wasm, or .wat (translated first).")],
+    module: Annotated[
+        Path, typer.Argument(metavar="MODULE", help="Module to sign: .wasm, or .wat, which is translated first.")
+    ],
     key: _Key,
     output: _Output = None,
 ) -> None:
-    """Sign a module with Ed25519 and ML-DSA-65; a signature it carries already is replaced.
+    """Sign a module with Ed25519 and ML-DSA-65. A signature that it already has is replaced.
 
-    Without --output a module is replaced by its signed self, and a .wat file gets a .wasm file beside it.
+    Without --output, a .wasm file is replaced by the signed one, and a .wat file gets a .wasm file beside it.
 
     Example: enclave-sim payload sign hello.wat --key ~/keys/alice.key.json
     """
@@ -91,7 +93,7 @@ def sign(
     data = _translate(module) if module.suffix == ".wat" else _read_module(module)
     if any(each.name == artefact.SECTION_NAME for each in _walk(module, data)):
         raise ConfigurationError(
-            f"{module}: holds compiled code, which a signature would bless unread; sign the plain module, "
+            f"{module}: holds compiled code, which cannot be checked before it is signed; sign the plain module, "
             "then use `enclave-sim payload compile`"
         )
     goal = output or (module.with_suffix(".wasm") if module.suffix == ".wat" else module)
@@ -100,12 +102,12 @@ def sign(
 
 @payload_app.command()
 def verify(
-    module: Annotated[Path, typer.Argument(help="Signed module.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Signed module.")],
     anchor: _Anchors = None,
     production: Annotated[bool, typer.Option("--production", help="Refuse development keys.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Check a module: the same checks, in the same order, as at boot. Exit code 3 if it is rejected.
+    """Check a module as at boot: the same checks in the same order. Exit code 3 if it is rejected.
 
     Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
     """
@@ -133,8 +135,10 @@ def verify(
 
 
 @payload_app.command()
-def show(module: Annotated[Path, typer.Argument(help="Module, signed or not.")], as_json: _Json = False) -> None:
-    """Show what a module is made of and who says to have signed it. Nothing is verified.
+def show(
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Module, signed or not.")], as_json: _Json = False
+) -> None:
+    """Show the contents of a module and its stated signers. Nothing is verified.
 
     Example: enclave-sim payload show hello.wasm
     """
@@ -148,18 +152,18 @@ def show(module: Annotated[Path, typer.Argument(help="Module, signed or not.")],
 
 @payload_app.command("compile")
 def compile_payload(
-    module: Annotated[Path, typer.Argument(help="Signed module.")],
+    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Signed module.")],
     key: _Key,
     output: _Output = None,
     anchor: _Anchors = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="WebAssembly feature which the run will allow too; may be repeated."),
+        typer.Option(metavar="NAME", help="WebAssembly feature that the run will allow, too; may be repeated."),
     ] = None,
 ) -> None:
     """Compile a signed module ahead of time and sign the result, so that booting need not compile it.
 
-    The code fits this engine on this kind of processor only. Without --output it goes to NAME.aot.wasm.
+    The code runs only with this engine on this kind of processor. Without --output, it goes to NAME.aot.wasm.
 
     Example: enclave-sim payload compile hello.wasm --key ~/keys/alice.key.json --anchor alice.anchor.json
     """
@@ -178,7 +182,7 @@ def compile_payload(
 
 @contextmanager
 def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
-    """Turn a rejection into a line on standard error (and JSON on standard output) and exit code 3."""
+    """A scope in which a rejection becomes a line on standard error (and JSON on standard output) and exit code 3."""
     try:
         yield
     except PayloadRejected as rejection:
@@ -208,7 +212,7 @@ def _read_module(path: Path) -> bytes:
 
 
 def _walk(path: Path, data: bytes) -> list[sections.Section]:
-    """Return the sections of a module; `verify` does not come here, it rejects bad framing itself."""
+    """Return the sections of a module. `verify` does not use this, since it rejects bad framing itself."""
     try:
         return list(sections.sections(data))
     except MalformedModule as error:

@@ -1,6 +1,6 @@
 """`enclave-sim verifier`: serve a verifier of attestation evidence.
 
-Everything heavy is imported inside the functions: `--help` must not wait for it.
+Large libraries are imported inside the functions, so that `--help` does not wait for them.
 """
 
 import json
@@ -15,7 +15,7 @@ from enclave_sim.errors import ConfigurationError
 EXIT_CODES = """\b
 [bold]Exit codes[/bold]
   0  ended by Ctrl-C
-  2  usage error: an option, a file or an address is not what it should be"""
+  2  usage error: an invalid option, file or address"""
 
 verifier_app = typer.Typer(
     help="Serve a verifier of attestation evidence.", no_args_is_help=True, rich_markup_mode="rich"
@@ -33,23 +33,23 @@ def serve(
     reference: Annotated[
         list[Path],
         typer.Option(
-            metavar="FILE", help="Reference values to hold evidence against; may be repeated: what any of them allows."
+            metavar="FILE", help="Reference values to check evidence with; may be repeated: any of them may match."
         ),
     ],
     database: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="SQLite file for challenges, verdicts and what was accepted last. Default: memory."
+            metavar="FILE", help="SQLite file for challenges, verdicts and the last accepted evidence. Default: memory."
         ),
     ] = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 picks a free one.")] = 8040,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8040,
     post_quantum: Annotated[
         bool,
-        typer.Option("--post-quantum", help="Accept evidence only with an ML-DSA-65 signature beside the P-256 one."),
+        typer.Option("--post-quantum", help="Require the ML-DSA-65 signature, too."),
     ] = False,
     nonce_lifetime_s: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long a challenge may be answered.")
+        float, typer.Option(metavar="SECONDS", help="Time within which a challenge may be answered.")
     ] = 60,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate (PEM, with its chain): serve https.")
@@ -57,9 +57,9 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate (PEM).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the start line as one JSON object.")] = False,
 ) -> None:
-    """Give out challenges and judge evidence over HTTP, until Ctrl-C. docs/verifier-service.md has the protocol.
+    """Issue challenges and judge evidence over HTTP, until Ctrl-C. docs/verifier-service.md describes the protocol.
 
-    Without --database all is forgotten at the end, also which evidence of a node would be stale.
+    Without --database, everything is forgotten at the end, including which evidence of a node is stale.
 
     Example: enclave-sim verifier serve --reference values.json --database verifier.sqlite
     """

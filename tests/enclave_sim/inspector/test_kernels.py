@@ -179,4 +179,4 @@ def test_an_image_that_cannot_boot_is_told_before_any_screen(tmp_path: Path) -> 
 
 
 def test_a_tpm_that_cannot_go_back_is_refused() -> None:
-    assert "cannot be gone back in" in refused("beacon", "--tpm", "swtpm:/nowhere")
+    assert "cannot be stepped back" in refused("beacon", "--tpm", "swtpm:/nowhere")

@@ -120,7 +120,7 @@ def test_of_unequal_recordings_the_first_events_that_differ_are_shown_with_those
         assert_same_recording(first, second)
     title, where, *before, ours, theirs = str(caught.value).splitlines()
     assert title == "the recordings are not the same"
-    assert where.strip() == f"they part at event {changed.seq} (at {changed.at_ns} ns)"
+    assert where.strip() == f"they differ at event {changed.seq} (at {changed.at_ns} ns)"
     assert [f'"seq":{changed.seq - back},' in line for back, line in zip((3, 2, 1), before, strict=True)] == 3 * [True]
     assert ours.strip().startswith('- {"kind":"woken"')
     assert '"latency_ns":0' in ours
@@ -131,7 +131,7 @@ def test_of_unequal_recordings_the_first_events_that_differ_are_shown_with_those
 def test_a_recording_that_ends_early_and_another_header_are_seen() -> None:
     first, second = recording(cycles=2), recording(cycles=2)
     del second.events[-1]
-    with pytest.raises(AssertionError, match=rf"part at event {len(second.events)} .*\n(.*\n)+.*\+ the end$"):
+    with pytest.raises(AssertionError, match=rf"differ at event {len(second.events)} .*\n(.*\n)+.*\+ the end$"):
         assert_same_recording(first, second)
     second.events.append(first.events[-1])
     second.header = recording(cycles=3).header

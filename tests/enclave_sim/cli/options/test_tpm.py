@@ -94,7 +94,7 @@ def test_every_command_that_has_a_tpm_counts_a_reset(
     "text", ["", "models", "model2", "swtpm", "swtpm:", "Model", "swtpm2:/x", "tpm0", "\n", "model\n", ":"]
 )
 def test_what_is_no_tpm_is_refused(text: str) -> None:
-    assert_refused(run(text), "is no TPM; it is model, model:FILE or swtpm:SOCKET[,CONTROL]")
+    assert_refused(run(text), "is no TPM; it must be model, model:FILE or swtpm:SOCKET[,CONTROL]")
 
 
 GOOD = {"format": "aether-tpm-model/1", "seed": "ab", "resets": 3}
@@ -122,7 +122,7 @@ GOOD = {"format": "aether-tpm-model/1", "seed": "ab", "resets": 3}
 )
 def test_a_file_that_is_none_of_a_model_is_refused_and_left_as_it_was(content: bytes, file: Path) -> None:
     file.write_bytes(content)
-    assert_refused(run(f"model:{file}"), str(file), "is no file of a TPM model (aether-tpm-model/1)")
+    assert_refused(run(f"model:{file}"), str(file), "is not the file of a TPM model (aether-tpm-model/1)")
     assert file.read_bytes() == content
     assert os.listdir(file.parent) == [file.name]
 

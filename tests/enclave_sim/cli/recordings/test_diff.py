@@ -37,7 +37,7 @@ def test_what_differs_is_shown(paths: tuple[Path, Path]) -> None:
         "  cycles",
         "- 2",
         "+ 3",
-        "They part at event 98:",
+        "They diverge at event 98:",
         "In common: 121 events",
         "+ and 30 more events",
     ):

@@ -132,5 +132,5 @@ def test_what_is_no_url_of_a_verifier_is_one_line(url: str) -> None:
 
 def test_a_verifier_elsewhere_has_reference_values_of_its_own(tmp_path: Path) -> None:
     arguments = ("--verifier", "http://127.0.0.1:9", "--reference", tmp_path / "x")
-    assert_refused(command("run", "beacon", *arguments), "--reference is for the verifier built in")
+    assert_refused(command("run", "beacon", *arguments), "--reference is for the built-in verifier")
     assert_refused(command("run", "beacon", "--verifier-ca", tmp_path / "x", "--verifier", "https://127.0.0.1:9"))

@@ -1,0 +1,66 @@
+"""The parts that pages for a terminal are made of: glyphs, tables, and the encoding for standard output.
+
+Import it only when there is something to draw: rich takes 50 ms.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console, JustifyMethod, RenderableType
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that the terminal can show."""
+
+    tick: str
+    cross: str
+    arrow: str
+    bar: str
+    empty: str
+    hole: str
+    line: str
+    ellipsis: str
+
+
+UNICODE = Glyphs("\u2713", "\u2717", "\u2192", "\u2588", "\u00b7", "\u254c\u254c", "\u2500", "\u2026")
+ASCII = Glyphs("ok", "no", "->", "#", ".", "--", "-", "...")
+
+
+def draw(build: Callable[[int, bool], RenderableType]) -> bytes:
+    """Draw a page, encoded for standard output, in colour if that is a terminal and NO_COLOR is not set.
+
+    Args:
+        build: Makes the page from the width in columns, and from whether the encoding is Unicode.
+
+    Returns:
+        The page. Where standard output is no terminal, lines have no spaces at their ends.
+    """
+    output = Console()
+    encoding = output.encoding
+    page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="\n")
+    console = Console(
+        file=page, width=output.width, force_terminal=output.is_terminal, highlight=False, markup=False, emoji=False
+    )
+    console.print(build(console.width, encoding.startswith("utf")))
+    drawn = page.buffer.getvalue()
+    return drawn if output.is_terminal else b"".join(line.rstrip() + b"\n" for line in drawn.splitlines())
+
+
+def facts_table() -> Table:
+    """Return an empty table of labels and texts."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def headed_table(*headers: str) -> Table:
+    """Return an empty table without lines. A column whose header begins with `>` is aligned to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for header in headers:
+        justify: JustifyMethod = "right" if header.startswith(">") else "left"
+        table.add_column(header.removeprefix(">"), justify=justify, overflow="fold")
+    return table

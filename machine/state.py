@@ -78,7 +78,7 @@ def _copy(value: Any) -> Any:
         return copied(value)
     if _is_frozen(value):
         return value
-    raise TypeError(f"{kind.__name__} is no plain value, and cannot be state")
+    raise TypeError(f"{kind.__name__} is not a plain value and cannot be state")
 
 
 def _is_frozen(value: Any) -> bool:

@@ -232,7 +232,7 @@ def _signature_section(module: bytes) -> Section | None:
     if len(signed) > 1:
         raise _malformed(signed[1].offset, "there is a second signature section; one is allowed")
     if signed[0].raw != custom_section(SECTION_NAME, signed[0].payload):
-        raise _malformed(signed[0].offset, "a length in front of the section is not in its shortest encoding")
+        raise _malformed(signed[0].offset, "a length at the start of the section is not in its shortest encoding")
     return signed[0]
 
 

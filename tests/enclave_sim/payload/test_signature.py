@@ -274,7 +274,7 @@ def test_what_is_malformed_is_named_with_the_byte_at_which_it_begins(payload: by
         (
             HEADER + section(envelope(BOTH), pad=3) + MODULE[8:],
             8,
-            "a length in front of the section is not in its shortest encoding",
+            "a length at the start of the section is not in its shortest encoding",
         ),
         (module(envelope(BOTH[::-1])), 8, "signatures repeat or are out of order: algorithms 65 01"),
         (module(envelope([BOTH[0], *BOTH])), 8, "signatures repeat or are out of order: algorithms 01 01 65"),

@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,12 @@ from enclave_sim.time_travel import Session
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from tests.enclave_sim.gdb.rig import Client, served
 
-session = Session("counter", cycles=2)
+
+@cache
+def session() -> Session:
+    return Session("counter", cycles=2)
+
+
 GUARD = region("irq_stack").end
 
 
@@ -34,9 +40,9 @@ def document(client: Client, name: bytes, piece: int) -> bytes:
 @settings(max_examples=25)
 @given(at_ns=st.integers(1, 3_004_957))
 def test_registers_are_those_of_the_machine(at_ns: int) -> None:
-    session.reverse_to(at_ns=at_ns) if session.now.at_ns > at_ns else session.run_to(at_ns=at_ns)
-    cpu = session.enclave.machine.cpu
-    with served(session) as client:
+    session().reverse_to(at_ns=at_ns) if session().now.at_ns > at_ns else session().run_to(at_ns=at_ns)
+    cpu = session().enclave.machine.cpu
+    with served(session()) as client:
         each = [client.ask(b"p%x" % number) for number in range(len(X86_64.registers))]
         assert client.ask(b"g") == b"".join(each)
         numbers = X86_64.numbers.items()
@@ -45,7 +51,7 @@ def test_registers_are_those_of_the_machine(at_ns: int) -> None:
             name: getattr(cpu.registers, name) for name in GENERAL_REGISTERS
         }
         assert (values["rip"], values["eflags"], values["cpl"]) == (cpu.rip, cpu.rflags, cpu.registers.cpl)
-        assert values["now_ns"] == session.now.at_ns
+        assert values["now_ns"] == session().now.at_ns
         for name in ("cs", "ss", "ds", "es", "fs", "gs", "cr0", "cr2", "cr3", "cr4", "efer", "dr6", "dr7", "mxcsr"):
             assert values[name] == cpu.read_register(name.upper())
         for number in range(16):
@@ -56,7 +62,7 @@ def test_registers_are_those_of_the_machine(at_ns: int) -> None:
 
 
 def test_the_target_description_names_every_register_in_order() -> None:
-    with served(session) as client:
+    with served(session()) as client:
         text = document(client, b"features:read:target.xml", 0x1000)
         assert document(client, b"features:read:target.xml", 0x7FF) == text
         assert client.ask(b"qXfer:features:read:target.xml:100000,10") == b"l"
@@ -72,14 +78,14 @@ def test_the_target_description_names_every_register_in_order() -> None:
 
 
 def test_the_memory_map_covers_ram_once_and_marks_what_is_measured() -> None:
-    with served(session) as client:
+    with served(session()) as client:
         text = document(client, b"memory-map:read:", 0x800)
     parts = re.findall(r'type="(\w+)" start="(\w+)" length="(\w+)"/><!-- (\w+) -->', text.decode())
     end = 0
     for _, start, length, _ in parts:
         assert int(start, 0) == end
         end += int(length, 0)
-    assert end == session.enclave.machine.ram.size
+    assert end == session().enclave.machine.ram.size
     told = {name: kind for kind, _, _, name in parts if name != "other"}
     assert told == {one.name: "rom" if one.measured else "ram" for one in regions()}
 
@@ -91,13 +97,13 @@ def test_what_is_mapped_is_read_in_any_ring(data: st.DataObject) -> None:
     address = data.draw(st.integers(one.base, one.end - 1))
     length = data.draw(st.integers(1, 0x1800))
     symbol = data.draw(st.sampled_from(["gate", "host_call"]))
-    if session.enclave.machine.cpu.registers.cpl != (3 if symbol == "gate" else 0):
-        session.go_to(session._timeline.snapshots[0])
-        session.run_to(symbol=symbol)
-    with served(session) as client:
+    if session().enclave.machine.cpu.registers.cpl != (3 if symbol == "gate" else 0):
+        session().go_to(session()._timeline.snapshots[0])
+        session().run_to(symbol=symbol)
+    with served(session()) as client:
         found = read(client, address, length)
         assert found is not None
-        assert found == session.enclave.machine.ram.read(address, len(found))
+        assert found == session().enclave.machine.ram.read(address, len(found))
         if address + length <= one.end:
             assert len(found) == length
         binary = client.ask(f"x{address:x},{length:x}".encode())
@@ -105,32 +111,32 @@ def test_what_is_mapped_is_read_in_any_ring(data: st.DataObject) -> None:
 
 
 def test_unmapped_memory_and_devices_cannot_be_read() -> None:
-    session.go_to(session._timeline.snapshots[0])
-    session.run_to(symbol="gate")
-    with served(session) as client:
-        assert read(client, GUARD - 8, 16) == session.enclave.machine.ram.read(GUARD - 8, 8)
+    session().go_to(session()._timeline.snapshots[0])
+    session().run_to(symbol="gate")
+    with served(session()) as client:
+        assert read(client, GUARD - 8, 16) == session().enclave.machine.ram.read(GUARD - 8, 8)
         for address in (0, GUARD, 0xFEF0_0000, 0xFEE0_0000, 1 << 47, 0x4000_0000, 2**64 - 1):
             assert read(client, address, 8) is None
         assert read(client, 0, 0) == b""
-        accesses = session.enclave.machine.bus.accesses
+        accesses = session().enclave.machine.bus.accesses
         read(client, 0xFEF0_0000, 4)
-        assert session.enclave.machine.bus.accesses == accesses
+        assert session().enclave.machine.bus.accesses == accesses
 
 
 def test_before_paging_memory_is_physical() -> None:
-    session.go_to(session._timeline.snapshots[0])
-    ram = session.enclave.machine.ram
-    with served(session) as client:
+    session().go_to(session()._timeline.snapshots[0])
+    ram = session().enclave.machine.ram
+    with served(session()) as client:
         assert read(client, 0x10_0000, 64) == ram.read(0x10_0000, 64)
         assert read(client, ram.size - 4, 8) == ram.read(ram.size - 4, 4)
         assert read(client, ram.size, 4) is None
 
 
 def test_nothing_is_written_and_the_run_goes_on_nowhere_else() -> None:
-    machine = session.enclave.machine
+    machine = session().enclave.machine
     before = machine.ram.image(), machine.cpu.save_state()
     writes = (b"P0=0000000000000000", b"G00", b"M100000,1:00", b"X100000,1:\0")
-    with served(session) as client:
+    with served(session()) as client:
         for packet in (*writes, b"c100000", b"s100000", b"C05;100000", b"S05;100000"):
             assert client.ask(packet).startswith(b"E.a run that is executed in both directions cannot be changed")
         assert client.ask(b"X100000,0:") == b"OK"  # gdb asks so whether the packet is known

@@ -1,5 +1,6 @@
 """Steps backwards undo steps forwards, whatever their size, at any moment of any run."""
 
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -29,8 +30,16 @@ RUNS: dict[str, dict[str, Any]] = {
     "greedy": {"inputs": [ExternalInterrupt(at_ns=100, after=AfterEvent("phase_completed", {"phase": "MEM_MAP"}))]},
     "beacon": {"cycles": 2, "inputs": [Tamper(at_ns=2_000_000)]},
 }
-ENDS = {name: Enclave(name, **options).run().virtual_ns for name, options in RUNS.items()}
-sessions = {name: Session(name, **options) for name, options in RUNS.items()}
+
+
+@cache
+def end_ns(name: str) -> int:
+    return Enclave(name, **RUNS[name]).run().virtual_ns
+
+
+@cache
+def session_of(name: str) -> Session:
+    return Session(name, **RUNS[name])
 
 
 def everything(session: Session) -> tuple[Any, ...]:
@@ -50,19 +59,23 @@ def everything(session: Session) -> tuple[Any, ...]:
 @settings(max_examples=15)
 @given(data=st.data())
 def test_back_after_step_is_the_identity(name: str, data: st.DataObject) -> None:
-    round_trip(sessions[name], ENDS[name], data)
+    round_trip(session_of(name), end_ns(name), data)
 
 
-START = Template("counter", cycles=2, quantum_ns=20_000).at_ns
+@cache
+def start_ns() -> int:
+    return Template("counter", cycles=2, quantum_ns=20_000).at_ns
+
+
+interrupts_of_a_run = st.deferred(lambda: interrupt_schedules(start_ns(), start_ns() + 1_500_000))
 
 
 @settings(max_examples=20)
-@given(guest=wasm_guests(), inputs=interrupt_schedules(START, START + 1_500_000), data=st.data())
+@given(guest=wasm_guests(), inputs=interrupts_of_a_run, data=st.data())
 def test_at_any_moment_of_any_run(guest: WasmGuest, inputs: list[AnyInput], data: st.DataObject) -> None:
-    replaced = GuestReplaced(at_ns=START, payload=0, code=guest.module)
+    replaced = GuestReplaced(at_ns=start_ns(), payload=0, code=guest.module)
     options: dict[str, Any] = {"cycles": 2, "quantum_ns": 20_000, "inputs": [replaced, *inputs]}
-    end_ns = Enclave("counter", **options).run().virtual_ns
-    round_trip(Session("counter", **options), end_ns, data)
+    round_trip(Session("counter", **options), Enclave("counter", **options).run().virtual_ns, data)
 
 
 def round_trip(session: Session, end_ns: int, data: st.DataObject) -> None:

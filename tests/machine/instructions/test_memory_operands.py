@@ -97,6 +97,7 @@ def test_moves_of_control_and_debug_registers_are_between_registers_whatever_the
         assert (found.length, found.operand, found.register) == (3, modrm & 7, modrm >> 3 & 7)
 
 
+@cache
 def processor(bits: int) -> Processor:
     """One whose segments have bases, except where 64-bit mode has none."""
     made = Processor(Mode.LONG if bits == 64 else Mode.PROTECTED)
@@ -110,15 +111,12 @@ def processor(bits: int) -> Processor:
     return made
 
 
-PROCESSORS = {bits: processor(bits) for bits in MODES}
-
-
 @pytest.mark.parametrize("bits", MODES)
 @settings(max_examples=300)
 @given(data=st.data())
 def test_an_access_is_at_the_sum_of_its_parts(bits: int, data: st.DataObject) -> None:
     """In the width of addresses, and from the segment's base on; in 64-bit mode only FS and GS have one."""
-    made = PROCESSORS[bits]
+    made = processor(bits)
     registers = made.cpu.registers
     code = data.draw(code_with_an_operand(bits))
     made.ram.write(CODE, code)
@@ -184,7 +182,7 @@ STACK: list[tuple[int, str, int]] = [
 
 @pytest.mark.parametrize(("bits", "code", "size"), STACK)
 def test_what_is_on_the_stack_is_accessed_as_a_whole(bits: int, code: str, size: int) -> None:
-    made = PROCESSORS[bits]
+    made = processor(bits)
     registers = made.cpu.registers
     made.ram.write(CODE, bytes.fromhex(code))
     top = registers.rsp if bits == 64 else registers.rsp & 0xFFFF_FFFF
@@ -194,7 +192,7 @@ def test_what_is_on_the_stack_is_accessed_as_a_whole(bits: int, code: str, size:
 
 def test_leave_pops_from_where_the_frame_pointer_points_to() -> None:
     for bits, size in ((64, 8), (32, 4)):
-        made = PROCESSORS[bits]
+        made = processor(bits)
         made.ram.write(CODE, b"\xc9")
         frame = made.cpu.registers.rbp & (2**64 - 1 if bits == 64 else 0xFFFF_FFFF)
         assert accesses(made.cpu, made.cpu.instruction_at(CODE)) == [Access("ss", frame, size, False)]

@@ -2,6 +2,7 @@
 
 import ctypes
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import pytest
@@ -20,25 +21,24 @@ _MAX_TRANSLATED = 12
 """Instructions, for each that is executed. The rest of a page would be hundreds."""
 
 
+@cache
 def bench(credit: int) -> Bench:
     made = Bench()
     made.machine.cpu.hook.credit = credit
     return made
 
 
-NORMAL, STEPPING = bench(NEVER_STEPS), bench(ALWAYS_STEPS)
-
-
 def stepped(program: Program) -> Result:
-    STEPPING.machine.cpu.hook.stepping = 1
-    return STEPPING.run(program)
+    stepping = bench(ALWAYS_STEPS)
+    stepping.machine.cpu.hook.stepping = 1
+    return stepping.run(program)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_software_does_not_see_the_steps(seed: int) -> None:
     for index in range(100):
         program = generate(Random(f"{seed}/{index}")).program
-        assert stepped(program) == NORMAL.run(program)
+        assert stepped(program) == bench(NEVER_STEPS).run(program)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_nor_where_unicorn_steps_otherwise(code: str, count: int, ring: int) -> 
     registers = (0, count, *Program(b"").registers[2:6], layout.DATA, layout.DATA + 0x800, *[0] * 8)
     program = Program(bytes.fromhex(code), ring=ring, registers=registers, data=b"aaab")
     for limit in range(1, 12):
-        assert stepped(replace(program, limit=limit)) == NORMAL.run(replace(program, limit=limit))
+        assert stepped(replace(program, limit=limit)) == bench(NEVER_STEPS).run(replace(program, limit=limit))
 
 
 @pytest.mark.parametrize(

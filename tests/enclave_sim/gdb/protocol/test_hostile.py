@@ -1,5 +1,7 @@
 """Whatever a client sends, the server goes on: for it, and for the next one."""
 
+from functools import cache
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,10 @@ from enclave_sim.gdb.server import serve_one
 from enclave_sim.time_travel import Session
 from tests.enclave_sim.gdb.rig import served
 
-session = Session("counter", cycles=2)
+
+@cache
+def session() -> Session:
+    return Session("counter", cycles=2)
 
 
 class Script:
@@ -34,11 +39,11 @@ class Script:
 def said(*pieces: bytes) -> list[bytes]:
     """The packets that the server sends to a client that says this, after which the next client is served as ever."""
     script = Script([*pieces])
-    serve_one(session, script)
-    assert not session.breakpoints
-    assert not session.watchpoints
+    serve_one(session(), script)
+    assert not session().breakpoints
+    assert not session().watchpoints
     following = Script([encoded(b"qC")])
-    serve_one(session, following)
+    serve_one(session(), following)
     assert following.sent == b"+" + encoded(b"QC1")
     return [item.data for item in PacketReader().feed(script.sent) if isinstance(item, Packet)]
 
@@ -112,19 +117,19 @@ def test_every_packet_but_the_end_has_one_answer(packet: bytes) -> None:
 
 @pytest.fixture(autouse=True)
 def _at_a_place_where_everything_is_there() -> None:
-    session.go_to(session._timeline.snapshots[0])
-    session.run_to(symbol="host_call")
+    session().go_to(session()._timeline.snapshots[0])
+    session().run_to(symbol="host_call")
 
 
 def test_a_packet_with_a_wrong_checksum_is_asked_for_again_and_so_is_an_answer() -> None:
     script = Script([b"$qC#00", encoded(b"qC"), b"-", b"+"])
-    serve_one(session, script)
+    serve_one(session(), script)
     assert script.sent == b"-+" + encoded(b"QC1") * 2
 
 
 def test_without_acknowledgements_broken_packets_are_passed_over() -> None:
     script = Script([encoded(b"QStartNoAckMode"), b"+", b"$qC#00", b"-", encoded(b"qC")])
-    serve_one(session, script)
+    serve_one(session(), script)
     assert script.sent == b"+" + encoded(b"OK") + encoded(b"QC1")
 
 

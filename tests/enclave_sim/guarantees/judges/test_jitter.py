@@ -1,6 +1,7 @@
 """Jitter-free, held against sleeps that are written down for it: how late, from when, and why."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from enclave_sim.guarantees import Report, Run, Scenario, jitter_free, loads, ob
 from enclave_sim.guarantees.judges.jitter import histogram
 from machine.events import Event, Halted, InterruptRaised
 
-RUN = observe("counter", cycles=3)
 WAKE_NS = 1_000_000
+
+
+@cache
+def observed() -> Run:
+    return observe("counter", cycles=3)
 
 
 def sleeping(*sleeps: tuple[int, int | None, int | None], **options: Any) -> Run:
@@ -26,8 +31,8 @@ def sleeping(*sleeps: tuple[int, int | None, int | None], **options: Any) -> Run
             events.append(Halted(0, halted_ns, True))
         source = ("external", None, None) if late_ns is None else ("timer", deadline_ns, late_ns)
         events.append(Woken(0, deadline_ns + 50, *source))
-    scenario = Scenario(RUN.scenario.payload, EnclaveOptions.of(**{"wake_ns": WAKE_NS, **options}))
-    return replace(RUN, scenario=scenario, events=tuple(events))
+    scenario = Scenario(observed().scenario.payload, EnclaveOptions.of(**{"wake_ns": WAKE_NS, **options}))
+    return replace(observed(), scenario=scenario, events=tuple(events))
 
 
 def whats(report: Report) -> list[str]:
@@ -42,7 +47,7 @@ def test_what_was_looked_at_is_counted() -> None:
 
 
 def test_without_a_sleep_there_is_nothing_to_say() -> None:
-    report = jitter_free([replace(RUN, events=())])
+    report = jitter_free([replace(observed(), events=())])
     assert report.looked_at == {"runs": 1, "wakes": 0, "latency ns": "none", "worst case ns": "none"}
     assert report.picture == ()
 
@@ -127,7 +132,7 @@ def test_a_wake_that_no_sleep_came_before_is_none() -> None:
 )
 def test_in_ring_0_interrupts_are_taken_after_hlt_alone(rip: int, ring: int, source: Any, taken: bool) -> None:
     raised = InterruptRaised(0, 55, 0x20, source, None, None, rip, ring)
-    report = jitter_free([replace(RUN, events=(raised,))])
+    report = jitter_free([replace(observed(), events=(raised,))])
     assert whats(report) == ([f"interrupt 32 was taken in ring 0 at {rip:#x}"] if taken else [])
 
 
@@ -142,7 +147,7 @@ def test_a_histogram_shows_each_latency_in_proportion_and_none_as_nothing() -> N
 
 
 def test_loads_are_drawn_by_their_seed_and_keep_what_the_scenario_says() -> None:
-    scenario = Scenario("counter", EnclaveOptions.of(sensors=(1, 2)), RUN.scenario.inputs, 9_000_000)
+    scenario = Scenario("counter", EnclaveOptions.of(sensors=(1, 2)), observed().scenario.inputs, 9_000_000)
     first, again, other = (list(loads(scenario, 2, seed)) for seed in (1, 1, 2))
     assert first == again != other
     assert len(first) == 4

@@ -1,0 +1,25 @@
+"""What test files may not do while pytest imports them.
+
+Every worker imports all files, whichever tests it then runs.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from machine.machine import Machine
+
+
+def _refuse(*_arguments: object, **_options: object) -> None:
+    raise AssertionError("a machine or a process is started while tests are collected: use a fixture or @cache")
+
+
+@contextmanager
+def nothing_runs() -> Iterator[None]:
+    """Refuse machines, and enclaves with them, and processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "__init__", _refuse)
+        patch.setattr(subprocess.Popen, "__init__", _refuse)
+        yield

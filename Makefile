@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 .PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
 .DEFAULT_GOAL := run
 
+# Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
+test test-fast oracle mutants: export PYTHONDONTWRITEBYTECODE :=
+
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Enclave Sim needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)

@@ -33,8 +33,8 @@ class Case:
 def build(directory: Path) -> Path:
     """Compile the harness."""
     program = directory / "host_x87"
-    target = ["-target", "x86_64-linux-musl", "-O1"]
-    subprocess.run([sys.executable, "-m", "ziglang", "cc", *target, "-o", program, _SOURCE], check=True)
+    options = ["-target", "x86_64-linux-musl", "-nostdlib", "-static", "-O1", "-ffreestanding", "-fno-stack-protector"]
+    subprocess.run([sys.executable, "-m", "ziglang", "cc", *options, "-o", program, _SOURCE], check=True)
     return program
 
 

@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-fast oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
+.PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
 .DEFAULT_GOAL := run
 
 # Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
-test test-fast oracle mutants: export PYTHONDONTWRITEBYTECODE :=
+test test-fast test-long oracle mutants: export PYTHONDONTWRITEBYTECODE :=
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Enclave Sim needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -19,11 +19,19 @@ $(READY): pyproject.toml
 run: $(READY)  ## boot the enclave, run the beacon payload, watch it annihilate itself
 	$(BIN)/enclave-sim run beacon
 
-test: $(READY)  ## all tests
+test: $(READY)  ## all tests but exploration
 	$(BIN)/python -m pytest -n auto
 
 test-fast: $(READY)  ## all tests but the slow ones and the oracle
-	$(BIN)/python -m pytest -n auto -m "not slow and not oracle"
+	$(BIN)/python -m pytest -n auto -m "not slow and not oracle and not long and not speed"
+
+# SEED repeats what was drawn: make test-long SEED=3
+test-long: $(READY)  ## exploration: each property with twenty times the examples, drawn anew each time, and long tables
+	@seed=$$(echo $(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))); echo "make test-long SEED=$$seed"; \
+	$(BIN)/python -m pytest -n auto -m "long or hypothesis and not oracle" --hypothesis-profile=long --hypothesis-seed=$$seed
+
+test-speed: $(READY)  ## what may take how long, beside a reference; on a host that has nothing else to do
+	$(BIN)/python -m pytest -m speed
 
 oracle: $(READY)  ## the same images on QEMU, on Bochs and here, compared; installs them (Debian, as root) where missing
 	tests/oracle/install.sh

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from tests.mutation.mutants import Mutant
 from tests.mutation.plugin import TIMES
 
-SELECTION = "not oracle and not gdb and not slow"
+SELECTION = "not oracle and not gdb and not slow and not long and not speed"
 
 _HUNG = re.compile(r"Timeout \([0-9:.]+\)!\nThread 0x")
 """What faulthandler prints before it ends the process."""

@@ -10,6 +10,8 @@ from enclave_sim.events import HostCalled, ResidueScanned, SignalEmitted
 from machine.events import Event
 from machine.execution.deferred_signals import SignalsHeld
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 
 class Interrupter:
     """Presses Ctrl-C at every n-th event, so often inside a callback from native code."""

@@ -102,6 +102,7 @@ def test_writing_is_refused_in_words(command: str, message: str, tmp_path: Path)
     assert message in run_gdb(f"{START}break exec_loop\ncontinue\n{command}\n", tmp_path)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_over_tcp_one_gdb_after_the_other_and_ctrl_c(tmp_path: Path) -> None:
     with listening("--cycles", "1000000") as (_process, port):
         target = f"set confirm off\nfile firmware/aether.elf\ntarget remote 127.0.0.1:{port}\n"

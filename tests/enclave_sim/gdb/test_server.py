@@ -15,6 +15,8 @@ from enclave_sim.gdb.protocol.packets import encoded
 from tests.enclave_sim.gdb.command_line import app
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 
 @contextmanager
 def process(*options: str) -> Iterator[subprocess.Popen[bytes]]:

@@ -18,6 +18,8 @@ from tests.enclave_sim.attestation.service.certificates import Authority
 from tests.enclave_sim.attestation.service.command_line import app
 from tests.enclave_sim.attestation.service.node import BOTH_KEYS, Node, reference_values
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 NODE = Node()
 MODULE = "tests.enclave_sim.attestation.service.command_line"
 

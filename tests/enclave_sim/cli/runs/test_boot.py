@@ -249,6 +249,7 @@ def test_the_list_of_commands_has_it_and_leads_to_the_same_help() -> None:
 # Streams and signals
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_output_comes_while_the_kernel_runs(tmp_path: Path) -> None:
     path = write(tmp_path, say(b"ready\n") + LOOP)
     with subprocess.Popen(command(path), stdout=subprocess.PIPE) as process:
@@ -261,6 +262,7 @@ def test_output_comes_while_the_kernel_runs(tmp_path: Path) -> None:
             process.kill()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_it_with_one_word_even_in_the_middle_of_output(tmp_path: Path) -> None:
     forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
     with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

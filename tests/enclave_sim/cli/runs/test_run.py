@@ -554,6 +554,7 @@ def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
     assert kinds == [kind.__struct_config__.tag for kind in get_args(AnyInput)]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     arguments = ["run", "spinner", "--cycles", "10000", "--record", str(path)]

@@ -22,8 +22,8 @@ run: $(READY)  ## boot the enclave, run the beacon payload, watch it annihilate 
 test: $(READY)  ## all tests but exploration
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(READY)  ## all tests but the slow ones and the oracle
-	$(BIN)/python -m pytest -n auto -m "not slow and not oracle and not long and not speed"
+test-fast: $(READY)  ## all tests but the slow ones and the oracle, with fewer examples of each property
+	$(BIN)/python -m pytest -n auto -m "not slow and not oracle and not long and not speed" --hypothesis-profile=quick
 
 # SEED repeats what was drawn: make test-long SEED=3
 test-long: $(READY)  ## exploration: each property with twenty times the examples, drawn anew each time, and long tables

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import settings
 
 from tests.collecting import nothing_runs
-from tests.long import LONG, lengthen
+from tests.profiles import register, scale
 
-settings.register_profile("any host", deadline=None)  # hosts differ in speed, and no test may depend on it
-settings.register_profile(LONG, deadline=None, derandomize=False, database=None, print_blob=True)
-settings.load_profile("any host")
+register()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -22,8 +20,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if settings.get_current_profile_name() == LONG:
-        lengthen(items)
+    scale(items, settings.get_current_profile_name())
 
 
 def pytest_collection_finish() -> None:

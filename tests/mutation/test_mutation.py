@@ -70,6 +70,7 @@ def _run(tree: Path, mutants: list[Mutant], session: Session, known: tuple[Equiv
     return list(Runner(Workplace(tree, place), known).run(mutants, session))
 
 
+@pytest.mark.slow
 def test_a_change_that_a_test_notices_is_killed_by_it(tree: Path, tmp_path: Path) -> None:
     [result] = _run(tree, [_made("AddNot", "if value is None:")], Session(tmp_path / "session"))
     assert result.fate is Fate.KILLED
@@ -77,6 +78,7 @@ def test_a_change_that_a_test_notices_is_killed_by_it(tree: Path, tmp_path: Path
     assert (result.line_number, result.was, result.becomes) == (5, "if value is None:", "if not value is None:")
 
 
+@pytest.mark.slow
 def test_a_change_that_no_test_notices_survives(tree: Path, tmp_path: Path) -> None:
     (tree / "tests/part/test_capped.py").write_text(TESTS.partition("def test_the_limit")[0])
     mutants = [_made("NumberReplacer", "LIMIT = 7")]
@@ -99,6 +101,7 @@ def test_the_original_is_not_touched_and_the_copy_is_as_before(tree: Path, tmp_p
     assert (tmp_path / "copy/part/capped.py").read_text() == MODULE
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_imported_says_nothing_of_the_tests(tree: Path, tmp_path: Path) -> None:
     broken = Mutant("part/capped.py", "Broken", 1, "LIMIT = 7", "LIMIT = 7 + None", "LIMIT = 7 + None\n")
     [result] = _run(tree, [broken], Session(tmp_path / "session"))
@@ -106,6 +109,7 @@ def test_a_module_that_cannot_be_imported_says_nothing_of_the_tests(tree: Path, 
     assert Score.of("part", [result]).share == 1.0
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_without_a_mutant_judges_nothing(tree: Path, tmp_path: Path) -> None:
     (tree / "tests/part/test_capped.py").write_text("def test_wrong():\n    assert False\n\n\n" + TESTS)
     with pytest.raises(UnsoundTestsError, match="test_wrong"):
@@ -120,6 +124,7 @@ def test_equivalents_are_neither_run_nor_counted(tree: Path, tmp_path: Path) -> 
     assert not (tmp_path / "session").exists()
 
 
+@pytest.mark.slow
 def test_endless_tests_end(tree: Path, tmp_path: Path) -> None:
     workplace = Workplace(tree, tmp_path / "copy")
     endless = Mutant("part/capped.py", "Endless", 8, "value -= 1", "pass", MODULE.replace("value -= 1", "pass"))
@@ -154,6 +159,7 @@ def test_a_star_among_parameters_does_not_move_a_change_elsewhere() -> None:
         assert made.source.startswith("def f(a, *, b):")
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_mutants_and_a_larger_sample_holds_the_smaller() -> None:
     few, more = (list(sample(ROOT, ("machine/tpm",), size, seed=3)) for size in (3, 6))
     assert few == more[:3]
@@ -172,6 +178,7 @@ def test_another_directory_does_not_change_the_draw(tree: Path) -> None:
     assert [(one.was, one.becomes) for one in sample(tree, ("room",), 4, seed=1)] == before
 
 
+@pytest.mark.slow
 def test_tests_named_after_the_file_come_first() -> None:
     first, second, third = islice(stages(ROOT, "machine/devices/legacy/pic8259.py"), 3)
     assert first[0] == "tests/machine/devices/legacy/test_pic8259.py"
@@ -208,6 +215,7 @@ def test_the_report_counts_by_area() -> None:
     assert [one["fate"] for one in report["mutants"]] == ["killed", "timed out", "survived", "equivalent", "stillborn"]
 
 
+@pytest.mark.slow
 def test_listed_equivalents_can_still_be_made_and_have_a_reason() -> None:
     entries = equivalents.load()
     assert [entry for entry in entries if not entry.can_be_made(ROOT)] == []

@@ -12,6 +12,7 @@ from tests.mutation.session import Fate, Session
 from tests.mutation.workplace import Workplace
 
 pytest.importorskip("coverage")
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 AREA = Area("part", ("part",), ("tests/part",), ())

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,14 @@ def reference() -> dict[str, str]:
     return {name: Enclave(name, cycles=3, quantum_ns=200_000).run().digest for name in ("counter", "digest", "abyss")}
 
 
-@pytest.mark.parametrize("name", ["counter", "digest", "abyss"])
-@pytest.mark.parametrize("seed", ["0", "1", "4242"])
+NAMES, SEEDS = ("counter", "digest", "abyss"), ("0", "1", "4242")
+OTHER_PAIRS = sorted({*product(NAMES, SEEDS)} - {*zip(NAMES, SEEDS, strict=True)})
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [*zip(NAMES, SEEDS, strict=True), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in OTHER_PAIRS)],
+)
 def test_in_other_processes_with_other_hash_seeds_from_another_directory(
     reference: dict[str, str], name: str, seed: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,38 @@
+"""The Hypothesis profiles of `make test-fast` and `make test-long`: fewer and many more examples of each property.
+
+Those of the long one are drawn anew each time; `make test-long` prints the seed that repeats them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+ANY_HOST, QUICK, LONG = "any host", "quick", "long"
+FACTORS = {QUICK: 0.25, LONG: 20}
+_FEWEST = 10
+_SETTINGS = "_hypothesis_internal_use_settings"
+"""Where Hypothesis keeps what `@settings` says; its own plugin for pytest reads it there, too."""
+
+
+def register() -> None:
+    """Make the profiles known, and load the one that changes no number of examples."""
+    settings.register_profile(ANY_HOST, deadline=None)  # hosts differ in speed, and no test may depend on it
+    settings.register_profile(QUICK, settings.get_profile(ANY_HOST))
+    settings.register_profile(LONG, settings.get_profile(ANY_HOST), derandomize=False, database=None, print_blob=True)
+    settings.load_profile(ANY_HOST)
+
+
+def scale(items: Iterable[pytest.Item], profile: str) -> None:
+    """Multiply the examples of each property by the factor of a profile, whatever its `@settings` say."""
+    factor = FACTORS.get(profile, 1)
+    functions: dict[int, Any] = {id(function): function for item in items if (function := getattr(item, "obj", None))}
+    for function in functions.values():
+        own = getattr(function, _SETTINGS, None)
+        if own is not None and factor != 1:
+            examples = max(int(factor * own.max_examples), min(_FEWEST, own.max_examples))
+            scaled = settings(own, max_examples=examples)
+            if profile == LONG:
+                scaled = settings(scaled, derandomize=False, database=None, print_blob=True)
+            setattr(function, _SETTINGS, scaled)

@@ -1,0 +1,51 @@
+"""The profiles of `make test-fast` and `make test-long` scale what is drawn."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.profiles import ANY_HOST, FACTORS, LONG, QUICK, scale
+
+
+def a_property(examples: int) -> tuple[Callable[[], None], list[int]]:
+    drawn: list[int] = []
+
+    @settings(max_examples=examples, derandomize=True, database=None)
+    @given(st.integers(min_value=0))
+    def function(number: int) -> None:
+        drawn.append(number)
+
+    return function, drawn
+
+
+def scaled(function: Callable[[], None], profile: str) -> None:
+    items: Any = [SimpleNamespace(obj=function), SimpleNamespace(obj=function), SimpleNamespace(obj=len)]
+    scale(items, profile)
+
+
+@pytest.mark.parametrize(
+    ("profile", "written", "tried"),
+    [(ANY_HOST, 80, 80), (QUICK, 80, 20), (QUICK, 20, 10), (QUICK, 6, 6), (LONG, 7, 140)],
+)
+def test_a_profile_multiplies_the_examples_whatever_the_settings_of_a_property_say(
+    profile: str, written: int, tried: int
+) -> None:
+    function, drawn = a_property(written)
+    scaled(function, profile)
+    function()
+    assert len(drawn) == tried
+
+
+def test_only_the_long_profile_draws_anew_each_time() -> None:
+    for profile in FACTORS:
+        function, drawn = a_property(10)
+        scaled(function, profile)
+        function()
+        first = [*drawn]
+        drawn.clear()
+        function()
+        assert (drawn == first) == (profile != LONG)

@@ -7,7 +7,7 @@ out where there is one quote. A check that cannot be made because of an earlier 
 
 from enclave_sim.attestation.checks.checklist import Checklist, Value
 from enclave_sim.attestation.checks.log_checks import check_log
-from enclave_sim.attestation.checks.quote_checks import Verifier
+from enclave_sim.attestation.checks.quote_checks import QuoteChecks
 from enclave_sim.attestation.errors import EvidenceError, shown
 from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
 from enclave_sim.attestation.formats.public_area import PublicArea
@@ -30,9 +30,9 @@ def verify(
     checklist.check("cycle", evidence.cycle, "", lambda cycle: _cycle(cycle, challenge))
     log = check_log(checklist, evidence.event_log, reference)
     checklist.check("number of quotes", len(evidence.quotes), "", _number)
-    verifier = Verifier(challenge, reference, policy, log)
+    checks = QuoteChecks(challenge, reference, policy, log)
     checked = [
-        verifier.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
+        checks.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
     ]
     areas, needs = _all([one.area for one in checked], "AK")
     checklist.check("signature algorithms", areas, needs, lambda areas: _algorithms(areas, policy))

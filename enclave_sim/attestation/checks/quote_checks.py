@@ -38,7 +38,7 @@ class CheckedQuote:
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
+class QuoteChecks:
     """What every quote of one piece of evidence is held against."""
 
     challenge: Challenge

@@ -60,6 +60,12 @@ def reference_values(measured: Measured, key_names: Iterable[bytes]) -> Referenc
     )
 
 
+def reference_values_for(measured: Measured, tpm: TpmBackend) -> ReferenceValues:
+    """Return the values of an enclave on this TPM. A model is not asked itself: another one with its seed answers."""
+    names = model_key_names(tpm.seed) if isinstance(tpm, TpmModel) else attestation_key_names(tpm)
+    return reference_values(measured, names)
+
+
 def _digests(*contents: bytes) -> frozenset[str]:
     return frozenset(sha256(content).hexdigest() for content in contents)
 

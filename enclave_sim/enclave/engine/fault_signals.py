@@ -22,7 +22,7 @@ _found: dict[int, "ctypes.Array[ctypes.c_char]"] = vars(sys).setdefault("_wasmti
 """wasmtime's actions, by signal. They belong to the process: this module may be imported anew, as pytester does."""
 
 
-class _Place(Structure):
+class _DlInfo(Structure):
     """Dl_info (dladdr(3))."""
 
     _fields_ = [("file", c_char_p), ("base", c_void_p), ("symbol", c_char_p), ("address", c_void_p)]
@@ -67,7 +67,7 @@ def _handler(action: "ctypes.Array[ctypes.c_char]") -> int:
 
 
 def _is_wasmtimes(handler: int) -> bool:
-    there, ours = _Place(), _Place()
+    there, ours = _DlInfo(), _DlInfo()
     known = ctypes.cast(ffi.dll.wasm_engine_new, c_void_p)
     return bool(_libc.dladdr(handler, byref(there)) and _libc.dladdr(known, byref(ours)) and there.base == ours.base)
 
@@ -75,4 +75,4 @@ def _is_wasmtimes(handler: int) -> bool:
 if sys.platform != "win32":
     _libc = ctypes.CDLL(None)
     _libc.sigaction.argtypes = [c_int, c_void_p, c_void_p]
-    _libc.dladdr.argtypes = [c_void_p, POINTER(_Place)]
+    _libc.dladdr.argtypes = [c_void_p, POINTER(_DlInfo)]

@@ -22,7 +22,7 @@ CHECKPOINT_NS = 10_000_000
 """Fuel, in ns, from one checkpoint of a run that is repeated to the next."""
 
 
-class Place(NamedTuple):
+class GuestPosition(NamedTuple):
     """How far a guest is."""
 
     spent: int
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     """Of the host calls before."""
 
 
-class SecondGuest:
+class ShadowGuest:
     """Repeats guests of one engine: one of this profile, with a heap of so many bytes, checking bounds or not."""
 
     def __init__(
@@ -50,7 +50,7 @@ class SecondGuest:
         """By module."""
         weakref.finalize(self, _close, self._prepared, (self._engine, linear, callbacks))
 
-    def frames(self, instance_pre: InstancePre, module: bytes, place: Place) -> tuple[Frame, ...]:
+    def frames(self, instance_pre: InstancePre, module: bytes, place: GuestPosition) -> tuple[Frame, ...]:
         """The calls under way in a guest of `module` that is suspended at a place, the innermost first.
 
         Nothing where it does not come there again. Raises Cancelled.

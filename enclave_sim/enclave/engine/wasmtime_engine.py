@@ -9,72 +9,25 @@ another kind have frames of another size.
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
-from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
-from wasmtime import _ffi as ffi
+from wasmtime import InstancePre, Linker, Module, WasmtimeError
 
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.engine.compilation import compile_ahead, compile_module, foreign_code
 from enclave_sim.enclave.engine.contract import Backtrace, Departure, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
-from enclave_sim.enclave.engine.profile import GuestProfile, check, compile_error
-from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, Place, SecondGuest
+from enclave_sim.enclave.engine.profile import GuestProfile, check
+from enclave_sim.enclave.engine.progress import Admitted, Progress
+from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, GuestPosition, ShadowGuest
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
-from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from machine.errors import EmulatorFault
 from machine.state import State
 
 __all__ = ["WasmtimeEngine", "compile_ahead", "fingerprint"]
-
-
-def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
-    """Compile a module for this host; returns the engine's fingerprint and the code.
-
-    The code relies on reserved address space behind the heap; an engine without it refuses the fingerprint.
-    Raises PayloadRejected for a module outside the profile or the contract.
-    """
-    memory = LinearMemory(HeapWindow(0, profile.max_heap_bytes, 0))
-    compiled = _compile(new_engine(profile, memory, check_bounds=False), module)
-    check(module, compiled, profile)
-    return fingerprint(profile), bytes(compiled.serialize())
-
-
-class Admitted(NamedTuple):
-    """A payload that guests can be made of."""
-
-    prepared: InstancePre
-    module: bytes
-    """What was compiled."""
-    memory_bytes: int
-    """Of its linear memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a guest is. Its stack lies in the host and cannot be copied; but it gets there again."""
-
-    payload: int
-    made_of: Admitted
-    """What the payload was when the guest was made."""
-    started: bool
-    spent: int
-    """Fuel."""
-    waits: bool
-    """In a host call."""
-    answers: list[int]
-    """Of its host calls, and perhaps of later ones."""
-    answered: int
-    """How many of them are its."""
-
-    def plain(self, admitted: Sequence[Admitted]) -> tuple[Any, ...]:
-        """Its fields as plain values that share nothing; the module only where the payload is another one by now."""
-        module = None if admitted[self.payload] is self.made_of else self.made_of.module
-        answers = self.answers[: self.answered]
-        return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)
 
 
 class WasmtimeEngine:
@@ -107,7 +60,7 @@ class WasmtimeEngine:
         """Where the guest is to be, once it is resumed."""
         self._trapped_at: Backtrace | None = None
         """Where the last guest trapped, if it did, and was dropped."""
-        self._second: SecondGuest | None = None
+        self._shadow: ShadowGuest | None = None
         # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
         weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
@@ -118,14 +71,14 @@ class WasmtimeEngine:
         PayloadRejected for a module outside profile or contract, or code of another engine.
         """
         if code is None:
-            compiled = _compile(self._engine, module)
+            compiled = compile_module(self._engine, module)
         else:
             if made_by != fingerprint(self._profile, check_bounds=self._check_bounds):
-                raise _foreign("it was compiled by another engine or for another processor")
+                raise foreign_code("it was compiled by another engine or for another processor")
             try:
                 compiled = Module.deserialize(self._engine, code)
             except WasmtimeError as error:
-                raise _foreign(str(error).splitlines()[0]) from None
+                raise foreign_code(str(error).splitlines()[0]) from None
         size = check(module, compiled, self._profile)
         self._payloads.append(Admitted(self._prepare(compiled), module, size))
         return len(self._payloads) - 1
@@ -144,7 +97,7 @@ class WasmtimeEngine:
         return self._payloads[payload].memory_bytes
 
     def _admitted(self, module: bytes) -> Admitted:
-        compiled = _compile(self._engine, module)
+        compiled = compile_module(self._engine, module)
         size = check(module, compiled, self._profile)
         return Admitted(self._prepare(compiled), module, size)
 
@@ -232,13 +185,13 @@ class WasmtimeEngine:
         progress = self._progress()
         if progress is None or not progress.started:
             return self._last_trap()
-        if self._second is None:
-            self._second = SecondGuest(
+        if self._shadow is None:
+            self._shadow = ShadowGuest(
                 self._window.size, self._profile, self._cancellation, check_bounds=self._check_bounds
             )
-        place = Place(progress.spent, progress.waits, progress.answers[: progress.answered])
+        place = GuestPosition(progress.spent, progress.waits, progress.answers[: progress.answered])
         prepared, module, _ = progress.made_of
-        frames = self._second.frames(prepared, module, place)
+        frames = self._shadow.frames(prepared, module, place)
         return Backtrace(module, frames) if frames else None
 
     def _last_trap(self) -> Backtrace | None:
@@ -284,19 +237,3 @@ def _drop_all(
         guests.pop().drop()
     for prepared in list(compiled):
         prepared.close()
-
-
-def _compile(engine: Engine, module: bytes) -> Module:
-    """Compile a binary module. `Module` itself would also take the text format."""
-    compiled = ctypes.POINTER(ffi.wasmtime_module_t)()
-    error = ffi.wasmtime_module_new(
-        engine.ptr(), (ctypes.c_uint8 * len(module)).from_buffer_copy(module), len(module), ctypes.byref(compiled)
-    )
-    if error:
-        raise compile_error(WasmtimeError._from_ptr(error))
-    return Module._from_ptr(compiled)
-
-
-def _foreign(reason: str) -> PayloadRejected:
-    message = f"the artefact's code is not for this engine: {reason}; compile it again, or run the plain module"
-    return PayloadRejected(PayloadCheck.ARTEFACT_FOREIGN, message)

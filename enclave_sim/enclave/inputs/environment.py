@@ -26,7 +26,7 @@ from machine.machine import Machine
 from machine.state import Stateful
 
 
-class Outside(Stateful):
+class Environment(Stateful):
     """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
 
     PARTS = ("_schedule",)

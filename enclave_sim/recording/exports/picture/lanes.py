@@ -71,7 +71,7 @@ class Lane:
             self.singly.clear()
 
 
-class Window:
+class TimeWindow:
     """All that happens from a time on, until it is closed."""
 
     def __init__(self, start_ns: int, going_on: Mapping[Track, Iterable[Begin]] | None = None) -> None:
@@ -110,16 +110,16 @@ class Timeline:
     """A run through three windows: all of it, its boot, its annihilation. The latter are short, and worth a look."""
 
     def __init__(self) -> None:
-        self.whole = Window(0)
-        self.boot = Window(0)
-        self.annihilation: Window | None = None
+        self.whole = TimeWindow(0)
+        self.boot = TimeWindow(0)
+        self.annihilation: TimeWindow | None = None
         self._booting = True
 
     def take(self, mark: Mark) -> None:
         """Take one mark."""
         if isinstance(mark, Begin) and isinstance(mark.event, AnnihilationBegan):
             self._end_boot(mark.at_ns)
-            self.annihilation = self.annihilation or Window(mark.at_ns, self.whole.going_on)
+            self.annihilation = self.annihilation or TimeWindow(mark.at_ns, self.whole.going_on)
         self.whole.take(mark)
         if self.annihilation is not None:
             self.annihilation.take(mark)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from enclave_sim.recording.exports.picture.lanes import Lane, Window
+from enclave_sim.recording.exports.picture.lanes import Lane, TimeWindow
 from enclave_sim.recording.exports.spans import Track
 from enclave_sim.recording.text import plural, printable
 
@@ -27,7 +27,7 @@ _LANES = {
 }
 
 
-def draw(window: Window, title: str) -> str:
+def draw(window: TimeWindow, title: str) -> str:
     """The picture, as an `svg` element that refers to nothing outside."""
     tracks = [track for track in _LANES if track in window.spans or track in window.instants]
     height = _TOP + len(tracks) * (_LANE + _GAP) + 22

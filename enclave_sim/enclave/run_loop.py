@@ -25,7 +25,7 @@ class RunLoop:
         block.on_target_state_reached(self._target_state_reached)
 
     def run_to(self, phase: Phase) -> bool:
-        """Run until a phase is reached; see `Enclave.run_to`."""
+        """Run until a phase has reached its target state; see `Enclave.run_to`."""
         if phase in self.reached:
             return True
         self._awaited = phase
@@ -70,7 +70,7 @@ class RunLoop:
         return self._machine.between_steps or (next_ns is not None and next_ns <= self._machine.clock.now_ns)
 
     def load_reached(self, reached: frozenset[Phase]) -> None:
-        """Return to a moment at which these phases were reached."""
+        """Return to a moment at which these phases had reached their target state."""
         self.reached, self._awaited = set(reached), None
 
     def _continue(self, limit_ns: int | None) -> Outcome:

@@ -31,7 +31,7 @@ from enclave_sim.attestation.verdict import Challenge, Policy
 
 @dataclass(frozen=True, slots=True)
 class CheckedQuote:
-    """What could be read of one quote."""
+    """The parts of one quote that could be read."""
 
     quote: Quote | None
     area: PublicArea | None
@@ -39,7 +39,7 @@ class CheckedQuote:
 
 @dataclass(frozen=True, slots=True)
 class QuoteChecks:
-    """What every quote of one piece of evidence is held against."""
+    """The values that every quote of one piece of evidence is compared with."""
 
     challenge: Challenge
     reference: ReferenceValues
@@ -47,7 +47,7 @@ class QuoteChecks:
     log: EventLog | None
 
     def check(self, checklist: Checklist, number: int, signed: SignedQuote) -> CheckedQuote:
-        """All checks of quote `number`, counted from 1."""
+        """Make all checks of quote `number`, counted from 1."""
         at = f"quote {number}"
         checklist.check(f"{at} magic", signed.attest, "", _magic)
         checklist.check(f"{at} type", signed.attest, "", _type)

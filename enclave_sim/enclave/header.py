@@ -25,7 +25,7 @@ def header_of(
     built_in_tpm: bool,
     built_in_verifier: bool,
 ) -> Header:
-    """Return the header of a run.
+    """Return the header of a run. Raises ConfigurationError for an input that is impossible.
 
     Args:
         configuration: The options of the enclave.
@@ -37,9 +37,6 @@ def header_of(
 
     Returns:
         The header, with the inputs in the order of their schedule.
-
-    Raises:
-        ConfigurationError: An input is impossible.
     """
     return Header(
         configuration=configuration.describe(anchors)

@@ -13,10 +13,13 @@ from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 
 
 def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
-    """Compile a module for this host; returns the engine's fingerprint and the code.
+    """Compile a module ahead of time, for this host.
 
-    The code relies on reserved address space behind the heap; an engine without it refuses the fingerprint.
-    Raises PayloadRejected for a module outside the profile or the contract.
+    The code relies on reserved address space after the heap; an engine without it refuses the fingerprint. Raises
+    PayloadRejected for a module outside the profile or the contract.
+
+    Returns:
+        The engine's fingerprint and the code.
     """
     memory = LinearMemory(HeapWindow(0, profile.max_heap_bytes, 0))
     compiled = compile_module(new_engine(profile, memory, check_bounds=False), module)
@@ -25,7 +28,7 @@ def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
 
 
 def compile_module(engine: Engine, module: bytes) -> Module:
-    """Compile a binary module. `Module` itself would also take the text format."""
+    """Compile a binary module. `wasmtime.Module` itself would also accept the text format. Raises PayloadRejected."""
     compiled = ctypes.POINTER(ffi.wasmtime_module_t)()
     error = ffi.wasmtime_module_new(
         engine.ptr(), (ctypes.c_uint8 * len(module)).from_buffer_copy(module), len(module), ctypes.byref(compiled)
@@ -35,7 +38,16 @@ def compile_module(engine: Engine, module: bytes) -> Module:
     return Module._from_ptr(compiled)
 
 
-def foreign_code(reason: str) -> PayloadRejected:
-    """Return the error for an artefact whose code this engine cannot run."""
+def load_code(engine: Engine, code: bytes, made_by: bytes | None, right: bytes) -> Module:
+    """Load authenticated native code. Raises PayloadRejected unless its engine's fingerprint `made_by` is `right`."""
+    if made_by != right:
+        raise _foreign("it was compiled by another engine or for another processor")
+    try:
+        return Module.deserialize(engine, code)
+    except WasmtimeError as error:
+        raise _foreign(str(error).splitlines()[0]) from None
+
+
+def _foreign(reason: str) -> PayloadRejected:
     message = f"the artefact's code is not for this engine: {reason}; compile it again, or run the plain module"
     return PayloadRejected(PayloadCheck.ARTEFACT_FOREIGN, message)

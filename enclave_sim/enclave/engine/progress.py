@@ -8,34 +8,34 @@ from wasmtime import InstancePre
 
 
 class Admitted(NamedTuple):
-    """A payload that guests can be made of."""
+    """A payload of which guests can be made."""
 
     prepared: InstancePre
     module: bytes
-    """What was compiled."""
+    """The module that was compiled."""
     memory_bytes: int
-    """Of its linear memory."""
+    """Size of its linear memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a guest is. Its stack lies in the host and cannot be copied; but it gets there again."""
+    """The progress of a guest. Its stack is in the host and cannot be copied; a fresh guest gets to the same place."""
 
     payload: int
     made_of: Admitted
-    """What the payload was when the guest was made."""
+    """The payload at the time when the guest was made."""
     started: bool
     spent: int
-    """Fuel."""
+    """Fuel, in ns."""
     waits: bool
-    """In a host call."""
+    """True if it waits in a host call."""
     answers: list[int]
-    """Of its host calls, and perhaps of later ones."""
+    """Answers to its host calls, perhaps followed by later ones."""
     answered: int
-    """How many of them are its."""
+    """The number of answers that are this guest's."""
 
     def plain(self, admitted: Sequence[Admitted]) -> tuple[Any, ...]:
-        """Its fields as plain values that share nothing; the module only where the payload is another one by now."""
+        """Return the fields as plain values that share nothing; the module only if the payload was replaced."""
         module = None if admitted[self.payload] is self.made_of else self.made_of.module
         answers = self.answers[: self.answered]
         return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)

@@ -40,7 +40,8 @@ _TABLE = """
 1 69 | * | rm | iz
 1 6A | * | - | ib
 1 6B | * | rm | ib
-1 6C-6F | * | - | port
+1 6C-6F | np 66 | - | port
+1 6C-6F | F2 F3 | - | port look
 1 70-7F | * | - | ib look
 1 80 | * | rm/0-6 | ib lock
 1 80 | * | rm/7 | ib

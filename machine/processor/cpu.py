@@ -33,6 +33,7 @@ from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
 from machine.processor.clock import Clock
+from machine.processor.code_pages import CodePages
 from machine.processor.debug_registers import DebugRegisters
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.flat_mode import load_flat_mode
@@ -40,7 +41,7 @@ from machine.processor.portable_hook import PortableHook
 from machine.processor.step_hook import STATE_BYTES, StepHook, Steps, Stop
 from machine.processor.time_stamp_counter import TimeStampCounter
 from machine.processor.translations import Translations
-from machine.processor.untranslatable import Untranslatable, opcode_to_replace
+from machine.processor.untranslatable import opcode_to_replace
 from machine.state import State
 
 EFER_LMA = 1 << 10
@@ -69,7 +70,7 @@ class Cpu:
         self.uc.ctl_exits_enabled(True)  # but none is set: Unicorn would raise page faults looking up an end address
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
-        self._untranslatable = Untranslatable(self.uc, ram)
+        self._code_pages = CodePages(self.uc, ram)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
@@ -111,7 +112,7 @@ class Cpu:
         address, stop = cr2.value, None
         while stop is None:
             for where in ram.rewritten_code():
-                self._untranslatable.look(where.start, len(where))
+                self._code_pages.look(where.start, len(where))
             if ram.stale_code:
                 self._drop_translations()
             stop = self._attempt()
@@ -127,21 +128,19 @@ class Cpu:
         """Enter the engine once. Return why it stopped; None if it has to be entered again. Raises UnicornStopped."""
         hook = self.hook
         stepping = hook.stepping
-        self._untranslatable.left = False
+        self._code_pages.left = False
         status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
         if status == UC_ERR_FETCH_PROT:
             if self._admit_code():
                 return None
-            guarded = [page for page in self._pages_of_code() if self._untranslatable.guards(page)]
-            if guarded:
+            if any(map(self._code_pages.guards, self._pages_of_code())):
                 status = self._execute_guarded()
-                self.ram.stale_code += [range(page, page + PAGE_SIZE) for page in guarded]
             elif stepping or not self._met_ahead():
                 return Stop.NO_CODE
             else:
                 hook.stepping = Steps.WHILE_IN_DEBT
                 return None
-        elif hook.reason == Stop.HALT and self._untranslatable.left:
+        elif hook.reason == Stop.HALT and self._code_pages.left:
             return Stop.LEFT
         elif self._page_fault and not stepping and self._met_ahead():
             hook.stepping = Steps.WHILE_IN_DEBT
@@ -198,7 +197,7 @@ class Cpu:
 
     def _admit_code(self) -> bool:
         """Make the page of RIP executable, or the next one, where the instruction ends. False if nothing changed."""
-        return any(map(self._untranslatable.admit, self._pages_of_code()))
+        return any(map(self._code_pages.admit, self._pages_of_code()))
 
     def _pages_of_code(self) -> list[int]:
         """Return the physical addresses of the mapped pages that may hold the instruction at RIP."""
@@ -206,18 +205,30 @@ class Cpu:
         return [found.physical for found in map(self.memory.look, places) if found is not None]
 
     def _execute_guarded(self) -> int:
-        """Execute the instruction at RIP and translate no other, as its page has code that makes Unicorn abort.
+        """Execute the instruction at RIP, and what follows in the same guarded page and is harmless (code_pages.py).
 
-        If RIP points to that code, the instruction hook stops before it, as it is an undefined instruction.
+        If RIP points to an instruction that Unicorn would abort on, the instruction hook stops before it, as it is
+        undefined.
 
         Returns:
             Unicorn's error number; 0 for none.
         """
-        at = self.linear_rip
+        at, pages = self.linear_rip, self._code_pages
+        found = self.memory.look(at)
+        steps = Steps.GUARDED if found is not None and pages.guards(found.physical) else Steps.ONE
         opcode = opcode_to_replace(self.code_at(at), at)
-        found = None if opcode is None else self.memory.look(opcode)
-        with self._untranslatable.lifted(found.physical + opcode % PAGE_SIZE if found and opcode else None):
-            return self._enter(Steps.ONE)
+        if opcode is None:
+            self.hook.guarded = at
+            self.hook.code_base = self.registers.cs.base
+            with pages.lifted(None):
+                return self._enter(steps)
+        found = self.memory.look(opcode)
+        assert found is not None, "its code was read"
+        replaced = found.physical + opcode % PAGE_SIZE
+        with pages.lifted(replaced):
+            status = self._enter(Steps.ONE)
+        self.ram.stale_code.append(range(replaced, replaced + 1))
+        return status
 
     def give_back(self) -> None:
         """Write the registers to the engine."""

@@ -30,8 +30,9 @@ SEGMENT_BASE_IDS = {"fs": x86_const.UC_X86_REG_FS_BASE, "gs": x86_const.UC_X86_R
 class _Operands:
     """Operands of the instruction at the hook, for machine/processor/unusual_operands.py."""
 
-    def __init__(self, hook: "PortableHook", following: int) -> None:
+    def __init__(self, hook: "PortableHook", following: int, *, repeats: bool) -> None:
         self._hook = hook
+        self.repeats = repeats
         self.following = following
 
     def general(self, number: int) -> int:
@@ -119,7 +120,9 @@ class PortableHook:
         instruction = decode(code, long=bool(self._state.long_mode))
         if instruction is None:
             return False
-        return unusual_operands(instruction, _Operands(self, address + size), self._state.mxcsr)
+        return unusual_operands(
+            instruction, _Operands(self, address + size, repeats=self._state.last == address), self._state.mxcsr
+        )
 
     def read_ram(self, address: int, size: int) -> int | None:
         """Read memory by linear address; None if the access faults. Raises LookupError where there is no RAM."""
@@ -215,7 +218,7 @@ class PortableHook:
         return None
 
     def _on_interrupt(self, _uc: int, vector: int, _user: int) -> None:
-        if vector == DB and self._state.stepping in (Steps.WHILE_IN_DEBT, Steps.ONE):
+        if vector == DB and self._state.stepping not in (Steps.NONE, Steps.OF_SOFTWARE):
             self._on_step()
             return
         self._state.vector = vector

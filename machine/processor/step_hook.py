@@ -74,6 +74,8 @@ class Steps(IntEnum):
     ONE = 2
     OF_SOFTWARE = 3
     """TF is set: the #DB is delivered to software."""
+    GUARDED = 4
+    """As long as instructions are harmless and lie in the same page (code_pages.py)."""
 
 
 class HookState(ctypes.Structure):
@@ -100,6 +102,7 @@ class HookState(ctypes.Structure):
         ("code", ctypes.c_uint8 * 16),
         *[(name, ctypes.c_void_p) for name in _FUNCTIONS],
         *[(name, ctypes.c_uint64) for name in ("stepping", "debt", "paid_at", "credit", "rip", "rcx", "until")],
+        *[(name, ctypes.c_uint64) for name in ("guarded", "code_base")],
         ("general_register", ctypes.c_uint64 * 16),
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
     ]
@@ -133,6 +136,8 @@ class HookState(ctypes.Structure):
     rip: int
     rcx: int
     until: int
+    guarded: int
+    code_base: int
 
 
 def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":

@@ -2,13 +2,12 @@
 
 Unicorn keeps translated code, whatever is written to RAM afterwards: by devices, interrupt delivery (stack frames),
 page-table flags, a loaded snapshot, inputs, and instructions, whose stores to executable pages are made in
-untranslatable.py. So `Ram.code_lines` marks the lines of RAM from which a block was translated. `Ram` collects the
+code_pages.py. So `Ram.code_lines` marks the lines of RAM from which a block was translated. `Ram` collects the
 ranges written there (`Ram.stale_code`) and makes the processor stop before its next instruction; `drop` removes their
 translations from Unicorn.
 """
 
 import ctypes
-from typing import TYPE_CHECKING
 
 from unicorn import UC_HOOK_EDGE_GENERATED, UC_PROT_EXEC, Uc
 from unicorn.unicorn_py3.unicorn import uclib
@@ -17,9 +16,6 @@ from machine.architecture.unicorn_ffi import emu_start, engine_handle
 from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram, RamImage
 from machine.processor.native.loading import load
 from machine.processor.step_hook import HookState, add_hook
-
-if TYPE_CHECKING:
-    pass
 
 _TWO_BLOCKS = bytes.fromhex("eb00f4")  # JMP to the next instruction; HLT
 

@@ -20,7 +20,13 @@ _MINIMUM_MAXIMUM = frozenset([0x0F5D, 0x0F5F])
 _STATUS = frozenset([0x0F2E, 0x0F2F])
 _HORIZONTAL, _ALTERNATING = frozenset([0x0F7C, 0x0F7D]), 0x0FD0
 _ONE_OPERAND = frozenset([_ROOT, _CONVERSION])
-_PAUSE, _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = 0x90, (0x9E, 0x9F), (0xC6, 0xC7), range(0x0F80, 0x0F90)
+_PORT_STRINGS, _PAUSE, _AH, _MOV_IMMEDIATE, _NEAR_JUMPS = (
+    range(0x6C, 0x70),
+    0x90,
+    (0x9E, 0x9F),
+    (0xC6, 0xC7),
+    range(0x0F80, 0x0F90),
+)
 _CALL, _INDIRECT, _INDIRECT_CALL = 0xE8, 0xFF, 2
 _RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
 _CMPXCHG, _POPCNT, _VEX, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC43800, 0xC438F5, 0xC438F7
@@ -44,6 +50,10 @@ class Registers(Protocol):
         """True if the instruction is executed alone: TF is set, or the machine steps."""
 
     @property
+    def repeats(self) -> bool:
+        """True if the last instruction was this one: an iteration of a repeated string instruction."""
+
+    @property
     def following(self) -> int:
         """The address of the next instruction."""
 
@@ -62,6 +72,8 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
         return bool(instruction.rex)
     if opcode == _PAUSE:  # with REX.B it is XCHG
         return not instruction.rex & _REX_B and registers.stepping
+    if opcode in _PORT_STRINGS:  # Unicorn loses the flags of the instruction before, if it translates both together
+        return not registers.repeats
     if opcode in _MOV_IMMEDIATE:
         return bool(instruction.rex & _REX_R)
     if opcode in _NEGATIONS:

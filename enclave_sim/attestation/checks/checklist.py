@@ -1,4 +1,4 @@
-"""A list of checks that are made one after the other, each with its message, even after failures."""
+"""Checks one after the other, each with its message, whatever became of the ones before."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,21 +13,20 @@ Value = TypeVar("Value")
 class Checklist:
     """The checks made so far. A check is a function of a subject, and has failed if it raises EvidenceError.
 
-    The subject is the value that an earlier check, called `needs`, has read. If it is None, that check has failed, and
-    so has this one.
+    A subject of None is what the check called `needs` should have yielded: a check without subject has not passed.
     """
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
     def check(self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], str]) -> None:
-        """Make a check whose function returns its message."""
+        """A check whose function says what it found good."""
         self._make(name, subject, needs, lambda subject: (None, function(subject)))
 
     def read(
         self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], Value], message: str
     ) -> Value | None:
-        """Make a check that reads a value for others. Return the value, or None where the check has failed."""
+        """A check that yields a value for others, or None where it has failed."""
         return self._make(name, subject, needs, lambda subject: (function(subject), message))
 
     def _make(

@@ -1,4 +1,4 @@
-"""The contract of a verifier, as the attestation port uses it (RFC 9334, RATS: verifier and relying party)."""
+"""What the attestation port asks of a verifier (RFC 9334, RATS: the verifier, and who acts on its result)."""
 
 from typing import Protocol
 
@@ -10,25 +10,25 @@ from machine.state import State
 
 
 class NoChallenge(EnclaveError):  # noqa: N818
-    """No verifier gives a nonce. The text gives the reason, in one line."""
+    """There is no verifier that would give a nonce. The text says why, in one line."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The decision of a verifier about one piece of evidence."""
+    """What a verifier says of one piece of evidence."""
 
     accepted: bool
     message: str
-    """One line: which checks failed, or how many passed."""
+    """What it found, in one line: which checks failed, or how many passed."""
 
 
 class Verifier(Protocol):
-    """The verifier of one run. When asked again after a snapshot was restored, it must give the same answers."""
+    """Answers for one run. Asked the same again, as behind a restored snapshot, it answers the same."""
 
     built_in: bool
-    """True if its answers follow from the configuration of the run."""
+    """Whether its answers follow from the configuration of the run."""
 
     def challenge(self, cycle: int) -> bytes:
-        """Return a nonce of 32 bytes for the quote of a cycle. Raises NoChallenge."""
+        """A nonce of 32 bytes for the quote of a cycle. Raises NoChallenge."""
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Decide about the evidence for the cycle last challenged."""

@@ -13,23 +13,15 @@ from enclave_sim.specification import Phase
 from machine.events import Event
 
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
-"""Text fields that hold one of a few names."""
+"""Fields of text that hold one of a few names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
 _LONGEST = 60
 
 
 def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
-    """Check inputs, and put them in the order of a schedule.
+    """Inputs as a schedule has them: by time, those of one time in the order given, then those that wait for events.
 
-    Args:
-        inputs: The inputs, in any order.
-        ram_bytes: The size of the enclave's RAM.
-
-    Returns:
-        The inputs by time, those of one time in the order given, then those that wait for events.
-
-    Raises:
-        ConfigurationError: An input is impossible.
+    Raises ConfigurationError for one that cannot be.
     """
     given = tuple(inputs)
     for one in given:
@@ -41,7 +33,7 @@ def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
 
 
 def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
-    """Return what is wrong with an input of an enclave with so much RAM and what would be right, or None."""
+    """What is wrong with an input of an enclave with so much RAM and what would be right, or None."""
     if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
         return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
     if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
@@ -75,7 +67,7 @@ def matches(after: AfterEvent, event: Event) -> bool:
 
 @cache
 def fields_of(kind: type[Event]) -> dict[str, Any]:
-    """Return the fields of a kind of event that a condition can use, with their types: numbers, text, truth values."""
+    """The fields of a kind of event that can be asked for: numbers, text and truth, by name, with their types."""
     found = {field.name: field.type for field in msgspec.structs.fields(kind)}
     return {name: type_ for name, type_ in found.items() if _is_plain(type_)}
 
@@ -86,12 +78,12 @@ def _is_plain(kind: Any) -> bool:
 
 
 def is_storable(number: int) -> bool:
-    """Return True if a recording can hold the number."""
+    """Whether a recording can hold it."""
     return -(1 << 63) <= number < 1 << 64
 
 
 def shown(value: object) -> str:
-    """Return a value of the user's for a message of one line."""
+    """A value that somebody wrote, for a message of one line."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and not is_storable(value):

@@ -1,1 +1,1 @@
-"""Comparison of two recordings: the place where they diverge, and an alignment of the rest."""
+"""Where two recordings part, and how the rest of them lines up."""

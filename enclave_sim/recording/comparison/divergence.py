@@ -1,11 +1,11 @@
-"""The divergence of two runs: the events there, and their neighbours."""
+"""Where two runs part: the events there, and their neighbours."""
 
 from dataclasses import dataclass
 
 from machine.events import Event
 
 CONTEXT = 3
-"""Number of neighbours that are kept on either side."""
+"""How many neighbours are kept on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,7 @@ class Divergence:
     """The first difference of two sequences of events."""
 
     before: tuple[Event, ...]
-    """The events before it, common to both."""
+    """What came before, in both."""
     first: tuple[Event, ...]
-    """The differing event of the first and those after it; empty if the first has ended."""
+    """The differing event and what came after it; empty where the first is over."""
     second: tuple[Event, ...]
-    """The same of the second."""

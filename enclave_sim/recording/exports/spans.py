@@ -1,10 +1,10 @@
 """A recording as a timeline: what begins, what ends, what happens at once, and on which track.
 
-Events report changes; a timeline shows durations. The rules that lead from one to the other are here, once, for all
+Events say what changed; a timeline shows what lasts. The rules that lead from one to the other live here, once, for all
 formats. Nothing is read ahead, so that a recording of any length needs the same memory.
 
 An interrupt lasts from its delivery to its return. A handler that never returns (the last host call of a cycle, a fault
-that ends in annihilation) ends when the guest to which it would return is gone.
+that ends in annihilation) ends when the guest it would return to is gone.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from machine.events import Event
 
 
 def of_an_enclave(header: Header) -> bool:
-    """Return True if an enclave ran, and False if another kernel was booted (`enclave-sim boot`)."""
+    """Whether the run was an enclave's. Else another kernel was booted (`enclave-sim boot`)."""
     return "engine" in header.configuration
 
 
@@ -45,26 +45,26 @@ class Track(Enum):
 
 
 class Begin(NamedTuple):
-    """Something that lasts begins. On one track, the last to begin is the first to end."""
+    """Something that lasts begins. What began last on a track ends first."""
 
     track: Track
     at_ns: int
     name: str
     event: Event
-    """The event that reported it."""
+    """What told so."""
 
 
 class End(NamedTuple):
-    """The last thing begun on the track ends."""
+    """What began last on the track is over."""
 
     track: Track
     at_ns: int
     event: Event | None
-    """The event that reported it; None at the end of the recording."""
+    """What told so; None where the recording ends and tells no more."""
 
 
 class Instant(NamedTuple):
-    """Something happened that does not last, or whose beginning no event reports."""
+    """Something happened that does not last, or whose beginning no event tells."""
 
     track: Track
     at_ns: int
@@ -85,7 +85,7 @@ class MarkReader:
         self._now_ns = 0
 
     def read(self, event: Event) -> list[Mark]:
-        """Return the marks of one event: first those that end something."""
+        """The marks of one event: those that end something come first."""
         self._marks = []
         if not isinstance(event, machine.InterruptDelivered):
             self._flush_raised()
@@ -94,7 +94,7 @@ class MarkReader:
         return self._marks
 
     def finish(self) -> list[Mark]:
-        """Return the marks at the end of the recording: everything ends at the time of the last event."""
+        """The end of the recording: everything that lasts ends at the time of the last event."""
         self._marks = []
         self._flush_raised()
         for track in Track:
@@ -117,10 +117,10 @@ class MarkReader:
     def _instant(self, track: Track, name: str, event: Event) -> None:
         self._marks.append(Instant(track, event.at_ns, name, event))
 
-    # Rules that need more than a line
+    # What needs more than a line
 
     def _flush_raised(self) -> None:
-        """Mark an interrupt that was raised and not delivered, because of another one or a shutdown."""
+        """An interrupt that came up and could not be delivered: another one did, or shutdown."""
         if self._raised is not None:
             self._instant(Track.INTERRUPTS, f"vector {self._raised.vector:#04x} not delivered", self._raised)
             self._raised = None
@@ -130,11 +130,11 @@ class MarkReader:
         self._raised = event
 
     def _interrupt_delivered(self, event: machine.InterruptDelivered) -> None:
-        shown: Event = event
+        told: Event = event
         if self._raised is not None and self._raised.vector == event.vector:
-            shown, self._raised = self._raised, None  # it has more fields
+            told, self._raised = self._raised, None  # which knows more about it
         self._flush_raised()
-        self._begin(Track.INTERRUPTS, f"vector {event.vector:#04x}", shown)
+        self._begin(Track.INTERRUPTS, f"vector {event.vector:#04x}", told)
 
     def _ring_transition(self, event: machine.RingTransition) -> None:
         if event.to_ring > event.from_ring:
@@ -234,7 +234,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
 
 
 def marks(events: Iterable[Event]) -> Iterator[Mark]:
-    """Yield the marks of a whole recording, in order."""
+    """The marks of a whole recording, in order."""
     reader = MarkReader()
     for event in events:
         yield from reader.read(event)

@@ -1,1 +1,1 @@
-"""The outcome of a run: its result in short, and residue in RAM."""
+"""What a run left behind: its result in short, and residue in RAM."""

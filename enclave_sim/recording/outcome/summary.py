@@ -1,4 +1,4 @@
-"""The outcome of a run, gathered from its events as they happen: what `run --json` prints."""
+"""The outcome of a run, gathered from its events as they pass by: what `run --json` prints."""
 
 from array import array
 from collections import Counter
@@ -15,7 +15,7 @@ from machine.events import Event
 from machine.state import Stateful
 
 KERNEL_STOPPED = "KERNEL_STOPPED"
-"""The outcome if the kernel, after a memory fault, stopped before annihilation."""
+"""The outcome where a memory fault has ended the kernel before annihilation."""
 _MEMORY_FAULT = kind_of(MemoryFault)
 
 
@@ -26,9 +26,9 @@ class PhaseSummary(msgspec.Struct, frozen=True):
     state: str | None
     """The target state, if it was reached."""
     at_ns: int
-    """Virtual time at which the phase was entered."""
+    """When the phase was entered."""
     reached_at_ns: int | None
-    """Virtual time at which its target state was reached, or None."""
+    """When its target state was reached, or None."""
 
 
 class StepSummary(msgspec.Struct, frozen=True):
@@ -40,66 +40,56 @@ class StepSummary(msgspec.Struct, frozen=True):
 
 
 class AttestationSummary(msgspec.Struct, frozen=True):
-    """The verdicts on the evidence for the cycles."""
+    """What came of the evidence for the cycles."""
 
     accepted: int
     refused: int
     message: str
-    """The last message of the verifier; empty if it was never asked."""
+    """What the verifier said last; empty where nothing was asked of it."""
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """The result of a run, as `Enclave.run` returns it."""
+    """Everything there is to say about a run that ended."""
 
     outcome: str
-    """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if virtual time reached a limit."""
+    """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if virtual time ran out."""
     detail: str
-    """Details from the kernel or the VMM; empty if there are none."""
+    """What the kernel or the VMM said about it; empty when there is nothing to add."""
     phases: tuple[PhaseSummary, ...]
     signals: tuple[int, ...]
-    """The signals emitted, 32 bits each."""
     cycles: int
-    """Number of cycles begun."""
+    """Cycles begun."""
     transitions: dict[str, int]
-    """Numbers of ring transitions by cause."""
+    """Ring transitions by cause."""
     host_calls: int
     preemptions: int
-    """Number of times that the timer interrupted the guest in ring 3."""
+    """How often the timer interrupted the guest in ring 3."""
     annihilation: tuple[StepSummary, ...]
     residue_bytes: int
     halted: bool
     """The machine is dormant: only a reset leaves that state."""
     virtual_ns: int
-    """Virtual time at the end, in ns since reset."""
     events: int
-    """Number of events."""
     digest: str
-    """SHA-256 of the recording, in hex."""
     firmware_sha256: str
     payload_sha256: str | tuple[str, ...]
-    """SHA-256 of the payload, or of each if there are several."""
+    """Of the payload; of each, where there are several."""
     serial: str
-    """The text that the kernel sent to the serial line."""
     residue: tuple[dict[str, Any], ...]
-    """Each range of residue: `region`, `base` and the `bytes` in hex."""
     attestation: AttestationSummary
 
     @property
     def clean(self) -> bool:
-        """True if the enclave is dormant and left no residue."""
+        """Whether the enclave is dormant and left nothing."""
         return self.halted and self.residue_bytes == 0
 
     def to_json(self) -> str:
-        """Encode the result.
-
-        Returns:
-            One JSON object, with the fields of this class.
-        """
+        """One JSON object."""
         return msgspec.json.encode(self).decode()
 
 
 class Summary(Stateful):
-    """A recorder that keeps counts and no events."""
+    """A recorder that keeps counts instead of events."""
 
     STATE = (
         "transitions",
@@ -126,7 +116,7 @@ class Summary(Stateful):
         self.outcome: str | None = None
         self.detail = ""
         self.memory_faults = 0
-        """Number of inputs that changed memory."""
+        """How many inputs changed memory."""
         self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
         self._handlers = {
@@ -163,7 +153,7 @@ class Summary(Stateful):
         payload_sha256: tuple[str, ...],
         serial: str,
     ) -> RunResult:
-        """Return the result, given the values that are known only at the end of the run."""
+        """The result, with what only the end of the run knows."""
         return RunResult(
             outcome=self.outcome if (halted or self.kernel_stopped) and self.outcome else "LIMIT",
             detail=self.detail,

@@ -69,6 +69,8 @@ struct state {
     u64 credit;             /* the engine steps from this much debt on */
     u64 rip, rcx;           /* before the repeated string instruction that began last, if `until` is not 0 */
     u64 until;              /* 0: another instruction; REPEAT or REPEAT_NOT_EQUAL: ZF ends it, too; else OPERAND_SIZE */
+    u64 guarded;            /* an address in the page that is stepped through, in mode GUARDED */
+    u64 code_base;          /* the base of CS outside 64-bit mode */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
     struct page pages[PAGES];           /* host addresses of code pages; zeroed when mappings change */
 };
@@ -235,7 +237,6 @@ static u64 operand_address(void *uc, const struct state *s, const u8 *code, u64 
 }
 
 #include "unusual_operands.h"
-#include "stepping.h"
 
 /* Return where the code at an address can be read: `size` bytes, or those up to the end of the page. */
 static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *copy)
@@ -260,6 +261,8 @@ static const u8 *code_at(void *uc, struct state *s, u64 address, u64 *size, u8 *
     *size = 0x1000 - offset;
     return page->host + offset;
 }
+
+#include "stepping.h"
 
 static void stop(void *uc, struct state *s, u64 reason)
 {
@@ -345,7 +348,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
 /* UC_HOOK_INTR */
 void on_interrupt(void *uc, u32 vector, struct state *s)
 {
-    if (vector == DEBUG && (s->stepping == WHILE_IN_DEBT || s->stepping == ONE_STEP)) {
+    if (vector == DEBUG && s->stepping && s->stepping != OF_SOFTWARE) {
         u64 reason = on_step(uc, s);
         if (reason)
             stop(uc, s, reason);

@@ -6,7 +6,7 @@
    (machine/processor/cpu.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
    in the machine never sees it. */
 
-enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP };                           /* step_hook.py, Steps */
+enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP, OF_SOFTWARE, GUARDED };     /* step_hook.py, Steps */
 enum { DEBUG = 1, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, PAYS = 2 };
 
 /* Nonzero if more was translated lately than the retired instructions have paid for. */
@@ -41,6 +41,22 @@ static void note_begin(void *uc, struct state *s, const struct decoded *d)
     }
 }
 
+/* Return whether the next instruction has to be left to Python, after a step in a guarded page (code_pages.py): it
+   has LOCK, or lies, in part at least, in another page.  Far transfers are not stepped, so the base of CS is the same. */
+static int leaves_guard(void *uc, struct state *s)
+{
+    u64 rip = 0, size = LONGEST;
+    s->reg_read(uc, REG_RIP, &rip);
+    u64 address = s->long_mode ? rip : (u32)(rip + s->code_base);
+    if ((address ^ s->guarded) >> 12 || (address & 0xFFF) > 0x1000 - LONGEST)
+        return 1;
+    u8 copy[16];
+    struct decoded d;
+    const u8 *code = code_at(uc, s, address, &size, copy);
+    decode(s, code, size, &d);
+    return !d.modrm_at || d.locked;
+}
+
 /* Handle #DB after a step.  Returns why the engine has to stop, or 0.
 
    When Unicorn does not step, a repeated string instruction begins (and is counted) once more after its counter has
@@ -57,5 +73,7 @@ static u64 on_step(void *uc, struct state *s)
             return STOP_REPEAT;
     }
     int trapping = flags & TRAP_FLAG;                                           /* POPF set TF: #DB after the next */
+    if (s->stepping == GUARDED)
+        return trapping || leaves_guard(uc, s) ? STOP_DEADLINE : 0;
     return trapping || s->stepping == ONE_STEP || !in_debt(s) ? STOP_DEADLINE : 0;
 }

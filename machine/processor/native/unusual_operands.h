@@ -176,6 +176,8 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
             s->reg_read(uc, REG_EFLAGS, &flags);
             return !(d->rex & 1) && (s->stepping || flags & 0x100);
         }
+        if (d->opcode >= 0x6C && d->opcode < 0x70)      /* REP INS, REP OUTS: flags of the instruction before are lost */
+            return s->last != following - size;
         if (d->opcode == 0xC6 || d->opcode == 0xC7)             /* MOV r/m, imm */
             return d->rex & 4;
         if (d->opcode == 0xF6 || d->opcode == 0xF7)             /* NEG */

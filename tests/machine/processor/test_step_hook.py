@@ -37,7 +37,8 @@ EXPECTED = {
         "8ed8", "0fa9", "0fa2", "0f00e0", "0f02c0", "0f01c8", "f6c801", "f30f53c1", "c4e278f3d9",
     ],
     Action.SYSTEM | Action.INTERRUPT_RETURN: ["cf", "48cf", "66cf"],
-    Action.PORT: ["ec", "66ed", "e480", "e780", "f36c", "6f"],
+    Action.PORT: ["ec", "66ed", "e480", "e780", "6c", "666f"],
+    Action.PORT | Action.LOOK: ["f36c", "f26d", "f36f"],
     Action.SYSTEM | Action.DESCRIPTOR: ["0f0100", "0f0108"],
     Action.DESCRIPTOR: ["0f00c0", "0f00c8", "0f0120"],
     Action.FLAGS: ["9d"],
@@ -105,6 +106,7 @@ class Operands:
     registers: dict[int, int]
     following: int
     blob: Blob
+    repeats: bool
 
     @property
     def stepping(self) -> bool:
@@ -153,7 +155,7 @@ def expected(
         return Stop.WATCHED_INSTRUCTION
     instruction = decode(code, long=bool(state.long_mode))
     if found & (Action.FLOATS | Action.LOOK) and instruction is not None:
-        operands = Operands(registers, address + size, blob)
+        operands = Operands(registers, address + size, blob, state.last == address)
         if unusual_operands(instruction, operands, state.mxcsr):
             return Stop.WATCHED_INSTRUCTION
     return None
@@ -224,6 +226,7 @@ numbers = st.sampled_from([0, 1, 1 << 32, 8, 16, 0xFF0, 0xFF8, 0x7FFF_FFF0, 2**6
             "addresses": st.integers(0, 4),
             "passing": st.integers(0, 3),
             "passing_address": addresses,
+            "last": addresses,
             "debt": st.sampled_from([0, 20, 21]),
             "credit": st.just(10),
         }

@@ -332,7 +332,7 @@ def test_native_code_notes_the_lines_of_a_block(
 def test_ram_is_written_in_one_place() -> None:
     """`view` refuses, and nobody else asks where RAM is in this process.
 
-    `Untranslatable` changes a byte for Unicorn's eyes only, and drops what it makes of it.
+    `CodePages` changes a byte for Unicorn's eyes only, and drops what it makes of it.
     """
     machine = Machine(MachineConfiguration(MIB))
     with pytest.raises(TypeError, match="read-only"):
@@ -344,5 +344,5 @@ def test_ram_is_written_in_one_place() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and node.attr == "host_address" and "ram" in ast.unparse(node.value):
                     users.add(f"{root.name}/{path.relative_to(root)}")
-    known = {"machine/processor/cpu.py", "machine/processor/step_hook.py", "machine/processor/untranslatable.py"}
+    known = {"machine/processor/cpu.py", "machine/processor/step_hook.py", "machine/processor/code_pages.py"}
     assert users == known, "only Unicorn may write there: take `Ram.lend`"

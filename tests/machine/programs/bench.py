@@ -91,11 +91,13 @@ class _Start:
 
 
 class Bench:
-    """One machine. `portable` forgoes the native instruction hook."""
+    """One machine. `portable` forgoes the native instruction hook; `stepping` has it step, whatever would pay."""
 
-    def __init__(self, *, portable: bool = False) -> None:
+    def __init__(self, *, portable: bool = False, stepping: bool = False) -> None:
         self._last = _LastRaised()
         self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
+        if stepping:
+            self.machine.cpu.hook.credit = 0
         self._device = DeviceRegisters()
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
         self._pristine = self.machine.snapshot()

@@ -1,0 +1,169 @@
+"""Pages from which the processor fetches: what Unicorn may do with them.
+
+Unicorn goes on executing what it has translated when code is written, and aborts on some code when it translates it
+(untranslatable.py). So for Unicorn a page of RAM is either writable or executable:
+
+* All pages are *writable* at first.
+* A page that the processor fetches from becomes *executable*. Unicorn refuses stores to it, and they are made here.
+* If the page has bytes that look untranslatable, it is *guarded* instead: neither writable nor executable. The
+  processor steps through it (`Cpu._execute_guarded`), and only single instructions that are harmless are translated.
+
+Each change of permissions splits Unicorn's memory into more regions, and the time of a change grows with their number.
+So the more boundaries there are between regions, the larger the blocks of pages that change at once. Pages that were
+included without being fetched from become writable again at the first store.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from unicorn import UC_HOOK_MEM_FETCH_PROT, UC_HOOK_MEM_WRITE_PROT, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE, Uc
+
+from machine.bus.ram import LINE_SIZE, PAGE_SIZE, Ram
+from machine.processor.step_hook import add_hook
+from machine.processor.untranslatable import LONGEST, Edges, looks_untranslatable
+
+_UNDEFINED_OPCODE = 0x04
+_DOUBLE_EVERY = 32
+"""Blocks are twice as large for each so many boundaries."""
+_FEW_BOUNDARIES = 512
+"""With more, pages do not become writable again."""
+
+
+class CodePages:
+    """The pages of one engine: writable, executable or guarded."""
+
+    def __init__(self, uc: Uc, ram: Ram) -> None:
+        self._uc = uc
+        self._ram = ram
+        self._guarded: set[int] = set()
+        self._rewritten: set[int] = set()
+        """Guarded pages that were written since they were guarded, and may be harmless now."""
+        self._included: set[int] = set()
+        """Pages that are not writable only because they are in the block of another one."""
+        self._boundaries: set[int] = set()
+        self._edges = Edges()
+        self._lifted = False
+        self.left = False
+        """True if a store changed permissions, for which Unicorn may have left its loop."""
+        void, u64 = ctypes.c_void_p, ctypes.c_uint64
+        prototype = ctypes.CFUNCTYPE(ctypes.c_bool, void, ctypes.c_int, u64, ctypes.c_int, u64, void)
+        self._callbacks = prototype(self._on_fetch), prototype(self._on_store)
+        for kind, callback in zip((UC_HOOK_MEM_FETCH_PROT, UC_HOOK_MEM_WRITE_PROT), self._callbacks, strict=True):
+            add_hook(uc, kind, callback, within=range(ram.size))
+        uc.mem_protect(0, ram.size, UC_PROT_READ | UC_PROT_WRITE)
+
+    def admit(self, page: int) -> bool:
+        """Make a physical page executable; False if it already is, is guarded, or is not RAM."""
+        if not 0 <= page < self._ram.size:
+            return False
+        if self._ram.fetched_pages[page // PAGE_SIZE] and page not in self._rewritten:
+            return False
+        block = self._settle(page)
+        self._included.discard(page)
+        return block.start not in self._guarded
+
+    def guards(self, page: int) -> bool:
+        """Report whether a physical page is guarded."""
+        return page in self._guarded
+
+    def look(self, base: int, length: int) -> bool:
+        """Guard executable pages of a range just written that look untranslatable now. Return whether any did."""
+        found = False
+        fetched = self._ram.fetched_pages
+        index, end = base // PAGE_SIZE, (base + length - 1) // PAGE_SIZE + 1
+        while (index := fetched.find(1, index, end)) >= 0:
+            page = index * PAGE_SIZE
+            index += 1
+            if page in self._guarded:
+                self._rewritten.add(page)
+            elif self._is_hazard(page, base, base + length):
+                block = self._settle(page, guarded=True)
+                self._ram.make_stale(block)
+                found = True
+        return found
+
+    def _is_hazard(self, page: int, base: int = 0, end: int = 1 << 64) -> bool:
+        """Report whether a page looks untranslatable for what lies in a range of it, which was written."""
+        first, last = max(page, base - LONGEST), min(page + PAGE_SIZE, end + LONGEST)
+        if looks_untranslatable(self._ram.read(first, last - first)):
+            return True
+        if page + LONGEST <= base and end <= page + PAGE_SIZE - LONGEST:
+            return False
+        read = self._ram.read
+        return self._edges.update(page, read(page, LONGEST), read(page + PAGE_SIZE - LONGEST, LONGEST))
+
+    def _settle(self, page: int, *, guarded: bool = False) -> range:
+        """Make the block of a page executable, or guarded if any page of it must be. Return the block."""
+        ram, fetched = self._ram, self._ram.fetched_pages
+        size = min(PAGE_SIZE << len(self._boundaries) // _DOUBLE_EVERY, 1 << ram.size.bit_length())
+        block = range(page & -size, min((page & -size) + size, ram.size))
+        pages = range(block.start, block.stop, PAGE_SIZE)
+        for each in pages:
+            if (each == page and not guarded) or not fetched[each // PAGE_SIZE]:
+                if not fetched[each // PAGE_SIZE]:
+                    self._included.add(each)
+                fetched[each // PAGE_SIZE] = 1
+                guarded = self._is_hazard(each) or guarded
+            elif each in self._guarded and each != page:
+                guarded = True
+        if guarded:
+            self._guarded.update(pages)
+            if len(pages) == 1:
+                self._rewritten.discard(page)
+        else:
+            self._guarded.difference_update(pages)
+        self._rewritten.difference_update(pages)
+        self._allow(block, UC_PROT_READ if guarded else UC_PROT_READ | UC_PROT_EXEC)
+        return block
+
+    def _allow(self, where: range, permissions: int) -> None:
+        self._boundaries.update((where.start, where.stop))
+        self._uc.mem_protect(where.start, len(where), permissions)
+
+    @contextmanager
+    def lifted(self, opcode_at: int | None) -> Iterator[None]:
+        """Let Unicorn translate any page, with the byte at a physical address replaced by an undefined opcode.
+
+        The caller must not execute that byte in any other way, and must drop its translations afterwards.
+
+        Args:
+            opcode_at: The physical address of the opcode to replace; None for none.
+
+        Yields:
+            Nothing.
+        """
+        self._lifted = True
+        kept = b"" if opcode_at is None else self._ram.read(opcode_at, 1)
+        if opcode_at is not None:
+            ctypes.memset(self._ram.host_address + opcode_at, _UNDEFINED_OPCODE, 1)
+        yield
+        if opcode_at is not None:
+            ctypes.memmove(self._ram.host_address + opcode_at, kept, 1)
+        self._lifted = False
+
+    def _on_fetch(self, _uc: int, _kind: int, _address: int, _size: int, _value: int, _user: int) -> bool:
+        return self._lifted
+
+    def _on_store(self, _uc: int, _kind: int, address: int, size: int, value: int, _user: int) -> bool:
+        """Make a store to a page that is not writable. Unicorn repeats one that is not aligned byte by byte."""
+        if not address & size - 1:
+            self._ram.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+            changed = self.look(address, size) or self._make_writable(address & -PAGE_SIZE)
+            self.left = changed or self.left
+        return True
+
+    def _make_writable(self, page: int) -> bool:
+        """Make a page writable again if it was never fetched from. Return whether it is now."""
+        first = page // LINE_SIZE
+        executed = self._ram.code_lines.find(1, first, first + PAGE_SIZE // LINE_SIZE) >= 0
+        if executed or page not in self._included or len(self._boundaries) > _FEW_BOUNDARIES:
+            return False
+        self._included.discard(page)
+        self._guarded.discard(page)
+        self._rewritten.discard(page)
+        self._edges.forget(page)
+        self._ram.fetched_pages[page // PAGE_SIZE] = 0
+        self._ram.make_stale(range(page, page + PAGE_SIZE))  # which stops the processor, if Unicorn does not leave
+        self._allow(range(page, page + PAGE_SIZE), UC_PROT_READ | UC_PROT_WRITE)
+        return True

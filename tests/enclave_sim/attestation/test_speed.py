@@ -3,11 +3,15 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.enclave_sim.attestation.speed import measure
 
 
-def test_one_evidence_file_takes_at_most_5_ms() -> None:
-    assert measure(runs=30).whole <= 5
+@pytest.mark.speed
+def test_one_evidence_file_takes_at_most_six_times_what_its_signatures_take() -> None:
+    speed = measure(runs=30)
+    assert speed.whole <= 6 * speed.signatures
 
 
 def test_importing_the_package_loads_nothing_of_the_emulator_and_no_slow_library() -> None:

@@ -20,7 +20,9 @@ ATTRIBUTES = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restric
 
 def run(*command: str, tcti: str = "none", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TPM2TOOLS_TCTI": tcti}
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @dataclass(frozen=True)

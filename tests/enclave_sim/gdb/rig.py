@@ -1,12 +1,14 @@
 """A client of the protocol over a socket pair, with the server in a thread; and the real gdb."""
 
+import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,25 @@ from enclave_sim.time_travel.travel import Travel
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this host")
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 _NEWER = re.compile(r"Reached end of recorded history; stopping\.\n.*\n")
 """How gdb 16 and later say that there is no more history."""
+_CHECKED_OUT_LATER = "warning: Source file is more recent than executable.\n"
+"""What gdb says where git has written the source of the committed image after the image."""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return once it holds, which on a host that does much else takes its time."""
+    end = time.monotonic() + _PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def computed_s(process: subprocess.Popen[Any]) -> float:
+    """How long a process has computed so far, by the clock of the processor."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
 
 
 class Client:
@@ -48,15 +66,19 @@ class Client:
                 if not (data.startswith(b"O") and data != b"OK"):
                     return data
                 self.output += bytes.fromhex(data[1:].decode()).decode()
-            received = self.connection.recv(1 << 16)
-            if not received:
-                raise EOFError("the server is gone")
-            for item in self._reader.feed(received):
-                if isinstance(item, Packet):
-                    self._packets.append(item.data)
-                    self.connection.sendall(b"+")
-                else:
-                    self.controls.append(item)
+            self.receive()
+
+    def receive(self) -> None:
+        """Take what the server sends next."""
+        received = self.connection.recv(1 << 16)
+        if not received:
+            raise EOFError("the server is gone")
+        for item in self._reader.feed(received):
+            if isinstance(item, Packet):
+                self._packets.append(item.data)
+                self.connection.sendall(b"+")
+            else:
+                self.controls.append(item)
 
     def ask(self, data: bytes) -> bytes:
         self.send(data)
@@ -118,4 +140,5 @@ def run_gdb(script: str, directory: Path) -> str:
         timeout=_PATIENCE_S,
         check=False,
     )
-    return _NEWER.sub("No more reverse-execution history.\n", ended.stdout)
+    output = ended.stdout.replace(_CHECKED_OUT_LATER, "")
+    return _NEWER.sub("No more reverse-execution history.\n", output)

@@ -1,6 +1,5 @@
 """Where motions end, and what gdb is told of it."""
 
-import time
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +11,8 @@ import firmware
 from enclave_sim.gdb.registers import X86_64
 from enclave_sim.memory_map import region
 from enclave_sim.time_travel import Position, Session
-from tests.enclave_sim.gdb.rig import Client, served
+from tests.enclave_sim.gdb.rig import Client, served, wait_until
+from tests.enclave_sim.inspector.driving import million_additions_s
 
 SYMBOLS = firmware.symbols()
 CYCLE = SYMBOLS["cycle"]
@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_run_and_cancels_a_way_back() -> None:
     session = Session("beacon", cycles=1_000_000)
     with served(session) as client:
         client.send(b"c")
-        time.sleep(0.3)
+        wait_until(lambda: session.enclave.machine.clock.now_ns > 2_000_000)
         client.connection.sendall(b"\x03")
         assert reason(client.answer()) == "02"
         here = session.now
@@ -206,7 +206,9 @@ def test_ctrl_c_ends_a_run_and_cancels_a_way_back() -> None:
         assert client.output == "interrupted\n"
 
 
-def test_a_step_and_a_step_back_take_less_than_50_ms() -> None:
+@pytest.mark.speed
+def test_a_step_and_a_step_back_take_less_than_twice_the_time_of_a_million_additions() -> None:
+    """Which is 50 ms on a host that adds a million numbers in 25 ms."""
     session = Session("counter", cycles=2)
     with served(session) as client:
         break_at(client, "host_call")
@@ -220,7 +222,7 @@ def test_a_step_and_a_step_back_take_less_than_50_ms() -> None:
                 client.ask(b"g")
                 times.append(perf_counter() - started)
             slowest[packet] = sorted(times)[-3]  # this host does other things, too
-    assert max(slowest.values()) < 0.05
+    assert max(slowest.values()) < 2 * million_additions_s()
 
 
 def test_native_code_is_stepped_through_in_ring_3() -> None:

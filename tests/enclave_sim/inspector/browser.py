@@ -54,7 +54,7 @@ class Tab:
 
     async def wait_for(self, text: str) -> None:
         """Until the inspector has written it, counted from the last `forget`."""
-        for _ in range(600):
+        for _ in range(6000):
             if text in self.received:
                 return
             await self.evaluate("0")
@@ -98,7 +98,7 @@ async def opened(chromium: str, url: str, profile: Path) -> AsyncIterator[Tab]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        port = await asyncio.wait_for(_port(process), 30)
+        port = await asyncio.wait_for(_port(process), 300)
         async with ClientSession() as session:
             address = await _page(session, port, url)
             async with session.ws_connect(address, max_msg_size=1 << 26) as socket:

@@ -160,6 +160,7 @@ def test_stops_in_the_same_place_of_the_guest_ask_once() -> None:
     assert len(moment.backtraces) == 1
 
 
+@pytest.mark.speed
 def test_what_is_shown_by_itself_takes_no_longer_than_a_million_additions() -> None:
     """Which is 25 ms on a usual host."""
     moment = moment_of("spinner")

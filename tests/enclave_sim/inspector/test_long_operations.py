@@ -39,7 +39,7 @@ def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> 
 
 
 async def _progress(driven: Driven) -> str:
-    for _ in range(2000):
+    for _ in range(60_000):
         if "reached" in driven.said:
             return driven.said
         await driven.pilot.pause(0.005)
@@ -84,7 +84,7 @@ def test_a_guest_that_is_run_to_where_it_was_can_be_cancelled(monkeypatch: pytes
 
     def slow(engine: WasmtimeEngine, owed: Any, start: int, memory: bytes) -> None:
         nonlocal caught_up
-        deadline = monotonic() + 20
+        deadline = monotonic() + 600
         while monotonic() < deadline:
             engine._cancellation.poll()
             caught_up += 1
@@ -119,7 +119,7 @@ def test_a_guest_that_is_run_to_where_it_was_can_be_cancelled(monkeypatch: pytes
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    for _ in range(4000):
+    for _ in range(60_000):
         if holds():
             return
         await asyncio.sleep(0.005)
@@ -138,6 +138,7 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
     assert not left[0]._thread.is_alive()
 
 
+@pytest.mark.speed
 @SIZES
 def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: Size) -> None:
     """Which is 50 ms on a host that adds a million numbers in 25 ms.

@@ -14,10 +14,10 @@ from tests.enclave_sim.inspector.driving import million_additions_s
 
 _COMMAND = "import typer; from enclave_sim.cli.runs.inspect import inspect; typer.run(inspect)"
 _ROOT = Path(__file__).parents[3]
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 def test_the_first_useful_screen_comes_within_forty_times_amillion_additions_s() -> None:
     """Which is one second on a host that adds a million numbers in 25 ms. The best of three, since hosts are shared."""
     assert min(_start_s() / million_additions_s() for _ in range(3)) < 40

@@ -20,7 +20,19 @@ _LONG = {
 
 
 @pytest.mark.parametrize("scenario", _LONG.values(), ids=list(_LONG))
+def test_to_cancel_ends_the_run_that_goes_on(scenario: Scenario) -> None:
+    cancelled_s(scenario)
+
+
+@pytest.mark.speed
+@pytest.mark.parametrize("scenario", _LONG.values(), ids=list(_LONG))
 def test_to_cancel_ends_the_run_that_goes_on_within_ten_times_a_million_additions(scenario: Scenario) -> None:
+    reference = million_additions_s(process_time)
+    assert cancelled_s(scenario) < 10 * reference
+
+
+def cancelled_s(scenario: Scenario) -> float:
+    """How long this process computes from the cancellation of an endless run to its end."""
     begun = Event()
     told: list[Verification] = []
 
@@ -30,16 +42,16 @@ def test_to_cancel_ends_the_run_that_goes_on_within_ten_times_a_million_addition
 
     verifying = Verifying(scenario)
     verifying.start(tell)
-    assert begun.wait(10)
+    assert begun.wait(300)
     verifying._thread.join(0.5)
     assert verifying.goes_on
-    reference = million_additions_s(process_time)
     at = process_time()  # of this process: what others do on the host does not count
     verifying.cancel()
-    verifying._thread.join(60)
+    verifying._thread.join(300)
     assert not verifying.goes_on
-    assert process_time() - at < 10 * reference
+    taken = process_time() - at
     assert told[-1] == Verification("", (), "cancelled")
+    return taken
 
 
 def test_an_observed_run_is_cancelled_at_an_event() -> None:

@@ -46,11 +46,11 @@ def _served() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(300)
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(300):
+    for _ in range(3000):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:

@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_kernel_says_what_the_page_says(built: Path) -> None:
     command = [sys.executable, "-m", "enclave_sim", "boot", "kernel.elf", "--append", "world"]
-    done = subprocess.run(command, cwd=built, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=built, capture_output=True, check=False, timeout=300)
     assert (done.stdout, done.stderr, done.returncode) == (b"Hello, world", b"", 1)
     assert "It prints `Hello, world`, and the exit code is 1." in PAGE
 
@@ -35,7 +35,7 @@ def test_the_kernel_says_what_the_page_says(built: Path) -> None:
 def test_qemu_says_the_same(built: Path) -> None:
     command = [str(QEMU), *"-kernel kernel.elf -append world -serial stdio -display none -accel tcg".split()]
     command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
-    done = subprocess.run(command, cwd=built, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=built, capture_output=True, check=False, timeout=300)
     assert (done.stdout, done.returncode) == (b"Hello, kernel.elf world", 1)
 
 

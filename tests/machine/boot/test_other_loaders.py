@@ -25,7 +25,7 @@ def test_qemu_and_this_machine_agree_on_a_multiboot_1_kernel(tmp_path: Path, ima
     kernel.write_bytes(image)
     command = [str(QEMU), "-kernel", str(kernel), "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     command += ["-display", "none", "-nodefaults", "-accel", "tcg"]
-    theirs = subprocess.run(command, check=False, timeout=60, capture_output=True).returncode
+    theirs = subprocess.run(command, check=False, timeout=300, capture_output=True).returncode
     machine = Machine(MachineConfiguration(16 << 20))
     loader.load(machine, image)
     machine.run(1000)

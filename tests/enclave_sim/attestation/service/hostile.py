@@ -25,7 +25,7 @@ def peer(behaviour: Behaviour) -> Iterator[str]:
 
     def handle(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(5)
+            connection.settimeout(300)
             behaviour(connection, over)
 
     def accept() -> None:

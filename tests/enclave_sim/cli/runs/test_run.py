@@ -561,12 +561,12 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> Non
     process = subprocess.Popen(
         [sys.executable, "-m", "enclave_sim", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not any(file.stat().st_size > 200_000 for file in tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     try:
-        output, error = process.communicate(timeout=20)
+        output, error = process.communicate(timeout=3000)
     finally:
         process.kill()
     assert (process.returncode, output, error) == (ExitCode.INTERRUPTED, "", "interrupted\n")
@@ -583,4 +583,4 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=30) == ExitCode.GUEST_FAULT
+    assert process.wait(timeout=300) == ExitCode.GUEST_FAULT

@@ -226,8 +226,13 @@ def test_a_tpm_killed_between_its_quote_and_the_verdict_is_a_refusal_in_words(pr
 
 def test_a_tpm_that_stops_in_the_middle_of_a_command(process: SwtpmProcess) -> None:
     """It has the command and says nothing; then it is killed."""
-    device = Outside(process, lambda at: process.process.send_signal(signal.SIGSTOP) if at == 5 else None)
-    device.real._timeout_s = 0.3
+
+    def stop(at: int) -> None:
+        if at == 5:
+            process.process.send_signal(signal.SIGSTOP)
+            device.real._timeout_s = 0.3
+
+    device = Outside(process, stop)
     enclave = Enclave("beacon", tpm=device, attestation=Attestation.REQUIRE)
     result = enclave.run()
     assert_annihilated(enclave, result, "ATTESTATION_REFUSED")

@@ -31,7 +31,8 @@ def comments(text: str, suffix: str) -> str:
         tokens = tokenize.generate_tokens(io.StringIO(text).readline)
         found = [token.string for token in tokens if token.type == tokenize.COMMENT]
         for node in ast.walk(ast.parse(text)):
-            for part in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else ():
+            body = getattr(node, "body", None)
+            for part in body if isinstance(body, list) else ():
                 if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
                     found.append(str(part.value.value))
         return "\n".join(found)

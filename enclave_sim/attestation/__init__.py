@@ -1,7 +1,14 @@
 """A library for verifiers of attestation evidence. It knows TPMs and files, and nothing of the emulator.
 
-`Evidence.decode` reads an evidence file, `verify` judges it. The file's profile is in docs/attestation-evidence.md.
-Names are loaded when first used, so that importing the package costs nothing.
+`Evidence.decode` reads an evidence file, and `verify` judges it:
+
+evidence = Evidence.decode(Path("evidence.eat").read_bytes())
+reference = ReferenceValues.load(Path("reference.json"))
+verdict = verify(evidence, Challenge(nonce, cycle), reference)
+print(verdict.accepted, verdict.failures)
+
+The file's profile is in docs/attestation-evidence.md. Names are loaded when first used, so that importing the package
+costs nothing.
 """
 
 from typing import TYPE_CHECKING

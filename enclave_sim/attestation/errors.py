@@ -1,14 +1,14 @@
-"""The one error of this package, and how it shows what it found."""
+"""The one error of this package, and how its messages show foreign values."""
 
 from enclave_sim.errors import ConfigurationError
 
 
 class EvidenceError(ConfigurationError):
-    """Bytes that are not what they should be: one line saying which field, at which offset, and what would be right."""
+    """Bytes are not what they must be. The one line says which field, at which offset, and what would be right."""
 
 
 def shown(value: object) -> str:
-    """A value for a message: in full where that is short and cannot fail, else its type."""
+    """Return a value for a message: in full where that is short and cannot fail, else its type."""
     if isinstance(value, str):
         return ascii(value[:80])
     if isinstance(value, int) and abs(value) < 1 << 64:

@@ -1,8 +1,8 @@
-"""Evidence: what one node has to show for one cycle, and the file that carries it.
+"""Evidence: what one node shows for one cycle, and the file that carries it.
 
 The file is an EAT (RFC 9711) in the profile of docs/attestation-evidence.md: a CWT in COSE_Sign1, or unprotected claims
-(RFC 9781). There is one encoding only: a file is read by taking the fields out of it, writing them again and
-comparing. So no claim, header, tag or byte that the profile does not name can be in it.
+(RFC 9781). There is only one encoding: `decode` takes the fields out of a file, encodes them again, and compares. So a
+file holds no claim, header, tag or byte that the profile does not name.
 """
 
 from contextlib import suppress
@@ -42,29 +42,44 @@ _UNPROTECTED = bytes.fromhex("d9 0259")  # tag 601 (UCCS)
 
 @dataclass(frozen=True, slots=True)
 class SignedQuote:
-    """One TPM2_Quote, byte for byte as the TPM gave it."""
+    """One TPM2_Quote, byte for byte as the TPM returned it."""
 
-    attest: bytes  # TPMS_ATTEST: the inside of TPM2B_ATTEST, without its size
-    signature: bytes  # TPMT_SIGNATURE
-    public: bytes  # TPM2B_PUBLIC of the AK, size field included
+    attest: bytes
+    """TPMS_ATTEST: the inside of TPM2B_ATTEST, without its size."""
+    signature: bytes
+    """TPMT_SIGNATURE."""
+    public: bytes
+    """TPM2B_PUBLIC of the AK, size field included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a node shows for one cycle. Nothing in here is believed before `verify` accepts it."""
+    """The evidence of a node for one cycle. Nothing in it is to be believed before `verify` accepts it."""
 
-    nonce: bytes  # the challenge's, 32 bytes
-    cycle: int  # 0 to 2**32 - 1
-    quotes: tuple[SignedQuote, ...]  # one for each AK, 1 to 4
-    event_log: bytes  # TCG crypto-agile log
-    file: bytes = field(default=b"", compare=False, repr=False)  # the evidence file this was decoded from, or empty
+    nonce: bytes
+    """The challenge's nonce, 32 bytes."""
+    cycle: int
+    """The cycle, 0 to 2**32 - 1."""
+    quotes: tuple[SignedQuote, ...]
+    """One for each AK, 1 to 4."""
+    event_log: bytes
+    """TCG crypto-agile event log."""
+    file: bytes = field(default=b"", compare=False, repr=False)
+    """The evidence file that this was decoded from, or empty."""
 
     def encode(self, key: EnvelopeKey | None) -> bytes:
-        """The evidence file, at most 64 KiB; the same for the same evidence and key. Without a key nobody signs it.
+        """Encode the evidence as a file. The same evidence and key give the same bytes.
 
-        Raises EvidenceError for what no evidence file can carry.
+        Args:
+            key: The node's key, which signs the file; None for an unsigned file.
+
+        Returns:
+            The file, at most 64 KiB.
+
+        Raises:
+            EvidenceError: A field is out of range, or the file would be too large.
         """
-        import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+        import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
         claims = cbor2.dumps(_claims(self), canonical=True)
         if key is None:
@@ -78,11 +93,18 @@ class Evidence:
 
     @classmethod
     def decode(cls, data: bytes) -> "Evidence":
-        """The evidence in a file. Raises EvidenceError for anything that `encode` would not have written.
+        """Decode an evidence file. The envelope's signature is not checked here, but by `verify`.
 
-        Whether the envelope's signature is one is for `verify` to say.
+        Args:
+            data: The file.
+
+        Returns:
+            The evidence in it.
+
+        Raises:
+            EvidenceError: `encode` would not have written this file.
         """
-        import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+        import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
         opened = _open(data)
         evidence = _evidence(load(opened.claims, "claims"), data)
@@ -101,9 +123,13 @@ class _Opened:
 
 
 def check_file(evidence: Evidence) -> bytes | None:
-    """The envelope key that signed the file which evidence came in; None for an unsigned file.
+    """Check the envelope of the file that evidence came in.
 
-    Raises EvidenceError where the signature is not one, or where the file holds other evidence.
+    Returns:
+        The envelope key that signed it; None for an unsigned file.
+
+    Raises:
+        EvidenceError: The signature is wrong, or the file holds other evidence.
     """
     if Evidence.decode(evidence.file) != evidence:
         raise EvidenceError("the evidence is not the one in its file")
@@ -130,9 +156,7 @@ def _claims(evidence: Evidence) -> dict[int, Any]:
         CYCLE: evidence.cycle,
         QUOTES: [[quote.attest, quote.signature, quote.public] for quote in evidence.quotes],
     }
-    with suppress(
-        EvidenceError
-    ):  # of what cannot be read there is no claim; `verify` says what is wrong with the quote
+    with suppress(EvidenceError):  # no claim for a quote that cannot be read; `verify` says what is wrong with it
         claims[BOOT_COUNT] = parse_quote(evidence.quotes[0].attest).clock_info.reset_count
     return claims
 
@@ -187,6 +211,6 @@ def _open(data: bytes) -> _Opened:
 
 
 def _signed_file(protected: bytes, claims: bytes, signature: bytes) -> bytes:
-    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+    import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
     return _SIGNED + cbor2.dumps([protected, {}, claims, signature], canonical=True)

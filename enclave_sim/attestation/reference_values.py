@@ -1,4 +1,4 @@
-"""What a verifier holds to be good: allow lists of digests and the Names of keys."""
+"""Reference values: the digests and the Names of keys that a verifier accepts."""
 
 import re
 from dataclasses import dataclass, fields
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_TRUST_ANCHORS = "none"
+"""The entry that stands for nodes which measure no trust anchors."""
 FORMAT = "enclave-sim-reference-values"
 VERSION = 1
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -23,18 +24,26 @@ _PATTERNS = {
 
 @dataclass(frozen=True, slots=True)
 class ReferenceValues:
-    """Allow lists. Digests are SHA-256 in lower-case hex, Names 000b and a digest, keys compressed points in hex.
+    """Allow lists. Digests are SHA-256 in lower-case hex, Names `000b` and a digest, keys compressed points in hex.
 
-    Raises ConfigurationError for an entry that is none of these.
+    An empty list allows nothing.
+
+    Raises:
+        ConfigurationError: An entry has another form.
     """
 
-    firmware: frozenset[str] = frozenset()  # kernel images
+    firmware: frozenset[str] = frozenset()
+    """Digests of kernel images."""
     loader_information: frozenset[str] = frozenset()
-    configurations: frozenset[str] = frozenset()  # digests of kernel command lines
+    configurations: frozenset[str] = frozenset()
+    """Digests of kernel command lines."""
     payloads: frozenset[str] = frozenset()
-    trust_anchors: frozenset[str] = frozenset()  # NO_TRUST_ANCHORS in it allows nodes that measure none
+    trust_anchors: frozenset[str] = frozenset()
+    """Digests of packed trust anchors. `NO_TRUST_ANCHORS` among them allows nodes that measure none."""
     ak_names: frozenset[str] = frozenset()
-    envelope_keys: frozenset[str] = frozenset()  # `EnvelopeKey.public` in hex; empty: who packed a file is not checked
+    """Names of attestation keys."""
+    envelope_keys: frozenset[str] = frozenset()
+    """`EnvelopeKey.public` in hex. Where the list is empty, any key may sign a file."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -44,8 +53,12 @@ class ReferenceValues:
                     raise ConfigurationError(f"reference values: {entry[:80]!r} in {item.name} must be {right}")
 
     def to_json(self) -> bytes:
-        """The file's bytes; the same for the same values."""
-        import msgspec  # noqa: PLC0415 - needed by those alone who read or write files
+        """Encode the values as a file. Equal values give the same bytes.
+
+        Returns:
+            JSON, indented by two spaces.
+        """
+        import msgspec  # noqa: PLC0415 - only reading and writing files needs it
 
         lists = {item.name: sorted(getattr(self, item.name)) for item in fields(self)}
         text = msgspec.json.encode({"format": FORMAT, "version": VERSION, **lists})
@@ -53,8 +66,18 @@ class ReferenceValues:
 
     @classmethod
     def from_json(cls, data: bytes) -> "ReferenceValues":
-        """The values in a file. Raises ConfigurationError for what is no such file."""
-        import msgspec  # noqa: PLC0415 - needed by those alone who read or write files
+        """Decode a file of reference values.
+
+        Args:
+            data: The file.
+
+        Returns:
+            The values.
+
+        Raises:
+            ConfigurationError: It is no such file; the message names the entry.
+        """
+        import msgspec  # noqa: PLC0415 - only reading and writing files needs it
 
         try:
             content = msgspec.json.decode(data, type=dict[str, object])
@@ -76,7 +99,17 @@ class ReferenceValues:
 
     @classmethod
     def load(cls, path: "Path") -> "ReferenceValues":
-        """The values in the file at a path. Raises ConfigurationError."""
+        """Read a file of reference values.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The values.
+
+        Raises:
+            ConfigurationError: It cannot be read, or is no such file.
+        """
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -84,13 +117,27 @@ class ReferenceValues:
         return cls.from_json(data)
 
     def save(self, path: "Path") -> None:
-        """Write the file. Raises ConfigurationError where it cannot be written."""
+        """Write the values to a file, which is replaced if it exists.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ConfigurationError: It cannot be written.
+        """
         try:
             path.write_bytes(self.to_json())
         except OSError as error:
             raise ConfigurationError(f"reference values: {path} cannot be written: {error.strerror}") from None
 
     def merge(self, other: "ReferenceValues") -> "ReferenceValues":
-        """What either allows."""
+        """Combine two sets of values.
+
+        Args:
+            other: The other set.
+
+        Returns:
+            Values that allow whatever either of the two allows.
+        """
         names = [item.name for item in fields(self)]
         return ReferenceValues(**{name: getattr(self, name) | getattr(other, name) for name in names})

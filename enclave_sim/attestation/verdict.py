@@ -1,4 +1,4 @@
-"""What a verifier asks and what it answers."""
+"""Challenges and verdicts: what a verifier asks, and what it answers."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,18 @@ _SIGNATURES = frozenset({ECDSA_P256, ML_DSA_65})
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a quote has to answer to. Raises ConfigurationError for a nonce or cycle that no quote could answer."""
+    """The question that a quote answers.
 
-    nonce: bytes  # 32 bytes that no other challenge has had
-    cycle: int  # the cycle that is to be entered, 0 to 2**32 - 1
-    after: tuple[int, int] | None = None  # (reset count, cycle) last accepted for this AK: the quote must be later
+    Raises:
+        ConfigurationError: No quote could answer it: the nonce or the cycle is out of range.
+    """
+
+    nonce: bytes
+    """32 bytes that no other challenge has had."""
+    cycle: int
+    """The cycle that is about to be entered, 0 to 2**32 - 1."""
+    after: tuple[int, int] | None = None
+    """Reset count and cycle last accepted for this AK: the quote must be later. None if nothing was accepted before."""
 
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_SIZE:
@@ -28,13 +35,18 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a verifier demands beyond the checks that are always made. Raises ConfigurationError for no signature."""
+    """The demands of a verifier beyond the checks that it always makes.
 
-    signatures: frozenset[str] = frozenset(
-        {ECDSA_P256}
-    )  # each must be there: of ECDSA_P256 and ML_DSA_65, at least one
-    envelope: bool = False  # the file must be signed by an envelope key that the reference values name
-    safe_clock: bool = False  # refuse a quote whose clock the TPM marks as possibly set back
+    Raises:
+        ConfigurationError: No signature, or an unknown one, is required.
+    """
+
+    signatures: frozenset[str] = frozenset({ECDSA_P256})
+    """The algorithms of which a signature each is required: `ECDSA_P256`, `ML_DSA_65` or both."""
+    envelope: bool = False
+    """The file must be signed by an envelope key that is among the reference values."""
+    safe_clock: bool = False
+    """Refuse a quote whose clock the TPM marks as possibly set back."""
 
     def __post_init__(self) -> None:
         if not self.signatures or not self.signatures <= _SIGNATURES:
@@ -44,24 +56,28 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. A check that could not be made because an earlier one failed has not passed, and says so."""
+    """One check of a verdict. If an earlier failure prevented it, it has not passed, and the message says so."""
 
     name: str
     passed: bool
     message: str
+    """One line: what was found, and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All checks, always in the same order. Accepted means that every one of them passed."""
+    """All checks, always in the same order. The evidence is accepted if every one of them passed."""
 
     checks: tuple[Check, ...]
-    reset_count: int | None  # of the first quote; None where it cannot be read. Proved by the quote only if accepted
-    cycle: int | None  # as the evidence says. Proved by the quote only if accepted
+    reset_count: int | None
+    """The reset count of the first quote; None where it cannot be read. It is proved only if the evidence is accepted.
+    """
+    cycle: int | None
+    """The cycle as the evidence states it. It is proved only if the evidence is accepted."""
 
     @property
     def accepted(self) -> bool:
-        """Whether every check passed (and there was at least one)."""
+        """True if every check passed, and there was at least one."""
         return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
@@ -70,7 +86,11 @@ class Verdict:
         return tuple(check for check in self.checks if not check.passed)
 
     def to_json(self) -> dict[str, object]:
-        """The verdict as plain values, for a JSON encoder."""
+        """Return the verdict as plain values.
+
+        Returns:
+            A JSON object: `accepted`, `reset_count`, `cycle`, and `checks`, each with `name`, `passed` and `message`.
+        """
         return {
             "accepted": self.accepted,
             "reset_count": self.reset_count,

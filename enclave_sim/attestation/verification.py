@@ -1,13 +1,13 @@
 """`verify`: from evidence to a verdict.
 
-The checks always come in the same order. Which ones there are depends on three things alone: 'envelope' is left out
-where the evidence is in no signed file and nobody asked for one; each quote has its own set; 'quotes agree' is left
-out where there is one quote. A check that cannot be made because of an earlier failure has failed.
+The checks always come in the same order. Which of them there are depends on three things alone: 'envelope' is left out
+where the evidence came in no signed file and none is required; each quote has its own set; 'quotes agree' is left out
+where there is one quote. A check that an earlier failure prevents has failed.
 """
 
 from enclave_sim.attestation.checks.checklist import Checklist, Value
 from enclave_sim.attestation.checks.log_checks import check_log
-from enclave_sim.attestation.checks.quote_checks import Verifier
+from enclave_sim.attestation.checks.quote_checks import QuoteChecks
 from enclave_sim.attestation.errors import EvidenceError, shown
 from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
 from enclave_sim.attestation.formats.public_area import PublicArea
@@ -21,7 +21,17 @@ _DEFAULT_POLICY = Policy()
 def verify(
     evidence: Evidence, challenge: Challenge, reference: ReferenceValues, policy: Policy = _DEFAULT_POLICY
 ) -> Verdict:
-    """Every check, made or not. Never raises for bad evidence: whatever is malformed is a failed check."""
+    """Judge evidence. Malformed evidence raises nothing: it is a failed check.
+
+    Args:
+        evidence: The evidence.
+        challenge: The challenge that it must answer.
+        reference: The values that are accepted.
+        policy: Further demands; by default a signature of ECDSA on P-256.
+
+    Returns:
+        Every check, whether it could be made or not.
+    """
     checklist = Checklist()
     asked = policy.envelope or bool(reference.envelope_keys)
     if evidence.file or asked:
@@ -30,9 +40,9 @@ def verify(
     checklist.check("cycle", evidence.cycle, "", lambda cycle: _cycle(cycle, challenge))
     log = check_log(checklist, evidence.event_log, reference)
     checklist.check("number of quotes", len(evidence.quotes), "", _number)
-    verifier = Verifier(challenge, reference, policy, log)
+    checks = QuoteChecks(challenge, reference, policy, log)
     checked = [
-        verifier.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
+        checks.check(checklist, number, signed) for number, signed in enumerate(evidence.quotes[:MOST_QUOTES], 1)
     ]
     areas, needs = _all([one.area for one in checked], "AK")
     checklist.check("signature algorithms", areas, needs, lambda areas: _algorithms(areas, policy))
@@ -47,7 +57,7 @@ def verify(
 
 
 def _all(values: list[Value | None], what: str) -> tuple[list[Value] | None, str]:
-    """The values where every quote has one, or else which check failed to yield one."""
+    """Return the values if every quote has one; else None and the name of the check that failed to yield one."""
     found = []
     for number, value in enumerate(values, 1):
         if value is None:

@@ -1,4 +1,4 @@
-"""What a run is asked to be: options with their ranges, and where payloads come from."""
+"""The configuration of an enclave: options with their ranges, and the sources of payloads."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.specification import Attestation, EngineName
 
 PayloadSource = str | Path | bytes
-"""A built-in payload's name, a path, or the payload itself."""
+"""The name of a built-in payload, a path, or the payload itself."""
 MAX_PAYLOADS = 8
 _LARGEST_NS = 0xFFFF_FFF0
 _WASM = b"\0asm"
@@ -28,32 +28,44 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class EnclaveConfiguration:
-    """The options of one enclave. Times are virtual nanoseconds. Raises ConfigurationError when out of range."""
+    """The options of one enclave, all with a default. Times are virtual nanoseconds.
+
+        configuration = EnclaveConfiguration(cycles=3, wake_ns=50_000)
+        Enclave("counter", configuration=configuration).run()
+
+    `Enclave`, `Template` and `observe` also take the fields as keyword arguments.
+
+    Raises:
+        ConfigurationError: An option is out of range, or does not fit the engine.
+    """
 
     cycles: int = 1
-    """How often the guest is run before the enclave completes."""
+    """Times that a guest is run before the enclave completes, 1 to 0xFFFFFF."""
     wake_ns: int = 1_000_000
-    """Sleep between two cycles."""
+    """Sleep between two cycles, in ns, at least 1000."""
     quantum_ns: int = 10_000_000
-    """How long a guest computes before the timer interrupts it."""
+    """Time slice in ns after which the timer interrupts the guest: at least 1000 instructions of the kernel."""
     arena_bytes: int | None = None
-    """Size of the host arena; all of its region unless given."""
+    """Size of the arena; by default all of its region."""
     sensors: tuple[int, int] = (0, 0)
-    """What the two sensor registers read."""
+    """Values of the two sensor registers, 32 bits each."""
     attestation: Attestation = Attestation.RECORD
+    """Policy: `off`, `record` the verdict, or `require` an accepted one before each cycle."""
     post_quantum: bool = False
-    """The built-in verifier accepts evidence only with a signature of ML-DSA-65 beside that of P-256."""
+    """The built-in verifier requires a signature of ML-DSA-65 in addition to that of P-256."""
     tpm_seed: str = "development"
-    """What the keys of the TPM model are derived from."""
+    """The text from which the keys of the TPM model are derived."""
     tpm_resets: int = 0
-    """How often the TPM model has been reset before."""
+    """Number of times that the TPM model has been reset before."""
     production: bool = False
     """Refuse development keys."""
     features: frozenset[str] = frozenset()
     """WebAssembly features beyond the profile that payloads may use, by name."""
     ns_per_instruction: int = 1
+    """Virtual time of one instruction outside the guest engine, in ns, 1 to 1,000,000."""
     engine: EngineName = EngineName.WASMTIME
-    """What runs the guest. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256."""
+    """The engine that runs the guest. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256.
+    """
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -79,7 +91,7 @@ class EnclaveConfiguration:
             self._check_native()
 
     def _check_native(self) -> None:
-        """What AetherHost would do is not done for a flat binary, and must not be asked for."""
+        """Refuse what only AetherHost provides: a flat binary runs without it."""
         for asked, what in (
             (self.production, "no signature: not for production"),
             (self.features, "no WebAssembly features"),
@@ -88,7 +100,14 @@ class EnclaveConfiguration:
                 raise ConfigurationError(f"engine is native, which has {what}")
 
     def command_line(self, payloads: Sequence[bytes]) -> str:
-        """What the kernel is told at boot, given the payloads it will find."""
+        """Compose the kernel's command line.
+
+        Args:
+            payloads: The payloads that the kernel will find. The SHA-256 of a flat one is part of the command line.
+
+        Returns:
+            Options as `name=value`, separated by spaces.
+        """
         options: dict[str, int | str] = {"cycles": self.cycles, "wake_ns": self.wake_ns, "quantum_ns": self.quantum_ns}
         if self.arena_bytes is not None:
             options["arena_bytes"] = self.arena_bytes
@@ -100,7 +119,14 @@ class EnclaveConfiguration:
         return " ".join(f"{name}={value}" for name, value in options.items())
 
     def describe(self, anchors: Sequence[TrustAnchor]) -> dict[str, Any]:
-        """The configuration as a recording's header holds it: everything that the run depends on."""
+        """Describe the configuration for a recording's header: everything that the run depends on.
+
+        Args:
+            anchors: The trust anchors.
+
+        Returns:
+            Plain values, by option.
+        """
         return {
             "cycles": self.cycles,
             "wake_ns": self.wake_ns,
@@ -120,7 +146,7 @@ class EnclaveConfiguration:
 
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:
-    """The bytes of a payload. Raises ConfigurationError, in one line, for what cannot be one."""
+    """Return the bytes of a payload. Raises ConfigurationError, in one line, for a source that cannot be one."""
     native = engine is EngineName.NATIVE
     data = source if isinstance(source, bytes) else _read_source(source, native)
     if native and data.startswith(_WASM):
@@ -154,8 +180,19 @@ def _read_source(source: str | Path, native: bool) -> bytes:
 def read_payloads(
     sources: PayloadSource | Sequence[PayloadSource], engine: EngineName = EngineName.WASMTIME, beside: bytes = b""
 ) -> tuple[bytes, ...]:
-    """One or several payloads; they must fit the kernel's staging area together and `beside` the trust anchors. A flat
-    one is alone."""
+    """Read one or several payloads.
+
+    Args:
+        sources: One payload, or up to `MAX_PAYLOADS` of them; exactly one for the native engine.
+        engine: The engine that will run them.
+        beside: The packed trust anchors, which share the kernel's staging area with the payloads.
+
+    Returns:
+        The bytes of each payload.
+
+    Raises:
+        ConfigurationError: A payload cannot be read, there are too many, or they do not fit the staging area.
+    """
     several = [sources] if isinstance(sources, str | Path | bytes) else list(sources)
     most = 1 if engine is EngineName.NATIVE else MAX_PAYLOADS
     if not 1 <= len(several) <= most:

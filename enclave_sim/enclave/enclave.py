@@ -1,91 +1,75 @@
-"""The Aether Enclave: a machine, the kernel booted on it, AetherHost and a guest engine, run as one.
+"""The Aether Enclave: a machine, the kernel booted on it, AetherHost and a guest engine, run as one."""
 
-from enclave_sim import Enclave
-
-enclave = Enclave("counter", cycles=3)
-enclave.run_to(Phase.MEM_MAP)      # phase by phase, or
-result = enclave.run()             # to the end
-print(result.outcome, result.signals, result.residue_bytes)
-"""
-
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import msgspec
-
-import firmware
 from enclave_sim import events
-from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Evidence, Policy, ReferenceValues
+from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.enclave.attester import tpm_events
-from enclave_sim.enclave.attester.built_in import BuiltInVerifier
+from enclave_sim.enclave.assembly import Assembly
 from enclave_sim.enclave.attester.contract import Verifier
-from enclave_sim.enclave.attester.expected_measurements import (
-    Measured,
-    attestation_key_names,
-    model_key_names,
-    reference_values,
-)
-from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource
 from enclave_sim.enclave.engine.contract import Backtrace
-from enclave_sim.enclave.host_limit import run_machine
-from enclave_sim.enclave.inputs.environment import Outside
-from enclave_sim.enclave.inputs.schedule import Schedule
+from enclave_sim.enclave.header import EXTERNAL
 from enclave_sim.enclave.inputs.validation import ordered
 from enclave_sim.enclave.kernel.program import Program, aether
-from enclave_sim.enclave.node import Node
-from enclave_sim.errors import EnclaveError, KernelDied
+from enclave_sim.enclave.recorders import Outlets
+from enclave_sim.enclave.snapshot import EnclaveSnapshot
+from enclave_sim.errors import EnclaveError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
-from enclave_sim.memory_map import region
-from enclave_sim.payload import anchor_list
-from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.recording.embedded import embedded_anchors, embedded_payloads
-from enclave_sim.recording.format import Digest, Header, Tee
+from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.outcome.residue import Residue, scan
-from enclave_sim.recording.outcome.summary import RunResult, Summary
-from enclave_sim.recording.recording import Recording
+from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.writer import RecordingWriter
-from enclave_sim.specification import EngineName, Phase
-from machine.boot import loader
-from machine.errors import UnicornStopped
+from enclave_sim.specification import Phase
 from machine.events import Event, Recorder
 from machine.execution.deferred_signals import SignalsHeld
 from machine.machine import Outcome
-from machine.snapshot import MachineSnapshot
-from machine.state import State, Stateful
+from machine.state import State
 from machine.tpm.backend import TpmBackend
-from machine.tpm.model import TpmModel
 
-EXTERNAL = "external"
-"""How a recording's header names a TPM or a verifier that is not made from the configuration."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnclaveSnapshot:
-    """What `Enclave.snapshot` took."""
-
-    machine: MachineSnapshot
-    gate: State
-    observers: tuple[State, ...]
-    reached: frozenset[Phase]
-    """The phases whose target state has been reached."""
-    result: RunResult | None
-    outside: State
+__all__ = ["EXTERNAL", "Enclave", "EnclaveSnapshot"]
 
 
 class Enclave:
-    """One enclave, from power-on to dormant.
+    """One enclave, from power-on to DORMANT.
 
-    `payload` is a built-in name, a path, the module itself, or several of these that take turns; the other
-    arguments are the fields of `EnclaveConfiguration`, which change what `configuration` says. `recorder` also gets
-    every event; `writer` writes the recording to a file, during which no snapshot can be taken; `record=False` leaves
-    out the recording in memory, for long runs. `digest` has begun with another header than this enclave's own. The
-    other arguments are those of `EnclaveOptions`. `cancellation` is polled while a guest is run to where it was, after
-    a restore or for a backtrace.
+        enclave = Enclave("counter", cycles=3)
+        enclave.run_to(Phase.MEM_MAP)  # phase by phase, or
+        result = enclave.run()  # to the end
+        print(result.outcome, result.signals, result.residue_bytes)
 
-    Raises ConfigurationError for what cannot be run. A payload that is refused is not an error: it is an outcome.
+    It executes only inside `run_to`, `boot`, `run`, `advance` and `step`, and pauses where they return. It boots
+    (`phase` is the boot phase last entered), runs its cycles, and annihilates itself. Then `dormant` is True, and only
+    `restore` makes it run again. Times are virtual nanoseconds since reset.
+
+    A fault of the guest, or a payload that is refused, raises nothing: it is the outcome of the run. All methods that
+    execute raise KernelDied or EmulatorFault where the kernel or the emulator is at fault, and HostLimitReached within
+    a `HostLimit`.
+
+    `Template` boots once and starts many runs, `enclave_sim.time_travel.Session` runs in both directions, and
+    `enclave_sim.guarantees.observe` runs under the watchers of the guarantees.
+
+    Args:
+        payload: A built-in name, a path, the payload itself, or up to 8 of these, which take turns cycle by cycle.
+        configuration: The options; by default those of `EnclaveConfiguration()`.
+        trust_anchors: The keys whose signatures are accepted; by default the development key's alone.
+        recorder: Gets every event as it happens.
+        writer: Writes the recording to a file. No snapshot can be taken then.
+        digest: A digest that has begun with another header than this enclave's own.
+        record: Keep the recording in memory, as `recording`. False saves memory in long runs.
+        portable: Run without native code on the host. Nothing else changes.
+        inputs: The inputs of the run, in any order.
+        tpm: Takes the place of the TPM model.
+        verifier: Takes the place of the built-in verifier.
+        reference: The values that the built-in verifier accepts; by default those of `reference_values`.
+        cancellation: Polled while a suspended guest is run again from its start, after a restore or for a backtrace.
+        **options: Fields of `EnclaveConfiguration`, which take precedence over `configuration`.
+
+    Raises:
+        ConfigurationError: An option is out of range, a payload cannot be read, or an input is impossible.
     """
 
     def __init__(
@@ -108,71 +92,36 @@ class Enclave:
     ) -> None:
         self.configuration = replace(configuration or EnclaveConfiguration(), **options)
         self.cancellation = cancellation or Cancellation()
-        """Shared by all that may take long with this enclave."""
-        # By name, so that what is said about them does not depend on the order in which they were given.
-        anchors = sorted(
-            [development_anchor()] if trust_anchors is None else trust_anchors, key=lambda anchor: anchor.label
-        )
-        self.anchors = tuple(anchors)
-        """Whose signatures are accepted."""
-        packed = None if self.configuration.engine is EngineName.NATIVE else anchor_list.pack(anchors)
-        self._payloads = read_payloads(payload, self.configuration.engine, packed or b"")
-        seed = tpm_events.tpm_seed(self.configuration.tpm_seed)
-        self._tpm = tpm or TpmModel(seed, self.configuration.tpm_resets)
-        self._verifier = verifier or BuiltInVerifier(reference, self.reference_values, self._policy(), seed)
-        self.header = Header(
-            configuration=self.configuration.describe(anchors)
-            | {"tpm": _place(tpm is None), "verifier": _place(self._verifier.built_in)},
-            firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
-            payload_sha256=tuple(hashlib.sha256(module).hexdigest() for module in self._payloads),
-            inputs=ordered(inputs, region("heap").end),
-            payloads=embedded_payloads(self._payloads),
-            trust_anchors=embedded_anchors(anchors),
-        )
-        self.recording: Recording | None = Recording(self.header) if record else None
-        if writer is not None:
-            writer.begin(self.header)
-        self._digest = writer or digest or Digest(self.header)
-        self._summary = Summary()
-        observers: list[Recorder | None] = [self._digest, self._summary, self.recording, recorder]
-        self._stateful: list[Any] = [o for o in observers if isinstance(o, Stateful)]
-        schedule = Schedule(self.header.inputs)
-        every = Tee([*(o for o in observers if o is not None), schedule])
-        node = Node(
+        """The token that everything shares that may take long with this enclave."""
+        parts = self._parts = Assembly(
             self.configuration,
-            every,
-            tpm=self._tpm,
-            verifier=self._verifier,
+            payload,
+            inputs,
+            Outlets(recorder, writer, digest, record),
+            self.cancellation,
+            trust_anchors=trust_anchors,
+            reference=reference,
+            verifier=verifier,
+            tpm=tpm,
             portable=portable,
-            cancellation=self.cancellation,
         )
-        self.machine, self.block, self._port = node.machine, node.block, node.port
-        self._host, self._gate = node.host, node.gate
-        self.block.on_target_state_reached(self._target_state_reached)
-        modules = [loader.Module(module, f"payload{i}") for i, module in enumerate(self._payloads)]
-        command_line = self.configuration.command_line(self._payloads)
-        self._loaded = loader.load(
-            self.machine,
-            firmware.image(),
-            command_line,
-            modules if packed is None else [*modules, loader.Module(packed, "anchors")],
-            unallocated_sections=False,  # debug information in RAM would be residue
-        )
-        information = self.machine.ram.read(*self._loaded.information)
-        self._measured = Measured(information, command_line, packed, self._payloads)
-        self._outside = Outside(self.machine, self.block, self._host, len(self._payloads), schedule)
-        self._wanted: Phase | None = None
-        self._reached: set[Phase] = set()
+        self._recorders, self._environment, self._loop = parts.recorders, parts.environment, parts.loop
+        self._tpm, self._host, self._gate = parts.tpm, parts.node.host, parts.node.gate
+        self.machine, self.block = parts.node.machine, parts.node.block
+        self.anchors, self.payloads = parts.anchors, parts.payloads
+        """The trust anchors, sorted by label, and the payloads, in the order given."""
+        self.recording = parts.recorders.recording
+        """The recording in memory; None where `record` was False."""
         self._result: RunResult | None = None
         self.residue = Residue((), 0)
-        """What the scan at the end of the last run found."""
+        """The residue that the scan at the end of the last run found."""
 
-    # What a run can be asked
+    # What can be asked of it
 
     @property
-    def payloads(self) -> tuple[bytes, ...]:
-        """What was given to run."""
-        return self._payloads
+    def header(self) -> Header:
+        """The header of the recording: everything that the run is made from."""
+        return self._recorders.header
 
     @property
     def program(self) -> Program:
@@ -186,272 +135,266 @@ class Enclave:
 
     @property
     def dormant(self) -> bool:
-        """Whether annihilation is complete."""
+        """True once annihilation is complete."""
         return self.block.dormant
 
     @property
     def ended(self) -> str | None:
-        """How it has ended, in words; None while it goes on."""
+        """The way in which it has ended, in words; None while it goes on."""
         if self.dormant:
             return "dormant"
         return "triple fault" if self.machine.shut_down else None
 
     @property
-    def signals(self) -> tuple[int, ...]:
-        """What the guest has emitted so far."""
-        return tuple(self._summary.signals)
-
-    @property
-    def serial(self) -> str:
-        """What the kernel has said on the serial line."""
-        return self.machine.uart.transmitted.decode("ascii", "replace")
-
-    @property
-    def evidence(self) -> Evidence | None:
-        """What the enclave showed the verifier last."""
-        return self._port.evidence
-
-    def on_evidence(self, action: Callable[[Evidence], None]) -> None:
-        """Call `action` with each piece of evidence, before it is judged."""
-        self._port.on_evidence = action
-
-    def reference_values(self) -> ReferenceValues:
-        """What a verifier must hold to be good to accept this enclave, from what it is made of.
-
-        The TPM is asked for the names of its keys: the model another one like it, so that nothing of the run changes.
-        """
-        if isinstance(self._tpm, TpmModel):
-            return reference_values(self._measured, model_key_names(self._tpm.seed))
-        return reference_values(self._measured, attestation_key_names(self._tpm))
-
-    def run_to(self, phase: Phase) -> bool:
-        """Run until a phase has reached its target state, unless it has. Return False if the run ended before that."""
-        if phase in self._reached:
-            return True
-        self._wanted = phase
-        while self._wanted is not None and not self.dormant:
-            if self._continue(None) is not Outcome.STOPPED:
-                break
-        reached, self._wanted = self._wanted is None, None
-        return reached
-
-    def boot(self) -> bool:
-        """Run until the first guest is about to be entered. False when the enclave annihilated itself first."""
-        return self.run_to(Phase.EXEC_LOOP)
-
-    def run(self, limit_ns: int | None = None) -> RunResult:
-        """Run to the end, or until virtual time reaches `limit_ns`; the outcome is then `LIMIT`.
-
-        Raises KernelDied or EmulatorFault when not the guest but the kernel or the emulator is at fault, and
-        HostLimitReached within a `HostLimit`: to run on is to call it again. Where a memory
-        fault was given as an input, a kernel that stops is the outcome `KERNEL_STOPPED` instead.
-        """
-        if self._result is not None:
-            return self._result
-        try:
-            while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
-                pass
-            if outcome is not Outcome.LIMIT and not self.dormant:
-                self._kernel_stopped("triple fault" if outcome is Outcome.SHUTDOWN else "halted for good")
-        except (KernelDied, UnicornStopped) as error:
-            if not self._damaged:
-                raise
-            outcome = Outcome.HALTED
-            self._kernel_stopped(str(error))
-        residue = Residue((), 0)
-        if outcome is Outcome.LIMIT and limit_ns is not None:
-            self._digest.stop_at(limit_ns)
-            if self.recording is not None:
-                self.recording.stop_at(limit_ns)
-        if self.dormant:
-            residue = self.residue = self.scan_residue()
-            self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
-        result = self._summary.result(
-            halted=self.dormant,
-            residue=residue,
-            virtual_ns=self.machine.clock.now_ns,
-            events=self._digest.events,
-            digest=self._digest.hexdigest(),
-            firmware_sha256=self.header.firmware_sha256,
-            payload_sha256=self.header.payload_sha256,
-            serial=self.serial,
-        )
-        if outcome is not Outcome.LIMIT:
-            self._result = result
-        return result
-
-    def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Go on until something stops the machine: virtual time `limit_ns`, an address to stop at, the end.
-
-        Unlike `run` it takes no account of the end. Raises KernelDied, EmulatorFault, HostLimitReached as it does.
-        """
-        outcome = self._run_with_inputs(limit_ns)
-        self._check_alive(outcome)
-        return outcome
-
-    def step(self) -> bool:
-        """Let one thing happen: an input, an interrupt, an instruction, a stay in the guest. False at the end."""
-        next_ns = self._outside.next_ns
-        if next_ns is not None and next_ns <= self.machine.clock.now_ns:
-            self._outside.take_next()
-            return True
-        return self.machine.step(next_ns) is None
-
-    @property
     def in_guest(self) -> bool:
-        """Whether a guest on a coprocessor goes on next."""
+        """True where a guest on a coprocessor runs next."""
         machine = self.machine
         registers = machine.cpu.registers
         return machine.coprocessor is not None and registers.cpl == 3 and machine.coprocessor.address == registers.rip
 
     @property
     def between_steps(self) -> bool:
-        """Whether a step has just ended; see `Machine.between_steps`."""
-        next_ns = self._outside.next_ns
-        return self.machine.between_steps or (next_ns is not None and next_ns <= self.machine.clock.now_ns)
+        """True where a step has just ended; see `Machine.between_steps`."""
+        return self._loop.between_steps
+
+    @property
+    def signals(self) -> tuple[int, ...]:
+        """The signals that the guest has emitted so far, 32 bits each."""
+        return tuple(self._recorders.summary.signals)
+
+    @property
+    def serial(self) -> str:
+        """The text that the kernel has sent to the serial line so far."""
+        return self.machine.uart.transmitted.decode("ascii", "replace")
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The evidence that the verifier was shown last."""
+        return self._parts.node.port.evidence
+
+    def on_evidence(self, action: Callable[[Evidence], None]) -> None:
+        """Call `action` with each piece of evidence, before it is judged.
+
+        Args:
+            action: Replaces the action given before, if any.
+        """
+        self._parts.node.port.on_evidence = action
+
+    def reference_values(self) -> ReferenceValues:
+        """Compute, from what this enclave is made of, the values with which a verifier accepts it.
+
+        The TPM is asked for the names of its keys. For the TPM model a second one answers, so that the run is not
+        changed.
+
+        Returns:
+            Digests of all that is measured, and the Names of the attestation keys.
+
+        Raises:
+            TpmUnavailable: A TPM in another process does not answer.
+            EvidenceError: Its answer is no attestation key.
+        """
+        return self._parts.reference_values()
 
     def scan_residue(self) -> Residue:
-        """Compare all of RAM with what may remain in it."""
-        return scan(self.machine.ram, self._loaded.executable.segments)
+        """Compare all of RAM with what may remain in it.
 
-    def take(self, one: AnyInput) -> None:
-        """Let an input take effect now, whatever its time. Raises ConfigurationError for one that cannot be."""
-        ordered([one], self.machine.ram.size)
-        self._outside.take(one)
-
-    def tamper(self) -> None:
-        """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
-        self._outside.take(Tamper(at_ns=self.machine.clock.now_ns))
-
-    def interrupt(self) -> None:
-        """Raise the external interrupt: it wakes a sleeping enclave."""
-        self._outside.take(ExternalInterrupt(at_ns=self.machine.clock.now_ns))
-
-    def replace_guest(self, code: bytes, payload: int = 0) -> None:
-        """Put another, unsigned guest in the place of an admitted payload that has not started.
-
-        Raises PayloadRejected for a module outside profile or contract, ConfigurationError where it cannot be done.
+        Returns:
+            Every byte that is neither zero nor that of the measured read-only image.
         """
-        self._outside.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
+        return scan(self.machine.ram, self._parts.loaded.executable.segments)
 
     def guest_backtrace(self) -> Backtrace | None:
-        """Find where in its module a suspended guest is, or where the last one trapped; None where that is not known.
+        """Find the calls under way in a suspended guest, or in the last one that trapped.
 
-        It takes as long as the guest has computed, and changes nothing. Raises Cancelled.
+        It takes as long as the guest has computed, and changes nothing.
+
+        Returns:
+            The module and its calls, the innermost first; None where that is unknown, as for a flat guest.
+
+        Raises:
+            Cancelled: `cancellation` was cancelled.
         """
         if self._host is None:
             return None
         with SignalsHeld():
             return self._host.guest_backtrace()
 
+    # Execution
+
+    def run_to(self, phase: Phase) -> bool:
+        """Run until a boot phase has reached its target state.
+
+        Args:
+            phase: The phase. If it has reached it already, nothing is run.
+
+        Returns:
+            False if the run ended before that.
+        """
+        return self._loop.run_to(phase)
+
+    def boot(self) -> bool:
+        """Run until the first guest is about to be entered.
+
+        Returns:
+            False if the enclave annihilated itself first.
+        """
+        return self.run_to(Phase.EXEC_LOOP)
+
+    def run(self, limit_ns: int | None = None) -> RunResult:
+        """Run to the end, or until virtual time reaches a limit.
+
+        Args:
+            limit_ns: The limit, in ns since reset. Where it is reached, the outcome is `LIMIT`, and the run can go on.
+
+        Returns:
+            The result. Where a memory fault was among the inputs, a kernel that stops is the outcome `KERNEL_STOPPED`.
+
+        Raises:
+            KernelDied: The kernel stopped without annihilating itself, and no input had changed memory.
+            EmulatorFault: The emulator is at fault.
+            HostLimitReached: The time of a `HostLimit` is over; to go on, call it again.
+        """
+        if self._result is not None:
+            return self._result
+        outcome = self._loop.run(limit_ns)
+        residue = Residue((), 0)
+        if outcome is Outcome.LIMIT and limit_ns is not None:
+            self._recorders.stop_at(limit_ns)
+        if self.dormant:
+            residue = self.residue = self.scan_residue()
+            self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
+        now_ns = self.machine.clock.now_ns
+        result = self._recorders.result(dormant=self.dormant, residue=residue, virtual_ns=now_ns, serial=self.serial)
+        if outcome is not Outcome.LIMIT:
+            self._result = result
+        return result
+
+    def advance(self, limit_ns: int | None = None) -> Outcome:
+        """Run until something stops the machine: a limit, an address to stop at, the end. Unlike `run`, give no result.
+
+        Args:
+            limit_ns: The limit of virtual time, in ns since reset.
+
+        Returns:
+            The reason why the machine stopped.
+        """
+        return self._loop.advance(limit_ns)
+
+    def step(self) -> bool:
+        """Let one thing happen: an input, an interrupt, an instruction, a stay in the guest, a sleep.
+
+        Returns:
+            False at the end, where nothing can happen any more.
+        """
+        return self._loop.step()
+
+    # Inputs that take effect at once
+
+    def take(self, one: AnyInput) -> None:
+        """Let an input take effect now, whatever its time.
+
+        Args:
+            one: The input.
+
+        Raises:
+            ConfigurationError: The input is impossible, or cannot take effect now.
+        """
+        ordered([one], self.machine.ram.size)
+        self._environment.take(one)
+
+    def tamper(self) -> None:
+        """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
+        self._environment.take(Tamper(at_ns=self.machine.clock.now_ns))
+
+    def interrupt(self) -> None:
+        """Raise the external interrupt, which wakes a sleeping enclave."""
+        self._environment.take(ExternalInterrupt(at_ns=self.machine.clock.now_ns))
+
+    def replace_guest(self, code: bytes, payload: int = 0) -> None:
+        """Put another guest, unsigned, in the place of an admitted payload whose guest has not started.
+
+        Args:
+            code: A WebAssembly module, or a flat binary.
+            payload: The number of the payload, from 0.
+
+        Raises:
+            PayloadRejected: The module is outside the profile or the contract.
+            ConfigurationError: There is no such payload, or the enclave is not in EXEC_LOOP.
+        """
+        self._environment.take(GuestReplaced(at_ns=self.machine.clock.now_ns, payload=payload, code=code))
+
     # Snapshots
 
     def portable_host(self) -> State | None:
-        """What the VMM has, as modules instead of what they were compiled to; None without a VMM."""
+        """Return the state of AetherHost as plain values, for `resume` in another process.
+
+        Returns:
+            The modules, instead of what they were compiled to, and how far the guest is; None without AetherHost.
+        """
         return None if self._host is None else self._host.save_portable()
 
     def snapshot(self) -> EnclaveSnapshot:
-        """All of the enclave's state, recording included.
+        """Take a snapshot of all of the enclave's state, recording included.
 
-        A suspended guest is run again from its start when it is resumed behind a restore: exactly, but it takes time.
-        Raises EnclaveError while a recording is written to a file.
+        Returns:
+            The snapshot. A guest suspended in it is run again from its start when it is resumed after a restore: it
+            gets to the same state, but takes time to do so.
+
+        Raises:
+            EnclaveError: The recording is being written to a file.
         """
-        if isinstance(self._digest, RecordingWriter):  # what is written cannot be taken back
-            raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
+        observers = self._recorders.save_states()
         gate = self._gate.save_state() if self._gate is not None else {}
-        observers = tuple(observer.save_state() for observer in self._stateful)
-        reached, outside = frozenset(self._reached), self._outside.save_state()
+        reached, outside = frozenset(self._loop.reached), self._environment.save_state()
         return EnclaveSnapshot(self.machine.snapshot(), gate, observers, reached, self._result, outside)
 
     def restore(self, snapshot: EnclaveSnapshot) -> None:
-        """Return to a snapshot of this enclave. Going on from there gives the same events as it did then."""
+        """Return to a snapshot of this enclave. From there the run repeats, event by event.
+
+        Args:
+            snapshot: A snapshot that this enclave took.
+        """
         self.machine.restore(snapshot.machine)
         if self._gate is not None:
             self._gate.load_state(snapshot.gate)
-        for observer, state in zip(self._stateful, snapshot.observers, strict=True):
-            observer.load_state(state)
-        self._reached, self._wanted, self._result = set(snapshot.reached), None, snapshot.result
-        self._outside.load_state(snapshot.outside)
+        self._recorders.load_states(snapshot.observers)
+        self._loop.load_reached(snapshot.reached)
+        self._result = snapshot.result
+        self._environment.load_state(snapshot.outside)
 
     def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
-        """Take the place of another enclave of the same making: its state, its events, and what its VMM had."""
+        """Take over the run of another enclave that was made from the same arguments.
+
+        Args:
+            snapshot: A snapshot of the other one. The states of its recorders are not used.
+            events_so_far: Its events up to the snapshot.
+            host: The value of `portable_host` at the snapshot.
+
+        Raises:
+            EnclaveError: The recording of this enclave is being written to a file.
+        """
         if self._host is not None and host is not None:
             self._host.load_portable(host)
-            vmm = {"_vmm": self._host.save_state()}
-            devices = tuple({**state, **vmm} if "_vmm" in state else state for state in snapshot.machine.devices)
-            snapshot = replace(snapshot, machine=replace(snapshot.machine, devices=devices))
-        self.restore(replace(snapshot, observers=tuple(o.save_state() for o in self._stateful)))
-        for event in events_so_far:
-            self._summary.record(event)
-        self._begin_digest(events_so_far)
-        if self.recording is not None:
-            self.recording.events[:] = events_so_far
+            snapshot = snapshot.with_vmm(self._host.save_state())
+        self.restore(replace(snapshot, observers=self._recorders.states))
+        self._recorders.continue_run(events_so_far)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
         """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.
 
-        Those of the moment itself take effect at once. Needs a recording in memory. Raises ConfigurationError for an
-        input that was due before.
+        Args:
+            snapshot: A snapshot that this enclave took.
+            inputs: The inputs. Those that are due at the snapshot's own time take effect at once.
+
+        Raises:
+            ConfigurationError: An input is impossible, or was due before the snapshot.
+            EnclaveError: The enclave keeps no recording in memory, or is writing one to a file.
         """
         scheduled = ordered(inputs, self.machine.ram.size)
         self.restore(snapshot)
         if self.recording is None:
             raise EnclaveError("an enclave without a recording cannot take other inputs")
-        self._outside.schedule(scheduled, self.recording.events, self.machine.clock.now_ns)
-        self.header = self.recording.header = msgspec.structs.replace(self.header, inputs=scheduled)
-        self._begin_digest(self.recording.events)
-        while self._outside.next_ns == self.machine.clock.now_ns:
-            self._outside.take_next()
-
-    def _begin_digest(self, events_so_far: Sequence[Event]) -> None:
-        if isinstance(self._digest, RecordingWriter):
-            raise EnclaveError("an enclave whose recording is being written to a file cannot take another's place")
-        self._digest.begin(self.header, events_so_far)
-
-    def _policy(self) -> Policy:
-        signatures = [ECDSA_P256, ML_DSA_65] if self.configuration.post_quantum else [ECDSA_P256]
-        return Policy(signatures=frozenset(signatures))
-
-    # What the devices report
-
-    def _continue(self, limit_ns: int | None) -> Outcome:
-        outcome = self._run_with_inputs(limit_ns)
-        if outcome is Outcome.LIMIT and self.dormant:  # what is left is to halt
-            outcome = self._run_with_inputs(None)
-        self._check_alive(outcome)
-        return outcome
-
-    def _check_alive(self, outcome: Outcome) -> None:
-        ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
-        if ended and not self.dormant and not self._damaged:
-            post, rip = self.machine.post_code.code, self.machine.cpu.rip
-            raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
-
-    @property
-    def _damaged(self) -> bool:
-        """Whether an input has changed memory, so that the kernel may do anything."""
-        return self._summary.memory_faults > 0
-
-    def _kernel_stopped(self, reason: str) -> None:
-        post, rip = self.machine.post_code.code, self.machine.cpu.rip
-        self.machine.journal.emit(events.KernelStopped, reason, post, rip)
-
-    def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
-        while (at_ns := self._outside.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
-            outcome = run_machine(self.machine, at_ns)
-            overrun = limit_ns is not None and self.machine.clock.now_ns >= limit_ns
-            if outcome is not Outcome.LIMIT or overrun:
-                return outcome
-            self._outside.take_next()
-        return run_machine(self.machine, limit_ns)
-
-    def _target_state_reached(self, phase: Phase) -> None:
-        self._reached.add(phase)
-        if phase is self._wanted:
-            self._wanted = None
-            self.machine.request_stop()
-
-
-def _place(inside: bool) -> str:
-    """Whether a part of the run is made by the emulator, and so again by a replay."""
-    return "built-in" if inside else EXTERNAL
+        self._environment.schedule(scheduled, self.recording.events, self.machine.clock.now_ns)
+        self._recorders.reschedule(scheduled)
+        while self._environment.next_ns == self.machine.clock.now_ns:
+            self._environment.take_next()

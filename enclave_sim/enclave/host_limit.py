@@ -1,4 +1,4 @@
-"""Runs of a machine within a limit in seconds of the host (machine/host_limit.py)."""
+"""Runs of a machine under a limit in seconds of the host (machine/host_limit.py)."""
 
 from enclave_sim.errors import HostLimitReached
 from machine.host_limit import HostLimit
@@ -8,7 +8,7 @@ __all__ = ["HostLimit", "run_machine"]
 
 
 def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
-    """`Machine.run`, but a limit of the host is raised as HostLimitReached: who wants a result has none."""
+    """Run as `Machine.run` does, but raise HostLimitReached at a limit of the host, where there is no result."""
     outcome = machine.run(limit_ns)
     if outcome is Outcome.HOST_LIMIT:
         where = f"{machine.clock.now_ns} ns of virtual time, RIP {machine.cpu.rip:#x}"

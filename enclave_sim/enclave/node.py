@@ -1,4 +1,4 @@
-"""What an enclave lives on: the machine, the enclave's own devices, its TPM, and AetherHost with its engine."""
+"""The node of an enclave: the machine, the enclave's own devices, its TPM, and AetherHost with its engine."""
 
 import firmware
 from enclave_sim import events
@@ -17,11 +17,11 @@ from machine.machine import Machine, MachineConfiguration
 from machine.tpm.backend import TpmBackend
 
 _GUARD_BYTES = 9 << 30
-"""Inaccessible address space behind RAM: WebAssembly's 4 GiB of offsets, twice, and guards."""
+"""Inaccessible address space after RAM: the 4 GiB of WebAssembly's offsets, twice, and guards."""
 
 
 class Node:
-    """Everything is attached, and nothing is loaded yet."""
+    """All parts, connected; nothing is loaded yet."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Node:
         machine.scrub_engine.on_fill = self._scrubbed
         self.port = tpm_events.attach(machine, tpm, verifier)
         self.host: AetherHost | None = None
-        """The VMM; a flat guest has none."""
+        """The VMM; None for a flat guest."""
         self.gate: GateCoprocessor | None = None
         if configuration.engine is EngineName.WASMTIME:
             self._attach_vmm(configuration, cancellation)
 
     def _attach_vmm(self, configuration: EnclaveConfiguration, cancellation: Cancellation) -> None:
-        """AetherHost at its mailbox, and the engine that runs its guests."""
+        """Attach AetherHost to its mailbox, and the engine that runs its guests."""
         from enclave_sim.enclave.engine.profile import GuestProfile  # noqa: PLC0415 - wasmtime takes 60 ms to import
         from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
-"""The options of one enclave, typed: its configuration, and what takes the place of built-in parts.
+"""The options of one enclave, typed: its configuration, and replacements for built-in parts.
 
 EnclaveOptions.of(cycles=3, portable=True).enclave("counter").run()
 
-The emulator is imported when an enclave is made, and not before.
+The emulator is imported only when an enclave is made.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EnclaveOptions:
-    """What an enclave is made from besides its payloads and its inputs."""
+    """Everything that an enclave is made from, except its payloads and its inputs."""
 
     configuration: EnclaveConfiguration = field(default_factory=EnclaveConfiguration)
     trust_anchors: tuple[TrustAnchor, ...] | None = None
-    """Whose signatures are accepted; None for those of the development key alone."""
+    """The keys whose signatures are accepted; None for the development key alone."""
     reference: "ReferenceValues | None" = None
-    """What the built-in verifier accepts; None for what this enclave is made from."""
+    """The values that the built-in verifier accepts; None for those of this enclave itself."""
     verifier: "Verifier | None" = None
     """Takes the place of the built-in verifier."""
     tpm: "TpmBackend | None" = None
@@ -70,7 +70,7 @@ class EnclaveOptions:
         digest: "Digest | None" = None,
         cancellation: "Cancellation | None" = None,
     ) -> "Enclave":
-        """Make an enclave with these options. The arguments are those of `Enclave`, which says what is raised."""
+        """Make an enclave with these options. The arguments are those of `Enclave`, which documents the errors."""
         from enclave_sim.enclave.enclave import Enclave  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
 
         return Enclave(

@@ -1,4 +1,4 @@
-"""Finds who wrote bytes that should not be there: determinism lets the run be made again, as one to go back in."""
+"""Finds the last writer of bytes that should not be there, by searching a repetition of the run backwards."""
 
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.time_travel.position import Position
@@ -7,11 +7,11 @@ from machine.errors import MachineError
 
 
 def describe_last_writer(scenario: Scenario, base: int, length: int) -> str:
-    """Describe what changed a range of physical memory last, before the end of the run."""
+    """Describe the last write to a range of physical memory, of `length` bytes, before the end of the run."""
     try:
         run = Travel(scenario.enclave)
         run.resume(None if scenario.limit_ns is None else Position(scenario.limit_ns))
         write = run.last_write(base, length)
-    except MachineError as error:  # a TPM in another process does not go back
+    except MachineError as error:  # a TPM in another process cannot go back
         return f"who wrote it last cannot be found: {error}"
     return "not written during the run: the loader left it so" if write is None else str(write)

@@ -1,4 +1,4 @@
-"""Runs that are watched: the evidence that guarantees are judged by.
+"""Observed runs: the evidence that guarantees are judged by.
 
 run = observe("counter", cycles=3)             # a fresh enclave
 bench = ObservedTemplate("beacon")             # or boot once, and run often
@@ -35,15 +35,34 @@ _DEFAULT_LIMIT_NS = 10_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a run is made from, so that it can be made again."""
+    """Everything that a run is made from, so that it can be repeated.
+
+        scenario = Scenario("counter", EnclaveOptions.of(cycles=3))
+        first, second = observe_scenario(scenario), observe_scenario(scenario)
+        deterministic([first, second]).check()
+
+    `with_other_sensors`, `with_other_data` and `loads` derive other scenarios from one. Its `Run` keeps it.
+    """
 
     payload: Any
+    """As for `Enclave`: a built-in name, a path, the payload itself, or several of these."""
     options: EnclaveOptions = field(default_factory=EnclaveOptions)
     inputs: tuple[AnyInput, ...] = ()
     limit_ns: int | None = _DEFAULT_LIMIT_NS
+    """Limit of virtual time, by default 10 s; None for no limit."""
 
     def enclave(self, recorder: Any = None) -> Enclave:
-        """Make a fresh enclave that will run so."""
+        """Make a fresh enclave of this scenario, which has not run yet.
+
+        Args:
+            recorder: Gets every event as it happens.
+
+        Returns:
+            The enclave.
+
+        Raises:
+            ConfigurationError: The scenario cannot be run.
+        """
         return self.options.enclave(self.payload, recorder=recorder, inputs=self.inputs)
 
     @property
@@ -53,7 +72,7 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """What runs, for people."""
+        """The payloads, for people."""
         if any(isinstance(one, GuestReplaced) for one in self.inputs):
             return "a replaced guest"
         several = [self.payload] if isinstance(self.payload, str | bytes) else list(self.payload)
@@ -62,20 +81,29 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that is over, and what was seen."""
+    """A run that is over, and what the watchers saw of it.
+
+        run = observe("counter", cycles=3)
+        print(run.result.outcome, len(run.events), zero_trace([run]))
+
+    `observe`, `observe_scenario` and `ObservedTemplate` make runs; the guarantees judge them. It holds no enclave, and
+    does not change.
+    """
 
     scenario: Scenario
     result: RunResult
+    """The result that `Enclave.run` returned."""
     events: tuple[Event, ...]
     residue: Residue
+    """The residue; empty if the enclave did not become dormant."""
     final: MachineState
-    """The machine at the end."""
+    """The state of the machine at the end."""
     looked_at: dict[str, Counter[str]]
-    """How often each watcher looked at what."""
+    """Numbers of the observations of each watcher, by what was observed."""
     findings: dict[str, tuple[Finding, ...]]
-    """What each watcher found."""
+    """The findings of each watcher."""
     probes: tuple[Probe, ...]
-    """What other contexts could see, for comparisons with other runs."""
+    """Digests of what other contexts could see, for comparison with other runs."""
 
 
 class Observer(Stateful):
@@ -99,7 +127,7 @@ class Observer(Stateful):
                 self._handlers.setdefault(kind, []).append(handler)
 
     def attach(self, enclave: Enclave) -> None:
-        """Look at this enclave; to be called before it runs."""
+        """Attach the watchers to an enclave, before it runs."""
         for watcher in self.watchers:
             watcher.machine = enclave.machine
             if isinstance(watcher, MeasurementWatcher):
@@ -115,7 +143,7 @@ class Observer(Stateful):
             handler(event)
 
     def run(self, enclave: Enclave, scenario: Scenario) -> Run:
-        """Run an enclave that is attached, to its end or to the scenario's limit."""
+        """Run an enclave that the watchers are attached to, to its end or to the scenario's limit."""
         result = enclave.run(scenario.limit_ns)
         (probes,) = (tuple(w.probes) for w in self.watchers if isinstance(w, InterferenceWatcher))
         return Run(
@@ -137,15 +165,37 @@ def observe(
     limit_ns: int | None = _DEFAULT_LIMIT_NS,
     **options: Any,
 ) -> Run:
-    """Boot a fresh enclave, run it, and watch. The arguments are those of `EnclaveOptions.of`.
+    """Boot a fresh enclave, run it under watchers, and return what they saw.
 
-    Raises ConfigurationError for what cannot be run. Virtual time is limited to 10 s.
+    Args:
+        payload: As for `Enclave`: a built-in name, a path, the payload itself, or several of these.
+        inputs: The inputs of the run, in any order.
+        limit_ns: Limit of virtual time, by default 10 s; None for no limit.
+        **options: As for `EnclaveOptions.of`: fields of `EnclaveConfiguration`, and replacements for built-in parts.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigurationError: The enclave cannot be made.
     """
     return observe_scenario(Scenario(payload, EnclaveOptions.of(**options), tuple(inputs), limit_ns))
 
 
 def observe_scenario(scenario: Scenario, cancellation: Cancellation | None = None) -> Run:
-    """Run and watch what a scenario describes. Raises Cancelled at the event at which that was cancelled."""
+    """Run a scenario under watchers.
+
+    Args:
+        scenario: The scenario.
+        cancellation: Polled at every event.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigurationError: The scenario cannot be run.
+        Cancelled: `cancellation` was cancelled.
+    """
     observer = Observer(cancellation)
     enclave = scenario.enclave(observer)
     observer.attach(enclave)
@@ -153,14 +203,26 @@ def observe_scenario(scenario: Scenario, cancellation: Cancellation | None = Non
 
 
 class ObservedTemplate:
-    """`Template`, watched: boots once; every `run` is that of a fresh enclave, and independent of the others."""
+    """A `Template` under watchers: it boots once. Every `run` is that of a fresh enclave, independent of the others.
+
+        bench = ObservedTemplate("beacon")
+        runs = [bench.run(inputs=[Tamper(at_ns=bench.at_ns + delay)]) for delay in (0, 1000)]
+        zero_trace(runs).check()
+
+    Args:
+        payload: As for `Enclave`.
+        **options: As for `EnclaveOptions.of`.
+
+    Raises:
+        ConfigurationError: The enclave cannot be made, or it annihilates itself while it boots.
+    """
 
     def __init__(self, payload: Any = "beacon", **options: Any) -> None:
         self._payload, self._options = payload, EnclaveOptions.of(**options)
         self._observer = Observer()
         self._template = Template(payload, recorder=self._observer, prepare=self._observer.attach, **options)
         self.at_ns = self._template.at_ns
-        """Virtual time at which every run starts."""
+        """Virtual time at which every run starts, in ns since reset."""
 
     def run(
         self,
@@ -169,14 +231,27 @@ class ObservedTemplate:
         inputs: Iterable[AnyInput] = (),
         limit_ns: int | None = _DEFAULT_LIMIT_NS,
     ) -> Run:
-        """Run from the start, with another guest if one is given. See `Template.start` for what may be raised."""
+        """Run from the start.
+
+        Args:
+            guest: Takes the place of the first payload: a WebAssembly module, or a flat binary.
+            inputs: The inputs of the run; none may be due before `at_ns`.
+            limit_ns: Limit of virtual time, by default 10 s; None for no limit.
+
+        Returns:
+            The run.
+
+        Raises:
+            ConfigurationError: An input is impossible, or due too early.
+            PayloadRejected: The guest is outside the profile or the contract.
+        """
         enclave = self._template.start(guest, inputs=inputs)
         scenario = Scenario(self._payload, self._options, enclave.header.inputs, limit_ns)
         return self._observer.run(enclave, scenario)
 
 
 def gathered(guarantee: str, runs: Sequence[Run], watcher: str) -> Report:
-    """What one watcher found in several runs."""
+    """Report the findings of one watcher in several runs."""
     looked: Counter[str] = Counter()
     findings: list[Finding] = []
     for run in runs:

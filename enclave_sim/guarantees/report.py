@@ -1,4 +1,4 @@
-"""What a guarantee has to say: whether it holds, what was looked at, and the evidence against it."""
+"""Reports of guarantees: whether one holds, what was checked, and the evidence against it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,23 +11,31 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One way in which a guarantee does not hold."""
+    """One violation of a guarantee."""
 
     what: str
     """One line."""
     at_ns: int | None = None
-    """Virtual time, where it has one."""
+    """Virtual time of the violation in ns, if it has one."""
     evidence: tuple[str, ...] = ()
     """Lines that show it: events, bytes, addresses with symbols."""
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """Format the finding for people.
+
+        Returns:
+            The first line, then the evidence, indented.
+        """
         when = "" if self.at_ns is None else f" (at {self.at_ns} ns)"
         return [self.what + when, *(f"    {line}" for line in self.evidence)]
 
 
-class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - what it is, in a test's output
-    """A guarantee was asserted and does not hold; the text is the report."""
+class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - reads better in the output of a test
+    """A guarantee was asserted and does not hold. The text is the report.
+
+    Args:
+        report: The report, which is kept as `report`.
+    """
 
     def __init__(self, report: "Report") -> None:
         super().__init__(str(report))
@@ -36,23 +44,30 @@ class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - what it is,
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one guarantee."""
+    """The result of one guarantee, for some runs. `str` formats it for people."""
 
     guarantee: str
     findings: tuple[Finding, ...]
     looked_at: dict[str, Any] = field(default_factory=dict)
-    """What was checked, how often, and what was measured."""
+    """Numbers of the checks, by what was checked, and measured values."""
     picture: tuple[str, ...] = ()
-    """Lines for people who would rather look than read."""
+    """Lines of a picture, such as a histogram."""
 
     @property
     def holds(self) -> bool:
-        """Whether there is no finding."""
+        """True if there is no finding."""
         return not self.findings
 
     def check(self) -> "Report":
-        """Return the report. Raises GuaranteeBroken unless the guarantee holds."""
-        __tracebackhide__ = True  # pytest shows where it was asked, and the report
+        """Assert that the guarantee holds.
+
+        Returns:
+            This report.
+
+        Raises:
+            GuaranteeBroken: It does not hold.
+        """
+        __tracebackhide__ = True  # pytest then shows the caller's line and the report
         if not self.holds:
             raise GuaranteeBroken(self)
         return self
@@ -67,7 +82,11 @@ class Report:
         return "\n".join([*lines, *(f"  {line}" for line in self.picture)])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Convert the report to plain values, for JSON.
+
+        Returns:
+            `guarantee`, `holds`, `looked_at`, and `findings`, each with `what`, `at_ns` and `evidence`.
+        """
         return {
             "guarantee": self.guarantee,
             "holds": self.holds,

@@ -1,4 +1,4 @@
-"""The same run with another secret: other sensor values, other bytes in a payload's data segments."""
+"""Variations of a scenario that differ in a secret: other sensor values, other bytes in a payload's data segments."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,16 +18,33 @@ _I32_CONST, _END = 0x41, 0x0B
 
 
 def with_other_sensors(scenario: Scenario, seed: int) -> Scenario:
-    """Other values in both sensor registers."""
+    """Return the scenario with other values in both sensor registers.
+
+    Args:
+        scenario: The scenario.
+        seed: Chooses the values.
+
+    Returns:
+        A new scenario.
+    """
     random = Random(seed)
     sensors = (random.getrandbits(32), random.getrandbits(32))
     return replace(scenario, options=scenario.options.with_configuration(sensors=sensors))
 
 
 def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None) -> Scenario:
-    """Other bytes in all data segments of all modules, which are signed again.
+    """Return the scenario with other bytes in all data segments of all modules, which are signed again.
 
-    Raises ConfigurationError where there is none to change.
+    Args:
+        scenario: The scenario.
+        seed: Chooses the bytes.
+        key: Signs the modules; by default the development key.
+
+    Returns:
+        A new scenario.
+
+    Raises:
+        ConfigurationError: No payload has a data segment.
     """
     random, key = Random(seed), key or development_key()
     if scenario.configuration.engine is EngineName.NATIVE:
@@ -41,7 +58,7 @@ def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None
 
 
 def replace_data(module: bytes, random: Random) -> bytes | None:
-    """A module with other bytes in its active data segments, unsigned; None if it has none."""
+    """Return a module with other bytes in its active data segments, unsigned; None if it has none."""
     parts: list[bytes] = []
     found = False
     for section in sections(module):
@@ -59,7 +76,7 @@ def replace_data(module: bytes, random: Random) -> bytes | None:
 
 
 def _segments(section: Section) -> Iterable[tuple[int, int]]:
-    """Start within the section, and length, of each active segment's bytes (core specification, 5.5.14)."""
+    """Yield start within the section, and length, of each active segment's bytes (core specification, 5.5.14)."""
     raw = section.raw
     count, at = decode_u32(raw, section.payload_at)
     for _ in range(count):
@@ -73,7 +90,7 @@ def _segments(section: Section) -> Iterable[tuple[int, int]]:
 
 
 def _skip(raw: Sequence[Any], at: int) -> int:
-    """Behind a signed LEB128 number."""
+    """Return the offset after a signed LEB128 number."""
     while raw[at] & 0x80:
         at += 1
     return at + 1

@@ -1,4 +1,4 @@
-"""All guarantees of one payload: which runs it takes, and the reports on them."""
+"""All guarantees of one scenario: the runs that they need, and the reports on them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,20 +28,24 @@ def verify(
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
-    `runs` runs as they are, one of them without native code on the host where that is not too slow; as many other
-    loads for jitter; and two runs with other secrets: sensor values, and with `secret_data` the data segments.
+    These runs are made: `runs` of the scenario itself, the second of them without native code on the host unless the
+    guest is native; as many under other loads, for jitter; and two with each other secret, sensor values and with
+    `secret_data` the data segments.
 
     Args:
-        scenario: What is judged.
-        runs: How often it is run as it is.
+        scenario: The scenario.
+        runs: Number of runs of the scenario itself, at least 2.
         seed: Chooses the other loads and the other secrets.
-        secret_data: Whether data segments are secrets, too.
-        progress: Told what is done next.
+        secret_data: Data segments are secrets, too.
+        progress: Called with a description of each step before it begins.
         cancellation: Polled before each of these steps, and at every event of every run.
 
+    Yields:
+        The report of each guarantee.
+
     Raises:
-        ConfigurationError: For fewer than two runs, or what cannot be run.
-        Cancelled: When `cancellation` was cancelled.
+        ConfigurationError: `runs` is below 2, or the scenario cannot be run.
+        Cancelled: `cancellation` was cancelled.
     """
     token = cancellation or Cancellation()
 
@@ -79,14 +83,14 @@ def verify(
 
 
 def _variant(scenario: Scenario, number: int) -> Scenario:
-    """The second run goes without native code, unless the guest itself is executed instruction by instruction."""
+    """Return the scenario of a run: the second without native code, unless the guest is native and would be slow."""
     if number != 1 or scenario.configuration.engine is not EngineName.WASMTIME:
         return scenario
     return replace(scenario, options=replace(scenario.options, portable=True))
 
 
 def _as(run: Run, scenario: Scenario) -> Run:
-    """The host is no part of a scenario."""
+    """Return the run as one of the scenario: the host's native code is no difference between scenarios."""
     return replace(run, scenario=scenario)
 
 

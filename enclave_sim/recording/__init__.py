@@ -1,6 +1,13 @@
-"""Recordings: what happened in a run, as a file with a digest, and what can be asked of it.
+"""Recordings: the events of a run, as a file with a digest, and what can be asked of it.
 
-`Recording` holds a run in memory; `RecordingWriter` writes a file, `RecordingFile` and `read_events` read one, in
+from enclave_sim import Enclave, Recording
+
+enclave = Enclave("counter", cycles=3)
+enclave.run()
+enclave.recording.save(Path("counter.jsonl"))
+print(len(Recording.load(Path("counter.jsonl")).events))
+
+`Recording` holds a run in memory; `RecordingWriter` writes a file, and `RecordingFile` and `read_events` read one, in
 constant memory. Names are loaded when first used.
 """
 

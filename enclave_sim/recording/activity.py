@@ -1,7 +1,7 @@
-"""What an enclave does after EXEC_LOOP has reached its target state, as its last event of these kinds shows.
+"""The activity of an enclave after EXEC_LOOP has reached its target state, as its last event of these kinds shows.
 
 The event `phase_completed` of EXEC_LOOP says that the state Active Execution is reached. The guest runs afterwards, so
-people are shown this instead of a phase that is over.
+people are shown the activity instead of a phase that is over.
 """
 
 from enclave_sim.events import AnnihilationBegan, CycleBegan, CycleEnded, WakeScheduled, Woken
@@ -12,7 +12,7 @@ ACTIVITY_KINDS = (CycleBegan, CycleEnded, WakeScheduled, Woken, AnnihilationBega
 
 
 def activity(last: Event) -> str:
-    """Return what goes on after `last`, the latest event of ACTIVITY_KINDS. Cycles are counted from 1, as in `run`."""
+    """Return the activity after `last`, the latest event of ACTIVITY_KINDS. Cycles are counted from 1, as in `run`."""
     match last:
         case CycleBegan(cycle=cycle):
             return f"running: cycle {cycle + 1:,}"

@@ -1,6 +1,6 @@
-"""Payloads and trust anchors that a recording embeds in its header, and where a reader finds the others.
+"""The payloads and trust anchors that a recording embeds in its header, and the sources of the others.
 
-Everybody has the built-in payloads and the development anchor; those are only named.
+Every reader has the built-in payloads and the development anchor; those are only named.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
 """The format of recordings: a header, the events as JSON Lines, and a trailer with the SHA-256 of all lines before it.
 
-The digest covers what the machine did and nothing of the host: the same inputs give the same digest on every host,
-Python and operating system. A recording is enough to make its run again: it embeds what the header names and not every
-reader has.
+The digest covers what the machine did, and nothing of the host: the same inputs give the same digest on every host,
+Python and operating system. A recording is enough to repeat its run: it embeds whatever the header names and some
+readers do not have.
 """
 
 import hashlib
@@ -20,26 +20,29 @@ from machine.state import State, Stateful
 FORMAT = "enclave-sim-recording"
 VERSION = 2
 BATCH = 1024
-"""Events that are encoded at a time."""
+"""Number of events that are encoded at a time."""
 NOWHERE = (0, -1)
-"""No limit, and a number of events that there never is."""
+"""No limit, and a number of events that never occurs."""
 _ENCODER = msgspec.json.Encoder()
 
 
 class RecordingError(EnclaveError):
-    """A recording is damaged, foreign, or from another version."""
+    """A recording is damaged, foreign, or of another version."""
 
 
 class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="header"):
-    """What a run is made from: enough to make it again."""
+    """Everything that a run is made from: enough to repeat it."""
 
     configuration: dict[str, Any]
+    """The options, by name; see `EnclaveConfiguration.describe`."""
     firmware_sha256: str
+    """SHA-256 of the kernel's file, in hex."""
     payload_sha256: tuple[str, ...]
+    """SHA-256 of each payload, in hex."""
     inputs: tuple[AnyInput, ...] = ()
     """Scheduled inputs of the run, by time."""
     payloads: tuple[bytes, ...] = ()
-    """The payloads that are not built in, in the order in which `payload_sha256` names them; none twice."""
+    """The payloads that are not built in, each once, in the order in which `payload_sha256` names them."""
     trust_anchors: tuple[TrustAnchor, ...] = ()
     """The trust anchors besides the development anchor. They hold public keys only."""
     format: str = FORMAT
@@ -50,13 +53,19 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
     """The end of a complete recording."""
 
     events: int
+    """Number of events before the trailer."""
     sha256: str
+    """The digest, in hex."""
     limit_ns: int | None = None
-    """Where the run ended because virtual time got there, or None. It counts for the digest like a line."""
+    """The limit of virtual time at which the run ended, in ns, or None. It counts for the digest like a line."""
 
 
 class Digest(Stateful):
-    """Hashes the lines of a recording that need not be written. Memory stays bounded."""
+    """A recorder that computes the digest of a recording which need not be written. Memory stays bounded.
+
+    Args:
+        header: The header of the recording.
+    """
 
     STATE = ("_pending", "_hashed", "_stop")
     WIRING = ("_hash",)
@@ -65,40 +74,66 @@ class Digest(Stateful):
         self.begin(header)
 
     def begin(self, header: Header, events: Sequence[Event] = ()) -> None:
-        """Start again, with a header and the first events."""
+        """Start again.
+
+        Args:
+            header: The header of the recording.
+            events: The first events.
+        """
         self._hash = hashlib.sha256(encode_line(header))
         self._pending = list(events)
         self._hashed = 0
         self._stop = NOWHERE
 
     def record(self, event: Event) -> None:
-        """Take one event. They are encoded many at a time, which costs a fraction."""
+        """Take one event. Events are encoded in batches, which costs a fraction of encoding them one by one.
+
+        Args:
+            event: The event.
+        """
         self._pending.append(event)
         if len(self._pending) >= BATCH:
             self._flush()
 
     def take_lines(self, lines: bytes, events: int) -> None:
-        """Take this number of events that are encoded already."""
+        """Take events that are encoded already.
+
+        Args:
+            lines: Their lines.
+            events: The number of lines.
+        """
         self._flush()
         self._hash.update(lines)
         self._hashed += events
 
     @property
     def events(self) -> int:
-        """The number of events taken."""
+        """Number of events taken."""
         return self._hashed + len(self._pending)
 
     def stop_at(self, limit_ns: int) -> None:
-        """Note that the run ends here, at this limit, unless more events come."""
+        """Note that the run ends here, unless more events follow.
+
+        Args:
+            limit_ns: The limit of virtual time that was reached, in ns.
+        """
         self._stop = (limit_ns, self.events)
 
     def hexdigest(self) -> str:
-        """Return the digest of everything so far."""
+        """Compute the digest of all events so far.
+
+        Returns:
+            The SHA-256 in hex.
+        """
         self._flush()
         return with_limit(self._hash, self._limit_ns)
 
     def trailer(self) -> Trailer:
-        """Return the line that a recording would end with here."""
+        """Make the line with which a recording would end here.
+
+        Returns:
+            The trailer.
+        """
         return Trailer(self.events, self.hexdigest(), self._limit_ns)
 
     def save_state(self) -> State:
@@ -145,7 +180,7 @@ def encode_lines(events: Sequence[Event]) -> bytes:
 
 
 def with_limit(digest: "hashlib._Hash", limit_ns: int | None) -> str:
-    """Return the digest of a recording whose lines have this one, and which ended at this limit, if any."""
+    """Return the digest of a recording with these lines, which ended at this limit, if any."""
     if limit_ns is None:
         return digest.hexdigest()
     limited = digest.copy()

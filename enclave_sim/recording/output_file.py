@@ -1,6 +1,6 @@
 """A file that appears under its name only when all of it is written: a recording, or an export of one.
 
-Every reason why such a file cannot be written is raised from here, as one line.
+All errors that prevent such a file are raised from here, in one line.
 """
 
 import io
@@ -15,7 +15,7 @@ from enclave_sim.errors import ConfigurationError
 
 
 class OutputFile(io.FileIO):
-    """Writes all it is given, or raises ConfigurationError naming the file that was asked for."""
+    """Writes all data that it is given, or raises ConfigurationError with the name of the file that was asked for."""
 
     def __init__(self, path: Path, asked_for: Path, doing: str) -> None:
         super().__init__(path, "w")
@@ -32,13 +32,16 @@ class OutputFile(io.FileIO):
 
 @contextmanager
 def output_file(path: Path, doing: str) -> Iterator[OutputFile]:
-    """Open a temporary file beside `path`, and let it take the name at the end. After an exception nothing is left.
+    """Open a temporary file beside `path`, which takes that name at the end. After an exception nothing is left of it.
 
     A file of that name is replaced. A pipe or a device is written to directly.
 
     Args:
-        path: The file that is wanted.
+        path: The name of the file.
         doing: The words for this in an error: "cannot `doing` `path`: ...".
+
+    Yields:
+        The file.
 
     Raises:
         ConfigurationError: The file cannot be written.

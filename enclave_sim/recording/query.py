@@ -1,4 +1,4 @@
-"""Queries: the events of a run that are of some kind, in some time, of some ring transition.
+"""Queries: the events of a run of given kinds, times and ring transitions.
 
 from enclave_sim.recording.query import select
 
@@ -22,10 +22,19 @@ def select(
     between: tuple[int, int] | None = None,
     ring: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
-    """Those events, one by one, for which all that is given is true: they are of one of the kinds; they happened
-    from `between[0]` to `between[1]` ns, both included; they are transitions from `ring[0]` to `ring[1]`.
+    """Select the events for which all that is given is true.
 
-    Raises ConfigurationError at once for a kind or ring that does not exist, and a time that ends before it begins.
+    Args:
+        events: The events.
+        kind: One or several kinds, as types or by their names in recordings.
+        between: The first and the last virtual time in ns, both included.
+        ring: A ring transition, from the first number to the second.
+
+    Returns:
+        An iterator over the events that match, in order.
+
+    Raises:
+        ConfigurationError: A kind or ring does not exist, or the time ends before it begins. It is raised at once.
     """
     kinds = None if kind is None else _kinds(kind)
     if between is not None and not 0 <= between[0] <= between[1]:

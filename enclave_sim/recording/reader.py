@@ -1,4 +1,4 @@
-"""Reading recording files: event by event, with everything checked."""
+"""Reading recording files event by event, with every check."""
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator
@@ -12,22 +12,31 @@ from enclave_sim.events import AnyEvent
 from enclave_sim.recording.format import FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
 
 _LONGEST_LINE = 1 << 26
-"""In bytes: a header with all the payloads and inputs there can be is shorter."""
+"""In bytes. A header with the largest payloads and the most inputs is shorter."""
 
 
 class _Format(msgspec.Struct, tag_field="kind", tag="header"):
-    """What the header of every version begins with."""
+    """The fields with which the header of every version begins."""
 
     format: str
     version: int
 
 
 class RecordingFile(Iterable[AnyEvent]):
-    """A recording file, whose events can be had one by one, in constant memory, as often as wanted.
+    """A recording file, whose events can be read one by one, in constant memory, as often as needed.
 
-    Raises RecordingError, which names the line, where the file is cut, edited, reordered, foreign or from another
-    version: for the header when made, for what follows when it is read. The digest is checked at the end. Raises
-    ConfigurationError for a file that is not there or cannot be opened.
+        file = RecordingFile(Path("counter.jsonl"))
+        print(file.header.configuration["cycles"], sum(1 for event in file))
+
+    A damaged file raises RecordingError, which names the line: in the header when the object is made, after that when
+    that line is read. The digest is checked at the end.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecordingError: The file is cut, edited, reordered, foreign or from another version.
+        ConfigurationError: It does not exist or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +97,7 @@ class RecordingFile(Iterable[AnyEvent]):
             raise self._damaged(
                 count + 2, f"a line was changed: the digest of all is {expected}, the trailer says {trailer.sha256}"
             )
-        if line != msgspec.json.encode(trailer) + b"\n":  # no digest covers the trailer's own text
+        if line != msgspec.json.encode(trailer) + b"\n":  # no digest covers the trailer itself
             raise self._damaged(count + 2, "the trailer was changed")
         if file.read(1):
             raise self._damaged(count + 3, "something follows the trailer")
@@ -98,10 +107,32 @@ class RecordingFile(Iterable[AnyEvent]):
 
 
 def read_header(path: Path) -> Header:
-    """The header of a recording file. Raises RecordingError for anything else."""
+    """Read the header of a recording file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The header.
+
+    Raises:
+        RecordingError: It is no recording, or one of another version.
+        ConfigurationError: It cannot be opened.
+    """
     return RecordingFile(path).header
 
 
 def read_events(path: Path) -> Iterator[AnyEvent]:
-    """The events of a recording file, one by one, in constant memory. Raises what `RecordingFile` does."""
+    """Read the events of a recording file, in constant memory.
+
+    Args:
+        path: The file.
+
+    Returns:
+        An iterator over the events, in order.
+
+    Raises:
+        RecordingError: The file is damaged; see `RecordingFile`.
+        ConfigurationError: It cannot be opened.
+    """
     return iter(RecordingFile(path))

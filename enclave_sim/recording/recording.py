@@ -13,7 +13,20 @@ _Kind = TypeVar("_Kind", bound=Event)
 
 
 class Recording(Stateful):
-    """The events of a run in memory."""
+    """The events of a run in memory.
+
+        enclave = Enclave("counter", cycles=3)
+        enclave.run()
+        enclave.recording.save(Path("counter.jsonl"))
+        signals = Recording.load(Path("counter.jsonl")).of_kind(SignalEmitted)
+
+    `events` grows while its enclave runs; a loaded recording is complete. `RecordingFile` reads a file in constant
+    memory, and `RecordingWriter` writes one while the run goes on. `enclave_sim.recording.select` filters events, and
+    `enclave_sim.time_travel` repeats the run of a recording.
+
+    Args:
+        header: Everything that the run is made from.
+    """
 
     STATE = ("header", "events", "_stop")
 
@@ -24,7 +37,18 @@ class Recording(Stateful):
 
     @classmethod
     def load(cls, path: Path) -> "Recording":
-        """Read all of a file. Raises what `RecordingFile` does."""
+        """Read a whole recording file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The recording.
+
+        Raises:
+            RecordingError: The file is damaged, foreign or of another version.
+            ConfigurationError: It cannot be read.
+        """
         file = RecordingFile(path)
         recording = cls(file.header)
         recording.events.extend(file)
@@ -33,26 +57,48 @@ class Recording(Stateful):
         return recording
 
     def record(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event.
+
+        Args:
+            event: The event, which follows those taken before.
+        """
         self.events.append(event)
 
     def stop_at(self, limit_ns: int) -> None:
-        """The run ends here, at this limit, unless more events come."""
+        """Note that the run ends here, unless more events follow.
+
+        Args:
+            limit_ns: The limit of virtual time that was reached, in ns.
+        """
         self._stop = (limit_ns, len(self.events))
 
     def of_kind(self, kind: type[_Kind]) -> list[_Kind]:
-        """The events of one type, in order."""
+        """Select the events of one type.
+
+        Args:
+            kind: The type, such as `enclave_sim.events.SignalEmitted`.
+
+        Returns:
+            The events, in order.
+        """
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def digest(self) -> str:
-        """The recording's SHA-256, as a file of it would state."""
+        """The recording's SHA-256 in hex, as the trailer of its file states it."""
         digest = Digest(self.header)
         self._repeat(digest)
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the recording to a file. Raises ConfigurationError, and leaves no part of it, where that fails."""
+        """Write the recording to a file. If that fails, nothing of it is left.
+
+        Args:
+            path: The file, which is replaced if it exists.
+
+        Raises:
+            ConfigurationError: It cannot be written.
+        """
         with RecordingWriter.open(path, self.header) as writer:
             self._repeat(writer)
 
@@ -64,7 +110,7 @@ class Recording(Stateful):
             recorder.stop_at(limit_ns)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: timeline, phases, summary."""
+        """Return the view in a notebook: timeline, phases, summary."""
         from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - it imports this module
 
         return fragment(self.header, self.events)

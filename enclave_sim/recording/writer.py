@@ -3,7 +3,7 @@
 with RecordingWriter.open(Path("kernel.jsonl"), header) as writer:
     Machine(configuration, writer).run()
 
-An `Enclave` makes its header itself, and hands it to the writer that it is given:
+An `Enclave` makes its header itself, and passes it to the writer that it is given:
 
 with RecordingWriter.open(Path("counter.jsonl")) as writer:
     Enclave("counter", record=False, writer=writer).run()
@@ -21,9 +21,13 @@ from machine.events import Event
 
 
 class RecordingWriter:
-    """A recorder that writes what it is given to a file, and hashes it. Memory stays bounded.
+    """A recorder that writes events to a file, and computes their digest. Memory stays bounded.
 
-    `open` also sees to the file; whoever hands over an open `file` calls `finish` and closes it.
+    `open` also takes care of the file. A caller who passes an open `file` calls `finish` and closes it.
+
+    Args:
+        file: The file, opened for binary writing.
+        header: Everything that the run is made from; without it, call `begin` before the first event.
     """
 
     def __init__(self, file: BinaryIO, header: Header | None = None) -> None:
@@ -38,11 +42,14 @@ class RecordingWriter:
     def open(cls, path: Path, header: Header | None = None) -> Iterator[Self]:
         """Open a file, which appears under its name, with a trailer, when the `with` block ends.
 
-        When the block raises an exception nothing is left of it, and a file that had the name stays as it was.
+        If the block raises an exception, nothing is left of it, and a file of that name stays as it was.
 
         Args:
-            path: The file. One that is there is replaced; a pipe or a device is written to directly.
-            header: What the run is made from; without it, `begin` is called within the block.
+            path: The file. One that exists is replaced; a pipe or a device is written to directly.
+            header: Everything that the run is made from; without it, `begin` must be called within the block.
+
+        Yields:
+            The writer.
 
         Raises:
             ConfigurationError: The file cannot be written.
@@ -53,30 +60,49 @@ class RecordingWriter:
             writer.finish()
 
     def begin(self, header: Header) -> None:
-        """Write the header. Raises EnclaveError where there is one already, which cannot be taken back."""
+        """Write the header.
+
+        Args:
+            header: Everything that the run is made from.
+
+        Raises:
+            EnclaveError: There is a header already, which cannot be taken back.
+        """
         if self._begun is not None:
             raise EnclaveError("a recording that is being written to a file cannot begin again")
         self._begun = Digest(header)
         self._file.write(encode_line(header))
 
     def record(self, event: Event) -> None:
-        """Take one event. They are encoded many at a time, which costs a fraction."""
+        """Take one event. Events are encoded in batches, which costs a fraction of encoding them one by one.
+
+        Args:
+            event: The event.
+        """
         self._pending.append(event)
         if len(self._pending) >= BATCH:
             self._flush()
 
     @property
     def events(self) -> int:
-        """The number of events taken."""
+        """Number of events taken."""
         return self._digest.events + len(self._pending)
 
     def stop_at(self, limit_ns: int) -> None:
-        """Note that the run ends here, at this limit, unless more events come."""
+        """Note that the run ends here, unless more events follow.
+
+        Args:
+            limit_ns: The limit of virtual time that was reached, in ns.
+        """
         self._flush()
         self._digest.stop_at(limit_ns)
 
     def hexdigest(self) -> str:
-        """Return the digest of everything so far."""
+        """Compute the digest of all events so far.
+
+        Returns:
+            The SHA-256 in hex.
+        """
         self._flush()
         return self._digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Checks one after the other, each with its message, whatever became of the ones before."""
+"""A list of checks that are made one after the other, each with its message, even after failures."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,20 +13,21 @@ Value = TypeVar("Value")
 class Checklist:
     """The checks made so far. A check is a function of a subject, and has failed if it raises EvidenceError.
 
-    A subject of None is what the check called `needs` should have yielded: a check without subject has not passed.
+    The subject is the value that an earlier check, called `needs`, has read. If it is None, that check has failed, and
+    so has this one.
     """
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
     def check(self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], str]) -> None:
-        """A check whose function says what it found good."""
+        """Make a check whose function returns its message."""
         self._make(name, subject, needs, lambda subject: (None, function(subject)))
 
     def read(
         self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], Value], message: str
     ) -> Value | None:
-        """A check that yields a value for others, or None where it has failed."""
+        """Make a check that reads a value for others. Return the value, or None where the check has failed."""
         return self._make(name, subject, needs, lambda subject: (function(subject), message))
 
     def _make(

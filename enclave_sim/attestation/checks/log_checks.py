@@ -20,7 +20,7 @@ ANNIHILATED = (13, EV_ACTION, b"AETHER ANNIHILATED")
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """The events of a log that are in order."""
+    """The events of a log whose order is right, by what they measure."""
 
     kernel_image: Event
     loader_information: Event
@@ -31,7 +31,7 @@ class Measurements:
 
 
 def check_log(checklist: Checklist, data: bytes, reference: ReferenceValues) -> EventLog | None:
-    """All checks of the log itself. Whether a quote vouches for it is another one."""
+    """Make all checks of the log itself; a quote vouches for it in another check. Return the log if it can be read."""
     log = checklist.read("event log", data, "", parse_event_log, "is a TCG crypto-agile log")
     checklist.check("event log header", log, "event log", _header)
     checklist.check("not annihilated", log, "event log", _alive)
@@ -51,7 +51,7 @@ def check_log(checklist: Checklist, data: bytes, reference: ReferenceValues) -> 
 
 
 def in_order(log: EventLog) -> Measurements:
-    """The events by what they measure. Raises EvidenceError for one missing, repeated, misplaced or too many."""
+    """Sort the events by what they measure. Raises EvidenceError for one missing, repeated, misplaced or extra."""
     events = log.events
     anchored = len(events) > 3 and events[3].pcr == TRUST_ANCHORS[0]
     payloads = max(1, len(events) - 4 - anchored)
@@ -82,7 +82,7 @@ def _described(pcr: int, kind: int, data: bytes | None) -> str:
 
 
 def _header(log: EventLog) -> str:
-    # The header is measured nowhere, so nothing in it may be free.
+    # The header is measured nowhere, so all of it must have one value.
     if log.header != Header():
         raise EvidenceError(f"the Spec ID event is {log.header}; right is {Header()}")
     return "Spec ID event of a log of the SHA-256 bank alone"

@@ -31,15 +31,15 @@ from enclave_sim.attestation.verdict import Challenge, Policy
 
 @dataclass(frozen=True, slots=True)
 class CheckedQuote:
-    """What could be read of one quote."""
+    """The parts of one quote that could be read."""
 
     quote: Quote | None
     area: PublicArea | None
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
-    """What every quote of one piece of evidence is held against."""
+class QuoteChecks:
+    """The values that every quote of one piece of evidence is compared with."""
 
     challenge: Challenge
     reference: ReferenceValues
@@ -47,7 +47,7 @@ class Verifier:
     log: EventLog | None
 
     def check(self, checklist: Checklist, number: int, signed: SignedQuote) -> CheckedQuote:
-        """All checks of quote `number`, counted from 1."""
+        """Make all checks of quote `number`, counted from 1."""
         at = f"quote {number}"
         checklist.check(f"{at} magic", signed.attest, "", _magic)
         checklist.check(f"{at} type", signed.attest, "", _type)

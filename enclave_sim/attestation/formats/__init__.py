@@ -1,1 +1,1 @@
-"""The structures that evidence consists of: bytes to values and back, each field checked."""
+"""The structures that evidence consists of: decoding, with every field checked, and encoding."""

@@ -1,4 +1,4 @@
-"""The algorithm identifiers of the TCG Algorithm Registry that occur here, and our names for the two kinds of AK."""
+"""The algorithm identifiers of the TCG Algorithm Registry that are used here, and our names for the two kinds of AK."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
 """The envelope of an evidence file: COSE_Sign1 (RFC 9052) with ES256, by a key of the node.
 
 It proves that a holder of that key packed exactly these bytes. It proves nothing about what ran: the TPM's own
-signatures inside do that. The protected header is `{1: -7, 4: key}`, where the key identifier is the public key
-itself, so that a file damaged on its way is noticed even where nobody vouches for the key.
+signatures inside do that. The protected header is `{1: -7, 4: key}`, where the key identifier is the public key itself,
+so that a damaged file is noticed even by a verifier that does not know the key.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,24 @@ _PROTECTED_HEAD = bytes.fromhex("a2 01 26 04 58 21")  # {1: -7, 4: 33 bytes that
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeKey:
-    """A node's own P-256 key for evidence files. It proves who packed a file, nothing about what ran."""
+    """A node's own P-256 key for evidence files. It proves who packed a file, and nothing about what ran."""
 
-    secret: int  # 1 to the order of P-256 less 1
+    secret: int
+    """The private scalar, from 1 to the order of P-256 minus 1."""
 
     @classmethod
     def from_seed(cls, seed: bytes) -> "EnvelopeKey":
-        """The key that belongs to a seed of at least 16 bytes; always the same. Raises EvidenceError for fewer."""
+        """Derive a key from a seed. The same seed always gives the same key.
+
+        Args:
+            seed: At least 16 bytes.
+
+        Returns:
+            The key.
+
+        Raises:
+            EvidenceError: The seed is shorter.
+        """
         if len(seed) < _LEAST_SEED:
             raise EvidenceError(f"envelope key: a seed has at least {_LEAST_SEED} bytes, not {len(seed)}")
         wide = b"".join(sha256(b"enclave-sim envelope key %d " % half + seed).digest() for half in (0, 1))
@@ -37,13 +48,20 @@ class EnvelopeKey:
 
     @property
     def public(self) -> bytes:
-        """The public key as a compressed point (SEC 1), 33 bytes: what reference values list."""
+        """The public key as a compressed point (SEC 1), 33 bytes, as reference values list it."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
 
         return self._private_key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
     def sign(self, message: bytes) -> bytes:
-        """ES256: r and s, 32 bytes each. The same for the same message (RFC 6979)."""
+        """Sign a message by ES256, deterministically (RFC 6979).
+
+        Args:
+            message: The bytes to sign.
+
+        Returns:
+            r and s, 32 bytes each.
+        """
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - slow to import
         from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415
 
@@ -58,12 +76,12 @@ class EnvelopeKey:
 
 
 def protected_header(public: bytes) -> bytes:
-    """The protected header, encoded."""
+    """Encode the protected header."""
     return _PROTECTED_HEAD + public
 
 
 def public_of(protected: bytes) -> bytes:
-    """The key in a protected header. Raises EvidenceError for any other header."""
+    """Return the key in a protected header. Raises EvidenceError for any other header."""
     if len(protected) != len(_PROTECTED_HEAD) + PUBLIC_SIZE or not protected.startswith(_PROTECTED_HEAD):
         right = "right is {1: -7 (ES256), 4: the envelope key as a compressed point} and nothing else"
         raise EvidenceError(f"evidence file: the protected header is {protected[:16].hex()}...; {right}")
@@ -71,14 +89,14 @@ def public_of(protected: bytes) -> bytes:
 
 
 def signed_bytes(protected: bytes, payload: bytes) -> bytes:
-    """Sig_structure of a COSE_Sign1: what is signed."""
-    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+    """Encode the Sig_structure of a COSE_Sign1, which is what is signed."""
+    import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
     return cbor2.dumps(["Signature1", protected, b"", payload])
 
 
 def check_envelope(public: bytes, message: bytes, signature: bytes) -> None:
-    """Raises EvidenceError unless the key's owner has signed the message."""
+    """Raise EvidenceError unless the owner of the key has signed the message."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415

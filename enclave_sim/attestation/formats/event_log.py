@@ -28,7 +28,7 @@ class Event:
 
     @classmethod
     def measured(cls, pcr: int, kind: int, digest: bytes, data: bytes) -> "Event":
-        """An event of the SHA-256 bank alone."""
+        """Return an event of the SHA-256 bank alone."""
         return cls(pcr, kind, ((TPM_ALG_SHA256, digest),), data)
 
     @property
@@ -40,7 +40,7 @@ class Event:
         raise EvidenceError("event log: it has no SHA-256 digests; that bank is the one that is quoted")
 
     def encode(self) -> bytes:
-        """The event as it stands in the log."""
+        """Encode the event as it stands in the log."""
         digests = b"".join(algorithm.to_bytes(2, "little") + digest for algorithm, digest in self.digests)
         head = self.pcr.to_bytes(4, "little") + self.type.to_bytes(4, "little")
         counted = len(self.digests).to_bytes(4, "little") + digests
@@ -49,16 +49,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """TCG_EfiSpecIdEvent, the first event's data. The defaults are the ones we write and `verify` asks for."""
+    """TCG_EfiSpecIdEvent, the data of the first event. The defaults are what we write and what `verify` requires."""
 
     algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
     platform_class: int = 0  # client
     version: tuple[int, int, int] = (2, 0, 0)  # major, minor, errata
-    uintn_size: int = 2  # a UINTN has that many UINT32
+    uintn_size: int = 2  # UINT32s in a UINTN
     vendor_info: bytes = b""
 
     def encode(self) -> bytes:
-        """The first event: a TCG_PCR_EVENT of type EV_NO_ACTION, which has a SHA-1 digest of zeros."""
+        """Encode the first event: a TCG_PCR_EVENT of type EV_NO_ACTION, whose SHA-1 digest is zero."""
         major, minor, errata = self.version
         data = _SIGNATURE + self.platform_class.to_bytes(4, "little") + bytes([minor, major, errata, self.uintn_size])
         data += len(self.algorithms).to_bytes(4, "little")
@@ -75,13 +75,16 @@ class EventLog:
     header: Header = Header()
 
     def encode(self) -> bytes:
-        """The log's bytes."""
+        """Encode the log."""
         return self.header.encode() + b"".join(event.encode() for event in self.events)
 
     def replay(self) -> dict[int, bytes]:
-        """The value of each PCR of the SHA-256 bank that an event extends, and of PCR 0 where one says how it starts.
+        """Compute the values of the PCRs of the SHA-256 bank.
 
-        Raises EvidenceError without that bank, and for an event of the startup locality that cannot be.
+        Raises EvidenceError where there is no such bank, or the startup locality is impossible or comes too late.
+
+        Returns:
+            The value of each PCR that an event extends, and of PCR 0 where an event gives its startup locality.
         """
         values: dict[int, bytes] = {}
         for event in self.events:
@@ -94,18 +97,18 @@ class EventLog:
         return values
 
     def pcr_values(self, pcrs: tuple[int, ...]) -> bytes:
-        """The values of these PCRs one after the other: what `tpm2_checkquote -f` reads, and what a quote digests."""
+        """Return the values of these PCRs concatenated, as a quote digests them and `tpm2_checkquote -f` reads them."""
         values = self.replay()
         return b"".join(values.get(pcr, initial_pcr(pcr)) for pcr in pcrs)
 
 
 def initial_pcr(pcr: int) -> bytes:
-    """The value after a reset: ones for the PCRs of a dynamic launch (17 to 22), zeros for all others."""
+    """Return the value after a reset: ones for the PCRs of a dynamic launch (17 to 22), zeros for all others."""
     return (b"\xff" if 17 <= pcr <= 22 else b"\0") * 32
 
 
 def _started_from(data: bytes, *, extended: bool) -> bytes:
-    """What PCR 0 holds when TPM2_Startup came from a locality (TCG_EfiStartupLocalityEvent, section 10.4.5.3)."""
+    """Return PCR 0 after TPM2_Startup from a locality (TCG_EfiStartupLocalityEvent, section 10.4.5.3)."""
     locality = data[len(_STARTUP_LOCALITY) :]
     if extended:
         raise EvidenceError("event log: StartupLocality comes after an event of PCR 0; it says how that PCR starts")
@@ -115,7 +118,7 @@ def _started_from(data: bytes, *, extended: bool) -> bytes:
 
 
 def parse_event_log(data: bytes) -> EventLog:
-    """A log. Raises EvidenceError for anything else and for a last event that is cut short."""
+    """Decode a log. Raises EvidenceError for anything else, and for a last event that is cut short."""
     reader = Reader("event log", data, "little")
     header = _header(reader)
     events: list[Event] = []

@@ -1,7 +1,7 @@
-"""CBOR (RFC 8949) of strangers, of which numbers, strings, arrays and maps are read and nothing else.
+"""CBOR (RFC 8949) from strangers: numbers, strings, arrays and maps are read, and nothing else.
 
-For a tag the library makes a regular expression, a date, a mail message, a loop: what that costs is up to whoever wrote
-the file. So the heads of all items are looked at before anything is made of them.
+For a tag the library makes a regular expression, a date, a mail message or a loop, at a cost that the writer of the
+file chooses. So the heads of all items are checked before any value is made.
 """
 
 from typing import Any
@@ -17,11 +17,17 @@ _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: bytes that its
 
 
 def load(data: bytes, what: str) -> Any:
-    """The value of one data item. Raises EvidenceError for anything but plain, definite-length items.
+    """Decode one data item.
 
-    Bytes that follow the item, and encodings that are not the shortest, are for the caller to notice.
+    Bytes that follow the item, and encodings that are not the shortest, are not noticed here: the caller must check.
+
+    Returns:
+        The value.
+
+    Raises:
+        EvidenceError: There is anything but plain, definite-length items.
     """
-    import cbor2  # noqa: PLC0415 - needed by those alone who read or write files
+    import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
     reader = Reader(f"evidence file: {what}", data)
     items = 0

@@ -47,11 +47,11 @@ class PublicArea:
 
     @property
     def algorithm(self) -> str:
-        """ECDSA_P256 or ML_DSA_65."""
+        """`ECDSA_P256` or `ML_DSA_65`."""
         return ECDSA_P256 if isinstance(self.key, EccPoint) else ML_DSA_65
 
     def encode(self) -> bytes:
-        """TPM2B_PUBLIC."""
+        """Encode as TPM2B_PUBLIC."""
         if isinstance(self.key, EccPoint):
             kind = TPM_ALG_ECC
             parameters = (TPM_ALG_NULL, TPM_ALG_ECDSA, TPM_ALG_SHA256, TPM_ECC_NIST_P256, TPM_ALG_NULL)
@@ -64,7 +64,7 @@ class PublicArea:
 
 
 def parse_public(data: bytes) -> PublicArea:
-    """A TPM2B_PUBLIC of either kind of key. Raises EvidenceError for any other, and for bytes that follow."""
+    """Decode a TPM2B_PUBLIC of either kind of key. Raises EvidenceError for any other, and for bytes that follow."""
     reader = Reader("TPM2B_PUBLIC", data)
     size = reader.number(2, "size")
     if size != len(data) - 2:
@@ -98,13 +98,23 @@ def _ml_dsa_key(reader: Reader) -> bytes:
 
 
 def key_name(public: bytes) -> bytes:
-    """The Name of a key: nameAlg and the digest of its TPMT_PUBLIC, 34 bytes. Raises EvidenceError."""
+    """Compute the Name of a key: nameAlg and the digest of its TPMT_PUBLIC.
+
+    Args:
+        public: TPM2B_PUBLIC of an attestation key.
+
+    Returns:
+        The Name, 34 bytes.
+
+    Raises:
+        EvidenceError: It is no public area of such a key.
+    """
     parse_public(public)
     return _digest(unsized(public))
 
 
 def qualified_name(name: bytes, hierarchy: int = TPM_RH_ENDORSEMENT) -> bytes:
-    """The qualified name of a primary key of a hierarchy: nameAlg and the digest of handle and Name, 34 bytes."""
+    """Compute the qualified name of a primary key, 34 bytes: nameAlg and the digest of hierarchy and Name."""
     return _digest(hierarchy.to_bytes(4, "big") + name)
 
 
@@ -113,7 +123,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
-    """Return the key for `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    """Return the key as an object of `cryptography`. Raises EvidenceError for a point that is not on the curve."""
     if isinstance(area.key, EccPoint):
         return ecc_public_key(area.key)
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey  # noqa: PLC0415 - slow to import
@@ -122,7 +132,7 @@ def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
 
 
 def ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
-    """Return a P-256 key for `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    """Return a P-256 key as an object of `cryptography`. Raises EvidenceError for a point that is not on the curve."""
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - slow to import
 
     uncompressed = b"\x04" + point.x.rjust(32, b"\0") + point.y.rjust(32, b"\0")
@@ -133,7 +143,17 @@ def ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
 
 
 def public_pem(public: bytes) -> bytes:
-    """The key as PEM (SubjectPublicKeyInfo), as `tpm2_checkquote -u` and OpenSSL read it. Raises EvidenceError."""
+    """Encode a key as PEM (SubjectPublicKeyInfo), which `tpm2_checkquote -u` and OpenSSL read.
+
+    Args:
+        public: TPM2B_PUBLIC of an attestation key.
+
+    Returns:
+        The PEM text.
+
+    Raises:
+        EvidenceError: It is no public area of such a key.
+    """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
 
     return public_key(parse_public(public)).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

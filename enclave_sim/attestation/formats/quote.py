@@ -1,4 +1,4 @@
-"""TPMS_ATTEST of a quote (TPM 2.0 library part 2, 10.12), and what is in it."""
+"""TPMS_ATTEST of a quote (TPM 2.0 library part 2, 10.12), and the structures in it."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class ClockInfo:
     safe: bool  # no greater value of the clock has been reported before
 
     def encode(self) -> bytes:
-        """As the TPM writes it, 17 bytes."""
+        """Encode as the TPM does, in 17 bytes."""
         counts = self.reset_count.to_bytes(4, "big") + self.restart_count.to_bytes(4, "big")
         return self.clock.to_bytes(8, "big") + counts + bytes([self.safe])
 
@@ -37,7 +37,7 @@ class PcrSelection:
 
     @classmethod
     def of(cls, pcrs: tuple[int, ...], hash_algorithm: int = TPM_ALG_SHA256) -> "PcrSelection":
-        """A selection of PCRs 0 to 23."""
+        """Select PCRs 0 to 23 of one bank."""
         return cls(hash_algorithm, sum(1 << pcr for pcr in set(pcrs)).to_bytes(3, "little"))
 
     @property
@@ -58,7 +58,7 @@ class Quote:
     pcr_digest: bytes  # SHA-256 over the selected PCRs' values, one after the other
 
     def encode(self) -> bytes:
-        """As the TPM writes it, without the size of a TPM2B_ATTEST."""
+        """Encode as the TPM does, without the size of a TPM2B_ATTEST."""
         return b"".join(
             (
                 TPM_GENERATED.to_bytes(4, "big"),
@@ -74,12 +74,12 @@ class Quote:
 
 
 def attest_head(data: bytes) -> tuple[bytes, bytes]:
-    """Magic and type of a TPMS_ATTEST, as far as there are such bytes."""
+    """Return magic and type of a TPMS_ATTEST, or as many of these bytes as there are."""
     return data[:4], data[4:6]
 
 
 def parse_quote(data: bytes) -> Quote:
-    """A quote. Raises EvidenceError for anything else, for another magic or type, and for bytes that follow."""
+    """Decode a quote. Raises EvidenceError for anything else, another magic or type, and for bytes that follow."""
     reader = Reader("TPMS_ATTEST", data)
     reader.expect(4, TPM_GENERATED, "magic", "TPM_GENERATED_VALUE")
     reader.expect(2, TPM_ST_ATTEST_QUOTE, "type", "TPM_ST_ATTEST_QUOTE")
@@ -94,7 +94,7 @@ def parse_quote(data: bytes) -> Quote:
 
 
 def encode_selections(selections: tuple[PcrSelection, ...]) -> bytes:
-    """TPML_PCR_SELECTION."""
+    """Encode a TPML_PCR_SELECTION."""
     parts = [len(selections).to_bytes(4, "big")]
     for selection in selections:
         parts += (selection.hash_algorithm.to_bytes(2, "big"), bytes([len(selection.bitmap)]), selection.bitmap)

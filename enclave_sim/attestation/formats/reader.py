@@ -1,4 +1,4 @@
-"""Reading a binary structure field by field, with errors that name the field and its offset."""
+"""A reader of binary structures, field by field. Its errors name the field and its offset."""
 
 from typing import Literal
 
@@ -19,11 +19,11 @@ class Reader:
         self._order: ByteOrder = order
 
     def error(self, field: str, offset: int, found: str, right: str) -> EvidenceError:
-        """An error to raise for a field that begins at an offset."""
+        """Return the error to raise for a field that begins at `offset`, in bytes."""
         return EvidenceError(f"{self.structure}: {field} at offset {offset} {found}; {right}")
 
     def take(self, count: int, field: str) -> bytes:
-        """The next `count` bytes. Raises EvidenceError where fewer are left."""
+        """Return the next `count` bytes. Raises EvidenceError where fewer are left."""
         end = self.offset + count
         if end > len(self.data):
             left = len(self.data) - self.offset
@@ -33,11 +33,11 @@ class Reader:
         return taken
 
     def number(self, width: int, field: str) -> int:
-        """An unsigned number of `width` bytes."""
+        """Read an unsigned number of `width` bytes."""
         return int.from_bytes(self.take(width, field), self._order)
 
     def expect(self, width: int, right: int, field: str, meaning: str) -> None:
-        """A number that can have one value only."""
+        """Read a number that must have one value. Raises EvidenceError for any other."""
         offset = self.offset
         found = self.number(width, field)
         if found != right:
@@ -46,7 +46,7 @@ class Reader:
             )
 
     def sized(self, field: str, least: int, most: int) -> bytes:
-        """A TPM2B: a 16-bit size and that many bytes, `least` to `most` of them."""
+        """Read a TPM2B: a 16-bit size and that many bytes, `least` to `most` of them."""
         offset = self.offset
         size = self.number(2, f"the size of {field}")
         if not least <= size <= most:
@@ -55,17 +55,17 @@ class Reader:
         return self.take(size, field)
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise EvidenceError if anything follows."""
         left = len(self.data) - self.offset
         if left:
             raise self.error("the end", self.offset, f"is followed by {left} bytes", "nothing may follow")
 
 
 def unsized(data: bytes) -> bytes:
-    """The contents of a TPM2B, whose size is not looked at."""
+    """Return the contents of a TPM2B. Its size is not checked."""
     return data[2:]
 
 
 def sized(data: bytes) -> bytes:
-    """Bytes as a TPM2B."""
+    """Encode bytes as a TPM2B."""
     return len(data).to_bytes(2, "big") + data

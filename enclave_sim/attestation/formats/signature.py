@@ -1,4 +1,4 @@
-"""TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3) and whether it is one over a quote."""
+"""TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3), and the check that it is one over a quote."""
 
 from dataclasses import dataclass
 
@@ -25,11 +25,11 @@ class EcdsaSignature:
 
     @property
     def algorithm(self) -> str:
-        """ECDSA_P256."""
+        """`ECDSA_P256`."""
         return ECDSA_P256
 
     def encode(self) -> bytes:
-        """TPMT_SIGNATURE."""
+        """Encode as TPMT_SIGNATURE."""
         head = TPM_ALG_ECDSA.to_bytes(2, "big") + TPM_ALG_SHA256.to_bytes(2, "big")
         return head + sized(self.r) + sized(self.s)
 
@@ -42,11 +42,11 @@ class MlDsaSignature:
 
     @property
     def algorithm(self) -> str:
-        """ML_DSA_65."""
+        """`ML_DSA_65`."""
         return ML_DSA_65
 
     def encode(self) -> bytes:
-        """TPMT_SIGNATURE: in v1.85 no hash algorithm stands between the scheme and the signature."""
+        """Encode as TPMT_SIGNATURE: in v1.85 no hash algorithm stands between the scheme and the signature."""
         return TPM_ALG_MLDSA.to_bytes(2, "big") + sized(self.signature)
 
 
@@ -54,7 +54,7 @@ Signature = EcdsaSignature | MlDsaSignature
 
 
 def parse_signature(data: bytes) -> Signature:
-    """A signature of either kind. Raises EvidenceError for any other, and for bytes that follow."""
+    """Decode a signature of either kind. Raises EvidenceError for any other, and for bytes that follow."""
     reader = Reader("TPMT_SIGNATURE", data)
     kind = reader.number(2, "sigAlg")
     signature: Signature
@@ -72,7 +72,7 @@ def parse_signature(data: bytes) -> Signature:
 
 
 def check_signature(area: PublicArea, signature: Signature, attest: bytes) -> None:
-    """Raises EvidenceError unless the key's owner has signed the attest."""
+    """Raise EvidenceError unless the owner of the key has signed the attest."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to import
 
     if signature.algorithm != area.algorithm:

@@ -1,7 +1,7 @@
-"""The verifier over HTTP: an ASGI application. docs/verifier-service.md has requests, answers and statuses.
+"""The verifier over HTTP: an ASGI application. docs/verifier-service.md defines requests, answers and statuses.
 
 Every answer is one JSON object; every error is `{"error": ..., "message": ...}`. Judging runs in a thread of its own,
-so that the event loop goes on reading other requests.
+so that the event loop can read other requests meanwhile.
 """
 
 import asyncio
@@ -30,11 +30,12 @@ from enclave_sim.attestation.service.protocol import (
 from enclave_sim.attestation.service.verifier import Verifier
 
 BODY_TIMEOUT_S = 10.0
+"""Seconds within which the whole body of a request must arrive."""
 DEFAULT_LISTED, MAX_LISTED = 100, 1000
 
 
 def application(verifier: Verifier) -> Starlette:
-    """The service of a verifier, as an ASGI application."""
+    """Return the ASGI application that serves a verifier."""
     endpoints = _Endpoints(verifier)
     app = Starlette(
         routes=[
@@ -135,7 +136,7 @@ async def _body(request: Request, content_type: str, limit: int) -> bytes:
 
 
 def _parameter(request: Request, name: str) -> str | None:
-    """A parameter of the query; None where it is missing. Raises RequestRefused where it is given twice."""
+    """Return a parameter of the query; None where it is missing. Raises RequestRefused where it is given twice."""
     values = request.query_params.getlist(name)
     if len(values) > 1:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"{name}_malformed", f"{name} must be given once")
@@ -160,7 +161,7 @@ async def _refused(_request: Request, refusal: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: an unknown path, a wrong method."""
+    """Answer what the framework itself refuses: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     headers = dict(error.headers or {})
@@ -170,7 +171,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _database_error(_request: Request, error: Exception) -> Response:
-    """Nothing was accepted: what was begun has been rolled back."""
+    """Answer that the database failed. Nothing was accepted: the transaction has been rolled back."""
     return _error(HTTPStatus.SERVICE_UNAVAILABLE, "database", f"the database cannot be used: {error}")
 
 

@@ -1,7 +1,7 @@
-"""The verifier as a node sees it: ask for a nonce, hand in evidence, get a verdict.
+"""The verifier as a node sees it: ask for a nonce, submit evidence, get a verdict.
 
-Nothing but a verdict that the protocol allows, over the challenge that was asked for, accepts. Whatever else comes,
-or does not come, is a refusal with its own message.
+Evidence is accepted only by a verdict that conforms to the protocol, over the challenge that was asked for. Anything
+else, an answer that never comes included, is a refusal with a message of its own.
 """
 
 import ipaddress
@@ -32,12 +32,15 @@ _Decoded = TypeVar("_Decoded")
 
 @dataclass(frozen=True, slots=True)
 class RemoteVerdict:
-    """What came of handing in evidence. Only a verifier that was understood and said so makes it accepted."""
+    """The result of submitting evidence. Only a well-formed verdict that says so makes it accepted."""
 
     accepted: bool
-    message: str  # one line
-    checks: tuple[Check, ...] = ()  # the verifier's, if it gave a verdict
-    challenge: str | None = None  # the id under which the verifier keeps the verdict
+    message: str
+    """One line."""
+    checks: tuple[Check, ...] = ()
+    """The verifier's checks, if it gave a verdict."""
+    challenge: str | None = None
+    """The id under which the verifier keeps the verdict."""
 
 
 class RemoteVerifier:
@@ -46,11 +49,16 @@ class RemoteVerifier:
     def __init__(
         self, url: str, timeout_s: float = 5.0, ca_file: Path | None = None, *, allow_insecure: bool = False
     ) -> None:
-        """Nothing is sent yet. `timeout_s` is for each exchange as a whole.
+        """Prepare requests to a verifier. Nothing is sent yet.
 
-        The certificate of an https URL must be good for its host, by the system's certificate authorities or those in
-        `ca_file` (PEM). Plain http is for loopback addresses, and with `allow_insecure` for all. Raises
-        ConfigurationError.
+        Args:
+            url: The verifier's URL. Plain http is for loopback addresses only, unless `allow_insecure`.
+            timeout_s: Seconds for each exchange as a whole.
+            ca_file: The certificate authorities (PEM) of an https URL; by default the system's.
+            allow_insecure: Allow plain http for all addresses.
+
+        Raises:
+            ConfigurationError: An argument is out of range, or the file cannot be read.
         """
         if not (isfinite(timeout_s) and timeout_s > 0):
             raise ConfigurationError(f"timeout_s must be more than 0 seconds, not {timeout_s}")
@@ -60,7 +68,7 @@ class RemoteVerifier:
         self._open: tuple[int, str] | None = None  # cycle and id of the challenge that waits for evidence
 
     def challenge(self, cycle: int, ak_name: bytes | None) -> bytes:
-        """Ask for the nonce (32 bytes) for a cycle, and for a key if its Name is told. Raises VerifierUnavailable."""
+        """Ask for the nonce (32 bytes) for a cycle, and for a key if its Name is given. Raises VerifierUnavailable."""
         self._open = None
         body = msgspec.json.encode({"cycle": cycle, "ak": None if ak_name is None else ak_name.hex()})
         answer = self._post("/challenge", JSON_TYPE, body)
@@ -69,7 +77,7 @@ class RemoteVerifier:
         return bytes.fromhex(challenge.nonce)
 
     def judge(self, cycle: int, evidence_file: bytes) -> RemoteVerdict:
-        """Hand in evidence for the challenge last given, which that uses up. Raises nothing, whatever comes back."""
+        """Submit evidence for the challenge last given, which that uses up. Raises nothing, whatever comes back."""
         opened, self._open = self._open, None
         if opened is None or opened[0] != cycle:
             return RemoteVerdict(accepted=False, message=f"no challenge for cycle {cycle} is open; ask for one first")
@@ -87,7 +95,7 @@ class RemoteVerifier:
         return exchange(Post(self.url + path, content_type, body, self.timeout_s, self._tls))
 
     def _decode(self, answer: Answer, kind: type[_Decoded], what: str) -> _Decoded:
-        """What a 200 answer holds. Raises VerifierUnavailable for any other answer."""
+        """Decode the body of an answer with status 200. Raises VerifierUnavailable for any other answer."""
         if answer.status != HTTPStatus.OK:
             raise VerifierUnavailable(f"{self.url}: {_refusal(answer)}")
         try:

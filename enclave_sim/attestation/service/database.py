@@ -1,8 +1,8 @@
 """The database of a verifier: open challenges, what was last accepted of each attestation key, verdicts.
 
-SQLite in a file or in memory. One connection, one lock: a transaction is the only way in, so whatever is read and
-written within one happens at once, for all threads, and (`BEGIN IMMEDIATE`) for other processes on the same file.
-Commits reach the disk before they are answered for: a power failure must not make a used nonce new again.
+SQLite in a file or in memory. There is one connection and one lock, and all access is in transactions. So whatever is
+read and written within one happens at once, for all threads, and (`BEGIN IMMEDIATE`) for other processes on the same
+file. Commits reach the disk before the request is answered: a power failure must not make a used nonce new again.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from pathlib import Path
 from enclave_sim.errors import ConfigurationError
 
 KEPT_VERDICTS = 100_000
-"""Older ones make room, so that nobody fills the disk with refused evidence."""
+"""Older verdicts are dropped, so that nobody can fill the disk with refused evidence."""
 _APPLICATION_ID = 0x41565246  # "AVRF"
 _VERSION = 1
 _SCHEMA = f"""
@@ -53,17 +53,17 @@ class StoredChallenge:
     id: str
     nonce: bytes
     cycle: int
-    ak: bytes | None  # Name of the key that was announced
+    ak: bytes | None  # Name of the key that the challenge was issued to
     issued_ns: int
     expires_ns: int
     used: int = 0  # 1 when evidence for it was submitted
 
 
 class Database:
-    """The tables. Every method but `transaction` and `close` is for use within a transaction."""
+    """The tables. Every method but `transaction` and `close` is to be called within a transaction."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open or make the file; without a path, live in memory. Raises ConfigurationError."""
+        """Open or create the file; without a path, keep the database in memory. Raises ConfigurationError."""
         self._lock = threading.Lock()
         name = ":memory:" if path is None else str(path)
         try:
@@ -94,7 +94,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is done within happens at once, or after any exception not at all. Raises sqlite3.Error."""
+        """Run the block as one transaction, which an exception undoes. Raises sqlite3.Error."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -106,12 +106,12 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file, when the transactions that run have ended."""
+        """Close the file, after the transactions that are under way."""
         with self._lock:
             self._connection.close()
 
     def add_challenge(self, challenge: StoredChallenge) -> None:
-        """Keep a challenge that is to be given out."""
+        """Store a challenge before it is given out."""
         self._connection.execute(
             "INSERT INTO challenges (id, nonce, cycle, ak, issued_ns, expires_ns) VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -125,11 +125,11 @@ class Database:
         )
 
     def drop_challenges(self, expired_before_ns: int) -> None:
-        """Forget challenges that expired before a time."""
+        """Delete the challenges that expired before a time, in ns of the verifier's clock."""
         self._connection.execute("DELETE FROM challenges WHERE expires_ns < ?", (expired_before_ns,))
 
     def challenge(self, challenge_id: str) -> StoredChallenge | None:
-        """The challenge of that id, if it is known."""
+        """Return the challenge of that id, or None if it is unknown."""
         row = self._connection.execute(
             "SELECT id, nonce, cycle, ak, issued_ns, expires_ns, used FROM challenges WHERE id = ?", (challenge_id,)
         ).fetchone()
@@ -140,7 +140,7 @@ class Database:
         self._connection.execute("UPDATE challenges SET used = 1 WHERE id = ?", (challenge_id,))
 
     def last_accepted(self, ak_names: Iterable[bytes]) -> tuple[int, int] | None:
-        """The latest (reset count, cycle) accepted of any of these keys."""
+        """Return the latest (reset count, cycle) accepted of any of these keys, or None."""
         rows = (
             self._connection.execute("SELECT reset_count, cycle FROM last_accepted WHERE ak = ?", (name,)).fetchone()
             for name in ak_names
@@ -148,7 +148,7 @@ class Database:
         return max((row for row in rows if row is not None), default=None)
 
     def set_last_accepted(self, ak_names: Iterable[bytes], reset_count: int | None, cycle: int | None) -> None:
-        """Remember what was accepted of these keys. Without both numbers nothing can be: the table refuses None."""
+        """Store what was accepted of these keys. Both numbers are needed: the table refuses None."""
         self._connection.executemany(
             "INSERT INTO last_accepted (ak, reset_count, cycle) VALUES (?, ?, ?)"
             " ON CONFLICT (ak) DO UPDATE SET reset_count = excluded.reset_count, cycle = excluded.cycle",
@@ -156,18 +156,18 @@ class Database:
         )
 
     def add_verdict(self, challenge_id: str, verdict: str) -> None:
-        """Put a verdict, as JSON, at the end of the journal."""
+        """Append a verdict, as JSON, to the journal."""
         number = self._connection.execute(
             "INSERT INTO verdicts (challenge, verdict) VALUES (?, ?)", (challenge_id, verdict)
         ).lastrowid
         self._connection.execute("DELETE FROM verdicts WHERE number <= ?", ((number or 0) - KEPT_VERDICTS,))
 
     def verdict(self, challenge_id: str) -> str | None:
-        """The verdict over the evidence for a challenge."""
+        """Return the verdict over the evidence for a challenge, or None."""
         row = self._connection.execute("SELECT verdict FROM verdicts WHERE challenge = ?", (challenge_id,)).fetchone()
         return None if row is None else str(row[0])
 
     def newest_verdicts(self, limit: int) -> list[str]:
-        """The last verdicts, newest first."""
+        """Return the last verdicts, newest first."""
         rows = self._connection.execute("SELECT verdict FROM verdicts ORDER BY number DESC LIMIT ?", (limit,))
         return [str(row[0]) for row in rows]

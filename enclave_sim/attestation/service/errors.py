@@ -1,10 +1,10 @@
-"""What can go wrong between a node and its verifier."""
+"""The errors between a node and its verifier."""
 
 from enclave_sim.errors import EnclaveError
 
 
 class RequestRefused(EnclaveError):  # noqa: N818 - as `PayloadRejected`
-    """The service does not carry out a request: an HTTP status, one word for programs, one line for people."""
+    """The service refuses a request: an HTTP status, one word for programs, one line for people."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)
@@ -13,4 +13,4 @@ class RequestRefused(EnclaveError):  # noqa: N818 - as `PayloadRejected`
 
 
 class VerifierUnavailable(EnclaveError):  # noqa: N818 - names the thing that is wrong
-    """No usable answer came from the verifier: it is down, slow, or does not speak the protocol."""
+    """The verifier gave no usable answer: it is down, slow, or does not follow the protocol."""

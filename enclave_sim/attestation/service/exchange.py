@@ -1,9 +1,9 @@
 """One HTTP exchange with a verifier that may be down, slow or hostile.
 
-The time limit is one for the whole exchange: looking up the name, connecting, the TLS handshake, every header and
-every byte of the body. Blocking reads cannot promise that, since a peer that sends a byte a second resets their
-timeouts; so the exchange is asynchronous, in an event loop of its own, and cancelled as a whole. The loop has its own
-thread, because the caller may run in an event loop already.
+One time limit covers the whole exchange: resolving the name, connecting, the TLS handshake, every header and every byte
+of the body. Blocking reads cannot promise that, since a peer that sends one byte a second resets their timeouts. So the
+exchange is asynchronous, in an event loop of its own, and is cancelled as a whole. The loop has its own thread, because
+the caller may run in an event loop already.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import httpx
 
 _SHOWN = 200
-"""Of what a verifier says, so many characters are repeated in a message."""
+"""Characters of a verifier's text that are repeated in a message."""
 _GRACE_S = 1.0
-"""A name server that is asked cannot be interrupted: after this time its thread is left behind."""
+"""Seconds. A query to a name server cannot be interrupted: after this time its thread is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST request. `timeout_s` is for all of it; `tls` says whom to trust, for https."""
+    """A POST request. `timeout_s`, in seconds, is for all of it; `tls` holds the trusted certificates, for https."""
 
     url: str
     content_type: str
@@ -42,7 +42,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer, whatever it says."""
+    """A complete answer, of any status."""
 
     status: int
     body: bytes
@@ -86,7 +86,7 @@ async def _within_time(post: Post) -> Answer:
             raise
         raise VerifierUnavailable(f"{post.url}: {shown(str(error)) or type(error).__name__}") from None
     finally:
-        for stream in streams:  # what is cancelled in a TLS handshake leaves its connection open
+        for stream in streams:  # cancelling a TLS handshake leaves its connection open
             await stream.aclose()
 
 
@@ -95,7 +95,7 @@ async def _send(post: Post, trace: Callable[[str, dict[str, Any]], Awaitable[Non
 
     headers = {"Content-Type": post.content_type, "Accept": JSON_TYPE, "Accept-Encoding": "identity"}
     async with (
-        # What the environment says of proxies is for browsers; it must not decide who judges this node.
+        # The proxies of the environment are for browsers; they must not decide who judges this node.
         httpx.AsyncClient(verify=post.tls or False, trust_env=False, timeout=None, follow_redirects=False) as client,
         client.stream("POST", post.url, content=post.body, headers=headers, extensions={"trace": trace}) as response,
     ):
@@ -119,7 +119,7 @@ def _check(post: Post, response: "httpx.Response") -> None:
 
 
 def shown(text: str) -> str:
-    """Foreign text, as much of it as fits on a line, with everything unprintable escaped."""
+    """Return foreign text for a message: on one line, of limited length, with everything unprintable escaped."""
     line = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
     )

@@ -1,4 +1,4 @@
-"""What both sides of the protocol agree on, and the JSON they exchange. docs/verifier-service.md explains it."""
+"""The constants of the protocol and the JSON that both sides exchange. docs/verifier-service.md explains it."""
 
 import re
 from typing import Annotated
@@ -52,7 +52,7 @@ class VerdictAnswer(msgspec.Struct, frozen=True):
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
-    """Why a request was not carried out."""
+    """The reason why a request was not carried out."""
 
     error: str
     message: str

@@ -1,4 +1,4 @@
-"""Serving a verifier with uvicorn: for the command line, or in a thread beside other work."""
+"""Serving a verifier with uvicorn: for the command line, or in a thread of another program."""
 
 import contextlib
 import os
@@ -16,23 +16,23 @@ from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.errors import ConfigurationError
 
 SHUTDOWN_S = 2
-"""How long requests that are under way may still take when the service ends."""
+"""Seconds that requests under way may still take when the service ends."""
 MAX_CONNECTIONS = 256
 _BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a server proves itself with: PEM files, the certificate first in its chain."""
+    """The server's credentials: PEM files, the certificate first in its chain."""
 
     certificate: Path
     key: Path
 
     def check(self) -> None:
-        """Raises ConfigurationError where the files do not hold a certificate and its key."""
+        """Raise ConfigurationError where the files do not hold a certificate and its key."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # A pass phrase would be asked for at the terminal; a service has nobody there.
+            # Without this OpenSSL would ask for a pass phrase at the terminal, and a service has nobody there.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
         except ssl.SSLError as error:
             raise ConfigurationError(
@@ -43,7 +43,7 @@ class Tls:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+    """A server that reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
@@ -61,20 +61,25 @@ def serve(
     tls: Tls | None = None,
     on_listening: Callable[[str], None] = lambda _url: None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM. Port 0 picks a free one; `on_listening` is told the URL.
+    """Serve until Ctrl-C or SIGTERM.
 
-    Raises ConfigurationError for an address or TLS files that cannot be used.
+    Args:
+        verifier: The verifier.
+        host: The address to listen at.
+        port: The port; 0 chooses a free one.
+        tls: The certificate and key for https; None for plain http.
+        on_listening: Called with the URL once the service listens.
     """
     with _bound(host, port) as listener:
         url = _url(listener, host, tls)
         server = _Server(_configuration(verifier, tls), lambda: on_listening(url))
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then tells what ended it
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down in order, then raises what ended it
             server.run([listener])
 
 
 @contextlib.contextmanager
 def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls | None = None) -> Iterator[str]:
-    """Serve in a thread while the block runs; gives the URL. Raises ConfigurationError as `serve` does."""
+    """Serve in a thread while the block runs, and yield the URL. Raises ConfigurationError as `serve` does."""
     with _bound(host, port) as listener:
         listening = threading.Event()
         server = _Server(_configuration(verifier, tls), listening.set)
@@ -83,7 +88,7 @@ def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls
             try:
                 server.run([listener])
             finally:
-                listening.set()  # whoever waits must learn of a failure, too
+                listening.set()  # after a failure, too: the caller waits for it
 
         thread = threading.Thread(target=run, name="verifier", daemon=True)
         thread.start()
@@ -119,16 +124,16 @@ def _configuration(verifier: Verifier, tls: Tls | None) -> uvicorn.Config:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError."""
+    """Return a listening socket. Raises ConfigurationError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        # The text has the address in it, so the plain reason is looked up; name servers have codes of their own.
+        # The error's text includes the address, so the plain reason is looked up; getaddrinfo has codes of its own.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if is_errno else error.strerror
         raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None
-    # Connections inherit it. Without it the body of an answer waits for the head to be acknowledged: 40 ms each.
+    # Connections inherit it. Without it the body of each answer waits 40 ms for the head to be acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -1,8 +1,8 @@
-"""The verifier itself, without HTTP: it gives out challenges and judges evidence, each challenge once.
+"""The verifier itself, without HTTP: it issues challenges and judges evidence, each challenge once.
 
-A challenge is used, the evidence judged against what was last accepted of its keys, the verdict written down and the
-last accepted position moved on in one transaction. So of two submissions that race for a challenge, or of two
-challenges that race with the same quote, one alone can be accepted.
+One transaction uses the challenge, judges the evidence against what was last accepted of its keys, stores the verdict,
+and advances the last accepted position. So of two submissions that race for one challenge, or of two challenges that
+race with one quote, only one can be accepted.
 """
 
 import json
@@ -33,17 +33,17 @@ DEFAULT_LIFETIME_NS = 60 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A verifier: what it holds to be good, what it demands, and what it remembers. Safe with several threads."""
+    """A verifier: the values it accepts, its policy, and its memory. Safe for use by several threads."""
 
     database: Database
     reference: ReferenceValues
     policy: Policy = field(default_factory=Policy)
     nonce_lifetime_ns: int = DEFAULT_LIFETIME_NS  # at least 1
     now_ns: Callable[[], int] = time.time_ns
-    """The date, in ns since 1970. It must survive a restart, as the database does."""
+    """The date, in ns since 1970. It must go on across restarts, as the database does."""
 
     def issue(self, cycle: int, ak_name: bytes | None) -> StoredChallenge:
-        """Give out a challenge for a cycle, and for a key if its Name is told."""
+        """Issue a challenge for a cycle, and for one key if its Name is given."""
         now = self.now_ns()
         challenge = StoredChallenge(
             id=secrets.token_hex(16),
@@ -54,15 +54,18 @@ class Verifier:
             expires_ns=now + self.nonce_lifetime_ns,
         )
         with self.database.transaction():
-            # One lifetime longer than needed, so that whoever comes late is told so.
+            # Kept one lifetime longer than needed, so that a late submission gets a precise answer.
             self.database.drop_challenges(expired_before_ns=now - self.nonce_lifetime_ns)
             self.database.add_challenge(challenge)
         return challenge
 
     def judge(self, challenge_id: str, evidence_file: bytes) -> str:
-        """Judge an evidence file as the answer to a challenge, and return the verdict as JSON.
+        """Judge an evidence file as the answer to a challenge.
 
         Raises RequestRefused where there is nothing to judge: the challenge is unknown, used or expired.
+
+        Returns:
+            The verdict, as JSON.
         """
         try:
             evidence: Evidence | EvidenceError = Evidence.decode(evidence_file)
@@ -82,7 +85,7 @@ class Verifier:
         return text
 
     def verdict(self, challenge_id: str) -> str:
-        """The verdict over the evidence for a challenge, as JSON. Raises RequestRefused if there is none."""
+        """Return the verdict over the evidence for a challenge, as JSON. Raises RequestRefused if there is none."""
         with self.database.transaction():
             text = self.database.verdict(challenge_id) if CHALLENGE_ID.fullmatch(challenge_id) else None
         if text is None:
@@ -90,12 +93,12 @@ class Verifier:
         return text
 
     def newest_verdicts(self, limit: int) -> list[str]:
-        """The last verdicts, newest first, each as JSON."""
+        """Return the last verdicts, newest first, each as JSON."""
         with self.database.transaction():
             return self.database.newest_verdicts(limit)
 
     def check_database(self) -> None:
-        """Raises sqlite3.Error where the database cannot be used."""
+        """Raise sqlite3.Error where the database cannot be used."""
         with self.database.transaction():
             pass
 
@@ -147,7 +150,7 @@ class Verifier:
 
 
 def _names(evidence: Evidence) -> tuple[bytes, ...]:
-    """The Names of the keys that say to have signed; a key that has none is left to `verify`, which refuses it."""
+    """Return the Names of the keys in the quotes; none where a key has no Name, which `verify` then refuses."""
     names = []
     for quote in evidence.quotes:
         try:

@@ -1,1 +1,1 @@
-"""Who decides about the evidence of a run: the verifier built in, one elsewhere, or the answers of a recording."""
+"""Attestation as a run sees it: the port, and the verifiers: built in, external, or the answers of a recording."""

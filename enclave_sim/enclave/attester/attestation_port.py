@@ -32,7 +32,7 @@ _LONGEST = 1 << 16
 
 
 class AttestationPort(Device):
-    """Reads evidence out of RAM and hands it to `verifier`; `on_evidence` is called with it first."""
+    """Reads evidence from RAM and submits it to `verifier`, after a call of `on_evidence` with it."""
 
     STATE = ("evidence", "_cycle", "_nonce", "_unavailable", "_result")
     PARTS = ("verifier",)
@@ -45,18 +45,18 @@ class AttestationPort(Device):
         self.verifier = verifier
         self.on_evidence: Callable[[Evidence], None] = _nothing
         self.evidence: Evidence | None = None
-        """What was shown last."""
+        """The evidence submitted last."""
         self.reset()
 
     def reset(self) -> None:
-        """No challenge is open."""
+        """Close the challenge."""
         self._cycle = 0
         self._nonce = bytes(NONCE_SIZE)
         self._unavailable: str | None = None
         self._result = REFUSED
 
     def read(self, offset: int, size: int) -> int:
-        """ID, RESULT, or `size` bytes of the nonce."""
+        """Return ID, RESULT, or `size` bytes of the nonce."""
         if NONCE <= offset < NONCE + NONCE_SIZE:
             start = offset - NONCE
             return int.from_bytes(self._nonce[start : start + size], "little")
@@ -89,7 +89,7 @@ class AttestationPort(Device):
         self._emit(events.AttestationDecided, self._cycle, verdict, judgement.message)
 
     def _read(self, table: int) -> Evidence:
-        """What the table at a physical address names; what lies outside RAM is empty."""
+        """Read the evidence that the table at a physical address describes. A range outside of RAM counts as empty."""
         numbers = _TABLE.unpack(self._bytes(table, _TABLE.size).ljust(_TABLE.size, b"\0"))
         log, *blobs = (self._bytes(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
         quotes = [SignedQuote(*blobs[at : at + 3]) for at in range(0, len(blobs), 3)]

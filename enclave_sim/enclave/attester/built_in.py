@@ -1,4 +1,4 @@
-"""The verifier built in: its nonces and verdicts follow from the configuration, so that runs repeat bit by bit."""
+"""The built-in verifier. Its nonces and verdicts follow from the configuration, so that runs repeat bit by bit."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -12,9 +12,9 @@ _NONCE = b"nonce of the built-in verifier"
 
 
 class BuiltInVerifier(Stateful):
-    """Accepts what `given` allows; or else what `find` says, which is called when first needed.
+    """Accepts the values `given`, or else those that `find` returns, which is called when they are first needed.
 
-    `seed` makes the nonces: known beforehand, they are no protection.
+    `seed` determines the nonces: they can be predicted, and so protect against nothing.
     """
 
     STATE = ("_challenged", "_after")
@@ -48,7 +48,7 @@ class BuiltInVerifier(Stateful):
 
 
 class _Values:
-    """What is no state of the run: it follows from what the enclave was made of."""
+    """The reference values. They are not state of the run: they follow from what the enclave is made of."""
 
     def __init__(self, given: ReferenceValues | None, find: Callable[[], ReferenceValues], policy: Policy) -> None:
         self._reference = given
@@ -62,7 +62,7 @@ class _Values:
 
 
 def judgement(verdict: Verdict) -> Judgement:
-    """A verdict in one line."""
+    """Summarize a verdict in one line."""
     failures = verdict.failures
     if verdict.accepted:
         return Judgement(True, f"{len(verdict.checks)} checks passed")

@@ -1,4 +1,4 @@
-"""A verifier that gives one nonce and keeps the evidence for one cycle; it accepts everything."""
+"""A verifier that gives one nonce, keeps the evidence for one cycle, and accepts everything."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from machine.state import Stateful
 
 
 class Witness(Stateful):
-    """Waits for the evidence of `cycle` over `nonce`; then `on_evidence` is called."""
+    """Waits for the evidence for `cycle` over `nonce`, and calls `on_evidence` when it has it."""
 
     STATE = ("evidence",)
     WIRING = ("_nonce", "_cycle", "on_evidence")

@@ -1,4 +1,4 @@
-"""What the attestation port asks of a verifier (RFC 9334, RATS: the verifier, and who acts on its result)."""
+"""The contract of a verifier, as the attestation port uses it (RFC 9334, RATS: verifier and relying party)."""
 
 from typing import Protocol
 
@@ -10,25 +10,25 @@ from machine.state import State
 
 
 class NoChallenge(EnclaveError):  # noqa: N818
-    """There is no verifier that would give a nonce. The text says why, in one line."""
+    """No verifier gives a nonce. The text gives the reason, in one line."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What a verifier says of one piece of evidence."""
+    """The decision of a verifier about one piece of evidence."""
 
     accepted: bool
     message: str
-    """What it found, in one line: which checks failed, or how many passed."""
+    """One line: which checks failed, or how many passed."""
 
 
 class Verifier(Protocol):
-    """Answers for one run. Asked the same again, as behind a restored snapshot, it answers the same."""
+    """The verifier of one run. When asked again after a snapshot was restored, it must give the same answers."""
 
     built_in: bool
-    """Whether its answers follow from the configuration of the run."""
+    """True if its answers follow from the configuration of the run."""
 
     def challenge(self, cycle: int) -> bytes:
-        """A nonce of 32 bytes for the quote of a cycle. Raises NoChallenge."""
+        """Return a nonce of 32 bytes for the quote of a cycle. Raises NoChallenge."""
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Decide about the evidence for the cycle last challenged."""

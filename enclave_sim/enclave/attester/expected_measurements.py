@@ -1,4 +1,4 @@
-"""Reference values of an enclave: what its quotes must say, found without running it."""
+"""Reference values of an enclave: what its quotes must contain, computed without running it."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -24,7 +24,7 @@ _TEMPLATES = (
 
 
 class Measured(NamedTuple):
-    """What the kernel of one enclave measures."""
+    """The values that the kernel of one enclave measures."""
 
     loader_information: bytes
     command_line: str
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 
 
 def kernel_image() -> bytes:
-    """The kernel as it is measured: all that the loader puts into RAM from the file, text to data."""
+    """Return the kernel as it is measured: all that the loader puts into RAM from the file, text to data."""
     return _loaded(firmware.image(), firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"])
 
 
@@ -47,7 +47,7 @@ def _loaded(file: bytes, base: int, end: int) -> bytes:
 
 
 def reference_values(measured: Measured, key_names: Iterable[bytes]) -> ReferenceValues:
-    """The values; with the Names of the attestation keys of the TPM."""
+    """Return the values for what was measured, and for the Names of the TPM's attestation keys."""
     return ReferenceValues(
         firmware=_digests(kernel_image()),
         loader_information=_digests(measured.loader_information),
@@ -60,23 +60,33 @@ def reference_values(measured: Measured, key_names: Iterable[bytes]) -> Referenc
     )
 
 
+def reference_values_for(measured: Measured, tpm: TpmBackend) -> ReferenceValues:
+    """Return the values of an enclave on this TPM. Key names of a model come from another model with its seed."""
+    names = model_key_names(tpm.seed) if isinstance(tpm, TpmModel) else attestation_key_names(tpm)
+    return reference_values(measured, names)
+
+
 def _digests(*contents: bytes) -> frozenset[str]:
     return frozenset(sha256(content).hexdigest() for content in contents)
 
 
 @lru_cache(maxsize=64)  # as many as `keys.derive` keeps
 def model_key_names(seed: bytes) -> tuple[bytes, ...]:
-    """The Names of the attestation keys of a TPM model."""
+    """Return the Names of the attestation keys of a TPM model."""
     return tuple(attestation_key_names(TpmModel(seed)))
 
 
 def attestation_key_names(tpm: TpmBackend) -> list[bytes]:
-    """The Names of the attestation keys that the kernel will make, of those that the TPM can make.
+    """Return the Names of those attestation keys of the kernel that this TPM can make.
 
-    Raises TpmUnavailable for a TPM that gives no answer, or has no room for a key; EvidenceError for an answer that
-    has no public area of such a key.
+    Returns:
+        The Names, in the kernel's order.
+
+    Raises:
+        TpmUnavailable: The TPM does not answer, or has no room for a key.
+        EvidenceError: An answer has no public area of such a key.
     """
-    tpm.execute(messages.startup(), 0)  # which may have been done already
+    tpm.execute(messages.startup(), 0)  # fails harmlessly where it was done before
     names = []
     for template in _TEMPLATES:
         response = tpm.execute(messages.create_primary(template), 0)

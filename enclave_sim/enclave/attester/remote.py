@@ -11,9 +11,9 @@ from machine.state import Stateful
 
 
 class RemoteVerifier(Stateful):
-    """Asks the service at `url` once for each cycle of a run; asked again, it says what it said.
+    """Asks the service at `url` once for each cycle of a run, and repeats its answer when asked again.
 
-    A service that is down, slow or confused is a refusal with its reason, never an error of the run.
+    A service that is down, slow or faulty is a refusal with its reason, never an error of the run.
     """
 
     WIRING = ("_client", "_key", "_answers")
@@ -44,14 +44,14 @@ class RemoteVerifier(Stateful):
     def _ask(self, evidence: Evidence) -> Judgement:
         try:
             file = evidence.encode(self._key)
-        except EvidenceError as error:  # it never leaves the node
+        except EvidenceError as error:  # nothing is sent
             return Judgement(False, str(error))
         verdict = self._client.judge(evidence.cycle, file)
         return Judgement(verdict.accepted, verdict.message)
 
 
 class _Answers:
-    """What the service has said. It stays where it is when the run goes back: the world outside does not."""
+    """The answers of the service. They are kept when the run goes back: the outside world does not go back with it."""
 
     def __init__(self) -> None:
         self.nonces: dict[int, bytes] = {}

@@ -1,4 +1,4 @@
-"""The answers that a verifier elsewhere gave in a recorded run."""
+"""The answers that an external verifier gave in a recorded run."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from machine.state import Stateful
 
 
 class RecordedVerifier(Stateful):
-    """Gives the answers among `events` again, whatever the evidence: the run is compared, not judged anew."""
+    """Repeats the answers among `events`, whatever the evidence: a replay compares runs, and judges nothing again."""
 
     WIRING = ("_nonces", "_judgements")
 
@@ -36,5 +36,5 @@ class RecordedVerifier(Stateful):
         return self.judged(evidence.cycle)
 
     def judged(self, cycle: int) -> Judgement:
-        """What was said of the evidence for a cycle."""
+        """Return the recorded judgement of the evidence for a cycle."""
         return self._judgements.get(cycle, Judgement(False, "the recording has no verdict for this cycle"))

@@ -1,4 +1,4 @@
-"""What attests to an enclave: its TPM and its port to a verifier, attached to the machine, and the events of both."""
+"""The attesting devices of an enclave, its TPM and its attestation port, attached to the machine, and their events."""
 
 from contextlib import suppress
 from hashlib import sha256
@@ -20,17 +20,17 @@ MEASURED = {
     12: "trust anchors",
     13: "runtime state",
 }
-"""What each platform configuration register stands for; docs/attestation.md."""
+"""The content of each platform configuration register that the kernel extends; docs/attestation.md."""
 _ALGORITHMS: dict[int, str] = {Alg.ECDSA: "ecdsa-p256", Alg.MLDSA: "ml-dsa-65"}
 
 
 def tpm_seed(text: str) -> bytes:
-    """The seed of the TPM model that a configuration names."""
+    """Return the seed of the TPM model for the text in a configuration."""
     return sha256(b"Enclave Sim TPM model: " + text.encode()).digest()
 
 
 def attach(machine: Machine, tpm: TpmBackend, verifier: Verifier) -> attestation_port.AttestationPort:
-    """Put both on the bus and turn what the TPM is told into events."""
+    """Attach both devices to the bus, and record an event for each command of the TPM that matters."""
     crb = machine.chipset.attach_tpm(tpm)
     crb.on_command = _Commands(machine).seen
     port = attestation_port.AttestationPort(machine.ram, machine.journal, verifier)
@@ -45,7 +45,7 @@ class _Commands:
         self._emit = machine.journal.emit
 
     def seen(self, command: bytes, response: bytes) -> None:
-        """The TPM has answered a command. What is no response of a TPM is for the kernel to find out."""
+        """Record a command that the TPM has answered. An answer that is no response of a TPM is left to the kernel."""
         if len(response) < messages.HEADER_BYTES:
             return
         code, answer = messages.Header.of(command).code, messages.Header.of(response).code
@@ -55,7 +55,7 @@ class _Commands:
             pcr, digest = messages.extension(command)
             self._emit(events.PcrExtended, pcr, MEASURED.get(pcr, ""), digest.hex())
         elif code == Code.QUOTE:
-            with suppress(TpmError):  # no quote at all, which the verifier will say
+            with suppress(TpmError):  # not a quote, which the verifier will find
                 self._quoted(messages.quoted(response))
 
     def _quoted(self, quote: messages.Quoted) -> None:

@@ -36,9 +36,9 @@ _Reported = TypeVar("_Reported", bound=IntEnum)
 
 
 class EnclaveBlock(Device):
-    """Turns what the kernel writes into events and keeps what others ask about.
+    """Turns the kernel's reports into events, and keeps the state that others ask for.
 
-    Raises KernelDied where a report makes no sense: a kernel whose memory was damaged may write anything.
+    Raises KernelDied for a report that makes no sense: a kernel whose memory was damaged may write anything.
     """
 
     STATE = (
@@ -63,7 +63,7 @@ class EnclaveBlock(Device):
         self._emit = journal.emit
         self._apic = apic
         self.sensors = list(sensors)
-        """What the sensor registers read."""
+        """The values of the sensor registers."""
         self.uplink_ready = True
         self._raise_nmi = raise_nmi
         self._tampered = False
@@ -95,14 +95,14 @@ class EnclaveBlock(Device):
         self._on_target_state_reached = action
 
     def tamper(self) -> None:
-        """The tamper line is pulled: an NMI, once the kernel can take one, unless it annihilates itself anyway."""
+        """Pull the tamper line: an NMI once the kernel can take one, unless annihilation has begun already."""
         if self.phase is None:
             self._tampered = True
         elif self.cause is None:
             self._raise_nmi()
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """STATUS, the sensors, UPLINK_COMMIT; the other registers are write-only."""
+        """Return STATUS, a sensor or UPLINK_COMMIT; the other registers are write-only and read as 0."""
         return {
             STATUS: self.status,
             SENSOR_0: self.sensors[0],
@@ -111,7 +111,7 @@ class EnclaveBlock(Device):
         }.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Latch the value, and act on it where the register does something."""
+        """Latch the value, and act on it if the register has an effect."""
         value &= 0xFFFF_FFFF
         action = self._actions.get(offset)
         if action is None:
@@ -190,8 +190,8 @@ class EnclaveBlock(Device):
 
 
 def _meant(kind: type[_Reported], value: int) -> _Reported:
-    """The member that a reported number stands for."""
+    """Return the member that a reported number stands for."""
     try:
         return kind(value)
     except ValueError:
-        raise KernelDied(f"the kernel reported {kind.__name__} {value:#x}, which there is not") from None
+        raise KernelDied(f"the kernel reported {kind.__name__} {value:#x}, which does not exist") from None

@@ -1,4 +1,4 @@
-"""The VMM mailbox at 0xFEF01000: how the kernel asks AetherHost for what it cannot do itself.
+"""The VMM mailbox at 0xFEF01000: the kernel's way to ask AetherHost for what it cannot do itself.
 
 Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
 
@@ -6,7 +6,7 @@ Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
     0x04 COMMAND     1 VERIFY, 2 COMPILE, 3 TRUST, 4 INSTANTIATE, 5 DESTROY
     0x08 ARGUMENT_0  0x0C ARGUMENT_1
     0x10 RESULT      0 accepted, 1 refused
-    0x14 VALUE       what INSTANTIATE has to say
+    0x14 VALUE       the result of INSTANTIATE: size of the linear memory in bytes
 """
 
 from typing import Protocol
@@ -21,26 +21,26 @@ _VERIFY, _COMPILE, _TRUST, _INSTANTIATE, _DESTROY = range(1, 6)
 
 
 class Vmm(Protocol):
-    """What answers at the mailbox. Each method returns one of the results above."""
+    """The VMM that answers at the mailbox. Each result is `ACCEPTED` or `REFUSED`."""
 
     def verify(self, base: int, length: int) -> int:
         """Check the signatures of the payload staged at physical `base`."""
 
     def compile(self, payload: int) -> int:
-        """Make payload number `payload`, in order of verification, ready to be instantiated."""
+        """Prepare payload number `payload`, in order of verification, for guests to be made of it."""
 
     def trust(self, base: int, length: int) -> int:
-        """Take the trust anchors that lie at physical `base`."""
+        """Accept the trust anchors that are at physical `base`."""
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
-        """Set up a fresh guest; the second number is the size of its linear memory in bytes."""
+        """Make a fresh guest, and return the result and the size of its linear memory in bytes."""
 
     def destroy(self) -> None:
         """Drop the guest."""
 
 
 class Mailbox(Device):
-    """Hands commands to the VMM, and its answers back."""
+    """Passes commands to the VMM, and its answers back."""
 
     STATE = ("_registers",)
     PARTS = ("_vmm",)
@@ -51,15 +51,15 @@ class Mailbox(Device):
         self._registers = {ID: PRESENT}
 
     def reset(self) -> None:
-        """Forget arguments and results."""
+        """Clear arguments and results."""
         self._registers = {ID: PRESENT}
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """Value of a register."""
+        """Return the value of a register."""
         return self._registers.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Latch an argument, or carry out a command."""
+        """Latch an argument, or execute a command."""
         if offset == COMMAND:
             self._execute(value)
         elif offset in (ARGUMENT_0, ARGUMENT_1):

@@ -1,7 +1,7 @@
 """AetherHost, the VMM: verifies payloads, compiles them and provides guests.
 
-It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time by the
-byte, so that time says nothing of the host.
+It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time in
+proportion to the bytes, so that time does not depend on the host.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ COMPILE_NS_PER_BYTE = 100
 
 
 class Engine(GuestEngine, Protocol):
-    """A guest engine that can be given modules."""
+    """A guest engine that accepts modules."""
 
     def replace(self, payload: int, module: bytes) -> int:
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Have a guest as far as another was, by what its progress gave as plain values."""
+        """Bring a guest to where another one was, given the plain values of its progress."""
 
     def backtrace(self) -> Backtrace | None:
-        """Find where the guest is; see `WasmtimeEngine.backtrace`."""
+        """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -64,10 +64,10 @@ class AetherHost(Stateful):
         self._verified: list[tuple[bytes, artefact.Artefact | None]] = []
         self._guest_lives = False
         self.rejection: PayloadRejected | None = None
-        """Why the last payload was refused."""
+        """The reason why the last payload was refused."""
 
     def trust(self, base: int, length: int) -> int:
-        """Accept what these anchors sign, from now on: they are what the kernel has measured."""
+        """Accept signatures of these anchors from now on: the kernel has measured them."""
         try:
             self._anchors = anchor_list.unpack(self._ram.read(base, length))
         except (KeyFileError, MachineError):  # the range is not in RAM
@@ -75,7 +75,7 @@ class AetherHost(Stateful):
         return ACCEPTED
 
     def verify(self, base: int, length: int) -> int:
-        """Measure, then check both signatures and what an artefact says it was made from."""
+        """Measure the payload, then check both signatures and the module that an artefact says it was made from."""
         number = len(self._verified)
         try:
             staged = self._ram.read(base, length)
@@ -94,7 +94,7 @@ class AetherHost(Stateful):
         return ACCEPTED
 
     def compile(self, payload: int) -> int:
-        """Compile a payload, or load the code it brings."""
+        """Compile a payload, or load the code in it."""
         if payload >= len(self._verified):
             return REFUSED
         module, code = self._verified[payload]
@@ -110,7 +110,7 @@ class AetherHost(Stateful):
         return ACCEPTED
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
-        """A fresh guest of an admitted payload."""
+        """Make a fresh guest of an admitted payload."""
         try:
             size = self._engine.instantiate(payload)
         except ValueError:  # there is no such payload
@@ -127,13 +127,13 @@ class AetherHost(Stateful):
             self._emit(events.GuestDestroyed)
 
     def replace(self, payload: int, module: bytes) -> int:
-        """Another module for an admitted payload, unsigned. Returns its memory's size in bytes."""
+        """Put another module, unsigned, in the place of an admitted payload. Return the size of its memory in bytes."""
         size = self._engine.replace(payload, module)
         self._verified[payload] = (module, None)
         return size
 
     def guest_backtrace(self) -> Backtrace | None:
-        """Find where in its module the guest is; see `WasmtimeEngine.backtrace`."""
+        """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
         return self._engine.backtrace()
 
     def save_state(self) -> State:
@@ -146,7 +146,7 @@ class AetherHost(Stateful):
         self.rejection = state["rejection"]
 
     def save_portable(self) -> State:
-        """Its modules and what became of them, in plain values that another VMM can take."""
+        """Return the modules and what became of them, in plain values that another VMM can load."""
         engine = self._engine.save_state()
         progress = engine["progress"]
         return {
@@ -158,7 +158,7 @@ class AetherHost(Stateful):
         }
 
     def load_portable(self, state: State) -> None:
-        """Have what another VMM had: its modules, which it had verified, are compiled again."""
+        """Take over the state of another VMM. Its modules, which it had verified, are compiled again."""
         self._anchors = anchor_list.unpack(state["anchors"])
         self._verified[:] = state["verified"]
         self._guest_lives = state["guest_lives"]

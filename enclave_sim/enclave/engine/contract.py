@@ -1,7 +1,7 @@
-"""What the enclave asks of a guest engine: the coprocessor that executes the guest at CPL 3.
+"""The contract of a guest engine: the coprocessor that executes the guest at CPL 3.
 
-An engine runs the guest until it needs the machine and says why it left. Nothing outside an engine may ask
-which one runs. Times are virtual nanoseconds, spent since the previous departure.
+An engine runs the guest until it needs the machine, and returns the reason. Nothing outside an engine may depend on
+which one runs. Times are virtual nanoseconds, counted since the previous departure.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from machine.state import State
 
 
 class TrapKind(Enum):
-    """What a WebAssembly trap is on real hardware (WebAssembly core specification, 4.4)."""
+    """The kinds of WebAssembly traps, by what they are on real hardware (WebAssembly core specification, 4.4)."""
 
     MEMORY_OUT_OF_BOUNDS = "memory out of bounds"
     STACK_OVERFLOW = "stack overflow"
@@ -23,7 +23,7 @@ class TrapKind(Enum):
 
 
 class HostCall(msgspec.Struct, frozen=True, gc=False):
-    """The guest called a function of the `aether` namespace; `resume` answers it."""
+    """The guest called a function of the `aether` namespace; the next `resume` answers it."""
 
     number: int
     argument: int
@@ -31,7 +31,7 @@ class HostCall(msgspec.Struct, frozen=True, gc=False):
 
 
 class Trapped(msgspec.Struct, frozen=True, gc=False):
-    """The guest trapped and is over. `detail` is WebAssembly's own name of the trap."""
+    """The guest trapped and is over. `detail` is WebAssembly's own name for the trap."""
 
     kind: TrapKind
     detail: str
@@ -45,7 +45,7 @@ class Returned(msgspec.Struct, frozen=True, gc=False):
 
 
 class Preempted(msgspec.Struct, frozen=True, gc=False):
-    """The budget is used up. `elapsed_ns` may exceed it: engines yield at few places, such as loop headers."""
+    """The budget is used up. `elapsed_ns` may exceed it: engines yield only at some places, such as loop headers."""
 
     elapsed_ns: int
 
@@ -54,35 +54,35 @@ Departure = HostCall | Trapped | Returned | Preempted
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One function call of a guest, and where in it the guest is."""
+    """One function call of a guest, and the place in it where the guest is."""
 
     function: int
     """Function index."""
     offset: int | None
-    """Of the instruction, in bytes from the start of the module. At the function's entry it lies in front of the first
-    instruction, or is None."""
+    """Offset of the instruction, in bytes from the start of the module. At a function's entry it may precede the first
+    instruction, or be None."""
 
 
 class Backtrace(msgspec.Struct, frozen=True):
-    """Where in its module a guest is."""
+    """The place in its module where a guest is."""
 
     module: bytes
-    """The module that offsets are of: what was compiled, without signatures around it."""
+    """The module that the offsets refer to: the one that was compiled, without signatures."""
     frames: tuple[Frame, ...]
-    """The calls under way, the innermost first. An engine may tell only so many of them: `FRAMES_TOLD`."""
+    """The calls under way, the innermost first. An engine may report only the first `FRAMES_TOLD`."""
 
 
 FRAMES_TOLD = 20
-"""Where there are so many frames, more may lie further out."""
+"""With this many frames there may be more, further out."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeapWindow:
-    """Where the guest heap of the machine lies in this process.
+    """The guest heap of the machine in the address space of this process.
 
-    A linear memory of n bytes occupies the last n bytes of the heap, so that what follows it is the guard.
-    `reserve` is the number of bytes of inaccessible address space that follow the heap in this process; where
-    it is 0 the engine must check bounds itself.
+    A linear memory of n bytes occupies the last n bytes of the heap, so that the guard follows it directly. `reserve`
+    is the size in bytes of the inaccessible address space after the heap; if it is 0, the engine must check bounds
+    itself.
     """
 
     host_address: int
@@ -91,37 +91,53 @@ class HeapWindow:
 
 
 class GuestEngine(Protocol):
-    """One engine serves one enclave; guests come and go on it, one at a time.
+    """The guest engine of one enclave, which runs one guest at a time.
 
-    Where a guest is preempted depends on its own instructions and the budgets alone, and the time at which it
-    reaches any of its departures does not depend on how often it was preempted before.
+    The places where a guest is preempted depend only on its own instructions and the budgets. The time at which it
+    reaches a departure does not depend on earlier preemptions.
     """
 
     def instantiate(self, payload: int) -> int:
-        """Make a fresh, not yet started guest of admitted payload number `payload`; an older guest is dropped.
+        """Make a fresh guest of an admitted payload, not started yet. An older guest is dropped.
 
-        The heap must be zero. Returns the size of its linear memory in bytes. Data segments are written and
-        `_start` is entered by the first `resume`. Raises ValueError for a payload that was not admitted.
+        The heap must be zero. Data segments are written, and `_start` is entered, by the first `resume`.
+
+        Args:
+            payload: The number of the payload, from 0.
+
+        Returns:
+            The size of the guest's linear memory in bytes.
+
+        Raises:
+            ValueError: There is no such payload.
         """
 
     def resume(self, result: int, budget_ns: int) -> Departure:
-        """Run the guest until it departs, answering the host call it waits in with `result`.
+        """Run the guest until it departs.
 
-        It is preempted where it first can be at or after `budget_ns`, counted from here. A budget below 1 counts
-        as 1, so that every call gets the guest further. Raises ValueError where there is no guest, or it is over.
+        Args:
+            result: The answer to the host call in which the guest waits, if it does.
+            budget_ns: Time from now after which the guest is preempted, at the first place where it can be. Below 1 it
+                counts as 1, so that every call makes progress.
+
+        Returns:
+            The reason for the departure.
+
+        Raises:
+            ValueError: There is no guest, or it is over.
         """
 
     def catch_up(self) -> None:
-        """Have the guest where a state that was loaded had it. It takes as long as that guest had computed.
+        """Bring the guest to where it was in a state that was loaded. It takes as long as that guest had computed.
 
-        `resume` does it, too; asked for before, it can be cancelled without anything having happened.
+        `resume` does it, too. Called before, it can be cancelled without any effect.
         """
 
     def destroy(self) -> None:
-        """Drop the guest, suspended or not. Harmless when there is none."""
+        """Drop the guest, suspended or not. Without a guest it does nothing."""
 
     def save_state(self) -> State:
-        """Its payloads, and how far its guest is. The guest's memory is the machine's."""
+        """Return the payloads and the progress of the guest. The guest's memory is saved by the machine."""
 
     def load_state(self, state: State) -> None:
         """Return to a state of this engine. A guest that had started catches up when it is resumed next."""

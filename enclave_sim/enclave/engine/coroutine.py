@@ -2,10 +2,10 @@
 
 Then control is back in Python, and nothing of the machine runs inside a call from WebAssembly. Time is fuel.
 
-wasmtime accounts fuel where functions are called and where it yields, not before every instruction that can trap:
-after a trap inside a loop the fuel read is that of the last such place, and would depend on earlier preemptions.
-So a run is cut at every full slice of fuel, and such a trap is dated at the end of the slice it happened in. That
-date is the same for all budgets, and never earlier than the trap by more than the code between two loop headers.
+wasmtime accounts for fuel where functions are called and where it yields, not before every instruction that can trap.
+After a trap inside a loop the fuel read is that of the last such place, and would depend on earlier preemptions. So a
+run is cut at every full slice of fuel, and such a trap is dated at the end of the slice in which it happened. That date
+is the same for all budgets. It is later than the trap, or earlier by no more than the code between two loop headers.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from enclave_sim.enclave.engine.linear_memory import NO_FINALIZER
 from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
 
 SLICE_NS = 1_000_000
-"""How finely traps are dated that wasmtime does not account."""
+"""Resolution, in ns, of the dates of traps for which wasmtime does not account fuel."""
 _FUEL = 1 << 62
 _I32 = 0
 _ENDED = (TrapCode.OUT_OF_FUEL, TrapCode.INTERRUPT)
@@ -41,9 +41,10 @@ _TRAPS = {
     **dict.fromkeys(_ENDED, (TrapKind.ILLEGAL, "ended")),
 }
 _CONVERSIONS = range(0xA8, 0xB2)
-"""Opcodes of the conversions from float to integer (core specification, 5.4.5). Their overflow is no division's."""
+"""Opcodes of the conversions from float to integer (core specification, 5.4.5). Their overflow is not a divide error.
+"""
 
-# Prototypes of our own: plain addresses, converted once. Those that call nothing back keep the interpreter lock.
+# Our own prototypes take plain addresses, converted once. Functions that never call back keep the interpreter lock.
 _address = ctypes.c_void_p
 _poll = ctypes.CFUNCTYPE(ctypes.c_bool, _address)(("wasmtime_call_future_poll", ffi.dll))
 _arm = ctypes.PYFUNCTYPE(_address, _address, ctypes.c_uint64)(("wasmtime_context_fuel_async_yield_interval", ffi.dll))
@@ -56,29 +57,29 @@ _VALUE = ffi.wasmtime_val_t.of.offset
 
 
 def _known(offset: int) -> int | None:
-    """Where the stack is checked, at a function's entry, wasmtime has no offset."""
+    """Return an offset, or None at a function's entry, where the stack is checked and wasmtime has no offset."""
     return None if offset == _NO_OFFSET else offset
 
 
 class HostCalls:
-    """The imports of an engine's guests. To call one suspends the guest until it is answered."""
+    """The imports of an engine's guests. Calling one suspends the guest until it is answered."""
 
     def __init__(self) -> None:
         self.number: int | None = None
-        """The function the guest waits in."""
+        """The function in which the guest waits."""
         self.argument = 0
         self._result_address = 0
         self._trap_address = 0
         self._answered = ctypes.create_string_buffer(2)
-        # wasmtime asks "answered?" twice in each call. C's own strlen says 0 or 1 of these two bytes without a
-        # detour through Python.
+        # wasmtime asks twice in each call whether it is answered. C's strlen returns 0 or 1 for these two bytes,
+        # without a detour through Python.
         strlen = ctypes.cast(ctypes.CDLL(None).strlen, ffi.wasmtime_func_async_continuation_callback_t)
         self._continuation = ffi.wasmtime_async_continuation_t(
             callback=strlen, env=ctypes.addressof(self._answered), finalizer=NO_FINALIZER
         )
 
     def answer(self, result: int) -> None:
-        """Let the guest go on with `result`, of which 32 bits count."""
+        """Let the guest continue with `result`, of which the low 32 bits count."""
         if self._result_address:
             ctypes.c_uint8.from_address(self._result_address).value = _I32
             ctypes.c_uint32.from_address(self._result_address + _VALUE).value = result & 0xFFFF_FFFF
@@ -86,14 +87,14 @@ class HostCalls:
         self.number = None
 
     def interrupt(self) -> None:
-        """Let the guest trap in the host call it waits in, when it goes on."""
+        """Let the guest trap in the host call in which it waits, once it continues."""
         trap = ffi.wasmtime_trap_new_code(TrapCode.INTERRUPT.value)
         _address.from_address(self._trap_address).value = ctypes.cast(trap, _address).value
         self._answered[0] = b"\1"
         self.number = None
 
     def define(self, linker: Linker) -> list[Any]:
-        """Provide every function of the contract. Returns what must be kept as long as the linker is used."""
+        """Provide every function of the contract. Return the objects to be kept as long as the linker is used."""
         keep = []
         module = NAMESPACE.encode()
         for name, (number, (parameters, results)) in CONTRACT.items():
@@ -135,9 +136,9 @@ class HostCalls:
 
 
 class Guest:
-    """One instance of a module, from its instantiation to its end. Whoever makes it must `drop` it.
+    """One instance of a module, from its instantiation to its end. Its owner must call `drop`.
 
-    Where `fuel` is given, it traps at the first place where it could be preempted with that much spent.
+    If `fuel` is given, the guest traps at the first place where it could be preempted with that much spent.
     """
 
     def __init__(
@@ -160,12 +161,12 @@ class Guest:
         self._left_address = ctypes.addressof(self._left)
         self._spent = 0
         self.over = False
-        """Whether it has returned or trapped."""
+        """True once it has returned or trapped."""
         self.frames: tuple[Frame, ...] = ()
         """The calls that were under way when it trapped."""
 
     def resume(self, result: int, budget: int) -> Departure:
-        """Go on; see `GuestEngine.resume`."""
+        """Continue; see `GuestEngine.resume`."""
         calls, begun = self._calls, self._spent
         if self._future is None:
             trapped = self._enter()
@@ -189,21 +190,21 @@ class Guest:
 
     @property
     def spent(self) -> int:
-        """Fuel, since its start."""
+        """Fuel spent since its start; one unit is 1 ns."""
         return self._spent
 
     @property
     def waits(self) -> bool:
-        """Whether it is suspended in a host call."""
+        """True while it is suspended in a host call."""
         return self._calls.number is not None
 
     @property
     def started(self) -> bool:
-        """Whether it has been resumed."""
+        """True once it has been resumed."""
         return self._future is not None or self.over
 
     def drop(self) -> None:
-        """Free everything; a suspended guest is unwound. Harmless when done before."""
+        """Free everything, and unwind a suspended guest. A second call does nothing."""
         self._forget_future()
         self._calls.number = None
         if self._store is not None:
@@ -214,7 +215,10 @@ class Guest:
     def _enter(self) -> Trapped | None:
         """Instantiate, then call `_start`.
 
-        Instantiation writes the segments, at one unit of fuel a byte or element, and runs none of the guest's code.
+        Instantiation writes the segments, at one unit of fuel per byte or element, and runs none of the guest's code.
+
+        Returns:
+            The trap, if a segment does not fit.
         """
         instance = ffi.wasmtime_instance_t()
         self._future = ffi.wasmtime_instance_pre_instantiate_async(
@@ -255,7 +259,7 @@ class Guest:
         return Returned(self._spent - begun)
 
     def _trapped(self, begun: int, *, dated: bool = False) -> Trapped | None:
-        """What a future that is over has left behind, if that is a trap. `dated`: the time is known as it is."""
+        """Return the trap that a finished future reports, if any. With `dated` the fuel read is its exact time."""
         if self._error:
             error, self._error = self._error, ctypes.POINTER(ffi.wasmtime_error_t)()
             self.over = True

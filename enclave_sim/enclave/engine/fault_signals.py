@@ -1,8 +1,8 @@
 """Keeps wasmtime's signal handlers the ones that are called first: a guest's fault must become a trap.
 
-wasmtime installs them with the first engine of the process, whoever makes it, and never again. Python's faulthandler
-ends the process at any fault that it sees first, so that what counts is which of the two was enabled last. Here the
-handlers of wasmtime are found, and put back in front whenever that is needed. They hand on what is not theirs.
+wasmtime installs them with the first engine of the process, and never again. Python's faulthandler ends the process at
+any fault that it sees first. So the order matters in which the two were enabled. This module finds wasmtime's handlers,
+and installs them again whenever others have been installed since. They pass on the faults that are not theirs.
 """
 
 import ctypes
@@ -15,21 +15,21 @@ from wasmtime import _ffi as ffi
 
 _STDERR = 2
 _SIGACTION_BYTES = 256
-"""More than `struct sigaction` has anywhere. The handler comes first in it."""
+"""More than `struct sigaction` has on any system. The handler is its first field."""
 _SIGNALS = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, *((signal.SIGBUS,) if hasattr(signal, "SIGBUS") else ()))
 
 _found: dict[int, "ctypes.Array[ctypes.c_char]"] = vars(sys).setdefault("_wasmtime_signal_actions", {})
-"""wasmtime's actions, by signal. They belong to the process: this module may be imported anew, as pytester does."""
+"""wasmtime's actions, by signal. They belong to the process: this module may be imported again, as pytester does."""
 
 
-class _Place(Structure):
+class _DlInfo(Structure):
     """Dl_info (dladdr(3))."""
 
     _fields_ = [("file", c_char_p), ("base", c_void_p), ("symbol", c_char_p), ("address", c_void_p)]
 
 
 def let_wasmtime_handle_faults() -> None:
-    """Put wasmtime's handlers in front of all others. An engine must have been made in this process."""
+    """Install wasmtime's handlers so that they are called first. An engine must have been made in this process."""
     if sys.platform == "win32":
         return
     if not _found:
@@ -40,12 +40,12 @@ def let_wasmtime_handle_faults() -> None:
 
 
 def _find() -> None:
-    """Find the handlers: they are in front, or faulthandler, which was enabled after them, is."""
+    """Find the handlers: they are installed, or faulthandler, which was enabled after them, has replaced them."""
     if not _note() and faulthandler.is_enabled():
         faulthandler.disable()
         _note()
     if not faulthandler.is_enabled():
-        faulthandler.enable(_STDERR)  # so that nobody does later, which would put it in front
+        faulthandler.enable(_STDERR)  # so that nobody enables it later, which would replace wasmtime's handlers
 
 
 def _note() -> bool:
@@ -67,7 +67,7 @@ def _handler(action: "ctypes.Array[ctypes.c_char]") -> int:
 
 
 def _is_wasmtimes(handler: int) -> bool:
-    there, ours = _Place(), _Place()
+    there, ours = _DlInfo(), _DlInfo()
     known = ctypes.cast(ffi.dll.wasm_engine_new, c_void_p)
     return bool(_libc.dladdr(handler, byref(there)) and _libc.dladdr(known, byref(ours)) and there.base == ours.base)
 
@@ -75,4 +75,4 @@ def _is_wasmtimes(handler: int) -> bool:
 if sys.platform != "win32":
     _libc = ctypes.CDLL(None)
     _libc.sigaction.argtypes = [c_int, c_void_p, c_void_p]
-    _libc.dladdr.argtypes = [c_void_p, POINTER(_Place)]
+    _libc.dladdr.argtypes = [c_void_p, POINTER(_DlInfo)]

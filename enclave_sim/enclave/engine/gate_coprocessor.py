@@ -1,7 +1,7 @@
 """The guest engine as the machine's coprocessor: executes in place of the UD2 in the ring-3 gate.
 
-What the engine departs for becomes registers, and the gate's own code does the rest for real: INT 80h, or the
-exception that a trap is on real hardware (firmware/src/gate.S).
+The reason for a departure is put into registers, and the gate's own code does the rest for real: INT 80h, or the
+exception that corresponds to the trap (firmware/src/gate.S).
 """
 
 from enclave_sim import events
@@ -39,7 +39,7 @@ class GateCoprocessor(Stateful):
         }
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
-        """Resume the guest with the answer to its host call, until it needs the machine."""
+        """Resume the guest with the answer to its host call, until it needs the machine. None if it was preempted."""
         self._engine.catch_up()
         if self._waiting_for is not None:
             self._emit(events.HostReturned, self._waiting_for, operand)

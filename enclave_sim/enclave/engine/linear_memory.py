@@ -1,8 +1,8 @@
-"""Places a guest's linear memory at the end of the guest heap: the machine's RAM and the guest's memory are one.
+"""The linear memory of guests, at the end of the guest heap: RAM of the machine and memory of the guest are one.
 
-wasmtime asks a memory creator for memory. What follows the heap in this process is inaccessible, so that an access
-out of bounds faults at the very byte and becomes a trap; where the host could not reserve that, the code checks
-bounds itself.
+wasmtime asks a memory creator for memory. The address space after the heap is inaccessible in this process, so that an
+access out of bounds faults at the exact byte and becomes a trap. If the host could not reserve that space, the compiled
+code checks bounds itself.
 """
 
 import ctypes
@@ -14,13 +14,13 @@ from wasmtime import _ffi as ffi
 from enclave_sim.enclave.engine.contract import HeapWindow
 
 NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
-"""The null pointer where wasmtime takes a finalizer."""
+"""The null pointer, where wasmtime takes a finalizer."""
 
 
 class LinearMemory:
     """The memory creator of one engine, to be kept as long as the engine. A guest has one memory; it never grows.
 
-    With reference types wasmtime also asks for an empty memory, for objects that a guest here cannot make.
+    With reference types wasmtime also asks for an empty memory, for objects that no guest here can make.
     """
 
     def __init__(self, window: HeapWindow) -> None:
@@ -31,7 +31,7 @@ class LinearMemory:
             if minimum > heap_bytes or reserved + guard > minimum + reserve:
                 return _error(f"a memory of {minimum} bytes does not fit the guest heap of {heap_bytes}")
             memory = out[0]
-            memory.env, memory.finalizer = minimum, NO_FINALIZER  # its size is all there is to know of it
+            memory.env, memory.finalizer = minimum, NO_FINALIZER  # `where` needs nothing but the size
             memory.get_memory, memory.grow_memory = where_callback, grow_callback
             return 0
 
@@ -49,7 +49,7 @@ class LinearMemory:
         )
 
     def attach(self, config: Config) -> None:
-        """Let the memories of an engine with this configuration be made here."""
+        """Have the memories of an engine with this configuration made here."""
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
 

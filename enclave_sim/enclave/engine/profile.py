@@ -1,8 +1,8 @@
 """The guest contract and the WebAssembly profile: what a payload may import, export and use.
 
 The profile is WebAssembly 1.0 with sign extension, saturating conversions, multiple values and mutable globals:
-deterministic once NaNs are canonical. Features in `OPTIONAL` are off unless a run opts in, and are recorded then.
-Extended constant expressions have no switch in wasmtime; they are deterministic and accepted.
+deterministic once NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, which its recording then
+states. Extended constant expressions have no switch in wasmtime; they are deterministic and accepted.
 """
 
 import re
@@ -21,7 +21,7 @@ NAMESPACE = "aether"
 ENTRY = "_start"
 PAGE_BYTES = 65536
 TABLE_LIMIT = 65536
-"""Most elements a table may have, at its start and after it has grown."""
+"""The largest number of elements of a table, at its start and after it has grown."""
 _Signature = tuple[tuple[str, ...], tuple[str, ...]]
 CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
     "get_status": (HostFunction.GET_STATUS, ((), ("i32",))),
@@ -72,12 +72,12 @@ _FEATURES = (
     ("stack switching", "stack switching"),
     ("component model", "the component model"),
 )
-"""Words of wasmtime's (wasmparser's) refusals and the feature they mean; the first that fits counts."""
+"""Words in the refusals of wasmtime (wasmparser) and the feature that each means; the first match counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestProfile:
-    """What a guest may use: heap size in bytes, and features opted in. Raises ConfigurationError for unknown ones."""
+    """The limits of a guest: heap in bytes, and features opted in. Raises ConfigurationError for unknown ones."""
 
     max_heap_bytes: int
     features: frozenset[str] = frozenset()
@@ -88,7 +88,7 @@ class GuestProfile:
             raise ConfigurationError(f"unknown WebAssembly feature {unknown[0]!r}; there are {', '.join(OPTIONAL)}")
 
     def settings(self) -> dict[str, bool]:
-        """wasmtime's switches by name, in a fixed order."""
+        """Return the switches of wasmtime by name, in a fixed order."""
         on = {switch for feature in self.features for switch in OPTIONAL[feature]}
         return {switch: switch in on for switch in _OFF}
 
@@ -103,7 +103,7 @@ def _describe(signature: _Signature) -> str:
 
 
 def compile_error(error: Exception) -> PayloadRejected:
-    """wasmtime's refusal of a module as one line, naming the feature where the module needs one that is off."""
+    """Turn wasmtime's refusal of a module into one line, which names the feature where one is needed that is off."""
     _, _, causes = str(error).partition("Caused by:")
     cause = " ".join(_NUMBERING.split(causes)[-1].split()).removeprefix("Invalid input WebAssembly code ")
     for words, feature in _FEATURES:
@@ -119,10 +119,7 @@ def _how_to_get(feature: str) -> str:
 
 
 def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
-    """Hold a compiled module to the contract. Returns the size of its linear memory in bytes.
-
-    Raises PayloadRejected naming the import, export, size or section that is at fault, and what would be right.
-    """
+    """Check a compiled module against the contract, and return its memory's size in bytes. Raises PayloadRejected."""
     from wasmtime import FuncType  # noqa: PLC0415 - only with an engine at hand
 
     for item in compiled.imports:
@@ -147,12 +144,9 @@ def _check_import(name: str, found: object) -> None:
 
 
 def _check_sizes(module: bytes, profile: GuestProfile) -> int:
-    """What wasmtime does not tell of a compiled module: start section, declared sizes of tables and memory.
-
-    The module has been validated, so its sections are well-formed (WebAssembly core specification, 5.5).
-    """
+    """Check what wasmtime does not report: start section, declared sizes. Return the memory's size in bytes."""
     memory_bytes = 0
-    for section in sections(module):
+    for section in sections(module):  # well-formed, because the module has been validated (core specification, 5.5)
         if section.id == SectionId.START:
             raise _rejected(f"the module has a start section; a guest is entered by its export {ENTRY} alone")
         if section.id == SectionId.MEMORY:

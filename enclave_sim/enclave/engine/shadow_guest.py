@@ -1,7 +1,8 @@
-"""Where a suspended guest is: wasmtime tells the frames of a trap only, so a second guest is made to trap there.
+"""Backtraces of a suspended guest. wasmtime reports frames only for a trap, so a shadow guest is made to trap there.
 
-It repeats the first one, which fuel and answers alone determine, in memory of its own, and ends at the same place: a
-host call is answered with a trap, and where the first one was preempted its fuel is used up.
+The shadow guest repeats the first one, whose run depends on fuel and answers alone, in memory of its own, and ends at
+the same place: a host call is answered with a trap, and where the first guest was preempted, the fuel of the second is
+used up.
 """
 
 import weakref
@@ -19,22 +20,22 @@ from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATIO
 from machine.bus.host_memory import HostMemory
 
 CHECKPOINT_NS = 10_000_000
-"""Fuel, in ns, from one checkpoint of a run that is repeated to the next."""
+"""Fuel, in ns, between two checkpoints of a run that is repeated."""
 
 
-class Place(NamedTuple):
-    """How far a guest is."""
+class GuestPosition(NamedTuple):
+    """The position of a guest in its run."""
 
     spent: int
-    """Fuel."""
+    """Fuel spent since its start, in ns."""
     waits: bool
-    """In a host call; else it was preempted."""
+    """True if it waits in a host call; else it was preempted."""
     answers: Sequence[int]
-    """Of the host calls before."""
+    """Answers to the host calls before."""
 
 
-class SecondGuest:
-    """Repeats guests of one engine: one of this profile, with a heap of so many bytes, checking bounds or not."""
+class ShadowGuest:
+    """Repeats the guests of one engine, which has this profile, a heap of this size, and checks bounds or not."""
 
     def __init__(
         self, heap_bytes: int, profile: GuestProfile, cancellation: Cancellation, *, check_bounds: bool
@@ -50,10 +51,11 @@ class SecondGuest:
         """By module."""
         weakref.finalize(self, _close, self._prepared, (self._engine, linear, callbacks))
 
-    def frames(self, instance_pre: InstancePre, module: bytes, place: Place) -> tuple[Frame, ...]:
-        """The calls under way in a guest of `module` that is suspended at a place, the innermost first.
+    def frames(self, instance_pre: InstancePre, module: bytes, place: GuestPosition) -> tuple[Frame, ...]:
+        """Find the calls under way in a guest of `module` that is suspended at a position. Raises Cancelled.
 
-        Nothing where it does not come there again. Raises Cancelled.
+        Returns:
+            The calls, the innermost first; none if the guest does not reach the position again.
         """
         prepared = self._prepare(instance_pre, module)
         self._memory.zero(0, self._memory.size)
@@ -84,6 +86,6 @@ class SecondGuest:
 
 
 def _close(prepared: dict[bytes, InstancePre], _keep: tuple[object, ...]) -> None:
-    """At exit they must be closed before wasmtime's module is gone."""
+    """Close the modules. At exit this must happen before wasmtime's own module is gone."""
     while prepared:
         prepared.popitem()[1].close()

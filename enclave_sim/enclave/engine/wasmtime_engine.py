@@ -1,87 +1,39 @@
-"""The default guest engine: wasmtime, compiling ahead of the guest's start, with the guest as a coroutine.
+"""The default guest engine: wasmtime, which compiles before the guest starts, with the guest as a coroutine.
 
-Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption comes at loop headers,
-at function entries and where memory is to grow; straight-line code and bulk memory operations overrun the budget and
-are accounted.
-How deep the stack goes before it overflows repeats exactly, but is a property of the compiled code: processors of
-another kind have frames of another size.
+Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption happens at loop
+headers, at function entries and where memory would grow; straight-line code and bulk memory operations overrun the
+budget, and the overrun is accounted for. The depth at which the stack overflows is repeatable, but it is a property of
+the compiled code: on another kind of processor frames have another size.
 """
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
-from wasmtime import Engine, InstancePre, Linker, Module, WasmtimeError
-from wasmtime import _ffi as ffi
+from wasmtime import InstancePre, Linker, Module
 
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.engine.compilation import compile_ahead, compile_module, load_code
 from enclave_sim.enclave.engine.contract import Backtrace, Departure, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
-from enclave_sim.enclave.engine.profile import GuestProfile, check, compile_error
-from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, Place, SecondGuest
+from enclave_sim.enclave.engine.profile import GuestProfile, check
+from enclave_sim.enclave.engine.progress import Admitted, Progress
+from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, GuestPosition, ShadowGuest
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
-from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
 from machine.errors import EmulatorFault
 from machine.state import State
 
 __all__ = ["WasmtimeEngine", "compile_ahead", "fingerprint"]
 
 
-def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
-    """Compile a module for this host; returns the engine's fingerprint and the code.
-
-    The code relies on reserved address space behind the heap; an engine without it refuses the fingerprint.
-    Raises PayloadRejected for a module outside the profile or the contract.
-    """
-    memory = LinearMemory(HeapWindow(0, profile.max_heap_bytes, 0))
-    compiled = _compile(new_engine(profile, memory, check_bounds=False), module)
-    check(module, compiled, profile)
-    return fingerprint(profile), bytes(compiled.serialize())
-
-
-class Admitted(NamedTuple):
-    """A payload that guests can be made of."""
-
-    prepared: InstancePre
-    module: bytes
-    """What was compiled."""
-    memory_bytes: int
-    """Of its linear memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a guest is. Its stack lies in the host and cannot be copied; but it gets there again."""
-
-    payload: int
-    made_of: Admitted
-    """What the payload was when the guest was made."""
-    started: bool
-    spent: int
-    """Fuel."""
-    waits: bool
-    """In a host call."""
-    answers: list[int]
-    """Of its host calls, and perhaps of later ones."""
-    answered: int
-    """How many of them are its."""
-
-    def plain(self, admitted: Sequence[Admitted]) -> tuple[Any, ...]:
-        """Its fields as plain values that share nothing; the module only where the payload is another one by now."""
-        module = None if admitted[self.payload] is self.made_of else self.made_of.module
-        answers = self.answers[: self.answered]
-        return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)
-
-
 class WasmtimeEngine:
-    """One engine for one enclave; one guest at a time.
+    """The engine of one enclave, which runs one guest at a time.
 
-    The memory of `window` must outlive the engine. Where its reserve is too small code checks bounds. `cancellation` is
-    polled while a guest is run to where it was. What is cancelled then is done when the guest is resumed the next time.
+    The memory of `window` must outlive the engine. If its reserve is too small, code checks bounds. `cancellation` is
+    polled while a guest is run again to where it was; if that is cancelled, it happens when the guest is resumed next.
     """
 
     def __init__(self, window: HeapWindow, profile: GuestProfile, cancellation: Cancellation | None = None) -> None:
@@ -96,45 +48,58 @@ class WasmtimeEngine:
         self._payloads: list[Admitted] = []
         self._guests: list[Guest] = []
         self._compiled: weakref.WeakSet[InstancePre] = weakref.WeakSet()
-        """All there are, in snapshots, too: at exit they must be closed before wasmtime's module is gone."""
+        """All of them, those in snapshots included: at exit they must be closed before wasmtime's own module is gone.
+        """
         self._instantiated = 0
         self._made_of: Admitted
-        """Of the guest there is."""
+        """The payload of the current guest."""
         self._window = window
         self._answers: list[int] = []
-        """What the guest's host calls were answered with. Only ever appended to: states share it."""
+        """Answers to the guest's host calls. The list is only ever appended to, because states share it."""
         self._owed: Progress | None = None
-        """Where the guest is to be, once it is resumed."""
+        """The progress that the guest must make up for when it is resumed."""
         self._trapped_at: Backtrace | None = None
-        """Where the last guest trapped, if it did, and was dropped."""
-        self._second: SecondGuest | None = None
-        # A guest still suspended when the engine goes is unwound first, with its callbacks alive.
+        """The place where the last guest trapped, if it did, after it was dropped."""
+        self._shadow: ShadowGuest | None = None
+        # A guest still suspended when the engine is freed is unwound first, while its callbacks are alive.
         weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None = None) -> int:
-        """Compile a module, or load `code` that its signer compiled with the engine `made_by`.
+        """Compile a module, or load the code that its signer compiled.
 
-        `code` must have been authenticated: it is run as it is. Returns the payload's number. Raises
-        PayloadRejected for a module outside profile or contract, or code of another engine.
+        Raises PayloadRejected for a module outside the profile or the contract, or code of another engine.
+
+        Args:
+            module: The module.
+            code: Native code, which must have been authenticated: it is run as it is. None to compile the module.
+            made_by: The fingerprint of the engine that compiled the code.
+
+        Returns:
+            The number of the payload, from 0.
         """
         if code is None:
-            compiled = _compile(self._engine, module)
+            compiled = compile_module(self._engine, module)
         else:
-            if made_by != fingerprint(self._profile, check_bounds=self._check_bounds):
-                raise _foreign("it was compiled by another engine or for another processor")
-            try:
-                compiled = Module.deserialize(self._engine, code)
-            except WasmtimeError as error:
-                raise _foreign(str(error).splitlines()[0]) from None
+            right = fingerprint(self._profile, check_bounds=self._check_bounds)
+            compiled = load_code(self._engine, code, made_by, right)
         size = check(module, compiled, self._profile)
         self._payloads.append(Admitted(self._prepare(compiled), module, size))
         return len(self._payloads) - 1
 
     def replace(self, payload: int, module: bytes) -> int:
-        """Compile another module for an admitted payload. Its guest is made afresh if it has not started.
+        """Compile another module for an admitted payload. Its guest is made again if it has not started.
 
-        Returns the size of its memory in bytes. Raises PayloadRejected for a module outside profile or contract,
-        ValueError for a payload that was not admitted.
+        Raises PayloadRejected for a module outside the profile or the contract.
+
+        Args:
+            payload: The number of the payload.
+            module: The module.
+
+        Returns:
+            The size of its memory in bytes.
+
+        Raises:
+            ValueError: There is no such payload.
         """
         if not 0 <= payload < len(self._payloads):
             raise ValueError(f"there is no payload {payload}; {len(self._payloads)} were admitted")
@@ -144,7 +109,7 @@ class WasmtimeEngine:
         return self._payloads[payload].memory_bytes
 
     def _admitted(self, module: bytes) -> Admitted:
-        compiled = _compile(self._engine, module)
+        compiled = compile_module(self._engine, module)
         size = check(module, compiled, self._profile)
         return Admitted(self._prepare(compiled), module, size)
 
@@ -168,7 +133,16 @@ class WasmtimeEngine:
         self._guests.append(Guest(self._engine, self._calls, made_of.prepared, made_of.module))
 
     def resume(self, result: int, budget_ns: int) -> Departure:
-        """See `GuestEngine.resume`. Signals must be held (`deferred_signals`), as `Machine.run` does."""
+        """Run the guest until it departs; see `GuestEngine.resume`.
+
+        Signals must be held (`deferred_signals`), as `Machine.run` does.
+
+        Returns:
+            The reason for the departure.
+
+        Raises:
+            ValueError: There is no guest, or it is over.
+        """
         self.catch_up()
         if not self._guests:
             raise ValueError("there is no guest to resume; instantiate one")
@@ -180,9 +154,10 @@ class WasmtimeEngine:
         return guest.resume(result, budget_ns)
 
     def catch_up(self) -> None:
-        """See `GuestEngine.catch_up`. A guest whose memory others have changed meanwhile does not: EmulatorFault.
+        """Bring the guest to where it was in a state that was loaded; see `GuestEngine.catch_up`.
 
-        Raises Cancelled, with all as it was.
+        Raises EmulatorFault if anything else has changed the guest's memory meanwhile, and Cancelled, which changes
+        nothing.
         """
         if self._owed is None:
             return
@@ -223,22 +198,24 @@ class WasmtimeEngine:
         self._owed = None
 
     def backtrace(self) -> Backtrace | None:
-        """Find where the guest is, or where the last one trapped; None where neither is known. It changes nothing.
+        """Find the place where the guest is, or where the last one trapped. It changes nothing.
 
-        A suspended guest is repeated up to there, which takes as long as it has computed. Signals must be held, as for
-        `resume`. A guest whose memory others have changed cannot be repeated: where that is seen, there is no answer.
-        Raises Cancelled.
+        The run of a suspended guest is repeated, which takes as long as it has computed. Signals must be held, as for
+        `resume`. Raises Cancelled.
+
+        Returns:
+            The backtrace; None if it is unknown. A guest whose memory was changed from outside cannot be repeated.
         """
         progress = self._progress()
         if progress is None or not progress.started:
             return self._last_trap()
-        if self._second is None:
-            self._second = SecondGuest(
+        if self._shadow is None:
+            self._shadow = ShadowGuest(
                 self._window.size, self._profile, self._cancellation, check_bounds=self._check_bounds
             )
-        place = Place(progress.spent, progress.waits, progress.answers[: progress.answered])
+        place = GuestPosition(progress.spent, progress.waits, progress.answers[: progress.answered])
         prepared, module, _ = progress.made_of
-        frames = self._second.frames(prepared, module, place)
+        frames = self._shadow.frames(prepared, module, place)
         return Backtrace(module, frames) if frames else None
 
     def _last_trap(self) -> Backtrace | None:
@@ -258,7 +235,7 @@ class WasmtimeEngine:
         return Progress(self._instantiated, self._made_of, guest.started, fuel, guest.waits, answers, len(answers))
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Have a guest as far as another was, by what `Progress.plain` gave."""
+        """Bring a guest to where another one was, given the result of `Progress.plain`."""
         if progress is not None:
             payload, module, *rest = progress
             self._load(Progress(payload, self._payloads[payload] if module is None else self._admitted(module), *rest))
@@ -284,19 +261,3 @@ def _drop_all(
         guests.pop().drop()
     for prepared in list(compiled):
         prepared.close()
-
-
-def _compile(engine: Engine, module: bytes) -> Module:
-    """Compile a binary module. `Module` itself would also take the text format."""
-    compiled = ctypes.POINTER(ffi.wasmtime_module_t)()
-    error = ffi.wasmtime_module_new(
-        engine.ptr(), (ctypes.c_uint8 * len(module)).from_buffer_copy(module), len(module), ctypes.byref(compiled)
-    )
-    if error:
-        raise compile_error(WasmtimeError._from_ptr(error))
-    return Module._from_ptr(compiled)
-
-
-def _foreign(reason: str) -> PayloadRejected:
-    message = f"the artefact's code is not for this engine: {reason}; compile it again, or run the plain module"
-    return PayloadRejected(PayloadCheck.ARTEFACT_FOREIGN, message)

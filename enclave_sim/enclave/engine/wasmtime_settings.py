@@ -1,7 +1,7 @@
-"""How wasmtime is set up: every setting that shapes code or behaviour, in one table that is applied and hashed.
+"""The settings of wasmtime: every one that shapes code or behaviour, in one table that is applied and hashed.
 
-Only combinations out of this table reach wasmtime: an invalid one ends the process instead of raising an error.
-Features of the processor are not listed. wasmtime takes those it finds and itself refuses code that needs others.
+Only combinations from this table reach wasmtime: an invalid one ends the process instead of raising an error. Features
+of the processor are not listed. wasmtime uses those that it finds, and itself refuses code that needs others.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from enclave_sim.enclave.engine.profile import GuestProfile
 STACK_BYTES = 256 << 10
 """WebAssembly stack of a guest; its overflow is a trap."""
 RESERVATION_BYTES = 4 << 30
-"""What a 32-bit index can reach."""
+"""The range of a 32-bit index."""
 GUARD_BYTES = 32 << 20
-"""What a constant offset may add before wasmtime checks it."""
+"""The largest constant offset for which wasmtime relies on the guard instead of a check."""
 
 _SETTINGS = {
     "strategy": 1,  # Cranelift
@@ -40,7 +40,7 @@ _SETTINGS = {
 
 
 def settings(profile: GuestProfile, *, check_bounds: bool) -> dict[str, int]:
-    """wasmtime's settings by name, in the order they are made. With `check_bounds` code does without a guard."""
+    """Return wasmtime's settings by name, in the order of their making. With `check_bounds` code needs no guard."""
     return {
         **_SETTINGS,
         "memory_reservation": 0 if check_bounds else RESERVATION_BYTES,
@@ -50,7 +50,7 @@ def settings(profile: GuestProfile, *, check_bounds: bool) -> dict[str, int]:
 
 
 def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
-    """Which engine compiled code is for, in 32 bytes: wasmtime's version, processor, system and all settings."""
+    """Return 32 bytes that identify the engine of some code: wasmtime's version, processor, system, all settings."""
     lines = [
         f"wasmtime={importlib.metadata.version('wasmtime')}",
         f"target={platform.machine()}-{platform.system()}",
@@ -60,7 +60,7 @@ def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
 
 
 def new_engine(profile: GuestProfile, memory: LinearMemory, *, check_bounds: bool) -> Engine:
-    """An engine whose guests have their linear memory made by `memory`."""
+    """Make an engine whose guests get their linear memory from `memory`."""
     config = Config()
     for name, value in settings(profile, check_bounds=check_bounds).items():
         getattr(ffi, f"wasmtime_config_{name}_set")(config.ptr(), value)

@@ -1,4 +1,4 @@
-"""The world outside the enclave: lets each input take effect when it is due."""
+"""The environment of an enclave: lets each input take effect when it is due."""
 
 import hashlib
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ from machine.machine import Machine
 from machine.state import Stateful
 
 
-class Outside(Stateful):
-    """Of one enclave. `host` is its VMM, if there is one: it knows the guests."""
+class Environment(Stateful):
+    """The environment of one enclave. `host` is its VMM, if any, which knows the guests; `payloads` is their number."""
 
     PARTS = ("_schedule",)
     WIRING = ("_machine", "_block", "_host", "_payloads")
@@ -40,24 +40,24 @@ class Outside(Stateful):
         self._host = host
         self._payloads = payloads
         self._schedule = schedule
-        schedule.on_due = machine.request_stop  # the run goes on at once, with another next input
+        schedule.on_due = machine.request_stop  # the run loop then continues up to the new next input
 
     def schedule(self, inputs: Iterable[AnyInput], events: Iterable[Event], start_ns: int) -> None:
-        """See `Schedule.begin`; what was scheduled before is forgotten."""
+        """Replace the schedule; see `Schedule.begin`."""
         self._schedule.begin(inputs, events, start_ns)
 
     @property
     def next_ns(self) -> int | None:
-        """When the next input takes effect, as far as is known by now."""
+        """Virtual time at which the next input takes effect, as far as is known by now."""
         return self._schedule.next_ns
 
     def take_next(self) -> None:
-        """Its time has come."""
+        """Let the next input take effect: its time has come."""
         due_ns, one = self._schedule.take_next()
         self.take(one, due_ns)
 
     def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
-        """Let an input take effect now. See `Enclave.replace_guest` for what may be raised."""
+        """Let an input take effect now. See `Enclave.replace_guest` for the errors."""
         machine, emit = self._machine, self._machine.journal.emit
         memory_bytes = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else 0
         match one:
@@ -71,13 +71,13 @@ class Outside(Stateful):
                 self._block.uplink_ready = one.ready
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
-                machine.cpu.flush_tlb()  # what a TLB still holds depends on whether a snapshot was restored
+                machine.cpu.flush_tlb()  # else what the TLB still holds would depend on earlier restores
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)
 
     def _replace(self, payload: int, code: bytes) -> int:
-        """Returns the size of the new guest's memory in bytes."""
+        """Replace the guest of a payload. Return the size of the new guest's memory in bytes."""
         if self._block.phase is not Phase.EXEC_LOOP or self._block.cause is not None:
             raise ConfigurationError("a guest can be replaced while the enclave is in EXEC_LOOP")
         if not 0 <= payload < self._payloads:

@@ -1,6 +1,6 @@
-"""When inputs are due. It learns from the events of the run when those are that wait for one.
+"""The schedule of a run's inputs. It watches the run's events for inputs that wait for one.
 
-Inputs of one moment come in the order in which they stand in the schedule.
+Inputs of one moment take effect in the order of the schedule.
 """
 
 import heapq
@@ -15,25 +15,31 @@ from machine.state import Stateful
 
 
 class Schedule(Stateful):
-    """The inputs of one enclave that are still to come. A recorder: it must be given every event."""
+    """The pending inputs of one enclave. A recorder: it must be given every event."""
 
     STATE = ("_due", "_waiting")
     WIRING = ("on_due",)
 
     def __init__(self, inputs: Iterable[AnyInput] = ()) -> None:
         self.on_due: Callable[[], None] = _nothing
-        """Called when an event has made an input due, now or later."""
+        """Called when an event has given an input a time, now or later."""
         self.begin(inputs)
 
     def begin(self, inputs: Iterable[AnyInput], events: Iterable[Event] = (), start_ns: int = 0) -> None:
-        """These, which `ordered` has checked, are to come in a run that these events began, up to `start_ns`.
+        """Schedule inputs for a run which has had these events and has got to `start_ns`.
 
-        Raises ConfigurationError for an input that was due before the start; nothing is to come then.
+        Args:
+            inputs: The inputs, in the order that `ordered` returned.
+            events: The events of the run so far.
+            start_ns: The virtual time of the run.
+
+        Raises:
+            ConfigurationError: An input was due before the start. Nothing is scheduled then.
         """
         self._due: list[tuple[int, int, AnyInput]] = []
         """A heap: virtual time, position in the schedule, and the input."""
         self._waiting: dict[str, list[tuple[int, int, AnyInput]]] = {}
-        """By kind of event: how many more have to come, position in the schedule, and the input."""
+        """By kind of event: the number of events still missing, position in the schedule, and the input."""
         for position, one in enumerate(inputs):
             if one.after is None:
                 self._due.append((one.at_ns, position, one))
@@ -51,11 +57,11 @@ class Schedule(Stateful):
 
     @property
     def next_ns(self) -> int | None:
-        """When the next input is due, as far as is known by now."""
+        """Virtual time at which the next input is due, as far as is known by now."""
         return self._due[0][0] if self._due else None
 
     def take_next(self) -> tuple[int, AnyInput]:
-        """The next input and when it was due; it is no longer to come."""
+        """Remove the next input from the schedule. Return the time at which it was due, and the input."""
         due_ns, _, one = heapq.heappop(self._due)
         return due_ns, one
 
@@ -65,7 +71,7 @@ class Schedule(Stateful):
             self.on_due()
 
     def _look(self, event: Event) -> bool:
-        """Whether the event made an input due."""
+        """Count an event for the inputs that wait. Return True if it gave an input a time."""
         kind = name_of_kind(event)
         waiting = self._waiting.get(kind)
         if waiting is None:

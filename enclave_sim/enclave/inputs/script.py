@@ -26,20 +26,28 @@ from enclave_sim.memory_map import region
 from enclave_sim.specification import EngineName
 
 MOST_INPUTS = 100_000
-"""Of one script, repetitions included."""
+"""Limit for one script, repetitions included."""
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 _TIME = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?(ns|us|ms|s)")
 _KINDS: dict[str, type[AnyInput]] = {kind_of(kind): kind for kind in get_args(AnyInput)}
 _GUEST = "guest"
-"""Names what `GuestReplaced.code` is read from."""
+"""The key for the source of `GuestReplaced.code`."""
 _WHEN = ("at", "at_ns", "after", "delay", "delay_ns", "every", "every_ns", "times")
 _TYPES = {int: "a whole number", bool: "true or false", bytes: "a built-in name or the path of a file"}
 
 
 def read_inputs(path: Path, engine: EngineName = EngineName.WASMTIME) -> tuple[AnyInput, ...]:
-    """The inputs of a script, in its order, repetitions written out. `engine` tells what its guests are.
+    """Read the inputs of a script.
 
-    Raises ConfigurationError, in one line, naming the file, the input (from 1) and the field.
+    Args:
+        path: The script.
+        engine: The engine of the run, which decides what a guest in the script is.
+
+    Returns:
+        The inputs in the order of the script, repetitions expanded.
+
+    Raises:
+        ConfigurationError: In one line, with the file, the input (from 1) and the field.
     """
     document = _parse(path)
     unknown = [key for key in document if key != "input"]
@@ -73,7 +81,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 class _Table:
-    """One [[input]] table. What is read is taken out; what is left at the end is unknown."""
+    """One [[input]] table. Each key is removed when it is read; what is left at the end is unknown."""
 
     def __init__(self, table: dict[str, Any], directory: Path, engine: EngineName) -> None:
         self._left = dict(table)
@@ -81,7 +89,7 @@ class _Table:
         self._engine = engine
 
     def inputs(self, most: int) -> list[AnyInput]:
-        """The inputs that it stands for, `most` at most. Raises ConfigurationError."""
+        """Return the inputs that it stands for, `most` at most. Raises ConfigurationError."""
         kind = self._kind()
         after = self._after()
         first = self._first(after)
@@ -120,16 +128,16 @@ class _Table:
         return after
 
     def _first(self, after: AfterEvent | None) -> int:
-        """When, in nanoseconds: from reset, or from the event."""
+        """Return the time in nanoseconds: from reset, or from the event."""
         at, delay = self._time("at"), self._time("delay")
         if after is None and delay is None and at is not None:
             return at
         if after is not None and at is None:
             return delay or 0
-        raise ConfigurationError("it must have either at (or at_ns), or after and, if wanted, delay (or delay_ns)")
+        raise ConfigurationError("it must have either at (or at_ns), or after and, if needed, delay (or delay_ns)")
 
     def _repetition(self) -> tuple[int, int]:
-        """How far apart in nanoseconds, and how often in all."""
+        """Return the interval in nanoseconds, and the number of inputs."""
         every, times = self._time("every"), self._left.pop("times", None)
         if every is None and times is None:
             return 0, 1
@@ -142,7 +150,7 @@ class _Table:
         return every, times
 
     def _time(self, name: str) -> int | None:
-        """A time in nanoseconds: the number `name`_ns, or the text `name`."""
+        """Return a time in nanoseconds: the number `name`_ns, or the text `name`."""
         in_ns = f"{name}_ns"
         if name in self._left and in_ns in self._left:
             raise ConfigurationError(f"{name} and {in_ns} exclude each other")
@@ -155,7 +163,7 @@ class _Table:
         return number
 
     def _field(self, field: msgspec.structs.FieldInfo) -> Any:
-        """The value of a field that only this kind has."""
+        """Return the value of a field that only this kind has."""
         name, expected = _key(field), _TYPES[field.type]
         if name not in self._left:
             raise ConfigurationError(f"there is no {name}; it must be {expected}")
@@ -185,12 +193,12 @@ def _own_fields(kind: type[AnyInput]) -> list[msgspec.structs.FieldInfo]:
 
 
 def _key(field: msgspec.structs.FieldInfo) -> str:
-    """What a script calls it."""
+    """Return the key of a field in a script."""
     return _GUEST if field.type is bytes else field.name
 
 
 def _nanoseconds(name: str, text: object) -> int:
-    """The time that a text such as `1.5 ms` gives, exactly."""
+    """Convert a text such as `1.5 ms` to nanoseconds, exactly."""
     found = _TIME.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         right = f'a number and a unit ({", ".join(_UNITS)}), as "1.5 ms"'

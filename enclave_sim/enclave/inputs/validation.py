@@ -13,15 +13,23 @@ from enclave_sim.specification import Phase
 from machine.events import Event
 
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
-"""Fields of text that hold one of a few names."""
+"""Text fields that hold one of a few names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
 _LONGEST = 60
 
 
 def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
-    """Inputs as a schedule has them: by time, those of one time in the order given, then those that wait for events.
+    """Check inputs, and put them in the order of a schedule.
 
-    Raises ConfigurationError for one that cannot be.
+    Args:
+        inputs: The inputs, in any order.
+        ram_bytes: The size of the enclave's RAM.
+
+    Returns:
+        The inputs by time, those of one time in the order given, then those that wait for events.
+
+    Raises:
+        ConfigurationError: An input is impossible.
     """
     given = tuple(inputs)
     for one in given:
@@ -33,7 +41,7 @@ def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
 
 
 def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
-    """What is wrong with an input of an enclave with so much RAM and what would be right, or None."""
+    """Return what is wrong with an input of an enclave with so much RAM and what would be right, or None."""
     if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
         return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
     if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
@@ -67,7 +75,7 @@ def matches(after: AfterEvent, event: Event) -> bool:
 
 @cache
 def fields_of(kind: type[Event]) -> dict[str, Any]:
-    """The fields of a kind of event that can be asked for: numbers, text and truth, by name, with their types."""
+    """Return the fields of a kind of event that a condition can use, with their types: numbers, text, truth values."""
     found = {field.name: field.type for field in msgspec.structs.fields(kind)}
     return {name: type_ for name, type_ in found.items() if _is_plain(type_)}
 
@@ -78,12 +86,12 @@ def _is_plain(kind: Any) -> bool:
 
 
 def is_storable(number: int) -> bool:
-    """Whether a recording can hold it."""
+    """Return True if a recording can hold the number."""
     return -(1 << 63) <= number < 1 << 64
 
 
 def shown(value: object) -> str:
-    """A value that somebody wrote, for a message of one line."""
+    """Return a value of the user's for a message of one line."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and not is_storable(value):

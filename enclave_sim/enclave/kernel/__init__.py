@@ -1,1 +1,1 @@
-"""Kernels of one's own on a bare machine, and what is known of a program's code."""
+"""Kernels on the bare machine, and what is known of a program's code."""

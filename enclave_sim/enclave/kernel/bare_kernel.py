@@ -1,7 +1,6 @@
-"""A kernel of one's own on the bare machine, without an enclave: what `enclave-sim boot` runs.
+"""Your own kernel on the bare machine, without an enclave: what `enclave-sim boot` runs.
 
-Of this package only what is as light as its errors is imported before somebody asks for symbols: `boot` is to start as
-fast as a native emulator.
+Only light modules are imported before somebody asks for symbols, so that `boot` starts as fast as a native emulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,28 +23,28 @@ if TYPE_CHECKING:
     from machine.snapshot import MachineSnapshot
 
 RAM_BYTES = 128 << 20
-"""Unless told otherwise."""
+"""The default size of RAM."""
 
 
 @dataclass(frozen=True, slots=True)
 class BareSnapshot:
-    """What `BareKernel.snapshot` took."""
+    """The state of a kernel at one moment, as `BareKernel.snapshot` returns it."""
 
     machine: "MachineSnapshot"
 
 
 @dataclass(frozen=True, slots=True)
 class KernelOptions:
-    """What a kernel is booted with besides its image; see `BareKernel`."""
+    """Everything that a kernel is booted with besides its image; see `BareKernel`."""
 
     command_line: str = ""
     modules: tuple[tuple[bytes, str], ...] = ()
-    """Content and command line of each."""
+    """Content and command line of each module."""
     ram_bytes: int = RAM_BYTES
     ns_per_instruction: int = 1
     portable: bool = False
     files: "Mapping[str, bytes]" = field(default_factory=dict)
-    """The files that fw_cfg hands out, by name."""
+    """The files that fw_cfg provides, by name."""
 
     def kernel(
         self,
@@ -71,9 +70,9 @@ class KernelOptions:
 
 
 class BareKernel:
-    """A Multiboot 1 or 2 image, loaded and about to start. `files` are what fw_cfg hands out, by name.
+    """A Multiboot 1 or 2 image, loaded and about to start. `files` are those that fw_cfg provides, by name.
 
-    Raises ConfigurationError for what cannot be loaded.
+    Raises ConfigurationError for an image that cannot be loaded.
     """
 
     in_guest = False
@@ -94,7 +93,7 @@ class BareKernel:
     ) -> None:
         self.name = name
         self.cancellation = cancellation or Cancellation()
-        """For those who run it; nothing here takes long by itself."""
+        """For those who run the kernel; nothing here takes long by itself."""
         self._image = image
         configuration = MachineConfiguration(
             ram_bytes, ns_per_instruction, portable=portable, engines=False, files=dict(files or {})
@@ -107,48 +106,49 @@ class BareKernel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the image would have liked and did not get."""
+        """Requests of the image that the loader could not grant."""
         return self._loaded.notes
 
     @property
     def exit_status(self) -> int | None:
-        """What the kernel has left with, through isa-debug-exit; None while it has not."""
+        """The exit status that the kernel wrote to isa-debug-exit; None before that."""
         status = self.machine.debug_exit.status
         return None if status is None else status & 0xFF
 
     @property
     def ended(self) -> str | None:
-        """How the kernel has ended, in words; None while it goes on, or sleeps for good."""
+        """The way in which the kernel has ended, in words; None while it runs, or sleeps for good."""
         if self.exit_status is not None:
             return f"left, exit status {self.exit_status}"
         return "triple fault" if self.machine.shut_down else None
 
     @cached_property
     def program(self) -> "Program":
-        """What is known of the image."""
+        """Symbols, source lines and regions of the image."""
         from enclave_sim.enclave.kernel.program import program_of  # noqa: PLC0415 - only for those who ask
 
         return program_of(self.name, self._image, self._loaded)
 
     @property
     def between_steps(self) -> bool:
-        """Whether a step has just ended; see `Machine.between_steps`."""
+        """True where a step has just ended; see `Machine.between_steps`."""
         return self.machine.between_steps
 
     def step(self) -> bool:
-        """Let one thing happen. False at the end: halted for good, a triple fault, or the debug exit."""
+        """Let one thing happen. Return False at the end: halted for good, a triple fault, or the debug exit."""
         return self.exit_status is None and self.machine.step() is None
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Go on until something stops the machine. `HALTED` also where the kernel has left.
+        """Run until something stops the machine. Raises HostLimitReached within a `HostLimit`.
 
-        Raises HostLimitReached within a `HostLimit`.
+        Returns:
+            The reason for the stop; `HALTED` also after the debug exit.
         """
         outcome = Outcome.HALTED if self.exit_status is not None else run_machine(self.machine, limit_ns)
         return Outcome.HALTED if self.exit_status is not None else outcome
 
     def snapshot(self) -> BareSnapshot:
-        """All of its state."""
+        """Take a snapshot of all of its state."""
         return BareSnapshot(self.machine.snapshot())
 
     def restore(self, snapshot: BareSnapshot) -> None:
@@ -157,7 +157,7 @@ class BareKernel:
 
 
 def is_kernel_image(path: "Path") -> bool:
-    """Whether there is a file that the boot loader is meant for."""
+    """Return True if the file exists and is one that the boot loader can load."""
     try:
         return path.is_file() and loader.is_image(path.read_bytes())
     except OSError:

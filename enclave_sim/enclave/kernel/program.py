@@ -1,6 +1,6 @@
-"""What the processor executes in ring 0, as a person knows it: symbols, source lines, regions of memory.
+"""The program that the processor executes in ring 0, for people: symbols, source lines, regions of memory.
 
-One of them is the enclave's kernel; another is whatever kernel somebody boots on the bare machine.
+It is the enclave's kernel, or whatever kernel runs on the bare machine.
 """
 
 import io
@@ -22,37 +22,37 @@ from enclave_sim.memory_map import Region, regions
 from machine.boot.loader import Loaded
 
 _SPAN = 0x1000
-"""So far behind a symbol an address is still named by it."""
+"""An address is named by a symbol up to this many bytes after it."""
 _KINDS = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
 _PF_X, _PF_W = 1, 2
 
 
 @dataclass(frozen=True)
 class Program:
-    """A kernel. Nothing of it depends on a run."""
+    """A kernel. Nothing in it depends on a run."""
 
     name: str
     symbols: Mapping[str, int]
-    """Linear addresses."""
+    """Linear addresses by name."""
     regions: tuple[Region, ...]
-    """Of physical memory, in order."""
+    """Regions of physical memory, in order."""
     sections: tuple[Region, ...]
-    """Of linear memory, in order: what symbols belong to, and which of it is code."""
+    """Sections of linear memory, in order: they bound the symbols, and say what is code."""
     lines: SourceLines
     bits: int = 64
-    """Of the image: 32 or 64."""
+    """The word size of the image: 32 or 64."""
 
     def region_at(self, address: int) -> Region | None:
-        """The region that holds a physical address."""
+        """Return the region that holds a physical address."""
         return _holding(self.regions, address)
 
     def is_code(self, address: int) -> bool:
-        """Whether the kernel has instructions at a linear address."""
+        """Return True if the kernel has instructions at a linear address."""
         found = _holding(self.sections, address)
         return found is not None and "x" in found.rights
 
     def symbol(self, address: int) -> str:
-        """`name+0x12` for a linear address in the image or its data, or nothing."""
+        """Return `name+0x12` for a linear address in the image or its data, or nothing."""
         start = self.symbol_start(address)
         if start is None:
             return ""
@@ -60,7 +60,7 @@ class Program:
         return f"{name}+{address - start:#x}" if address != start else name
 
     def symbol_start(self, address: int) -> int | None:
-        """Where the symbol begins that a linear address belongs to, or None."""
+        """Return the linear address of the symbol that an address belongs to, or None."""
         addresses = self._by_address[0]
         index = bisect_right(addresses, address) - 1
         if index < 0 or address - addresses[index] > _SPAN:
@@ -69,7 +69,7 @@ class Program:
         return addresses[index] if where is not None and _holding(self.sections, addresses[index]) == where else None
 
     def place(self, address: int) -> str:
-        """The symbol of an address, or the region it is in, or nothing."""
+        """Return the symbol of an address, or the region it is in, or nothing."""
         found = self.symbol(address)
         where = None if found else self.region_at(address)
         return found if where is None else f"{where.name}+{address - where.base:#x}"
@@ -90,7 +90,7 @@ def _base(one: Region) -> int:
 
 
 def aether() -> Program:
-    """The enclave's kernel."""
+    """Return the enclave's kernel."""
     return _aether(firmware.image())
 
 
@@ -105,11 +105,11 @@ def _aether(image: bytes) -> Program:
 
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
-    """That of any image which was loaded; `name` is its path. One without symbols, or with damaged ones, has none."""
+    """Return the program of an image; `name` is its path. Without symbols, or with damaged ones, it has none."""
     symbols: dict[str, int] = {}
     bits = 64
     sections: tuple[Region, ...] = ()
-    with suppress(Exception):  # pyelftools raises what it comes across; the image runs all the same
+    with suppress(Exception):  # pyelftools raises anything for damaged files; the image runs all the same
         file = ELFFile(io.BytesIO(image))
         bits = file.elfclass
         sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
@@ -140,7 +140,7 @@ def _segments(file: ELFFile) -> Iterator[Region]:
 
 
 def _places(loaded: Loaded) -> Iterator[Region]:
-    """What the loader has put into RAM."""
+    """Yield the ranges that the loader has filled in RAM."""
     for number, one in enumerate(loaded.executable.segments):
         rights = _rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
         yield Region(f"segment{number}", one.physical, one.memory_size, rights, 0, measured=False)
@@ -154,7 +154,7 @@ def _rights(writable: bool, executable: bool) -> str:
 
 
 def _reader(directory: Path) -> Callable[[str, Path], str]:
-    """What finds the text of a source file: where the compiler found it, or beside the image, or in `src` there."""
+    """Return a reader of source files: at the compiler's path, beside the image, or in `src` there."""
 
     def read(file: str, path: Path) -> str:
         for place in (path, directory / file, directory / "src" / file):

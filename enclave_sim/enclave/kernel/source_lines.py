@@ -12,7 +12,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 
 _FROM_ZERO = 5
-"""From this version on files and directories are counted from 0, and those of the compilation come first."""
+"""The DWARF version from which files and directories are counted from 0, starting with the compilation's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SourceLine:
 
 
 class SourceLines:
-    """Those of an image; none where it has no line table. `read` gives the text of a file by its name and path."""
+    """The source lines of an image; none if it has no line table. `read` returns a file's text by name and path."""
 
     def __init__(self, image: bytes, read: Callable[[str, Path], str]) -> None:
         self._image = image
@@ -36,17 +36,17 @@ class SourceLines:
         self._texts: dict[str, list[str]] = {}
 
     def at(self, address: int) -> SourceLine | None:
-        """The line that the instruction at a linear address belongs to."""
+        """Return the line that the instruction at a linear address belongs to."""
         index = bisect_right(self._table[0], address) - 1
         return self._table[1][index] if index >= 0 else None
 
     def addresses_of(self, file: str, line: int) -> tuple[int, ...]:
-        """Where the code of a line begins; empty for a line without code."""
+        """Return the addresses at which the code of a line begins; empty for a line without code."""
         wanted = SourceLine(file, line)
         return tuple(address for address, at in zip(*self._table, strict=True) if at == wanted)
 
     def text(self, at: SourceLine) -> str:
-        """What the line says; nothing where the file is not there."""
+        """Return the text of a line; empty if the file does not exist."""
         if at.file not in self._texts:
             self._texts[at.file] = self._read(at.file, self._paths.get(at.file, Path(at.file))).splitlines()
         lines = self._texts[at.file]
@@ -54,9 +54,9 @@ class SourceLines:
 
     @cached_property
     def _table(self) -> tuple[list[int], list[SourceLine | None]]:
-        """Addresses at which a line begins, with the line; None where source ends. In order."""
+        """The addresses at which a line begins, in order, and the lines; None where source ends."""
         rows: dict[int, SourceLine | None] = {}
-        with suppress(Exception):  # pyelftools raises what it comes across; what was read till then counts
+        with suppress(Exception):  # pyelftools raises anything for damaged tables; what was read until then counts
             self._collect(rows)
         places = sorted(rows)
         return places, [rows[place] for place in places]
@@ -80,7 +80,7 @@ class SourceLines:
                     rows[state.address] = SourceLine(names[state.file], state.line)
 
     def _names(self, header: Any, base: Path) -> dict[int, str]:
-        """Files by number; their paths are kept."""
+        """Return the files by number, and keep their paths."""
         first = 0 if header["version"] >= _FROM_ZERO else 1
         directories = dict(enumerate(map(_text, header["include_directory"]), first))
         names = {}

@@ -1,4 +1,4 @@
-"""Admitted: no module runs unless both its signatures verify. Checked apart from the VMM, on what it was given."""
+"""Admitted: no module runs unless both of its signatures verify. They are checked independently of the VMM."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,14 @@ _MESSAGE = b"wasmsig\1\1\1"
 
 
 def admitted(runs: Sequence[Run]) -> Report:
-    """Ring 3 is entered only when every payload has been verified, and none of them is forged."""
+    """Judge that ring 3 is entered only after every payload has been verified, and that none of them is forged.
+
+    Args:
+        runs: The runs, of any scenarios.
+
+    Returns:
+        The report.
+    """
     findings: list[Finding] = []
     checked = 0
     for run in runs:
@@ -46,7 +53,7 @@ def admitted(runs: Sequence[Run]) -> Report:
 
 
 def forgery(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool) -> str | None:
-    """What is wrong with the signatures of a module, or None."""
+    """Return what is wrong with the signatures of a module, or None."""
     try:
         found = inspect(module)
     except PayloadRejected as rejected:

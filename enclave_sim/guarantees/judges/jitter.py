@@ -22,16 +22,16 @@ _WINDOW_NS = 300
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """From arming the timer to the wake."""
+    """A sleep, from arming the timer to the wake."""
 
     scheduled: events.WakeScheduled
     halted_ns: int | None
-    """When the processor went to sleep, if it did."""
+    """Virtual time at which the processor went to sleep, if it did."""
     woken: events.Woken
 
 
 def sleeps(run: Run) -> Iterator[Sleep]:
-    """The sleeps of a run that are over."""
+    """Yield the sleeps of a run that are over."""
     scheduled: events.WakeScheduled | None = None
     halted_ns: int | None = None
     for event in run.events:
@@ -45,10 +45,16 @@ def sleeps(run: Run) -> Iterator[Sleep]:
 
 
 def jitter_free(runs: Sequence[Run]) -> Report:
-    """Latency from deadline to handler has no spread, and each deadline is where the configuration puts it.
+    """Judge that latency from deadline to handler has no spread, and that deadlines are where the configuration says.
 
-    The kernel's worst case is the time from arming the timer until HLT, during which interrupts are off. It is
-    the same in every sleep; a deadline inside of it is an overrun, and its wake is late.
+    The kernel's worst case is the time from arming the timer until HLT, during which interrupts are off. It is the same
+    in every sleep; a deadline within it is an overrun, and its wake is late.
+
+    Args:
+        runs: The runs, of any scenarios; those of `loads` put sleeps under other loads.
+
+    Returns:
+        The report, with a histogram of latencies in ns.
     """
     latencies: Counter[int] = Counter()
     windows: set[int] = set()
@@ -83,11 +89,11 @@ def jitter_free(runs: Sequence[Run]) -> Report:
 
 
 def _taken_awake(run: Run) -> Iterator[Finding]:
-    """In ring 0 interrupts are off, but for the moment behind HLT in idle()."""
-    behind_halt = firmware.symbols()["idle"] + _STI_HLT_BYTES
+    """Find interrupts taken in ring 0, where they are off except right after the HLT in idle()."""
+    after_halt = firmware.symbols()["idle"] + _STI_HLT_BYTES
     for event in run.events:
         if isinstance(event, InterruptRaised) and (event.source, event.ring) == ("external", 0):
-            if event.rip == behind_halt:
+            if event.rip == after_halt:
                 continue
             yield Finding(f"interrupt {event.vector} was taken in ring 0 at {event.rip:#x}", event.at_ns)
 
@@ -117,19 +123,28 @@ def _faults(sleep: Sleep, wake_ns: int, ns_per_instruction: int) -> Iterator[Fin
 
 
 _REPORTED_WITHIN = 8
-"""Instructions."""
+"""Instructions between arming the timer and reporting it, at most."""
 
 
 def histogram(latencies: Counter[int]) -> tuple[str, ...]:
-    """Latencies in ns as bars."""
+    """Return a bar for each latency, in ns."""
     most = max(latencies.values(), default=1)
     return tuple(f"{ns:>8} ns  {'█' * max(1, _BAR * n // most)} {n}" for ns, n in sorted(latencies.items()))
 
 
 def loads(scenario: Scenario, count: int, seed: int) -> Iterator[Scenario]:
-    """The same guest under `count` other loads: other sleeps and time slices, and interrupts around the deadlines.
+    """Yield the scenario's guest under other loads: other sleeps and time slices, and interrupts around the deadlines.
 
-    Raises ConfigurationError unless `count` is positive.
+    Args:
+        scenario: The scenario.
+        count: Number of loads, at least 1.
+        seed: Chooses the loads.
+
+    Yields:
+        A scenario without interrupts for each load, and one with interrupts if it has deadlines.
+
+    Raises:
+        ConfigurationError: `count` is below 1.
     """
     if count < 1:
         raise ConfigurationError(f"count is {count}; it must be at least 1")

@@ -1,8 +1,8 @@
 """Non-interference by self-composition: two runs that differ in a secret must look alike to everybody else.
 
-The runs are compared where a next context can look (`InterferenceWatcher`), in DORMANT, and event by event, time
-included. What a payload declares to the world may differ: the arguments of `emit_signal`, and the payload's own
-identity, which is measured.
+The runs are compared wherever a next context can look (`InterferenceWatcher`), in DORMANT, and event by event, time
+included. The declared output of a payload may differ: the arguments of `emit_signal`, and the payload's own identity,
+which is measured.
 """
 
 from typing import Any
@@ -32,7 +32,15 @@ _INPUTS_OR_OUTPUT = (
 
 
 def noninterference(first: Run, second: Run) -> Report:
-    """Two runs that differ in a secret alone part nowhere but in declared output."""
+    """Judge that two runs which differ only in a secret differ in nothing but declared output.
+
+    Args:
+        first: A run.
+        second: A run of a scenario that differs in a secret; see `with_other_sensors` and `with_other_data`.
+
+    Returns:
+        The report, with the first differences.
+    """
     findings = [*_compare_events(first, second), *_compare_probes(first, second)]
     if first.result.halted and second.result.halted:
         findings += _compare_dormant(first, second)
@@ -56,7 +64,7 @@ def _compare_events(first: Run, second: Run) -> list[Finding]:
 
 
 def context(ours: list[Event], theirs: list[Event], index: int) -> tuple[str, ...]:
-    """The events before two recordings part, in common, and those where they do."""
+    """Return the events before the divergence of two recordings, which are common, and those at it."""
     before = [f"  {_show(event)}" for event in ours[max(0, index - _CONTEXT) : index]]
     a = [f"- {_show(event)}" for event in ours[index : index + 1]] or ["- the end"]
     b = [f"+ {_show(event)}" for event in theirs[index : index + 1]] or ["+ the end"]
@@ -68,7 +76,7 @@ def _show(event: Event) -> str:
 
 
 def _masked(event: Event) -> Event:
-    """An event without what a payload declares."""
+    """Return an event without the declared output of a payload."""
     declared = _DECLARED.get(type(event), ())
     if isinstance(event, events.HostCalled) and event.number == HostFunction.EMIT_SIGNAL:
         declared = ("argument",)

@@ -1,4 +1,4 @@
-"""The guarantees of the Aether Enclave: each is a function from runs to a report."""
+"""Judges of runs: determinism, zero trace, isolation and attestation."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,20 @@ from enclave_sim.guarantees.report import Finding, Report, hex_dump
 from machine.events import Event
 
 _TRACED = 3
-"""In how many regions the last writer is looked for: each takes another run."""
+"""Number of regions in which the last writer is searched: each search takes another run."""
 
 
 def deterministic(runs: Sequence[Run]) -> Report:
-    """Runs of one scenario have the same events, byte for byte, and end in the same state.
+    """Judge that runs of one scenario have the same events, byte for byte, and end in the same state.
 
-    Raises ConfigurationError for fewer than two runs, or runs of different scenarios.
+    Args:
+        runs: At least two runs of the same payload and inputs.
+
+    Returns:
+        The report, with the first divergence of each run from the first.
+
+    Raises:
+        ConfigurationError: There are fewer than two runs, or runs of different scenarios.
     """
     if len(runs) < 2:
         raise ConfigurationError(f"determinism needs at least two runs to compare, not {len(runs)}")
@@ -44,7 +51,14 @@ def _first_divergence(number: int, ours: list[Event], theirs: list[Event]) -> Fi
 
 
 def zero_trace(runs: Sequence[Run]) -> Report:
-    """Residue is empty in DORMANT, and nothing is left for the next context at any switch."""
+    """Judge that there is no residue in DORMANT, and that nothing is left for the next context at any switch.
+
+    Args:
+        runs: The runs, of any scenarios.
+
+    Returns:
+        The report. For the first regions with residue, their last writer is searched in another run.
+    """
     switches = gathered("zero-trace", runs, "context switches")
     findings = list(switches.findings)
     traced: set[str] = set()
@@ -61,11 +75,27 @@ def zero_trace(runs: Sequence[Run]) -> Report:
 
 
 def isolated(runs: Sequence[Run]) -> Report:
-    """Nothing that ran in ring 3 changed what is not the guest's; page tables are sound."""
+    """Judge that nothing that ran in ring 3 changed what is not the guest's, and that page tables are sound.
+
+    Args:
+        runs: The runs, of any scenarios.
+
+    Returns:
+        The report.
+    """
     return gathered("isolated", runs, "isolation")
 
 
 def attested(runs: Sequence[Run]) -> Report:
-    """All was measured before it was used, no cycle began without the quote that the policy requires, and the TPM was
-    capped at the end."""
+    """Judge that attestation was complete.
+
+    Everything was measured before its use, no cycle began without the evidence that the policy requires, and the TPM
+    was capped at the end.
+
+    Args:
+        runs: The runs, of any scenarios.
+
+    Returns:
+        The report.
+    """
     return gathered("attested", runs, "attestation")

@@ -1,1 +1,1 @@
-"""Watchers: look at the enclave while it runs, and note what they see."""
+"""Watchers: they inspect the enclave while it runs, and keep what they find."""

@@ -1,8 +1,8 @@
-"""Audits what the processor goes by while ring 3 runs: IDT, GDT, task state and control registers.
+"""Audits the tables and registers that rule the processor while ring 3 runs: IDT, GDT, task state, control registers.
 
-The rules are those of a locked architecture (`Status.ARCH_LOCKED`, the target state of phase 01): one gate is open to
-ring 3, every handler is in the measured kernel and has the stack that is reserved for it, no port is open, write
-protection and NX are on, and so is what keeps the rings apart (UMIP, SMEP, SMAP), in the kernel too.
+The rules are those of a locked architecture (`Status.ARCH_LOCKED`, the target state of phase 01). One gate is open to
+ring 3. Every handler is in the measured kernel and has the stack that is reserved for it. No port is open. Write
+protection and NX are on, and so are UMIP, SMEP and SMAP, which keep the rings apart, in the kernel too.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class _Controls(NamedTuple):
 
 
 def architecture_faults(machine: Machine) -> tuple[str, ...]:
-    """What is wrong, one line each, where ring 3 is about to run. The machine must be stopped."""
+    """Return the faults, one line each, where ring 3 is about to run. The machine must be stopped."""
     state, ram = machine.cpu.registers, machine.ram
     flags = tuple(_flag_faults(machine.cpu.rflags))
     idt, gdt, task = (
@@ -54,7 +54,7 @@ def _flag_faults(rflags: int) -> Iterator[str]:
         yield "ring 3 has the I/O privilege (IOPL)"
 
 
-@lru_cache(maxsize=16)  # every entry to ring 3 asks; one run has one answer, or two if an input changes memory
+@lru_cache(maxsize=16)  # called at every entry to ring 3; a run has one result, or two if an input changes memory
 def _table_faults(controls: _Controls, idt: bytes, gdt: bytes, task: bytes) -> tuple[str, ...]:
     return *_control_faults(controls), *_gate_faults(idt, task), *_segment_faults(gdt), *_task_faults(task)
 
@@ -96,7 +96,7 @@ def _gate_faults(idt: bytes, task: bytes) -> Iterator[str]:
 
 
 def _stack_of(vector: int) -> str:
-    """The region that is reserved for it."""
+    """Return the name of the stack region that is reserved for a vector."""
     special = {_NMI: "nmi_stack", _DOUBLE_FAULT: "fault_stack", _MACHINE_CHECK: "machine_check_stack"}
     if vector in special:
         return special[vector]
@@ -116,7 +116,7 @@ def _segment_faults(gdt: bytes) -> Iterator[str]:
         if found.is_code and (found.conforming or not found.long):
             yield f"code segment {at:#x} is conforming, or not of 64 bits"
     if any(gdt[layout["TASK_STATE"] + 16 :]):
-        yield "there are descriptors behind the task state's"
+        yield "there are descriptors after the task state's"
 
 
 def _task_faults(task: bytes) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Attested: what runs was measured before it was used, and no cycle began without a quote that is good.
+"""Attested: whatever runs was measured before its use, and no cycle began without good evidence.
 
-Looked at apart from the kernel and from the verifier of the run: evidence is verified again, against reference values
-of what the enclave was made from, and each phase is held to the measurements that must have come before its end.
+This is checked independently of the kernel and of the run's verifier: evidence is verified again, against reference
+values from what the enclave was made of, and at the end of each phase the measurements are counted that it needs.
 """
 
 from collections import Counter
@@ -23,10 +23,10 @@ _CAP = sha256(b"AETHER ANNIHILATED").hexdigest()
 
 
 class AttestationWatcher(Watcher):
-    """Looks at measurements, quotes and verdicts as they come."""
+    """Checks measurements, quotes and verdicts as they come."""
 
     NAME = "attestation"
-    STATE = ("_extended", "_last", "_nonce", "_after", "_good", "_entered")
+    STATE = ("_extended", "_last", "_nonce", "_after", "_fault", "_entered")
     WIRING = ("enclave", "_reference")
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class AttestationWatcher(Watcher):
         self._reference: ReferenceValues | None = None
         self._extended: Counter[int] = Counter()
         self._last: tuple[int, str] | None = None
-        """The register extended last, and with what."""
+        """The PCR extended last, and the digest."""
         self._nonce = b""
         self._after: tuple[int, int] | None = None
-        self._good: str | None = "no quote was shown"
-        """What is wrong with the evidence for the cycle, or None."""
+        self._fault: str | None = "no quote was shown"
+        """The fault of the evidence for the cycle, or None."""
         self._entered = False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
@@ -84,7 +84,7 @@ class AttestationWatcher(Watcher):
             self.find(f"payload {event.payload} was used before it was measured", event.at_ns)
 
     def _cycle_began(self, _event: events.CycleBegan) -> None:
-        self._good, self._entered = "no quote was shown", False
+        self._fault, self._entered = "no quote was shown", False
 
     def _challenged(self, event: events.VerifierChallenged) -> None:
         self._nonce = bytes.fromhex(event.nonce)
@@ -93,7 +93,7 @@ class AttestationWatcher(Watcher):
         self.count("quotes")
         verdict = self._verdict(event.cycle)
         failures = "; ".join(f"{check.name}: {check.message}" for check in verdict.failures)
-        self._good = failures or None
+        self._fault = failures or None
         if verdict.accepted and verdict.reset_count is not None:
             self._after = (verdict.reset_count, event.cycle)
         elif event.verdict == "accepted":
@@ -112,8 +112,8 @@ class AttestationWatcher(Watcher):
         if event.to_ring != 3 or self._entered:
             return
         self._entered = True
-        if self._policy is Attestation.REQUIRE and self._good is not None:
-            self.find(f"a cycle was entered although its evidence is not good: {self._good}", event.at_ns)
+        if self._policy is Attestation.REQUIRE and self._fault is not None:
+            self.find(f"a cycle was entered although its evidence is not good: {self._fault}", event.at_ns)
 
     def _annihilation_step(self, event: events.AnnihilationStep) -> None:
         if event.step == Step.A4.name and self._extended and self._last != (_RUNTIME, _CAP):

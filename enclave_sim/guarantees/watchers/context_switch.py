@@ -1,12 +1,12 @@
-"""Scrub completeness, looked at when it happens: what is left for the next context at every switch.
+"""Complete scrubs, checked as they happen: what is left for the next context at every switch.
 
 Where ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
 
-* after a host call, only RAX holds something, and the call stack nothing but the frame just returned by;
-* after an interrupt, every register is what it was when ring 3 was interrupted, and the interrupt stack is as above;
+* after a host call, only RAX holds a value, and the call stack holds only the frame of this return;
+* after an interrupt, every register is as it was when ring 3 was interrupted, and the interrupt stack is as above;
 * a fresh guest finds all registers zero, a zeroed stack and a zeroed heap.
 
-At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero. In DORMANT so are all registers.
+At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero. In DORMANT all registers are, too.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _REGISTER_NAMES = (*(name.upper() for name in GENERAL_REGISTERS), "RIP", "RFLAGS
 
 
 class ContextSwitchWatcher(Watcher):
-    """Looks at registers and stacks at each switch. The names of `looked_at` are kinds of switches."""
+    """Checks registers and stacks at each switch. The names of `looked_at` are kinds of switches."""
 
     NAME = "context switches"
     STATE = ("_interrupted", "_left_by")
@@ -41,7 +41,7 @@ class ContextSwitchWatcher(Watcher):
         super().__init__()
         self._interrupted: tuple[Any, ...] | None = None
         self._left_by: int | None = None
-        """Vector by which ring 3 was left; None before a guest's first entry."""
+        """The vector by which ring 3 was left; None before a guest's first entry."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """See `Watcher`."""
@@ -96,7 +96,7 @@ class ContextSwitchWatcher(Watcher):
         self._check_stack("irq_stack", "an interrupt", event.at_ns)
 
     def _registers(self) -> tuple[Any, ...]:
-        """What an interrupt must give back, in the order of `_REGISTER_NAMES`."""
+        """Return the registers that an interrupt must restore, in the order of `_REGISTER_NAMES`."""
         cpu = self.machine.cpu
         state = cpu.registers
         general = tuple(getattr(state, name) for name in (*GENERAL_REGISTERS, "rip"))
@@ -104,7 +104,7 @@ class ContextSwitchWatcher(Watcher):
         return (*general, cpu.rflags & ~_RESUME, state.cs.selector, state.ss.selector, *floating)
 
     def _check_cleared(self, event: machine_events.RingTransition, after: str, answer: str) -> None:
-        """Registers that are not the answer are zero, and floating point is as FNINIT leaves it."""
+        """Check that registers other than the answer are zero, and that floating point is as FNINIT leaves it."""
         cpu = self.machine.cpu
         left = [
             f"{name.upper()} = {value:#x}"
@@ -116,7 +116,7 @@ class ContextSwitchWatcher(Watcher):
             left.append("an XMM register")
         if cpu.context.x87 != X87_CLEAR:
             left.append("x87")
-        if not answer:  # a guest keeps what it has loaded itself
+        if not answer:  # after a host call a guest keeps the selectors and the MXCSR that it has loaded itself
             segments = (name for name in ("ds", "es", "fs", "gs") if getattr(cpu.registers, name).selector)
             left += [*segments, *([] if cpu.read_register("MXCSR") == _MXCSR else ["MXCSR"])]
         if left:
@@ -131,7 +131,7 @@ class ContextSwitchWatcher(Watcher):
             self._report_bytes(f"{name} is not zero {when}", page, at_ns)
 
     def _check_stack(self, name: str, after: str, at_ns: int) -> None:
-        """All of a stack is zero but for the frame that the guest was returned to by, which it knows."""
+        """Check that a stack is zero except for the frame of the return to the guest, which the guest knows."""
         where, ram = region(name), self.machine.ram
         if not ram.is_zero(where.base, where.size - _FRAME):
             page = next(p for p in ram.nonzero_pages() if where.base <= p < where.end)

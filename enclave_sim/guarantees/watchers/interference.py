@@ -1,5 +1,8 @@
-"""Take digests of what each next context can see: a fresh guest its registers and memory, the sleeping kernel all of
-RAM. `noninterference` compares two runs there."""
+"""Probes of what each next context can see: of a fresh guest, and of the sleeping kernel.
+
+A fresh guest can see its registers and memory, the sleeping kernel all of RAM. `noninterference` compares the digests
+of two runs.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -19,7 +22,7 @@ _VISIBLE = ("gate", "guest_stack", "heap")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a context could see at one moment: digests by register or page."""
+    """The values that a context could see at one moment: digests by register or page."""
 
     what: str
     at_ns: int
@@ -27,7 +30,7 @@ class Probe:
 
 
 class InterferenceWatcher(Watcher):
-    """Take a probe of what each next context can see."""
+    """Takes a probe of what each next context can see."""
 
     NAME = "interference"
     STATE = ("probes", "_fresh")
@@ -49,7 +52,7 @@ class InterferenceWatcher(Watcher):
         self._fresh = event
 
     def _ring_changed(self, event: machine_events.RingTransition) -> None:
-        """The first entry of a guest: all that it can find."""
+        """Probe all that a guest can see at its first entry."""
         if event.to_ring != 3 or self._fresh is None:
             return
         what, self._fresh = f"the guest of cycle {self._fresh.cycle} at its entry", None
@@ -58,7 +61,7 @@ class InterferenceWatcher(Watcher):
         self._probe(what, event.at_ns, pages)
 
     def _halted(self, event: machine_events.Halted) -> None:
-        """Asleep: all of RAM but the payloads, which wait in the staging area as they were loaded."""
+        """Probe all of RAM except for the payloads, which stay in the staging area as they were loaded."""
         if event.interruptible:
             staging = region("staging")
             pages = [p for p in self.machine.ram.nonzero_pages() if not staging.base <= p < staging.end]
@@ -77,7 +80,7 @@ class InterferenceWatcher(Watcher):
 
 
 def _without_event_log(page: int, content: bytes) -> bytes:
-    """A page of RAM, zero where the kernel keeps its log of measurements."""
+    """Return a page of RAM, zero where the kernel keeps its log of measurements."""
     log, size = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
     start, end = max(log - page, 0), min(log + size - page, PAGE_SIZE)
     return content if start >= end else content[:start] + bytes(end - start) + content[end:]

@@ -1,8 +1,8 @@
 """Isolated: nothing that runs in ring 3 changes a byte outside the guest's regions, or a control register.
 
-Each stay in ring 3 is bracketed. Where it is entered, all memory that is not the guest's is copied, and the registers
-and devices that only the kernel may change. Where it is left - before the processor has pushed anything - both are
-compared. Page tables are audited whenever others, or changed ones, are in force.
+Each stay in ring 3 is bracketed. Where it begins, all memory that is not the guest's is copied, with the registers and
+devices that only the kernel may change. Where it ends, before the processor has pushed anything, both are compared.
+Page tables are audited whenever other or changed ones are in force.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _CHANGED_BY_INPUT = frozenset(["memory_fault", "guest_replaced"])
 
 
 class IsolationWatcher(Watcher):
-    """Brackets ring 3."""
+    """Compares memory and registers before and after each stay in ring 3."""
 
     NAME = "isolation"
     STATE = ("_before", "_audited", "_asked_for")
@@ -59,7 +59,7 @@ class IsolationWatcher(Watcher):
             for fault in architecture_faults(self.machine):
                 self.find(fault, event.at_ns)
             self._before = self._foreign_memory(), self._privileged()
-        elif self._before is not None:  # by other means than an interrupt, so that nobody looked before
+        elif self._before is not None:  # left without an interrupt, so that nothing was compared yet
             self._compare(event.at_ns)
 
     def _delivered(self, event: machine_events.InterruptDelivered) -> None:
@@ -72,7 +72,7 @@ class IsolationWatcher(Watcher):
             self._compare(event.at_ns)
 
     def _input_taken(self, event: events.InputTaken) -> None:
-        """Something outside has changed what it changes; from here on ring 3 is bracketed anew."""
+        """Compare, and then start again: an input changes what ring 3 must not."""
         if self._before is not None:
             self._compare(event.at_ns, memory=event.input not in _CHANGED_BY_INPUT)
             self._before = self._foreign_memory(), self._privileged()
@@ -107,11 +107,11 @@ class IsolationWatcher(Watcher):
     # What ring 3 must not change
 
     def _foreign_memory(self) -> RamImage:
-        """All memory outside the guest's regions that holds anything."""
+        """Return all memory outside the guest's regions that is not zero."""
         return self.machine.ram.image(_guest_ranges())
 
     def _privileged(self) -> dict[str, Any]:
-        """Registers and devices that only ring 0 may change."""
+        """Return the registers and devices that only ring 0 may change."""
         machine, state = self.machine, self.machine.cpu.registers
         found: dict[str, Any] = {name.upper(): state.cr[int(name[2])] for name in _CONTROL}
         found |= {name.upper(): bytes(getattr(state, name)) for name in _TABLES}
@@ -125,7 +125,7 @@ class IsolationWatcher(Watcher):
         return found
 
     def _compare(self, at_ns: int, *, memory: bool = True) -> None:
-        """Without `memory` that is left out: another than ring 3 has just changed it."""
+        """Compare with the state at entry, without `memory` if something other than ring 3 has just changed it."""
         assert self._before is not None
         (foreign, privileged), self._before = self._before, None
         self.count("stays in ring 3")
@@ -145,7 +145,7 @@ class IsolationWatcher(Watcher):
         now = ram.read(base, len(data))
         first = next(i for i in range(len(data)) if now[i] != data[i])
         where = region_at(base + first)
-        name = where.name if where is not None else "what is nobody's"
+        name = where.name if where is not None else "memory outside all regions"
         length = min(16, len(data) - first)
         dump = hex_dump(base + first, data[first : first + length]), hex_dump(base + first, now[first : first + length])
         self.find(f"ring 3 changed {name}", at_ns, (f"before {dump[0][0]}", f"now    {dump[1][0]}"))

@@ -1,4 +1,4 @@
-"""The state of a machine in parts that can be compared, and told apart, between runs."""
+"""The state of a machine in named parts, which can be compared between runs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _REGISTERS = (
     *("RIP", "RFLAGS", "CS", "SS", "DS", "ES", "FS", "GS", "CR0", "CR2", "CR3", "CR4", "EFER"),
     *("DR0", "DR1", "DR2", "DR3", "DR6", "DR7", "MXCSR"),
 )
-"""By their manual names."""
+"""By their names in the manual."""
 _MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
 _TABLES = ("GDTR", "IDTR", "LDTR", "TR")
 
@@ -30,7 +30,7 @@ class MachineState:
 
     @classmethod
     def of(cls, machine: Machine) -> "MachineState":
-        """That of a machine which is stopped."""
+        """Return the state of a machine, which must be stopped."""
         cpu = machine.cpu
         registers: dict[str, Any] = {name.upper(): getattr(cpu.registers, name) for name in GENERAL_REGISTERS}
         registers |= {name: cpu.read_register(name) for name in _REGISTERS}
@@ -49,7 +49,7 @@ class MachineState:
         return cls(machine.clock.now_ns, registers, pages, devices)
 
     def differences(self, other: "MachineState") -> list[str]:
-        """Where two states part, one line each. Time is not compared."""
+        """Return the differences of two states, one line each. Time is not compared."""
         found = [
             f"register {name}: {_show(value)} and {_show(other.registers[name])}"
             for name, value in self.registers.items()

@@ -1,4 +1,4 @@
-"""What a flat guest executes is what the command line names: looked at in RAM whenever ring 3 is entered afresh."""
+"""Checks, whenever ring 3 is entered afresh, that the flat guest in RAM is the one that the command line names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from enclave_sim.guarantees.watchers.watcher import Watcher
 
 
 class MeasurementWatcher(Watcher):
-    """Holds the staging area to the payload that was given."""
+    """Compares the staging area with the payload that was given."""
 
     NAME = "measurement"
     STATE = ("_replaced", "_fresh")
@@ -21,7 +21,7 @@ class MeasurementWatcher(Watcher):
         self.payload = b""
         """The flat payload that was given."""
         self._replaced = False
-        """By a test's own guest, which nobody measures."""
+        """True after a test has put in its own guest, which nobody measures."""
         self._fresh = False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:

@@ -1,4 +1,4 @@
-"""Audits page tables in RAM against the memory map: who may reach what, and how (SDM volume 3, 4.5)."""
+"""Audits page tables in RAM against the memory map: who may access what, and how (SDM volume 3, 4.5)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ENTRIES, _LOWEST_SHIFT, _HIGHEST_SHIFT, _BITS = 512, 12, 39, 9
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A page as the tables map it, with the rights of all levels together."""
+    """A page as the tables map it, with the combined rights of all levels."""
 
     linear: int
     physical: int
@@ -32,6 +32,9 @@ def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
     """Yield all pages that four levels of tables map, by linear address.
 
     A table outside of RAM maps nothing: the bus floats, and the reserved bits of what is read there are set.
+
+    Yields:
+        Each mapping.
     """
     yield from _walk(ram, cr3 & _ADDRESS, 0, _HIGHEST_SHIFT, _WRITABLE | _USER)
 
@@ -61,10 +64,7 @@ def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[
 
 
 def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
-    """What is wrong with the tables at `cr3`, one line each.
-
-    `native_code` is where a flat guest may execute, and must not write.
-    """
+    """Return the faults of the tables at `cr3`. `native_code` is where a flat guest may execute, and not write."""
     found: list[str] = []
     for page in mappings(ram, cr3):
         where = region_at(page.physical)
@@ -90,5 +90,5 @@ def _inside(page: Mapping, where: Region | None) -> bool:
 
 
 def staging() -> Region:
-    """Where a flat guest's code is."""
+    """Return the region that holds a flat guest's code."""
     return region("staging")

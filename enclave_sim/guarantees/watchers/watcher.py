@@ -1,7 +1,7 @@
-"""A watcher gets every event while it happens, and looks at the machine as it is at that moment.
+"""The base of all watchers. A watcher gets every event as it happens, and inspects the machine at that moment.
 
-At events that a device makes (a scrub, the end of a cycle) the processor is in the middle of an instruction: memory
-and devices can be looked at, registers cannot. At interrupts, ring transitions and HLT it is stopped.
+At events from a device (a scrub, the end of a cycle) the processor is in the middle of an instruction: memory and
+devices can be read, registers cannot. At interrupts, ring transitions and HLT the machine is stopped.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ _MOST_FINDINGS = 100
 
 
 class Watcher(Stateful):
-    """Base of all watchers: counts what it looked at, and keeps what it found."""
+    """Base of all watchers: counts what it has checked, and keeps its findings."""
 
     STATE: ClassVar[tuple[str, ...]] = ("looked_at", "findings")
     WIRING: ClassVar[tuple[str, ...]] = ("machine", "native")
@@ -28,17 +28,17 @@ class Watcher(Stateful):
         self.findings: list[Finding] = []
         self.machine: Machine
         self.native = False
-        """Whether the guest is a flat binary."""
+        """True if the guest is a flat binary."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
-        """What to do at which type of event."""
+        """Return the handler of each type of event that the watcher needs."""
         raise NotImplementedError
 
     def count(self, what: str) -> None:
-        """Something was looked at."""
+        """Count one check of something."""
         self.looked_at[what] += 1
 
     def find(self, what: str, at_ns: int | None, evidence: tuple[str, ...] = ()) -> None:
-        """Something is not as it should be. After a hundred findings further ones are dropped."""
+        """Keep a finding. After the first hundred, further ones are dropped."""
         if len(self.findings) < _MOST_FINDINGS:
             self.findings.append(Finding(what, at_ns, evidence))

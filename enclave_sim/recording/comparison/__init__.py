@@ -1,1 +1,1 @@
-"""Where two recordings part, and how the rest of them lines up."""
+"""Comparison of two recordings: the place where they diverge, and an alignment of the rest."""

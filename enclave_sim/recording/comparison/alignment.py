@@ -1,8 +1,9 @@
-"""Two streams of events, laid side by side: which are in both, and which in one alone.
+"""Alignment of two streams of events: which events are in both, and which in only one.
 
-Where the two part, a window of each is searched for the nearest place from which they go on alike, some events in a
-row; for a single event in common if there is none. What one has alone can be longer than the largest window: then what
-follows may be found to differ, too. Memory is bounded whatever the recordings hold, and time grows with their length.
+Where the streams diverge, a window of each is searched for the nearest place from which they agree again, for several
+events in a row; if there is none, for a single event in common. A part that only one stream has can be longer than the
+largest window: then events after it may be reported as different, too. Memory is bounded whatever the recordings hold,
+and time is proportional to their length.
 """
 
 from collections import deque
@@ -17,71 +18,71 @@ from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
 from machine.events import Event
 
 WINDOWS = (64, 512, 4096, 32768)
-"""How many events of either are looked at to find where they go on alike: more where fewer are not enough."""
+"""Numbers of events of each stream that are searched: the next larger one where the smaller ones are not enough."""
 _IN_A_ROW = 4
 _PLACE_AND_TIME = frozenset({"seq", "at_ns", "deadline_ns", "scheduled_ns"})
 """Fields that are not compared."""
 
 
 class Findings(Protocol):
-    """Takes what is found, in order."""
+    """Takes the findings, in order."""
 
     def same(self, first: Event, second: Event) -> None:
         """Both have this event."""
 
     def only_in(self, side: int, events: Iterable[Event]) -> None:
-        """The first (0) or second (1) alone has these."""
+        """Only the first (0) or the second (1) has these events."""
 
 
 class Side:
-    """One of the streams, of which the next events can be seen before they are taken."""
+    """One of the streams. Its next events can be examined before they are taken."""
 
     def __init__(self, events: Iterator[Event]) -> None:
         self._events = events
         self._next: deque[tuple[Any, Event]] = deque()
 
     def look(self, count: int) -> None:
-        """Have this many events at hand, or as many as there are."""
+        """Read ahead this many events, or as many as there are."""
         self._next.extend((_key(event), event) for event in islice(self._events, max(0, count - len(self._next))))
 
     def head(self) -> tuple[Any, Event] | None:
-        """The next event and what it is compared by."""
+        """Return the next event, after the key by which it is compared."""
         if not self._next:
             self.look(1)
         return self._next[0] if self._next else None
 
     def take(self, count: int = 1) -> list[Event]:
-        """The next events; they are gone then."""
+        """Remove the next events, and return them."""
         return [self._next.popleft()[1] for _ in range(min(count, len(self._next)))]
 
     def peek(self, count: int) -> tuple[Event, ...]:
-        """The next events."""
+        """Return the next events, and leave them."""
         self.look(count)
         return tuple(event for _, event in islice(self._next, count))
 
     def rows(self, count: int, length: int) -> list[tuple[Any, ...]]:
-        """What the next events are compared by, each with those that follow it."""
+        """Return the keys of the next events, each with those of the events after it."""
         self.look(count)
         keys = [key for key, _ in islice(self._next, count)]
         return [tuple(keys[i : i + length]) for i in range(len(keys) - length + 1)]
 
 
 class Aligner:
-    """Goes through both streams, once."""
+    """Reads both streams, once."""
 
     def __init__(self, first: Side, second: Side, findings: Findings) -> None:
         self._first, self._second = first, second
         self._findings = findings
         self._before: deque[Event] = deque(maxlen=CONTEXT)
         self._taken = 0
-        """How many events went by."""
+        """Number of events read from both."""
         self._in_vain: dict[int, int] = {}
-        """How many had gone by when a window was last searched without success."""
+        """By window: the value of `_taken` at the last search without success."""
         self.divergence: Divergence | None = None
-        """The first difference of any kind, that of time included."""
+        """The first difference of any kind, of time, too."""
 
     def run(self) -> None:
-        """Find everything."""
+        """Align the streams to their ends."""
         first, second, findings = self._first, self._second, self._findings
         while True:
             a, b = first.head(), second.head()
@@ -107,7 +108,7 @@ class Aligner:
         self.divergence = Divergence(tuple(self._before), *ahead)
 
     def _resynchronise(self) -> None:
-        """Skip to where the two go on alike."""
+        """Skip to where the two agree again."""
         skipped = self._nearest_row() or self._nearest_single()
         for side, (events, count) in enumerate(zip((self._first, self._second), skipped, strict=True)):
             self._findings.only_in(side, events.take(count))
@@ -116,7 +117,7 @@ class Aligner:
     def _nearest_row(self) -> tuple[int, int] | None:
         for window in WINDOWS:
             if window > WINDOWS[0] and self._taken < self._in_vain.get(window, -window) + window:
-                continue  # so that recordings with little in common are not searched again at every event
+                continue  # else recordings with little in common would be searched again at every event
             found = _nearest(self._first.rows(window, _IN_A_ROW), self._second.rows(window, _IN_A_ROW))
             if found is not None:
                 return found
@@ -129,7 +130,7 @@ class Aligner:
 
 
 def _nearest(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]]) -> tuple[int, int] | None:
-    """How much of each to leave out, as little as possible, so that what follows is alike."""
+    """Return how many events of each to skip, as few as possible, so that the next ones agree."""
     places: dict[tuple[Any, ...], int] = {}
     for j, row in enumerate(second):
         places.setdefault(row, j)

@@ -1,13 +1,13 @@
-"""Two recordings, side by side: what they were made from, where they part, and what one has and the other has not.
+"""Comparison of two recordings: what they were made from, where they diverge, and which events only one of them has.
 
 from enclave_sim.recording.comparison.comparison import compare
 
 comparison = compare(Path("a.jsonl"), Path("b.jsonl"))
 print(comparison.equal, comparison.only_first, comparison.only_second)
 
-Events are the same whose kind and fields are: their place is not compared, and no moment of time, so that what one of
-two runs did in between does not make all that follows different. Where time differs the comparison says by how
-much. Both files are read once, in bounded memory.
+Two events are the same if their kind and fields are. Their number in the recording and all times are left out, so that
+something extra in one of the runs does not make all later events different. The comparison reports by how much times
+differ. Both files are read once, in bounded memory.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ _CONTEXT = 2
 
 @dataclass(frozen=True, slots=True)
 class HeaderDifference:
-    """Something that the two runs were made from, and that is not the same."""
+    """A part of what the two runs were made from in which they differ."""
 
     name: str
     first: Any
@@ -42,43 +42,43 @@ class HeaderDifference:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """A place where the two have not the same events."""
+    """A place where the two do not have the same events."""
 
     before: tuple[Event, ...]
-    """The last events in common, as they stand in the first."""
+    """The last events in common, with the numbers and times of the first."""
     first: tuple[Event, ...]
-    """The first few that only the first has."""
+    """The first few events that only the first has."""
     second: tuple[Event, ...]
     first_count: int
-    """How many there are."""
+    """Number of all events here that only the first has."""
     second_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """By how many nanoseconds events of the second come later than the same events of the first (before it: < 0)."""
+    """The delays of events of the second against the same events of the first, in ns; negative where earlier."""
 
     least: int
     most: int
     last: int
-    """Of the last event in common."""
+    """Delay of the last event in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How two recordings compare."""
+    """The result of comparing two recordings."""
 
     digests: tuple[str, str]
     events: tuple[int, int]
-    """How many each has."""
+    """Number of events in each."""
     header: tuple[HeaderDifference, ...]
     divergence: Divergence | None
-    """The first event that is not the same, its time included; None where all are."""
+    """The first event that is not the same, its time included; None if there is none."""
     aligned: int
-    """How many events they have in common."""
+    """Number of events in common."""
     shift_ns: Shift
     only_first: dict[str, int]
-    """How many events only the first has, by kind."""
+    """Numbers of events that only the first has, by kind."""
     only_second: dict[str, int]
     hunks: tuple[Hunk, ...]
     """The first `MOST_HUNKS`."""
@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether the recordings are the same."""
+        """True if the recordings are the same."""
         return self.digests[0] == self.digests[1]
 
 
@@ -120,7 +120,7 @@ def compare(path_a: Path | str, path_b: Path | str) -> Comparison:
 
 
 class _Gathered:
-    """Takes what the aligner finds, and keeps a bounded part of it."""
+    """Takes the findings of the aligner, and keeps a bounded part of them."""
 
     def __init__(self) -> None:
         self.aligned = self.hunk_count = 0
@@ -132,7 +132,7 @@ class _Gathered:
         self._counts = [0, 0]
 
     def same(self, first: Event, second: Event) -> None:
-        """The two have this event in common."""
+        """Note that the two have this event in common."""
         if self._counts[0] or self._counts[1]:
             self.close()
         self.aligned += 1
@@ -142,7 +142,7 @@ class _Gathered:
         self._before = (*self._before[1 - _CONTEXT :], first)
 
     def only_in(self, side: int, events: Iterable[Event]) -> None:
-        """Only one of them has these: the first (0) or the second (1)."""
+        """Note that only one of them has these events: the first (0) or the second (1)."""
         for event in events:
             self.only[side][name_of_kind(event)] += 1
             self._counts[side] += 1
@@ -150,7 +150,7 @@ class _Gathered:
                 self._open[side].append(event)
 
     def close(self) -> None:
-        """A hunk is over."""
+        """End a hunk."""
         if not (self._counts[0] or self._counts[1]):
             return
         self.hunk_count += 1

@@ -1,11 +1,11 @@
-"""Where two runs part: the events there, and their neighbours."""
+"""The divergence of two runs: the events there, and their neighbours."""
 
 from dataclasses import dataclass
 
 from machine.events import Event
 
 CONTEXT = 3
-"""How many neighbours are kept on either side."""
+"""Number of neighbours that are kept on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Divergence:
     """The first difference of two sequences of events."""
 
     before: tuple[Event, ...]
-    """What came before, in both."""
+    """The events before it, common to both."""
     first: tuple[Event, ...]
-    """The differing event and what came after it; empty where the first is over."""
+    """The differing event of the first and those after it; empty if the first has ended."""
     second: tuple[Event, ...]
+    """The same of the second."""

@@ -1,4 +1,4 @@
-"""The formats a recording can be exported to, and the libraries that write them, loaded when one is asked for."""
+"""The export formats of recordings. The library that writes one is loaded when it is needed."""
 
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -15,7 +15,7 @@ Writer: TypeAlias = "Callable[[Header, Iterable[Event], BinaryIO], None]"
 
 
 class Format(Enum):
-    """Each has a module of that name here, with a function `write`."""
+    """The formats. Each has a module of that name here, with a function `write`."""
 
     PERFETTO = "perfetto"
     VCD = "vcd"
@@ -24,11 +24,11 @@ class Format(Enum):
 
     @property
     def suffix(self) -> str:
-        """How names of such files end."""
+        """The usual suffix of such files."""
         return {Format.PERFETTO: ".pftrace"}.get(self, f".{self.value}")
 
     def writer(self) -> Writer:
-        """The function that writes it. Raises ConfigurationError where the library that it needs is not installed."""
+        """Return the function that writes it. Raises ConfigurationError if the library is not installed."""
         try:
             module = import_module(f"enclave_sim.recording.exports.{self.value}")
         except ModuleNotFoundError as error:
@@ -42,4 +42,4 @@ class Format(Enum):
 
 
 _EXTRAS = {"pyarrow": "arrow"}
-"""The extra that brings a library which a plain installation leaves out."""
+"""The extra that installs a library which a plain installation leaves out."""

@@ -1,6 +1,6 @@
-"""Recordings as a report for people: one HTML file, pictures included, that refers to nothing outside and runs nothing.
+"""Recordings as a report for people: one HTML file, pictures included, without outside references and scripts.
 
-What is too much to be shown singly is shown as how much it is, so that the report stays small whatever the recording.
+Events too many to show one by one are shown as a density, so that the report stays small whatever the recording.
 """
 
 import json
@@ -53,7 +53,7 @@ def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
 
 
 def fragment(header: Header, events: Iterable[Event]) -> str:
-    """Summary, timeline and phases, as an element to be put into a page such as a notebook."""
+    """Return summary, timeline and phases as an element to be put into a page such as a notebook."""
     figures = Figures(header, events)
     body = "\n".join(_overview(figures))
     return f'<div class="aether">\n<style>{_STYLE}</style>\n{body}\n</div>'
@@ -188,7 +188,7 @@ def _enclave_details(figures: Figures) -> Iterator[str]:
 def _table(
     title: str, headings: tuple[str, ...], rows: Iterable[tuple[_Cell, ...]], total: int | None = None
 ) -> Iterator[str]:
-    """A table under a heading; of very many rows the first ones. `total`: how many there are if `rows` is not all."""
+    """Yield a table under a heading, cut after the first rows. `total` is the number of rows if some are left out."""
     rows = list(rows)
     shown = rows[:_ROWS_SHOWN]
     hidden = (len(rows) if total is None else total) - len(shown)
@@ -213,5 +213,5 @@ def _cell(value: _Cell, *, first: bool) -> str:
 
 
 def _text(text: str) -> str:
-    """Text from a recording, which a payload may have chosen: escaped, printable, not endless."""
+    """Return text from a recording, which a payload may have chosen: escaped, printable, and of limited length."""
     return escape(printable(text if len(text) <= _LETTERS_SHOWN else f"{text[:_LETTERS_SHOWN]} ..."))

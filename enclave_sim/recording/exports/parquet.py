@@ -25,7 +25,7 @@ _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
 
 
 def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]:
-    """The type of each column; and for each kind of event, its fields with the column each belongs to."""
+    """Return the type of each column; and for each kind of event its fields, each with its column."""
     types: dict[str, set[Any]] = {}
     for kind in KINDS.values():
         for name, annotation in _fields(kind):
@@ -69,7 +69,7 @@ def _fields(kind: type[Event]) -> Iterator[tuple[str, Any]]:
 
 
 def _arrow_type(name: str, annotation: Any) -> Any:
-    if isinstance(annotation, UnionType):  # with None, as every column may be
+    if isinstance(annotation, UnionType):  # every column may be null, so None is left out
         annotation, *others = (part for part in typing.get_args(annotation) if part is not type(None))
         if others:  # an input, as JSON
             return pyarrow.string()

@@ -1,7 +1,7 @@
 """Recordings for Perfetto (ui.perfetto.dev): its native protobuf, as track events.
 
-Written by Perfetto's own classes, some packets at a time. Timestamps are virtual nanoseconds. What an event says stands
-in the debug annotations of what it begins, and under `end` in those of what it ends.
+Written by Perfetto's own classes, some packets at a time. Timestamps are virtual nanoseconds. The fields of an event
+are the debug annotations of the slice that it begins, and are under `end` in those of the slice that it ends.
 """
 
 from collections.abc import Iterable
@@ -55,43 +55,43 @@ def write(_header: Header, events: Iterable[Event], file: BinaryIO) -> None:
 
 
 def name_of(text: str) -> str:
-    """A slice's name. The trace processor ends one at a null character."""
+    """Return the name of a slice. The trace processor would end it at a null character."""
     return text.replace("\0", "\\0")
 
 
 class _Writer:
-    """Adds packets, and writes them some at a time: a trace is its parts, one behind the other."""
+    """Collects packets, and writes some at a time: the encoding of a trace is that of its parts in order."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._part = Trace()
 
     def packet(self) -> Any:
-        """A new packet, to be filled in before the next."""
+        """Add a packet, which must be filled in before the next is added."""
         if len(self._part.packet) >= _PACKETS_AT_A_TIME:
             self.flush()
         return self._part.packet.add(trusted_packet_sequence_id=_SEQUENCE)
 
     def track_event(self, at_ns: int, uuid: int) -> Any:
-        """A new event on a track."""
+        """Add an event on a track."""
         packet = self.packet()
         packet.timestamp = at_ns
         packet.track_event.track_uuid = uuid
         return packet.track_event
 
     def count(self, at_ns: int, uuid: int, value: int) -> None:
-        """A new value of a counter."""
+        """Add a value of a counter."""
         event = self.track_event(at_ns, uuid)
         event.type, event.counter_value = TrackEvent.TYPE_COUNTER, value
 
     def flush(self) -> None:
-        """Write what has not been written yet."""
+        """Write the packets collected so far."""
         self._file.write(self._part.SerializeToString())
-        self._part = Trace()  # clearing one gives none of its memory back
+        self._part = Trace()  # clearing a trace does not release its memory
 
 
 def _describe_tracks(writer: _Writer) -> None:
-    """The tracks, all under one, in the order of `Track`; the counters come last."""
+    """Describe the tracks, all under one, in the order of `Track`; the counters come last."""
     first = writer.packet()
     first.sequence_flags = TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
     root = first.track_descriptor
@@ -115,7 +115,7 @@ def _annotate_end(track_event: Any, event: Event | None) -> None:
 
 
 def _annotate(annotations: Any, event: Event) -> None:
-    """Add all that an event says, but the time, which the packet tells."""
+    """Add all fields of an event but the time, which the packet has."""
     annotations.add(name="kind", string_value=name_of_kind(event))
     for name in type(event).__struct_fields__:
         value = getattr(event, name)

@@ -1,6 +1,7 @@
-"""Events as exports rely on them: in order of time, every number in the range of what it is.
+"""Checks of events that exports rely on: they are in order of time, and every number is in its range.
 
-A recording whose digest fits may still have been made by another program; what no machine does is refused in one line.
+A recording whose digest is right may still have been made by another program. An event that no machine produces is
+refused in one line.
 """
 
 import typing
@@ -16,7 +17,7 @@ _TIME, _WORD = (-(1 << 63), (1 << 63) - 1), (0, (1 << 64) - 1)
 
 
 def checked(events: Iterable[Event]) -> Iterator[Event]:
-    """The same events. Raises RecordingError at the first that cannot have happened."""
+    """Yield the same events. Raises RecordingError at the first that cannot have happened."""
     now_ns = 0
     for event in events:
         if event.at_ns < now_ns:

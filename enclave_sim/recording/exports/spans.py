@@ -1,10 +1,10 @@
 """A recording as a timeline: what begins, what ends, what happens at once, and on which track.
 
-Events say what changed; a timeline shows what lasts. The rules that lead from one to the other live here, once, for all
+Events report changes; a timeline shows durations. The rules that lead from one to the other are here, once, for all
 formats. Nothing is read ahead, so that a recording of any length needs the same memory.
 
 An interrupt lasts from its delivery to its return. A handler that never returns (the last host call of a cycle, a fault
-that ends in annihilation) ends when the guest it would return to is gone.
+that ends in annihilation) ends when the guest to which it would return is gone.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from machine.events import Event
 
 
 def of_an_enclave(header: Header) -> bool:
-    """Whether the run was an enclave's. Else another kernel was booted (`enclave-sim boot`)."""
+    """Return True if an enclave ran, and False if another kernel was booted (`enclave-sim boot`)."""
     return "engine" in header.configuration
 
 
@@ -45,26 +45,26 @@ class Track(Enum):
 
 
 class Begin(NamedTuple):
-    """Something that lasts begins. What began last on a track ends first."""
+    """Something that lasts begins. On one track, the last to begin is the first to end."""
 
     track: Track
     at_ns: int
     name: str
     event: Event
-    """What told so."""
+    """The event that reported it."""
 
 
 class End(NamedTuple):
-    """What began last on the track is over."""
+    """The last thing begun on the track ends."""
 
     track: Track
     at_ns: int
     event: Event | None
-    """What told so; None where the recording ends and tells no more."""
+    """The event that reported it; None at the end of the recording."""
 
 
 class Instant(NamedTuple):
-    """Something happened that does not last, or whose beginning no event tells."""
+    """Something happened that does not last, or whose beginning no event reports."""
 
     track: Track
     at_ns: int
@@ -85,7 +85,7 @@ class MarkReader:
         self._now_ns = 0
 
     def read(self, event: Event) -> list[Mark]:
-        """The marks of one event: those that end something come first."""
+        """Return the marks of one event: first those that end something."""
         self._marks = []
         if not isinstance(event, machine.InterruptDelivered):
             self._flush_raised()
@@ -94,7 +94,7 @@ class MarkReader:
         return self._marks
 
     def finish(self) -> list[Mark]:
-        """The end of the recording: everything that lasts ends at the time of the last event."""
+        """Return the marks at the end of the recording: everything ends at the time of the last event."""
         self._marks = []
         self._flush_raised()
         for track in Track:
@@ -117,10 +117,10 @@ class MarkReader:
     def _instant(self, track: Track, name: str, event: Event) -> None:
         self._marks.append(Instant(track, event.at_ns, name, event))
 
-    # What needs more than a line
+    # Rules that need more than a line
 
     def _flush_raised(self) -> None:
-        """An interrupt that came up and could not be delivered: another one did, or shutdown."""
+        """Mark an interrupt that was raised and not delivered, because of another one or a shutdown."""
         if self._raised is not None:
             self._instant(Track.INTERRUPTS, f"vector {self._raised.vector:#04x} not delivered", self._raised)
             self._raised = None
@@ -130,11 +130,11 @@ class MarkReader:
         self._raised = event
 
     def _interrupt_delivered(self, event: machine.InterruptDelivered) -> None:
-        told: Event = event
+        shown: Event = event
         if self._raised is not None and self._raised.vector == event.vector:
-            told, self._raised = self._raised, None  # which knows more about it
+            shown, self._raised = self._raised, None  # it has more fields
         self._flush_raised()
-        self._begin(Track.INTERRUPTS, f"vector {event.vector:#04x}", told)
+        self._begin(Track.INTERRUPTS, f"vector {event.vector:#04x}", shown)
 
     def _ring_transition(self, event: machine.RingTransition) -> None:
         if event.to_ring > event.from_ring:
@@ -234,7 +234,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
 
 
 def marks(events: Iterable[Event]) -> Iterator[Mark]:
-    """The marks of a whole recording, in order."""
+    """Yield the marks of a whole recording, in order."""
     reader = MarkReader()
     for event in events:
         yield from reader.read(event)

@@ -1,18 +1,19 @@
 """Recordings as waveforms: a Value Change Dump of CPL, mode, IF, vector and phase (IEEE 1364, clause 18).
 
-Written by pyvcd. One time unit is one virtual nanosecond. A value that no event tells is unknown (`x`), never guessed.
-`vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is what was entered last.
+Written by pyvcd. One time unit is one virtual nanosecond. A value that no event reports is unknown (`x`), never
+guessed. `vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is the one last
+entered.
 
 IF is known
 
 * at reset: 0, as Multiboot2 hands the machine over;
-* when an external interrupt is taken: 1, else it would not have been;
+* when an external interrupt is taken: 1, else it would not have been taken;
 * in a handler: 0, since all gates of the kernel's IDT are interrupt gates;
-* back in ring 3: what it was when the interrupt came up there, since ring 3 cannot change it;
+* back in ring 3: the value when the interrupt was raised there, since ring 3 cannot change it;
 * while halted, and from step A1 of annihilation on (0).
 
-Of other kernels (`enclave-sim boot`) it is known less: they may have trap gates, and let ring 3 change IF.
-CLI and STI leave no event. So a value holds until an event tells another, or tells that it may have changed.
+Less is known of IF in other kernels (`enclave-sim boot`): they may have trap gates, and let ring 3 change it. CLI and
+STI leave no event. So a value holds until an event reports another one, or that it may have changed.
 """
 
 import io
@@ -39,14 +40,14 @@ _UNKNOWN, _NONE = "x", "z"
 
 
 class InterruptFlag:
-    """What the events so far tell of RFLAGS.IF."""
+    """The value of RFLAGS.IF, as far as the events so far determine it."""
 
     def __init__(self, *, enclave_kernel: bool = True) -> None:
         self._enclave_kernel = enclave_kernel
         self.value: int | str = _UNKNOWN
         """0, 1 or `x`."""
         self._in_ring_3: int | str = _UNKNOWN
-        """What it was when ring 3 was left for a handler."""
+        """The value when ring 3 was left for a handler."""
         self._annihilating = False
 
     def read(self, event: Event) -> None:

@@ -1,1 +1,1 @@
-"""What a run left behind: its result in short, and residue in RAM."""
+"""The outcome of a run: its result in short, and residue in RAM."""

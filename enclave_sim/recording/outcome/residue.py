@@ -1,8 +1,8 @@
-"""The residue scan: what is left in RAM when the enclave is dormant.
+"""The residue scan: the bytes left in RAM when the enclave is dormant.
 
-Residue is any byte that is neither zero nor equal to the measured read-only image, page tables included. The scan
-reads all of RAM, not only what somebody meant to scrub; or, on a PC where part of RAM is the firmware's own, all of
-what the firmware says is free to use.
+Residue is any byte that is neither zero nor equal to the measured read-only image, page tables included. The scan reads
+all of RAM, not only the ranges that were to be scrubbed; or, on a PC where part of RAM belongs to the firmware, all
+ranges that the firmware reports as usable.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ _WRITABLE = 2
 
 @dataclass(frozen=True, slots=True)
 class ResidueRange:
-    """Consecutive bytes that should not be there."""
+    """Consecutive bytes of residue."""
 
     base: int
     data: bytes
     region: str
-    """Where in the memory map, or `unmapped`."""
+    """The region of the memory map, or `unmapped`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Residue:
-    """The result of a scan; empty is the promise."""
+    """The result of a scan. The guarantee is that it is empty."""
 
     ranges: tuple[ResidueRange, ...]
     scanned_bytes: int
 
     @property
     def total_bytes(self) -> int:
-        """How many bytes are residue."""
+        """Number of bytes that are residue."""
         return sum(len(r.data) for r in self.ranges)
 
 
@@ -60,7 +60,7 @@ def scan(ram: Ram, segments: Sequence[Segment], usable: Sequence[range] | None =
 
 
 def _differences(base: int, content: bytes, allowed: bytes) -> list[ResidueRange]:
-    """Runs of bytes that are neither zero nor as allowed."""
+    """Return the ranges of bytes that are neither zero nor allowed."""
     ranges: list[ResidueRange] = []
     start: int | None = None
     for offset in range(len(content) + 1):

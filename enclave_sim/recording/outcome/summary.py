@@ -1,4 +1,4 @@
-"""The outcome of a run, gathered from its events as they pass by: what `run --json` prints."""
+"""The outcome of a run, gathered from its events as they happen: what `run --json` prints."""
 
 from array import array
 from collections import Counter
@@ -15,7 +15,7 @@ from machine.events import Event
 from machine.state import Stateful
 
 KERNEL_STOPPED = "KERNEL_STOPPED"
-"""The outcome where a memory fault has ended the kernel before annihilation."""
+"""The outcome if the kernel, after a memory fault, stopped before annihilation."""
 _MEMORY_FAULT = kind_of(MemoryFault)
 
 
@@ -26,9 +26,9 @@ class PhaseSummary(msgspec.Struct, frozen=True):
     state: str | None
     """The target state, if it was reached."""
     at_ns: int
-    """When the phase was entered."""
+    """Virtual time at which the phase was entered."""
     reached_at_ns: int | None
-    """When its target state was reached, or None."""
+    """Virtual time at which its target state was reached, or None."""
 
 
 class StepSummary(msgspec.Struct, frozen=True):
@@ -40,56 +40,66 @@ class StepSummary(msgspec.Struct, frozen=True):
 
 
 class AttestationSummary(msgspec.Struct, frozen=True):
-    """What came of the evidence for the cycles."""
+    """The verdicts on the evidence for the cycles."""
 
     accepted: int
     refused: int
     message: str
-    """What the verifier said last; empty where nothing was asked of it."""
+    """The last message of the verifier; empty if it was never asked."""
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """Everything there is to say about a run that ended."""
+    """The result of a run, as `Enclave.run` returns it."""
 
     outcome: str
-    """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if virtual time ran out."""
+    """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if virtual time reached a limit."""
     detail: str
-    """What the kernel or the VMM said about it; empty when there is nothing to add."""
+    """Details from the kernel or the VMM; empty if there are none."""
     phases: tuple[PhaseSummary, ...]
     signals: tuple[int, ...]
+    """The signals emitted, 32 bits each."""
     cycles: int
-    """Cycles begun."""
+    """Number of cycles begun."""
     transitions: dict[str, int]
-    """Ring transitions by cause."""
+    """Numbers of ring transitions by cause."""
     host_calls: int
     preemptions: int
-    """How often the timer interrupted the guest in ring 3."""
+    """Number of times that the timer interrupted the guest in ring 3."""
     annihilation: tuple[StepSummary, ...]
     residue_bytes: int
     halted: bool
     """The machine is dormant: only a reset leaves that state."""
     virtual_ns: int
+    """Virtual time at the end, in ns since reset."""
     events: int
+    """Number of events."""
     digest: str
+    """SHA-256 of the recording, in hex."""
     firmware_sha256: str
     payload_sha256: str | tuple[str, ...]
-    """Of the payload; of each, where there are several."""
+    """SHA-256 of the payload, or of each if there are several."""
     serial: str
+    """The text that the kernel sent to the serial line."""
     residue: tuple[dict[str, Any], ...]
+    """Each range of residue: `region`, `base` and the `bytes` in hex."""
     attestation: AttestationSummary
 
     @property
     def clean(self) -> bool:
-        """Whether the enclave is dormant and left nothing."""
+        """True if the enclave is dormant and left no residue."""
         return self.halted and self.residue_bytes == 0
 
     def to_json(self) -> str:
-        """One JSON object."""
+        """Encode the result.
+
+        Returns:
+            One JSON object, with the fields of this class.
+        """
         return msgspec.json.encode(self).decode()
 
 
 class Summary(Stateful):
-    """A recorder that keeps counts instead of events."""
+    """A recorder that keeps counts and no events."""
 
     STATE = (
         "transitions",
@@ -116,7 +126,7 @@ class Summary(Stateful):
         self.outcome: str | None = None
         self.detail = ""
         self.memory_faults = 0
-        """How many inputs changed memory."""
+        """Number of inputs that changed memory."""
         self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
         self._handlers = {
@@ -153,7 +163,7 @@ class Summary(Stateful):
         payload_sha256: tuple[str, ...],
         serial: str,
     ) -> RunResult:
-        """The result, with what only the end of the run knows."""
+        """Return the result, given the values that are known only at the end of the run."""
         return RunResult(
             outcome=self.outcome if (halted or self.kernel_stopped) and self.outcome else "LIMIT",
             detail=self.detail,

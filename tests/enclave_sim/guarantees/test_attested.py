@@ -13,7 +13,7 @@ import firmware
 import payloads
 from enclave_sim import Attestation, Phase
 from enclave_sim.attestation import Evidence
-from enclave_sim.enclave import enclave
+from enclave_sim.enclave.attester import expected_measurements
 from enclave_sim.enclave.attester.built_in import BuiltInVerifier
 from enclave_sim.enclave.attester.contract import Judgement
 from enclave_sim.enclave.attester.expected_measurements import attestation_key_names
@@ -182,7 +182,10 @@ def test_a_verdict_given_without_a_look(attestation: Attestation) -> None:
 
 def test_a_verdict_given_for_the_keys_of_another_tpm() -> None:
     others = tuple(attestation_key_names(model("another")))
-    with patch.object(BuiltInVerifier, "judge", accepting), patch.object(enclave, "model_key_names", lambda _: others):
+    with (
+        patch.object(BuiltInVerifier, "judge", accepting),
+        patch.object(expected_measurements, "model_key_names", lambda _: others),
+    ):
         found = findings(attested([observe("beacon")]))
     assert "AK known" in found[0]
 

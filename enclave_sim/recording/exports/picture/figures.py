@@ -1,4 +1,4 @@
-"""The numbers of a report: what a run did and how often, and what its guarantees are judged by."""
+"""The figures of a report: what a run did, how often, and what its guarantees are judged by."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ from machine.events import Event
 
 
 class Scrubs:
-    """What was scrubbed of one region."""
+    """The scrubs of one region."""
 
     def __init__(self) -> None:
         self.times = self.total_bytes = self.not_zero = 0
-        """`not_zero`: how many scrubs were not found zero when read back."""
+        """`not_zero` counts the scrubs after which the region was not zero when read back."""
 
 
 class Figures:
-    """A recording read once, in memory that hardly grows with it."""
+    """The figures of a recording, which is read once. Memory hardly grows with its length."""
 
     def __init__(self, header: Header, events: Iterable[Event]) -> None:
         self.header = header
@@ -31,15 +31,15 @@ class Figures:
         self.timeline = Timeline()
         self.kinds: Counter[str] = Counter()
         self.interrupts: Counter[tuple[int, str]] = Counter()
-        """How often each came up, by vector and source."""
+        """Counts by vector and source."""
         self.host_calls: Counter[str] = Counter()
         self.scrubs: dict[str, Scrubs] = {}
         self.scrub_causes: Counter[str] = Counter()
         self.wakes: Counter[str] = Counter()
         self.latencies_ns: Counter[int] = Counter()
-        """Of wakes that had a deadline: from there to the first instruction of the handler."""
+        """Counts of latencies of wakes that had a deadline: from there to the first instruction of the handler."""
         self.residue: enclave.ResidueScanned | None = None
-        """None: the run did not end dormant."""
+        """None if the run did not end dormant."""
         self.virtual_ns = 0
         digest, reader = Digest(header), MarkReader()
         for event in events:
@@ -53,7 +53,7 @@ class Figures:
 
     @property
     def outcome(self) -> str:
-        """Cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` where the recording ends before the enclave did."""
+        """The cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` where the recording ends before the enclave did."""
         over = self.residue is not None or self.summary.kernel_stopped
         return self.summary.outcome or "LIMIT" if over else "LIMIT"
 

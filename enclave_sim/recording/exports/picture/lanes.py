@@ -1,4 +1,4 @@
-"""What a picture of a timeline shows, in bounded memory: a few things each for itself, many as how dense they are."""
+"""The contents of a picture of a timeline, in bounded memory: a few things are shown one by one, many as a density."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,12 @@ from enclave_sim.events import AnnihilationBegan
 from enclave_sim.recording.exports.spans import Begin, End, Mark, Track
 
 SHOWN_SINGLY = 64
-"""Up to this many things are shown each for itself."""
+"""Up to this many things are shown one by one."""
 _BINS = 192
 
 
 class Span(NamedTuple):
-    """From when to when something lasted; an instant ends when it begins."""
+    """The name and duration of something; an instant ends when it begins."""
 
     begin_ns: int
     end_ns: int
@@ -21,18 +21,18 @@ class Span(NamedTuple):
 
 
 class Bins:
-    """Counts by time. When time runs out of the last bin, pairs of bins become one and all are twice as wide."""
+    """Counts by time. When a time lies past the last bin, bins are merged in pairs, and all become twice as wide."""
 
     def __init__(self, start_ns: int) -> None:
         self.start_ns = start_ns
         self.width_ns = 1
         self.covered_ns = [0] * _BINS
-        """How long something lasted within each bin."""
+        """Time within each bin that is covered by something."""
         self.begun = [0] * _BINS
-        """How many things began in each bin."""
+        """Number of things that began in each bin."""
 
     def add(self, span: Span) -> None:
-        """Take one thing."""
+        """Count one thing."""
         begin, end = span.begin_ns - self.start_ns, span.end_ns - self.start_ns
         while end >= self.width_ns * _BINS:
             self.width_ns *= 2
@@ -48,21 +48,21 @@ def _paired(values: list[int]) -> list[int]:
 
 
 class Lane:
-    """The things of one sort on one track."""
+    """The things of one kind on one track."""
 
     def __init__(self, start_ns: int) -> None:
         self.count = 0
         self.singly: list[Span] = []
-        """All of them, as long as they are few."""
+        """All of them, as long as there are few."""
         self.bins = Bins(start_ns)
 
     @property
     def dense(self) -> bool:
-        """Whether they are too many to be shown singly."""
+        """True if there are too many to be shown one by one."""
         return self.count > SHOWN_SINGLY
 
     def add(self, span: Span) -> None:
-        """Take one thing."""
+        """Add one thing."""
         self.count += 1
         self.bins.add(span)
         if not self.dense:
@@ -71,15 +71,15 @@ class Lane:
             self.singly.clear()
 
 
-class Window:
-    """All that happens from a time on, until it is closed."""
+class TimeWindow:
+    """Everything that happens from a time on, until the window is closed."""
 
     def __init__(self, start_ns: int, going_on: Mapping[Track, Iterable[Begin]] | None = None) -> None:
         self.start_ns = self.end_ns = start_ns
         self.spans: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
         self.instants: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
         self.going_on: defaultdict[Track, list[Begin]] = defaultdict(list)
-        """What has begun and not ended, by track; what began last stands last."""
+        """Things begun and not ended, by track; the last to begin is last."""
         for track, begun in (going_on or {}).items():
             self.going_on[track] = list(begun)
 
@@ -95,7 +95,7 @@ class Window:
             self.instants[mark.track].add(Span(mark.at_ns, mark.at_ns, mark.name))
 
     def close(self, at_ns: int) -> None:
-        """The window ends here, and with it everything that goes on."""
+        """End the window, and with it everything that goes on."""
         self.end_ns = at_ns
         for begun in self.going_on.values():
             while begun:
@@ -107,19 +107,19 @@ class Window:
 
 
 class Timeline:
-    """A run through three windows: all of it, its boot, its annihilation. The latter are short, and worth a look."""
+    """A run through three windows: all of it, its boot, its annihilation. The last two are short and worth a look."""
 
     def __init__(self) -> None:
-        self.whole = Window(0)
-        self.boot = Window(0)
-        self.annihilation: Window | None = None
+        self.whole = TimeWindow(0)
+        self.boot = TimeWindow(0)
+        self.annihilation: TimeWindow | None = None
         self._booting = True
 
     def take(self, mark: Mark) -> None:
         """Take one mark."""
         if isinstance(mark, Begin) and isinstance(mark.event, AnnihilationBegan):
             self._end_boot(mark.at_ns)
-            self.annihilation = self.annihilation or Window(mark.at_ns, self.whole.going_on)
+            self.annihilation = self.annihilation or TimeWindow(mark.at_ns, self.whole.going_on)
         self.whole.take(mark)
         if self.annihilation is not None:
             self.annihilation.take(mark)
@@ -129,7 +129,7 @@ class Timeline:
                 self._end_boot(mark.at_ns)
 
     def finish(self, at_ns: int) -> None:
-        """The recording ends."""
+        """End the recording."""
         self._end_boot(at_ns)
         self.whole.close(at_ns)
         if self.annihilation is not None:

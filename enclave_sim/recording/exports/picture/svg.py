@@ -1,9 +1,9 @@
-"""A window of a timeline as an SVG picture. Lanes are told apart by their titles, not by colour."""
+"""A window of a timeline as an SVG picture. Lanes are distinguished by their titles, not by colour."""
 
 from collections.abc import Iterator
 from html import escape
 
-from enclave_sim.recording.exports.picture.lanes import Lane, Window
+from enclave_sim.recording.exports.picture.lanes import Lane, TimeWindow
 from enclave_sim.recording.exports.spans import Track
 from enclave_sim.recording.text import plural, printable
 
@@ -27,8 +27,8 @@ _LANES = {
 }
 
 
-def draw(window: Window, title: str) -> str:
-    """The picture, as an `svg` element that refers to nothing outside."""
+def draw(window: TimeWindow, title: str) -> str:
+    """Draw the picture, as an `svg` element without outside references."""
     tracks = [track for track in _LANES if track in window.spans or track in window.instants]
     height = _TOP + len(tracks) * (_LANE + _GAP) + 22
     scale = _Scale(window.start_ns, max(window.end_ns, window.start_ns + 1))
@@ -51,7 +51,7 @@ def draw(window: Window, title: str) -> str:
 
 
 class _Scale:
-    """From time to place."""
+    """The scale from time to horizontal position."""
 
     def __init__(self, start_ns: int, end_ns: int) -> None:
         self.start_ns, self.end_ns = start_ns, end_ns
@@ -101,7 +101,7 @@ def _instants(lane: Lane, scale: _Scale, top: int) -> Iterator[str]:
 
 
 def _bars(lane: Lane, shares: list[float], scale: _Scale, top: int, paint: str) -> str:
-    """One outline for all of them; how high it stands tells how much of the time something lasted, or how often."""
+    """Draw one outline for all bars. Their height is the share of time that is covered, or the relative frequency."""
     path, bins = [], lane.bins
     for index, share in enumerate(shares):
         if share:

@@ -66,7 +66,7 @@ def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:
         call = instruction(backtrace, frame)
         assert call is not None
         assert call.function == called.function or call.name == "call_indirect"
-    second = b.engine._second._memory
+    second = b.engine._shadow._memory
     assert ctypes.string_at(second.address, second.size) == b.heap()
 
 
@@ -220,7 +220,7 @@ def test_bulk_memory_is_repeated_to_the_byte(bench: Make) -> None:
         assert isinstance(b.engine.resume(0, budget), Preempted)
         here = instruction(b.engine.backtrace())
         assert here is None or here.name in ("loop", "memory.fill")
-        second = b.engine._second._memory
+        second = b.engine._shadow._memory
         assert ctypes.string_at(second.address, second.size) == b.heap()
 
 

@@ -216,7 +216,7 @@ def test_the_task_state_is_the_last_descriptor(machine: Machine) -> None:
     with field(gdtr, "limit", end + 7), memory(machine, gdtr.base + end, bytes(8)):
         assert architecture_faults(machine) == ()
     with field(gdtr, "limit", end + 7), memory(machine, gdtr.base + end, bytes(7) + b"\1"):
-        assert architecture_faults(machine) == ("there are descriptors behind the task state's",)
+        assert architecture_faults(machine) == ("there are descriptors after the task state's",)
 
 
 def test_the_task_state_opens_no_ports(machine: Machine) -> None:

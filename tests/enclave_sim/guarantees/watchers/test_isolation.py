@@ -97,7 +97,7 @@ def test_a_byte_outside_of_the_guests_regions_that_ring_3_changes_is_found(name:
 
 def test_memory_that_is_nobodys_is_not_ring_3s_either() -> None:
     (finding,) = found(byte(0x30_0000)).findings
-    assert finding.what == "ring 3 changed what is nobody's"
+    assert finding.what == "ring 3 changed memory outside all regions"
 
 
 @pytest.mark.parametrize("name", ["guest_stack", "heap"])

@@ -1,0 +1,78 @@
+"""The parts of one enclave: made from its options, connected, and loaded."""
+
+from collections.abc import Iterable, Sequence
+
+from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Policy, ReferenceValues
+from enclave_sim.cancellation import Cancellation
+from enclave_sim.enclave.attester import tpm_events
+from enclave_sim.enclave.attester.built_in import BuiltInVerifier
+from enclave_sim.enclave.attester.contract import Verifier
+from enclave_sim.enclave.attester.expected_measurements import reference_values_for
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, read_payloads
+from enclave_sim.enclave.header import header_of
+from enclave_sim.enclave.inputs.environment import Environment
+from enclave_sim.enclave.inputs.schedule import Schedule
+from enclave_sim.enclave.loading import load_kernel
+from enclave_sim.enclave.node import Node
+from enclave_sim.enclave.recorders import Outlets, Recorders
+from enclave_sim.enclave.run_loop import RunLoop
+from enclave_sim.inputs import AnyInput
+from enclave_sim.payload import anchor_list
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
+from enclave_sim.specification import EngineName
+from machine.tpm.backend import TpmBackend
+from machine.tpm.model import TpmModel
+
+
+class Assembly:
+    """Everything that an enclave consists of. Nothing has run yet."""
+
+    def __init__(
+        self,
+        configuration: EnclaveConfiguration,
+        payload: PayloadSource | Sequence[PayloadSource],
+        inputs: Iterable[AnyInput],
+        outlets: Outlets,
+        cancellation: Cancellation,
+        *,
+        trust_anchors: Sequence[TrustAnchor] | None,
+        reference: ReferenceValues | None,
+        verifier: Verifier | None,
+        tpm: TpmBackend | None,
+        portable: bool,
+    ) -> None:
+        given = [development_anchor()] if trust_anchors is None else trust_anchors
+        # By name, so that the header does not depend on the order in which they were given.
+        self.anchors = tuple(sorted(given, key=lambda anchor: anchor.label))
+        packed = None if configuration.engine is EngineName.NATIVE else anchor_list.pack(self.anchors)
+        self.payloads = read_payloads(payload, configuration.engine, packed or b"")
+        seed = tpm_events.tpm_seed(configuration.tpm_seed)
+        self.tpm = tpm or TpmModel(seed, configuration.tpm_resets)
+        policy = Policy(frozenset({ECDSA_P256, ML_DSA_65} if configuration.post_quantum else {ECDSA_P256}))
+        verifier = verifier or BuiltInVerifier(reference, self.reference_values, policy, seed)
+        header = header_of(
+            configuration,
+            self.anchors,
+            self.payloads,
+            inputs,
+            built_in_tpm=tpm is None,
+            built_in_verifier=verifier.built_in,
+        )
+        self.recorders = Recorders(header, outlets)
+        schedule = Schedule(header.inputs)
+        self.node = Node(
+            configuration,
+            self.recorders.tee(schedule),
+            tpm=self.tpm,
+            verifier=verifier,
+            portable=portable,
+            cancellation=cancellation,
+        )
+        machine, block, host = self.node.machine, self.node.block, self.node.host
+        self.loaded, self._measured = load_kernel(machine, configuration, self.payloads, packed)
+        self.environment = Environment(machine, block, host, len(self.payloads), schedule)
+        self.loop = RunLoop(machine, block, self.environment, self.recorders.summary)
+
+    def reference_values(self) -> ReferenceValues:
+        """Return the values with which a verifier accepts this enclave; see `Enclave.reference_values`."""
+        return reference_values_for(self._measured, self.tpm)

@@ -1,0 +1,41 @@
+"""Progress of a guest: how far it is, so that a fresh guest can be run to the same place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wasmtime import InstancePre
+
+
+class Admitted(NamedTuple):
+    """A payload of which guests can be made."""
+
+    prepared: InstancePre
+    module: bytes
+    """The module that was compiled."""
+    memory_bytes: int
+    """Size of its linear memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a guest. Its stack is in the host and cannot be copied; a fresh guest gets to the same place."""
+
+    payload: int
+    made_of: Admitted
+    """The payload at the time when the guest was made."""
+    started: bool
+    spent: int
+    """Fuel, in ns."""
+    waits: bool
+    """True if it waits in a host call."""
+    answers: list[int]
+    """Answers to its host calls, perhaps followed by later ones."""
+    answered: int
+    """The number of answers that are this guest's."""
+
+    def plain(self, admitted: Sequence[Admitted]) -> tuple[Any, ...]:
+        """Return the fields as plain values that share nothing; the module only if the payload was replaced."""
+        module = None if admitted[self.payload] is self.made_of else self.made_of.module
+        answers = self.answers[: self.answered]
+        return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)

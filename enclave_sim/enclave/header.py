@@ -1,0 +1,53 @@
+"""The header of an enclave's recording: everything that the run is made from."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import firmware
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.enclave.inputs.validation import ordered
+from enclave_sim.inputs import AnyInput
+from enclave_sim.memory_map import region
+from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.recording.embedded import embedded_anchors, embedded_payloads
+from enclave_sim.recording.format import Header
+
+EXTERNAL = "external"
+"""The name, in a recording's header, of a TPM or a verifier that does not follow from the configuration."""
+
+
+def header_of(
+    configuration: EnclaveConfiguration,
+    anchors: Sequence[TrustAnchor],
+    payloads: Sequence[bytes],
+    inputs: Iterable[AnyInput],
+    *,
+    built_in_tpm: bool,
+    built_in_verifier: bool,
+) -> Header:
+    """Return the header of a run. Raises ConfigurationError for an input that is impossible.
+
+    Args:
+        configuration: The options of the enclave.
+        anchors: The trust anchors, sorted by label.
+        payloads: The payloads, in the order in which they take turns.
+        inputs: The inputs, in any order.
+        built_in_tpm: The TPM is the model, so that a replay can make it again.
+        built_in_verifier: The verifier's answers follow from the configuration, so that a replay can repeat them.
+
+    Returns:
+        The header, with the inputs in the order of their schedule.
+    """
+    return Header(
+        configuration=configuration.describe(anchors)
+        | {"tpm": _origin(built_in_tpm), "verifier": _origin(built_in_verifier)},
+        firmware_sha256=hashlib.sha256(firmware.image()).hexdigest(),
+        payload_sha256=tuple(hashlib.sha256(payload).hexdigest() for payload in payloads),
+        inputs=ordered(inputs, region("heap").end),
+        payloads=embedded_payloads(payloads),
+        trust_anchors=embedded_anchors(anchors),
+    )
+
+
+def _origin(built_in: bool) -> str:
+    return "built-in" if built_in else EXTERNAL

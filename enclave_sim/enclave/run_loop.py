@@ -1,0 +1,111 @@
+"""The run of an enclave: the machine, with each input taken when it is due, until something ends the run."""
+
+from enclave_sim import events
+from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
+from enclave_sim.enclave.host_limit import run_machine
+from enclave_sim.enclave.inputs.environment import Environment
+from enclave_sim.errors import KernelDied
+from enclave_sim.recording.outcome.summary import Summary
+from enclave_sim.specification import Phase
+from machine.errors import UnicornStopped
+from machine.machine import Machine, Outcome
+
+
+class RunLoop:
+    """Runs the machine of one enclave. Virtual times are in ns since reset; None for no limit."""
+
+    def __init__(self, machine: Machine, block: EnclaveBlock, environment: Environment, summary: Summary) -> None:
+        self._machine = machine
+        self._block = block
+        self._environment = environment
+        self._summary = summary
+        self.reached: set[Phase] = set()
+        """The boot phases that have reached their target state."""
+        self._awaited: Phase | None = None
+        block.on_target_state_reached(self._target_state_reached)
+
+    def run_to(self, phase: Phase) -> bool:
+        """Run until a phase has reached its target state; see `Enclave.run_to`."""
+        if phase in self.reached:
+            return True
+        self._awaited = phase
+        while self._awaited is not None and not self._block.dormant:
+            if self._continue(None) is not Outcome.STOPPED:
+                break
+        reached, self._awaited = self._awaited is None, None
+        return reached
+
+    def run(self, limit_ns: int | None) -> Outcome:
+        """Run to the end or the limit; see `Enclave.run`. A kernel that a memory fault stopped is recorded."""
+        try:
+            while (outcome := self._continue(limit_ns)) is Outcome.STOPPED:
+                pass
+        except (KernelDied, UnicornStopped) as error:
+            if not self._damaged:
+                raise
+            self._kernel_stopped(str(error))
+            return Outcome.HALTED
+        if outcome is not Outcome.LIMIT and not self._block.dormant:
+            self._kernel_stopped("triple fault" if outcome is Outcome.SHUTDOWN else "halted for good")
+        return outcome
+
+    def advance(self, limit_ns: int | None) -> Outcome:
+        """Run until something stops the machine; see `Enclave.advance`."""
+        outcome = self._run_with_inputs(limit_ns)
+        self._check_alive(outcome)
+        return outcome
+
+    def step(self) -> bool:
+        """Take an input that is due, or let the machine take one step; see `Enclave.step`."""
+        next_ns = self._environment.next_ns
+        if next_ns is not None and next_ns <= self._machine.clock.now_ns:
+            self._environment.take_next()
+            return True
+        return self._machine.step(next_ns) is None
+
+    @property
+    def between_steps(self) -> bool:
+        """True where a step has just ended: the machine's, or one whose next is an input that is due."""
+        next_ns = self._environment.next_ns
+        return self._machine.between_steps or (next_ns is not None and next_ns <= self._machine.clock.now_ns)
+
+    def load_reached(self, reached: frozenset[Phase]) -> None:
+        """Return to a moment at which these phases had reached their target state."""
+        self.reached, self._awaited = set(reached), None
+
+    def _continue(self, limit_ns: int | None) -> Outcome:
+        outcome = self._run_with_inputs(limit_ns)
+        if outcome is Outcome.LIMIT and self._block.dormant:  # all that is left is to halt
+            outcome = self._run_with_inputs(None)
+        self._check_alive(outcome)
+        return outcome
+
+    def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
+        while (at_ns := self._environment.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
+            outcome = run_machine(self._machine, at_ns)
+            overrun = limit_ns is not None and self._machine.clock.now_ns >= limit_ns
+            if outcome is not Outcome.LIMIT or overrun:
+                return outcome
+            self._environment.take_next()
+        return run_machine(self._machine, limit_ns)
+
+    def _check_alive(self, outcome: Outcome) -> None:
+        ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)
+        if ended and not self._block.dormant and not self._damaged:
+            post, rip = self._machine.post_code.code, self._machine.cpu.rip
+            raise KernelDied(f"the kernel stopped before annihilation: POST code {post:#x}, RIP {rip:#x}")
+
+    @property
+    def _damaged(self) -> bool:
+        """True if an input has changed memory, so that the kernel may do anything."""
+        return self._summary.memory_faults > 0
+
+    def _kernel_stopped(self, reason: str) -> None:
+        post, rip = self._machine.post_code.code, self._machine.cpu.rip
+        self._machine.journal.emit(events.KernelStopped, reason, post, rip)
+
+    def _target_state_reached(self, phase: Phase) -> None:
+        self.reached.add(phase)
+        if phase is self._awaited:
+            self._awaited = None
+            self._machine.request_stop()

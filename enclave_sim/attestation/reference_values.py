@@ -26,7 +26,7 @@ _PATTERNS = {
 class ReferenceValues:
     """Allow lists. Digests are SHA-256 in lower-case hex, Names `000b` and a digest, keys compressed points in hex.
 
-    An empty list allows nothing.
+    An empty list allows nothing, except for `envelope_keys`.
 
     Raises:
         ConfigurationError: An entry has another form.
@@ -43,7 +43,8 @@ class ReferenceValues:
     ak_names: frozenset[str] = frozenset()
     """Names of attestation keys."""
     envelope_keys: frozenset[str] = frozenset()
-    """`EnvelopeKey.public` in hex. Where the list is empty, any key may sign a file."""
+    """`EnvelopeKey.public` in hex. If the list is empty, any key may sign a file, unless the policy requires a known
+    one."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

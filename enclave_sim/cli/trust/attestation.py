@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclave_sim.attestation import Evidence, Verdict
-    from enclave_sim.enclave.attester.capturing import Witness
+    from enclave_sim.enclave.attester.capturing import CapturingVerifier
     from enclave_sim.enclave.attester.contract import Verifier
     from enclave_sim.enclave.enclave import Enclave
 
@@ -81,12 +81,12 @@ def attest(
     Example: enclave-sim attest beacon --nonce $(openssl rand -hex 32) -o beacon.eat --raw quote/
     """
     from enclave_sim.attestation import EnvelopeKey  # noqa: PLC0415
-    from enclave_sim.enclave.attester.capturing import Witness  # noqa: PLC0415
+    from enclave_sim.enclave.attester.capturing import CapturingVerifier  # noqa: PLC0415
     from enclave_sim.enclave.attester.tpm_events import tpm_seed  # noqa: PLC0415
 
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
-    witness = Witness(_nonce(nonce), cycle)
+    witness = CapturingVerifier(_nonce(nonce), cycle)
     configuration = EnclaveConfiguration(
         cycles=max(cycles, cycle + 1), wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
     )
@@ -104,7 +104,7 @@ def attest(
     write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
 
 
-def _run_until(enclave: "Enclave", witness: "Witness") -> None:
+def _run_until(enclave: "Enclave", witness: "CapturingVerifier") -> None:
     try:
         while witness.evidence is None and not enclave.dormant:
             enclave.advance()

@@ -7,7 +7,7 @@ from enclave_sim.enclave.attester.contract import Judgement
 from machine.state import Stateful
 
 
-class Witness(Stateful):
+class CapturingVerifier(Stateful):
     """Waits for the evidence for `cycle` over `nonce`, and calls `on_evidence` when it has it."""
 
     STATE = ("evidence",)

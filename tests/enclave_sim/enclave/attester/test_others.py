@@ -12,7 +12,7 @@ from enclave_sim.attestation import EvidenceError, SignedQuote
 from enclave_sim.attestation.service.client import RemoteVerdict
 from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.enclave.attester import remote
-from enclave_sim.enclave.attester.capturing import Witness
+from enclave_sim.enclave.attester.capturing import CapturingVerifier
 from enclave_sim.enclave.attester.contract import Judgement, NoChallenge
 from enclave_sim.enclave.attester.remote import RemoteVerifier
 from enclave_sim.enclave.attester.replayed import RecordedVerifier
@@ -168,7 +168,7 @@ def test_a_word_that_is_no_acceptance_is_none() -> None:
 
 def test_a_witness_keeps_the_evidence_of_its_cycle_and_no_other() -> None:
     calls: list[None] = []
-    witness = Witness(b"n" * 32, 2)
+    witness = CapturingVerifier(b"n" * 32, 2)
     witness.on_evidence = lambda: calls.append(None)
     for cycle in range(4):
         assert witness.challenge(cycle) == b"n" * 32

@@ -9,9 +9,7 @@ import json
 import os
 import platform
 import resource
-import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -20,7 +18,7 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, BinaryIO
 
-from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, Uc, x86_const
+from unicorn import UC_ARCH_X86, UC_MODE_64, UC_PROT_ALL, Uc
 from wasmtime import Config, Engine, Func, FuncType, Instance, Linker, Module, Store, ValType, wat2wasm
 
 import payloads
@@ -32,15 +30,22 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.writer import RecordingWriter
-from machine.boot import loader
-from machine.machine import Machine, MachineConfiguration
-from tests import bench_attestation, bench_examples, bench_inspector, bench_instructions, bench_time_travel
+from tests import (
+    bench_attestation,
+    bench_examples,
+    bench_inspector,
+    bench_instructions,
+    bench_machine,
+    bench_time_travel,
+)
+from tests.bench_entries import MEBIBYTE, Entry, alternate, entry, seconds
 
 HOST_CALLS = 20_000
 EVENTS = 1_000_000
-_MEBIBYTE = 1 << 20
+
+
 _FUEL = 1 << 60
-_RAM = 16 * _MEBIBYTE
+_RAM = 16 * MEBIBYTE
 _LOOP = """
 (module
   (import "aether" "emit_signal" (func $emit (param i32)))
@@ -52,45 +57,6 @@ _LOOP = """
 """
 _IMPORTS = ("enclave_sim.cli.app", "enclave_sim.enclave", "enclave_sim.enclave.engine.wasmtime_engine")
 _MILLION = "--million-events"
-QEMU = shutil.which("qemu-system-x86_64")
-_QEMU_OPTIONS = "-device isa-debug-exit,iobase=0xf4,iosize=4 -display none -nodefaults -accel tcg".split()
-_CACHING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""An environment in which Python keeps what it compiles, as an installed program finds it."""
-
-Entry = dict[str, Any]
-
-
-def entry(
-    name: str, value: float, unit: str, target: str | None, reference: tuple[str, float], samples: int, **more: Any
-) -> Entry:
-    """One figure. `target` is `<= n` or `>= n`, or None where nothing was promised."""
-    met = None
-    if target is not None:
-        sign_, bound = target.split()
-        met = value <= float(bound) if sign_ == "<=" else value >= float(bound)
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "target": target,
-        "met": met,
-        "reference": {"what": reference[0], "value": round(reference[1], 3)},
-        "samples": samples,
-        **more,
-    }
-
-
-def alternate(samples: int, *measures: Callable[[], float]) -> list[float]:
-    """The median of each measure; one round is thrown away to warm up."""
-    rounds = [[measure() for measure in measures] for _ in range(samples + 1)][1:]
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
-    start = perf_counter()
-    action()
-    return perf_counter() - start
 
 
 def emitter(rounds: int) -> bytes:
@@ -170,85 +136,6 @@ def process(samples: int) -> list[Entry]:
         entry("process: enclave-sim run beacon --quiet", whole, "s", "<= 1.0", beside, samples),
         entry("process: its imports alone", imports, "s", "<= 0.4", beside, samples),
     ]
-
-
-def small_kernel(samples: int) -> list[Entry]:
-    """A Multiboot 1 kernel that does nothing but leave through isa-debug-exit, beside QEMU's whole life with it."""
-    if QEMU is None:
-        print("QEMU is not installed, so there is nothing to compare with;", end=" ", file=sys.stderr)
-        return []
-    image = small_kernel_image()
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "kernel.elf")
-        with open(path, "wb") as file:
-            file.write(image)
-
-        def spawn(*command: str) -> float:
-            def whole() -> None:
-                status = subprocess.run(command, check=False, env=_CACHING).returncode
-                if status != 85:
-                    raise KernelDied(f"{command[0]} ended with {status}")
-
-            return seconds(whole)
-
-        def in_process() -> None:
-            with open(path, "rb") as file:
-                content = file.read()
-            machine = Machine(MachineConfiguration(128 * _MEBIBYTE))
-            loader.load(machine, content)
-            machine.run()
-            if machine.debug_exit.status != 85:
-                raise KernelDied("the kernel did not leave")
-
-        ours, inside, imports, theirs = alternate(
-            samples,
-            lambda: spawn(sys.executable, "-m", "enclave_sim", "boot", path),
-            lambda: seconds(in_process),
-            lambda: seconds(lambda: subprocess.run([sys.executable, "-c", "import unicorn"], check=True, env=_CACHING)),
-            lambda: spawn(QEMU, "-kernel", path, *_QEMU_OPTIONS),
-        )
-    beside = ("process: qemu-system-x86_64 -kernel, same image, TCG, ms", theirs * 1e3)
-    told = {"ms": round(ours * 1e3, 1), "ms_of_python_importing_unicorn": round(imports * 1e3, 1)}
-    return [
-        entry("boot_in_process", inside / theirs, "ratio", "<= 1.0", beside, samples, ms=round(inside * 1e3, 2)),
-        entry("boot_process", ours / theirs, "ratio", "<= 2.0", beside, samples, **told),
-    ]
-
-
-def small_kernel_image() -> bytes:
-    """movb $42, %al; outb %al, $0xF4; hlt - behind a Multiboot 1 header, in an ELF32 file."""
-    content = struct.pack("<3I", 0x1BADB002, 0, -0x1BADB002 & 0xFFFF_FFFF) + bytes.fromhex("b0 2a e6 f4 f4")
-    base, headers = 0x10_0000, 52 + 32
-    header = struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 12, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    program = struct.pack("<8I", 1, headers, base, base, len(content), len(content), 5, 4096)
-    return b"\x7fELF\1\1\1" + bytes(9) + header + program + content
-
-
-def ring_0_loop(samples: int) -> Entry:
-    """Five instructions over and over in ring 0 under a deadline, beside the same loop in Unicorn without a clock."""
-    loop = bytes.fromhex("48 01 c3 48 83 c3 01 48 ff c1 48 ff c8 75 f2".replace(" ", ""))
-    count = 20_000_000
-
-    def ours() -> float:
-        machine = Machine(MachineConfiguration(16 * _MEBIBYTE))
-        loader.load(machine, small_kernel_image())
-        machine.ram.write(0x20_0000, bytes.fromhex("b8ffffff7f 01c3 83c301 41 48 75f7".replace(" ", "")))
-        machine.cpu.write_register("RIP", 0x20_0000)
-        elapsed = seconds(lambda: machine.run(machine.clock.now_ns + count))
-        if machine.clock.now_ns != count:
-            raise KernelDied("the clock is not exact")
-        return count / elapsed / 1e6
-
-    def bare() -> float:
-        uc = Uc(UC_ARCH_X86, UC_MODE_64)
-        uc.mem_map(0x1000, 4096)
-        uc.mem_write(0x1000, loop)
-        uc.reg_write(x86_const.UC_X86_REG_RAX, count // 5)
-        return count / seconds(lambda: uc.emu_start(0x1000, 0x1000 + len(loop))) / 1e6
-
-    value, reference = alternate(samples, ours, bare)
-    what = "a like loop in Unicorn alone, no clock, M instructions/s"
-    return entry("ring-0 loop, exact clock", value, "M instructions/s", ">= 20", (what, reference), samples)
 
 
 def host_calls(samples: int) -> Entry:
@@ -387,8 +274,8 @@ def million_events() -> list[Entry]:
         events=told["events"],
         file_bytes=told["file_bytes"],
     )
-    memory = ("file written, MiB", told["file_bytes"] / _MEBIBYTE)
-    growth = told["growth_bytes"] / _MEBIBYTE
+    memory = ("file written, MiB", told["file_bytes"] / MEBIBYTE)
+    growth = told["growth_bytes"] / MEBIBYTE
     return [first, entry("memory growth while recording them", growth, "MiB", "<= 64", memory, 1)]
 
 
@@ -439,8 +326,8 @@ def main() -> None:
     parts: list[tuple[str, Callable[[], list[Entry]]]] = [
         ("boot", lambda: [boot(many)]),
         ("process", lambda: process(few)),
-        ("small kernel", lambda: small_kernel(many)),
-        ("ring-0 loop", lambda: [ring_0_loop(few)]),
+        ("small kernel", lambda: bench_machine.small_kernel(many)),
+        ("ring-0 loop", lambda: [bench_machine.ring_0_loop(few)]),
         ("host calls", lambda: [host_calls(few)]),
         ("compute", lambda: compute(few)),
         ("property examples", lambda: property_examples(few)),

@@ -37,6 +37,7 @@ AREAS = (
         ("machine",),
         ("tests/machine", DATA),
         (
+            "tests/enclave_sim/enclave/test_annihilation.py",
             "tests/enclave_sim/enclave/test_enclave.py",
             "tests/enclave_sim/enclave/test_snapshot.py",
             "tests/firmware",

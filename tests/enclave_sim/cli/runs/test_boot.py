@@ -1,67 +1,13 @@
-"""`enclave-sim boot`: what it prints, with which code it ends, what it refuses, and what it does not load."""
+"""`enclave-sim boot`: what it prints, with which code it ends, and what it refuses."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.cli.runs.boot import boot
-from enclave_sim.recording.reader import read_events, read_header
+from tests.enclave_sim.cli.runs.boot_command import HALT, LOOP, UD2, Ended, leave, say, spawn, write
 from tests.machine.boot import images
-
-HALT = bytes.fromhex("fa f4")
-LOOP = bytes.fromhex("eb fe")
-UD2 = bytes.fromhex("0f 0b")
-PRINT_FOREVER = bytes.fromhex("66 ba f8 03 b0 41 ee eb fd")
-"""movw $0x3F8, %dx; movb $'A', %al; and over and over: outb %al, %dx."""
-
-
-def say(text: bytes) -> bytes:
-    """Code that sends text through COM1."""
-    return bytes.fromhex("66 ba f8 03") + b"".join(b"\xb0" + bytes([char]) + b"\xee" for char in text)
-
-
-def leave(value: int) -> bytes:
-    """Code that writes to the debug exit device."""
-    return b"\xb0" + bytes([value]) + bytes.fromhex("e6 f4 f4")
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    output: bytes
-    error: str
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "enclave_sim", "boot", *map(str, arguments)]
-
-
-def spawn(*arguments: str | Path) -> Ended:
-    """Run the command as a process."""
-    done = subprocess.run(command(*arguments), capture_output=True, check=False, timeout=3000)
-    return Ended(done.returncode, done.stdout, done.stderr.decode())
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Path:
-    """A kernel that greets and leaves with 42."""
-    return write(tmp_path, say(b"hello\n") + leave(42))
-
-
-def write(directory: Path, code: bytes, *, multiboot: int = 1) -> Path:
-    path = directory / "kernel.elf"
-    path.write_bytes(images.kernel1(code=code) if multiboot == 1 else images.kernel2(code=code))
-    return path
-
 
 # How it ends
 
@@ -228,160 +174,6 @@ def test_a_refusal_in_a_process_is_one_line_too() -> None:
     assert (ended.code, ended.output, ended.error.count("\n")) == (ExitCode.USAGE, b"", 1)
 
 
-# Help
-
-
-def test_help_has_exit_codes_and_an_example() -> None:
-    ended = spawn("--help")
-    text = ended.output.decode()
-    assert (ended.code, ended.error) == (0, "")
-    for word in ("--append", "--module", "--ram", "--timeout-ns", "isa-debug-exit", "example:", " 130  "):
-        assert word in text
-    assert max(map(len, text.splitlines())) <= 80
-
-
-def test_the_list_of_commands_has_it_and_leads_to_the_same_help() -> None:
-    runner = CliRunner()
-    assert "boot" in runner.invoke(app, ["--help"]).stdout
-    assert "isa-debug-exit" in runner.invoke(app, ["boot", "--help"]).stdout
-
-
-# Streams and signals
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_output_comes_while_the_kernel_runs(tmp_path: Path) -> None:
-    path = write(tmp_path, say(b"ready\n") + LOOP)
-    with subprocess.Popen(command(path), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(6) == b"ready\n"
-        process.send_signal(signal.SIGINT)
-        try:
-            assert process.wait(300) == ExitCode.INTERRUPTED
-        finally:
-            process.kill()
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_it_with_one_word_even_in_the_middle_of_output(tmp_path: Path) -> None:
-    forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
-    with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.read(1000)
-        process.send_signal(signal.SIGINT)
-        output, error = process.communicate(timeout=300)
-    assert (process.returncode, error) == (ExitCode.INTERRUPTED, b"interrupted\n")
-    assert set(output) <= set(b"A")
-
-
-def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
-    forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
-    with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.read(10)
-        process.stdout.close()
-        assert process.wait(300) == -signal.SIGPIPE
-        assert process.stderr.read() == b""
-
-
-def test_a_closed_standard_output_is_no_error(kernel: Path) -> None:
-    line = " ".join(command(kernel)) + " >&-"
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=False, timeout=300)
-    assert (done.returncode, done.stderr) == (85, b"")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_one_line(kernel: Path) -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(command(kernel), stdout=full, stderr=subprocess.PIPE, check=False, timeout=300)
-    assert done.returncode == ExitCode.USAGE
-    assert done.stderr == b"error: cannot write to standard output: No space left on device\n"
-
-
-# Recordings
-
-
-def test_a_recording_is_complete_and_the_same_run_gives_the_same_one(tmp_path: Path, kernel: Path) -> None:
-    paths = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
-    for path in paths:
-        assert spawn(kernel, "--record", path, "--append", "x") == Ended(85, b"hello\n", "")
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert next(iter(read_events(paths[0]))).__struct_config__.tag == "mode_switched"
-    assert read_header(paths[0]).configuration["command_line"] == "x"
-    assert json.loads(paths[0].read_bytes().splitlines()[-1])["kind"] == "trailer"
-
-
-def test_a_refused_image_leaves_no_recording(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert boot(["/dev/null", "--record", str(tmp_path / "run.jsonl")]) == ExitCode.USAGE
-    assert os.listdir(tmp_path) == []
-
-
-# Lightness
-
-
-def test_booting_loads_the_machine_and_nothing_else(kernel: Path) -> None:
-    program = f"""
-import atexit, sys
-from enclave_sim.cli.main import main
-sys.argv = ["enclave-sim", "boot", {str(kernel)!r}]
-atexit.register(lambda: print(*sys.modules, file=sys.stderr))
-main()
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 85
-    loaded = done.stderr.split()
-    assert {"unicorn", "msgspec", "machine.machine"} <= set(loaded)
-    heavy = [
-        "typer",
-        "click",
-        "rich",
-        "wasmtime",
-        "cryptography",
-        "elftools",
-        "capstone",
-        "hashlib",
-        "secrets",
-        "fractions",
-    ]
-    heavy += ["asyncio", "json", "importlib.metadata", "pkg_resources", "subprocess", "traceback", "firmware"]
-    assert [name for name in heavy if name in loaded] == []
-    ours = [name for name in loaded if name.split(".")[0] == "enclave_sim"]
-    assert sorted(ours) == [
-        "enclave_sim",
-        "enclave_sim._lazy",
-        "enclave_sim.cancellation",
-        "enclave_sim.cli",
-        "enclave_sim.cli.exit_codes",
-        "enclave_sim.cli.main",
-        "enclave_sim.cli.options",
-        "enclave_sim.cli.options.host_limit",
-        "enclave_sim.cli.options.kernel",
-        "enclave_sim.cli.runs",
-        "enclave_sim.cli.runs.boot",
-        "enclave_sim.enclave",
-        "enclave_sim.enclave.host_limit",
-        "enclave_sim.enclave.kernel",
-        "enclave_sim.enclave.kernel.bare_kernel",
-        "enclave_sim.errors",
-        "enclave_sim.recording",
-        "enclave_sim.recording.text",
-    ]
-
-
-def test_help_does_not_load_the_machine() -> None:
-    program = """
-import sys
-from enclave_sim.cli.runs.boot import boot
-try:
-    boot(["--help"])
-finally:
-    print(*sys.modules, file=sys.stderr)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "unicorn" not in done.stderr.split()
-
-
 # Files for the kernel
 
 READ_FIVE = bytes.fromhex("66 ba 10 05 66 b8 20 00 66 ef") + 5 * bytes.fromhex("66 ba 11 05 ec 66 ba f8 03 ee")
@@ -403,14 +195,3 @@ def test_a_file_for_fw_cfg_that_cannot_be_is_one_line(kernel: Path, words: str) 
     assert (ended.code, ended.output) == (ExitCode.USAGE, b"")
     assert len(ended.error.splitlines()) == 1
     assert "Traceback" not in ended.error
-
-
-def test_one_byte_for_a_reader_that_has_left_ends_it(tmp_path: Path) -> None:
-    path = write(tmp_path, say(b"A") + LOOP)
-    read, written = os.pipe()
-    os.close(read)
-    try:
-        done = subprocess.run(command(path), stdout=written, stderr=subprocess.PIPE, check=False, timeout=3000)
-    finally:
-        os.close(written)
-    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")

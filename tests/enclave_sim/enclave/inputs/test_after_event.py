@@ -1,6 +1,5 @@
 """Inputs that wait for an event of the run take effect where that event, and their delay, say."""
 
-from functools import cache
 from typing import Any
 
 import pytest
@@ -20,23 +19,11 @@ from enclave_sim.inputs import (
 )
 from enclave_sim.memory_map import region
 from enclave_sim.recording.reader import read_header
-from machine.events import Event, InterruptDelivered, InterruptRaised
+from machine.events import InterruptDelivered, InterruptRaised
 from payloads import read
+from tests.enclave_sim.enclave.inputs.happenings import calm, events_of
 
 ARENA = region("arena").base
-
-
-def events_of(payload: str = "counter", **options: Any) -> list[Event]:
-    """What happens in a run."""
-    enclave = Enclave(payload, **options)
-    enclave.run()
-    assert enclave.recording is not None
-    return enclave.recording.events
-
-
-@cache
-def calm() -> list[Event]:
-    return events_of(cycles=3)
 
 
 @pytest.mark.parametrize(

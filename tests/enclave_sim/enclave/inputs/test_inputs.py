@@ -27,6 +27,7 @@ from enclave_sim.specification import Phase
 from enclave_sim.time_travel.replay import replay
 from machine.events import Event, ModeSwitched
 from payloads import read, read_flat
+from tests.enclave_sim.enclave.inputs.happenings import calm, events_of
 
 
 @cache
@@ -37,19 +38,6 @@ def booted() -> Template:
 @cache
 def end_ns() -> int:
     return Enclave("counter", cycles=3).run().virtual_ns
-
-
-def events_of(payload: str = "counter", **options: Any) -> list[Event]:
-    """What happens in a run."""
-    enclave = Enclave(payload, **options)
-    enclave.run()
-    assert enclave.recording is not None
-    return enclave.recording.events
-
-
-@cache
-def calm() -> list[Event]:
-    return events_of(cycles=3)
 
 
 def test_an_external_interrupt_wakes_at_its_time() -> None:

@@ -1,0 +1,48 @@
+"""What an entry of `tests/bench.py` is, and how it is measured."""
+
+import os
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+MEBIBYTE = 1 << 20
+
+
+CACHING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""An environment in which Python keeps what it compiles, as an installed program finds it."""
+
+Entry = dict[str, Any]
+
+
+def entry(
+    name: str, value: float, unit: str, target: str | None, reference: tuple[str, float], samples: int, **more: Any
+) -> Entry:
+    """One figure. `target` is `<= n` or `>= n`, or None where nothing was promised."""
+    met = None
+    if target is not None:
+        sign_, bound = target.split()
+        met = value <= float(bound) if sign_ == "<=" else value >= float(bound)
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "target": target,
+        "met": met,
+        "reference": {"what": reference[0], "value": round(reference[1], 3)},
+        "samples": samples,
+        **more,
+    }
+
+
+def alternate(samples: int, *measures: Callable[[], float]) -> list[float]:
+    """The median of each measure; one round is thrown away to warm up."""
+    rounds = [[measure() for measure in measures] for _ in range(samples + 1)][1:]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = perf_counter()
+    action()
+    return perf_counter() - start

@@ -139,9 +139,7 @@ _TABLE = """
 0F 18 | * | m |
 0F 18 | * | r | system
 0F 20-23 | * | rm | system
-0F 30 | * | - | system
-0F 31 | * | - |
-0F 32-35 | * | - | system
+0F 30-35 | * | - | system
 0F 40-4F | * | rm |
 0F 80-8F | * | - | rel look
 0F 90-9F | * | rm |

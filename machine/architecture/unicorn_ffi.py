@@ -20,6 +20,8 @@ control = CFUNCTYPE(c_int, c_void_p, c_int)(("uc_ctl", uclib))
 TLB_FLUSH = UC_CTL_IO_WRITE << 30 | UC_CTL_TLB_FLUSH
 vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
 """(handle, linear address, access, bytes, size) -> error. The binding's prototype truncates the address to 32 bits."""
+vmem_translate = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p)(("uc_vmem_translate", uclib))
+"""(handle, linear address, access, physical address) -> error."""
 
 
 def engine_handle(uc: Uc) -> int:

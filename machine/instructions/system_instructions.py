@@ -46,7 +46,7 @@ _SGDT, _SIDT, _LGDT, _LIDT = range(4)
 _SMSW, _LMSW, _INVLPG = 4, 6, 7
 _GROUP_7_REGISTER_FORMS = frozenset([0xCA, 0xCB, 0xF8])
 """CLAC, STAC, SWAPGS."""
-_RDTSCP = 0xF9
+_GROUP_7, _RDTSCP = 0x0F01, 0xF9
 _CONTROL_REGISTERS = (0, 2, 3, 4, 8)
 _LOW = 0xFFFF_FFFF
 
@@ -81,7 +81,7 @@ class SystemInstructions:
         self._tables = DescriptorTableRegisters(cpu, memory)
         self._rules: dict[int, Callable[[Instruction], Done]] = {
             0xF1: self._int1,
-            0x0F01: self._group_7,
+            _GROUP_7: self._group_7,
             0x0F05: calls.syscall,
             0x0F06: self._clts,
             0x0F07: calls.sysret,
@@ -90,6 +90,7 @@ class SystemInstructions:
             0x0F22: self._mov_to_control_register,
             0x0F23: self._mov_to_debug_register,
             0x0F30: self._wrmsr,
+            0x0F31: self._rdtsc,
             0x0F32: self._rdmsr,
             0x0F33: self._rdpmc,
             0x0F34: calls.sysenter,
@@ -252,13 +253,16 @@ class SystemInstructions:
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
 
-    def _rdtscp(self, instruction: Instruction) -> Done:
+    def _rdtsc(self, instruction: Instruction) -> Done:
+        """Execute RDTSC or RDTSCP. Unicorn's RDTSC loses the flags of an instruction translated in the same block."""
         cpu, registers = self._cpu, self._cpu.registers
         if registers.cpl and registers.cr[4] & control_registers.CR4_TSD:
             raise Fault(GP, 0)
         cpu.skip(instruction.length)
         now = cpu.time_stamp_counter.value
-        registers.rax, registers.rdx, registers.rcx = now & _LOW, now >> 32, cpu.time_stamp_counter.aux
+        registers.rax, registers.rdx = now & _LOW, now >> 32
+        if instruction.opcode == _GROUP_7:
+            registers.rcx = cpu.time_stamp_counter.aux
         return Done.COMPLETE
 
     # Descriptor tables
@@ -266,7 +270,7 @@ class SystemInstructions:
     def _group_7(self, instruction: Instruction) -> Done:
         """Execute SGDT, SIDT, LGDT, LIDT, INVLPG, RDTSCP or SMSW; the other defined register forms are Unicorn's."""
         if instruction.modrm == _RDTSCP:
-            return self._rdtscp(instruction)
+            return self._rdtsc(instruction)
         if not isinstance(instruction.operand, MemoryOperand):
             if instruction.extension == _SMSW:
                 return self._smsw(instruction)

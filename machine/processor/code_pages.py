@@ -44,6 +44,8 @@ class CodePages:
         self._boundaries: set[int] = set()
         self._edges = Edges()
         self._lifted = False
+        self.storing = False
+        """True while a store is made."""
         self.left = False
         """True if a store changed permissions, for which Unicorn may have left its loop."""
         void, u64 = ctypes.c_void_p, ctypes.c_uint64
@@ -67,8 +69,14 @@ class CodePages:
         """Report whether a physical page is guarded."""
         return page in self._guarded
 
-    def look(self, base: int, length: int) -> bool:
-        """Guard executable pages of a range just written that look untranslatable now. Return whether any did."""
+    def look_at_rewritten(self) -> bool:
+        """Guard executable pages that were written and look untranslatable now. Return whether any does."""
+        found = False
+        for where in self._ram.rewritten_code():
+            found = self._look(where.start, len(where)) or found
+        return found
+
+    def _look(self, base: int, length: int) -> bool:
         found = False
         fetched = self._ram.fetched_pages
         index, end = base // PAGE_SIZE, (base + length - 1) // PAGE_SIZE + 1
@@ -148,8 +156,10 @@ class CodePages:
     def _on_store(self, _uc: int, _kind: int, address: int, size: int, value: int, _user: int) -> bool:
         """Make a store to a page that is not writable. Unicorn repeats one that is not aligned byte by byte."""
         if not address & size - 1:
+            self.storing = True
             self._ram.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
-            changed = self.look(address, size) or self._make_writable(address & -PAGE_SIZE)
+            self.storing = False
+            changed = self.look_at_rewritten() or self._make_writable(address & -PAGE_SIZE)
             self.left = changed or self.left
         return True
 

@@ -28,7 +28,7 @@ from machine.architecture.processor_state import (
     SEGMENT_REGISTERS,
 )
 from machine.architecture.saved_context import SavedContext
-from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_read
+from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_read, vmem_translate
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
@@ -48,6 +48,7 @@ EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
 _LONGEST_INSTRUCTION = 15
 _STOPS = tuple(Stop)
+_TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
     **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer")},
@@ -85,10 +86,9 @@ class Cpu:
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits that software has switched."""
         self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
-        ram.on_stale_code = self.clock.stop
-        self.callbacks = Callbacks(
-            self.uc, ram, bus, self.clock, self.time_stamp_counter, on_device_read=step_hook.on_device_read
-        )
+        self._physical = ctypes.c_uint64()
+        ram.on_stale_code = self._on_stale_code
+        self.callbacks = Callbacks(self.uc, ram, bus, self.clock, on_device_read=step_hook.on_device_read)
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     def execute(self) -> Stop:
@@ -111,8 +111,7 @@ class Cpu:
         hook, ram, cr2 = self.hook, self.ram, self.context.cr2
         address, stop = cr2.value, None
         while stop is None:
-            for where in ram.rewritten_code():
-                self._code_pages.look(where.start, len(where))
+            self._code_pages.look_at_rewritten()
             if ram.stale_code:
                 self._drop_translations()
             stop = self._attempt()
@@ -400,6 +399,27 @@ class Cpu:
         self._translations.drop()
         self.context.content = state
         self.flush_tlb()
+
+    def _on_stale_code(self) -> None:
+        """Stop before the next instruction, so that translations are dropped; or drop them at once if that will do."""
+        if not self._drops_at_once():
+            self.clock.stop()
+
+    def _drops_at_once(self) -> bool:
+        """Drop the translations of what an instruction stores into its own page, if the engine steps.
+
+        When the engine steps, it translates the next instruction after this one. Otherwise the next one may be part of
+        the block that is being executed.
+        """
+        hook, stale = self.hook, self.ram.stale_code
+        if not self._code_pages.storing or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
+            return False
+        page, linear = stale[0].start & -PAGE_SIZE, hook.last & -PAGE_SIZE
+        physical = self._physical
+        if vmem_translate(self._engine, linear, UC_PROT_EXEC, ctypes.addressof(physical)) or physical.value != page:
+            return False
+        self._translations.drop(linear - page)
+        return True
 
     def flush_translations(self) -> None:
         """Flush cached address translations, after a change of the paging mode or of the page tables."""

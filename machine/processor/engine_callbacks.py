@@ -15,7 +15,6 @@ from machine.bus.ram import Ram
 from machine.errors import MachineError
 from machine.processor.clock import Clock
 from machine.processor.step_hook import add_hook
-from machine.processor.time_stamp_counter import TimeStampCounter
 
 _void, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 _MEM_WRITE = 17  # UC_MEM_WRITE
@@ -32,14 +31,12 @@ class Callbacks:
         ram: Ram,
         bus: Bus,
         clock: Clock,
-        time_stamp_counter: TimeStampCounter,
         *,
         on_device_read: int | None,
     ) -> None:
         self._uc = uc
         self._bus = bus
         self._clock = clock
-        self._time_stamp_counter = time_stamp_counter
         self._on_device_read = on_device_read
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
@@ -143,21 +140,13 @@ class Callbacks:
     # Instructions
 
     def _hook_instructions(self) -> None:
-        answers = ctypes.CFUNCTYPE(ctypes.c_int, _void, _void)
         port_in = ctypes.CFUNCTYPE(_u32, _void, _u32, ctypes.c_int, _void)
         port_out = ctypes.CFUNCTYPE(None, _void, _u32, ctypes.c_int, _u32, _void)
         for number, prototype, function in (
-            (x86_const.UC_X86_INS_RDTSC, answers, self._on_rdtsc),
             (x86_const.UC_X86_INS_IN, port_in, self._on_in),
             (x86_const.UC_X86_INS_OUT, port_out, self._on_out),
         ):
             add_hook(self._uc, UC_HOOK_INSN, self._make(prototype, function), instruction=number)
-
-    def _on_rdtsc(self, _uc: int, _user: int) -> int:
-        now = self._time_stamp_counter.value
-        self._uc.reg_write(x86_const.UC_X86_REG_RAX, now & 0xFFFF_FFFF)
-        self._uc.reg_write(x86_const.UC_X86_REG_RDX, now >> 32 & 0xFFFF_FFFF)
-        return 1
 
     def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
         if self.on_port is not None:

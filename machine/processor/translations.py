@@ -97,10 +97,12 @@ class Translations:
         self._ram.load(RamImage(()))
         self._uc.ctl_flush_tb()
 
-    def drop(self) -> None:
-        """Drop the translations of ranges that were written. Paging must be off, as Unicorn takes linear addresses."""
+    def drop(self, offset: int = 0) -> None:
+        """Drop the translations of ranges that were written. Their linear addresses are `offset` above the physical."""
         stale, self._ram.stale_code = self._ram.stale_code, []
         for where in stale:
             for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own
                 if self._ram.fetched_pages[page // PAGE_SIZE]:
-                    self._uc.ctl_remove_cache(max(page, where.start), min(page + PAGE_SIZE, where.stop))
+                    self._uc.ctl_remove_cache(
+                        offset + max(page, where.start), offset + min(page + PAGE_SIZE, where.stop)
+                    )

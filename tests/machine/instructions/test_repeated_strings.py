@@ -1,7 +1,5 @@
 """Repeated string instructions can be interrupted between iterations (SDM volume 2, REP; volume 3, 18.3.1.1)."""
 
-from functools import cache
-
 import pytest
 
 from machine.architecture.exceptions import DB
@@ -10,11 +8,6 @@ from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, Program
 
 FLAG_TF, FLAG_RF = 1 << 8, 1 << 16
-
-
-@cache
-def bench(kind: str) -> Bench:
-    return Bench(portable=kind == "portable", stepping=kind == "stepping")
 
 
 def after_one_step(code: str, count: int) -> tuple[int | None, int, int, bool]:
@@ -38,20 +31,3 @@ def test_a_trap_after_the_last_iteration_does_not(code: str) -> None:
 
 def test_nor_does_one_after_a_jump_to_itself() -> None:
     assert after_one_step("EB FE", 3) == (DB, 0, 3, False)
-
-
-@pytest.mark.parametrize("kind", ["", "portable", "stepping"])
-@pytest.mark.parametrize("string", ["F3 6C", "F2 6D", "66 F3 6D", "F3 6E", "F3 A4", "F3 AB", "F3 AC", "6C", "6E"])
-@pytest.mark.parametrize(
-    "before", ["80 FD 67", "28 C8", "48 01 C8", "F6 D8", "D0 E0", "F7 E1", "F3 48 0F B8 C1", "A8 90"]
-)
-def test_the_flags_of_the_instruction_before_stay(before: str, string: str, kind: str) -> None:
-    """No string instruction but CMPS and SCAS changes flags. Unicorn loses them at REP INS and REP OUTS."""
-    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RAX": 0x88, "RCX": 0x12, "RDX": 0xF000}
-    values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
-    registers = tuple(values.values())
-    flags = [
-        bench(kind).run(Program(bytes.fromhex(code), ring=0, registers=registers, rflags=0xA02)).registers["RFLAGS"]
-        for code in (before, f"{before} {string}")
-    ]
-    assert flags[0] == flags[1]

@@ -1,0 +1,47 @@
+"""Flags that an instruction leaves alone are those of the instruction before (SDM volume 1, appendix A)."""
+
+from functools import cache
+
+import pytest
+
+from tests.machine.programs import layout
+from tests.machine.programs.bench import Bench
+from tests.machine.programs.program import GENERAL, Program
+
+STRINGS = ["F3 6C", "F2 6D", "66 F3 6D", "F3 6E", "F3 A4", "F3 AB", "F3 AC", "6C", "6E"]
+SYSTEM = ["0F 31", "66 0F 31", "0F 01 F9", "0F A2", "0F 20 C0", "0F 21 C0", "0F 09", "EC", "EF", "E4 80", "F3 90"]
+MOVES = [
+    "0F AE F8",
+    "0F 18 06",
+    "0F 44 C1",
+    "0F 94 C0",
+    "50 58",
+    "9C 58",
+    "0F C8",
+    "F3 0F 6F 06",
+    "D9 EE",
+    "E8 00 00 00 00",
+]
+UNCHANGING = [*STRINGS, *SYSTEM, *MOVES]
+
+
+@cache
+def bench(kind: str) -> Bench:
+    return Bench(portable=kind == "portable", stepping=kind == "stepping")
+
+
+@pytest.mark.parametrize("kind", ["", "portable", "stepping"])
+@pytest.mark.parametrize("code", UNCHANGING)
+@pytest.mark.parametrize(
+    "before", ["80 FD 67", "28 C8", "48 01 C8", "F6 D8", "D0 E0", "F7 E1", "F3 48 0F B8 C1", "A8 90"]
+)
+def test_the_flags_of_the_instruction_before_stay(before: str, code: str, kind: str) -> None:
+    """Unicorn loses them at REP INS, REP OUTS and RDTSC if it translates both instructions in one block."""
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RAX": 0x88, "RCX": 0x12, "RDX": 0xF000}
+    values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
+    registers = tuple(values.values())
+    flags = [
+        bench(kind).run(Program(bytes.fromhex(text), ring=0, registers=registers, rflags=0xA02)).registers["RFLAGS"]
+        for text in (before, f"{before} {code}")
+    ]
+    assert flags[0] == flags[1]

@@ -21,6 +21,7 @@ from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
 from machine.instructions.quiet import is_quiet
 from machine.instructions.segment_limits import Scope, SegmentLimits
+from machine.instructions.segmentation.segment_loads import loads_ss
 from machine.instructions.segmentation.task_switch import TaskFault
 from machine.instructions.system.msrs import Msrs
 from machine.instructions.system_instructions import SystemInstructions
@@ -331,13 +332,22 @@ class Execution(Stateful):
         self._returns.watch()
 
     def _instruction_breakpoint(self) -> None:
-        """Deliver #DB before the instruction at RIP, which a debug register names, unless RF is set."""
+        """Deliver #DB before the instruction at RIP, which a debug register names.
+
+        Not if RF is set, nor after a load of SS, which suppresses it as RF does (SDM volume 3, 18.3.1.1).
+        """
         cpu = self._cpu
-        if cpu.rflags & FLAG_RF:
+        if cpu.rflags & FLAG_RF or self._follows_load_of_ss():
             cpu.hook.pass_once = cpu.linear_rip
             return
         cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
         self._deliver(Interrupt(DB, "exception", cpu.rip))
+
+    def _follows_load_of_ss(self) -> bool:
+        """Return whether the last instruction was MOV SS or POP SS. STI inhibits interrupts, too, but not #DB."""
+        cpu = self._cpu
+        last = cpu.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
+        return last is not None and loads_ss(last)
 
     def _execute_watched(self) -> None:
         """Execute a watched instruction, and record what it changed."""

@@ -13,6 +13,12 @@ from machine.processor.cpu import Cpu
 
 _POPPED = {0x07: "es", 0x17: "ss", 0x1F: "ds", 0x0FA1: "fs", 0x0FA9: "gs"}
 _POINTERS = {0xC4: "es", 0xC5: "ds", 0x0FB2: "ss", 0x0FB4: "fs", 0x0FB5: "gs"}
+_MOV, _POP_SS, _SS = 0x8E, 0x17, 2
+
+
+def loads_ss(instruction: Instruction) -> bool:
+    """Return whether an instruction is MOV SS or POP SS, after which interrupts and #DB are inhibited (6.8.3)."""
+    return instruction.opcode == _POP_SS or (instruction.opcode == _MOV and instruction.extension == _SS)
 
 
 class SegmentLoads:

@@ -39,6 +39,17 @@ def test_rf_lets_one_instruction_pass_its_breakpoint(kernel: Any) -> None:
     assert ran.machine.cpu.registers.rbx == 1
 
 
+@pytest.mark.parametrize("before", ["movl $0x10, %ecx; movl %ecx, %ss;", "sti;", "nop;"])
+def test_a_load_of_ss_suppresses_a_breakpoint_on_the_next_instruction(kernel: Any, before: str) -> None:
+    """As RF does (18.3.1.1); and on that one only. STI inhibits interrupts alone."""
+    ran = kernel(
+        f"leaq 1f(%rip), %r15; leaq 2f(%rip), %rax; movq %rax, %dr0; leaq 3f(%rip), %rax; movq %rax, %dr1;"
+        f"movl $0x5, %eax; movq %rax, %dr7; {before} 2: nop; 3: nop; 1: {STORE_DR6} ud2"
+    )
+    assert [t.vector for t in ran.taken] == [DB, UD]
+    assert dr6(ran) & 0xF == (2 if "ss" in before else 1)
+
+
 def test_a_data_breakpoint_is_a_trap_behind_the_access(kernel: Any) -> None:
     body = (
         "leaq 1f(%rip), %r15; movl $0x240104, %eax; movq %rax, %dr2; movl $0xD000020, %eax; movq %rax, %dr7;"

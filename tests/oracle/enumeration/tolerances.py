@@ -93,11 +93,14 @@ _TRANSCENDENTAL = any_of(
 """F2XM1, FYL2X, FPTAN, FPATAN, FYL2XP1, FSINCOS, FSIN, FCOS."""
 _IN_PARTS = any_of(
     *(at(TWO, (0xAE,), 0, 1, register=False), at(TWO, (0xF7,))),
-    *(at(ONE, (0xD9, 0xDD, 0xDF), 4, 6, register=False), at(ONE, (0xC8, 0xCA, 0xCB, 0xCF, 0x9A, 0x60, 0x61))),
+    *(
+        at(ONE, (0xD9, 0xDD, 0xDF), 4, 6, register=False),
+        at(ONE, (0xC8, 0xCA, 0xCB, 0xCF, 0x9A, 0x60, 0x61, 0xA6, 0xA7)),
+    ),
     at(ONE, (0xFF,), 3),
 )
 """FXSAVE, FXRSTOR, MASKMOV, FLDENV, FNSTENV, FRSTOR, FNSAVE, FBLD, FBSTP, ENTER, far RET, IRET, far CALL, PUSHA,
-POPA."""
+POPA, CMPS."""
 _COMPARES_INTO_FLAGS = any_of(at(ONE, (0xDB, 0xDF), 5, 6, register=True))
 """FCOMI, FUCOMI, FCOMIP, FUCOMIP."""
 _STATUS = frozenset(["FSW"])

@@ -1,5 +1,5 @@
-"""The inspector: a run of the enclave on the screen, gone through forwards and backwards (docs/inspector.md).
+"""The inspector: a run on the screen, stepped forwards and backwards (docs/inspector.md).
 
-`model` makes what is shown out of a session, as plain rows of text; `worker` owns the session, in a thread of its own;
-`app` and `panes` draw and take keys.
+`session` owns the run, in its own thread. `model` makes plain rows of text from it, which `app` and `panes` draw. The
+keys call `actions`.
 """

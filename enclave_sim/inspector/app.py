@@ -1,4 +1,4 @@
-"""The inspector: its screen and all its keys. What they do is in `actions/`."""
+"""The inspector: its screen and all its keys. Their actions are in `actions/`."""
 
 import gc
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.actions.text_search import TextSearch
-from enclave_sim.inspector.desk import HINTS, WIDE, Desk, Told
+from enclave_sim.inspector.desk import HINTS, WIDE, Desk, Update
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
@@ -30,7 +30,7 @@ from enclave_sim.inspector.session.verification_thread import Verifying
 
 
 class Inspector(App[None]):
-    """The whole program. `opener` makes the run in the session's own thread."""
+    """The application. `opener` makes the run, in the session's thread."""
 
     CSS_PATH = "inspector.tcss"
     TITLE = "Enclave Sim"
@@ -40,17 +40,17 @@ class Inspector(App[None]):
         *(Binding(m.key, f"move('{m.name}')", m.words, show=False) for m in MOVEMENTS),
         Binding("1", "overview", "overview", show=False),
         *(Binding(pane.KEY, f"pane('{pane.NAME}')", pane.TITLE, show=False) for pane in PANES),
-        Binding("escape", "cancel", "cancel what goes on; else the overview", show=False),
+        Binding("escape", "cancel", "cancel what is running; else show the overview", show=False),
         Binding("question_mark", "help", "help on the pane", show=False),
         Binding("q", "quit", "quit", show=False),
         Binding("g", "goto", "go to an event, address, symbol, line or time", show=False),
         Binding("G", "goto(True)", "go back to one", show=False),
         Binding("a", "show_at", "show an address or symbol, without going there", show=False),
-        Binding("b", "breakpoint", "set or take away a breakpoint", show=False),
+        Binding("b", "breakpoint", "set or remove a breakpoint", show=False),
         Binding("x", "conditional", "set a breakpoint with a condition", show=False),
         Binding("w", "watchpoint", "set a watchpoint", show=False),
         Binding("B", "points", "list breakpoints and watchpoints", show=False),
-        Binding("W", "writer", "ask who wrote it last", show=False),
+        Binding("W", "writer", "find the last write to the row", show=False),
         Binding("r", "run_here", "run to the row's address or event", show=False),
         Binding("R", "run_here(True)", "run back to it", show=False),
         Binding("slash", "search", "search in the pane", show=False),
@@ -61,24 +61,24 @@ class Inspector(App[None]):
         Binding("M", "marks", "go to a marked moment", show=False),
     ]
 
-    class Heard(Message):
-        """The session's thread has something to say."""
+    class Updated(Message):
+        """An update from the session's thread."""
 
-        def __init__(self, what: Told) -> None:
+        def __init__(self, update: Update) -> None:
             super().__init__()
-            self.what = what
+            self.update = update
 
     def __init__(self, opener: Opener) -> None:
         super().__init__()
-        self.desk = Desk(self, opener, self._tell)
+        self.desk = Desk(self, opener, self._notify)
         self.navigation = Navigation(self.desk)
         self.breakpoints = Breakpoints(self.desk)
         self.text_search = TextSearch(self.desk)
         self.queries = Queries(self.desk)
 
-    def _tell(self, what: Told) -> None:
-        """Called by the session's thread."""
-        self.post_message(self.Heard(what))
+    def _notify(self, update: Update) -> None:
+        """Post an update to the app's thread. The session's thread calls this."""
+        self.post_message(self.Updated(update))
 
     # The screen
 
@@ -93,7 +93,7 @@ class Inspector(App[None]):
         yield Static(HINTS, id="said", markup=False)
 
     def on_mount(self) -> None:
-        """Begin with the overview."""
+        """Show the overview, and start the session."""
         self.desk.arrange()
         self.desk.session.start()
         self.query_one("#code").focus()
@@ -107,27 +107,27 @@ class Inspector(App[None]):
         """Show more panes on a wider screen."""
         self.call_after_refresh(self.desk.arrange)
 
-    # What the session's thread and the panes say
+    # Messages of the session's thread and of the panes
 
-    def on_inspector_heard(self, message: Heard) -> None:
-        """Show what the session's thread has to say."""
+    def on_inspector_updated(self, message: Updated) -> None:
+        """Show an update from the session's thread."""
         self.queries.wait_for_idleness()
-        self.desk.show(message.what)
+        self.desk.show(message.update)
 
     def on_pane_asks(self) -> None:
-        """A pane wants to show something else."""
+        """Make the panes anew, since one of them is to show something else."""
         self.desk.refresh_panes()
 
     def on_pane_followed(self, message: Pane.Followed) -> None:
-        """Go where a row points."""
+        """Go to the target of a row."""
         self.navigation.follow(message.pane, message.target)
 
     def on_bytes_pane_moved(self) -> None:
-        """Another row is under the cursor."""
+        """Wait for idleness again, since another row is under the cursor."""
         self.queries.wait_for_idleness()
 
     def on_guarantees_pane_verifies(self) -> None:
-        """Begin a verification of what this run was made from."""
+        """Begin a verification of this run's scenario."""
 
         def job(moment: Moment) -> str:
             scenario = moment.opened.scenario
@@ -141,14 +141,14 @@ class Inspector(App[None]):
     def _verify(self, scenario: Scenario) -> None:
         self.desk.find(GuaranteesPane).begin(Verifying(scenario))
 
-    # What the keys do
+    # Actions of the keys
 
     def action_move(self, name: str) -> None:
-        """Go through the run."""
+        """Make a movement in the run."""
         self.navigation.move(name)
 
     def action_cancel(self) -> None:
-        """Cancel what goes on; else go back to the overview."""
+        """Cancel what is running; if nothing is, show the overview."""
         if self.desk.session.busy:
             self.desk.session.cancel()
         elif self.desk.page is not None:
@@ -163,7 +163,7 @@ class Inspector(App[None]):
         self.desk.show_alone(name)
 
     def action_goto(self, back: bool = False) -> None:
-        """Ask where to go."""
+        """Ask for a goal, and go there."""
         self.navigation.ask_goal(back=back)
 
     def action_to_phase(self, name: str) -> None:
@@ -171,7 +171,7 @@ class Inspector(App[None]):
         self.navigation.go_to_phase(name)
 
     def action_run_here(self, back: bool = False) -> None:
-        """Run to what the row stands for."""
+        """Run to the address or event of the row."""
         self.navigation.run_here(back=back)
 
     def action_show_at(self) -> None:
@@ -179,7 +179,7 @@ class Inspector(App[None]):
         self.navigation.ask_address()
 
     def action_mark(self) -> None:
-        """Mark this moment."""
+        """Mark the current position."""
         self.navigation.mark()
 
     def action_marks(self) -> None:
@@ -187,7 +187,7 @@ class Inspector(App[None]):
         self.navigation.ask_mark()
 
     def action_breakpoint(self) -> None:
-        """Set or take away a breakpoint."""
+        """Set or remove a breakpoint."""
         self.breakpoints.toggle()
 
     def action_conditional(self) -> None:
@@ -203,15 +203,15 @@ class Inspector(App[None]):
         self.breakpoints.show_list()
 
     def action_writer(self) -> None:
-        """Ask who wrote the row's memory last."""
+        """Search for the last write to the row's memory."""
         self.queries.find_writer()
 
     def action_find_guest(self) -> None:
-        """Ask which function the guest is in."""
+        """Find the function that the guest is in."""
         self.queries.find_guest()
 
     def action_search(self) -> None:
-        """Ask what to look for in the pane."""
+        """Ask for a text, and search the pane for it."""
         self.text_search.search()
 
     def action_search_next(self, direction: int) -> None:
@@ -219,11 +219,11 @@ class Inspector(App[None]):
         self.text_search.search_next(direction)
 
     def action_filter(self) -> None:
-        """Ask which events to show."""
+        """Ask for a filter of the events."""
         self.text_search.filter_events()
 
     def action_help(self) -> None:
-        """Show what the pane is for, and all keys."""
+        """Show the help of the pane, and all keys."""
         pane = self.desk.pane
         keys = "\n".join(f"{_key_text(b.key):>3}  {b.description}" for b in self._all_bindings())
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", f"{pane.HELP}\n\nKeys everywhere\n{keys}"))
@@ -232,7 +232,7 @@ class Inspector(App[None]):
         return [binding for binding in self.BINDINGS if isinstance(binding, Binding)]
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The command palette has all that keys do, and what Textual brings."""
+        """Yield the commands of the palette: all actions of the keys, and those of Textual."""
         for binding in self._all_bindings():
             words = f"{binding.description} ({_key_text(binding.key)})"
             yield SystemCommand(words, "", partial(self._act, binding.action))

@@ -1,4 +1,4 @@
-"""What opens over the panes: a question, and a page of text."""
+"""The screens that open over the panes: a question, a page of text, and a choice."""
 
 from typing import ClassVar
 
@@ -13,9 +13,13 @@ from enclave_sim.recording.text import printable
 
 
 class Question(ModalScreen[str | None]):
-    """One line to be typed. Gives it, or None after Escape.
+    """Asks for one line of text. The result is the line, or None after Escape.
 
-    What is there `initial`ly goes with the first key, unless it is the `beginning` of what is to be typed.
+    Args:
+        asked: The heading.
+        help_text: The text below the line.
+        initial: The text in the line at first. The first key replaces it.
+        beginning: Keep the initial text, as the beginning of the line.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
@@ -34,12 +38,12 @@ class Question(ModalScreen[str | None]):
             yield Static(self._help, markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """That is the answer."""
+        """Close with the line as the result."""
         self.dismiss(event.value)
 
 
 class Page(ModalScreen[None]):
-    """Text to be read."""
+    """Shows a page of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss(None)", "close", show=False)
@@ -58,7 +62,7 @@ class Page(ModalScreen[None]):
 
 
 class Choice(ModalScreen[int | None]):
-    """One of several. Gives its place, or None after Escape."""
+    """Asks for one of several choices. The result is its index, or None after Escape."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
@@ -73,5 +77,5 @@ class Choice(ModalScreen[int | None]):
             yield OptionList(*(Option(printable(words)) for words in self._choices), markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """That one."""
+        """Close with the index of the choice as the result."""
         self.dismiss(event.option_index)

@@ -1,1 +1,1 @@
-"""What the keys do: step, search, set breakpoints, ask."""
+"""Actions of the keys: step, search, set breakpoints, ask."""

@@ -11,20 +11,20 @@ from enclave_sim.time_travel.navigation import conditions
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Watchpoint
 from enclave_sim.time_travel.navigation.conditions import TypedCondition
 
-_BREAK_HELP = f"""host_call, traps.c:39, 0x104df0; behind it if, and a condition:
+_BREAK_HELP = f"""host_call, traps.c:39 or 0x104df0; if and a condition may follow:
 host_call if {conditions.HELP}"""
-_WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; what writes it unless told otherwise
+_WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; writes (w) by default
 0x115000 8        heap 4096 rw        status 4 if cpl == 3"""
 
 
 class Breakpoints:
-    """The keys that set something on what a row stands for."""
+    """The keys that set a breakpoint or watchpoint, on the row's address by default."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
     def toggle(self) -> None:
-        """Set a breakpoint on the row's code, or take it away; ask where if the row has none."""
+        """Set a breakpoint on the row's code, or remove it. If the row has no code, ask for the address."""
         address = self._desk.pane.target.code
         if address is not None:
             self._desk.ask("breakpoint", _toggle(address))
@@ -32,7 +32,7 @@ class Breakpoints:
             self._ask_breakpoint("")
 
     def ask_condition(self) -> None:
-        """Ask for a breakpoint with a condition; on the row's code, unless another place is named."""
+        """Ask for a breakpoint with a condition. The row's code is entered already."""
         address = self._desk.pane.target.code
         self._ask_breakpoint("" if address is None else f"{address:#x} if ")
 
@@ -47,7 +47,7 @@ class Breakpoints:
         self._desk.ask_user(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), answered)
 
     def ask_watchpoint(self) -> None:
-        """Ask for a watchpoint on the row's memory: how much, and for what."""
+        """Ask for a watchpoint. The row's memory is entered already."""
         target = self._desk.pane.target
         initial = f"{target.memory:#x} {target.size}" if target.memory is not None else ""
 
@@ -61,22 +61,22 @@ class Breakpoints:
         self._desk.ask_user(Question("Watch", _WATCH_HELP, initial), answered)
 
     def show_list(self) -> None:
-        """List them; the one chosen is taken away."""
+        """List breakpoints and watchpoints. The one that the user chooses is removed."""
         points = () if self._desk.seen is None else self._desk.seen.points
         if not points:
-            self._desk.say("there are no breakpoints and watchpoints yet: b, w", failed=True)
+            self._desk.say("there are no breakpoints or watchpoints yet; b and w set them", failed=True)
             return
 
         def answered(index: int | None) -> None:
             if index is not None:
-                self._desk.ask("taking it away", _remove(points[index]))
+                self._desk.ask("removing it", _remove(points[index]))
 
         words = [describe(point, self._desk.program) for point in points]
-        self._desk.ask_user(Choice("Breakpoints and watchpoints; Enter takes one away", words), answered)
+        self._desk.ask_user(Choice("Breakpoints and watchpoints; Enter removes one", words), answered)
 
 
 def describe(point: Breakpoint | Watchpoint, program: Program) -> str:
-    """In words."""
+    """Return a breakpoint or watchpoint in words."""
     if isinstance(point, Breakpoint):
         return f"break {point.address:#x} {program.place(point.address)}".rstrip() + _only_if(point)
     kind = "read or write" if point.reads and point.writes else "read" if point.reads else "write"
@@ -89,27 +89,27 @@ def _only_if(point: Breakpoint | Watchpoint) -> str:
 
 
 def read_break(text: str, program: Program) -> tuple[int, Condition | None]:
-    """Address, and a condition behind `if`. Raises ConfigurationError for what is none."""
-    place, condition = _parted(text, program)
+    """Parse an address, and a condition after `if`. Raises ConfigurationError for other texts."""
+    place, condition = _split(text, program)
     return goals.read_address(place, program), condition
 
 
-def _parted(text: str, program: Program) -> tuple[str, Condition | None]:
+def _split(text: str, program: Program) -> tuple[str, Condition | None]:
     place, found, condition = f" {text} ".partition(" if ")
     return place.strip(), TypedCondition(condition, program) if found else None
 
 
 def read_watch(text: str, program: Program) -> tuple[int, int, str, Condition | None]:
-    """Address, bytes, kinds of access, condition. Raises ConfigurationError for what is none."""
-    place, condition = _parted(text, program)
+    """Parse address, bytes, kinds of access and condition. Raises ConfigurationError for other texts."""
+    place, condition = _split(text, program)
     words = place.split()
     access = words.pop() if words and words[-1] in ("r", "w", "rw") else "w"
     if not 1 <= len(words) <= 2:
-        raise ConfigurationError(f"{text!r} is nothing to watch; it is ADDRESS [BYTES] [r|w|rw] [if CONDITION]")
+        raise ConfigurationError(f"{text!r} is not a watchpoint; one is ADDRESS [BYTES] [r|w|rw] [if CONDITION]")
     try:
         size = int(words[1], 0) if len(words) == 2 else 1
     except ValueError:
-        raise ConfigurationError(f"{words[1]!r} is no number of bytes") from None
+        raise ConfigurationError(f"{words[1]!r} is not a number of bytes") from None
     return goals.read_address(words[0], program), size, access, condition
 
 
@@ -121,7 +121,7 @@ def _toggle(address: int) -> Job:
             run.breakpoints.remove(one)
         if not there:
             run.add_breakpoint(address)
-        what = "breakpoint taken away" if there else "breakpoint"
+        what = "breakpoint removed" if there else "breakpoint"
         return f"{what} at {address:#x} {run.program.place(address)}".rstrip()
 
     return job
@@ -151,6 +151,6 @@ def _remove(point: Breakpoint | Watchpoint) -> Job:
             run.breakpoints = [one for one in run.breakpoints if one != point]
         else:
             run.watchpoints = [one for one in run.watchpoints if one != point]
-        return f"taken away: {describe(point, run.program)}"
+        return f"removed: {describe(point, run.program)}"
 
     return job

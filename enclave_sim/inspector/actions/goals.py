@@ -1,4 +1,4 @@
-"""Where one may want to go: what can be typed, and what it means."""
+"""The goals that a user can type: their syntax and their meaning."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _TIME = re.compile(r"([0-9][0-9_,]*)(?:\.([0-9]+))?\s*(ns|us|ms|s)")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One of these is given."""
+    """A goal. Exactly one field is given."""
 
     seq: int | None = None
     kind: str | None = None
@@ -28,11 +28,11 @@ class Goal:
 
 
 def read_goal(text: str, program: Program) -> Goal:
-    """What was typed. Raises ConfigurationError for what is none."""
+    """Parse what the user typed. Raises ConfigurationError if it is not a goal."""
     words = text.strip()
     if words.startswith("#"):
         if not words[1:].replace(",", "").isdecimal():
-            raise ConfigurationError(f"{words!r} is no event; one is written as #120")
+            raise ConfigurationError(f"{words!r} is not the number of an event, such as #120")
         return Goal(seq=int(words[1:].replace(",", "")))
     time = _TIME.fullmatch(words)
     if time is not None:
@@ -48,13 +48,13 @@ def _nanoseconds(whole: str, fraction: str | None, unit: str) -> int:
 
 
 def read_address(text: str, program: Program) -> int:
-    """An address, a symbol, a region of the memory map, or a source line; `+` adds. Raises ConfigurationError."""
+    """Parse an address, a symbol, a region of the memory map or a source line; `+` adds. Raises ConfigurationError."""
     name, _, offset = text.strip().partition("+")
     base = _base(name.strip(), program)
     try:
         return base + (int(offset, 0) if offset else 0)
     except ValueError:
-        raise ConfigurationError(f"{offset!r} behind + is no number") from None
+        raise ConfigurationError(f"{offset!r} after + is not a number") from None
 
 
 def _base(name: str, program: Program) -> int:
@@ -62,7 +62,7 @@ def _base(name: str, program: Program) -> int:
     if colon and line.isdecimal():
         found = program.lines.addresses_of(file, int(line))
         if not found:
-            raise ConfigurationError(f"there is no code of line {line} in {file}")
+            raise ConfigurationError(f"line {line} of {file} has no code")
         return found[0]
     known = {region.name: region.base for region in reversed(program.regions)}
     if name in program.symbols:
@@ -73,15 +73,15 @@ def _base(name: str, program: Program) -> int:
         address = int(name, 0)
     except ValueError:
         if not name or any(kind.startswith(name[:4]) for kind in KINDS):
-            kind_of_event(name)  # says what is nearest
-        raise ConfigurationError(f"{name!r} is no address, symbol, region, line, time or kind of event") from None
+            kind_of_event(name)  # raises an error that names the nearest kind
+        raise ConfigurationError(f"{name!r} is not an address, symbol, region, line, time or kind of event") from None
     if not 0 <= address < 1 << 64:
-        raise ConfigurationError(f"{name} is no address of 64 bits")
+        raise ConfigurationError(f"{name} is not an address of 64 bits")
     return address
 
 
 def go(run: InspectedRun, goal: Goal, *, back: bool) -> object:
-    """Go there. An event by number and a time lie where they lie; for the rest `back` says which way to look."""
+    """Go to a goal. `back` is the direction of the search; a numbered event or a time needs none."""
     if goal.seq is not None:
         if goal.seq < len(run.known):
             return run.go_to_event(goal.seq)

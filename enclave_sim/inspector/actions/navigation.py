@@ -1,4 +1,4 @@
-"""Actions that go to what one names, points at, or has marked."""
+"""Actions that go to a typed goal, to the target of a row, or to a mark."""
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import name_of_kind
@@ -18,21 +18,21 @@ from machine.events import Event
 
 
 class Navigation:
-    """The keys that lead somewhere."""
+    """The keys that go to another position, or show another place."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._marks: tuple[Position, ...] = ()
 
     def move(self, name: str) -> None:
-        """Go through the run in one of the ways of `steps`."""
+        """Make one of the movements of `steps`."""
         movement = BY_NAME[name]
         self._desk.ask(movement.words.partition(":")[0], moved(movement.go))
 
-    # To what is named
+    # To a typed goal
 
     def ask_goal(self, *, back: bool) -> None:
-        """Ask where to go."""
+        """Ask for a goal, and go there."""
 
         def answered(text: str | None) -> None:
             if text:
@@ -41,7 +41,7 @@ class Navigation:
         self._desk.ask_user(Question("Go back to" if back else "Go to", goals.HELP), answered)
 
     def go_to(self, text: str, *, back: bool = False) -> None:
-        """Go to what was typed, or say why not."""
+        """Go to the goal that was typed, or show why that is not possible."""
         try:
             goal = goals.read_goal(text, self._desk.program)
         except ConfigurationError as error:
@@ -72,7 +72,7 @@ class Navigation:
         self._desk.show_pane(CodePane.NAME if code else BytesPane.NAME)
 
     def go_to_phase(self, name: str) -> None:
-        """Go to where a boot phase reaches its target state, or annihilation is over, forwards or backwards."""
+        """Go to where a boot phase reaches its target state, or to the end of annihilation, in either direction."""
         kind = "phase_completed" if name in Phase.__members__ else "annihilation_step"
 
         def wanted(event: Event) -> bool:
@@ -84,10 +84,10 @@ class Navigation:
 
         self._desk.ask(f"to {name}", moved(go))
 
-    # To what a row stands for
+    # To the target of a row
 
     def follow(self, pane: Pane, target: Target) -> None:
-        """Go where a row points: in time, to memory, or to the pane that shows more."""
+        """Go to the target of a row: an event, code or memory, or the pane that shows more."""
         if target.event is not None:
             seq = target.event
             self._desk.ask(f"to event {seq}", moved(lambda run: run.go_to_event(seq)))
@@ -110,14 +110,14 @@ class Navigation:
         elif target.at_ns is not None:
             goal = goals.Goal(at_ns=target.at_ns)
         else:
-            self._desk.say("this row is no place in the run", failed=True)
+            self._desk.say("this row is not a place in the run", failed=True)
             return
         self._desk.ask("running to the row", moved(lambda run: goals.go(run, goal, back=back)))
 
     # To a mark
 
     def mark(self) -> None:
-        """Mark this moment."""
+        """Mark the current position."""
         seen = self._desk.seen
         if seen is not None and seen.standing.position not in self._marks:
             self._marks = tuple(sorted((*self._marks, seen.standing.position)))
@@ -127,7 +127,7 @@ class Navigation:
         """Ask which mark to go to."""
         marks = self._marks
         if not marks:
-            self._desk.say("no moment is marked yet: m", failed=True)
+            self._desk.say("no moment is marked yet; m marks one", failed=True)
             return
 
         def answered(index: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Actions that ask about what is here: who wrote it last, and where the guest is."""
+"""Actions that ask about the current position: the last write to some memory, and the function the guest is in."""
 
 from textual.timer import Timer
 
@@ -13,30 +13,30 @@ from machine.errors import MachineError
 
 
 class Queries:
-    """The keys that ask, and what is asked when nothing else is."""
+    """The keys that ask, and the question that the inspector asks by itself when it is idle."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.idle_s = 0.3
-        """So long nothing is asked for until the last writer of the row under the cursor is looked for by itself."""
+        """Seconds of idleness after which the last writer of the row under the cursor is searched for."""
         self._idle: Timer | None = None
 
     def find_writer(self) -> None:
-        """Ask who wrote the row's memory last."""
+        """Search for the last write to the row's memory."""
         target = self._desk.pane.target
         if target.memory is None:
-            self._desk.say("this row is no memory", failed=True)
+            self._desk.say("this row is not memory", failed=True)
             return
         self._desk.ask("looking for the last writer", _writer(target.memory, target.size))
 
     def find_guest(self) -> None:
-        """Ask which function the guest is in."""
+        """Find the function that the guest is in."""
         self._desk.ask("finding the guest's function", _find_guest)
 
-    # Who wrote what is under the cursor, without being asked
+    # The last writer of the row under the cursor, searched for while the inspector is idle
 
     def wait_for_idleness(self) -> None:
-        """Something was done, or another row is under the cursor: begin to wait anew."""
+        """Restart the timer. Called after every answer of the session, and when the cursor moves."""
         if self._idle is not None:
             self._idle.stop()
             self._idle = None
@@ -45,7 +45,7 @@ class Queries:
 
     @property
     def _bytes_pane(self) -> BytesPane | None:
-        """If it is what one looks at, and the screen is not being taken down."""
+        """The pane of bytes, if it has the focus or is shown alone; None while the screen opens or closes."""
         if not self._desk.is_open:
             return None
         focused = self._desk.screen.focused
@@ -55,12 +55,12 @@ class Queries:
         return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
 
     def _look_for_writer(self) -> None:
-        """Nothing was asked for since a while."""
+        """Search for the last writer. The timer calls this."""
         pane, session = self._bytes_pane, self._desk.session
         if pane is None or session.waiting:
-            return  # what is being done will be told
+            return  # the answer of the job restarts the timer
         if self._desk.asks_user:
-            self.wait_for_idleness()  # something is being typed
+            self.wait_for_idleness()  # the user is typing
         elif pane.look():
             memory = pane.target.memory
             assert memory is not None
@@ -70,7 +70,7 @@ class Queries:
 def _find_guest(moment: Moment) -> str:
     try:
         return find_guest(moment)
-    except Cancelled:  # nothing has moved, in the midst of a stay, too
+    except Cancelled:  # the run has not moved, even within a stay in the guest
         return "cancelled finding the guest's function"
 
 
@@ -79,7 +79,7 @@ def _writer(base: int, size: int) -> Job:
         write = moment.run.last_write(base, size)
         moment.writers[base] = Writer(base, size, moment.run.now, write)
         if write is None:
-            return f"{base:#x}: nobody has written there so far"
+            return f"{base:#x}: not written since power-on"
         return f"{base:#x}: {write}"
 
     return job
@@ -89,7 +89,7 @@ def _quiet_writer(base: int, size: int) -> Job:
     def job(moment: Moment) -> None:
         here = moment.run.now
         try:
-            moment.run.leave_snapshot()  # whoever has to give way is back at once
+            moment.run.leave_snapshot()  # so that it can return at once if it has to give way
             found = Writer(base, size, here, moment.run.last_write(base, size))
         except (EnclaveError, MachineError) as error:
             found = Writer(base, size, here, None, str(error))

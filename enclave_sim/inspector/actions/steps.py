@@ -1,4 +1,4 @@
-"""Every way to go through a run, each with its keys: a small letter goes forwards, the same one with Shift back."""
+"""Every movement in a run, with its key: a small letter goes forwards, the same letter with Shift backwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from enclave_sim.time_travel import Position
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One way to go."""
+    """A movement, with its key and its description."""
 
     name: str
     key: str
@@ -38,7 +38,7 @@ MOVEMENTS = (
     Movement("over", "o", "a step over calls, interrupts and repetitions", lambda r: r.step_over()),
     Movement("back_over", "O", "back over them", lambda r: r.back_over()),
     Movement("out", "u", "up: out of the function or handler", lambda r: r.step_out()),
-    Movement("back_out", "U", "back in front of the call", lambda r: r.back_out()),
+    Movement("back_out", "U", "back to before the call", lambda r: r.back_out()),
     Movement("line", "l", "the next source line, over calls", lambda r: r.next_line()),
     Movement("back_line", "L", "the previous source line", lambda r: r.previous_line()),
     Movement("line_into", "i", "the next source line, into calls", lambda r: r.next_line(into=True)),
@@ -50,7 +50,7 @@ MOVEMENTS = (
     Movement("back_transition", "T", "the previous ring transition", lambda r: r.previous_transition()),
     Movement("phase", "p", "where the next boot phase reaches its target state", lambda r: r.next_phase()),
     Movement("back_phase", "P", "where the last boot phase reached its target state", lambda r: r.previous_phase()),
-    Movement("continue", "c", "on to a breakpoint or watchpoint, or the end", lambda r: r.resume()),
+    Movement("continue", "c", "run to a breakpoint or watchpoint, or the end", lambda r: r.resume()),
     Movement("back_continue", "C", "back to one, or the beginning", lambda r: r.reverse_resume()),
     Movement("end", "right_square_bracket", "the end of the run", _to_end),
     Movement("beginning", "left_square_bracket", "the beginning of the run", _to_beginning),

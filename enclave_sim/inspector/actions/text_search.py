@@ -1,4 +1,4 @@
-"""Actions that look for text: in the rows of a pane, and by a filter of the events."""
+"""Actions that search for text in the rows of a pane, and that filter the events."""
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.desk import Desk
@@ -11,18 +11,18 @@ _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing 
 host_called signal_emitted
 3->0 "rip=0x114002\""""
 _CHECKPOINT = 1000
-"""Rows from one checkpoint of a search to the next."""
+"""Rows between two polls of the cancellation."""
 
 
 class TextSearch:
-    """The keys that look for text."""
+    """The keys that search and filter."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._text = ""
 
     def search(self) -> None:
-        """Ask what to look for in the pane."""
+        """Ask for a text, and search the pane for it."""
         pane = self._desk.pane
 
         def answered(text: str | None) -> None:
@@ -35,11 +35,11 @@ class TextSearch:
         self._desk.ask_user(Question(f"Search in {pane.TITLE}", help_text, self._text), answered)
 
     def search_next(self, direction: int) -> None:
-        """Go to the next row with the text, around the end."""
+        """Go to the next row with the text; after the last one, to the first. `direction` is 1, or -1 for backwards."""
         pane, text = self._desk.pane, self._text.lower()
         rows, start = pane.view.rows, pane.cursor
         if not text:
-            self._desk.say("nothing to search for yet: /", failed=True)
+            self._desk.say("nothing to search for yet; / asks for a text", failed=True)
             return
 
         def look(moment: Moment) -> str:
@@ -50,12 +50,12 @@ class TextSearch:
                 if text in rows[index].text.lower():
                     self._desk.call_later(pane.move_to, index)
                     return f"row {index + 1:,} of {len(rows):,}"
-            raise ConfigurationError(f"{text!r} is not here")
+            raise ConfigurationError(f"{text!r} is not in this pane")
 
         self._desk.ask("searching", look)
 
     def filter_events(self) -> None:
-        """Ask which events to show."""
+        """Ask for a filter, and show the events that match it."""
         pane = self._desk.find(EventsPane)
 
         def answered(text: str | None) -> None:

@@ -1,1 +1,1 @@
-"""What the panes show: functions from a moment of a run to plain rows, without a terminal."""
+"""The views of the panes: functions from a moment of a run to plain rows of text, without a terminal."""

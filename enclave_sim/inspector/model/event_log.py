@@ -1,4 +1,4 @@
-"""The events of a run as a list of rows that are made when they are looked at: a million cost no more than ten."""
+"""The events of a run as rows that are made when they are drawn, so that a million cost no more than ten."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -17,26 +17,26 @@ _BAD = frozenset(["payload_rejected", "guest_trapped", "annihilation_began", "sh
 _ROWS_KEPT = 1000
 _FILTERS_KEPT = 2
 _CHECKPOINT = 1000
-"""Events from one checkpoint of a filter's first look to the next."""
+"""Events between two polls of the cancellation, while a filter runs."""
 _TITLES = frozenset(["phase_entered", "phase_completed", "cycle_began", "cycle_ended", "annihilation_step"])
 
 
 class EventLog:
-    """The events known of a run, and where those of each kind are."""
+    """The known events of a run, with an index by kind. A place is the index of an event."""
 
     def __init__(self, events: list[Event], cancellation: Cancellation) -> None:
         self._cancellation = cancellation
         self.events = events
-        """It grows; what is in it stays."""
+        """All known events. The list only grows."""
         self._indexed = 0
         self._of_kind: dict[str, list[int]] = {}
         self._filtered: list[_Filtered] = []
-        """By the last filters."""
+        """The results of the last filters."""
         self._rows: dict[int, Row] = {}
-        """By place: lines that were made already."""
+        """Rows that were made already, by place."""
 
     def follow(self) -> None:
-        """Take in what has come."""
+        """Index and filter the new events."""
         self._index()
         for one in self._filtered:
             self._filter(one)
@@ -47,19 +47,29 @@ class EventLog:
         self._indexed = len(self.events)
 
     def of_kind(self, kind: str, seen: int) -> Sequence[int]:
-        """Places of the events of a kind among the first `seen`."""
+        """Return the places of the events of a kind among the first `seen` events."""
         return _before(self._of_kind.get(kind, []), seen)
 
     def last(self, kind: str, seen: int) -> Event | None:
-        """The last event of a kind among the first `seen`."""
+        """Return the last event of a kind among the first `seen` events, or None."""
         places = self._of_kind.get(kind, [])
         index = bisect_left(places, seen) - 1
         return self.events[places[index]] if index >= 0 else None
 
     def places(self, wanted: "EventFilter", seen: int) -> Sequence[int]:
-        """Places of the events that a filter lets through, among the first `seen`.
+        """Return the places of the events that match a filter.
 
-        Those of the last filters are remembered. The first time all events are gone through: raises Cancelled.
+        The results of the last filters are kept. A new filter must read all events.
+
+        Args:
+            wanted: The filter.
+            seen: Only the first `seen` events count.
+
+        Returns:
+            The places, in order.
+
+        Raises:
+            Cancelled: The token was cancelled while a filter ran.
         """
         if wanted == EventFilter():
             return range(seen)
@@ -77,7 +87,7 @@ class EventLog:
         if kinds:
             new = sorted(chain.from_iterable(places[bisect_left(places, one.looked_at) :] for places in known))
         if wanted.text or wanted.ring is not None:
-            new = [place for place in self._polled(new) if wanted.lets(self.events[place])]
+            new = [place for place in self._polled(new) if wanted.matches(self.events[place])]
         one.places += new
         one.looked_at = self._indexed
 
@@ -88,7 +98,7 @@ class EventLog:
             yield place
 
     def row(self, place: int) -> Row:
-        """The line of an event."""
+        """Return the row of an event."""
         found = self._rows.get(place)
         if found is None:
             if len(self._rows) >= _ROWS_KEPT:
@@ -99,7 +109,7 @@ class EventLog:
 
 @dataclass(slots=True)
 class _Filtered:
-    """What a filter has let through of the events that it has looked at."""
+    """The places of the events that match a filter, among the first `looked_at` events."""
 
     wanted: "EventFilter"
     places: list[int] = field(default_factory=list)
@@ -107,12 +117,12 @@ class _Filtered:
 
 
 def _before(places: list[int], seen: int) -> Sequence[int]:
-    """Those of some places, in order, that are less than `seen`."""
+    """Return the places that are less than `seen`, of some in order."""
     return _First(places, bisect_left(places, seen))
 
 
 class _First(Sequence[int]):
-    """The first of some numbers, without a copy: there may be a million. More may be added to them meanwhile."""
+    """The first of some numbers, without a copy, since there may be a million. The list may grow meanwhile."""
 
     def __init__(self, numbers: list[int], count: int) -> None:
         self._numbers, self._range = numbers, range(count)
@@ -131,21 +141,21 @@ class _First(Sequence[int]):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are shown; all of what is given has to be true."""
+    """A filter of events. An event must meet all conditions that are given."""
 
     kinds: tuple[str, ...] = ()
     ring: tuple[int, int] | None = None
     text: str = ""
-    """Somewhere in the event's line."""
+    """A part of the event's line."""
 
     @property
     def words(self) -> str:
-        """As it is typed."""
+        """The filter as the user types it."""
         ring = [] if self.ring is None else [f"{self.ring[0]}->{self.ring[1]}"]
         return " ".join([*self.kinds, *ring, *([f'"{self.text}"'] if self.text else [])])
 
-    def lets(self, event: Event) -> bool:
-        """Whether an event is shown."""
+    def matches(self, event: Event) -> bool:
+        """Return whether an event is shown."""
         if self.kinds and name_of_kind(event) not in self.kinds:
             return False
         if self.ring is not None and not (
@@ -156,7 +166,7 @@ class EventFilter:
 
 
 def event_filter(words: str) -> EventFilter:
-    """Read a filter: kinds, `3->0`, and `"text"`, in any order. Raises ConfigurationError for what is no kind."""
+    """Parse a filter: kinds and `3->0` in any order, then `"text"`. Raises ConfigurationError for an unknown kind."""
     before, quote, text = words.partition('"')
     kinds: list[str] = []
     ring: tuple[int, int] | None = None
@@ -168,12 +178,12 @@ def event_filter(words: str) -> EventFilter:
             kind_of_event(word)
             kinds.append(word)
     if quote and not text.strip('"'):
-        raise ConfigurationError('a filter\'s text stands in quotes: "0x100000"')
+        raise ConfigurationError('the text of a filter must be in quotes: "0x100000"')
     return EventFilter(tuple(dict.fromkeys(kinds)), ring, text.rstrip('"'))
 
 
 class EventRows(Sequence[Row]):
-    """Lines of events, made one by one."""
+    """Rows of events, made one by one."""
 
     def __init__(self, log: EventLog, places: Sequence[int]) -> None:
         self.log = log
@@ -193,7 +203,7 @@ class EventRows(Sequence[Row]):
 
 
 def event_row(event: Event) -> Row:
-    """One event."""
+    """Return the row of one event."""
     kind = name_of_kind(event)
     meaning = Meaning.BAD if kind in _BAD else Meaning.TITLE if kind in _TITLES else Meaning.PLAIN
     own = event_line(event).partition(kind)[2].strip()
@@ -206,7 +216,7 @@ def event_row(event: Event) -> Row:
 
 
 def event_view(log: EventLog, seen: int, wanted: EventFilter) -> View:
-    """The events behind the current position."""
+    """Return the events before the current position that match a filter."""
     places = log.places(wanted, seen)
     subtitle = f"{len(places):,} of {seen:,}" + (f" | {wanted.words}" if wanted.words else "")
     if not places:

@@ -1,4 +1,4 @@
-"""Guarantees: what can be said of what has been seen, and the reports of a full verification."""
+"""Guarantees: checks of the run so far, and the reports of a full verification."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,28 +16,30 @@ from machine.architecture.paging import Mode
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     faults: tuple[str, ...]
-    """Empty where it is as it should be."""
+    """The faults that were found."""
     looked_at: str = ""
+    """The subject of the check, in words; empty if there is nothing to check yet."""
     event: int | None = None
-    """Where it went wrong."""
+    """The event at which it went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What has come of a verification so far."""
+    """The state of a verification."""
 
     going_on: str = ""
-    """What it does now; empty when it is over or was not begun."""
+    """The current activity; empty before it starts and when it is over."""
     reports: tuple[Report, ...] = ()
     failed: str = ""
+    """The reason why it ended early."""
 
 
 def checks(moment: Moment, enclave: Enclave) -> list[Check]:
-    """What the events so far and the state of this moment say. It is no proof: that takes other runs."""
+    """Check the events so far and the current state. This proves no guarantee, which takes other runs."""
     return [
         _scrubs(moment),
         _wakes(moment),
@@ -49,7 +51,7 @@ def checks(moment: Moment, enclave: Enclave) -> list[Check]:
 
 
 def guarantee_view(moment: Moment, verification: Verification) -> View:
-    """Checks of this moment, then the reports."""
+    """Return the checks of this run, then the reports of the verification."""
     if moment.enclave is None:
         return View((note("only an enclave has guarantees; this is a bare kernel"),))
     found = checks(moment, moment.enclave)
@@ -62,7 +64,7 @@ def _check_rows(one: Check) -> Iterator[Row]:
     mark, meaning = ("BROKEN", Meaning.BAD) if one.faults else ("holds ", Meaning.GOOD)
     if not one.looked_at:
         mark, meaning = "-     ", Meaning.DIM
-    looked = one.looked_at or "nothing to look at yet"
+    looked = one.looked_at or "nothing to check yet"
     yield Row(
         ((f"{mark} ", meaning), (f"{one.what:<34}", Meaning.PLAIN), (looked, Meaning.DIM)), Target(event=one.event)
     )

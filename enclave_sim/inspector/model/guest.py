@@ -1,4 +1,4 @@
-"""The guest: what the engine says of it, and what its events say."""
+"""The guest: its state in the engine, its host calls, and the payloads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32
 _SHORT_NS, _SHORT_CALLS = 20_000_000, 1000
-"""A guest that has spent no more fuel, and made no more host calls, is repeated within some 10 ms."""
+"""Repeating a guest that has spent no more fuel, and made no more host calls, takes about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestState:
-    """How far the guest is, by the engine."""
+    """The progress of the guest in the engine."""
 
     payload: int
     started: bool
     fuel: int
-    """Spent; one unit is a nanosecond."""
+    """The fuel spent; one unit is a nanosecond."""
     waits: bool
-    """Suspended in a host call."""
+    """True if it is suspended in a host call."""
     answered: int
-    """Host calls that were answered."""
+    """The number of host calls that were answered."""
 
 
 def guest_state(moment: Moment) -> GuestState | None:
-    """None where there is no guest, or no engine that runs it."""
+    """Return the state of the guest; None without a guest, or if no engine runs it."""
     state = None if moment.enclave is None else moment.enclave.portable_host()
     progress = None if state is None else state["progress"]
     if progress is None:
@@ -44,7 +44,7 @@ def guest_state(moment: Moment) -> GuestState | None:
 
 
 def guest_view(moment: Moment) -> View:
-    """State, then host calls, then the payloads."""
+    """Return the state of the guest, its host calls, and the payloads."""
     enclave = moment.enclave
     if enclave is None:
         return View((note("only an enclave has guests; this is a bare kernel"),))
@@ -97,15 +97,25 @@ def _no_guest(moment: Moment) -> Iterator[Row]:
 
 
 def find_guest(moment: Moment) -> str:
-    """Find out where a guest is, however long it takes, and keep that. Returns it in words. Raises Cancelled."""
+    """Find the function that the guest is in, however long it takes, and keep it. Return it in words.
+
+    Args:
+        moment: The moment, which keeps the result.
+
+    Returns:
+        The function in words, or why it is not known.
+
+    Raises:
+        Cancelled: The search was cancelled.
+    """
     state = guest_state(moment)
     if state is None or not state.started:
-        return "there is no guest that is under way now"
+        return "no guest is running now"
     backtrace = _backtrace(moment, state)
     return _UNKNOWN if backtrace is None else place_text(backtrace)
 
 
-_UNKNOWN = "the function is not known: the guest does not come here again, since its memory was changed from outside"
+_UNKNOWN = "the function is not known: the guest cannot be repeated, since its memory was changed from outside"
 
 
 def _backtrace(moment: Moment, state: GuestState) -> Backtrace | None:
@@ -127,7 +137,7 @@ def _place_of(moment: Moment, state: GuestState) -> GuestPlace:
 def _place(moment: Moment, state: GuestState, here: Meaning) -> Iterator[Row]:
     is_short = state.fuel <= _SHORT_NS and state.answered <= _SHORT_CALLS
     if not is_short and _place_of(moment, state) not in moment.backtraces:
-        yield note("F finds the function it is in: the guest is repeated up to here for that")
+        yield note("F finds the function it is in, by repeating the guest up to here")
         return
     backtrace = _backtrace(moment, state)
     yield from [note(_UNKNOWN)] if backtrace is None else _where(backtrace, here)

@@ -1,4 +1,4 @@
-"""A moment of a run, with what was seen at the last stop: what every pane is made from."""
+"""A moment of a run, from which every view is made, with what was shown at the last stop."""
 
 from dataclasses import dataclass, field
 
@@ -15,38 +15,39 @@ from machine.machine import Machine
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """The answer to who wrote some bytes last, before a moment."""
+    """The last writer of some bytes before a position."""
 
     address: int
     size: int
     asked_at: Position
+    """The position."""
     write: Write | None
     failed: str = ""
-    """Why it is not known, if it is not."""
+    """Why the writer is not known, if it is not."""
 
     def holds_at(self, position: Position) -> bool:
-        """Whether the answer is the same there: from the write on, until one asked."""
+        """Return whether the answer is the same at another position: from the write to `asked_at` it is."""
         since = self.asked_at if self.failed else Position(0) if self.write is None else self.write.position
         return since <= position <= self.asked_at
 
     @property
     def words(self) -> str:
-        """In a line."""
+        """The answer in one line."""
         if self.failed:
             return f"the last writer is not known: {self.failed}"
         if self.write is None:
-            return "never written since the start"
+            return "not written since power-on"
         at = self.write.position
         return f"written by {self.write.by} at {at.at_ns:,} ns" + (f" + {at.step}" if at.step else "")
 
 
 GuestPlace = tuple[int, int, bool, int]
-"""Which instance, by its event; fuel spent; whether it waits in a host call; how many were answered."""
+"""The event that made the instance, the fuel spent, whether it is in a host call, and how many were answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Bytes that were shown at a position, and those at the stop before."""
+    """The bytes that were shown at a position, and those at the previous stop."""
 
     base: int
     position: Position
@@ -56,16 +57,16 @@ class _Shown:
 
 @dataclass
 class Moment:
-    """The run is stopped; nothing here changes it."""
+    """A stopped run, with what the inspector has found out about it. Views must not change the run."""
 
     opened: Opened
     log: EventLog
     registers_before: dict[str, int] = field(default_factory=dict)
-    """At the last stop; empty at the first."""
+    """The registers at the last stop; empty at the first one."""
     writers: dict[int, Writer] = field(default_factory=dict)
-    """By physical address: what was last found."""
+    """The last writers that were found, by physical address."""
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
-    """By where the guest was: what it takes to run it again there is spent once."""
+    """The backtraces that were found, by the guest's place, since repeating a guest takes time."""
     _shown: _Shown | None = None
 
     @property
@@ -80,32 +81,32 @@ class Moment:
 
     @property
     def enclave(self) -> Enclave | None:
-        """None where a kernel of one's own is run."""
+        """The enclave; None for a bare kernel."""
         return self.opened.run.enclave
 
     @property
     def program(self) -> Program:
-        """What is executed in ring 0."""
+        """The kernel that is executed in ring 0."""
         return self.opened.run.program
 
     def follow(self) -> None:
-        """Take in the events that have come."""
+        """Index the new events, and compare them with the recording, if any."""
         self.log.follow()
         if self.opened.comparison is not None:
             self.opened.comparison.follow(self.log.events)
 
     @property
     def seen(self) -> int:
-        """How many events lie behind."""
+        """The number of events before the current position."""
         return self.run.seen
 
     def writers_here(self, where: range) -> dict[int, Writer]:
-        """By physical address: what is known of some bytes, and holds here."""
+        """Return the known writers of bytes in a range that hold at the current position, by physical address."""
         now = self.run.now
         return {at: one for at, one in self.writers.items() if at in where and one.holds_at(now)}
 
     def bytes_before(self, base: int, data: bytes) -> bytes:
-        """What the bytes at `base`, which are `data` now, were at the last stop; empty where that was not looked at."""
+        """Return the bytes at `base` at the last stop; empty if they were not shown then. `data` are those now."""
         last, here = self._shown, self.run.now
         if last is None or last.base != base or len(last.data) != len(data):
             self._shown = _Shown(base, here, data, b"")

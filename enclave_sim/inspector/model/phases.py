@@ -76,7 +76,7 @@ def phase_view(moment: Moment) -> View:
 
 
 def _modes(moment: Moment) -> View:
-    """Return the changes of mode, which a kernel of one's own has in place of phases."""
+    """Return the changes of mode, which a bare kernel has instead of phases."""
     rows = [note("no enclave, no boot phases; the processor's modes:")]
     for seq in moment.log.of_kind("mode_switched", moment.seen):
         event = moment.log.events[seq]
@@ -89,7 +89,7 @@ def _modes(moment: Moment) -> View:
 
 
 def status_rows(status: int) -> list[Row]:
-    """The status word, bit by bit."""
+    """Return the status word, with the names of its bits."""
     words = " ".join(bits.names_of(status, _STATUS))
     return [Row(((f"{status:#010x} ", Meaning.PLAIN), (words or "no bit is set", Meaning.NAME)))]
 

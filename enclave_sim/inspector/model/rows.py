@@ -1,4 +1,4 @@
-"""Rows of text, each part with its meaning. How a meaning looks is the screen's business."""
+"""Rows of text, each part with its meaning. The screen chooses the styles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from enum import Enum
 
 
 class Meaning(Enum):
-    """What a piece of text is. Each has a look without colour, too; where that would not do, the text says it."""
+    """The meaning of a text. Each one is legible without colour, by its style or by the text itself."""
 
     PLAIN = "plain"
     DIM = "dim"
-    """Said for completeness."""
+    """Less important."""
     TITLE = "title"
     NAME = "name"
     """A symbol, a region, a register."""
     CHANGED = "changed"
-    """Another value than at the last stop; the text has a mark `*`."""
+    """A value that has changed since the last stop; the text has a mark `*`."""
     HERE = "here"
-    """Where the processor is."""
+    """The current instruction, or the current state."""
     GOOD = "good"
     BAD = "bad"
     NOTE = "note"
-    """What a pane says about itself."""
+    """A remark of the pane."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a row stands for, so that one can go there or set something on it. Addresses are physical unless linear."""
+    """The things that a row stands for. The keys can go there, or set a breakpoint or watchpoint on them."""
 
     code: int | None = None
-    """A linear address that is executed."""
+    """The linear address of an instruction."""
     jump: int | None = None
-    """Where the instruction at `code` may lead, if that is written in it."""
+    """The target of the instruction at `code`, if that is encoded in it."""
     memory: int | None = None
     """A physical address."""
     size: int = 1
-    """Bytes of `memory`."""
+    """The number of bytes at `memory`."""
     event: int | None = None
-    """A `seq`."""
+    """The number (`seq`) of an event."""
     at_ns: int | None = None
     pane: str | None = None
-    """A pane that tells more."""
+    """The name of a pane that shows more."""
 
 
 NOWHERE = Target()
@@ -49,39 +49,39 @@ Part = tuple[str, Meaning]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line."""
+    """One line of text."""
 
     parts: tuple[Part, ...]
     target: Target = NOWHERE
 
     @property
     def text(self) -> str:
-        """Without meanings."""
+        """The text without meanings."""
         return "".join(text for text, _ in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a pane shows. Rows may be made only when they are asked for."""
+    """The contents of a pane. The sequence may make its rows when they are asked for."""
 
     rows: Sequence[Row]
     here: int | None = None
-    """The row to be in sight, where the pane follows the run."""
+    """The index of the row that must be in sight, if the pane follows the run."""
     subtitle: str = ""
 
 
 def row(text: str, meaning: Meaning = Meaning.PLAIN, target: Target = NOWHERE) -> Row:
-    """A row of one part."""
+    """Return a row of one part."""
     return Row(((text, meaning),), target)
 
 
 def title(text: str) -> Row:
-    """A heading within a pane."""
+    """Return a heading within a pane."""
     return row(text, Meaning.TITLE)
 
 
 def note(text: str) -> Row:
-    """What a pane says about itself."""
+    """Return a remark of the pane."""
     return row(text, Meaning.NOTE)
 
 

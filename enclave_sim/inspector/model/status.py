@@ -1,4 +1,4 @@
-"""How a run stands, in a line."""
+"""The state of a run, in a line."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,25 @@ from enclave_sim.time_travel import Position
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the run is."""
+    """The state of the run at its current position."""
 
     position: Position
     seen: int
-    """Events before this moment."""
+    """The number of events before this position."""
     ring: int
     mode: str
     place: str
-    """Symbol and source line of RIP, or what goes on instead of instructions."""
+    """The symbol and source line of RIP, or what the processor does instead of executing instructions."""
     phases: str
     activity: str
-    """What goes on after EXEC_LOOP has reached its target state; empty before."""
+    """The current activity after EXEC_LOOP has reached its target state; empty before."""
     at_end: bool
     recording: str = ""
-    """How the run compares with the recording it was made from."""
+    """The state of the comparison with the recording from which the run was made."""
 
     @property
     def text(self) -> str:
-        """In one line."""
+        """The state in one line."""
         where = "END" if self.at_end else "beginning" if self.position == Position(0) else ""
         parts = [f"{self.position.at_ns:,} ns" + (f" +{self.position.step}" if self.position.step else "")]
         parts += [f"{self.seen:,} events", f"ring {self.ring}", self.place, where, self.recording]
@@ -36,7 +36,7 @@ class Standing:
 
 
 def standing(moment: Moment) -> Standing:
-    """How the run stands now."""
+    """Return the current state of the run."""
     run, machine = moment.run, moment.machine
     rip = machine.cpu.linear_rip
     where = moment.program.place(rip) or f"{rip:#x}"

@@ -19,7 +19,7 @@ _MOST = 0x10000
 
 
 def table_view(moment: Moment) -> View:
-    """GDT, task state, IDT, the walk to RIP and RSP, and all that is mapped."""
+    """Return the GDT, task state, page walks to RIP, RSP and CR2, all mappings, and the IDT."""
     machine, program = moment.machine, moment.program
     rows: list[Row] = [*_gdt(machine, program), EMPTY, *_task(machine, program), EMPTY, *_walks(machine), EMPTY]
     rows += [*_mapped(machine, program), EMPTY, *_idt(machine, program)]
@@ -27,7 +27,7 @@ def table_view(moment: Moment) -> View:
 
 
 def _table(machine: Machine, name: str) -> tuple[int, bytes]:
-    """Linear base and content of a table; empty where it cannot be read."""
+    """Return the linear base and the content of a table, as far as it can be read."""
     register = getattr(machine.cpu.registers, name)
     length = min(register.limit, _MOST - 1) + 1
     data = b""
@@ -90,7 +90,7 @@ def _task(machine: Machine, program: Program) -> Iterator[Row]:
             Target(memory=base + at, size=8),
         )
     bitmap = int.from_bytes(data[_IO_MAP : _IO_MAP + 2], "little")
-    words = "no port is open to ring 3" if bitmap >= len(data) else "ring 3 may reach ports"
+    words = "no port is open to ring 3" if bitmap >= len(data) else "ring 3 may access ports"
     yield Row(
         ((f"  I/O permission bitmap at {bitmap:#x}: {words}", Meaning.PLAIN),), Target(memory=base + _IO_MAP, size=2)
     )
@@ -119,13 +119,18 @@ def _walks(machine: Machine) -> Iterator[Row]:
     state = machine.cpu.registers
     yield title(f"page walks from CR3 {state.cr[3]:#x}")
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
-        yield note(
-            f"paging is {machine.cpu.memory.mode.name.lower().replace('_', ' ')}: linear addresses are physical ones"
-        )
+        yield note(_without_four_levels(machine))
         return
     for name, address in (("RIP", machine.cpu.linear_rip), ("RSP", state.rsp), ("CR2", state.cr[2])):
         yield Row(((f"  {name} {address:#x}", Meaning.NAME),), Target(memory=None))
         yield from _walk(machine, address)
+
+
+def _without_four_levels(machine: Machine) -> str:
+    mode = machine.cpu.memory.mode
+    if mode is Mode.OFF:
+        return "paging is off: linear addresses are physical ones"
+    return f"paging is {'PAE' if mode is Mode.PAE else '32-bit'}; only 4-level paging is shown here"
 
 
 def _walk(machine: Machine, address: int) -> Iterator[Row]:
@@ -151,7 +156,7 @@ def _walk(machine: Machine, address: int) -> Iterator[Row]:
 def _mapped(machine: Machine, program: Program) -> Iterator[Row]:
     yield title("mapped: linear, physical, rights (w writable, x executable, u user)")
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
-        yield note("everything, by itself")
+        yield note(_without_four_levels(machine))
         return
     for first, size in _runs(program, mappings(machine.ram, machine.cpu.registers.cr[3])):
         rights = f"r{'w' if first.writable else '-'}{'x' if first.executable else '-'} {'u' if first.user else 's'}"
@@ -170,7 +175,7 @@ def _mapped(machine: Machine, program: Program) -> Iterator[Row]:
 
 
 def _runs(program: Program, pages: Iterator[Mapping]) -> Iterator[tuple[Mapping, int]]:
-    """Neighbours with equal rights together."""
+    """Join neighbouring pages with equal rights. Yield the first page of each run, and its size in bytes."""
     first: Mapping | None = None
     size = 0
     for page in pages:

@@ -1,4 +1,4 @@
-"""The panes: each shows a view of `model`, and adds the keys that only it has."""
+"""The panes. Each shows a view of `model`, and may have keys of its own."""
 
 from enclave_sim.inspector.panes.events import EventsPane
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane

@@ -10,13 +10,13 @@ from enclave_sim.inspector.panes.pane import Pane
 
 
 class EventsPane(Pane):
-    """Events behind the current position."""
+    """Events before the current position."""
 
     NAME, TITLE, KEY = "events", "Events", "-"
     HELP = """What has happened so far, one event a line: its number, virtual time,
 kind and fields.
-f filters: kinds (host_called scrubbed), a ring transition (3->0), and
-text in quotes ("heap"), in any order.
+f filters: kinds (host_called scrubbed) and a ring transition (3->0), in
+any order, then a text in quotes ("heap").
 Enter on an event goes to the moment at which it has just happened. e
 and E go from event to event."""
 

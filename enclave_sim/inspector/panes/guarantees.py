@@ -17,11 +17,11 @@ class GuaranteesPane(Pane):
     """Checks of this moment, and the reports of a verification."""
 
     NAME, TITLE, KEY = "guarantees", "Guarantees", "="
-    HELP = """Above, what can be said of this run so far: scrubs read back, latency of
-wakes, page tables, the locked architecture, evidence, residue. Below,
-the reports of a verification: every guarantee of the enclave, judged by
-runs of its own, in the background, while you go on. V begins it, and
-cancels it while it goes on."""
+    HELP = """Above, checks of this run so far: scrubs read back, latency of wakes,
+page tables, the locked architecture, evidence, residue. Below, the
+reports of a verification: every guarantee of the enclave, judged by
+other runs in the background while you work. V starts it, and cancels it
+while it runs."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("V", "verify", "verify all guarantees", show=False)]
 
     def __init__(self) -> None:
@@ -34,37 +34,37 @@ cancels it while it goes on."""
         return partial(guarantee_view, verification=self._verification)
 
     def action_verify(self) -> None:
-        """Begin, or cancel."""
+        """Ask for a verification, or cancel the one that is running."""
         if self._verifying is not None and self._verifying.goes_on:
             self._verifying.cancel()
             return
         self.post_message(self.Verifies())
 
     class Verifies(Pane.Asks):
-        """The user wants a verification."""
+        """The user asks for a verification."""
 
     def begin(self, verifying: Verifying) -> None:
-        """Follow a verification."""
+        """Start a verification, and show its progress."""
         self._verifying = verifying
 
-        def tell(state: Verification) -> None:
+        def notify(state: Verification) -> None:
             self.post_message(self.Progress(state))
 
-        verifying.start(tell)
+        verifying.start(notify)
 
     class Progress(Pane.Asks):
-        """A verification got further."""
+        """A new state of the verification."""
 
         def __init__(self, state: Verification) -> None:
             super().__init__()
             self.state = state
 
     def on_guarantees_pane_progress(self, message: Progress) -> None:
-        """Show it."""
+        """Show the progress of a verification."""
         self._verification = message.state
         self.post_message(self.Asks())
 
     def on_unmount(self) -> None:
-        """Nobody looks any more."""
+        """Cancel the verification with the screen."""
         if self._verifying is not None:
             self._verifying.cancel()

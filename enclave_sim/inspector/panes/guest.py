@@ -17,12 +17,12 @@ class GuestPane(Pane):
     NAME, TITLE, KEY = "guest", "Guest", "5"
     HELP = """What the guest does: computing, preempted or suspended in a host call;
 fuel spent; linear memory; the function it is in, or trapped in, with the
-calls under way and the instructions around (> is where it stands); its
-last host calls with their answers; the sections of each payload.
+call stack and the instructions around (> is the current one); its last
+host calls with their answers; the sections of each payload.
 F finds the function of a guest that has computed for long: wasmtime
-tells that of traps only, so a second guest is run to the same place and
-trapped there. Operand stack, locals and globals are not told. A flat
-guest has no engine: see its code.
+reports it only for traps, so a shadow guest is run to the same place and
+trapped there. Operand stack, locals and globals are not available. A
+flat guest has no engine: see its code.
 h and H go from host call to host call; Enter on one goes to its moment."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("F", "app.find_guest", "find the function", show=False)]
 

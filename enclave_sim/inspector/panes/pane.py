@@ -1,4 +1,4 @@
-"""A pane: rows of a view with a cursor. Only rows in sight are made and drawn, however many there are."""
+"""A pane: rows of a view with a cursor. Only the rows in sight are made and drawn, however many there are."""
 
 from collections.abc import Callable, Iterable
 from typing import ClassVar
@@ -15,13 +15,13 @@ from enclave_sim.inspector.panes.scrolling import Scrolling
 from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.recording.text import printable
 
-_LOOKED_AT = 2000
-"""So many rows are gone through for the next heading."""
+_MOST_SEARCHED = 2000
+"""The most rows that are searched for the next heading."""
 _CURSOR = Style(reverse=True, bold=True)
 
 
 class Pane(Scrolling, can_focus=True):
-    """Shows what `model` makes. Subclasses say what that is."""
+    """Shows a view of `model`. A subclass chooses it, by `wish`."""
 
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
@@ -41,7 +41,7 @@ class Pane(Scrolling, can_focus=True):
     ]
 
     class Followed(Message):
-        """The user wants to go where a row points."""
+        """The user asks to go to the target of a row."""
 
         def __init__(self, pane: "Pane", target: Target) -> None:
             super().__init__()
@@ -49,7 +49,7 @@ class Pane(Scrolling, can_focus=True):
             self.target = target
 
     class Asks(Message):
-        """The pane wants to show something else."""
+        """The pane is to show something else."""
 
     def __init__(self) -> None:
         super().__init__(self.NAME)
@@ -58,22 +58,24 @@ class Pane(Scrolling, can_focus=True):
         self.set_title(f"{self.KEY} {self.TITLE}")
 
     def wish(self) -> Callable[[Moment], View]:
-        """What makes the view, with all that the user has chosen here."""
+        """Return a function that makes the view, with the choices that the user has made in this pane."""
         raise NotImplementedError
 
     @property
     def target(self) -> Target:
-        """What the row under the cursor stands for."""
+        """The target of the row under the cursor."""
         return self.row_at(self.cursor).target if self.view.rows else NOWHERE
 
     def row_at(self, index: int) -> Row:
-        """A row of the view."""
+        """Return a row of the view."""
         return self.view.rows[index]
 
     def show(self, view: View, *, moved: bool) -> None:
-        """Take a new view. Where the run has moved, or another thing is shown, the cursor goes where the view says.
+        """Show a new view. Only rows in sight that differ from the old ones are drawn.
 
-        Only rows in sight that are others than before are drawn again.
+        Args:
+            view: The view.
+            moved: True if the run has moved. The cursor goes to `view.here` then, and if the view shows something else.
         """
         before, self.view = self.view, view
         count = len(view.rows)
@@ -89,12 +91,12 @@ class Pane(Scrolling, can_focus=True):
                 self.redraw_row(index)
 
     def retitle(self) -> None:
-        """The border says what is shown, and something of the row under the cursor."""
+        """Set the title in the border, which has the remark on the row under the cursor."""
         words = (f"{self.KEY} {self.TITLE}", self.remark(), self.view.subtitle)
         self.set_title("  ".join(one for one in words if one))
 
     def remark(self) -> str:
-        """What is to be said of the row under the cursor."""
+        """Return a remark on the row under the cursor, or an empty text."""
         return ""
 
     def _put_cursor(self, index: int) -> None:
@@ -104,7 +106,7 @@ class Pane(Scrolling, can_focus=True):
         self.retitle()
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row, and that row in sight."""
+        """Put the cursor on a row, and scroll that into sight."""
         self._put_cursor(max(0, min(index, self.count - 1)))
         height = max(1, self.content_size.height)
         top = round(self.scroll_target_y)
@@ -116,7 +118,7 @@ class Pane(Scrolling, can_focus=True):
             self.redraw_row(self.cursor)
 
     def line(self, index: int) -> tuple[Iterable[Segment], Style]:
-        """See `Scrolling`. What a payload calls its functions and sections reaches the terminal as text only."""
+        """See `Scrolling`. Names that come from a payload reach the terminal as text only."""
         parts = [(printable(text), meaning) for text, meaning in self.row_at(index).parts]
         if index == self.cursor and self.has_focus:
             style = self.base + _CURSOR
@@ -126,27 +128,27 @@ class Pane(Scrolling, can_focus=True):
     # Keys and the mouse
 
     def action_cursor(self, rows: int) -> None:
-        """Up or down."""
+        """Move the cursor up (negative) or down."""
         self.move_to(self.cursor + rows)
 
     def action_page(self, pages: int) -> None:
-        """Up or down by what is in sight."""
+        """Move the cursor by as many rows as are in sight."""
         self.move_to(self.cursor + pages * max(1, self.content_size.height - 1))
 
     def action_edge(self, direction: int) -> None:
-        """To the first row or the last."""
+        """Move the cursor to the first row (-1) or the last (1)."""
         self.move_to(0 if direction < 0 else self.count - 1)
 
     def action_sideways(self, columns: int) -> None:
-        """Left or right, as far as the longest row in sight goes."""
+        """Scroll left or right, as far as the longest row in sight needs."""
         rows = (self.row_at(index) for index in self.in_sight if index < self.count)
         most = max((len(row.text) for row in rows), default=0) - self.content_size.width + 1
         self.go(x=max(0, min(self.scroll_offset.x + columns, most)))
 
     def action_next_title(self) -> None:
-        """To the next heading in the pane, around the end."""
+        """Move the cursor to the next heading; after the last one, to the first."""
         count = self.count
-        for distance in range(1, min(count, _LOOKED_AT) + 1):
+        for distance in range(1, min(count, _MOST_SEARCHED) + 1):
             index = (self.cursor + distance) % count
             parts = self.row_at(index).parts
             if parts and parts[0][1] is Meaning.TITLE:
@@ -154,11 +156,11 @@ class Pane(Scrolling, can_focus=True):
                 return
 
     def action_follow(self) -> None:
-        """Go where the row points."""
+        """Go to the target of the row."""
         self.post_message(self.Followed(self, self.target))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there; a second click follows the row."""
+        """Put the cursor on the row; a double click follows it."""
         offset = event.get_content_offset(self)
         if offset is None or self.is_on_bar(event):
             return
@@ -173,7 +175,7 @@ class Pane(Scrolling, can_focus=True):
         self.redraw_row(self.cursor)
 
     def on_blur(self) -> None:
-        """Draw no cursor."""
+        """Erase the cursor."""
         self.redraw_row(self.cursor)
 
     def on_resize(self) -> None:
@@ -181,7 +183,7 @@ class Pane(Scrolling, can_focus=True):
         self.call_after_refresh(self._scroll_to_cursor)
 
     def _scroll_to_cursor(self) -> None:
-        """The cursor a third from above, wherever it was: what comes first, rows or size, must make no difference."""
+        """Scroll so that the cursor is a third from the top, whether the rows or the size came first."""
         self.go(y=max(0, self.cursor - self.content_size.height // 3))
 
 

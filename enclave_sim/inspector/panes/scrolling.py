@@ -1,7 +1,7 @@
-"""Rows that are scrolled through. Only those in sight that are others than before are drawn.
+"""Rows that scroll. Only rows in sight that have changed are drawn.
 
-The bar at the right edge belongs to the rows: Textual's own is a widget, laid out anew whenever the number of rows
-changes and drawn anew as a whole whenever anything scrolls, which takes longer than all that a step changes.
+The bar at the right edge is a part of the rows. Textual's own bar is a widget: it is laid out again whenever the number
+of rows changes, and drawn as a whole whenever anything scrolls, which takes longer than everything else in a step.
 """
 
 from collections.abc import Iterable
@@ -16,44 +16,44 @@ from textual.strip import Strip
 from enclave_sim.recording.text import printable
 
 _WIDEST = 1000
-"""Characters of a row."""
+"""The most characters of a row."""
 _BAR, _NO_BAR = "▐", " "
 
 
 class Scrolling(ScrollView):
-    """Subclasses say what a row is, by `line`."""
+    """Scrolls rows. A subclass draws a row, by `line`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=name)
         self.count = 0
-        """Rows."""
+        """The number of rows."""
         self.base = Style()
-        """How text looks here."""
+        """The style of plain text."""
         self._bar = range(0)
         self._title = ""
 
     def line(self, index: int) -> tuple[Iterable[Segment], Style]:
-        """A row, and what is behind it."""
+        """Return the segments of a row, and the style of the rest of its line."""
         raise NotImplementedError
 
     @property
     def in_sight(self) -> range:
-        """Rows that are in sight, or would be if there were so many."""
+        """The indices of the rows in sight, even if there are not so many."""
         top = self.scroll_offset.y
         return range(top, top + self.content_size.height)
 
     def set_title(self, title: str) -> None:
-        """What stands in the border."""
+        """Set the title in the border."""
         if title != self._title:
             self._title = title
             text = self.render_str(printable(title).replace("[", "\\["))
-            self._border_title = text  # `border_title` draws all rows again
+            self._border_title = text  # setting `border_title` would draw all rows again
             self.refresh(Region(0, -1, self.size.width, 1))
 
     def set_count(self, count: int) -> None:
-        """There are so many rows now."""
+        """Set the number of rows."""
         self.count = count
-        self.set_reactive(Scrolling.virtual_size, Size(_WIDEST, count))  # no widget changes its size or place by that
+        self.set_reactive(Scrolling.virtual_size, Size(_WIDEST, count))  # causes no new layout, and none is needed
         self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.scroll_target_y = self.validate_scroll_target_y(self.scroll_target_y)
         for y in set(self._bar) ^ set(self._bar_now()):
@@ -65,17 +65,17 @@ class Scrolling(ScrollView):
             self.refresh(Region(0, index - self.scroll_offset.y, self.size.width, 1))
 
     def go(self, x: int | None = None, y: int | None = None) -> None:
-        """Scroll to there."""
+        """Scroll to a column or row, at once."""
         self.scroll_to(x=x, y=y, animate=False, immediate=True, force=True)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """See `Widget`."""
-        self.base = self.rich_style  # takes as long as a row, and is the same for all
+        self.base = self.rich_style  # read once, since it takes as long as drawing a row
         self._bar = self._bar_now()
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """One row in sight, and its part of the bar."""
+        """Return a row in sight, with its part of the bar."""
         left, top = self.scroll_offset
         width = self.content_size.width - 1
         segments, style = self.line(top + y) if top + y < self.count else ((), self.base)
@@ -83,7 +83,7 @@ class Scrolling(ScrollView):
         return Strip([*Strip(segments).crop_extend(left, left + width, style), bar], width + 1)
 
     def _bar_now(self) -> range:
-        """Which lines have the bar: none, where all rows are in sight."""
+        """Return the lines that have the bar; none if all rows are in sight."""
         height = self.content_size.height
         if not 0 < height < self.count:
             return range(0)
@@ -94,23 +94,23 @@ class Scrolling(ScrollView):
     # The mouse on the bar
 
     def is_on_bar(self, event: events.MouseEvent) -> bool:
-        """Whether it points there."""
+        """Return whether the mouse is on the bar."""
         offset = event.get_content_offset(self)
         return offset is not None and offset.x == self.content_size.width - 1
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the bar."""
+        """Grab the bar."""
         if self.is_on_bar(event):
             self.capture_mouse()
             self.on_mouse_move(event)
 
     def on_mouse_move(self, event: events.MouseEvent) -> None:
-        """Draw the bar along."""
+        """Drag the bar."""
         if self.app.mouse_captured is self:
             height = max(2, self.content_size.height)
             y = max(0, min(event.get_content_offset_capture(self).y, height - 1))
             self.go(y=round(self.max_scroll_y * y / (height - 1)))
 
     def on_mouse_up(self) -> None:
-        """Let go of it."""
+        """Release the bar."""
         self.release_mouse()

@@ -1,4 +1,4 @@
-"""How meanings look. Blue and orange are told apart by everybody; bold, reverse and underline need no colour."""
+"""The styles of meanings. Everybody can distinguish blue and orange; bold, reverse and underline need no colour."""
 
 from rich.style import Style
 

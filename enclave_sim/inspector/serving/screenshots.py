@@ -1,6 +1,6 @@
-"""The tour of the documentation, made by the inspector: `python -m enclave_sim.inspector.serving.screenshots [DIR]`.
+"""The pictures of the tour in the documentation: `python -m enclave_sim.inspector.serving.screenshots [DIR]`.
 
-Each scene is some keys, and a picture of what they lead to. Nothing in it depends on time or host.
+Each scene is a picture of the screen after some keys. Nothing in it depends on time or host.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _PAUSE_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture of the tour."""
+    """A picture of the tour, taken after some keys, at a size in columns and rows."""
 
     name: str
     keys: tuple[str, ...]
@@ -42,7 +42,7 @@ TOUR = (
 
 
 async def settle(app: Inspector, pilot: Pilot[None]) -> None:
-    """Wait until all that was asked for is done and shown."""
+    """Wait until all jobs are done and shown."""
     while True:
         await pilot.pause()
         if app.desk.seen is not None and not app.desk.session.waiting and app.desk.answered == app.desk.session.shown:
@@ -53,9 +53,9 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
 
 
 async def pictures() -> dict[str, str]:
-    """SVG pictures by name, in the order of the tour."""
+    """Return the SVG pictures by name, in the order of the tour."""
     app = Inspector(source_of(("counter",), EnclaveOptions.of(cycles=2)).open)
-    app.queries.idle_s = 3600  # nothing of its own accord
+    app.queries.idle_s = 3600  # so that the inspector does not search by itself
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:
         await settle(app, pilot)
@@ -70,13 +70,13 @@ async def pictures() -> dict[str, str]:
 
 
 def _stable(svg: str) -> str:
-    """Without names that are made anew each time, and without fonts from elsewhere."""
+    """Remove names that differ each time, and fonts from other sites."""
     svg = re.sub(r"terminal-\d+", "terminal", svg)
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
 def main(directory: Path) -> None:
-    """Write the pictures."""
+    """Write the pictures to a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, svg in asyncio.run(pictures()).items():
         (directory / f"{name}.svg").write_text(svg, encoding="utf-8")

@@ -1,8 +1,7 @@
 """The inspector in the browser: textual-serve starts one for each visitor, and stops it when the visitor leaves.
 
-Whoever reaches the page controls a process of this user: it is for the loopback interface, unless one is told
-otherwise. Pages of other sites, which any browser would let connect, are turned away, and the page loads nothing from
-elsewhere.
+Anyone who reaches the page controls a process of this user, so it is served on the loopback interface by default. A
+browser would let pages of other sites connect, so their requests are refused. The page loads nothing from other sites.
 """
 
 import shlex
@@ -21,7 +20,7 @@ _POLICY = "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws: wss:
 
 
 def command_of(arguments: Sequence[str]) -> str:
-    """The command that a visitor gets: this one, without what is for the server."""
+    """Return the command to run for a visitor: this one, without the options of the server."""
     return shlex.join([sys.executable, "-m", "enclave_sim", *_without_web(arguments)])
 
 
@@ -37,7 +36,7 @@ def _without_web(arguments: Iterable[str]) -> Iterable[str]:
 
 
 class _Server(Server):
-    """One that knows who may ask."""
+    """A server that refuses requests of other sites."""
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -51,7 +50,7 @@ def _guard(host: str) -> Callable[..., Awaitable[web.StreamResponse]]:
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         if not is_welcome(host, request.headers.get("Host", ""), request.headers.get("Origin")):
-            raise web.HTTPForbidden(text="this page is for visitors who opened it themselves")
+            raise web.HTTPForbidden(text="refused: this request comes from the page of another site")
         response = await handler(request)
         if not response.prepared:
             response.headers["Content-Security-Policy"] = _POLICY
@@ -61,16 +60,24 @@ def _guard(host: str) -> Callable[..., Awaitable[web.StreamResponse]]:
 
 
 def is_welcome(host: str, asked: str, origin: str | None) -> bool:
-    """Whether a request comes from the page itself: its origin, if any, is the host that was asked for, which is a
-    name of the loopback interface where that is served on."""
+    """Return whether a request comes from the page itself.
+
+    Args:
+        host: The address that is served on.
+        asked: The request's Host. It must be a loopback name if `host` is one: a foreign name may resolve to this host.
+        origin: The request's Origin, if any. It must be the host that was asked for.
+
+    Returns:
+        True if the request may be answered.
+    """
     name = asked.rsplit(":", 1)[0].strip("[]") if not asked.endswith("]") else asked.strip("[]")
     if host in _LOOPBACK and name not in _LOOPBACK:
-        return False  # a foreign name that leads here
+        return False
     return origin is None or origin.partition("://")[2] == asked
 
 
 def serve(command: str, host: str, port: int) -> None:
-    """Serve until Ctrl-C. Raises ConfigurationError where that cannot be."""
+    """Serve until Ctrl-C. Raises ConfigurationError for an address or port that cannot be used."""
     if not 1 <= port <= 0xFFFF:
         raise ConfigurationError(f"--port is {port}; it must be 1 to 65535")
     try:

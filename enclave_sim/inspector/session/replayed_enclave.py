@@ -1,4 +1,4 @@
-"""A recording as the source of a run: it is made again in a session, and held against what was recorded."""
+"""A recording of an enclave as the source of a run, which is repeated and compared with what was recorded."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _HEADER = b'{"kind":"header"'
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file begins as recordings do."""
+    """Return whether a file begins like a recording."""
     try:
         with path.open("rb") as file:
             return file.read(len(_HEADER)) == _HEADER
@@ -26,7 +26,15 @@ def is_recording(path: Path) -> bool:
 
 
 class Recorded:
-    """The recording of an enclave, read and checked. Raises RecordingError, ConfigurationError."""
+    """The recording of an enclave: what it takes to repeat the run.
+
+    Args:
+        file: The recording.
+        payloads: Where to look for payloads that it does not embed.
+
+    Raises:
+        RecordingError: The file is damaged, or its run cannot be repeated here.
+    """
 
     def __init__(self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = ()) -> None:
         self.events: list[Event] = list(file)
@@ -37,33 +45,33 @@ class Recorded:
             raise RecordingError(f"{file.path}: {error}") from None
         by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
         taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
-        # What somebody gave by hand comes by itself at that moment.
+        # Inputs that were given by hand are scheduled at the time at which they were taken.
         self.inputs: tuple[AnyInput, ...] = (*file.header.inputs, *taken)
 
 
 class RunningComparison:
-    """Compares a run with a recording, event by event as the run goes on."""
+    """Compares a run with a recording, event by event, while it runs."""
 
     def __init__(self, recorded: list[Event]) -> None:
         self._recorded = recorded
         self._same = 0
-        """So many of the first events are equal."""
-        self.parted_at: int | None = None
-        """The first event that is not."""
+        """The number of equal events at the beginning."""
+        self.differs_at: int | None = None
+        """The number of the first event that differs."""
 
     def follow(self, known: list[Event]) -> None:
-        """Compare what has come."""
+        """Compare the events that are new in `known`."""
         end = min(len(known), len(self._recorded))
-        while self.parted_at is None and self._same < end:
+        while self.differs_at is None and self._same < end:
             if _plain(known[self._same]) == _plain(self._recorded[self._same]):
                 self._same += 1
             else:
-                self.parted_at = self._same
+                self.differs_at = self._same
 
     def words(self, *, over: bool) -> str:
-        """How it stands. `over`: no more events come."""
-        if self.parted_at is not None:
-            return f"NOT AS RECORDED from event {self.parted_at:,} on"
+        """Return the state of the comparison in words. `over`: the run has ended."""
+        if self.differs_at is not None:
+            return f"NOT AS RECORDED from event {self.differs_at:,} on"
         left = self._recorded[self._same :]
         if over and left and not all(isinstance(one, events.ResidueScanned | events.KernelStopped) for one in left):
             return f"NOT AS RECORDED: ends before event {self._same:,}"
@@ -72,7 +80,7 @@ class RunningComparison:
 
 
 def _plain(event: Event) -> Event:
-    """Whether an input was scheduled is no difference: here all are."""
+    """Return an event without what says whether an input was scheduled or given by hand: here all are scheduled."""
     return (
         msgspec.structs.replace(event, scheduled_ns=None, given=None) if isinstance(event, events.InputTaken) else event
     )

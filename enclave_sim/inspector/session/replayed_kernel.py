@@ -1,4 +1,4 @@
-"""A recording of `enclave-sim boot` as the source of a run. It carries no file, only what their hashes are."""
+"""A recording of `enclave-sim boot` as the source of a run. It embeds no files, only their hashes."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -19,26 +19,31 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
 
 class _Configuration(msgspec.Struct):
-    """What `boot` writes into the header (cli/runs/boot_recording.py)."""
+    """The configuration that `boot` writes to the header (cli/runs/boot_recording.py)."""
 
     ram_size: Annotated[int, msgspec.Meta(ge=2 << 20, le=MMIO_BASE, multiple_of=PAGE_SIZE)]
     ns_per_instruction: _Positive
     command_line: str
     module_command_lines: list[str]
     fw_cfg: dict[str, str]
-    """SHA-256 of each file by its name."""
+    """The SHA-256 of each file by its name."""
 
 
 def is_of_kernel(header: Header) -> bool:
-    """Whether a recording is that of a kernel on the bare machine."""
+    """Return whether a recording is that of a kernel on the bare machine."""
     return "module_command_lines" in header.configuration
 
 
 class RecordedKernel:
-    """What made such a recording: the image and the other arguments of `BareKernel`.
+    """The recording of a bare kernel: the image and the other arguments of `BareKernel`.
 
-    `files` are looked at, by their SHA-256, for the image, its modules and what fw_cfg hands out. Raises RecordingError
-    for a damaged recording and for a file that is not among them, ConfigurationError for one that cannot be read.
+    Args:
+        file: The recording.
+        files: Where to look, by SHA-256, for the image, its modules and the files for fw_cfg.
+
+    Raises:
+        RecordingError: The recording is damaged, or a file is not among `files`.
+        ConfigurationError: A file cannot be read.
     """
 
     def __init__(self, file: RecordingFile, files: Iterable[Path]) -> None:
@@ -51,22 +56,24 @@ class RecordedKernel:
             raise RecordingError(f"{self._path}: its configuration is not one of this program: {error}") from None
         lines = configuration.module_command_lines
         if len(lines) != len(header.payload_sha256):
-            raise RecordingError(f"{self._path}: it has {len(lines)} command lines for other than so many modules")
+            raise RecordingError(
+                f"{self._path}: it has {len(lines)} command lines for {len(header.payload_sha256)} modules"
+            )
         self._found = {sha256(data).hexdigest(): (path, data) for path, data in ((one, _read(one)) for one in files)}
-        self.path, self.image = self._wanted("the kernel", header.firmware_sha256)
-        modules = [self._wanted(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
+        self.path, self.image = self._find("the kernel", header.firmware_sha256)
+        modules = [self._find(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
         self.options = KernelOptions(
             command_line=configuration.command_line,
             modules=tuple(zip(modules, lines, strict=True)),
             ram_bytes=configuration.ram_size,
             ns_per_instruction=configuration.ns_per_instruction,
-            files={name: self._wanted(name, one)[1] for name, one in configuration.fw_cfg.items()},
+            files={name: self._find(name, one)[1] for name, one in configuration.fw_cfg.items()},
         )
 
-    def _wanted(self, what: str, digest: str) -> tuple[Path, bytes]:
+    def _find(self, what: str, digest: str) -> tuple[Path, bytes]:
         if digest not in self._found:
             raise RecordingError(
-                f"{self._path} does not carry {what}, a file with SHA-256 {digest}: --payload names it"
+                f"{self._path} does not embed {what}, a file with SHA-256 {digest}; give it with --payload"
             )
         return self._found[digest]
 

@@ -1,10 +1,10 @@
 """The thread that owns the session. Only it touches the machine: Unicorn's objects belong to one thread.
 
-Jobs are done in the order in which they were asked for, so that no key is lost. What the panes show is made when
-nothing waits any more, or at least every `_LOOK_S`: a key that is held down is not slowed by screens nobody could see.
+Jobs are done in the order in which they were asked for, so that no key is lost. The views of the panes are made when no
+job waits, or at least every `_LOOK_S`: a key that is held down is not slowed by screens that nobody could see.
 
-One kind of job is done meanwhile: as long as nothing else is asked for. It gives way to whatever is, and is then
-forgotten, with the run where it was.
+A job of another kind is done meanwhile, while nothing else is asked for. When anything is, it gives way: it is dropped,
+and the run returns to where it was.
 """
 
 import threading
@@ -32,11 +32,11 @@ _PROGRESS_S = 0.1
 _LOOKING = "looking"
 
 Job = Callable[[Moment], str | None]
-"""Something to do. What it returns is said to the user."""
+"""A job. It returns a message for the user, or None."""
 Wishes = Mapping[str, Callable[[Moment], View]]
-"""What each pane in sight is made by."""
+"""For each pane in sight, the function that makes its view."""
 Opener = Callable[[Cancellation], Opened]
-"""Makes the run, which the token it gets cancels."""
+"""Makes the run, which must poll the token that it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How things stand, and what the panes show."""
+    """The state of the run, and the views of the panes."""
 
     standing: Standing
     program: Program
@@ -59,12 +59,12 @@ class Seen:
     said: str | None = None
     failed: bool = False
     meanwhile: bool = False
-    """Nothing was asked for, so what was said last stands."""
+    """Nothing was asked for, so the last message stays on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """A job takes its time."""
+    """A job is still running."""
 
     what: str
     at_ns: int
@@ -72,76 +72,82 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The session can do nothing more."""
+    """The session has ended by an error."""
 
     error: BaseException
 
 
-Tell = Callable[[Seen | Working | Broken], None]
+Notify = Callable[[Seen | Working | Broken], None]
 
 
 class SessionThread:
-    """Made and asked from any thread; `tell` is called from its own."""
+    """The thread. Its public methods may be called from any thread.
 
-    def __init__(self, opener: Opener, tell: Tell) -> None:
+    Args:
+        opener: Makes the run, in this thread.
+        notify: Called from this thread with each update.
+    """
+
+    def __init__(self, opener: Opener, notify: Notify) -> None:
         self._opener = opener
-        self._tell = tell
+        self._notify = notify
         self._jobs: SimpleQueue[_Asked] = SimpleQueue()
         self._cancellation = Cancellation(self._is_unwanted)
         self._cancel = threading.Event()
-        """The user wants no more of what is being done, and of what waits."""
+        """The user has cancelled the current job, and those that wait."""
         self._stop = False
         self._gives_way = False
-        """Whether what is being done is to end as soon as anything is asked for."""
+        """True if the current job must end as soon as anything is asked for."""
         self._returns = False
-        """Whether it was cancelled, and the run goes to where it has to be then: that is not cancelled, too."""
+        """True while the run returns after a cancellation, which itself cannot be cancelled."""
         self._what = ""
         self._asked = self._done = 0
         self.shown = 0
-        """How often `Seen` was told."""
-        self._told_at = 0.0
+        """The number of `Seen` sent."""
+        self._reported_at = 0.0
         self._moment: Moment | None = None
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
         self.wishes: Wishes = {}
-        """What to make for the panes; set as a whole."""
+        """The views to make for the panes. Replace the mapping as a whole, since this thread reads it."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def do(self, what: str, job: Job) -> None:
-        """Do something when all that was asked for before is done."""
+        """Do a job, after those that were asked for before. Messages call it `what`."""
         self._asked += 1
         self._jobs.put(_Asked(self._asked, what, job))
 
     def do_meanwhile(self, job: Job) -> None:
-        """Do something until anything else is asked for; that may be soon, and the job must be asked for again then.
+        """Do a job until anything else is asked for. It is dropped then, so ask for it again.
 
-        It has to come back to where the run is.
+        Args:
+            job: The job. It must leave the run where it is.
         """
         self._jobs.put(_Asked(self._asked, "", job, meanwhile=True))
 
     def look(self) -> None:
-        """Make what the panes show once more."""
+        """Make the views of the panes again."""
         self.do(_LOOKING, lambda _moment: None)
 
     def cancel(self) -> None:
-        """Cancel what is being done, and what waits."""
+        """Cancel the current job, and those that wait."""
         if self._what:
             self._cancel.set()
 
     @property
     def waiting(self) -> int:
-        """How many jobs are not done, or cancelled, and shown."""
+        """The number of jobs that are not done (or cancelled) and shown yet."""
         return self._asked - self._done
 
     @property
     def busy(self) -> bool:
-        """Whether something is being done."""
+        """True while a job is running."""
         return bool(self._what) and self._what != _LOOKING
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """End, and wait for that."""
+        """Stop the thread, and wait for its end for at most `timeout_s` seconds."""
         self._stop = True
         self._cancel.set()
         self._jobs.put(_Asked(self._asked, "", None))
@@ -151,13 +157,13 @@ class SessionThread:
     # In its own thread
 
     def _is_unwanted(self) -> bool:
-        """Say, at a checkpoint, whether what is being done is to end; report how far it is."""
+        """Return whether the current job must end, and report its progress. Called at every poll of the token."""
         if self._stop:
             return True
         if self._gives_way:
             return not self._jobs.empty()
         if not self._what:
-            return False  # panes are being made, or a job that gave way goes back to where the run was
+            return False  # views are being made, or the run returns from a job that gave way
         if self._cancel.is_set() and not self._returns:
             return True
         self._report_progress()
@@ -165,10 +171,10 @@ class SessionThread:
 
     def _report_progress(self) -> None:
         now = monotonic()
-        if now - self._told_at >= _PROGRESS_S and self._moment is not None:
-            self._told_at = now
-            self._moment.log.follow()  # as they come, so that there are not a million at once at the end
-            self._tell(Working(self._what, self._moment.run.now.at_ns))
+        if now - self._reported_at >= _PROGRESS_S and self._moment is not None:
+            self._reported_at = now
+            self._moment.log.follow()  # index events as they come, not a million at the end
+            self._notify(Working(self._what, self._moment.run.now.at_ns))
 
     def _work(self) -> None:
         try:
@@ -178,9 +184,9 @@ class SessionThread:
             self._serve(moment)
         except Cancelled:
             pass
-        except BaseException as error:  # noqa: BLE001 - told to the user's thread, which raises it
+        except BaseException as error:  # noqa: BLE001 - sent to the app's thread, which raises it
             if not self._stop:
-                self._tell(Broken(error))
+                self._notify(Broken(error))
 
     def _serve(self, moment: Moment) -> None:
         looked_at, said, failed = monotonic(), None, False
@@ -194,7 +200,7 @@ class SessionThread:
                     self._show(moment, None, meanwhile=True)
                 continue
             self._what = asked.what
-            self._told_at, before = monotonic(), moment.run.now
+            self._reported_at, before = monotonic(), moment.run.now
             try:
                 words = self._do(moment, job)
                 said, failed = (words, False) if words is not None else (said, failed)
@@ -206,7 +212,7 @@ class SessionThread:
                 said, failed = self._settle_cancelled(moment, before), False
                 self._cancel.clear()
                 number = self._drop(number)
-            if self._cancel.is_set():  # it came when the job was done already
+            if self._cancel.is_set():  # the cancellation came when the job was already done
                 self._cancel.clear()
                 number = self._drop(number)
             self._what = ""
@@ -224,7 +230,7 @@ class SessionThread:
                 moment.registers_before = values
 
     def _meanwhile(self, moment: Moment, job: Job) -> bool:
-        """Whether it was done, and did not have to give way."""
+        """Do a job. Return False if it had to give way."""
         run, here = moment.run, moment.run.now
         self._gives_way, done = True, False
         try:
@@ -239,7 +245,7 @@ class SessionThread:
         return done
 
     def _settle_cancelled(self, moment: Moment, before: Position) -> str:
-        """On the way forwards one stays where one has come to; on the way back one returns, whatever is pressed."""
+        """After a cancelled motion forwards, stay there; after one backwards, return, which cannot be cancelled."""
         self._returns = True
         try:
             if moment.run.now < before:
@@ -250,7 +256,7 @@ class SessionThread:
         return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
 
     def _drop(self, number: int) -> int:
-        """Drop what waits; the number of the last job of these."""
+        """Drop the jobs that wait. Return the number of the last one, or `number`."""
         while not self._jobs.empty():
             asked = self._jobs.get()
             if asked.job is None:
@@ -265,11 +271,11 @@ class SessionThread:
         views = {name: make(moment) for name, make in wishes.items()}
         self.shown += 1
         points: tuple[Breakpoint | Watchpoint, ...] = (*run.breakpoints, *run.watchpoints)
-        self._tell(Seen(standing(moment), moment.program, views, points, said, failed, meanwhile))
+        self._notify(Seen(standing(moment), moment.program, views, points, said, failed, meanwhile))
 
 
 def moved(go: Callable[[InspectedRun], object]) -> Job:
-    """A job that goes somewhere, and says why it stopped there if that is not plain."""
+    """Return a job that moves the run. It reports a breakpoint or watchpoint that was hit, or that nothing was."""
 
     def job(moment: Moment) -> str | None:
         before = moment.run.now

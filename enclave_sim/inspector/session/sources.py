@@ -1,4 +1,4 @@
-"""Where a run comes from: payloads, a recording, or a kernel image."""
+"""The sources of a run: payloads, a recording, or a kernel image."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,19 +25,19 @@ class Opened:
 
     run: InspectedRun
     scenario: Scenario | None
-    """For a verification; None where there is nothing to verify."""
+    """The scenario for a verification; None for a bare kernel."""
     comparison: RunningComparison | None = None
-    """With the recording it comes from."""
+    """The comparison with the recording from which the run was made."""
 
 
 class Source(Protocol):
-    """What can be opened."""
+    """The source of a run."""
 
     kind: ClassVar[str]
-    """In words."""
+    """The kind of source, in words."""
 
     def open(self, cancellation: Cancellation) -> Opened:
-        """Make the run, which `cancellation` cancels. Raises ConfigurationError or RecordingError."""
+        """Make the run, which `cancellation` cancels. Raises ConfigurationError or RecordingError if it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class EnclaveSource:
 
 @dataclass(frozen=True, slots=True)
 class RecordingSource:
-    """A recording, and where else to look for the files that it does not carry."""
+    """A recording, and files that it does not embed."""
 
     kind: ClassVar[str] = "a recording"
     path: Path
@@ -117,10 +117,20 @@ def source_of(
     files: tuple[str, ...] = (),
     kernel_options: KernelOptions | None = None,
 ) -> Source:
-    """The source that was named: a recording or a kernel image where it is one, else payloads.
+    """Return the source that the user named.
 
-    `files` are for a recording, `kernel_options` for an image. Raises ConfigurationError for what is inspected
-    alone, and does not come alone.
+    Args:
+        what: A recording, a kernel image, or payloads.
+        options: The options of an enclave.
+        inputs: The inputs of an enclave.
+        files: Files that a recording does not embed.
+        kernel_options: The options of a bare kernel.
+
+    Returns:
+        The source. A name that is neither a recording nor a kernel image is that of a payload.
+
+    Raises:
+        ConfigurationError: A recording or a kernel image is named among others.
     """
     paths = [Path(name) for name in what]
     for path in paths:
@@ -130,7 +140,7 @@ def source_of(
         elif is_kernel_image(path):
             alone = KernelSource(path, kernel_options or KernelOptions())
         if alone is not None and len(paths) > 1:
-            raise ConfigurationError(f"{path} is {alone.kind}, which is inspected alone")
+            raise ConfigurationError(f"{path} is {alone.kind}, which must be named alone")
         if alone is not None:
             return alone
     return EnclaveSource(what, options or EnclaveOptions(), inputs)

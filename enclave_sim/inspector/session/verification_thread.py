@@ -1,4 +1,4 @@
-"""A verification of all guarantees in a thread of its own, with enclaves of its own."""
+"""A verification of all guarantees in the background: in another thread, with other enclaves."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from machine.errors import MachineError
 
 
 class Verifying:
-    """Of one scenario. It can be cancelled at every event of its runs."""
+    """The verification of a scenario. It can be cancelled at every event of its runs."""
 
     def __init__(self, scenario: Scenario, runs: int = 2) -> None:
         self._scenario = scenario
@@ -20,20 +20,20 @@ class Verifying:
         self._cancellation = Cancellation()
         self._state = Verification("begins")
         self._thread = threading.Thread(target=self._work, name="verification", daemon=True)
-        self._tell: Callable[[Verification], None] = lambda _state: None
+        self._notify: Callable[[Verification], None] = lambda _state: None
 
     @property
     def goes_on(self) -> bool:
-        """Whether it is not over."""
+        """True while it is running."""
         return self._thread.is_alive()
 
-    def start(self, tell: Callable[[Verification], None]) -> None:
-        """Begin; `tell` is called from its own thread."""
-        self._tell = tell
+    def start(self, notify: Callable[[Verification], None]) -> None:
+        """Start it. `notify` is called from its thread with each new state."""
+        self._notify = notify
         self._thread.start()
 
     def cancel(self) -> None:
-        """End it at its next checkpoint."""
+        """End it at the next poll of its token."""
         self._cancellation.cancel()
 
     def _work(self) -> None:
@@ -52,4 +52,4 @@ class Verifying:
 
     def _set(self, state: Verification) -> None:
         self._state = state
-        self._tell(state)
+        self._notify(state)

@@ -48,7 +48,7 @@ def test_a_filter_of_a_log_that_grows_lets_through_what_it_would_if_it_came_last
         events += to_come[len(events) : len(events) + number]
         log.follow()
         wanted, seen = event_filter(words), max(0, len(events) - 1)
-        expected: list[int | None] = [event.seq for event in events[:seen] if wanted.lets(event)]
+        expected: list[int | None] = [event.seq for event in events[:seen] if wanted.matches(event)]
         assert list(log.places(wanted, seen)) == expected
         assert [row.target.event for row in event_view(log, seen, wanted).rows] == (expected or [None])
 
@@ -141,7 +141,7 @@ def test_escape_cancels_the_first_look_of_a_filter_and_the_one_before_stays(
             await driven.press(EventsPane.KEY)
             before = pane.count
             monkeypatch.setattr(event_log, "_CHECKPOINT", 10)
-            monkeypatch.setattr(EventFilter, "lets", slow)
+            monkeypatch.setattr(EventFilter, "matches", slow)
             await driven.pilot.press("f")
             driven.app.screen.query_one(Input).value = '"at no time"'
             await driven.pilot.press("enter")

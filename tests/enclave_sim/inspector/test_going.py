@@ -50,7 +50,7 @@ def test_capital_g_goes_back_to_what_is_named(size: Size) -> None:
         assert driven.standing.phases.startswith("+PROT_ENTRY +MEM_MAP +WASM_INIT +EXEC_LOOP")
         await driven.pilot.press("g")
         await driven.type("no such thing")
-        assert driven.said.startswith("! 'no such thing' is no address, symbol")
+        assert driven.said.startswith("! 'no such thing' is not an address, symbol")
 
     drive(script, size)
 

@@ -144,7 +144,7 @@ def test_escape_cancels_the_search_and_nothing_has_changed(monkeypatch: pytest.M
 def test_f_says_where_there_is_nothing_to_find(source: EnclaveSource, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("5", "F")
-        assert driven.said == "there is no guest that is under way now"
+        assert driven.said == "no guest is running now"
 
     drive(script, size, source=source)
 

@@ -26,6 +26,14 @@ HELLO = bytes.fromhex("66 ba f8 03 b0 48 ee b0 69 ee b0 2a e6 f4 f4")
 """Says "Hi" on COM1, and leaves with 42."""
 
 
+PAGING_32 = bytes.fromhex(
+    "c7 05 00 80 00 00 83 00 00 00"  # the page directory, at 0x8000: 4 MiB, writable, by itself
+    "b8 00 80 00 00 0f 22 d8"  # CR3
+    "0f 20 e0 83 c8 10 0f 22 e0"  # CR4.PSE
+    "0f 20 c0 0d 00 00 00 80 0f 22 c0 f4"  # CR0.PG, HLT
+)
+
+
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
     path = tmp_path / "kernel.elf"
@@ -51,6 +59,20 @@ def test_every_pane_has_something_to_say_of_a_kernel_from_its_beginning_to_its_e
         assert driven.standing.position.at_ns == 0
 
     drive(script, size, source_of((str(kernel),)))
+
+
+def test_linear_addresses_are_physical_ones_only_where_paging_is_off(tmp_path: Path) -> None:
+    path = tmp_path / "paging.elf"
+    path.write_bytes(images.kernel1(code=PAGING_32))
+
+    async def script(driven: Driven) -> None:
+        await driven.press("9")
+        assert sum("paging is off: linear addresses are physical ones" in text for text in driven.rows("tables")) == 2
+        await driven.press("right_square_bracket")
+        assert sum("paging is 32-bit; only 4-level" in text for text in driven.rows("tables")) == 2
+        assert not any("physical ones" in text for text in driven.rows("tables"))
+
+    drive(script, (100, 30), source_of((str(path),)))
 
 
 @SIZES
@@ -113,7 +135,9 @@ def test_the_recording_of_a_kernel_is_made_again_and_found_to_be_the_same(record
 def test_a_file_that_a_recording_does_not_carry_is_asked_for(recorded: tuple[Path, Path, Path]) -> None:
     recording, kernel, module = recorded
     for files, missing in (((), "the kernel"), ((kernel,), "module 0"), ((module,), "the kernel")):
-        with pytest.raises(RecordingError, match=f"does not carry {missing}, a file with SHA-256 [0-9a-f]+: --payload"):
+        with pytest.raises(
+            RecordingError, match=f"does not embed {missing}, a file with SHA-256 [0-9a-f]+; give it with --payload"
+        ):
             source_of((str(recording),), files=tuple(map(str, files))).open(Cancellation())
 
 
@@ -138,7 +162,7 @@ def test_a_configuration_that_is_none_is_one_clear_error(
 
 
 def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:
-    with pytest.raises(ConfigurationError, match="a kernel image, which is inspected alone"):
+    with pytest.raises(ConfigurationError, match="a kernel image, which must be named alone"):
         source_of((str(kernel), "beacon"))
 
 

@@ -57,10 +57,10 @@ def test_what_was_never_written_says_so_and_another_row_another_thing() -> None:
         await driven.press("h", "8")
         driven.app.query_one(BytesPane).address = 0x800000
         driven.app.desk.refresh_panes()
-        await until(driven, lambda: "never written since the start" in title(driven))
+        await until(driven, lambda: "not written since power-on" in title(driven))
         driven.app.desk.pane.move_to(driven.app.desk.pane.cursor + 1)
-        assert "never written" not in title(driven)  # nobody has looked at this one yet
-        await until(driven, lambda: "never written since the start" in title(driven))
+        assert "not written" not in title(driven)  # nobody has looked at this one yet
+        await until(driven, lambda: "not written since power-on" in title(driven))
 
     drive(script, idle_s=IDLE_S)
 
@@ -142,7 +142,7 @@ def keys_amid_the_search() -> tuple[list[float], list[float]]:
                 assert driven.standing.position < here
                 await key_s(driven, "s")
                 assert driven.standing.position == here
-            await until(driven, lambda: "never written since the start" in title(driven))  # asked again, and done
+            await until(driven, lambda: "not written since power-on" in title(driven))  # asked again, and done
             assert met[-1] == (0x800000, True)
 
     drive(script, source=LONG, idle_s=IDLE_S)

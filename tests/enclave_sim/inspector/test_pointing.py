@@ -41,7 +41,7 @@ def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_t
         assert driven.said.startswith("stopped at the watchpoint")
         await driven.pilot.press("B")
         await driven.press("enter")
-        assert driven.said.startswith("taken away: watch")
+        assert driven.said.startswith("removed: watch")
         await driven.press("B")
         assert driven.said.startswith("! there are no breakpoints")
 

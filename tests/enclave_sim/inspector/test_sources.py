@@ -67,7 +67,7 @@ def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -
     opened.run.resume()
     comparison = RunningComparison(list(other))
     comparison.follow(opened.run.known)
-    assert comparison.parted_at == 30
+    assert comparison.differs_at == 30
     assert comparison.words(over=True).startswith("NOT AS RECORDED from event 30")
     longer = RunningComparison([*events, *events[:1]])
     longer.follow(opened.run.known)
@@ -81,7 +81,7 @@ def test_a_damaged_recording_is_refused(recording: Path) -> None:
 
 
 def test_a_recording_beside_something_else_is_refused(recording: Path) -> None:
-    with pytest.raises(ConfigurationError, match="inspected alone"):
+    with pytest.raises(ConfigurationError, match="must be named alone"):
         source_of((str(recording), "beacon"))
 
 

@@ -1,1 +1,1 @@
-"""What the panes of the machine show, as rows of text."""
+"""The views of the machine's panes, as rows of text."""

@@ -1,4 +1,4 @@
-"""From linear addresses to physical ones."""
+"""The translation of linear addresses to physical ones."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,14 @@ from machine.machine import Machine
 
 
 def translation(machine: Machine) -> Callable[[int], int | None]:
-    """What gives the place in RAM of a linear address, as it is mapped now, or None. Each page is looked up once."""
+    """Return a function that translates a linear address to a physical one, by the current mapping.
+
+    Args:
+        machine: The machine, which must not run while the function is used: each page is looked up once.
+
+    Returns:
+        The function. It returns None for an address that is not mapped, or not to RAM.
+    """
     pages: dict[int, int | None] = {}
 
     def physical(address: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Where in its module a guest is, as rows: its function, the calls under way, the instructions around it."""
+"""The place of a guest in its module, as rows: its function, the call stack, the instructions around it."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ _LONGEST_NAME = 60
 
 
 def place_text(backtrace: Backtrace) -> str:
-    """Where it is, in words."""
+    """Return the innermost function and the place in it, in words."""
     module, frame = backtrace.module, backtrace.frames[0]
     return f"in {_function(module, frame.function)} {_offset(module, frame)}"
 
 
 def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
-    """The calls under way, then the instructions."""
+    """Yield the call stack, then the instructions."""
     yield title("call stack, the innermost first")
     for frame, same in groupby(backtrace.frames):
         yield _frame(backtrace.module, frame, len(list(same)))
     if len(backtrace.frames) == FRAMES_TOLD:
-        yield row(f"  (more may lie further out: wasmtime tells {FRAMES_TOLD})", Meaning.DIM)
+        yield row(f"  (there may be more: wasmtime reports {FRAMES_TOLD})", Meaning.DIM)
     innermost = backtrace.frames[0]
     yield title(f"instructions of {_function(backtrace.module, innermost.function)}")
     code = _disassembly(backtrace.module, innermost.function)
-    here = max(0, bisect_right(code, innermost.offset or 0, key=lambda one: one.offset) - 1)  # at the entry the first
+    here = max(0, bisect_right(code, innermost.offset or 0, key=lambda one: one.offset) - 1)  # at its entry, the first
     first = max(0, here - _BEFORE)
     shown = code[first : here + _AFTER + 1]
     least = min(one.depth for one in shown)
@@ -52,7 +52,7 @@ def _frame(module: bytes, frame: Frame, count: int) -> Row:
 
 
 def _offset(module: bytes, frame: Frame) -> str:
-    """Where in its function."""
+    """Return the place in the function, in words."""
     body = _bodies(module)[frame.function]
     if frame.offset is None or frame.offset < first_instruction(module, body):
         return "at its entry"
@@ -71,7 +71,7 @@ def _instruction(module: bytes, one: Instruction, depth: int, *, is_here: bool) 
     return Row(tuple(parts))
 
 
-# One module is looked at, and some of its functions; a few more where payloads take turns.
+# Few modules and functions are shown at a time: several modules only if payloads take turns.
 @lru_cache(maxsize=8)
 def _bodies(module: bytes) -> dict[int, Body]:
     return {body.function: body for body in bodies(module)}
@@ -93,5 +93,5 @@ def _function(module: bytes, function: int) -> str:
 
 
 def _name(module: bytes, function: int) -> str:
-    """Its name, or nothing where it has none."""
+    """Return the name of a function, or an empty text if it has none."""
     return _names(module).get(function, "")[:_LONGEST_NAME]

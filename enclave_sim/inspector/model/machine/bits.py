@@ -39,31 +39,31 @@ _SYSTEM_TYPES = {
 
 
 def names_of(value: int, names: Mapping[int, str]) -> list[str]:
-    """Names of the bits that are set, the lowest first; a set bit without a name by its number."""
+    """Return the names of the set bits, the lowest first. A bit without a name is given by its number."""
     return [names.get(bit, f"bit {bit}") for bit in range(value.bit_length()) if value >> bit & 1]
 
 
 def flags(rflags: int) -> str:
-    """RFLAGS in words. Bit 1 is always set and not told."""
+    """Return RFLAGS in words, without bit 1, which is always set."""
     words = names_of(rflags & ~(2 | 3 << _IOPL), RFLAGS)
     privilege = rflags >> _IOPL & 3
     return " ".join([*words, *([f"IOPL={privilege}"] if privilege else [])]) or "none"
 
 
 def selector(value: int) -> str:
-    """A selector in words: index, table, requested privilege level."""
+    """Return a selector in words: table, index, requested privilege level."""
     if not value & ~3:
         return "null"
     return f"{'LDT' if value & 4 else 'GDT'}[{value >> 3}] RPL {value & 3}"
 
 
 def system_type(number: int) -> str:
-    """The type of a system descriptor or gate."""
+    """Return the type of a system descriptor or gate in words."""
     return _SYSTEM_TYPES.get(number, f"reserved type {number:#x}")
 
 
 def segment_flags(flags_word: int) -> str:
-    """The second double word of a descriptor, as a segment register caches it."""
+    """Return the second doubleword of a descriptor, as a segment register caches it, in words."""
     if not flags_word >> 15 & 1:
         return "not present"
     level = f"DPL {flags_word >> 13 & 3}"
@@ -80,7 +80,7 @@ def segment_flags(flags_word: int) -> str:
 
 
 def page_entry(entry: int, *, leaf: bool) -> str:
-    """Rights and flags of a page table entry."""
+    """Return the rights and flags of a page table entry in words."""
     if not entry & 1:
         return "not present"
     words = ["writable" if entry & 2 else "read-only", "user" if entry & 4 else "supervisor"]

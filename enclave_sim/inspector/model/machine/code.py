@@ -1,4 +1,4 @@
-"""Disassembly around an address, with symbols and the kernel's source lines. Decoding is capstone's."""
+"""Disassembly around an address, with symbols and the kernel's source lines. capstone decodes it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
 
 _BEFORE = 96
-"""Bytes of code shown before the address."""
+"""The number of bytes of code shown before the address."""
 _AFTER = 640
 _LONGEST = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
-    """One line of a disassembly."""
+class CodeLine:
+    """One line of a disassembly: an instruction, or a byte that is none."""
 
     address: int
     data: bytes
@@ -28,7 +28,7 @@ class Instruction:
 
 
 def code_view(moment: Moment, address: int | None = None) -> View:
-    """Code around a linear address; around RIP unless one is given."""
+    """Return the code around a linear address; None for RIP."""
     cpu, program = moment.machine.cpu, moment.program
     rip = cpu.linear_rip
     centre = rip if address is None else address
@@ -50,12 +50,12 @@ def code_view(moment: Moment, address: int | None = None) -> View:
         marks = f"{'B' if one.address in points else ' '}{'>' if one.address == rip else ' '}"
         rows.append(_row(one, marks, _named(program, one.operands), physical(one.address)))
     if not rows:
-        rows = [note(f"no code can be read at {centre:#x}: not mapped, or no RAM")]
+        rows = [note(f"no code can be read at {centre:#x}: it is not mapped to RAM")]
     where = program.symbol(centre) or f"{centre:#x}"
     return View(tuple(rows), here, where if address is None else f"{where} (not RIP)")
 
 
-def _row(one: Instruction, marks: str, known: str, memory: int | None) -> Row:
+def _row(one: CodeLine, marks: str, known: str, memory: int | None) -> Row:
     meaning = Meaning.HERE if ">" in marks else Meaning.PLAIN
     parts: list[Part] = [
         (marks, Meaning.BAD if "B" in marks else meaning),
@@ -67,14 +67,14 @@ def _row(one: Instruction, marks: str, known: str, memory: int | None) -> Row:
     return Row(tuple(parts), Target(code=one.address, jump=_leads_to(one), memory=memory, size=len(one.data)))
 
 
-def _leads_to(one: Instruction) -> int | None:
-    """Where a direct jump or call leads."""
+def _leads_to(one: CodeLine) -> int | None:
+    """Return the target of a direct jump or call, or None."""
     direct = one.mnemonic[0] == "j" or one.mnemonic in ("call", "loop", "jrcxz")
     return int(one.operands, 16) if direct and one.operands.startswith("0x") else None
 
 
 def _named(program: Program, operands: str) -> str:
-    """The symbol of an address among the operands."""
+    """Return the symbol of the first address among the operands, or an empty text."""
     for word in operands.replace("[", " ").replace("]", " ").replace(",", " ").split():
         if word.startswith("0x") and len(word) > 6:
             try:
@@ -84,21 +84,21 @@ def _named(program: Program, operands: str) -> str:
     return ""
 
 
-def disassembly(machine: Machine, program: Program, centre: int) -> Iterator[Instruction]:
-    """Instructions from some bytes before a linear address on, so that one begins exactly there."""
+def disassembly(machine: Machine, program: Program, centre: int) -> Iterator[CodeLine]:
+    """Yield instructions, beginning before a linear address, so that one of them begins exactly there."""
     from capstone import CS_ARCH_X86, CS_MODE_32, CS_MODE_64, Cs  # noqa: PLC0415
 
     cpu = machine.cpu
     decoder = Cs(CS_ARCH_X86, CS_MODE_64 if cpu.registers.in_64_bit_code else CS_MODE_32)
     start = _start(program, centre)
     before = _read(machine, start, centre - start)
-    found = [Instruction(*one) for one in _decode(decoder, before, start)] if before else []
+    found = [CodeLine(*one) for one in _decode(decoder, before, start)] if before else []
     yield from found
-    yield from (Instruction(*one) for one in _decode(decoder, _read(machine, centre, _AFTER), centre))
+    yield from (CodeLine(*one) for one in _decode(decoder, _read(machine, centre, _AFTER), centre))
 
 
 def _decode(decoder: "object", data: bytes, address: int) -> Iterator[tuple[int, bytes, str, str]]:
-    """What is no instruction is shown byte by byte."""
+    """Yield the instructions. Bytes that are none are yielded one by one."""
     at = 0
     while at < len(data):
         size = 0
@@ -108,13 +108,13 @@ def _decode(decoder: "object", data: bytes, address: int) -> Iterator[tuple[int,
             at = offset + size
         if at < len(data):
             if len(data) - at < _LONGEST and size:
-                return  # cut at the end of what was read
+                return  # an instruction is cut off at the end of the bytes that were read
             yield address + at, data[at : at + 1], ".byte", f"0x{data[at]:02x}"
             at += 1
 
 
 def _start(program: Program, centre: int) -> int:
-    """Where to begin, so that decoding comes to `centre`: a symbol, or the first address from which it does."""
+    """Return where decoding must begin to arrive at `centre`: the symbol before it if that is near, else `centre`."""
     known = program.symbol_start(centre)
     if known is not None and centre - known <= 4 * _BEFORE:
         return known
@@ -122,7 +122,7 @@ def _start(program: Program, centre: int) -> int:
 
 
 def _read(machine: Machine, address: int, length: int) -> bytes:
-    """Bytes at a linear address, up to the first page that is not there."""
+    """Read bytes at a linear address, up to the first page that is not mapped to RAM."""
     data = b""
     while len(data) < length:
         at = address + len(data)

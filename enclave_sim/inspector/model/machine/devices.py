@@ -1,6 +1,6 @@
-"""Devices: registers with their meaning first, then everything else that is a device's state.
+"""Devices: decoded registers first, then the rest of each device's state.
 
-Nothing is read through the bus: a read of some registers changes them.
+Nothing is read through the bus, since reading some registers changes them.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _LONGEST = 200
 
 
 def device_view(moment: Moment) -> View:
-    """The devices that matter most first."""
+    """Return the state of all devices, the most important ones first."""
     machine = moment.machine
     rows: list[Row] = []
     devices = machine.bus.devices
@@ -140,7 +140,7 @@ def _scrub(state: State, program: Program) -> Iterator[Row]:
 
 
 def _plain(state: State, without: tuple[str, ...] = (), depth: int = 1) -> Iterator[Row]:
-    """Whatever else there is, by the names that the device has for it."""
+    """Yield the rest of the state, by the names of the device's attributes."""
     for name, value in state.items():
         if name in without or value is None:
             continue

@@ -1,4 +1,4 @@
-"""Bytes of physical memory: hexadecimal, ASCII, what changed, and who wrote them last."""
+"""Bytes of physical memory: hexadecimal, ASCII, changes, and last writers."""
 
 from collections.abc import Sequence
 from typing import overload
@@ -10,17 +10,17 @@ from enclave_sim.recording.hex_lines import LINE_BYTES, HexLine, ascii_of
 from machine.bus.ram import PAGE_SIZE
 
 _WINDOW = 16 * PAGE_SIZE
-"""Bytes shown around an address: all of a small region, or so much of a large one."""
+"""The most bytes shown around an address. A smaller region is shown as a whole."""
 
 
 class HexRows(Sequence[Row]):
-    """Rows of some bytes, made when they are looked at."""
+    """Rows of bytes, made when they are drawn."""
 
     def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, Writer]) -> None:
         self._base, self._data, self._before, self._writers = base, data, before, writers
 
     def writer(self, index: int) -> Writer | None:
-        """Who wrote a row's bytes last, if that is known."""
+        """Return the last writer of a row's bytes, or None if it is not known."""
         target = self[index].target
         found = self._writers.get(target.memory if target.memory is not None else -1)
         return found if found is not None and found.size == target.size else None
@@ -61,7 +61,7 @@ def _meaning(part: bytes, *, changed: bool) -> Meaning:
 
 
 def bytes_view(moment: Moment, address: int | None = None) -> View:
-    """Bytes around a physical address; around the top of the stack unless one is given."""
+    """Return the bytes around a physical address; None for the top of the stack."""
     machine = moment.machine
     centre = address
     if centre is None:
@@ -73,7 +73,7 @@ def bytes_view(moment: Moment, address: int | None = None) -> View:
     data = machine.ram.read(base, end - base)
     before = moment.bytes_before(base, data)
     where = moment.program.region_at(centre)
-    name = where.name if where is not None else "what is nobody's"
+    name = where.name if where is not None else "no region"
     rows = HexRows(base, data, before, moment.writers_here(range(base, end)))
     return View(rows, (centre - base) // LINE_BYTES, f"{centre:#x} in {name}")
 

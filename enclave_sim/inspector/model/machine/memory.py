@@ -1,4 +1,4 @@
-"""The memory map with the live state of every region, and a heat map down to pages."""
+"""The memory map with the current state of every region, and a heat map of all pages."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -14,30 +14,30 @@ from machine.architecture.paging import Mode
 from machine.bus.ram import PAGE_SIZE, Ram
 
 _PER_ROW = 64
-"""Pages."""
-_LOOKED_AT = 4096
-"""So many scrubs are looked back at."""
+"""Pages in a row of the heat map."""
+_MOST_SCRUBS = 4096
+"""The number of scrubs that are taken into account, the latest ones."""
 LEGEND = ". zero   o scrubbed and zero since   1-9 tenths in use   L in use, read-only"
 
 
 @dataclass(frozen=True, slots=True)
 class RegionState:
-    """How a region is."""
+    """The state of a region."""
 
     region: Region
     pages_in_use: int
-    """Pages with any byte that is not zero."""
+    """The number of pages with any byte that is not zero."""
     scrubbed_at_ns: int | None
     """When the scrub engine last zeroed all of it, or None."""
     rights: str | None
-    """As it is mapped now: `r-x`; None where it is not mapped, `differ` where its pages differ."""
+    """The rights of the current mapping, such as `r-x`; None if it is not mapped, `differ` if its pages differ."""
     user: bool
     locked: bool
-    """The page tables grant what the memory map says and no more, and the architecture is locked."""
+    """True if the architecture is locked and the page tables grant exactly what the memory map says."""
 
     @property
     def words(self) -> str:
-        """Zero, dirty or scrubbed, and locked."""
+        """The state in words: zero, dirty, scrubbed or image, and whether it is locked."""
         state = "dirty" if self.pages_in_use else "zero" if self.scrubbed_at_ns is None else "scrubbed"
         if self.region.measured and self.pages_in_use:
             state = "image"
@@ -45,7 +45,7 @@ class RegionState:
 
 
 def region_states(moment: Moment) -> list[RegionState]:
-    """All regions, in order of address."""
+    """Return the states of all regions, in order of address."""
     return _states(moment, moment.machine.ram.nonzero_pages(), _scrubs(moment))
 
 
@@ -64,7 +64,7 @@ def _states(moment: Moment, used: list[int], scrubs: list[Scrubbed]) -> list[Reg
 
 
 def memory_view(moment: Moment) -> View:
-    """Regions in a table, then every page."""
+    """Return a table of the regions, then the heat map."""
     ram = moment.machine.ram
     pages, scrubs = ram.nonzero_pages(), _scrubs(moment)
     states = _states(moment, pages, scrubs)
@@ -93,7 +93,7 @@ def _region_row(state: RegionState) -> Row:
 
 
 def _heat(moment: Moment, marks: str, used: list[int], states: list[RegionState]) -> Iterator[Row]:
-    """Rows of pages; `marks` has a character for each page of RAM, and `used` the pages in use, in order."""
+    """Yield the heat map. `marks` has a character for each page of RAM; `used` are the pages in use, in order."""
     end = 0
     for state in states:
         yield from _between(_of(used, end + PAGE_SIZE - 1, state.region.base & -PAGE_SIZE), moment)
@@ -108,12 +108,12 @@ def _heat(moment: Moment, marks: str, used: list[int], states: list[RegionState]
 
 
 def _of(pages: list[int], base: int, end: int) -> list[int]:
-    """Those that have a part of a range, of some in order."""
+    """Return the pages, of some in order, that overlap a range."""
     return pages[bisect_left(pages, base & -PAGE_SIZE) : bisect_left(pages, end)]
 
 
 def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
-    """Runs of pages that no region has: none are, in an enclave that is sound."""
+    """Yield runs of used pages that are in no region. A sound enclave has none."""
     meaning = Meaning.PLAIN if moment.enclave is None else Meaning.BAD
     known = set(pages)
     starts = [page for page in pages if page - PAGE_SIZE not in known]
@@ -124,7 +124,7 @@ def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
 
 
 def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[RegionState]) -> str:
-    """A character for each page of RAM."""
+    """Return a character for each page of RAM, as in `LEGEND`."""
     found = bytearray(b"." * (ram.size // PAGE_SIZE))
     for scrub in scrubs:
         first, last = scrub.base // PAGE_SIZE, (scrub.base + scrub.size - 1) // PAGE_SIZE
@@ -140,8 +140,8 @@ def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[Regio
 
 
 def _scrubs(moment: Moment) -> list[Scrubbed]:
-    """The last scrubs, the latest first; of equal ones only the latest."""
-    places = moment.log.of_kind("scrubbed", moment.seen)[-_LOOKED_AT:]
+    """Return the last scrubs, the latest first; of those of the same range only the latest."""
+    places = moment.log.of_kind("scrubbed", moment.seen)[-_MOST_SCRUBS:]
     found: dict[tuple[int, int], Scrubbed] = {}
     for seq in reversed(places):
         event = moment.log.events[seq]

@@ -1,4 +1,4 @@
-"""Registers, with what changed since the last stop, and bits in words."""
+"""Registers, with their changes since the last stop, and bits in words."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 
 
 def register_values(run: InspectedRun) -> dict[str, int]:
-    """Every register by name: what the manual calls state, the hidden part of segment registers included."""
+    """Return the value of every register by name, including the hidden parts of segment registers."""
     cpu = run.machine.cpu
     state = cpu.registers
     found = {"RIP": state.rip, "RFLAGS": cpu.rflags, "CPL": state.cpl}
@@ -56,7 +56,7 @@ def register_values(run: InspectedRun) -> dict[str, int]:
 
 
 def register_view(moment: Moment) -> View:
-    """General registers first, then flags, segments, tables, control registers, MSRs, vectors."""
+    """Return general registers, flags, segments, tables, control registers, MSRs and vectors."""
     values = register_values(moment.run)
     rows = tuple(_Rows(moment, values).all())
     return View(rows, 0, f"ring {values['CPL']}")
@@ -119,7 +119,7 @@ class _Rows:
         return Row(tuple(parts), Target(code=code, memory=self._memory(value), size=8))
 
     def _memory(self, address: int) -> int | None:
-        """Where in RAM a linear address is, if anything is known to be there."""
+        """Return the physical address of a linear one if that is in a region, or None."""
         physical = self._physical(address) if address < 1 << 64 else None
         return physical if physical is not None and self._program.region_at(physical) is not None else None
 

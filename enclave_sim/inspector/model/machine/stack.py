@@ -1,4 +1,4 @@
-"""The stack from RSP upwards, with the frame of the interrupt that is being handled decoded (SDM volume 3, 6.14.2)."""
+"""The stack from RSP upwards, with decoded frames of the interrupts being handled (SDM volume 3, 6.14.2)."""
 
 from dataclasses import dataclass
 
@@ -17,30 +17,30 @@ _PAGE_FAULT = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What the processor pushed for an interrupt whose handler has not returned."""
+class InterruptFrame:
+    """The frame that the processor pushed for an interrupt whose handler has not returned."""
 
     vector: int
     source: str
     error_code: int | None
     base: int
-    """Linear address of the lowest word: the error code, or RIP."""
+    """The linear address of the lowest word: the error code, or RIP."""
     seq: int
-    """Of the event of its delivery."""
+    """The number of the event of its delivery."""
 
     @property
     def words(self) -> dict[int, str]:
-        """The name of each word by its linear address."""
+        """The names of the words, by linear address."""
         names = ("error code", *_FRAME) if self.error_code is not None else _FRAME
         return {self.base + 8 * index: name for index, name in enumerate(names)}
 
 
-def open_frames(moment: Moment) -> list[Frame]:
-    """Frames of interrupts that are being handled, the innermost first."""
+def open_frames(moment: Moment) -> list[InterruptFrame]:
+    """Return the frames of the interrupts that are being handled, the innermost first."""
     log, seen = moment.log, moment.seen
     kinds = ("interrupt_delivered", "interrupt_returned", "ring_transition")
     places = sorted({seq for kind in kinds for seq in log.of_kind(kind, seen)[-_DEEPEST:]})
-    frames: list[Frame] = []
+    frames: list[InterruptFrame] = []
     for seq in places:
         event = log.events[seq]
         if isinstance(event, InterruptDelivered):
@@ -53,15 +53,15 @@ def open_frames(moment: Moment) -> list[Frame]:
     return frames[::-1]
 
 
-def _frame(moment: Moment, event: InterruptDelivered) -> Frame:
+def _frame(moment: Moment, event: InterruptDelivered) -> InterruptFrame:
     raised = moment.log.last("interrupt_raised", event.seq)
     if not isinstance(raised, InterruptRaised):
-        return Frame(event.vector, "interrupt", None, event.stack, event.seq)
-    return Frame(event.vector, raised.source, raised.error_code, event.stack, event.seq)
+        return InterruptFrame(event.vector, "interrupt", None, event.stack, event.seq)
+    return InterruptFrame(event.vector, raised.source, raised.error_code, event.stack, event.seq)
 
 
 def stack_view(moment: Moment) -> View:
-    """Words from RSP to the top of the stack."""
+    """Return the words from RSP to the end of the stack."""
     machine, program = moment.machine, moment.program
     state = machine.cpu.registers
     width = 8 if state.in_64_bit_code else 4
@@ -82,10 +82,10 @@ def stack_view(moment: Moment) -> View:
     in_use = f"{end - top} bytes in use" if where is not None else ""
     if top == end or not rows:
         rows.append(note("the stack is empty"))
-    return View(tuple(rows), 0, f"{where.name if where is not None else 'no stack of the kernel'} {in_use}".strip())
+    return View(tuple(rows), 0, f"{where.name if where is not None else 'not a stack of the kernel'} {in_use}".strip())
 
 
-def _frame_head(frames: list[Frame]) -> list[Row]:
+def _frame_head(frames: list[InterruptFrame]) -> list[Row]:
     if not frames:
         return [Row((("no interrupt is being handled on this stack", Meaning.DIM),))]
     return [title(f"{one.source} {one.vector:#x} is being handled; its frame is at {one.base:#x}") for one in frames]
@@ -94,15 +94,15 @@ def _frame_head(frames: list[Frame]) -> list[Row]:
 @dataclass(frozen=True, slots=True)
 class _Word:
     address: int
-    """Linear."""
+    """The linear address."""
     physical: int
     value: int
     digits: int
     name: str | None
-    """In a frame."""
+    """The name of the word in a frame."""
 
 
-def _row(program: Program, one: _Word, frame: Frame | None, *, is_top: bool) -> Row:
+def _row(program: Program, one: _Word, frame: InterruptFrame | None, *, is_top: bool) -> Row:
     mark, value = ">" if is_top else " ", one.value
     parts: list[Part] = [
         (f"{mark}{one.address:08x} ", Meaning.HERE if is_top else Meaning.DIM),
@@ -119,7 +119,7 @@ def _row(program: Program, one: _Word, frame: Frame | None, *, is_top: bool) -> 
     return Row(tuple(parts), Target(code=code, memory=one.physical, size=8))
 
 
-def _frame_words(program: Program, name: str, value: int, frame: Frame | None) -> str:
+def _frame_words(program: Program, name: str, value: int, frame: InterruptFrame | None) -> str:
     if name in ("CS", "SS"):
         return bits.selector(value)
     if name == "RFLAGS":

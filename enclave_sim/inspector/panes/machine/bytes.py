@@ -12,21 +12,21 @@ from enclave_sim.inspector.panes.pane import Pane
 
 
 class BytesPane(Pane):
-    """Bytes of physical memory, and who wrote them."""
+    """Bytes of physical memory, and their last writers."""
 
     NAME, TITLE, KEY = "bytes", "Bytes", "8"
     HELP = """Physical memory, sixteen bytes a row, with their ASCII. * marks rows
 that changed since the last stop.
-a asks for an address, symbol or region to show; it stays until another
-is asked for. At first that is the stack.
-Who wrote the row under the cursor last is looked for while nothing else
-is asked for, and stands in the title and behind the row; W asks for it.
-w watches them."""
+a asks for an address, symbol or region to show, until another one is
+asked for. At first it is the stack.
+While nothing else is running, the last write to the row under the cursor
+is searched for, and shown in the title and after the row; W asks for it.
+w watches the row."""
 
     address: int | None = None
-    """What to show; the stack where None."""
+    """The physical address to show; None for the stack."""
     _looking = False
-    """Whether the last writer of the row under the cursor is being looked for."""
+    """True while the last writer of the row under the cursor is searched for."""
 
     class Moved(Message):
         """Another row is under the cursor."""
@@ -36,7 +36,7 @@ w watches them."""
         return partial(bytes_view, address=self.address)
 
     def look(self) -> bool:
-        """Whether the last writer of the row under the cursor is to be looked for, which is said then."""
+        """Return whether to search for the last writer of the row under the cursor. The title says so then."""
         rows = self.view.rows
         self._looking = isinstance(rows, HexRows) and rows.writer(self.cursor) is None
         self.retitle()

@@ -14,8 +14,8 @@ class DevicesPane(Pane):
     NAME, TITLE, KEY = "devices", "Devices", "0"
     HELP = """All devices: the enclave block with the status word, local APIC with its
 timer, TPM with its PCRs, the serial line, scrub engine, hash engine,
-attestation port, mailbox, and what else a PC has. All of their state is
-shown.
+attestation port, mailbox, and the other devices of a PC, with all of
+their state.
 v goes to the next device. Nothing is read through the bus, so looking
 changes nothing."""
 

@@ -15,9 +15,9 @@ class RegistersPane(Pane):
     HELP = """All registers: general ones, RFLAGS in words, segment registers with the
 descriptors cached in them, descriptor table registers, control
 registers bit by bit, MSRs, debug registers, XMM and x87.
-* marks what has changed since the last stop; what it was stands behind.
+* marks a value that has changed since the last stop; the old one follows.
 Enter on a value that is an address shows what is there; b sets a
-breakpoint on it, w a watchpoint, W asks who wrote it."""
+breakpoint on it, w a watchpoint, W finds the last write to it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -14,10 +14,10 @@ class StackPane(Pane):
     NAME, TITLE, KEY = "stack", "Stack", "6"
     HELP = """The stack from RSP upwards. While an interrupt is handled, the frame
 that the processor pushed is decoded: error code, return address, CS,
-RFLAGS, and the stack it came from. Addresses are named; what may be a
-return address says so.
+RFLAGS, and the stack it came from. Addresses are named; a word that may
+be a return address says so.
 Enter on a word shows the code it points to, or its bytes; w watches it,
-W asks who wrote it."""
+W finds the last write to it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

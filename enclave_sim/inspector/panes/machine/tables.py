@@ -15,7 +15,7 @@ class TablesPane(Pane):
     HELP = """GDT, task state, page walks to RIP, RSP and CR2, all that is mapped, and
 the IDT, with bits in words.
 v goes to the next table. Enter on a gate shows its handler; b breaks
-there. w watches an entry, W asks who wrote it."""
+there. w watches an entry, W finds the last write to it."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import firmware
-from enclave_sim import Template
+from enclave_sim import Phase
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario
 from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, MemoryFault, Tamper
@@ -30,7 +30,7 @@ class Trial:
     """
 
     payload: Any
-    options: dict[str, Any] = field(default_factory=dict)
+    options: EnclaveOptions = field(default_factory=EnclaveOptions)
     guest: Callable[[int], bytes] | None = None
     inputs: tuple[AnyInput, ...] = ()
 
@@ -38,20 +38,22 @@ class Trial:
         """One or two. The time at which a guest is replaced is that of the enclave as it now is."""
         if self.guest is None:
             return [self._scenario(self.inputs)]
-        at_ns = Template(self.payload, **self.options).at_ns
+        booted = self.options.enclave(self.payload)
+        booted.run_to(Phase.EXEC_LOOP)
+        at_ns = booted.machine.clock.now_ns
         replaced = (GuestReplaced(at_ns=at_ns, payload=0, code=self.guest(secret)) for secret in _SECRETS)
         return [self._scenario([first, *self.inputs]) for first in replaced]
 
     def _scenario(self, inputs: Iterable[AnyInput]) -> Scenario:
-        return Scenario(self.payload, EnclaveOptions.of(**self.options), tuple(inputs), _LIMIT_NS)
+        return Scenario(self.payload, self.options, tuple(inputs), _LIMIT_NS)
 
 
 def _wasm(payload: Any, guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:
-    return Trial(payload, {"wake_ns": 50_000, **options}, guest)
+    return Trial(payload, EnclaveOptions.of(**{"wake_ns": 50_000, **options}), guest)
 
 
 def _flat(payload: str = "quitter", guest: Callable[[int], bytes] | None = None, **options: Any) -> Trial:
-    return Trial(payload, {"engine": "native", "wake_ns": 50_000, **options}, guest)
+    return Trial(payload, EnclaveOptions.of(engine="native", wake_ns=50_000, **options), guest)
 
 
 def _built_in(name: str) -> Callable[[int], bytes]:
@@ -76,7 +78,7 @@ _LOG_EDITED = MemoryFault(
 
 TRIALS = {
     "required": _wasm("counter", cycles=2, attestation="require"),
-    "edited log": Trial("counter", {"attestation": "require"}, inputs=(_LOG_EDITED,)),
+    "edited log": Trial("counter", EnclaveOptions.of(attestation="require"), inputs=(_LOG_EDITED,)),
     "counter": _wasm("counter", cycles=3),
     "trespasser": _wasm("trespasser"),
     "abyss": _wasm("abyss"),
@@ -93,7 +95,7 @@ TRIALS = {
     "surveyor": _flat(guest=_built_in("surveyor"), cycles=3),
     "runner": _flat(guest=_built_in("runner"), cycles=2, quantum_ns=20_000),
     "interrupted runner": _interrupted(_flat(guest=_built_in("runner"), cycles=2, quantum_ns=30_000)),
-    "altered": Trial("quitter", {"engine": "native"}, inputs=(_ALTERED,)),
+    "altered": Trial("quitter", EnclaveOptions.of(engine="native"), inputs=(_ALTERED,)),
     "stray": _flat("stray"),
     "vandal": _flat("vandal"),
     "usurper": _flat("usurper"),

@@ -56,7 +56,7 @@ def test_no_bytes_leave_ring_3s_regions(code: bytes) -> None:
     holds(hostile_run(code))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @many
 @given(instruction_sequences(max_size=40).map(lambda guest: guest.code) | machine_code(max_size=4096))
 def test_nor_do_many_more(code: bytes) -> None:

@@ -58,7 +58,7 @@ def test_they_shrink_to_few_and_early_ones() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(
     st.deferred(interrupts),
     st.deferred(lambda: host_answers(*limits())),

@@ -29,7 +29,7 @@ def test_lives(payload: Any, options: dict[str, Any]) -> None:
     run_state_machine_as_test(life_cycle(payload, **options), settings=QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("payload", "options"), LIVES)
 def test_long_lives(payload: Any, options: dict[str, Any]) -> None:
     run_state_machine_as_test(

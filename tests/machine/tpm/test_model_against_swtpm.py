@@ -16,7 +16,7 @@ from tests.machine.tpm.lockstep import SEED, Lockstep, freshly_reset
 from tests.machine.tpm.models import capability_of, quoted
 
 pytestmark = pytest.mark.tpm
-EXAMPLES = 400
+EXAMPLES = 150
 
 CFB, SM4, HMAC = 0x0043, 0x0013, 0x0005
 HASH_ALGS = (0x0004, 0x000B, 0x000C, 0x000D, 0x0010, 0x0012, 0x0027)

@@ -149,7 +149,7 @@ def test_many_guests_leave_nothing_behind(bench: Make) -> None:
     assert resident() - pages < 2 << 20
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_guests_leave_nothing_behind(bench: Make) -> None:
     b = bench()
     payloads = [b.admit(text) for text in (ASKS, SPINS, ENDS, TRAPS)]

@@ -61,7 +61,7 @@ def test_hostile_instructions_end_without_residue(sequence: InstructionSequence)
     ends_well(sequence.code)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=300)
 @given(long_sequences | machine_code(max_size=4096))
 def test_many_hostile_guests_end_without_residue(guest: InstructionSequence | bytes) -> None:

@@ -133,10 +133,8 @@ class SystemInstructions:
 
     # Helpers
 
-    def _supervisor(self, instruction: Instruction) -> None:
-        """Raise the Fault of a privileged instruction with LOCK (#UD) or outside ring 0 (#GP)."""
-        if instruction.locked:
-            raise Fault(UD)
+    def _check_ring_0(self) -> None:
+        """Raise the Fault of a privileged instruction outside ring 0 (#GP)."""
         if self._cpu.registers.cpl:
             raise Fault(GP, 0)
 
@@ -158,7 +156,7 @@ class SystemInstructions:
         """Return the register of MOV CR, checked: one that does not exist is #UD in every ring."""
         if instruction.register not in _CONTROL_REGISTERS:
             raise Fault(UD)
-        self._supervisor(instruction)
+        self._check_ring_0()
         return instruction.register
 
     def _mov_to_control_register(self, instruction: Instruction) -> Done:
@@ -190,7 +188,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _clts(self, instruction: Instruction) -> Done:
-        self._supervisor(instruction)
+        self._check_ring_0()
         registers = self._cpu.registers
         registers.cr[0] &= ~control_registers.CR0_TS
         registers.hflags &= ~HFLAG_TS
@@ -226,7 +224,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _rdmsr(self, instruction: Instruction) -> Done:
-        self._supervisor(instruction)
+        self._check_ring_0()
         registers = self._cpu.registers
         value = self._msrs.read(registers.rcx & _LOW)
         registers.rax, registers.rdx = value & _LOW, value >> 32
@@ -234,15 +232,15 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _wrmsr(self, instruction: Instruction) -> Done:
-        self._supervisor(instruction)
+        self._check_ring_0()
         registers = self._cpu.registers
         self._msrs.write(registers.rcx & _LOW, registers.rdx << 32 & 2**64 - 1 | registers.rax & _LOW)
         self._cpu.skip(instruction.length)
         return Done.COMPLETE
 
-    def _rdpmc(self, instruction: Instruction) -> Done:
+    def _rdpmc(self, _instruction: Instruction) -> Done:
         """Raise #GP: there are no counters (CPUID leaf 0AH), so no number is valid."""
-        raise Fault(UD) if instruction.locked else Fault(GP, 0)
+        raise Fault(GP, 0)
 
     # Identification and time
 
@@ -278,7 +276,7 @@ class SystemInstructions:
                 return Done.NATIVE
             raise Fault(UD)
         if instruction.extension == _INVLPG:
-            self._supervisor(instruction)
+            self._check_ring_0()
             self._cpu.flush_tlb()
             self._cpu.skip(instruction.length)
             return Done.COMPLETE

@@ -36,7 +36,7 @@ class FastSystemCalls:
     def syscall(self, instruction: Instruction) -> Done:
         """Execute SYSCALL: go to IA32_LSTAR in ring 0; RCX and R11 keep RIP and RFLAGS. Raises Fault (#UD)."""
         cpu, registers = self._cpu, self._cpu.registers
-        if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
+        if not registers.in_64_bit_code or not registers.efer & EFER_SCE:
             raise Fault(UD)
         cpu.skip(instruction.length)
         registers.rcx, registers.r11 = registers.rip, cpu.rflags & ~FLAG_RF
@@ -49,7 +49,7 @@ class FastSystemCalls:
     def sysret(self, instruction: Instruction) -> Done:
         """Execute SYSRET: go to RCX in ring 3, with RFLAGS from R11. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
-        if not registers.in_64_bit_code or not registers.efer & EFER_SCE or instruction.locked:
+        if not registers.in_64_bit_code or not registers.efer & EFER_SCE:
             raise Fault(UD)
         if registers.cpl or (instruction.wide and not is_canonical(registers.rcx)):
             raise Fault(GP, 0)
@@ -70,8 +70,6 @@ class FastSystemCalls:
         """Execute SYSENTER: go to IA32_SYSENTER_EIP in ring 0. It saves nothing. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
         selector = self._msrs.read(IA32_SYSENTER_CS)
-        if instruction.locked:
-            raise Fault(UD)
         if not registers.cr[0] & CR0_PE or not selector & 0xFFFC:
             raise Fault(GP, 0)
         cpu.skip(instruction.length)
@@ -88,8 +86,6 @@ class FastSystemCalls:
         """Execute SYSEXIT: go to RDX in ring 3, with the stack at RCX. Raises Fault (#UD, #GP)."""
         cpu, registers = self._cpu, self._cpu.registers
         selector = self._msrs.read(IA32_SYSENTER_CS)
-        if instruction.locked:
-            raise Fault(UD)
         if not registers.cr[0] & CR0_PE or not selector & 0xFFFC or registers.cpl:
             raise Fault(GP, 0)
         if instruction.wide and not (is_canonical(registers.rcx) and is_canonical(registers.rdx)):

@@ -24,7 +24,7 @@ from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
+class WasmInstruction:
     """One instruction of a function."""
 
     offset: int
@@ -83,7 +83,7 @@ def first_instruction(module: bytes, body: Body) -> int:
     return at
 
 
-def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
+def disassembly(module: bytes, body: Body) -> Iterator[WasmInstruction]:
     """Iterate over the instructions of a function, including the last `end`. Raises MalformedModule."""
     at, depth = first_instruction(module, body), 0
     while at < body.end:
@@ -99,7 +99,7 @@ def disassembly(module: bytes, body: Body) -> Iterator[Instruction]:
         if name in ("end", "else"):
             depth -= 1
         function = int(operands) if kind is Immediate.FUNCTION else None
-        yield Instruction(offset, name, operands, function, max(depth, 0))
+        yield WasmInstruction(offset, name, operands, function, max(depth, 0))
         if name == "else" or kind is Immediate.BLOCK_TYPE:
             depth += 1
 

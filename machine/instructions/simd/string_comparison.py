@@ -21,7 +21,7 @@ Elements = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class StringComparison:
     """The result of comparing two strings: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
 
     index: int
@@ -42,7 +42,7 @@ def implicit_length(vector: int, *, words: bool) -> int:
     return elements.index(0) if 0 in elements else len(elements)
 
 
-def compare(first: int, first_length: int, second: int, second_length: int, immediate: int) -> Comparison:
+def compare(first: int, first_length: int, second: int, second_length: int, immediate: int) -> StringComparison:
     """Compare two strings in vectors."""
     words = bool(immediate & 1)
     a = _elements(first, words=words, signed=bool(immediate & 2))[:first_length]
@@ -56,7 +56,7 @@ def compare(first: int, first_length: int, second: int, second_length: int, imme
     from_the_end = immediate & 0x40
     chosen = found if from_the_end else found & -found
     index = chosen.bit_length() - 1 if found else count
-    return Comparison(index, _expanded(found, words=words) if from_the_end else found, flags)
+    return StringComparison(index, _expanded(found, words=words) if from_the_end else found, flags)
 
 
 def _elements(vector: int, *, words: bool, signed: bool) -> tuple[int, ...]:

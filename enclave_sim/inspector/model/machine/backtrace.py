@@ -7,7 +7,7 @@ from itertools import groupby
 
 from enclave_sim.enclave.engine.contract import FRAMES_TOLD, Backtrace, Frame
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
-from enclave_sim.payload.wasm.disassembler import Body, Instruction, bodies, disassembly, first_instruction
+from enclave_sim.payload.wasm.disassembler import Body, WasmInstruction, bodies, disassembly, first_instruction
 from enclave_sim.payload.wasm.names import function_names
 
 _BEFORE, _AFTER = 6, 8
@@ -59,7 +59,7 @@ def _offset(module: bytes, frame: Frame) -> str:
     return f"at +{frame.offset - body.start:#x}"
 
 
-def _instruction(module: bytes, one: Instruction, depth: int, *, is_here: bool) -> Row:
+def _instruction(module: bytes, one: WasmInstruction, depth: int, *, is_here: bool) -> Row:
     meaning = Meaning.HERE if is_here else Meaning.PLAIN
     parts: list[Part] = [
         (" > " if is_here else "   ", meaning),
@@ -78,7 +78,7 @@ def _bodies(module: bytes) -> dict[int, Body]:
 
 
 @lru_cache(maxsize=8)
-def _disassembly(module: bytes, function: int) -> tuple[Instruction, ...]:
+def _disassembly(module: bytes, function: int) -> tuple[WasmInstruction, ...]:
     return tuple(disassembly(module, _bodies(module)[function]))
 
 

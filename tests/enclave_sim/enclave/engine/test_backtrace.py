@@ -19,7 +19,7 @@ from enclave_sim.enclave.engine.contract import (
     Returned,
     Trapped,
 )
-from enclave_sim.payload.wasm.disassembler import Instruction, bodies, disassembly
+from enclave_sim.payload.wasm.disassembler import WasmInstruction, bodies, disassembly
 from enclave_sim.specification import HostFunction
 from tests.enclave_sim.enclave.engine.test_differential import STATUS, module, programs, traps
 
@@ -31,7 +31,7 @@ ASKS = """(memory 1) (func $ask (result i32) (call $status)) (func $tick (drop (
 SPINS = '(memory 1) (func (export "_start") (loop $l (br $l)))'
 
 
-def instruction(backtrace: Backtrace, frame: int = 0) -> Instruction | None:
+def instruction(backtrace: Backtrace, frame: int = 0) -> WasmInstruction | None:
     """What a frame stands at; None at a function's entry, in front of its first instruction."""
     one = backtrace.frames[frame]
     (body,) = (body for body in bodies(backtrace.module) if body.function == one.function)

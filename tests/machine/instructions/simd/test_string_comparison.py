@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from machine.instructions.simd.string_comparison import Comparison, compare, explicit_length, implicit_length
+from machine.instructions.simd.string_comparison import StringComparison, compare, explicit_length, implicit_length
 from tests.machine.instructions.programs import Program, State, UserMachine, differences, host_only, on_host
 
 ESTRM, ESTRI, ISTRM, ISTRI = range(0x60, 0x64)
@@ -22,7 +22,7 @@ def overridden(aggregation: int, valid_a: bool, valid_b: bool, equal: bool) -> b
     return not valid_a
 
 
-def by_the_text(a: int, length_a: int, b: int, length_b: int, immediate: int) -> Comparison:
+def by_the_text(a: int, length_a: int, b: int, length_b: int, immediate: int) -> StringComparison:
     """All pairs are compared, then aggregated, then the polarity, then the output."""
     width, count = (16, 8) if immediate & 1 else (8, 16)
 
@@ -55,7 +55,7 @@ def by_the_text(a: int, length_a: int, b: int, length_b: int, immediate: int) ->
     index = count if not set_bits else set_bits[-1 if immediate & 0x40 else 0]
     mask = sum((1 << width) - 1 << width * j for j in set_bits) if immediate & 0x40 else result
     flags = bool(result) | (length_b < count) << 6 | (length_a < count) << 7 | (result & 1) << 11
-    return Comparison(index, mask, flags)
+    return StringComparison(index, mask, flags)
 
 
 def strings(rng: random.Random) -> tuple[int, int]:

@@ -18,7 +18,9 @@ PACKAGES = (
     "enclave_sim.attestation",
     "enclave_sim.guarantees",
     "enclave_sim.recording",
+    "enclave_sim.strategies",
     "enclave_sim.testing",
+    "enclave_sim.time_travel",
 )
 EXPORTED = {"machine.machine": ("Machine",)}
 """The public names of a module that has no `__all__`."""

@@ -43,13 +43,21 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(phase=st.sampled_from(Phase))
     def run_to(self, phase: Phase) -> None:
-        """Run until a phase has reached its target state."""
+        """Run until a phase has reached its target state.
+
+        Args:
+            phase: The phase.
+        """
         reached = self.enclave.run_to(phase)
         assert reached or self.enclave.dormant, f"{phase.name} is neither reached nor made impossible"
 
     @rule(duration_ns=st.integers(1, _LONGEST_STEP_NS))
     def run_for(self, duration_ns: int) -> None:
-        """Run for some virtual time (ns)."""
+        """Run for some time.
+
+        Args:
+            duration_ns: The virtual time in nanoseconds, at least 1.
+        """
         self.enclave.run(self.enclave.machine.clock.now_ns + duration_ns)
 
     @rule()
@@ -64,12 +72,21 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(sensor=st.integers(0, 1), value=st.integers(0, 2**32 - 1))
     def change_sensor(self, sensor: int, value: int) -> None:
-        """Change the value of a sensor (0 or 1)."""
+        """Change the value of a sensor.
+
+        Args:
+            sensor: The number of the sensor, 0 or 1.
+            value: Its new value, of 32 bits.
+        """
         self.enclave.take(SensorValue(at_ns=self.enclave.machine.clock.now_ns, sensor=sensor, value=value))
 
     @rule(ready=st.booleans())
     def change_uplink(self, ready: bool) -> None:
-        """Make the uplink ready, or not."""
+        """Make the uplink ready, or not.
+
+        Args:
+            ready: True if it is ready from now on.
+        """
         self.enclave.take(UplinkReady(at_ns=self.enclave.machine.clock.now_ns, ready=ready))
 
     @rule()

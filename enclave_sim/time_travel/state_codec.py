@@ -51,7 +51,7 @@ def _pack(value: Any) -> Any:
         return [kind.__name__, value.value]
     if kind in _RECORDS:
         return [kind.__name__, [_pack(getattr(value, field)) for field in _fields(kind)]]
-    raise TypeError(f"{kind.__name__} is no plain state")
+    raise TypeError(f"{kind.__name__} is not a type of state")
 
 
 def _unpack(value: Any) -> Any:

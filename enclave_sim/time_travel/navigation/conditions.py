@@ -59,7 +59,7 @@ class TypedCondition:
         try:
             tree = ast.parse(self._text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ConfigurationError(f"{self._text!r} is no condition; one is {HELP}") from None
+            raise ConfigurationError(f"{self._text!r} is not a condition; one is {HELP}") from None
         self._value = self._read(tree, 0)
 
     def __call__(self, session: Any) -> bool:

@@ -17,10 +17,16 @@ _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
 
 
 class HostLimit:
-    """A context in which machines run for at most `seconds`. Contexts nest: the one that ends first counts.
+    """A context in which machines run for a limited time of the host. Contexts nest: the one that ends first counts.
 
     The machine checks the clock between two instructions, several times a second. Longer work in Python, such as
-    compiling a payload, is not interrupted. Raises MachineError unless `seconds` is more than 0.
+    compiling a payload, is not interrupted.
+
+    Args:
+        seconds: The limit in seconds of the host, more than 0.
+
+    Raises:
+        MachineError: `seconds` is not more than 0.
     """
 
     def __init__(self, seconds: float) -> None:

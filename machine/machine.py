@@ -105,6 +105,10 @@ class Machine:
     The enclave's node is a machine with devices of its own and a `coprocessor` for the guest; a time-travel session
     drives a machine by `step`, `stop_at` and snapshots.
 
+    Args:
+        configuration: The size of RAM and everything else that is fixed for the life of the machine.
+        recorder: The recorder that receives every event; None for none.
+
     Raises:
         MachineError: The configuration is impossible.
     """

@@ -16,17 +16,19 @@ import pytest
 PACKAGES = (
     "enclave_sim",
     "enclave_sim.attestation",
+    "enclave_sim.enclave",
     "enclave_sim.guarantees",
     "enclave_sim.recording",
     "enclave_sim.strategies",
     "enclave_sim.testing",
     "enclave_sim.time_travel",
+    "machine.machine",
 )
 EXPORTED = {"machine.machine": ("Machine",)}
 """The public names of a module that has no `__all__`."""
 _SECTION = re.compile(r"(?P<indent> *)(?P<name>Args|Returns|Yields|Raises):\n(?P<body>(?:(?P=indent) +.*\n?|\n)*)")
 _ENTRY = re.compile(r"\*{0,2}(\w+)(?: \(.*?\))?:")
-_ELSEWHERE = re.compile(r"See `[\w.]+`[^\n]*")
+_ELSEWHERE = re.compile(r"See `[\w.]+`[^\n]*|[^\n]*Return and raise as `\w+`\.")
 """The docstring of a method that says where its contract is."""
 _NOTHING = (None, "None", NoReturn, "NoReturn", inspect.Signature.empty)
 

@@ -1,6 +1,10 @@
-"""Phrases that a native engineer stumbles over are not in the documents. The list can grow."""
+"""Phrases that a native engineer stumbles over are neither in documents nor in docstrings and comments. The lists can
+grow."""
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGES = ("machine", "enclave_sim", "firmware", "payloads")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+C_SOURCES = sorted(
+    path for package in PACKAGES for ending in ("c", "h", "S") for path in (ROOT / package).rglob(f"*.{ending}")
+)
 INSTEAD = {
     r"attend(s|ed|ing)?": "poll, check",
     r"(give|gives|gave|given|giving) up": "cancel",
@@ -23,14 +32,18 @@ INSTEAD = {
     r"(stands?|lies?) (behind|in front of)": "follows, precedes",
 }
 """Each phrase, as a regular expression of whole words, and what to write."""
+INSTEAD_IN_CODE = INSTEAD | {r"in front of": "before", r"behind": "after", r"wants?": "needs, expects, asks for"}
+"""What is right on a page now and then, but not in code."""
+FIRST_WORDS = re.compile(r"(What|Whether|Where|How|That|Which|Whose|Who)\b")
+"""A docstring begins with a verb or a noun."""
 ALLOWED: set[tuple[str, str]] = set()
 """Page and phrase, where it is right."""
 
 
-def found(text: str) -> Iterator[tuple[str, str]]:
+def found(text: str, phrases: dict[str, str] = INSTEAD) -> Iterator[tuple[str, str]]:
     """Find phrases outside of code, each with what to write."""
     prose = re.sub(r"```.*?```|`[^`\n]*`", "`code`", text, flags=re.DOTALL)
-    for pattern, instead in INSTEAD.items():
+    for pattern, instead in phrases.items():
         for match in re.finditer(rf"\b({pattern})\b".replace(" ", r"\s+"), prose, re.IGNORECASE):
             yield " ".join(match[0].lower().split()), instead
 
@@ -39,6 +52,42 @@ def found(text: str) -> Iterator[tuple[str, str]]:
 def test_a_document_is_in_plain_words(page: Path) -> None:
     name = page.relative_to(ROOT).as_posix()
     wrong = [(phrase, instead) for phrase, instead in found(page.read_text()) if (name, phrase) not in ALLOWED]
+    assert not wrong, "; ".join(f"for {phrase!r} write {instead}" for phrase, instead in wrong)
+
+
+def docstrings(source: str) -> Iterator[str]:
+    """Yield what documents modules, classes, functions and attributes: expressions that are only a string."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+
+
+def comments(source: str) -> str:
+    """Return all comments, joined where they follow each other."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return " ".join(token.string.lstrip("#") for token in tokens if token.type == tokenize.COMMENT)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_is_in_plain_words(module: Path) -> None:
+    source = module.read_text()
+    name = module.relative_to(ROOT).as_posix()
+    texts = list(docstrings(source))
+    wrong = [
+        f"for {phrase!r} write {instead}"
+        for text in [*texts, comments(source)]
+        for phrase, instead in found(text, INSTEAD_IN_CODE)
+        if (name, phrase) not in ALLOWED
+    ]
+    wrong += [f"begin with a verb or a noun: {text.splitlines()[0]!r}" for text in texts if FIRST_WORDS.match(text)]
+    assert not wrong, "; ".join(wrong)
+
+
+@pytest.mark.parametrize("path", C_SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_source_in_c_or_assembly_is_in_plain_words(path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    text = " ".join(re.findall(r"/\*.*?\*/|//[^\n]*|^\s*#\s[^\n]*", path.read_text(), re.DOTALL | re.MULTILINE))
+    wrong = [(phrase, instead) for phrase, instead in found(text, INSTEAD_IN_CODE) if (name, phrase) not in ALLOWED]
     assert not wrong, "; ".join(f"for {phrase!r} write {instead}" for phrase, instead in wrong)
 
 

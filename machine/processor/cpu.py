@@ -410,6 +410,9 @@ class Cpu:
 
         When the engine steps, it translates the next instruction after this one. Otherwise the next one may be part of
         the block that is being executed.
+
+        Returns:
+            True if they were dropped.
         """
         hook, stale = self.hook, self.ram.stale_code
         if not self._code_pages.storing or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:

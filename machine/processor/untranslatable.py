@@ -24,10 +24,7 @@ _CUTS = (
 
 
 def looks_untranslatable(code: bytes) -> bool:
-    """Report whether there are bytes of such an instruction in `code`, even if they may be part of harmless ones.
-
-    MOV AL, F0H and a bit test, for example, look like LOCK.
-    """
+    """Return whether there are bytes of such an instruction in `code`, be it as part of harmless ones."""
     return _WHOLE.search(code) is not None
 
 

@@ -5,11 +5,13 @@ one attribute of a module or class. A defect lives inside `with defect.made():` 
 """
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -50,6 +52,12 @@ class Edit:
         path.write_text(text.replace(self.old, self.new))
 
 
+@cache
+def _workplace(_process: int) -> "tempfile.TemporaryDirectory[str]":
+    """A directory for all kernels of a process: the compiler knows what it has already compiled in the same place."""
+    return tempfile.TemporaryDirectory()
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel built from changed sources."""
@@ -58,12 +66,11 @@ class Kernel:
 
     def made(self, stack: ExitStack) -> None:
         """Build it, and let it be the one that boots."""
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name)
-            shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
-            for edit in self.edits:
-                edit.apply(directory)
-            image, description = build(directory)
+        directory = Path(_workplace(os.getpid()).name)
+        shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
+        for edit in self.edits:
+            edit.apply(directory)
+        image, description = build(directory)
         stack.enter_context(patch("firmware.image", lambda: image))
         symbols = json.loads(description)["symbols"]
         stack.enter_context(patch("firmware.symbols", lambda: symbols))

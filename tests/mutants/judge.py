@@ -38,8 +38,14 @@ class Verdict:
         return bool(self.findings)
 
 
-def judge(names: Sequence[str], examples: int = MOST_EXAMPLES) -> Verdict:
-    """Run these trials, and hold them to every guarantee; a search goes on for so many examples."""
+def judge(names: Sequence[str], examples: int = MOST_EXAMPLES, enough: frozenset[str] = frozenset()) -> Verdict:
+    """Run these trials, and hold them to every guarantee; a search goes on for so many examples.
+
+    Args:
+        names: The trials.
+        examples: The most that a search tries.
+        enough: Guarantees; once all of them are known to be broken, nothing more is run. Empty: all is run.
+    """
     findings: dict[str, str] = {}
     if SEARCH in names and (found := search(_SEED, examples)) is not None:
         findings[RING_3] = f"{found.rule}: {found.what} (example {found.examples})"
@@ -47,22 +53,24 @@ def judge(names: Sequence[str], examples: int = MOST_EXAMPLES) -> Verdict:
         for report in _reports([name for name in names if name != SEARCH]):
             if not report.holds:
                 findings.setdefault(report.guarantee, report.findings[0].what)
+                if enough and enough <= findings.keys():
+                    break
     except (KernelDied, EmulatorFault) as error:
         findings.setdefault(LOUD, str(error))
     return Verdict(findings)
 
 
-def judge_mutant(defect: Defect) -> Verdict:
-    """Make it, and run what exercises it."""
+def judge_mutant(defect: Defect, *, briefly: bool = False) -> Verdict:
+    """Make it, and run what exercises it; `briefly`, only until those that must catch it have done so."""
     with defect.made():
-        return judge(defect.trials)
+        return judge(defect.trials, enough=frozenset(defect.caught_by if briefly else ()))
 
 
 def _reports(names: Sequence[str]) -> Iterator[Report]:
     runs = []
     for name in names:
         scenario, *others = TRIALS[name].scenarios()
-        first, second = (observe_scenario(scenario) for _ in range(2))
+        first = observe_scenario(scenario)
         runs.append(first)
         yield zero_trace([_briefly(first)])
         yield isolated([first])
@@ -70,7 +78,7 @@ def _reports(names: Sequence[str]) -> Iterator[Report]:
         yield attested([first])
         for other in others:
             yield noninterference(first, observe_scenario(other))
-        yield deterministic([first, second])
+        yield deterministic([first, observe_scenario(scenario)])
     yield jitter_free(runs)
 
 

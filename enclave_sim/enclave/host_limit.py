@@ -1,10 +1,10 @@
 """Runs of a machine under a limit in seconds of the host (machine/host_limit.py)."""
 
 from enclave_sim.errors import HostLimitReached
-from machine.host_limit import HostLimit
+from machine.host_limit import HostLimit, is_reached
 from machine.machine import Machine, Outcome
 
-__all__ = ["HostLimit", "run_machine"]
+__all__ = ["HostLimit", "poll_host_limit", "run_machine"]
 
 
 def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
@@ -14,3 +14,15 @@ def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
         where = f"{machine.clock.now_ns} ns of virtual time, RIP {machine.cpu.rip:#x}"
         raise HostLimitReached(f"the host limit is reached at {where}; the run is not over")
     return outcome
+
+
+def poll_host_limit() -> None:
+    """Raise HostLimitReached at a limit of the host. A guest that is replayed calls this at its checkpoints.
+
+    Raises:
+        HostLimitReached: The time is over. The guest is as it was before the replay.
+    """
+    if is_reached():
+        raise HostLimitReached(
+            "the host limit is reached while a guest is replayed; nothing has changed"
+        )

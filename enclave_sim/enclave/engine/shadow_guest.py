@@ -17,6 +17,7 @@ from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
+from enclave_sim.enclave.host_limit import poll_host_limit
 from machine.bus.host_memory import HostMemory
 
 CHECKPOINT_NS = 10_000_000
@@ -65,6 +66,7 @@ class ShadowGuest:
             answers = iter(place.answers)
             while not guest.over and guest.spent <= place.spent:
                 self._cancellation.poll()
+                poll_host_limit()
                 result = 0
                 if guest.waits:
                     answer = next(answers, None)

@@ -23,6 +23,7 @@ from enclave_sim.enclave.engine.profile import GuestProfile, check
 from enclave_sim.enclave.engine.progress import Admitted, Progress
 from enclave_sim.enclave.engine.shadow_guest import CHECKPOINT_NS, GuestPosition, ShadowGuest
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, fingerprint, new_engine
+from enclave_sim.enclave.host_limit import poll_host_limit
 from machine.errors import EmulatorFault
 from machine.state import State
 
@@ -183,6 +184,7 @@ class WasmtimeEngine:
                     return
                 break
             self._cancellation.poll()
+            poll_host_limit()
             if guest.waits:
                 if len(self._answers) == owed.answered:
                     break

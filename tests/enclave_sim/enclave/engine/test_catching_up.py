@@ -7,6 +7,9 @@ import pytest
 
 from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.engine.contract import HostCall, Preempted
+from enclave_sim.enclave.host_limit import HostLimit
+from enclave_sim.errors import HostLimitReached
+from machine import host_limit
 from machine.errors import EmulatorFault
 
 SPINS = """(memory 1) (func (export "_start") (loop $l
@@ -38,6 +41,17 @@ def test_cancelled_it_leaves_all_as_it_was(both: Any) -> None:
     assert both.heap() == heap
     assert both.engine.resume(0, 1000) == expected
     assert both.heap() == after
+
+
+def test_a_limit_of_host_time_ends_it_likewise(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, heap = spun(both)
+    both.engine.load_state(state)
+    monkeypatch.setattr(host_limit, "monotonic", iter(range(100)).__next__)  # a second each time it is asked
+    with HostLimit(1), pytest.raises(HostLimitReached):
+        both.engine.catch_up()
+    assert both.heap() == heap
+    both.engine.catch_up()
+    assert both.engine.save_state()["progress"] == state["progress"]
 
 
 def test_it_polls_again_and_again(bench: Any) -> None:

@@ -53,7 +53,7 @@ def missing() -> str | None:
     return f"the third witness needs {' and '.join(tools)}: `make oracle` installs them" if tools else None
 
 
-def run(image: Image, until: str, *, memory: tuple[range, ...] = (), mapped_at: int = 0, timeout: float = 60) -> Run:
+def run(image: Image, until: str, *, memory: tuple[range, ...] = (), mapped_at: int = 0, timeout: float = 300) -> Run:
     """Run an image until it is about to execute the instruction at the symbol `until`, or shuts down.
 
     The end is `halted` or `shutdown`; there are no records. With `memory`, all of RAM is returned, zero but for these

@@ -50,7 +50,7 @@ def missing() -> str | None:
     return f"the oracle needs {' and '.join(tools)}: `make oracle` installs them" if tools else None
 
 
-def run(image: Image, *, memory: bool = False, timeout: float = 60, options: tuple[str, ...] = ()) -> Run:
+def run(image: Image, *, memory: bool = False, timeout: float = 300, options: tuple[str, ...] = ()) -> Run:
     """Boot an image and wait until it leaves by the debug-exit device or a triple fault.
 
     With `memory`, wait also for HLT with interrupts disabled, and return all of RAM unless it left by debug exit.
@@ -130,7 +130,7 @@ def _boot_image(image: Image, work: Path) -> Path:
 class _Monitor:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(30)
+        self._socket.settimeout(300)
         try:
             self._socket.connect(str(path))
         except OSError:

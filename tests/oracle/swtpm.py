@@ -20,7 +20,7 @@ from tests.oracle.qemu import QemuError
 
 MISSING = shutil.which("swtpm") is None
 _CMD_SET_DATAFD = (0x10).to_bytes(4, "big")
-_SECONDS = 10
+_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_the_run_goes_on_while_guarantees_are_verified_and_v_cancels_that(
 
 
 async def _until(driven: Driven, holds: Callable[[], bool]) -> None:
-    for _ in range(3000):
+    for _ in range(30_000):
         if holds():
             return
         await driven.pilot.pause(0.01)

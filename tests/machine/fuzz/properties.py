@@ -34,7 +34,7 @@ PLACES = Places(
         *_NOWHERE,
     ),
 )
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def _case(sequence: InstructionSequence, decisions: bytes) -> Case:

@@ -30,7 +30,7 @@ class SwtpmProcess:
 
     def _wait_for(self, path: Path) -> None:
         """A socket is there a little before somebody listens at it."""
-        for _ in range(1000):
+        for _ in range(30_000):
             with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
                 client.connect(str(path))
                 return

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, seed, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from wasmtime import wat2wasm
 
@@ -24,6 +24,7 @@ from enclave_sim.strategies.wasm.builder import MAX_COST, Options
 from enclave_sim.strategies.wasm.encoding import encode_module
 from enclave_sim.strategies.wasm.instructions import NAMES
 from enclave_sim.strategies.wasm.statements import build
+from tests.enclave_sim.strategies.surveys import surveyed
 
 FUEL = 300_000
 SLICE = 1_000_000
@@ -31,18 +32,6 @@ SLICE = 1_000_000
 survey = settings(max_examples=1500, database=None, derandomize=True, phases=[Phase.generate])
 quick = settings(max_examples=100)
 search = settings(max_examples=3000, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
-def surveyed(look: Callable[[], None], missing: Callable[[], list[str]]) -> list[str]:
-    """Survey until nothing is missing, with another seed each time; return what still is after a few surveys.
-
-    One survey is not enough: what Hypothesis draws depends on the constants in the source of the whole project.
-    """
-    for number in range(5):
-        seed(number)(look)()
-        if not missing():
-            break
-    return missing()
 
 
 def instructions(guest: WasmGuest) -> list[str]:

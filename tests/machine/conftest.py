@@ -77,11 +77,12 @@ def assemble(assembler: Assembler) -> Callable[[str, int, int, int], bytes]:
     return build
 
 
-@pytest.fixture(params=["native", "portable"])
+@pytest.fixture(params=["native", pytest.param("portable", marks=pytest.mark.slow)])
 def kernel(assemble: Callable[[str, int, int, int], bytes], request: pytest.FixtureRequest) -> Kernel:
     """Run a body in a ring, with the native and with the portable instruction hook.
 
-    `memory` is what lies in RAM before, by address.
+    `memory` is what lies in RAM before, by address. The fast set compares the hooks on the programs of `user_machine`,
+    and on whole enclaves.
     """
 
     def run(

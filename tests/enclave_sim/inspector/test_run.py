@@ -1,6 +1,7 @@
 """A run that can be cancelled, and that goes by events."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +39,13 @@ _LONG: tuple[Callable[[InspectedRun], object], ...] = (
 )
 
 
+@cache
+def undisturbed() -> InspectedRun:
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
+    run.resume()
+    return run
+
+
 @pytest.mark.parametrize("way", range(len(_LONG)))
 @settings(max_examples=10)
 @given(after=st.integers(0, 30))
@@ -54,10 +62,8 @@ def test_whatever_is_cancelled_leaves_a_session_that_goes_on_as_if_it_had_not_be
     assert not run.breakpoints
     assert not run.watchpoints
     run.resume()
-    other = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=2)))
-    other.resume()
-    assert run.now == other.now
-    assert run.known == other.known
+    assert run.now == undisturbed().now
+    assert run.known == undisturbed().known
 
 
 def test_events_are_gone_to_in_both_directions() -> None:

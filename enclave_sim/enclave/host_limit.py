@@ -23,6 +23,4 @@ def poll_host_limit() -> None:
         HostLimitReached: The time is over. The guest is as it was before the replay.
     """
     if is_reached():
-        raise HostLimitReached(
-            "the host limit is reached while a guest is replayed; nothing has changed"
-        )
+        raise HostLimitReached("the host limit is reached while a guest is replayed; nothing has changed")

@@ -118,6 +118,15 @@ class ProcessorState(ctypes.Structure):
         return bool(self.hflags & HFLAG_CODE_64)
 
     @property
+    def linear_rip(self) -> int:
+        """The linear address of the next instruction, as the instruction hook sees it."""
+        return self.rip if self.in_64_bit_code else self.cs.base + self.rip & 0xFFFF_FFFF
+
+    def offset_of(self, linear: int) -> int:
+        """Return the RIP of an instruction at a linear address: the inverse of `linear_rip`."""
+        return linear if self.in_64_bit_code else linear - self.cs.base & 0xFFFF_FFFF
+
+    @property
     def segment_registers(self) -> bytes:
         """The bytes of ES, CS, SS, DS, FS and GS."""
         return ctypes.string_at(ctypes.addressof(self) + _SEGMENT_REGISTERS_AT, _SEGMENT_REGISTERS_BYTES)

@@ -181,7 +181,7 @@ class Execution(Stateful):
         cpu = self._cpu
         if cpu.hook.last != cpu.linear_rip:
             return False
-        instruction = cpu.instruction_at(cpu.linear_rip)
+        instruction = cpu.code.instruction_at(cpu.linear_rip)
         return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
 
     # One instruction
@@ -205,7 +205,7 @@ class Execution(Stateful):
         """Execute one instruction after checking segment limits and alignment; breakpoints and #UD come first."""
         cpu = self._cpu
         at = cpu.linear_rip
-        instruction = cpu.instruction_at(at)
+        instruction = cpu.code.instruction_at(at)
         found = 0 if instruction is None else instruction.action
         if not cpu.debug.at(at) and not found & _REFUSED_FIRST:
             try:
@@ -258,7 +258,7 @@ class Execution(Stateful):
             stop = cpu.execute()
             if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
                 break
-            instruction = cpu.watched_instruction()
+            instruction = cpu.code.watched_instruction()
             if instruction is None or not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
                 break
             self.cut_short = False
@@ -346,13 +346,13 @@ class Execution(Stateful):
     def _follows_load_of_ss(self) -> bool:
         """Return whether the last instruction was MOV SS or POP SS. STI inhibits interrupts, too, but not #DB."""
         cpu = self._cpu
-        last = cpu.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
+        last = cpu.code.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
         return last is not None and loads_ss(last)
 
     def _execute_watched(self) -> None:
         """Execute a watched instruction, and record what it changed."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
-        instruction = cpu.watched_instruction()
+        instruction = cpu.code.watched_instruction()
         if instruction is None:  # it ends in a page that cannot be fetched: let Unicorn fault
             self.stopped(self._execute_one())
             return

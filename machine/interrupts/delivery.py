@@ -103,7 +103,7 @@ class Delivery(Stateful):
     def _combine(self, first: Interrupt, second: Fault) -> Interrupt | None:
         """Return the event that a fault during a delivery leads to (SDM volume 3, table 6-5); None is shutdown."""
         in_new_task = isinstance(second, TaskFault)
-        rip = first.return_address if first.source != "software" else self._cpu.offset_of(self._cpu.hook.last)
+        rip = first.return_address if first.source != "software" else self._cpu.registers.offset_of(self._cpu.hook.last)
         if in_new_task:
             rip = self._cpu.rip
         if second.address is not None:

@@ -59,7 +59,7 @@ def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
 
 
 def _modifies_memory(cpu: Cpu) -> bool:
-    instruction = cpu.instruction_at(cpu.linear_rip)
+    instruction = cpu.code.instruction_at(cpu.linear_rip)
     return (
         instruction is not None
         and bool(instruction.action & _MODIFIES)
@@ -85,7 +85,7 @@ def take_back(cpu: Cpu) -> None:
 def _take_back_branch(cpu: Cpu) -> None:
     """Set RIP back to the JMP or RET that led to an address that is not canonical, and RSP to that before it."""
     registers, hook = cpu.registers, cpu.hook
-    instruction = cpu.instruction_at(hook.last)
+    instruction = cpu.code.instruction_at(hook.last)
     if instruction is None:
         return
     registers.rip = hook.last
@@ -96,7 +96,7 @@ def _take_back_branch(cpu: Cpu) -> None:
 def _leaves_by_the_stack(cpu: Cpu) -> bool:
     """Return whether the instruction's first access that is not canonical is to the stack segment."""
     registers = cpu.registers
-    for access in accesses(cpu, cpu.instruction_at(cpu.linear_rip)):
+    for access in accesses(cpu, cpu.code.instruction_at(cpu.linear_rip)):
         first = linear(registers, access)
         if not (is_canonical(first) and is_canonical(first + access.size - 1 & 2**64 - 1)):
             return access.segment == "ss"

@@ -18,22 +18,21 @@ from unicorn import (
 )
 
 from machine.architecture.cpuid import Switches
-from machine.architecture.decoding import Instruction, decode
 from machine.architecture.exceptions import PF
 from machine.architecture.paging import SupervisorMemory
 from machine.architecture.processor_state import (
-    DEFAULT_32,
     GENERAL_REGISTERS,
     HFLAG_TF,
     SEGMENT_REGISTERS,
 )
 from machine.architecture.saved_context import SavedContext
-from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_read, vmem_translate
+from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
 from machine.bus.bus import Bus
 from machine.bus.ram import PAGE_SIZE, Ram
 from machine.errors import UnicornStopped
 from machine.processor.clock import Clock
 from machine.processor.code_pages import CodePages
+from machine.processor.code_reader import CodeReader
 from machine.processor.debug_registers import DebugRegisters
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.flat_mode import load_flat_mode
@@ -46,7 +45,6 @@ from machine.state import State
 
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
-_LONGEST_INSTRUCTION = 15
 _STOPS = tuple(Stop)
 _TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
@@ -79,13 +77,12 @@ class Cpu:
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
         self._translations.charge_to(self.hook)
-        self._hook_code = ctypes.addressof(step_hook.state.code)
         self.clock = Clock(self.hook, ns_per_instruction)
         self.memory = SupervisorMemory(ram, self.registers)
         self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits that software has switched."""
-        self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
+        self.code = CodeReader(self._engine, self.registers, self.hook, self.give_back)
         self._physical = ctypes.c_uint64()
         ram.on_stale_code = self._on_stale_code
         self.callbacks = Callbacks(self.uc, ram, bus, self.clock, on_device_read=step_hook.on_device_read)
@@ -119,7 +116,7 @@ class Cpu:
                 cr2.value = address  # Unicorn changes it even when it only looks at code
         self.context.collect_simd_flags()
         if stop is Stop.REPEAT:
-            self.registers.rip = self.offset_of(hook.last)
+            self.registers.rip = self.registers.offset_of(hook.last)
             return Stop.DEADLINE
         return stop
 
@@ -192,7 +189,7 @@ class Cpu:
             True if the instruction at RIP itself can be fetched and was not begun.
         """
         at = self.linear_rip
-        return self.hook.last != at and self.instruction_at(at) is not None
+        return self.hook.last != at and self.code.instruction_at(at) is not None
 
     def _admit_code(self) -> bool:
         """Make the page of RIP executable, or the next one, where the instruction ends. False if nothing changed."""
@@ -215,7 +212,7 @@ class Cpu:
         at, pages = self.linear_rip, self._code_pages
         found = self.memory.look(at)
         steps = Steps.GUARDED if found is not None and pages.guards(found.physical) else Steps.ONE
-        opcode = opcode_to_replace(self.code_at(at), at)
+        opcode = opcode_to_replace(self.code.at(at), at)
         if opcode is None:
             self.hook.guarded = at
             self.hook.code_base = self.registers.cs.base
@@ -252,13 +249,7 @@ class Cpu:
     @property
     def linear_rip(self) -> int:
         """The linear address of the next instruction, as the instruction hook sees it."""
-        registers = self.registers
-        return registers.rip if registers.in_64_bit_code else registers.cs.base + registers.rip & 0xFFFF_FFFF
-
-    def offset_of(self, linear: int) -> int:
-        """Return the RIP of an instruction at a linear address: the inverse of `linear_rip`."""
-        registers = self.registers
-        return linear if registers.in_64_bit_code else linear - registers.cs.base & 0xFFFF_FFFF
+        return self.registers.linear_rip
 
     @property
     def rflags(self) -> int:
@@ -428,30 +419,3 @@ class Cpu:
         """Flush cached address translations, after a change of the paging mode or of the page tables."""
         self.memory.flush()
         self.forget_pages()
-
-    # Code
-
-    def code_at(self, address: int) -> bytes:
-        """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
-        self.give_back()  # the ring decides what may be fetched
-        length = _LONGEST_INSTRUCTION
-        while length:
-            if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
-                return self._code.raw[:length]
-            to_the_end = -address % PAGE_SIZE
-            length = to_the_end if 0 < to_the_end < length else 0
-        return b""
-
-    def instruction_at(self, address: int) -> Instruction | None:
-        """Decode the instruction at a linear address; None if it is incomplete."""
-        return self._decode(self.code_at(address))
-
-    def watched_instruction(self) -> Instruction | None:
-        """Decode the instruction before which the hook stopped; None if it ends in a page that cannot be fetched."""
-        found = self._decode(ctypes.string_at(self._hook_code, self.hook.code_size))
-        # Unicorn reported the size, and may have refused the instruction before its end
-        return self.instruction_at(self.linear_rip) if found is None else found
-
-    def _decode(self, code: bytes) -> Instruction | None:
-        registers = self.registers
-        return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

@@ -55,7 +55,7 @@ def test_a_step_is_an_instruction_or_an_interrupt(assemble: Any) -> None:
     while (
         machine.cpu.read_register("RAX") != 2
         or machine.cpu.registers.cpl
-        or machine.cpu.code_at(machine.cpu.rip)[:1] != b"\xcd"
+        or machine.cpu.code.at(machine.cpu.rip)[:1] != b"\xcd"
     ):
         assert machine.step() is None
     before = machine.cpu.hook.retired
@@ -92,7 +92,7 @@ def test_stopping_at_an_address_stops_every_time(assemble: Any, portable: bool) 
     while machine.ram.read(0x24_0000, 1) == b"\0":
         machine.step()
     here = machine.cpu.rip - 7
-    assert machine.cpu.code_at(here)[:2] == b"\xff\x04"
+    assert machine.cpu.code.at(here)[:2] == b"\xff\x04"
     machine.stop_at([here])
     for count in range(1, 5):
         assert machine.run() is Outcome.STOPPED

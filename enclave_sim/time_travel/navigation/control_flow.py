@@ -27,7 +27,7 @@ def flow_at(cpu: Cpu) -> tuple[Flow, int]:
 
     address = cpu.linear_rip
     decoder = Cs(CS_ARCH_X86, CS_MODE_64 if cpu.registers.in_64_bit_code else CS_MODE_32)
-    found = next(decoder.disasm(cpu.code_at(address), address, 1), None)
+    found = next(decoder.disasm(cpu.code.at(address), address, 1), None)
     if found is None:
         return Flow.STRAIGHT, address + 1
     name = found.mnemonic.split()

@@ -65,7 +65,7 @@ def test_steps_go_through_iretq_to_ring_3_and_back() -> None:
         assert reason(client.ask(b"c")) == "05 swbreak"
         assert client.number(CPL) == 3
         assert reason(client.ask(b"bs")) == "05"
-        assert (client.number(CPL), session.enclave.machine.cpu.code_at(client.number(RIP))[:2]) == (0, b"\x48\xcf")
+        assert (client.number(CPL), session.enclave.machine.cpu.code.at(client.number(RIP))[:2]) == (0, b"\x48\xcf")
         assert reason(client.ask(b"s")) == "05 swbreak"
         assert client.number(CPL) == 3
 

@@ -187,7 +187,7 @@ def test_what_is_on_the_stack_is_accessed_as_a_whole(bits: int, code: str, size:
     made.ram.write(CODE, bytes.fromhex(code))
     top = registers.rsp if bits == 64 else registers.rsp & 0xFFFF_FFFF
     below = (top - max(size, 0)) & (2**64 - 1 if bits == 64 else 0xFFFF_FFFF)
-    assert accesses(made.cpu, made.cpu.instruction_at(CODE)) == [Access("ss", below, abs(size), size > 0)]
+    assert accesses(made.cpu, made.cpu.code.instruction_at(CODE)) == [Access("ss", below, abs(size), size > 0)]
 
 
 def test_leave_pops_from_where_the_frame_pointer_points_to() -> None:
@@ -195,4 +195,4 @@ def test_leave_pops_from_where_the_frame_pointer_points_to() -> None:
         made = processor(bits)
         made.ram.write(CODE, b"\xc9")
         frame = made.cpu.registers.rbp & (2**64 - 1 if bits == 64 else 0xFFFF_FFFF)
-        assert accesses(made.cpu, made.cpu.instruction_at(CODE)) == [Access("ss", frame, size, False)]
+        assert accesses(made.cpu, made.cpu.code.instruction_at(CODE)) == [Access("ss", frame, size, False)]

@@ -1,0 +1,58 @@
+"""Code as the processor would fetch it: read, and decoded."""
+
+import ctypes
+from collections.abc import Callable
+
+from unicorn import UC_PROT_EXEC
+
+from machine.architecture.decoding import Instruction, decode
+from machine.architecture.processor_state import DEFAULT_32, ProcessorState
+from machine.architecture.unicorn_ffi import vmem_read
+from machine.bus.ram import PAGE_SIZE
+from machine.processor.step_hook import HookState
+
+_LONGEST_INSTRUCTION = 15
+
+
+class CodeReader:
+    """Reads code by linear address.
+
+    Args:
+        engine: The handle of the engine.
+        registers: Its registers while it is stopped.
+        hook: The state of its instruction hook.
+        give_back: Called before each read. It gives the engine the registers: the ring decides what may be fetched.
+    """
+
+    def __init__(self, engine: int, registers: ProcessorState, hook: HookState, give_back: Callable[[], None]) -> None:
+        self._engine = engine
+        self._registers = registers
+        self._hook = hook
+        self._hook_code = ctypes.addressof(hook.code)
+        self._give_back = give_back
+        self._code = ctypes.create_string_buffer(_LONGEST_INSTRUCTION)
+
+    def at(self, address: int) -> bytes:
+        """Return up to 15 bytes of code at a linear address, as the processor would fetch them; fewer at a page end."""
+        self._give_back()
+        length = _LONGEST_INSTRUCTION
+        while length:
+            if not vmem_read(self._engine, address, UC_PROT_EXEC, self._code, length):
+                return self._code.raw[:length]
+            to_the_end = -address % PAGE_SIZE
+            length = to_the_end if 0 < to_the_end < length else 0
+        return b""
+
+    def instruction_at(self, address: int) -> Instruction | None:
+        """Decode the instruction at a linear address; None if it is incomplete."""
+        return self._decode(self.at(address))
+
+    def watched_instruction(self) -> Instruction | None:
+        """Decode the instruction before which the hook stopped; None if it ends in a page that cannot be fetched."""
+        found = self._decode(ctypes.string_at(self._hook_code, self._hook.code_size))
+        # Unicorn reported the size, and may have refused the instruction before its end
+        return self.instruction_at(self._registers.linear_rip) if found is None else found
+
+    def _decode(self, code: bytes) -> Instruction | None:
+        registers = self._registers
+        return decode(code, registers.in_64_bit_code, bool(registers.cs.flags & DEFAULT_32))

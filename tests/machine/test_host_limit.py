@@ -12,6 +12,7 @@ from machine.host_limit import HostLimit
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.conftest import Log
 from tests.machine.test_snapshot import TICKING, everything
+from tests.sampling import sampled
 
 
 class HostClock:
@@ -45,7 +46,7 @@ def ticking(assemble: Any, request: pytest.FixtureRequest) -> Callable[[], tuple
     return make
 
 
-@pytest.mark.parametrize("seconds", [1, 2, 3, 7])
+@pytest.mark.parametrize("seconds", sampled([1, 2, 3, 7], 2))
 @pytest.mark.usefixtures("clock")
 def test_a_run_in_pieces_is_the_run(ticking: Any, seconds: int) -> None:
     """Each look at the clock takes a second, so that a limit of n lets n - 1 things happen."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from enclave_sim import Enclave
+from tests.sampling import sampled
 
 ROOT = Path(__file__).parents[3]
 RUN = "from enclave_sim import Enclave; print(Enclave({!r}, cycles=3, quantum_ns=200_000).run().digest)"
@@ -58,7 +59,7 @@ def test_under_load(reference: dict[str, str]) -> None:
             process.wait()
 
 
-@pytest.mark.parametrize("name", ["counter", "digest", "abyss"])
+@pytest.mark.parametrize("name", sampled(NAMES, "counter"))
 def test_without_native_code_and_address_space_reservation(reference: dict[str, str], name: str) -> None:
     """`portable` is what a host gets that can neither load machine code nor reserve address space."""
     assert Enclave(name, cycles=3, quantum_ns=200_000, portable=True).run().digest == reference[name]

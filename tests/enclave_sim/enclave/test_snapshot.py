@@ -13,6 +13,7 @@ from enclave_sim.recording.outcome.summary import RunResult
 from enclave_sim.recording.writer import RecordingWriter
 from machine.bus.ram import RamImage
 from machine.events import Event
+from tests.sampling import sampled
 
 RUNS: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),
@@ -32,7 +33,7 @@ def whole(payload: str, limit_ns: int | None, **options: Any) -> tuple[RunResult
 
 
 @pytest.mark.parametrize(("payload", "options"), RUNS)
-@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("phase", sampled(Phase, Phase.MEM_MAP))
 def test_every_phase_can_be_gone_back_to(payload: Any, options: dict[str, Any], phase: Phase) -> None:
     expected = Enclave(payload, **options).run()
     enclave = Enclave(payload, **options)

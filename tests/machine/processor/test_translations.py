@@ -167,7 +167,9 @@ def machine_with(assembler: Assembler, writer: Writer, body: str, *, portable: b
     return machine
 
 
-both_hooks = pytest.mark.parametrize("portable", [False, True], ids=["native", "portable"])
+both_hooks = pytest.mark.parametrize(
+    "portable", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["native", "portable"]
+)
 
 
 @both_hooks

@@ -44,6 +44,7 @@ def test_every_guarantee_has_a_line_and_a_verdict(capsys: pytest.CaptureFixture[
     assert "Latency of timer wakes" in out
 
 
+@pytest.mark.slow
 def test_json_is_one_object_with_all_reports(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = verify(capsys, "beacon", "counter", "--json", "--runs", "2")
     document = json.loads(out)
@@ -91,6 +92,7 @@ def test_what_cannot_be_judged_is_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_every_run_gets_the_inputs_of_a_script(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     script = tmp_path / "inputs.toml"
     script.write_text(

@@ -15,7 +15,15 @@ from enclave_sim.events import CycleBegan
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.vcd import InterruptFlag
 from enclave_sim.recording.format import Header
-from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, ModeSwitched, RingTransition
+from machine.events import (
+    Event,
+    Halted,
+    InterruptDelivered,
+    InterruptRaised,
+    InterruptReturned,
+    ModeSwitched,
+    RingTransition,
+)
 from machine.processor.cpu import FLAG_IF
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, RUNS, Run, exported, host_calls
 
@@ -53,6 +61,17 @@ def waves(run: Run) -> Waves:
 def test_cpl_follows_the_ring_transitions(run: Run, waves: Waves) -> None:
     expected = [(0, 0), *((event.at_ns, event.to_ring) for event in run.recording.of_kind(RingTransition))]
     assert waves.changes["CPL"] == expected
+
+
+def test_an_interrupt_that_is_not_delivered_is_no_vector_in_service() -> None:
+    """Vector 32 gives way to 6, raised at the same time; 6 returns."""
+    events: list[Event] = [
+        InterruptRaised(0, 1, 0x20, "external", None, None, 0, 0),
+        InterruptRaised(1, 2, 6, "exception", None, None, 0, 0),
+        InterruptDelivered(2, 3, 6, 0, 0),
+        InterruptReturned(3, 4, 6, 0),
+    ]
+    assert Waves(exported(HEADER, events, Format.VCD)).changes["vector"] == [(0, "z"), (3, 6), (4, "z")]
 
 
 def test_the_mode_follows_the_mode_switches(run: Run, waves: Waves) -> None:

@@ -90,7 +90,7 @@ def test_where_the_firmware_names_what_is_usable_nothing_else_is_looked_at() -> 
     usable = [range(FREE + 0x10, FREE + 0x20), range(FREE + 2 * PAGE_SIZE, FREE + 4 * PAGE_SIZE)]
     writes = [(FREE + at, b"\1") for at in (0xF, 0x10, 0x1F, 0x20, 2 * PAGE_SIZE - 1, 3 * PAGE_SIZE, 4 * PAGE_SIZE)]
     residue = found(*writes, usable=usable)
-    assert [one.base - FREE for one in residue.ranges] == [0x10, 0x1F, 3 * PAGE_SIZE]
+    assert [(one.base - FREE, len(one.data)) for one in residue.ranges] == [(0x10, 1), (0x1F, 1), (3 * PAGE_SIZE, 1)]
     assert residue.scanned_bytes == 0x10 + 2 * PAGE_SIZE
 
 

@@ -1,0 +1,20 @@
+"""How reports look: pages that are compared. REPORT_PAGES=new in the environment writes them anew."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from enclave_sim.recording.exports.formats import Format
+from tests.enclave_sim.recording.exports.runs import HEADER, exported, host_calls
+
+PAGES = Path(__file__).with_name("pages")
+
+
+@pytest.mark.parametrize("count", [3, 2000], ids=["each event is drawn", "shares are drawn"])
+def test_a_report_looks_as_before(count: int) -> None:
+    page = exported(HEADER, list(host_calls(count)), Format.HTML).decode()
+    kept = PAGES / f"host_calls_{count}.html"
+    if os.environ.get("REPORT_PAGES") == "new":
+        kept.write_text(page)
+    assert page.split("<") == kept.read_text().split("<")

@@ -17,8 +17,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from enclave_sim.errors import EnclaveError
+from enclave_sim.files.writing import write_file
 from enclave_sim.payload.errors import PayloadError
-from enclave_sim.payload.files import write_replacing
 from enclave_sim.payload.keys import ANCHOR_SUFFIX, KEY_SUFFIX, SigningKey
 from enclave_sim.payload.signature import sign, verify
 
@@ -96,7 +96,7 @@ def build(directory: Path = HERE) -> list[Path]:
         module = compile_source(source)
         goal = directory / f"{source.stem}.wasm"
         if not _is_signed(goal, module, key):
-            write_replacing(goal, sign(module, key))
+            write_file(goal, sign(module, key))
             written.append(goal)
     for source in flat_sources():
         goal = directory / f"{source.stem}.bin"
@@ -168,7 +168,7 @@ def _is_signed(path: Path, module: bytes, key: SigningKey) -> bool:
 def _write_if_changed(path: Path, data: bytes) -> bool:
     if path.exists() and path.read_bytes() == data:
         return False
-    write_replacing(path, data)
+    write_file(path, data)
     return True
 
 

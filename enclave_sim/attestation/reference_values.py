@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from enclave_sim.attestation.errors import shown
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import DOCUMENT, read_file
+from enclave_sim.files.writing import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,11 +113,7 @@ class ReferenceValues:
         Raises:
             ConfigurationError: It cannot be read, or is no such file.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"reference values: {path} cannot be read: {error.strerror}") from None
-        return cls.from_json(data)
+        return cls.from_json(read_file(path, DOCUMENT))
 
     def save(self, path: "Path") -> None:
         """Write the values to a file, which is replaced if it exists.
@@ -126,10 +124,7 @@ class ReferenceValues:
         Raises:
             ConfigurationError: It cannot be written.
         """
-        try:
-            path.write_bytes(self.to_json())
-        except OSError as error:
-            raise ConfigurationError(f"reference values: {path} cannot be written: {error.strerror}") from None
+        write_file(path, self.to_json())
 
     def merge(self, other: "ReferenceValues") -> "ReferenceValues":
         """Combine two sets of values.

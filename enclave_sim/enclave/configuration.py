@@ -8,6 +8,7 @@ from typing import Any
 
 import payloads as built_in
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.specification import Attestation, EngineName
@@ -161,14 +162,10 @@ def _read_source(source: str | Path, native: bool) -> bytes:
         return read(source)
     path = Path(source)
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+        data = read_file(path, MODULE)
+    except MissingFile:
         listed = ", ".join(names)
         raise ConfigurationError(f"no payload {str(source)!r}: neither a file nor built in ({listed})") from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{path} is a directory; a payload is a {kind}") from None
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     if not data:
         raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
     if not native and not data.startswith(_WASM) and _is_text(data):

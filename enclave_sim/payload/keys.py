@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import msgspec
 
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.files.writing import write_new
 from enclave_sim.payload.errors import KeyFileError
-from enclave_sim.payload.files import write_new
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -291,15 +293,13 @@ def _encode(file: _KeyFile | _AnchorFile) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
+        return read_file(path, SMALL)
+    except ConfigurationError as error:
+        raise KeyFileError(str(error)) from None
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     try:
         write_new(path, data, mode=mode)
-    except FileExistsError:
-        raise KeyFileError(f"{path}: exists already and is not overwritten; choose another name") from None
-    except OSError as error:
-        raise KeyFileError(f"{path}: cannot be written: {error.strerror}") from error
+    except ConfigurationError as error:
+        raise KeyFileError(str(error)) from None

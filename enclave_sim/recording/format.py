@@ -19,6 +19,8 @@ from machine.state import State, Stateful
 
 FORMAT = "enclave-sim-recording"
 VERSION = 2
+BEGINNING = b'{"kind":"header"'
+"""The first bytes of every recording."""
 BATCH = 1024
 """Number of events that are encoded at a time."""
 NOWHERE = (0, -1)

@@ -7,9 +7,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from enclave_sim.errors import ConfigurationError, EnclaveError
+from enclave_sim.errors import EnclaveError
 from enclave_sim.events import AnyEvent
-from enclave_sim.recording.format import FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
+from enclave_sim.files.reading import open_file
+from enclave_sim.recording.format import BEGINNING, FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
 
 _LONGEST_LINE = 1 << 26
 """In bytes. A header with the largest payloads and the most inputs is shorter."""
@@ -43,13 +44,13 @@ class RecordingFile(Iterable[AnyEvent]):
         self.path = path
         self.trailer: Trailer | None = None
         """The last line, once all events have been read."""
-        with self._open() as file:
-            self.header = self._header(file.readline(_LONGEST_LINE))
+        with open_file(path) as file:
+            self.header = self._header(_first_line(file))
 
     def __iter__(self) -> Generator[AnyEvent, None, None]:
         decoder = msgspec.json.Decoder(AnyEvent | Trailer)
-        with self._open() as file:
-            line = file.readline(_LONGEST_LINE)
+        with open_file(self.path) as file:
+            line = _first_line(file)
             self._header(line)
             digest, count = hashlib.sha256(line), 0
             while line := file.readline(_LONGEST_LINE):
@@ -69,12 +70,6 @@ class RecordingFile(Iterable[AnyEvent]):
                 count += 1
                 yield event
         raise RecordingError(f"{self.path} is cut short after line {count + 1}: it has no trailer")
-
-    def _open(self) -> BinaryIO:
-        try:
-            return self.path.open("rb")
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _header(self, line: bytes) -> Header:
         try:
@@ -104,6 +99,12 @@ class RecordingFile(Iterable[AnyEvent]):
 
     def _damaged(self, line: int, what: str) -> RecordingError:
         return RecordingError(f"{self.path}, line {line}: {what}")
+
+
+def _first_line(file: BinaryIO) -> bytes:
+    """Return the header's line; of a file that does not begin like a recording only the first bytes."""
+    start = file.read(len(BEGINNING))
+    return start + file.readline(_LONGEST_LINE) if start == BEGINNING else start
 
 
 def read_header(path: Path) -> Header:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from enclave_sim.errors import EnclaveError
+from enclave_sim.files.writing import output_file
 from enclave_sim.recording.format import BATCH, Digest, Header, encode_line, encode_lines
-from enclave_sim.recording.output_file import output_file
 from machine.events import Event
 
 

@@ -16,11 +16,12 @@ import msgspec
 import unicorn
 
 from enclave_sim.enclave.enclave import Enclave, EnclaveSnapshot
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
+from enclave_sim.files.reading import IMAGE, read_file
+from enclave_sim.files.writing import output_file
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.outcome.summary import RunResult
-from enclave_sim.recording.output_file import output_file
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel.replay import making
 from enclave_sim.time_travel.state_codec import decode, encode
@@ -104,9 +105,9 @@ def load(path: Path) -> Enclave:
 
 def _read(path: Path) -> _File:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SnapshotError(f"cannot read {path}: {error.strerror}") from None
+        content = read_file(path, IMAGE)
+    except ConfigurationError as error:
+        raise SnapshotError(str(error)) from None
     first, newline, rest = content.partition(b"\n")
     if not first.startswith(MAGIC) or not newline:
         raise SnapshotError(f"{path} is not a snapshot: it does not begin with {MAGIC.decode().strip()!r}")

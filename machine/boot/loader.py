@@ -17,6 +17,8 @@ from machine.errors import MachineError
 from machine.machine import Machine
 
 PROTOCOLS = (multiboot2.PROTOCOL, multiboot1.PROTOCOL)
+SEARCHED_BYTES = max(protocol.searched for protocol in PROTOCOLS)
+"""Bytes at the beginning of an image in which a Multiboot header is looked for."""
 
 
 class Module(NamedTuple):
@@ -97,7 +99,11 @@ def load(
 
 
 def is_image(data: bytes) -> bool:
-    """Return whether a file is an image for this loader: it has a Multiboot header or is an ELF file."""
+    """Return whether a file is an image for this loader: it has a Multiboot header or is an ELF file.
+
+    Args:
+        data: The file, or its first `SEARCHED_BYTES`.
+    """
     return data[:4] == elf.MAGIC or any(protocol.find_header(data)[0] is not None for protocol in PROTOCOLS)
 
 

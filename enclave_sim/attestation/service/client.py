@@ -26,6 +26,7 @@ from enclave_sim.attestation.service.protocol import (
     VerdictAnswer,
 )
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import SMALL, read_file
 
 _Decoded = TypeVar("_Decoded")
 
@@ -158,8 +159,9 @@ def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
             raise ConfigurationError(f"{url}: certificate authorities are for https URLs")
         return None
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        if ca_file is None:
+            return ssl.create_default_context()
+        pem = read_file(ca_file, SMALL).decode("ascii", "ignore")  # between certificates there may be any text
+        return ssl.create_default_context(cadata=pem or "nothing")  # an empty text would mean those of the host
     except ssl.SSLError as error:
         raise ConfigurationError(f"{ca_file}: holds no PEM certificates: {error.reason}") from None
-    except OSError as error:
-        raise ConfigurationError(f"{ca_file}: cannot be read: {error.strerror}") from None

@@ -66,6 +66,8 @@ class Database:
         """Open or create the file; without a path, keep the database in memory. Raises ConfigurationError."""
         self._lock = threading.Lock()
         name = ":memory:" if path is None else str(path)
+        if path is not None and path.exists() and not path.is_file():
+            raise ConfigurationError(f"{name}: cannot be opened as a database: it is not a regular file")
         try:
             self._connection = sqlite3.connect(name, timeout=5.0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:

@@ -14,6 +14,7 @@ import uvicorn
 from enclave_sim.attestation.service.application import application
 from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import SMALL, read_file
 
 SHUTDOWN_S = 2
 """Seconds that requests under way may still take when the service ends."""
@@ -31,6 +32,8 @@ class Tls:
     def check(self) -> None:
         """Raise ConfigurationError where the files do not hold a certificate and its key."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for path in (self.certificate, self.key):
+            read_file(path, SMALL)  # OpenSSL, which reads them again, has no limit
         try:
             # Without this OpenSSL would ask for a pass phrase at the terminal, and a service has nobody there.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
@@ -38,8 +41,6 @@ class Tls:
             raise ConfigurationError(
                 f"{self.certificate}, {self.key}: are not a PEM certificate and its unencrypted key: {error.reason}"
             ) from None
-        except OSError as error:
-            raise ConfigurationError(f"{self.certificate}, {self.key}: cannot be read: {error.strerror}") from None
 
 
 class _Server(uvicorn.Server):

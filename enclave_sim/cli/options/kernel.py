@@ -4,24 +4,16 @@ All functions raise ConfigurationError for invalid texts and unreadable files.
 """
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files import reading
 
 RAM = "128M"
 """The default size of memory."""
-_LARGEST_FILE = 1 << 30
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_file(path: str) -> bytes:
     """Read a file that goes into the machine."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"cannot read {path}: {reason}") from None
-    if len(data) > _LARGEST_FILE:
-        raise ConfigurationError(f"cannot read {path}: it is larger than {_LARGEST_FILE >> 30} GiB")
-    return data
+    return reading.read_file(path, reading.IMAGE)
 
 
 def module(text: str) -> tuple[bytes, str]:

@@ -15,7 +15,8 @@ import typer
 
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.payload.files import write_replacing
+from enclave_sim.files.reading import SMALL, MissingFile, read_file
+from enclave_sim.files.writing import write_file
 
 if TYPE_CHECKING:
     from machine.tpm.backend import TpmBackend
@@ -98,7 +99,7 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
 def _alone_in(directory: Path) -> Iterator[None]:
     """A scope that holds a lock, so that two runs that begin at once count two resets."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # reading the file fails, too, and reports it
         yield
         return
@@ -111,19 +112,14 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 def _reset(path: Path) -> ModelState:
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_ModelFile)
-    except FileNotFoundError:
+        file = msgspec.json.decode(read_file(path, SMALL), type=_ModelFile)
+    except MissingFile:
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None
     if file.resets == _MOST_RESETS:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
     before = ModelState(file.seed, file.resets)
     file.resets += 1
-    try:
-        write_replacing(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n")
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+    write_file(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n")
     return before

@@ -10,8 +10,8 @@ import typer
 
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.writing import output_file
 from enclave_sim.recording.exports.formats import Format
-from enclave_sim.recording.output_file import output_file
 
 if TYPE_CHECKING:
     from machine.events import Event

@@ -47,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 def boot(arguments: Sequence[str]) -> int:
     """Run `enclave-sim boot` with these arguments. Return the exit code."""
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         with limited(options.host_limit):
             return _boot(options)
     except HostLimitReached as error:
@@ -61,7 +61,8 @@ def boot(arguments: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = _Parser(
         prog="enclave-sim boot",
         description="Boot a Multiboot 1 or 2 kernel. Its serial line (COM1) goes to standard output.",

@@ -14,6 +14,8 @@ from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, KernelDied
+from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.files.writing import new_directory, write_files
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import Attestation, EngineName
@@ -97,9 +99,9 @@ def attest(
         cause = enclave.block.cause
         raise ConfigurationError(f"the enclave ended before cycle {cycle}: {cause.name if cause else 'it stopped'}")
     key = EnvelopeKey.from_seed(tpm_seed(enclave.configuration.tpm_seed))
-    if raw is not None:
-        _save_raw(raw, witness.evidence)
-    _save(output, witness.evidence.encode(key))
+    structures = {} if raw is None else _raw(raw, witness.evidence)
+    with new_directory(output.parent), new_directory(raw or output.parent):
+        write_files({output: witness.evidence.encode(key), **structures})
     names = payload or [_default(engine)]
     write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
 
@@ -113,28 +115,19 @@ def _run_until(enclave: "Enclave", witness: "CapturingVerifier") -> None:
         raise typer.Exit(ExitCode.DEFECT) from None
 
 
-def _save_raw(directory: Path, evidence: "Evidence") -> None:
+def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
+    """Return the TPM's structures by the names of their files."""
     from enclave_sim.attestation import public_pem  # noqa: PLC0415
 
+    files = {}
     for quote, name in zip(evidence.quotes, ("p256", "mldsa65"), strict=False):
-        _save(directory / f"{name}.attest", quote.attest)
-        _save(directory / f"{name}.signature", quote.signature)
-        _save(directory / f"{name}.public", quote.public)
-        _save(directory / f"{name}.pem", public_pem(quote.public))
-    _save(directory / "event.log", evidence.event_log)
-    _save(directory / "qualification.hex", (evidence.nonce + evidence.cycle.to_bytes(4, "big")).hex().encode())
-
-
-def _save(path: Path, data: bytes) -> None:
-    from enclave_sim.payload.files import write_replacing  # noqa: PLC0415
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_replacing(path, data)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
-    except ValueError:  # `.` and `/`
-        raise ConfigurationError(f"cannot write {path}: it names no file") from None
+        files[f"{name}.attest"] = quote.attest
+        files[f"{name}.signature"] = quote.signature
+        files[f"{name}.public"] = quote.public
+        files[f"{name}.pem"] = public_pem(quote.public)
+    files["event.log"] = evidence.event_log
+    files["qualification.hex"] = (evidence.nonce + evidence.cycle.to_bytes(4, "big")).hex().encode()
+    return {directory / name: data for name, data in files.items()}
 
 
 def _nonce(text: str) -> bytes:
@@ -182,11 +175,7 @@ def verify_evidence(
     challenge = Challenge(_nonce(nonce), cycle, None if after is None else _later_than(after))
     signatures = [ECDSA_P256, ML_DSA_65] if post_quantum else [ECDSA_P256]
     policy = Policy(signatures=frozenset(signatures))
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
-    verdict = verify(Evidence.decode(data), challenge, values, policy)
+    verdict = verify(Evidence.decode(read_file(file, SMALL)), challenge, values, policy)
     write(f"{json.dumps(verdict.to_json())}\n".encode() if as_json else _verdict_text(file, verdict))
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.REFUSED)
 

@@ -15,10 +15,11 @@ import typer
 from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import MODULE, read_file
+from enclave_sim.files.writing import write_file
 from enclave_sim.memory_map import region
 from enclave_sim.payload import artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
-from enclave_sim.payload.files import write_replacing
 from enclave_sim.payload.wasm import sections
 from enclave_sim.recording.text import one_line
 
@@ -194,10 +195,7 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    data = read_file(path, MODULE)
     if not data:
         raise ConfigurationError(f"{path}: is empty; {_NO_WASM_HINT}")
     return data
@@ -235,8 +233,5 @@ def _load_anchors(paths: list[Path] | None) -> list[keys.TrustAnchor]:
 
 
 def _write(path: Path, data: bytes, what: str) -> None:
-    try:
-        write_replacing(path, data)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+    write_file(path, data)
     typer.echo(f"wrote {path}: {len(data)} bytes, {what}")

@@ -21,6 +21,7 @@ import payloads as built_in
 from enclave_sim.enclave.configuration import read_payload
 from enclave_sim.enclave.inputs.validation import is_storable, mistake_of, mistake_of_condition, shown
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, kind_of
 from enclave_sim.memory_map import region
 from enclave_sim.specification import EngineName
@@ -69,9 +70,7 @@ def read_inputs(path: Path, engine: EngineName = EngineName.WASMTIME) -> tuple[A
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+        return tomllib.loads(read_file(path, DOCUMENT).decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not an input script: it is not UTF-8 text") from None
     except ValueError as error:

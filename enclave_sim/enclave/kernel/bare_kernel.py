@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.host_limit import run_machine
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import read_start
 from machine.boot import loader
 from machine.errors import MachineError
 from machine.machine import Machine, MachineConfiguration, Outcome
@@ -158,7 +159,4 @@ class BareKernel:
 
 def is_kernel_image(path: "Path") -> bool:
     """Return True if the file exists and is one that the boot loader can load."""
-    try:
-        return path.is_file() and loader.is_image(path.read_bytes())
-    except OSError:
-        return False
+    return loader.is_image(read_start(path, loader.SEARCHED_BYTES))

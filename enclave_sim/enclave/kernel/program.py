@@ -18,6 +18,8 @@ from elftools.elf.sections import SymbolTableSection
 
 import firmware
 from enclave_sim.enclave.kernel.source_lines import SourceLines
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.memory_map import Region, regions
 from machine.boot.loader import Loaded
 
@@ -158,8 +160,8 @@ def _reader(directory: Path) -> Callable[[str, Path], str]:
 
     def read(file: str, path: Path) -> str:
         for place in (path, directory / file, directory / "src" / file):
-            with suppress(OSError):
-                return place.read_text(encoding="utf-8", errors="replace")
+            with suppress(ConfigurationError):
+                return read_file(place, DOCUMENT).decode("utf-8", "replace")
         return ""
 
     return read

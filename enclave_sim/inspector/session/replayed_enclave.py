@@ -7,22 +7,17 @@ import msgspec
 from enclave_sim import events
 from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import read_start
 from enclave_sim.inputs import AnyInput
-from enclave_sim.recording.format import RecordingError
+from enclave_sim.recording.format import BEGINNING, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.time_travel.replay import making
 from machine.events import Event
 
-_HEADER = b'{"kind":"header"'
-
 
 def is_recording(path: Path) -> bool:
     """Return whether a file begins like a recording."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_HEADER)) == _HEADER
-    except OSError:
-        return False
+    return read_start(path, len(BEGINNING)) == BEGINNING
 
 
 class Recorded:

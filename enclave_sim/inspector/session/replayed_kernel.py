@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
 from machine.bus.bus import MMIO_BASE
@@ -59,7 +59,8 @@ class RecordedKernel:
             raise RecordingError(
                 f"{self._path}: it has {len(lines)} command lines for {len(header.payload_sha256)} modules"
             )
-        self._found = {sha256(data).hexdigest(): (path, data) for path, data in ((one, _read(one)) for one in files)}
+        contents = ((one, read_file(one, IMAGE)) for one in files)
+        self._found = {sha256(data).hexdigest(): (path, data) for path, data in contents}
         self.path, self.image = self._find("the kernel", header.firmware_sha256)
         modules = [self._find(f"module {number}", one)[1] for number, one in enumerate(header.payload_sha256)]
         self.options = KernelOptions(
@@ -76,10 +77,3 @@ class RecordedKernel:
                 f"{self._path} does not embed {what}, a file with SHA-256 {digest}; give it with --payload"
             )
         return self._found[digest]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None

@@ -10,6 +10,7 @@ from enclave_sim.enclave.configuration import PayloadSource
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions, is_kernel_image
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inputs import AnyInput
 from enclave_sim.inspector.session.inspected_run import InspectedRun
@@ -85,11 +86,7 @@ class KernelSource:
 
     def open(self, cancellation: Cancellation) -> Opened:
         """See `Source`."""
-        try:
-            image = self.path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from None
-        return Opened(_kernel_run(self.path, image, self.options, cancellation), None)
+        return Opened(_kernel_run(self.path, read_file(self.path, IMAGE), self.options, cancellation), None)
 
 
 def _kernel_run(path: Path, image: bytes, options: KernelOptions, cancellation: Cancellation) -> InspectedRun:

@@ -12,6 +12,7 @@ from enclave_sim import guarantees
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.guarantees import Report, Run, Scenario
 from enclave_sim.guarantees.observation import Observer
 from enclave_sim.recording.recording import Recording
@@ -102,12 +103,7 @@ def booted_machine(
 
 
 def _content(source: FileContent) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {source}: {error.strerror}") from None
+    return source if isinstance(source, bytes) else read_file(source, IMAGE)
 
 
 def _need_recording(options: dict[str, Any]) -> None:

@@ -64,9 +64,9 @@ def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_or_written_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"values\.json cannot be read: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*values\.json: No such file"):
         ReferenceValues.load(tmp_path / "values.json")
-    with pytest.raises(ConfigurationError, match="cannot be written: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot write .*: there is no directory"):
         FULL.save(tmp_path / "nowhere" / "values.json")
 
 

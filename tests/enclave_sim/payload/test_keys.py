@@ -40,7 +40,7 @@ def test_an_existing_key_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_key_file_into_a_missing_directory_is_one_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="cannot be written: No such file"):
+    with pytest.raises(KeyFileError, match=r"cannot write .*: No such file"):
         KEY.save(tmp_path / "missing" / "alice.key.json")
 
 
@@ -144,7 +144,7 @@ def test_what_is_not_a_json_object_of_the_format_is_refused(content: bytes, tmp_
 
 def test_a_missing_key_file_and_a_directory_are_refused_alike(tmp_path: Path) -> None:
     for path in (tmp_path / "none.key.json", tmp_path):
-        with pytest.raises(KeyFileError, match="cannot be read"):
+        with pytest.raises(KeyFileError, match="cannot read"):
             SigningKey.load(path)
 
 

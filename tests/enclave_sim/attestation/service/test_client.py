@@ -174,7 +174,7 @@ def test_certificate_authorities_must_be_there_and_of_use(tmp_path: Path) -> Non
     empty.write_bytes(b"no certificate")
     for ca_file, url, words in (
         (empty, "https://a.example", "holds no PEM"),
-        (tmp_path / "missing.pem", "https://a.example", "cannot be read"),
+        (tmp_path / "missing.pem", "https://a.example", "cannot read"),
         (empty, "http://127.0.0.1", "for https"),
     ):
         with pytest.raises(ConfigurationError, match=words):

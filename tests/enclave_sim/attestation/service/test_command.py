@@ -100,7 +100,7 @@ def refusal(*options: str | Path) -> str:
 def test_what_cannot_be_served_is_one_line(reference: Path, tmp_path: Path) -> None:
     good = ("--reference", reference)
     assert "--reference" in refusal()
-    assert "cannot be read" in refusal("--reference", tmp_path / "missing.json")
+    assert "cannot read" in refusal("--reference", tmp_path / "missing.json")
     assert "right is" in refusal("--reference", __file__)
     assert "no database" in refusal(*good, "--database", reference)
     assert "belong together" in refusal(*good, "--tls-cert", reference)

@@ -124,7 +124,7 @@ def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.Capture
         (["/nonesuch"], ["cannot read /nonesuch", "No such file"]),
         (["/"], ["cannot read /", "directory"]),
         (["bad\0name"], ["null byte"]),
-        (["/dev/null"], ["cannot boot /dev/null", "neither a Multiboot 2 header"]),
+        (["empty"], ["cannot boot empty", "neither a Multiboot 2 header"]),
         (["kernel.elf", "--module", "/nonesuch,text"], ["cannot read /nonesuch:"]),
         (["kernel.elf", "--module", ""], ["cannot read"]),
         (["kernel.elf", "--timeout-ns", "soon"], ["--timeout-ns", "'soon'"]),
@@ -145,8 +145,15 @@ def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.Capture
     ],
 )
 def test_what_cannot_be_is_refused(
-    kernel: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+    kernel: Path,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
     given = [str(kernel) if word == "kernel.elf" else word for word in arguments]
     assert boot(given) == ExitCode.USAGE
     output, error = capfd.readouterr()

@@ -160,6 +160,8 @@ main()
         "enclave_sim.enclave.kernel",
         "enclave_sim.enclave.kernel.bare_kernel",
         "enclave_sim.errors",
+        "enclave_sim.files",
+        "enclave_sim.files.reading",
         "enclave_sim.recording",
         "enclave_sim.recording.text",
     ]

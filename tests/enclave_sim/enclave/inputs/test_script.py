@@ -172,7 +172,7 @@ AFTER = f"{TAMPER}after = "
         (f'{GUEST}guest = "nobody"', "guest is 'nobody': neither a file beside the script nor built in (abyss, bea"),
         (f'{GUEST}guest = "\\u0000"', "guest is '\\x00': neither a file"),
         (f'{GUEST}guest = "{"x" * 5000}"', "neither a file"),
-        (f'{GUEST}guest = "."', "is a directory"),
+        (f'{GUEST}guest = "."', "Is a directory"),
         (f'{GUEST}guest = "inputs.toml"', "inputs.toml is text, not a WebAssembly module"),
     ],
 )  # fmt: skip

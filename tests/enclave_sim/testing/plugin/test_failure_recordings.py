@@ -231,13 +231,13 @@ def test_a_directory_is_created_with_its_parents(run: Runner) -> None:
 def test_a_recording_that_cannot_be_written_is_said_and_leaves_no_half_of_it(run: Runner) -> None:
     tests = """
 import pytest
-from enclave_sim.recording import output_file
+from enclave_sim.files import writing
 @pytest.fixture
 def full_disk(monkeypatch):
     def replace(half, goal):
         assert half.stat().st_size > 0
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(output_file.os, "replace", replace)
+    monkeypatch.setattr(writing.os, "replace", replace)
 def test_it(enclave, full_disk):
     enclave("counter").run()
     raise RuntimeError("its own failure")

@@ -1,0 +1,135 @@
+"""Reading files that the user names: regular files only, and never more of them than a limit known before.
+
+A device has no end, a pipe may never have a writer, and a sparse file of terabytes takes no room on the disk. So each
+reader states a limit, and a test refuses other ways to open a file. `boot` starts with this, so it imports little.
+"""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from enclave_sim.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = 1 << 20
+"""Limit in bytes for keys, trust anchors, certificates, the state of a TPM model and evidence."""
+DOCUMENT = 1 << 24
+"""Limit in bytes for scripts of inputs, reference values and source files."""
+MODULE = 1 << 26
+"""Limit in bytes for payloads."""
+IMAGE = 1 << 30
+"""Limit in bytes for kernel images, boot modules, files for fw_cfg and snapshots."""
+
+_CHUNK = 1 << 16
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class MissingFile(ConfigurationError):  # noqa: N818
+    """There is no file of this name."""
+
+
+def read_file(path: "str | Path", limit: int) -> bytes:
+    """Read a whole file.
+
+    Args:
+        path: The file.
+        limit: The most bytes that it may have.
+
+    Returns:
+        Its content.
+
+    Raises:
+        MissingFile: There is no such file.
+        ConfigurationError: It cannot be read, is not a regular file, or is larger.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size  # a hint: it is 0 in /proc, and files grow
+        chunks, left = [], limit + 1
+        while size <= limit and left and (chunk := file.read(min(left, max(size + 1, _CHUNK)))):
+            chunks.append(chunk)
+            left -= len(chunk)
+    if size > limit or not left:
+        raise ConfigurationError(f"cannot read {path}: it is larger than {_size(limit)}")
+    return b"".join(chunks)
+
+
+def read_start(path: "str | Path", count: int) -> bytes:
+    """Read the first bytes of a file, to see what kind of file it is.
+
+    Args:
+        path: The file.
+        count: The most bytes to read.
+
+    Returns:
+        The bytes; none of a file that cannot be read, or is not a regular one.
+    """
+    try:
+        with open_file(path) as file:
+            return file.read(count)
+    except ConfigurationError:
+        return b""
+
+
+def open_file(path: "str | Path") -> io.BufferedReader:
+    """Open a file to be read piece by piece, each with a limit of its own.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The file. Reading it raises ConfigurationError, too.
+
+    Raises:
+        MissingFile: There is no such file.
+        ConfigurationError: It cannot be opened, or is not a regular file.
+    """
+    return io.BufferedReader(_InputFile(path))
+
+
+class _InputFile(io.FileIO):
+    """A regular file, whose errors name it as the user did."""
+
+    def __init__(self, path: "str | Path") -> None:
+        self._path = path
+        with self._explaining():
+            super().__init__(path, opener=_open)
+        kind = stat.S_IFMT(os.fstat(self.fileno()).st_mode)
+        if kind != stat.S_IFREG:
+            self.close()
+            what = _KINDS.get(kind, "something else")
+            raise ConfigurationError(f"cannot read {path}: it is {what}; it must be a regular file")
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        with self._explaining():
+            return super().readinto(buffer)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise MissingFile(f"cannot read {self._path}: {error.strerror}") from None
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self._path}: {error.strerror}") from None
+        except ValueError as error:  # a name with a zero byte
+            raise ConfigurationError(f"cannot read {str(self._path)!r}: {error}") from None
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without waiting: a pipe may never have a writer, and a terminal must not become this process's own."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _size(limit: int) -> str:
+    """Return a limit in words; all limits are powers of two."""
+    return f"{limit >> 30} GiB" if limit >= 1 << 30 else f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"

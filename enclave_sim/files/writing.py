@@ -1,0 +1,165 @@
+"""Writing files: each appears under its name only when all of it is written, and so do several that belong together.
+
+The content goes to a temporary file in the same directory, which then gets the name. Whatever prevents that is raised
+from here, in one line with the name that the user gave, and nothing is left of it.
+"""
+
+import io
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from enclave_sim.errors import ConfigurationError
+
+_PREFIX = 64
+"""The number of characters of a file's name in that of its temporary file: a long name has no room for more."""
+
+
+class OutputFile(io.FileIO):
+    """Writes all data that it is given, or raises ConfigurationError with the name of the file that was asked for."""
+
+    def __init__(self, path: "Path | int", asked_for: object, doing: str, mode: str = "w") -> None:
+        super().__init__(path, mode)
+        self._asked_for, self._doing = asked_for, doing
+
+    def write(self, data: Any, /) -> int:
+        """Write all of `data`."""
+        rest = memoryview(data)
+        with _explaining(self._asked_for, self._doing):
+            while rest:
+                rest = rest[super().write(rest) :]
+        return len(data)
+
+
+@contextmanager
+def output_file(path: Path, doing: str, *, durable: bool = False) -> Iterator[OutputFile]:
+    """Open a temporary file beside `path`, which takes that name at the end. After an exception nothing is left of it.
+
+    A file of that name is replaced. A pipe or a device is written to directly.
+
+    Args:
+        path: The name of the file.
+        doing: The words for this in an error: "cannot `doing` `path`: ...".
+        durable: Wait until the content has reached the disk, so that a power failure cannot leave an empty file.
+
+    Yields:
+        The file.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    with _explaining(path, doing):
+        goal = Path(os.path.realpath(path))
+        if goal.is_dir():
+            raise ConfigurationError(f"cannot {doing} {path}: it is a directory")
+        if not goal.parent.is_dir():
+            raise ConfigurationError(f"cannot {doing} {path}: there is no directory {path.parent}")
+        special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
+        written = goal if special else _beside(goal)
+        file = OutputFile(written, path, doing, "w" if special else "x")
+    try:
+        with file:
+            yield file
+            if durable and not special:
+                with _explaining(path, doing):
+                    os.fsync(file.fileno())
+        if not special:
+            with _explaining(path, doing):
+                os.replace(written, goal)
+    finally:
+        if not special:
+            written.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file. One of that name is replaced.
+
+    Args:
+        path: The file.
+        data: Its content.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+    """
+    write_files({path: data})
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all of them or none. Files of these names are replaced.
+
+    Args:
+        contents: Their content, by name. A directory that does not exist must be made before; see `new_directory`.
+
+    Raises:
+        ConfigurationError: One of them cannot be written.
+    """
+    with ExitStack() as all_of_them:
+        for path, data in contents.items():
+            all_of_them.enter_context(output_file(path, "write", durable=True)).write(data)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that must not exist yet. A hard link takes the name: unlike a rename it replaces nothing.
+
+    Args:
+        path: The file.
+        data: Its content.
+        mode: Its permissions.
+
+    Raises:
+        ConfigurationError: It exists, or it cannot be written.
+    """
+    with _explaining(path, "write"):
+        temporary = _beside(path)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with OutputFile(descriptor, path, "write") as file:
+                file.write(data)
+                os.fsync(descriptor)
+            os.link(temporary, path)
+        except FileExistsError:
+            raise ConfigurationError(
+                f"cannot write {path}: it exists already and is not overwritten; choose another name"
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[None]:
+    """A scope in which a directory exists; it is made where it does not. After an exception what was made is removed.
+
+    Args:
+        path: The directory. Its parents are made, too.
+
+    Raises:
+        ConfigurationError: It cannot be made.
+    """
+    with _explaining(path, "write to"):
+        made = [one for one in (path, *path.parents) if not one.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for one in made:
+            with suppress(OSError):
+                one.rmdir()
+        raise
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / f".{path.name[:_PREFIX]}.{secrets.token_hex(6)}.tmp"
+
+
+@contextmanager
+def _explaining(asked_for: object, doing: str) -> Iterator[None]:
+    """Turn an error of the operating system into one that names the file the user asked for."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"cannot {doing} {asked_for}: {error.strerror}") from None
+    except ValueError as error:  # a name with a zero byte
+        raise ConfigurationError(f"cannot {doing} {str(asked_for)!r}: {error}") from None

@@ -1,0 +1,143 @@
+"""Every option that names a file to read, with a file that has no end: one line, at once, and nothing is read."""
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import payloads
+from enclave_sim.cli.app import app
+from enclave_sim.cli.runs.boot import boot, parser
+from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.files import reading
+from enclave_sim.payload.keys import SigningKey
+from tests.enclave_sim.cli.command import Ended, assert_refused, command
+from tests.enclave_sim.cli.runs.boot_command import LOOP, write
+
+NONCE = "00" * 32
+READERS = {
+    "run payload": "run {}",
+    "run inputs": "run --inputs {}",
+    "run trust_anchor": "run --trust-anchor {}",
+    "run tpm": "run --tpm model:{}",
+    "run verifier_ca": "run --verifier https://localhost --verifier-ca {}",
+    "run reference": "run --reference {}",
+    "verify payload": "verify {}",
+    "verify inputs": "verify --inputs {}",
+    "export file": "export {} --to vcd",
+    "replay file": "replay {}",
+    "replay payload": "replay beacon.jsonl --payload {}",
+    "diff first": "diff {} beacon.jsonl",
+    "diff second": "diff beacon.jsonl {}",
+    "events file": "events {}",
+    "inspect what": "inspect {}",
+    "inspect inputs": "inspect --inputs {}",
+    "inspect trust_anchor": "inspect --trust-anchor {}",
+    "inspect tpm": "inspect --tpm model:{}",
+    "inspect reference": "inspect --reference {}",
+    "inspect payload": "",  # read when the screen is there: by `RecordedKernel`, or as `replay payload`
+    "inspect module": "inspect kernel.elf --module {}",
+    "inspect fw_cfg": "inspect kernel.elf --fw-cfg opt/x={}",
+    "gdb what": "gdb {}",
+    "gdb inputs": "gdb --inputs {}",
+    "gdb trust_anchor": "gdb --trust-anchor {}",
+    "gdb module": "gdb kernel.elf --module {}",
+    "gdb fw_cfg": "gdb kernel.elf --fw-cfg opt/x={}",
+    "attest payload": f"attest {{}} --nonce {NONCE} -o x.eat",
+    "attest trust_anchor": f"attest --nonce {NONCE} -o x.eat --trust-anchor {{}}",
+    "attest tpm": f"attest --nonce {NONCE} -o x.eat --tpm model:{{}}",
+    "verify-evidence file": f"verify-evidence {{}} --nonce {NONCE} --reference values.json",
+    "verify-evidence reference": f"verify-evidence x.eat --nonce {NONCE} --reference {{}}",
+    "reference-values payload": "reference-values {}",
+    "reference-values merge": "reference-values --merge {}",
+    "reference-values trust_anchor": "reference-values --trust-anchor {}",
+    "reference-values tpm": "reference-values --tpm model:{}",
+    "payload sign module": "payload sign {} --key alice.key.json",
+    "payload sign key": "payload sign beacon.wasm --key {}",
+    "payload verify module": "payload verify {}",
+    "payload verify anchor": "payload verify beacon.wasm --anchor {}",
+    "payload show module": "payload show {}",
+    "payload compile module": "payload compile {} --key alice.key.json",
+    "payload compile key": "payload compile beacon.wasm --key {}",
+    "payload compile anchor": "payload compile beacon.wasm --key alice.key.json --anchor {}",
+    "verifier serve reference": "verifier serve --reference {}",
+    "verifier serve database": "verifier serve --reference values.json --database {}",
+    "verifier serve tls_cert": "verifier serve --reference values.json --port 0 --tls-cert {} --tls-key key.pem",
+    "verifier serve tls_key": "verifier serve --reference values.json --port 0 --tls-cert cert.pem --tls-key {}",
+    "boot image": "boot {}",
+    "boot module": "boot kernel.elf --module {},text",
+    "boot fw_cfg": "boot kernel.elf --fw-cfg opt/x={}",
+}
+"""A command line for each parameter that names a file to read."""
+REASONS = {
+    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database: it is not a regular file"),
+    "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is no database"),
+}
+"""The words that say what is wrong, by the name of the file."""
+WRITERS = {
+    "run record",
+    "export output",
+    "attest output",
+    "attest raw",
+    "reference-values output",
+    "payload keygen directory",
+    "payload sign output",
+    "payload compile output",
+    "boot record",
+}
+_FILES = re.compile(r"FILE|PATH|IMAGE|PAYLOAD|RECORDING|MODULE|TPM|DIR|^A$|^B$")
+
+
+def _named(group: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
+    """Name every parameter that stands for a file, by its command."""
+    for name, one in getattr(group, "commands", {}).items():
+        yield from _named(one, (*words, name))
+    for parameter in group.params:
+        if _FILES.search(parameter.metavar or ""):
+            yield " ".join((*words, str(parameter.name)))
+
+
+def test_every_option_that_names_a_file_is_here() -> None:
+    found = set(_named(typer.main.get_command(app)))
+    for action in parser()._actions:
+        if not isinstance(action, argparse._HelpAction) and _FILES.search(str(action.metavar)):
+            found.add(f"boot {action.dest}")
+    assert found == READERS.keys() | WRITERS
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with every file that a command line names, a pipe without a writer, and a file without end."""
+    directory = tmp_path_factory.mktemp("files")
+    os.mkfifo(directory / "pipe")
+    with (directory / "sparse").open("wb") as file:
+        file.truncate(reading.IMAGE + 1)
+    write(directory, LOOP)
+    key = SigningKey.generate("alice", development=False)
+    key.save(directory / "alice.key.json")
+    (directory / "beacon.wasm").write_bytes(payloads.read("beacon"))
+    for name in ("cert.pem", "key.pem"):
+        (directory / name).touch()
+    enclave = Enclave("beacon")
+    enclave.reference_values().save(directory / "values.json")
+    enclave.run()
+    assert enclave.recording is not None
+    enclave.recording.save(directory / "beacon.jsonl")
+    return directory
+
+
+@pytest.mark.parametrize("reader", [name for name, words in READERS.items() if words])
+def test_a_file_without_end_is_one_line(
+    reader: str, files: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(files)
+    for name, reasons in REASONS.items():
+        words = READERS[reader].format(name).split()
+        ended = Ended(boot(words[1:]), *capfd.readouterr()) if words[0] == "boot" else command(*words)
+        assert_refused(ended)
+        assert any(reason in ended.error for reason in reasons), ended.error

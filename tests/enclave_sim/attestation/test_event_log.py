@@ -87,6 +87,11 @@ def put(offset: int, text: str) -> bytes:
     return whole[:offset] + new + whole[offset + len(new) :]
 
 
+def test_our_header_is_of_version_2_00_for_clients() -> None:
+    """TCG_EfiSpecIdEvent (PC Client Platform Firmware Profile, Spec ID Event): class, minor, major, errata, UINTN."""
+    assert Header().encode()[48:].startswith(b"\0\0\0\0" + b"\0\2\0\2" + b"\1\0\0\0" + b"\x0b\0\x20\0")
+
+
 FIRST = len(Header().encode())
 
 

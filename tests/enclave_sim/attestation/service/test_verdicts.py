@@ -170,3 +170,9 @@ def test_what_was_accepted_survives_a_restart(tmp_path: Path) -> None:
     assert second.failures(second.submit(waiting, NODE.evidence(its_nonce, 6))) == []
     assert second.request("GET", f"/verdicts/{challenge}").content == verdict
     second.database.close()
+
+
+def test_the_key_of_the_first_quote_is_named_in_the_verdict(rig: Rig) -> None:
+    node = Node(keys=BOTH_KEYS)
+    challenge, nonce = rig.challenge()
+    assert rig.submit(challenge, node.evidence(nonce)).content["ak"] == node.ak_name.hex()

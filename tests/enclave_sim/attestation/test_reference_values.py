@@ -77,6 +77,7 @@ def test_a_file_that_cannot_be_read_or_written_is_one_error(tmp_path: Path) -> N
         ({"version": 2}, "version 2; right is"),
         ({"version": "1"}, "right is format"),
         ({"payload": []}, "'payload' is not one of firmware, loader_information"),
+        ({"p" * 50: []}, f"reference values: '{'p' * 40}' is not one of firmware"),
         ({"payloads": "x"}, r"Expected `array`, got `str` - at `\$\[\.\.\.\]`"),
         ({"payloads": [1]}, "Expected `str`, got `int`"),
         ({"payloads": ["ab"]}, "'ab' in payloads must be 64 hex digits, lower case"),

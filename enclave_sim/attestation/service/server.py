@@ -12,14 +12,13 @@ from pathlib import Path
 import uvicorn
 
 from enclave_sim.attestation.service.application import application
+from enclave_sim.attestation.service.connections import ACCEPTED_AT_ONCE, BACKLOG, LimitedListener
 from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
 
 SHUTDOWN_S = 2
 """Seconds that requests under way may still take when the service ends."""
-MAX_CONNECTIONS = 256
-_BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():  # uvicorn's `backlog` is how many are accepted at once, too
+            listener.listen(BACKLOG)
         self._on_listening()
 
 
@@ -73,7 +74,7 @@ def serve(
     """
     with _bound(host, port) as listener:
         url = _url(listener, host, tls)
-        server = _Server(_configuration(verifier, tls), lambda: on_listening(url))
+        server = _Server(_configuration(verifier, listener, tls), lambda: on_listening(url))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down in order, then raises what ended it
             server.run([listener])
 
@@ -83,7 +84,7 @@ def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls
     """Serve in a thread while the block runs, and yield the URL. Raises ConfigurationError as `serve` does."""
     with _bound(host, port) as listener:
         listening = threading.Event()
-        server = _Server(_configuration(verifier, tls), listening.set)
+        server = _Server(_configuration(verifier, listener, tls), listening.set)
 
         def run() -> None:
             try:
@@ -103,11 +104,11 @@ def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls
             thread.join()
 
 
-def _configuration(verifier: Verifier, tls: Tls | None) -> uvicorn.Config:
+def _configuration(verifier: Verifier, listener: LimitedListener, tls: Tls | None) -> uvicorn.Config:
     if tls is not None:
         tls.check()
     return uvicorn.Config(
-        application(verifier),
+        listener.renewing(application(verifier)),
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
         loop="asyncio",
@@ -115,20 +116,20 @@ def _configuration(verifier: Verifier, tls: Tls | None) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # its warnings are of requests that are not HTTP, of which a peer may send any number
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> LimitedListener:
     """Return a listening socket. Raises ConfigurationError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # The error's text includes the address, so the plain reason is looked up; getaddrinfo has codes of its own.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
@@ -136,7 +137,7 @@ def _bound(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None
     # Connections inherit it. Without it the body of each answer waits 40 ms for the head to be acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+    return LimitedListener(listener)
 
 
 def _url(listener: socket.socket, host: str, tls: Tls | None) -> str:

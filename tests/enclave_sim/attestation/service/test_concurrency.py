@@ -112,7 +112,7 @@ def test_two_nodes_do_not_hinder_each_other(raced: Rig) -> None:
 def test_answers_are_not_held_back_for_acknowledgements() -> None:
     """Head and body are sent apart; on a connection that waits for the first to be acknowledged, 40 ms lie between."""
     with _bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
-        connection, _ = listener.accept()
+        connection, _ = socket.socket.accept(listener)
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

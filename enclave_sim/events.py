@@ -3,12 +3,12 @@
 `machine.events` has the base type, the recorder protocol and the machine's kinds.
 """
 
-from difflib import get_close_matches
 from typing import get_args
 
 import machine.events as _machine
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inputs import AnyInput
+from enclave_sim.similar import did_you_mean
 from machine.events import Event
 
 
@@ -295,9 +295,9 @@ def kind_of_event(kind: EventKind) -> type[Event]:
     if isinstance(kind, type):
         return kind
     if kind not in KINDS:
-        near = get_close_matches(kind, KINDS, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigurationError(f"{kind!r} is no kind of event; {hint}there are {', '.join(KINDS)}")
+        raise ConfigurationError(
+            f"{kind!r} is no kind of event; {did_you_mean(kind, KINDS)}there are {', '.join(KINDS)}"
+        )
     return KINDS[kind]
 
 

@@ -38,6 +38,12 @@ def source(name: str) -> str:
     return next(file for file in candidates if file.is_file()).read_text("utf-8")
 
 
+def about(name: str) -> str:
+    """Return what the payload `name` does: the first sentence of its source, after its name. Raises LookupError."""
+    words = " ".join(source(name)[:400].split())
+    return words.partition(f"{name}: ")[2].partition(". ")[0].rstrip(".")
+
+
 def development_anchor_text() -> str:
     """Return the trust anchor file of the development key."""
     return files(__name__).joinpath("keys", "development.anchor.json").read_text("utf-8")

@@ -11,6 +11,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.memory_map import region
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import Attestation, EngineName
 
 PayloadSource = str | Path | bytes
@@ -164,14 +165,21 @@ def _read_source(source: str | Path, native: bool) -> bytes:
     try:
         data = read_file(path, MODULE)
     except MissingFile:
-        listed = ", ".join(names)
-        raise ConfigurationError(f"no payload {str(source)!r}: neither a file nor built in ({listed})") from None
+        raise ConfigurationError(_no_payload(str(source), names, native)) from None
     if not data:
         raise ConfigurationError(f"{path} is empty; a payload is a {kind if native else 'signed .wasm file'}")
     if not native and not data.startswith(_WASM) and _is_text(data):
         hint = "; compile and sign it first (enclave-sim payload sign)" if path.suffix == ".wat" else ""
         raise ConfigurationError(f"{path} is text, not a WebAssembly module{hint}")
     return data
+
+
+def _no_payload(name: str, names: Sequence[str], native: bool) -> str:
+    if not native and name in built_in.flat_names():
+        return f"{name} is a flat x86-64 guest, which needs engine native (--engine native)"
+    if native and name in built_in.names():
+        return f"{name} is a WebAssembly module, which needs engine wasmtime (--engine wasmtime)"
+    return f"no payload {name!r}: neither a file nor built in; {did_you_mean(name, names)}there are {', '.join(names)}"
 
 
 def read_payloads(

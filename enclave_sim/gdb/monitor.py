@@ -13,13 +13,14 @@ from enclave_sim.recording.text import one_line, plural
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.travel import Travel
+from enclave_sim.times import nanoseconds
 from machine.errors import MachineError
 from machine.events import Event, RingTransition
 
 _FEW, _MOST = 10, 1000
 _MOST_NAMES = 1000
 _ALL_ONES = range(17, 23)
-_GOALS = "go takes the name of a snapshot, or a virtual time in ns"
+_GOALS = "go takes the name of a snapshot, or a virtual time such as 1.29ms"
 _MOVED = "gdb still shows old registers: enter maintenance flush register-cache and maintenance flush dcache"
 
 
@@ -167,23 +168,21 @@ class Monitor:
                 )
 
     def _go(self, arguments: list[str]) -> Iterator[str]:
-        """Go to a position: `go NAME`, or `go 1_290_000` (ns)."""
+        """Go to a position: `go NAME`, or `go 1.29ms`."""
         match arguments:
             case [name] if name in self._names:
                 self._session.go_to(self._names[name])
-            case [text]:
-                self._go_to_time(text)
-            case _:
+            case []:
                 raise ConfigurationError(_GOALS)
+            case _:
+                self._go_to_time(" ".join(arguments))
         yield from self._moved()
 
     def _go_to_time(self, text: str) -> None:
         try:
-            at_ns = int(text, 0)
-        except ValueError:
+            at_ns = nanoseconds(text)
+        except ConfigurationError:
             raise ConfigurationError(_GOALS) from None
-        if at_ns < 0:
-            raise ConfigurationError(f"virtual time begins at 0 ns, not at {at_ns}")
         if at_ns > self._session.now.at_ns:
             self._session.run_to(at_ns=at_ns)
         elif at_ns < self._session.now.at_ns:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import typer
+import click
 
 from enclave_sim.errors import ConfigurationError
 
@@ -11,19 +11,18 @@ KERNELS = dict.fromkeys(("append", "module", "ram", "fw_cfg"), (KERNEL,))
 """Names of parameters, with the kinds of things that they apply to."""
 
 
-def check(context: typer.Context, kind: str, own: Mapping[str, tuple[str, ...]]) -> None:
-    """Check that all given options apply.
+def check(kind: str, own: Mapping[str, tuple[str, ...]]) -> None:
+    """Check that all options given to the current command apply.
 
     Args:
-        context: The context of the command.
         kind: The kind of thing that is run.
         own: The kinds that each option applies to, by its parameter's name; those not in it apply to payloads.
 
     Raises:
         ConfigurationError: An option was given that does not apply to this kind.
     """
+    context = click.get_current_context()
     for name in context.params:
-        source = context.get_parameter_source(name)
         kinds = own.get(name, (PAYLOADS,))
-        if source is not None and source.name == "COMMANDLINE" and kind not in kinds:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE and kind not in kinds:
             raise ConfigurationError(f"--{name.replace('_', '-')} is for {' and '.join(kinds)}; this is {kind}")

@@ -1,31 +1,42 @@
-"""Shared by the commands: the default payload, numbers as the user types them, and output to standard output."""
+"""Shared by the commands: the payloads, and output to standard output."""
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
+from click.shell_completion import CompletionItem
 
+import payloads as built_in
+from enclave_sim.cli.command import option
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.specification import EngineName
 
-DEFAULT_PAYLOAD = "beacon"
-DEFAULT_FLAT_PAYLOAD = "surveyor"
-Payloads = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="PAYLOAD",
-        help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
-        show_default=False,
-    ),
-]
+_DEFAULTS = {EngineName.WASMTIME: "beacon", EngineName.NATIVE: "surveyor"}
+DEFAULT_PAYLOAD = _DEFAULTS[EngineName.WASMTIME]
+as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
-def number(text: str | int) -> int:
-    """Parse a number in Python's syntax: 1000000, 1_000_000 or 0xF4240. Defaults are numbers already."""
-    try:
-        return int(text, 0) if isinstance(text, str) else text
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number (such as 1000000, 1_000_000 or 0xF4240)") from None
+def complete_payload(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the built-in payloads of the chosen engine, and files."""
+    native = context.params.get("engine") is EngineName.NATIVE
+    names = built_in.flat_names() if native else built_in.names()
+    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+payloads = click.argument(
+    "payload",
+    nargs=-1,
+    metavar="[PAYLOAD]...",
+    shell_complete=complete_payload,
+    help=f"Built-in name or path of a signed module. Several take turns. Default: {DEFAULT_PAYLOAD}",
+)
+
+
+def or_default(names: Sequence[str], engine: EngineName) -> list[str]:
+    """Return the payloads that were given, or the default one of the engine."""
+    return list(names) or [_DEFAULTS[engine]]
 
 
 def write(output: bytes) -> bool:

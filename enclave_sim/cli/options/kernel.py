@@ -3,11 +3,17 @@
 All functions raise ConfigurationError for invalid texts and unreadable files.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from enclave_sim.cli.command import KERNEL, MACHINE, option
+from enclave_sim.cli.options.types import FILE, POSITIVE_TIME, Parsed
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files import reading
 
-RAM = "128M"
-"""The default size of memory."""
+if TYPE_CHECKING:
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -16,7 +22,7 @@ def read_file(path: str) -> bytes:
     return reading.read_file(path, reading.IMAGE)
 
 
-def module(text: str) -> tuple[bytes, str]:
+def read_module(text: str) -> tuple[bytes, str]:
     """Read `FILE[,TEXT]`: a file to load with the kernel, and its command line."""
     path, _, line = text.partition(",")
     return read_file(path), line
@@ -43,3 +49,53 @@ def size(text: str) -> int:
     if not 2 << 20 <= count <= MMIO_BASE or count % PAGE_SIZE:
         raise ConfigurationError(f"{text!r} is not from 2M to {MMIO_BASE >> 20}M in steps of {PAGE_SIZE} bytes")
     return count
+
+
+append = option(
+    "--append", metavar="TEXT", default="", show_default=False, help="Command line for the kernel.", heading=KERNEL
+)
+module = option(
+    "--module",
+    metavar="FILE[,TEXT]",
+    type=Parsed(read_module, "file"),
+    shell_complete=FILE.shell_complete,
+    multiple=True,
+    help="File to load with the kernel, and its command line; may be repeated.",
+    heading=KERNEL,
+)
+ram = option(
+    "--ram",
+    metavar="SIZE",
+    type=Parsed(size, "size"),
+    default="128M",
+    help="Size of memory: 64M, 1G or a number of bytes.",
+    heading=KERNEL,
+)
+fw_cfg = option(
+    "--fw-cfg",
+    metavar="NAME=FILE",
+    type=Parsed(named_file, "file"),
+    multiple=True,
+    help="File for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated.",
+    heading=KERNEL,
+)
+ns_per_instruction = option(
+    "--ns-per-instruction",
+    type=POSITIVE_TIME,
+    metavar="TIME",
+    default="1ns",
+    help="Time that one instruction takes.",
+    heading=MACHINE,
+)
+portable = option(
+    "--portable", is_flag=True, help="Use no native code on this host: slower, same digest.", heading=MACHINE
+)
+
+
+def kernel_options(
+    append: str, modules: Sequence[tuple[bytes, str]], ram: int, fw_cfg: Sequence[tuple[str, bytes]]
+) -> "KernelOptions":
+    """Return these options for a `BareKernel`."""
+    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions  # noqa: PLC0415 - it loads the machine
+
+    return KernelOptions(command_line=append, modules=tuple(modules), ram_bytes=ram, files=dict(fw_cfg))

@@ -3,153 +3,94 @@
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from enclave_sim.cli.options import host_limit, kernel
-from enclave_sim.cli.options.common import number
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.cli.command import MACHINE, POLICY, option
+from enclave_sim.cli.options.types import FILE, NUMBER, TIME, Choice
+from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.specification import Attestation, EngineName
+from enclave_sim.times import short
 
 if TYPE_CHECKING:
     from enclave_sim.attestation import ReferenceValues
-    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 
-TIME, POLICY, KERNEL = "Machine and time", "Trust and profile", "Your own kernel"
-"""The panels of the help in which these options are listed."""
+_DEFAULTS = EnclaveConfiguration()
 
-Cycles = Annotated[int, typer.Option(parser=number, metavar="N", help="Number of cycles to run.", rich_help_panel=TIME)]
-WakeNs = Annotated[
-    int, typer.Option(parser=number, metavar="NS", help="Time to sleep between two cycles.", rich_help_panel=TIME)
-]
-QuantumNs = Annotated[
-    int,
-    typer.Option(
-        parser=number,
-        metavar="NS",
-        help="Time that the guest computes before the timer interrupts it.",
-        rich_help_panel=TIME,
-    ),
-]
-ArenaBytes = Annotated[
-    int | None,
-    typer.Option(
-        parser=number,
-        metavar="BYTES",
-        help="Size of the host arena. Default: all of its region.",
-        rich_help_panel=TIME,
-    ),
-]
-Sensor0 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="Value of sensor 0.", rich_help_panel=TIME)]
-Sensor1 = Annotated[int, typer.Option(parser=number, metavar="WORD", help="Value of sensor 1.", rich_help_panel=TIME)]
-Inputs = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Script of inputs (TOML): interrupts, tampering, sensor values and more (docs/inputs.md).",
-        rich_help_panel=TIME,
-    ),
-]
-
-
-def _host_seconds(text: str) -> float:
-    try:
-        return host_limit.seconds(text)
-    except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-HostLimit = Annotated[
-    float | None,
-    typer.Option(parser=_host_seconds, metavar="TIME", help=host_limit.HELP, rich_help_panel=TIME),
-]
-NsPerInstruction = Annotated[
-    int, typer.Option(parser=number, metavar="NS", help="Time that one instruction takes.", rich_help_panel=TIME)
-]
-Portable = Annotated[
-    bool,
-    typer.Option("--portable", help="Use no native code on this host: slower, same digest.", rich_help_panel=TIME),
-]
-Engine = Annotated[
-    EngineName,
-    typer.Option(
-        help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
-        rich_help_panel=POLICY,
-    ),
-]
-Production = Annotated[
-    bool, typer.Option("--production", help="Refuse payloads signed with a development key.", rich_help_panel=POLICY)
-]
-Anchors = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
-        rich_help_panel=POLICY,
-    ),
-]
-AttestationPolicy = Annotated[
-    Attestation,
-    typer.Option(
-        help="off: nothing is measured; record: a cycle also runs if its evidence is refused; "
-        "require: it runs only if accepted.",
-        rich_help_panel=POLICY,
-    ),
-]
-PostQuantum = Annotated[
-    bool,
-    typer.Option("--post-quantum", help="Accept quotes only with an ML-DSA-65 signature, too.", rich_help_panel=POLICY),
-]
-References = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Reference values for the built-in verifier, instead of those of this run; may be repeated.",
-        rich_help_panel=POLICY,
-    ),
-]
-Features = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="WebAssembly feature to allow beyond the profile; may be repeated.",
-        rich_help_panel=POLICY,
-    ),
-]
-
-Append = Annotated[str, typer.Option(metavar="TEXT", help="Command line for the kernel.", rich_help_panel=KERNEL)]
-Modules = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FILE[,TEXT]",
-        help="File to load with the kernel, and its command line; may be repeated.",
-        rich_help_panel=KERNEL,
-    ),
-]
-RamSize = Annotated[
-    str, typer.Option(metavar="SIZE", help="Size of memory: 64M, 1G or a number of bytes.", rich_help_panel=KERNEL)
-]
-FwCfg = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=FILE",
-        help="File for the kernel to read through fw_cfg; may be repeated.",
-        rich_help_panel=KERNEL,
-    ),
-]
-
-
-def kernel_options(append: str, modules: list[str] | None, ram: str, fw_cfg: list[str] | None) -> "KernelOptions":
-    """Return these options for a `BareKernel`. Raises ConfigurationError for an invalid text or an unreadable file."""
-    from enclave_sim.enclave.kernel.bare_kernel import KernelOptions  # noqa: PLC0415 - it loads the machine
-
-    return KernelOptions(
-        command_line=append,
-        modules=tuple(map(kernel.module, modules or ())),
-        ram_bytes=kernel.size(ram),
-        files=dict(map(kernel.named_file, fw_cfg or ())),
-    )
+cycles = option("--cycles", type=NUMBER, metavar="N", default=1, help="Number of cycles to run.", heading=MACHINE)
+wake_ns = option(
+    "--wake-ns",
+    type=TIME,
+    metavar="TIME",
+    default=short(_DEFAULTS.wake_ns),
+    help="Time to sleep between two cycles.",
+    heading=MACHINE,
+)
+quantum_ns = option(
+    "--quantum-ns",
+    type=TIME,
+    metavar="TIME",
+    default=short(_DEFAULTS.quantum_ns),
+    help="Time that the guest computes before the timer interrupts it.",
+    heading=MACHINE,
+)
+arena_bytes = option(
+    "--arena-bytes",
+    type=NUMBER,
+    metavar="BYTES",
+    help="Size of the host arena. Default: all of its region.",
+    heading=MACHINE,
+)
+sensor0 = option("--sensor0", type=NUMBER, metavar="WORD", default=0, help="Value of sensor 0.", heading=MACHINE)
+sensor1 = option("--sensor1", type=NUMBER, metavar="WORD", default=0, help="Value of sensor 1.", heading=MACHINE)
+inputs = option(
+    "--inputs",
+    type=FILE,
+    metavar="FILE",
+    help="Script of inputs (TOML): interrupts, tampering, sensor values and more (docs/inputs.md).",
+    heading=MACHINE,
+)
+engine = option(
+    "--engine",
+    type=Choice(EngineName),
+    default=EngineName.WASMTIME.value,
+    help="wasmtime runs signed modules; native runs one flat x86-64 binary, which the kernel measures.",
+    heading=POLICY,
+)
+production = option("--production", is_flag=True, help="Refuse payloads signed with a development key.", heading=POLICY)
+trust_anchor = option(
+    "--trust-anchor",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
+    heading=POLICY,
+)
+attestation = option(
+    "--attestation",
+    type=Choice(Attestation),
+    default=_DEFAULTS.attestation.value,
+    help="off: nothing is measured; record: a cycle also runs if its evidence is refused; "
+    "require: it runs only if accepted.",
+    heading=POLICY,
+)
+post_quantum = option(
+    "--post-quantum", is_flag=True, help="Accept quotes only with an ML-DSA-65 signature, too.", heading=POLICY
+)
+reference = option(
+    "--reference",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    help="Reference values for the built-in verifier, instead of those of this run; may be repeated.",
+    heading=POLICY,
+)
+feature = option(
+    "--feature",
+    metavar="NAME",
+    multiple=True,
+    help="WebAssembly feature to allow beyond the profile; may be repeated.",
+    heading=POLICY,
+)
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":

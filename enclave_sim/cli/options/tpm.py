@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
-import typer
 
+from enclave_sim.cli.command import POLICY, option
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, MissingFile, read_file
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _FORMAT: Literal["aether-tpm-model/1"] = "aether-tpm-model/1"
 _MODEL, _SWTPM = "model", "swtpm"
 _MOST_RESETS = 0xFFFF_FFFE
-Tpm = Annotated[
-    str,
-    typer.Option(
-        metavar="TPM",
-        help="[b]model[/b]: a new TPM, the same for every run; [b]model:FILE[/b]: one that keeps its keys and number "
-        "of resets in FILE, created if missing; [b]swtpm:SOCKET[,CONTROL][/b]: a running swtpm.",
-    ),
-]
+tpm = option(
+    "--tpm",
+    metavar="TPM",
+    default=_MODEL,
+    help="model: a new TPM, the same for every run; model:FILE: one that keeps its keys and number of resets in FILE, "
+    "created if missing; swtpm:SOCKET[,CONTROL]: a running swtpm.",
+    heading=POLICY,
+)
 
 
 class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):

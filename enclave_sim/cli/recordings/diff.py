@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from enclave_sim.cli.command import command
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.types import FILE
 from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
@@ -15,18 +18,17 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 160
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  the recordings are equal
   2  one of them is damaged or cannot be read
  12  they differ"""
 
 
-def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A recording.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
+@command(epilog=EXIT_CODES)
+@click.argument("first", type=FILE, metavar="A", help="A recording.")
+@click.argument("second", type=FILE, metavar="B", help="Another one.")
+@as_json_option
+def diff(first: Path, second: Path, as_json: bool) -> ExitCode:
     """Show how two recordings differ: in what they were made from, at the first different event, and in all others.
 
     Events are aligned by kind and fields, so that equal stretches are found again after a difference.
@@ -46,7 +48,7 @@ def diff(
         from enclave_sim.cli.output.diff_text import marked_text  # noqa: PLC0415
 
         write(marked_text(_lines(found, printable(str(first)), printable(str(second)))))
-    raise typer.Exit(ExitCode.OK if found.equal else ExitCode.DIFFERENT)
+    return ExitCode.OK if found.equal else ExitCode.DIFFERENT
 
 
 def _fields(found: "Comparison") -> dict[str, Any]:

@@ -3,14 +3,17 @@
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+from click.shell_completion import CompletionItem
 
-from enclave_sim.cli.options.common import number, write
+from enclave_sim.cli.command import command, option
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.types import FILE, POSITIVE, TIME, Parsed
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,25 +23,50 @@ _LINES = 512
 """The number of lines written at once."""
 
 
+def _ring(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*([0-3])\s*->\s*([0-3])\s*", text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} is not two rings of 0 to 3, such as 3->0")
+    return int(match[1]), int(match[2])
+
+
+def _complete_kind(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from enclave_sim.events import KINDS  # noqa: PLC0415
+
+    return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+
+
+@command()
+@click.argument("file", type=FILE, metavar="FILE", help="A recording.")
+@option(
+    "--kind",
+    metavar="KIND",
+    multiple=True,
+    shell_complete=_complete_kind,
+    help="Only events of this kind; may be repeated.",
+)
+@option(
+    "--between",
+    type=TIME,
+    nargs=2,
+    metavar="TIME TIME",
+    help="Only events from one virtual time to another, both included: nanoseconds, or with a unit, such as 1ms.",
+)
+@option("--ring", type=Parsed(_ring, "rings"), metavar="FROM->TO", help="Only ring transitions such as 3->0.")
+@option("--first", type=POSITIVE, metavar="N", help="Only the first N of them; the rest is not read.")
+@option("--last", type=POSITIVE, metavar="N", help="Only the last N of them.")
+@option("--count", is_flag=True, help="Print only their number.")
+@option("--json", "as_json", is_flag=True, help="Print JSON Lines, as they are in the file.")
 def events(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     *,
-    kind: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Only events of this kind; may be repeated.")
-    ] = None,
-    between: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="NS NS", help="Only events from one virtual time to another, both included."),
-    ] = None,
-    ring: Annotated[
-        str | None, typer.Option(metavar="FROM->TO", help="Only ring transitions such as 3->0.", show_default=False)
-    ] = None,
-    first: Annotated[
-        int | None, typer.Option(parser=number, metavar="N", help="Only the first N of them; the rest is not read.")
-    ] = None,
-    last: Annotated[int | None, typer.Option(parser=number, metavar="N", help="Only the last N of them.")] = None,
-    count: Annotated[bool, typer.Option("--count", help="Print only their number.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, as they are in the file.")] = False,
+    file: Path,
+    kind: Sequence[str],
+    between: tuple[int, int] | None,
+    ring: tuple[int, int] | None,
+    first: int | None,
+    last: int | None,
+    count: bool,
+    as_json: bool,
 ) -> None:
     """Show the events of a recording, one a line: number, virtual time (ns), kind and fields.
 
@@ -47,13 +75,9 @@ def events(
     from enclave_sim.recording.query import select  # noqa: PLC0415
     from enclave_sim.recording.reader import read_events  # noqa: PLC0415
 
-    for name, value in (("--first", first), ("--last", last)):
-        if value is not None and value < 1:
-            raise ConfigurationError(f"{name} is {value}; it must be at least 1")
     if first is not None and last is not None:
         raise ConfigurationError("--first and --last exclude each other")
-    times = (number(between[0]), number(between[1])) if between is not None else None
-    found = select(read_events(file), kind=kind or None, between=times, ring=_ring(ring))
+    found = select(read_events(file), kind=kind or None, between=between, ring=ring)
     if first is not None:
         found = islice(found, first)
     elif last is not None:
@@ -62,15 +86,6 @@ def events(
         write(f"{sum(1 for _ in found)}\n".encode())
     else:
         _show(found, as_json=as_json)
-
-
-def _ring(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*([0-3])\s*->\s*([0-3])\s*", text)
-    if match is None:
-        raise ConfigurationError(f"--ring is {text!r}; it must be two rings of 0 to 3, such as 3->0")
-    return int(match[1]), int(match[2])
 
 
 def _show(found: "Iterator[Event]", *, as_json: bool) -> None:

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from io import BufferedWriter, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
-import typer
+import click
 
+from enclave_sim.cli.command import command, option
+from enclave_sim.cli.options.types import FILE, Choice
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.writing import output_file
@@ -18,27 +20,23 @@ if TYPE_CHECKING:
 
 _CHECK_EVERY = 4096
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  the file is written
   2  the recording cannot be read, or the file cannot be written
  70  a defect of the emulator or its firmware"""
 
 
-def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, as --record writes it.")],
-    *,
-    to: Annotated[
-        Format,
-        typer.Option(
-            help="perfetto: a trace for ui.perfetto.dev; vcd: waveforms; parquet: a table with one row for each event; "
-            "html: a report for people."
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Output file. Default: FILE with another suffix.", show_default=False),
-    ] = None,
-) -> None:
+@command(epilog=EXIT_CODES)
+@click.argument("file", type=FILE, metavar="FILE", help="A recording, as --record writes it.")
+@option(
+    "--to",
+    type=Choice(Format),
+    required=True,
+    help="perfetto: a trace for ui.perfetto.dev; vcd: waveforms; parquet: a table with one row for each event; "
+    "html: a report for people.",
+)
+@option("--output", "-o", type=FILE, metavar="PATH", help="Output file. Default: FILE with another suffix.")
+def export(file: Path, to: Format, output: Path | None) -> None:
     """Write a recording in the format of another program.
 
     The same recording gives the same file. It appears when it is complete.

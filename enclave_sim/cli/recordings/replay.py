@@ -1,22 +1,25 @@
 """`enclave-sim replay`: repeat a recorded run, and show where it differs."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from enclave_sim.cli.command import command, option
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
-from enclave_sim.cli.options.run import HostLimit
-from enclave_sim.errors import KernelDied
-from enclave_sim.recording.text import one_line, plural, printable
+from enclave_sim.cli.options.types import FILE
+from enclave_sim.recording.text import plural, printable
 
 if TYPE_CHECKING:
     from enclave_sim.time_travel.replay import ReplayResult
 
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  the run equals the recorded one
   2  the file is damaged, or its run cannot be repeated here
  11  the run differs
@@ -24,30 +27,28 @@ EXIT_CODES = """\b
  70  a defect of the emulator or its firmware"""
 
 
-def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, as `run --record` writes it.")],
-    *,
-    payload: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="Payload that the recording does not embed; may be repeated."),
-    ] = None,
-    host_limit: HostLimit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
+@command(epilog=EXIT_CODES)
+@click.argument("file", type=FILE, metavar="FILE", help="A recording, as `run --record` writes it.")
+@option(
+    "--payload",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    multiple=True,
+    help="Payload that the recording does not embed; may be repeated.",
+)
+@host_limit_option
+@as_json_option
+def replay(file: Path, payload: Sequence[str], host_limit: float | None, as_json: bool) -> ExitCode:
     """Repeat the run of a recording, from the recording alone, and compare it event by event.
 
     Example: enclave-sim replay counter.jsonl
     """
     from enclave_sim.time_travel.replay import replay as repeat  # noqa: PLC0415
 
-    try:
-        with limited(host_limit):
-            found = repeat(file, payload or ())
-    except KernelDied as error:
-        typer.echo(f"error: {one_line(str(error))}", err=True)
-        raise typer.Exit(ExitCode.DEFECT) from None
+    with limited(host_limit):
+        found = repeat(file, payload)
     write(_as_json(found) if as_json else _as_text(file, found))
-    raise typer.Exit(ExitCode.OK if found.equal else ExitCode.DIVERGED)
+    return ExitCode.OK if found.equal else ExitCode.DIVERGED
 
 
 def _as_json(found: "ReplayResult") -> bytes:

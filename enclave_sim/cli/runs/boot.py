@@ -4,26 +4,29 @@ The serial line goes to standard output, everything else to standard error. Only
 the command line has been parsed, so that this command starts as fast as a native emulator.
 """
 
-import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import click
+
+from enclave_sim.cli.command import MACHINE, OUTPUT, command, option
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options.host_limit import limited, seconds
-from enclave_sim.cli.options.kernel import RAM, module, named_file, read_file, size
-from enclave_sim.errors import ConfigurationError, EnclaveError, HostLimitReached
+from enclave_sim.cli.options import kernel
+from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
+from enclave_sim.cli.options.host_limit import limited
+from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.recording.text import one_line
 
 if TYPE_CHECKING:
-    from machine.events import Recorder
+    from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 
-_T = TypeVar("_T")
-_LARGEST_NUMBER = (1 << 62) - 1
-_EPILOG = """\
-exit codes:
+EXIT_CODES = """\b
+Exit codes
   Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
   VALUE * 2 + 1, modulo 256. Otherwise even:
     2  an invalid option or file, or the image cannot boot
@@ -32,144 +35,71 @@ exit codes:
    10  triple fault
    16  the host-time limit --host-limit expired
    70  a defect of the emulator
-  130  interrupted with Ctrl-C
-
-example:
-  enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
-"""
+  130  interrupted with Ctrl-C"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}; see {self.prog} --help")
-
-
-def boot(arguments: Sequence[str]) -> int:
-    """Run `enclave-sim boot` with these arguments. Return the exit code."""
-    try:
-        options = parser().parse_args(arguments)
-        with limited(options.host_limit):
-            return _boot(options)
-    except HostLimitReached as error:
-        _say("stopped", str(error))
-        return ExitCode.HOST_LIMIT
-    except EnclaveError as error:
-        _say("error", str(error))
-        return ExitCode.USAGE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return ExitCode.INTERRUPTED
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = _Parser(
-        prog="enclave-sim boot",
-        description="Boot a Multiboot 1 or 2 kernel. Its serial line (COM1) goes to standard output.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("image", metavar="IMAGE", help="ELF file, or flat image with load addresses in its header")
-    parser.add_argument("--append", metavar="TEXT", default="", help="command line for the kernel")
-    parser.add_argument(
-        "--module",
-        metavar="FILE[,TEXT]",
-        action="append",
-        default=[],
-        help="file to load with the kernel, and its command line; may be repeated",
-    )
-    parser.add_argument(
-        "--ram",
-        metavar="SIZE",
-        type=_argument(size),
-        default=RAM,
-        help=f"size of memory: 64M, 1G or a number of bytes; default: {RAM}",
-    )
-    parser.add_argument("--timeout-ns", metavar="N", type=_positive, help="stop at this virtual time; default: never")
-    parser.add_argument(
-        "--host-limit",
-        metavar="TIME",
-        type=_argument(seconds),
-        help="stop after this much host time, such as 10s or 5min; default: never",
-    )
-    parser.add_argument(
-        "--ns-per-instruction",
-        metavar="N",
-        type=_positive,
-        default=1,
-        help="time that one instruction takes; default: 1",
-    )
-    parser.add_argument(
-        "--fw-cfg",
-        metavar="NAME=FILE",
-        type=_argument(named_file),
-        action="append",
-        default=[],
-        help="file for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated",
-    )
-    parser.add_argument("--record", metavar="FILE", help="write every event to FILE, as JSON Lines")
-    parser.add_argument("--portable", action="store_true", help="use no native code on this host: slower")
-    return parser
-
-
-def _argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Wrap a parser, so that argparse reports its error with the name of the option."""
-
-    def convert(text: str) -> _T:
-        try:
-            return read(text)
-        except ConfigurationError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text, 0)
-    except ValueError:
-        value = 0
-    if not 1 <= value <= _LARGEST_NUMBER:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number from 1 to {_LARGEST_NUMBER} (such as 1000000 or 1_000_000)"
-        )
-    return value
-
-
-def _boot(options: argparse.Namespace) -> int:
-    image = read_file(options.image)
-    modules = list(map(module, options.module))
-    if options.record is None:
-        return _run(options, image, modules, None)
-    from enclave_sim.cli.runs.boot_recording import recording_of  # noqa: PLC0415
-
-    with recording_of(options, image, modules) as recorder:
-        return _run(options, image, modules, recorder)
-
-
-def _run(
-    options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]], recorder: "Recorder | None"
+@command(epilog=EXIT_CODES)
+@click.argument(
+    "image",
+    metavar="IMAGE",
+    help="ELF file, or flat image with load addresses in its header.",
+    shell_complete=FILE.shell_complete,
+)
+@kernel.append
+@kernel.module
+@kernel.ram
+@kernel.fw_cfg
+@option("--timeout-ns", type=POSITIVE_TIME, metavar="TIME", help="Stop at this virtual time.", heading=MACHINE)
+@host_limit_option
+@kernel.ns_per_instruction
+@kernel.portable
+@option(
+    "--record",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    help="Write every event to FILE, as JSON Lines.",
+    heading=OUTPUT,
+)
+def boot(
+    *,
+    image: str,
+    append: str,
+    module: Sequence[tuple[bytes, str]],
+    ram: int,
+    fw_cfg: Sequence[tuple[str, bytes]],
+    timeout_ns: int | None,
+    host_limit: float | None,
+    ns_per_instruction: int,
+    portable: bool,
+    record: str | None,
 ) -> int:
-    from enclave_sim.enclave.kernel.bare_kernel import BareKernel  # noqa: PLC0415
+    """Boot a kernel of your own on the machine, without an enclave.
+
+    It is a Multiboot 1 or 2 kernel. Its serial line (COM1) goes to standard output. Times are virtual: nanoseconds, or
+    with a unit, such as 1ms.
+
+    Example: enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
+    """
+    options = kernel.kernel_options(append, module, ram, fw_cfg)
+    options = replace(options, ns_per_instruction=ns_per_instruction, portable=portable)
+    content = kernel.read_file(image)
+    with limited(host_limit):
+        if record is None:
+            return _run(options.kernel(image, content), timeout_ns)
+        from enclave_sim.cli.runs.boot_recording import recording_of  # noqa: PLC0415
+
+        with recording_of(record, content, options, timeout_ns) as recorder:
+            return _run(options.kernel(image, content, recorder=recorder), timeout_ns)
+
+
+def _run(kernel: "BareKernel", timeout_ns: int | None) -> int:
     from machine.machine import Outcome  # noqa: PLC0415
 
-    kernel = BareKernel(
-        options.image,
-        image,
-        command_line=options.append,
-        modules=modules,
-        ram_bytes=options.ram,
-        ns_per_instruction=options.ns_per_instruction,
-        portable=options.portable,
-        files=dict(options.fw_cfg),
-        recorder=recorder,
-    )
     machine = kernel.machine
     for note in kernel.notes:
         _say("note", note)
     machine.uart.on_transmit = _serial_line()
-    while (outcome := kernel.advance(options.timeout_ns)) is Outcome.STOPPED:
+    while (outcome := kernel.advance(timeout_ns)) is Outcome.STOPPED:
         pass
     if kernel.exit_status is not None:
         return kernel.exit_status

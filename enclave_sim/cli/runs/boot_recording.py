@@ -1,25 +1,25 @@
 """`enclave-sim boot --record`: a recording in the same format, with the same digest, as that of an enclave."""
 
-import argparse
 import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.writer import RecordingWriter
 
 
 def recording_of(
-    options: argparse.Namespace, image: bytes, modules: list[tuple[bytes, str]]
+    path: str, image: bytes, options: KernelOptions, timeout_ns: int | None
 ) -> AbstractContextManager[RecordingWriter]:
     """Return the recorder of a run. Its file is complete at the end of the `with` block."""
     configuration = {
-        "ram_size": options.ram,
+        "ram_size": options.ram_bytes,
         "ns_per_instruction": options.ns_per_instruction,
-        "timeout_ns": options.timeout_ns,
-        "command_line": options.append,
-        "module_command_lines": [text for _, text in modules],
-        "fw_cfg": {name: hashlib.sha256(data).hexdigest() for name, data in options.fw_cfg},
+        "timeout_ns": timeout_ns,
+        "command_line": options.command_line,
+        "module_command_lines": [text for _, text in options.modules],
+        "fw_cfg": {name: hashlib.sha256(data).hexdigest() for name, data in options.files.items()},
     }
-    hashes = [hashlib.sha256(data).hexdigest() for data in (image, *(data for data, _ in modules))]
-    return RecordingWriter.open(Path(options.record), Header(configuration, hashes[0], tuple(hashes[1:])))
+    hashes = [hashlib.sha256(data).hexdigest() for data in (image, *(data for data, _ in options.modules))]
+    return RecordingWriter.open(Path(path), Header(configuration, hashes[0], tuple(hashes[1:])))

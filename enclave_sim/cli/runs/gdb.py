@@ -3,83 +3,78 @@
 import contextlib
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from enclave_sim.cli.options import applicability, kernel
+from enclave_sim.cli.command import command, option
+from enclave_sim.cli.options import applicability, common, kernel
+from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
-from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD
-from enclave_sim.cli.options.run import (
-    Anchors,
-    Append,
-    AttestationPolicy,
-    Cycles,
-    Engine,
-    Features,
-    FwCfg,
-    Inputs,
-    Modules,
-    QuantumNs,
-    RamSize,
-    Sensor0,
-    Sensor1,
-    WakeNs,
-    kernel_options,
-)
-from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.cli.options.types import PORT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.specification import EngineName
+from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.time_travel.travel import Travel
 
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  ended by Ctrl-C, or (--stdio) by gdb
   2  usage error: an invalid option, file, key or address"""
-_DEFAULTS = EnclaveConfiguration()
 _OWN = {**applicability.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
 
+@command(epilog=EXIT_CODES)
+@click.argument(
+    "what",
+    nargs=-1,
+    metavar="[PAYLOAD|IMAGE]...",
+    shell_complete=common.complete_payload,
+    help=f"Payloads that take turns, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
+)
+@option("--port", type=PORT, metavar="N", help=f"Port to listen on; 0 picks a free one. Default: {_PORT}")
+@option("--host", metavar="ADDRESS", help=f"Address to listen on. Default: {_LOOPBACK}, this host only")
+@option("--stdio", is_flag=True, help="Serve one gdb on standard input and output: target remote | ...")
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@options.sensor0
+@options.sensor1
+@options.inputs
+@options.engine
+@options.trust_anchor
+@options.feature
+@options.attestation
+@kernel.append
+@kernel.module
+@kernel.ram
+@kernel.fw_cfg
 def gdb(
-    context: typer.Context,
-    what: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PAYLOAD|IMAGE",
-            help=f"Payloads that take turns, or a Multiboot kernel. Default: {DEFAULT_PAYLOAD}",
-            show_default=False,
-        ),
-    ] = None,
     *,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help=f"Port to listen on; 0 picks a free one. Default: {_PORT}")
-    ] = None,
-    host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help=f"Address to listen on. Default: {_LOOPBACK}, this host only")
-    ] = None,
-    stdio: Annotated[
-        bool, typer.Option("--stdio", help="Serve one gdb on standard input and output: target remote | ...")
-    ] = False,
-    cycles: Cycles = 1,
-    wake_ns: WakeNs = _DEFAULTS.wake_ns,
-    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
-    sensor0: Sensor0 = 0,
-    sensor1: Sensor1 = 0,
-    inputs: Inputs = None,
-    engine: Engine = EngineName.WASMTIME,
-    trust_anchor: Anchors = None,
-    feature: Features = None,
-    attestation: AttestationPolicy = _DEFAULTS.attestation,
-    append: Append = "",
-    module: Modules = None,
-    ram: RamSize = kernel.RAM,
-    fw_cfg: FwCfg = None,
+    what: Sequence[str],
+    port: int | None,
+    host: str | None,
+    stdio: bool,
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    sensor0: int,
+    sensor1: int,
+    inputs: Path | None,
+    engine: EngineName,
+    trust_anchor: Sequence[Path],
+    feature: Sequence[str],
+    attestation: Attestation,
+    append: str,
+    module: Sequence[tuple[bytes, str]],
+    ram: int,
+    fw_cfg: Sequence[tuple[str, bytes]],
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 
@@ -89,12 +84,12 @@ def gdb(
     """
     if stdio and (port is not None or host is not None):
         raise ConfigurationError("--stdio takes no --port and no --host: it does not listen")
-    names = what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    names = common.or_default(what, engine)
     image = _image_among(names)
-    applicability.check(context, PAYLOADS if image is None else KERNEL, _OWN)
+    applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
     session: Travel[Any]
     if image is not None:
-        session = _kernel(image, kernel_options(append, module, ram, fw_cfg))
+        session = _kernel(image, kernel.kernel_options(append, module, ram, fw_cfg))
     else:
         from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
@@ -107,8 +102,8 @@ def gdb(
             sensors=(sensor0, sensor1),
             inputs=() if inputs is None else read_inputs(inputs, engine),
             engine=engine,
-            trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor or ())],
-            features=frozenset(feature or ()),
+            trust_anchors=[development_anchor(), *map(TrustAnchor.load, trust_anchor)],
+            features=frozenset(feature),
             attestation=attestation,
         )
     with contextlib.suppress(KeyboardInterrupt):
@@ -121,7 +116,7 @@ def gdb(
                 session,
                 _LOOPBACK if host is None else host,
                 _PORT if port is None else port,
-                lambda address: typer.echo(f"gdb is served: target remote {address}"),
+                lambda address: click.echo(f"gdb is served: target remote {address}"),
             )
 
 

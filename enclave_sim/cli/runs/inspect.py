@@ -1,59 +1,35 @@
 """`enclave-sim inspect`: see the machine, and step a run in both directions, in the terminal or a browser."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from enclave_sim.cancellation import Cancellation
+from enclave_sim.cli.command import POLICY, command, option
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options import applicability, kernel
+from enclave_sim.cli.options import applicability, common, kernel
+from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
-from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, number
-from enclave_sim.cli.options.run import (
-    POLICY,
-    Anchors,
-    Append,
-    ArenaBytes,
-    AttestationPolicy,
-    Cycles,
-    Engine,
-    Features,
-    FwCfg,
-    Inputs,
-    Modules,
-    NsPerInstruction,
-    Portable,
-    PostQuantum,
-    Production,
-    QuantumNs,
-    RamSize,
-    References,
-    Sensor0,
-    Sensor1,
-    WakeNs,
-    kernel_options,
-    read_references,
-)
 from enclave_sim.cli.options.tpm import chosen_tpm
+from enclave_sim.cli.options.types import FILE, PORT
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import ConfigurationError, KernelDied
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.recording.text import one_line
-from enclave_sim.specification import EngineName
+from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
     from enclave_sim.inputs import AnyInput
     from enclave_sim.inspector.session.sources import Source
 
-_DEFAULTS = EnclaveConfiguration()
 _PORT = 8000
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  the user quit
   2  an invalid option or file, or there is no terminal
  70  a defect of the emulator or its firmware"""
@@ -66,66 +42,87 @@ _OWN = {
 }
 
 
+@command(epilog=EXIT_CODES)
+@click.argument(
+    "what",
+    nargs=-1,
+    metavar="[PAYLOAD|RECORDING|IMAGE]...",
+    shell_complete=common.complete_payload,
+    help=f"Payloads to run, a recording, or a Multiboot kernel. Default: {common.DEFAULT_PAYLOAD}",
+)
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@options.arena_bytes
+@options.sensor0
+@options.sensor1
+@options.inputs
+@kernel.ns_per_instruction
+@kernel.portable
+@options.engine
+@options.production
+@options.trust_anchor
+@options.attestation
+@options.post_quantum
+@option(
+    "--tpm",
+    metavar="TPM",
+    default="model",
+    help="model, or model:FILE, which keeps its keys and number of resets in FILE.",
+    heading=POLICY,
+)
+@options.reference
+@options.feature
+@option(
+    "--payload",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    multiple=True,
+    help="Payload, kernel or module that the recording does not embed; may be repeated.",
+    heading=_RECORDING,
+)
+@kernel.append
+@kernel.module
+@kernel.ram
+@kernel.fw_cfg
+@option("--web", is_flag=True, help="Serve the inspector to browsers.", heading=_WEB)
+@option("--port", type=PORT, metavar="N", default=_PORT, help="Port to serve on.", heading=_WEB)
+@option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    help="Address to serve on. Anyone who can reach it controls the inspector.",
+    heading=_WEB,
+)
 def inspect(
-    context: typer.Context,
-    what: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PAYLOAD|RECORDING|IMAGE",
-            help=f"Payloads to run, a recording, or a Multiboot kernel. Default: {DEFAULT_PAYLOAD}",
-            show_default=False,
-        ),
-    ] = None,
     *,
-    cycles: Cycles = 1,
-    wake_ns: WakeNs = _DEFAULTS.wake_ns,
-    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
-    arena_bytes: ArenaBytes = None,
-    sensor0: Sensor0 = 0,
-    sensor1: Sensor1 = 0,
-    inputs: Inputs = None,
-    ns_per_instruction: NsPerInstruction = 1,
-    portable: Portable = False,
-    engine: Engine = EngineName.WASMTIME,
-    production: Production = False,
-    trust_anchor: Anchors = None,
-    attestation: AttestationPolicy = _DEFAULTS.attestation,
-    post_quantum: PostQuantum = False,
-    tpm: Annotated[
-        str,
-        typer.Option(
-            metavar="TPM",
-            help="[b]model[/b], or [b]model:FILE[/b], which keeps its keys and number of resets in FILE.",
-            rich_help_panel=POLICY,
-        ),
-    ] = "model",
-    reference: References = None,
-    feature: Features = None,
-    payload: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Payload, kernel or module that the recording does not embed; may be repeated.",
-            rich_help_panel=_RECORDING,
-        ),
-    ] = None,
-    append: Append = "",
-    module: Modules = None,
-    ram: RamSize = kernel.RAM,
-    fw_cfg: FwCfg = None,
-    web: Annotated[bool, typer.Option("--web", help="Serve the inspector to browsers.", rich_help_panel=_WEB)] = False,
-    port: Annotated[
-        int, typer.Option(parser=number, metavar="N", help="Port to serve on.", rich_help_panel=_WEB)
-    ] = _PORT,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address to serve on. Anyone who can reach it controls the inspector.",
-            rich_help_panel=_WEB,
-        ),
-    ] = "127.0.0.1",
-) -> None:
+    what: Sequence[str],
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    arena_bytes: int | None,
+    sensor0: int,
+    sensor1: int,
+    inputs: Path | None,
+    ns_per_instruction: int,
+    portable: bool,
+    engine: EngineName,
+    production: bool,
+    trust_anchor: Sequence[Path],
+    attestation: Attestation,
+    post_quantum: bool,
+    tpm: str,
+    reference: Sequence[Path],
+    feature: Sequence[str],
+    payload: Sequence[str],
+    append: str,
+    module: Sequence[tuple[bytes, str]],
+    ram: int,
+    fw_cfg: Sequence[tuple[str, bytes]],
+    web: bool,
+    port: int,
+    host: str,
+) -> ExitCode:
     """Step a run in both directions, and see the whole machine.
 
     Press ? for the keys. A recording is replayed, and compared with what was recorded.
@@ -135,7 +132,7 @@ def inspect(
     Example: enclave-sim inspect counter --cycles 3
     """
     _require_textual()
-    names = tuple(what or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD])
+    names = tuple(common.or_default(what, engine))
     taken = () if inputs is None else _read_inputs(inputs, engine)
     configuration = EnclaveConfiguration(
         cycles=cycles,
@@ -146,26 +143,26 @@ def inspect(
         attestation=attestation,
         post_quantum=post_quantum,
         production=production,
-        features=frozenset(feature or ()),
+        features=frozenset(feature),
         ns_per_instruction=ns_per_instruction,
         engine=engine,
     )
-    options = EnclaveOptions(
+    chosen = EnclaveOptions(
         _with_model(configuration, tpm),
-        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor or ())),
-        reference=read_references(reference or ()),
+        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
+        reference=options.read_references(reference),
         portable=portable,
     )
-    kernel = kernel_options(append, module, ram, fw_cfg)
-    kernel = replace(kernel, ns_per_instruction=ns_per_instruction, portable=portable)
-    source = _source(names, options, taken, tuple(payload or ()), kernel)
-    applicability.check(context, source.kind, _OWN)
+    bare = kernel.kernel_options(append, module, ram, fw_cfg)
+    bare = replace(bare, ns_per_instruction=ns_per_instruction, portable=portable)
+    source = _source(names, chosen, taken, tuple(payload), bare)
+    applicability.check(source.kind, _OWN)
     if web:
         from enclave_sim.inspector.serving.web import command_of, serve  # noqa: PLC0415
 
         serve(command_of(sys.argv[1:]), host, port)
-    else:
-        _show(source)
+        return ExitCode.OK
+    return _show(source)
 
 
 def _require_textual() -> None:
@@ -209,18 +206,16 @@ def _source(
     return source
 
 
-def _show(source: "Source") -> None:
+def _show(source: "Source") -> ExitCode:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
         raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
     app = Inspector(source.open)
     app.run()
-    if isinstance(app.desk.broken, KernelDied):
-        typer.echo(f"error: {one_line(str(app.desk.broken))}", err=True)
-        raise typer.Exit(ExitCode.DEFECT)
     if app.desk.broken is not None:
         raise app.desk.broken
+    return ExitCode.OK
 
 
 def _is_served() -> bool:

@@ -5,55 +5,36 @@ when there is something to draw.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, command, option
 from enclave_sim.cli.exit_codes import ExitCode, of_run
-from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.options import common, kernel
+from enclave_sim.cli.options import run as options
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
-from enclave_sim.cli.options.run import (
-    POLICY,
-    TIME,
-    Anchors,
-    ArenaBytes,
-    AttestationPolicy,
-    Cycles,
-    Engine,
-    Features,
-    HostLimit,
-    Inputs,
-    NsPerInstruction,
-    Portable,
-    PostQuantum,
-    Production,
-    QuantumNs,
-    References,
-    Sensor0,
-    Sensor1,
-    WakeNs,
-    read_references,
-)
-from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
+from enclave_sim.cli.options.tpm import chosen_tpm
+from enclave_sim.cli.options.tpm import tpm as tpm_option
+from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
 from enclave_sim.cli.output.progress import terminal_of
 from enclave_sim.cli.output.watch import Watch
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import ConfigurationError, KernelDied
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
-from enclave_sim.recording.text import one_line
-from enclave_sim.specification import EngineName
+from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
     from enclave_sim.inputs import AnyInput
     from enclave_sim.recording.outcome.summary import RunResult
 
-_DEFAULTS = EnclaveConfiguration()
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]; the highest one that applies
+Exit codes; the highest one that applies
   0  the payload completed, or shredded itself
   2  usage error: an invalid option, file or key
   3  payload rejected
@@ -66,74 +47,89 @@ EXIT_CODES = """\b
  70  a defect of the emulator or its firmware"""
 
 
-_OUTPUT = "Output"
-
-
+@command(epilog=EXIT_CODES)
+@common.payloads
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@option("--limit-ns", type=POSITIVE_TIME, metavar="TIME", help="Stop at this virtual time.", heading=MACHINE)
+@host_limit_option
+@kernel.ns_per_instruction
+@options.arena_bytes
+@options.sensor0
+@options.sensor1
+@options.inputs
+@kernel.portable
+@options.engine
+@options.production
+@options.trust_anchor
+@options.attestation
+@options.post_quantum
+@tpm_option
+@option(
+    "--verifier",
+    metavar="URL",
+    help="Verifier to ask for nonces and verdicts, instead of the built-in one.",
+    heading=POLICY,
+)
+@option(
+    "--verifier-ca",
+    type=FILE,
+    metavar="FILE",
+    help="Certificates that vouch for an https verifier.",
+    heading=POLICY,
+)
+@options.reference
+@options.feature
+@option(
+    "--record",
+    type=FILE,
+    metavar="FILE",
+    help="Write every event to FILE, as JSON Lines; it appears when the run is over.",
+    heading=OUTPUT,
+)
+@option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.", heading=OUTPUT)
+@option("--quiet", "-q", is_flag=True, help="Print one line: outcome and digest.", heading=OUTPUT)
 def run(
-    payload: Payloads = None,
     *,
-    cycles: Cycles = 1,
-    wake_ns: WakeNs = _DEFAULTS.wake_ns,
-    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
-    limit_ns: Annotated[
-        int | None,
-        typer.Option(parser=number, metavar="NS", help="Stop at this virtual time.", rich_help_panel=TIME),
-    ] = None,
-    host_limit: HostLimit = None,
-    ns_per_instruction: NsPerInstruction = 1,
-    arena_bytes: ArenaBytes = None,
-    sensor0: Sensor0 = 0,
-    sensor1: Sensor1 = 0,
-    inputs: Inputs = None,
-    portable: Portable = False,
-    engine: Engine = EngineName.WASMTIME,
-    production: Production = False,
-    trust_anchor: Anchors = None,
-    attestation: AttestationPolicy = _DEFAULTS.attestation,
-    post_quantum: PostQuantum = False,
-    tpm: Tpm = "model",
-    verifier: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Verifier to ask for nonces and verdicts, instead of the built-in one.",
-            rich_help_panel=POLICY,
-        ),
-    ] = None,
-    verifier_ca: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Certificates that vouch for an https verifier.", rich_help_panel=POLICY),
-    ] = None,
-    reference: References = None,
-    feature: Features = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write every event to FILE, as JSON Lines; it appears when the run is over.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print one line: outcome and digest.", rich_help_panel=_OUTPUT)
-    ] = False,
-) -> None:
+    payload: Sequence[str],
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    limit_ns: int | None,
+    host_limit: float | None,
+    ns_per_instruction: int,
+    arena_bytes: int | None,
+    sensor0: int,
+    sensor1: int,
+    inputs: Path | None,
+    portable: bool,
+    engine: EngineName,
+    production: bool,
+    trust_anchor: Sequence[Path],
+    attestation: Attestation,
+    post_quantum: bool,
+    tpm: str,
+    verifier: str | None,
+    verifier_ca: Path | None,
+    reference: Sequence[Path],
+    feature: Sequence[str],
+    record: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> ExitCode:
     """Boot the enclave, run a payload in ring 3, and watch the enclave annihilate itself.
 
-    All times are virtual nanoseconds: the same command gives the same run, and the same digest, everywhere.
+    Times are virtual: nanoseconds, or with a unit, such as 1ms. The same command gives the same run, and the same
+    digest, everywhere.
 
     Example: enclave-sim run counter --cycles 3 --record counter.jsonl
     """
     if as_json and quiet:
         raise ConfigurationError("--json and --quiet exclude each other")
-    if limit_ns is not None and limit_ns < 1:
-        raise ConfigurationError(f"--limit-ns is {limit_ns}; it must be at least 1")
     if verifier is not None and reference:
         raise ConfigurationError("--reference is for the built-in verifier; --verifier asks another one")
-    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
+    names = common.or_default(payload, engine)
     watch = Watch(cycles, None if quiet else terminal_of(sys.stderr))
     taken = () if inputs is None else _read_inputs(inputs, engine)
     configuration = EnclaveConfiguration(
@@ -145,24 +141,24 @@ def run(
         attestation=attestation,
         post_quantum=post_quantum,
         production=production,
-        features=frozenset(feature or ()),
+        features=frozenset(feature),
         ns_per_instruction=ns_per_instruction,
         engine=engine,
     )
-    options = EnclaveOptions(
+    chosen_options = EnclaveOptions(
         configuration,
-        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor or ())),
-        reference=read_references(reference or ()),
+        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
+        reference=options.read_references(reference),
         portable=portable,
     )
     with limited(host_limit), chosen_tpm(tpm) as chosen:
-        options = replace(options, configuration=chosen.configured(configuration), tpm=chosen.backend)
+        chosen_options = replace(chosen_options, configuration=chosen.configured(configuration), tpm=chosen.backend)
         if verifier is not None:
             from enclave_sim.enclave.attester.remote import RemoteVerifier  # noqa: PLC0415
 
-            remote = RemoteVerifier(verifier, verifier_ca, options.configuration.tpm_seed)
-            options = replace(options, verifier=remote)
-        result = _run(names, options, taken, limit_ns=limit_ns, record=record, watch=watch)
+            remote = RemoteVerifier(verifier, verifier_ca, chosen_options.configuration.tpm_seed)
+            chosen_options = replace(chosen_options, verifier=remote)
+        result = _run(names, chosen_options, taken, limit_ns=limit_ns, record=record, watch=watch)
     if as_json:
         write(f"{result.to_json()}\n".encode())
     elif quiet:
@@ -172,7 +168,7 @@ def run(
 
         presentation = Presentation(tuple(names), cycles, frozenset(watch.status_words), record)
         write(render(result, presentation))
-    raise typer.Exit(of_run(result))
+    return of_run(result)
 
 
 def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":
@@ -194,9 +190,5 @@ def _run(
 
     with nullcontext() if record is None else RecordingWriter.open(record) as writer:
         enclave = options.enclave(names, inputs=inputs, recorder=watch, record=False, writer=writer)
-        try:
-            with watch.running():
-                return enclave.run(limit_ns)
-        except KernelDied as error:
-            typer.echo(f"error: {one_line(str(error))}", err=True)
-            raise typer.Exit(ExitCode.DEFECT) from None
+        with watch.running():
+            return enclave.run(limit_ns)

@@ -2,18 +2,20 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from enclave_sim.cli.command import command, option
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
+from enclave_sim.cli.options import common
+from enclave_sim.cli.options import run as options
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
-from enclave_sim.cli.options.run import HostLimit
+from enclave_sim.cli.options.types import NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
-from enclave_sim.errors import KernelDied
-from enclave_sim.recording.text import one_line, printable
+from enclave_sim.recording.text import printable
 from enclave_sim.specification import EngineName
 
 if TYPE_CHECKING:
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
     from enclave_sim.guarantees import Report
 
-_DEFAULT_LIMIT_NS = 10_000_000_000
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  every guarantee holds
   2  the command cannot be carried out
   9  a guarantee is broken
@@ -31,36 +32,36 @@ EXIT_CODES = """\b
  70  a defect of the emulator or its firmware"""
 
 
+@command(epilog=EXIT_CODES)
+@common.payloads
+@option(
+    "--runs",
+    type=NUMBER,
+    metavar="N",
+    default=3,
+    help="Number of equal runs to compare, and of runs under other loads.",
+)
+@option("--cycles", type=NUMBER, metavar="N", default=2, help="Number of cycles of each run.")
+@option("--limit-ns", type=TIME, metavar="TIME", default="10s", help="End each run at this virtual time.")
+@host_limit_option
+@option("--seed", type=NUMBER, metavar="N", default=0, help="Seed of loads and secrets.")
+@option("--secret-data", is_flag=True, help="Treat the data segments as secrets, too: vary them.")
+@options.engine
+@options.inputs
+@common.as_json
 def verify(
-    payload: Payloads = None,
     *,
-    runs: Annotated[
-        int,
-        typer.Option(
-            parser=number, metavar="N", help="Number of equal runs to compare, and of runs under other loads."
-        ),
-    ] = 3,
-    cycles: Annotated[int, typer.Option(parser=number, metavar="N", help="Number of cycles of each run.")] = 2,
-    limit_ns: Annotated[
-        int, typer.Option(parser=number, metavar="NS", help="End each run at this virtual time.")
-    ] = _DEFAULT_LIMIT_NS,
-    host_limit: HostLimit = None,
-    seed: Annotated[int, typer.Option(parser=number, metavar="N", help="Seed of loads and secrets.")] = 0,
-    secret_data: Annotated[
-        bool, typer.Option("--secret-data", help="Treat the data segments as secrets, too: vary them.")
-    ] = False,
-    engine: Annotated[
-        EngineName, typer.Option(help="wasmtime runs signed modules; native runs one flat x86-64 binary.")
-    ] = EngineName.WASMTIME,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Script of inputs (TOML): interrupts, tampering, sensor values and more (docs/inputs.md).",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
+    payload: Sequence[str],
+    runs: int,
+    cycles: int,
+    limit_ns: int,
+    host_limit: float | None,
+    seed: int,
+    secret_data: bool,
+    engine: EngineName,
+    inputs: Path | None,
+    as_json: bool,
+) -> ExitCode:
     """Judge a payload's runs by every guarantee of the enclave.
 
     A guarantee that does not hold is shown with its evidence: events, bytes, addresses.
@@ -72,10 +73,10 @@ def verify(
     from enclave_sim.guarantees import Scenario  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
 
-    names = payload or [DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD]
-    options = EnclaveOptions.of(cycles=cycles, engine=engine)
+    names = common.or_default(payload, engine)
+    chosen = EnclaveOptions.of(cycles=cycles, engine=engine)
     taken = () if inputs is None else read_inputs(inputs, engine)
-    scenario = Scenario(names[0] if len(names) == 1 else names, options, taken, limit_ns)
+    scenario = Scenario(names[0] if len(names) == 1 else names, chosen, taken, limit_ns)
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
 
     def show_progress(what: str) -> None:
@@ -85,13 +86,10 @@ def verify(
     try:
         with limited(host_limit):
             reports = list(judge(scenario, runs=runs, seed=seed, secret_data=secret_data, progress=show_progress))
-    except KernelDied as error:
-        typer.echo(f"error: {one_line(str(error))}", err=True)
-        raise typer.Exit(ExitCode.DEFECT) from None
     finally:
         line.erase()
     write(_as_json(names, reports) if as_json else _as_table(names, reports))
-    raise typer.Exit(ExitCode.OK if all(report.holds for report in reports) else ExitCode.GUARANTEE)
+    return ExitCode.OK if all(report.holds for report in reports) else ExitCode.GUARANTEE
 
 
 def _as_json(names: list[str], reports: "list[Report]") -> bytes:

@@ -1,19 +1,24 @@
 """`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence, its verdict, and reference values."""
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from enclave_sim.cli.command import command, option
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.options.common import DEFAULT_FLAT_PAYLOAD, DEFAULT_PAYLOAD, Payloads, number, write
-from enclave_sim.cli.options.run import Anchors, AttestationPolicy, Cycles, Engine, QuantumNs, WakeNs
-from enclave_sim.cli.options.tpm import Tpm, chosen_tpm
+from enclave_sim.cli.options import common
+from enclave_sim.cli.options import run as options
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.tpm import chosen_tpm
+from enclave_sim.cli.options.tpm import tpm as tpm_option
+from enclave_sim.cli.options.types import DIRECTORY, FILE, NUMBER, Parsed
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import ConfigurationError, KernelDied
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
 from enclave_sim.files.writing import new_directory, write_files
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
@@ -21,62 +26,89 @@ from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from enclave_sim.attestation import Evidence, Verdict
     from enclave_sim.enclave.attester.capturing import CapturingVerifier
     from enclave_sim.enclave.attester.contract import Verifier
     from enclave_sim.enclave.enclave import Enclave
 
-_DEFAULTS = EnclaveConfiguration()
 _NONCE_BYTES = 32
 VERIFY_EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  every check passed
   2  the command cannot be carried out, or the file is not evidence
  13  the evidence is refused"""
 
-NonceText = Annotated[str, typer.Option(metavar="HEX", help="The verifier's nonce: 32 bytes in hexadecimal.")]
+
+def _nonce(text: str) -> bytes:
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != _NONCE_BYTES:
+        raise ConfigurationError(f"{text!r} is not {_NONCE_BYTES} bytes in hexadecimal")
+    return nonce
+
+
+def _later_than(text: str) -> tuple[int, int]:
+    resets, colon, cycle = text.partition(":")
+    if not (colon and resets.isdecimal() and cycle.isdecimal()):
+        raise ConfigurationError(f"{text!r} is not RESETS:CYCLE, two numbers such as 3:0")
+    return int(resets), int(cycle)
+
+
+_nonce_option = option(
+    "--nonce",
+    type=Parsed(_nonce, "hex"),
+    metavar="HEX",
+    required=True,
+    help="The verifier's nonce: 32 bytes in hexadecimal.",
+)
 
 
 @contextmanager
 def _enclave(
-    payload: list[str] | None,
+    payload: Sequence[str],
     configuration: EnclaveConfiguration,
-    anchors: list[Path] | None,
+    anchors: Sequence[Path],
     tpm: str,
     verifier: "Verifier | None" = None,
 ) -> "Iterator[Enclave]":
     """A scope with an enclave and its TPM."""
-    names = payload or [_default(configuration.engine)]
-    trusted = (development_anchor(), *map(TrustAnchor.load, anchors or ()))
+    names = common.or_default(payload, configuration.engine)
+    trusted = (development_anchor(), *map(TrustAnchor.load, anchors))
     with chosen_tpm(tpm) as chosen:
         configured = chosen.configured(configuration)
         options = EnclaveOptions(configured, trust_anchors=trusted, verifier=verifier, tpm=chosen.backend)
         yield options.enclave(names, record=False)
 
 
-def _default(engine: EngineName) -> str:
-    return DEFAULT_PAYLOAD if engine is EngineName.WASMTIME else DEFAULT_FLAT_PAYLOAD
-
-
+@command()
+@common.payloads
+@_nonce_option
+@option("--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write.")
+@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to.")
+@option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@options.engine
+@options.attestation
+@options.trust_anchor
+@tpm_option
 def attest(
-    payload: Payloads = None,
     *,
-    nonce: NonceText,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Evidence file to write.")],
-    cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle to attest to.")] = 0,
-    raw: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools."),
-    ] = None,
-    cycles: Cycles = 1,
-    wake_ns: WakeNs = _DEFAULTS.wake_ns,
-    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
-    engine: Engine = EngineName.WASMTIME,
-    attestation: AttestationPolicy = Attestation.RECORD,
-    trust_anchor: Anchors = None,
-    tpm: Tpm = "model",
+    payload: Sequence[str],
+    nonce: bytes,
+    output: Path,
+    cycle: int,
+    raw: Path | None,
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    engine: EngineName,
+    attestation: Attestation,
+    trust_anchor: Sequence[Path],
+    tpm: str,
 ) -> None:
     """Boot the enclave and write its evidence for a cycle.
 
@@ -88,7 +120,7 @@ def attest(
 
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
-    witness = CapturingVerifier(_nonce(nonce), cycle)
+    witness = CapturingVerifier(nonce, cycle)
     configuration = EnclaveConfiguration(
         cycles=max(cycles, cycle + 1), wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
     )
@@ -102,17 +134,13 @@ def attest(
     structures = {} if raw is None else _raw(raw, witness.evidence)
     with new_directory(output.parent), new_directory(raw or output.parent):
         write_files({output: witness.evidence.encode(key), **structures})
-    names = payload or [_default(engine)]
+    names = common.or_default(payload, engine)
     write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
 
 
 def _run_until(enclave: "Enclave", witness: "CapturingVerifier") -> None:
-    try:
-        while witness.evidence is None and not enclave.dormant:
-            enclave.advance()
-    except KernelDied as error:
-        typer.echo(f"error: {one_line(str(error))}", err=True)
-        raise typer.Exit(ExitCode.DEFECT) from None
+    while witness.evidence is None and not enclave.dormant:
+        enclave.advance()
 
 
 def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
@@ -130,31 +158,36 @@ def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
     return {directory / name: data for name, data in files.items()}
 
 
-def _nonce(text: str) -> bytes:
-    try:
-        nonce = bytes.fromhex(text)
-    except ValueError:
-        nonce = b""
-    if len(nonce) != _NONCE_BYTES:
-        raise ConfigurationError(f"nonce {text!r} is not {_NONCE_BYTES} bytes in hexadecimal")
-    return nonce
-
-
+@command(epilog=VERIFY_EXIT_CODES)
+@click.argument("file", type=FILE, metavar="FILE", help="Evidence, as `attest` writes it.")
+@_nonce_option
+@option(
+    "--reference",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Reference values; may be repeated: any of them may match.",
+)
+@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle that was challenged.")
+@option(
+    "--after",
+    type=Parsed(_later_than, "cycle"),
+    metavar="RESETS:CYCLE",
+    help="Last accepted evidence of this node: the new one must be later.",
+)
+@option("--post-quantum", is_flag=True, help="Require the ML-DSA-65 signature, too.")
+@common.as_json
 def verify_evidence(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, as `attest` writes it.")],
     *,
-    nonce: NonceText,
-    reference: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="Reference values; may be repeated: any of them may match.")
-    ],
-    cycle: Annotated[int, typer.Option(parser=number, metavar="N", help="The cycle that was challenged.")] = 0,
-    after: Annotated[
-        str | None,
-        typer.Option(metavar="RESETS:CYCLE", help="Last accepted evidence of this node: the new one must be later."),
-    ] = None,
-    post_quantum: Annotated[bool, typer.Option("--post-quantum", help="Require the ML-DSA-65 signature, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
+    file: Path,
+    nonce: bytes,
+    reference: Sequence[Path],
+    cycle: int,
+    after: tuple[int, int] | None,
+    post_quantum: bool,
+    as_json: bool,
+) -> ExitCode:
     """Judge an evidence file. This needs only the file and reference values; nothing is booted.
 
     Example: enclave-sim verify-evidence beacon.eat --nonce HEX --reference beacon.json
@@ -172,19 +205,12 @@ def verify_evidence(
     values = ReferenceValues()
     for path in reference:
         values = values.merge(ReferenceValues.load(path))
-    challenge = Challenge(_nonce(nonce), cycle, None if after is None else _later_than(after))
+    challenge = Challenge(nonce, cycle, after)
     signatures = [ECDSA_P256, ML_DSA_65] if post_quantum else [ECDSA_P256]
     policy = Policy(signatures=frozenset(signatures))
     verdict = verify(Evidence.decode(read_file(file, SMALL)), challenge, values, policy)
     write(f"{json.dumps(verdict.to_json())}\n".encode() if as_json else _verdict_text(file, verdict))
-    raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.REFUSED)
-
-
-def _later_than(text: str) -> tuple[int, int]:
-    resets, colon, cycle = text.partition(":")
-    if not (colon and resets.isdecimal() and cycle.isdecimal()):
-        raise ConfigurationError(f"--after {text!r} is not RESETS:CYCLE, two numbers such as 3:0")
-    return int(resets), int(cycle)
+    return ExitCode.OK if verdict.accepted else ExitCode.REFUSED
 
 
 def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
@@ -202,22 +228,29 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     return draw(lambda _width, _unicode: Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table))
 
 
+@command()
+@common.payloads
+@option("--output", "-o", type=FILE, metavar="FILE", help="Output file. Default: standard output.")
+@option("--merge", type=FILE, metavar="FILE", multiple=True, help="Reference values to include; may be repeated.")
+@options.cycles
+@options.wake_ns
+@options.quantum_ns
+@options.engine
+@options.attestation
+@options.trust_anchor
+@tpm_option
 def reference_values(
-    payload: Payloads = None,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file. Default: standard output.")
-    ] = None,
-    merge: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Reference values to include; may be repeated.")
-    ] = None,
-    cycles: Cycles = 1,
-    wake_ns: WakeNs = _DEFAULTS.wake_ns,
-    quantum_ns: QuantumNs = _DEFAULTS.quantum_ns,
-    engine: Engine = EngineName.WASMTIME,
-    attestation: AttestationPolicy = Attestation.RECORD,
-    trust_anchor: Anchors = None,
-    tpm: Tpm = "model",
+    payload: Sequence[str],
+    output: Path | None,
+    merge: Sequence[Path],
+    cycles: int,
+    wake_ns: int,
+    quantum_ns: int,
+    engine: EngineName,
+    attestation: Attestation,
+    trust_anchor: Sequence[Path],
+    tpm: str,
 ) -> None:
     """Write what a verifier needs to accept a node: digests of all that is measured, and names of its keys.
 
@@ -232,7 +265,7 @@ def reference_values(
     )
     with _enclave(payload, configuration, trust_anchor, tpm) as enclave:
         values: ReferenceValues = enclave.reference_values()
-    for path in merge or ():
+    for path in merge:
         values = values.merge(ReferenceValues.load(path))
     if output is None:
         write(values.to_json())

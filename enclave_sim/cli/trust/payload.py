@@ -5,13 +5,17 @@ Large libraries are imported inside the functions, so that `--help` does not wai
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
+import payloads as built_in
+from enclave_sim.cli.command import Group, option
+from enclave_sim.cli.options.common import as_json as as_json_option
+from enclave_sim.cli.options.types import DIRECTORY, FILE
 from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
@@ -22,39 +26,56 @@ from enclave_sim.payload import artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
 from enclave_sim.payload.wasm import sections
 from enclave_sim.recording.text import one_line
+from enclave_sim.specification import EngineName
 
 REJECTED = 3
 """Exit code for a payload that failed a check."""
 
 _NO_WASM_HINT = "WebAssembly modules start with 00 61 73 6d 01 00 00 00"
 
-payload_app = typer.Typer(
-    help="Make keys; sign, verify, show and compile guest modules.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+_F = TypeVar("_F", bound=Callable[..., Any])
+_key = option("--key", type=FILE, metavar="FILE", required=True, help="Key file (NAME.key.json) to sign with.")
+_output = option("--output", "-o", type=FILE, metavar="FILE", help="Output file.")
+_anchor = option(
+    "--anchor",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
 )
 
-_Key = Annotated[Path, typer.Option("--key", metavar="FILE", help="Key file (NAME.key.json) to sign with.")]
-_Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file.")]
-_Anchors = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--anchor",
-        metavar="FILE",
-        help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+def _module(what: str) -> Callable[[_F], _F]:
+    return click.argument("module", type=FILE, metavar="MODULE", help=what)
 
 
-@payload_app.command()
-def keygen(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key, and of its files.")],
-    directory: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the two files.")] = Path(),
-    development: Annotated[
-        bool, typer.Option("--development", help="Mark the key as a development key, which production refuses.")
-    ] = False,
-) -> None:
+@click.group(cls=Group)
+def payload() -> None:
+    """List payloads; make keys; sign, verify, show and compile guest modules."""
+
+
+@payload.command("list")
+@as_json_option
+def list_payloads(as_json: bool) -> None:
+    """List the built-in payloads, the engine that runs them, and what they do.
+
+    Example: enclave-sim payload list
+    """
+    found = [(name, EngineName.WASMTIME) for name in built_in.names()]
+    found += [(name, EngineName.NATIVE) for name in built_in.flat_names()]
+    rows = [{"name": name, "engine": engine.value, "about": built_in.about(name)} for name, engine in found]
+    if as_json:
+        click.echo(json.dumps({"payloads": rows}))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:10}  {row['engine']:8}  {row['about']}")
+
+
+@payload.command("keygen")
+@click.argument("name", metavar="NAME", help="Name of the key, and of its files.")
+@option("--directory", type=DIRECTORY, metavar="DIR", default=Path(), help="Directory for the two files.")
+@option("--development", is_flag=True, help="Mark the key as a development key, which production refuses.")
+def keygen(name: str, directory: Path, development: bool) -> None:
     """Make a signing key: NAME.key.json, which is secret, and NAME.anchor.json, which verifiers need.
 
     Example: enclave-sim payload keygen alice --directory ~/keys
@@ -70,20 +91,17 @@ def keygen(
     except KeyFileError:
         anchor_path.unlink()
         raise
-    typer.echo(f"secret key    {key_path}")
-    typer.echo(f"trust anchor  {anchor_path}")
-    typer.echo(f"key ids       {anchor.ed25519_key_id.hex()} (Ed25519)")
-    typer.echo(f"              {anchor.ml_dsa_65_key_id.hex()} (ML-DSA-65)")
+    click.echo(f"secret key    {key_path}")
+    click.echo(f"trust anchor  {anchor_path}")
+    click.echo(f"key ids       {anchor.ed25519_key_id.hex()} (Ed25519)")
+    click.echo(f"              {anchor.ml_dsa_65_key_id.hex()} (ML-DSA-65)")
 
 
-@payload_app.command()
-def sign(
-    module: Annotated[
-        Path, typer.Argument(metavar="MODULE", help="Module to sign: .wasm, or .wat, which is translated first.")
-    ],
-    key: _Key,
-    output: _Output = None,
-) -> None:
+@payload.command("sign")
+@_module("Module to sign: .wasm, or .wat, which is translated first.")
+@_key
+@_output
+def sign(module: Path, key: Path, output: Path | None) -> None:
     """Sign a module with Ed25519 and ML-DSA-65. A signature that it already has is replaced.
 
     Without --output, a .wasm file is replaced by the signed one, and a .wat file gets a .wasm file beside it.
@@ -101,13 +119,12 @@ def sign(
     _write(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
 
 
-@payload_app.command()
-def verify(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Signed module.")],
-    anchor: _Anchors = None,
-    production: Annotated[bool, typer.Option("--production", help="Refuse development keys.")] = False,
-    as_json: _Json = False,
-) -> None:
+@payload.command("verify")
+@_module("Signed module.")
+@_anchor
+@option("--production", is_flag=True, help="Refuse development keys.")
+@as_json_option
+def verify(module: Path, anchor: Sequence[Path], production: bool, as_json: bool) -> None:
     """Check a module as at boot: the same checks in the same order. Exit code 3 if it is rejected.
 
     Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
@@ -118,7 +135,7 @@ def verify(
         verified = signature.verify(data, anchors, production=production)
         _, compiled = artefact.split(verified.content)
     if as_json:
-        typer.echo(
+        click.echo(
             json.dumps(
                 {
                     "accepted": True,
@@ -131,14 +148,14 @@ def verify(
         )
         return
     kind = "development key" if verified.anchor.development else "production key"
-    typer.echo(f"{module}: accepted, signed by {verified.anchor.name} ({kind})")
-    typer.echo(f"content SHA-256 {verified.content_hash.hex()}")
+    click.echo(f"{module}: accepted, signed by {verified.anchor.name} ({kind})")
+    click.echo(f"content SHA-256 {verified.content_hash.hex()}")
 
 
-@payload_app.command()
-def show(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Module, signed or not.")], as_json: _Json = False
-) -> None:
+@payload.command("show")
+@_module("Module, signed or not.")
+@as_json_option
+def show(module: Path, as_json: bool) -> None:
     """Show the contents of a module and its stated signers. Nothing is verified.
 
     Example: enclave-sim payload show hello.wasm
@@ -146,21 +163,24 @@ def show(
     data = _read_module(module)
     description = describe(data, _walk(module, data))
     if as_json:
-        typer.echo(json.dumps(description))
+        click.echo(json.dumps(description))
     else:
         print_table(module, description)
 
 
-@payload_app.command("compile")
+@payload.command("compile")
+@_module("Signed module.")
+@_key
+@_output
+@_anchor
+@option(
+    "--feature",
+    metavar="NAME",
+    multiple=True,
+    help="WebAssembly feature that the run will allow, too; may be repeated.",
+)
 def compile_payload(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="Signed module.")],
-    key: _Key,
-    output: _Output = None,
-    anchor: _Anchors = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="WebAssembly feature that the run will allow, too; may be repeated."),
-    ] = None,
+    module: Path, key: Path, output: Path | None, anchor: Sequence[Path], feature: Sequence[str]
 ) -> None:
     """Compile a signed module ahead of time and sign the result, so that booting need not compile it.
 
@@ -175,7 +195,7 @@ def compile_payload(
         plain, _ = artefact.split(signature.verify(data, anchors).content)
         from enclave_sim.enclave.engine.wasmtime_engine import compile_ahead  # noqa: PLC0415
 
-        fingerprint, code = compile_ahead(plain, GuestProfile(region("heap").size, frozenset(feature or ())))
+        fingerprint, code = compile_ahead(plain, GuestProfile(region("heap").size, frozenset(feature)))
     result = artefact.attach(plain, fingerprint, code, signing_key)
     goal = output or module.with_suffix(".aot.wasm")
     _write(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
@@ -189,9 +209,9 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
     except PayloadRejected as rejection:
         if as_json:
             answer = {"accepted": False, "check": rejection.check.name, "message": rejection.message}
-            typer.echo(json.dumps(answer))
-        typer.echo(f"{module}: {one_line(str(rejection))}", err=True)
-        raise typer.Exit(REJECTED) from None
+            click.echo(json.dumps(answer))
+        click.echo(f"{module}: {one_line(str(rejection))}", err=True)
+        raise click.exceptions.Exit(REJECTED) from None
 
 
 def _read(path: Path) -> bytes:
@@ -228,10 +248,10 @@ def _translate(path: Path) -> bytes:
         raise ConfigurationError(f"{path}: is not WebAssembly text: {one_line(str(error))}") from error
 
 
-def _load_anchors(paths: list[Path] | None) -> list[keys.TrustAnchor]:
-    return [keys.development_anchor(), *(keys.TrustAnchor.load(path) for path in paths or ())]
+def _load_anchors(paths: Sequence[Path]) -> list[keys.TrustAnchor]:
+    return [keys.development_anchor(), *(keys.TrustAnchor.load(path) for path in paths)]
 
 
 def _write(path: Path, data: bytes, what: str) -> None:
     write_file(path, data)
-    typer.echo(f"wrote {path}: {len(data)} bytes, {what}")
+    click.echo(f"wrote {path}: {len(data)} bytes, {what}")

@@ -4,58 +4,68 @@ Large libraries are imported inside the functions, so that `--help` does not wai
 """
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
+from enclave_sim.cli.command import Group, option
+from enclave_sim.cli.options.types import FILE, PORT, Parsed
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.times import nanoseconds
 
 EXIT_CODES = """\b
-[bold]Exit codes[/bold]
+Exit codes
   0  ended by Ctrl-C
   2  usage error: an invalid option, file or address"""
 
-verifier_app = typer.Typer(
-    help="Serve a verifier of attestation evidence.", no_args_is_help=True, rich_markup_mode="rich"
-)
 
-
-@verifier_app.callback()
+@click.group(cls=Group)
 def verifier() -> None:
     """Serve a verifier of attestation evidence."""
 
 
-@verifier_app.command(epilog=EXIT_CODES)
+@verifier.command(epilog=EXIT_CODES)
+@option(
+    "--reference",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Reference values to check evidence with; may be repeated: any of them may match.",
+)
+@option(
+    "--database",
+    type=FILE,
+    metavar="FILE",
+    help="SQLite file for challenges, verdicts and the last accepted evidence. Default: memory.",
+)
+@option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
+@option("--port", type=PORT, metavar="N", default=8040, help="Port to listen on; 0 picks a free one.")
+@option("--post-quantum", is_flag=True, help="Require the ML-DSA-65 signature, too.")
+@option(
+    "--nonce-lifetime-s",
+    type=Parsed(partial(nanoseconds, unit="s"), "time"),
+    metavar="TIME",
+    default="60s",
+    help="Time within which a challenge may be answered: seconds, or with a unit, such as 5min.",
+)
+@option("--tls-cert", type=FILE, metavar="FILE", help="Certificate (PEM, with its chain): serve https.")
+@option("--tls-key", type=FILE, metavar="FILE", help="Key of the certificate (PEM).")
+@option("--json", "as_json", is_flag=True, help="Print the start line as one JSON object.")
 def serve(
     *,
-    reference: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="FILE", help="Reference values to check evidence with; may be repeated: any of them may match."
-        ),
-    ],
-    database: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="SQLite file for challenges, verdicts and the last accepted evidence. Default: memory."
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8040,
-    post_quantum: Annotated[
-        bool,
-        typer.Option("--post-quantum", help="Require the ML-DSA-65 signature, too."),
-    ] = False,
-    nonce_lifetime_s: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time within which a challenge may be answered.")
-    ] = 60,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate (PEM, with its chain): serve https.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate (PEM).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the start line as one JSON object.")] = False,
+    reference: Sequence[Path],
+    database: Path | None,
+    host: str,
+    port: int,
+    post_quantum: bool,
+    nonce_lifetime_s: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    as_json: bool,
 ) -> None:
     """Issue challenges and judge evidence over HTTP, until Ctrl-C. docs/verifier-service.md describes the protocol.
 
@@ -69,8 +79,8 @@ def serve(
     from enclave_sim.attestation.service.server import Tls, serve  # noqa: PLC0415
     from enclave_sim.attestation.service.verifier import Verifier  # noqa: PLC0415
 
-    if not 0.001 <= nonce_lifetime_s <= 86_400:
-        raise ConfigurationError(f"--nonce-lifetime-s must be 0.001 to 86400 seconds, not {nonce_lifetime_s}")
+    if not 10**6 <= nonce_lifetime_s <= 86_400 * 10**9:
+        raise ConfigurationError(f"--nonce-lifetime-s must be 0.001 to 86400 seconds, not {nonce_lifetime_s / 1e9}")
     if (tls_cert is None) != (tls_key is None):
         raise ConfigurationError("--tls-cert and --tls-key belong together: give both, or neither for plain http")
     values = ReferenceValues()
@@ -81,11 +91,11 @@ def serve(
 
     def announce(url: str) -> None:
         start = {"url": url, "database": None if database is None else str(database)}
-        typer.echo(json.dumps(start) if as_json else f"verifier listens at {url}")
+        click.echo(json.dumps(start) if as_json else f"verifier listens at {url}")
 
     opened = Database(database)
     try:
-        service = Verifier(opened, values, Policy(frozenset(required)), nonce_lifetime_ns=int(nonce_lifetime_s * 1e9))
+        service = Verifier(opened, values, Policy(frozenset(required)), nonce_lifetime_ns=nonce_lifetime_s)
         serve(service, host, port, tls, announce)
     finally:
         opened.close()

@@ -9,9 +9,7 @@ value = 99
 """
 
 import os
-import re
 import tomllib
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,12 +22,12 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import DOCUMENT, read_file
 from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, kind_of
 from enclave_sim.memory_map import region
+from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
+from enclave_sim.times import nanoseconds
 
 MOST_INPUTS = 100_000
 """Limit for one script, repetitions included."""
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
-_TIME = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?(ns|us|ms|s)")
 _KINDS: dict[str, type[AnyInput]] = {kind_of(kind): kind for kind in get_args(AnyInput)}
 _GUEST = "guest"
 """The key for the source of `GuestReplaced.code`."""
@@ -111,7 +109,8 @@ class _Table:
         kind = self._left.pop("kind", None)
         if not isinstance(kind, str) or kind not in _KINDS:
             what = "there is no kind" if kind is None else f"kind is {shown(kind)}"
-            raise ConfigurationError(f"{what}; it must be one of {', '.join(_KINDS)}")
+            hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else ""
+            raise ConfigurationError(f"{what}; {hint}it must be one of {', '.join(_KINDS)}")
         return _KINDS[kind]
 
     def _after(self) -> AfterEvent | None:
@@ -179,8 +178,9 @@ class _Table:
             return read_payload(name, self._engine)
         path = self._directory / name
         if not os.path.exists(path):
-            names = ", ".join(built_in.flat_names() if native else built_in.names())
-            raise ConfigurationError(f"guest is {shown(name)}: neither a file beside the script nor built in ({names})")
+            names = built_in.flat_names() if native else built_in.names()
+            there = f"{did_you_mean(name, names)}there are {', '.join(names)}"
+            raise ConfigurationError(f"guest is {shown(name)}: neither a file beside the script nor built in; {there}")
         try:
             return read_payload(path, self._engine)
         except ConfigurationError as error:
@@ -198,11 +198,12 @@ def _key(field: msgspec.structs.FieldInfo) -> str:
 
 def _nanoseconds(name: str, text: object) -> int:
     """Convert a text such as `1.5 ms` to nanoseconds, exactly."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        right = f'a number and a unit ({", ".join(_UNITS)}), as "1.5 ms"'
-        raise ConfigurationError(f"{name} is {shown(text)}; it must be {right}")
-    time = Fraction(found[1]) * _UNITS[found[2]]
-    if time.denominator != 1 or time >= LATEST_NS:
-        raise ConfigurationError(f"{name} is {shown(text)}; it must be whole nanoseconds below {LATEST_NS}")
-    return int(time)
+    if not isinstance(text, str):
+        raise ConfigurationError(f'{name} is {shown(text)}; it must be a text with a number and a unit, as "1.5 ms"')
+    try:
+        time = nanoseconds(text, None)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+    if time >= LATEST_NS:
+        raise ConfigurationError(f"{name} is {shown(text)}; it must be below {LATEST_NS} ns")
+    return time

@@ -9,6 +9,7 @@ import msgspec
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS
 from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, MemoryFault
+from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import Phase
 from machine.events import Event
 
@@ -52,7 +53,8 @@ def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
 def mistake_of_condition(after: AfterEvent) -> str | None:
     """Return what is wrong with the event that an input waits for and what would be right, or None."""
     if not isinstance(after.event, str) or after.event not in KINDS:
-        return f"{shown(after.event)} is no kind of event; there are {', '.join(KINDS)}"
+        hint = did_you_mean(after.event, KINDS) if isinstance(after.event, str) else ""
+        return f"{shown(after.event)} is no kind of event; {hint}there are {', '.join(KINDS)}"
     types = fields_of(KINDS[after.event])
     for name, value in after.fields.items():
         if name not in types:

@@ -1,20 +1,19 @@
 """The goals that a user can type: their syntax and their meaning."""
 
-import re
 from dataclasses import dataclass
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS, kind_of_event
 from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.similar import did_you_mean
+from enclave_sim.times import UNITS, nanoseconds
 
 HELP = """#120                 an event by its number
 host_called          the next event of a kind
 host_call, 0x104df0  a symbol of the kernel, an address that is executed
 traps.c:39           a line of the kernel's source
-1_293_902 ns         a virtual time; also us, ms, s"""
-_UNITS = {"ns": 1, "us": 1000, "ms": 1_000_000, "s": 1_000_000_000}
-_TIME = re.compile(r"([0-9][0-9_,]*)(?:\.([0-9]+))?\s*(ns|us|ms|s)")
+1_293_902 ns         a virtual time; also us, ms, s, min, h"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +33,11 @@ def read_goal(text: str, program: Program) -> Goal:
         if not words[1:].replace(",", "").isdecimal():
             raise ConfigurationError(f"{words!r} is not the number of an event, such as #120")
         return Goal(seq=int(words[1:].replace(",", "")))
-    time = _TIME.fullmatch(words)
-    if time is not None:
-        return Goal(at_ns=_nanoseconds(*time.groups()))
+    if words[:1].isdecimal() and words.endswith(tuple(UNITS)):
+        return Goal(at_ns=nanoseconds(words, None))
     if words in KINDS:
         return Goal(kind=words)
     return Goal(address=read_address(words, program))
-
-
-def _nanoseconds(whole: str, fraction: str | None, unit: str) -> int:
-    digits = len(str(_UNITS[unit])) - 1
-    return int(re.sub("[_,]", "", whole)) * _UNITS[unit] + int((fraction or "0").ljust(digits, "0")[:digits] or 0)
 
 
 def read_address(text: str, program: Program) -> int:
@@ -74,7 +67,9 @@ def _base(name: str, program: Program) -> int:
     except ValueError:
         if not name or any(kind.startswith(name[:4]) for kind in KINDS):
             kind_of_event(name)  # raises an error that names the nearest kind
-        raise ConfigurationError(f"{name!r} is not an address, symbol, region, line, time or kind of event") from None
+        hint = did_you_mean(name, (*program.symbols, *known, *KINDS))
+        words = f"{name!r} is not an address, symbol, region, line, time or kind of event; {hint}"
+        raise ConfigurationError(words.rstrip("; ")) from None
     if not 0 <= address < 1 << 64:
         raise ConfigurationError(f"{name} is not an address of 64 bits")
     return address

@@ -5,6 +5,7 @@ from typing import Any
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import kind_of_event
+from enclave_sim.similar import did_you_mean
 from enclave_sim.time_travel.navigation.visits import Visits
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
@@ -86,7 +87,8 @@ class Search:
             return address
         symbols = self._timeline.program.symbols
         if symbol is None or symbol not in symbols:
-            raise ConfigurationError(f"the kernel has no symbol {symbol!r}")
+            hint = did_you_mean(symbol or "", symbols)
+            raise ConfigurationError(f"the kernel has no symbol {symbol!r}; {hint}".rstrip("; "))
         return symbols[symbol]
 
     def _reached(self, reached: bool, what: str) -> Position:

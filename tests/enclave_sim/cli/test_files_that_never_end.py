@@ -1,22 +1,16 @@
 """Every option that names a file to read, with a file that has no end: one line, at once, and nothing is read."""
 
-import argparse
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 import payloads
-from enclave_sim.cli.app import app
-from enclave_sim.cli.runs.boot import boot, parser
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.files import reading
 from enclave_sim.payload.keys import SigningKey
-from tests.enclave_sim.cli.command import Ended, assert_refused, command
+from tests.enclave_sim.cli.command import assert_refused, command, commands
 from tests.enclave_sim.cli.runs.boot_command import LOOP, write
 
 NONCE = "00" * 32
@@ -93,20 +87,13 @@ WRITERS = {
 _FILES = re.compile(r"FILE|PATH|IMAGE|PAYLOAD|RECORDING|MODULE|TPM|DIR|^A$|^B$")
 
 
-def _named(group: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
-    """Name every parameter that stands for a file, by its command."""
-    for name, one in getattr(group, "commands", {}).items():
-        yield from _named(one, (*words, name))
-    for parameter in group.params:
-        if _FILES.search(parameter.metavar or ""):
-            yield " ".join((*words, str(parameter.name)))
-
-
 def test_every_option_that_names_a_file_is_here() -> None:
-    found = set(_named(typer.main.get_command(app)))
-    for action in parser()._actions:
-        if not isinstance(action, argparse._HelpAction) and _FILES.search(str(action.metavar)):
-            found.add(f"boot {action.dest}")
+    found = {
+        f"{' '.join(words)} {parameter.name}"
+        for words, one in commands()
+        for parameter in one.params
+        if _FILES.search(parameter.metavar or "")
+    }
     assert found == READERS.keys() | WRITERS
 
 
@@ -132,12 +119,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("reader", [name for name, words in READERS.items() if words])
-def test_a_file_without_end_is_one_line(
-    reader: str, files: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_end_is_one_line(reader: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files)
     for name, reasons in REASONS.items():
-        words = READERS[reader].format(name).split()
-        ended = Ended(boot(words[1:]), *capfd.readouterr()) if words[0] == "boot" else command(*words)
+        ended = command(*READERS[reader].format(name).split())
         assert_refused(ended)
         assert any(reason in ended.error for reason in reasons), ended.error

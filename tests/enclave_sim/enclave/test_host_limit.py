@@ -8,13 +8,13 @@ import pytest
 
 from enclave_sim import Enclave, Template
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.runs.boot import boot
 from enclave_sim.enclave.host_limit import HostLimit
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.errors import HostLimitReached
 from enclave_sim.guarantees import observe
 from machine import host_limit
 from tests.enclave_sim.cli.command import assert_refused, command
+from tests.enclave_sim.cli.runs.boot_command import boot
 from tests.machine.boot import images
 
 SOON = 1e-9

@@ -21,7 +21,7 @@ from enclave_sim.gdb.server import serve_one
 from enclave_sim.time_travel.travel import Travel
 
 ROOT = Path(__file__).parents[3]
-COMMAND = (sys.executable, "-m", "tests.enclave_sim.gdb.command_line", "gdb")
+COMMAND = (sys.executable, "-m", "enclave_sim", "gdb")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this host")
 _PATIENCE_S = 300
 _NEWER = re.compile(r"Reached end of recorded history; stopping\.\n.*\n")
@@ -126,7 +126,7 @@ def run_gdb(script: str, directory: Path) -> str:
     binaries = directory / "bin"
     binaries.mkdir(exist_ok=True)
     program = binaries / "enclave-sim"
-    python = f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m tests.enclave_sim.gdb.command_line"
+    python = f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m enclave_sim"
     program.write_text(f"#!/bin/sh\ncd '{ROOT}' && {python} \"$@\"\n")
     program.chmod(0o755)
     (directory / "script.gdb").write_text(script)

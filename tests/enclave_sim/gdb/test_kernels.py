@@ -5,13 +5,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
+from enclave_sim.cli.app import app
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.gdb.registers import I386, X86_64, Architecture
 from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled
-from tests.enclave_sim.gdb.command_line import app
 from tests.enclave_sim.gdb.rig import needs_gdb, run_gdb, served
 from tests.enclave_sim.gdb.test_state import document
 from tests.machine.boot import images

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
+from enclave_sim.cli.app import app
 from enclave_sim.gdb.protocol.packets import encoded
-from tests.enclave_sim.gdb.command_line import app
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
 
 pytestmark = pytest.mark.usefixtures("interruptible")

@@ -5,11 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.cli.runs.boot import boot
 from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
@@ -17,6 +15,7 @@ from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import read_events
+from tests.enclave_sim.cli.runs.boot_command import boot
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
 
@@ -167,9 +166,7 @@ def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:
 
 
 def refused(*arguments: str) -> str:
-    app = typer.Typer()
-    app.command()(inspect)
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(inspect, list(arguments))
     assert isinstance(result.exception, ConfigurationError)
     assert "\n" not in str(result.exception)
     return str(result.exception)

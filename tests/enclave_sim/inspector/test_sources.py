@@ -4,8 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from enclave_sim import Enclave
 from enclave_sim.cancellation import Cancellation
@@ -119,18 +118,14 @@ def test_watches_are_read_as_they_are_meant() -> None:
 
 
 def test_without_a_terminal_one_is_told_so() -> None:
-    app = typer.Typer()
-    app.command()(inspect)
-    result = CliRunner().invoke(app, ["beacon"])
+    result = CliRunner().invoke(inspect, ["beacon"])
     assert isinstance(result.exception, ConfigurationError)
     assert "needs a terminal" in str(result.exception)
 
 
 @pytest.mark.parametrize("arguments", [["nothing-such"], ["--cycles", "0"], ["beacon", "--engine", "native"]])
 def test_what_cannot_be_run_is_told_before_any_screen(arguments: list[str]) -> None:
-    app = typer.Typer()
-    app.command()(inspect)
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(inspect, arguments)
     assert isinstance(result.exception, ConfigurationError)
     assert "terminal" not in str(result.exception)
 

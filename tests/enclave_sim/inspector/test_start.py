@@ -12,7 +12,7 @@ import pytest
 
 from tests.enclave_sim.inspector.driving import million_additions_s
 
-_COMMAND = "import typer; from enclave_sim.cli.runs.inspect import inspect; typer.run(inspect)"
+_COMMAND = "from enclave_sim.cli.runs.inspect import inspect; inspect()"
 _ROOT = Path(__file__).parents[3]
 _PATIENCE_S = 300
 

@@ -21,7 +21,7 @@ from enclave_sim.inspector.serving.web import is_welcome, serve
 from tests.enclave_sim.inspector.browser import Tab, opened
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-_COMMAND = "import typer; from enclave_sim.cli.runs.inspect import inspect; typer.run(inspect)"
+_COMMAND = "from enclave_sim.cli.runs.inspect import inspect; inspect()"
 _SERVE = (
     "import sys; from enclave_sim.inspector.serving.web import serve; "
     "import shlex; serve(shlex.join([sys.executable, '-c', sys.argv[2], 'counter']), '127.0.0.1', int(sys.argv[1]))"

@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.attestation.service.client import RemoteVerifier
+from enclave_sim.cli.app import app
 from tests.enclave_sim.attestation.service.certificates import Authority
-from tests.enclave_sim.attestation.service.command_line import app
 from tests.enclave_sim.attestation.service.node import BOTH_KEYS, Node, reference_values
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 
 NODE = Node()
-MODULE = "tests.enclave_sim.attestation.service.command_line"
+MODULE = "enclave_sim"
 
 
 @pytest.fixture

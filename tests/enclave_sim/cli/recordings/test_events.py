@@ -70,10 +70,10 @@ def test_count(path: Path, events: list[AnyEvent]) -> None:
     [
         (["--kind", "scrubed"], ["did you mean scrubbed?", "residue_scanned"]),
         (["--between", "5", "4"], ["5 to 4 ns"]),
-        (["--between", "x", "4"], ["'x' is not a whole number"]),
+        (["--between", "x", "4"], ["--between: 'x' is not a time such as 10s"]),
         (["--ring", "4->0"], ["'4->0'", "such as 3->0"]),
         (["--ring", "0->0"], ["there are rings 0 to 3"]),
-        (["--first", "0"], ["--first is 0"]),
+        (["--first", "0"], ["--first: '0'", "at least 1"]),
         (["--first", "1", "--last", "1"], ["exclude each other"]),
     ],
 )

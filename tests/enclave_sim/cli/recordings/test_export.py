@@ -10,18 +10,17 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import firmware
 from enclave_sim import Enclave
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.recordings import export as export_module
-from enclave_sim.cli.runs.boot import boot
 from enclave_sim.events import PhaseEntered
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.writer import RecordingWriter
+from tests.enclave_sim.cli.runs.boot_command import boot
 
 SUFFIXES = {"perfetto": ".pftrace", "vcd": ".vcd", "parquet": ".parquet", "html": ".html"}
 BEGINNINGS = {"perfetto": b"\n", "vcd": b"$comment", "parquet": b"PAR1", "html": b"<!DOCTYPE html>"}
@@ -166,7 +165,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
 def test_the_command_line_loads_no_library_before_it_is_needed() -> None:
     program = "import sys, enclave_sim.cli.app; print(sorted({m.partition('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert "'typer'" in loaded
+    assert "'click'" in loaded
     for library in ("perfetto", "google", "vcd", "pyarrow"):
         assert f"'{library}'" not in loaded
 
@@ -179,7 +178,8 @@ def test_a_long_export_shows_progress_on_a_terminal_and_erases_it(
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        export_module.export(recording, to=Format.VCD)
+        with pytest.raises(SystemExit):
+            app.main(["export", str(recording), "--to", "vcd"])
         shown = ""
         while not shown.endswith("\r\x1b[K") or shown.count("\r") < 2:
             assert select.select([ours], [], [], 5)[0], shown

@@ -5,6 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from enclave_sim.cli.app import app
 from tests.machine.boot import images
 
 HALT = bytes.fromhex("fa f4")
@@ -33,6 +36,14 @@ class Ended:
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "enclave_sim", "boot", *map(str, arguments)]
+
+
+def boot(arguments: list[str]) -> int:
+    """Run the command in this process. Return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        app.main(["boot", *arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 def spawn(*arguments: str | Path) -> Ended:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode

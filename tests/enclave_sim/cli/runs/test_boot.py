@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.runs.boot import boot
-from tests.enclave_sim.cli.runs.boot_command import HALT, LOOP, UD2, Ended, leave, say, spawn, write
+from tests.enclave_sim.cli.runs.boot_command import HALT, LOOP, UD2, Ended, boot, leave, say, spawn, write
 from tests.machine.boot import images
 
 # How it ends

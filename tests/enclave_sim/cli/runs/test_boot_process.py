@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
-from enclave_sim.cli.runs.boot import boot
 from enclave_sim.recording.reader import read_events, read_header
 from tests.enclave_sim.cli.runs.boot_command import (
     LOOP,
     PRINT_FOREVER,
     Ended,
+    boot,
     command,
     say,
     spawn,
@@ -31,7 +31,7 @@ def test_help_has_exit_codes_and_an_example() -> None:
     ended = spawn("--help")
     text = ended.output.decode()
     assert (ended.code, ended.error) == (0, "")
-    for word in ("--append", "--module", "--ram", "--timeout-ns", "isa-debug-exit", "example:", " 130  "):
+    for word in ("--append", "--module", "--ram", "--timeout-ns", "isa-debug-exit", "Example:", " 130  "):
         assert word in text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -129,8 +129,6 @@ main()
     loaded = done.stderr.split()
     assert {"unicorn", "msgspec", "machine.machine"} <= set(loaded)
     heavy = [
-        "typer",
-        "click",
         "rich",
         "wasmtime",
         "cryptography",
@@ -148,13 +146,17 @@ main()
         "enclave_sim._lazy",
         "enclave_sim.cancellation",
         "enclave_sim.cli",
+        "enclave_sim.cli.app",
+        "enclave_sim.cli.command",
         "enclave_sim.cli.exit_codes",
         "enclave_sim.cli.main",
         "enclave_sim.cli.options",
         "enclave_sim.cli.options.host_limit",
         "enclave_sim.cli.options.kernel",
+        "enclave_sim.cli.options.types",
         "enclave_sim.cli.runs",
         "enclave_sim.cli.runs.boot",
+        "enclave_sim.cli.usage",
         "enclave_sim.enclave",
         "enclave_sim.enclave.host_limit",
         "enclave_sim.enclave.kernel",
@@ -164,15 +166,17 @@ main()
         "enclave_sim.files.reading",
         "enclave_sim.recording",
         "enclave_sim.recording.text",
+        "enclave_sim.similar",
+        "enclave_sim.times",
     ]
 
 
 def test_help_does_not_load_the_machine() -> None:
     program = """
 import sys
-from enclave_sim.cli.runs.boot import boot
+from enclave_sim.cli.app import app
 try:
-    boot(["--help"])
+    app.main(["boot", "--help"])
 finally:
     print(*sys.modules, file=sys.stderr)
 """

@@ -272,7 +272,9 @@ def test_a_script_that_is_wrong_runs_nothing(tmp_path: Path) -> None:
     script = tmp_path / "inputs.toml"
     script.write_text('[[input]]\nkind = "tamper"\nat = "5 m"\n')
     record = tmp_path / "run.jsonl"
-    assert_refused(run("beacon", "--inputs", script, "--record", record), "inputs.toml, input 1 (tamper): at is '5 m'")
+    assert_refused(
+        run("beacon", "--inputs", script, "--record", record), "inputs.toml, input 1 (tamper): at: '5 m' is not"
+    )
     assert_refused(run("beacon", "--inputs", tmp_path / "none.toml"), "cannot read", "none.toml: No such file")
     assert not record.exists()
 

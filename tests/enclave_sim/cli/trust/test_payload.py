@@ -4,43 +4,26 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from typer.testing import CliRunner
 
 import payloads
-from enclave_sim.cli.trust.payload import payload_app
 from enclave_sim.enclave.engine.profile import GuestProfile
-from enclave_sim.errors import EnclaveError
 from enclave_sim.memory_map import region
 from enclave_sim.payload.artefact import Artefact, attach, split
 from enclave_sim.payload.keys import SigningKey, TrustAnchor, development_anchor, development_key
 from enclave_sim.payload.signature import sign, strip, verify
 from enclave_sim.payload.wasm.sections import custom_section
+from tests.enclave_sim.cli.command import Ended, command
 
 ENGINE_MODULE = "enclave_sim.enclave.engine.wasmtime_engine"
 WAT = '(module (import "aether" "shred_self" (func)) (memory 2 3) (func (export "_start") (call 0)))'
 
 
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    output: str
-    error: str
-
-
-def run(*arguments: str | Path) -> Outcome:
-    """Run the command as the main program does: an EnclaveError becomes its text and exit code 2."""
-    result = CliRunner().invoke(payload_app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, EnclaveError):
-        assert "\n" not in str(result.exception)
-        return Outcome(2, result.stdout, str(result.exception))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Outcome(result.exit_code, result.stdout, result.stderr)
+def run(*arguments: str | Path) -> Ended:
+    return command("payload", *arguments)
 
 
 @pytest.fixture

@@ -1,0 +1,78 @@
+"""Commands on click, with a help in sections and errors in our own words.
+
+Each command is a function that returns its exit code; None is 0.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+MACHINE, POLICY, KERNEL, OUTPUT = "Machine and time", "Trust and profile", "Your own kernel", "Output"
+"""Headings of options in the help."""
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Option(click.Option):
+    """An option, and the heading of the help that it is listed below."""
+
+    def __init__(self, *names: Any, heading: str = "Options", **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.heading = heading
+
+
+class _Parsing(click.Command):
+    """Errors of its parser say which command they are of."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class Command(_Parsing):
+    """A command that lists its options below their headings, and says which argument is one too many."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections in the order in which their first options were declared, "Options" last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for one in self.get_params(ctx):
+            if isinstance(one, click.Option) and (record := one.get_help_record(ctx)) is not None:
+                sections.setdefault(one.heading if isinstance(one, Option) else "Options", []).append(record)
+        for heading in sorted(sections, key="Options".__eq__):
+            with formatter.section(heading):
+                formatter.write_dl(sections[heading])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raises click.UsageError for one too many."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise click.UsageError(f"argument {rest[0]!r} is one too many", ctx)
+        return rest
+
+
+class Group(_Parsing, click.Group):
+    """Several commands, listed with the first sentence of their help."""
+
+    command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, one.get_short_help_str(1000)) for name, one in found if one is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return a decorator that makes a function a command. Its docstring is the help."""
+    return click.command(name, cls=Command, **settings)
+
+
+def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
+    """Return a decorator that adds an option; see `Option` for `heading`, click for the rest."""
+    return click.option(*names, cls=Option, **settings)

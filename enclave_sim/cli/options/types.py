@@ -1,0 +1,100 @@
+"""Types of the values that users give. It imports little, since `boot` uses it."""
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.times import nanoseconds
+
+_LARGEST_TIME = (1 << 62) - 1
+
+
+class Parsed(click.ParamType[Any]):
+    """A value that a function reads from its text. Defaults are values already."""
+
+    def __init__(self, read: Callable[[str], object], metavar: str) -> None:
+        self.name = metavar
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value. An error of the function gets the name of the option."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
+class File(click.ParamType[Any]):
+    """A path, which shells complete. It need not exist."""
+
+    def __init__(self, kind: str = "file") -> None:
+        self.name = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        """Return the path."""
+        return Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Let the shell complete it."""
+        return [CompletionItem(incomplete, type=self.name)]
+
+
+class Choice(click.ParamType[Any]):
+    """The values of an enumeration."""
+
+    def __init__(self, kind: type[Enum]) -> None:
+        self._members = {str(member.value): member for member in kind}
+        self.name = "|".join(self._members)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Enum:
+        """Return the member with this value."""
+        if isinstance(value, Enum):
+            return value
+        if value not in self._members:
+            self.fail(f"{value!r} is not one of {', '.join(self._members)}", param, ctx)
+        return self._members[value]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """Return the values as the help shows them."""
+        return f"[{self.name}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Offer the values."""
+        return [CompletionItem(value) for value in self._members if value.startswith(incomplete)]
+
+
+def number(text: str, least: int | None = None, most: int | None = None) -> int:
+    """Parse a number in Python's syntax, within limits. Raises ConfigurationError."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = None
+    if value is None or (least is not None and value < least) or (most is not None and value > most):
+        limits = "" if least is None else f" at least {least}" if most is None else f" from {least} to {most}"
+        raise ConfigurationError(f"{text!r} is not a whole number{limits} (such as 1000000, 1_000_000 or 0xF4240)")
+    return value
+
+
+def positive_time(text: str) -> int:
+    """Parse a time of at least 1 ns. Raises ConfigurationError."""
+    time = nanoseconds(text)
+    if not 1 <= time <= _LARGEST_TIME:
+        raise ConfigurationError(f"{text!r} is not a time of at least 1 ns and at most {_LARGEST_TIME} ns")
+    return time
+
+
+NUMBER = Parsed(number, "number")
+POSITIVE = Parsed(partial(number, least=1), "number")
+PORT = Parsed(partial(number, least=0, most=65535), "number")
+TIME = Parsed(nanoseconds, "time")
+POSITIVE_TIME = Parsed(positive_time, "time")
+FILE = File()
+DIRECTORY = File("dir")

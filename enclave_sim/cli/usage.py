@@ -1,0 +1,45 @@
+"""Mistakes in a command line, in one line each: what is wrong, where, and what would be right."""
+
+import click
+
+from enclave_sim.recording.text import one_line
+from enclave_sim.similar import did_you_mean
+
+
+def explain(error: click.ClickException) -> str:
+    """Return the words for an error of the parser, which has its own."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return one_line(error.format_message())
+    return f"{one_line(_words(error, context))}; see {context.command_path} --help"
+
+
+def _words(error: click.ClickException, context: click.Context) -> str:
+    command = context.command
+    match error:
+        case click.NoSuchOption(option_name=name):
+            names = [name for one in command.get_params(context) for name in one.opts]
+            return f"there is no option {name}; {did_you_mean(name, names)}".rstrip("; ")
+        case click.NoSuchCommand(command_name=name) if isinstance(command, click.Group):
+            names = command.list_commands(context)
+            return f"there is no command {name!r}; {did_you_mean(name, names)}there are {', '.join(names)}"
+        case click.MissingParameter(param=click.Parameter() as missing):
+            return f"{_named(missing, context)} is missing: {_help(missing)}"
+        case click.BadParameter(param=click.Parameter() as bad):
+            return f"{bad.opts[0] if isinstance(bad, click.Option) else _named(bad, context)}: {error.message}"
+        case click.BadOptionUsage(option_name=name):
+            found = next(one for one in command.get_params(context) if name in one.opts)
+            if isinstance(found, click.Option) and found.is_flag:
+                return f"{name} takes no value"
+            return f"{name} needs a value: {_named(found, context)}: {_help(found)}"
+    return error.message
+
+
+def _named(parameter: click.Parameter, context: click.Context) -> str:
+    """Return `--nonce HEX` or `MODULE`."""
+    words = parameter.make_metavar(context)
+    return f"{parameter.opts[0]} {words}" if isinstance(parameter, click.Option) else words
+
+
+def _help(parameter: click.Parameter) -> str:
+    return (getattr(parameter, "help", None) or "").rstrip(".")

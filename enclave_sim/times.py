@@ -1,0 +1,45 @@
+"""Lengths of time as people write them: `1.5 ms`, or a number in the unit that a place is known to take."""
+
+import re
+
+from enclave_sim.errors import ConfigurationError
+
+UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+"""Nanoseconds of each unit."""
+_TIME = re.compile(rf"(0[xX][0-9a-fA-F_]{{1,20}}|([0-9][0-9_,]{{0,30}})(?:\.([0-9]{{1,20}}))?) *({'|'.join(UNITS)})?")
+
+
+def nanoseconds(text: str, unit: str | None = "ns") -> int:
+    """Convert a text to nanoseconds, exactly.
+
+    Args:
+        text: A number with a unit, such as `1ms` or `2.5 s`. Underscores and commas may group its digits.
+        unit: The unit of a number that has none; None if it must have one.
+
+    Returns:
+        The time in nanoseconds.
+
+    Raises:
+        ConfigurationError: The text is not a time, or is not a whole number of nanoseconds.
+    """
+    found = _TIME.fullmatch(text.strip())
+    named = None if found is None else found[4] or unit
+    if found is None or named is None:
+        bare = "it needs a unit" if unit is None else f"without a unit it is in {unit}"
+        raise ConfigurationError(
+            f"{text!r} is not a time such as 10s or 1.5ms; units are {', '.join(UNITS)}, and {bare}"
+        )
+    if found[2] is None:
+        return int(found[1], 16) * UNITS[named]
+    fraction = found[3] or ""
+    digits = int(re.sub("[_,]", "", found[2]) + fraction)
+    time, rest = divmod(digits * UNITS[named], 10 ** len(fraction))
+    if rest:
+        raise ConfigurationError(f"{text!r} is not a whole number of nanoseconds")
+    return int(time)
+
+
+def short(time: int) -> str:
+    """Return a time in nanoseconds as a text in the largest unit that keeps it whole, such as `10ms`."""
+    unit = max((unit for unit in UNITS if time % UNITS[unit] == 0), key=UNITS.__getitem__) if time else "ns"
+    return f"{time // UNITS[unit]}{unit}"

@@ -1,0 +1,30 @@
+"""Start-up: what a command imports before it does its work. Modules are counted, since seconds depend on the host."""
+
+import subprocess
+import sys
+
+import pytest
+
+ENGINE = {"unicorn", "wasmtime", "capstone", "cryptography", "elftools", "gmpy2"}
+HEAVY = {"rich", "pydantic", "typer", "asyncio", "email", "textual", "perfetto", "pyarrow", "starlette", "hypothesis"}
+
+
+def loaded(program: str) -> set[str]:
+    """The modules that a program has imported at its end."""
+    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); {program}"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split())
+
+
+def command(*words: str) -> set[str]:
+    return loaded(f"sys.argv = ['enclave-sim', *{words!r}]; from enclave_sim.cli.main import main; main()")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["payload", "list"], ["completion", "bash"]])
+def test_help_and_lists_need_no_engine(words: list[str]) -> None:
+    assert command(*words) & (ENGINE | HEAVY) == set()
+
+
+def test_the_version_needs_no_command() -> None:
+    modules = command("--version")
+    assert modules & (ENGINE | HEAVY - {"email"}) == set()  # the metadata of a package are a message
+    assert not any(name.startswith(("enclave_sim.cli.runs", "machine.machine", "msgspec")) for name in modules)

@@ -1,0 +1,91 @@
+"""Mistakes in a command line: one line in our own words, and the help that all commands share."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.enclave_sim.cli.command import assert_refused, command, commands
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("rnu", "there is no command 'rnu'; did you mean run? there are run, verify, "),
+        ("payload showw", "there is no command 'showw'; did you mean show? there are compile, "),
+        ("run --cylces 3", "there is no option --cylces; did you mean --cycles?; see enclave-sim run --help"),
+        ("run -z", "there is no option -z; see enclave-sim run --help"),
+        ("run --cycles", "--cycles needs a value: --cycles N: Number of cycles to run; see"),
+        ("run --json=1", "--json takes no value; see"),
+        ("run --cycles many", "--cycles: 'many' is not a whole number (such as 1000000, 1_000_000 or 0xF4240); see"),
+        ("run --engine quick", "--engine: 'quick' is not one of wasmtime, native; see"),
+        ("run --wake-ns 1m", "--wake-ns: '1m' is not a time such as 10s or 1.5ms; units are ns, us, ms, s, min, h"),
+        ("run --limit-ns 0", "--limit-ns: '0' is not a time of at least 1 ns"),
+        ("gdb --port 70000", "--port: '70000' is not a whole number from 0 to 65535"),
+        ("diff a", "B is missing: Another one; see enclave-sim diff --help"),
+        ("diff a b c", "argument 'c' is one too many; see"),
+        ("verify-evidence x", "--nonce HEX is missing: The verifier's nonce: 32 bytes in hexadecimal; see"),
+        ("verify-evidence x --nonce 00 --reference y", "--nonce: '00' is not 32 bytes in hexadecimal; see"),
+        ("boot", "IMAGE is missing: ELF file, or flat image with load addresses in its header; see"),
+        ("run becon", "no payload 'becon': neither a file nor built in; did you mean beacon? there are abyss, "),
+        ("run surveyor", "surveyor is a flat x86-64 guest, which needs engine native (--engine native)\n"),
+        ("run beacon --engine native", "beacon is a WebAssembly module, which needs engine wasmtime"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(words: str, error: str) -> None:
+    ended = command(*words.split())
+    assert_refused(ended)
+    assert ended.error.startswith(f"error: {error}")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_no_mistake_is_told_in_the_words_of_the_library(words: tuple[str, ...]) -> None:
+    for mistake in ("--nonesuch", "--help=1", "a" * 9, ""):
+        error = command(*words, mistake, "b", "c", "d").error
+        assert not re.search(r"No such|requires an argument|Invalid value|unexpected|Missing|does not take", error)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_help_looks_the_same(words: tuple[str, ...]) -> None:
+    ended = command(*words, "--help")
+    lines = ended.output.splitlines()
+    assert (ended.code, ended.error) == (0, "")
+    assert lines[0].startswith(f"Usage: enclave-sim {' '.join(words)} ")
+    assert max(map(len, lines)) <= 80
+    assert "Options:" in lines
+    if not isinstance(COMMANDS[words], click.Group):
+        assert any(line.startswith("  Example: enclave-sim ") for line in lines)
+    assert ended.output == command(*words, "-h").output
+
+
+def test_every_time_takes_units() -> None:
+    """Options in nanoseconds or seconds, and no other ones, have the metavariable TIME."""
+    for words, one in COMMANDS.items():
+        for parameter in one.params:
+            timed = parameter.name in ("host_limit", "between") or str(parameter.name).endswith(("_ns", "_s"))
+            timed |= parameter.name == "ns_per_instruction"
+            assert ("TIME" in str(parameter.metavar)) == timed, (words, parameter.name)
+
+
+def test_a_time_with_a_unit_is_that_time() -> None:
+    in_words = command("run", "counter", "-q", "--cycles", "2", "--wake-ns", "0.05ms", "--quantum-ns", "10 ms")
+    assert in_words.code == 0
+    assert in_words == command("run", "counter", "-q", "--cycles", "2", "--wake-ns", "50_000")
+
+
+def test_the_payloads_are_listed_with_what_they_do() -> None:
+    listed = command("payload", "list").output
+    assert re.search(r"^divider +wasmtime  divides by zero$", listed, re.M)
+    assert re.search(r"^surveyor +native +looks for any data", listed, re.M)
+    assert all(len(line.split("  ")[-1]) > 10 for line in listed.splitlines())
+
+
+def test_an_unknown_kind_or_symbol_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    script = tmp_path / "inputs.toml"
+    script.write_text('[[input]]\nkind = "tamprer"\nat = "5 min"\n')
+    assert_refused(command("run", "--inputs", script), "did you mean tamper?")
+    script.write_text('[[input]]\nkind = "tamper"\nafter = { event = "cycle_begin" }\n')
+    assert_refused(command("run", "--inputs", script), "did you mean cycle_began?")

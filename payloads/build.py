@@ -33,9 +33,9 @@ KEYS = HERE / "keys"
 
 _DEVELOPMENT_PHRASE = "Aether Enclave development key, never for production: "
 
-# The guest contract is WebAssembly 1.0, so plain `mvp`: no bulk memory, no SIMD. Without -fno-builtin the
-# compiler turns loops into calls of memcpy, which does not exist here. One page of memory, 4 KiB of it for the
-# stack.
+# Plain `mvp`: another set of instructions would be another module, and recordings of it have other digests. Without
+# -fno-builtin the compiler turns loops into calls of memcpy, which does not exist here. One page of memory, 4 KiB of it
+# for the stack.
 _C_FLAGS = [
     "--target=wasm32-freestanding",
     "-mcpu=mvp",

@@ -101,12 +101,13 @@ def _held(number: int, *choices: bytes) -> Defect:
     return _framed(lambda sections, choice: put(sections, number, choices[choice % len(choices)]))
 
 
-def _alone(kind: bytes, entry: int, code: bytes, imported: bytes = b"\0") -> Defect:
+def _alone(kind: bytes, entry: int, code: bytes, imported: bytes = b"\0", tables: bytes = b"\0") -> Defect:
     """Return a module of one function type, the imports and `_start`, without the guest, which cannot be at fault."""
     sections = [
         (SectionId.TYPE, wasm.vector([kind])),
         (SectionId.IMPORT, imported),
         (SectionId.FUNCTION, b"\1\0"),
+        (SectionId.TABLE, tables),
         (SectionId.EXPORT, wasm.vector([wasm.name(ENTRY) + b"\0" + encode_u32(entry)])),
         (SectionId.CODE, wasm.vector([encode_u32(len(code) + 2) + b"\0" + code + wasm.END])),
     ]
@@ -146,6 +147,26 @@ def _element_out_of_range(source: ModuleSource, _number: int) -> bytes:
 
 def _data_without_memory(source: ModuleSource, _number: int) -> bytes:
     return wasm.encode_module(replace(source, memory_pages=None, data=((0, b"data"),)))
+
+
+def _passive_data(source: ModuleSource, number: int) -> bytes:
+    sections = wasm.module_sections(source)
+    put(sections, SectionId.DATA, b"\1\1" + wasm.vector([b"d"] * (number % 100)))
+    return wasm.assemble(sections)
+
+
+def _passive_elements(source: ModuleSource, number: int) -> bytes:
+    """Return a module with an element segment that no table gets."""
+    sections = wasm.module_sections(source)
+    put(sections, SectionId.ELEMENT, b"\1\1\0" + wasm.vector([encode_u32(source.start)] * (number % 100)))
+    return wasm.assemble(sections)
+
+
+def _reference_parameter(source: ModuleSource, number: int) -> bytes:
+    sections = wasm.module_sections(source)
+    kind = b"\x60" + wasm.vector([b"\x7f"] * (number % 100) + [b"\x6f"]) + b"\0"
+    put(sections, SectionId.TYPE, wasm.vector([*map(wasm.function_type, source.types), kind]))
+    return wasm.assemble(sections)
 
 
 def _code(defect: bytes) -> Defect:
@@ -190,7 +211,12 @@ DEFECTS: dict[str, Defect] = {
     "two memories": _held(SectionId.MEMORY, b"\2\0\1\0\1"),
     "shared memory": _held(SectionId.MEMORY, b"\1\3\1\1"),
     "memory of 64-bit addresses": _held(SectionId.MEMORY, b"\1\4\1", b"\1\5\1\1"),
-    "table of external references": _held(SectionId.TABLE, b"\1\x6f\0\1"),
+    "table of external references": _alone(b"\x60\0\0", 0, b"", tables=b"\1\x6f\0\1"),
+    "two tables": _held(SectionId.TABLE, b"\2\x70\0\x40\x70\0\1"),
+    "table of a type in its long form": _held(SectionId.TABLE, b"\1\x63\x70\0\x40"),
+    "passive data": _passive_data,
+    "passive elements": _passive_elements,
+    "parameter that is a reference": _reference_parameter,
     "exception tag": _held(SectionId.TAG, b"\1\0\0"),
     "memory too large": _large_memory,
     "table too large": _held(

@@ -38,10 +38,14 @@ def compile_module(engine: Engine, module: bytes) -> Module:
     return Module._from_ptr(compiled)
 
 
-def load_code(engine: Engine, code: bytes, made_by: bytes | None, right: bytes) -> Module:
-    """Load authenticated native code. Raises PayloadRejected unless its engine's fingerprint `made_by` is `right`."""
+def load_code(engine: Engine, module: bytes, code: bytes, made_by: bytes | None, right: bytes) -> Module:
+    """Load code that was authenticated, and validate its module. Raises PayloadRejected unless `made_by` is `right`."""
     if made_by != right:
         raise _foreign("it was compiled by another engine or for another processor")
+    try:
+        Module.validate(engine, module)
+    except WasmtimeError as error:
+        raise compile_error(error) from None
     try:
         return Module.deserialize(engine, code)
     except WasmtimeError as error:

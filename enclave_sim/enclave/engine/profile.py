@@ -1,8 +1,8 @@
 """The guest contract and the WebAssembly profile: what a payload may import, export and use.
 
-The profile is WebAssembly 1.0 with sign extension, saturating conversions, multiple values and mutable globals:
+The profile is the target Lime1 (`enclave_sim.payload.wasm.features`), which compilers keep to by default. It is
 deterministic once NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, which its recording then
-states. Extended constant expressions have no switch in wasmtime; they are deterministic and accepted.
+states.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
+from enclave_sim.payload.wasm.features import BULK_MEMORY, REFERENCE_TYPES, features_beyond_lime1
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 from enclave_sim.specification import HostFunction
 
@@ -28,16 +29,17 @@ CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
     "emit_signal": (HostFunction.EMIT_SIGNAL, (("i32",), ())),
     "shred_self": (HostFunction.SHRED_SELF, ((), ())),
 }
+_SIMD = "simd"
 OPTIONAL = {
-    "bulk-memory": ("wasm_bulk_memory",),
-    "reference-types": ("wasm_bulk_memory", "wasm_reference_types"),
-    "simd": ("wasm_simd",),
+    BULK_MEMORY: frozenset([BULK_MEMORY]),
+    REFERENCE_TYPES: frozenset([BULK_MEMORY, REFERENCE_TYPES]),
+    _SIMD: frozenset([_SIMD]),
 }
+"""The features that a run can opt in, with all that each includes."""
+_ON = ("wasm_bulk_memory", "wasm_reference_types")
+"""Features of which Lime1 has a part. wasmtime cannot have that alone, so that `check` refuses the rest."""
 _OFF = (
     "wasm_relaxed_simd",
-    "wasm_reference_types",
-    "wasm_bulk_memory",
-    "wasm_simd",
     "wasm_threads",
     "wasm_tail_call",
     "wasm_multi_memory",
@@ -48,6 +50,7 @@ _OFF = (
     "wasm_wide_arithmetic",
     "wasm_custom_page_sizes",
     "wasm_stack_switching",
+    "wasm_compact_imports",
     "wasm_component_model",
     "wasm_component_model_async",
 )
@@ -59,17 +62,19 @@ _FEATURES = (
     ("threads", "threads"),
     ("memory64", "memory64"),
     ("multiple memories", "multi-memory"),
-    ("bulk memory", "bulk-memory"),
-    ("bulk-memory", "bulk-memory"),
     ("function references", "function references"),
-    ("multiple tables", "reference-types"),
-    ("reference types", "reference-types"),
+    ("function-references", "function references"),
     ("gc ", "GC"),
+    ("`gc`", "GC"),
+    ("global.get of locally defined global", "GC"),
     ("exceptions", "exceptions"),
+    ("exception refs", "exceptions"),
     ("tail calls", "tail calls"),
     ("wide arithmetic", "wide arithmetic"),
     ("custom page sizes", "custom page sizes"),
     ("stack switching", "stack switching"),
+    ("compact imports", "compact imports"),
+    ("memory control", "memory control"),
     ("component model", "the component model"),
 )
 """Words in the refusals of wasmtime (wasmparser) and the feature that each means; the first match counts."""
@@ -89,8 +94,18 @@ class GuestProfile:
 
     def settings(self) -> dict[str, bool]:
         """Return the switches of wasmtime by name, in a fixed order."""
-        on = {switch for feature in self.features for switch in OPTIONAL[feature]}
-        return {switch: switch in on for switch in _OFF}
+        return {
+            **dict.fromkeys(_ON, True),
+            "wasm_simd": _SIMD in self.features,
+            **dict.fromkeys(_OFF, False),
+        }
+
+    def check_features(self, module: bytes) -> None:
+        """Refuse a valid module for a feature that wasmtime has on and the run has not. Raises PayloadRejected."""
+        allowed = frozenset[str]().union(*(OPTIONAL[feature] for feature in self.features))
+        for feature, use in features_beyond_lime1(module).items():
+            if feature not in allowed:
+                raise _needs(feature, f"{use.what} at byte {use.offset}")
 
 
 def _rejected(message: str) -> PayloadRejected:
@@ -104,24 +119,26 @@ def _describe(signature: _Signature) -> str:
 
 def compile_error(error: Exception) -> PayloadRejected:
     """Turn wasmtime's refusal of a module into one line, which names the feature where one is needed that is off."""
-    _, _, causes = str(error).partition("Caused by:")
+    causes = str(error).rpartition("Caused by:")[-1]
     cause = " ".join(_NUMBERING.split(causes)[-1].split()).removeprefix("Invalid input WebAssembly code ")
     for words, feature in _FEATURES:
         if words in cause:
-            return _rejected(f"the module needs {feature}, {_how_to_get(feature)} ({cause})")
+            return _needs(feature, cause)
     return _rejected(f"the module is not valid WebAssembly ({cause})")
 
 
-def _how_to_get(feature: str) -> str:
+def _needs(feature: str, found: str) -> PayloadRejected:
+    how = "which is never part of the guest profile; compile the guest without it"
     if feature in OPTIONAL:
-        return f"which is off unless the run opts in with feature {feature!r}"
-    return "which is never part of the guest profile; compile the guest without it"
+        how = f"which is off unless the run opts in with feature {feature!r}"
+    return _rejected(f"the module needs {feature}, {how} ({found})")
 
 
 def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
     """Check a compiled module against the contract, and return its memory's size in bytes. Raises PayloadRejected."""
     from wasmtime import FuncType  # noqa: PLC0415 - only with an engine at hand
 
+    profile.check_features(module)
     for item in compiled.imports:
         _check_import(f"{item.module}.{item.name}", item.type)
     entry = next((item.type for item in compiled.exports if item.name == ENTRY), None)

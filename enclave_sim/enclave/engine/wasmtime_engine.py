@@ -1,9 +1,10 @@
 """The default guest engine: wasmtime, which compiles before the guest starts, with the guest as a coroutine.
 
 Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption happens at loop
-headers, at function entries and where memory would grow; straight-line code and bulk memory operations overrun the
-budget, and the overrun is accounted for. The depth at which the stack overflows is repeatable, but it is a property of
-the compiled code: on another kind of processor frames have another size.
+headers, at function entries and where memory would grow; straight-line code overruns the budget, and the overrun is
+accounted for. MEMORY.COPY and MEMORY.FILL take a unit for each byte: they are done at once, and that time passes before
+anything else happens. The depth at which the stack overflows is repeatable, but it is a property of the compiled code:
+on another kind of processor frames have another size.
 """
 
 import ctypes
@@ -82,7 +83,7 @@ class WasmtimeEngine:
             compiled = compile_module(self._engine, module)
         else:
             right = fingerprint(self._profile, check_bounds=self._check_bounds)
-            compiled = load_code(self._engine, code, made_by, right)
+            compiled = load_code(self._engine, module, code, made_by, right)
         size = check(module, compiled, self._profile)
         self._payloads.append(Admitted(self._prepare(compiled), module, size))
         return len(self._payloads) - 1

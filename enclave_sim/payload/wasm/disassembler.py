@@ -87,13 +87,8 @@ def disassembly(module: bytes, body: Body) -> Iterator[WasmInstruction]:
     """Iterate over the instructions of a function, including the last `end`. Raises MalformedModule."""
     at, depth = first_instruction(module, body), 0
     while at < body.end:
-        offset, at = at, at + 1
-        opcode: Opcode = (module[offset],)
-        if opcode[0] in (NUMERIC_PREFIX, VECTOR_PREFIX):
-            number, at = decode_u32(module, at)
-            opcode = (*opcode, number)
-        name, kind = _known(opcode, offset)
-        operands, at = _READERS[kind](module, at)
+        offset = at
+        name, kind, operands, at = read_instruction(module, offset)
         if kind in (Immediate.MEMORY_ARGUMENT, Immediate.MEMORY_ARGUMENT_AND_LANE):
             operands = " ".join(word for word in operands.split() if word != f"align={natural_alignment(name)}")
         if name in ("end", "else"):
@@ -102,6 +97,17 @@ def disassembly(module: bytes, body: Body) -> Iterator[WasmInstruction]:
         yield WasmInstruction(offset, name, operands, function, max(depth, 0))
         if name == "else" or kind is Immediate.BLOCK_TYPE:
             depth += 1
+
+
+def read_instruction(module: bytes, offset: int) -> tuple[str, Immediate, str, int]:
+    """Return name, kind of immediates, operands and end of the instruction at `offset`. Raises MalformedModule."""
+    opcode: Opcode = (module[offset],)
+    at = offset + 1
+    if opcode[0] in (NUMERIC_PREFIX, VECTOR_PREFIX):
+        number, at = decode_u32(module, at)
+        opcode = (*opcode, number)
+    name, kind = _known(opcode, offset)
+    return name, kind, *_READERS[kind](module, at)
 
 
 def _known(opcode: Opcode, offset: int) -> tuple[str, Immediate]:

@@ -1,7 +1,8 @@
 """The instructions of WebAssembly by opcode, with the kind of their immediates; and the codes of types.
 
 WebAssembly core specification, 5.4 (binary format of instructions) and its index of instructions: version 1.0 with sign
-extension, saturating conversion, bulk memory, reference types and SIMD. A guest can use no others.
+extension, saturating conversion, bulk memory, reference types and SIMD. A guest can use no others, and by default fewer
+(`features.py`).
 """
 
 import re

@@ -104,6 +104,7 @@ class Builder:
         self.table: list[int | None] = []
         self.globals: list[Global] = []
         self.data: list[tuple[int, bytes]] = []
+        self.linked = False
         self._pages: int | None = None
 
     def type_index(self, kind: FunctionType) -> int:
@@ -122,12 +123,12 @@ class Builder:
             self._imports.append(item)
         return SourceInstruction("call", (_IMPORT_AT + self._imports.index(item),))
 
-    def global_(self, type_: str, choice: int, init: Callable[[], SourceInstruction]) -> int:
+    def global_(self, type_: str, choice: int, init: Callable[[], tuple[SourceInstruction, ...]]) -> int:
         """Return a global of that type: an existing one, or a new one that starts with `init()`."""
         known = [index for index, variable in enumerate(self.globals) if variable.type == type_]
         if known and (choice % 4 != 3 or len(self.globals) >= _MOST_GLOBALS):
             return known[(choice >> 2) % len(known)]
-        self.globals.append(Global(type_, init()))
+        self.globals.append(Global(type_, init(), exported=bool(self.draw() & 1)))
         return len(self.globals) - 1
 
     def pages(self) -> int:
@@ -199,4 +200,5 @@ class Builder:
             memory_pages=self._pages,
             globals=tuple(self.globals),
             data=tuple(self.data),
+            linked=self.linked,
         )

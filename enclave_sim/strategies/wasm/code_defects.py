@@ -29,9 +29,13 @@ INVALID_CODE = {
     "branch table of labels with different types": "027f 0240 4100 0e01 0100 0b 4100 0b 1a",
 }
 FOREIGN_CODE = {
-    "bulk memory, fill": "4100 4100 4100 fc0b00",
-    "bulk memory, copy": "4100 4100 4100 fc0a0000",
+    "bulk memory, copy of a table": "4100 4100 4100 fc0e0000",
+    "bulk memory, copy of a table, padded": "4100 4100 4100 fc8e808000 808000 808000",
     "reference types, null": "d070 1a",
+    "reference types, size of a table": "fc1000 1a",
+    "reference types, block": "026f d06f 0b 1a",
+    "reference types, select": "4100 4100 4100 1c017f 1a",
+    "function references, block": "026370 d070 0b 1a",
     "SIMD": "fd0c 00000000000000000000000000000000 1a",
     "relaxed SIMD": "fd0c" + "00" * 16 + "fd0c" + "00" * 16 + "fd8002 1a",
     "threads, atomic load": "4100 fe100200 1a",

@@ -9,6 +9,8 @@ _SMALL = 128
 """A decision below this is the constant itself."""
 _RAW = 255
 """This decision reads all bytes of the constant from the tape."""
+_EXTENDED = 160
+"""Decisions from here on make a constant expression longer."""
 _WIDTHS = {I32: 4, I64: 8, F32: 4, F64: 8}
 _EDGES = (0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, 0x7FFF_FFFF, 0x5555_5555, 0x1234_5678)
 _INTEGERS = {
@@ -38,6 +40,14 @@ def _table(type_: str) -> tuple[SourceInstruction, ...]:
 
 
 _TABLES = {type_: _table(type_) for type_ in _WIDTHS}
+
+
+def constant_expression(draw: Draw, type_: str) -> tuple[SourceInstruction, ...]:
+    """Draw a constant expression of that type; the constant 0 is the simplest."""
+    written = [constant(draw, type_)]
+    while type_ in _INTEGERS and (choice := draw()) >= _EXTENDED:
+        written += (constant(draw, type_), SourceInstruction(f"{type_}.{('add', 'sub', 'mul')[choice % 3]}"))
+    return tuple(written)
 
 
 def constant(draw: Draw, type_: str) -> SourceInstruction:

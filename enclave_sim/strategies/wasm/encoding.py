@@ -36,6 +36,7 @@ _IMMEDIATES: dict[Immediate, Callable[[tuple[int, ...]], bytes]] = {
     Immediate.FUNCTION: lambda values: encode_u32(values[0]),
     Immediate.LABELS: _labels,
     Immediate.TYPE_AND_TABLE: lambda values: encode_u32(values[0]) + b"\0",
+    Immediate.TWO_MEMORIES: lambda _values: b"\0\0",
     Immediate.MEMORY_ARGUMENT: lambda values: b"".join(map(encode_u32, values)),
     Immediate.MEMORY: lambda _values: b"\0",
     Immediate.I32: lambda values: encode_signed(values[0]),
@@ -45,10 +46,19 @@ _IMMEDIATES: dict[Immediate, Callable[[tuple[int, ...]], bytes]] = {
 }
 
 
+def padded_u32(value: int) -> bytes:
+    """Encode an unsigned integer in five bytes, the most that it may have (5.2.2)."""
+    return bytes([*(value >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)), value >> 28])
+
+
 @lru_cache(maxsize=8192)  # most instructions, such as the constants of `constants.py`, recur from guest to guest
-def encode_instruction(instruction: SourceInstruction) -> bytes:
-    """Encode an instruction (5.4)."""
+def encode_instruction(instruction: SourceInstruction, *, linked: bool = False) -> bytes:
+    """Encode an instruction (5.4). `linked`: as in `ModuleSource`."""
     opcode, immediate = ENCODINGS[instruction.name]
+    if linked and immediate is Immediate.FUNCTION:
+        return opcode + padded_u32(instruction.immediates[0])
+    if linked and immediate is Immediate.TYPE_AND_TABLE:
+        return opcode + padded_u32(instruction.immediates[0]) + padded_u32(0)
     return opcode + _IMMEDIATES[immediate](instruction.immediates)
 
 
@@ -74,15 +84,15 @@ def function_type(kind: FunctionType) -> bytes:
     return b"\x60" + b"".join(vector([bytes([TYPE_CODES[t]]) for t in types]) for types in kind)
 
 
-def expression(instructions: Iterable[SourceInstruction]) -> bytes:
+def expression(instructions: Iterable[SourceInstruction], *, linked: bool = False) -> bytes:
     """Encode instructions and their END (5.4.9)."""
-    return b"".join(map(encode_instruction, instructions)) + END
+    return b"".join(encode_instruction(each, linked=linked) for each in instructions) + END
 
 
-def code(function: Function) -> bytes:
+def code(function: Function, *, linked: bool = False) -> bytes:
     """Encode size, locals and body of a function (5.5.13)."""
     groups = [encode_u32(len(list(run))) + bytes([TYPE_CODES[kind]]) for kind, run in groupby(function.locals)]
-    content = vector(groups) + expression(function.body)
+    content = vector(groups) + expression(function.body, linked=linked)
     return encode_u32(len(content)) + content
 
 
@@ -95,8 +105,9 @@ def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
     imports = [name(NAMESPACE) + name(item) + b"\0" + encode_u32(kind) for item, kind in source.imports]
     table = FUNCREF + b"\0" + encode_u32(len(source.table))
     memory = b"\0" + encode_u32(source.memory_pages or 0)
-    variables = [bytes([TYPE_CODES[g.type], 1]) + expression([g.init]) for g in source.globals]
-    export = name(ENTRY) + b"\0" + encode_u32(source.start)
+    variables = [bytes([TYPE_CODES[g.type], 1]) + expression(g.init) for g in source.globals]
+    exports = [name(ENTRY) + b"\0" + encode_u32(source.start)]
+    exports += [name(f"g{i}") + b"\3" + encode_u32(i) for i, each in enumerate(source.globals) if each.exported]
     elements = [b"\0" + _offset(slot) + vector(list(map(encode_u32, run))) for slot, run in source.elements]
     data = [b"\0" + _offset(offset) + encode_u32(len(content)) + content for offset, content in source.data]
     contents = (
@@ -106,9 +117,9 @@ def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
         (SectionId.TABLE, [table] if source.table else []),
         (SectionId.MEMORY, [memory] if source.memory_pages is not None else []),
         (SectionId.GLOBAL, variables),
-        (SectionId.EXPORT, [export]),
+        (SectionId.EXPORT, exports),
         (SectionId.ELEMENT, elements),
-        (SectionId.CODE, list(map(code, source.functions))),
+        (SectionId.CODE, [code(each, linked=source.linked) for each in source.functions]),
         (SectionId.DATA, data),
     )
     return [(number, vector(items)) for number, items in contents if items]

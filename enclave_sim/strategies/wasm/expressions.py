@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from enclave_sim.enclave.engine.profile import PAGE_BYTES, TABLE_LIMIT
 from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Callee
-from enclave_sim.strategies.wasm.constants import constant
+from enclave_sim.strategies.wasm.constants import constant, constant_expression
 from enclave_sim.strategies.wasm.instructions import (
     ACCESSES,
     F32,
@@ -32,6 +32,8 @@ _ZERO_DIVISOR = 64
 """Decisions from here on make an unguarded divisor zero, since few expressions are zero by chance."""
 _MISTAKEN = 192
 """Like `_UNGUARDED`, for rarer productions: divisions, and calls through the table, which have three ways to trap."""
+_LINKED = 192
+"""Decisions from here on make a call through the table one of a linked module."""
 _GROWTH_COST = 128
 """MEMORY.GROW takes one unit of fuel for each page asked for, up to this many, even if it fails."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
@@ -103,7 +105,7 @@ def _local(body: Body, type_: str, _detail: str, _depth: int) -> None:
 
 
 def _global(body: Body, type_: str, _detail: str, _depth: int) -> None:
-    index = body.module.global_(type_, body.draw(), lambda: constant(body.draw, type_))
+    index = body.module.global_(type_, body.draw(), lambda: constant_expression(body.draw, type_))
     body.out.append(SourceInstruction("global.get", (index,)))
 
 
@@ -282,6 +284,7 @@ def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bo
             expression(body, I64, max(depth, 0))
     masked(body, 1, max(depth, 0))
     type_index = body.module.type_index(called)
+    body.module.linked |= choice >= _LINKED
     body.out += (i32_const(first), _PLAIN["i32.add"], SourceInstruction("call_indirect", (type_index,)))
     body.cost_of_calls += max(callee.cost, other.cost)
     return True

@@ -62,9 +62,9 @@ def wasm_guests(
         min_size: The fewest statements of `_start`.
         max_size: The most statements of `_start`, 256 at most.
         memory_pages: The most pages of the memory, 1 to 64 of 64 KiB.
-        traps: Let some guests trap: they access memory out of bounds, divide by zero, convert a float that no integer
-            holds, execute `unreachable`, call an element of the table that is missing or has another type, or recurse
-            without end. If False, no guest traps.
+        traps: Let some guests trap: they access, fill or copy memory out of bounds, divide by zero, convert a float
+            that no integer holds, execute `unreachable`, call an element of the table that is missing or has another
+            type, or recurse without end. If False, no guest traps.
         host_calls: Let guests import host functions.
 
     Returns:

@@ -1,6 +1,6 @@
 """The instructions of the guest profile by name, with their types (WebAssembly core specification, 2.4).
 
-WebAssembly 1.0 with sign extension, saturating conversions and multiple values. An instruction is its name and its
+That is the target Lime1 (`enclave_sim.payload.wasm.features`). An instruction is its name and its
 immediates, all of them integers: a float is its bits, a block type is its encoding as a signed integer.
 """
 
@@ -77,7 +77,7 @@ LOADS = {name: access for name, access in ACCESSES.items() if ".load" in name}
 STORES = {name: access for name, access in ACCESSES.items() if ".store" in name}
 _OTHERS = (
     "unreachable nop block loop if else end br br_if br_table return call call_indirect drop select "
-    "local.get local.set local.tee global.get global.set memory.size memory.grow "
+    "local.get local.set local.tee global.get global.set memory.size memory.grow memory.copy memory.fill "
     "i32.const i64.const f32.const f64.const"
 ).split()
 NAMES = (*_OTHERS, *ACCESSES, *OPERATORS)

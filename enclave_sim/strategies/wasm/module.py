@@ -20,10 +20,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A mutable global and the constant that it starts with."""
+    """A mutable global."""
 
     type: str
-    init: SourceInstruction
+    init: tuple[SourceInstruction, ...]
+    """The constant expression that it starts with, without its END."""
+    exported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ModuleSource:
     globals: tuple[Global, ...] = ()
     data: tuple[tuple[int, bytes], ...] = ()
     """Data segments: offset and bytes."""
+    linked: bool = False
+    """Encode the operands of calls in five bytes each, as linkers do, who fill in what compilers left open."""
 
     @property
     def start(self) -> int:

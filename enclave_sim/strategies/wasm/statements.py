@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 from enclave_sim.strategies.choice_bytes import tape
 from enclave_sim.strategies.wasm.builder import MAX_COST, Body, Builder, Options
-from enclave_sim.strategies.wasm.constants import constant
+from enclave_sim.strategies.wasm.bulk_memory import bulk_memory
+from enclave_sim.strategies.wasm.constants import constant_expression
 from enclave_sim.strategies.wasm.expressions import (
     DECISIONS,
     DEPTH,
@@ -85,7 +86,7 @@ def _set_global(body: Body) -> None:
     choice = body.draw()
     type_ = VALUE_TYPES[choice % 4]
     expression(body, type_)
-    index = body.module.global_(type_, choice >> 2, lambda: constant(body.draw, type_))
+    index = body.module.global_(type_, choice >> 2, lambda: constant_expression(body.draw, type_))
     body.out.append(SourceInstruction("global.set", (index,)))
 
 
@@ -221,6 +222,7 @@ _WEIGHTS: tuple[tuple[_Statement, int], ...] = (
     (_store, 6),
     (_set_global, 3),
     (_drop, 3),
+    (bulk_memory, 4),
     (_leave, 5),
     (_if, 6),
     (_block, 3),

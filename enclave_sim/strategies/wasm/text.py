@@ -39,6 +39,8 @@ class _Printer:
 
     def lines(self) -> Iterator[str]:
         source = self._source
+        if source.linked:
+            yield ";; the binary has the operands of calls in five bytes each"
         for i, kind in enumerate(source.types):
             yield f"(type $t{i} (func{_signature(kind)}))"
         for item, kind_index in source.imports:
@@ -48,8 +50,11 @@ class _Printer:
         if source.memory_pages is not None:
             yield f"(memory {source.memory_pages})"
         for i, variable in enumerate(source.globals):
-            yield f"(global $g{i} (mut {variable.type}) ({self._plain(variable.init)}))"
+            yield f"(global $g{i} (mut {variable.type}) {' '.join(map(self._plain, variable.init))})"
         yield f'(export "{ENTRY}" (func ${ENTRY}))'
+        for i, variable in enumerate(source.globals):
+            if variable.exported:
+                yield f'(export "g{i}" (global $g{i}))'
         for slot, run in source.elements:
             yield f"(elem (i32.const {slot}) func {' '.join(self._functions[f] for f in run)})"
         for label, function in zip(self._functions[len(source.imports) :], source.functions, strict=True):

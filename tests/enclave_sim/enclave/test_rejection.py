@@ -76,7 +76,7 @@ def test_without_trust_anchors_nothing_is_trusted() -> None:
         ('(func (export "start"))', "_start"),
         ('(func (export "_start") (param i32))', "_start"),
         ('(memory 65) (func (export "_start"))', "65 pages"),
-        ('(memory 1) (func (export "_start") (memory.fill (i32.const 0) (i32.const 0) (i32.const 1)))', "bulk memory"),
+        ('(memory 1) (data "passive") (func (export "_start"))', "bulk-memory"),
         ('(func (export "_start") (drop (v128.const i64x2 0 0)))', "SIMD"),
         ('(func $f) (start $f) (func (export "_start"))', "start section"),
     ],
@@ -88,11 +88,17 @@ def test_a_guest_outside_the_contract_is_refused_in_wasm_init_by_name(text: str,
 
 
 def test_a_feature_opted_in_is_allowed_and_recorded() -> None:
-    text = """(memory 1) (func (export "_start")
-      (memory.fill (i32.const 0) (i32.const 7) (i32.const 9)) (call $emit (i32.load8_u (i32.const 8))))"""
+    text = """(memory 1) (data $d "\\07") (func (export "_start")
+      (memory.init $d (i32.const 8) (i32.const 0) (i32.const 1)) (call $emit (i32.load8_u (i32.const 8))))"""
     enclave = Enclave(signed(text), features=frozenset(["bulk-memory"]))
     assert enclave.run().signals == (7,)
     assert enclave.header.configuration["features"] == ["bulk-memory"]
+
+
+def test_what_compilers_emit_by_default_needs_no_feature() -> None:
+    text = """(memory 1) (func (export "_start") (memory.fill (i32.const 0) (i32.const 7) (i32.const 9))
+      (memory.copy (i32.const 100) (i32.const 1) (i32.const 8)) (call $emit (i32.load (i32.const 104))))"""
+    assert Enclave(signed(text)).run().signals == (0x07070707,)
 
 
 def ahead(module: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]] = lambda f, c: (f, c)) -> bytes:

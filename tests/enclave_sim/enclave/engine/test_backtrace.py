@@ -60,7 +60,7 @@ def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:
         assert here is not None
         assert (here.name, here.function) == ("call", departure.number)
     elif isinstance(departure, Preempted):
-        assert here is None or here.name in ("loop", "memory.grow")  # growing is accounted, too
+        assert here is None or here.name in ("loop", "memory.grow", "memory.fill", "memory.copy")  # all accounted
     for caller, called in zip(backtrace.frames[1:], backtrace.frames, strict=False):
         frame = backtrace.frames.index(caller)
         call = instruction(backtrace, frame)
@@ -212,7 +212,7 @@ def test_a_guest_at_the_very_end_of_its_stack_is_repeated_there_too(bench: Make)
 
 
 def test_bulk_memory_is_repeated_to_the_byte(bench: Make) -> None:
-    b = bench(features=["bulk-memory"])
+    b = bench()
     b.start("""(memory 2) (func (export "_start") (local $i i32)
       (loop $l (memory.fill (local.get $i) (i32.const 1) (i32.mul (local.get $i) (i32.const 100)))
         (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200)))))""")

@@ -26,6 +26,10 @@ LOOPS = """(memory 1) (data (i32.const 8) "forty bytes that take time to be writ
       (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 5))) (then
         (i32.store (i32.const 4) (i32.xor (i32.load (i32.const 4)) (call $status)))))
       (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 9))) (then (call $emit (i32.load (i32.const 0)))))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 11))) (then
+        (memory.fill (i32.const 100) (local.get $i) (i32.mul (local.get $i) (i32.const 17)))))
+      (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 13))) (then
+        (memory.copy (i32.const 8) (local.get $i) (i32.mul (local.get $i) (i32.const 31)))))
       (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 60))))
     (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200))))
     {end})"""
@@ -35,6 +39,8 @@ ENDS = {
     "division": "(drop (i32.div_u (i32.const 1) (i32.const 0)))",
     "out of bounds": "(drop (i32.load (i32.const 65533)))",
     "conversion": "(drop (i32.trunc_f64_s (f64.const nan)))",
+    "fill out of bounds": "(memory.fill (i32.const 65000) (i32.const 1) (i32.const 537))",
+    "copy out of bounds": "(memory.copy (i32.const 0) (i32.const 65535) (i32.const -1))",
 }
 BUDGETS = st.lists(st.integers(0, 300) | st.sampled_from([1000, 1 << 40]), max_size=400)
 
@@ -85,7 +91,9 @@ def test_what_a_guest_does_and_when_is_the_same_for_all_budgets(
     assert b.heap() == heap
 
 
-@pytest.mark.parametrize("end", ["division", "out of bounds", "unreachable"])
+@pytest.mark.parametrize(
+    "end", ["division", "out of bounds", "unreachable", "fill out of bounds", "copy out of bounds"]
+)
 @settings(max_examples=40)
 @given(budgets=BUDGETS, slice_ns=st.integers(1, 400))
 def test_the_date_of_a_trap_is_the_same_for_all_budgets_however_slices_fall(
@@ -181,14 +189,49 @@ def test_the_first_budget_includes_the_writing_of_segments(bench: Make) -> None:
         assert spent <= b.engine.resume(0, budget).elapsed_ns <= spent + 4
 
 
-def test_bulk_memory_is_accounted_by_the_byte(bench: Make) -> None:
-    b = bench(features=["bulk-memory"])
+BULK = {
+    "fill": "(memory.fill (i32.const 0) (i32.const 1) (i32.const {}))",
+    "copy up": "(memory.copy (i32.const 7) (i32.const 0) (i32.const {}))",
+    "copy down": "(memory.copy (i32.const 0) (i32.const 7) (i32.const {}))",
+    "copy to itself": "(memory.copy (i32.const 0) (i32.const 0) (i32.const {}))",
+}
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_bulk_memory_takes_a_nanosecond_a_byte(both: Any, name: str) -> None:
     spent = []
-    for size in (0, 1000, 60_000):
-        b.start(f"""(memory 1)
-          (func (export "_start") (memory.fill (i32.const 0) (i32.const 1) (i32.const {size})))""")
-        spent.append(sum(d.elapsed_ns for d in b.run([1, 1, 1])))
-    assert [time - spent[0] for time in spent] == [0, 1000, 60_000]
+    for size in (0, 1, 15, 16, 64, 1000, 65_529, 1_000_000):
+        both.start(f"""(memory 16) (func (export "_start") {BULK[name].format(size)} (call $emit (i32.const 0)))""")
+        spent.append((size, sum(d.elapsed_ns for d in both.run([1, 1, 1]))))
+    idle = spent[0][1]
+    assert [time - idle for _, time in spent] == [size for size, _ in spent]
+
+
+def test_bulk_memory_out_of_bounds_takes_no_time_and_writes_nothing(both: Any) -> None:
+    """Bounds are checked before the first byte (WebAssembly core specification, 4.4.7), even if there is none."""
+    for attempt in (
+        "(memory.fill (i32.const 65530) (i32.const 1) (i32.const 7))",
+        "(memory.fill (i32.const 65537) (i32.const 1) (i32.const 0))",
+        "(memory.fill (i32.const 1) (i32.const 1) (i32.const -1))",
+        "(memory.copy (i32.const 65530) (i32.const 0) (i32.const 7))",
+        "(memory.copy (i32.const 1) (i32.const 2) (i32.const -2))",
+        "(memory.copy (i32.const 0) (i32.const 65537) (i32.const 0))",
+    ):
+        both.start(f"""(memory 1) (data (i32.const 0) "data") (func (export "_start") {attempt})""")
+        (trapped,) = both.run()
+        assert (trapped.detail, trapped.elapsed_ns) == ("out of bounds memory access", SLICE_NS)
+        assert both.heap()[-65536:] == b"data".ljust(65536, b"\0")
+        assert set(both.behind()) <= {0xEE}
+        assert both.engine.backtrace().frames[0].offset is not None
+
+
+def test_bulk_memory_at_the_very_end_is_in_bounds(both: Any) -> None:
+    both.start("""(memory 1) (data (i32.const 65529) "written") (func (export "_start")
+      (memory.fill (i32.const 65536) (i32.const 1) (i32.const 0)) (memory.copy (i32.const 65536) (i32.const 65536)
+      (i32.const 0)) (memory.copy (i32.const 65528) (i32.const 65529) (i32.const 7))
+      (memory.fill (i32.const 65535) (i32.const 0x12a) (i32.const 1)))""")
+    assert isinstance(both.run()[-1], Returned)
+    assert both.heap()[-9:] == b"\0written*"
 
 
 TRACE = """

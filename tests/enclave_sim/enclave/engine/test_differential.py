@@ -46,13 +46,21 @@ traps = st.sampled_from(
         "(drop (i32.trunc_f64_s (f64.const 1e100)))",
         "(call_indirect (type $v) (i32.const 0))",
         "(call_indirect (type $v) (i32.const 9))",
+        "(memory.fill (i32.or (local.get $a) (i32.const 0x10000)) (local.get $b) (i32.const 1))",
+        "(memory.fill (i32.const 65529) (local.get $b) (i32.and (local.get $a) (i32.const 15)))",
+        "(memory.copy (i32.const 1) (i32.and (local.get $a) (i32.const 0xffff)) (i32.const 65535))",
+        "(memory.copy (local.get $a) (local.get $b) (i32.sub (i32.const 0) (i32.const 9)))",
     ]
 )
+anywhere = st.builds("(i32.and {} (i32.const 0xfeff))".format, expressions)
+few = st.builds("(i32.and {} (i32.const {}))".format, expressions, st.sampled_from([1, 7, 31, 255]))
 simple = st.one_of(
     st.builds("(local.set {} {})".format, st.sampled_from(["$a", "$b"]), expressions),
     st.builds("(global.set $g {})".format, expressions),
     st.builds("(i32.store (i32.and {} (i32.const 0xfffc)) {})".format, expressions, expressions),
     st.builds("(call $emit {})".format, expressions),
+    st.builds("(memory.fill {} {} {})".format, anywhere, expressions, few),
+    st.builds("(memory.copy {} {} {})".format, anywhere, anywhere, few),
 )
 COUNTER = "(local.set $n (i32.const {})) (loop $l {} (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))"
 blocks = st.lists(simple, min_size=1, max_size=3).map(" ".join)
@@ -71,13 +79,14 @@ def module(body: str) -> bytes:
       (import "aether" "get_status" (func $status (result i32)))
       (import "aether" "emit_signal" (func $emit (param i32)))
       (type $v (func)) (type $i (func (param i32) (result i32)))
-      (memory (export "memory") 1 1) (global $g (mut i32) (i32.const 3)) (table 2 funcref)
-      (data (i32.const 100) "some data that programs may find")
+      (memory (export "memory") 1 1) (table 2 funcref)
+      (global $g (mut i32) (i32.sub (i32.const 9) (i32.mul (i32.const 2) (i32.const 3))))
+      (data (i32.add (i32.const 64) (i32.const 36)) "some data that programs may find")
       (func $helper (type $i) (local $k i32)
         (loop $l (local.set 0 (i32.mul (local.get 0) (i32.const 33)))
           (br_if $l (i32.lt_u (local.tee $k (i32.add (local.get $k) (i32.const 1))) (i32.const 3))))
         (local.get 0))
-      (elem (i32.const 0) $helper)
+      (elem (i32.sub (i32.const 5) (i32.const 5)) $helper)
       (func (export "_start") (local $a i32) (local $b i32) (local $n i32)
         {body}
         (i32.store (i32.const 0) (local.get $a)) (i32.store (i32.const 4) (local.get $b))))""")

@@ -11,6 +11,8 @@ import pytest
 from enclave_sim.enclave.engine.profile import OPTIONAL, GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
+from enclave_sim.payload.wasm.sections import SectionId, encode_u32
+from enclave_sim.strategies.wasm.encoding import assemble, name, vector
 
 ENTRY = '(func (export "_start"))'
 Make = Callable[..., Any]
@@ -82,25 +84,123 @@ def test_the_entry_is_a_function_without_parameters_and_results(bench: Make, tex
     assert refusal(bench, text) == message
 
 
+LIME1 = {
+    "mutable globals": '(global (export "g") (mut i32) (i32.const 1))',
+    "multiple values": "(func (result i32 i64) (block (result i32 i64) (i32.const 1) (i64.const 2)))",
+    "sign extension": "(func (drop (i64.extend32_s (i64.const 1))))",
+    "saturating conversions": "(func (drop (i64.trunc_sat_f64_u (f64.const -1))))",
+    "memory.copy": "(memory 1) (func (memory.copy (i32.const 1) (i32.const 2) (i32.const 3)))",
+    "memory.fill": "(memory 1) (func (memory.fill (i32.const 1) (i32.const 2) (i32.const 3)))",
+    "extended constant, global": "(global i64 (i64.mul (i64.const 6) (i64.add (i64.const 3) (i64.const 4))))",
+    "extended constant, data": '(memory 1) (data (i32.sub (i32.const 9) (i32.const 1)) "data")',
+    "extended constant, elements": "(table 9 funcref) (func $f) (elem (i32.add (i32.const 1) (i32.const 1)) $f)",
+}
 NEVER = {
     "threads": ["(memory 1 1 shared)", "(memory 1) (func (drop (i32.atomic.load (i32.const 0))))"],
     "memory64": ["(memory i64 1)", "(table i64 1 funcref)"],
     "multi-memory": ["(memory 1) (memory 1)"],
-    "GC": ["(type (struct (field i32)))", "(func (drop (ref.i31 (i32.const 1))))"],
-    "exceptions": ["(tag)"],
+    "GC": [
+        "(type (struct (field i32)))",
+        "(type $a (array i8)) (func (drop (array.new_default $a (i32.const 1))))",
+        "(func (drop (ref.i31 (i32.const 1))))",
+        "(func (param anyref))",
+        "(rec (type (func)))",
+        "(type (sub (func)))",
+        "(global i32 (i32.const 1)) (global i32 (global.get 0))",
+    ],
+    "exceptions": ["(tag)", "(func (try_table))", "(func (param exnref))", "(func try catch_all end)"],
     "tail calls": ["(func $f) (func (return_call $f))"],
     "custom page sizes": ["(memory 1 (pagesize 1))"],
     "stack switching": ["(type $f (func)) (type (cont $f))"],
     "wide arithmetic": ["(func (result i64 i64) (i64.mul_wide_u (i64.const 1) (i64.const 1)))"],
+    "function references": [
+        "(func (param (ref func)))",
+        "(type $t (func)) (func (call_ref $t (ref.null $t)))",
+        "(table 1 funcref (ref.null func))",
+    ],
+    "memory control": ["(memory 1) (func (memory.discard (i32.const 0) (i32.const 0)))"],
 }
 OPT_IN = {
     "simd": ["(func (local v128))", "(func (drop (v128.const i64x2 0 0)))"],
     "bulk-memory": [
-        "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))",
+        '(memory 1) (data $d "passive") (func (memory.init $d (i32.const 0) (i32.const 0) (i32.const 0)))',
+        '(memory 1) (data $d (i32.const 0) "active") (func (data.drop $d))',
+        "(table 1 funcref) (func (table.copy (i32.const 0) (i32.const 0) (i32.const 0)))",
+        "(table 1 funcref) (elem $e func) (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 0)))",
         '(memory 1) (data "passive")',
+        "(func $f) (elem func $f)",
+        "(table 1 funcref) (func $f) (elem (i32.const 0) funcref (ref.func $f))",
     ],
-    "reference-types": ["(table 1 externref)", "(table 1 funcref) (table 1 funcref)", "(func (drop (ref.null func)))"],
+    "reference-types": [
+        "(table 1 externref)",
+        "(table 1 funcref) (table 1 funcref)",
+        "(table 1 funcref) (func (drop (table.size)))",
+        "(table 1 funcref) (func (drop (table.get (i32.const 0))))",
+        "(func (param externref))",
+        "(func (result i32 funcref) unreachable)",
+        "(func (local i32) (local i64 funcref))",
+        "(global i32 (i32.const 1)) (global funcref (ref.null func))",
+        "(func (drop (ref.null func)))",
+        "(func (block (result funcref) unreachable) drop)",
+        "(func (drop (select (result i32) (i32.const 1) (i32.const 2) (i32.const 3))))",
+    ],
 }
+
+
+@pytest.mark.parametrize("feature", LIME1)
+def test_all_of_lime1_is_on(bench: Make, feature: str) -> None:
+    assert bench().admit(LIME1[feature] + ENTRY) == 0
+
+
+@pytest.mark.parametrize("index", [b"\x00", b"\x80\x00", b"\x80\x80\x80\x80\x00"])
+def test_the_table_index_of_an_indirect_call_may_be_padded_as_linkers_do(bench: Make, index: bytes) -> None:
+    calls = assemble_code(b"\x41\x00\x11\x00" + index)
+    b = bench()
+    b.engine.instantiate(b.engine.admit(calls, None))
+    (trapped,) = b.run()
+    assert trapped.detail == "uninitialized element"
+
+
+def test_a_data_count_section_is_taken_with_all_data_that_needs_none(bench: Make) -> None:
+    assert bench().engine.admit(assemble_code(b"", (SectionId.DATA_COUNT, b"\1"), (SectionId.DATA, DATA)), None) == 0
+
+
+DATA = b"\x01\x00\x41\x00\x0b\x01\x2a"
+LONG_FORMS: dict[str, tuple[bytes, *tuple[tuple[int, bytes], ...]]] = {
+    "parameter": (b"\0", (SectionId.TYPE, b"\x02\x60\0\0\x60\1\x63\x70\0")),
+    "global": (b"\0", (SectionId.GLOBAL, b"\x01\x63\x6f\0\xd0\x6f\x0b")),
+    "table": (b"\0", (SectionId.TABLE, b"\x01\x63\x70\0\1")),
+    "local": (b"\1\1\x63\x70",),
+    "block": (b"\0\2\x63\x70\0\x0b\x1a",),
+    "select": (b"\0\0\x1c\1\x63\x70\x1a",),
+}
+
+
+@pytest.mark.parametrize("place", LONG_FORMS)
+@pytest.mark.parametrize("features", [(), tuple(OPTIONAL)])
+def test_a_type_in_the_form_of_function_references_is_refused_wherever_it_stands(
+    bench: Make, place: str, features: tuple[str, ...]
+) -> None:
+    """wasmtime takes it for funcref, which it stands for, without that feature."""
+    code, *sections = LONG_FORMS[place]
+    with pytest.raises(PayloadRejected) as refused:
+        bench(features=features).engine.admit(assemble_code(code, *sections, locals_=b""), None)
+    assert "the module needs " + ("function references" if features else "") in refused.value.message
+
+
+def assemble_code(code: bytes, *others: tuple[int, bytes], locals_: bytes = b"\0") -> bytes:
+    """A module with a table, a memory, and an entry of that code."""
+    sections = {
+        SectionId.TYPE: b"\x01\x60\0\0",
+        SectionId.FUNCTION: b"\1\0",
+        SectionId.TABLE: b"\x01\x70\0\1",
+        SectionId.MEMORY: b"\1\0\1",
+        SectionId.EXPORT: vector([name("_start") + b"\0\0"]),
+        SectionId.CODE: vector([encode_u32(len(locals_ + code) + 1) + locals_ + code + b"\x0b"]),
+        **dict(others),
+    }
+    order = sorted(sections, key=lambda number: 9.5 if number == SectionId.DATA_COUNT else number)
+    return assemble((number, sections[SectionId(number)]) for number in order)
 
 
 @pytest.mark.parametrize(("feature", "text"), [(name, text) for name, texts in NEVER.items() for text in texts])

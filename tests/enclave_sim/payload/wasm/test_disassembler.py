@@ -1,5 +1,6 @@
 """The disassembler against the assembler of wasmtime: what it says, assembled, is the code that it was said of."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import payloads
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.disassembler import bodies, disassembly
 from enclave_sim.payload.wasm.opcodes import OPCODES, Immediate
+from enclave_sim.strategies import WasmGuest, wasm_guests
+from enclave_sim.strategies.wasm.encoding import encode_module
 
 BUILT_IN = Path(payloads.__file__).parent
 TYPES = '(type (func)) (type (func (param i32) (result i32))) (import "m" "f" (func)) (memory 1) (table 4 funcref)'
@@ -130,6 +133,12 @@ def test_every_instruction_has_the_opcode_that_the_assembler_gives_it(name: str,
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.wasm")), ids=lambda path: path.stem)
 def test_every_function_of_the_built_in_payloads_ends_where_its_body_does(path: Path) -> None:
     assert all(said(path.read_bytes()))
+
+
+@given(wasm_guests())
+def test_operands_that_a_linker_padded_are_said_as_any(guest: WasmGuest) -> None:
+    linked, plain = (encode_module(replace(guest.source, linked=linked)) for linked in (True, False))
+    assert said(linked) == said(plain)
 
 
 def test_bodies_have_the_index_of_their_function_behind_those_that_are_imported() -> None:

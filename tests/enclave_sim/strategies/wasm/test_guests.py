@@ -46,7 +46,15 @@ def spent(departures: list[Any]) -> int:
 @given(wasm_guests(memory_pages=64))
 def test_text_and_binary_are_the_same_module(guest: WasmGuest) -> None:
     compiled = bytes(wat2wasm(guest.text))
-    assert assemble(part for part in sections(compiled) if part.name != "name") == guest.module
+    plain = encode_module(replace(guest.source, linked=False))
+    assert assemble(part for part in sections(compiled) if part.name != "name") == plain
+
+
+@quick
+@given(wasm_guests(memory_pages=64))
+def test_a_linked_guest_does_what_it_does_unlinked(bench: Any, guest: WasmGuest) -> None:
+    linked, plain = (bench.run(encode_module(replace(guest.source, linked=linked))) for linked in (True, False))
+    assert linked == plain
 
 
 @quick
@@ -125,6 +133,9 @@ def test_a_thousand_guests_reach_every_instruction_and_every_part_of_a_module() 
         results = [len(results) for _, results in source.types]
         seen.update({"data": len(source.data), "elements": len(source.elements), "results": results.count(2)})
         seen["null element"] += None in source.table
+        seen["linked"] += source.linked
+        seen["exported global"] += any(variable.exported for variable in source.globals)
+        seen["extended constant"] += any(len(variable.init) > 1 for variable in source.globals)
 
     parts = [
         "get_status",
@@ -135,6 +146,9 @@ def test_a_thousand_guests_reach_every_instruction_and_every_part_of_a_module() 
         "elements",
         "results",
         "null element",
+        "linked",
+        "exported global",
+        "extended constant",
     ]
     parts += [f"{part} {kind}" for part in ("local", "global") for kind in ("i32", "i64", "f32", "f64")]
     assert surveyed(look, lambda: [name for name in (*NAMES, *parts) if seen[name] == 0]) == []

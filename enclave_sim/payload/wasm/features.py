@@ -1,0 +1,216 @@
+"""The features that a module uses beyond the target Lime1, which today's compilers keep to by default.
+
+Lime1 (WebAssembly tool-conventions, `Lime.md`) is WebAssembly 1.0 with mutable globals, multiple values, sign
+extension, saturating conversions, extended constant expressions, MEMORY.COPY and MEMORY.FILL, and a table index of
+CALL_INDIRECT that may be padded. The last two are parts of larger features, bulk memory and reference types, which an
+engine has only as a whole. So the rest of those is looked for here: WebAssembly core specification, 5.3.1 (types), 5.4
+(instructions), 5.5.12 and 5.5.14 (segments). A data count section (5.5.16) is no such use, since compilers write one
+beside any data, and it changes nothing.
+
+Code is read by a regular expression for runs of Lime1's instructions: what it stops at is beyond, or is BR_TABLE, whose
+extent is no regular language. A Python loop over instructions would take as long as their compilation.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from typing import NamedTuple
+
+from enclave_sim.payload.wasm.disassembler import bodies, read_instruction
+from enclave_sim.payload.wasm.opcodes import OPCODES, TYPES, Immediate, Opcode, encode_opcode
+from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
+
+BULK_MEMORY, REFERENCE_TYPES, FUNCTION_REFERENCES = "bulk-memory", "reference-types", "function references"
+_INSTRUCTIONS = {
+    **dict.fromkeys("memory.init data.drop table.init elem.drop table.copy".split(), BULK_MEMORY),
+    **dict.fromkeys("table.get table.set table.grow table.size table.fill".split(), REFERENCE_TYPES),
+    **dict.fromkeys("ref.null ref.is_null ref.func".split(), REFERENCE_TYPES),
+}
+"""Instructions beyond Lime1. `select` with types is another."""
+_REFERENCES = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
+_NULLABLE = 0x63
+"""Begins the long form of a reference type. An engine may take it for funcref without function references."""
+
+
+class Use(NamedTuple):
+    """The use of a feature by a module."""
+
+    feature: str
+    what: str
+    """A noun: an instruction, or a part of the module."""
+    offset: int
+    """Offset in the module."""
+
+
+def features_beyond_lime1(module: bytes) -> dict[str, Use]:
+    """Find the features beyond Lime1 that a module uses, out of bulk memory, reference types and what they let in.
+
+    Args:
+        module: A module that has been validated; nothing else is checked. It must import only functions.
+
+    Returns:
+        The first use of each feature, in their order.
+    """
+    found: dict[str, Use] = {}
+    for section in sections(module):
+        if section.id in _SECTIONS:
+            for use in _SECTIONS[section.id](module, section.offset + section.payload_at):
+                found.setdefault(use.feature, use)
+    return found
+
+
+def _type(module: bytes, at: int, what: str) -> Generator[Use, None, int]:
+    """Read a value type, and yield the use that it makes if it is a reference. Return the offset after it."""
+    if module[at] in _REFERENCES:
+        yield Use(REFERENCE_TYPES, f"{what} of type {_REFERENCES[module[at]]}", at)
+    if module[at] != _NULLABLE:
+        return at + 1
+    yield Use(FUNCTION_REFERENCES, f"{what} of a type in its long form", at)
+    return decode_u32(module, at + 1)[1]
+
+
+def _types(module: bytes, at: int) -> Iterator[Use]:
+    count, at = decode_u32(module, at)
+    for _ in range(count):
+        at += 1  # 60: a function type
+        for what in ("a parameter", "a result"):
+            length, at = decode_u32(module, at)
+            for _ in range(length):
+                at = yield from _type(module, at, what)
+
+
+def _tables(module: bytes, at: int) -> Iterator[Use]:
+    count, at = decode_u32(module, at)
+    if count > 1:
+        yield Use(REFERENCE_TYPES, f"{count} tables", at)
+    for _ in range(count):
+        if _REFERENCES.get(module[at]) == "funcref":
+            at += 1
+        else:
+            at = yield from _type(module, at, "a table")
+        limits = 2 if module[at] else 1
+        at += 1
+        for _ in range(limits):
+            _, at = decode_u32(module, at)
+
+
+def _globals(module: bytes, at: int) -> Iterator[Use]:
+    count, at = decode_u32(module, at)
+    for _ in range(count):
+        at = yield from _type(module, at, "a global")
+        at = _after_constant(module, at + 1)  # after the mutability
+
+
+def _elements(module: bytes, at: int) -> Iterator[Use]:
+    count, at = decode_u32(module, at)
+    for _ in range(count):
+        kind, after = decode_u32(module, at)
+        if kind:
+            yield Use(BULK_MEMORY, "an element segment that is passive, declared, or of expressions", at)
+            return
+        length, at = decode_u32(module, _after_constant(module, after))
+        for _ in range(length):
+            _, at = decode_u32(module, at)
+
+
+def _data(module: bytes, at: int) -> Iterator[Use]:
+    count, at = decode_u32(module, at)
+    for _ in range(count):
+        kind, after = decode_u32(module, at)
+        if kind:
+            yield Use(BULK_MEMORY, "a data segment that is passive or names its memory", at)
+            return
+        length, at = decode_u32(module, _after_constant(module, after))
+        at += length
+
+
+def _code(module: bytes, _at: int) -> Iterator[Use]:
+    for body in bodies(module):
+        groups, at = decode_u32(module, body.start)
+        for _ in range(groups):
+            _, at = decode_u32(module, at)
+            at = yield from _type(module, at, "a local")
+        while (at := _after(_LIME1, module, at)) < body.end:
+            at = yield from _instruction(module, at)
+
+
+def _instruction(module: bytes, at: int) -> Generator[Use, None, int]:
+    """Read an instruction at which a run of Lime1's ended, and yield its use. Return the offset after it."""
+    _, kind = OPCODES.get((module[at],), ("", None))
+    if kind is Immediate.BLOCK_TYPE:
+        return (yield from _type(module, at + 1, "a block"))
+    if kind is Immediate.VALUE_TYPES:
+        yield Use(REFERENCE_TYPES, "select with types", at)
+        _, after = decode_u32(module, at + 1)
+        return (yield from _type(module, after, "select"))
+    name, _, _, after = read_instruction(module, at)
+    if name in _INSTRUCTIONS:
+        yield Use(_INSTRUCTIONS[name], name, at)
+    return after
+
+
+_SECTIONS: dict[int, Callable[[bytes, int], Iterator[Use]]] = {
+    SectionId.TYPE: _types,
+    SectionId.TABLE: _tables,
+    SectionId.GLOBAL: _globals,
+    SectionId.ELEMENT: _elements,
+    SectionId.CODE: _code,
+    SectionId.DATA: _data,
+}
+
+_INTEGER = rb"[\x80-\xff]*[\x00-\x7f]"
+"""A LEB128 integer, padded or not."""
+_EXTENTS = {
+    Immediate.NOTHING: b"",
+    **dict.fromkeys((Immediate.INDEX, Immediate.FUNCTION, Immediate.I32, Immediate.I64), _INTEGER),
+    **dict.fromkeys((Immediate.MEMORY_ARGUMENT, Immediate.TYPE_AND_TABLE, Immediate.TWO_MEMORIES), _INTEGER * 2),
+    **dict.fromkeys((Immediate.MEMORY, Immediate.HEAP_TYPE), _INTEGER),
+    Immediate.BLOCK_TYPE: rb"(?:[\x00-\x40\x7b-\x7f]|[\x80-\xff]+[\x00-\x3f])",
+    Immediate.F32: b".{4}",
+    Immediate.F64: b".{8}",
+    Immediate.MEMORY_ARGUMENT_AND_LANE: _INTEGER * 2 + b".",
+    Immediate.LANE: b".",
+    **dict.fromkeys((Immediate.V128, Immediate.LANES), b".{16}"),
+}
+"""The extents of immediates. A block type may be a reference only beyond Lime1."""
+
+
+def _opcode(opcode: Opcode) -> bytes:
+    """Return a pattern of the opcode. The number after a prefix may be padded."""
+    *first, last = (b"\\x%02x" % byte for byte in encode_opcode(opcode))
+    padded = b"\\x%02x" % (encode_opcode(opcode)[-1] | 0x80)
+    return b"".join(first) + (last if len(opcode) == 1 else rb"(?:%b|%b\x80*\x00)" % (last, padded))
+
+
+def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
+    """Return a pattern of instructions, one after another, whose names are included.
+
+    What begins an instruction, no other one begins with, so that nothing is tried twice. The match is bounded, since
+    each repetition takes memory.
+    """
+    short: dict[bytes, bytes] = {}
+    long: list[bytes] = []
+    for opcode, (name, kind) in OPCODES.items():
+        extent = _EXTENTS.get(kind)
+        if extent is not None and included(name):
+            if len(opcode) == 1:
+                short[extent] = short.get(extent, b"") + _opcode(opcode)
+            else:
+                long.append(_opcode(opcode) + extent)
+    alternatives = [b"[%b]%b" % (opcodes, extent) for extent, opcodes in short.items()] + long
+    return re.compile(b"(?:%b){1,512}" % b"|".join(alternatives), re.DOTALL)
+
+
+def _after(pattern: re.Pattern[bytes], module: bytes, at: int) -> int:
+    """Return the offset after the run of instructions there, which may be empty."""
+    while run := pattern.match(module, at):
+        at = run.end()
+    return at
+
+
+def _after_constant(module: bytes, at: int) -> int:
+    """Return the offset after a constant expression. Its END is the first one, for it has no blocks."""
+    return _after(_CONSTANT, module, at) + 1
+
+
+_LIME1 = _runs(lambda name: name not in _INSTRUCTIONS)
+_CONSTANT = _runs(lambda name: name != "end")

@@ -90,7 +90,7 @@ def _any_port(_cpu: Cpu, _port: int, _width: int) -> bool:
     return True
 
 
-def _anybody(_self: SystemInstructions, _instruction: Any) -> None:
+def _anybody(_self: SystemInstructions) -> None:
     """No privilege check."""
 
 
@@ -217,7 +217,7 @@ EMULATOR_DEFECTS = (
     Defect(
         "registers-unchecked",
         "the processor lets ring 3 write model-specific registers",
-        Replacement(SystemInstructions, "_supervisor", _anybody),
+        Replacement(SystemInstructions, "_check_ring_0", _anybody),
         ("registrar",),
         (ISOLATED,),
     ),

@@ -1,11 +1,13 @@
 """Every deliberate defect is caught by the guarantee that must catch it, and nothing is found without a defect."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import firmware
+from firmware.build import SOURCES
 from tests.mutants.defect import (
     ADMITTED,
     ATTESTED,
@@ -19,6 +21,7 @@ from tests.mutants.defect import (
     ZERO_TRACE,
     Defect,
     Edit,
+    Kernel,
 )
 from tests.mutants.defects import ALL, DEFECTS, documented
 from tests.mutants.judge import judge, judge_mutant
@@ -49,6 +52,19 @@ def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
     wanted = {LOUD, DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE, NON_INTERFERENCE, ADMITTED, ATTESTED, RING_3}
     assert {guarantee for defect in ALL for guarantee in defect.caught_by} == wanted
     assert all(defect.caught_by for defect in ALL)
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_what_a_defect_changes_is_there(name: str, tmp_path: Path) -> None:
+    """Without building a kernel: its texts are in the sources, the attributes of other defects in their owners."""
+    change = DEFECTS[name].change
+    if isinstance(change, Kernel):
+        shutil.copytree(SOURCES, tmp_path, dirs_exist_ok=True)
+        for edit in change.edits:
+            edit.apply(tmp_path)
+    else:
+        with DEFECTS[name].made():
+            pass
 
 
 def test_a_defect_names_trials_that_there_are() -> None:

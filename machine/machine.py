@@ -71,6 +71,8 @@ class MachineConfiguration:
     """True to use the hooks in Python instead of native code: the same results, about 100 times slower."""
     engines: bool = True
     """False for a machine without scrub engine and hash engine, which no PC has."""
+    display: bool = False
+    """True for a machine with a display adapter, a VGA in a text mode."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Files of fw_cfg, by name (`opt/...`)."""
 
@@ -100,7 +102,7 @@ class Machine:
 
     Attributes: `cpu`, `ram` (by physical address) and `bus`, to which devices can be attached before `start`; `chipset`
     has the devices of a PC, of which `uart`, `post_code`, `debug_exit`, `local_apic` and `scrub_engine` are attributes
-    here too. `recorder` receives every event (`machine.events`).
+    here too. `display` is the display adapter, or None. `recorder` receives every event (`machine.events`).
 
     The enclave's node is a machine with devices of its own and a `coprocessor` for the guest; a time-travel session
     drives a machine by `step`, `stop_at` and snapshots.
@@ -125,6 +127,7 @@ class Machine:
         self.chipset = Chipset(self.bus, self.ram, self.clock, self.request_stop, configuration.files)
         if configuration.engines:
             self.chipset.attach_engines()
+        self.display = self.chipset.attach_display() if configuration.display else None
         self.uart = self.chipset.uart
         self.post_code = self.chipset.post_code
         self.debug_exit = self.chipset.debug_exit

@@ -65,7 +65,8 @@ def load(
     Raises:
         MachineError: The image is not bootable or does not fit; RAM is unchanged.
     """
-    protocol, request, executable = _read(image)
+    screen = machine.display is not None
+    protocol, request, executable = _read(image, screen=screen)
     ram = machine.ram
     placement = Placement(ram.size)
     for segment in executable.segments:
@@ -84,7 +85,7 @@ def load(
         placed.append(PlacedModule(base, len(module.data), _text(module.command_line)))
         writes.append((base, module.data))
     load_base = None if request.within is None else min(s.physical for s in executable.segments)
-    facts = Facts(_text(command_line), placed, memory_map(ram.size), sections, load_base)
+    facts = Facts(_text(command_line), placed, memory_map(ram.size), sections, load_base, screen)
     size = len(protocol.information(facts, 0))
     at = placement.allocate(size, "the boot information", lowest=protocol.lowest_information)
     writes.append((at, protocol.information(facts, at)))
@@ -107,7 +108,7 @@ def is_image(data: bytes) -> bool:
     return data[:4] == elf.MAGIC or any(protocol.find_header(data)[0] is not None for protocol in PROTOCOLS)
 
 
-def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
+def _read(image: bytes, *, screen: bool) -> tuple[BootProtocol, Request, Executable]:
     """Return the protocol of the image, its request, and its segments. Raises MachineError if it is not bootable."""
     damaged: list[str] = []
     for protocol in PROTOCOLS:
@@ -115,7 +116,7 @@ def _read(image: bytes) -> tuple[BootProtocol, Request, Executable]:
         if offset is None:
             damaged += [] if wrong is None else [f"the checksum of the {protocol.name} header at {wrong:#x} is wrong"]
             continue
-        request = protocol.read_header(image, offset)
+        request = protocol.read_header(image, offset, screen)
         if request.addresses is not None and request.entry is not None:
             executable = flat(image, offset, request.addresses, request.entry)
         else:

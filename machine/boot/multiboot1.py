@@ -1,31 +1,46 @@
 """Multiboot, the first version: header and boot information (Multiboot specification 0.6.96, chapter 3).
 
-A request for a video mode is reported in the notes and not granted. Drives, configuration table, APM and VBE
-information are absent, and their flags are clear.
+A request for a graphics mode is reported in the notes and not granted; for a text mode it is, if there is a screen.
+Drives, configuration table, APM and VBE information are absent, and their flags are clear.
 """
 
 import struct
 
-from machine.boot.protocol import LOADER_NAME, LOWER_KIB, NO_DISPLAY, Addresses, BootProtocol, Facts, Request
+from machine.boot.protocol import (
+    LOADER_NAME,
+    LOWER_KIB,
+    NO_GRAPHICS,
+    TEXT_FRAMEBUFFER,
+    Addresses,
+    BootProtocol,
+    Facts,
+    Request,
+)
 from machine.errors import MachineError
 
 _HEADER_ALIGN_MODULES, _HEADER_MEMORY, _HEADER_VIDEO, _HEADER_ADDRESSES = 1 << 0, 1 << 1, 1 << 2, 1 << 16
 _HEADER_REQUIREMENTS = 0xFFFF
 _HEADER_KNOWN = _HEADER_ALIGN_MODULES | _HEADER_MEMORY | _HEADER_VIDEO
 _HEADER_ADDRESSES_END = 32
+_EGA_TEXT = struct.pack("<I", 1)
+"""The mode type of a text mode, in the field that follows the addresses."""
 
-MEMORY, COMMAND_LINE, MODULES, ELF_SECTIONS, MEMORY_MAP, BOOT_LOADER_NAME = (1 << bit for bit in (0, 2, 3, 5, 6, 9))
+MEMORY, COMMAND_LINE, MODULES, ELF_SECTIONS, MEMORY_MAP, BOOT_LOADER_NAME, FRAMEBUFFER = (
+    1 << bit for bit in (0, 2, 3, 5, 6, 9, 12)
+)
 """Bits of `flags` that mark fields of the boot information as valid."""
 INFORMATION_SIZE = 116
+_FRAMEBUFFER_AT = 88
 
 
-def read_header(image: bytes, offset: int) -> Request:
+def read_header(image: bytes, offset: int, screen: bool) -> Request:
     """Read the request in the header at `offset`. Raises MachineError for a requirement that is not supported."""
     (flags,) = struct.unpack_from("<I", image, offset + 4)
     unknown = flags & _HEADER_REQUIREMENTS & ~_HEADER_KNOWN
     if unknown:
         raise MachineError(f"the Multiboot 1 header requires what is not supported (flags {unknown:#x})")
-    notes = (NO_DISPLAY,) if flags & _HEADER_VIDEO else ()
+    mode = image[offset + _HEADER_ADDRESSES_END : offset + _HEADER_ADDRESSES_END + 4]
+    notes = (NO_GRAPHICS,) if flags & _HEADER_VIDEO and not (screen and mode == _EGA_TEXT) else ()
     if not flags & _HEADER_ADDRESSES:
         return Request(notes=notes)
     if offset + _HEADER_ADDRESSES_END > len(image):
@@ -65,6 +80,8 @@ def information(facts: Facts, at: int) -> bytes:
         flags |= ELF_SECTIONS
         table = facts.sections
         sections = (table.length, table.entry_size, put(table.headers), table.names_index)
+    if facts.screen:
+        flags |= FRAMEBUFFER
     fixed = struct.pack(
         "<17I",
         *(flags, LOWER_KIB, facts.upper_kib),
@@ -74,7 +91,8 @@ def information(facts: Facts, at: int) -> bytes:
         *(len(entries), put(entries)),
         *(0, 0, 0, put(LOADER_NAME)),  # no drives, no configuration table
     )
-    return fixed.ljust(INFORMATION_SIZE, b"\0") + tail
+    framebuffer = TEXT_FRAMEBUFFER if facts.screen else b""
+    return (fixed.ljust(_FRAMEBUFFER_AT, b"\0") + framebuffer).ljust(INFORMATION_SIZE, b"\0") + tail
 
 
 PROTOCOL = BootProtocol(

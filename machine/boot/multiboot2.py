@@ -1,20 +1,31 @@
 """Multiboot2: header and boot information (Multiboot2 specification 2.0, chapter 3).
 
-A preferred graphics mode is only a recommendation, so it is reported in the notes and not granted. Tags for EFI have no
+A preferred graphics mode is only a recommendation, so it is reported in the notes and not granted. On a machine with a
+text screen that is the console, and the framebuffer of the boot information. Tags for EFI have no
 effect on a PC with a BIOS, as the specification says. ACPI, APM, VBE, EFI and network information are absent.
 """
 
 import struct
 from collections.abc import Iterator
 
-from machine.boot.protocol import LOADER_NAME, LOWER_KIB, NO_DISPLAY, Addresses, BootProtocol, Facts, Range, Request
+from machine.boot.protocol import (
+    LOADER_NAME,
+    LOWER_KIB,
+    NO_GRAPHICS,
+    TEXT_FRAMEBUFFER,
+    Addresses,
+    BootProtocol,
+    Facts,
+    Range,
+    Request,
+)
 from machine.errors import MachineError
 
 _INFORMATION_REQUEST, _ADDRESS, _ENTRY_ADDRESS, _CONSOLE_FLAGS, _FRAMEBUFFER = 1, 2, 3, 4, 5
 _RELOCATABLE = 10
 _WITHOUT_EFFECT = frozenset([6, 7, 8, 9])  # module alignment, which is always kept; EFI boot services, EFI entries
 _OPTIONAL = 1
-_CONSOLE_REQUIRED = 1
+_CONSOLE_REQUIRED, _EGA_TEXT_SUPPORTED = 1, 2
 _NEEDED = {_ADDRESS: 16, _ENTRY_ADDRESS: 4, _CONSOLE_FLAGS: 4, _RELOCATABLE: 16}
 
 END, COMMAND_LINE, BOOT_LOADER_NAME, MODULE, BASIC_MEMORY, _, MEMORY_MAP, VBE, FRAMEBUFFER, ELF_SECTIONS = range(10)
@@ -23,7 +34,7 @@ LOAD_BASE = 21
 _PROVIDED = frozenset([END, COMMAND_LINE, BOOT_LOADER_NAME, MODULE, BASIC_MEMORY, MEMORY_MAP, ELF_SECTIONS, LOAD_BASE])
 
 
-def read_header(image: bytes, offset: int) -> Request:
+def read_header(image: bytes, offset: int, screen: bool) -> Request:
     """Read the request in the header at `offset`. Raises MachineError for a requirement that is not supported."""
     architecture, length = struct.unpack_from("<2I", image, offset + 4)
     if architecture != 0:
@@ -40,9 +51,9 @@ def read_header(image: bytes, offset: int) -> Request:
             lowest, highest, alignment = struct.unpack_from("<3I", content)
             request = request._replace(within=Range(lowest, highest, alignment, required))
         elif kind == _FRAMEBUFFER:
-            notes.append(NO_DISPLAY)
+            notes.append(NO_GRAPHICS)
         elif kind not in _WITHOUT_EFFECT:
-            refusal = _refusal(kind, content)
+            refusal = _refusal(kind, content, screen=screen)
             if refusal and required:
                 raise MachineError(f"the Multiboot 2 header requires {refusal}")
             notes += [f"the image would like {refusal}"] if refusal else []
@@ -69,15 +80,17 @@ def _tags(image: bytes, at: int, end: int) -> Iterator[tuple[int, int, bool, byt
         at += (size + 7) & ~7
 
 
-def _refusal(kind: int, content: bytes) -> str:
+def _refusal(kind: int, content: bytes, *, screen: bool) -> str:
     """Return the part of a tag's request that is not supported, in words, or an empty string."""
     if kind == _INFORMATION_REQUEST:
         wanted = struct.unpack_from(f"<{len(content) // 4}I", content)
-        missing = [str(tag) for tag in wanted if tag not in _PROVIDED]
+        missing = [str(tag) for tag in wanted if tag not in _PROVIDED and not (screen and tag == FRAMEBUFFER)]
         return f"boot information that is not there (tag {', '.join(missing)})" if missing else ""
     if kind == _CONSOLE_FLAGS:
-        required = int.from_bytes(content[:4], "little") & _CONSOLE_REQUIRED
-        return "a screen; there is only a serial port" if required else ""
+        flags = int.from_bytes(content[:4], "little")
+        if not flags & _CONSOLE_REQUIRED or (screen and flags & _EGA_TEXT_SUPPORTED):
+            return ""
+        return f"a screen; there is only a {'text screen, which it does not support' if screen else 'serial port'}"
     return f"what tag {kind} stands for, which is not known"
 
 
@@ -93,6 +106,8 @@ def information(facts: Facts, _at: int = 0) -> bytes:
         table = facts.sections
         fixed = struct.pack("<III", table.length, table.entry_size, table.names_index)
         tags += _tag(ELF_SECTIONS, fixed + table.headers)
+    if facts.screen:
+        tags += _tag(FRAMEBUFFER, TEXT_FRAMEBUFFER + bytes(2))
     if facts.load_base is not None:
         tags += _tag(LOAD_BASE, struct.pack("<I", facts.load_base))
     tags += _tag(END, b"")

@@ -11,7 +11,9 @@ from machine.errors import MachineError
 LOADER_NAME = b"python-machine multiboot\0"
 LOWER_KIB = 639
 """Memory below the extended BIOS data area, in KiB."""
-NO_DISPLAY = "the image asks for a graphics mode; there is no display, so it boots without a framebuffer"
+NO_GRAPHICS = "the image asks for a graphics mode, which is not there; it boots without a framebuffer"
+TEXT_FRAMEBUFFER = struct.pack("<Q3I2B", 0xB_8000, 160, 80, 25, 16, 2)
+"""Framebuffer information of mode 3: address, bytes in a row, columns, rows, bits of a cell, and the type, EGA text."""
 
 
 class Addresses(NamedTuple):
@@ -66,6 +68,8 @@ class Facts(NamedTuple):
     sections: SectionTable | None
     load_base: int | None
     """Lowest address of a relocatable image; None for any other."""
+    screen: bool = False
+    """True if the machine has a text screen."""
 
     @property
     def upper_kib(self) -> int:
@@ -88,8 +92,11 @@ class BootProtocol(NamedTuple):
     """Value of EAX when the kernel starts."""
     lowest_information: int
     """Lowest physical address allowed for the boot information."""
-    read_header: Callable[[bytes, int], Request]
-    """Reads the request in the header at an offset. Raises MachineError for what this loader does not support."""
+    read_header: Callable[[bytes, int, bool], Request]
+    """Reads the request in the header at an offset; the last argument says that there is a text screen.
+
+    Raises MachineError for what this loader does not support.
+    """
     information: Callable[[Facts, int], bytes]
     """Makes the boot information for a physical address, on which its length does not depend."""
 

@@ -15,7 +15,7 @@ from machine.bus.ram import Ram
 from machine.devices import tpm_crb
 from machine.devices.apic import io_apic, local_apic
 from machine.devices.engines import hash_engine, scrub_engine
-from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550
+from machine.devices.legacy import debug_exit, fw_cfg, pic8259, pit8254, post_code, uart16550, vga
 from machine.processor.clock import Clock
 from machine.tpm.backend import TpmBackend
 
@@ -40,6 +40,7 @@ class Chipset:
         files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.bus = bus
+        self._ram = ram
         self._clock = clock
         self.rescheduled: Callable[[], None] = lambda: None
         self.deadline_ns: int | None = None
@@ -81,6 +82,14 @@ class Chipset:
         """Attach the scrub engine and the hash engine, which no PC has."""
         self.bus.attach_memory(self.scrub_engine, scrub_engine.ADDRESS)
         self.bus.attach_memory(self.hash_engine, hash_engine.ADDRESS)
+
+    def attach_display(self) -> vga.Vga:
+        """Attach a display adapter, which not every PC has, and return it."""
+        device = vga.Vga(self._ram)
+        self.bus.attach_ports(device, vga.PORT, vga.PORTS)
+        self.bus.attach_ports(device, vga.CRTC_PORT, 2, offset=vga.CRTC)
+        self.bus.attach_ports(device, vga.STATUS_PORT, 1, offset=vga.STATUS)
+        return device
 
     def attach_tpm(self, backend: TpmBackend) -> tpm_crb.TpmCrb:
         """Attach a TPM, which not every PC has, and return its device."""

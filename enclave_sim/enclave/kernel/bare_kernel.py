@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclave_sim.enclave.kernel.program import Program
+    from machine.devices.legacy.vga import Vga
     from machine.events import Recorder
     from machine.snapshot import MachineSnapshot
 
@@ -97,7 +98,7 @@ class BareKernel:
         """For those who run the kernel; nothing here takes long by itself."""
         self._image = image
         configuration = MachineConfiguration(
-            ram_bytes, ns_per_instruction, portable=portable, engines=False, files=dict(files or {})
+            ram_bytes, ns_per_instruction, portable=portable, engines=False, display=True, files=dict(files or {})
         )
         try:
             self.machine = Machine(configuration, recorder)
@@ -109,6 +110,12 @@ class BareKernel:
     def notes(self) -> tuple[str, ...]:
         """Requests of the image that the loader could not grant."""
         return self._loaded.notes
+
+    @property
+    def display(self) -> "Vga":
+        """The display adapter."""
+        assert self.machine.display is not None, "the machine was made with one"
+        return self.machine.display
 
     @property
     def exit_status(self) -> int | None:

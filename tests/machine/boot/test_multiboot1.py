@@ -95,6 +95,16 @@ def test_a_video_mode_is_not_granted_and_that_is_noted(machine: Machine) -> None
     assert machine.debug_exit.status == images.EXIT_STATUS
 
 
+@pytest.mark.parametrize(("mode", "noted"), [(0, 1), (1, 0)])
+def test_on_a_machine_with_a_text_screen_that_is_the_framebuffer(mode: int, noted: int) -> None:
+    machine = Machine(MachineConfiguration(16 * MIB, display=True))
+    loaded = loader.load(machine, images.kernel1(4, 0, 0, 0, 0, 0, mode, 80, 25, 0))
+    assert len(loaded.notes) == noted
+    information = machine.ram.read(*loaded.information)
+    assert information[1] & 1 << 4
+    assert struct.unpack_from("<Q3I2B", information, 88) == (0xB8000, 160, 80, 25, 16, 2)
+
+
 @pytest.mark.parametrize("bit", range(3, 16))
 def test_an_unknown_requirement_is_refused(machine: Machine, bit: int) -> None:
     with pytest.raises(MachineError, match=rf"requires what is not supported \(flags {1 << bit:#x}\)"):

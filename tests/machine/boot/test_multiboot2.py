@@ -20,6 +20,11 @@ def machine() -> Machine:
     return Machine(MachineConfiguration(16 * MIB))
 
 
+@pytest.fixture
+def with_screen() -> Machine:
+    return Machine(MachineConfiguration(16 * MIB, display=True))
+
+
 def told(machine: Machine, at: int) -> dict[int, list[bytes]]:
     """The tags of the boot information by their type, in order."""
     total, _ = struct.unpack("<II", machine.ram.read(at, 8))
@@ -122,6 +127,18 @@ def test_a_screen_that_is_required_is_refused(machine: Machine) -> None:
     assert "requires a screen; there is only a serial port" in refusal_of(machine, tag(4, words(3)))
     assert "would like a screen" in note_of(machine, tag(4, words(1), optional=True))[0]
     assert note_of(machine, tag(4, words(2))) == ()
+
+
+def test_a_text_screen_is_the_console_of_an_image_that_supports_it(with_screen: Machine) -> None:
+    assert note_of(with_screen, tag(4, words(3))) == ()
+    with pytest.raises(MachineError, match="requires a screen; there is only a text screen, which it does not support"):
+        loader.load(with_screen, images.kernel2(tag(4, words(1))))
+
+
+def test_the_boot_information_has_the_framebuffer_of_a_text_screen(with_screen: Machine) -> None:
+    loaded = loader.load(with_screen, images.kernel2(tag(1, words(8))))
+    (found,) = told(with_screen, loaded.information[0])[multiboot2.FRAMEBUFFER]
+    assert struct.unpack("<Q3I2BH", found) == (0xB8000, 160, 80, 25, 16, 2, 0)
 
 
 @pytest.mark.parametrize(("kind", "content"), [(6, b""), (7, b""), (8, words(4711)), (9, words(4711))])

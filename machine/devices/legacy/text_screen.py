@@ -1,0 +1,33 @@
+"""The text that a display adapter shows, as Unicode. The character set is that of the PC's ROM, code page 437."""
+
+from dataclasses import dataclass
+
+_CONTROL_GLYPHS = "\0☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
+_UPPER_GLYPHS = (
+    "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀"
+    "αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\N{NO-BREAK SPACE}"
+)
+CODE_PAGE_437 = (_CONTROL_GLYPHS + "".join(map(chr, range(0x20, 0x7F))) + "⌂" + _UPPER_GLYPHS).translate(
+    {0: " ", 0xA0: " "}
+)
+"""The glyph of each character code; codes 0 and 255 are blank."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextScreen:
+    """A screen in a text mode."""
+
+    columns: int
+    rows: int
+    cells: bytes
+    """Character code and attribute of each cell, row by row."""
+    cursor: tuple[int, int] | None
+    """Row and column of the cursor, from 0; None if it is off or outside the screen."""
+
+    def lines(self) -> list[str]:
+        """Return the text of each row up to its last glyph that is not blank; without blank rows at the end."""
+        text = "".join(CODE_PAGE_437[code] for code in self.cells[::2])
+        rows = [text[at : at + self.columns].rstrip() for at in range(0, len(text), self.columns)]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows

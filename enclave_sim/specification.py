@@ -156,8 +156,13 @@ _DETAILS = {
 }
 
 
+def describe_exception(vector: int) -> str:
+    """Return mnemonic and name of an exception, or the number of another interrupt."""
+    return _EXCEPTIONS.get(vector, f"interrupt {vector}")
+
+
 def describe_detail(cause: Cause, detail: int) -> str:
     """Return a text for the detail that the kernel reported with a cause; empty if there is nothing to add."""
     if cause in (Cause.GUEST_FAULT, Cause.KERNEL_FAULT, Cause.TAMPER) and detail < 0x100:
-        return _EXCEPTIONS.get(detail, f"interrupt {detail}")
+        return describe_exception(detail)
     return _DETAILS.get(detail, "")

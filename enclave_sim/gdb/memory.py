@@ -1,43 +1,13 @@
-"""Memory as a debugger sees it: everything that is mapped, at any privilege level; and the memory map."""
+"""Memory apart from its content: the physical place of a linear range, and the memory map for gdb."""
 
 from functools import lru_cache
 
+from enclave_sim.enclave.kernel.mapped_memory import physical
 from enclave_sim.memory_map import regions
 from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
 
 _LINEAR = 1 << 64
-
-
-def physical(machine: Machine, address: int) -> int | None:
-    """Return the physical address that a linear one is mapped to; None if not mapped, or not to RAM."""
-    found = machine.cpu.memory.look(address)
-    if found is None or found.reserved:
-        return None
-    place = found.physical + address % PAGE_SIZE
-    return place if place < machine.ram.size else None
-
-
-def read(machine: Machine, address: int, length: int) -> bytes:
-    """Read RAM at a linear address. Devices are not read, since reading a register may change it.
-
-    Args:
-        machine: The machine.
-        address: A linear address.
-        length: The number of bytes.
-
-    Returns:
-        The bytes before the first one that is not mapped to RAM, at most `length`.
-    """
-    found = bytearray()
-    while len(found) < length and address < _LINEAR:
-        place = physical(machine, address)
-        if place is None:
-            break
-        size = min(length - len(found), PAGE_SIZE - address % PAGE_SIZE)
-        found += machine.ram.read(place, size)
-        address += size
-    return bytes(found)
 
 
 def place_of(machine: Machine, address: int, length: int) -> range | None:

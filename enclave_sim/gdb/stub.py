@@ -9,6 +9,7 @@ from typing import Any
 
 from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.enclave.kernel import mapped_memory
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb import memory
 from enclave_sim.gdb.execution import Motion, StopReason
@@ -119,7 +120,7 @@ class Stub:
 
     def _read(self, rest: bytes) -> bytes | None:
         address, length = _numbers(rest, 2)
-        found = memory.read(self._session.machine, address, min(length, _LONGEST_OUTPUT))
+        found = mapped_memory.read(self._session.machine, address, min(length, _LONGEST_OUTPUT))
         return found if found or not length else None
 
     def _read_memory(self, rest: bytes) -> bytes:

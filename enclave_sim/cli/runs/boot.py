@@ -1,7 +1,8 @@
 """`enclave-sim boot`: run a kernel of your own on the machine, without an enclave.
 
-The serial line goes to standard output, everything else to standard error. Only the machine is imported, and only when
-the command line has been parsed, so that this command starts as fast as a native emulator.
+The serial line goes to standard output, everything else to standard error: the screen, and why the run ended. Only the
+machine is imported, and only when the command line has been parsed, so that this command starts as fast as a native
+emulator.
 """
 
 import os
@@ -20,10 +21,11 @@ from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.recording.text import one_line
+from enclave_sim.recording.text import one_line, printable
 
 if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.bare_kernel import BareKernel
+    from machine.events import Recorder
 
 EXIT_CODES = """\b
 Exit codes
@@ -60,6 +62,14 @@ Exit codes
     help="Write every event to FILE, as JSON Lines.",
     heading=OUTPUT,
 )
+@option(
+    "--screen",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    help="Write the text on the screen at the end to FILE, or to standard output (-). Default: to standard error, if "
+    "there is any.",
+    heading=OUTPUT,
+)
 def boot(
     *,
     image: str,
@@ -72,6 +82,7 @@ def boot(
     ns_per_instruction: int,
     portable: bool,
     record: str | None,
+    screen: str | None,
 ) -> int:
     """Boot a kernel of your own on the machine, without an enclave.
 
@@ -83,26 +94,45 @@ def boot(
     options = kernel.kernel_options(append, module, ram, fw_cfg)
     options = replace(options, ns_per_instruction=ns_per_instruction, portable=portable)
     content = kernel.read_file(image)
+
+    def make(recorder: "Recorder | None") -> "BareKernel":
+        return options.kernel(image, content, recorder=recorder)
+
     with limited(host_limit):
         if record is None:
-            return _run(options.kernel(image, content), timeout_ns)
+            return _run(make, None, timeout_ns, screen)
         from enclave_sim.cli.runs.boot_recording import recording_of  # noqa: PLC0415
 
         with recording_of(record, content, options, timeout_ns) as recorder:
-            return _run(options.kernel(image, content, recorder=recorder), timeout_ns)
+            return _run(make, recorder, timeout_ns, screen)
 
 
-def _run(kernel: "BareKernel", timeout_ns: int | None) -> int:
+def _run(
+    make: "Callable[[Recorder | None], BareKernel]",
+    recorder: "Recorder | None",
+    timeout_ns: int | None,
+    screen: str | None,
+) -> int:
+    from enclave_sim.cli.runs.boot_screen import shown  # noqa: PLC0415
+    from enclave_sim.enclave.kernel.last_events import LastEvents  # noqa: PLC0415
     from machine.machine import Outcome  # noqa: PLC0415
 
+    last = LastEvents(recorder)
+    kernel = make(last)
     machine = kernel.machine
     for note in kernel.notes:
         _say("note", note)
-    machine.uart.on_transmit = _serial_line()
-    while (outcome := kernel.advance(timeout_ns)) is Outcome.STOPPED:
-        pass
+    machine.uart.on_transmit = write = _standard_output()
+    with shown(kernel.display, screen, write):
+        while (outcome := kernel.advance(timeout_ns)) is Outcome.STOPPED:
+            pass
     if kernel.exit_status is not None:
         return kernel.exit_status
+    if outcome is Outcome.SHUTDOWN:
+        from enclave_sim.enclave.kernel.triple_fault import explanation  # noqa: PLC0415
+
+        for line in explanation(kernel, last.events, lambda: make(None)):
+            print(printable(line), file=sys.stderr)
     code, words = {
         Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
         Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing can wake it"),
@@ -112,8 +142,8 @@ def _run(kernel: "BareKernel", timeout_ns: int | None) -> int:
     return code
 
 
-def _serial_line() -> Callable[[bytes], None]:
-    """Return a function that writes bytes of the serial line to standard output, unbuffered and unchanged."""
+def _standard_output() -> Callable[[bytes], None]:
+    """Return a function that writes bytes to standard output, unbuffered and unchanged."""
     if sys.stdout is None:  # it was closed before the process began
         return lambda _: None
     descriptor = sys.stdout.fileno()

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from enclave_sim.enclave.kernel.mapped_memory import read
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
-from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
 
 _BEFORE = 96
@@ -91,10 +91,10 @@ def disassembly(machine: Machine, program: Program, centre: int) -> Iterator[Cod
     cpu = machine.cpu
     decoder = Cs(CS_ARCH_X86, CS_MODE_64 if cpu.registers.in_64_bit_code else CS_MODE_32)
     start = _start(program, centre)
-    before = _read(machine, start, centre - start)
+    before = read(machine, start, centre - start)
     found = [CodeLine(*one) for one in _decode(decoder, before, start)] if before else []
     yield from found
-    yield from (CodeLine(*one) for one in _decode(decoder, _read(machine, centre, _AFTER), centre))
+    yield from (CodeLine(*one) for one in _decode(decoder, read(machine, centre, _AFTER), centre))
 
 
 def _decode(decoder: "object", data: bytes, address: int) -> Iterator[tuple[int, bytes, str, str]]:
@@ -119,20 +119,3 @@ def _start(program: Program, centre: int) -> int:
     if known is not None and centre - known <= 4 * _BEFORE:
         return known
     return centre
-
-
-def _read(machine: Machine, address: int, length: int) -> bytes:
-    """Read bytes at a linear address, up to the first page that is not mapped to RAM."""
-    data = b""
-    while len(data) < length:
-        at = address + len(data)
-        found = machine.cpu.memory.look(at)
-        if found is None:
-            break
-        offset = at % PAGE_SIZE
-        count = min(length - len(data), PAGE_SIZE - offset)
-        base = found.physical + offset
-        if base + count > machine.ram.size:
-            break
-        data += machine.ram.read(base, count)
-    return data

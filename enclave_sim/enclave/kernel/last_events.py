@@ -1,0 +1,24 @@
+"""The last events of a run, for an explanation of its end; all events go on to another recorder."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from machine.events import Event, Recorder
+
+_KEPT = 16
+
+
+class LastEvents:
+    """A recorder that keeps the last events and passes all of them on to another one, or to none."""
+
+    def __init__(self, recorder: "Recorder | None") -> None:
+        self._record = None if recorder is None else recorder.record
+        self.events: deque[Event] = deque(maxlen=_KEPT)
+        """The last events, in order."""
+
+    def record(self, event: "Event") -> None:
+        """Receive one event."""
+        self.events.append(event)
+        if self._record is not None:
+            self._record(event)

@@ -51,6 +51,11 @@ _REGIONS = (
 )
 
 
+def rights(writable: bool, executable: bool) -> str:
+    """Return the rights of a range that can be read, as regions have them: `rw-`, `r-x`."""
+    return f"r{'w' if writable else '-'}{'x' if executable else '-'}"
+
+
 @cache
 def regions() -> tuple[Region, ...]:
     """Return all regions in order of address. Memory between them is not mapped."""

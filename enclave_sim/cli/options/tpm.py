@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -114,6 +113,8 @@ def _reset(path: Path) -> ModelState:
     try:
         file = msgspec.json.decode(read_file(path, SMALL), type=_ModelFile)
     except MissingFile:
+        import secrets  # noqa: PLC0415 - few runs make a new TPM
+
         file = _ModelFile(_FORMAT, secrets.token_hex(32), 0)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{path} is not the file of a TPM model ({_FORMAT})") from None

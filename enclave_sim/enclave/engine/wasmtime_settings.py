@@ -5,7 +5,6 @@ of the processor are not listed. wasmtime uses those that it finds, and itself r
 """
 
 import hashlib
-import importlib.metadata
 import platform
 
 from wasmtime import Config, Engine
@@ -51,8 +50,10 @@ def settings(profile: GuestProfile, *, check_bounds: bool) -> dict[str, int]:
 
 def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
     """Return 32 bytes that identify the engine of some code: wasmtime's version, processor, system, all settings."""
+    from importlib.metadata import version  # noqa: PLC0415 - it loads email and zipfile, and few runs ask
+
     lines = [
-        f"wasmtime={importlib.metadata.version('wasmtime')}",
+        f"wasmtime={version('wasmtime')}",
         f"target={platform.machine()}-{platform.system()}",
         *(f"{name}={int(value)}" for name, value in settings(profile, check_bounds=check_bounds).items()),
     ]

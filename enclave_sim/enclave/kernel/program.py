@@ -3,7 +3,6 @@
 It is the enclave's kernel, or whatever kernel runs on the bare machine.
 """
 
-import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,20 +11,15 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 import firmware
 from enclave_sim.enclave.kernel.source_lines import SourceLines
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import DOCUMENT, read_file
-from enclave_sim.memory_map import Region, regions
+from enclave_sim.memory_map import Region, regions, rights
 from machine.boot.loader import Loaded
 
 _SPAN = 0x1000
 """An address is named by a symbol up to this many bytes after it."""
-_KINDS = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
 _PF_X, _PF_W = 1, 2
 
 
@@ -108,51 +102,22 @@ def _aether(image: bytes) -> Program:
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
     """Return the program of an image; `name` is its path. Without symbols, or with damaged ones, it has none."""
-    symbols: dict[str, int] = {}
-    bits = 64
-    sections: tuple[Region, ...] = ()
-    with suppress(Exception):  # pyelftools raises anything for damaged files; the image runs all the same
-        file = ELFFile(io.BytesIO(image))
-        bits = file.elfclass
-        sections = tuple(sorted(_sections(file) if file.num_sections() else _segments(file), key=_base))
-        symbols = dict(_symbols(file))
+    from enclave_sim.enclave.kernel.elf_image import ElfImage  # noqa: PLC0415 - it loads pyelftools
+
+    elf = ElfImage(image)
     places = tuple(sorted((one for one in _places(loaded) if one.size), key=_base))
-    return Program(name, symbols, places, sections or places, SourceLines(image, _reader(Path(name).parent)), bits)
-
-
-def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:
-    tables = [one for one in file.iter_sections() if isinstance(one, SymbolTableSection)]
-    for one in (symbol for table in tables for symbol in table.iter_symbols()):
-        if one.name and one["st_shndx"] != "SHN_UNDEF" and one["st_info"]["type"] in _KINDS:
-            yield one.name, one["st_value"]
-
-
-def _sections(file: ELFFile) -> Iterator[Region]:
-    for one in file.iter_sections():
-        flags = one["sh_flags"]
-        if flags & SH_FLAGS.SHF_ALLOC and one["sh_size"]:
-            rights = _rights(bool(flags & SH_FLAGS.SHF_WRITE), bool(flags & SH_FLAGS.SHF_EXECINSTR))
-            yield Region(one.name, one["sh_addr"], one["sh_size"], rights, 0, measured=False)
-
-
-def _segments(file: ELFFile) -> Iterator[Region]:
-    for number, one in enumerate(file.iter_segments("PT_LOAD")):
-        rights = _rights(bool(one["p_flags"] & _PF_W), bool(one["p_flags"] & _PF_X))
-        yield Region(f"segment{number}", one["p_vaddr"], one["p_memsz"], rights, 0, measured=False)
+    lines = SourceLines(image, _reader(Path(name).parent))
+    return Program(name, elf.symbols, places, elf.sections or places, lines, elf.bits)
 
 
 def _places(loaded: Loaded) -> Iterator[Region]:
     """Yield the ranges that the loader has filled in RAM."""
     for number, one in enumerate(loaded.executable.segments):
-        rights = _rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
-        yield Region(f"segment{number}", one.physical, one.memory_size, rights, 0, measured=False)
+        granted = rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
+        yield Region(f"segment{number}", one.physical, one.memory_size, granted, 0, measured=False)
     yield Region("boot_information", *loaded.information, "r--", 0, measured=False)
     for number, (base, size) in enumerate(loaded.modules):
         yield Region(f"module{number}", base, size, "r--", 0, measured=False)
-
-
-def _rights(writable: bool, executable: bool) -> str:
-    return f"r{'w' if writable else '-'}{'x' if executable else '-'}"
 
 
 def _reader(directory: Path) -> Callable[[str, Path], str]:

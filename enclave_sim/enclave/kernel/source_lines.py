@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from elftools.elf.elffile import ELFFile
-
 _FROM_ZERO = 5
 """The DWARF version from which files and directories are counted from 0, starting with the compilation's own."""
 
@@ -62,6 +60,8 @@ class SourceLines:
         return places, [rows[place] for place in places]
 
     def _collect(self, rows: dict[int, SourceLine | None]) -> None:
+        from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - takes a third of the time to import an enclave
+
         dwarf = ELFFile(io.BytesIO(self._image)).get_dwarf_info()
         for unit in dwarf.iter_CUs():
             program = dwarf.line_program_for_CU(unit)

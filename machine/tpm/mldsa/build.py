@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-MODULE = HERE / "mldsa65.wasm"
+from machine.tpm.mldsa import MODULE
+
 FLAGS = ["-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fstrip", "-fno-entry", "-rdynamic"]
 
 
@@ -15,7 +15,7 @@ def build() -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / MODULE.name
         command = [sys.executable, "-m", "ziglang", "build-exe", "mldsa65.zig", *FLAGS, f"-femit-bin={output}"]
-        subprocess.run(command, cwd=HERE, check=True)
+        subprocess.run(command, cwd=MODULE.parent, check=True)
         return output.read_bytes()
 
 

@@ -8,7 +8,7 @@ import wasmtime
 from machine.errors import EmulatorFault
 from machine.tpm.buffers import sized
 from machine.tpm.constants import Alg
-from machine.tpm.mldsa.build import MODULE
+from machine.tpm.mldsa import MODULE
 from machine.tpm.public_area import Scheme
 
 PUBLIC_KEY_BYTES = 1952

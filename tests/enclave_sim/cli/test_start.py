@@ -8,6 +8,8 @@ import pytest
 ENGINE = {"unicorn", "wasmtime", "capstone", "cryptography", "elftools", "gmpy2"}
 HEAVY = {"rich", "pydantic", "typer", "asyncio", "email", "textual", "perfetto", "pyarrow", "starlette", "hypothesis"}
 
+OURS = {"machine", "enclave_sim", "firmware", "payloads"}
+
 
 def loaded(program: str) -> set[str]:
     """The modules that a program has imported at its end."""
@@ -28,3 +30,11 @@ def test_the_version_needs_no_command() -> None:
     modules = command("--version")
     assert modules & (ENGINE | HEAVY - {"email"}) == set()  # the metadata of a package are a message
     assert not any(name.startswith(("enclave_sim.cli.runs", "machine.machine", "msgspec")) for name in modules)
+
+
+def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
+    """A command was once half of a short run: of what it imports besides us, most is unicorn's and wasmtime's."""
+    modules = command("run", "beacon", "--quiet")
+    assert modules & (HEAVY | {"elftools", "gmpy2", "subprocess", "importlib.metadata"}) == set()
+    others = {name for name in modules if name.partition(".")[0] not in OURS}
+    assert len(others) <= 1.75 * len(loaded("import unicorn, wasmtime"))

@@ -1,0 +1,56 @@
+"""Symbols and sections of an ELF image, read by pyelftools.
+
+A file of its own, since pyelftools takes as long to import as an enclave does, and few runs ask for symbols.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from enclave_sim.memory_map import Region, rights
+
+_KINDS = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+_PF_X, _PF_W = 1, 2
+
+
+class ElfImage:
+    """The contents of an image that people look at; empty, as far as it is damaged or no ELF file."""
+
+    def __init__(self, image: bytes) -> None:
+        self.bits = 64
+        """The word size: 32 or 64."""
+        self.sections: tuple[Region, ...] = ()
+        """Sections of linear memory, or segments where there are no sections, in order."""
+        self.symbols: dict[str, int] = {}
+        """Linear addresses by name."""
+        with suppress(Exception):  # pyelftools raises anything for damaged files; the image runs all the same
+            file = ELFFile(io.BytesIO(image))
+            self.bits = file.elfclass
+            found = _sections(file) if file.num_sections() else _segments(file)
+            self.sections = tuple(sorted(found, key=lambda one: one.base))
+            self.symbols = dict(_symbols(file))
+
+
+def _symbols(file: ELFFile) -> Iterator[tuple[str, int]]:
+    tables = [one for one in file.iter_sections() if isinstance(one, SymbolTableSection)]
+    for one in (symbol for table in tables for symbol in table.iter_symbols()):
+        if one.name and one["st_shndx"] != "SHN_UNDEF" and one["st_info"]["type"] in _KINDS:
+            yield one.name, one["st_value"]
+
+
+def _sections(file: ELFFile) -> Iterator[Region]:
+    for one in file.iter_sections():
+        flags = one["sh_flags"]
+        if flags & SH_FLAGS.SHF_ALLOC and one["sh_size"]:
+            granted = rights(bool(flags & SH_FLAGS.SHF_WRITE), bool(flags & SH_FLAGS.SHF_EXECINSTR))
+            yield Region(one.name, one["sh_addr"], one["sh_size"], granted, 0, measured=False)
+
+
+def _segments(file: ELFFile) -> Iterator[Region]:
+    for number, one in enumerate(file.iter_segments("PT_LOAD")):
+        granted = rights(bool(one["p_flags"] & _PF_W), bool(one["p_flags"] & _PF_X))
+        yield Region(f"segment{number}", one["p_vaddr"], one["p_memsz"], granted, 0, measured=False)

@@ -1,6 +1,7 @@
 """The entry point of `enclave-sim`."""
 
 import gc
+import sys
 
 from enclave_sim.cli.exit_codes import ExitCode
 
@@ -8,6 +9,8 @@ from enclave_sim.cli.exit_codes import ExitCode
 def main() -> None:
     """Run the command line with the process's arguments, and end the process."""
     try:
+        if sys.argv[1:2] == ["gdb"] and "--stdio" in sys.argv:
+            _receive_gdb()
         from enclave_sim.cli.app import app  # noqa: PLC0415 - a defect may be met on the way
 
         app.main()
@@ -18,3 +21,15 @@ def main() -> None:
         raise SystemExit(int(ExitCode.DEFECT)) from None
     finally:
         gc.freeze()  # otherwise the interpreter spends a fifth of a short run on cycles in what the process gives back
+
+
+def _receive_gdb() -> None:
+    """Answer the first packet of a gdb that waits, before anything else is imported."""
+    import signal  # noqa: PLC0415
+
+    from enclave_sim.gdb.protocol.reception import standard_reception  # noqa: PLC0415
+
+    reception = standard_reception()
+    if reception is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb sends Ctrl-C as a byte, and its end is the end here
+        reception.begin()

@@ -41,6 +41,7 @@ class Monitor:
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
+            "reset": self._reset,
         }
 
     def run(self, line: str) -> str:
@@ -176,6 +177,13 @@ class Monitor:
                 raise ConfigurationError(_GOALS)
             case _:
                 self._go_to_time(" ".join(arguments))
+        yield from self._moved()
+
+    def _reset(self, arguments: list[str]) -> Iterator[str]:
+        """Go to the beginning, power-on."""
+        if arguments:
+            raise ConfigurationError("reset takes nothing")
+        self._session.go_to(Position(0))
         yield from self._moved()
 
     def _go_to_time(self, text: str) -> None:

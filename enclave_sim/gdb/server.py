@@ -9,6 +9,7 @@ from typing import Any
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.protocol.channel import Channel, FileChannel, Gone
 from enclave_sim.gdb.protocol.link import Link
+from enclave_sim.gdb.protocol.reception import Reception
 from enclave_sim.gdb.stub import Detached, Stub
 from enclave_sim.time_travel.travel import Travel
 
@@ -17,8 +18,18 @@ LOOPBACK = "127.0.0.1"
 
 def serve_one(session: Travel[Any], channel: Channel) -> None:
     """Serve one gdb until it is gone."""
+    _serve(Stub(session, Link(channel)))
+
+
+def serve_received(session: Travel[Any], reception: Reception) -> None:
+    """Serve the gdb that a reception has kept waiting until now."""
+    _ = session.program  # which is read when it is first used: gdb must not wait for that without a sign of life
+    _serve(Stub(session, reception.end()))
+
+
+def _serve(stub: Stub) -> None:
     with contextlib.suppress(Gone, Detached):
-        Stub(session, Link(channel)).serve()
+        stub.serve()
 
 
 def serve(session: Travel[Any], host: str, port: int, on_listening: Callable[[str], None]) -> None:

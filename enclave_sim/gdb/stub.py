@@ -19,16 +19,12 @@ from enclave_sim.gdb.protocol.link import Link
 from enclave_sim.gdb.protocol.packets import PACKET_SIZE, parse_hex
 from enclave_sim.gdb.protocol.target_description import target_description
 from enclave_sim.gdb.registers import I386, X86_64
+from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.travel import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows only the number."""
 _READ_ONLY = b"E.a run that is executed in both directions cannot be changed: registers and memory are read-only"
-_SUPPORTED = (
-    *(f"PacketSize={PACKET_SIZE:x}", "QStartNoAckMode+", "qXfer:features:read+"),
-    *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
-)
-_HAS_MAP = "qXfer:memory-map:read+"
 _LONGEST_OUTPUT = PACKET_SIZE // 2 - 1
 _FIXED = {b"qAttached": b"1", b"qC": b"QC1", b"qfThreadInfo": b"m1", b"qsThreadInfo": b"l", b"qSymbol::": b"OK"}
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
@@ -52,12 +48,13 @@ class Stub:
         self._motion = Motion(session, self._points, link.interrupted)
         self._monitor = Monitor(session)
         self._stopped = StopReason()
+        self._extended = False
+        """True if gdb may start the run again (`target extended-remote`)."""
         self._architecture = I386 if session.program.bits == 32 else X86_64
         self._has_map = isinstance(session.subject, Enclave)
         """gdb reads nothing outside the map, and only the enclave's kernel is known to have an identity mapping."""
-        self._accepts_breakpoint_reasons = False
-        """True if gdb knows the stop reasons of breakpoints."""
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {
+            b"!": self._extend,
             b"?": lambda _rest: self._stop_reply(self._stopped),
             b"g": self._read_all,
             b"p": self._read_register,
@@ -78,7 +75,6 @@ class Stub:
             b"H": _accepted,
             b"T": _accepted,
             b"q": self._query,
-            b"Q": self._set,
             b"D": _accepted,
             b"k": self._kill,
         }
@@ -89,9 +85,7 @@ class Stub:
             while True:
                 packet = self._link.receive()
                 self._link.send(self.answer(packet))
-                if packet == b"QStartNoAckMode":
-                    self._link.acknowledges = False
-                if packet[:1] == b"D" or packet.startswith(b"vKill"):
+                if packet[:1] == b"D" or (packet.startswith(b"vKill") and not self._extended):
                     raise Detached
         finally:
             self._points.clear()
@@ -156,7 +150,7 @@ class Stub:
         if stopped.message:
             self._output(f"{stopped.message}\n")
         machine = self._session.machine
-        accepted = self._accepts_breakpoint_reasons or not stopped.reason.endswith("break:")
+        accepted = b"swbreak+" in self._link.features or not stopped.reason.endswith("break:")
         registers, numbers = self._architecture.registers, self._architecture.numbers
         expedited = [numbers[name] for name in self._architecture.expedited]
         parts = [f"{number:02x}:{registers[number].value(machine).hex()}" for number in expedited]
@@ -179,6 +173,8 @@ class Stub:
             return b"vCont;c;C;s;S;r"
         if rest.startswith(b"Kill;"):
             return b"OK"
+        if rest.startswith(b"Run;") and self._extended:
+            return self._restart(rest)
         if not rest.startswith(b"Cont;"):
             return b""
         action, _, range_ = rest[5:].partition(b";")[0].partition(b":")[0].partition(b"r")
@@ -195,13 +191,11 @@ class Stub:
 
     def _query(self, rest: bytes) -> bytes:
         packet = b"q" + rest
-        if packet.startswith(b"qSupported"):
-            features = packet.partition(b":")[2].split(b";")
-            self._accepts_breakpoint_reasons = b"swbreak+" in features
-            return ";".join((*_SUPPORTED, _HAS_MAP) if self._has_map else _SUPPORTED).encode()
         if packet.startswith(_FEATURES):
             return _piece(target_description(self._architecture), packet[len(_FEATURES) :])
-        if packet.startswith(_MEMORY_MAP) and self._has_map:
+        if packet.startswith(_MEMORY_MAP):
+            if not self._has_map:
+                return NOT_MAPPED
             return _piece(memory.memory_map(self._session.machine.ram.size), packet[len(_MEMORY_MAP) :])
         if packet.startswith(_MONITOR):
             return self._command(packet[len(_MONITOR) :])
@@ -227,12 +221,18 @@ class Stub:
     def _output(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
         for start in range(0, len(data), _LONGEST_OUTPUT):
-            self._link.send(b"O" + data[start : start + _LONGEST_OUTPUT].hex().encode())
+            self._link.send(b"O" + data[start : start + _LONGEST_OUTPUT].hex().encode(), more=True)
 
-    def _set(self, rest: bytes) -> bytes:
-        return b"OK" if rest == b"StartNoAckMode" else b""
+    # The beginning and the end
 
-    # The end
+    def _extend(self, _rest: bytes) -> bytes:
+        self._extended = True
+        return b"OK"
+
+    def _restart(self, _rest: bytes) -> bytes:
+        """Go to the beginning. The program and arguments that gdb names are of no concern: the run has its own."""
+        self._session.go_to(Position(0))
+        return self._stop_reply(StopReason())
 
     def _kill(self, _rest: bytes) -> bytes:
         raise Detached

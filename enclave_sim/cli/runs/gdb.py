@@ -1,8 +1,6 @@
 """`enclave-sim gdb`: serve gdb, which executes a run in both directions."""
 
 import contextlib
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,8 +135,10 @@ def _kernel(path: str, options: "KernelOptions") -> "Travel[Any]":
 
 
 def _serve_stdio(session: "Travel[Any]") -> None:
-    from enclave_sim.gdb.protocol.channel import FileChannel  # noqa: PLC0415
-    from enclave_sim.gdb.server import serve_one  # noqa: PLC0415
+    from enclave_sim.gdb.protocol.reception import standard_reception  # noqa: PLC0415
+    from enclave_sim.gdb.server import serve_received  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb handles Ctrl-C and sends it as a byte; its end is the end here
-    serve_one(session, FileChannel(sys.stdin.fileno(), sys.stdout.fileno()))
+    reception = standard_reception()  # main began it
+    if reception is None:
+        raise ConfigurationError("--stdio needs standard input and output, and one of them is closed")
+    serve_received(session, reception)

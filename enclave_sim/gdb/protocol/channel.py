@@ -27,6 +27,13 @@ class Channel(Protocol):
         """Send all of it. Raises Gone."""
 
 
+class ReadableChannel(Channel, Protocol):
+    """A channel that can also be waited for without reading."""
+
+    def is_readable(self, timeout_s: float) -> bool:
+        """Wait for bytes, or the end, and return True; False if neither comes within `timeout_s` seconds."""
+
+
 class FileChannel:
     """A channel of two file descriptors, which may be the same."""
 
@@ -41,6 +48,10 @@ class FileChannel:
         with contextlib.suppress(OSError):  # the client is gone already, or its family has no such option
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connection.fileno(), connection.fileno())
+
+    def is_readable(self, timeout_s: float) -> bool:
+        """See `ReadableChannel`."""
+        return bool(select.select([self._reads], [], [], timeout_s)[0])
 
     def receive(self, timeout_s: float | None) -> bytes:
         """See `Channel`."""

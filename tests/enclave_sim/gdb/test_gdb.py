@@ -34,8 +34,19 @@ def test_the_page_shows_what_gdb_prints(tmp_path: Path) -> None:
 
 def test_the_definition_on_the_page_makes_gdb_look_again(tmp_path: Path) -> None:
     definition = re.findall(r"```gdb\n(define.*?)```", PAGE, re.S)[0]
-    output = run_gdb(f"{START}{definition}go 1_302_612\nprint $cpl\nprint $now_ns\ngo 0\nprint $now_ns\n", tmp_path)
-    assert_in_order(output, "#0  gate () at gate.S:13", "$1 = 3", "$2 = 1302612", "_start () at boot.S", "$3 = 0")
+    moves = "monitor go 1_302_612\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
+    output = run_gdb(f"{START}{definition}{moves}", tmp_path)
+    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S:13", "$3 = 0", "_start () at boot.S")
+
+
+def test_run_starts_again_in_extended_mode_and_so_does_what_follows_kill(tmp_path: Path) -> None:
+    start = START.replace("target remote", "target extended-remote")
+    again = "print $now_ns\nstepi\nrun\nprint $now_ns\nkill\nrun\nprint $now_ns\nreverse-continue\nprint $now_ns\n"
+    output = run_gdb(f"{start}break exec_loop\ncontinue\n{again}", tmp_path)
+    times = re.findall(r"^\$\d = (\d+)", output, re.M)
+    assert len(set(times[:3])) == 1
+    assert times[3] == "0"
+    assert output.count("Breakpoint 1, exec_loop ()") == 3
 
 
 def test_every_phase_is_a_place_to_stop_with_its_variables_and_callers(tmp_path: Path) -> None:

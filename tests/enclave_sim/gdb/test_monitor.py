@@ -9,7 +9,7 @@ from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
-COMMANDS = "help where phase transition event scrub regions pcrs snapshot go".split()
+COMMANDS = "help where phase transition event scrub regions pcrs snapshot go reset".split()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_help_names_every_command_and_an_unknown_one_says_which_there_are(sessio
     with served(session) as client:
         assert [line.split()[0] for line in client.monitor("help").splitlines()] == COMMANDS
         assert client.monitor("") == client.monitor("help")
-        assert one_line(client, "reset halt") == f"no command 'reset'; there are {', '.join(COMMANDS)}"
+        assert one_line(client, "restart now") == f"no command 'restart'; there are {', '.join(COMMANDS)}"
         assert one_line(client, "\x1b[2J") == one_line(client, "\x1b[2J x")
         assert "\x1b" not in one_line(client, "\x1b[2J")
 
@@ -127,3 +127,22 @@ def test_the_page_names_every_command_and_every_register_of_the_system() -> None
     assert [name for name in COMMANDS if f"`monitor {name}" not in page] == []
     system = [one.name for one in X86_64.registers if one.feature == SYSTEM and not one.name.startswith("dr")]
     assert [name for name in system if f"`{name}`" not in page] == []
+
+
+def test_reset_goes_to_the_beginning(session: Session) -> None:
+    session.run_to(at_ns=5_000)
+    with served(session) as client:
+        assert client.monitor("reset").startswith("0x100c14 _start")
+        assert session.now.at_ns == 0
+        assert one_line(client, "reset now") == "reset takes nothing"
+
+
+def test_a_run_starts_again_only_in_extended_mode(session: Session) -> None:
+    session.run_to(at_ns=5_000)
+    with served(session) as client:
+        assert client.ask(b"vRun;6b;61") == b""
+        assert client.ask(b"!") == b"OK"
+        assert client.ask(b"vRun;6b;61").startswith(b"T05")
+        assert session.now.at_ns == 0
+        assert client.ask(b"vKill;1") == b"OK"
+        assert client.ask(b"qC") == b"QC1"

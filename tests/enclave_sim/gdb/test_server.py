@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,11 +84,52 @@ def test_on_standard_input_and_output_it_ends_with_its_client_and_leaves_ctrl_c_
             assert started.stdout is not None
             started.stdin.write(encoded(b"qC"))
             started.stdin.flush()
-            assert started.stdout.read(8) == b"+" + encoded(b"QC1")
+            said = b""
+            while not said.endswith(encoded(b"QC1")):
+                said += started.stdout.read(1)
+            assert set(said[: -len(encoded(b"QC1"))]) == set(b"+")  # and more of these while the run is made
             started.send_signal(signal.SIGINT)
             started.stdin.write(last)
             started.stdin.close()
             assert started.wait(300) == 0
+
+
+HEAVY = ("click", "unicorn", "msgspec", "wasmtime", "cryptography", "elftools", "capstone", "machine")
+"""Modules that a run or its command line need, and the first answer does not."""
+
+
+def test_the_first_packet_is_answered_before_anything_heavy_is_imported() -> None:
+    program = """
+import os, sys
+write = os.write
+def note(descriptor, data):
+    if b"PacketSize" in data:
+        print(*sys.modules, file=sys.stderr)
+    return write(descriptor, data)
+os.write = note
+from enclave_sim.cli.main import main
+sys.argv = ["enclave-sim", "gdb", "counter", "--stdio"]
+main()
+"""
+    said = b"+" + encoded(b"qSupported:swbreak+") * 2 + b"+" + encoded(b"qC") + b"+" + encoded(b"k")
+    ended = subprocess.run([sys.executable, "-c", program], input=said, cwd=ROOT, capture_output=True, check=True)
+    assert [name for name in HEAVY if name in ended.stderr.decode().split()] == []
+    assert ended.stderr.count(b"\n") == 1
+    assert ended.stdout.count(b"PacketSize") == 1
+    assert ended.stdout.endswith(b"+" + encoded(b"QC1") + b"+")
+
+
+def test_a_usage_error_after_the_first_answer_is_one_line() -> None:
+    with process("nowhere.wasm", "--stdio") as started:
+        output, error = started.communicate(b"+" + encoded(b"qSupported"), timeout=300)
+        assert (started.returncode, error.count(b"\n")) == (2, 1)
+        assert output.startswith(b"+$PacketSize")
+
+
+def test_closed_standard_input_is_one_line() -> None:
+    done = subprocess.run(f"{' '.join(COMMAND)} --stdio <&-", shell=True, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: --stdio needs standard input and output")
 
 
 def refused(*options: str) -> str:

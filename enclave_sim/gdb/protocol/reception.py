@@ -1,0 +1,63 @@
+"""Reception of a gdb that has connected before the run is made, as it does when it starts the server itself.
+
+gdb waits 2 s for each of its first answers, and a host that does much else needs longer to import what a run is made
+with. So the first packet is answered before that, by as little code as there is, and a gdb with another one is kept
+waiting for as long as it takes: any byte between packets begins its time-out anew.
+"""
+
+import sys
+from functools import cache
+from threading import Lock, Thread
+
+from enclave_sim.gdb.protocol.channel import FileChannel, Gone, ReadableChannel
+from enclave_sim.gdb.protocol.link import Link
+
+_PERIOD_S = 0.5
+"""The time between two signs of life, in seconds of the host."""
+
+
+class Reception:
+    """Answers what can be answered without a run, in a thread, until `end`."""
+
+    def __init__(self, channel: ReadableChannel) -> None:
+        self._channel = channel
+        self._link = Link(channel)
+        self._over = False
+        self._lock = Lock()
+        """Held by whoever uses the link."""
+        self._thread = Thread(target=self._serve, daemon=True)
+
+    def begin(self) -> None:
+        """Answer what has come already, and go on in a thread."""
+        if self._poll():
+            self._thread.start()
+
+    def end(self) -> Link:
+        """Leave gdb to the caller. A packet that waits for its answer is the first that the link returns."""
+        with self._lock:
+            self._over = True
+        return self._link
+
+    def _serve(self) -> None:
+        while True:
+            received = self._channel.is_readable(_PERIOD_S)
+            with self._lock:
+                if self._over or not self._poll(late=not received):
+                    return
+
+    def _poll(self, *, late: bool = False) -> bool:
+        """Poll the link once. Return False if gdb is gone, which the next user of the link will find again."""
+        try:
+            if self._link.poll() and late:
+                self._link.keep_waiting()
+        except Gone:
+            return False
+        return True
+
+
+@cache
+def standard_reception() -> Reception | None:
+    """Return the reception on standard input and output of this process; None if one of them is closed."""
+    if sys.stdin is None or sys.stdout is None:
+        return None
+    return Reception(FileChannel(sys.stdin.fileno(), sys.stdout.fileno()))

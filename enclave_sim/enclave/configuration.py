@@ -1,7 +1,7 @@
 """The configuration of an enclave: options with their ranges, and the sources of payloads."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,11 +204,19 @@ def read_payloads(
         wanted = f"1 to {most}" if most > 1 else "1 with engine native"
         raise ConfigurationError(f"{len(several)} payloads; the kernel takes {wanted}")
     modules = tuple(read_payload(source, engine) for source in several)
+    check_room(modules, beside)
+    return modules
+
+
+def check_room(modules: Iterable[bytes], beside: bytes = b"") -> None:
+    """Raise ConfigurationError unless the modules, and packed trust anchors beside them, fit the staging area."""
     room = region("staging").size
     total = sum(-(-len(module) // 64) * 64 for module in (*modules, beside))
     if total > room:
-        raise ConfigurationError(f"payloads of {total} bytes do not fit the staging area of {room} bytes")
-    return modules
+        raise ConfigurationError(
+            f"payloads of {total} bytes do not fit the staging area of {room} bytes; "
+            'docs/payloads.md, "A large build", says how to make them smaller'
+        )
 
 
 def _is_text(data: bytes) -> bool:

@@ -139,6 +139,11 @@ def check(module: bytes, compiled: "Module", profile: GuestProfile) -> int:
     from wasmtime import FuncType  # noqa: PLC0415 - only with an engine at hand
 
     profile.check_features(module)
+    if any(section.id == SectionId.START for section in sections(module)):
+        raise _rejected(
+            f"the module has a start section; a guest is entered by its export {ENTRY} alone, so have that function "
+            f"exported as {ENTRY} instead (AssemblyScript: --exportStart {ENTRY})"
+        )
     for item in compiled.imports:
         _check_import(f"{item.module}.{item.name}", item.type)
     entry = next((item.type for item in compiled.exports if item.name == ENTRY), None)
@@ -161,11 +166,9 @@ def _check_import(name: str, found: object) -> None:
 
 
 def _check_sizes(module: bytes, profile: GuestProfile) -> int:
-    """Check what wasmtime does not report: start section, declared sizes. Return the memory's size in bytes."""
+    """Check what wasmtime does not report, declared sizes. Return the memory's size in bytes."""
     memory_bytes = 0
     for section in sections(module):  # well-formed, because the module has been validated (core specification, 5.5)
-        if section.id == SectionId.START:
-            raise _rejected(f"the module has a start section; a guest is entered by its export {ENTRY} alone")
         if section.id == SectionId.MEMORY:
             count, at = decode_u32(section.payload, 0)
             if count:

@@ -4,8 +4,8 @@ Lime1 (WebAssembly tool-conventions, `Lime.md`) is WebAssembly 1.0 with mutable 
 extension, saturating conversions, extended constant expressions, MEMORY.COPY and MEMORY.FILL, and a table index of
 CALL_INDIRECT that may be padded. The last two are parts of larger features, bulk memory and reference types, which an
 engine has only as a whole. So the rest of those is looked for here: WebAssembly core specification, 5.3.1 (types), 5.4
-(instructions), 5.5.12 and 5.5.14 (segments). A data count section (5.5.16) is no such use, since compilers write one
-beside any data, and it changes nothing.
+(instructions), 5.5.12 and 5.5.14 (segments). What changes nothing is no such use: a data count section (5.5.16), which
+compilers write beside any data, and an active segment that names the only table or memory, which assemblers write.
 
 Code is read by a regular expression for runs of Lime1's instructions: what it stops at is beyond, or is BR_TABLE, whose
 extent is no regular language. A Python loop over instructions would take as long as their compilation.
@@ -27,6 +27,8 @@ _INSTRUCTIONS = {
 }
 """Instructions beyond Lime1. `select` with types is another."""
 _REFERENCES = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
+_ACTIVE, _ACTIVE_AT = 0, 2
+"""Kinds of segments: in WebAssembly 1.0, and the same with table or memory named, which assemblers write."""
 _NULLABLE = 0x63
 """Begins the long form of a reference type. An engine may take it for funcref without function references."""
 
@@ -104,10 +106,11 @@ def _elements(module: bytes, at: int) -> Iterator[Use]:
     count, at = decode_u32(module, at)
     for _ in range(count):
         kind, after = decode_u32(module, at)
-        if kind:
+        if kind not in (_ACTIVE, _ACTIVE_AT):
             yield Use(BULK_MEMORY, "an element segment that is passive, declared, or of expressions", at)
             return
-        length, at = decode_u32(module, _after_constant(module, after))
+        at = _after_offset(module, kind, after) + (kind == _ACTIVE_AT)  # the kind of its elements
+        length, at = decode_u32(module, at)
         for _ in range(length):
             _, at = decode_u32(module, at)
 
@@ -116,11 +119,18 @@ def _data(module: bytes, at: int) -> Iterator[Use]:
     count, at = decode_u32(module, at)
     for _ in range(count):
         kind, after = decode_u32(module, at)
-        if kind:
-            yield Use(BULK_MEMORY, "a data segment that is passive or names its memory", at)
+        if kind not in (_ACTIVE, _ACTIVE_AT):
+            yield Use(BULK_MEMORY, "a passive data segment", at)
             return
-        length, at = decode_u32(module, _after_constant(module, after))
+        length, at = decode_u32(module, _after_offset(module, kind, after))
         at += length
+
+
+def _after_offset(module: bytes, kind: int, at: int) -> int:
+    """Return the offset after the start of an active segment: the table or memory that it may name, and its place."""
+    if kind == _ACTIVE_AT:
+        _, at = decode_u32(module, at)
+    return _after_constant(module, at)
 
 
 def _code(module: bytes, _at: int) -> Iterator[Use]:

@@ -138,6 +138,11 @@ def custom_sections(module: bytes, name: str) -> list[Section]:
     return [section for section in sections(module) if section.name == name]
 
 
+def debug_bytes(module: bytes) -> int:
+    """Return the size of the custom sections with debug information (DWARF). Raises MalformedModule."""
+    return sum(len(each.raw) for each in sections(module) if each.name is not None and each.name.startswith(".debug_"))
+
+
 def custom_section(name: str, payload: bytes) -> bytes:
     """Return a custom section, with all integers in their shortest encoding."""
     label = name.encode()

@@ -38,7 +38,7 @@ WORDS = {
     "no entry": "exports no function _start",
     "entry that is a memory": "exports no function _start",
     "entry of another type": "export _start is () -> (i32)",
-    "start section": "has a start section",
+    "start section": "has a start section; a guest is entered by its export _start alone",
     "operand missing": "nothing on stack",
     "label that is not there": "unknown label",
     "alignment above natural": "alignment must not be larger",

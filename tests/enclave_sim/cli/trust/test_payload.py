@@ -83,9 +83,22 @@ def test_keygen_refuses_a_name_which_is_not_one(tmp_path: Path, name: str) -> No
     assert not os.listdir(tmp_path)
 
 
-def test_keygen_into_a_missing_directory_is_a_usage_error(tmp_path: Path) -> None:
-    outcome = run("keygen", "bob", "--directory", tmp_path / "none")
-    assert (outcome.code, "is not a directory" in outcome.error) == (2, True)
+def test_keygen_makes_the_directory(tmp_path: Path) -> None:
+    assert run("keygen", "bob", "--directory", tmp_path / "some" / "keys").code == 0
+    assert sorted(os.listdir(tmp_path / "some" / "keys")) == ["bob.anchor.json", "bob.key.json"]
+
+
+def test_keygen_into_what_is_no_directory_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for directory in ("file", "file/keys"):
+        outcome = run("keygen", "bob", "--directory", tmp_path / directory)
+        assert (outcome.code, f"cannot write to {tmp_path / directory}: " in outcome.error) == (2, True)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_keygen_with_a_bad_name_makes_no_directory(tmp_path: Path) -> None:
+    assert run("keygen", "--directory", tmp_path / "keys", "--", "../bob").code == 2
+    assert not (tmp_path / "keys").exists()
 
 
 # sign
@@ -183,6 +196,86 @@ def test_verify_rejects_with_code_3_and_names_the_check(
     outcome = run("verify", path, "--json", *options)
     answer = json.loads(outcome.output)
     assert (outcome.code, answer["accepted"], answer["check"]) == (3, False, check)
+
+
+OUTSIDE = {
+    "the module needs bulk-memory": '(memory 1) (data "passive") (func (export "_start"))',
+    "the module needs threads": '(memory 1 1 shared) (func (export "_start"))',
+    "exports no function _start": '(func (export "main"))',
+    "import env.abort is outside": '(import "env" "abort" (func)) (func (export "_start"))',
+    "the memory has 65 pages": '(memory 65) (func (export "_start"))',
+    "has a start section": '(func $f) (start $f) (func (export "_start"))',
+}
+
+
+@pytest.mark.parametrize("words", OUTSIDE)
+def test_verify_makes_the_checks_of_the_profile_as_the_boot_does(directory: Path, words: str) -> None:
+    from enclave_sim import Enclave
+
+    (directory / "bad.wat").write_text(f"(module {OUTSIDE[words]})")
+    assert run("sign", directory / "bad.wat", "--key", directory / "alice.key.json").code == 0
+    anchor = directory / "alice.anchor.json"
+    outcome = run("verify", directory / "bad.wasm", "--anchor", anchor)
+    assert (outcome.code, outcome.output, outcome.error.count("\n")) == (3, "", 1)
+    assert words in outcome.error
+    booted = Enclave(directory / "bad.wasm", trust_anchors=[TrustAnchor.load(anchor)]).run()
+    assert f"{booted.detail.replace(':', '):', 1)}\n".endswith(outcome.error.partition("(")[2])
+
+
+def test_verify_allows_the_features_that_the_run_will_allow(directory: Path) -> None:
+    (directory / "bulk.wat").write_text('(module (memory 1) (data "passive") (func (export "_start")))')
+    assert run("sign", directory / "bulk.wat", "--key", directory / "alice.key.json").code == 0
+    command = ("verify", directory / "bulk.wasm", "--anchor", directory / "alice.anchor.json")
+    assert [run(*command).code, run(*command, "--feature", "bulk-memory").code] == [3, 0]
+    assert "unknown WebAssembly feature 'bulk'" in run(*command, "--feature", "bulk").error
+
+
+def test_verify_refuses_code_of_another_engine_as_the_boot_does(directory: Path) -> None:
+    path = directory / "aot.wasm"
+    path.write_bytes(attach(payloads.read("beacon"), b"F" * 32, b"code", development_key()))
+    outcome = run("verify", path)
+    assert (outcome.code, "ARTEFACT_FOREIGN" in outcome.error) == (3, True)
+    assert run("compile", directory / "beacon.wasm", "--key", directory / "alice.key.json", "-o", path).code == 0
+    accepted = run("verify", path, "--anchor", directory / "alice.anchor.json")
+    assert (accepted.code, "0.000 ms to compile" in accepted.output) == (0, True)
+
+
+def test_verify_tells_the_virtual_time_that_the_boot_takes(directory: Path) -> None:
+    from enclave_sim import Enclave, events
+
+    facts = json.loads(run("verify", directory / "beacon.wasm", "--json").output)
+    enclave = Enclave("beacon")
+    enclave.run()
+    assert enclave.recording is not None
+    recording = enclave.recording
+    (measured,) = recording.of_kind(events.PayloadMeasured)
+    (verified,), (compiled,) = (recording.of_kind(kind) for kind in (events.PayloadVerified, events.PayloadCompiled))
+    assert facts["verify_ns"] == 10 * measured.size
+    assert facts["compile_ns"] == 100 * len(strip((directory / "beacon.wasm").read_bytes()))
+    assert facts["compile_ns"] <= compiled.at_ns - verified.at_ns < facts["compile_ns"] + 5_000
+    assert f"{facts['verify_ns'] / 1e6:.3f} ms to verify" in run("verify", directory / "beacon.wasm").output
+
+
+def test_verify_tells_of_debug_information_that_the_boot_verifies_for_nothing(directory: Path) -> None:
+    plain = strip(payloads.read("beacon"))
+    sizes = [b"x" * 1000, b"y" * 500]
+    debug = [custom_section(name, data) for name, data in zip((".debug_info", ".debug_str"), sizes, strict=True)]
+    path = directory / "debug.wasm"
+    path.write_bytes(sign(plain + b"".join(debug), development_key()))
+    size = sum(map(len, debug))
+    assert (
+        f"{size} bytes are debug information, which nothing reads; strip it before you sign"
+        in run("verify", path).output
+    )
+    assert json.loads(run("verify", path, "--json").output)["debug_bytes"] == size
+    assert "debug information" not in run("verify", directory / "beacon.wasm").output
+
+
+def test_verify_says_what_does_not_fit_before_the_boot_says_it(directory: Path) -> None:
+    path = directory / "large.wasm"
+    path.write_bytes(sign(strip(payloads.read("beacon")) + custom_section("big", bytes(2 << 20)), development_key()))
+    outcome = run("verify", path)
+    assert (outcome.code, "do not fit the staging area of 2097152 bytes" in outcome.error) == (2, True)
 
 
 # show

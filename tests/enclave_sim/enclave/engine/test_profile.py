@@ -63,7 +63,8 @@ def refusal(bench: Make, text: str, features: tuple[str, ...] = ()) -> str:
         ("(table 65537 funcref)", "a table has 65537 elements; at most 65536 are allowed"),
         (
             "(func $f) (start $f)",
-            "the module has a start section; a guest is entered by its export _start alone",
+            "the module has a start section; a guest is entered by its export _start alone, so have that function "
+            "exported as _start instead (AssemblyScript: --exportStart _start)",
         ),
     ],
 )
@@ -159,6 +160,20 @@ def test_the_table_index_of_an_indirect_call_may_be_padded_as_linkers_do(bench: 
     b.engine.instantiate(b.engine.admit(calls, None))
     (trapped,) = b.run()
     assert trapped.detail == "uninitialized element"
+
+
+def test_segments_may_name_the_only_table_and_memory(bench: Make) -> None:
+    """Assemblers write a table with its elements so."""
+    named = DATA.replace(b"\x01\x00", b"\x01\x02\x80\x00", 1)
+    b = bench()
+    b.engine.instantiate(b.engine.admit(assemble_code(b"", (SectionId.DATA, named)), None))
+    assert len(b.run()) == 1
+    assert b.heap()[-65536] == 0x2A
+    b.start(
+        "(type $t (func)) (table funcref (elem $f)) (func $f (call $emit (i32.const 7)))"
+        ' (func (export "_start") (call_indirect (type $t) (i32.const 0)))'
+    )
+    assert b.run()[0].argument == 7
 
 
 def test_a_data_count_section_is_taken_with_all_data_that_needs_none(bench: Make) -> None:

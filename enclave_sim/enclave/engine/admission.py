@@ -1,0 +1,52 @@
+"""The checks that a boot makes of a payload, and the time that it takes for them, without a machine."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from enclave_sim.enclave.engine.aether_host import COMPILE_NS_PER_BYTE, VERIFY_NS_PER_BYTE
+from enclave_sim.enclave.engine.contract import HeapWindow
+from enclave_sim.enclave.engine.profile import GuestProfile
+from enclave_sim.enclave.engine.wasmtime_engine import WasmtimeEngine
+from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES
+from enclave_sim.payload import artefact, signature
+from enclave_sim.payload.keys import TrustAnchor
+from machine.bus.host_memory import HostMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A payload that passed every check."""
+
+    verified: signature.VerifiedPayload
+    ahead_of_time: bool
+    """True if its code was compiled ahead of time."""
+    verify_ns: int
+    """Virtual time that the boot takes to verify it, in ns."""
+    compile_ns: int
+    """Virtual time that the boot takes to compile it, in ns."""
+
+
+def admit(staged: bytes, anchors: Iterable[TrustAnchor], profile: GuestProfile, *, production: bool) -> Admission:
+    """Make the checks that AetherHost makes of a payload (`AetherHost.verify` and `compile`), in the same order.
+
+    The code is compiled, or loaded, as on this host at boot. Raises PayloadRejected.
+
+    Args:
+        staged: The signed module.
+        anchors: The trust anchors of the run.
+        profile: What the run allows.
+        production: Refuse development keys.
+
+    Returns:
+        What the checks found.
+    """
+    verified = signature.verify(staged, tuple(anchors), production=production)
+    module, code = artefact.split(verified.content)
+    memory = HostMemory(profile.max_heap_bytes, RESERVATION_BYTES + GUARD_BYTES)
+    engine = WasmtimeEngine(HeapWindow(memory.address, memory.size, memory.reserve), profile)
+    if code is None:
+        engine.admit(module, None)
+    else:
+        engine.admit(module, code.code, code.fingerprint)
+    compile_ns = 0 if code is not None else len(module) * COMPILE_NS_PER_BYTE
+    return Admission(verified, code is not None, len(staged) * VERIFY_NS_PER_BYTE, compile_ns)

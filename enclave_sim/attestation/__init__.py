@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from enclave_sim.attestation.verdict import Challenge as Challenge
     from enclave_sim.attestation.verdict import Check as Check
     from enclave_sim.attestation.verdict import Policy as Policy
+    from enclave_sim.attestation.verdict import Position as Position
     from enclave_sim.attestation.verdict import Verdict as Verdict
     from enclave_sim.attestation.verification import verify as verify
 
@@ -42,6 +43,7 @@ _HOMES = {
     "Evidence": "evidence",
     "EvidenceError": "errors",
     "Policy": "verdict",
+    "Position": "verdict",
     "ReferenceValues": "reference_values",
     "SignedQuote": "evidence",
     "Verdict": "verdict",

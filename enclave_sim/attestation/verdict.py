@@ -12,6 +12,32 @@ _SIGNATURES = frozenset({ECDSA_P256, ML_DSA_65})
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a quote in the life of its TPM, in the order of TPM 2.0 part 1, and that of the cycle in its boot.
+
+    A TPM Reset counts `reset_count` up and sets `restart_count` to 0; a TPM Restart or Resume counts that one up. Both
+    begin a boot, so cycles may begin anew after them. `clock` goes on through both kinds, and only a disorderly
+    shutdown, which makes the next start a TPM Reset, can set it back.
+    """
+
+    reset_count: int
+    restart_count: int
+    clock: int
+    """Milliseconds."""
+    cycle: int
+
+    def is_later_than(self, other: "Position") -> bool:
+        """Return true if a quote at this position was made after one at the other, and never at it."""
+        boot, others = (self.reset_count, self.restart_count), (other.reset_count, other.restart_count)
+        if self.reset_count == other.reset_count and self.clock < other.clock:
+            return False
+        return boot > others or (boot == others and self.cycle > other.cycle)
+
+    def __str__(self) -> str:
+        return f"{self.reset_count}:{self.restart_count}:{self.clock}:{self.cycle}"
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """The question that a quote answers.
 
@@ -23,8 +49,8 @@ class Challenge:
     """32 bytes that no other challenge has had."""
     cycle: int
     """The cycle that is about to be entered, 0 to 2**32 - 1."""
-    after: tuple[int, int] | None = None
-    """Reset count and cycle last accepted for this AK: the quote must be later. None if nothing was accepted before."""
+    after: tuple[Position, ...] = ()
+    """The positions last accepted of the AKs in the evidence. It must be later than each."""
 
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_SIZE:
@@ -69,9 +95,8 @@ class Verdict:
     """All checks, always in the same order. The evidence is accepted if every one of them passed."""
 
     checks: tuple[Check, ...]
-    reset_count: int | None
-    """The reset count of the first quote; None where it cannot be read. It is proved only if the evidence is accepted.
-    """
+    position: Position | None
+    """The position of the first quote; None where it cannot be read. It is proved only if the evidence is accepted."""
     cycle: int | None
     """The cycle as the evidence states it. It is proved only if the evidence is accepted."""
 
@@ -89,11 +114,15 @@ class Verdict:
         """Return the verdict as plain values.
 
         Returns:
-            A JSON object: `accepted`, `reset_count`, `cycle`, and `checks`, each with `name`, `passed` and `message`.
+            A JSON object: `accepted`, `reset_count`, `restart_count` and `clock`, which are None where there is no
+            position, `cycle`, and `checks`, each with `name`, `passed` and `message`.
         """
+        at = self.position
         return {
             "accepted": self.accepted,
-            "reset_count": self.reset_count,
+            "reset_count": None if at is None else at.reset_count,
+            "restart_count": None if at is None else at.restart_count,
+            "clock": None if at is None else at.clock,
             "cycle": self.cycle,
             "checks": [{"name": check.name, "passed": check.passed, "message": check.message} for check in self.checks],
         }

@@ -13,7 +13,7 @@ from enclave_sim.attestation.evidence import MOST_QUOTES, Evidence, check_file
 from enclave_sim.attestation.formats.public_area import PublicArea
 from enclave_sim.attestation.formats.quote import Quote
 from enclave_sim.attestation.reference_values import ReferenceValues
-from enclave_sim.attestation.verdict import Challenge, Policy, Verdict
+from enclave_sim.attestation.verdict import Challenge, Policy, Position, Verdict
 
 _DEFAULT_POLICY = Policy()
 
@@ -51,9 +51,9 @@ def verify(
         checklist.check("quotes agree", quotes, needs, _agree)
     first = checked[0].quote if checked else None
     needs = "quote 1 attest" if checked else "number of quotes"
-    checklist.check("freshness", first, needs, lambda quote: _fresh(quote, challenge))
-    reset_count = None if first is None else first.clock_info.reset_count
-    return Verdict(tuple(checklist.checks), reset_count, evidence.cycle)
+    position = None if first is None else _position(first, challenge.cycle)
+    checklist.check("freshness", position, needs, lambda position: _fresh(position, challenge))
+    return Verdict(tuple(checklist.checks), position, evidence.cycle)
 
 
 def _all(values: list[Value | None], what: str) -> tuple[list[Value] | None, str]:
@@ -123,12 +123,23 @@ def _agree(quotes: list[Quote]) -> str:
     return "all come from one boot and one state"
 
 
-def _fresh(quote: Quote, challenge: Challenge) -> str:
-    reset_count = quote.clock_info.reset_count
-    if challenge.after is None:
-        return f"reset count {reset_count}; nothing was accepted for this AK before"
-    if (reset_count, challenge.cycle) <= challenge.after:
-        then, cycle = challenge.after
-        found = f"reset count {reset_count}, cycle {challenge.cycle}"
-        raise EvidenceError(f"{found} is not later than reset count {then}, cycle {cycle}, accepted for this AK before")
-    return f"reset count {reset_count}, cycle {challenge.cycle} is later than what was accepted for this AK before"
+def _position(quote: Quote, cycle: int) -> Position:
+    clock = quote.clock_info
+    return Position(clock.reset_count, clock.restart_count, clock.clock, cycle)
+
+
+def _fresh(position: Position, challenge: Challenge) -> str:
+    found = _described(position)
+    for last in challenge.after:
+        if not position.is_later_than(last):
+            raise EvidenceError(f"{found} is not later than {_described(last)}, accepted for this AK before")
+    if not challenge.after:
+        return f"{found}; nothing was accepted for this AK before"
+    return f"{found} is later than what was accepted for this AK before"
+
+
+def _described(position: Position) -> str:
+    return (
+        f"reset count {position.reset_count}, restart count {position.restart_count}, clock {position.clock} ms,"
+        f" cycle {position.cycle}"
+    )

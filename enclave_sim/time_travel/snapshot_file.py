@@ -29,7 +29,7 @@ from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 6
+VERSION = 7
 _DIGEST_BYTES = 32
 
 

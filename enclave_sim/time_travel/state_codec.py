@@ -10,14 +10,14 @@ from typing import Any, get_args
 
 import msgspec
 
-from enclave_sim.attestation import Evidence, SignedQuote
+from enclave_sim.attestation import Evidence, Position, SignedQuote
 from enclave_sim.inputs import AfterEvent, AnyInput
 from enclave_sim.payload.artefact import Artefact
 from enclave_sim.specification import Cause, HostFunction, Phase, Step
 from machine.interrupts.interrupt_returns import Entered
 
 _ENUMS: tuple[type[Enum], ...] = (Cause, HostFunction, Phase, Step)
-_RECORDS: tuple[Any, ...] = (Artefact, Entered, Evidence, SignedQuote, *get_args(AnyInput), AfterEvent)
+_RECORDS: tuple[Any, ...] = (Artefact, Entered, Evidence, SignedQuote, Position, *get_args(AnyInput), AfterEvent)
 _SEQUENCES: tuple[type, ...] = (list, tuple, deque)
 _BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS, *_SEQUENCES)}
 

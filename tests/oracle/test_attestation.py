@@ -16,7 +16,16 @@ import pytest
 
 import firmware
 import payloads
-from enclave_sim.attestation import NO_TRUST_ANCHORS, Challenge, Evidence, ReferenceValues, Verdict, key_name, verify
+from enclave_sim.attestation import (
+    NO_TRUST_ANCHORS,
+    Challenge,
+    Evidence,
+    Position,
+    ReferenceValues,
+    Verdict,
+    key_name,
+    verify,
+)
 from enclave_sim.attestation.formats.event_log import Event, initial_pcr, parse_event_log
 from enclave_sim.enclave.attester.expected_measurements import attestation_key_names, kernel_image
 from machine.machine import Outcome
@@ -107,7 +116,7 @@ def reference() -> ReferenceValues:
     )
 
 
-def judged(evidence: Evidence, after: tuple[int, int] | None = None) -> Verdict:
+def judged(evidence: Evidence, after: tuple[Position, ...] = ()) -> Verdict:
     return verify(evidence, Challenge(NONCE, evidence.cycle, after), reference())
 
 
@@ -124,12 +133,12 @@ def test_evidence_that_is_told_in_another_way_is_noticed(lines: list[str]) -> No
 def test_the_evidence_of_every_cycle_on_qemu_is_accepted() -> None:
     shown = told(lives("record").theirs).evidence
     assert [evidence.cycle for evidence in shown] == list(range(CYCLES))
-    after = None
+    after: tuple[Position, ...] = ()
     for evidence in shown:
         verdict = judged(evidence, after)
         assert verdict.failures == ()
-        assert verdict.reset_count is not None
-        after = (verdict.reset_count, evidence.cycle)
+        assert verdict.position is not None
+        after = (verdict.position,)
 
 
 @needs_swtpm
@@ -259,9 +268,9 @@ def test_the_bios_has_measured_before_the_kernel_came() -> None:
 def later(evidence: tuple[Evidence, ...]) -> Iterator[int]:
     """Reset counts."""
     for one in evidence:
-        count = judged(one).reset_count
-        assert count is not None
-        yield count
+        position = judged(one).position
+        assert position is not None
+        yield position.reset_count
 
 
 @needs_swtpm

@@ -8,6 +8,7 @@ import asyncio
 import json
 import sqlite3
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +33,7 @@ from enclave_sim.attestation.service.verifier import Verifier
 BODY_TIMEOUT_S = 10.0
 """Seconds within which the whole body of a request must arrive."""
 DEFAULT_LISTED, MAX_LISTED = 100, 1000
+_KINDS = {None: None, "true": True, "false": False}
 
 
 def application(verifier: Verifier) -> Starlette:
@@ -99,11 +101,14 @@ class _Endpoints:
         limit = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LISTED)) else 0
         if not 1 <= limit <= MAX_LISTED:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "limit_malformed", f"limit must be 1 to {MAX_LISTED}")
-        newest = await run_in_threadpool(self._verifier.newest_verdicts, limit)
+        kind = _parameter(request, "accepted")
+        if kind not in _KINDS:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "accepted_malformed", "accepted must be true or false")
+        newest = await run_in_threadpool(partial(self._verifier.newest_verdicts, limit, accepted=_KINDS[kind]))
         return _answer(f'{{"verdicts": [{", ".join(newest)}]}}')
 
     async def health(self, _request: Request) -> Response:
-        await run_in_threadpool(self._verifier.check_database)
+        await run_in_threadpool(self._verifier.database.check)
         return _json({"status": "ok"})
 
 

@@ -2,48 +2,41 @@
 
 SQLite in a file or in memory. There is one connection and one lock, and all access is in transactions. So whatever is
 read and written within one happens at once, for all threads, and (`BEGIN IMMEDIATE`) for other processes on the same
-file. Commits reach the disk before the request is answered: a power failure must not make a used nonce new again.
+file. Commits reach the disk before the request is answered: a power failure must not make a used nonce new again. A
+transaction on a file that was deleted or replaced fails, even if SQLite has carried it out.
 """
 
+import logging
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave_sim.attestation import Position
+from enclave_sim.attestation.service import schema
+from enclave_sim.attestation.service.kept_files import KeptFiles
 from enclave_sim.errors import ConfigurationError
 
-KEPT_VERDICTS = 100_000
-"""Older verdicts are dropped, so that nobody can fill the disk with refused evidence."""
-_APPLICATION_ID = 0x41565246  # "AVRF"
-_VERSION = 1
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE challenges (
-    id TEXT PRIMARY KEY,
-    nonce BLOB NOT NULL,
-    cycle INTEGER NOT NULL,
-    ak BLOB,
-    issued_ns INTEGER NOT NULL,
-    expires_ns INTEGER NOT NULL,
-    used INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX challenges_by_expiry ON challenges (expires_ns);
-CREATE TABLE last_accepted (
-    ak BLOB PRIMARY KEY,
-    reset_count INTEGER NOT NULL,
-    cycle INTEGER NOT NULL
-) STRICT;
-CREATE TABLE verdicts (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    challenge TEXT NOT NULL UNIQUE,
-    verdict TEXT NOT NULL
-) STRICT;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
+LOG = logging.getLogger("enclave_sim.verifier")
+KEPT_CHALLENGES = 100_000
+"""Older challenges are dropped, and a submission for them is refused."""
+_MASK_64 = (1 << 64) - 1
+_PROBE_BYTES = 16_384  # more than a verdict has
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The number of verdicts of one kind that are kept, and their size. Older ones are dropped."""
+
+    rows: int
+    size: int  # bytes
+
+
+KEPT = {True: Kept(100_000, 512 * 2**20), False: Kept(10_000, 64 * 2**20)}
+"""Of accepted and of refused verdicts. Anybody can have any number of submissions refused, so they are kept apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +53,137 @@ class StoredChallenge:
 
 
 class Database:
-    """The tables. Every method but `transaction` and `close` is to be called within a transaction."""
+    """The tables. Every method but `transaction`, `check` and `close` is to be called within a transaction."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Open or create the file; without a path, keep the database in memory. Raises ConfigurationError."""
         self._lock = threading.Lock()
-        name = ":memory:" if path is None else str(path)
-        if path is not None and path.exists() and not path.is_file():
-            raise ConfigurationError(f"{name}: cannot be opened as a database: it is not a regular file")
+        self._shown = ":memory:" if path is None else str(path)
+        self._path = None if path is None else path.resolve()
+        self._files: KeptFiles | None = None
+        self._trouble = ""  # the last error, until a transaction has succeeded again
         try:
-            self._connection = sqlite3.connect(name, timeout=5.0, isolation_level=None, check_same_thread=False)
+            self._connection = self._connect()
         except sqlite3.Error as error:
-            raise ConfigurationError(f"{name}: cannot be opened as a database: {error}") from None
+            raise ConfigurationError(f"{self._shown}: cannot be opened as a database: {error}") from None
         try:
-            self._prepare(name)
-        except sqlite3.Error as error:
+            self._prepare()
+            if self._path is not None:
+                self._write_probe()  # after it, the files of the WAL exist
+                self._files = KeptFiles.of(self._path)
+        except (sqlite3.Error, OSError) as error:
             self._connection.close()
-            raise ConfigurationError(f"{name}: is no database of a verifier: {error}") from None
+            raise ConfigurationError(f"{self._shown}: is no database that a verifier can use: {error}") from None
         except ConfigurationError:
             self._connection.close()
             raise
 
-    def _prepare(self, name: str) -> None:
-        identity = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
-        is_new = identity == (0, 0) and not self._number("SELECT count(*) FROM sqlite_schema")
-        if not is_new and identity != (_APPLICATION_ID, _VERSION):
-            raise ConfigurationError(f"{name}: is not a database of this version of the verifier; name a new file")
+    def _connect(self) -> sqlite3.Connection:
+        name = ":memory:" if self._path is None else str(self._path)
+        return sqlite3.connect(name, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+    def _prepare(self) -> None:
+        self._identity()  # of a database of another kind, nothing is changed
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        if is_new:
-            self._connection.executescript(_SCHEMA)
+        with self._committed():
+            for statement in self._identity():
+                self._connection.execute(statement)
+
+    def _identity(self) -> tuple[str, ...]:
+        """Return what must be done to give the database its tables. Raises ConfigurationError."""
+        identity = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
+        if identity == (0, 0) and not self._number("SELECT count(*) FROM sqlite_schema"):
+            return schema.CREATE
+        known = {(schema.APPLICATION_ID, 1): schema.FROM_1, (schema.APPLICATION_ID, schema.VERSION): ()}
+        if identity not in known:
+            raise ConfigurationError(f"{self._shown}: is no database of this version of the verifier; name a new file")
+        return known[identity]
 
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one transaction, which an exception undoes. Raises sqlite3.Error."""
+        """Run the block as one transaction, which an exception undoes.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            sqlite3.Error: The database cannot be used, or what was done is not kept.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._check_files()
+                with self._committed():
+                    yield
+                self._check_files()
+            except sqlite3.Error as error:
+                self._report(str(error))
                 raise
+            self._report("")
+
+    def _report(self, trouble: str) -> None:
+        """Log what is wrong with the database, or that nothing is any more: once, however many requests meet it."""
+        if trouble and trouble != self._trouble:
+            LOG.error("%s: the database cannot be used, and nothing is accepted: %s", self._shown, trouble)
+        elif self._trouble and not trouble:
+            LOG.warning("%s: the database can be used again", self._shown)
+        self._trouble = trouble
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
+
+    def check(self) -> None:
+        """Store a verdict as if evidence were accepted, and something of its size that stays, and read both back.
+
+        Raises:
+            DatabaseError: Evidence could not be kept; or another sqlite3.Error.
+        """
+        with self.transaction():
+            self._connection.execute("SAVEPOINT health")
+            name, verdict = secrets.token_hex(16), "x" * _PROBE_BYTES
+            self.add_challenge(StoredChallenge(name, b"", 0, None, 0, 0))
+            self.use_challenge(name)
+            self.set_last_accepted([name.encode()], Position(0, 0, 0, 0))
+            self.add_verdict(name, verdict, accepted=True)
+            found = self.challenge(name), self.last_accepted([name.encode()]), self.verdict(name)
+            self._connection.execute("ROLLBACK TO health")
+            self._connection.execute("RELEASE health")
+            if found != (StoredChallenge(name, b"", 0, None, 0, 0, 1), (Position(0, 0, 0, 0),), verdict):
+                raise sqlite3.DatabaseError("what is stored is not what is read back")
+            stored = self._write_probe()
+        with self.transaction():
+            if self._read_probe() != stored:
+                raise sqlite3.DatabaseError("what was stored cannot be read back")
+
+    def _write_probe(self) -> str:
+        stored = secrets.token_hex(_PROBE_BYTES // 2)
+        self._connection.execute("INSERT OR REPLACE INTO health (id, stored) VALUES (1, ?)", (stored,))
+        return stored
+
+    def _read_probe(self) -> str | None:
+        """Read what was stored, as one would who opens the file now."""
+        query = "SELECT stored FROM health"
+        if self._path is None:
+            row = self._connection.execute(query).fetchone()
+        else:
+            with closing(self._connect()) as connection:
+                row = connection.execute(query).fetchone()
+        return None if row is None else str(row[0])
 
     def close(self) -> None:
         """Close the file, after the transactions that are under way."""
@@ -125,6 +203,9 @@ class Database:
                 challenge.expires_ns,
             ),
         )
+        self._connection.execute(
+            "DELETE FROM challenges WHERE rowid <= (SELECT max(rowid) FROM challenges) - ?", (KEPT_CHALLENGES,)
+        )
 
     def drop_challenges(self, expired_before_ns: int) -> None:
         """Delete the challenges that expired before a time, in ns of the verifier's clock."""
@@ -141,35 +222,57 @@ class Database:
         """Mark a challenge as used."""
         self._connection.execute("UPDATE challenges SET used = 1 WHERE id = ?", (challenge_id,))
 
-    def last_accepted(self, ak_names: Iterable[bytes]) -> tuple[int, int] | None:
-        """Return the latest (reset count, cycle) accepted of any of these keys, or None."""
+    def last_accepted(self, ak_names: Iterable[bytes]) -> tuple[Position, ...]:
+        """Return the position last accepted of each of these keys that has one."""
         rows = (
-            self._connection.execute("SELECT reset_count, cycle FROM last_accepted WHERE ak = ?", (name,)).fetchone()
+            self._connection.execute(
+                "SELECT reset_count, restart_count, clock, cycle FROM last_accepted WHERE ak = ?", (name,)
+            ).fetchone()
             for name in ak_names
         )
-        return max((row for row in rows if row is not None), default=None)
-
-    def set_last_accepted(self, ak_names: Iterable[bytes], reset_count: int | None, cycle: int | None) -> None:
-        """Store what was accepted of these keys. Both numbers are needed: the table refuses None."""
-        self._connection.executemany(
-            "INSERT INTO last_accepted (ak, reset_count, cycle) VALUES (?, ?, ?)"
-            " ON CONFLICT (ak) DO UPDATE SET reset_count = excluded.reset_count, cycle = excluded.cycle",
-            [(name, reset_count, cycle) for name in ak_names],
+        return tuple(
+            Position(resets, restarts, clock & _MASK_64, cycle)
+            for resets, restarts, clock, cycle in (row for row in rows if row is not None)
         )
 
-    def add_verdict(self, challenge_id: str, verdict: str) -> None:
-        """Append a verdict, as JSON, to the journal."""
-        number = self._connection.execute(
-            "INSERT INTO verdicts (challenge, verdict) VALUES (?, ?)", (challenge_id, verdict)
-        ).lastrowid
-        self._connection.execute("DELETE FROM verdicts WHERE number <= ?", ((number or 0) - KEPT_VERDICTS,))
+    def set_last_accepted(self, ak_names: Iterable[bytes], position: Position) -> None:
+        """Store what was accepted of these keys."""
+        clock = position.clock - (position.clock >> 63 << 64)  # SQLite's 64 bits have a sign
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO last_accepted (ak, reset_count, restart_count, clock, cycle)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [(name, position.reset_count, position.restart_count, clock, position.cycle) for name in ak_names],
+        )
+
+    def add_verdict(self, challenge_id: str, verdict: str, *, accepted: bool) -> None:
+        """Append a verdict, as JSON, to the journal, and drop the oldest of its kind beyond what is kept."""
+        last = self._connection.execute(
+            "SELECT place, total FROM verdicts WHERE accepted = ? ORDER BY place DESC LIMIT 1", (accepted,)
+        ).fetchone()
+        place, total = (1, 0) if last is None else (last[0] + 1, last[1])
+        total += len(verdict.encode())
+        self._connection.execute(
+            "INSERT INTO verdicts (challenge, accepted, place, total, verdict) VALUES (?, ?, ?, ?, ?)",
+            (challenge_id, accepted, place, total, verdict),
+        )
+        kept = KEPT[accepted]
+        first = self._connection.execute(
+            "SELECT place FROM verdicts WHERE accepted = ? AND place > ? AND total > ? ORDER BY place LIMIT 1",
+            (accepted, place - kept.rows, total - kept.size),
+        ).fetchone()
+        self._connection.execute("DELETE FROM verdicts WHERE accepted = ? AND place < ?", (accepted, first[0]))
 
     def verdict(self, challenge_id: str) -> str | None:
         """Return the verdict over the evidence for a challenge, or None."""
         row = self._connection.execute("SELECT verdict FROM verdicts WHERE challenge = ?", (challenge_id,)).fetchone()
         return None if row is None else str(row[0])
 
-    def newest_verdicts(self, limit: int) -> list[str]:
-        """Return the last verdicts, newest first."""
-        rows = self._connection.execute("SELECT verdict FROM verdicts ORDER BY number DESC LIMIT ?", (limit,))
+    def newest_verdicts(self, limit: int, *, accepted: bool | None = None) -> list[str]:
+        """Return the last verdicts, newest first: all, or those that accept, or those that refuse."""
+        if accepted is None:
+            rows = self._connection.execute("SELECT verdict FROM verdicts ORDER BY number DESC LIMIT ?", (limit,))
+        else:
+            rows = self._connection.execute(
+                "SELECT verdict FROM verdicts WHERE accepted = ? ORDER BY place DESC LIMIT ?", (accepted, limit)
+            )
         return [str(row[0]) for row in rows]

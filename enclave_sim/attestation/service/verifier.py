@@ -79,9 +79,10 @@ class Verifier:
             else:
                 verdict = self._verify(evidence, challenge, names)
             if verdict.accepted:
-                self.database.set_last_accepted(names, verdict.reset_count, verdict.cycle)
+                assert verdict.position is not None  # freshness has passed
+                self.database.set_last_accepted(names, verdict.position)
             text = self._to_json(challenge, names, verdict)
-            self.database.add_verdict(challenge.id, text)
+            self.database.add_verdict(challenge.id, text, accepted=verdict.accepted)
         return text
 
     def verdict(self, challenge_id: str) -> str:
@@ -92,15 +93,10 @@ class Verifier:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "verdict_unknown", "there is no verdict for this challenge")
         return text
 
-    def newest_verdicts(self, limit: int) -> list[str]:
-        """Return the last verdicts, newest first, each as JSON."""
+    def newest_verdicts(self, limit: int, *, accepted: bool | None = None) -> list[str]:
+        """Return the last verdicts, newest first, each as JSON: all, or those that accept, or those that refuse."""
         with self.database.transaction():
-            return self.database.newest_verdicts(limit)
-
-    def check_database(self) -> None:
-        """Raise sqlite3.Error where the database cannot be used."""
-        with self.database.transaction():
-            pass
+            return self.database.newest_verdicts(limit, accepted=accepted)
 
     def _claim(self, challenge_id: str) -> StoredChallenge:
         challenge = self.database.challenge(challenge_id) if CHALLENGE_ID.fullmatch(challenge_id) else None
@@ -135,7 +131,7 @@ class Verifier:
             if passed
             else f"the challenge was given to key {challenge.ak.hex()}, the first quote is of another key"
         )
-        return Verdict((*verdict.checks, Check("challenged key", passed, message)), verdict.reset_count, verdict.cycle)
+        return Verdict((*verdict.checks, Check("challenged key", passed, message)), verdict.position, verdict.cycle)
 
     def _to_json(self, challenge: StoredChallenge, names: tuple[bytes, ...], verdict: Verdict) -> str:
         judged_at = datetime.fromtimestamp(self.now_ns() / 1e9, UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,7 @@
 """`enclave-sim attest`, `verify-evidence` and `reference-values`: evidence, its verdict, and reference values."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +27,14 @@ from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import Attestation, EngineName
 
 if TYPE_CHECKING:
-    from enclave_sim.attestation import Evidence, Verdict
+    from enclave_sim.attestation import Evidence, Position, Verdict
     from enclave_sim.enclave.attester.capturing import CapturingVerifier
     from enclave_sim.enclave.attester.contract import Verifier
     from enclave_sim.enclave.enclave import Enclave
 
 _NONCE_BYTES = 32
+_POSITION_FORM = "RESETS:RESTARTS:CLOCK:CYCLE"
+_POSITION = re.compile(r"[0-9]{1,20}(:[0-9]{1,20}){3}")
 VERIFY_EXIT_CODES = """\b
 Exit codes
   0  every check passed
@@ -49,11 +52,12 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
-def _later_than(text: str) -> tuple[int, int]:
-    resets, colon, cycle = text.partition(":")
-    if not (colon and resets.isdecimal() and cycle.isdecimal()):
-        raise ConfigurationError(f"{text!r} is not RESETS:CYCLE, two numbers such as 3:0")
-    return int(resets), int(cycle)
+def _position(text: str) -> "Position":
+    from enclave_sim.attestation import Position  # noqa: PLC0415
+
+    if not _POSITION.fullmatch(text):
+        raise ConfigurationError(f"{text!r} is not {_POSITION_FORM}, four numbers such as 3:0:81520:5")
+    return Position(*map(int, text.split(":")))
 
 
 _nonce_option = option(
@@ -172,9 +176,9 @@ def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
 @option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle that was challenged.")
 @option(
     "--after",
-    type=Parsed(_later_than, "cycle"),
-    metavar="RESETS:CYCLE",
-    help="Last accepted evidence of this node: the new one must be later.",
+    type=Parsed(_position, "position"),
+    metavar=_POSITION_FORM,
+    help="Position of the evidence of this node that was accepted last, as printed then: the new one must be later.",
 )
 @option("--post-quantum", is_flag=True, help="Require the ML-DSA-65 signature, too.")
 @common.as_json
@@ -184,7 +188,7 @@ def verify_evidence(
     nonce: bytes,
     reference: Sequence[Path],
     cycle: int,
-    after: tuple[int, int] | None,
+    after: "Position | None",
     post_quantum: bool,
     as_json: bool,
 ) -> ExitCode:
@@ -205,7 +209,7 @@ def verify_evidence(
     values = ReferenceValues()
     for path in reference:
         values = values.merge(ReferenceValues.load(path))
-    challenge = Challenge(nonce, cycle, after)
+    challenge = Challenge(nonce, cycle, () if after is None else (after,))
     signatures = [ECDSA_P256, ML_DSA_65] if post_quantum else [ECDSA_P256]
     policy = Policy(signatures=frozenset(signatures))
     verdict = verify(Evidence.decode(read_file(file, SMALL)), challenge, values, policy)
@@ -224,6 +228,8 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     for check in verdict.checks:
         mark = Text("passed", "green") if check.passed else Text("FAILED", "bold red")
         table.add_row(mark, Text(check.name), Text(one_line(check.message)))
+    if verdict.accepted:
+        table.add_row(Text("position", "dim"), Text(), Text(f"{verdict.position}"))
     word = Text("ACCEPTED", "bold green") if verdict.accepted else Text("REFUSED", "bold red")
     return draw(lambda _width, _unicode: Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table))
 

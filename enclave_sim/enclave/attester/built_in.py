@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from hashlib import sha256
 
-from enclave_sim.attestation import Challenge, Evidence, Policy, ReferenceValues, Verdict, verify
+from enclave_sim.attestation import Challenge, Evidence, Policy, Position, ReferenceValues, Verdict, verify
 from enclave_sim.enclave.attester.contract import Judgement
 from machine.state import Stateful
 from machine.tpm.backend import TpmUnavailable
@@ -27,7 +27,7 @@ class BuiltInVerifier(Stateful):
         self._values = _Values(given, find, policy)
         self._seed = seed
         self._challenged: tuple[bytes, int] = (b"", 0)
-        self._after: tuple[int, int] | None = None
+        self._after: tuple[Position, ...] = ()
 
     def challenge(self, cycle: int) -> bytes:
         """See `Verifier`."""
@@ -42,8 +42,8 @@ class BuiltInVerifier(Stateful):
             verdict = self._values.verify(evidence, Challenge(nonce, cycle, self._after))
         except TpmUnavailable as error:  # a TPM elsewhere, which had to be asked for the names of its keys
             return Judgement(False, f"no reference values: {error}")
-        if verdict.accepted and verdict.reset_count is not None:
-            self._after = (verdict.reset_count, cycle)
+        if verdict.accepted and verdict.position is not None:
+            self._after = (verdict.position,)
         return judgement(verdict)
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enclave_sim import events
-from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Policy, ReferenceValues, Verdict, verify
+from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Policy, Position, ReferenceValues, Verdict, verify
 from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.specification import Attestation, Phase, Step
 from machine.events import RingTransition
@@ -37,7 +37,7 @@ class AttestationWatcher(Watcher):
         self._last: tuple[int, str] | None = None
         """The PCR extended last, and the digest."""
         self._nonce = b""
-        self._after: tuple[int, int] | None = None
+        self._after: tuple[Position, ...] = ()
         self._fault: str | None = "no quote was shown"
         """The fault of the evidence for the cycle, or None."""
         self._entered = False
@@ -94,8 +94,8 @@ class AttestationWatcher(Watcher):
         verdict = self._verdict(event.cycle)
         failures = "; ".join(f"{check.name}: {check.message}" for check in verdict.failures)
         self._fault = failures or None
-        if verdict.accepted and verdict.reset_count is not None:
-            self._after = (verdict.reset_count, event.cycle)
+        if verdict.accepted and verdict.position is not None:
+            self._after = (verdict.position,)
         elif event.verdict == "accepted":
             self.find(f"the evidence for cycle {event.cycle} was accepted, but {failures}", event.at_ns)
 

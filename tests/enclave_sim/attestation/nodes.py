@@ -38,6 +38,8 @@ from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSigna
 NONCE = bytes(range(32))
 CYCLE = 3
 RESET_COUNT = 7
+RESTART_COUNT = 2
+CLOCK = 123456
 ENVELOPE_KEY = EnvelopeKey.from_seed(b"a node's envelope key")
 COMMAND_LINE = b"cycles=4 seed=1"
 CHALLENGE = Challenge(NONCE, CYCLE)
@@ -128,7 +130,7 @@ class Node:
 
     def quote(self, ak: Ak) -> Quote:
         extra_data = self.nonce + self.cycle.to_bytes(4, "big")
-        clock = ClockInfo(123456, self.reset_count, 2, self.safe)
+        clock = ClockInfo(CLOCK, self.reset_count, RESTART_COUNT, self.safe)
         signer = qualified_name(ak.name, self.hierarchy)
         return Quote(signer, extra_data, clock, 0x2023_0001_0002_0003, self.selections, pcr_digest(self.events))
 

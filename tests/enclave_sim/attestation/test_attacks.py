@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Evidence, Policy, SignedQuote
+from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, Challenge, Evidence, Policy, Position, SignedQuote
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA1
 from enclave_sim.attestation.formats.public_area import AK_ATTRIBUTES, TPM_RH_OWNER
 from enclave_sim.attestation.formats.quote import QUOTED_PCRS, PcrSelection
@@ -205,16 +205,17 @@ def test_evidence_of_another_cycle_is_refused() -> None:
 
 
 def test_evidence_from_before_the_last_reset_is_refused() -> None:
-    assert refused(judge(ECDSA_NODE.evidence(), Challenge(NONCE, CYCLE, (RESET_COUNT + 1, 0)))) == ["freshness"]
+    assert refused(judge(ECDSA_NODE.evidence(), Challenge(NONCE, CYCLE, (Position(RESET_COUNT + 1, 0, 0, 0),)))) == [
+        "freshness"
+    ]
 
 
 def test_evidence_accepted_once_is_refused_afterwards() -> None:
     evidence = HONEST.evidence()
     first = judge(evidence)
     assert first.accepted
-    assert first.reset_count is not None
-    assert first.cycle is not None
-    assert refused(judge(evidence, Challenge(NONCE, CYCLE, (first.reset_count, first.cycle)))) == ["freshness"]
+    assert first.position is not None
+    assert refused(judge(evidence, Challenge(NONCE, CYCLE, (first.position,)))) == ["freshness"]
 
 
 def test_quotes_of_different_boots_are_refused() -> None:

@@ -12,6 +12,7 @@ from enclave_sim.attestation import (
     Challenge,
     Evidence,
     Policy,
+    Position,
     Verdict,
     verify,
 )
@@ -30,6 +31,8 @@ from tests.enclave_sim.attestation.nodes import (
     reference,
     with_quote,
 )
+
+POSITION = "reset count 7, restart count 2, clock 123456 ms, cycle 3"
 
 
 def messages(verdict: Verdict) -> dict[str, str]:
@@ -71,7 +74,7 @@ def test_a_check_that_passes_says_what_was_good() -> None:
         "quote 2 signature": "ml-dsa-65, by this AK over this attest",
         "signature algorithms": "ecdsa-p256, ml-dsa-65",
         "quotes agree": "all come from one boot and one state",
-        "freshness": "reset count 7; nothing was accepted for this AK before",
+        "freshness": f"{POSITION}; nothing was accepted for this AK before",
     }
     assert messages(verdict) == wanted
 
@@ -127,16 +130,16 @@ def test_a_clock_that_may_be_set_back_is_refused_where_a_safe_one_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("after", "later"), [((6, 9), True), ((7, 2), True), ((7, 3), False), ((7, 4), False), ((8, 0), False)]
+    ("after", "later"), [((6, 9, 9, 9), True), ((7, 2, 123456, 2), True), ((7, 2, 123457, 2), False)]
 )
-def test_freshness_compares_reset_count_and_then_cycle(after: tuple[int, int], later: bool) -> None:
-    verdict = verify(EVIDENCE, Challenge(NONCE, 3, after), REFERENCE, Policy())
+def test_freshness_says_what_was_compared(after: tuple[int, int, int, int], later: bool) -> None:
+    verdict = verify(EVIDENCE, Challenge(NONCE, 3, (Position(*after),)), REFERENCE, Policy())
     assert verdict.accepted == later
     assert messages(verdict)["freshness"] == (
-        "reset count 7, cycle 3 is later than what was accepted for this AK before"
+        f"{POSITION} is later than what was accepted for this AK before"
         if later
-        else f"reset count 7, cycle 3 is not later than reset count {after[0]}, cycle {after[1]}, accepted for this AK "
-        "before"
+        else f"{POSITION} is not later than reset count 7, restart count 2, clock 123457 ms, cycle 2, accepted for this"
+        " AK before"
     )
 
 

@@ -4,13 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from enclave_sim.attestation import ECDSA_P256, ML_DSA_65, NO_TRUST_ANCHORS, Challenge, Policy, Verdict, verify
+from enclave_sim.attestation import (
+    ECDSA_P256,
+    ML_DSA_65,
+    NO_TRUST_ANCHORS,
+    Challenge,
+    Policy,
+    Position,
+    Verdict,
+    verify,
+)
 from enclave_sim.attestation.formats.event_log import Event
 from enclave_sim.errors import ConfigurationError
 from tests.enclave_sim.attestation.nodes import (
     AKS,
     BOTH,
     CHALLENGE,
+    CLOCK,
     CYCLE,
     ECDSA_NODE,
     ENVELOPE_KEY,
@@ -19,6 +29,7 @@ from tests.enclave_sim.attestation.nodes import (
     NONCE,
     REFERENCE,
     RESET_COUNT,
+    RESTART_COUNT,
     Node,
     error_of,
     judge,
@@ -41,7 +52,8 @@ def test_honest_evidence_is_accepted(node: Node) -> None:
     verdict = judge(node.evidence())
     assert verdict.failures == ()
     assert verdict.accepted
-    assert (verdict.reset_count, verdict.cycle) == (RESET_COUNT, CYCLE)
+    assert verdict.position == Position(RESET_COUNT, RESTART_COUNT, CLOCK, CYCLE)
+    assert verdict.cycle == CYCLE
 
 
 def test_a_policy_of_both_signatures_accepts_evidence_that_has_both() -> None:
@@ -61,7 +73,7 @@ def test_garbage_has_the_same_checks_as_honest_evidence_and_passes_none_that_it_
     verdict = judge(replace(honest, nonce=b"", cycle=-1, quotes=(nothing, nothing), event_log=b""))
     assert [check.name for check in verdict.checks] == [check.name for check in judge(honest).checks]
     assert [check.name for check in verdict.checks if check.passed] == ["number of quotes"]
-    assert verdict.reset_count is None
+    assert verdict.position is None
 
 
 def test_a_check_that_cannot_be_made_has_failed_and_names_the_one_that_it_needs() -> None:
@@ -96,7 +108,8 @@ def test_a_verdict_without_checks_is_not_accepted() -> None:
 def test_a_verdict_in_plain_values_says_what_the_verdict_says() -> None:
     verdict = judge(HONEST.evidence(), Challenge(NONCE, CYCLE + 1))
     plain = verdict.to_json()
-    assert (plain["accepted"], plain["reset_count"], plain["cycle"]) == (False, RESET_COUNT, CYCLE)
+    values = [plain[name] for name in ("accepted", "reset_count", "restart_count", "clock", "cycle")]
+    assert values == [False, RESET_COUNT, RESTART_COUNT, CLOCK, CYCLE]
     checks = plain["checks"]
     assert isinstance(checks, list)
     assert [tuple(check.values()) for check in checks] == [(c.name, c.passed, c.message) for c in verdict.checks]
@@ -105,16 +118,29 @@ def test_a_verdict_in_plain_values_says_what_the_verdict_says() -> None:
 @pytest.mark.parametrize(
     ("after", "accepted"),
     [
-        (None, True),
-        ((RESET_COUNT, CYCLE - 1), True),
-        ((RESET_COUNT - 1, CYCLE + 9), True),
-        ((RESET_COUNT, CYCLE), False),
-        ((RESET_COUNT, CYCLE + 1), False),
-        ((RESET_COUNT + 1, 0), False),
+        ([], True),
+        ([(0, 0, 0, -1)], True),
+        ([(0, 0, -1, -1)], True),
+        ([(-1, 9, 9, 9)], True),  # a TPM Reset, which may set the clock back
+        ([(0, -1, 0, 9)], True),  # a TPM Restart or Resume
+        ([(0, -1, 1, 9)], False),  # the clock goes on through it
+        ([(0, 0, 0, 0)], False),
+        ([(0, 0, -9, 0)], False),  # another quote for a cycle
+        ([(0, 0, 0, 1)], False),
+        ([(0, 0, 1, -1)], False),
+        ([(0, 1, -9, -9)], False),
+        ([(1, -9, -9, -9)], False),
+        ([(0, 0, 0, -1), (-1, 0, 0, 0)], True),
+        ([(0, 0, 0, -1), (0, 1, 0, 0)], False),
     ],
 )
-def test_evidence_must_be_later_than_what_was_accepted_before(after: tuple[int, int] | None, accepted: bool) -> None:
-    verdict = judge(HONEST.evidence(), Challenge(NONCE, CYCLE, after))
+def test_evidence_must_be_later_than_what_was_accepted_before(
+    after: list[tuple[int, int, int, int]], accepted: bool
+) -> None:
+    """`after` is given as differences."""
+    own = (RESET_COUNT, RESTART_COUNT, CLOCK, CYCLE + 9)
+    positions = [Position(*map(sum, zip(own, more, strict=True))) for more in after]
+    verdict = judge(replace(HONEST, cycle=CYCLE + 9).evidence(), Challenge(NONCE, CYCLE + 9, tuple(positions)))
     assert [check.name for check in verdict.failures] == ([] if accepted else ["freshness"])
 
 

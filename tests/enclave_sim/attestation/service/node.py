@@ -71,6 +71,8 @@ class Node:
     """A node whose TPM has been reset so many times."""
 
     reset_count: int = 3
+    clock: int = 1000
+    restart_count: int = 0
     keys: tuple[AttestationKey, ...] = field(default=(P256Key(7001),))
 
     @property
@@ -86,7 +88,7 @@ class Node:
         attest = Quote(
             qualified_signer=qualified_name(key_name(key.public)),
             extra_data=extra_data,
-            clock_info=ClockInfo(clock=1000, reset_count=self.reset_count, restart_count=0, safe=True),
+            clock_info=ClockInfo(self.clock, self.reset_count, self.restart_count, safe=True),
             firmware_version=1,
             selections=(PcrSelection.of(QUOTED_PCRS),),
             pcr_digest=sha256(LOG.pcr_values(QUOTED_PCRS)).digest(),

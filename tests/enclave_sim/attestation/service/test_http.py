@@ -166,7 +166,7 @@ def test_the_journal_lists_the_newest_verdicts_first(rig: Rig) -> None:
 
 
 def test_the_journal_keeps_the_newest_verdicts_only(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "KEPT_VERDICTS", 2)
+    monkeypatch.setattr(database, "KEPT", {False: database.Kept(2, 10**6)})
     challenges = [rig.challenge()[0] for _ in range(3)]
     for challenge in challenges:
         rig.submit(challenge, b"x")
@@ -177,7 +177,7 @@ def test_the_journal_keeps_the_newest_verdicts_only(rig: Rig, monkeypatch: pytes
 def test_a_verdict_that_cannot_be_written_down_is_not_given(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     challenge, nonce = rig.challenge()
 
-    def full(*_: object) -> None:
+    def full(*_: object, accepted: bool) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:

@@ -100,6 +100,24 @@ def test_after_a_reset_cycles_begin_anew(rig: Rig) -> None:
     assert accepted(rig, Node(reset_count=3), 6) == ["freshness"]
 
 
+def test_a_restart_begins_a_boot_and_the_clock_goes_on(rig: Rig) -> None:
+    """TPM 2.0 part 1: within one reset count, only a later clock is later."""
+    assert accepted(rig, Node(clock=500), 5) == []
+    assert accepted(rig, Node(clock=499), 6) == ["freshness"]
+    assert accepted(rig, Node(clock=500, restart_count=1), 0) == []
+    assert accepted(rig, Node(clock=600, restart_count=0), 9) == ["freshness"]
+    assert accepted(rig, Node(clock=499, restart_count=2), 0) == ["freshness"]
+    assert accepted(rig, Node(clock=0, reset_count=4), 0) == []
+
+
+def test_a_clock_of_64_bits_is_kept(rig: Rig) -> None:
+    """TPM2_ClockSet can set it to beyond what SQLite stores as a number."""
+    latest = (1 << 64) - 1
+    assert accepted(rig, Node(clock=latest), 0) == []
+    assert accepted(rig, Node(clock=latest - 1), 1) == ["freshness"]
+    assert accepted(rig, Node(clock=latest), 1) == []
+
+
 def test_refused_evidence_does_not_move_the_last_accepted_cycle(rig: Rig) -> None:
     challenge, nonce = rig.challenge(cycle=9)
     evidence = bytearray(NODE.evidence(nonce, 9))

@@ -153,14 +153,27 @@ def test_a_refusal_names_what_failed(folder: Path) -> None:
     assert failed(judge("--json", nonce="00" * 32)) == ["nonce", "quote 1 extra data", "quote 2 extra data"]
 
 
-@pytest.mark.parametrize(("after", "stale"), [("0:9", False), ("1:0", True), ("1:1", True), ("9:0", True)])
+@pytest.mark.parametrize(
+    ("after", "stale"), [("0:9:9:9", False), ("1:0:0:0", True), ("1:0:0:1", True), ("9:0:0:0", True)]
+)
 def test_evidence_must_be_later_than_what_was_accepted_last(after: str, stale: bool, folder: Path) -> None:
     assert failed(judge("--json", "--after", after)) == (["freshness"] if stale else [])
 
 
-@pytest.mark.parametrize("after", ["", "1", "1:", ":1", "a:b", "1:2:3", "-1:0", "1 :0"])
-def test_what_is_no_reset_count_and_cycle_is_refused(after: str, folder: Path) -> None:
-    assert_refused(judge("--after", after), "is not RESETS:CYCLE")
+@pytest.mark.parametrize(
+    "after", ["", "1", "1:2:3", "1:2:3:", "a:b:c:d", "1:2:3:4:5", "-1:0:0:0", "1 :0:0:0", f"{'9' * 5000}:0:0:0"]
+)
+def test_what_is_no_position_is_refused(after: str, folder: Path) -> None:
+    assert_refused(judge("--after", after), "is not RESETS:RESTARTS:CLOCK:CYCLE")
+
+
+def test_the_position_that_was_printed_is_the_one_to_be_later_than(folder: Path) -> None:
+    line = next(line for line in judge().output.splitlines() if line.startswith("position"))
+    position = line.split()[-1]
+    content = json.loads(judge("--json").output)
+    assert position == ":".join(str(content[name]) for name in ("reset_count", "restart_count", "clock", "cycle"))
+    assert failed(judge("--json", "--after", position)) == ["freshness"]
+    assert "position" not in judge(nonce="00" * 32).output
 
 
 def test_post_quantum_demands_the_second_signature(folder: Path) -> None:

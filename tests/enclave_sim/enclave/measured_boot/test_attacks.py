@@ -62,7 +62,7 @@ OLD, NEW = b"O" * 32, b"N" * 32
 
 
 def failures(evidence: Evidence, **challenge: Any) -> list[str]:
-    asked = Challenge(**{"nonce": NEW, "cycle": 0, "after": None, **challenge})
+    asked = Challenge(**{"nonce": NEW, "cycle": 0, "after": (), **challenge})
     return [check.name for check in verify(evidence, asked, reference()).failures]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from enclave_sim import Attestation, Enclave, events
-from enclave_sim.attestation import Challenge, Evidence, Policy, verify
+from enclave_sim.attestation import Challenge, Evidence, Policy, Position, verify
 from enclave_sim.attestation.formats.quote import parse_quote
 from tests.enclave_sim.enclave.measured_boot.support import kinds, model
 
@@ -46,11 +46,13 @@ def test_all_evidence_of_a_run_is_accepted_in_order_and_in_no_other(options: dic
     enclave = Enclave(**options)
     shown, reference = quoted(enclave), enclave.reference_values()
     both = Policy(frozenset({"ecdsa-p256", "ml-dsa-65"}))
-    resets = options.get("tpm_resets", 0) + 1
+    after: tuple[Position, ...] = ()
     for cycle, evidence in enumerate(shown):
-        challenge = Challenge(evidence.nonce, cycle, (resets, cycle - 1) if cycle else None)
-        assert verify(evidence, challenge, reference, both).failures == ()
-        again = Challenge(evidence.nonce, cycle, (resets, cycle))
+        verdict = verify(evidence, Challenge(evidence.nonce, cycle, after), reference, both)
+        assert verdict.failures == ()
+        assert verdict.position is not None
+        after = (verdict.position,)
+        again = Challenge(evidence.nonce, cycle, after)
         assert [check.name for check in verify(evidence, again, reference, both).failures] == ["freshness"]
     assert {evidence.event_log for evidence in shown} == {shown[0].event_log}
 

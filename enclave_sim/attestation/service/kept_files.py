@@ -1,0 +1,46 @@
+"""The files of a database, which may vanish or be replaced while they are in use.
+
+An open file lives on when its name is gone: everything is stored, and lost when the service ends. SQLite does not
+notice that. So the files are compared with those that were opened, before a transaction and after its commit.
+"""
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFiles:
+    """The files of an SQLite database in WAL mode, as they were when it was opened."""
+
+    path: Path
+    identities: dict[Path, tuple[int, int]]
+    """Device and inode of each file."""
+    size: int
+    """Bytes that the database had. It never shrinks."""
+
+    @classmethod
+    def of(cls, path: Path) -> "KeptFiles":
+        """Return the files of an open database. Raises OSError where one is missing."""
+        paths = [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
+        return cls(path, {each: _identity(os.stat(each)) for each in paths}, os.stat(path).st_size)
+
+    def check(self) -> None:
+        """Raise sqlite3.OperationalError where a file is not the one that was opened."""
+        for path, identity in self.identities.items():
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                raise sqlite3.OperationalError(self._gone(path, error.strerror or "missing")) from None
+            if _identity(found) != identity:
+                raise sqlite3.OperationalError(self._gone(path, "it was replaced by another file"))
+            if path == self.path and found.st_size < self.size:
+                raise sqlite3.OperationalError(self._gone(path, "it was cut short"))
+
+    def _gone(self, path: Path, reason: str) -> str:
+        return f"{path}: {reason}; nothing is kept any more until the verifier is started again"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

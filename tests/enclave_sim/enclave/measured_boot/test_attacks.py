@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import firmware
 from enclave_sim import Attestation, Enclave, events
-from enclave_sim.attestation import Challenge, Evidence, Policy, verify
+from enclave_sim.attestation import Challenge, Evidence, Policy, Position, verify
 from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.enclave.attester.contract import Judgement
 from enclave_sim.inputs import AfterEvent, MemoryFault
@@ -93,9 +93,9 @@ def test_quotes_that_the_tpm_gave_before_and_somebody_plays_again_are_refused() 
 
 def test_evidence_of_an_older_cycle_and_of_an_older_boot_is_stale() -> None:
     second_boot = evidence_of(NEW, tpm_resets=1)
-    assert failures(second_boot, after=(1, 5)) == []
-    assert failures(second_boot, after=(2, 0)) == ["freshness"]
-    assert failures(evidence_of(NEW), after=(2, 0)) == ["freshness"]
+    assert failures(second_boot, after=(Position(1, 0, 0, 5),)) == []
+    assert failures(second_boot, after=(Position(2, 0, 0, 0),)) == ["freshness"]
+    assert failures(evidence_of(NEW), after=(Position(2, 0, 0, 0),)) == ["freshness"]
     assert failures(evidence_of(NEW), cycle=1)[:1] == ["cycle"]
     assert failures(replace(evidence_of(NEW), cycle=1), cycle=1) == ["quote 1 extra data", "quote 2 extra data"]
 

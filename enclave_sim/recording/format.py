@@ -60,6 +60,8 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
     """The digest, in hex."""
     limit_ns: int | None = None
     """The limit of virtual time at which the run ended, in ns, or None. It counts for the digest like a line."""
+    interrupted: bool = False
+    """The run was interrupted, as by Ctrl-C: these are its first events."""
 
 
 class Digest(Stateful):

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from msgspec.structs import replace
+
 from enclave_sim.errors import EnclaveError
 from enclave_sim.files.writing import output_file
 from enclave_sim.recording.format import BATCH, Digest, Header, encode_line, encode_lines
 from machine.events import Event
+from machine.execution.deferred_signals import SignalsHeld
 
 
 class RecordingWriter:
@@ -42,7 +45,9 @@ class RecordingWriter:
     def open(cls, path: Path, header: Header | None = None) -> Iterator[Self]:
         """Open a file, which appears under its name, with a trailer, when the `with` block ends.
 
-        If the block raises an exception, nothing is left of it, and a file of that name stays as it was.
+        Ctrl-C (KeyboardInterrupt) in the block ends the recording there: it has the events so far, which can be
+        replayed, and a trailer that says so. After any other exception nothing is left of it, and a file of that name
+        stays as it was.
 
         Args:
             path: The file. One that exists is replaced; a pipe or a device is written to directly.
@@ -53,11 +58,20 @@ class RecordingWriter:
 
         Raises:
             ConfigurationError: The file cannot be written.
+            KeyboardInterrupt: The block has raised it.
         """
+        interruption: KeyboardInterrupt | None = None
         with output_file(path, "record to") as file:
             writer = cls(file, header)
-            yield writer
-            writer.finish()
+            try:
+                yield writer
+            except KeyboardInterrupt as error:
+                if writer._begun is None:
+                    raise
+                interruption = error
+            writer.finish(interrupted=interruption is not None)
+        if interruption is not None:
+            raise interruption
 
     def begin(self, header: Header) -> None:
         """Write the header.
@@ -106,10 +120,17 @@ class RecordingWriter:
         self._flush()
         return self._digest.hexdigest()
 
-    def finish(self) -> None:
-        """Write the trailer. Raises EnclaveError where no header was given."""
+    def finish(self, *, interrupted: bool = False) -> None:
+        """Write the trailer.
+
+        Args:
+            interrupted: The run was interrupted here.
+
+        Raises:
+            EnclaveError: No header was given.
+        """
         self._flush()
-        self._file.write(encode_line(self._digest.trailer()))
+        self._file.write(encode_line(replace(self._digest.trailer(), interrupted=interrupted)))
         self._file.flush()
 
     @property
@@ -119,7 +140,8 @@ class RecordingWriter:
         return self._begun
 
     def _flush(self) -> None:
-        lines = encode_lines(self._pending)
-        self._digest.take_lines(lines, len(self._pending))
-        self._file.write(lines)
-        self._pending.clear()
+        with SignalsHeld():  # Ctrl-C comes before or after: digest and file agree
+            lines = encode_lines(self._pending)
+            self._digest.take_lines(lines, len(self._pending))
+            self._file.write(lines)
+            self._pending.clear()

@@ -47,6 +47,8 @@ class ReplayResult:
     """The first difference between the recording (first) and the run (second), or None."""
     result: RunResult | None
     """The result of the run, if it came to its end."""
+    interrupted: bool = False
+    """The recorded run was interrupted: only its first events have been compared."""
 
     @property
     def equal(self) -> bool:
@@ -81,7 +83,8 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
         comparer.end()
     if not comparer.parted and not survey.open_end and digest.hexdigest() != file.trailer.sha256:
         raise RecordingError(f"{path}: its events are those of the run, but not as this program writes them")
-    return ReplayResult(file.trailer.sha256, file.trailer.events, comparer.divergence, result)
+    trailer = file.trailer
+    return ReplayResult(trailer.sha256, trailer.events, comparer.divergence, result, trailer.interrupted)
 
 
 @dataclass(frozen=True, slots=True)

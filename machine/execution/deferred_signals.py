@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 
-INTERRUPT = (signal.SIGINT,)
+INTERRUPT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals whose handlers may raise, to end what the process does."""
 Handler = Callable[[int, FrameType | None], object]
 _held = False
 

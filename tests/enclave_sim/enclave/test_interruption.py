@@ -2,11 +2,15 @@
 
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
 from enclave_sim import Enclave
 from enclave_sim.events import HostCalled, ResidueScanned, SignalEmitted
+from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.writer import RecordingWriter
+from enclave_sim.time_travel.replay import replay
 from machine.events import Event
 from machine.execution.deferred_signals import SignalsHeld
 
@@ -40,6 +44,20 @@ def test_a_run_that_is_interrupted_and_goes_on_is_the_same_run(every: int) -> No
             break
     assert interrupted > 10
     assert result.digest == expected
+
+
+@pytest.mark.parametrize("at", [1, 30, 60, 90, 200])
+def test_what_was_recorded_until_then_is_replayed(at: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with pytest.raises(KeyboardInterrupt), RecordingWriter.open(path) as writer:
+        Enclave("counter", cycles=9, recorder=Interrupter(at), record=False, writer=writer).run()
+    again = replay(path)
+    assert again.equal
+    assert again.interrupted
+    complete = Enclave("counter", cycles=9)
+    complete.run()
+    assert complete.recording is not None
+    assert list(RecordingFile(path)) == complete.recording.events[: again.events]
 
 
 def test_handlers_run_once_and_after_the_scope_and_are_put_back() -> None:

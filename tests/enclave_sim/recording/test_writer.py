@@ -1,14 +1,16 @@
 """Recordings that are written while the run goes on: all of the file, or nothing."""
 
+import signal
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.errors import EnclaveError
 from enclave_sim.events import HostCalled
-from enclave_sim.recording.format import Digest, Header
+from enclave_sim.recording.format import BATCH, Digest, Header, encode_line
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.recording.writer import RecordingWriter
 
@@ -47,7 +49,7 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("failure", [EnclaveError("refused"), KeyboardInterrupt()])
+@pytest.mark.parametrize("failure", [EnclaveError("refused"), MemoryError()])
 def test_a_run_that_fails_leaves_what_was_there(failure: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text("older")
@@ -61,6 +63,54 @@ def test_a_run_that_fails_leaves_what_was_there(failure: BaseException, tmp_path
         run()
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "older"
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1])
+def test_ctrl_c_keeps_the_events_so_far_and_says_so(count: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+
+    def run() -> None:
+        with RecordingWriter.open(path, HEADER) as writer:
+            for seq in range(count):
+                writer.record(HostCalled(seq, seq, 1, "emit_signal", seq))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert list(tmp_path.iterdir()) == [path]
+    file = RecordingFile(path)
+    assert [event.seq for event in file] == [*range(count)]
+    assert file.trailer is not None
+    assert file.trailer.interrupted
+    cut = path.read_bytes().replace(b',"interrupted":true', b"")
+    path.write_bytes(cut)
+    assert len(list(RecordingFile(path))) == count  # it is what a recording without the mark would be
+
+
+def test_ctrl_c_before_there_is_a_header_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), RecordingWriter.open(tmp_path / "run.jsonl"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_while_a_batch_is_written_comes_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+
+    class Pressing(BytesIO):
+        def write(self, data: Any, /) -> int:
+            if self.tell():  # not for the header
+                signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    file = Pressing()
+    writer = RecordingWriter(file, HEADER)
+    for seq in range(BATCH - 1):
+        writer.record(HostCalled(seq, seq, 1, "emit_signal", seq))
+    with pytest.raises(KeyboardInterrupt):
+        writer.record(HostCalled(BATCH - 1, BATCH - 1, 1, "emit_signal", 0))
+    path.write_bytes(file.getvalue() + encode_line(writer._digest.trailer()))
+    assert len(list(RecordingFile(path))) == BATCH
 
 
 def test_without_a_header_there_is_no_file(tmp_path: Path) -> None:

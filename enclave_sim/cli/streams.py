@@ -1,0 +1,88 @@
+"""The standard streams of the process: output that is lost is one line, whatever wrote it, and never a traceback.
+
+A full disk, a closed descriptor or a broken terminal loses what a command says about its result, so the command has
+failed. A reader that has left (`| head`) wanted no more: nothing is said, and the exit code still reports the result.
+This is imported before anything else, so it imports little.
+"""
+
+import io
+import os
+import select
+import sys
+from typing import Any
+
+from enclave_sim.errors import ConfigurationError
+
+
+class OutputLost(ConfigurationError):  # noqa: N818
+    """Standard output cannot be written."""
+
+
+class _Stream(io.FileIO):
+    """Writes to a descriptor until that fails once; everything after that is dropped."""
+
+    def __init__(self, descriptor: int, *, silent: bool) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.failed = False
+        self._silent = silent
+
+    def write(self, data: Any, /) -> int:
+        rest = memoryview(data)
+        try:
+            while rest and not self.failed:
+                written = super().write(rest)
+                if written is None:  # another process has made the descriptor non-blocking
+                    select.select([], [self.fileno()], [])
+                else:
+                    rest = rest[written:]
+        except OSError as error:
+            self.failed = True
+            if not (self._silent or isinstance(error, BrokenPipeError)):
+                raise OutputLost(f"cannot write to standard output: {error.strerror}") from None
+        return len(data)
+
+
+def protect() -> None:
+    """Replace the streams of `sys`. A descriptor that is closed is opened, so that no file can take its number."""
+    _open_closed()
+    sys.stdout = stream(1, sys.stdout)
+    sys.stderr = stream(2, sys.stderr, silent=True)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def stream(descriptor: int, like: io.TextIOWrapper | Any | None = None, *, silent: bool = False) -> io.TextIOWrapper:
+    """Make a text stream on a descriptor.
+
+    Args:
+        descriptor: Where it writes to.
+        like: The stream whose encoding it gets.
+        silent: Drop what cannot be written without an error, since there is nowhere to report it.
+
+    Returns:
+        The stream. Writing raises OutputLost at most once.
+    """
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Stream(descriptor, silent=silent)),
+        encoding=getattr(like, "encoding", None),
+        errors=getattr(like, "errors", "backslashreplace"),
+        line_buffering=silent or os.isatty(descriptor),
+    )
+
+
+def has_reader() -> bool:
+    """Return False once standard output has failed: a command that writes without end can stop."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return not (isinstance(raw, _Stream) and raw.failed)
+
+
+def _open_closed() -> None:
+    """Open closed descriptors: input is at its end, errors are dropped, and writing to output fails."""
+    for descriptor, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)

@@ -69,6 +69,8 @@ class _Commands(Group):
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.message)
             code = ExitCode.OK
+        except click.Abort:  # Ctrl-C while options were parsed
+            code = _say("interrupted", ExitCode.INTERRUPTED)
         except click.ClickException as error:
             code = _say(f"error: {explain(error)}", ExitCode.USAGE)
         except HostLimitReached as error:

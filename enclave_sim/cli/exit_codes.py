@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     OK = 0
     """The payload completed or shredded itself."""
     USAGE = 2
-    """The command cannot be carried out: an option, a file or a key is invalid."""
+    """The command cannot be carried out: an option, a file or a key is invalid, or its output cannot be written."""
     REJECTED = 3
     """The payload failed a check and was not run."""
     GUEST_FAULT = 4

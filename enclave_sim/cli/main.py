@@ -3,23 +3,33 @@
 import gc
 import sys
 
+from enclave_sim.cli import signals, streams
 from enclave_sim.cli.exit_codes import ExitCode
 
 
 def main() -> None:
     """Run the command line with the process's arguments, and end the process."""
+    if sys.argv[1:2] == ["gdb"] and "--stdio" in sys.argv:
+        _receive_gdb()  # it looks for closed streams, of which there are none after this
+    streams.protect()
+    signals.tidy_up_first()
     try:
-        if sys.argv[1:2] == ["gdb"] and "--stdio" in sys.argv:
-            _receive_gdb()
-        from enclave_sim.cli.app import app  # noqa: PLC0415 - a defect may be met on the way
+        try:
+            from enclave_sim.cli.app import app  # noqa: PLC0415 - a defect may be met on the way
 
-        app.main()
+            app.main()
+        finally:
+            sys.stdout.flush()
+    except streams.OutputLost as error:
+        _end(f"error: {error}", ExitCode.USAGE)
+    except KeyboardInterrupt:  # before a command has begun
+        _end("interrupted", ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - any other exception is a defect of ours, and shown with its traceback
         import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
-        raise SystemExit(int(ExitCode.DEFECT)) from None
+        _end(traceback.format_exc().rstrip(), ExitCode.DEFECT)
     finally:
+        signals.end_by_signal()
         gc.freeze()  # otherwise the interpreter spends a fifth of a short run on cycles in what the process gives back
 
 
@@ -33,3 +43,8 @@ def _receive_gdb() -> None:
     if reception is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb sends Ctrl-C as a byte, and its end is the end here
         reception.begin()
+
+
+def _end(words: str, code: ExitCode) -> None:
+    print(words, file=sys.stderr)
+    raise SystemExit(int(code)) from None

@@ -47,8 +47,6 @@ def protect() -> None:
     _open_closed()
     sys.stdout = stream(1, sys.stdout)
     sys.stderr = stream(2, sys.stderr, silent=True)
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def stream(descriptor: int, like: io.TextIOWrapper | Any | None = None, *, silent: bool = False) -> io.TextIOWrapper:

@@ -24,6 +24,8 @@ class OutputFile(io.FileIO):
     def __init__(self, path: "Path | int", asked_for: object, doing: str, mode: str = "w") -> None:
         super().__init__(path, mode)
         self._asked_for, self._doing = asked_for, doing
+        self.size = 0
+        """The number of bytes written so far."""
 
     def write(self, data: Any, /) -> int:
         """Write all of `data`."""
@@ -31,6 +33,7 @@ class OutputFile(io.FileIO):
         with _explaining(self._asked_for, self._doing):
             while rest:
                 rest = rest[super().write(rest) :]
+        self.size += len(data)
         return len(data)
 
 

@@ -66,7 +66,7 @@ class RecordingWriter:
             try:
                 yield writer
             except KeyboardInterrupt as error:
-                if writer._begun is None:
+                if not writer.has_begun:
                     raise
                 interruption = error
             writer.finish(interrupted=interruption is not None)
@@ -96,6 +96,11 @@ class RecordingWriter:
         self._pending.append(event)
         if len(self._pending) >= BATCH:
             self._flush()
+
+    @property
+    def has_begun(self) -> bool:
+        """True once there is a header."""
+        return self._begun is not None
 
     @property
     def events(self) -> int:

@@ -7,6 +7,7 @@ transaction on a file that was deleted or replaced fails, even if SQLite has car
 """
 
 import logging
+import os
 import secrets
 import sqlite3
 import threading
@@ -59,7 +60,7 @@ class Database:
         """Open or create the file; without a path, keep the database in memory. Raises ConfigurationError."""
         self._lock = threading.Lock()
         self._shown = ":memory:" if path is None else str(path)
-        self._path = None if path is None else path.resolve()
+        self._path = None if path is None else Path(os.path.realpath(path))
         self._files: KeptFiles | None = None
         self._trouble = ""  # the last error, until a transaction has succeeded again
         try:

@@ -1,6 +1,5 @@
 """Shared by the commands: the payloads, and output to standard output."""
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 import payloads as built_in
 from enclave_sim.cli.command import option
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.cli.streams import has_reader
 from enclave_sim.specification import EngineName
 
 _DEFAULTS = {EngineName.WASMTIME: "beacon", EngineName.NATIVE: "surveyor"}
@@ -49,15 +48,8 @@ def write(output: bytes) -> bool:
         False if the other end of the pipe is closed.
 
     Raises:
-        ConfigurationError: Standard output cannot be written.
+        OutputLost: Standard output cannot be written.
     """
-    try:
-        sys.stdout.buffer.write(output)
-        sys.stdout.flush()
-    except OSError as error:
-        # The stream flushes its buffer again at exit, where it must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None
-        return False
-    return True
+    sys.stdout.buffer.write(output)
+    sys.stdout.flush()
+    return has_reader()

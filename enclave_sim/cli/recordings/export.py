@@ -2,17 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from io import BufferedWriter, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.types import FILE, Choice
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.cli.output.written import saving
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.writing import output_file
 from enclave_sim.recording.exports.formats import Format
 
 if TYPE_CHECKING:
@@ -35,7 +34,13 @@ Exit codes
     help="perfetto: a trace for ui.perfetto.dev; vcd: waveforms; parquet: a table with one row for each event; "
     "html: a report for people.",
 )
-@option("--output", "-o", type=FILE, metavar="PATH", help="Output file. Default: FILE with another suffix.")
+@option(
+    "--output",
+    "-o",
+    type=FILE,
+    metavar="PATH",
+    help="Output file; - is standard output. Default: FILE with another suffix.",
+)
 def export(file: Path, to: Format, output: Path | None) -> None:
     """Write a recording in the format of another program.
 
@@ -56,8 +61,8 @@ def export(file: Path, to: Format, output: Path | None) -> None:
         raise ConfigurationError(f"{goal} is the recording itself; give another --output")
     line = ProgressLine(terminal_of(sys.stderr))
     try:
-        with output_file(goal, "export to") as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
-            write(header, _with_progress(checked(read_events(file)), line), buffered)
+        with saving(goal, "export to") as output_stream:
+            write(header, _with_progress(checked(read_events(file)), line), output_stream)
     finally:
         line.erase()
 

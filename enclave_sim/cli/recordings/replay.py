@@ -59,6 +59,7 @@ def _as_json(found: "ReplayResult") -> bytes:
         "equal": found.equal,
         "digest": found.digest,
         "events": found.events,
+        "interrupted": found.interrupted,
         "outcome": outcome,
         "divergence": found.divergence,
     }
@@ -67,7 +68,8 @@ def _as_json(found: "ReplayResult") -> bytes:
 
 def _as_text(file: Path, found: "ReplayResult") -> bytes:
     if found.divergence is None:
-        return f"equal: {plural(found.events, 'event')}, digest {found.digest}\n".encode()
+        until = " until the run was interrupted" if found.interrupted else ""
+        return f"equal: {plural(found.events, 'event')}{until}, digest {found.digest}\n".encode()
     from enclave_sim.cli.output.diff_text import marked_text  # noqa: PLC0415
     from enclave_sim.recording.event_text import differing_lines  # noqa: PLC0415
 

@@ -5,8 +5,6 @@ machine is imported, and only when the command line has been parsed, so that thi
 emulator.
 """
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +18,7 @@ from enclave_sim.cli.options import kernel
 from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import FILE, POSITIVE_TIME
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.cli.streams import OutputLost, has_reader
 from enclave_sim.recording.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ EXIT_CODES = """\b
 Exit codes
   Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
   VALUE * 2 + 1, modulo 256. Otherwise even:
-    2  an invalid option or file, or the image cannot boot
+    2  an invalid option or file, the image cannot boot, or output was lost
     6  virtual time reached --timeout-ns
     8  the kernel halted, and nothing can wake it
    10  triple fault
@@ -144,19 +142,13 @@ def _run(
 
 def _standard_output() -> Callable[[bytes], None]:
     """Return a function that writes bytes to standard output, unbuffered and unchanged."""
-    if sys.stdout is None:  # it was closed before the process began
-        return lambda _: None
-    descriptor = sys.stdout.fileno()
+    output = sys.stdout.buffer
 
     def write(data: bytes) -> None:
-        try:
-            while data:
-                data = data[os.write(descriptor, data) :]
-        except BrokenPipeError:  # end by SIGPIPE as other programs do
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGPIPE)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from None
+        output.write(data)
+        output.flush()
+        if not has_reader():  # a kernel may print for ever
+            raise OutputLost("cannot write to standard output: its reader has left")
 
     return write
 

@@ -4,6 +4,7 @@ import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from enclave_sim.cli.runs.recording import recording_to
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.recording.format import Header
 from enclave_sim.recording.writer import RecordingWriter
@@ -22,4 +23,4 @@ def recording_of(
         "fw_cfg": {name: hashlib.sha256(data).hexdigest() for name, data in options.files.items()},
     }
     hashes = [hashlib.sha256(data).hexdigest() for data in (image, *(data for data, _ in options.modules))]
-    return RecordingWriter.open(Path(path), Header(configuration, hashes[0], tuple(hashes[1:])))
+    return recording_to(Path(path), Header(configuration, hashes[0], tuple(hashes[1:])))

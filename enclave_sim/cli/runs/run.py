@@ -186,9 +186,9 @@ def _run(
     record: Path | None,
     watch: Watch,
 ) -> "RunResult":
-    from enclave_sim.recording.writer import RecordingWriter  # noqa: PLC0415
+    from enclave_sim.cli.runs.recording import recording_to  # noqa: PLC0415
 
-    with nullcontext() if record is None else RecordingWriter.open(record) as writer:
+    with nullcontext() if record is None else recording_to(record) as writer:
         enclave = options.enclave(names, inputs=inputs, recorder=watch, record=False, writer=writer)
         with watch.running():
             return enclave.run(limit_ns)

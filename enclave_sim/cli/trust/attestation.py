@@ -17,11 +17,12 @@ from enclave_sim.cli.options.common import write
 from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.tpm import tpm as tpm_option
 from enclave_sim.cli.options.types import DIRECTORY, FILE, NUMBER, Parsed
+from enclave_sim.cli.output.written import STANDARD_OUTPUT, save
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
-from enclave_sim.files.writing import new_directory, write_files
+from enclave_sim.files.writing import new_directory
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import one_line, printable
 from enclave_sim.specification import Attestation, EngineName
@@ -89,7 +90,9 @@ def _enclave(
 @command()
 @common.payloads
 @_nonce_option
-@option("--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write.")
+@option(
+    "--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write; - is standard output."
+)
 @option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
 @options.cycles
@@ -137,9 +140,8 @@ def attest(
     key = EnvelopeKey.from_seed(tpm_seed(enclave.configuration.tpm_seed))
     structures = {} if raw is None else _raw(raw, witness.evidence)
     with new_directory(output.parent), new_directory(raw or output.parent):
-        write_files({output: witness.evidence.encode(key), **structures})
-    names = common.or_default(payload, engine)
-    write(f"evidence for cycle {cycle} of {', '.join(map(printable, names))}: {printable(str(output))}\n".encode())
+        names = ", ".join(map(printable, common.or_default(payload, engine)))
+        save(output, witness.evidence.encode(key), f"evidence for cycle {cycle} of {names}", structures)
 
 
 def _run_until(enclave: "Enclave", witness: "CapturingVerifier") -> None:
@@ -273,7 +275,4 @@ def reference_values(
         values: ReferenceValues = enclave.reference_values()
     for path in merge:
         values = values.merge(ReferenceValues.load(path))
-    if output is None:
-        write(values.to_json())
-    else:
-        values.save(output)
+    save(output or STANDARD_OUTPUT, values.to_json())

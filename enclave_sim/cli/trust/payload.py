@@ -17,10 +17,11 @@ from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.options.common import as_json as as_json_option
 from enclave_sim.cli.options.types import DIRECTORY, FILE
 from enclave_sim.cli.output.payload_description import describe, print_table
+from enclave_sim.cli.output.written import save
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import MODULE, read_file
-from enclave_sim.files.writing import new_directory, write_file
+from enclave_sim.files.writing import new_directory
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
@@ -35,7 +36,7 @@ _NO_WASM_HINT = "WebAssembly modules start with 00 61 73 6d 01 00 00 00"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _key = option("--key", type=FILE, metavar="FILE", required=True, help="Key file (NAME.key.json) to sign with.")
-_output = option("--output", "-o", type=FILE, metavar="FILE", help="Output file.")
+_output = option("--output", "-o", type=FILE, metavar="FILE", help="Output file; - is standard output.")
 _anchor = option(
     "--anchor",
     type=FILE,
@@ -125,7 +126,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
             "then use `enclave-sim payload compile`"
         )
     goal = output or (module.with_suffix(".wasm") if module.suffix == ".wat" else module)
-    _write(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
+    save(goal, signature.sign(data, signing_key), f"signed by {signing_key.name}")
 
 
 @payload.command("verify")
@@ -215,7 +216,7 @@ def compile_payload(
         fingerprint, code = compile_ahead(plain, _profile(feature))
     result = artefact.attach(plain, fingerprint, code, signing_key)
     goal = output or module.with_suffix(".aot.wasm")
-    _write(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
+    save(goal, result, f"{len(code)} bytes of code, signed by {signing_key.name}")
 
 
 @contextmanager
@@ -271,8 +272,3 @@ def _profile(features: Sequence[str]) -> GuestProfile:
 
 def _load_anchors(paths: Sequence[Path]) -> list[keys.TrustAnchor]:
     return [keys.development_anchor(), *(keys.TrustAnchor.load(path) for path in paths)]
-
-
-def _write(path: Path, data: bytes, what: str) -> None:
-    write_file(path, data)
-    click.echo(f"wrote {path}: {len(data)} bytes, {what}")

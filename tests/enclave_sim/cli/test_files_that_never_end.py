@@ -69,7 +69,7 @@ READERS = {
 }
 """A command line for each parameter that names a file to read."""
 REASONS = {
-    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database: it is not a regular file"),
+    "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database"),
     "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is no database"),
 }
 """The words that say what is wrong, by the name of the file."""
@@ -83,6 +83,7 @@ WRITERS = {
     "payload sign output",
     "payload compile output",
     "boot record",
+    "boot screen",
 }
 _FILES = re.compile(r"FILE|PATH|IMAGE|PAYLOAD|RECORDING|MODULE|TPM|DIR|^A$|^B$")
 

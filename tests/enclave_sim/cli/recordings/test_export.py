@@ -72,10 +72,19 @@ def recording(recorded: bytes, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("to", SUFFIXES)
 def test_the_export_stands_beside_the_recording(recording: Path, to: str) -> None:
-    assert export(recording, "--to", to) == Ended(0, "", "")
+    ended = export(recording, "--to", to)
+    goal = recording.with_suffix(Format(to).suffix)
+    assert ended == Ended(0, f"wrote {goal}: {goal.stat().st_size} bytes\n", "")
     written = recording.with_suffix(SUFFIXES[to])
     assert written.read_bytes().startswith(BEGINNINGS[to])
     assert set(recording.parent.iterdir()) == {recording, written}
+
+
+@pytest.mark.parametrize("to", SUFFIXES)
+def test_a_dash_is_standard_output(recording: Path, to: str) -> None:
+    export(recording, "--to", to)
+    expected = recording.with_suffix(SUFFIXES[to]).read_bytes()
+    assert CliRunner().invoke(app, ["export", str(recording), "--to", to, "-o", "-"]).stdout_bytes == expected
 
 
 def test_the_output_can_be_named(recording: Path, tmp_path: Path) -> None:
@@ -92,7 +101,7 @@ def test_the_boot_of_any_kernel_can_be_exported(tmp_path: Path, to: str) -> None
     image = Path(firmware.__file__).parent / "aether.elf"
     path = tmp_path / "boot.jsonl"
     assert boot([str(image), "--record", str(path), "--timeout-ns", "100000"]) == ExitCode.LIMIT
-    assert export(path, "--to", to) == Ended(0, "", "")
+    assert (export(path, "--to", to).code, path.with_suffix(Format(to).suffix).stat().st_size > 0) == (0, True)
     assert path.with_suffix(SUFFIXES[to]).read_bytes().startswith(BEGINNINGS[to])
 
 

@@ -70,21 +70,25 @@ def test_ctrl_c_ends_it_with_one_word_even_in_the_middle_of_output(tmp_path: Pat
     assert set(output) <= set(b"A")
 
 
-def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
+LEFT = b"error: cannot write to standard output: its reader has left\n"
+
+
+def test_a_reader_that_leaves_ends_it_with_one_line(tmp_path: Path) -> None:
     forever = command(write(tmp_path, PRINT_FOREVER), "--timeout-ns", "100_000_000")
     with subprocess.Popen(forever, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.wait(300) == -signal.SIGPIPE
-        assert process.stderr.read() == b""
+        assert process.wait(300) == ExitCode.USAGE
+        assert process.stderr.read() == LEFT
 
 
-def test_a_closed_standard_output_is_no_error(kernel: Path) -> None:
-    line = " ".join(command(kernel)) + " >&-"
+def test_a_closed_standard_output_is_one_line_and_no_file_takes_its_place(kernel: Path, tmp_path: Path) -> None:
+    line = " ".join(command(kernel, "--record", tmp_path / "run.jsonl")) + " >&-"
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=False, timeout=300)
-    assert (done.returncode, done.stderr) == (85, b"")
+    assert (done.returncode, done.stderr) == (2, b"error: cannot write to standard output: Bad file descriptor\n")
+    assert os.listdir(tmp_path) == [kernel.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -157,6 +161,8 @@ main()
         "enclave_sim.cli.runs",
         "enclave_sim.cli.runs.boot",
         "enclave_sim.cli.runs.boot_screen",
+        "enclave_sim.cli.signals",
+        "enclave_sim.cli.streams",
         "enclave_sim.cli.usage",
         "enclave_sim.enclave",
         "enclave_sim.enclave.host_limit",
@@ -194,4 +200,4 @@ def test_one_byte_for_a_reader_that_has_left_ends_it(tmp_path: Path) -> None:
         done = subprocess.run(command(path), stdout=written, stderr=subprocess.PIPE, check=False, timeout=300)
     finally:
         os.close(written)
-    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+    assert (done.returncode, done.stderr) == (ExitCode.USAGE, LEFT)

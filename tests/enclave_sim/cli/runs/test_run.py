@@ -15,6 +15,7 @@ import pytest
 import payloads
 from enclave_sim.attestation import ReferenceValues
 from enclave_sim.cli import main as command_line
+from enclave_sim.cli import signals, streams
 from enclave_sim.cli.exit_codes import ExitCode, of_run
 from enclave_sim.cli.runs import run as run_module
 from enclave_sim.enclave.enclave import Enclave
@@ -24,7 +25,8 @@ from enclave_sim.payload.keys import SigningKey
 from enclave_sim.payload.signature import sign, strip
 from enclave_sim.recording.format import Trailer
 from enclave_sim.recording.outcome.summary import RunResult
-from enclave_sim.recording.reader import read_events, read_header
+from enclave_sim.recording.reader import RecordingFile, read_events, read_header
+from tests.enclave_sim.cli.command import command
 from tests.enclave_sim.cli.runs.run_command import PHASES, Ended, assert_refused, result_of, run, spawn
 
 KEYS = """outcome phases signals cycles transitions host_calls preemptions residue_bytes halted virtual_ns digest
@@ -82,6 +84,8 @@ def test_a_defect_of_the_emulator_is_loud(monkeypatch: pytest.MonkeyPatch, capsy
 
     monkeypatch.setattr(run_module, "_run", fail)
     monkeypatch.setattr(sys, "argv", ["enclave-sim", "run"])
+    monkeypatch.setattr(streams, "protect", lambda: None)
+    monkeypatch.setattr(signals, "tidy_up_first", lambda: None)
     with pytest.raises(SystemExit) as exit_:
         command_line.main()
     assert exit_.value.code == ExitCode.DEFECT
@@ -205,7 +209,7 @@ def test_a_recording_ends_with_the_digest_that_is_printed(
 
 def test_a_recording_replaces_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_text("old")
+    run("counter", "--record", path)
     assert run("beacon", "--quiet", "--record", path).output.endswith(f"{trailer(path).sha256}\n")
 
 
@@ -217,9 +221,10 @@ def test_a_recording_needs_its_directory(tmp_path: Path) -> None:
 
 def test_a_failed_run_leaves_the_old_recording_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_text("old")
+    run("beacon", "--record", path)
+    before = path.read_bytes()
     assert_refused(run("nonesuch", "--record", path))
-    assert path.read_text() == "old"
+    assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.jsonl"]
 
 
@@ -296,7 +301,10 @@ def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, -15), (signal.SIGHUP, -1)]
+)
+def test_an_interrupted_run_keeps_its_recording_so_far(number: signal.Signals, code: int, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     arguments = ["run", "spinner", "--cycles", "10000", "--record", str(path)]
     process = subprocess.Popen(
@@ -305,13 +313,32 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_recording(tmp_path: Path) -> Non
     deadline = time.monotonic() + 300
     while not any(file.stat().st_size > 200_000 for file in tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         output, error = process.communicate(timeout=300)
     finally:
         process.kill()
-    assert (process.returncode, output, error) == (ExitCode.INTERRUPTED, "", "interrupted\n")
-    assert os.listdir(tmp_path) == []
+    file = RecordingFile(path)
+    count = len(list(file))
+    said = f"note: {path} has the {count:,} events until the interruption\ninterrupted\n"
+    assert (process.returncode, output, error) == (code, "", said)
+    assert file.trailer is not None
+    assert file.trailer.interrupted
+    assert os.listdir(tmp_path) == ["run.jsonl"]
+    again = command("replay", path)
+    assert again.output == f"equal: {count:,} events until the run was interrupted, digest {file.trailer.sha256}\n"
+
+
+def test_a_recording_is_replaced_and_that_is_said_and_no_other_file_is(tmp_path: Path) -> None:
+    path, other = tmp_path / "run.jsonl", tmp_path / "notes.txt"
+    path.touch()
+    assert run("beacon", "--quiet", "--record", path).error == ""
+    before = path.read_bytes()
+    assert run("beacon", "--quiet", "--record", path).error == f"note: replaced the recording in {path}\n"
+    assert path.read_bytes() == before
+    other.write_text("mine")
+    assert_refused(run("beacon", "--record", other), "notes.txt: it exists and is no recording")
+    assert other.read_text() == "mine"
 
 
 @pytest.mark.slow

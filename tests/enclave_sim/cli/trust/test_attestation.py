@@ -53,11 +53,13 @@ def test_attest_writes_evidence_that_is_accepted(folder: Path) -> None:
 
 def test_attest_says_what_it_did_in_one_line(folder: Path) -> None:
     ended = command("attest", "counter", "beacon", "--nonce", NONCE, "-o", "x.eat", "--cycle", "2")
-    assert ended.output == "evidence for cycle 2 of counter, beacon: x.eat\n"
+    assert (
+        ended.output == f"wrote x.eat: {Path('x.eat').stat().st_size} bytes, evidence for cycle 2 of counter, beacon\n"
+    )
     ended = command("attest", "--nonce", NONCE, "-o", "x.eat")
-    assert ended.output == "evidence for cycle 0 of beacon: x.eat\n"
+    assert ended.output == f"wrote x.eat: {os.path.getsize('x.eat')} bytes, evidence for cycle 0 of beacon\n"
     ended = command("attest", "--nonce", NONCE, "-o", "x.eat", "--engine", "native")
-    assert ended.output == "evidence for cycle 0 of surveyor: x.eat\n"
+    assert ended.output == f"wrote x.eat: {os.path.getsize('x.eat')} bytes, evidence for cycle 0 of surveyor\n"
 
 
 def test_attest_twice_writes_the_same(folder: Path) -> None:
@@ -140,6 +142,23 @@ def test_files_that_cannot_be_written_are_one_line(folder: Path) -> None:
     assert_refused(command("attest", "--nonce", NONCE, "-o", "x.eat", "--raw", "file"), "cannot write")
     for where in ("file/ref.json", "a" * 300, "."):
         assert_refused(command("reference-values", "-o", where), "cannot write")
+
+
+def test_evidence_and_structures_are_written_together_or_not_at_all(folder: Path) -> None:
+    (folder / "q").mkdir()
+    (folder / "q" / "event.log").mkdir()
+    before = sorted(os.listdir(folder))
+    for arguments in (["-o", "x.eat", "--raw", "q"], ["-o", "q/event.log", "--raw", "new/raw"]):
+        assert_refused(command("attest", "--nonce", NONCE, *arguments), "cannot write q/event.log: it is a directory")
+        assert sorted(os.listdir(folder)) == before
+        assert os.listdir("q") == ["event.log"]
+
+
+def test_a_dash_is_standard_output_and_a_file_is_named(folder: Path) -> None:
+    ended = command("reference-values", "-o", "r.json")
+    assert ended.output == f"wrote r.json: {os.path.getsize('r.json')} bytes\n"
+    for arguments in ([], ["-o", "-"]):
+        assert command("reference-values", *arguments).output == (folder / "r.json").read_text()
 
 
 # verify-evidence

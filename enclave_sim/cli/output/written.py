@@ -1,0 +1,64 @@
+"""Files that commands write: each is named when it is there, and `-` is standard output, where nothing else is."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedWriter, RawIOBase
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from enclave_sim.cli.options.common import write
+from enclave_sim.files.writing import output_file, write_files
+from enclave_sim.recording.text import printable
+
+STANDARD_OUTPUT = Path("-")
+
+
+def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] | None = None) -> None:
+    """Write a file and say so.
+
+    Args:
+        path: The file; `-` for standard output.
+        data: Its content.
+        about: What else to say.
+        others: Files that are written with it, or not at all.
+
+    Raises:
+        ConfigurationError: A file cannot be written; then none is.
+    """
+    if path == STANDARD_OUTPUT:
+        write_files(others or {})
+        write(data)
+    else:
+        write_files({path: data, **(others or {})})
+        _say(path, len(data), about)
+
+
+@contextmanager
+def saving(path: Path, doing: str) -> Iterator[BinaryIO]:
+    """A scope in which a file is written piece by piece. At its end the file appears, and is named.
+
+    Args:
+        path: The file; `-` for standard output.
+        doing: The words for this in an error; see `output_file`.
+
+    Yields:
+        What to write to.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    if path == STANDARD_OUTPUT:
+        yield sys.stdout.buffer
+        write(b"")
+        return
+    with output_file(path, doing) as raw, BufferedWriter(cast(RawIOBase, raw)) as buffered:
+        yield buffered
+        buffered.flush()
+        size = raw.size
+    _say(path, size, "")
+
+
+def _say(path: Path, size: int, about: str) -> None:
+    more = f", {about}" if about else ""
+    write(f"wrote {printable(str(path))}: {size} bytes{more}\n".encode())

@@ -1,0 +1,46 @@
+"""The option `--record`: what may be replaced, and what is said about the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.files.reading import read_start
+from enclave_sim.recording.format import BEGINNING, Header
+from enclave_sim.recording.text import plural, printable
+from enclave_sim.recording.writer import RecordingWriter
+
+
+@contextmanager
+def recording_to(path: Path, header: Header | None = None) -> Iterator[RecordingWriter]:
+    """A scope for a run that is recorded in a file. Ctrl-C keeps the events so far; see `RecordingWriter.open`.
+
+    Args:
+        path: The file. A recording is replaced, and a note says so; any other file is not.
+        header: What the run is made from, unless it makes the header itself.
+
+    Yields:
+        The recorder.
+
+    Raises:
+        ConfigurationError: There is another file of this name, or it cannot be written.
+        KeyboardInterrupt: The run was interrupted.
+    """
+    replaced = path.is_file() and path.stat().st_size > 0
+    if replaced and read_start(path, len(BEGINNING)) != BEGINNING:
+        raise ConfigurationError(f"cannot record to {path}: it exists and is no recording; remove it, or name another")
+    name, events = printable(str(path)), 0
+    try:
+        with RecordingWriter.open(path, header) as writer:
+            try:
+                yield writer
+            finally:
+                events = writer.events if writer.has_begun else 0
+    except KeyboardInterrupt:
+        if events:
+            click.echo(f"note: {name} has the {plural(events, 'event')} until the interruption", err=True)
+        raise
+    if replaced:
+        click.echo(f"note: replaced the recording in {name}", err=True)

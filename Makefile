@@ -1,8 +1,11 @@
-# Everything runs in .venv, which the first target that needs it sets up.
+# Everything runs in .venv, which the first target that needs it sets up: `run` with what running needs, the others with
+# the tools of developers as well.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
 .PHONY: run test test-fast test-long test-speed oracle oracle-long mutants mutation fuzz-machine check rooms bench firmware payloads release clean
 .DEFAULT_GOAL := run
@@ -10,13 +13,20 @@ READY := $(VENV)/.ready
 # Tests start hundreds of processes; without files of bytecode each would compile anew what it imports.
 test test-fast test-long oracle mutants: export PYTHONDONTWRITEBYTECODE :=
 
-$(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Enclave Sim needs Python 3.11 or newer; try make PYTHON=python3.12")'
+$(RUNS): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Enclave Sim needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@echo "Setting up $(VENV) to run Enclave Sim: about 140 MB, half a minute and the download."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	$(PIP) --editable .
+	rm -f $(VENV)/lib/python3*/site-packages/unicorn/lib/libunicorn.a  # 32 MB that only C programs link
+	@touch $@
 
-run: $(READY)  ## boot the enclave, run the beacon payload, watch it annihilate itself
+$(READY): $(RUNS)
+	@echo "Adding the tools of developers to $(VENV): about 800 MB more, one or two minutes and the download."
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+run: $(RUNS)  ## boot the enclave, run the beacon payload, watch it annihilate itself
 	$(BIN)/enclave-sim run beacon
 
 test: $(READY)  ## all tests but exploration

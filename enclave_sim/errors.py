@@ -21,3 +21,8 @@ class HostLimitReached(EnclaveError):  # noqa: N818
 
 class ConfigurationError(EnclaveError):
     """The requested run is impossible: an option out of range, an unknown payload, a missing file."""
+
+
+def installing(extra: str) -> str:
+    """Return how to install an extra of this package, which is in no index: from a clone or a wheel."""
+    return f"pip install '.[{extra}]' in a clone, or 'WHEEL[{extra}]'"

@@ -1,16 +1,16 @@
 """Hypothesis strategies for property-based tests of the enclave.
 
-They need Hypothesis, which is in the extra `enclave-sim[testing]`.
+They need Hypothesis, which is in the extra `testing`.
 """
+
+from enclave_sim.errors import installing
 
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "hypothesis":
         raise
-    raise ImportError(
-        "enclave_sim.strategies needs Hypothesis; install it with: pip install 'enclave-sim[testing]'"
-    ) from None
+    raise ImportError(f"enclave_sim.strategies needs Hypothesis: {installing('testing')}") from None
 
 from enclave_sim.strategies.inputs import host_answers, interrupt_schedules, memory_faults
 from enclave_sim.strategies.life_cycle import LifeCycle, life_cycle

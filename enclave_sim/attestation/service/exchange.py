@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclave_sim.attestation.service.errors import VerifierUnavailable
 from enclave_sim.attestation.service.protocol import JSON_TYPE, MAX_ANSWER_BYTES
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, installing
 
 if TYPE_CHECKING:
     import httpcore
@@ -53,7 +53,7 @@ def exchange(post: Post) -> Answer:
     try:
         import httpx  # noqa: F401, PLC0415 - here, in the caller's thread and outside the time limit
     except ImportError:
-        raise ConfigurationError("a verifier is asked with httpx: pip install 'enclave-sim[verifier]'") from None
+        raise ConfigurationError(f"a verifier is asked with httpx: {installing('verifier')}") from None
     outcome: Future[Answer] = Future()
 
     def run() -> None:

@@ -18,7 +18,7 @@ from enclave_sim.cli.options.tpm import chosen_tpm
 from enclave_sim.cli.options.types import FILE, PORT
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
@@ -169,7 +169,7 @@ def _require_textual() -> None:
     try:
         import textual  # noqa: F401, PLC0415 - only to see whether it is installed
     except ImportError:
-        raise ConfigurationError("the inspector needs textual: pip install 'enclave-sim[inspector]'") from None
+        raise ConfigurationError(f"the inspector needs textual: {installing('inspector')}") from None
 
 
 def _read_inputs(path: Path, engine: EngineName) -> "tuple[AnyInput, ...]":

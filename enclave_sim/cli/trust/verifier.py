@@ -13,7 +13,7 @@ import click
 
 from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.options.types import FILE, PORT, Parsed
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, installing
 from enclave_sim.times import nanoseconds
 
 EXIT_CODES = """\b
@@ -104,6 +104,4 @@ def serve(
 def _check_libraries() -> None:
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
-        raise ConfigurationError(
-            f"serving a verifier needs {' and '.join(missing)}: pip install 'enclave-sim[verifier]'"
-        )
+        raise ConfigurationError(f"serving a verifier needs {' and '.join(missing)}: {installing('verifier')}")

@@ -5,7 +5,7 @@ from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, installing
 
 if TYPE_CHECKING:
     from enclave_sim.recording.format import Header
@@ -36,7 +36,7 @@ class Format(Enum):
             if library not in _EXTRAS:
                 raise
             raise ConfigurationError(
-                f"{self.value} needs the package {library}: pip install 'enclave-sim[{_EXTRAS[library]}]'"
+                f"{self.value} needs the package {library}: {installing(_EXTRAS[library])}"
             ) from None
         return cast("Writer", module.write)
 

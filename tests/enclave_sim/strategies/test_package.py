@@ -23,7 +23,7 @@ def test_the_enclave_does_not_import_hypothesis() -> None:
 def test_without_hypothesis_one_line_says_what_to_install() -> None:
     ran = python("import sys; sys.modules['hypothesis'] = None; import enclave_sim.strategies")
     assert ran.stderr.splitlines()[-1] == (
-        "ImportError: enclave_sim.strategies needs Hypothesis; install it with: pip install 'enclave-sim[testing]'"
+        "ImportError: enclave_sim.strategies needs Hypothesis: pip install '.[testing]' in a clone, or 'WHEEL[testing]'"
     )
     assert "During handling" not in ran.stderr
 

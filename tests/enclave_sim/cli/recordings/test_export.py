@@ -167,7 +167,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
 ) -> None:
     monkeypatch.delitem(sys.modules, "enclave_sim.recording.exports.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert_refused(export(recording, "--to", "parquet"), "pyarrow", "pip install 'enclave-sim[arrow]'")
+    assert_refused(export(recording, "--to", "parquet"), "pyarrow", "pip install '.[arrow]' in a clone")
     assert list(recording.parent.iterdir()) == [recording]
 
 

@@ -1,0 +1,67 @@
+"""The wheel, installed with each extra in a fresh environment outside the repository."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BEACON = "COMPLETED 745762b34134cbbf8c02208c25b17bae92fee73db7f9d2661e3f93b827bf60e7\n"
+NEEDS = {"": "rich", "inspector": "textual, textual_serve", "verifier": "starlette, uvicorn, httpx", "arrow": "pyarrow"}
+NEEDS |= {"testing": "pytest, hypothesis"}
+"""What each extra brings."""
+
+
+def test_every_extra_is_installed_here_and_named_by_the_readme() -> None:
+    """`dev` is for a clone, and brings all of the others."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys() - {"dev"}
+    assert extras == NEEDS.keys() - {""}
+    readme = (ROOT / "README.md").read_text()
+    assert [extra for extra in extras if f"| `{extra}` |" not in readme] == []
+
+
+def test_the_readme_names_the_wheel_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"dist/enclave_sim-{version}-py3-none-any.whl[inspector]" in (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.iterdir())
+
+
+@pytest.fixture(scope="module")
+def index() -> None:
+    """Skip where no index of packages answers."""
+    address = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
+    try:
+        urllib.request.urlopen(f"{address}/click/", timeout=60).close()
+    except OSError as error:
+        pytest.skip(f"{address} cannot be reached: {error}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize("extra", NEEDS)
+def test_the_wheel_runs_from_a_fresh_environment(wheel: Path, tmp_path: Path, extra: str) -> None:
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    target = f"{wheel}[{extra}]" if extra else str(wheel)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile", target]
+    subprocess.run(pip, check=True, capture_output=True, cwd=tmp_path)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    command = [str(environment / "bin" / "enclave-sim"), "run", "beacon", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=clean)
+    assert (done.returncode, done.stdout, done.stderr) == (0, BEACON, "")
+    found = "import enclave_sim, pathlib; print(pathlib.Path(enclave_sim.__file__).parents[0])"
+    words = [str(python), "-c", f"import {NEEDS[extra]}; {found}"]
+    where = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path, env=clean).stdout
+    assert where.startswith(str(environment))

@@ -23,4 +23,5 @@ def end_by_signal() -> None:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     _came.append(number)
+    signal.signal(number, signal.SIG_DFL)  # should tidying up wait for something, a second one ends the process at once
     raise KeyboardInterrupt

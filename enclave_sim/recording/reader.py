@@ -1,16 +1,18 @@
 """Reading recording files event by event, with every check."""
 
 import hashlib
+import os
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from enclave_sim.errors import EnclaveError
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import AnyEvent
-from enclave_sim.files.reading import open_file
+from enclave_sim.files.reading import IMAGE, open_file
 from enclave_sim.recording.format import BEGINNING, FORMAT, VERSION, Header, RecordingError, Trailer, with_limit
+from machine.events import Event
 
 _LONGEST_LINE = 1 << 26
 """In bytes. A header with the largest payloads and the most inputs is shorter."""
@@ -70,6 +72,14 @@ class RecordingFile(Iterable[AnyEvent]):
                 count += 1
                 yield event
         raise RecordingError(f"{self.path} is cut short after line {count + 1}: it has no trailer")
+
+    def all_events(self) -> list[Event]:
+        """Read all events into memory. Raises ConfigurationError, too, if the file is too large for that."""
+        with open_file(self.path) as file:
+            size = os.fstat(file.fileno()).st_size
+        if size > IMAGE:
+            raise ConfigurationError(f"cannot read {self.path} into memory: it is larger than {IMAGE >> 30} GiB")
+        return list(self)
 
     def _header(self, line: bytes) -> Header:
         try:

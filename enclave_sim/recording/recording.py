@@ -51,7 +51,7 @@ class Recording(Stateful):
         """
         file = RecordingFile(path)
         recording = cls(file.header)
-        recording.events.extend(file)
+        recording.events.extend(file.all_events())
         if file.trailer is not None and file.trailer.limit_ns is not None:
             recording.stop_at(file.trailer.limit_ns)
         return recording

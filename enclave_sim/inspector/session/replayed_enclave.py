@@ -32,7 +32,7 @@ class Recorded:
     """
 
     def __init__(self, file: RecordingFile, payloads: tuple[PayloadSource, ...] = ()) -> None:
-        self.events: list[Event] = list(file)
+        self.events: list[Event] = file.all_events()
         answers = [e for e in self.events if isinstance(e, events.VerifierChallenged | events.AttestationDecided)]
         try:
             self.payloads, self.options = making(file.header, payloads, answers)

@@ -48,7 +48,7 @@ class RecordedKernel:
 
     def __init__(self, file: RecordingFile, files: Iterable[Path]) -> None:
         self._path = file.path
-        self.events: list[Event] = list(file)
+        self.events: list[Event] = file.all_events()
         header = file.header
         try:
             configuration = msgspec.convert(header.configuration, _Configuration)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from enclave_sim import ConfigurationError, Enclave
 from enclave_sim.events import AnyEvent
+from enclave_sim.recording import reader
 from enclave_sim.recording.format import RecordingError, Trailer
 from enclave_sim.recording.reader import RecordingFile, read_events, read_header
 from enclave_sim.recording.recording import Recording
@@ -194,3 +195,19 @@ def test_a_header_without_its_newline_is_cut_short_also_where_nothing_else_is_re
     path.write_bytes(saved.splitlines()[0])
     with pytest.raises(RecordingError, match="line 1: cut short"):
         read_header(path)
+
+
+def test_a_recording_that_is_too_large_for_memory_is_refused_before_its_events_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enclave = Enclave("counter")
+    enclave.run()
+    assert enclave.recording is not None
+    path = tmp_path / "run.jsonl"
+    enclave.recording.save(path)
+    monkeypatch.setattr(reader, "IMAGE", path.stat().st_size)
+    assert Recording.load(path).digest == enclave.recording.digest
+    monkeypatch.setattr(reader, "IMAGE", path.stat().st_size - 1)
+    with pytest.raises(ConfigurationError, match=r"run\.jsonl into memory: it is larger"):
+        Recording.load(path)
+    assert len(list(RecordingFile(path))) == len(enclave.recording.events)  # one by one there is no limit

@@ -38,7 +38,7 @@ class OutputFile(io.FileIO):
 
 
 @contextmanager
-def output_file(path: Path, doing: str, *, durable: bool = False) -> Iterator[OutputFile]:
+def output_file(path: Path, doing: str, *, durable: bool = False, mode: int = 0o666) -> Iterator[OutputFile]:
     """Open a temporary file beside `path`, which takes that name at the end. After an exception nothing is left of it.
 
     A file of that name is replaced. A pipe or a device is written to directly.
@@ -47,6 +47,7 @@ def output_file(path: Path, doing: str, *, durable: bool = False) -> Iterator[Ou
         path: The name of the file.
         doing: The words for this in an error: "cannot `doing` `path`: ...".
         durable: Wait until the content has reached the disk, so that a power failure cannot leave an empty file.
+        mode: Its permissions, less those that the process masks. A file that is replaced gets them, too.
 
     Yields:
         The file.
@@ -62,7 +63,8 @@ def output_file(path: Path, doing: str, *, durable: bool = False) -> Iterator[Ou
             raise ConfigurationError(f"cannot {doing} {path}: there is no directory {path.parent}")
         special = goal.exists() and not goal.is_file()  # a pipe or a device keeps its name
         written = goal if special else _beside(goal)
-        file = OutputFile(written, path, doing, "w" if special else "x")
+        new = os.O_TRUNC if special else os.O_CREAT | os.O_EXCL
+        file = OutputFile(os.open(written, os.O_WRONLY | new | os.O_CLOEXEC, mode), path, doing)
     try:
         with file:
             yield file
@@ -77,17 +79,19 @@ def output_file(path: Path, doing: str, *, durable: bool = False) -> Iterator[Ou
             written.unlink(missing_ok=True)
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write a file. One of that name is replaced.
 
     Args:
         path: The file.
         data: Its content.
+        mode: Its permissions.
 
     Raises:
         ConfigurationError: It cannot be written.
     """
-    write_files({path: data})
+    with output_file(path, "write", durable=True, mode=mode) as file:
+        file.write(data)
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:

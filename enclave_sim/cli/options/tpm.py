@@ -122,5 +122,5 @@ def _reset(path: Path) -> ModelState:
         raise ConfigurationError(f"the TPM in {path} has been reset {file.resets} times, and no more are possible")
     before = ModelState(file.seed, file.resets)
     file.resets += 1
-    write_file(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n")
+    write_file(path, json.dumps(msgspec.to_builtins(file), indent=1).encode() + b"\n", mode=0o600)  # keys are in it
     return before

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -59,6 +60,17 @@ def test_a_model_in_a_file_is_made_if_missing_and_counts_its_resets(file: Path, 
     assert told == [1, 1, 2, 2, 3, 3]
     content = json.loads(file.read_bytes())
     assert (content["format"], len(content["seed"])) == ("aether-tpm-model/1", 64)
+
+
+def test_nobody_else_reads_its_file_which_holds_the_keys(file: Path) -> None:
+    umask = os.umask(0)
+    try:
+        for _ in range(2):
+            choose_tpm(f"model:{file}")
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            file.chmod(0o644)  # as earlier versions left it
+    finally:
+        os.umask(umask)
 
 
 def test_of_runs_that_begin_at_once_each_counts_a_reset_of_its_own(file: Path) -> None:

@@ -29,11 +29,16 @@ UNICODE = Glyphs("\u2713", "\u2717", "\u2192", "\u2588", "\u00b7", "\u254c\u254c
 ASCII = Glyphs("ok", "no", "->", "#", ".", "--", "-", "...")
 
 
-def draw(build: Callable[[int, bool], RenderableType]) -> bytes:
+_WHOLE = 1 << 16
+"""Columns that no line fills."""
+
+
+def draw(build: Callable[[int, bool], RenderableType], *, whole_lines: bool = False) -> bytes:
     """Draw a page, encoded for standard output, in colour if that is a terminal and NO_COLOR is not set.
 
     Args:
         build: Makes the page from the width in columns, and from whether the encoding is Unicode.
+        whole_lines: Where standard output is no terminal, lines have no limit, so that `grep` finds what was said.
 
     Returns:
         The page. Where standard output is no terminal, lines have no spaces at their ends.
@@ -41,8 +46,9 @@ def draw(build: Callable[[int, bool], RenderableType]) -> bytes:
     output = Console()
     encoding = output.encoding
     page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="\n")
+    width = _WHOLE if whole_lines and not output.is_terminal else output.width
     console = Console(
-        file=page, width=output.width, force_terminal=output.is_terminal, highlight=False, markup=False, emoji=False
+        file=page, width=width, force_terminal=output.is_terminal, highlight=False, markup=False, emoji=False
     )
     console.print(build(console.width, encoding.startswith("utf")))
     drawn = page.buffer.getvalue()

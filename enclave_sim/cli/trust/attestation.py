@@ -93,11 +93,12 @@ def _enclave(
 @option(
     "--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write; - is standard output."
 )
-@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to.")
+@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to, 0 to --cycles less 1.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
 @options.cycles
 @options.wake_ns
 @options.quantum_ns
+@options.arena_bytes
 @options.engine
 @options.attestation
 @options.trust_anchor
@@ -112,6 +113,7 @@ def attest(
     cycles: int,
     wake_ns: int,
     quantum_ns: int,
+    arena_bytes: int | None,
     engine: EngineName,
     attestation: Attestation,
     trust_anchor: Sequence[Path],
@@ -127,9 +129,17 @@ def attest(
 
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
+    if cycle >= cycles:
+        # More cycles are another configuration, which is measured: its evidence would match no other run's values.
+        raise ConfigurationError(f"--cycle {cycle} is not run: cycles begin at 0, and there are {cycles} (--cycles)")
     witness = CapturingVerifier(nonce, cycle)
     configuration = EnclaveConfiguration(
-        cycles=max(cycles, cycle + 1), wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
+        cycles=cycles,
+        wake_ns=wake_ns,
+        quantum_ns=quantum_ns,
+        arena_bytes=arena_bytes,
+        attestation=attestation,
+        engine=engine,
     )
     with _enclave(payload, configuration, trust_anchor, tpm, witness) as enclave:
         witness.on_evidence = enclave.machine.request_stop
@@ -227,13 +237,17 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
     from enclave_sim.cli.output.drawing import draw  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
     for check in verdict.checks:
         mark = Text("passed", "green") if check.passed else Text("FAILED", "bold red")
         table.add_row(mark, Text(check.name), Text(one_line(check.message)))
     if verdict.accepted:
         table.add_row(Text("position", "dim"), Text(), Text(f"{verdict.position}"))
     word = Text("ACCEPTED", "bold green") if verdict.accepted else Text("REFUSED", "bold red")
-    return draw(lambda _width, _unicode: Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table))
+    page = Group(Text.assemble(word, f"  {printable(str(file))}"), Text(), table)
+    return draw(lambda _width, _unicode: page, whole_lines=True)
 
 
 @command()
@@ -243,6 +257,7 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
 @options.cycles
 @options.wake_ns
 @options.quantum_ns
+@options.arena_bytes
 @options.engine
 @options.attestation
 @options.trust_anchor
@@ -255,6 +270,7 @@ def reference_values(
     cycles: int,
     wake_ns: int,
     quantum_ns: int,
+    arena_bytes: int | None,
     engine: EngineName,
     attestation: Attestation,
     trust_anchor: Sequence[Path],
@@ -269,7 +285,12 @@ def reference_values(
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
     configuration = EnclaveConfiguration(
-        cycles=cycles, wake_ns=wake_ns, quantum_ns=quantum_ns, attestation=attestation, engine=engine
+        cycles=cycles,
+        wake_ns=wake_ns,
+        quantum_ns=quantum_ns,
+        arena_bytes=arena_bytes,
+        attestation=attestation,
+        engine=engine,
     )
     with _enclave(payload, configuration, trust_anchor, tpm) as enclave:
         values: ReferenceValues = enclave.reference_values()

@@ -2,8 +2,12 @@
 
 import json
 import os
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import fields, replace
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +16,10 @@ from hypothesis import strategies as st
 from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.attestation.formats.event_log import parse_event_log
 from enclave_sim.cli.exit_codes import ExitCode
+from enclave_sim.enclave.configuration import EnclaveConfiguration
+from enclave_sim.specification import Attestation
 from machine.machine import Machine
-from tests.enclave_sim.cli.command import Ended, assert_refused, command
+from tests.enclave_sim.cli.command import Ended, assert_refused, command, commands
 
 NONCE = "5a" * 32
 RAW = ["event.log", "qualification.hex"] + [
@@ -52,7 +58,7 @@ def test_attest_writes_evidence_that_is_accepted(folder: Path) -> None:
 
 
 def test_attest_says_what_it_did_in_one_line(folder: Path) -> None:
-    ended = command("attest", "counter", "beacon", "--nonce", NONCE, "-o", "x.eat", "--cycle", "2")
+    ended = command("attest", "counter", "beacon", "--nonce", NONCE, "-o", "x.eat", "--cycle", "2", "--cycles", "3")
     assert (
         ended.output == f"wrote x.eat: {Path('x.eat').stat().st_size} bytes, evidence for cycle 2 of counter, beacon\n"
     )
@@ -81,7 +87,11 @@ def test_attest_raw_has_the_structures_of_the_evidence(folder: Path) -> None:
 
 
 def test_attest_for_a_later_cycle_is_of_a_node_that_has_that_many(folder: Path) -> None:
-    command("attest", "beacon", "--nonce", NONCE, "-o", "b.eat", "--cycle", "2")
+    """The number of cycles is measured, so it is never chosen for the user."""
+    later = ("attest", "beacon", "--nonce", NONCE, "-o", "b.eat", "--cycle", "2")
+    for cycles in ((), ("--cycles", "2")):
+        assert_refused(command(*later, *cycles), "--cycle 2 is not run: cycles begin at 0, and there are ")
+    assert command(*later, "--cycles", "3").code == ExitCode.OK
     assert failed(judge("--cycle", "2", "--json")) == ["loader information", "configuration"]
     command("reference-values", "beacon", "--cycles", "3", "-o", "ref.json")
     assert failed(judge("--cycle", "2", "--json")) == []
@@ -94,6 +104,7 @@ def test_attest_for_a_later_cycle_is_of_a_node_that_has_that_many(folder: Path) 
         ["beacon", "--attestation", "require", "--wake-ns", "5000", "--quantum-ns", "70000", "--cycles", "4"],
         ["runner", "--engine", "native", "--cycles", "2"],
         ["counter", "beacon"],
+        ["digest", "--arena-bytes", "65536"],
     ],
     ids=lambda options: options[0],
 )
@@ -101,6 +112,37 @@ def test_what_is_attested_is_what_reference_values_says_of_the_same_options(opti
     command("attest", *options, "--nonce", NONCE, "-o", "b.eat")
     command("reference-values", *options, "-o", "ref.json")
     assert failed(judge("--json")) == []
+
+
+@pytest.mark.parametrize("name", ["attest", "reference-values"])
+def test_everything_that_is_measured_can_be_said(name: str) -> None:
+    default = EnclaveConfiguration()
+
+    def changed(value: object) -> Any:
+        match value:
+            case Enum():
+                return next(other for other in type(value) if other not in (value, Attestation.OFF))
+            case bool():
+                return not value
+            case None:
+                return 4096
+            case int():
+                return value + 1
+            case str():
+                return value + "x"
+            case tuple():
+                return (1, 1)
+        return frozenset({"simd"})
+
+    measured = {
+        field.name
+        for field in fields(default)
+        if replace(default, **{field.name: changed(getattr(default, field.name))}).command_line([b"x"])
+        != default.command_line([b"x"])
+    }
+    assert {"cycles", "arena_bytes", "engine"} <= measured
+    (options,) = (found.params for words, found in commands() if words == (name,))
+    assert measured - {each.name for each in options} == set()
 
 
 @pytest.mark.parametrize("nonce", ["", "5a", "5a" * 31, "5a" * 33, "zz" * 32, "5a" * 31 + "5"])
@@ -117,11 +159,12 @@ def test_a_nonce_that_is_not_32_bytes_is_refused(nonce: str, folder: Path) -> No
         (["--attestation", "off"], "--attestation off makes no evidence"),
         (["--attestation", "maybe"], "maybe"),
         (["--cycle", "-1"], "-1"),
-        (["--cycle", "16777215"], "cycles is 16777216"),
+        (["--cycle", "1"], "--cycle 1 is not run: cycles begin at 0, and there are 1 (--cycles)"),
+        (["--cycles", "16777216"], "cycles is 16777216"),
         (["--wake-ns", "1"], "wake_ns is 1"),
         (["--trust-anchor", "none.json"], "none.json"),
-        (["trespasser", "--cycle", "1"], "the enclave ended before cycle 1: GUEST_FAULT"),
-        (["shredder", "--cycle", "3"], "the enclave ended before cycle 3: SHRED_SELF"),
+        (["trespasser", "--cycle", "1", "--cycles", "2"], "the enclave ended before cycle 1: GUEST_FAULT"),
+        (["shredder", "--cycle", "3", "--cycles", "4"], "the enclave ended before cycle 3: SHRED_SELF"),
     ],
     ids=str,
 )
@@ -184,6 +227,22 @@ def test_evidence_must_be_later_than_what_was_accepted_last(after: str, stale: b
 )
 def test_what_is_no_position_is_refused(after: str, folder: Path) -> None:
     assert_refused(judge("--after", after), "is not RESETS:RESTARTS:CLOCK:CYCLE")
+
+
+def test_a_pipe_gets_every_reason_in_full_on_its_own_line(folder: Path) -> None:
+    checks = json.loads(judge("--json", nonce="00" * 32).output)["checks"]
+    assert max(len(check["message"]) for check in checks) > 120
+    arguments = ["verify-evidence", "b.eat", "--nonce", "00" * 32, "--reference", "ref.json"]
+    for columns in ("40", "80"):
+        printed = subprocess.run(
+            [sys.executable, "-m", "enclave_sim", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "COLUMNS": columns},
+        ).stdout
+        words = [" ".join(line.split()) for line in printed.splitlines()[2:]]
+        assert words == [f"{'passed' if c['passed'] else 'FAILED'} {c['name']} {c['message']}" for c in checks]
 
 
 def test_the_position_that_was_printed_is_the_one_to_be_later_than(folder: Path) -> None:

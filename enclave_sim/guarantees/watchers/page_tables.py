@@ -74,8 +74,8 @@ def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
             found.append(f"writable and executable: {page}")
         if page.user and not (guests or is_native_code):
             found.append(f"ring 3 reaches {where.name if where else 'what is not its own'}: {page}")
-        if page.user and guests and not _inside(page, where):
-            found.append(f"a page of ring 3 is larger than {where.name if where else '?'}: {page}")
+        if page.user and guests and where is not None and page.physical + page.size > where.end:
+            found.append(f"a page of ring 3 is larger than {where.name}: {page}")
         if page.writable and where is not None and where.measured:
             found.append(f"the measured image can be written: {page}")
         if page.writable and is_native_code and page.user:
@@ -83,10 +83,6 @@ def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
         if page.linear == 0:
             found.append(f"the null page is mapped: {page}")
     return found
-
-
-def _inside(page: Mapping, where: Region | None) -> bool:
-    return where is not None and where.base <= page.physical and page.physical + page.size <= where.end
 
 
 def staging() -> Region:

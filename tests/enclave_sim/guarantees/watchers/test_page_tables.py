@@ -1,12 +1,14 @@
-"""The audit of page tables, held against tables that are built for it."""
+"""The audit of page tables, on tables that are built for it."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 
+from enclave_sim.guarantees.watchers import page_tables
 from enclave_sim.guarantees.watchers.page_tables import Mapping, faults, mappings, staging
 from enclave_sim.memory_map import region
-from machine.bus.ram import Ram
+from machine.bus.ram import PAGE_SIZE, Ram
 
 P, W, U, LARGE, NX = 1, 2, 4, 1 << 7, 1 << 63
 CR3, PDPT, PD, PT = 0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000
@@ -80,7 +82,7 @@ def test_the_last_page_of_ram_can_be_a_table() -> None:
 
 
 HEAP, DATA, TEXT, STAGING = (region(name).base for name in ("heap", "data", "text", "staging"))
-FREE = 0x30_0000
+FREE, HEAP_END = 0x30_0000, region("heap").end
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,24 @@ def test_a_flat_guest_executes_in_staging_and_must_not_write_there(entry: int, w
     ram = tables((1, entry))
     (page,) = mappings(ram, CR3)
     assert faults(ram, CR3, staging()) == [f"{each}{page}" for each in what]
+
+
+@pytest.mark.parametrize(("size", "entry"), [(PAGE_SIZE, P), (1 << 21, P | LARGE)])
+def test_the_last_page_of_the_guests_heap_is_within_it(size: int, entry: int) -> None:
+    ram = tables((1, (HEAP_END - PAGE_SIZE) | P | W | U | NX))
+    if size > PAGE_SIZE:
+        ram.write(PD, struct.pack("<Q", (HEAP_END - size) | entry | W | U | NX))
+    (page,) = mappings(ram, CR3)
+    assert page.size == size
+    assert [fault for fault in faults(ram, CR3, None) if "null page" not in fault] == []
+
+
+def test_a_large_page_of_ring_3_reaches_beyond_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    heap = region("heap")
+    ram = tables()
+    ram.write(PD, struct.pack("<Q", HEAP | P | W | U | LARGE | NX))
+    monkeypatch.setattr(page_tables, "region_at", lambda _: replace(heap, size=(1 << 21) - PAGE_SIZE))
+    assert [fault.partition(":")[0] for fault in faults(ram, CR3, None)][:1] == ["a page of ring 3 is larger than heap"]
 
 
 def test_the_null_page_is_never_mapped() -> None:

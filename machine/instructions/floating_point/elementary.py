@@ -8,7 +8,7 @@ explicitly, so the default contexts of Python and gmpy2 have no effect.
 from collections.abc import Callable
 from typing import Any
 
-import gmpy2
+from machine.instructions.floating_point.mpfr import gmpy2
 
 Exact = tuple[int, int]
 _BITS = 130

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,21 @@ def test_a_trap_is_a_fault_of_the_guest(order: str) -> None:
     told = done.stdout.split()
     assert (done.returncode, done.stderr) == (0, "")
     assert told == ["GUEST_FAULT"] * sum(line in (RUN, RUN_THE_FIRST) for line in lines)
+
+
+BETWEEN = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("conftest", sys.argv[1])
+module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+bench = module.Bench()
+bench.start('(func (export "_start") (call $shred) (drop (i32.div_u (i32.const 1) (i32.const 0))))')
+bench.engine.resume(0, 1000)
+import machine.instructions.floating_point.elementary
+print(bench.engine.resume(0, 1000).detail)
+"""
+
+
+def test_a_division_by_zero_is_a_trap_when_a_machine_has_loaded_mpfr_meanwhile() -> None:
+    command = [sys.executable, "-c", BETWEEN, str(Path(__file__).with_name("conftest.py"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "integer divide by zero\n"), done.stderr

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import gmpy2
 import pytest
 
 from machine.instructions.floating_point import transcendental
 from machine.instructions.floating_point.extended import EXPONENT, ONE, SCALE, SIGN, SIGNIFICAND
+from machine.instructions.floating_point.mpfr import gmpy2
 from machine.instructions.floating_point.rounding import round_fully
 from machine.instructions.floating_point.words import C1, PE
 

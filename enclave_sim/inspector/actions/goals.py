@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.events import KINDS, kind_of_event
+from enclave_sim.events import KINDS
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.similar import did_you_mean
 from enclave_sim.times import UNITS, nanoseconds
@@ -65,8 +65,6 @@ def _base(name: str, program: Program) -> int:
     try:
         address = int(name, 0)
     except ValueError:
-        if not name or any(kind.startswith(name[:4]) for kind in KINDS):
-            kind_of_event(name)  # raises an error that names the nearest kind
         hint = did_you_mean(name, (*program.symbols, *known, *KINDS))
         words = f"{name!r} is not an address, symbol, region, line, time or kind of event; {hint}"
         raise ConfigurationError(words.rstrip("; ")) from None

@@ -6,6 +6,10 @@ from pathlib import Path
 import click
 import pytest
 
+from enclave_sim.enclave.kernel.program import aether
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.actions.goals import read_address
+from enclave_sim.time_travel import Session
 from tests.enclave_sim.cli.command import assert_refused, command, commands
 
 COMMANDS = dict(commands())
@@ -83,9 +87,18 @@ def test_the_payloads_are_listed_with_what_they_do() -> None:
     assert all(len(line.split("  ")[-1]) > 10 for line in listed.splitlines())
 
 
-def test_an_unknown_kind_or_symbol_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_kind_is_answered_with_the_nearest(tmp_path: Path) -> None:
     script = tmp_path / "inputs.toml"
     script.write_text('[[input]]\nkind = "tamprer"\nat = "5 min"\n')
     assert_refused(command("run", "--inputs", script), "did you mean tamper?")
     script.write_text('[[input]]\nkind = "tamper"\nafter = { event = "cycle_begin" }\n')
     assert_refused(command("run", "--inputs", script), "did you mean cycle_began?")
+
+
+def test_an_unknown_symbol_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match=r"no symbol 'host_cal'; did you mean host_call\?$"):
+        Session("beacon").run_to(symbol="host_cal")
+    with pytest.raises(ConfigurationError, match=r"kind of event; did you mean host_call\?$"):
+        read_address("host_cal", aether())
+    with pytest.raises(ConfigurationError, match=r"no symbol 'xyzzy'$"):
+        Session("beacon").run_to(symbol="xyzzy")

@@ -5,16 +5,15 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.cli.runs.inspect import inspect
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import read_events
+from tests.enclave_sim.cli.command import assert_refused, command
 from tests.enclave_sim.cli.runs.boot_command import boot
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
@@ -166,10 +165,9 @@ def test_an_image_beside_something_else_is_refused(kernel: Path) -> None:
 
 
 def refused(*arguments: str) -> str:
-    result = CliRunner().invoke(inspect, list(arguments))
-    assert isinstance(result.exception, ConfigurationError)
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
+    ended = command("inspect", *arguments)
+    assert_refused(ended)
+    return ended.error.removeprefix("error: ").rstrip("\n")
 
 
 def test_options_that_are_for_something_else_are_refused_and_not_passed_over(kernel: Path) -> None:

@@ -24,6 +24,8 @@ from enclave_sim.errors import ConfigurationError
 LOG = logging.getLogger("enclave_sim.verifier")
 KEPT_CHALLENGES = 100_000
 """Older challenges are dropped, and a submission for them is refused."""
+MOST_LISTED_BYTES = 2**20
+"""Bytes of verdicts in one answer: of those that a peer does not read there may be one for each connection."""
 _MASK_64 = (1 << 64) - 1
 _PROBE_BYTES = 16_384  # more than a verdict has
 
@@ -269,11 +271,26 @@ class Database:
         return None if row is None else str(row[0])
 
     def newest_verdicts(self, limit: int, *, accepted: bool | None = None) -> list[str]:
-        """Return the last verdicts, newest first: all, or those that accept, or those that refuse."""
+        """Return the last verdicts, newest first: all, or those that accept, or those that refuse.
+
+        Args:
+            limit: The greatest number. There are fewer where these would have more than `MOST_LISTED_BYTES`.
+            accepted: The kind; None for both.
+
+        Returns:
+            The verdicts, as JSON.
+        """
         if accepted is None:
             rows = self._connection.execute("SELECT verdict FROM verdicts ORDER BY number DESC LIMIT ?", (limit,))
         else:
             rows = self._connection.execute(
                 "SELECT verdict FROM verdicts WHERE accepted = ? ORDER BY place DESC LIMIT ?", (accepted, limit)
             )
-        return [str(row[0]) for row in rows]
+        listed, size = [], 0
+        for (verdict,) in rows:
+            size += len(verdict)
+            if listed and size > MOST_LISTED_BYTES:
+                break
+            listed.append(str(verdict))
+        rows.close()
+        return listed

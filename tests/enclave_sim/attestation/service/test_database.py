@@ -178,6 +178,13 @@ def test_the_size_of_the_journal_is_limited(rig: Rig, monkeypatch: pytest.Monkey
     assert rig.request("GET", "/verdicts").content == {"verdicts": bad[:2:-1]}
 
 
+def test_one_answer_has_a_limited_size(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = [rig.verifier.judge(rig.challenge()[0], b"x") for _ in range(4)]
+    for size, listed in ((2 * len(bad[0]), 2), (2 * len(bad[0]) - 1, 1), (0, 1)):
+        monkeypatch.setattr(database, "MOST_LISTED_BYTES", size)
+        assert len(rig.request("GET", "/verdicts").content["verdicts"]) == listed
+
+
 def test_the_number_of_open_challenges_is_limited(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "KEPT_CHALLENGES", 3)
     (oldest, nonce), *others = [rig.challenge() for _ in range(4)]

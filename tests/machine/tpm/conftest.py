@@ -17,6 +17,16 @@ BANKS = selection((0x0004, 0), (0x000B, 0xFFFFFF), (0x000C, 0), (0x000D, 0))
 PLATFORM = 0x4000_000C
 
 
+def wait_for(path: Path) -> None:
+    """Wait until somebody listens at a socket, which is there a little earlier."""
+    for _ in range(30_000):
+        with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+            client.connect(str(path))
+            return
+        time.sleep(0.01)
+    pytest.fail("swtpm does not come up")
+
+
 class SwtpmProcess:
     """A swtpm that is new, and its sockets."""
 
@@ -25,18 +35,12 @@ class SwtpmProcess:
         command = ["swtpm", "socket", "--tpm2", f"--tpmstate=dir={directory}", f"--server=type=unixio,path={self.data}"]
         command += [f"--ctrl=type=unixio,path={self.control}", "--flags=not-need-init", "--locality=allow-set-locality"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for path in (self.control, self.data):
-            self._wait_for(path)
-
-    def _wait_for(self, path: Path) -> None:
-        """A socket is there a little before somebody listens at it."""
-        for _ in range(30_000):
-            with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
-                client.connect(str(path))
-                return
-            time.sleep(0.01)
-        self.stop()
-        pytest.fail("swtpm does not come up")
+        try:
+            for path in (self.control, self.data):
+                wait_for(path)
+        except BaseException:
+            self.stop()
+            raise
 
     def connect(self) -> Swtpm:
         return Swtpm(self.data, self.control)

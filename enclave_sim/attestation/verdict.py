@@ -27,7 +27,14 @@ class Position:
     cycle: int
 
     def is_later_than(self, other: "Position") -> bool:
-        """Return true if a quote at this position was made after one at the other, and never at it."""
+        """Compare with another position.
+
+        Args:
+            other: The position of a quote of the same TPM.
+
+        Returns:
+            True if a quote at this position was made after one at the other. No position is later than itself.
+        """
         boot, others = (self.reset_count, self.restart_count), (other.reset_count, other.restart_count)
         if self.reset_count == other.reset_count and self.clock < other.clock:
             return False

@@ -286,7 +286,8 @@ class Database:
             rows = self._connection.execute(
                 "SELECT verdict FROM verdicts WHERE accepted = ? ORDER BY place DESC LIMIT ?", (accepted, limit)
             )
-        listed, size = [], 0
+        listed: list[str] = []
+        size = 0
         for (verdict,) in rows:
             size += len(verdict)
             if listed and size > MOST_LISTED_BYTES:

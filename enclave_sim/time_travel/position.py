@@ -19,4 +19,4 @@ class Position:
 
 
 class NoSuchPosition(EnclaveError):  # noqa: N818 - reads as a sentence
-    """The run has no such position: it begins later, ends before, or nothing of the kind searched for happens."""
+    """The run has no such position: it begins later, ends earlier, or nothing of the kind searched for happens."""

@@ -41,9 +41,9 @@ class Session(Travel[Enclave]):
         print(session.now, session.line, session.enclave.machine.cpu.registers.rax)
         session.back()
 
-    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. All motions are those of
-    `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and raise NoSuchPosition
-    if the run has none such and Cancelled if the token was cancelled. Going back and forward again gives the same
+    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. The methods that
+    move it are those of `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and
+    raise NoSuchPosition if the run has no such position, and Cancelled if the token was cancelled. Going back and forward again gives the same
     events. For many runs that begin after the boot, use `Template`; for one run forward, `Enclave`.
 
     Args:

@@ -113,7 +113,8 @@ class Travel(Generic[S]):
             The position after the last one.
 
         Raises:
-            NoSuchPosition: The run ends before. It is then at its end.
+            NoSuchPosition: The run ends first, and stays at its end.
+            ConfigurationError: The count is negative.
         """
         return self._stepping.step(count)
 
@@ -124,10 +125,11 @@ class Travel(Generic[S]):
             count: The number of steps.
 
         Returns:
-            The position `count` steps before.
+            The position `count` steps earlier.
 
         Raises:
-            NoSuchPosition: The run begins after that.
+            NoSuchPosition: The run has fewer steps before this position. It is then at its beginning.
+            ConfigurationError: The count is negative.
         """
         return self._stepping.back(count)
 
@@ -138,7 +140,7 @@ class Travel(Generic[S]):
             The position after the instruction, in the same function.
 
         Raises:
-            NoSuchPosition: The run ends before the call returns. It is then at its end.
+            NoSuchPosition: The run ends before the call returns, and stays at its end.
         """
         return self._stepping.step_over()
 
@@ -160,7 +162,7 @@ class Travel(Generic[S]):
             The position after the RET or IRET.
 
         Raises:
-            NoSuchPosition: The run ends before, or no return comes within 10,000 steps.
+            NoSuchPosition: The run ends first, or no return comes within 10,000 steps.
         """
         return self._stepping.step_out()
 
@@ -185,12 +187,12 @@ class Travel(Generic[S]):
             The position at the beginning of the line.
 
         Raises:
-            NoSuchPosition: The run ends before, or no other line comes within 100,000 steps.
+            NoSuchPosition: The run ends first, or no other line comes within 100,000 steps.
         """
         return self._stepping.next_line(into=into)
 
     def previous_line(self) -> Position:
-        """Go back to the beginning of the last other line, into calls.
+        """Go back to the beginning of the line executed before this one, in a called function too.
 
         Returns:
             The position at the beginning of the line.

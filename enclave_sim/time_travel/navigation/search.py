@@ -101,4 +101,4 @@ def one_of(**goals: Any) -> None:
     """Raise ConfigurationError unless exactly one goal is given."""
     given = [name for name, goal in goals.items() if goal is not None]
     if len(given) != 1:
-        raise ConfigurationError(f"one goal is needed, of {', '.join(goals)}; given are {', '.join(given) or 'none'}")
+        raise ConfigurationError(f"give exactly one of {', '.join(goals)}; {' and '.join(given) or 'none'} given")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel.navigation.control_flow import Flow, callers_of, flow_at
 from enclave_sim.time_travel.navigation.previous_steps import PreviousSteps
 from enclave_sim.time_travel.navigation.visits import Visits
@@ -27,6 +28,7 @@ class Stepping:
 
     def step(self, count: int = 1) -> Position:
         """See `Travel.step`."""
+        _require_count(count)
         for _ in range(count):
             if not self._timeline.step():
                 raise NoSuchPosition(f"the run ends at {self._timeline.now}")
@@ -34,13 +36,14 @@ class Stepping:
 
     def back(self, count: int = 1) -> Position:
         """See `Travel.back`."""
-        here = self._timeline.now
-        before = self._previous.before(here, count)
-        if len(before) < count and before:
-            self._timeline.go_to(before[0])
-            return self.back(count - len(before))
-        goal = before[-count] if before else None
-        return self._timeline.go_back(here, goal, "nothing comes before the beginning of a run")
+        _require_count(count)
+        while count:
+            here = self._timeline.now
+            before = self._previous.before(here, count)
+            goal = before[-min(count, len(before))] if before else None
+            self._timeline.go_back(here, goal, "nothing comes before the beginning of a run")
+            count -= len(before)
+        return self._timeline.now
 
     # Over and out
 
@@ -127,3 +130,8 @@ class Stepping:
             yield from reversed(trail)
             here = trail[0]
             self._timeline.go_to(here)
+
+
+def _require_count(count: int) -> None:
+    if count < 0:
+        raise ConfigurationError(f"a count of steps is {count}; it must be 0 or more")

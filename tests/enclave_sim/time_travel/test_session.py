@@ -1,5 +1,7 @@
 """Steps backwards undo steps forwards, whatever their size, at any moment of any run."""
 
+import inspect
+import sys
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,7 @@ from enclave_sim.events import AttestationDecided, CycleBegan, HostCalled
 from enclave_sim.inputs import AfterEvent, AnyInput, ExternalInterrupt, GuestReplaced, SensorValue, Tamper
 from enclave_sim.strategies import WasmGuest, interrupt_schedules, wasm_guests
 from enclave_sim.time_travel import Position, Session
+from enclave_sim.time_travel.navigation.previous_steps import PreviousSteps
 from enclave_sim.time_travel.position import NoSuchPosition
 from machine.errors import EmulatorFault
 from machine.events import RingTransition
@@ -100,6 +103,33 @@ def round_trip(session: Session, end_ns: int, data: st.DataObject) -> None:
     if len(visited) > 1:
         session.back(len(visited) - 1)
         assert everything(session) == visited[0]
+
+
+def test_many_steps_back_are_searched_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session("beacon")
+    session.run_to(symbol="host_call")
+    there = session.back(300)
+    session.step(300)
+    search, depth = PreviousSteps.before, len(inspect.stack())
+    monkeypatch.setattr(PreviousSteps, "before", lambda self, goal, _count: search(self, goal, 1))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 150)
+    try:
+        assert session.back(300) == there
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_a_count_of_steps_is_not_negative() -> None:
+    session = Session("beacon")
+    here = session.step(5)
+    assert session.back(0) == session.step(0) == here
+    for move in (session.step, session.back):
+        with pytest.raises(ConfigurationError, match="a count of steps is -1; it must be 0 or more"):
+            move(-1)
+    with pytest.raises(NoSuchPosition, match="nothing comes before"):
+        session.back(6)
+    assert session.now == Position(0)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -250,8 +280,8 @@ def test_where_there_is_nothing_one_stays() -> None:
 @pytest.mark.parametrize(
     ("goals", "message"),
     [
-        ({}, "one goal is needed"),
-        ({"event": "woken", "at_ns": 5}, "given are event, at_ns"),
+        ({}, "give exactly one of event, address, symbol, at_ns; none given"),
+        ({"event": "woken", "at_ns": 5}, "event and at_ns given"),
         ({"event": "dinner"}, "'dinner' is no kind of event; there are mode_switched"),
         ({"symbol": "main"}, "no symbol 'main'"),
     ],

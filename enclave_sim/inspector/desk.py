@@ -23,10 +23,6 @@ from enclave_sim.recording.text import printable
 WIDE = 150
 """From this number of columns on, the overview has more panes."""
 HINTS = "s/S step  o/O over  c/C continue  p/P phase  g goto  b break  1-= panes  ? help  ^p all"
-_TABS = {
-    "phases": "Phase", "registers": "Regs", "code": "Code", "guest": "Guest", "stack": "Stack", "memory": "Mem",
-    "bytes": "Bytes", "tables": "Tables", "devices": "Dev", "events": "Log", "guarantees": "Proof",
-}  # fmt: skip
 Update = Seen | Working | Broken
 """A message of the session's thread."""
 _Answer = TypeVar("_Answer")
@@ -130,7 +126,7 @@ class Desk:
     def tab_line(self) -> str:
         """Return the line of tabs. Each one is a link to its page."""
         tabs = [("overview", "1", "All", self.page is None)]
-        tabs += [(f"pane('{pane.NAME}')", pane.KEY, _TABS[pane.NAME], self.page == pane.NAME) for pane in PANES]
+        tabs += [(f"pane('{pane.NAME}')", pane.KEY, pane.TAB, self.page == pane.NAME) for pane in PANES]
         return " ".join(
             f"[@click=app.{action}]{'[b reverse]' if on else '[not underline]'}{key}{words}[/][/]"
             for action, key, words, on in tabs

@@ -12,7 +12,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class EventsPane(Pane):
     """Events before the current position."""
 
-    NAME, TITLE, KEY = "events", "Events", "-"
+    NAME, TITLE, TAB, KEY = "events", "Events", "Log", "-"
     HELP = """What has happened so far, one event a line: its number, virtual time,
 kind and fields.
 f filters: kinds (host_called scrubbed) and a ring transition (3->0), in

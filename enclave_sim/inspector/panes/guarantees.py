@@ -16,7 +16,7 @@ from enclave_sim.inspector.session.verification_thread import Verifying
 class GuaranteesPane(Pane):
     """Checks of this moment, and the reports of a verification."""
 
-    NAME, TITLE, KEY = "guarantees", "Guarantees", "="
+    NAME, TITLE, TAB, KEY = "guarantees", "Guarantees", "Proof", "="
     HELP = """Above, checks of this run so far: scrubs read back, latency of wakes,
 page tables, the locked architecture, evidence, residue. Below, the
 reports of a verification: every guarantee of the enclave, judged by

@@ -14,7 +14,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class GuestPane(Pane):
     """State of the guest, its host calls, and the payloads."""
 
-    NAME, TITLE, KEY = "guest", "Guest", "5"
+    NAME, TITLE, TAB, KEY = "guest", "Guest", "Guest", "5"
     HELP = """What the guest does: computing, preempted or suspended in a host call;
 fuel spent; linear memory; the function it is in, or trapped in, with the
 call stack and the instructions around (> is the current one); its last

@@ -25,6 +25,8 @@ class Pane(Scrolling, can_focus=True):
 
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
+    TAB: ClassVar[str]
+    """The title in the line of tabs, where every column counts."""
     KEY: ClassVar[str]
     HELP: ClassVar[str]
     BINDINGS: ClassVar[list[BindingType]] = [

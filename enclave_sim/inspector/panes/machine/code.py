@@ -15,7 +15,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class CodePane(Pane):
     """Disassembly around RIP, or around an address that the user chose."""
 
-    NAME, TITLE, KEY = "code", "Code", "4"
+    NAME, TITLE, TAB, KEY = "code", "Code", "Code", "4"
     HELP = """Instructions around RIP, with the kernel's source lines and symbols. >
 is where the processor is, B a breakpoint.
 b sets a breakpoint at the cursor, or removes it; r runs to the cursor,

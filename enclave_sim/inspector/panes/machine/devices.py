@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class DevicesPane(Pane):
     """Registers of all devices."""
 
-    NAME, TITLE, KEY = "devices", "Devices", "0"
+    NAME, TITLE, TAB, KEY = "devices", "Devices", "Dev", "0"
     HELP = """All devices: the enclave block with the status word, local APIC with its
 timer, TPM with its PCRs, the serial line, scrub engine, hash engine,
 attestation port, mailbox, and the other devices of a PC, with all of

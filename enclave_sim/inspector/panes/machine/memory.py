@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class MemoryPane(Pane):
     """Regions with their live state, and a heat map."""
 
-    NAME, TITLE, KEY = "memory", "Memory", "7"
+    NAME, TITLE, TAB, KEY = "memory", "Memory", "Mem", "7"
     HELP = """The regions of the memory map: how they are mapped now (r, w, x; u user
 or s supervisor), and whether they are zero, dirty, scrubbed since, or
 the measured image. Locked: the page tables grant what the map says and

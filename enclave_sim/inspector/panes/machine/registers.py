@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class RegistersPane(Pane):
     """All registers."""
 
-    NAME, TITLE, KEY = "registers", "Registers", "3"
+    NAME, TITLE, TAB, KEY = "registers", "Registers", "Regs", "3"
     HELP = """All registers: general ones, RFLAGS in words, segment registers with the
 descriptors cached in them, descriptor table registers, control
 registers bit by bit, MSRs, debug registers, XMM and x87.

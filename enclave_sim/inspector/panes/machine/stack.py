@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class StackPane(Pane):
     """Words from RSP upwards."""
 
-    NAME, TITLE, KEY = "stack", "Stack", "6"
+    NAME, TITLE, TAB, KEY = "stack", "Stack", "Stack", "6"
     HELP = """The stack from RSP upwards. While an interrupt is handled, the frame
 that the processor pushed is decoded: error code, return address, CS,
 RFLAGS, and the stack it came from. Addresses are named; a word that may

@@ -4,7 +4,7 @@ A device is a block of registers, addressed by their offset from the start of th
 in bytes; registers that a device does not have read as zero. Where there is no device the bus floats: reads return all
 ones, writes are lost, as on a PC.
 
-All state of a device is in plain attributes: numbers, byte strings, lists and dictionaries of these.
+A device declares which of its attributes are state: see machine/state.py.
 
 One device in a machine may have a window: registers that are memory, such as a data buffer, and have no side effects
 when they are read. Native code then reads them without calling the device.

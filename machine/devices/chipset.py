@@ -58,6 +58,7 @@ class Chipset:
         self.scrub_engine = scrub_engine.ScrubEngine(ram, clock)
         self.hash_engine = hash_engine.HashEngine(ram, clock)
         self._timed: list[Device] = [self.local_apic, self.pit, self.uart]
+        """The devices with a timer."""
         self._attach()
         self._wire()
         self.acknowledge = self.local_apic.acknowledge
@@ -163,8 +164,8 @@ class Chipset:
 
     def refresh(self) -> None:
         """Find the earliest deadline of a device."""
-        found = self.local_apic.deadline_ns
-        for device in (self.pit, self.uart):
+        found = None
+        for device in self._timed:
             at = device.deadline_ns
             if at is not None and (found is None or at < found):
                 found = at

@@ -1,14 +1,18 @@
 """The wires of the PC: devices, interrupt controllers, processor."""
 
+import inspect
+from pathlib import Path
+
 import pytest
 
-from machine.bus.bus import Bus
+from machine.bus.bus import Bus, Device
 from machine.bus.ram import Ram
 from machine.devices.apic import registers as reg
 from machine.devices.chipset import Chipset
 from machine.processor.clock import Clock
 from machine.processor.step_hook import NEVER, HookState
 
+PAGE = Path(__file__).parents[3] / "docs" / "machine.md"
 APIC, IO_APIC = 0x20_0000, 0x0  # from the base of the device range
 
 
@@ -196,3 +200,11 @@ def test_reset_puts_every_device_back() -> None:
     assert pc.bus.read_port(0x21, 1) == 0xFF
     assert pc.bus.read_memory(APIC + reg.TPR, 4) == 0
     assert pc.chipset.uart.transmitted == b""
+
+
+def test_the_page_of_the_machine_lists_the_file_of_every_device() -> None:
+    own = [kind for kind in Device.__subclasses__() if kind.__module__.startswith("machine.devices.")]
+    files = {Path(inspect.getfile(kind)).as_posix().rpartition("/machine/devices/")[2] for kind in own}
+    text = PAGE.read_text()
+    assert len(files) > 8
+    assert [file for file in sorted(files) if f"`{file}`" not in text] == [], f"add these to {PAGE.name}"

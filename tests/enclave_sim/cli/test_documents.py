@@ -38,6 +38,16 @@ def test_events_quoted_in_the_docs_happen(page: str) -> None:
     assert [event for event in quoted if event not in happened] == []
 
 
+def test_the_recording_that_is_shown_is_that_of_a_run(tmp_path: Path) -> None:
+    (block,) = re.findall(r'```json\n(\{"kind":"header".*?)```', (ROOT / "docs/recordings.md").read_text(), re.S)
+    enclave = Enclave("beacon")
+    enclave.run()
+    assert enclave.recording is not None
+    enclave.recording.save(tmp_path / "beacon.jsonl")
+    lines = (tmp_path / "beacon.jsonl").read_text().splitlines()
+    assert block.splitlines() == [lines[0], lines[1], "...", lines[-1]]
+
+
 def test_every_kind_of_event_is_documented() -> None:
     page = (ROOT / "docs/recordings.md").read_text()
     assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == []

@@ -52,8 +52,8 @@ CLASSES = sorted(set(_subclasses(Stateful)), key=lambda kind: f"{kind.__module__
 def test_every_attribute_is_declared_and_every_declared_one_is_there(kind: type[Stateful]) -> None:
     declared = {*kind.STATE, *kind.PARTS, *kind.WIRING}
     own = declared - {name for base in kind.__bases__ for name in _declared(base)}
-    assert _assigned(kind) - declared == set(), "assigned, and not declared"
-    assert own - _assigned(kind) == set(), "declared, and never assigned"
+    assert _assigned(kind) - declared == set(), "add these to STATE, PARTS or WIRING of the class: see machine/state.py"
+    assert own - _assigned(kind) == set(), "declared, and no method assigns them"
 
 
 def _declared(kind: type) -> set[str]:

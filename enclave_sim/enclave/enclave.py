@@ -36,6 +36,8 @@ __all__ = ["EXTERNAL", "Enclave", "EnclaveSnapshot"]
 class Enclave:
     """One enclave, from power-on to DORMANT.
 
+        from enclave_sim import Enclave, Phase
+
         enclave = Enclave("counter", cycles=3)
         enclave.run_to(Phase.MEM_MAP)  # phase by phase, or
         result = enclave.run()  # to the end
@@ -48,6 +50,10 @@ class Enclave:
     A fault of the guest, or a payload that is refused, raises nothing: it is the outcome of the run. All methods that
     execute raise KernelDied or EmulatorFault where the kernel or the emulator is at fault, and HostLimitReached within
     a `HostLimit`.
+
+    Attributes: `machine` is the PC with its registers, RAM and devices, to be read between calls; `recording` is the
+    recording in memory, or None; `configuration`, `anchors` and `payloads` are what the enclave was made from; `block`
+    is the device by which the kernel reports phases and status; `residue` is what the scan after the last run found.
 
     `Template` boots once and starts many runs, `enclave_sim.time_travel.Session` runs in both directions, and
     `enclave_sim.guarantees.observe` runs under the watchers of the guarantees.
@@ -225,7 +231,7 @@ class Enclave:
         """Run until a boot phase has reached its target state.
 
         Args:
-            phase: The phase. If it has reached it already, nothing is run.
+            phase: The phase. If it is already complete, nothing is run.
 
         Returns:
             False if the run ended before that.

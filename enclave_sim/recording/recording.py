@@ -15,14 +15,19 @@ _Kind = TypeVar("_Kind", bound=Event)
 class Recording(Stateful):
     """The events of a run in memory.
 
+        from pathlib import Path
+        from enclave_sim import Enclave
+        from enclave_sim.events import SignalEmitted
+        from enclave_sim.recording import Recording
+
         enclave = Enclave("counter", cycles=3)
         enclave.run()
         enclave.recording.save(Path("counter.jsonl"))
         signals = Recording.load(Path("counter.jsonl")).of_kind(SignalEmitted)
 
-    `events` grows while its enclave runs; a loaded recording is complete. `RecordingFile` reads a file in constant
-    memory, and `RecordingWriter` writes one while the run goes on. `enclave_sim.recording.select` filters events, and
-    `enclave_sim.time_travel` repeats the run of a recording.
+    `header` describes the run. The list `events` grows while the enclave runs; a loaded recording is complete.
+    `RecordingFile` reads a file in constant memory, and `RecordingWriter` writes one while the run goes on.
+    `enclave_sim.recording.select` filters events, and `enclave_sim.time_travel` repeats the run of a recording.
 
     Args:
         header: Everything that the run is made from.

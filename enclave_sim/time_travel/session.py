@@ -36,15 +36,18 @@ def enclave_of(
 class Session(Travel[Enclave]):
     """The run of an enclave that can be executed in both directions.
 
+        from enclave_sim.time_travel import Session
+
         session = Session("counter", cycles=2)
         session.run_to(event="host_called")
         print(session.now, session.line, session.enclave.machine.cpu.registers.rax)
         session.back()
 
-    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. The methods that
-    move it are those of `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and
-    raise NoSuchPosition if the run has no such position, and Cancelled if the token was cancelled. Going back and forward again gives the same
-    events. For many runs that begin after the boot, use `Template`; for one run forward, `Enclave`.
+    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. The methods that move it are
+    those of `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and raise
+    NoSuchPosition if the run has no such position, and Cancelled if the token was cancelled. Going back and forward
+    again gives the same events. For many runs that begin after the boot, use `Template`; for one run forward,
+    `Enclave`.
 
     Args:
         payload: As for `Enclave`: a built-in name, a path, the module itself, or several of these.

@@ -74,7 +74,15 @@ class RecordingFile(Iterable[AnyEvent]):
         raise RecordingError(f"{self.path} is cut short after line {count + 1}: it has no trailer")
 
     def all_events(self) -> list[Event]:
-        """Read all events into memory. Raises ConfigurationError, too, if the file is too large for that."""
+        """Read all events into memory.
+
+        Returns:
+            The events, in order.
+
+        Raises:
+            RecordingError: As iteration does.
+            ConfigurationError: The file cannot be read, or is too large for that.
+        """
         with open_file(self.path) as file:
             size = os.fstat(file.fileno()).st_size
         if size > IMAGE:

@@ -72,7 +72,7 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """The payloads, for people."""
+        """The names of the payloads, for reports."""
         if any(isinstance(one, GuestReplaced) for one in self.inputs):
             return "a replaced guest"
         several = [self.payload] if isinstance(self.payload, str | bytes) else list(self.payload)

@@ -32,7 +32,7 @@ class Change(Protocol):
     """One way to break something."""
 
     def made(self, stack: ExitStack) -> None:
-        """Break it, until the stack is left."""
+        """Apply the change until the stack is closed."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Kernel:
     edits: tuple[Edit, ...]
 
     def made(self, stack: ExitStack) -> None:
-        """Build it, and let it be the one that boots."""
+        """Build the changed kernel, and make the enclave boot it."""
         directory = Path(_workplace(os.getpid()).name)
         shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
         for edit in self.edits:
@@ -85,7 +85,7 @@ class Replacement:
     value: Any
 
     def made(self, stack: ExitStack) -> None:
-        """Put it there."""
+        """Put the value in place of the attribute."""
         stack.enter_context(patch.object(self.owner, self.name, self.value))
 
 
@@ -96,7 +96,7 @@ class Several:
     replacements: tuple[Replacement, ...]
 
     def made(self, stack: ExitStack) -> None:
-        """Make them all."""
+        """Make all replacements."""
         for replacement in self.replacements:
             replacement.made(stack)
 

@@ -1,4 +1,4 @@
-"""The flat payloads: built from their sources, linked for where the kernel runs them, and telling what to expect."""
+"""The flat payloads: built from their sources, linked for where the kernel runs them, documented by their sources."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ SOON = 1e-9
 
 @pytest.fixture
 def _looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock of the host goes on by one second at each look."""
+    """The host's clock advances one second each time it is read."""
     monkeypatch.setattr(host_limit, "monotonic", count(1).__next__)
 
 

@@ -62,13 +62,13 @@ def test_it_serves_one_client_after_the_other_whatever_they_leave() -> None:
         assert started.stderr.read() == b""
 
 
-def test_ctrl_c_ends_it_in_the_midst_of_a_run() -> None:
+def test_ctrl_c_ends_it_during_a_run() -> None:
     with listening("--cycles", "1000000") as (started, port), connect(port) as connection:
         client = Client(connection)
         client.send(b"c")
         while not client.controls:  # it is told that its packet has come, and then the run begins
             client.receive()
-        time.sleep(0.2)  # to be in the midst of it, most likely; before, Ctrl-C does the same
+        time.sleep(0.2)  # so that it is most likely running; before that, Ctrl-C does the same
         started.send_signal(signal.SIGINT)
         assert started.wait(300) == 0
         assert started.stderr is not None

@@ -133,7 +133,7 @@ def test_escape_cancels_the_first_look_of_a_filter_and_the_one_before_stays(
     million: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(_filter: EventFilter, _event: Event) -> bool:
-        sleep(0.001)  # so that it would take a quarter of an hour
+        sleep(0.001)  # a million events would take a quarter of an hour
         return False
 
     async def script(driven: Driven) -> None:

@@ -1,4 +1,4 @@
-"""The window onto a device's memory: nobody can tell it from asking the device, but by the time it takes."""
+"""The window onto a device's memory: it answers as the device does, only faster."""
 
 from collections.abc import Iterable
 

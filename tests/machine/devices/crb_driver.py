@@ -24,7 +24,7 @@ from tests.machine.tpm.commands import size_of
 
 
 class Scripted(Stateful):
-    """Answers with what it is told to, or not at all."""
+    """A TPM whose answers are given in advance, or that never answers."""
 
     STATE = ("commands", "resets")
 

@@ -1,4 +1,4 @@
-"""One program on the host's own processor and on our machine, with the states that they end in brought to one shape."""
+"""One program on the host's own processor and on our machine, with their final states in one format."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

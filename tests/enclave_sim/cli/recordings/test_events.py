@@ -132,7 +132,7 @@ def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
 
 
 def peak_bytes(*arguments: str | Path) -> int:
-    """The most memory that a command had at once."""
+    """The peak memory of a command."""
     program = (
         "import runpy, sys\n"
         "try: runpy.run_module('enclave_sim', run_name='__main__')\n"

@@ -29,7 +29,7 @@ RAW = ["event.log", "qualification.hex"] + [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where one works; with evidence and reference values of the beacon."""
+    """The current directory, with evidence and reference values of the beacon."""
     monkeypatch.chdir(tmp_path)
     assert command("attest", "beacon", "--nonce", NONCE, "-o", "b.eat").code == ExitCode.OK
     assert command("reference-values", "beacon", "-o", "ref.json").code == ExitCode.OK

@@ -184,7 +184,7 @@ def moments(draw: st.DrawFn, *, least_ns: int = 0) -> AfterEvent:
 
 
 def event_of(moment: AfterEvent) -> Event:
-    """The event of the calm run that is meant."""
+    """The event of the calm run that `moment` describes."""
     return [event for event in calm() if matches(moment, event)][moment.count - 1]
 
 

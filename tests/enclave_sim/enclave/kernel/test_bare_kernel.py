@@ -1,4 +1,4 @@
-"""A kernel of one's own is gone through in both directions, like an enclave."""
+"""A kernel of your own runs in both directions, like an enclave."""
 
 import functools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two recordings side by side: nothing is lost, and what goes on alike is found again."""
+"""Two recordings side by side: nothing is lost, and where they become equal again is found."""
 
 from collections import Counter
 from collections.abc import Iterable

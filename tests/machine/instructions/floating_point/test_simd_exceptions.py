@@ -46,7 +46,7 @@ RAISES = [
 def run(kernel: Any, instruction: str, mxcsr: int, ring: int = 0, **options: int) -> Any:
     *first, last = instruction.split(";")
     prepared = PREPARE + "".join(f"{each};" for each in first)
-    memory = {0x24_0000: mxcsr.to_bytes(4, "little")}  # and not in the code, which would be another for each
+    memory = {0x24_0000: mxcsr.to_bytes(4, "little")}  # not in the code, so that the code is the same for each value
     return kernel(f"{prepared} 9: {last}; stmxcsr 0x240000; ud2", ring, memory=memory, **options)
 
 

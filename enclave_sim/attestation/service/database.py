@@ -28,6 +28,7 @@ MOST_LISTED_BYTES = 2**20
 """Bytes of verdicts in one answer: of those that a peer does not read there may be one for each connection."""
 _MASK_64 = (1 << 64) - 1
 _PROBE_BYTES = 16_384  # more than a verdict has
+_KEPT_PROBES = 100  # of checks that are made at the same time, also by other services
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Database:
         self._shown = ":memory:" if path is None else str(path)
         self._path = None if path is None else Path(os.path.realpath(path))
         self._files: KeptFiles | None = None
-        self._trouble = ""  # the last error, until a transaction has succeeded again
+        self._logged: set[str] = set()  # what has been wrong since the database was last found healthy
         try:
             self._connection = self._connect()
         except sqlite3.Error as error:
@@ -123,17 +124,14 @@ class Database:
                     yield
                 self._check_files()
             except sqlite3.Error as error:
-                self._report(str(error))
+                self._log(str(error))
                 raise
-            self._report("")
 
-    def _report(self, trouble: str) -> None:
-        """Log what is wrong with the database, or that nothing is any more: once, however many requests meet it."""
-        if trouble and trouble != self._trouble:
+    def _log(self, trouble: str) -> None:
+        """Log what is wrong with the database: once, however many requests meet it, and others do not."""
+        if trouble not in self._logged:
+            self._logged.add(trouble)
             LOG.error("%s: the database cannot be used, and nothing is accepted: %s", self._shown, trouble)
-        elif self._trouble and not trouble:
-            LOG.warning("%s: the database can be used again", self._shown)
-        self._trouble = trouble
 
     @contextmanager
     def _committed(self) -> Iterator[None]:
@@ -170,23 +168,25 @@ class Database:
                 raise sqlite3.DatabaseError("what is stored is not what is read back")
             stored = self._write_probe()
         with self.transaction():
-            if self._read_probe() != stored:
+            if not self._has_probe(stored):
                 raise sqlite3.DatabaseError("what was stored cannot be read back")
+            if self._logged:
+                LOG.warning("%s: the database can be used again", self._shown)
+                self._logged.clear()
 
     def _write_probe(self) -> str:
         stored = secrets.token_hex(_PROBE_BYTES // 2)
-        self._connection.execute("INSERT OR REPLACE INTO health (id, stored) VALUES (1, ?)", (stored,))
+        number = self._connection.execute("INSERT INTO health (stored) VALUES (?)", (stored,)).lastrowid
+        self._connection.execute("DELETE FROM health WHERE number <= ?", ((number or 0) - _KEPT_PROBES,))
         return stored
 
-    def _read_probe(self) -> str | None:
-        """Read what was stored, as one would who opens the file now."""
-        query = "SELECT stored FROM health"
+    def _has_probe(self, stored: str) -> bool:
+        """Look for what was stored, as one would who opens the file now."""
+        query = "SELECT count(*) FROM health WHERE stored = ?"
         if self._path is None:
-            row = self._connection.execute(query).fetchone()
-        else:
-            with closing(self._connect()) as connection:
-                row = connection.execute(query).fetchone()
-        return None if row is None else str(row[0])
+            return bool(self._connection.execute(query, (stored,)).fetchone()[0])
+        with closing(self._connect()) as connection:
+            return bool(connection.execute(query, (stored,)).fetchone()[0])
 
     def close(self) -> None:
         """Close the file, after the transactions that are under way."""

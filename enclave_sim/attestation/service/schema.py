@@ -27,7 +27,7 @@ _VERDICTS = (
     ) STRICT""",
     "CREATE UNIQUE INDEX verdicts_by_kind ON verdicts (accepted, place)",
 )
-_HEALTH = ("CREATE TABLE health (id INTEGER PRIMARY KEY CHECK (id = 1), stored TEXT NOT NULL) STRICT",)
+_HEALTH = ("CREATE TABLE health (number INTEGER PRIMARY KEY AUTOINCREMENT, stored TEXT NOT NULL) STRICT",)
 _IDENTITY = (f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}")
 
 CREATE = (

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from enclave_sim.attestation.service.database import Kept
 from enclave_sim.errors import ConfigurationError
 from tests.enclave_sim.attestation.service.node import OTHER_KEYS, Node
 from tests.enclave_sim.attestation.service.rig import Answer, Rig
+from tests.enclave_sim.attestation.service.test_concurrency import at_once
 
 NODE = Node()
 NAME = "verifier.sqlite"
@@ -124,6 +126,30 @@ def test_a_database_that_takes_nothing_is_not_healthy_until_it_does(
     assert kept.request("GET", "/health").content == {"status": "ok"}
     assert kept.failures(submitted(kept, 1)) == []
     assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+
+
+@pytest.mark.parametrize("services", [1, 2])
+def test_many_may_ask_for_health_at_once(tmp_path: Path, services: int, caplog: pytest.LogCaptureFixture) -> None:
+    databases = [database.Database(tmp_path / NAME) for _ in range(services)]
+
+    def ask(one: database.Database) -> None:
+        for _ in range(20):
+            one.check()
+
+    at_once([partial(ask, one) for one in databases * 3])
+    assert caplog.records == []
+    for one in databases:
+        one.close()
+
+
+def test_requests_that_fail_and_others_that_do_not_fill_no_log(
+    kept: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere(tmp_path / NAME, "DROP TABLE challenges")
+    for _ in range(5):
+        assert kept.post_challenge(b'{"cycle": 0}').error == (503, "database")
+        assert kept.request("GET", "/verdicts").status == 200
+    assert len(caplog.records) == 1
 
 
 def test_health_notices_what_cannot_be_read_back(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

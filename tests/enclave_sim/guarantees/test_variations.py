@@ -9,7 +9,7 @@ from enclave_sim import ConfigurationError
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.guarantees import Scenario, with_other_data, with_other_sensors
 from enclave_sim.guarantees.variations import replace_data
-from enclave_sim.inputs import Tamper
+from enclave_sim.inputs import GuestReplaced, Tamper
 from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.signature import sign, strip, verify
 from enclave_sim.payload.wasm.sections import sections
@@ -101,3 +101,9 @@ def test_other_sensors_are_two_numbers_of_32_bits_and_all_else_stays() -> None:
     drawn = [with_other_sensors(scenario, seed).configuration.sensors for seed in range(60)]
     assert all(len(pair) == 2 and all(0 <= value < 1 << 32 for value in pair) for pair in drawn)
     assert max(value for pair in drawn for value in pair) >= 1 << 31
+
+
+def test_a_scenario_is_named_after_what_runs_in_it() -> None:
+    assert Scenario("beacon", inputs=(Tamper(at_ns=1),)).name == "beacon"
+    assert Scenario(["beacon", b"abc"]).name == "beacon, 3 bytes"
+    assert Scenario("beacon", inputs=(GuestReplaced(at_ns=1, payload=0, code=b""),)).name == "a replaced guest"

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import cache
 
+import pytest
+
 from enclave_sim.guarantees import observe
 from enclave_sim.guarantees.watchers.machine_state import MachineState
 from enclave_sim.memory_map import region
@@ -46,3 +48,11 @@ def test_a_register_and_a_device_are_shown_with_both_values() -> None:
     )
     code = state().devices["PostCode.code"]
     assert state().differences(other) == ["register R10: 0x0 and 0x70", f"device PostCode.code: {code!r} and 'other'"]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(58, "x" * 58), (59, "x" * 56 + "...")])
+def test_a_long_value_is_cut_to_60_characters(length: int, shown: str) -> None:
+    """Quotation marks included."""
+    other = replace(state(), devices={**state().devices, "PostCode.code": "x" * length})
+    (line,) = state().differences(other)
+    assert line.endswith(f" and '{shown}" + ("'" if length < 59 else ""))

@@ -52,7 +52,7 @@ def _names_in_tables(page: str) -> set[str]:
 def test_every_name_is_explained(names: list[str], page: str | None) -> None:
     assert names
     explained = ENTRIES.keys() if page is None else _names_in_tables(page)
-    assert [name for name in names if name not in explained] == []
+    assert [name for name in names if name not in explained] == [], f"add these to docs/{page or 'glossary.md'}"
 
 
 def test_the_outcomes_are_named_together() -> None:

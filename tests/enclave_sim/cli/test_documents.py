@@ -50,7 +50,9 @@ def test_the_recording_that_is_shown_is_that_of_a_run(tmp_path: Path) -> None:
 
 def test_every_kind_of_event_is_documented() -> None:
     page = (ROOT / "docs/recordings.md").read_text()
-    assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == []
+    assert [k for kind in typing.get_args(AnyEvent) if f"`{(k := kind.__struct_config__.tag)}`" not in page] == [], (
+        "add these to the table of kinds in docs/recordings.md"
+    )
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ _TABLE = """
 0F BA | * | rm/4 | ib
 0F BA | * | rm/5-7 | ib lock
 0F BC BD | * | rm |
-0F C7 | * | m/1 | lock
+0F C7 | * | m/1 | lock look
 0F C8-CF | * | - |
 
 # 0F: MMX and SSE

@@ -22,6 +22,7 @@ from machine.architecture.unicorn_ffi import context_restore, context_save, engi
 from machine.errors import EmulatorFault
 
 _NONE_PENDING = -1
+_FLAGS_COMPUTED = 1  # CC_OP_EFLAGS
 _MARK = 0x5EA2_C4ED_0B5E_55ED
 _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
 _X87_MARK, _X87_TAGS, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 8, 20, 24
@@ -154,6 +155,17 @@ class SavedContext:
         """
         self._old_exception.value = _NONE_PENDING
         context_restore(self._engine, self.address)
+
+    def keep_flags(self) -> None:
+        """Let a running engine keep the arithmetic flags, in a callback of a memory access.
+
+        There Unicorn forgets that it has computed them for the instruction hook, and would compute them once more from
+        the result.
+        """
+        self.save()
+        if self.registers.cc_op != _FLAGS_COMPUTED:
+            self.registers.cc_op = _FLAGS_COMPUTED
+            context_restore(self._engine, self.address)
 
     @property
     def vector_registers(self) -> bytes:

@@ -85,7 +85,7 @@ class Cpu:
         self.code = CodeReader(self._engine, self.registers, self.hook, self.give_back)
         self._physical = ctypes.c_uint64()
         ram.on_stale_code = self._on_stale_code
-        self.callbacks = Callbacks(self.uc, ram, bus, self.clock, on_device_read=step_hook.on_device_read)
+        self.callbacks = Callbacks(self.uc, ram, bus, self.clock, self.context, on_device_read=step_hook.on_device_read)
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     def execute(self) -> Stop:

@@ -32,8 +32,9 @@ _RETURN, _NEGATIONS, _DOUBLE_SHIFTS = 0xC2, (0xF6, 0xF7), (0x0FA4, 0x0FAC)
 _CMPXCHG, _POPCNT, _VEX, _BZHI_PDEP, _BEXTR = 0x0FB1, 0x0FB8, 0xC43800, 0xC438F5, 0xC438F7
 _OVERWRITING = frozenset([0x0F3801, 0x0F3802, 0x0F3803, 0x0F3805, 0x0F3806, 0x0F3807])
 _SSSE3 = frozenset([*range(0x0F3800, 0x0F380C), *range(0x0F381C, 0x0F381F), 0x0F3A0F])
+_CMPXCHG8B, _CONDITIONAL_LOOPS = 0x0FC7, (0xE0, 0xE1)
 _REX_R, _REX_B = 4, 1
-_RAX = 0
+_RAX, _RCX = 0, 1
 
 
 class Registers(Protocol):
@@ -72,8 +73,9 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
         return bool(instruction.rex)
     if opcode == _PAUSE:  # with REX.B it is XCHG
         return not instruction.rex & _REX_B and registers.stepping
-    if opcode in _PORT_STRINGS:  # Unicorn loses the flags of the instruction before, if it translates both together
-        return not registers.repeats
+    loses_flags = _loses_flags(opcode, registers)
+    if loses_flags or opcode in _PORT_STRINGS:
+        return loses_flags
     if opcode in _MOV_IMMEDIATE:
         return bool(instruction.rex & _REX_R)
     if opcode in _NEGATIONS:
@@ -92,6 +94,13 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
     if opcode == _POPCNT:
         return not instruction.long or (both and wide)
     return both or _unusual_registers(instruction)
+
+
+def _loses_flags(opcode: int, registers: Registers) -> bool:
+    """Report whether Unicorn loses the flags of the instruction before, if it translates both in one block."""
+    if opcode in _PORT_STRINGS:
+        return not registers.repeats
+    return opcode == _CMPXCHG8B or (opcode in _CONDITIONAL_LOOPS and registers.general(_RCX) & 0xFFFF == 1)
 
 
 def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:

@@ -4,6 +4,7 @@
    Part of step_hook.c, which calls unusual_operands() before an instruction whose action is FLOATS or LOOK. */
 
 enum { REG_XMM0 = 122 };                            /* UC_X86_REG_ */
+enum { RCX = 1 };                                   /* its number in an instruction */
 enum { PROT_READ = 1 };                             /* UC_PROT_ */
 enum { DENORMAL = 1 << 1, PRECISION = 1 << 5, DENORMALS_ARE_ZEROS = 1 << 6, EXCEPTIONS = 0x3F, MASKS = 7,
        FLUSH_TO_ZERO = 1 << 15 };                   /* MXCSR */
@@ -178,6 +179,8 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         }
         if (d->opcode >= 0x6C && d->opcode < 0x70)      /* REP INS, REP OUTS: flags of the instruction before are lost */
             return s->last != following - size;
+        if ((d->opcode & 0xFE) == 0xE0 && (general(uc, s, RCX) & 0xFFFF) == 1)  /* LOOPE, LOOPNE: the same */
+            return 1;
         if (d->opcode == 0xC6 || d->opcode == 0xC7)             /* MOV r/m, imm */
             return d->rex & 4;
         if (d->opcode == 0xF6 || d->opcode == 0xF7)             /* NEG */
@@ -206,6 +209,8 @@ static int unusual_operands(void *uc, struct state *s, const u8 *code, u64 size,
         return upper;                                           /* PDEP */
     }
     if (d->map == TWO_BYTE) {
+        if (d->opcode == 0xC7)                                  /* CMPXCHG8B, CMPXCHG16B: as REP INS */
+            return 1;
         if (d->opcode == 0xB1)                                  /* CMPXCHG r/m32 with upper halves that are not zero */
             return s->long_mode && !wide && !d->narrow && (general(uc, s, 0) >> 32 || register_operand(uc, s, code, d) >> 32);
         if (d->opcode == 0xA4 || d->opcode == 0xAC)             /* SHLD, SHRD with imm8, relative to RIP */

@@ -206,6 +206,40 @@ def flag_image(random: Random, long: bool) -> bytes:
     return b"\x68" + struct.pack("<I", flags(random)) + _wide(random, False) + b"\x9d"
 
 
+def kept_flags(random: Random, long: bool) -> bytes:
+    """Arithmetic, and after it what leaves some of its flags alone or looks at them, mostly with a count of few."""
+    opcode = random.choice((*range(0, 0x40, 8), 0x84, 0xD0, 0xD2, 0xF6)) | random.randrange(2)
+    extension = random.choice((2, 3, 4, 5, 6, 7)) if opcode >= 0xF6 else None
+    arithmetic = bytes([opcode]) + _modrm(random, long, extension)
+    choice = random.randrange(5)
+    if choice == 0:
+        after = bytes([random.choice((0xE0, 0xE1, 0xE2, 0xE3)), random.choice((0, 0, 0xFE))])
+    elif choice == 1:
+        after = _wide(random, long) + b"\x0f\xc7" + _modrm(random, long, 1, memory=True)
+    elif choice == 2:
+        after = random.choice((b"", b"\xf2", b"\xf3")) + random.choice((b"\xa4", b"\xab", b"\xac", b"\x6c", b"\x6f"))
+    else:
+        simple = (
+            "9c",
+            "9e",
+            "9f",
+            "f5",
+            "d7",
+            "27",
+            "37",
+            "0f31",
+            "0fa2",
+            "0f18c0",
+            "e800000000",
+            "cd81",
+            "fb",
+            "0f77",
+        )
+        after = bytes.fromhex(random.choice(simple))
+    few = set_register(random, long, 1, random.choice((0, 1, 1, 2, 3))) if random.randrange(4) else b""
+    return few + _wide(random, long) + arithmetic + after
+
+
 PIECES: tuple[Piece, ...] = (
     *(
         any_opcode,
@@ -223,5 +257,5 @@ PIECES: tuple[Piece, ...] = (
         vector,
         vector,
     ),
-    *(x87, self_modifying, branch, system, flag_image, set_register),
+    *(x87, self_modifying, branch, system, flag_image, kept_flags, kept_flags, set_register),
 )

@@ -42,9 +42,9 @@ EXPECTED = {
     Action.SYSTEM | Action.DESCRIPTOR: ["0f0100", "0f0108"],
     Action.DESCRIPTOR: ["0f00c0", "0f00c8", "0f0120"],
     Action.FLAGS: ["9d"],
-    Action.LOCKABLE | Action.MODIFIES: ["0108", "48ffc1", "f00108", "f00fb008", "0fc70f", "f0ff00", "f0f710"],
+    Action.LOCKABLE | Action.MODIFIES: ["0108", "48ffc1", "f00108", "f00fb008", "f0ff00", "f0f710"],
     Action.MODIFIES | Action.LOOK: ["0fa4c101"],
-    Action.LOCKABLE | Action.MODIFIES | Action.LOOK: ["0fb1c1", "f0f718", "f00fb108"],
+    Action.LOCKABLE | Action.MODIFIES | Action.LOOK: ["0fb1c1", "0fc70f", "f0f718", "f00fb108"],
     Action.LOOK: [
         "9f", "40c600ff", "ff2500000000", "7500", "e800000000", "0f8400000000", "f30fb8c1", "f30f10c1", "c4e278f7c1",
         "c4e278f3c9", "c4e2fbf6c1",

@@ -91,13 +91,25 @@ class _Start:
 
 
 class Bench:
-    """One machine. `portable` forgoes the native instruction hook; `stepping` has it step, whatever would pay."""
+    """One machine, which runs programs in one of the ways that make no difference.
 
-    def __init__(self, *, portable: bool = False, stepping: bool = False) -> None:
+    Args:
+        portable: Forgo the native instruction hook.
+        stepping: Have the hook step, whatever would pay.
+        piecewise: Stop after each instruction of a program.
+        observed: Observe memory accesses.
+    """
+
+    def __init__(
+        self, *, portable: bool = False, stepping: bool = False, piecewise: bool = False, observed: bool = False
+    ) -> None:
         self._last = _LastRaised()
         self.machine = Machine(MachineConfiguration(layout.RAM_SIZE, portable=portable, engines=False), self._last)
         if stepping:
             self.machine.cpu.hook.credit = 0
+        self._piecewise = piecewise
+        if observed:
+            self.machine.cpu.watch_memory(range(layout.RAM_SIZE), lambda _writes, _physical, _size: None)
         self._device = DeviceRegisters()
         self.machine.bus.attach_memory(self._device, layout.DEVICE_PHYSICAL)
         self._pristine = self.machine.snapshot()
@@ -124,11 +136,17 @@ class Bench:
             registers.rsp = values[4]
         if program.interrupt_at is not None and machine.run(began + program.interrupt_at) is Outcome.LIMIT:
             machine.request_interrupt(layout.ROUND_TRIP_VECTOR)
-        outcome = machine.run(began + program.limit)
+        outcome = self._run(began, began + program.limit)
         result = self._result(outcome, ram, machine.cpu.hook.retired - began)
         if floating_point:
             result.registers.update(fx_fields(self._fx_image(program, start)))
         return result
+
+    def _run(self, began: int, limit: int) -> Outcome:
+        machine, outcome = self.machine, Outcome.LIMIT
+        while self._piecewise and outcome is Outcome.LIMIT and machine.clock.now_ns < limit:
+            outcome = machine.run(max(began, machine.clock.now_ns + 1))
+        return machine.run(limit) if outcome is Outcome.LIMIT else outcome
 
     def _start(self, program: Program) -> _Start:
         selector = program.selector

@@ -83,6 +83,7 @@ class ProcessorState(ctypes.Structure):
     rip: int
     eflags: int
     cc_src: int
+    cc_op: int
     direction: int
     hflags: int
     es: SegmentRegister

@@ -157,11 +157,7 @@ class SavedContext:
         context_restore(self._engine, self.address)
 
     def keep_flags(self) -> None:
-        """Let a running engine keep the arithmetic flags, in a callback of a memory access.
-
-        There Unicorn forgets that it has computed them for the instruction hook, and would compute them once more from
-        the result.
-        """
+        """Tell a running engine, in a callback, that it has computed the arithmetic flags."""
         self.save()
         if self.registers.cc_op != _FLAGS_COMPUTED:
             self.registers.cc_op = _FLAGS_COMPUTED

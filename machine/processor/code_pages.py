@@ -14,7 +14,7 @@ included without being fetched from become writable again at the first store.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unicorn import UC_HOOK_MEM_FETCH_PROT, UC_HOOK_MEM_WRITE_PROT, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE, Uc
@@ -33,9 +33,10 @@ _FEW_BOUNDARIES = 512
 class CodePages:
     """The pages of one engine: writable, executable or guarded."""
 
-    def __init__(self, uc: Uc, ram: Ram) -> None:
+    def __init__(self, uc: Uc, ram: Ram, keep_flags: Callable[[], None]) -> None:
         self._uc = uc
         self._ram = ram
+        self._keep_flags = keep_flags
         self._guarded: set[int] = set()
         self._rewritten: set[int] = set()
         """Guarded pages that were written since they were guarded, and may be harmless now."""
@@ -161,6 +162,7 @@ class CodePages:
             self.storing = False
             changed = self.look_at_rewritten() or self._make_writable(address & -PAGE_SIZE)
             self.left = changed or self.left
+        self._keep_flags()
         return True
 
     def _make_writable(self, page: int) -> bool:

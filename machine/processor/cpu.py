@@ -37,7 +37,7 @@ from machine.processor.debug_registers import DebugRegisters
 from machine.processor.engine_callbacks import Callbacks
 from machine.processor.flat_mode import load_flat_mode
 from machine.processor.portable_hook import PortableHook
-from machine.processor.step_hook import STATE_BYTES, StepHook, Steps, Stop
+from machine.processor.step_hook import STATE_BYTES, STRINGS, StepHook, Steps, Stop
 from machine.processor.time_stamp_counter import TimeStampCounter
 from machine.processor.translations import Translations
 from machine.processor.untranslatable import opcode_to_replace
@@ -46,6 +46,8 @@ from machine.state import State
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
 _STOPS = tuple(Stop)
+_PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
+_NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
 _TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
@@ -69,7 +71,7 @@ class Cpu:
         self.uc.ctl_exits_enabled(True)  # but none is set: Unicorn would raise page faults looking up an end address
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._translations = Translations(self.uc, ram, portable=portable)
-        self._code_pages = CodePages(self.uc, ram)
+        self._code_pages = CodePages(self.uc, ram, self._keep_flags)
         self._engine = engine_handle(self.uc)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
@@ -85,7 +87,9 @@ class Cpu:
         self.code = CodeReader(self._engine, self.registers, self.hook, self.give_back)
         self._physical = ctypes.c_uint64()
         ram.on_stale_code = self._on_stale_code
-        self.callbacks = Callbacks(self.uc, ram, bus, self.clock, self.context, on_device_read=step_hook.on_device_read)
+        self.callbacks = Callbacks(
+            self.uc, ram, bus, self.clock, self._keep_flags, on_device_read=step_hook.on_device_read
+        )
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     def execute(self) -> Stop:
@@ -233,6 +237,15 @@ class Cpu:
         hook.long_mode = registers.in_64_bit_code
         hook.mxcsr = self.context.mxcsr
         self.context.restore()
+
+    def _keep_flags(self) -> None:
+        """Keep the arithmetic flags of the running engine, in a callback that Unicorn makes in an instruction.
+
+        There Unicorn forgets that the flags were computed before the instruction, and computes them once more from the
+        result. Most instructions note that themselves at their end; these do so before their accesses.
+        """
+        if self.hook.begun in _NOTING_FLAGS_EARLY:
+            self.context.keep_flags()
 
     def refresh(self) -> None:
         """Read the registers from the engine, after it stopped without the hook."""

@@ -10,7 +10,6 @@ from typing import Any
 from unicorn import UC_HOOK_INSN, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from machine.architecture.saved_context import SavedContext
 from machine.bus.bus import MMIO_BASE, MMIO_SIZE, Bus
 from machine.bus.ram import Ram
 from machine.errors import MachineError
@@ -32,14 +31,14 @@ class Callbacks:
         ram: Ram,
         bus: Bus,
         clock: Clock,
-        context: SavedContext,
+        keep_flags: Callable[[], None],
         *,
         on_device_read: int | None,
     ) -> None:
         self._uc = uc
         self._bus = bus
         self._clock = clock
-        self._context = context
+        self._keep_flags = keep_flags
         self._on_device_read = on_device_read
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
@@ -88,7 +87,7 @@ class Callbacks:
 
         def accessed(_uc: int, kind: int, address: int, size: int, _value: int, _user: int) -> None:
             seen(kind == _MEM_WRITE, address, size)
-            self._context.keep_flags()
+            self._keep_flags()
 
         prototype = ctypes.CFUNCTYPE(None, _void, ctypes.c_int, _u64, ctypes.c_int, ctypes.c_int64, _void)
         callback = self._make(prototype, accessed)

@@ -1,6 +1,7 @@
 """The rules of native/step_hook.c and native/stepping.h in Python: the same counts and stops, at 1 % of the speed."""
 
 import ctypes
+import re
 from collections.abc import Callable
 
 from unicorn import UC_HOOK_CODE, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_PROT_EXEC, UC_PROT_READ, Uc, x86_const
@@ -15,6 +16,10 @@ from machine.bus.ram import PAGE_SIZE
 from machine.processor.step_hook import NEVER, REGISTER_IDS, STRINGS, HookState, Steps, Stop, add_hook
 from machine.processor.unusual_operands import unusual_operands
 
+_PREFIXES = rb"\x26\x2e\x36\x3e\x64-\x67\xf0\xf2\xf3"
+_OPCODE = tuple(re.compile(rb"[" + _PREFIXES + rex + rb"]*(.)", re.DOTALL) for rex in (b"", rb"\x40-\x4f"))
+"""The first byte of the opcode, outside and in 64-bit mode."""
+_ESCAPE = b"\x0f"
 _TRAP_FLAG, _INTERRUPT_FLAG = 0x100, 0x200
 _VECTOR_BYTES = 16
 _LOOKED_AT = Action.FLOATS | Action.LOOK
@@ -211,8 +216,11 @@ class PortableHook:
             state.flags_before = state.rflags
         elif self._watched(address, size):
             return self._stop(Stop.WATCHED_INSTRUCTION)
+        code = self._code_at(address, size)
         if state.stepping:
-            self._note_begin(self._code_at(address, size))
+            self._note_begin(code)
+        found = _OPCODE[bool(state.long_mode)].match(code)
+        state.begun = 0 if found is None or found[1] == _ESCAPE else found[1][0]
         state.last = address
         state.retired += 1
         return None

@@ -71,6 +71,7 @@ struct state {
     u64 until;              /* 0: another instruction; REPEAT or REPEAT_NOT_EQUAL: ZF ends it, too; else OPERAND_SIZE */
     u64 guarded;            /* an address in the page that is stepped through, in mode GUARDED */
     u64 code_base;          /* the base of CS outside 64-bit mode */
+    u64 begun;              /* the opcode of the instruction that began last, if it has one byte; else 0 */
     u64 general_register[16];           /* UC_X86_REG_ in the order of their numbers in an instruction */
     struct page pages[PAGES];           /* host addresses of code pages; zeroed when mappings change */
 };
@@ -341,6 +342,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
     }
     if (s->stepping)
         note_begin(uc, s, &d);
+    s->begun = d.map == ONE_BYTE ? d.opcode : 0;
     s->last = address;
     s->retired++;
 }

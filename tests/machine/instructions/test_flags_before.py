@@ -35,9 +35,9 @@ def bench(kind: str) -> Bench:
     return Bench(**({kind: True} if kind else {}))
 
 
-def flags_after(text: str, kind: str, count: int) -> int:
-    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RAX": 0x88, "RCX": count, "RDX": 0xF000}
-    values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
+def flags_after(text: str, kind: str, count: int, page: int = layout.DATA) -> int:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": page + 0x800, "RAX": 0x88, "RCX": count, "RDX": 0xF000}
+    values |= {"RSI": page + 0x400, "RDI": page + 0x440}
     program = Program(bytes.fromhex(text), ring=0, registers=tuple(values.values()), rflags=0xA02)
     return bench(kind).run(program, floating_point=False).registers["RFLAGS"]
 
@@ -59,3 +59,18 @@ def test_the_flags_of_the_instruction_before_stay(before: str, code: str, kind: 
 def test_all_but_zf_stay(before: str, code: str, kind: str) -> None:
     """Unicorn loses them at CMPXCHG8B, and where LOOPE and LOOPNE have counted down to 0."""
     assert flags_after(f"{before} {code}", kind, 1) & ~ZF == flags_after(before, kind, 1) & ~ZF
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("code", [*STRINGS, "F3 AA", "9C 58", "50", "E8 00 00 00 00"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_they_stay_where_an_executed_page_is_written(before: str, code: str, kind: str) -> None:
+    assert flags_after(f"{before} {code}", kind, 2, layout.CODE) == flags_after(before, kind, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("page", [layout.DATA, layout.CODE])
+def test_a_stop_sees_the_flags_of_the_second_of_two_equal_instructions(page: int, kind: str) -> None:
+    """ADD [RSI], AL twice, and CPUID, before which the engine stops."""
+    add = "00 06 00 06"
+    assert flags_after(f"{add} 0F A2", kind, 0, page) == flags_after(f"{add} 0F A2", "piecewise", 0, page)

@@ -1,11 +1,13 @@
 """Peers that connect and stall, in any number: others are served, and no connection lasts."""
 
+import asyncio
 import contextlib
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -61,7 +63,15 @@ def is_cut(peer: socket.socket) -> bool:
     return True
 
 
+def is_open(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
 def send_on(peer: socket.socket, data: bytes, pause_s: float = 0) -> None:
+    peer.settimeout(300)
     for _ in range(100_000):
         peer.sendall(data)
         time.sleep(pause_s)
@@ -145,6 +155,32 @@ def test_a_connection_that_is_used_goes_on(rig: Rig, monkeypatch: pytest.MonkeyP
                 assert cycle(url, 0)
                 first.sendall(request)
                 assert first.recv(65536)
+
+
+def test_connections_that_were_answered_count_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that an address may have, the one whose answer is older gives way."""
+    monkeypatch.setattr(connections, "MAX_PER_ADDRESS", 2)
+
+    async def answered(_scope: Any, _receive: Any, _send: Any) -> None:
+        return
+
+    async def connect(listener: connections.LimitedListener) -> list[bool]:
+        application = listener.renewing(answered)
+        with contextlib.ExitStack() as stack:
+            peers, scopes = [], []
+            for number in range(3):
+                peers.append(stack.enter_context(socket.create_connection(listener.getsockname())))
+                connection = stack.enter_context(listener.accept()[0])
+                scopes.append({"client": connection.getpeername(), "server": connection.getsockname()})
+                if number == 1:
+                    for scope in (scopes[1], scopes[0]):
+                        await application(scope, None, None)
+            for peer in peers:
+                peer.setblocking(False)
+            return [is_open(peer) for peer in peers]
+
+    with _bound("127.0.0.1", 0) as listener:
+        assert asyncio.run(connect(listener)) == [True, False, True]
 
 
 def test_cut_connections_hold_no_files(rig: Rig, tls: Tls | None, monkeypatch: pytest.MonkeyPatch) -> None:

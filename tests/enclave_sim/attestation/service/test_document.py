@@ -4,6 +4,7 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
+from enclave_sim.attestation.service import application, connections, database
 from enclave_sim.cli.trust.verifier import serve
 
 ROOT = Path(__file__).parents[4]
@@ -25,3 +26,13 @@ def test_every_option_is_documented() -> None:
     names = [one.opts[0] for one in serve.params]
     assert len(names) == 9
     assert [name for name in names if f"`{name}" not in PAGE] == []
+
+
+def test_every_limit_is_documented() -> None:
+    assert f"| {connections.EXCHANGE_S:g} s for each exchange" in PAGE
+    assert f"| {connections.MAX_PER_ADDRESS} connections of an address |" in PAGE
+    assert f"| {connections.MAX_CONNECTIONS} connections, or half of the files" in PAGE
+    assert f"the last {database.KEPT_CHALLENGES:,} |" in PAGE
+    accepted, refused = (f"the last {kept.rows:,}, at most {kept.size >> 20} MiB" for kept in database.KEPT.values())
+    assert f"of those that accept, {accepted}; of those that refuse, {refused} |" in PAGE
+    assert f"{application.MAX_LISTED} or {database.MOST_LISTED_BYTES >> 20} MiB at most" in PAGE

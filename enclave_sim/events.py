@@ -253,6 +253,7 @@ AnyEvent = (
     | _machine.RingTransition
     | _machine.Halted
     | _machine.Shutdown
+    | _machine.SerialReceived
     | PhaseEntered
     | PhaseCompleted
     | PayloadMeasured

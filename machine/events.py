@@ -111,6 +111,13 @@ class Shutdown(Event, frozen=True, tag="shutdown", gc=False):
     rip: int
 
 
+class SerialReceived(Event, frozen=True, tag="serial_received", gc=False):
+    """Bytes arrived at the serial port from outside."""
+
+    data: str
+    """The bytes, in hexadecimal."""
+
+
 class Recorder(Protocol):
     """Receiver of events, in the order in which they happen."""
 

@@ -18,7 +18,7 @@ class Journal(Stateful):
 
     def __init__(self, clock: Clock, recorder: Recorder | None = None) -> None:
         self._clock = clock
-        self._record = (recorder or DiscardingRecorder()).record
+        self._record = (DiscardingRecorder() if recorder is None else recorder).record
         self.seq = 0
 
     def emit(self, kind: Callable[Concatenate[int, int, P], Event], *fields: P.args, **named: P.kwargs) -> None:

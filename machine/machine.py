@@ -149,6 +149,13 @@ class Machine:
         return self._execution.halted
 
     @property
+    def waits(self) -> bool:
+        """True if the processor sleeps, and only something from outside can wake it."""
+        chipset = self.chipset
+        due = chipset.deadline_ns is not None or chipset.pending() or chipset.nmi_pending
+        return self.halted and bool(self.cpu.hook.rflags & FLAG_IF) and not due
+
+    @property
     def mode(self) -> ProcessorMode:
         """The operating mode: `reset`, `real`, `protected`, `compatibility` or `long`."""
         return self._execution.ring_and_mode.mode

@@ -1,8 +1,8 @@
 """The run of an enclave: the machine, with each input taken when it is due, until something ends the run."""
 
 from enclave_sim import events
+from enclave_sim.enclave import due_inputs
 from enclave_sim.enclave.devices.enclave_block import EnclaveBlock
-from enclave_sim.enclave.host_limit import run_machine
 from enclave_sim.enclave.inputs.environment import Environment
 from enclave_sim.errors import KernelDied
 from enclave_sim.recording.outcome.summary import Summary
@@ -57,17 +57,12 @@ class RunLoop:
 
     def step(self) -> bool:
         """Take an input that is due, or let the machine take one step; see `Enclave.step`."""
-        next_ns = self._environment.next_ns
-        if next_ns is not None and next_ns <= self._machine.clock.now_ns:
-            self._environment.take_next()
-            return True
-        return self._machine.step(next_ns) is None
+        return due_inputs.step(self._machine, self._environment)
 
     @property
     def between_steps(self) -> bool:
         """True where a step has just ended: the machine's, or one whose next is an input that is due."""
-        next_ns = self._environment.next_ns
-        return self._machine.between_steps or (next_ns is not None and next_ns <= self._machine.clock.now_ns)
+        return due_inputs.between_steps(self._machine, self._environment)
 
     def load_reached(self, reached: frozenset[Phase]) -> None:
         """Return to a moment at which these phases had reached their target state."""
@@ -81,13 +76,7 @@ class RunLoop:
         return outcome
 
     def _run_with_inputs(self, limit_ns: int | None) -> Outcome:
-        while (at_ns := self._environment.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
-            outcome = run_machine(self._machine, at_ns)
-            overrun = limit_ns is not None and self._machine.clock.now_ns >= limit_ns
-            if outcome is not Outcome.LIMIT or overrun:
-                return outcome
-            self._environment.take_next()
-        return run_machine(self._machine, limit_ns)
+        return due_inputs.run(self._machine, self._environment, limit_ns)
 
     def _check_alive(self, outcome: Outcome) -> None:
         ended = outcome in (Outcome.HALTED, Outcome.SHUTDOWN)

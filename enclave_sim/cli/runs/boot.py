@@ -7,7 +7,7 @@ emulator.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -22,9 +22,12 @@ from enclave_sim.cli.streams import OutputLost, has_reader
 from enclave_sim.recording.text import one_line, printable
 
 if TYPE_CHECKING:
-    from enclave_sim.enclave.kernel.bare_kernel import BareKernel
+    from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
+    from enclave_sim.enclave.kernel.last_events import LastEvents
     from machine.events import Recorder
+    from machine.machine import Outcome
 
+_STDIO = "stdio"
 EXIT_CODES = """\b
 Exit codes
   Odd, if the kernel writes VALUE to port 0xF4 (isa-debug-exit):
@@ -61,6 +64,14 @@ Exit codes
     heading=OUTPUT,
 )
 @option(
+    "--serial",
+    metavar="stdio|FILE",
+    shell_complete=FILE.shell_complete,
+    help="Type to the kernel over its serial line: what comes on standard input (stdio), or what came in the run of "
+    "which FILE is the recording.",
+    heading=MACHINE,
+)
+@option(
     "--screen",
     metavar="FILE",
     shell_complete=FILE.shell_complete,
@@ -80,6 +91,7 @@ def boot(
     ns_per_instruction: int,
     portable: bool,
     record: str | None,
+    serial: str | None,
     screen: str | None,
 ) -> int:
     """Boot a kernel of your own on the machine, without an enclave.
@@ -91,53 +103,78 @@ def boot(
     """
     options = kernel.kernel_options(append, module, ram, fw_cfg)
     options = replace(options, ns_per_instruction=ns_per_instruction, portable=portable)
+    if serial is not None and serial != _STDIO:
+        from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415
+
+        options = replace(options, typed=recorded(serial))
     content = kernel.read_file(image)
-
-    def make(recorder: "Recorder | None") -> "BareKernel":
-        return options.kernel(image, content, recorder=recorder)
-
+    run = _Run(image, content, options, timeout_ns, screen, keys=serial == _STDIO)
     with limited(host_limit):
         if record is None:
-            return _run(make, None, timeout_ns, screen)
+            return run.run(None)
         from enclave_sim.cli.runs.boot_recording import recording_of  # noqa: PLC0415
 
         with recording_of(record, content, options, timeout_ns) as recorder:
-            return _run(make, recorder, timeout_ns, screen)
+            return run.run(recorder)
 
 
-def _run(
-    make: "Callable[[Recorder | None], BareKernel]",
-    recorder: "Recorder | None",
-    timeout_ns: int | None,
-    screen: str | None,
-) -> int:
-    from enclave_sim.cli.runs.boot_screen import shown  # noqa: PLC0415
-    from enclave_sim.enclave.kernel.last_events import LastEvents  # noqa: PLC0415
-    from machine.machine import Outcome  # noqa: PLC0415
+@dataclass(frozen=True)
+class _Run:
+    """A run, as the command line asks for it."""
 
-    last = LastEvents(recorder)
-    kernel = make(last)
-    machine = kernel.machine
-    for note in kernel.notes:
-        _say("note", note)
-    machine.uart.on_transmit = write = _standard_output()
-    with shown(kernel.display, screen, write):
-        while (outcome := kernel.advance(timeout_ns)) is Outcome.STOPPED:
-            pass
-    if kernel.exit_status is not None:
-        return kernel.exit_status
-    if outcome is Outcome.SHUTDOWN:
-        from enclave_sim.enclave.kernel.triple_fault import explanation  # noqa: PLC0415
+    name: str
+    image: bytes
+    options: "KernelOptions"
+    timeout_ns: int | None
+    screen: str | None
+    keys: bool
+    """True if standard input is what is typed to the kernel."""
 
-        for line in explanation(kernel, last.events, lambda: make(None)):
-            print(printable(line), file=sys.stderr)
-    code, words = {
-        Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
-        Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing can wake it"),
-        Outcome.SHUTDOWN: (ExitCode.SHUTDOWN, "triple fault"),
-    }[outcome]
-    _say("stopped", f"{words}; {machine.clock.now_ns} ns, RIP {machine.cpu.rip:#x}")
-    return code
+    def run(self, recorder: "Recorder | None") -> int:
+        """Run the kernel to its end. Return the exit code."""
+        from enclave_sim.cli.runs.boot_screen import shown  # noqa: PLC0415
+        from enclave_sim.enclave.kernel.last_events import LastEvents  # noqa: PLC0415
+
+        last = LastEvents(recorder)
+        kernel = self.options.kernel(self.name, self.image, recorder=last)
+        for note in kernel.notes:
+            _say("note", note)
+        kernel.machine.uart.on_transmit = write = _standard_output()
+        with shown(kernel.display, self.screen, write):
+            outcome = self._advance(kernel)
+        if kernel.exit_status is not None:
+            return kernel.exit_status
+        return self._ended(kernel, outcome, last)
+
+    def _advance(self, kernel: "BareKernel") -> "Outcome":
+        from machine.machine import Outcome  # noqa: PLC0415
+
+        outcome = Outcome.STOPPED
+        if self.keys:
+            from enclave_sim.cli.runs.boot_serial import run_with_keys  # noqa: PLC0415
+
+            outcome = run_with_keys(kernel, self.timeout_ns)
+        while outcome is Outcome.STOPPED and kernel.exit_status is None:
+            outcome = kernel.advance(self.timeout_ns)
+        return outcome
+
+    def _ended(self, kernel: "BareKernel", outcome: "Outcome", last: "LastEvents") -> int:
+        """Say how a kernel has ended that has not ended itself. Return the exit code."""
+        from machine.machine import Outcome  # noqa: PLC0415
+
+        if outcome is Outcome.SHUTDOWN:
+            from enclave_sim.enclave.kernel.triple_fault import explanation  # noqa: PLC0415
+
+            again = replace(self.options, typed=tuple(kernel.serial_input.typed))
+            for line in explanation(kernel, last.events, lambda: again.kernel(self.name, self.image)):
+                print(printable(line), file=sys.stderr)
+        code, words = {
+            Outcome.LIMIT: (ExitCode.LIMIT, "virtual time reached --timeout-ns"),
+            Outcome.HALTED: (ExitCode.HALTED, "the kernel halted, and nothing can wake it"),
+            Outcome.SHUTDOWN: (ExitCode.SHUTDOWN, "triple fault"),
+        }[outcome]
+        _say("stopped", f"{words}; {kernel.machine.clock.now_ns} ns, RIP {kernel.machine.cpu.rip:#x}")
+        return code
 
 
 def _standard_output() -> Callable[[bytes], None]:

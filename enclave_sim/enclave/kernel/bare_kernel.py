@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.enclave.host_limit import run_machine
+from enclave_sim.enclave import due_inputs
+from enclave_sim.enclave.kernel.serial_input import SerialInput
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import read_start
 from machine.boot import loader
@@ -33,6 +34,8 @@ class BareSnapshot:
     """The state of a kernel at one moment, as `BareKernel.snapshot` returns it."""
 
     machine: "MachineSnapshot"
+    typed: int
+    """The number of entries of `KernelOptions.typed` that have come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class KernelOptions:
     portable: bool = False
     files: "Mapping[str, bytes]" = field(default_factory=dict)
     """The files that fw_cfg provides, by name."""
+    typed: tuple[tuple[int, bytes], ...] = ()
+    """What comes over the serial line: virtual times in ns, in order, and bytes."""
 
     def kernel(
         self,
@@ -66,13 +71,14 @@ class KernelOptions:
             ns_per_instruction=self.ns_per_instruction,
             portable=self.portable,
             files=self.files,
+            typed=self.typed,
             recorder=recorder,
             cancellation=cancellation,
         )
 
 
 class BareKernel:
-    """A Multiboot 1 or 2 image, loaded and about to start. `files` are those that fw_cfg provides, by name.
+    """A Multiboot 1 or 2 image, loaded and about to start. The arguments are explained at `KernelOptions`.
 
     Raises ConfigurationError for an image that cannot be loaded.
     """
@@ -90,6 +96,7 @@ class BareKernel:
         ns_per_instruction: int = 1,
         portable: bool = False,
         files: Mapping[str, bytes] | None = None,
+        typed: Sequence[tuple[int, bytes]] = (),
         recorder: "Recorder | None" = None,
         cancellation: Cancellation | None = None,
     ) -> None:
@@ -105,6 +112,8 @@ class BareKernel:
             self._loaded = loader.load(self.machine, image, command_line, [loader.Module(*one) for one in modules])
         except (MachineError, MemoryError) as error:
             raise ConfigurationError(f"cannot boot {name}: {error}") from None
+        self.serial_input = SerialInput(self.machine, typed)
+        """What comes over the serial line."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -140,11 +149,11 @@ class BareKernel:
     @property
     def between_steps(self) -> bool:
         """True where a step has just ended; see `Machine.between_steps`."""
-        return self.machine.between_steps
+        return due_inputs.between_steps(self.machine, self.serial_input)
 
     def step(self) -> bool:
         """Let one thing happen. Return False at the end: halted for good, a triple fault, or the debug exit."""
-        return self.exit_status is None and self.machine.step() is None
+        return self.exit_status is None and due_inputs.step(self.machine, self.serial_input)
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine. Raises HostLimitReached within a `HostLimit`.
@@ -152,16 +161,21 @@ class BareKernel:
         Returns:
             The reason for the stop; `HALTED` also after the debug exit.
         """
-        outcome = Outcome.HALTED if self.exit_status is not None else run_machine(self.machine, limit_ns)
+        outcome = (
+            Outcome.HALTED
+            if self.exit_status is not None
+            else due_inputs.run(self.machine, self.serial_input, limit_ns)
+        )
         return Outcome.HALTED if self.exit_status is not None else outcome
 
     def snapshot(self) -> BareSnapshot:
         """Take a snapshot of all of its state."""
-        return BareSnapshot(self.machine.snapshot())
+        return BareSnapshot(self.machine.snapshot(), self.serial_input.taken)
 
     def restore(self, snapshot: BareSnapshot) -> None:
         """Return to a snapshot of this kernel."""
         self.machine.restore(snapshot.machine)
+        self.serial_input.taken = snapshot.typed
 
 
 def is_kernel_image(path: "Path") -> bool:

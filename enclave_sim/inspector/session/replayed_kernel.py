@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from enclave_sim.enclave.kernel.bare_kernel import KernelOptions
+from enclave_sim.enclave.kernel.serial_input import typed_in
 from enclave_sim.files.reading import IMAGE, read_file
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import RecordingFile
@@ -69,6 +70,7 @@ class RecordedKernel:
             ram_bytes=configuration.ram_size,
             ns_per_instruction=configuration.ns_per_instruction,
             files={name: self._find(name, one)[1] for name, one in configuration.fw_cfg.items()},
+            typed=typed_in(self.events),
         )
 
     def _find(self, what: str, digest: str) -> tuple[Path, bytes]:

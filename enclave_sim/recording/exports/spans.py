@@ -199,6 +199,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     machine.RingTransition: MarkReader._ring_transition,
     machine.Halted: MarkReader._halted,
     machine.Shutdown: _at_once(Track.PROCESSOR, lambda _event: "shutdown"),
+    machine.SerialReceived: _at_once(Track.INPUTS, lambda event: f"serial line: {len(event.data) // 2} bytes"),
     enclave.PhaseEntered: lambda reader, event: reader._begin(Track.PHASES, event.phase, event),
     enclave.PhaseCompleted: lambda reader, event: reader._end(Track.PHASES, event),
     enclave.PayloadMeasured: _at_once(Track.PAYLOADS, lambda event: f"payload {event.payload} measured"),

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from enclave_sim.recording.format import RecordingError
 from enclave_sim.recording.reader import read_events
 from tests.enclave_sim.cli.command import assert_refused, command
 from tests.enclave_sim.cli.runs.boot_command import boot
+from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive
 from tests.machine.boot import images
 
@@ -128,6 +131,17 @@ def test_the_recording_of_a_kernel_is_made_again_and_found_to_be_the_same(record
     assert len(opened.run.known) == len(list(read_events(recording)))
     assert opened.run.machine.ram.size == 4 << 20
     assert b"verbose" in bytes(opened.run.machine.ram.view)
+
+
+def test_what_was_typed_comes_again_at_its_time(tmp_path: Path) -> None:
+    image, recording = tmp_path / "echo.elf", tmp_path / "echo.jsonl"
+    image.write_bytes(images.kernel1(code=ECHO))
+    arguments = [sys.executable, "-m", "enclave_sim", "boot", str(image), "--serial", "stdio"]
+    subprocess.run([*arguments, "--record", str(recording)], input=b"abq", check=False, timeout=300)
+    opened = source_of((str(recording),), files=(str(image),)).open(Cancellation())
+    opened.run.resume()
+    assert opened.run.machine.uart.transmitted == b"bc"
+    assert opened.run.known == list(read_events(recording))
 
 
 def test_a_file_that_a_recording_does_not_carry_is_asked_for(recorded: tuple[Path, Path, Path]) -> None:

@@ -1,0 +1,46 @@
+"""A machine that is run with inputs from outside, each taken at its virtual time between two steps."""
+
+from typing import Protocol
+
+from enclave_sim.enclave.host_limit import run_machine
+from machine.machine import Machine, Outcome
+
+
+class DueInputs(Protocol):
+    """Inputs in the order of their times."""
+
+    @property
+    def next_ns(self) -> int | None:
+        """The virtual time at which the next one is due, or None."""
+
+    def take_next(self) -> None:
+        """Take the next one."""
+
+
+def run(machine: Machine, inputs: DueInputs, limit_ns: int | None) -> Outcome:
+    """Run until something stops the machine. Inputs that are due at the limit are left. Raises HostLimitReached."""
+    while (at_ns := inputs.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
+        outcome = run_machine(machine, at_ns)
+        overrun = limit_ns is not None and machine.clock.now_ns >= limit_ns
+        if outcome is not Outcome.LIMIT or overrun:
+            return outcome
+        inputs.take_next()
+    return run_machine(machine, limit_ns)
+
+
+def step(machine: Machine, inputs: DueInputs) -> bool:
+    """Take an input that is due, or let the machine take one step. Return False at the end of the run."""
+    if _is_due(machine, inputs):
+        inputs.take_next()
+        return True
+    return machine.step(inputs.next_ns) is None
+
+
+def between_steps(machine: Machine, inputs: DueInputs) -> bool:
+    """Return True where a step has just ended: the machine's, or one whose next is an input that is due."""
+    return machine.between_steps or _is_due(machine, inputs)
+
+
+def _is_due(machine: Machine, inputs: DueInputs) -> bool:
+    next_ns = inputs.next_ns
+    return next_ns is not None and next_ns <= machine.clock.now_ns

@@ -1,4 +1,4 @@
-"""What comes over the serial line of a kernel that `enclave-sim boot` runs: keys, or what a recording holds.
+"""Input over the serial line of a kernel that `enclave-sim boot` runs: keys, or the content of a recording.
 
 Keys come in between slices of virtual time. While the kernel waits for one, so that nothing else can wake it, time
 stands still. Each is recorded with its time, so that the run can be made again.

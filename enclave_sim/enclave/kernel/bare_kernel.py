@@ -51,7 +51,7 @@ class KernelOptions:
     files: "Mapping[str, bytes]" = field(default_factory=dict)
     """The files that fw_cfg provides, by name."""
     typed: tuple[tuple[int, bytes], ...] = ()
-    """What comes over the serial line: virtual times in ns, in order, and bytes."""
+    """Input over the serial line: virtual times in ns, in order, and bytes."""
 
     def kernel(
         self,
@@ -113,7 +113,7 @@ class BareKernel:
         except (MachineError, MemoryError) as error:
             raise ConfigurationError(f"cannot boot {name}: {error}") from None
         self.serial_input = SerialInput(self.machine, typed)
-        """What comes over the serial line."""
+        """The input over the serial line."""
 
     @property
     def notes(self) -> tuple[str, ...]:

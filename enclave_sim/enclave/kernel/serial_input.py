@@ -8,7 +8,7 @@ from machine.machine import Machine
 
 
 class SerialInput:
-    """What is typed to a kernel: at times that are known before, or whenever `receive` is called.
+    """Input over the serial line: at times that are known before, or whenever `receive` is called.
 
     Args:
         machine: The machine of the kernel.

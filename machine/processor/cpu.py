@@ -163,6 +163,7 @@ class Cpu:
         hook, registers = self.hook, self.registers
         hook.reason, hook.stepping = Stop.HALT, steps
         if steps:
+            hook.inhibited = registers.interrupts_inhibited
             registers.hflags |= HFLAG_TF
             if hook.rflags & FLAG_TF:
                 hook.stepping = Steps.OF_SOFTWARE

@@ -173,10 +173,10 @@ class PortableHook:
         """See `note_begin` in stepping.h."""
         state = self._state
         instruction = decode(code, long=bool(state.long_mode))
-        state.until = 0
+        inhibited, state.inhibited, state.until = state.inhibited, 0, 0  # it executes one instruction each time
         if instruction is None:
             return
-        if instruction.opcode in STRINGS and instruction.prefix in _REPEATS:
+        if instruction.opcode in STRINGS and instruction.prefix in _REPEATS and not inhibited:
             state.until = instruction.prefix if instruction.opcode in _COMPARING else Prefix.OPERAND_SIZE
             state.rcx = self.register(x86_const.UC_X86_REG_RCX)
             state.rip = self.register(x86_const.UC_X86_REG_RIP)

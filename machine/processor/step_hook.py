@@ -102,7 +102,7 @@ class HookState(ctypes.Structure):
         ("code", ctypes.c_uint8 * 16),
         *[(name, ctypes.c_void_p) for name in _FUNCTIONS],
         *[(name, ctypes.c_uint64) for name in ("stepping", "debt", "paid_at", "credit", "rip", "rcx", "until")],
-        *[(name, ctypes.c_uint64) for name in ("guarded", "code_base", "begun")],
+        *[(name, ctypes.c_uint64) for name in ("inhibited", "guarded", "code_base", "begun")],
         ("general_register", ctypes.c_uint64 * 16),
         ("pages", ctypes.c_uint64 * (2 * _PAGES)),
     ]
@@ -136,6 +136,7 @@ class HookState(ctypes.Structure):
     rip: int
     rcx: int
     until: int
+    inhibited: int
     guarded: int
     code_base: int
     begun: int

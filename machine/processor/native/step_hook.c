@@ -69,6 +69,7 @@ struct state {
     u64 credit;             /* the engine steps from this much debt on */
     u64 rip, rcx;           /* before the repeated string instruction that began last, if `until` is not 0 */
     u64 until;              /* 0: another instruction; REPEAT or REPEAT_NOT_EQUAL: ZF ends it, too; else OPERAND_SIZE */
+    u64 inhibited;          /* while stepping, STI or a load of SS inhibits interrupts: NEXT or REPETITION of stepping.h */
     u64 guarded;            /* an address in the page that is stepped through, in mode GUARDED */
     u64 code_base;          /* the base of CS outside 64-bit mode */
     u64 begun;              /* the opcode of the instruction that began last, if it has one byte; else 0 */
@@ -341,7 +342,7 @@ void on_instruction(void *uc, u64 address, u32 length, struct state *s)
             s->reg_read(uc, REG_EFLAGS, &s->flags_before);
     }
     if (s->stepping)
-        note_begin(uc, s, &d);
+        note_begin(uc, s, code, &d);
     s->begun = d.map == ONE_BYTE ? d.opcode : 0;
     s->last = address;
     s->retired++;

@@ -6,6 +6,7 @@
    (machine/processor/cpu.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
    in the machine never sees it. */
 
+enum { NEXT = 1, REPETITION };                                        /* step_hook.c, inhibited */
 enum { NO_STEPS, WHILE_IN_DEBT, ONE_STEP, OF_SOFTWARE, GUARDED };     /* step_hook.py, Steps */
 enum { DEBUG = 1, TRAP_FLAG = 0x100, ZERO_FLAG = 0x40, PAYS = 2 };
 
@@ -27,17 +28,29 @@ static int is_repeated_string(const struct decoded *d)
            ((opcode >= 0x6C && opcode < 0x70) || (opcode >= 0xA4 && opcode < 0xA8) || (opcode >= 0xAA && opcode < 0xB0));
 }
 
-/* Record before a step what on_step() needs to know about the instruction that begins. */
-static void note_begin(void *uc, struct state *s, const struct decoded *d)
+/* Record before a step what on_step() needs to know about the instruction that begins.  A repeated string instruction
+   after STI or a load of SS does not begin once more when its counter has become 0: Unicorn ends its block there, and
+   keeps interrupts inhibited through all iterations. */
+static void note_begin(void *uc, struct state *s, const u8 *code, const struct decoded *d)
 {
-    s->until = 0;
+    u64 inhibited = s->inhibited;
+    s->until = s->inhibited = 0;
     if (is_repeated_string(d)) {
-        u8 compares = (d->opcode & 6) == 6 && d->opcode >= 0xA4;                /* CMPS, SCAS */
-        s->until = compares ? d->mandatory : OPERAND_SIZE;
-        s->reg_read(uc, REG_RCX, &s->rcx);
-        s->reg_read(uc, REG_RIP, &s->rip);
-    } else if (d->map == ONE_BYTE && d->opcode == 0xCD) {
-        s->stepping = NO_STEPS;                                                 /* INT 1 must not be taken for a step */
+        u64 rip = 0;
+        s->reg_read(uc, REG_RIP, &rip);
+        if (inhibited == NEXT || (inhibited == REPETITION && rip == s->rip)) {
+            s->inhibited = REPETITION;
+        } else {
+            u8 compares = (d->opcode & 6) == 6 && d->opcode >= 0xA4;            /* CMPS, SCAS */
+            s->until = compares ? d->mandatory : OPERAND_SIZE;
+            s->reg_read(uc, REG_RCX, &s->rcx);
+        }
+        s->rip = rip;
+    } else if (d->map == ONE_BYTE && d->modrm_at) {
+        int to_ss = d->opcode == 0x17 || (d->opcode == 0x8E && (code[d->modrm_at] >> 3 & 7) == 2);
+        s->inhibited = inhibited != NEXT && (d->opcode == 0xFB || to_ss) ? NEXT : 0;    /* STI, POP SS, MOV SS */
+        if (d->opcode == 0xCD)
+            s->stepping = NO_STEPS;                                             /* INT 1 must not be taken for a step */
     }
 }
 

@@ -1,5 +1,7 @@
 """Repeated string instructions can be interrupted between iterations (SDM volume 2, REP; volume 3, 18.3.1.1)."""
 
+from functools import cache
+
 import pytest
 
 from machine.architecture.exceptions import DB
@@ -8,6 +10,11 @@ from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import GENERAL, Program
 
 FLAG_TF, FLAG_RF = 1 << 8, 1 << 16
+
+
+@cache
+def bench(kind: str) -> Bench:
+    return Bench(**({kind: True} if kind else {}))
 
 
 def after_one_step(code: str, count: int) -> tuple[int | None, int, int, bool]:
@@ -31,3 +38,14 @@ def test_a_trap_after_the_last_iteration_does_not(code: str) -> None:
 
 def test_nor_does_one_after_a_jump_to_itself() -> None:
     assert after_one_step("EB FE", 3) == (DB, 0, 3, False)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("string", ["F3 AC", "F3 A4", "F3 A6", "F2 AE", "F3 6C"])
+@pytest.mark.parametrize("before", ["8E D2", "FB", "FB FB", "8E D2 8E D2", "90"])
+def test_after_sti_and_mov_ss_it_counts_the_same_however_it_is_executed(before: str, string: str, count: int) -> None:
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": count, "RDX": layout.KERNEL_DATA}
+    values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
+    program = Program(bytes.fromhex(f"{before} {string}"), ring=0, registers=tuple(values.values()), rflags=2)
+    results = [bench(kind).run(program, floating_point=False) for kind in ("", "portable", "stepping", "piecewise")]
+    assert results == [results[0]] * 4

@@ -66,6 +66,7 @@ READERS = {
     "boot image": "boot {}",
     "boot module": "boot kernel.elf --module {},text",
     "boot fw_cfg": "boot kernel.elf --fw-cfg opt/x={}",
+    "boot serial": "boot kernel.elf --serial {}",
 }
 """A command line for each parameter that names a file to read."""
 REASONS = {

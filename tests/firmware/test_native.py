@@ -13,6 +13,8 @@ from machine.machine import Machine, Outcome
 from tests.firmware.plain_pc import command_line, lines, load, pc
 from tests.sampling import sampled
 
+pytestmark = pytest.mark.slow
+
 BOOT = ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "CYCLE 00000000", "EXEC_LOOP"]
 END = [f"A{step}" for step in range(1, 8)]
 UNUSABLE = range(0x9_FC00, 0x10_0000)

@@ -20,6 +20,8 @@ from machine.processor.cpu import FLAG_AC
 from tests.firmware.plain_pc import command_line, lines, pc
 from tests.mutants.defect import Edit, Kernel
 
+pytestmark = pytest.mark.slow
+
 END = [f"A{step}" for step in range(1, 8)]
 LIFE = ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "CYCLE 00000000", "EXEC_LOOP", "SIGNAL 00000001", "SHRED_SELF 00000000"]
 CHECK_FAILED = firmware.layout()["DETAIL_CHECK_FAILED"]

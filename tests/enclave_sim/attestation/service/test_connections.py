@@ -19,6 +19,8 @@ from tests.enclave_sim.attestation.service.certificates import Authority
 from tests.enclave_sim.attestation.service.node import Node
 from tests.enclave_sim.attestation.service.rig import Rig
 
+pytestmark = pytest.mark.slow
+
 NODE = Node()
 STALLED = {
     "nothing": b"",

@@ -14,6 +14,8 @@ from enclave_sim.recording.reader import read_events
 from tests.enclave_sim.cli.runs.boot_command import Ended, boot, command, say, spawn, write
 from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO, RECEIVE_AND_FAIL, RECEIVE_AND_LEAVE, on_interrupt
 
+pytestmark = pytest.mark.slow
+
 
 def typed(data: bytes, *arguments: str | Path) -> Ended:
     done = subprocess.run(command(*arguments), input=data, capture_output=True, check=False, timeout=300)

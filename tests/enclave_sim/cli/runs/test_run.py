@@ -300,6 +300,7 @@ def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
     assert kinds == [kind.__struct_config__.tag for kind in get_args(AnyInput)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, -15), (signal.SIGHUP, -1)]

@@ -16,6 +16,8 @@ from enclave_sim.inspector.session.sources import Source, source_of
 from tests.enclave_sim.inspector.driving import NARROW, NEVER, WIDE, Driven, Size
 from tests.machine.boot import images
 
+pytestmark = pytest.mark.slow
+
 PICTURES = Path(__file__).parent / "pictures"
 _KEYS = ("p", "h", "t", "s", "s", "s")
 """Into the handler of the first host call."""

@@ -21,6 +21,8 @@ from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import Change, End, Mode, Program, Result
 
+pytestmark = pytest.mark.slow
+
 SAMPLE, SAMPLE_SEED = 1000, 20
 
 

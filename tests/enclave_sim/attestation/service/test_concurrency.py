@@ -16,6 +16,8 @@ from enclave_sim.attestation.service.verifier import Verifier
 from tests.enclave_sim.attestation.service.node import OTHER_KEYS, Node
 from tests.enclave_sim.attestation.service.rig import EVIDENCE, Rig
 
+pytestmark = pytest.mark.slow
+
 NODE = Node()
 RACERS = 8
 

@@ -14,6 +14,8 @@ from tests.enclave_sim.attestation.service.hostile import peer, silent
 from tests.enclave_sim.attestation.service.node import Node
 from tests.enclave_sim.attestation.service.rig import Rig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:

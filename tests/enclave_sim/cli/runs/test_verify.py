@@ -13,6 +13,8 @@ from enclave_sim.inputs import AfterEvent, ExternalInterrupt
 from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 
+pytestmark = pytest.mark.slow
+
 LEAKY = """(module (import "aether" "emit_signal" (func $emit (param i32)))
     (memory 1) (data (i32.const 0) "\\01\\02\\03\\04") (func (export "_start") (local i32)
     (local.set 0 (i32.and (i32.load (i32.const 0)) (i32.const 1023)))

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,6 +87,15 @@ def _enclave(
         yield options.enclave(names, record=False)
 
 
+def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare the options that change what the enclave measures: `attest` and `reference-values` must have the same."""
+    measured = (options.cycles, options.wake_ns, options.quantum_ns, options.arena_bytes)
+    policy = (options.engine, options.attestation, options.trust_anchor, tpm_option)
+    for declare in reversed((*measured, *policy)):
+        function = declare(function)
+    return function
+
+
 @command()
 @common.payloads
 @_nonce_option
@@ -95,14 +104,7 @@ def _enclave(
 )
 @option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to, 0 to --cycles less 1.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
-@options.cycles
-@options.wake_ns
-@options.quantum_ns
-@options.arena_bytes
-@options.engine
-@options.attestation
-@options.trust_anchor
-@tpm_option
+@_measured_options
 def attest(
     *,
     payload: Sequence[str],
@@ -254,14 +256,7 @@ def _verdict_text(file: Path, verdict: "Verdict") -> bytes:
 @common.payloads
 @option("--output", "-o", type=FILE, metavar="FILE", help="Output file. Default: standard output.")
 @option("--merge", type=FILE, metavar="FILE", multiple=True, help="Reference values to include; may be repeated.")
-@options.cycles
-@options.wake_ns
-@options.quantum_ns
-@options.arena_bytes
-@options.engine
-@options.attestation
-@options.trust_anchor
-@tpm_option
+@_measured_options
 def reference_values(
     *,
     payload: Sequence[str],

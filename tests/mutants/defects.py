@@ -12,6 +12,6 @@ DEFECTS = {defect.name: defect for defect in ALL}
 
 def documented() -> str:
     """The list as a Markdown table."""
-    lines = ["| Mutant | What is wrong | Caught by |", "|---|---|---|"]
+    lines = ["| Mutant | Defect | Caught by |", "|---|---|---|"]
     lines += [f"| `{one.name}` | {one.description} | {', '.join(one.caught_by)} |" for one in ALL]
     return "\n".join(lines) + "\n"

@@ -134,7 +134,7 @@ SCRUBBING = (
     ),
     Defect(
         "popped-registers",
-        "the guest's registers stay on the interrupt stack, where they were popped from",
+        "the guest's registers stay on the interrupt stack after they are popped",
         _kernel(Edit("interrupts.S", _POPPED, _POPPED.replace("        movq    $0, (%rsp)\n", ""))),
         ("runner",),
         (ZERO_TRACE,),

@@ -30,7 +30,7 @@ def test_every_option_is_documented() -> None:
 
 def test_every_limit_is_documented() -> None:
     assert f"| {connections.EXCHANGE_S:g} s for each exchange" in PAGE
-    assert f"| {connections.MAX_PER_ADDRESS} connections of an address |" in PAGE
+    assert f"| {connections.MAX_PER_ADDRESS} connections from an address |" in PAGE
     assert f"| {connections.MAX_CONNECTIONS} connections, or half of the files" in PAGE
     assert f"the last {database.KEPT_CHALLENGES:,} |" in PAGE
     accepted, refused = (f"the last {kept.rows:,}, at most {kept.size >> 20} MiB" for kept in database.KEPT.values())

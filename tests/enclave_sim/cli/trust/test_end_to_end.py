@@ -20,7 +20,7 @@ from tests.machine.tpm.conftest import wait_for
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/attestation.md").read_text()
-SEQUENCES = re.findall(r"```sh\n# (\w+).*?\n(.*?)```", PAGE.partition("## From end to end")[2], re.S)
+SEQUENCES = re.findall(r"```sh\n# (\w+).*?\n(.*?)```", PAGE.partition("## End to end")[2], re.S)
 ADDRESS = "http://127.0.0.1:8040"
 LOCKOUT, CLEAR = 0x4000_000A, 0x126
 pytestmark = pytest.mark.usefixtures("interruptible")

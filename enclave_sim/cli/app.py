@@ -1,7 +1,7 @@
-"""The command line, `enclave-sim`: its commands, and how they report errors.
+"""The command line, `enclave-sim`: its commands and their error reports.
 
-A mistake of the user is one line on standard error and exit code 2, never a traceback. A defect of the emulator is a
-traceback and exit code 70 (`main`). A command is imported when it is needed, so that each starts with what it uses.
+A user's mistake is one line on standard error and exit code 2, never a traceback. A bug in the emulator is a traceback
+and exit code 70 (`main`). Each command is imported only when it runs, with only the modules that it uses.
 """
 
 import importlib
@@ -35,7 +35,7 @@ _COMMANDS = {
     "verifier": "trust.verifier",
     "completion": "completion",
 }
-"""The module of each command, in the order of the help. The command has the same name there, with underscores."""
+"""The module of each command, in help order. The function has the command's name, with underscores."""
 
 
 class _Commands(Group):
@@ -55,7 +55,7 @@ class _Commands(Group):
         return found
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is named."""
+        """Run the named command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Commands on click, with a help in sections and errors in our own words.
+"""Commands built on click, with help in sections and our own error messages.
 
 Each command is a function that returns its exit code; None is 0.
 """
@@ -14,7 +14,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Option(click.Option):
-    """An option, and the heading of the help that it is listed below."""
+    """An option, and its heading in the help."""
 
     def __init__(self, *names: Any, heading: str = "Options", **settings: Any) -> None:
         super().__init__(*names, **settings)
@@ -22,7 +22,7 @@ class Option(click.Option):
 
 
 class _Parsing(click.Command):
-    """Errors of its parser say which command they are of."""
+    """Errors of its parser name the command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments."""
@@ -34,7 +34,7 @@ class _Parsing(click.Command):
 
 
 class Command(_Parsing):
-    """A command that lists its options below their headings, and says which argument is one too many."""
+    """A command that lists its options under headings, and names the first surplus argument."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections in the order in which their first options were declared, "Options" last."""
@@ -47,7 +47,7 @@ class Command(_Parsing):
                 formatter.write_dl(sections[heading])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Raises click.UsageError for one too many."""
+        """Parse the arguments. Raises click.UsageError for surplus ones."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:

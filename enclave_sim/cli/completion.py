@@ -1,4 +1,4 @@
-"""`enclave-sim completion`: what a shell reads to complete commands, options, payloads and kinds of events."""
+"""`enclave-sim completion`: shell scripts that complete commands, options, payloads and event kinds."""
 
 from enum import Enum
 
@@ -10,7 +10,7 @@ from enclave_sim.cli.options.types import Choice
 
 
 class Shell(Enum):
-    """The shells that can complete."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -20,7 +20,7 @@ class Shell(Enum):
 @command()
 @click.argument("shell", type=Choice(Shell), metavar="bash|zsh|fish", help="The shell.")
 def completion(shell: Shell) -> None:
-    """Print a script with which a shell completes commands, options, payloads and kinds of events.
+    """Print a script that makes a shell complete commands, options, payloads and event kinds.
 
     Bash and zsh: eval "$(enclave-sim completion bash)", in .bashrc, or with zsh in .zshrc.
     Fish: enclave-sim completion fish | source

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 class ExitCode(IntEnum):
     """The exit codes of all commands. If several apply to a run, the highest is used.
 
-    `boot` uses even ones only: a kernel that ends itself through isa-debug-exit chooses an odd one.
+    `boot` uses only even ones: a kernel that exits through isa-debug-exit chooses an odd one.
     """
 
     OK = 0
-    """The payload completed or shredded itself."""
+    """The payload completed, or called `shred_self`."""
     USAGE = 2
     """The command cannot be carried out: an option, a file or a key is invalid, or its output cannot be written."""
     REJECTED = 3
@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     LIMIT = 6
     """Virtual time reached `--limit-ns` (`boot`: `--timeout-ns`) before the end."""
     RESIDUE = 7
-    """The dormant enclave left something in RAM, which it promises not to."""
+    """The dormant enclave left residue in RAM."""
     HALTED = 8
     """`boot`: the kernel halted, and nothing can wake it."""
     GUARANTEE = 9
@@ -34,17 +34,17 @@ class ExitCode(IntEnum):
     SHUTDOWN = 10
     """`boot`: triple fault."""
     DIVERGED = 11
-    """`replay`: the run is not the recorded one."""
+    """`replay`: the run differs from the recording."""
     DIFFERENT = 12
-    """`diff`: the recordings are not the same."""
+    """`diff`: the recordings differ."""
     REFUSED = 13
-    """`verify-evidence`: the evidence is refused."""
+    """`verify-evidence`: the evidence was refused."""
     KERNEL_STOPPED = 14
-    """A memory fault among `--inputs` ended the kernel before annihilation."""
+    """A memory fault from `--inputs` stopped the kernel before annihilation."""
     HOST_LIMIT = 16
-    """The host time of `--host-limit` ran out: there is no result and no recording."""
+    """The host-time limit `--host-limit` expired: there is no result and no recording."""
     DEFECT = 70
-    """A defect of the emulator or the firmware, never of the payload: please report it."""
+    """A bug in the emulator or the firmware, not in the payload: please report it."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

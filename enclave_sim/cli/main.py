@@ -10,7 +10,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 def main() -> None:
     """Run the command line with the process's arguments, and end the process."""
     if sys.argv[1:2] == ["gdb"] and "--stdio" in sys.argv:
-        _receive_gdb()  # it looks for closed streams, of which there are none after this
+        _receive_gdb()  # it looks for closed streams, and after this there are none
     streams.protect()
     signals.tidy_up_first()
     try:
@@ -30,7 +30,7 @@ def main() -> None:
         _end(traceback.format_exc().rstrip(), ExitCode.DEFECT)
     finally:
         signals.end_by_signal()
-        gc.freeze()  # otherwise the interpreter spends a fifth of a short run on cycles in what the process gives back
+        gc.freeze()  # otherwise the interpreter spends a fifth of a short run on collecting garbage at exit
 
 
 def _receive_gdb() -> None:
@@ -41,7 +41,7 @@ def _receive_gdb() -> None:
 
     reception = standard_reception()
     if reception is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb sends Ctrl-C as a byte, and its end is the end here
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # gdb sends Ctrl-C as a byte, and this process ends when gdb does
         reception.begin()
 
 

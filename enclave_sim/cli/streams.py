@@ -1,8 +1,8 @@
-"""The standard streams of the process: output that is lost is one line, whatever wrote it, and never a traceback.
+"""The standard streams: lost output is a one-line error, whatever wrote it, never a traceback.
 
-A full disk, a closed descriptor or a broken terminal loses what a command says about its result, so the command has
-failed. A reader that has left (`| head`) wanted no more: nothing is said, and the exit code still reports the result.
-This is imported before anything else, so it imports little.
+A full disk, a closed descriptor or a broken terminal loses a command's output, so the command has failed. A reader that
+has exited (`| head`) needs no more: that is not an error, and the exit code still reports the result. This module is
+imported first, so it imports little.
 """
 
 import io
@@ -19,7 +19,7 @@ class OutputLost(ConfigurationError):  # noqa: N818
 
 
 class _Stream(io.FileIO):
-    """Writes to a descriptor until that fails once; everything after that is dropped."""
+    """A writer to a descriptor. After the first failure it drops everything."""
 
     def __init__(self, descriptor: int, *, silent: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -43,7 +43,7 @@ class _Stream(io.FileIO):
 
 
 def protect() -> None:
-    """Replace the streams of `sys`. A descriptor that is closed is opened, so that no file can take its number."""
+    """Replace the streams of `sys`. Closed descriptors are opened, so that no file can take their numbers."""
     _open_closed()
     sys.stdout = stream(1, sys.stdout)
     sys.stderr = stream(2, sys.stderr, silent=True)
@@ -53,9 +53,9 @@ def stream(descriptor: int, like: io.TextIOWrapper | Any | None = None, *, silen
     """Make a text stream on a descriptor.
 
     Args:
-        descriptor: Where it writes to.
-        like: The stream whose encoding it gets.
-        silent: Drop what cannot be written without an error, since there is nowhere to report it.
+        descriptor: The file descriptor.
+        like: The stream whose encoding to use.
+        silent: Drop lost output without an error, because there is nowhere to report it.
 
     Returns:
         The stream. Writing raises OutputLost at most once.
@@ -69,7 +69,7 @@ def stream(descriptor: int, like: io.TextIOWrapper | Any | None = None, *, silen
 
 
 def has_reader() -> bool:
-    """Return False once standard output has failed: a command that writes without end can stop."""
+    """Return False once standard output has failed, so that endless commands can stop."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return not (isinstance(raw, _Stream) and raw.failed)
 

@@ -1,4 +1,4 @@
-"""Mistakes in a command line, in one line each: what is wrong, where, and what would be right."""
+"""One-line errors for the command line: what is wrong, where, and what would be right."""
 
 import click
 
@@ -7,7 +7,7 @@ from enclave_sim.similar import did_you_mean
 
 
 def explain(error: click.ClickException) -> str:
-    """Return the words for an error of the parser, which has its own."""
+    """Return our message for an error of the parser."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return one_line(error.format_message())

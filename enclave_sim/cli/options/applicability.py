@@ -1,4 +1,4 @@
-"""Options of commands that run payloads, recordings or kernels: an option that does not apply is refused."""
+"""A check for commands that run payloads, recordings or kernels: options that do not apply are refused."""
 
 from collections.abc import Mapping
 
@@ -8,15 +8,15 @@ from enclave_sim.errors import ConfigurationError
 
 PAYLOADS, RECORDING, KERNEL = "payloads", "a recording", "a kernel image"
 KERNELS = dict.fromkeys(("append", "module", "ram", "fw_cfg"), (KERNEL,))
-"""Names of parameters, with the kinds of things that they apply to."""
+"""Parameter names, with the kinds of subjects that they apply to."""
 
 
 def check(kind: str, own: Mapping[str, tuple[str, ...]]) -> None:
     """Check that all options given to the current command apply.
 
     Args:
-        kind: The kind of thing that is run.
-        own: The kinds that each option applies to, by its parameter's name; those not in it apply to payloads.
+        kind: The kind of subject that is run.
+        own: The kinds that each option applies to, by parameter name; options not listed apply to payloads.
 
     Raises:
         ConfigurationError: An option was given that does not apply to this kind.

@@ -1,4 +1,4 @@
-"""Shared by the commands: the payloads, and output to standard output."""
+"""The payload argument and output to standard output, shared by the commands."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object 
 
 
 def complete_payload(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the built-in payloads of the chosen engine, and files."""
+    """Complete built-in payloads of the chosen engine, and files."""
     native = context.params.get("engine") is EngineName.NATIVE
     names = built_in.flat_names() if native else built_in.names()
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -34,12 +34,12 @@ payloads = click.argument(
 
 
 def or_default(names: Sequence[str], engine: EngineName) -> list[str]:
-    """Return the payloads that were given, or the default one of the engine."""
+    """Return the given payloads, or the engine's default."""
     return list(names) or [_DEFAULTS[engine]]
 
 
 def write(output: bytes) -> bool:
-    """Write to standard output. A closed pipe is no error, since the exit code still reports the result.
+    """Write to standard output. A closed pipe is not an error, because the exit code still reports the result.
 
     Args:
         output: The bytes to write.

@@ -1,4 +1,4 @@
-"""The option `--host-limit`: its syntax, and the scope in which it holds. It imports little, since `boot` uses it."""
+"""The option `--host-limit`: its syntax, and the scope of the limit. It imports little, because `boot` uses it."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,7 +10,7 @@ from machine.host_limit import HostLimit
 
 
 def seconds(text: str) -> float:
-    """Parse a length of host time. Return it in seconds. Raises ConfigurationError for other texts."""
+    """Parse a host time. Return it in seconds. Raises ConfigurationError if it is invalid."""
     time = nanoseconds(text, None)
     if not time:
         raise ConfigurationError(f"{text!r} is not a time above 0, such as 10s")
@@ -21,11 +21,11 @@ host_limit = option(
     "--host-limit",
     type=Parsed(seconds, "time"),
     metavar="TIME",
-    help="Stop the run after this much host time, such as 10s or 5min: without a result.",
+    help="Stop the run, without a result, after this much host time, such as 10s or 5min.",
     heading=MACHINE,
 )
 
 
 def limited(limit: float | None) -> AbstractContextManager[object]:
-    """Return a scope in which a limit in seconds of host time holds; None means no limit."""
+    """Return a scope with a limit of host time in seconds; None means no limit."""
     return nullcontext() if limit is None else HostLimit(limit)

@@ -1,4 +1,4 @@
-"""The options of the commands that run the user's own kernel. It imports little, since `boot` uses it.
+"""The options of the commands that run the user's own kernel. It imports little, because `boot` uses it.
 
 All functions raise ConfigurationError for invalid texts and unreadable files.
 """
@@ -18,7 +18,7 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def read_file(path: str) -> bytes:
-    """Read a file that goes into the machine."""
+    """Read a file to load into the machine."""
     return reading.read_file(path, reading.IMAGE)
 
 
@@ -37,7 +37,7 @@ def named_file(text: str) -> tuple[str, bytes]:
 
 
 def size(text: str) -> int:
-    """Parse a size of memory, with or without a unit. Return it in bytes."""
+    """Parse a memory size, with or without a unit. Return it in bytes."""
     unit = _UNITS.get(text[-1:].upper())
     try:
         count = int(text[:-1] if unit else text, 0) * (unit or 1)
@@ -76,7 +76,7 @@ fw_cfg = option(
     metavar="NAME=FILE",
     type=Parsed(named_file, "file"),
     multiple=True,
-    help="File for the kernel to read through fw_cfg, by a name such as opt/test; may be repeated.",
+    help="File for the kernel to read through fw_cfg, under a name such as opt/test; may be repeated.",
     heading=KERNEL,
 )
 ns_per_instruction = option(

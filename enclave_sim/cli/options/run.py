@@ -1,4 +1,4 @@
-"""The options of the commands that run an enclave: each declared once, so that they agree in words and meaning."""
+"""The options of the commands that run an enclave, each declared once, so that all commands agree."""
 
 from collections.abc import Iterable
 from functools import reduce
@@ -30,14 +30,14 @@ quantum_ns = option(
     type=TIME,
     metavar="TIME",
     default=short(_DEFAULTS.quantum_ns),
-    help="Time that the guest computes before the timer interrupts it.",
+    help="Time slice of the guest before the timer interrupts it.",
     heading=MACHINE,
 )
 arena_bytes = option(
     "--arena-bytes",
     type=NUMBER,
     metavar="BYTES",
-    help="Size of the host arena. Default: all of its region.",
+    help="Size of the host arena. Default: its whole region.",
     heading=MACHINE,
 )
 sensor0 = option("--sensor0", type=NUMBER, metavar="WORD", default=0, help="Value of sensor 0.", heading=MACHINE)
@@ -62,7 +62,7 @@ trust_anchor = option(
     type=FILE,
     metavar="FILE",
     multiple=True,
-    help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
+    help="Trust anchor (NAME.anchor.json) to accept in addition to the development anchor; may be repeated.",
     heading=POLICY,
 )
 attestation = option(
@@ -74,7 +74,7 @@ attestation = option(
     heading=POLICY,
 )
 post_quantum = option(
-    "--post-quantum", is_flag=True, help="Accept quotes only with an ML-DSA-65 signature, too.", heading=POLICY
+    "--post-quantum", is_flag=True, help="Accept evidence only if it also has an ML-DSA-65 signature.", heading=POLICY
 )
 reference = option(
     "--reference",
@@ -94,7 +94,10 @@ feature = option(
 
 
 def read_references(paths: Iterable[Path]) -> "ReferenceValues | None":
-    """Return the merged reference values of these files; None without any. Raises EnclaveError for another file."""
+    """Return the merged reference values of these files, None if there are none.
+
+    Raises EnclaveError for an invalid file.
+    """
     from enclave_sim.attestation import ReferenceValues  # noqa: PLC0415
 
     values = [ReferenceValues.load(path) for path in paths]

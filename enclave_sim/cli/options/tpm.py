@@ -41,15 +41,15 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class TpmChoice:
-    """The TPM that the user chose."""
+    """The user's choice of TPM."""
 
     model: "ModelState | None" = None
-    """The state of the TPM model that is kept in a file."""
+    """The state of the TPM model, if it is kept in a file."""
     backend: "TpmBackend | None" = None
     """The TPM that replaces the model, if any."""
 
     def configured(self, configuration: EnclaveConfiguration) -> EnclaveConfiguration:
-        """Return the configuration with the state of the TPM model, if that is kept in a file."""
+        """Return the configuration with the TPM model's state, if it is kept in a file."""
         if self.model is None:
             return configuration
         return replace(configuration, tpm_seed=self.model.seed, tpm_resets=self.model.resets)
@@ -65,7 +65,7 @@ class ModelState(NamedTuple):
 
 @contextmanager
 def chosen_tpm(text: str) -> Iterator[TpmChoice]:
-    """A scope in which the chosen TPM is in use. A TPM model that is kept in a file counts a reset.
+    """A scope that uses the chosen TPM. A TPM model kept in a file counts a reset.
 
     Args:
         text: The value of `--tpm`.
@@ -96,7 +96,7 @@ def chosen_tpm(text: str) -> Iterator[TpmChoice]:
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """A scope that holds a lock, so that two runs that begin at once count two resets."""
+    """A scope that holds a lock, so that two runs starting together count two resets."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # reading the file fails, too, and reports it

@@ -1,4 +1,4 @@
-"""Types of the values that users give. It imports little, since `boot` uses it."""
+"""Types of option values. It imports little, because `boot` uses it."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -16,14 +16,14 @@ _LARGEST_TIME = (1 << 62) - 1
 
 
 class Parsed(click.ParamType[Any]):
-    """A value that a function reads from its text. Defaults are values already."""
+    """A value that a function parses from text. Defaults are already parsed."""
 
     def __init__(self, read: Callable[[str], object], metavar: str) -> None:
         self.name = metavar
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value. An error of the function gets the name of the option."""
+        """Return the value. Errors get the name of the option."""
         if not isinstance(value, str):
             return value
         try:
@@ -33,7 +33,7 @@ class Parsed(click.ParamType[Any]):
 
 
 class File(click.ParamType[Any]):
-    """A path, which shells complete. It need not exist."""
+    """A path, completed by shells. It need not exist."""
 
     def __init__(self, kind: str = "file") -> None:
         self.name = kind
@@ -63,11 +63,11 @@ class Choice(click.ParamType[Any]):
         return self._members[value]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        """Return the values as the help shows them."""
+        """Return the values for the help."""
         return f"[{self.name}]"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        """Offer the values."""
+        """Complete the values."""
         return [CompletionItem(value) for value in self._members if value.startswith(incomplete)]
 
 

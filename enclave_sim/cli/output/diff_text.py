@@ -1,4 +1,4 @@
-"""Lines of a difference for standard output. The mark at the beginning is enough; colour repeats it."""
+"""Diff lines for standard output. The mark at the beginning is sufficient; colour repeats it."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ _PLAIN = "\x1b[0m"
 
 
 def marked_text(lines: Iterable[str]) -> bytes:
-    """Encode lines. Those that begin with `- ` or `+ ` have colour on a terminal, unless NO_COLOR is set."""
+    """Encode lines. On a terminal, those that begin with `- ` or `+ ` are coloured unless NO_COLOR is set."""
     colours = _COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _has_colour() else {}
     encoding = sys.stdout.encoding or "utf-8"
     return "".join(_coloured(line, colours.get(line[:2])) for line in lines).encode(encoding, "backslashreplace")

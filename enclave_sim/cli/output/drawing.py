@@ -1,6 +1,6 @@
-"""The parts that pages for a terminal are made of: glyphs, tables, and the encoding for standard output.
+"""The parts of terminal pages: glyphs, tables, and the encoding for standard output.
 
-Import it only when there is something to draw: rich takes 50 ms.
+Import it only to draw something: rich takes 50 ms to load.
 """
 
 import io
@@ -30,18 +30,18 @@ ASCII = Glyphs("ok", "no", "->", "#", ".", "--", "-", "...")
 
 
 _WHOLE = 1 << 16
-"""Columns that no line fills."""
+"""Columns that are always left empty."""
 
 
 def draw(build: Callable[[int, bool], RenderableType], *, whole_lines: bool = False) -> bytes:
-    """Draw a page, encoded for standard output, in colour if that is a terminal and NO_COLOR is not set.
+    """Draw a page, encoded for standard output, in colour on a terminal unless NO_COLOR is set.
 
     Args:
-        build: Makes the page from the width in columns, and from whether the encoding is Unicode.
-        whole_lines: Where standard output is no terminal, lines have no limit, so that `grep` finds what was said.
+        build: Makes the page, given the width in columns and True if the encoding is Unicode.
+        whole_lines: Do not wrap lines if standard output is not a terminal, so that `grep` finds whole messages.
 
     Returns:
-        The page. Where standard output is no terminal, lines have no spaces at their ends.
+        The page, without trailing spaces if standard output is not a terminal.
     """
     output = Console()
     encoding = output.encoding
@@ -64,7 +64,7 @@ def facts_table() -> Table:
 
 
 def headed_table(*headers: str) -> Table:
-    """Return an empty table without lines. A column whose header begins with `>` is aligned to the right."""
+    """Return an empty table without lines. A column whose header begins with `>` is right-aligned."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for header in headers:
         justify: JustifyMethod = "right" if header.startswith(">") else "left"

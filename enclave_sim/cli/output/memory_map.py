@@ -19,7 +19,7 @@ _KERNEL_COLOUR = "cyan"
 
 
 def memory_map(glyphs: Glyphs, width: int) -> RenderableType:
-    """Return the strip and the table for `width` columns; a narrow table does not say what is measured."""
+    """Return the strip and the table for `width` columns; a narrow table leaves out what is measured."""
     table = headed_table("address", ">size", "rights", "ring", "region", "")
     end = 0
     for region in regions():
@@ -48,7 +48,7 @@ def _add_gap(table: Table, glyphs: Glyphs, base: int, size: int) -> None:
 
 
 def _strip(glyphs: Glyphs, width: int) -> Iterator[Text]:
-    """Yield all of RAM on one line, and its legend. A cell has the letter of the region that fills most of it."""
+    """Yield all of RAM on one line, and its legend. Each cell shows the letter of the region that fills most of it."""
     ram = firmware.layout()["RAM_SIZE"]
     cells = _LONGEST_STRIP
     while cells > max(8, width - 6):

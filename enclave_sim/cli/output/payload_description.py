@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def describe(data: bytes, found: list[sections.Section]) -> dict[str, Any]:
-    """Return the description of a module. `defects` lists what cannot be read of it."""
+    """Return the description of a module. `defects` lists its unreadable parts."""
     defects: list[str] = []
     description: dict[str, Any] = {
         "bytes": len(data),
@@ -79,7 +79,7 @@ def _describe_signatures(data: bytes, description: dict[str, Any], defects: list
 
 
 def _type_text(kind: object) -> str:
-    """Write the type of an import or export the way the text format does."""
+    """Write the type of an import or export in the text format."""
     from wasmtime import FuncType  # noqa: PLC0415
 
     if not isinstance(kind, FuncType):

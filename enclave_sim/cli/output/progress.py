@@ -1,6 +1,6 @@
-"""One line on a terminal that shows progress, from the first second on, and is erased at the end.
+"""A progress line on a terminal, shown after the first second and erased at the end.
 
-It reads the wall clock, which never reaches a machine.
+It reads the wall clock, which never affects a machine.
 """
 
 import os
@@ -15,7 +15,7 @@ _ERASE = "\r\x1b[K"
 
 
 class ProgressLine:
-    """The line on `terminal`; without one, nothing is drawn. A terminal that is closed raises no error."""
+    """The line on `terminal`; without one, nothing is drawn. A closed terminal raises no error."""
 
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal
@@ -28,7 +28,7 @@ class ProgressLine:
         return self._terminal is not None and perf_counter() >= self._next_draw
 
     def draw(self, text: str) -> None:
-        """Show this text instead of the last one, cut to the terminal's width."""
+        """Replace the text, cut to the terminal's width."""
         self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
         self._drawn = True
         self._next_draw = perf_counter() + _INTERVAL_S

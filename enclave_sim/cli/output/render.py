@@ -1,7 +1,7 @@
 """The page that `enclave-sim run` prints: from the boot phases to the residue in RAM.
 
-It is legible at 80 columns, without colour, and on a terminal that has only ASCII. From `_WIDE` columns on, the memory
-map is beside the rest. Import it only when there is something to draw: rich takes 50 ms.
+It is legible at 80 columns, without colour, and on an ASCII terminal. From `_WIDE` columns on, the memory map is beside
+the rest. Import it only to draw something: rich takes 50 ms to load.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from enclave_sim.recording.text import binary_size, one_line, plural, printable
 from enclave_sim.specification import Phase, Status, Step
 
 _WIDE, _STORY = 132, 62
-"""The least columns of a wide page, and the columns that everything but the memory map has there."""
+"""The minimum width of a wide page, and the width of everything except the memory map on it."""
 _SIGNALS_SHOWN = 16
 _RESIDUE_RANGES_SHOWN = 4
 _DUMP_LINES = 4
@@ -35,22 +35,22 @@ _IN_WORDS = {
     "GUEST_FAULT": "the payload raised an exception in ring 3",
     "PAYLOAD_REJECTED": "a payload failed a check and was never run",
     "ATTESTATION_REFUSED": "attestation is required and was refused",
-    "KERNEL_FAULT": "the kernel met a fault of its own",
+    "KERNEL_FAULT": "the kernel raised an exception or failed a check",
     "TAMPER": "the tamper line was pulled",
-    "KERNEL_STOPPED": "a memory fault ended the kernel before annihilation",
-    "LIMIT": "virtual time ran out while the enclave was still at work",
+    "KERNEL_STOPPED": "a memory fault stopped the kernel before annihilation",
+    "LIMIT": "virtual time ran out before the enclave was dormant",
 }
 _COLOURS = {"COMPLETED": "green", "SHRED_SELF": "green", "LIMIT": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """Facts about a run that its result does not hold."""
+    """Facts about a run that are not in its result."""
 
     payloads: tuple[str, ...]
-    """The names or paths, as the user gave them."""
+    """The names or paths as given by the user."""
     cycles: int
-    """The number of cycles that the user asked for."""
+    """The requested number of cycles."""
     status_words: frozenset[int]
     """The answers of `get_status`. A signal with one of these values is shown with the names of its bits."""
     recording: Path | None
@@ -58,7 +58,7 @@ class Presentation:
 
 
 def render(result: RunResult, presentation: Presentation) -> bytes:
-    """Return the page, encoded for standard output, in colour if that is a terminal and NO_COLOR is not set."""
+    """Return the page, encoded for standard output, in colour on a terminal unless NO_COLOR is set."""
     return draw(lambda width, unicode: _Page(result, presentation, UNICODE if unicode else ASCII, width).build())
 
 
@@ -119,7 +119,7 @@ class _Page:
         return Group(Text(), title, Text(), Padding(facts, (0, 0, 0, 1)), *self._why())
 
     def _attestation(self) -> Text:
-        """Return what the verifier said."""
+        """Summarize the verdicts."""
         found = self._result.attestation
         made = plural(found.accepted + found.refused, "quote")
         if not found.refused:
@@ -127,7 +127,7 @@ class _Page:
         return Text(f"{found.refused:,} of {made} refused: {one_line(found.message)}", "red")
 
     def _why(self) -> Iterator[RenderableType]:
-        """Yield what was wrong, and what would have been right."""
+        """Yield each error with its remedy."""
         result = self._result
         if not result.detail:
             return
@@ -218,7 +218,7 @@ class _Page:
     def _residue(self) -> RenderableType:
         result = self._result
         if not result.halted:
-            return Text("not looked for: the enclave is not dormant", "yellow")
+            return Text("not scanned: the enclave is not dormant", "yellow")
         if not result.residue_bytes:
             ram = binary_size(firmware.layout()["RAM_SIZE"])
             return Text(f"{self._glyphs.tick} none in {ram} of RAM; the enclave is dormant", "bold green")

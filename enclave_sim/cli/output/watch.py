@@ -1,4 +1,4 @@
-"""The recorder of a run on the command line, which shows progress."""
+"""The command line's recorder, which shows progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from machine.events import Event, RingTransition
 
 
 class Watch:
-    """A recorder that keeps a few counts and, from the first second on, shows them on `terminal` in one line."""
+    """A recorder that keeps a few counts and, after the first second, shows them on `terminal` in one line."""
 
     def __init__(self, cycles: int, terminal: TextIO | None) -> None:
         self.status_words: set[int] = set()
-        """The answers of `get_status` so far. A signal with one of these values is taken for a status word."""
+        """The answers of `get_status` so far. A signal with one of these values is shown as a status word."""
         self._cycles = cycles
         self._line = ProgressLine(terminal)
         self._cycle = self._preemptions = self._host_calls = self._signals = 0
@@ -40,7 +40,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A scope for a run, at whose end the line is erased."""
+        """A scope for a run. The line is erased at its end."""
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Files that commands write: each is named when it is there, and `-` is standard output, where nothing else is."""
+"""Output files of commands: each is reported when complete; `-` is standard output, without a report."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ STANDARD_OUTPUT = Path("-")
 
 
 def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] | None = None) -> None:
-    """Write a file and say so.
+    """Write a file and report it.
 
     Args:
         path: The file; `-` for standard output.
         data: Its content.
-        about: What else to say.
-        others: Files that are written with it, or not at all.
+        about: More text for the report.
+        others: Files that are written together with it: all or none.
 
     Raises:
         ConfigurationError: A file cannot be written; then none is.
@@ -36,14 +36,14 @@ def save(path: Path, data: bytes, about: str = "", others: Mapping[Path, bytes] 
 
 @contextmanager
 def saving(path: Path, doing: str) -> Iterator[BinaryIO]:
-    """A scope in which a file is written piece by piece. At its end the file appears, and is named.
+    """A scope in which a file is written piece by piece. At its end the file appears, and is reported.
 
     Args:
         path: The file; `-` for standard output.
-        doing: The words for this in an error; see `output_file`.
+        doing: The action as named in an error; see `output_file`.
 
     Yields:
-        What to write to.
+        The open file.
 
     Raises:
         ConfigurationError: The file cannot be written.

@@ -29,7 +29,7 @@ Exit codes
 @click.argument("second", type=FILE, metavar="B", help="Another one.")
 @as_json_option
 def diff(first: Path, second: Path, as_json: bool) -> ExitCode:
-    """Show how two recordings differ: in what they were made from, at the first different event, and in all others.
+    """Show how two recordings differ: their headers, their first different events, and all later differences.
 
     Events are aligned by kind and fields, so that equal stretches are found again after a difference.
 
@@ -63,7 +63,7 @@ def _lines(found: "Comparison", first: str, second: str) -> Iterator[str]:
     for mark, name, events, digest in zip("-+", (first, second), found.events, found.digests, strict=True):
         yield f"{mark} {name}: {plural(events, 'event')}, digest {digest}"
     if found.header:
-        yield from ("", "They were made from different things:")
+        yield from ("", "Their headers differ:")
         for difference in found.header:
             yield f"  {printable(difference.name)}"
             yield f"- {_short(difference.first)}"

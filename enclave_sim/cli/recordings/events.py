@@ -50,13 +50,13 @@ def _complete_kind(_context: click.Context, _parameter: click.Parameter, incompl
     type=TIME,
     nargs=2,
     metavar="TIME TIME",
-    help="Only events from one virtual time to another, both included: nanoseconds, or with a unit, such as 1ms.",
+    help="Only events from one virtual time to another, both inclusive: nanoseconds, or with a unit, such as 1ms.",
 )
 @option("--ring", type=Parsed(_ring, "rings"), metavar="FROM->TO", help="Only ring transitions such as 3->0.")
-@option("--first", type=POSITIVE, metavar="N", help="Only the first N of them; the rest is not read.")
+@option("--first", type=POSITIVE, metavar="N", help="Only the first N of them; the rest of the file is not read.")
 @option("--last", type=POSITIVE, metavar="N", help="Only the last N of them.")
 @option("--count", is_flag=True, help="Print only their number.")
-@option("--json", "as_json", is_flag=True, help="Print JSON Lines, as they are in the file.")
+@option("--json", "as_json", is_flag=True, help="Print JSON Lines, as in the file.")
 def events(
     *,
     file: Path,
@@ -68,7 +68,7 @@ def events(
     count: bool,
     as_json: bool,
 ) -> None:
-    """Show the events of a recording, one a line: number, virtual time (ns), kind and fields.
+    """Show the events of a recording, one per line: number, virtual time (ns), kind and fields.
 
     Example: enclave-sim events counter.jsonl --ring "3->0" --between 0 1_000_000
     """

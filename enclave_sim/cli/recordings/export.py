@@ -1,4 +1,4 @@
-"""`enclave-sim export`: a recording in the format of another program."""
+"""`enclave-sim export`: convert a recording to the format of another program."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ Exit codes
 
 
 @command(epilog=EXIT_CODES)
-@click.argument("file", type=FILE, metavar="FILE", help="A recording, as --record writes it.")
+@click.argument("file", type=FILE, metavar="FILE", help="A recording written by --record.")
 @option(
     "--to",
     type=Choice(Format),
@@ -42,7 +42,7 @@ Exit codes
     help="Output file; - is standard output. Default: FILE with another suffix.",
 )
 def export(file: Path, to: Format, output: Path | None) -> None:
-    """Write a recording in the format of another program.
+    """Convert a recording to the format of another program.
 
     The same recording gives the same file. It appears when it is complete.
 
@@ -68,7 +68,7 @@ def export(file: Path, to: Format, output: Path | None) -> None:
 
 
 def _with_progress(events: "Iterable[Event]", line: ProgressLine) -> "Iterator[Event]":
-    """Yield the same events, while the line shows how many have passed."""
+    """Yield the same events, and show their count on the line."""
     for event in events:
         if event.seq % _CHECK_EVERY == 0 and line.is_due:
             line.draw(f"{event.seq:,} events, {event.at_ns / 1e9:.3f} s of virtual time")

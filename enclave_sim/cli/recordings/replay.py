@@ -28,7 +28,7 @@ Exit codes
 
 
 @command(epilog=EXIT_CODES)
-@click.argument("file", type=FILE, metavar="FILE", help="A recording, as `run --record` writes it.")
+@click.argument("file", type=FILE, metavar="FILE", help="A recording written by `run --record`.")
 @option(
     "--payload",
     metavar="FILE",

@@ -1,8 +1,7 @@
-"""`enclave-sim boot`: run a kernel of your own on the machine, without an enclave.
+"""`enclave-sim boot`: run your own kernel on the machine, without an enclave.
 
-The serial line goes to standard output, everything else to standard error: the screen, and why the run ended. Only the
-machine is imported, and only when the command line has been parsed, so that this command starts as fast as a native
-emulator.
+Serial output goes to standard output; the screen and the reason for the end go to standard error. Only the machine is
+imported, and only after the command line has been parsed, so that this command starts as fast as a native emulator.
 """
 
 import sys
@@ -67,16 +66,14 @@ Exit codes
     "--serial",
     metavar="stdio|FILE",
     shell_complete=FILE.shell_complete,
-    help="Type to the kernel over its serial line: what comes on standard input (stdio), or what came in the run of "
-    "which FILE is the recording.",
+    help="Send standard input (stdio), or the input recorded in FILE, to the kernel over its serial line.",
     heading=MACHINE,
 )
 @option(
     "--screen",
     metavar="FILE",
     shell_complete=FILE.shell_complete,
-    help="Write the text on the screen at the end to FILE, or to standard output (-). Default: to standard error, if "
-    "there is any.",
+    help="Write the final screen text to FILE, or to standard output (-). Default: to standard error, unless blank.",
     heading=OUTPUT,
 )
 def boot(
@@ -94,10 +91,9 @@ def boot(
     serial: str | None,
     screen: str | None,
 ) -> int:
-    """Boot a kernel of your own on the machine, without an enclave.
+    """Boot your own Multiboot 1 or 2 kernel on the machine, without an enclave.
 
-    It is a Multiboot 1 or 2 kernel. Its serial line (COM1) goes to standard output. Times are virtual: nanoseconds, or
-    with a unit, such as 1ms.
+    Its serial output (COM1) goes to standard output. Times are virtual: nanoseconds, or with a unit, such as 1ms.
 
     Example: enclave-sim boot kernel.elf --append verbose --module initrd.img,initrd
     """
@@ -120,7 +116,7 @@ def boot(
 
 @dataclass(frozen=True)
 class _Run:
-    """A run, as the command line asks for it."""
+    """A run, as specified on the command line."""
 
     name: str
     image: bytes
@@ -128,7 +124,7 @@ class _Run:
     timeout_ns: int | None
     screen: str | None
     keys: bool
-    """True if standard input is what is typed to the kernel."""
+    """True if standard input is the kernel's serial input."""
 
     def run(self, recorder: "Recorder | None") -> int:
         """Run the kernel to its end. Return the exit code."""
@@ -159,7 +155,7 @@ class _Run:
         return outcome
 
     def _ended(self, kernel: "BareKernel", outcome: "Outcome", last: "LastEvents") -> int:
-        """Say how a kernel has ended that has not ended itself. Return the exit code."""
+        """Report why the run ended, unless the kernel exited by itself. Return the exit code."""
         from machine.machine import Outcome  # noqa: PLC0415
 
         if outcome is Outcome.SHUTDOWN:
@@ -185,7 +181,7 @@ def _standard_output() -> Callable[[bytes], None]:
         output.write(data)
         output.flush()
         if not has_reader():  # a kernel may print for ever
-            raise OutputLost("cannot write to standard output: its reader has left")
+            raise OutputLost("cannot write to standard output: its reader has exited")
 
     return write
 

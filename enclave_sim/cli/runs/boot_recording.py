@@ -1,4 +1,4 @@
-"""`enclave-sim boot --record`: a recording in the same format, with the same digest, as that of an enclave."""
+"""`enclave-sim boot --record`: a recording with the same format and digest as an enclave's."""
 
 import hashlib
 from contextlib import AbstractContextManager

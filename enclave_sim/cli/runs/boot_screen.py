@@ -1,4 +1,4 @@
-"""The screen of a kernel that `enclave-sim boot` has run, shown when the run is over, however it ended."""
+"""The screen after `enclave-sim boot`, shown however the run ended."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ _GRAPHICS = "the screen is in a graphics mode, which this machine does not show"
 
 @contextmanager
 def shown(display: "Vga", destination: str | None, write: Callable[[bytes], None]) -> Iterator[None]:
-    """A scope after which the text on the screen is shown, after Ctrl-C and a host limit too.
+    """A scope that shows the screen text at its end, even after Ctrl-C or a host limit.
 
     Args:
         display: The display adapter.

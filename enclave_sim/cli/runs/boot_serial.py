@@ -1,7 +1,7 @@
-"""Input over the serial line of a kernel that `enclave-sim boot` runs: keys, or the content of a recording.
+"""Serial input for `enclave-sim boot`: keys, or the content of a recording.
 
-Keys come in between slices of virtual time. While the kernel waits for one, so that nothing else can wake it, time
-stands still. Each is recorded with its time, so that the run can be made again.
+Keys arrive between slices of virtual time. While only a key can wake the kernel, time stands still. Each key is
+recorded with its time, so that the run can be repeated.
 """
 
 import os
@@ -22,26 +22,25 @@ if TYPE_CHECKING:
 
 _SLICE_NS = 1_000_000
 _WAIT_S = 0.1
-"""The time between two looks at the host limit while the kernel waits, in seconds of the host."""
+"""The interval between checks of the host limit while the kernel waits, in host seconds."""
 _MOST_BYTES = 4096
 
 
 def recorded(path: str) -> tuple[tuple[int, bytes], ...]:
-    """Return what came over the serial line in a recorded run. Raises RecordingError or ConfigurationError."""
+    """Return the serial input of a recorded run. Raises RecordingError or ConfigurationError."""
     from enclave_sim.recording.reader import read_events  # noqa: PLC0415
 
     return typed_in(read_events(Path(path)))
 
 
 def run_with_keys(kernel: "BareKernel", timeout_ns: int | None) -> Outcome:
-    """Run a kernel to its end, with standard input as what is typed.
+    """Run a kernel to its end, with standard input as serial input.
 
     Args:
         kernel: The kernel.
         timeout_ns: Virtual time at which to stop, or None.
 
-    Returns:
-        Why the run ended, or STOPPED if standard input ended first.
+    Returns: The reason for the end, or STOPPED if standard input ended first.
 
     Raises:
         ConfigurationError: Standard input is closed.
@@ -65,10 +64,11 @@ def run_with_keys(kernel: "BareKernel", timeout_ns: int | None) -> Outcome:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], bytes | None]]:
-    """A scope in which a terminal gives each key at once and does not show it.
+    """A scope in which a terminal delivers each key at once, without echo.
 
     Yields:
-        A function that waits for so many seconds and returns what was typed: nothing if nothing was, None at the end.
+        A function that waits for up to the given seconds and returns the input: empty if there was none, None at the
+        end.
     """
     if sys.stdin is None:
         raise ConfigurationError("--serial stdio needs standard input, which is closed")

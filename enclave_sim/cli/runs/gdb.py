@@ -1,4 +1,4 @@
-"""`enclave-sim gdb`: serve gdb, which executes a run in both directions."""
+"""`enclave-sim gdb`: serve gdb, and execute a run in both directions."""
 
 import contextlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`enclave-sim inspect`: see the machine, and step a run in both directions, in the terminal or a browser."""
+"""`enclave-sim inspect`: show the machine, and step a run in both directions, in a terminal or a browser."""
 
 import sys
 from collections.abc import Sequence
@@ -123,9 +123,9 @@ def inspect(
     port: int,
     host: str,
 ) -> ExitCode:
-    """Step a run in both directions, and see the whole machine.
+    """Step a run in both directions, and see the complete machine.
 
-    Press ? for the keys. A recording is replayed, and compared with what was recorded.
+    Press ? for the keys. A recording is replayed and compared.
 
     Your own kernel runs on the bare machine, as with enclave-sim boot.
 
@@ -193,7 +193,10 @@ def _source(
     payloads: tuple[str, ...],
     kernel: "KernelOptions",
 ) -> "Source":
-    """Return what to inspect. It is checked as far as that is quick, so that a wrong name is one line and no screen."""
+    """Return the subject to inspect.
+
+    Quick checks come first, so that a wrong name is a one-line error before the screen opens.
+    """
     from enclave_sim.inspector.session.sources import EnclaveSource, KernelSource, source_of  # noqa: PLC0415
 
     source = source_of(names, options, inputs, payloads, kernel)
@@ -219,7 +222,7 @@ def _show(source: "Source") -> ExitCode:
 
 
 def _is_served() -> bool:
-    """Return whether a web server has started this process and draws its output."""
+    """Return True if a web server started this process and draws its output."""
     import os  # noqa: PLC0415
 
     return "TEXTUAL_DRIVER" in os.environ

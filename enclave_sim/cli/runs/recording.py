@@ -1,4 +1,4 @@
-"""The option `--record`: what may be replaced, and what is said about the file."""
+"""The option `--record`: the files that it may replace, and its notes about them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from enclave_sim.recording.writer import RecordingWriter
 
 @contextmanager
 def recording_to(path: Path, header: Header | None = None) -> Iterator[RecordingWriter]:
-    """A scope for a run that is recorded in a file. Ctrl-C keeps the events so far; see `RecordingWriter.open`.
+    """A scope that records a run in a file. Ctrl-C keeps the events so far; see `RecordingWriter.open`.
 
     Args:
-        path: The file. A recording is replaced, and a note says so; any other file is not.
-        header: What the run is made from, unless it makes the header itself.
+        path: The file. A recording is replaced, with a note; no other file is.
+        header: The header, unless the run makes it.
 
     Yields:
         The recorder.
@@ -30,7 +30,9 @@ def recording_to(path: Path, header: Header | None = None) -> Iterator[Recording
     """
     replaced = path.is_file() and path.stat().st_size > 0
     if replaced and read_start(path, len(BEGINNING)) != BEGINNING:
-        raise ConfigurationError(f"cannot record to {path}: it exists and is no recording; remove it, or name another")
+        raise ConfigurationError(
+            f"cannot record to {path}: it exists and is not a recording; remove it or name another"
+        )
     name, events = printable(str(path)), 0
     try:
         with RecordingWriter.open(path, header) as writer:

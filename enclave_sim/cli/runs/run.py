@@ -1,7 +1,7 @@
-"""`enclave-sim run`: boot the enclave, run payloads, show what happened.
+"""`enclave-sim run`: boot the enclave, run payloads, show the result.
 
 Only what the command line needs is imported here: the machine and the guest engine are loaded when a run begins, rich
-when there is something to draw.
+to draw the page.
 """
 
 import sys
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 EXIT_CODES = """\b
 Exit codes; the highest one that applies
-  0  the payload completed, or shredded itself
+  0  the payload completed, or called shred_self
   2  usage error: an invalid option, file or key
   3  payload rejected
   4  guest fault
   5  kernel fault, tampering, or attestation refused
   6  virtual time reached --limit-ns
-  7  residue: something was left in RAM
- 14  a memory fault among --inputs ended the kernel
+  7  residue: data was left in RAM
+ 14  a memory fault from --inputs stopped the kernel
  16  the host-time limit --host-limit expired
  70  a defect of the emulator or its firmware"""
 
@@ -69,14 +69,14 @@ Exit codes; the highest one that applies
 @option(
     "--verifier",
     metavar="URL",
-    help="Verifier to ask for nonces and verdicts, instead of the built-in one.",
+    help="Verifier to use instead of the built-in one.",
     heading=POLICY,
 )
 @option(
     "--verifier-ca",
     type=FILE,
     metavar="FILE",
-    help="Certificates that vouch for an https verifier.",
+    help="CA certificates for an https verifier.",
     heading=POLICY,
 )
 @options.reference
@@ -85,7 +85,7 @@ Exit codes; the highest one that applies
     "--record",
     type=FILE,
     metavar="FILE",
-    help="Write every event to FILE, as JSON Lines; it appears when the run is over.",
+    help="Write every event to FILE, as JSON Lines; it appears at the end of the run.",
     heading=OUTPUT,
 )
 @option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.", heading=OUTPUT)

@@ -1,4 +1,4 @@
-"""`enclave-sim verify`: every guarantee, judged and shown."""
+"""`enclave-sim verify`: judge and show every guarantee."""
 
 import json
 import sys
@@ -39,13 +39,13 @@ Exit codes
     type=NUMBER,
     metavar="N",
     default=3,
-    help="Number of equal runs to compare, and of runs under other loads.",
+    help="Number of equal runs to compare, and of runs under varied load.",
 )
-@option("--cycles", type=NUMBER, metavar="N", default=2, help="Number of cycles of each run.")
+@option("--cycles", type=NUMBER, metavar="N", default=2, help="Number of cycles in each run.")
 @option("--limit-ns", type=TIME, metavar="TIME", default="10s", help="End each run at this virtual time.")
 @host_limit_option
 @option("--seed", type=NUMBER, metavar="N", default=0, help="Seed of loads and secrets.")
-@option("--secret-data", is_flag=True, help="Treat the data segments as secrets, too: vary them.")
+@option("--secret-data", is_flag=True, help="Treat data segments as secrets, too, and vary them.")
 @options.engine
 @options.inputs
 @common.as_json
@@ -124,6 +124,6 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
 
 
 def _ascii(text: "Text") -> "Text":
-    """Replace the bars, for a terminal that has no block characters."""
+    """Replace the bars, for a terminal without block characters."""
     text.plain = text.plain.replace("\u2588", "#")
     return text

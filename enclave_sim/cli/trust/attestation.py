@@ -40,7 +40,7 @@ VERIFY_EXIT_CODES = """\b
 Exit codes
   0  every check passed
   2  the command cannot be carried out, or the file is not evidence
- 13  the evidence is refused"""
+ 13  the evidence was refused"""
 
 
 def _nonce(text: str) -> bytes:
@@ -88,7 +88,7 @@ def _enclave(
 
 
 def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare the options that change what the enclave measures: `attest` and `reference-values` must have the same."""
+    """Declare the options that change the measurements: `attest` and `reference-values` must have the same."""
     measured = (options.cycles, options.wake_ns, options.quantum_ns, options.arena_bytes)
     policy = (options.engine, options.attestation, options.trust_anchor, tpm_option)
     for declare in reversed((*measured, *policy)):
@@ -102,7 +102,7 @@ def _measured_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option(
     "--output", "-o", type=FILE, metavar="FILE", required=True, help="Evidence file to write; - is standard output."
 )
-@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest to, 0 to --cycles less 1.")
+@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle to attest, 0 to --cycles minus 1.")
 @option("--raw", type=DIRECTORY, metavar="DIR", help="Also write the TPM's structures to files in DIR, for tpm2-tools.")
 @_measured_options
 def attest(
@@ -132,7 +132,8 @@ def attest(
     if attestation is Attestation.OFF:
         raise ConfigurationError("--attestation off makes no evidence; it must be record or require")
     if cycle >= cycles:
-        # More cycles are another configuration, which is measured: its evidence would match no other run's values.
+        # The cycle count is measured: with more cycles, the evidence would not match this configuration's reference
+        # values.
         raise ConfigurationError(f"--cycle {cycle} is not run: cycles begin at 0, and there are {cycles} (--cycles)")
     witness = CapturingVerifier(nonce, cycle)
     configuration = EnclaveConfiguration(
@@ -177,7 +178,7 @@ def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
 
 
 @command(epilog=VERIFY_EXIT_CODES)
-@click.argument("file", type=FILE, metavar="FILE", help="Evidence, as `attest` writes it.")
+@click.argument("file", type=FILE, metavar="FILE", help="Evidence written by `attest`.")
 @_nonce_option
 @option(
     "--reference",
@@ -187,14 +188,14 @@ def _raw(directory: Path, evidence: "Evidence") -> dict[Path, bytes]:
     required=True,
     help="Reference values; may be repeated: any of them may match.",
 )
-@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle that was challenged.")
+@option("--cycle", type=NUMBER, metavar="N", default=0, help="The cycle of the challenge.")
 @option(
     "--after",
     type=Parsed(_position, "position"),
     metavar=_POSITION_FORM,
-    help="Position of the evidence of this node that was accepted last, as printed then: the new one must be later.",
+    help="Position of this node's last accepted evidence, as printed then: the new one must be later.",
 )
-@option("--post-quantum", is_flag=True, help="Require the ML-DSA-65 signature, too.")
+@option("--post-quantum", is_flag=True, help="Require an ML-DSA-65 signature, too.")
 @common.as_json
 def verify_evidence(
     *,
@@ -271,7 +272,7 @@ def reference_values(
     trust_anchor: Sequence[Path],
     tpm: str,
 ) -> None:
-    """Write what a verifier needs to accept a node: digests of all that is measured, and names of its keys.
+    """Write what a verifier needs to accept a node: digests of everything measured, and names of its keys.
 
     They are computed from the images; nothing is run.
 

@@ -42,7 +42,7 @@ _anchor = option(
     type=FILE,
     metavar="FILE",
     multiple=True,
-    help="Trust anchor (NAME.anchor.json) to accept besides the development anchor; may be repeated.",
+    help="Trust anchor (NAME.anchor.json) to accept in addition to the development anchor; may be repeated.",
 )
 
 
@@ -50,7 +50,7 @@ _feature = option(
     "--feature",
     metavar="NAME",
     multiple=True,
-    help="WebAssembly feature that the run will allow, too; may be repeated.",
+    help="WebAssembly feature to allow beyond the profile; may be repeated.",
 )
 
 
@@ -66,7 +66,7 @@ def payload() -> None:
 @payload.command("list")
 @as_json_option
 def list_payloads(as_json: bool) -> None:
-    """List the built-in payloads, the engine that runs them, and what they do.
+    """List the built-in payloads, their engines and their behaviour.
 
     Example: enclave-sim payload list
     """
@@ -87,7 +87,7 @@ def list_payloads(as_json: bool) -> None:
 def keygen(name: str, directory: Path, development: bool) -> None:
     """Make a signing key: NAME.key.json, which is secret, and NAME.anchor.json, which verifiers need.
 
-    The directory is made if there is none.
+    The directory is created if needed.
 
     Example: enclave-sim payload keygen alice --directory ~/keys
     """
@@ -112,9 +112,10 @@ def keygen(name: str, directory: Path, development: bool) -> None:
 @_key
 @_output
 def sign(module: Path, key: Path, output: Path | None) -> None:
-    """Sign a module with Ed25519 and ML-DSA-65. A signature that it already has is replaced.
+    """Sign a module with Ed25519 and ML-DSA-65.
 
-    Without --output, a .wasm file is replaced by the signed one, and a .wat file gets a .wasm file beside it.
+    An existing signature is replaced. Without --output, a .wasm file is replaced by the signed one, and a .wat file
+    gets a .wasm file beside it.
 
     Example: enclave-sim payload sign hello.wat --key ~/keys/alice.key.json
     """
@@ -136,9 +137,9 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
 @_feature
 @as_json_option
 def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequence[str], as_json: bool) -> None:
-    """Make all checks of a module that the boot makes, in the same order. Exit code 3 if it is rejected.
+    """Run the boot's checks of a module, in the same order.
 
-    It also prints the virtual time that the boot takes for them.
+    Exit code 3 if it is rejected. Also prints the virtual time that the boot takes for them.
 
     Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
     """
@@ -200,7 +201,7 @@ def show(module: Path, as_json: bool) -> None:
 def compile_payload(
     module: Path, key: Path, output: Path | None, anchor: Sequence[Path], feature: Sequence[str]
 ) -> None:
-    """Compile a signed module ahead of time and sign the result, so that booting need not compile it.
+    """Compile a signed module ahead of time and sign the result, so that the boot need not compile it.
 
     The code runs only with this engine on this kind of processor. Without --output, it goes to NAME.aot.wasm.
 
@@ -221,7 +222,7 @@ def compile_payload(
 
 @contextmanager
 def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
-    """A scope in which a rejection becomes a line on standard error (and JSON on standard output) and exit code 3."""
+    """A scope that turns a rejection into a line on standard error (and JSON on standard output) and exit code 3."""
     try:
         yield
     except PayloadRejected as rejection:
@@ -248,7 +249,7 @@ def _read_module(path: Path) -> bytes:
 
 
 def _walk(path: Path, data: bytes) -> list[sections.Section]:
-    """Return the sections of a module. `verify` does not use this, since it rejects bad framing itself."""
+    """Return the sections of a module. `verify` does not use this, because it rejects bad framing itself."""
     try:
         return list(sections.sections(data))
     except MalformedModule as error:

@@ -34,7 +34,7 @@ def verifier() -> None:
     metavar="FILE",
     multiple=True,
     required=True,
-    help="Reference values to check evidence with; may be repeated: any of them may match.",
+    help="Reference values for evidence; may be repeated: any of them may match.",
 )
 @option(
     "--database",
@@ -44,13 +44,13 @@ def verifier() -> None:
 )
 @option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
 @option("--port", type=PORT, metavar="N", default=8040, help="Port to listen on; 0 picks a free one.")
-@option("--post-quantum", is_flag=True, help="Require the ML-DSA-65 signature, too.")
+@option("--post-quantum", is_flag=True, help="Require an ML-DSA-65 signature, too.")
 @option(
     "--nonce-lifetime-s",
     type=Parsed(partial(nanoseconds, unit="s"), "time"),
     metavar="TIME",
     default="60s",
-    help="Time within which a challenge may be answered: seconds, or with a unit, such as 5min.",
+    help="Time allowed to answer a challenge: seconds, or with a unit, such as 5min.",
 )
 @option("--tls-cert", type=FILE, metavar="FILE", help="Certificate (PEM, with its chain): serve https.")
 @option("--tls-key", type=FILE, metavar="FILE", help="Key of the certificate (PEM).")
@@ -69,7 +69,7 @@ def serve(
 ) -> None:
     """Issue challenges and judge evidence over HTTP, until Ctrl-C. docs/verifier-service.md describes the protocol.
 
-    Without --database, everything is forgotten at the end, including which evidence of a node is stale.
+    Without --database, everything is forgotten at exit, including which evidence is stale.
 
     Example: enclave-sim verifier serve --reference values.json --database verifier.sqlite
     """

@@ -112,7 +112,7 @@ def test_a_command_whose_output_is_lost(words: str, output: str, files: Path, mo
     monkeypatch.undo()
     os.close(descriptor)
     if words == "boot kernel.elf":
-        said = said or "error: cannot write to standard output: its reader has left\n"
+        said = said or "error: cannot write to standard output: its reader has exited\n"
     assert error.getvalue() == said
     assert ended.value.code == ((COMMANDS | SLOW)[words] if output == "left" else ExitCode.USAGE)
 

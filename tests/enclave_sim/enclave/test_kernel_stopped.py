@@ -71,7 +71,7 @@ def test_the_command_line_has_an_exit_code_for_it(tmp_path: Path) -> None:
     assert replay(recording).equal
     shown = command("run", "counter", "--cycles", "3", "--inputs", str(script))
     assert shown.code == ExitCode.KERNEL_STOPPED
-    assert "a memory fault ended the kernel before annihilation" in " ".join(shown.output.split())
+    assert "a memory fault stopped the kernel before annihilation" in " ".join(shown.output.split())
     table = command("export", str(recording), "--to", "html", "--output", str(tmp_path / "run.html"))
     assert table.code == ExitCode.OK
     assert "KERNEL_STOPPED" in (tmp_path / "run.html").read_text()

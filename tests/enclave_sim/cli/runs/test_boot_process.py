@@ -70,7 +70,7 @@ def test_ctrl_c_ends_it_with_one_word_even_in_the_middle_of_output(tmp_path: Pat
     assert set(output) <= set(b"A")
 
 
-LEFT = b"error: cannot write to standard output: its reader has left\n"
+LEFT = b"error: cannot write to standard output: its reader has exited\n"
 
 
 def test_a_reader_that_leaves_ends_it_with_one_line(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_a_recording_is_replaced_and_that_is_said_and_no_other_file_is(tmp_path:
     assert run("beacon", "--quiet", "--record", path).error == f"note: replaced the recording in {path}\n"
     assert path.read_bytes() == before
     other.write_text("mine")
-    assert_refused(run("beacon", "--record", other), "notes.txt: it exists and is no recording")
+    assert_refused(run("beacon", "--record", other), "notes.txt: it exists and is not a recording")
     assert other.read_text() == "mine"
 
 

@@ -133,6 +133,9 @@ def _system() -> Iterator[Path]:
             "SLDT": "0f00c3",
             "MOV to CR8": "31f6440f22c6",
             "SGDT, LGDT": "0f01070f0117",
+            "MOV to DR7": "31db0f23fb",
+            "MOV to DR7, changed": "4883f3020f23fb",
+            "MOV to CR0, changed": "0f20c34883f3080f22c3",
         },
         **{"WRMSR": "b9030100c031c031d20f30", "IRETQ": IRETQ, "far CALL and RET": FAR_CALL},
         **{"PUSH FS, POP FS": "0fa00fa1", "INT 81H and its IRETQ": "cd81", "STI, CLI": "fbfa", "SMSW": "0f01e3"},
@@ -168,9 +171,32 @@ def _modes() -> Iterator[Path]:
     overrides = replace(flat, code=bytes.fromhex("658b06658906"))
     limited = bytes.fromhex(f"b8{layout.SMALL_DATA:02x}0000008ee831f6")
     yield Path("32-bit code, GS with a limit", overrides, before=limited)
-    deadly = bytes.fromhex("eb04f00fa3c8")
-    yield Path("a page with LOCK and a bit test", _program("4801c3"), before=deadly)
+    data_segment = bytes.fromhex(f"66b8{layout.USER_DATA:02x}00")
+    yield Path("32-bit code, MOV DS", replace(flat, code=bytes.fromhex("8ed8")), before=data_segment)
+    yield Path("32-bit code, POP DS", replace(flat, code=bytes.fromhex("1e1f")))
+    yield Path("32-bit code, PUSHA, POPA", replace(flat, code=bytes.fromhex("6061")))
+    yield Path(
+        "32-bit code, PUSHA across two pages",
+        replace(
+            flat,
+            code=bytes.fromhex(
+                f"bc{layout.STACK + 0x1010:08x}"[:2] + (layout.STACK + 0x1010).to_bytes(4, "little").hex() + "60"
+            ),
+        ),
+    )
+    yield Path("32-bit code, PUSHA", replace(flat, code=bytes.fromhex("6083c420")))
+    yield Path("a page with LOCK and a bit test", _program("4801c3"), before=_UNTRANSLATABLE)
+    yield Path("LOCK in such a page", _program("f0480106"), before=_UNTRANSLATABLE)
+    yield Path("from such a page to another and back", _program("ffd5"), before=_OTHER_PAGE + _UNTRANSLATABLE)
+    yield _in_ring_0("unaligned stores into the own page", "48893d50010000")
+    yield _in_ring_0("16 bytes unaligned into the own page", "0f110d51010000")
     yield Path("alignment checks", replace(_program(body), ring=3, rflags=0x40202, cr0=CR0_DEFAULT))
+
+
+_UNTRANSLATABLE = bytes.fromhex("eb04f00fa3c8")
+"""Jumped over: makes its page one that has to be guarded."""
+_OTHER_PAGE = bytes.fromhex(f"48bd{layout.SUPERVISOR.to_bytes(8, 'little').hex()}c64500c3")
+"""RBP is the address of a RET in another page."""
 
 
 def _straight() -> Iterator[Path]:

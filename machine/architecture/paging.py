@@ -174,7 +174,8 @@ class SupervisorMemory:
                 first = PAGE_SIZE - offset
                 return self.read(address, first, rflags) + self.read(address + first, length - first, rflags)
             found = self._translate(address, rflags, write=False)
-        return self.read_physical(found.physical + offset, length)
+        at = found.physical + offset
+        return bytes(self._ram.view[at : at + length]) if at + length <= self._ram.size else b"\xff" * length
 
     def read_physical(self, address: int, length: int) -> bytes:
         """Return the bytes at a physical address; all ones where there is no RAM."""

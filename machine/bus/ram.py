@@ -77,7 +77,7 @@ class Ram:
         self.check(base, length)
         self._bytes[base : base + length] = data
         if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
-            self.changed(base, length)
+            self._code_changed(base, length)
 
     def zero(self, base: int, length: int) -> None:
         """Fill a range with zeros."""
@@ -98,10 +98,12 @@ class Ram:
 
     def changed(self, base: int, length: int) -> None:
         """Record that a range was written by something other than Unicorn."""
-        lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
-        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) < 0:
-            return
+        if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
+            self._code_changed(base, length)
+
+    def _code_changed(self, base: int, length: int) -> None:
         self._rewritten_code.append(range(base, base + length))
+        lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
         first = lines.find(1, base // LINE_SIZE, end)
         if first < 0:
             return

@@ -6,7 +6,7 @@ how far to execute.
 
 from enum import Enum
 
-from machine.architecture.control_registers import CR0_BITS
+from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.exceptions import DB, NMI, UD, Fault
 from machine.architecture.opcodes import Action
@@ -19,7 +19,7 @@ from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
 from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
-from machine.instructions.quiet import is_quiet
+from machine.instructions.quiet import is_quiet, loads_data_segment
 from machine.instructions.segment_limits import Scope, SegmentLimits
 from machine.instructions.segmentation.segment_loads import loads_ss
 from machine.instructions.segmentation.task_switch import TaskFault
@@ -46,6 +46,8 @@ _LEFT_BY = {
 }
 """Causes of ring transitions by opcode, except task switches."""
 _MOV_TO_CR = 0x0F22
+_STOPS_IN_A_ROW = 100
+"""Stops after which the machine looks at the host's time and signals, even if no instruction retires."""
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 
 
@@ -248,19 +250,35 @@ class Execution(Stateful):
     # Stops
 
     def run(self) -> None:
+        """Execute up to a stop after which the machine has something to do before the processor may go on."""
+        chipset, hook, delivery = self._chipset, self._cpu.hook, self.delivery
+        for _ in range(_STOPS_IN_A_ROW):
+            self._run_to_stop()
+            idle = self.halted or delivery.shut_down or hook.retired >= hook.deadline
+            waiting = chipset.pending() or chipset.nmi_pending
+            if idle or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
+                return
+
+    def _run_to_stop(self) -> None:
         """Execute up to the next stop that is not at a quiet instruction, and handle that stop.
 
         A quiet instruction changes only its operands, so interrupts, deadlines and the mode need no check after it. If
-        a device asked for something meanwhile, that stops the processor again.
+        a device asked for something meanwhile, that stops the processor again. A load of a data segment is quiet, too,
+        if the same instructions as before are checked afterwards.
         """
-        cpu, hook = self._cpu, self._cpu.hook
+        cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
         while True:
-            stop = cpu.execute()
+            instruction, stop = None, cpu.execute()
             if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
                 break
             instruction = cpu.code.watched_instruction()
-            if instruction is None or not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
+            if instruction is None:
                 break
+            scope = None
+            if not (is_quiet(instruction) or instruction.action & hook.watched == _OVERRIDE):
+                if not (loads_data_segment(instruction) and cpu.registers.cr[0] & CR0_PE):
+                    break
+                scope = limits.scope
             self.cut_short = False
             hook.rflags &= ~FLAG_RF
             before = self._observed.look() if instruction.opcode == _MOV_TO_CR else None
@@ -272,14 +290,18 @@ class Execution(Stateful):
                 return
             if done is Done.NATIVE:
                 hook.pass_watched = cpu.linear_rip
+            if scope is not None and limits.scope is not scope:
+                self.ring_and_mode.watch()
+                if not cpu.debug.met:
+                    return
             if before is not None and before != self._observed.look():
                 self._observed.record_changes(before, rip)
             if cpu.debug.met:
                 break
-        self.stopped(stop)
+        self.stopped(stop, instruction)
 
-    def stopped(self, stop: Stop) -> None:
-        """Handle a stop."""
+    def stopped(self, stop: Stop, instruction: Instruction | None = None) -> None:
+        """Handle a stop; `instruction` is the watched one, if it has been decoded."""
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
@@ -291,7 +313,7 @@ class Execution(Stateful):
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
             self._trap(0)
         elif stop is Stop.WATCHED_INSTRUCTION:
-            self._execute_watched()
+            self._execute_watched(instruction or cpu.code.watched_instruction())
         elif stop is Stop.DEBUG:
             self._instruction_breakpoint()
         elif stop is Stop.ADDRESS:
@@ -349,10 +371,9 @@ class Execution(Stateful):
         last = cpu.code.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
         return last is not None and loads_ss(last)
 
-    def _execute_watched(self) -> None:
+    def _execute_watched(self, instruction: Instruction | None) -> None:
         """Execute a watched instruction, and record what it changed."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
-        instruction = cpu.code.watched_instruction()
         if instruction is None:  # it ends in a page that cannot be fetched: let Unicorn fault
             self.stopped(self._execute_one())
             return

@@ -35,14 +35,22 @@ _LAR, _LSL, _MOV_FROM_CR, _MOV_FROM_DR, _RDTSC, _RDMSR, _CPUID = 0x0F02, 0x0F03,
 _SYSTEM = (_LAR, _LSL, _MOV_FROM_CR, _MOV_FROM_DR, _RDTSC, _RDMSR, _CPUID)
 _QUIET = frozenset([*_FLOATING_POINT, *_SIMD, *_GENERAL, *_NEAR_BRANCHES, *_SYSTEM])
 _FIRST_OF_LATER_MAPS = 0x0F_3800
-_DATA_SEGMENT_LOADS = frozenset([0x0FA1, 0x0FA9, 0x0FB4, 0x0FB5])
-"""Loads of FS and GS. In 64-bit mode these segments have no limits."""
+_DATA_SEGMENT_LOADS = frozenset([0x07, 0x1F, 0xC4, 0xC5, 0x0FA1, 0x0FA9, 0x0FB4, 0x0FB5])
+"""Loads of DS, ES, FS and GS besides MOV."""
 _MOV_TO_SEGMENT, _SS = 0x8E, 2
 _MOV_TO_CR, _MAPPING_ONLY = 0x0F22, frozenset([2, 3, 8])
 _GROUP_5, _NEAR_FORMS = 0xFF, frozenset([2, 4])
 _GROUP_6, _VERIFIES = 0x0F00, frozenset([4, 5])
 _GROUP_7, _STORES_OF_TABLES, _INVLPG, _REGISTER_FORMS, _RDTSCP = 0x0F01, (0, 1), 7, 0xC0, 0xF9
 _UNDEFINED = int(Action.UNDEFINED)
+
+
+def loads_data_segment(instruction: Instruction) -> bool:
+    """Return whether an instruction loads DS, ES, FS or GS, and nothing else that matters outside 64-bit mode."""
+    if instruction.action & _UNDEFINED:
+        return False
+    opcode = instruction.opcode
+    return opcode in _DATA_SEGMENT_LOADS or (opcode == _MOV_TO_SEGMENT and instruction.extension != _SS)
 
 
 def is_quiet(instruction: Instruction) -> bool:
@@ -56,10 +64,8 @@ def is_quiet(instruction: Instruction) -> bool:
 def _is_quiet_form(instruction: Instruction, opcode: int) -> bool:
     if opcode == _MOV_TO_CR:
         return instruction.register in _MAPPING_ONLY
-    if opcode == _MOV_TO_SEGMENT:
-        return instruction.long and instruction.extension != _SS
-    if opcode in _DATA_SEGMENT_LOADS:
-        return instruction.long
+    if opcode == _MOV_TO_SEGMENT or opcode in _DATA_SEGMENT_LOADS:  # in 64-bit mode these segments have no limits
+        return instruction.long and loads_data_segment(instruction)
     if opcode == _GROUP_5:
         return instruction.extension in _NEAR_FORMS
     if opcode == _GROUP_6:

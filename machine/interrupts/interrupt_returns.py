@@ -1,6 +1,6 @@
 """Detection of the returns from interrupts within a ring, which no ring transition shows."""
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.events import InterruptReturned
 from machine.journal import Journal
@@ -9,8 +9,7 @@ from machine.processor.step_hook import NEVER
 from machine.state import Stateful
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(msgspec.Struct, frozen=True, gc=False):
     """An interrupt taken without a change of the ring, which has not returned yet."""
 
     vector: int

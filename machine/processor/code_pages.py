@@ -45,6 +45,8 @@ class CodePages:
         self._boundaries: set[int] = set()
         self._edges = Edges()
         self._lifted = False
+        self._repeated = range(0)
+        """The bytes of a store that was made and that Unicorn is about to report one by one."""
         self.storing = False
         """True while a store is made."""
         self.left = False
@@ -81,7 +83,7 @@ class CodePages:
         found = False
         fetched = self._ram.fetched_pages
         index, end = base // PAGE_SIZE, (base + length - 1) // PAGE_SIZE + 1
-        while (index := fetched.find(1, index, end)) >= 0:
+        while index < end and (index := fetched.find(1, index, end)) >= 0:
             page = index * PAGE_SIZE
             index += 1
             if page in self._guarded:
@@ -95,7 +97,7 @@ class CodePages:
     def _is_hazard(self, page: int, base: int = 0, end: int = 1 << 64) -> bool:
         """Report whether a page looks untranslatable for what lies in a range of it, which was written."""
         first, last = max(page, base - LONGEST), min(page + PAGE_SIZE, end + LONGEST)
-        if looks_untranslatable(self._ram.read(first, last - first)):
+        if looks_untranslatable(bytes(self._ram.view[first:last])):
             return True
         if page + LONGEST <= base and end <= page + PAGE_SIZE - LONGEST:
             return False
@@ -155,21 +157,33 @@ class CodePages:
         return self._lifted
 
     def _on_store(self, _uc: int, _kind: int, address: int, size: int, value: int, _user: int) -> bool:
-        """Make a store to a page that is not writable. Unicorn repeats one that is not aligned byte by byte."""
-        if not address & size - 1:
+        """Make a store to a page that is not writable.
+
+        Unicorn reports one that is not aligned, and then each of its bytes in order. The bytes are only stored one by
+        one if they are in two pages.
+
+        Returns:
+            True, for a store that was made.
+        """
+        if size == 1 and address in self._repeated:
+            self._repeated = range(address + 1, self._repeated.stop)
+        elif address % PAGE_SIZE + size <= PAGE_SIZE:
+            self._repeated = range(address, address + size) if address & size - 1 else range(0)
             self.storing = True
             self._ram.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
             self.storing = False
-            changed = self.look_at_rewritten() or self._make_writable(address & -PAGE_SIZE)
-            self.left = changed or self.left
+            if self.look_at_rewritten() or self._make_writable(address & -PAGE_SIZE):
+                self.left = True
+                self._repeated = range(0)
         self._keep_flags()
         return True
 
     def _make_writable(self, page: int) -> bool:
         """Make a page writable again if it was never fetched from. Return whether it is now."""
+        if page not in self._included or len(self._boundaries) > _FEW_BOUNDARIES:
+            return False
         first = page // LINE_SIZE
-        executed = self._ram.code_lines.find(1, first, first + PAGE_SIZE // LINE_SIZE) >= 0
-        if executed or page not in self._included or len(self._boundaries) > _FEW_BOUNDARIES:
+        if self._ram.code_lines.find(1, first, first + PAGE_SIZE // LINE_SIZE) >= 0:
             return False
         self._included.discard(page)
         self._guarded.discard(page)

@@ -40,7 +40,7 @@ from machine.processor.portable_hook import PortableHook
 from machine.processor.step_hook import STATE_BYTES, STRINGS, StepHook, Steps, Stop
 from machine.processor.time_stamp_counter import TimeStampCounter
 from machine.processor.translations import Translations
-from machine.processor.untranslatable import opcode_to_replace
+from machine.processor.untranslatable import LONGEST, opcode_to_replace
 from machine.state import State
 
 EFER_LMA = 1 << 10
@@ -101,16 +101,8 @@ class Cpu:
         Returns:
             Why the processor stopped.
         """
-        hook = self.hook
-        held, retired = hook.rflags & FLAG_RF, hook.retired
-        stop = self._execute()
-        if held and hook.retired == retired:
-            hook.rflags |= FLAG_RF
-        return stop
-
-    def _execute(self) -> Stop:
         hook, ram, cr2 = self.hook, self.ram, self.context.cr2
-        address, stop = cr2.value, None
+        held, retired, address, stop = hook.rflags & FLAG_RF, hook.retired, cr2.value, None
         while stop is None:
             self._code_pages.look_at_rewritten()
             if ram.stale_code:
@@ -121,7 +113,9 @@ class Cpu:
         self.context.collect_simd_flags()
         if stop is Stop.REPEAT:
             self.registers.rip = self.registers.offset_of(hook.last)
-            return Stop.DEADLINE
+            stop = Stop.DEADLINE
+        if held and hook.retired == retired:
+            hook.rflags |= FLAG_RF
         return stop
 
     def _attempt(self) -> Stop | None:
@@ -131,10 +125,11 @@ class Cpu:
         self._code_pages.left = False
         status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
         if status == UC_ERR_FETCH_PROT:
-            if self._admit_code():
+            pages = self._pages_of_code()
+            if any(map(self._code_pages.admit, pages)):
                 return None
-            if any(map(self._code_pages.guards, self._pages_of_code())):
-                status = self._execute_guarded()
+            if any(map(self._code_pages.guards, pages)):
+                status = self._execute_guarded(pages)
             elif stepping or not self._met_ahead():
                 return Stop.NO_CODE
             else:
@@ -196,27 +191,35 @@ class Cpu:
         at = self.linear_rip
         return self.hook.last != at and self.code.instruction_at(at) is not None
 
-    def _admit_code(self) -> bool:
-        """Make the page of RIP executable, or the next one, where the instruction ends. False if nothing changed."""
-        return any(map(self._code_pages.admit, self._pages_of_code()))
-
     def _pages_of_code(self) -> list[int]:
-        """Return the physical addresses of the mapped pages that may hold the instruction at RIP."""
-        places = self.linear_rip, (self.linear_rip | PAGE_SIZE - 1) + 1
-        return [found.physical for found in map(self.memory.look, places) if found is not None]
+        """Return the physical addresses of the mapped pages that Unicorn may have refused to fetch from, in order.
 
-    def _execute_guarded(self) -> int:
+        The first is that of RIP. The next may hold the end of the instruction; Unicorn also translates ahead into it,
+        but not from a guarded page.
+        """
+        at = self.linear_rip
+        found = self.memory.look(at)
+        pages = [] if found is None else [found.physical]
+        if not (pages and at % PAGE_SIZE <= PAGE_SIZE - LONGEST and self._code_pages.guards(pages[0])):
+            found = self.memory.look((at | PAGE_SIZE - 1) + 1)
+            if found is not None:
+                pages.append(found.physical)
+        return pages
+
+    def _execute_guarded(self, code: list[int]) -> int:
         """Execute the instruction at RIP, and what follows in the same guarded page and is harmless (code_pages.py).
 
         If RIP points to an instruction that Unicorn would abort on, the instruction hook stops before it, as it is
         undefined.
 
+        Args:
+            code: The pages that may hold it, from `_pages_of_code`.
+
         Returns:
             Unicorn's error number; 0 for none.
         """
         at, pages = self.linear_rip, self._code_pages
-        found = self.memory.look(at)
-        steps = Steps.GUARDED if found is not None and pages.guards(found.physical) else Steps.ONE
+        steps = Steps.GUARDED if pages.guards(code[0]) else Steps.ONE
         opcode = opcode_to_replace(self.code.at(at), at)
         if opcode is None:
             self.hook.guarded = at

@@ -55,7 +55,7 @@ static void note_begin(void *uc, struct state *s, const u8 *code, const struct d
 }
 
 /* Return whether the next instruction has to be left to Python, after a step in a guarded page (code_pages.py): it
-   has LOCK, or lies, in part at least, in another page.  Far transfers are not stepped, so the base of CS is the same. */
+   may be one that Unicorn aborts on, or lies, in part at least, in another page.  Far transfers are not stepped, so the base of CS is the same. */
 static int leaves_guard(void *uc, struct state *s)
 {
     u64 rip = 0, size = LONGEST;
@@ -67,7 +67,7 @@ static int leaves_guard(void *uc, struct state *s)
     struct decoded d;
     const u8 *code = code_at(uc, s, address, &size, copy);
     decode(s, code, size, &d);
-    return !d.modrm_at || d.locked;
+    return !d.modrm_at || d.modrm_at >= size || (d.locked && d.action & UNDEFINED);
 }
 
 /* Handle #DB after a step.  Returns why the engine has to stop, or 0.

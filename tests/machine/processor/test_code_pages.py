@@ -137,3 +137,77 @@ def test_edges_that_are_gone_fit_nothing() -> None:
     assert edges.update(2, b"", b"\xf0\x2e")
     edges.forget(2)
     assert not edges.update(1, b"\x0f\xa3\xc8", b"")
+
+
+def test_lock_does_not_leave_a_guarded_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = bytes.fromhex("B9E8030000 F0FF0500800000 49 75F6 F4")  # MOV ECX, 1000; LOCK INC [8000H]; DEC ECX; JNZ; HLT
+    machine = machine_at(START, GUARDING + loop)
+    entered = calls_of(machine.cpu, "_enter", monkeypatch)
+    assert machine.run() is Outcome.HALTED
+    assert machine.ram.read(0x8000, 4) == (1000).to_bytes(4, "little")
+    assert len(entered) < 20
+
+
+def test_a_call_from_a_guarded_page_enters_the_engine_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each page, and it looks up one page."""
+    loop = bytes.fromhex("B9E8030000 E8F00F0000 49 75F8 F4")  # MOV ECX, 1000; CALL 2000H; DEC ECX; JNZ; HLT
+    machine = machine_at(START, GUARDING + loop)
+    machine.cpu.write_register("RSP", 0x9000)
+    machine.ram.write(2 * START, b"\xc3")
+    entered, looked = calls_of(machine.cpu, "_enter", monkeypatch), calls_of(machine.cpu.memory, "look", monkeypatch)
+    assert machine.run() is Outcome.HALTED
+    assert len(entered) <= 3 * 1000 + 20
+    assert len(looked) <= 1000 + 20
+
+
+STORES = {2: "66A3", 4: "A3", 8: "0F7F05", 16: "0F1105"}
+"""MOV AX and EAX, MOVQ MM0 and MOVUPS XMM0 to an absolute address of 32 bits, by size in bytes."""
+
+
+@pytest.mark.parametrize("size", STORES)
+def test_a_store_into_code_that_is_not_aligned_is_made_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By units of 8 bytes, in pages with code."""
+    at = START + 0x801
+    machine = machine_at(START, bytes.fromhex(STORES[size]) + at.to_bytes(4, "little") + b"\xf4")
+    enable_sse(machine)
+    writes = calls_of(machine.ram, "write", monkeypatch)
+    assert machine.run() is Outcome.HALTED
+    assert len([where for where, _ in writes if at <= where < at + size]) == max(1, size // 8)
+
+
+def enable_sse(machine: Machine) -> None:
+    machine.cpu.registers.cr[4] |= 1 << 9
+    machine.cpu.registers.hflags |= 1 << 22
+
+
+def swap_two_pages(machine: Machine, linear: int, physical: int) -> None:
+    """Turn on paging; all but two of the first 1024 pages lie at their own addresses."""
+    entries = [number * PAGE_SIZE | 7 for number in range(1024)]
+    first, second = linear // PAGE_SIZE, physical // PAGE_SIZE
+    entries[first], entries[second] = entries[second], entries[first]
+    machine.ram.write(0x10000, (0x11000 | 7).to_bytes(4, "little"))
+    machine.ram.write(0x11000, b"".join(entry.to_bytes(4, "little") for entry in entries))
+    machine.cpu.registers.cr[3] = 0x10000
+    machine.cpu.registers.cr[0] |= 1 << 31
+    machine.cpu.flush_tlb()
+
+
+@given(st.sampled_from(sorted(STORES)), st.integers(-20, 4), st.binary(min_size=16, max_size=16), st.booleans())
+def test_a_store_to_two_pages_of_code(size: int, offset: int, value: bytes, both: bool) -> None:
+    """They are not neighbours in RAM. The second may be one that was never executed."""
+    second, at = 0x5000, 2 * START + offset
+    code = bytes.fromhex(STORES[size]) + at.to_bytes(4, "little") + b"\xf4"
+    machine = machine_at(START, b"\xe8\xfb\x0f\0\0" + code if both else code)
+    machine.ram.write(second + 0x800, b"\xc3")
+    machine.ram.write(second, bytes.fromhex("E9FB070000"))
+    enable_sse(machine)
+    swap_two_pages(machine, 2 * START, second)
+    registers = machine.cpu.registers
+    registers.rsp, registers.rax = 0x9000, int.from_bytes(value[:4], "little")
+    machine.cpu.context.write_mmx(0, int.from_bytes(value[:8], "little"))
+    machine.cpu.context.write_vector(0, int.from_bytes(value, "little"))
+    assert machine.run() is Outcome.HALTED
+    in_first = max(0, min(size, -offset))
+    assert machine.ram.read(at, in_first) == value[:in_first]
+    assert machine.ram.read(second + max(0, offset), size - in_first) == value[in_first:size]
+    assert machine.ram.read(2 * START, PAGE_SIZE) == bytes(PAGE_SIZE)

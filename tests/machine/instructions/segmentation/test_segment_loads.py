@@ -8,6 +8,7 @@ from machine.architecture.exceptions import GP, NP, PF, SS
 from machine.events import Event, InterruptRaised
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.journal import Journal
+from machine.machine import Outcome
 from tests.machine.instructions.processor import (
     ABSENT,
     ABSENT_DATA,
@@ -22,6 +23,7 @@ from tests.machine.instructions.processor import (
     EXECUTE_ONLY,
     GDT,
     READ_ONLY_DATA,
+    STACK_16,
     SUPERVISOR,
     TASK,
     Mode,
@@ -204,3 +206,28 @@ def test_a_gate_at_an_address_that_is_not_canonical_is_refused(base: int) -> Non
     processor.cpu.registers.idtr.base, processor.cpu.registers.idtr.limit = base, 0xFFF
     Delivery(processor.cpu, Journal(processor.cpu.clock, raised)).deliver(Interrupt(32, "external", CODE))
     assert raised.found[:2] == [(32, None), (GP, 32 * 8 + 3)]
+
+
+@pytest.mark.parametrize("selector", [DATA_0, STACK_16, 0])
+def test_a_breakpoint_on_what_pop_reads_traps_at_once(selector: int) -> None:
+    """Whether the limit that was loaded calls for checks from now on, or does not."""
+    processor = Processor(Mode.PROTECTED)
+    cpu = processor.cpu
+    processor.ram.write(CODE, bytes.fromhex("1f 9090 f4"))
+    processor.ram.write(cpu.registers.rsp, selector.to_bytes(4, "little"))
+    cpu.debug.write(0, cpu.registers.rsp)
+    cpu.debug.write(7, 0x000F_0001)
+    assert processor.machine.run() is Outcome.SHUTDOWN  # there is no IDT
+    assert cpu.hook.retired == 1
+    assert cpu.registers.ds.selector == selector
+
+
+@pytest.mark.parametrize("prefix", ["", "9090"])
+def test_the_limit_of_a_segment_loaded_outside_64_bit_mode_holds_at_once(prefix: str) -> None:
+    """MOV DS, EAX; MOV [10000H], EAX, with a limit of 64 KiB: #GP, after what came before."""
+    processor = Processor(Mode.PROTECTED)
+    processor.ram.write(CODE, bytes.fromhex(f"{prefix} 8ed8 8ed8 a300000100 f4"))
+    processor.cpu.registers.rax = STACK_16
+    assert processor.machine.run() is Outcome.SHUTDOWN
+    assert processor.cpu.hook.retired == len(prefix) // 2 + 2
+    assert processor.ram.is_zero(0x10000, 4)

@@ -7,6 +7,7 @@ information has line numbers, so adding or removing a line of a source, even a c
 
 import io
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ FLAGS = [
     "-fno-stack-protector",
     "-fno-sanitize=all",
     "-fno-asynchronous-unwind-tables",
+    "-fforce-dwarf-frame",
     "-fno-builtin",
     "-fno-jump-tables",
     "-fdata-sections",
@@ -36,6 +38,8 @@ FLAGS = [
     "-Wextra",
     "-Werror",
 ]
+HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
+"""Code that an interrupt or exception leads to, which may come from a stack at lower addresses."""
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
@@ -55,8 +59,24 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
         script.write_bytes(subprocess.run(preprocess, cwd=sources, check=True, capture_output=True).stdout)
         image = work / "aether.elf"
         subprocess.run([*COMPILER, *LINK, f"-Wl,-T,{script}", *objects, "-o", str(image)], check=True)
-        elf = image.read_bytes()
+        elf = _with_interrupts_marked(image.read_bytes())
     return elf, json.dumps({"layout": _layout(sources), "symbols": _symbols(elf)}, indent=1) + "\n"
+
+
+def _with_interrupts_marked(elf: bytes) -> bytes:
+    """Give the frame information of interrupt handlers the common entry that frames.h has for them."""
+    section = ELFFile(io.BytesIO(elf)).get_section_by_name(".debug_frame")
+    frames, symbols = bytearray(section.data()), _symbols(elf)
+    handlers = {struct.pack("<Q", symbols[name]) for name in HANDLERS}
+    common = frames.index(b"\xff\xff\xff\xff\x04S\0") - 4
+    at = 0
+    while at < len(frames):
+        (length,) = struct.unpack_from("<I", frames, at)
+        if bytes(frames[at + 8 : at + 16]) in handlers:
+            struct.pack_into("<I", frames, at + 4, common)
+        at += 4 + length
+    start = section["sh_offset"]
+    return elf[:start] + frames + elf[start + len(frames) :]
 
 
 def _layout(sources: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
    First the kernel moves boot information and modules, which the loader may have put anywhere, to their regions, and
    zeroes the originals (free_ram.S does the rest). Then it enters long mode (SDM volume 3, 9.8.5). */
 #include "layout.h"
+#include "frames.h"
 
 #define HEADER_MAGIC    0xE85250D6
 #define TAG_END         0
@@ -38,7 +39,8 @@ header_end:
         .code32
         .globl  _start
         .type   _start, @function
-_start: cli
+_start: frame_first
+        cli
         cld
         movl    $(KERNEL_STACK_BASE + KERNEL_STACK_SIZE), %esp
         cmpl    $MULTIBOOT2_MAGIC, %eax
@@ -98,10 +100,14 @@ clean:  call    protections
         movl    %eax, %cr0
         lgdt    gdt_pointer
         ljmp    $KERNEL_CODE, $long_mode
+        .cfi_endproc
 
 /* Move ECX bytes from ESI to EDI and zero the source. EDI ends after the copy; EBX is kept. */
-move:   pushl   %ecx
+move:   frame_32
+        pushl   %ecx
+        .cfi_adjust_cfa_offset 4
         pushl   %esi
+        .cfi_adjust_cfa_offset 4
         movl    %ecx, %edx
         shrl    $2, %ecx
         rep movsl
@@ -110,7 +116,9 @@ move:   pushl   %ecx
         rep movsb
         movl    %edi, %ebp
         popl    %edi
+        .cfi_adjust_cfa_offset -4
         popl    %edx
+        .cfi_adjust_cfa_offset -4
         xorl    %eax, %eax
         movl    %edx, %ecx
         shrl    $2, %ecx
@@ -120,10 +128,12 @@ move:   pushl   %ecx
         rep stosb
         movl    %ebp, %edi
         ret
+        .cfi_endproc
 
 /* Return in EAX, as bits of CR4, which of UMIP, SMEP and SMAP the processor has (CPUID leaf 7; SDM volume 3, 2.5).
    Preserves only ESP. */
 protections:
+        frame_32
         xorl    %esi, %esi
         xorl    %eax, %eax
         cpuid
@@ -137,10 +147,12 @@ protections:
         offered %ebx, CPUID_SMAP, CR4_SMAP
 1:      movl    %esi, %eax
         ret
+        .cfi_endproc
 
 /* Stop the boot. ESI points to a POST code and the message for the serial line. */
         .globl  refuse
-refuse: lodsb
+refuse: frame_first
+        lodsb
         outb    %al, $POST_PORT
 1:      movw    $COM1_LINE_STATUS, %dx
         inb     %dx, %al
@@ -154,9 +166,11 @@ refuse: lodsb
         jmp     1b
 2:      hlt
         jmp     2b
+        .cfi_endproc
 
         .code64
 long_mode:
+        frame_first
         movl    $KERNEL_DATA, %eax
         movl    %eax, %ds
         movl    %eax, %es
@@ -169,6 +183,7 @@ long_mode:
         call    kernel_main
 1:      hlt                             /* kernel_main does not return */
         jmp     1b
+        .cfi_endproc
 
         .section .rodata, "a", @progbits
         .globl  beyond_4_gib, no_memory_map, not_zero

@@ -1,6 +1,7 @@
 /* The end of annihilation, A5 to A7. It scrubs the stacks and data that C code would need, so it uses neither:
    all its constants are in its instructions. No call, no push, no load from memory that is scrubbed. */
 #include "layout.h"
+#include "frames.h"
 
 #define IA32_FS_BASE        0xC0000100
 #define IA32_GS_BASE        0xC0000101
@@ -48,7 +49,10 @@
         .section .text
         .code64
 /* Print the text at RSI and continue at RDI. */
-say:    movl    $COM1_LINE_STATUS, %edx
+say:    .cfi_startproc
+        .cfi_def_cfa_offset 0
+        .cfi_register rip, rdi
+        movl    $COM1_LINE_STATUS, %edx
         inb     %dx, %al
         testb   $TRANSMITTER_EMPTY, %al
         jz      say
@@ -59,17 +63,22 @@ say:    movl    $COM1_LINE_STATUS, %edx
         outb    %al, %dx
         jmp     say
 1:      jmp     *%rdi
+        .cfi_endproc
 
 /* void fall_dormant(u32 talk) */
         .globl  fall_dormant
         .type   fall_dormant, @function
 fall_dormant:
+        .cfi_startproc
         movl    %edi, %r9d
         movl    $SCRUB, %ebx
+        .cfi_undefined rbx
         xorl    %ebp, %ebp
+        .cfi_undefined rbp
         xorl    %r8d, %r8d
         cmpl    $SCRUB_PRESENT, SCRUB_ID(%rbx)
         sete    %bpl
+        .cfi_undefined rip              /* A5 scrubs the stack with the caller's address */
         /* A5: stacks, and data with BSS, IDT and boot information */
         scrub   KERNEL_STACK_BASE, KERNEL_STACK_SIZE
         scrub   CALL_STACK_BASE, CALL_STACK_SIZE
@@ -124,6 +133,7 @@ scrubbed:
         cli
 1:      hlt
         jmp     1b
+        .cfi_endproc
 
         .section .rodata, "a", @progbits
         .balign 16

@@ -4,6 +4,7 @@
    the kernel scrubs later. Paging is still off, so RAM beyond 4 GiB cannot be reached, and the boot is refused. Tables
    of the loader and the BIOS are zeroed too: nothing returns to them. */
 #include "layout.h"
+#include "frames.h"
 
 #define TAG_END             0
 #define TAG_MEMORY_MAP      6
@@ -33,6 +34,7 @@
         .globl  zero_free_ram
         .type   zero_free_ram, @function
 zero_free_ram:
+        frame_32
         movl    $boot_information + 8, %ebx
 1:      movl    (%ebx), %eax
         movl    $no_memory_map, %esi
@@ -51,9 +53,11 @@ zero_free_ram:
         call    each_range
         movl    $zero_range, %esi
         jmp     each_range
+        .cfi_endproc
 
 /* Call ESI for each available range of the memory map tag at EAX, with EBX at its entry. */
 each_range:
+        frame_32
         leal    16(%eax), %ebx
 1:      movl    4(%eax), %ecx
         addl    %eax, %ecx              /* end of the tag */
@@ -62,16 +66,22 @@ each_range:
         cmpl    $TYPE_AVAILABLE, ENTRY_TYPE(%ebx)
         jne     2f
         pushl   %eax
+        .cfi_adjust_cfa_offset 4
         pushl   %esi
+        .cfi_adjust_cfa_offset 4
         call    *%esi
         popl    %esi
+        .cfi_adjust_cfa_offset -4
         popl    %eax
+        .cfi_adjust_cfa_offset -4
 2:      addl    8(%eax), %ebx           /* size of an entry */
         jmp     1b
 3:      ret
+        .cfi_endproc
 
 /* Refuse RAM that cannot be reached, before anything is zeroed. */
 inspect:
+        frame_32
         movl    ENTRY_LENGTH(%ebx), %ebp
         addl    ENTRY_BASE(%ebx), %ebp
         movl    ENTRY_LENGTH + 4(%ebx), %eax
@@ -79,8 +89,10 @@ inspect:
         movl    $beyond_4_gib, %esi
         jnz     refuse
         ret
+        .cfi_endproc
 
 zero_range:
+        frame_32
         movl    ENTRY_BASE(%ebx), %edx
         movl    ENTRY_LENGTH(%ebx), %ebp
         addl    %edx, %ebp
@@ -88,10 +100,14 @@ zero_range:
         zero_within GUEST_STACK_BASE + GUEST_STACK_SIZE, STAGING_BASE
         zero_within STAGING_BASE + STAGING_SIZE, 0xFFFFFFFF
         ret
+        .cfi_endproc
 
 /* Zero ECX bytes from EDI, and verify them. */
-zero:   pushl   %ecx
+zero:   frame_32
+        pushl   %ecx
+        .cfi_adjust_cfa_offset 4
         pushl   %edi
+        .cfi_adjust_cfa_offset 4
         xorl    %eax, %eax
         movl    %ecx, %esi
         shrl    $2, %ecx
@@ -100,7 +116,9 @@ zero:   pushl   %ecx
         andl    $3, %ecx
         rep stosb
         popl    %edi
+        .cfi_adjust_cfa_offset -4
         popl    %ecx
+        .cfi_adjust_cfa_offset -4
         shrl    $2, %ecx
         repe scasl
         jne     1f
@@ -111,3 +129,4 @@ zero:   pushl   %ecx
         ret
 1:      movl    $not_zero, %esi
         jmp     refuse
+        .cfi_endproc

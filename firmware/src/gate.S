@@ -4,11 +4,13 @@
    the last host call in RAX. It returns the guest's request in RCX, and this code executes it: a host call is INT 80h,
    a trap is the exception that the same error raises in native code. Without a coprocessor UD2 is #UD. */
 #include "layout.h"
+#include "frames.h"
 
         .section .gate, "ax", @progbits
         .code64
         .balign 16
-call:   int     $VECTOR_HOST_CALL       /* RAX number, RDI argument; returns to the gate */
+call:   frame_first                     /* what runs in ring 3 has no caller there */
+        int     $VECTOR_HOST_CALL       /* RAX number, RDI argument; returns to the gate */
         .globl  gate
 gate:   ud2
         jrcxz   call
@@ -26,3 +28,4 @@ read:   movb    (%rdi), %al             /* #PF; if the guard page is mapped, #UD
         ud2
 write:  movb    %al, (%rdi)
         ud2
+        .cfi_endproc

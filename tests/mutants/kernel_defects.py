@@ -2,8 +2,9 @@
 
 from tests.mutants.defect import JITTER_FREE, NON_INTERFERENCE, ZERO_TRACE, Defect, Edit, Kernel
 
-_AFTER_HOST_CALL = "        xorl    %ebx, %ebx\n        addq    $8, %rsp\n"
-_POPPED = "        movq    $0, (%rsp)\n        leaq    8(%rsp), %rsp\n        .endr\n"
+_UNWOUND = "        .cfi_adjust_cfa_offset -8\n"
+_AFTER_HOST_CALL = "        xorl    %ebx, %ebx\n        addq    $8, %rsp\n" + _UNWOUND
+_POPPED = "        movq    $0, (%rsp)\n        leaq    8(%rsp), %rsp\n" + _UNWOUND + "        .endr\n"
 _CLEARED = (
     ".irp    register, ecx, edx, esi, edi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d\n"
     "        xorl    %\\register, %\\register\n        .endr\n        iretq"

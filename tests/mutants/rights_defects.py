@@ -114,7 +114,7 @@ RIGHTS_DEFECTS = (
     Defect(
         "iopl-3",
         "a guest starts with I/O privilege level 3",
-        Kernel((Edit("interrupts.S", "pushq   $0x202 ", "pushq   $0x3202 "),)),
+        Kernel((Edit("interrupts.S", "push_plain $0x202 ", "push_plain $0x3202 "),)),
         ("porter",),
         (ISOLATED,),
     ),
@@ -162,7 +162,8 @@ RIGHTS_DEFECTS = (
             (
                 Edit(
                     "interrupts.S",
-                    "        pushq   $2                      /* bit 1 always reads as 1 */\n        popfq\n",
+                    "        push_plain $2                   /* bit 1 always reads as 1 */\n        popfq\n"
+                    "        .cfi_adjust_cfa_offset -8\n",
                     "        cld\n",
                 ),
             )
@@ -173,7 +174,7 @@ RIGHTS_DEFECTS = (
     Defect(
         "guest-uninterruptible",
         "interrupts are off in ring 3",
-        Kernel((Edit("interrupts.S", "pushq   $0x202 ", "pushq   $0x002 "),)),
+        Kernel((Edit("interrupts.S", "push_plain $0x202 ", "push_plain $0x002 "),)),
         ("runner", "interrupted runner"),
         (ISOLATED,),
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BEACON = "COMPLETED 745762b34134cbbf8c02208c25b17bae92fee73db7f9d2661e3f93b827bf60e7\n"
+BEACON = "COMPLETED b65747dbd020236113e2eefbcc5794d5c6d3f8e21c94f75bc7228cf0fabc2c4f\n"
 NEEDS = {"": "rich", "inspector": "textual, textual_serve", "verifier": "starlette, uvicorn, httpx", "arrow": "pyarrow"}
 NEEDS |= {"testing": "pytest, hypothesis"}
 """What each extra brings."""

@@ -36,7 +36,7 @@ def test_the_definition_on_the_page_makes_gdb_look_again(tmp_path: Path) -> None
     definition = re.findall(r"```gdb\n(define.*?)```", PAGE, re.S)[0]
     moves = "monitor go 1_302_612\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
     output = run_gdb(f"{START}{definition}{moves}", tmp_path)
-    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S:13", "$3 = 0", "_start () at boot.S")
+    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S:15", "$3 = 0", "_start () at boot.S")
 
 
 def test_run_starts_again_in_extended_mode_and_so_does_what_follows_kill(tmp_path: Path) -> None:
@@ -56,6 +56,49 @@ def test_every_phase_is_a_place_to_stop_with_its_variables_and_callers(tmp_path:
     callers = ["prot_entry ()", "kernel_main ()", "mem_map ()", "kernel_main ()", "wasm_init ()", "exec_loop ()"]
     assert_in_order(output, *callers)
     assert re.findall(r"^\$\d = (\w+)", output, re.M) == ["0x0", "0x1", "0x3", "0x7"]
+
+
+INTERRUPT = "<signal handler called>"
+"""The words of gdb for code that an interrupt has led to."""
+
+
+def callers(output: str) -> list[list[str]]:
+    """The functions of each backtrace in the output, the innermost first."""
+    frames = re.findall(r"^#(\d+) +(?:0x\w+ in )?(\w+ (?=\()|<.*>)", output, re.M)
+    found: list[list[str]] = []
+    for number, name in frames:
+        found += [[]] if number == "0" else []
+        found[-1].append(name.strip())
+    return found
+
+
+def test_backtraces_lead_through_every_ring_and_end_where_nothing_has_called(tmp_path: Path) -> None:
+    places = ("move", "host_call", "return_to_guest", "irq", "fall_dormant")
+    script = "".join(f"tbreak {place}\ncontinue\nbacktrace\n" for place in places)
+    output = run_gdb(f"{START}backtrace\n{script}continue\nbacktrace\n", tmp_path)
+    assert callers(output) == [
+        ["_start"],
+        ["move", "_start"],
+        ["host_call", "host_call_entry", "call"],
+        ["return_to_guest", "call"],
+        ["irq", INTERRUPT, "idle", "sleep", "exec_loop", "kernel_main", "long_mode"],
+        ["fall_dormant", "annihilate", "exec_loop", "kernel_main", "long_mode"],
+        ["scrubbed"],
+    ]
+    assert "Backtrace stopped" not in output
+
+
+def test_backtraces_lead_from_exceptions_to_what_they_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "tamper.toml").write_text('[[input]]\nkind = "tamper"\nat = "250 us"\n')
+    found = []
+    for options in ("divider", f"counter --inputs {tmp_path}/tamper.toml"):
+        output = run_gdb(START.replace("counter", options) + "break exception\ncontinue\nbacktrace\n", tmp_path)
+        assert "Backtrace stopped" not in output
+        found += callers(output)
+    assert found == [
+        ["exception", INTERRUPT, "gate"],
+        ["exception", INTERRUPT, "scrub", "mem_map", "kernel_main", "long_mode"],
+    ]
 
 
 def test_source_lines_forwards_and_backwards(tmp_path: Path) -> None:
@@ -90,14 +133,14 @@ def test_the_end_can_be_gone_back_from(tmp_path: Path) -> None:
     assert_in_order(
         output,
         *("No more reverse-execution history.", "dormant", "hlt", "No more reverse-execution history."),
-        *("No more reverse-execution history.", "_start () at boot.S:41"),
+        *("No more reverse-execution history.", "_start () at boot.S:43"),
     )
 
 
 def test_32_bit_code_can_be_stepped_through_by_source_lines(tmp_path: Path) -> None:
     script = "stepi\nstepi\nprint $pc\nx/2xb $pc\nbreak long_mode\ncontinue\nprint $cs\nreverse-stepi\nprint $cs\n"
     output = run_gdb(START + "print/x $cr0 & 0x80000001\n" + script, tmp_path)
-    assert_in_order(output, "$1 = 0x1", "42", "43", "long_mode () at boot.S", "ljmp")
+    assert_in_order(output, "$1 = 0x1", "cld", "movl", "long_mode () at boot.S", "ljmp")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from enclave_sim.enclave.snapshot import EnclaveSnapshot
 from enclave_sim.errors import EnclaveError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.payload.wasm.places import store_text
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.outcome.residue import Residue, scan
 from enclave_sim.recording.outcome.summary import RunResult
@@ -225,6 +226,19 @@ class Enclave:
         with SignalsHeld():
             return self._host.guest_backtrace()
 
+    def guest_store(self, where: range) -> Callable[[], str | None] | None:
+        """See `Subject.guest_store`."""
+        find = None if self._host is None else self._host.store_finder(where)
+        if find is None:
+            return None
+
+        def words() -> str | None:
+            with SignalsHeld():
+                store = find()
+            return None if store is None else store_text(store.module, store.offset)
+
+        return words
+
     # Execution
 
     def run_to(self, phase: Phase) -> bool:
@@ -267,13 +281,24 @@ class Enclave:
         if outcome is Outcome.LIMIT and limit_ns is not None:
             self._recorders.stop_at(limit_ns)
         if self.dormant:
-            residue = self.residue = self.scan_residue()
-            self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
+            residue = self._record_residue()
         now_ns = self.machine.clock.now_ns
         result = self._recorders.result(dormant=self.dormant, residue=residue, virtual_ns=now_ns, serial=self.serial)
         if outcome is not Outcome.LIMIT:
             self._result = result
         return result
+
+    def conclude(self) -> bool:
+        """Record what `run` records at the end: the residue, or why the kernel stopped. See `Subject.conclude`."""
+        if not self.dormant:
+            return self._loop.conclude()
+        self._record_residue()
+        return True
+
+    def _record_residue(self) -> Residue:
+        residue = self.residue = self.scan_residue()
+        self.machine.journal.emit(events.ResidueScanned, residue.scanned_bytes, residue.total_bytes)
+        return residue
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine: a limit, an address to stop at, the end. Unlike `run`, give no result.

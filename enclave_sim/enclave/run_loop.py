@@ -45,9 +45,16 @@ class RunLoop:
                 raise
             self._kernel_stopped(str(error))
             return Outcome.HALTED
-        if outcome is not Outcome.LIMIT and not self._block.dormant:
-            self._kernel_stopped("triple fault" if outcome is Outcome.SHUTDOWN else "halted for good")
+        if outcome is not Outcome.LIMIT:
+            self.conclude()
         return outcome
+
+    def conclude(self) -> bool:
+        """Record a kernel that a memory fault has stopped for good. Return False if that is not how the run ended."""
+        stopped = self._damaged and not self._block.dormant
+        if stopped:
+            self._kernel_stopped("triple fault" if self._machine.shut_down else "halted for good")
+        return stopped
 
     def advance(self, limit_ns: int | None) -> Outcome:
         """Run until something stops the machine; see `Enclave.advance`."""

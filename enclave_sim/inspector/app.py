@@ -20,9 +20,11 @@ from enclave_sim.inspector.actions.queries import Queries
 from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.actions.text_search import TextSearch
 from enclave_sim.inspector.desk import HINTS, WIDE, Desk, Update
+from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
+from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.session.session_thread import Opener
@@ -30,7 +32,12 @@ from enclave_sim.inspector.session.verification_thread import Verifying
 
 
 class Inspector(App[None]):
-    """The application. `opener` makes the run, in the session's thread."""
+    """The application.
+
+    Args:
+        opener: Makes the run, in the session's thread.
+        syntax: The syntax of assembly.
+    """
 
     CSS_PATH = "inspector.tcss"
     TITLE = "Enclave Sim"
@@ -68,8 +75,9 @@ class Inspector(App[None]):
             super().__init__()
             self.update = update
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, syntax: Syntax = Syntax.INTEL) -> None:
         super().__init__()
+        self._syntax = syntax
         self.desk = Desk(self, opener, self._notify)
         self.navigation = Navigation(self.desk)
         self.breakpoints = Breakpoints(self.desk)
@@ -94,6 +102,7 @@ class Inspector(App[None]):
 
     def on_mount(self) -> None:
         """Show the overview, and start the session."""
+        self.desk.find(CodePane).syntax = self._syntax
         self.desk.arrange()
         self.desk.session.start()
         self.query_one("#code").focus()

@@ -1,5 +1,6 @@
 """The contract of a run that can be executed in both directions: a machine, and what acts on it from outside."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from enclave_sim.cancellation import Cancellation
@@ -34,8 +35,19 @@ class Subject(Protocol):
     def ended(self) -> str | None:
         """The end of the run, in words; None while it may continue."""
 
+    def guest_store(self, where: range) -> Callable[[], str | None] | None:
+        """Return a function that finds the last store of the guest, up to now, to a range of physical memory.
+
+        It may take as long as the guest has run, and may be called when the run is elsewhere. It returns the store in
+        words, or None if something else has changed the bytes. Without a guest that may have written there, this is
+        None.
+        """
+
     def step(self) -> bool:
         """Execute one instruction, take one interrupt or input, or the like. Return False at the end of the run."""
+
+    def conclude(self) -> bool:
+        """Record what is found once the run is over, at its end. Return False if there is nothing to record."""
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine: virtual time `limit_ns`, an address to stop at, or the end."""

@@ -15,10 +15,11 @@ from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS, RECORDING
 from enclave_sim.cli.options.tpm import chosen_tpm
-from enclave_sim.cli.options.types import FILE, PORT
+from enclave_sim.cli.options.types import FILE, PORT, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.errors import ConfigurationError, installing
+from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
 
@@ -33,11 +34,11 @@ Exit codes
   0  the user quit
   2  an invalid option or file, or there is no terminal
  70  a defect of the emulator or its firmware"""
-_WEB, _RECORDING = "In the browser", "Recordings"
+_WEB, _RECORDING, _SCREEN = "In the browser", "Recordings", "On the screen"
 _OWN = {
     **applicability.KERNELS,
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
-    **dict.fromkeys(("what", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
+    **dict.fromkeys(("what", "syntax", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
     "payload": (RECORDING,),
 }
 
@@ -85,6 +86,14 @@ _OWN = {
 @kernel.module
 @kernel.ram
 @kernel.fw_cfg
+@option(
+    "--syntax",
+    metavar="SYNTAX",
+    type=Choice(Syntax),
+    default=Syntax.INTEL.value,
+    help="Syntax of assembly: intel, as in the manuals, or att, as in the kernel's sources.",
+    heading=_SCREEN,
+)
 @option("--web", is_flag=True, help="Serve the inspector to browsers.", heading=_WEB)
 @option("--port", type=PORT, metavar="N", default=_PORT, help="Port to serve on.", heading=_WEB)
 @option(
@@ -119,6 +128,7 @@ def inspect(
     module: Sequence[tuple[bytes, str]],
     ram: int,
     fw_cfg: Sequence[tuple[str, bytes]],
+    syntax: Syntax,
     web: bool,
     port: int,
     host: str,
@@ -162,7 +172,7 @@ def inspect(
 
         serve(command_of(sys.argv[1:]), host, port)
         return ExitCode.OK
-    return _show(source)
+    return _show(source, syntax)
 
 
 def _require_textual() -> None:
@@ -209,12 +219,12 @@ def _source(
     return source
 
 
-def _show(source: "Source") -> ExitCode:
+def _show(source: "Source", syntax: Syntax) -> ExitCode:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _is_served():
         raise ConfigurationError("inspect needs a terminal; --web serves it to a browser")
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
-    app = Inspector(source.open)
+    app = Inspector(source.open, syntax)
     app.run()
     if app.desk.broken is not None:
         raise app.desk.broken

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from enclave_sim import events
 from enclave_sim.enclave.devices.mailbox import ACCEPTED, REFUSED
-from enclave_sim.enclave.engine.contract import Backtrace, GuestEngine
+from enclave_sim.enclave.engine.contract import Backtrace, GuestEngine, StoreFinder
+from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
@@ -34,6 +35,9 @@ class Engine(GuestEngine, Protocol):
 
     def backtrace(self) -> Backtrace | None:
         """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
+
+    def store_finder(self, where: range) -> StoreFinder | None:
+        """Return what finds the guest's last store to a range of the heap; see `WasmtimeEngine.store_finder`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -135,6 +139,13 @@ class AetherHost(Stateful):
     def guest_backtrace(self) -> Backtrace | None:
         """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
         return self._engine.backtrace()
+
+    def store_finder(self, where: range) -> StoreFinder | None:
+        """Return what finds the guest's last store to a range of physical memory; None if that is not in the heap."""
+        heap = region("heap")
+        if not heap.base <= where.start < where.stop <= heap.end:
+            return None
+        return self._engine.store_finder(range(where.start - heap.base, where.stop - heap.base))
 
     def save_state(self) -> State:
         """See `Stateful`."""

@@ -4,6 +4,7 @@ An engine runs the guest until it needs the machine, and returns the reason. Not
 which one runs. Times are virtual nanoseconds, counted since the previous departure.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -74,6 +75,22 @@ class Backtrace(msgspec.Struct, frozen=True):
 
 FRAMES_TOLD = 20
 """With this many frames there may be more, further out."""
+
+
+class GuestStore(msgspec.Struct, frozen=True):
+    """The last write of a guest to some bytes of its memory."""
+
+    module: bytes
+    """The module that the offset refers to: the one that was compiled, without signatures."""
+    offset: int | None
+    """Offset of the instruction, in bytes from the start of the module; None if the data segments wrote them."""
+
+
+StoreFinder = Callable[[], GuestStore | None]
+"""Finds the last store of a guest to some bytes, up to a place in its run, by repeating it. Raises Cancelled.
+
+The answer is None if the bytes were changed from outside.
+"""
 
 
 @dataclass(frozen=True, slots=True)

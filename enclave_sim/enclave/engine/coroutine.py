@@ -9,6 +9,7 @@ is the same for all budgets. It is later than the trap, or earlier by no more th
 """
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 from wasmtime import Engine, FuncType, InstancePre, Linker, Trap, TrapCode, ValType, WasmtimeError
@@ -21,7 +22,7 @@ from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE
 SLICE_NS = 1_000_000
 """Resolution, in ns, of the dates of traps for which wasmtime does not account fuel."""
 _FUEL = 1 << 62
-_I32 = 0
+_I32, _I64 = 0, 1
 _ENDED = (TrapCode.OUT_OF_FUEL, TrapCode.INTERRUPT)
 """Traps of guests that are ended from outside, by their fuel or by `HostCalls.interrupt`."""
 _ACCOUNTED = (
@@ -138,11 +139,24 @@ class HostCalls:
 class Guest:
     """One instance of a module, from its instantiation to its end. Its owner must call `drop`.
 
-    If `fuel` is given, the guest traps at the first place where it could be preempted with that much spent.
+    Args:
+        engine: The engine.
+        calls: The imports.
+        instance_pre: The compiled module.
+        module: The module.
+        fuel: If it is given, the guest traps at the first place where it could be preempted with that much spent.
+        preset: The values of exported globals (i64), which are set before `_start` is entered.
     """
 
     def __init__(
-        self, engine: Engine, calls: HostCalls, instance_pre: InstancePre, module: bytes, fuel: int = _FUEL
+        self,
+        engine: Engine,
+        calls: HostCalls,
+        instance_pre: InstancePre,
+        module: bytes,
+        fuel: int = _FUEL,
+        *,
+        preset: Mapping[str, int] | None = None,
     ) -> None:
         self._calls = calls
         self.instance_pre = instance_pre
@@ -153,6 +167,8 @@ class Guest:
         self._context_address = ctypes.cast(self._context, ctypes.c_void_p).value
         ffi.wasmtime_context_set_fuel(self._context, fuel)
         self._fuel = fuel
+        self._preset = preset or {}
+        self._instance = ffi.wasmtime_instance_t()
         self._future: Any = None
         self._future_address: int | None = None
         self._trap = ctypes.POINTER(ffi.wasm_trap_t)()
@@ -220,11 +236,10 @@ class Guest:
         Returns:
             The trap, if a segment does not fit.
         """
-        instance = ffi.wasmtime_instance_t()
         self._future = ffi.wasmtime_instance_pre_instantiate_async(
             self.instance_pre.ptr(),
             self._context,
-            ctypes.byref(instance),
+            ctypes.byref(self._instance),
             ctypes.byref(self._trap),
             ctypes.byref(self._error),
         )
@@ -236,11 +251,11 @@ class Guest:
         trapped = self._trapped(0, dated=True)
         if trapped is not None:
             return trapped
-        name, item = ENTRY.encode(), ffi.wasmtime_extern_t()
-        ffi.wasmtime_instance_export_get(
-            self._context, ctypes.byref(instance), ctypes.create_string_buffer(name), len(name), ctypes.byref(item)
-        )
-        self._entry, self._values = item.of.func, (ffi.wasmtime_val_t * 1)()
+        for name, value in self._preset.items():
+            content = ffi.wasmtime_val_t(kind=_I64)
+            content.of.i64 = value
+            ffi.wasmtime_global_set(self._context, ctypes.byref(self._export(name).of.global_), ctypes.byref(content))
+        self._entry, self._values = self._export(ENTRY).of.func, (ffi.wasmtime_val_t * 1)()
         self._future = ffi.wasmtime_func_call_async(
             self._context,
             ctypes.byref(self._entry),
@@ -253,6 +268,24 @@ class Guest:
         )
         self._future_address = ctypes.cast(self._future, ctypes.c_void_p).value
         return None
+
+    def _export(self, name: str) -> Any:
+        text, item = name.encode(), ffi.wasmtime_extern_t()
+        ffi.wasmtime_instance_export_get(
+            self._context,
+            ctypes.byref(self._instance),
+            ctypes.create_string_buffer(text),
+            len(text),
+            ctypes.byref(item),
+        )
+        return item
+
+    def read_global(self, name: str) -> int:
+        """Return the value of an exported global (i32 or i64). The guest must have been resumed before."""
+        content = ffi.wasmtime_val_t()
+        ffi.wasmtime_global_get(self._context, ctypes.byref(self._export(name).of.global_), ctypes.byref(content))
+        kind: Any = content.kind
+        return int(content.of.i32 if kind == _I32 else content.of.i64)
 
     def _return(self, begun: int) -> Returned:
         self.over = True

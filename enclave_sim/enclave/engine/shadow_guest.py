@@ -1,8 +1,8 @@
-"""Backtraces of a suspended guest. wasmtime reports frames only for a trap, so a shadow guest is made to trap there.
+"""A shadow guest repeats another one, in memory of its own, to find out what cannot be seen from outside.
 
-The shadow guest repeats the first one, whose run depends on fuel and answers alone, in memory of its own, and ends at
-the same place: a host call is answered with a trap, and where the first guest was preempted, the fuel of the second is
-used up.
+Its run depends on fuel and answers alone, and ends at the same place. wasmtime reports frames only for a trap, so for a
+backtrace it is made to trap there: a host call is answered with a trap, and where the first guest was preempted, the
+fuel of the second is used up. For the last store its module is rewritten to note its stores.
 """
 
 import weakref
@@ -12,12 +12,14 @@ from typing import NamedTuple
 from wasmtime import InstancePre, Linker, Module
 
 from enclave_sim.cancellation import Cancellation
-from enclave_sim.enclave.engine.contract import Frame, HeapWindow
+from enclave_sim.enclave.engine.compilation import compile_module
+from enclave_sim.enclave.engine.contract import Frame, GuestStore, HeapWindow
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.enclave.engine.wasmtime_settings import GUARD_BYTES, RESERVATION_BYTES, new_engine
 from enclave_sim.enclave.host_limit import poll_host_limit
+from enclave_sim.payload.wasm.store_notes import NotingModule, noting
 from machine.bus.host_memory import HostMemory
 
 CHECKPOINT_NS = 10_000_000
@@ -33,6 +35,8 @@ class GuestPosition(NamedTuple):
     """True if it waits in a host call; else it was preempted."""
     answers: Sequence[int]
     """Answers to the host calls before."""
+    over: bool = False
+    """True if it has returned or trapped."""
 
 
 class ShadowGuest:
@@ -50,6 +54,8 @@ class ShadowGuest:
         callbacks = self._calls.define(self._linker)
         self._prepared: dict[bytes, InstancePre] = {}
         """By module."""
+        self._noting: dict[bytes, NotingModule] = {}
+        """The module that notes its stores, by the original one."""
         weakref.finalize(self, _close, self._prepared, (self._engine, linear, callbacks))
 
     def frames(self, instance_pre: InstancePre, module: bytes, place: GuestPosition) -> tuple[Frame, ...]:
@@ -79,6 +85,63 @@ class ShadowGuest:
             return guest.frames if is_there else ()
         finally:
             guest.drop()
+
+    def last_store(
+        self, module: bytes, memory_bytes: int, place: GuestPosition, where: range, content: bytes
+    ) -> GuestStore | None:
+        """Find the last store of a guest to a range of the heap before a position.
+
+        Args:
+            module: The module of the guest.
+            memory_bytes: The size of its linear memory, which is at the end of the heap.
+            place: The position, which the guest has reached.
+            where: The range, in offsets of the heap.
+            content: The content of the range at the position.
+
+        Returns:
+            The store; None if the guest does not reach the position again, or with another content.
+
+        Raises:
+            Cancelled: The token was cancelled.
+        """
+        noting_module = self._note(module)
+        names, prepared = noting_module, self._prepared[noting_module.module]
+        self._memory.zero(0, self._memory.size)
+        first = self._memory.size - memory_bytes
+        preset = {names.start: max(where.start - first, 0), names.end: max(where.stop - first, 0)}
+        guest = Guest(self._engine, self._calls, prepared, names.module, preset=preset)
+        try:
+            answers, spent = iter(place.answers), 0
+            while not guest.over:
+                self._cancellation.poll()
+                poll_host_limit()
+                result = 0
+                if guest.waits:
+                    answer = next(answers, None)
+                    if answer is None:
+                        break
+                    result = answer
+                elif guest.started and not place.waits and not place.over and spent >= place.spent:
+                    break
+                # Inserted code only makes the guest spend more, so that it cannot get past the place where it yields.
+                left = place.spent - spent if place.spent > spent else CHECKPOINT_NS
+                guest.resume(result, min(left, CHECKPOINT_NS))
+                spent = guest.spent - guest.read_global(names.fuel)
+            is_there = next(answers, None) is None and (guest.waits, guest.over) == (place.waits, place.over)
+            if not is_there or not (place.over or spent == place.spent):
+                return None
+            if not self._memory.equals(where.start, content):
+                return None
+            return GuestStore(module, guest.read_global(names.writer) or None)
+        finally:
+            guest.drop()
+
+    def _note(self, module: bytes) -> NotingModule:
+        if module not in self._noting:
+            made = noting(module)
+            self._prepared[made.module] = self._linker.instantiate_pre(compile_module(self._engine, made.module))
+            self._noting[module] = made
+        return self._noting[module]
 
     def _prepare(self, instance_pre: InstancePre, module: bytes) -> InstancePre:
         if module not in self._prepared:

@@ -16,7 +16,7 @@ from wasmtime import InstancePre, Linker, Module
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.engine.compilation import compile_ahead, compile_module, load_code
-from enclave_sim.enclave.engine.contract import Backtrace, Departure, HeapWindow
+from enclave_sim.enclave.engine.contract import Backtrace, Departure, HeapWindow, StoreFinder
 from enclave_sim.enclave.engine.coroutine import Guest, HostCalls
 from enclave_sim.enclave.engine.fault_signals import let_wasmtime_handle_faults
 from enclave_sim.enclave.engine.linear_memory import LinearMemory
@@ -212,14 +212,37 @@ class WasmtimeEngine:
         progress = self._progress()
         if progress is None or not progress.started:
             return self._last_trap()
+        place = GuestPosition(progress.spent, progress.waits, progress.answers[: progress.answered])
+        prepared, module, _ = progress.made_of
+        frames = self._shadow_guest().frames(prepared, module, place)
+        return Backtrace(module, frames) if frames else None
+
+    def store_finder(self, where: range) -> StoreFinder | None:
+        """Return a function that finds the last store, up to now, of the guest to a range of the heap.
+
+        Signals must be held when that is called, as for `resume`.
+
+        Args:
+            where: The range, in offsets of the heap.
+
+        Returns:
+            The function; None if there is no guest that has run, or none of the range is its memory.
+        """
+        if self._owed is not None or not self._guests or not self._guests[0].started:
+            return None
+        guest, made_of = self._guests[0], self._made_of
+        if where.stop <= self._window.size - made_of.memory_bytes:
+            return None
+        place = GuestPosition(guest.spent, guest.waits, tuple(self._answers), guest.over)
+        content = ctypes.string_at(self._window.host_address + where.start, len(where))
+        return lambda: self._shadow_guest().last_store(made_of.module, made_of.memory_bytes, place, where, content)
+
+    def _shadow_guest(self) -> ShadowGuest:
         if self._shadow is None:
             self._shadow = ShadowGuest(
                 self._window.size, self._profile, self._cancellation, check_bounds=self._check_bounds
             )
-        place = GuestPosition(progress.spent, progress.waits, progress.answers[: progress.answered])
-        prepared, module, _ = progress.made_of
-        frames = self._shadow.frames(prepared, module, place)
-        return Backtrace(module, frames) if frames else None
+        return self._shadow
 
     def _last_trap(self) -> Backtrace | None:
         if self._guests and self._guests[0].frames:

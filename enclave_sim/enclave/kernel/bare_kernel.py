@@ -132,6 +132,13 @@ class BareKernel:
         status = self.machine.debug_exit.status
         return None if status is None else status & 0xFF
 
+    def guest_store(self, _where: range) -> None:
+        """See `Subject.guest_store`."""
+
+    def conclude(self) -> bool:
+        """See `Subject.conclude`."""
+        return False
+
     @property
     def ended(self) -> str | None:
         """The way in which the kernel has ended, in words; None while it runs, or sleeps for good."""

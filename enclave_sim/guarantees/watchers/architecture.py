@@ -34,12 +34,16 @@ class _Controls(NamedTuple):
 
 def architecture_faults(machine: Machine) -> tuple[str, ...]:
     """Return the faults, one line each, where ring 3 is about to run. The machine must be stopped."""
+    return tuple(_flag_faults(machine.cpu.rflags)) + table_faults(machine)
+
+
+def table_faults(machine: Machine) -> tuple[str, ...]:
+    """Return the faults of tables and control registers, which rule in every ring. The machine must be stopped."""
     state, ram = machine.cpu.registers, machine.ram
-    flags = tuple(_flag_faults(machine.cpu.rflags))
     idt, gdt, task = (
         ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)
     )
-    return flags + _table_faults(_Controls(state.cr[0], state.cr[4], state.efer, state.ldtr.selector), idt, gdt, task)
+    return _table_faults(_Controls(state.cr[0], state.cr[4], state.efer, state.ldtr.selector), idt, gdt, task)
 
 
 def kernel_faults(machine: Machine) -> tuple[str, ...]:

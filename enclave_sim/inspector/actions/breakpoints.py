@@ -18,33 +18,40 @@ _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; write
 
 
 class Breakpoints:
-    """The keys that set a breakpoint or watchpoint, on the row's address by default."""
+    """The keys that set a breakpoint or watchpoint. They ask where; the row's address is entered already."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
     def toggle(self) -> None:
-        """Set a breakpoint on the row's code, or remove it. If the row has no code, ask for the address."""
+        """Ask where to set a breakpoint. The row's code is entered already; if it has one, that is removed."""
         address = self._desk.pane.target.code
-        if address is not None:
-            self._desk.ask("breakpoint", _toggle(address))
-        else:
-            self._ask_breakpoint("")
+        points = () if self._desk.seen is None else self._desk.seen.points
+        there = any(isinstance(one, Breakpoint) and one.address == address for one in points)
+        asked = "Breakpoint at (Enter removes the one on this row)" if there else "Breakpoint at"
+        initial = "" if address is None else f"{address:#x}"
+
+        def answered(text: str | None) -> None:
+            if text == initial and there:
+                assert address is not None
+                self._desk.ask("breakpoint", _remove_at(address))
+            else:
+                self._set(text)
+
+        self._desk.ask_user(Question(asked, _BREAK_HELP, initial), answered)
 
     def ask_condition(self) -> None:
         """Ask for a breakpoint with a condition. The row's code is entered already."""
         address = self._desk.pane.target.code
-        self._ask_breakpoint("" if address is None else f"{address:#x} if ")
+        initial = "" if address is None else f"{address:#x} if "
+        self._desk.ask_user(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), self._set)
 
-    def _ask_breakpoint(self, initial: str) -> None:
-        def answered(text: str | None) -> None:
-            if text:
-                try:
-                    self._desk.ask("breakpoint", _break(*read_break(text, self._desk.program)))
-                except ConfigurationError as error:
-                    self._desk.say(str(error), failed=True)
-
-        self._desk.ask_user(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), answered)
+    def _set(self, text: str | None) -> None:
+        if text:
+            try:
+                self._desk.ask("breakpoint", _break(*read_break(text, self._desk.program)))
+            except ConfigurationError as error:
+                self._desk.say(str(error), failed=True)
 
     def ask_watchpoint(self) -> None:
         """Ask for a watchpoint. The row's memory is entered already."""
@@ -113,16 +120,11 @@ def read_watch(text: str, program: Program) -> tuple[int, int, str, Condition | 
     return goals.read_address(words[0], program), size, access, condition
 
 
-def _toggle(address: int) -> Job:
+def _remove_at(address: int) -> Job:
     def job(moment: Moment) -> str:
         run = moment.run
-        there = [one for one in run.breakpoints if one.address == address]
-        for one in there:
-            run.breakpoints.remove(one)
-        if not there:
-            run.add_breakpoint(address)
-        what = "breakpoint removed" if there else "breakpoint"
-        return f"{what} at {address:#x} {run.program.place(address)}".rstrip()
+        run.breakpoints = [one for one in run.breakpoints if one.address != address]
+        return f"breakpoint removed at {address:#x} {run.program.place(address)}".rstrip()
 
     return job
 

@@ -10,8 +10,6 @@ from enclave_sim.inspector.screens import Question
 _FILTER_HELP = """kinds of events, a ring transition, a text in quotes; nothing shows all
 host_called signal_emitted
 3->0 "rip=0x114002\""""
-_CHECKPOINT = 1000
-"""Rows between two polls of the cancellation."""
 
 
 class TextSearch:
@@ -35,22 +33,20 @@ class TextSearch:
         self._desk.ask_user(Question(f"Search in {pane.TITLE}", help_text, self._text), answered)
 
     def search_next(self, direction: int) -> None:
-        """Go to the next row with the text; after the last one, to the first. `direction` is 1, or -1 for backwards."""
-        pane, text = self._desk.pane, self._text.lower()
-        rows, start = pane.view.rows, pane.cursor
+        """Go to the next match; after the last one, to the first. `direction` is 1, or -1 for backwards."""
+        pane, text = self._desk.pane, self._text
         if not text:
             self._desk.say("nothing to search for yet; / asks for a text", failed=True)
             return
 
+        search = pane.searching(text, direction)
+
         def look(moment: Moment) -> str:
-            for distance in range(1, len(rows) + 1):
-                if not distance % _CHECKPOINT:
-                    moment.run.cancellation.poll()
-                index = (start + direction * distance) % len(rows)
-                if text in rows[index].text.lower():
-                    self._desk.call_later(pane.move_to, index)
-                    return f"row {index + 1:,} of {len(rows):,}"
-            raise ConfigurationError(f"{text!r} is not in this pane")
+            found = search(moment)
+            if found is None:
+                raise ConfigurationError(f"{text!r} is not in {pane.TITLE}")
+            self._desk.call_later(found.show)
+            return f"{text!r}: {found.words}"
 
         self._desk.ask("searching", look)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enclave_sim import events
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.guarantees.report import Report
-from enclave_sim.guarantees.watchers.architecture import architecture_faults
+from enclave_sim.guarantees.watchers.architecture import architecture_faults, table_faults
 from enclave_sim.guarantees.watchers.page_tables import faults, staging
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
@@ -21,10 +21,12 @@ class Check:
     what: str
     faults: tuple[str, ...]
     """The faults that were found."""
-    looked_at: str = ""
-    """The subject of the check, in words; empty if there is nothing to check yet."""
+    looked_at: str
+    """The subject that was judged, and the time; or the time when it is judged."""
+    judged: bool = True
+    """False if there was nothing to judge so far."""
     event: int | None = None
-    """The event at which it went wrong."""
+    """The event to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ def checks(moment: Moment, enclave: Enclave) -> list[Check]:
     return [
         _scrubs(moment),
         _wakes(moment),
-        _tables(enclave),
-        _architecture(enclave),
+        _tables(moment, enclave),
+        _architecture(moment, enclave),
         _attestation(moment),
         _residue(enclave),
     ]
@@ -62,12 +64,10 @@ def guarantee_view(moment: Moment, verification: Verification) -> View:
 
 def _check_rows(one: Check) -> Iterator[Row]:
     mark, meaning = ("BROKEN", Meaning.BAD) if one.faults else ("holds ", Meaning.GOOD)
-    if not one.looked_at:
+    if not one.judged:
         mark, meaning = "-     ", Meaning.DIM
-    looked = one.looked_at or "nothing to check yet"
-    yield Row(
-        ((f"{mark} ", meaning), (f"{one.what:<34}", Meaning.PLAIN), (looked, Meaning.DIM)), Target(event=one.event)
-    )
+    parts = ((f"{mark} ", meaning), (f"{one.what:<30}", Meaning.PLAIN), (one.looked_at, Meaning.DIM))
+    yield Row(parts, Target(event=one.event))
     yield from (Row(((f"    {fault}", Meaning.BAD),)) for fault in one.faults)
 
 
@@ -88,10 +88,16 @@ def _report_rows(verification: Verification) -> Iterator[Row]:
 
 
 def _scrubs(moment: Moment) -> Check:
-    places = moment.log.of_kind("scrubbed", moment.seen)
+    what, places = "every scrub left zeros", moment.log.of_kind("scrubbed", moment.seen)
+    if not places:
+        return Check(what, (), "judged at every scrub, first in MEM_MAP", judged=False)
     bad = [seq for seq in places if not _verified(moment, seq)]
-    words = f"{len(places)} scrubs read back" if places else ""
-    return Check("every scrub left zeros", tuple(f"event {seq}" for seq in bad), words, bad[0] if bad else None)
+    words = f"{len(places)} scrubs read back, the last at {_at(moment, places[-1])}"
+    return Check(what, tuple(f"event {seq}" for seq in bad), words, event=bad[0] if bad else places[-1])
+
+
+def _at(moment: Moment, seq: int) -> str:
+    return f"{moment.log.events[seq].at_ns:,} ns"
 
 
 def _verified(moment: Moment, seq: int) -> bool:
@@ -100,45 +106,60 @@ def _verified(moment: Moment, seq: int) -> bool:
 
 
 def _wakes(moment: Moment) -> Check:
+    what = "timer wakes have one latency"
     found = [moment.log.events[seq] for seq in moment.log.of_kind("woken", moment.seen)]
-    latencies = sorted({e.latency_ns for e in found if isinstance(e, events.Woken) and e.latency_ns is not None})
-    if not latencies:
-        return Check("timer wakes have one latency", ())
-    words = " ".join(f"{value} ns" for value in latencies)
-    return Check("timer wakes have one latency", (words,) if len(latencies) > 1 else (), words)
+    wakes = [e for e in found if isinstance(e, events.Woken) and e.latency_ns is not None]
+    if not wakes:
+        return Check(what, (), "judged at every wake by the timer", judged=False)
+    latencies = " ".join(f"{value} ns" for value in sorted({e.latency_ns for e in wakes if e.latency_ns is not None}))
+    words = f"{latencies}: {len(wakes)} wakes, the last at {wakes[-1].at_ns:,} ns"
+    return Check(what, (latencies,) if " ns " in latencies else (), words, event=wakes[-1].seq)
 
 
-def _tables(enclave: Enclave) -> Check:
-    machine = enclave.machine
-    locked = enclave.block.status & Status.ARCH_LOCKED
-    if not locked or machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
-        return Check("page tables are sound", ())
+def _tables(moment: Moment, enclave: Enclave) -> Check:
+    what, machine = "page tables are sound", enclave.machine
+    if not _is_locked(moment, enclave) or machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
+        return Check(what, (), _while_locked(moment), judged=False)
     native = staging() if enclave.configuration.engine is EngineName.NATIVE else None
     cr3 = machine.cpu.registers.cr[3]
-    return Check("page tables are sound", tuple(faults(machine.ram, cr3, native)), f"those at {cr3:#x}")
+    return Check(what, tuple(faults(machine.ram, cr3, native)), f"those at {cr3:#x}, now")
 
 
-def _architecture(enclave: Enclave) -> Check:
-    machine = enclave.machine
-    if machine.cpu.registers.cpl != 3:
-        return Check("the architecture is locked", ())
-    return Check(
-        "the architecture is locked", architecture_faults(machine), "IDT, GDT, TSS, control registers, in ring 3"
-    )
+def _architecture(moment: Moment, enclave: Enclave) -> Check:
+    what, machine = "the architecture is locked", enclave.machine
+    if not _is_locked(moment, enclave):
+        return Check(what, (), _while_locked(moment), judged=False)
+    tables = "IDT, GDT, TSS, control registers, now"
+    if machine.cpu.registers.cpl == 3:
+        return Check(what, architecture_faults(machine), f"{tables}, and RFLAGS, in ring 3")
+    return Check(what, table_faults(machine), f"{tables}, in ring 0")
+
+
+def _is_locked(moment: Moment, enclave: Enclave) -> bool:
+    began = moment.log.last("annihilation_began", moment.seen)
+    return bool(enclave.block.status & Status.ARCH_LOCKED) and began is None
+
+
+def _while_locked(moment: Moment) -> str:
+    began = moment.log.last("annihilation_began", moment.seen)
+    if began is None:
+        return "judged from the end of PROT_ENTRY on"
+    return f"judged until annihilation, which began at {began.at_ns:,} ns"
 
 
 def _attestation(moment: Moment) -> Check:
-    decided = moment.log.last("attestation_decided", moment.seen)
+    what, decided = "the evidence was accepted", moment.log.last("attestation_decided", moment.seen)
     if not isinstance(decided, events.AttestationDecided):
-        return Check("the evidence was accepted", ())
-    words = f"cycle {decided.cycle}: {decided.verdict}"
+        return Check(what, (), "judged before every cycle", judged=False)
+    words = f"cycle {decided.cycle}: {decided.verdict}, at {decided.at_ns:,} ns"
     bad = () if decided.verdict == "accepted" else (decided.message,)
-    return Check("the evidence was accepted", bad, words, decided.seq)
+    return Check(what, bad, words, event=decided.seq)
 
 
 def _residue(enclave: Enclave) -> Check:
+    what = "nothing is left in RAM"
     if not enclave.dormant:
-        return Check("nothing is left in RAM", ())
+        return Check(what, (), "judged at the end, when the enclave is dormant", judged=False)
     residue = enclave.scan_residue()
     bad = tuple(f"{len(part.data)} bytes at {part.base:#x} in {part.region}" for part in residue.ranges)
-    return Check("nothing is left in RAM", bad, f"{residue.scanned_bytes:,} bytes scanned")
+    return Check(what, bad, f"{residue.scanned_bytes:,} bytes scanned, now")

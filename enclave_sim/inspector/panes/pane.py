@@ -1,7 +1,8 @@
 """A pane: rows of a view with a cursor. Only the rows in sight are made and drawn, however many there are."""
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -17,7 +18,22 @@ from enclave_sim.recording.text import printable
 
 _MOST_SEARCHED = 2000
 """The most rows that are searched for the next heading."""
+_CHECKPOINT = 1000
+"""Rows between two polls of the cancellation."""
 _CURSOR = Style(reverse=True, bold=True)
+
+
+class Found(NamedTuple):
+    """The match of a search."""
+
+    words: str
+    """The place of the match."""
+    show: Callable[[], None]
+    """Puts the cursor on it."""
+
+
+Search = Callable[[Moment], Found | None]
+"""Searches for a text. Raises Cancelled."""
 
 
 class Pane(Scrolling, can_focus=True):
@@ -67,6 +83,29 @@ class Pane(Scrolling, can_focus=True):
     def target(self) -> Target:
         """The target of the row under the cursor."""
         return self.row_at(self.cursor).target if self.view.rows else NOWHERE
+
+    def searching(self, text: str, direction: int) -> Search:
+        """Return a function that finds the next row with a text, in any case; after the last one, the first.
+
+        Args:
+            text: The text.
+            direction: 1, or -1 for backwards.
+
+        Returns:
+            The function, for the session's thread. It finds nothing if the text is in no row.
+        """
+        rows, start, wanted = self.view.rows, self.cursor, text.lower()
+
+        def search(moment: Moment) -> Found | None:
+            for distance in range(1, len(rows) + 1):
+                if not distance % _CHECKPOINT:
+                    moment.run.cancellation.poll()
+                index = (start + direction * distance) % len(rows)
+                if wanted in rows[index].text.lower():
+                    return Found(f"row {index + 1:,} of {len(rows):,}", partial(self.move_to, index))
+            return None
+
+        return search
 
     def row_at(self, index: int) -> Row:
         """Return a row of the view."""

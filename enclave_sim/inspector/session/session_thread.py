@@ -59,7 +59,7 @@ class Seen:
     said: str | None = None
     failed: bool = False
     meanwhile: bool = False
-    """Nothing was asked for, so the last message stays on the screen."""
+    """Nothing was done that the user asked for, so the last message stays on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,7 @@ class SessionThread:
 
     def _serve(self, moment: Moment) -> None:
         looked_at, said, failed = monotonic(), None, False
+        acts = False  # anything but a look was done since the last `Seen`
         while True:
             asked = self._jobs.get()
             number, job = asked.number, asked.job
@@ -200,6 +201,7 @@ class SessionThread:
                     self._show(moment, None, meanwhile=True)
                 continue
             self._what = asked.what
+            acts = acts or asked.what != _LOOKING
             self._reported_at, before = monotonic(), moment.run.now
             try:
                 words = self._do(moment, job)
@@ -217,8 +219,8 @@ class SessionThread:
                 number = self._drop(number)
             self._what = ""
             if self._jobs.empty() or monotonic() - looked_at > _LOOK_S:
-                self._show(moment, said, failed=failed)
-                looked_at, said, failed = monotonic(), None, False
+                self._show(moment, said, failed=failed, meanwhile=not acts)
+                looked_at, said, failed, acts = monotonic(), None, False, False
             self._done = number
 
     def _do(self, moment: Moment, job: Job) -> str | None:

@@ -1,5 +1,6 @@
 """The search for the last write to a range of physical memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ class Write:
     rip: int | None
     """The RIP of the instruction that wrote; None if it was no instruction."""
     by: str
-    """The writer in words: function and source line, or the event at which the change was noticed."""
+    """The writer in words: function and source line or instruction, or the event at which the change was noticed."""
 
     def __str__(self) -> str:
         return f"last written at {self.position} by {self.by}"
@@ -34,14 +35,25 @@ def find_last_write(timeline: Timeline[Any], base: int, size: int) -> Write | No
             timeline.go_to(start)
             last = _last_until(timeline, watched, upper)
             if last is not None:
-                return last
+                guest = last.guest_store() if last.guest_store is not None else None
+                return Write(last.position, last.rip, guest or _writer(timeline, last))
             upper = start
         return None
     finally:
         timeline.go_to(here)
 
 
-def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -> Write | None:
+@dataclass(frozen=True, slots=True)
+class _Noticed:
+    """A write as it was noticed. Finding the store of a guest takes long, and is done for the last write alone."""
+
+    position: Position
+    rip: int | None
+    event: Event | None
+    guest_store: Callable[[], str | None] | None
+
+
+def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -> _Noticed | None:
     watching = Watching(timeline.machine, [watched], timeline.interrupt)
     last = None
     with watching.installed():
@@ -50,17 +62,19 @@ def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -
             event = timeline.run(upper, watching.changed)
             watching.changed()
             if watching.hit is not None and timeline.now <= upper:
-                last = Write(timeline.now, watching.rip, _writer(timeline, watching.rip, event))
+                noticed = event or (timeline.monitor.events[timeline.seen - 1] if timeline.seen else None)
+                guest_store = timeline.subject.guest_store(watched.where) if watching.rip is None else None
+                last = _Noticed(timeline.now, watching.rip, noticed, guest_store)
             elif timeline.now == before:
                 break
             watching.forget()
     return last
 
 
-def _writer(timeline: Timeline[Any], rip: int | None, event: Event | None) -> str:
+def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
     """Name who wrote: an instruction, or what happened at the event at which the change was noticed."""
+    rip, event = last.rip, last.event
     if rip is not None:
         where = timeline.program.symbol(rip) or "code that is not the kernel's"
         return f"{where} ({timeline.program.lines.at(rip) or 'no source'})"
-    last = event or (timeline.events[-1] if timeline.seen else None)
-    return f"no instruction, at event {name_of_kind(last)}" if last is not None else "no instruction"
+    return f"no instruction, at event {name_of_kind(event)}" if event is not None else "no instruction"

@@ -12,6 +12,7 @@ from typing import Generic
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
+from enclave_sim.events import KernelStopped, ResidueScanned
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.target import S
 from enclave_sim.time_travel.timeline.event_monitor import EventMonitor
@@ -95,13 +96,15 @@ class Timeline(Generic[S]):
     # Forward
 
     def step(self) -> bool:
-        """Execute one step. Return False at the end of the run. Raises Cancelled."""
+        """Execute one step; the last is that of `_conclude`. Return False at the end of the run. Raises Cancelled."""
         self.cancellation.poll()
         before, step, stays = self.machine.clock.now_ns, self._step, self.subject.in_guest
         while True:
             if not self.subject.step():
-                self.end = Position(before, step)
-                return False
+                self._step = step
+                concludes = self._conclude()
+                self.end = self.now
+                return concludes
             if self.subject.between_steps:
                 break
         now = self.machine.clock.now_ns
@@ -134,7 +137,9 @@ class Timeline(Generic[S]):
                 until_ns = here.at_ns + self._stride_ns
                 outcome = self.advance_to(until_ns if limit is None else min(until_ns, limit.at_ns))
                 if outcome in (Outcome.HALTED, Outcome.SHUTDOWN):
-                    self.end = self.now
+                    if self.monitor.found is None and not self._is_at(limit):
+                        self._conclude()
+                        self.end = self.now
                     break
                 if self.machine.at_stop or self._interrupted:
                     break
@@ -151,6 +156,14 @@ class Timeline(Generic[S]):
         finally:
             self.monitor.wanted = None
         return self.monitor.found
+
+    def _conclude(self) -> bool:
+        """Let what is recorded once a run is over be recorded. Return False if nothing is, or it was already."""
+        last = self.monitor.events[self.seen - 1] if self.seen else None
+        if isinstance(last, ResidueScanned | KernelStopped) or not self.subject.conclude():
+            return False
+        self._step += 1
+        return True
 
     def interrupt(self) -> None:
         """Let `run` return after the current instruction."""

@@ -1,7 +1,10 @@
 """Breakpoints, watchpoints, and who wrote something last."""
 
+from typing import Any
+
 import pytest
 
+from enclave_sim.inspector.panes import PANES
 from tests.enclave_sim.inspector.driving import SIZES, Driven, Size, drive, row_with
 
 pytestmark = pytest.mark.slow  # each drives the whole program
@@ -22,12 +25,25 @@ def test_breakpoints_come_and_go_by_b_and_c_stops_at_them_in_both_directions(siz
         assert driven.standing.position == first
         await driven.press("4")
         assert any(text.startswith("B>") for text in driven.rows("code"))
-        await driven.press("b")
+        await driven.pilot.press("b")
+        await driven.type("")  # Enter alone takes the row's
         assert not any(text.startswith("B") for text in driven.rows("code"))
         await driven.press("c")
         assert driven.standing.at_end
 
     drive(script, size)
+
+
+@pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.NAME)
+def test_b_and_a_symbol_set_a_breakpoint_from_every_pane(pane: Any) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press(pane.KEY)
+        await driven.pilot.press("b")
+        await driven.type("host_call")
+        assert driven.said.endswith(" host_call")
+        assert driven.standing.position.at_ns == 0  # no letter of it was taken for a key
+
+    drive(script)
 
 
 @SIZES

@@ -7,18 +7,17 @@ from itertools import groupby
 
 from enclave_sim.enclave.engine.contract import FRAMES_TOLD, Backtrace, Frame
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, row, title
-from enclave_sim.payload.wasm.disassembler import Body, WasmInstruction, bodies, disassembly, first_instruction
-from enclave_sim.payload.wasm.names import function_names
+from enclave_sim.payload.wasm.disassembler import WasmInstruction, disassembly
+from enclave_sim.payload.wasm.places import bodies_of, function_name, function_text, offset_text
 
 _BEFORE, _AFTER = 6, 8
 """Instructions shown around the current one."""
-_LONGEST_NAME = 60
 
 
 def place_text(backtrace: Backtrace) -> str:
     """Return the innermost function and the place in it, in words."""
     module, frame = backtrace.module, backtrace.frames[0]
-    return f"in {_function(module, frame.function)} {_offset(module, frame)}"
+    return f"in {function_text(module, frame.function)} {offset_text(module, frame.function, frame.offset)}"
 
 
 def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
@@ -29,7 +28,7 @@ def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
     if len(backtrace.frames) == FRAMES_TOLD:
         yield row(f"  (there may be more: wasmtime reports {FRAMES_TOLD})", Meaning.DIM)
     innermost = backtrace.frames[0]
-    yield title(f"instructions of {_function(backtrace.module, innermost.function)}")
+    yield title(f"instructions of {function_text(backtrace.module, innermost.function)}")
     code = _disassembly(backtrace.module, innermost.function)
     here = max(0, bisect_right(code, innermost.offset or 0, key=lambda one: one.offset) - 1)  # at its entry, the first
     first = max(0, here - _BEFORE)
@@ -41,22 +40,14 @@ def backtrace_rows(backtrace: Backtrace) -> Iterator[Row]:
 
 def _frame(module: bytes, frame: Frame, count: int) -> Row:
     parts: list[Part] = [
-        (f"  {_function(module, frame.function)}", Meaning.NAME),
-        (f" {_offset(module, frame)}", Meaning.PLAIN),
+        (f"  {function_text(module, frame.function)}", Meaning.NAME),
+        (f" {offset_text(module, frame.function, frame.offset)}", Meaning.PLAIN),
     ]
     if frame.offset is not None:
         parts.append((f"  module+{frame.offset:#x}", Meaning.DIM))
     if count > 1:
         parts.append((f"  {count} times", Meaning.PLAIN))
     return Row(tuple(parts))
-
-
-def _offset(module: bytes, frame: Frame) -> str:
-    """Return the place in the function, in words."""
-    body = _bodies(module)[frame.function]
-    if frame.offset is None or frame.offset < first_instruction(module, body):
-        return "at its entry"
-    return f"at +{frame.offset - body.start:#x}"
 
 
 def _instruction(module: bytes, one: WasmInstruction, depth: int, *, is_here: bool) -> Row:
@@ -66,32 +57,11 @@ def _instruction(module: bytes, one: WasmInstruction, depth: int, *, is_here: bo
         (f"{one.offset:06x} ", Meaning.DIM),
         (f"{'  ' * depth}{one.text}", meaning),
     ]
-    if one.function is not None and _name(module, one.function):
-        parts.append((f"  {_name(module, one.function)}", Meaning.NAME))
+    if one.function is not None and function_name(module, one.function):
+        parts.append((f"  {function_name(module, one.function)}", Meaning.NAME))
     return Row(tuple(parts))
-
-
-# Few modules and functions are shown at a time: several modules only if payloads take turns.
-@lru_cache(maxsize=8)
-def _bodies(module: bytes) -> dict[int, Body]:
-    return {body.function: body for body in bodies(module)}
 
 
 @lru_cache(maxsize=8)
 def _disassembly(module: bytes, function: int) -> tuple[WasmInstruction, ...]:
-    return tuple(disassembly(module, _bodies(module)[function]))
-
-
-@lru_cache(maxsize=8)
-def _names(module: bytes) -> dict[int, str]:
-    return function_names(module)
-
-
-def _function(module: bytes, function: int) -> str:
-    name = _name(module, function)
-    return f"{name} (function {function})" if name else f"function {function}"
-
-
-def _name(module: bytes, function: int) -> str:
-    """Return the name of a function, or an empty text if it has none."""
-    return _names(module).get(function, "")[:_LONGEST_NAME]
+    return tuple(disassembly(module, bodies_of(module)[function]))

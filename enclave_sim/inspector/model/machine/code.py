@@ -1,33 +1,27 @@
-"""Disassembly around an address, with symbols and the kernel's source lines. capstone decodes it."""
+"""Disassembly around an address, with symbols and the kernel's source lines, and the search in all of it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
 
-from enclave_sim.enclave.kernel.mapped_memory import read
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
 from enclave_sim.inspector.model.machine.addresses import translation
+from enclave_sim.inspector.model.machine.disassembly import (
+    CodeLine,
+    Syntax,
+    disassembly,
+    program_code,
+    source_text,
+)
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note
-from machine.machine import Machine
 
-_BEFORE = 96
-"""The number of bytes of code shown before the address."""
-_AFTER = 640
-_LONGEST = 15
+_ADDRESS = re.compile(r"0x[0-9a-f]{5,16}\b")
+_CHECKPOINT = 500
+"""Instructions between two polls of the cancellation."""
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLine:
-    """One line of a disassembly: an instruction, or a byte that is none."""
-
-    address: int
-    data: bytes
-    mnemonic: str
-    operands: str
-
-
-def code_view(moment: Moment, address: int | None = None) -> View:
+def code_view(moment: Moment, address: int | None = None, syntax: Syntax = Syntax.INTEL) -> View:
     """Return the code around a linear address; None for RIP."""
     cpu, program = moment.machine.cpu, moment.program
     rip = cpu.linear_rip
@@ -36,15 +30,8 @@ def code_view(moment: Moment, address: int | None = None) -> View:
     rows: list[Row] = []
     physical = translation(moment.machine)
     here = 0
-    line: SourceLine | None = None
-    for one in disassembly(moment.machine, program, centre):
-        name = program.symbol(one.address)
-        if name and "+" not in name:
-            rows.append(Row(((f"{name}:", Meaning.TITLE),), Target(code=one.address)))
-        at = program.lines.at(one.address) if program.is_code(one.address) else None
-        if at is not None and at != line:
-            rows.append(Row(((f"  {at}  ", Meaning.DIM), (program.lines.text(at), Meaning.NOTE))))
-        line = at
+    for one, heads in _with_heads(program, disassembly(moment.machine, program, centre, syntax), syntax):
+        rows += heads
         if one.address == centre:
             here = len(rows)
         marks = f"{'B' if one.address in points else ' '}{'>' if one.address == rip else ' '}"
@@ -55,67 +42,62 @@ def code_view(moment: Moment, address: int | None = None) -> View:
     return View(tuple(rows), here, where if address is None else f"{where} (not RIP)")
 
 
+def find_code(moment: Moment, text: str, address: int, direction: int, syntax: Syntax) -> int | None:
+    """Search the whole program: instructions, symbols and source lines.
+
+    Args:
+        moment: The moment.
+        text: The text, in any case.
+        address: The linear address at which the search begins; the match there is the last one.
+        direction: 1, or -1 for backwards.
+        syntax: The syntax of the instructions.
+
+    Returns:
+        The address of the next match; None if there is none.
+
+    Raises:
+        Cancelled: The search was cancelled.
+    """
+    program, wanted = moment.program, text.lower()
+    found = []
+    code = program_code(moment.machine, program, syntax)
+    for number, (one, heads) in enumerate(_with_heads(program, code, syntax)):
+        if not number % _CHECKPOINT:
+            moment.run.cancellation.poll()
+        own = f"{one.address:08x} {one.text}  {_named(program, one.operands)}"
+        if wanted in own.lower() or any(wanted in head.text.lower() for head in heads):
+            found.append(one.address)
+    return min(found, key=lambda at: (direction * (at - address) <= 0, direction * at), default=None)
+
+
+def _with_heads(program: Program, code: Iterable[CodeLine], syntax: Syntax) -> Iterator[tuple[CodeLine, list[Row]]]:
+    """Yield instructions, each with the rows before it: its symbol, and its source line if that is another one."""
+    line: SourceLine | None = None
+    for one in code:
+        heads = []
+        name = program.symbol(one.address)
+        if name and "+" not in name:
+            heads.append(Row(((f"{name}:", Meaning.TITLE),), Target(code=one.address)))
+        at = program.lines.at(one.address) if program.is_code(one.address) else None
+        if at is not None and at != line:
+            heads.append(Row(((f"  {at}  ", Meaning.DIM), (source_text(program, at, syntax), Meaning.NOTE))))
+        line = at
+        yield one, heads
+
+
 def _row(one: CodeLine, marks: str, known: str, memory: int | None) -> Row:
     meaning = Meaning.HERE if ">" in marks else Meaning.PLAIN
     parts: list[Part] = [
         (marks, Meaning.BAD if "B" in marks else meaning),
         (f"{one.address:08x} ", Meaning.DIM),
-        (f"{one.mnemonic:<7} {one.operands}", meaning),
+        (one.text, meaning),
     ]
     if known:
         parts.append((f"  {known}", Meaning.NAME))
-    return Row(tuple(parts), Target(code=one.address, jump=_leads_to(one), memory=memory, size=len(one.data)))
-
-
-def _leads_to(one: CodeLine) -> int | None:
-    """Return the target of a direct jump or call, or None."""
-    direct = one.mnemonic[0] == "j" or one.mnemonic in ("call", "loop", "jrcxz")
-    return int(one.operands, 16) if direct and one.operands.startswith("0x") else None
+    return Row(tuple(parts), Target(code=one.address, jump=one.jump, memory=memory, size=len(one.data)))
 
 
 def _named(program: Program, operands: str) -> str:
     """Return the symbol of the first address among the operands, or an empty text."""
-    for word in operands.replace("[", " ").replace("]", " ").replace(",", " ").split():
-        if word.startswith("0x") and len(word) > 6:
-            try:
-                return program.symbol(int(word, 16))
-            except ValueError:
-                continue
-    return ""
-
-
-def disassembly(machine: Machine, program: Program, centre: int) -> Iterator[CodeLine]:
-    """Yield instructions, beginning before a linear address, so that one of them begins exactly there."""
-    from capstone import CS_ARCH_X86, CS_MODE_32, CS_MODE_64, Cs  # noqa: PLC0415
-
-    cpu = machine.cpu
-    decoder = Cs(CS_ARCH_X86, CS_MODE_64 if cpu.registers.in_64_bit_code else CS_MODE_32)
-    start = _start(program, centre)
-    before = read(machine, start, centre - start)
-    found = [CodeLine(*one) for one in _decode(decoder, before, start)] if before else []
-    yield from found
-    yield from (CodeLine(*one) for one in _decode(decoder, read(machine, centre, _AFTER), centre))
-
-
-def _decode(decoder: "object", data: bytes, address: int) -> Iterator[tuple[int, bytes, str, str]]:
-    """Yield the instructions. Bytes that are none are yielded one by one."""
-    at = 0
-    while at < len(data):
-        size = 0
-        for start, size, mnemonic, operands in decoder.disasm_lite(data[at:], address + at):  # type: ignore[attr-defined]
-            offset = start - address
-            yield start, data[offset : offset + size], mnemonic, operands
-            at = offset + size
-        if at < len(data):
-            if len(data) - at < _LONGEST and size:
-                return  # an instruction is cut off at the end of the bytes that were read
-            yield address + at, data[at : at + 1], ".byte", f"0x{data[at]:02x}"
-            at += 1
-
-
-def _start(program: Program, centre: int) -> int:
-    """Return where decoding must begin to arrive at `centre`: the symbol before it if that is near, else `centre`."""
-    known = program.symbol_start(centre)
-    if known is not None and centre - known <= 4 * _BEFORE:
-        return known
-    return centre
+    found = _ADDRESS.search(operands)
+    return "" if found is None else program.symbol(int(found[0], 16))

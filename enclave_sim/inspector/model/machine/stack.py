@@ -1,12 +1,15 @@
 """The stack from RSP upwards, with decoded frames of the interrupts being handled (SDM volume 3, 6.14.2)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import firmware
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.machine import bits
 from enclave_sim.inspector.model.machine.addresses import translation
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import Meaning, Part, Row, Target, View, note, title
+from enclave_sim.specification import describe_exception
 from machine.bus.ram import PAGE_SIZE
 from machine.events import InterruptDelivered, InterruptRaised, InterruptReturned, RingTransition
 
@@ -73,7 +76,7 @@ def stack_view(moment: Moment) -> View:
     left = where.end - base if where is not None else PAGE_SIZE - base % PAGE_SIZE
     end = top + min(_MOST_WORDS * width, left)
     frames = [one for one in open_frames(moment) if top <= one.base < end]
-    rows = _frame_head(frames)
+    rows = _frame_head(frames, _vector_words(moment))
     names = {address: name for one in frames for address, name in one.words.items()}
     for address in range(top, end, width):
         data = machine.ram.read(base + address - top, width)
@@ -85,10 +88,24 @@ def stack_view(moment: Moment) -> View:
     return View(tuple(rows), 0, f"{where.name if where is not None else 'not a stack of the kernel'} {in_use}".strip())
 
 
-def _frame_head(frames: list[InterruptFrame]) -> list[Row]:
+def _frame_head(frames: list[InterruptFrame], words: Callable[[int], str]) -> list[Row]:
     if not frames:
         return [Row((("no interrupt is being handled on this stack", Meaning.DIM),))]
-    return [title(f"{one.source} {one.vector:#x} is being handled; its frame is at {one.base:#x}") for one in frames]
+    return [
+        title(f"{one.source} {one.vector:#x} ({words(one.vector)}) is being handled; its frame is at {one.base:#x}")
+        for one in frames
+    ]
+
+
+def _vector_words(moment: Moment) -> Callable[[int], str]:
+    """Return a function that names a vector: exceptions as in the manual, others by what the kernel has them for."""
+    prefix = "VECTOR_"
+    known: dict[int, str] = {}
+    if moment.enclave is not None:
+        layout = firmware.layout()
+        names = (name for name in layout if name.startswith(prefix))
+        known = {layout[name]: name.removeprefix(prefix).lower().replace("_", " ") for name in names}
+    return lambda vector: known.get(vector) or describe_exception(vector)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from enclave_sim.inspector.model.machine.code import code_view
+from enclave_sim.inspector.model.machine.code import code_view, find_code
+from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
-from enclave_sim.inspector.panes.pane import Pane
+from enclave_sim.inspector.panes.pane import Found, Pane, Search
 
 
 class CodePane(Pane):
@@ -21,15 +22,45 @@ is where the processor is, B a breakpoint.
 b sets a breakpoint at the cursor, or removes it; r runs to the cursor,
 R back to it.
 Enter on a jump or call shows where it leads; full stop (.) returns to
-RIP."""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("full_stop", "home", "back to RIP", show=False)]
+RIP. / searches the whole program: instructions, symbols and source.
+y changes between the syntax of Intel and that of AT&T. Lines of assembly
+in the other one are left out but for their comments."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("full_stop", "home", "back to RIP", show=False),
+        Binding("y", "syntax", "change the assembly syntax", show=False),
+    ]
 
+    syntax = Syntax.INTEL
     address: int | None = None
     """The linear address to show; None for RIP."""
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""
-        return partial(code_view, address=self.address)
+        return partial(code_view, address=self.address, syntax=self.syntax)
+
+    def searching(self, text: str, direction: int) -> Search:
+        """See `Pane`. The whole program is searched, unless the rows are of other code."""
+        start, syntax = self.target.code, self.syntax
+        in_rows = super().searching(text, direction)
+
+        def search(moment: Moment) -> Found | None:
+            if start is None or not moment.program.is_code(start):
+                return in_rows(moment)
+            found = find_code(moment, text, start, direction, syntax)
+            return (
+                None if found is None else Found(f"{found:#x} {moment.program.symbol(found)}", partial(self._go, found))
+            )
+
+        return search
+
+    def _go(self, address: int) -> None:
+        self.address = address
+        self.post_message(self.Asks())
+
+    def action_syntax(self) -> None:
+        """Change the assembly syntax."""
+        self.syntax = self.syntax.other
+        self.post_message(self.Asks())
 
     def action_home(self) -> None:
         """Show the code at RIP."""

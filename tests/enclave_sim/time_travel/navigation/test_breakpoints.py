@@ -137,6 +137,19 @@ def test_bytes_know_who_wrote_them_last() -> None:
     assert before == status.position
 
 
+def test_the_last_writer_of_a_guests_memory_is_its_function_and_instruction() -> None:
+    session = Session("counter", cycles=2)
+    session.run_to(event="cycle_ended")
+    page = region("heap").end - 65536
+    write = session.last_write(page + 0x8000, 4)
+    assert write is None or "scrub" in write.by  # memory of a guest does not outlive its cycle
+    session.reverse_to(event="host_called")
+    write = session.last_write(page + 0x8000, 4)
+    assert write is not None
+    assert write.by == "the guest: _start (function 1) at +0xb, i32.store"
+    assert session.last_write(page, 0x8000) != write
+
+
 @pytest.mark.parametrize("unchanged", [True, False])
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_write_that_changes_nothing_counts_unless_only_changes_are_asked_for(unchanged: bool, reads: bool) -> None:

@@ -192,7 +192,7 @@ class Execution(Stateful):
         """Execute one instruction, with all breakpoints and watched instructions."""
         self._cpu.hook.watch_if = 0
         self._cpu.clock.step()
-        self.stopped(self._cpu.execute())
+        self.stopped(self._cpu.engine.execute())
 
     @property
     def checks_wanted(self) -> bool:
@@ -226,7 +226,7 @@ class Execution(Stateful):
         hook.pass_once = hook.pass_watched = self._cpu.linear_rip
         hook.watch_if = 0
         self._cpu.clock.step()
-        stop = self._cpu.execute()
+        stop = self._cpu.engine.execute()
         hook.pass_once = hook.pass_watched = NEVER
         return stop
 
@@ -268,7 +268,7 @@ class Execution(Stateful):
         """
         cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
         while True:
-            instruction, stop = None, cpu.execute()
+            instruction, stop = None, cpu.engine.execute()
             if stop is not Stop.WATCHED_INSTRUCTION or hook.rflags & FLAG_TF or cpu.debug.met:
                 break
             instruction = cpu.code.watched_instruction()
@@ -397,7 +397,7 @@ class Execution(Stateful):
             registers.cr[0] &= CR0_BITS
             self._observed.record_changes(before, rip)
             ring_and_mode.watch()
-            cpu.flush_translations()
+            cpu.engine.flush_translations()
         if registers.cpl != ring:
             cause = _LEFT_BY[instruction.opcode] if registers.tr.selector == task else "task_switch"
             ring_and_mode.left_ring(ring, cause)

@@ -177,7 +177,7 @@ class SystemInstructions:
         else:
             control_registers.check_cr3(registers, cpu.memory, value)
             registers.cr[3] = value
-            cpu.flush_tlb()
+            cpu.engine.flush_tlb()
         cpu.skip(instruction.length)
         return Done.COMPLETE
 
@@ -277,7 +277,7 @@ class SystemInstructions:
             raise Fault(UD)
         if instruction.extension == _INVLPG:
             self._check_ring_0()
-            self._cpu.flush_tlb()
+            self._cpu.engine.flush_tlb()
             self._cpu.skip(instruction.length)
             return Done.COMPLETE
         if instruction.extension in (_SGDT, _SIDT):

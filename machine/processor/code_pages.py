@@ -6,7 +6,7 @@ Unicorn goes on executing what it has translated when code is written, and abort
 * All pages are *writable* at first.
 * A page that the processor fetches from becomes *executable*. Unicorn refuses stores to it, and they are made here.
 * If the page has bytes that look untranslatable, it is *guarded* instead: neither writable nor executable. The
-  processor steps through it (`Cpu._execute_guarded`), and only single instructions that are harmless are translated.
+  processor steps through it (`Engine._execute_guarded`), and only single instructions that are harmless are translated.
 
 Each change of permissions splits Unicorn's memory into more regions, and the time of a change grows with their number.
 So the more boundaries there are between regions, the larger the blocks of pages that change at once. Pages that were

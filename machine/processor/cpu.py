@@ -1,54 +1,27 @@
-"""The processor: Unicorn, with the callbacks that connect it to ports and devices (engine_callbacks.py).
+"""The processor, as the machine and its observers see it while it is stopped.
 
-Unicorn executes instructions and does segmentation, paging and ring checks. While it is stopped, its registers are in
-`Cpu.registers` (processor_state.py), which may be changed freely; `execute` writes them back and continues.
+Unicorn executes instructions and does segmentation, paging and ring checks (engine.py). While it is stopped, its
+registers are in `Cpu.registers` (processor_state.py), which may be changed freely; `Engine.execute` writes them back
+and continues.
 """
 
 import ctypes
 from collections.abc import Callable
 
-from unicorn import (
-    UC_ARCH_X86,
-    UC_ERR_FETCH_PROT,
-    UC_MODE_64,
-    UC_PROT_ALL,
-    UC_PROT_EXEC,
-    Uc,
-    x86_const,
-)
+from unicorn import x86_const
 
 from machine.architecture.cpuid import Switches
-from machine.architecture.exceptions import PF
-from machine.architecture.paging import SupervisorMemory
-from machine.architecture.processor_state import (
-    GENERAL_REGISTERS,
-    HFLAG_TF,
-    SEGMENT_REGISTERS,
-)
-from machine.architecture.saved_context import SavedContext
-from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
+from machine.architecture.processor_state import GENERAL_REGISTERS, SEGMENT_REGISTERS
 from machine.bus.bus import Bus
-from machine.bus.ram import PAGE_SIZE, Ram
-from machine.errors import UnicornStopped
-from machine.processor.clock import Clock
-from machine.processor.code_pages import CodePages
-from machine.processor.code_reader import CodeReader
+from machine.bus.ram import Ram
 from machine.processor.debug_registers import DebugRegisters
-from machine.processor.engine_callbacks import Callbacks
-from machine.processor.flat_mode import load_flat_mode
-from machine.processor.portable_hook import PortableHook
-from machine.processor.step_hook import STATE_BYTES, STRINGS, StepHook, Steps, Stop
+from machine.processor.engine import Engine
+from machine.processor.step_hook import STATE_BYTES
 from machine.processor.time_stamp_counter import TimeStampCounter
-from machine.processor.translations import Translations
-from machine.processor.untranslatable import LONGEST, opcode_to_replace
 from machine.state import State
 
 EFER_LMA = 1 << 10
 FLAG_TF, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC = 1 << 8, 1 << 9, 1 << 14, 1 << 16, 1 << 17, 1 << 18
-_STOPS = tuple(Stop)
-_PUSHF, _COMPARING = 0x9C, frozenset([0xA6, 0xA7, 0xAE, 0xAF])
-_NOTING_FLAGS_EARLY = STRINGS - _COMPARING | {_PUSHF}
-_TRANSLATING_SINGLY = (Steps.WHILE_IN_DEBT, Steps.GUARDED)
 _DEBUG_REGISTERS = ("DR0", "DR1", "DR2", "DR3", "DR6", "DR7")
 _IN_STATE = {
     **{name.upper(): name for name in (*GENERAL_REGISTERS, "rip", "efer")},
@@ -66,195 +39,13 @@ class Cpu:
     def __init__(self, ram: Ram, bus: Bus, ns_per_instruction: int = 1, *, portable: bool = False) -> None:
         self.ram = ram
         self.bus = bus
-        self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
-        self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
-        self.uc.ctl_exits_enabled(True)  # but none is set: Unicorn would raise page faults looking up an end address
-        self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
-        self._translations = Translations(self.uc, ram, portable=portable)
-        self._code_pages = CodePages(self.uc, ram, self._keep_flags)
-        self._engine = engine_handle(self.uc)
-        self.context = SavedContext(self.uc)
-        self.registers = self.context.registers
-        step_hook = StepHook(self.uc, ram, self.context.address, PortableHook, portable=portable)
-        self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
-        self.hook = step_hook.state
-        self._translations.charge_to(self.hook)
-        self.clock = Clock(self.hook, ns_per_instruction)
-        self.memory = SupervisorMemory(ram, self.registers)
+        engine = self.engine = Engine(ram, bus, ns_per_instruction, portable=portable)
+        self.context, self.registers, self.hook = engine.context, engine.registers, engine.hook
+        self.clock, self.memory, self.code, self.callbacks = engine.clock, engine.memory, engine.code, engine.callbacks
         self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
         """Returns the CPUID bits that software has switched."""
-        self.code = CodeReader(self._engine, self.registers, self.hook, self.give_back)
-        self._physical = ctypes.c_uint64()
-        ram.on_stale_code = self._on_stale_code
-        self.callbacks = Callbacks(
-            self.uc, ram, bus, self.clock, self._keep_flags, on_device_read=step_hook.on_device_read
-        )
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
-
-    def execute(self) -> Stop:
-        """Run until the machine has to act.
-
-        RF lasts for one instruction. Unicorn does not implement that, so RF is never passed to it. Raises
-        UnicornStopped if Unicorn failed, and any exception that a device raised in a callback.
-
-        Returns:
-            Why the processor stopped.
-        """
-        hook, ram, cr2 = self.hook, self.ram, self.context.cr2
-        held, retired, address, stop = hook.rflags & FLAG_RF, hook.retired, cr2.value, None
-        while stop is None:
-            self._code_pages.look_at_rewritten()
-            if ram.stale_code:
-                self._drop_translations()
-            stop = self._attempt()
-            if stop is not Stop.INTERRUPT or not self._page_fault:
-                cr2.value = address  # Unicorn changes it even when it only looks at code
-        self.context.collect_simd_flags()
-        if stop is Stop.REPEAT:
-            self.registers.rip = self.registers.offset_of(hook.last)
-            stop = Stop.DEADLINE
-        if held and hook.retired == retired:
-            hook.rflags |= FLAG_RF
-        return stop
-
-    def _attempt(self) -> Stop | None:
-        """Enter the engine once. Return why it stopped; None if it has to be entered again. Raises UnicornStopped."""
-        hook = self.hook
-        stepping = hook.stepping
-        self._code_pages.left = False
-        status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
-        if status == UC_ERR_FETCH_PROT:
-            pages = self._pages_of_code()
-            if any(map(self._code_pages.admit, pages)):
-                return None
-            if any(map(self._code_pages.guards, pages)):
-                status = self._execute_guarded(pages)
-            elif stepping or not self._met_ahead():
-                return Stop.NO_CODE
-            else:
-                hook.stepping = Steps.WHILE_IN_DEBT
-                return None
-        elif hook.reason == Stop.HALT and self._code_pages.left:
-            return Stop.LEFT
-        elif self._page_fault and not stepping and self._met_ahead():
-            hook.stepping = Steps.WHILE_IN_DEBT
-            return None
-        if status:
-            raise UnicornStopped(f"Unicorn error {status} at rip {self.registers.rip:#x}")
-        return _STOPS[hook.reason]
-
-    def _enter(self, steps: Steps) -> int:
-        """Enter the engine, with its registers written before and read back afterwards.
-
-        Raises any exception that a device raised in a callback.
-
-        Args:
-            steps: How to enter it.
-
-        Returns:
-            Unicorn's error number; 0 for none.
-        """
-        hook, registers = self.hook, self.registers
-        hook.reason, hook.stepping = Stop.HALT, steps
-        if steps:
-            hook.inhibited = registers.interrupts_inhibited
-            registers.hflags |= HFLAG_TF
-            if hook.rflags & FLAG_TF:
-                hook.stepping = Steps.OF_SOFTWARE
-        self.give_back()
-        status: int = emu_start(self._engine, registers.rip, 0, 0, 0)
-        if status or hook.reason == Stop.HALT:
-            self.refresh()
-        if steps:
-            registers.hflags &= ~HFLAG_TF
-        failure = self.callbacks.failure
-        if failure is not None:
-            self.callbacks.failure = None
-            raise failure
-        return status
-
-    @property
-    def _page_fault(self) -> bool:
-        """True if the engine stopped at a page fault, and not at INT 14."""
-        hook = self.hook
-        return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
-
-    def _met_ahead(self) -> bool:
-        """Report whether the failed fetch was ahead of the instruction at RIP, which may never lead there.
-
-        Unicorn translates ahead, into the next page.
-
-        Returns:
-            True if the instruction at RIP itself can be fetched and was not begun.
-        """
-        at = self.linear_rip
-        return self.hook.last != at and self.code.instruction_at(at) is not None
-
-    def _pages_of_code(self) -> list[int]:
-        """Return the physical addresses of the mapped pages that Unicorn may have refused to fetch from, in order.
-
-        The first is that of RIP. The next may hold the end of the instruction; Unicorn also translates ahead into it,
-        but not from a guarded page.
-        """
-        at = self.linear_rip
-        found = self.memory.look(at)
-        pages = [] if found is None else [found.physical]
-        if not (pages and at % PAGE_SIZE <= PAGE_SIZE - LONGEST and self._code_pages.guards(pages[0])):
-            found = self.memory.look((at | PAGE_SIZE - 1) + 1)
-            if found is not None:
-                pages.append(found.physical)
-        return pages
-
-    def _execute_guarded(self, code: list[int]) -> int:
-        """Execute the instruction at RIP, and what follows in the same guarded page and is harmless (code_pages.py).
-
-        If RIP points to an instruction that Unicorn would abort on, the instruction hook stops before it, as it is
-        undefined.
-
-        Args:
-            code: The pages that may hold it, from `_pages_of_code`.
-
-        Returns:
-            Unicorn's error number; 0 for none.
-        """
-        at, pages = self.linear_rip, self._code_pages
-        steps = Steps.GUARDED if pages.guards(code[0]) else Steps.ONE
-        opcode = opcode_to_replace(self.code.at(at), at)
-        if opcode is None:
-            self.hook.guarded = at
-            self.hook.code_base = self.registers.cs.base
-            with pages.lifted(None):
-                return self._enter(steps)
-        found = self.memory.look(opcode)
-        assert found is not None, "its code was read"
-        replaced = found.physical + opcode % PAGE_SIZE
-        with pages.lifted(replaced):
-            status = self._enter(Steps.ONE)
-        self.ram.stale_code.append(range(replaced, replaced + 1))
-        return status
-
-    def give_back(self) -> None:
-        """Write the registers to the engine."""
-        registers, hook = self.registers, self.hook
-        registers.eflags = hook.rflags & ~FLAG_RF
-        hook.long_mode = registers.in_64_bit_code
-        hook.mxcsr = self.context.mxcsr
-        self.context.restore()
-
-    def _keep_flags(self) -> None:
-        """Keep the arithmetic flags of the running engine, in a callback that Unicorn makes in an instruction.
-
-        There Unicorn forgets that the flags were computed before the instruction, and computes them once more from the
-        result. Most instructions note that themselves at their end; these do so before their accesses.
-        """
-        if self.hook.begun in _NOTING_FLAGS_EARLY:
-            self.context.keep_flags()
-
-    def refresh(self) -> None:
-        """Read the registers from the engine, after it stopped without the hook."""
-        self.context.save()
-        self.hook.rflags = self.uc.reg_read(x86_const.UC_X86_REG_RFLAGS)
 
     # Registers
 
@@ -292,8 +83,8 @@ class Cpu:
             return self.debug.read(int(name[2]))
         if name == "MXCSR":
             return self.context.mxcsr
-        self.give_back()
-        value = self.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
+        self.engine.give_back()
+        value = self.engine.uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
         return value if isinstance(value, int) else int(value[1])
 
     def read_table_register(self, name: str) -> tuple[int, int, int]:
@@ -310,19 +101,19 @@ class Cpu:
         elif name == "MXCSR":
             self.context.mxcsr = value
         else:
-            self.give_back()
-            self.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
+            self.engine.give_back()
+            self.engine.uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
             self.context.save()
 
     def read_msr(self, number: int) -> int:
         """Return a model-specific register that Unicorn has."""
-        self.give_back()
-        return int(self.uc.msr_read(number))
+        self.engine.give_back()
+        return int(self.engine.uc.msr_read(number))
 
     def write_msr(self, number: int, value: int) -> None:
         """Set a model-specific register that Unicorn has."""
-        self.give_back()
-        self.uc.msr_write(number, value)
+        self.engine.give_back()
+        self.engine.uc.msr_write(number, value)
         self.context.save()
 
     def set_privilege(self, cpl: int) -> None:
@@ -345,11 +136,6 @@ class Cpu:
         self.registers.end_inhibition()
         self.hook.last = at
         self.hook.retired += 1
-
-    def flush_tlb(self) -> None:
-        """Flush all address translations, Unicorn's too, after the machine changed paging."""
-        control(self._engine, TLB_FLUSH)
-        self.flush_translations()
 
     def watch_memory(self, where: range, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
         """Report each access by an instruction to a physical range.
@@ -391,48 +177,4 @@ class Cpu:
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]
-        self.flush_tlb()
-
-    # Translations
-
-    def _drop_translations(self) -> None:
-        """Drop translated code where RAM was written, and flush Unicorn's TLB, as a processor may at any time.
-
-        Unicorn takes linear addresses here, so paging is off for a moment.
-        """
-        state = self.context.content
-        load_flat_mode(self.registers)
-        self.give_back()
-        self.flush_tlb()
-        self._translations.drop()
-        self.context.content = state
-        self.flush_tlb()
-
-    def _on_stale_code(self) -> None:
-        """Stop before the next instruction, so that translations are dropped; or drop them at once if that will do."""
-        if not self._drops_at_once():
-            self.clock.stop()
-
-    def _drops_at_once(self) -> bool:
-        """Drop the translations of what an instruction stores into its own page, if the engine steps.
-
-        When the engine steps, it translates the next instruction after this one. Otherwise the next one may be part of
-        the block that is being executed.
-
-        Returns:
-            True if they were dropped.
-        """
-        hook, stale = self.hook, self.ram.stale_code
-        if not self._code_pages.storing or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
-            return False
-        page, linear = stale[0].start & -PAGE_SIZE, hook.last & -PAGE_SIZE
-        physical = self._physical
-        if vmem_translate(self._engine, linear, UC_PROT_EXEC, ctypes.addressof(physical)) or physical.value != page:
-            return False
-        self._translations.drop(linear - page)
-        return True
-
-    def flush_translations(self) -> None:
-        """Flush cached address translations, after a change of the paging mode or of the page tables."""
-        self.memory.flush()
-        self.forget_pages()
+        self.engine.flush_tlb()

@@ -1,6 +1,6 @@
 """Callbacks from Unicorn into Python: device memory, ports and the time stamp counter.
 
-A Python exception cannot pass through Unicorn: it is kept in `failure`, and `Cpu.execute` raises it.
+A Python exception cannot pass through Unicorn: it is kept in `failure`, and `Engine.execute` raises it.
 """
 
 import ctypes
@@ -43,7 +43,7 @@ class Callbacks:
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
         self.failure: BaseException | None = None
-        """The first exception raised in a callback since `Cpu.execute` last took one."""
+        """The first exception raised in a callback since `Engine.execute` last took one."""
         self.on_port: Callable[[int, int], None] | None = None
         """Called with port and bytes of each port access, while a debug register watches ports."""
         self._kept: list[object] = []
@@ -59,7 +59,7 @@ class Callbacks:
         def guarded(*arguments: Any) -> Any:
             try:
                 return function(*arguments)
-            except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+            except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
                 self._fail(error)
                 return 0
 
@@ -130,14 +130,14 @@ class Callbacks:
     def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
         try:  # here and not by `_make`, as these two are the hottest of all callbacks
             return self._bus.read_memory(offset, size)
-        except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+        except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
             self._fail(error)
             return 0
 
     def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
         try:
             self._bus.write_memory(offset, size, value)
-        except BaseException as error:  # noqa: BLE001 - raised again by Cpu.execute()
+        except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
             self._fail(error)
 
     # Instructions

@@ -132,7 +132,7 @@ def test_a_guests_secret_makes_no_difference_in_the_end() -> None:
         names = "RAX RBX RCX RDX RSI RDI RBP RSP R8 R9 R10 R11 R12 R13 R14 R15 RIP RFLAGS".split()
         names += "CS DS ES FS GS SS FS_BASE GS_BASE CR0 CR2 CR3 CR4 MXCSR FPSW FPCW FPTAG DR6 DR7".split()
         names += [f"XMM{n}" for n in range(16)] + [f"ST{n}" for n in range(8)]
-        registers = {name: machine.cpu.uc.reg_read(_constant(name)) for name in names}
+        registers = {name: machine.cpu.engine.uc.reg_read(_constant(name)) for name in names}
         tables = {name: machine.cpu.read_table_register(name) for name in ("GDTR", "IDTR", "LDTR", "TR")}
         ends.append((registers, tables, bytes(machine.ram.view)))
     assert ends[0] == ends[1]

@@ -71,7 +71,7 @@ class Environment(Stateful):
                 self._block.uplink_ready = one.ready
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
-                machine.cpu.flush_tlb()  # else what the TLB still holds would depend on earlier restores
+                machine.cpu.engine.flush_tlb()  # else what the TLB still holds would depend on earlier restores
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)

@@ -215,7 +215,7 @@ class TaskSwitch:
             cpu.debug.write(7, cpu.debug.dr7 & ~_DR7_LOCAL)
         cpu.set_privilege(registers.cs.selector & 3)
         if registers.cr[0] & CR0_PG:
-            cpu.flush_tlb()
+            cpu.engine.flush_tlb()
 
     @staticmethod
     def _selectors(new: bytes, wide: int) -> dict[str, int]:

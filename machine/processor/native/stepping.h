@@ -3,7 +3,7 @@
    Part of step_hook.c.  Unicorn translates from where it is entered to the end of the page, which takes a millisecond,
    and then it may be stopped before the next instruction.  So retiring instructions have to pay for those that Unicorn
    translates (on_translation adds them to `debt`).  While they do not, the engine is entered with its own step flag
-   (machine/processor/cpu.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
+   (machine/processor/engine.py), translates single instructions, and raises #DB after each.  That #DB ends here: software
    in the machine never sees it. */
 
 enum { NEXT = 1, REPETITION };                                        /* step_hook.c, inhibited */

@@ -33,7 +33,7 @@ def test_a_run_that_was_left_again_and_again_has_the_same_digest(payload: str) -
     whole = Enclave(payload).run(3_000_000)
     while result is None:
         try:
-            with HostLimit(9):
+            with HostLimit(3):
                 result = enclave.run(3_000_000)
         except HostLimitReached:
             left += 1

@@ -130,7 +130,7 @@ def test_the_processor_reads_of_the_buffer_what_the_device_says(offset: int, siz
 
 def test_native_code_answers_reads_of_the_buffer_while_the_locality_is_granted() -> None:
     pc = Pc(portable=False)
-    if not pc.machine.cpu.native:
+    if not pc.machine.cpu.engine.native:
         pytest.skip("this host loads no native code")
     window, read = pc.machine.bus.window, (BUFFER, 4, None)
     assert (pc.run([read])[0], window.reads) == ([0xFFFF_FFFF], 0)

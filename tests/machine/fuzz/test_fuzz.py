@@ -178,7 +178,7 @@ def test_hooks_that_disagree_and_errors_of_the_emulator(monkeypatch: pytest.Monk
 
     def other(self: Bench, program: Program, **options: Any) -> Result:
         result = run(self, program, **options)
-        return result if self.machine.cpu.native else replace(result, retired=99)
+        return result if self.machine.cpu.engine.native else replace(result, retired=99)
 
     monkeypatch.setattr(Bench, "run", other)
     assert [finding.rule for finding in Oracle().judge(IDLE)[1]] == ["native and portable hook agree"]

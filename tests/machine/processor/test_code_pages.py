@@ -45,7 +45,7 @@ def load_hops(machine: Machine, pages: range) -> None:
 def test_a_guarded_page_is_stepped_without_returning_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = bytes.fromhex("B9E8030000 01C3 49 75FB F4")  # MOV ECX, 1000; ADD EBX, EAX; DEC ECX; JNZ; HLT
     machine = machine_at(START, GUARDING + loop)
-    entered = calls_of(machine.cpu, "_enter", monkeypatch)
+    entered = calls_of(machine.cpu.engine, "_enter", monkeypatch)
     assert machine.run() is Outcome.HALTED
     assert machine.clock.now_ns > 3000
     assert len(entered) < 20
@@ -55,7 +55,7 @@ def test_a_guarded_page_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> 
     """The loop lies in a page without such code, and is translated."""
     machine = machine_at(START, GUARDING + bytes.fromhex("E9F50F0000"))
     machine.ram.write(2 * START, bytes.fromhex("B9E8030000 01C3 49 75FB F4"))
-    entered = calls_of(machine.cpu, "_enter", monkeypatch)
+    entered = calls_of(machine.cpu.engine, "_enter", monkeypatch)
     assert machine.run() is Outcome.HALTED
     assert machine.clock.now_ns > 3000
     assert [steps for (steps,) in entered if steps][1:].count(4) <= 2
@@ -69,7 +69,7 @@ def test_permissions_change_less_often_the_more_pages_there_are(step: int, monke
     machine = machine_at(START, b"")
     load_hops(machine, pages)
     machine.start(START, {})
-    changes = calls_of(machine.cpu.uc, "mem_protect", monkeypatch)
+    changes = calls_of(machine.cpu.engine.uc, "mem_protect", monkeypatch)
     assert machine.run() is Outcome.HALTED
     assert machine.clock.now_ns == len(pages)
     assert len(changes) < 32 * (16 * MIB // PAGE_SIZE).bit_length()
@@ -142,7 +142,7 @@ def test_edges_that_are_gone_fit_nothing() -> None:
 def test_lock_does_not_leave_a_guarded_page(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = bytes.fromhex("B9E8030000 F0FF0500800000 49 75F6 F4")  # MOV ECX, 1000; LOCK INC [8000H]; DEC ECX; JNZ; HLT
     machine = machine_at(START, GUARDING + loop)
-    entered = calls_of(machine.cpu, "_enter", monkeypatch)
+    entered = calls_of(machine.cpu.engine, "_enter", monkeypatch)
     assert machine.run() is Outcome.HALTED
     assert machine.ram.read(0x8000, 4) == (1000).to_bytes(4, "little")
     assert len(entered) < 20
@@ -154,7 +154,10 @@ def test_a_call_from_a_guarded_page_enters_the_engine_twice(monkeypatch: pytest.
     machine = machine_at(START, GUARDING + loop)
     machine.cpu.write_register("RSP", 0x9000)
     machine.ram.write(2 * START, b"\xc3")
-    entered, looked = calls_of(machine.cpu, "_enter", monkeypatch), calls_of(machine.cpu.memory, "look", monkeypatch)
+    entered, looked = (
+        calls_of(machine.cpu.engine, "_enter", monkeypatch),
+        calls_of(machine.cpu.memory, "look", monkeypatch),
+    )
     assert machine.run() is Outcome.HALTED
     assert len(entered) <= 3 * 1000 + 20
     assert len(looked) <= 1000 + 20
@@ -189,7 +192,7 @@ def swap_two_pages(machine: Machine, linear: int, physical: int) -> None:
     machine.ram.write(0x11000, b"".join(entry.to_bytes(4, "little") for entry in entries))
     machine.cpu.registers.cr[3] = 0x10000
     machine.cpu.registers.cr[0] |= 1 << 31
-    machine.cpu.flush_tlb()
+    machine.cpu.engine.flush_tlb()
 
 
 @given(st.sampled_from(sorted(STORES)), st.integers(-20, 4), st.binary(min_size=16, max_size=16), st.booleans())

@@ -69,7 +69,7 @@ def test_no_more_is_translated_than_pays(unit: str) -> None:
 
     void = ctypes.c_void_p
     callback = ctypes.CFUNCTYPE(None, void, void, void, void)(count)
-    add_hook(machine.machine.cpu.uc, UC_HOOK_EDGE_GENERATED, callback)
+    add_hook(machine.machine.cpu.engine.uc, UC_HOOK_EDGE_GENERATED, callback)
     code = bytes.fromhex(unit)
     registers = (layout.KERNEL_DATA, *Program(b"").registers[1:])
     result = machine.run(Program(code * (4000 // len(code)), ring=0, registers=registers, limit=10_000))

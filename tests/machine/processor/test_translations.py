@@ -346,5 +346,5 @@ def test_ram_is_written_in_one_place() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and node.attr == "host_address" and "ram" in ast.unparse(node.value):
                     users.add(f"{root.name}/{path.relative_to(root)}")
-    known = {"machine/processor/cpu.py", "machine/processor/step_hook.py", "machine/processor/code_pages.py"}
+    known = {"machine/processor/engine.py", "machine/processor/step_hook.py", "machine/processor/code_pages.py"}
     assert users == known, "only Unicorn may write there: take `Ram.lend`"

@@ -14,6 +14,8 @@ from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.travel import Travel
 from enclave_sim.times import nanoseconds
+from machine.architecture.mapped_ranges import mapped_ranges
+from machine.architecture.paging import Mode
 from machine.errors import MachineError
 from machine.events import Event, RingTransition
 
@@ -38,6 +40,7 @@ class Monitor:
             "event": self._event,
             "scrub": self._scrub,
             "regions": self._regions,
+            "info": self._info,
             "pcrs": self._pcrs,
             "snapshot": self._snapshot,
             "go": self._go,
@@ -138,6 +141,21 @@ class Monitor:
             pages = len(used.intersection(one.pages))
             state = f"{plural(pages, 'page')} of {len(one.pages):,} not zero"
             yield f"{one.base:#010x} {one.end - 1:#010x} {one.rights} ring {one.ring} {one.name:<19} {state}"
+
+    def _info(self, arguments: list[str]) -> Iterator[str]:
+        """Show what the page tables map, in the format of QEMU, which gef and pwndbg read: `info mem`."""
+        if arguments != ["mem"]:
+            raise ConfigurationError("info takes mem")
+        machine = self._session.machine
+        ranges = mapped_ranges(machine.ram, machine.cpu.registers)
+        if ranges is None:
+            yield "PG disabled"
+            return
+        digits = 16 if machine.cpu.memory.mode is Mode.FOUR_LEVEL else 8
+        for one in ranges:
+            rights = f"{'u' if one.user else '-'}r{'w' if one.writable else '-'}"
+            end = one.end & (1 << 4 * digits) - 1  # 0 after the last page there is
+            yield f"{one.start:0{digits}x}-{end:0{digits}x} {one.end - one.start:0{digits}x} {rights}"
 
     def _pcrs(self, _arguments: list[str]) -> Iterator[str]:
         """Show the extended PCRs of the TPM (SHA-256), computed from the events so far."""

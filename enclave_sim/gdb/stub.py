@@ -26,7 +26,14 @@ MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows only the number."""
 _READ_ONLY = b"E.a run that is executed in both directions cannot be changed: registers and memory are read-only"
 _LONGEST_OUTPUT = PACKET_SIZE // 2 - 1
-_FIXED = {b"qAttached": b"1", b"qC": b"QC1", b"qfThreadInfo": b"m1", b"qsThreadInfo": b"l", b"qSymbol::": b"OK"}
+_FIXED = {
+    b"qAttached": b"1",
+    b"qC": b"QC1",
+    b"qfThreadInfo": b"m1",
+    b"qsThreadInfo": b"l",
+    b"qSymbol::": b"OK",
+} | dict.fromkeys((b"qqemu.sstepbits", b"Qqemu.sstepbits"), b"ENABLE=1")
+"""`sstepbits`, of QEMU, says that nothing stands still during steps. gef and pwndbg know a whole machine by it."""
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
 
 
@@ -74,7 +81,8 @@ class Stub:
             b"v": self._verbose,
             b"H": _accepted,
             b"T": _accepted,
-            b"q": self._query,
+            b"q": lambda rest: self._query(b"q" + rest),
+            b"Q": lambda rest: self._query(b"Q" + rest),
             b"D": _accepted,
             b"k": self._kill,
         }
@@ -189,8 +197,7 @@ class Stub:
 
     # Queries
 
-    def _query(self, rest: bytes) -> bytes:
-        packet = b"q" + rest
+    def _query(self, packet: bytes) -> bytes:
         if packet.startswith(_FEATURES):
             return _piece(target_description(self._architecture), packet[len(_FEATURES) :])
         if packet.startswith(_MEMORY_MAP):

@@ -1,5 +1,7 @@
 """`monitor` commands say what is so, in whole lines."""
 
+import re
+
 import pytest
 
 from enclave_sim.gdb.registers import SYSTEM, X86_64
@@ -9,7 +11,7 @@ from machine.tpm.constants import Alg
 from machine.tpm.model import TpmModel
 from tests.enclave_sim.gdb.rig import ROOT, Client, served
 
-COMMANDS = "help where phase transition event scrub regions pcrs snapshot go reset".split()
+COMMANDS = "help where phase transition event scrub regions info pcrs snapshot go reset".split()
 
 
 @pytest.fixture
@@ -84,6 +86,27 @@ def test_regions_count_pages_that_are_not_zero(session: Session) -> None:
     used = sum(any(ram.read(page, 4096)) for page in range(stack.base, stack.end, 4096))
     assert f"{used} page" in lines["kernel_stack"]
     assert lines["heap"].startswith("0x00c00000 0x00ffffff rw- ring 3")
+
+
+def as_gef_reads_it(said: str) -> list[tuple[int, int, int, str]]:
+    """Start, end, size and rights of each line, of the format `START-END SIZE RIGHTS`."""
+    lines = [re.fullmatch(r"(\w{16})-(\w{16}) (\w{16}) ([-u][-r][-w])", line) for line in said.splitlines()]
+    return [(int(one[1], 16), int(one[2], 16), int(one[3], 16), one[4]) for one in lines if one]
+
+
+def test_info_mem_is_in_the_format_of_qemu(session: Session) -> None:
+    with served(session) as client:
+        assert client.ask(b"Qqemu.sstepbits") == b"ENABLE=1"  # by which gef and pwndbg know to ask
+        assert client.ask(b"qOffsets") == b""
+        lines = as_gef_reads_it(client.monitor("info mem"))
+        assert all(size == end - start for start, end, size, _ in lines)
+        gate, heap, stack = region("gate"), region("heap"), region("kernel_stack")
+        assert (gate.base, gate.end, gate.size, "ur-") in lines
+        assert (heap.base, heap.end, heap.size, "urw") in lines
+        assert (stack.base, stack.end, stack.size, "-rw") in lines
+        assert one_line(client, "info") == one_line(client, "info tlb") == "info takes mem"
+        client.monitor("go 0")
+        assert one_line(client, "info mem") == "PG disabled"
 
 
 def test_pcrs_are_those_of_the_tpm(session: Session) -> None:

@@ -1,0 +1,95 @@
+"""Ranges of linear addresses that the page tables map (SDM volume 3, chapter 4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from machine.architecture.paging import PAGE_SIZE_BIT, PHYSICAL_ADDRESS_BITS, PRESENT, Mode, SupervisorMemory
+from machine.architecture.processor_state import ProcessorState
+from machine.bus.ram import PAGE_SIZE, Ram
+
+_MOST_TABLES = 2048
+"""Tables that are looked at: tables that point to each other map more than anybody would wait for."""
+_CR4_PSE = 1 << 4
+_ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
+_PAGE_ADDRESS = (1 << PHYSICAL_ADDRESS_BITS) - PAGE_SIZE
+_UPPER_HALF = 0xFFFF << 48
+_Rights = tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class MappedRange:
+    """Linear addresses that are mapped with the same rights, one page after the other, to whatever there is."""
+
+    start: int
+    end: int
+    """The first address after it."""
+    user: bool
+    writable: bool
+
+
+def mapped_ranges(ram: Ram, state: ProcessorState) -> list[MappedRange] | None:
+    """Find what the current tables map.
+
+    Args:
+        ram: The RAM that has the tables.
+        state: The registers of the processor, which say where they are and of which kind.
+
+    Returns:
+        The ranges, in order; None if paging is off. Pages with a reserved bit, whose every access is a fault, are left
+        out. Not more than 2048 tables are looked at.
+    """
+    tables = _Tables(ram, state)
+    if tables.mode is Mode.OFF:
+        return None
+    found: list[MappedRange] = []
+    for one in tables.pages():
+        last = found[-1] if found else None
+        if last is not None and (last.end, last.user, last.writable) == (one.start, one.user, one.writable):
+            found[-1] = replace(last, end=one.end)
+        else:
+            found.append(one)
+    return found
+
+
+class _Tables:
+    """The tables that CR3 points to."""
+
+    def __init__(self, ram: Ram, state: ProcessorState) -> None:
+        self._ram, self._memory = ram, SupervisorMemory(ram, state)
+        self.mode = self._memory.mode
+        self._root = state.cr[3] & (0xFFFF_FFE0 if self.mode is Mode.PAE else _ADDRESS_BITS)
+        large = {Mode.PAE: (21,), Mode.FOUR_LEVEL: (30, 21)}.get(self.mode)
+        self._page_shifts = (12, *(large or ((22,) if state.cr[4] & _CR4_PSE else ())))
+        self._left = _MOST_TABLES
+
+    def pages(self) -> Iterator[MappedRange]:
+        """Yield each page that is mapped, large ones as one."""
+        return self._in_table(self._root, 0, 0)
+
+    def _in_table(self, table: int, level: int, base: int) -> Iterator[MappedRange]:
+        shift, width = self.mode.value[level], 4 if self.mode is Mode.TWO_LEVEL else 8
+        count = 4 if (self.mode, shift) == (Mode.PAE, 30) else PAGE_SIZE // width
+        self._left -= 1
+        if self._left < 0:
+            return
+        known: dict[int, _Rights | None] = {}  # they depend on the tables above, and not on the address of the page
+        for index in range(min(count, (self._ram.size - table) // width)):
+            slot = table + index * width
+            entry, address = int.from_bytes(self._ram.view[slot : slot + width], "little"), base | index << shift
+            if not entry & PRESENT:
+                continue
+            if shift != 12 and not (shift in self._page_shifts and entry & PAGE_SIZE_BIT):
+                yield from self._in_table(entry & _ADDRESS_BITS, level + 1, address)
+                continue
+            start = address | _UPPER_HALF if address >> 47 & 1 else address
+            bits = entry & ~_PAGE_ADDRESS if shift == 12 else entry
+            if bits not in known:
+                known[bits] = self._rights(start)
+            rights = known[bits]
+            if rights is not None:
+                yield MappedRange(start, start + (1 << shift), *rights)
+
+    def _rights(self, address: int) -> _Rights | None:
+        """Return for ring 3, and for writes; None where there is none, for a reserved bit is set."""
+        found = self._memory.look(address)
+        return None if found is None or found.reserved else (found.user, found.writable)

@@ -16,6 +16,7 @@ the fingerprint to its engine: these two protect against mistakes, the signature
 already has such a section would vouch for code of unknown origin, so the command line refuses to do it.
 """
 
+import struct
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -32,8 +33,8 @@ FINGERPRINT_BYTES = 32
 """Length of an engine fingerprint in bytes."""
 
 _VERSION = 1
-_DIGEST_BYTES = 32
-_HEAD_BYTES = 1 + FINGERPRINT_BYTES + _DIGEST_BYTES
+_HEAD = struct.Struct(f"B{FINGERPRINT_BYTES}s32s")
+"""Version, fingerprint and digest: what stands before the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def attach(module: bytes, fingerprint: bytes, code: bytes, key: SigningKey) -> b
     if not code:
         raise PayloadError("an artefact needs compiled code; there is none")
     plain = _plain(list(sections(module)))
-    payload = bytes([_VERSION]) + fingerprint + sha256(plain).digest() + code
+    payload = _HEAD.pack(_VERSION, fingerprint, sha256(plain).digest()) + code
     return sign(plain + custom_section(SECTION_NAME, payload), key)
 
 
@@ -98,17 +99,17 @@ def _artefact(found: list[Section], plain: bytes) -> Artefact | None:
     if len(holders) > 1 or found[-1] is not holders[0]:
         raise _mismatch("there must be one such section, the last of the module")
     payload = holders[0].payload
-    if len(payload) <= _HEAD_BYTES:
-        raise _mismatch(f"it holds {len(payload)} bytes, too few for its {_HEAD_BYTES} byte head and code")
-    if payload[0] != _VERSION:
-        raise _mismatch(f"its layout has version {payload[0]}; this version reads {_VERSION}")
-    fingerprint, digest = payload[1 : 1 + FINGERPRINT_BYTES], payload[1 + FINGERPRINT_BYTES : _HEAD_BYTES]
+    if len(payload) <= _HEAD.size:
+        raise _mismatch(f"it holds {len(payload)} bytes, too few for its {_HEAD.size} byte head and code")
+    version, fingerprint, digest = _HEAD.unpack_from(payload)
+    if version != _VERSION:
+        raise _mismatch(f"its layout has version {version}; this version reads {_VERSION}")
     if digest != sha256(plain).digest():
         raise _mismatch(
             f"its code was compiled from module {digest.hex()}, this one is {sha256(plain).hexdigest()}; "
             "compile the module again"
         )
-    return Artefact(fingerprint, payload[_HEAD_BYTES:])
+    return Artefact(fingerprint, payload[_HEAD.size :])
 
 
 def _plain(found: list[Section]) -> bytes:

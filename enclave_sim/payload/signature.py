@@ -238,7 +238,11 @@ def _signature_section(module: bytes) -> Section | None:
 
 def _begins_signed(module: bytes) -> bool:
     """Report whether the first section, whose framing is wrong, has the name of a signature section."""
-    return _prefixed(SECTION_NAME.encode()) in module[len(MODULE_HEADER) : len(MODULE_HEADER) + 20]
+    try:
+        _, body = decode_u32(module, len(MODULE_HEADER) + 1)
+    except MalformedModule:
+        return False
+    return module[body:].startswith(_prefixed(SECTION_NAME.encode()))
 
 
 class _Envelope:

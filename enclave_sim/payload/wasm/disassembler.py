@@ -22,6 +22,8 @@ from enclave_sim.payload.wasm.opcodes import (
 )
 from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 
+_BLOCK_TYPES = {EMPTY_BLOCK: "", **{code: f"(result {name})" for code, name in TYPES.items()}}
+
 
 @dataclass(frozen=True, slots=True)
 class WasmInstruction:
@@ -124,7 +126,7 @@ def _signed(module: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if byte < 0x80:
-            return (value - (1 << shift) if byte & 0x40 else value), at
+            return (value - (1 << shift) if byte >= 0x40 else value), at
 
 
 def _indices(count: int, form: str = "{}") -> Callable[[bytes, int], tuple[str, int]]:
@@ -147,9 +149,7 @@ def _labels(module: bytes, at: int) -> tuple[str, int]:
 
 def _block_type(module: bytes, at: int) -> tuple[str, int]:
     value, at = _signed(module, at)
-    if value == EMPTY_BLOCK:
-        return "", at
-    return (f"(type {value})" if value >= 0 else f"(result {TYPES[value]})"), at
+    return (f"(type {value})" if value >= 0 else _BLOCK_TYPES[value]), at
 
 
 def _value_types(module: bytes, at: int) -> tuple[str, int]:

@@ -26,6 +26,8 @@ _INSTRUCTIONS = {
     **dict.fromkeys("ref.null ref.is_null ref.func".split(), REFERENCE_TYPES),
 }
 """Instructions beyond Lime1. `select` with types is another."""
+_CONSTANTS = frozenset("global.get ref.null ref.func i32.add i32.sub i32.mul i64.add i64.sub i64.mul".split())
+"""Instructions of constant expressions beside those whose name ends in `.const`."""
 _REFERENCES = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
 _ACTIVE, _ACTIVE_AT = 0, 2
 """Kinds of segments: in WebAssembly 1.0, and the same with table or memory named, which assemblers write."""
@@ -186,9 +188,15 @@ _EXTENTS = {
 
 def _opcode(opcode: Opcode) -> bytes:
     """Return a pattern of the opcode. The number after a prefix may be padded."""
-    *first, last = (b"\\x%02x" % byte for byte in encode_opcode(opcode))
-    padded = b"\\x%02x" % (encode_opcode(opcode)[-1] | 0x80)
-    return b"".join(first) + (last if len(opcode) == 1 else rb"(?:%b|%b\x80*\x00)" % (last, padded))
+    *first, last = encode_opcode(opcode)
+    once = b"".join(map(_byte, (*first, last)))
+    if len(opcode) == 1:
+        return once
+    return rb"(?:%b|%b\x80*\x00)" % (once, b"".join(map(_byte, (*first, last | 0x80))))
+
+
+def _byte(value: int) -> bytes:
+    return b"\\x%02x" % value
 
 
 def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
@@ -223,4 +231,4 @@ def _after_constant(module: bytes, at: int) -> int:
 
 
 _LIME1 = _runs(lambda name: name not in _INSTRUCTIONS)
-_CONSTANT = _runs(lambda name: name != "end")
+_CONSTANT = _runs(lambda name: name.endswith(".const") or name in _CONSTANTS)

@@ -51,32 +51,51 @@ def test_attaching_replaces_signature_and_earlier_code() -> None:
     assert split(verify(again, ANCHORS).content) == (MODULE, Artefact(bytes(32), b"newer"))
 
 
-@pytest.mark.parametrize(
-    ("fingerprint", "code", "reason"),
-    [(b"", CODE, "32 bytes, not 0"), (bytes(33), CODE, "32 bytes, not 33"), (FINGERPRINT, b"", "needs compiled")],
-)
-def test_an_incomplete_artefact_is_not_made(fingerprint: bytes, code: bytes, reason: str) -> None:
-    with pytest.raises(PayloadError, match=reason):
-        attach(MODULE, fingerprint, code, KEY)
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_fingerprint_has_32_bytes(length: int) -> None:
+    with pytest.raises(PayloadError, match=f"^an engine fingerprint has 32 bytes, not {length}$"):
+        attach(MODULE, bytes(length), CODE, KEY)
+
+
+def test_an_artefact_without_code_is_not_made() -> None:
+    with pytest.raises(PayloadError, match=r"^an artefact needs compiled code; there is none$"):
+        attach(MODULE, FINGERPRINT, b"", KEY)
+
+
+def test_one_byte_of_code_is_code() -> None:
+    assert split(attach(MODULE, FINGERPRINT, b"c", KEY)) == (MODULE, Artefact(FINGERPRINT, b"c"))
+
+
+MORE = custom_section("more", b"")
+
+
+def another_module(module: bytes, compiled: bytes) -> str:
+    digests = [sha256(each).hexdigest() for each in (compiled, module)]
+    return f"its code was compiled from module {digests[0]}, this one is {digests[1]}; compile the module again"
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (signed_with(head(MODULE + b"\0\2\1x") + CODE), "compile the module again"),
-        (signed_with(head() + CODE, MODULE + custom_section("more", b"")), "compile the module again"),
-        (signed_with(head(), b"" + MODULE), "too few"),
-        (signed_with(b""), "too few"),
-        (signed_with(head(version=2) + CODE), "version 2; this version reads 1"),
-        (signed_with(head() + CODE, after=custom_section("more", b"")), "the last of the module"),
-        (signed_with(head() + CODE, after=custom_section("aether.aot", head() + CODE)), "one such section"),
+        (signed_with(head(MODULE + b"\0\2\1x") + CODE), another_module(MODULE, MODULE + b"\0\2\1x")),
+        (signed_with(head() + CODE, MODULE + MORE), another_module(MODULE + MORE, MODULE)),
+        (signed_with(head()), "it holds 65 bytes, too few for its 65 byte head and code"),
+        (signed_with(b""), "it holds 0 bytes, too few for its 65 byte head and code"),
+        (signed_with(head(version=2) + CODE), "its layout has version 2; this version reads 1"),
+        (signed_with(head(version=0) + CODE), "its layout has version 0; this version reads 1"),
+        (signed_with(head() + CODE, after=MORE), "there must be one such section, the last of the module"),
+        (
+            signed_with(head() + CODE, after=custom_section("aether.aot", head() + CODE)),
+            "there must be one such section, the last of the module",
+        ),
     ],
 )
 def test_code_which_does_not_belong_to_its_module_is_a_mismatch(data: bytes, reason: str) -> None:
     content = verify(data, ANCHORS).content
-    with pytest.raises(PayloadRejected, match=reason) as caught:
+    with pytest.raises(PayloadRejected) as caught:
         split(content)
     assert caught.value.check is PayloadCheck.ARTEFACT_MISMATCH
+    assert caught.value.message == f"section 'aether.aot': {reason}"
 
 
 def test_changing_any_byte_of_the_code_is_rejected_before_anyone_looks_at_it() -> None:

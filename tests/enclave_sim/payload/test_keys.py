@@ -44,6 +44,71 @@ def test_a_key_file_into_a_missing_directory_is_one_typed_error(tmp_path: Path) 
         KEY.save(tmp_path / "missing" / "alice.key.json")
 
 
+def test_anybody_may_read_an_anchor_file_that_the_umask_lets_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        KEY.anchor().save(tmp_path / "alice.anchor.json")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "alice.anchor.json").stat().st_mode) == 0o640
+
+
+def test_an_existing_anchor_file_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "alice.anchor.json"
+    path.write_text("precious")
+    with pytest.raises(KeyFileError, match="exists already"):
+        KEY.anchor().save(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_file_has_one_field_in_each_line() -> None:
+    assert KEY.to_json().decode() == (
+        '{\n  "format": "aether-signing-key/1",\n  "name": "alice",\n  "purpose": "production",\n'
+        f'  "ed25519_seed": "{KEY.ed25519_seed.hex()}",\n  "ml_dsa_65_seed": "{KEY.ml_dsa_65_seed.hex()}"\n}}\n'
+    )
+    assert KEY.anchor().to_json().startswith(b'{\n  "format": "aether-trust-anchor/1",\n  "name": "alice",\n')
+    assert KEY.anchor().to_json().endswith(b'"\n}\n')
+
+
+@pytest.mark.parametrize("name", ["a", "7", "A.b_c-9", "x" * 64])
+def test_a_name_has_1_to_64_characters(name: str) -> None:
+    assert SigningKey(name, bytes(32), bytes(32), development=False).anchor().name == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, ".a", "_a", "-a", "a b", "a/b", "ä", "a\n"])
+def test_another_name_is_refused(name: str) -> None:
+    with pytest.raises(KeyFileError) as caught:
+        SigningKey(name, bytes(32), bytes(32), development=False)
+    assert str(caught.value) == (
+        f"{name!a} cannot name a key: use 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit"
+    )
+
+
+SEEDS = {"ed25519_seed": bytes(32), "ml_dsa_65_seed": bytes(32)}
+KEYS = {"ed25519_public_key": bytes(32), "ml_dsa_65_public_key": bytes(1952)}
+
+
+@pytest.mark.parametrize("half", ["ed25519_seed", "ml_dsa_65_seed"])
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_seed_has_32_bytes(half: str, length: int) -> None:
+    with pytest.raises(KeyFileError) as caught:
+        SigningKey("alice", **{**SEEDS, half: bytes(length)}, development=False)
+    assert str(caught.value) == f"{half} has {length} bytes instead of 32"
+
+
+@pytest.mark.parametrize(("half", "right"), [("ed25519_public_key", 32), ("ml_dsa_65_public_key", 1952)])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_public_key_has_the_length_of_its_algorithm(half: str, right: int, more: int) -> None:
+    with pytest.raises(KeyFileError) as caught:
+        TrustAnchor("alice", **{**KEYS, half: bytes(right + more)}, development=False)
+    assert str(caught.value) == f"{half} has {right + more} bytes instead of {right}"
+
+
+def test_the_label_of_an_anchor_has_its_name_and_both_key_ids() -> None:
+    anchor = KEY.anchor()
+    assert anchor.label == f"alice {anchor.ed25519_key_id.hex()} {anchor.ml_dsa_65_key_id.hex()}"
+
+
 def test_the_ed25519_half_is_that_of_rfc_8032() -> None:
     # RFC 8032, 7.1, TEST 1.
     seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")

@@ -43,6 +43,28 @@ def test_a_module_without_signature_section_is_unsigned(data: bytes) -> None:
     assert check_of(data) is PayloadCheck.UNSIGNED
 
 
+NAMED = b"\x09signature"
+
+
+@pytest.mark.parametrize(
+    ("start", "check"),
+    [
+        (b"\0\x40" + NAMED, PayloadCheck.MALFORMED_SIGNATURE),
+        (b"\0\xff\xff\xff\xff\x0f" + NAMED, PayloadCheck.MALFORMED_SIGNATURE),
+        (b"\0\xc0\x80\x80\x80\0" + NAMED, PayloadCheck.MALFORMED_SIGNATURE),
+        (b"\0\x40" + NAMED[:-1], PayloadCheck.NOT_WASM),
+        (b"\0\x40x" + NAMED, PayloadCheck.NOT_WASM),
+        (b"\0\xff\xff\xff\xff\x10" + NAMED, PayloadCheck.NOT_WASM),
+        (b"\0\x80\x80\x80\x80\x80\0" + NAMED, PayloadCheck.NOT_WASM),
+        (b"\0\0" + b"\0\x40" + NAMED, PayloadCheck.NOT_WASM),
+    ],
+)
+def test_a_first_section_of_that_name_which_is_framed_wrongly_is_a_malformed_signature(
+    start: bytes, check: PayloadCheck
+) -> None:
+    assert check_of(HEADER + start) is check
+
+
 BOTH = [ed25519(), ml_dsa_65()]
 DIGEST = sha256(MODULE[8:]).digest()
 SIGNED_SET = b"\1" + DIGEST + b"\2" + b"".join(BOTH)

@@ -130,6 +130,55 @@ def test_every_instruction_has_the_opcode_that_the_assembler_gives_it(name: str,
     assert examples
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("f32.const 0.100000001", "f32.const 3.40282347e+38", "f32.const -0", "f32.const inf", "f32.const -inf"),
+        *("f32.const nan:0x1", "f32.const -nan:0x400000", "f32.const nan:0x7fffff", "f32.const 1.17549435e-38"),
+        *("f64.const 0.10000000000000001", "f64.const 1.7976931348623157e+308", "f64.const -0", "f64.const -inf"),
+        *("f64.const nan:0x1", "f64.const -nan:0x8000000000000", "f64.const nan:0xfffffffffffff"),
+        *(
+            "i32.const -2147483648",
+            "i32.const 2147483647",
+            "i32.const -64",
+            "i32.const 63",
+            "i32.const 64",
+            "i32.const -1",
+        ),
+        *("i64.const -9223372036854775808", "i64.const 9223372036854775807"),
+        *("i32.load", "i32.load align=1", "i32.load offset=1", "i32.load offset=4294967295 align=2", "i32.load8_u"),
+        *("v128.load8_lane 15", "v128.load64_lane offset=1 align=4 1", "i8x16.extract_lane_s 15"),
+        *(
+            "br_table 0",
+            "br_table 1 2 3",
+            "call_indirect 3 (type 1)",
+            "call_indirect 0 (type 0)",
+            "select (result v128)",
+        ),
+        *(
+            "table.copy 1 2",
+            "table.init 1 2",
+            "memory.init 3",
+            "memory.copy",
+            "memory.fill",
+            "memory.size",
+            "data.drop 1",
+        ),
+        *("ref.null func", "ref.null extern", "ref.func 1", "unreachable", "data.drop 1", "local.get 300"),
+        "v128.const i8x16 " + " ".join(map(str, range(240, 256))),
+        "i8x16.shuffle " + " ".join(map(str, range(16))),
+    ],
+)
+def test_an_instruction_is_said_in_its_shortest_exact_form(text: str) -> None:
+    assert said(assembled([text])) == [[text]]
+
+
+@pytest.mark.parametrize("kind", ["", "(type 1)", "(result i64)", "(result externref)"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_is_said_with_its_type(block: str, kind: str) -> None:
+    assert said(assembled([f"{block} {kind}", "end"])) == [[f"{block} {kind}".rstrip(), "end"]]
+
+
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.wasm")), ids=lambda path: path.stem)
 def test_every_function_of_the_built_in_payloads_ends_where_its_body_does(path: Path) -> None:
     assert all(said(path.read_bytes()))
@@ -160,5 +209,6 @@ def test_what_no_guest_may_use_is_refused_with_its_place(opcode: bytes) -> None:
     module = assembled(["nop"] * 3)
     (body,) = bodies(module)
     damaged = module.replace(b"\x01\x01\x01\x0b", opcode.ljust(3, b"\x01") + b"\x0b")
-    with pytest.raises(MalformedModule, match=f"at byte {body.start + 1}: 0x.* is no instruction of a guest"):
+    with pytest.raises(MalformedModule, match=f"at byte {body.start + 1}: 0x.* is no instruction of a guest") as caught:
         list(disassembly(damaged, body))
+    assert caught.value.section_start == body.start + 1

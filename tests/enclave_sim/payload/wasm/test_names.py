@@ -1,5 +1,6 @@
 """What functions are called, by the name section or else by imports and exports."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wasmtime import wat2wasm
@@ -27,6 +28,74 @@ def test_without_a_name_section_imports_and_exports_name_functions() -> None:
 
 def test_a_module_of_nothing_names_nothing() -> None:
     assert function_names(bytes(wat2wasm("(module)"))) == {}
+
+
+def subsection(kind: int, content: bytes) -> bytes:
+    return bytes([kind, len(content)]) + content
+
+
+FUNCTION_2 = subsection(1, b"\1\2\3two")
+"""A part of a name section: one function, 2, of three letters."""
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (FUNCTION_2, {2: "two"}),
+        (subsection(0, b"\6module") + FUNCTION_2 + subsection(2, b"\1\2\1\0\1x"), {2: "two"}),
+        (subsection(1, b"\2\2\3two\4\4four"), {2: "two", 4: "four"}),
+        (subsection(1, b"\1\2\0"), {2: ""}),
+        (b"\1\x84\1" + b"\1\2\x80\1" + b"x" * 128, {2: "x" * 128}),
+        (subsection(1, b"\1\x82\1\3two"), {130: "two"}),
+        (subsection(1, b"\1\x82\0\x83\0two"), {2: "two"}),
+        (subsection(1, b"\0"), {}),
+        (b"", {}),
+    ],
+)
+def test_a_name_section_of_any_parts_names_its_functions(payload: bytes, named: dict[int, str]) -> None:
+    assert function_names(UNNAMED + custom_section("name", payload)) == BY_INTERFACE | named
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\1",
+        b"\1\x80",
+        FUNCTION_2[:-1],
+        b"\1\5" + FUNCTION_2[2:],
+        subsection(1, b"\2\2\3two"),
+        subsection(1, b"\1\2\4two"),
+        subsection(1, b"\1\2\3t\xffo"),
+        subsection(0, b"\6module") + FUNCTION_2[:-1],
+        subsection(0, b"\6module")[:-1],
+        b"\0\x09\6module",
+    ],
+)
+def test_a_name_section_that_is_cut_short_anywhere_names_nothing(payload: bytes) -> None:
+    assert function_names(UNNAMED + custom_section("name", payload)) == BY_INTERFACE
+
+
+def test_what_is_good_before_a_second_name_section_that_is_damaged_stays() -> None:
+    damaged, good = custom_section("name", b"\1"), custom_section("name", FUNCTION_2)
+    for module in (UNNAMED + damaged + good, UNNAMED + good + damaged):
+        assert function_names(module) == BY_INTERFACE | {2: "two"}
+
+
+def test_a_function_that_is_exported_twice_has_the_first_name_and_other_exports_have_none() -> None:
+    module = bytes(
+        wat2wasm("""(module (table (export "t") 1 funcref) (memory (export "m") 1)
+  (global (export "g") i32 (i32.const 0))
+  (func (export "first") (export "second")))""")
+    )
+    assert function_names(module) == {0: "first"}
+
+
+def test_names_and_indices_of_two_leb128_bytes_are_read_from_imports_and_exports() -> None:
+    long = "x" * 130
+    imports = "".join(f'(import "{long}" "f{index}" (func (type 130)))' for index in range(130))
+    types = "".join(f"(type (func (param {' i32' * count})))" for count in range(131))
+    module = bytes(wat2wasm(f'(module {types} {imports} (func (export "{long}")) (func (export "last")))'))
+    assert function_names(module) == {index: f"{long}.f{index}" for index in range(130)} | {130: long, 131: "last"}
 
 
 @given(damage=st.binary(max_size=40))

@@ -9,10 +9,12 @@ import payloads
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.sections import (
     MODULE_HEADER,
+    SECTION_NAMES,
     SectionId,
     assemble,
     custom_section,
     custom_sections,
+    debug_bytes,
     decode_u32,
     encode_u32,
     sections,
@@ -55,6 +57,24 @@ def test_a_bad_u32_names_its_offset(encoded: str, reason: str) -> None:
     assert (caught.value.offset, caught.value.section_start) == (1, 1)
 
 
+def test_an_error_outside_sections_names_the_start_of_what_was_given() -> None:
+    with pytest.raises(MalformedModule) as caught:
+        decode_u32(b"", 0)
+    assert (caught.value.offset, caught.value.section_start) == (0, 0)
+
+
+def test_sections_have_the_ids_of_the_specification() -> None:
+    in_order = "custom type import function table memory global export start element code data"
+    assert dict(enumerate([*in_order.split(), "data count", "tag"])) == SECTION_NAMES
+
+
+def test_debug_information_is_what_its_sections_take_in_the_file() -> None:
+    debug = [custom_section(".debug_info", bytes(300)), custom_section(".debug_str", b"")]
+    others = [custom_section(name, bytes(50)) for name in ("debug_info", "name", ".debug", "x.debug_info")]
+    assert debug_bytes(MODULE + b"".join(others)) == 0
+    assert debug_bytes(MODULE + b"".join([*debug, *others])) == sum(map(len, debug))
+
+
 @pytest.mark.parametrize("name", payloads.names())
 def test_a_module_is_the_sum_of_its_sections(name: str) -> None:
     module = payloads.read(name)
@@ -89,22 +109,28 @@ def test_custom_sections_survive_framing(name: str, payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("module", "offset", "section_start", "reason"),
     [
-        (b"", 0, 0, "nothing"),
-        (b"\0asm\2\0\0\0", 0, 0, "0061736d02000000"),
-        (b"\0asm\x0d\0\1\0", 0, 0, "starts with"),  # a component
-        (MODULE_HEADER[:7], 0, 0, "starts with"),
-        (MODULE_HEADER + b"\1", 9, 8, "cut off"),
-        (MODULE_HEADER + b"\1\5ab", 8, 8, "3 bytes earlier"),
-        (MODULE_HEADER + b"\0\0", 10, 8, "cut off"),
-        (MODULE_HEADER + b"\0\2\2a", 10, 8, "past the section's end"),
-        (MODULE_HEADER + b"\0\3\2a\xff", 12, 8, "UTF-8"),
-        (MODULE_HEADER + b"\1\0\0\2\2ab", 12, 10, "past the section's end"),
+        (b"", 0, 0, "a module starts with 0061736d01000000, this file with nothing"),
+        (b"\0asm\2\0\0\0\0", 0, 0, "a module starts with 0061736d01000000, this file with 0061736d02000000"),
+        (b"\0asm\x0d\0\1\0", 0, 0, "a module starts with 0061736d01000000, this file with 0061736d0d000100"),
+        (MODULE_HEADER[:7], 0, 0, "a module starts with 0061736d01000000, this file with 0061736d010000"),
+        (MODULE_HEADER + b"\1", 9, 8, "a LEB128 integer is cut off by the end of the file"),
+        (MODULE_HEADER + b"\1\5ab", 8, 8, "the section claims 5 bytes, the file ends 3 bytes earlier"),
+        (MODULE_HEADER + b"\1\1", 8, 8, "the section claims 1 bytes, the file ends 1 bytes earlier"),
+        (MODULE_HEADER + b"\1\x80\x80\x80\x80\x80", 9, 8, "a LEB128 integer is longer than 5 bytes"),
+        (MODULE_HEADER + b"\0\0", 10, 8, "a LEB128 integer is cut off by the end of the file"),
+        (MODULE_HEADER + b"\0\1\x80", 10, 8, "a LEB128 integer is cut off by the end of the file"),
+        (MODULE_HEADER + b"\0\2\2a", 10, 8, "the name of a custom section runs past the section's end"),
+        (MODULE_HEADER + b"\0\3\2a\xff", 12, 8, "the name of a custom section is not UTF-8"),
+        (MODULE_HEADER + b"\1\0\0\2\2ab", 12, 10, "the name of a custom section runs past the section's end"),
+        (MODULE_HEADER + b"\1\0\0\1\x80", 12, 10, "a LEB128 integer is cut off by the end of the file"),
+        (MODULE_HEADER + b"\1\0\1\x80", 11, 10, "a LEB128 integer is cut off by the end of the file"),
     ],
 )
 def test_bad_framing_is_refused_where_it_lies(module: bytes, offset: int, section_start: int, reason: str) -> None:
-    with pytest.raises(MalformedModule, match=reason) as caught:
+    with pytest.raises(MalformedModule) as caught:
         list(sections(module))
     assert (caught.value.offset, caught.value.section_start) == (offset, section_start)
+    assert str(caught.value) == f"not a well-formed WebAssembly module: at byte {offset}: {reason}"
 
 
 @given(st.binary(max_size=64))

@@ -58,7 +58,7 @@ def _flag_faults(rflags: int) -> Iterator[str]:
         yield "ring 3 has the I/O privilege (IOPL)"
 
 
-@lru_cache(maxsize=16)  # called at every entry to ring 3; a run has one result, or two if an input changes memory
+@lru_cache  # called at every entry to ring 3; a run has one result, or two if an input changes memory
 def _table_faults(controls: _Controls, idt: bytes, gdt: bytes, task: bytes) -> tuple[str, ...]:
     return *_control_faults(controls), *_gate_faults(idt, task), *_segment_faults(gdt), *_task_faults(task)
 

@@ -9,6 +9,7 @@ Where ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
 At the end of a cycle heap, guest stack, arena and the interrupt stacks are zero. In DORMANT all registers are, too.
 """
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,11 @@ from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.architecture.saved_context import X87_CLEAR
+from machine.bus.ram import PAGE_SIZE
 
 _FRAME = 40
+_SHOWN = 64
+"""Bytes that a finding shows at most."""
 _MXCSR = 0x1F80
 _CYCLE_REGIONS = ("heap", "guest_stack", "arena", "call_stack", "irq_stack")
 _ALL_STACKS = ("call_stack", "fault_stack", "nmi_stack", "machine_check_stack", "irq_stack")
@@ -138,16 +142,16 @@ class ContextSwitchWatcher(Watcher):
             self._report_bytes(f"{name} is not scrubbed after {after}", page, at_ns)
         state = self.machine.cpu.registers
         frame = ram.read(where.end - _FRAME, _FRAME)
-        words = [int.from_bytes(frame[at : at + 8], "little") for at in range(0, _FRAME, 8)]
-        known = (state.rip, state.cs.selector, words[2], state.rsp, state.ss.selector)
-        if tuple(words) != known:
-            self._report_bytes(f"{name} holds another frame than the guest's after {after}", where.end - _FRAME, at_ns)
+        rip, cs, _rflags, rsp, ss = struct.unpack("<5Q", frame)
+        if (rip, cs, rsp, ss) != (state.rip, state.cs.selector, state.rsp, state.ss.selector):
+            what = f"{name} holds another frame than the guest's after {after}"
+            self.find(what, at_ns, hex_dump(where.end - _FRAME, frame))
 
     def _report_bytes(self, what: str, page: int, at_ns: int) -> None:
         ram = self.machine.ram
-        end = min(page + 4096, ram.size)
-        first = next((at for at in range(page, end) if ram.view[at]), page)
-        self.find(what, at_ns, hex_dump(first, ram.read(first, min(64, end - first))))
+        end = page + PAGE_SIZE
+        first = next(at for at in range(page, end) if ram.view[at])
+        self.find(what, at_ns, hex_dump(first, ram.read(first, min(_SHOWN, end - first))))
 
     def _cycle_began(self, _event: events.CycleBegan) -> None:
         self._left_by, self._interrupted = None, None

@@ -1,6 +1,7 @@
 """Runs in which the machine is spoilt while the watchers look at one event, and mended right after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from enclave_sim.enclave.options import EnclaveOptions
@@ -106,3 +107,26 @@ def spoilt(wanted: Callable[[Event], bool], change: Change, payload: str = "coun
 
 def enters_ring_3(event: Event) -> bool:
     return isinstance(event, RingTransition) and event.to_ring == 3
+
+
+@contextmanager
+def memory(machine: Machine, address: int, data: bytes) -> Iterator[None]:
+    before = machine.ram.read(address, len(data))
+    machine.ram.write(address, data)
+    yield
+    machine.ram.write(address, before)
+
+
+@contextmanager
+def field(holder: Any, name: str | int, value: Any) -> Iterator[None]:
+    before = holder[name] if isinstance(name, int) else getattr(holder, name)
+
+    def put(wanted: Any) -> None:
+        if isinstance(name, int):
+            holder[name] = wanted
+        else:
+            setattr(holder, name, wanted)
+
+    put(value)
+    yield
+    put(before)

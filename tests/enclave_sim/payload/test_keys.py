@@ -44,13 +44,14 @@ def test_a_key_file_into_a_missing_directory_is_one_typed_error(tmp_path: Path) 
         KEY.save(tmp_path / "missing" / "alice.key.json")
 
 
-def test_anybody_may_read_an_anchor_file_that_the_umask_lets_read(tmp_path: Path) -> None:
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0, 0o666), (0o027, 0o640)])
+def test_anybody_may_read_an_anchor_file_whom_the_umask_lets(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
     try:
         KEY.anchor().save(tmp_path / "alice.anchor.json")
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "alice.anchor.json").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "alice.anchor.json").stat().st_mode) == mode
 
 
 def test_an_existing_anchor_file_is_never_overwritten(tmp_path: Path) -> None:
@@ -192,6 +193,11 @@ def test_a_key_file_with_a_wrong_field_is_refused_by_name(change: dict[str, Any]
         ({"format": "aether-signing-key/1"}, "format aether-trust-anchor/1"),
         ({"ed25519_public_key": "00"}, "ed25519_public_key has 1 bytes instead of 32"),
         ({"ml_dsa_65_public_key": "00" * 1951}, "ml_dsa_65_public_key has 1951 bytes instead of 1952"),
+        ({"ml_dsa_65_public_key": "0G"}, "ml_dsa_65_public_key is not lower-case hexadecimal"),
+        ({"ed25519_public_key": "AA" * 32}, "ed25519_public_key is not lower-case hexadecimal"),
+        ({"purpose": "a"}, "purpose"),
+        ({"name": "a b"}, "cannot name a key"),
+        ({"surprise": 1}, "surprise"),
     ],
 )
 def test_an_anchor_file_with_a_wrong_field_is_refused_by_name(change: dict[str, Any], reason: str) -> None:

@@ -10,6 +10,7 @@ import firmware
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.events import WakeScheduled, Woken
 from enclave_sim.guarantees import Report, Run, Scenario, jitter_free, loads, observe
+from enclave_sim.guarantees.judges import jitter
 from enclave_sim.guarantees.judges.jitter import histogram
 from machine.events import Event, Halted, InterruptRaised
 
@@ -161,3 +162,67 @@ def test_loads_are_drawn_by_their_seed_and_keep_what_the_scenario_says() -> None
     assert all(one.at_ns >= 0 for one in disturbed.inputs)
     more = next(iter(loads(Scenario("counter", EnclaveOptions.of(cycles=5)), 1, 1)))
     assert more.configuration.cycles == 5
+
+
+DRAWN = [
+    *[(999095, 100000, ()), (999095, 100000, (4000185, 5248922))],
+    *[(2437270, 20000, ()), (2437270, 20000, (5999713, 3936206))],
+    *[(1088809, 100000, ()), (1088809, 100000, (2000181, 4538017))],
+    *[(2306320, 10000000, ()), (2306320, 10000000, (3999854, 1945502))],
+    *[(2663798, 100000, ()), (2663798, 100000, (6000099, 127060))],
+    *[(2817103, 20000, ()), (2817103, 20000, (1999743, 2527216))],
+    *[(131072, 1000000, ()), (131072, 1000000, (4000096, 5990552))],
+    *[(1791694, 10000000, ()), (1791694, 10000000, (6000290, 3729751))],
+]
+"""Sleep, time slice and interrupts in ns, of the loads of seed 3."""
+
+
+def drawn(seed: int) -> list[tuple[int, int, tuple[int, ...]]]:
+    found = []
+    for load in loads(Scenario("counter"), 8, seed):
+        configuration = load.configuration
+        found.append((configuration.wake_ns, configuration.quantum_ns, tuple(one.at_ns or 0 for one in load.inputs)))
+    return found
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run of a load has these, without being run."""
+    events = [WakeScheduled(n, n, at_ns) for n, at_ns in enumerate((2_000_000, 4_000_000, 6_000_000))]
+    monkeypatch.setattr(jitter, "_recorded", lambda _scenario: events)
+
+
+@pytest.mark.usefixtures("deadlines")
+def test_a_seed_draws_the_same_loads_in_every_version() -> None:
+    """So a report can be repeated: `verify --seed`."""
+    assert drawn(3) == DRAWN
+
+
+@pytest.mark.usefixtures("deadlines")
+def test_loads_reach_all_that_they_are_to_reach() -> None:
+    found = [one for seed in range(40) for one in drawn(seed)]
+    assert {quantum for _, quantum, _ in found} == {20_000, 100_000, 1_000_000, 10_000_000}
+    near = [at[0] for _, _, at in found if at]
+    distances = [min((at - deadline for deadline in (2_000_000, 4_000_000, 6_000_000)), key=abs) for at in near]
+    assert min(distances) < -250
+    assert max(distances) > 250
+    assert max(map(abs, distances)) <= 300
+
+
+def test_a_load_without_a_deadline_is_not_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jitter, "_recorded", lambda _scenario: [Halted(0, 5, True)])
+    assert len(list(loads(Scenario("counter"), 4, 1))) == 4
+
+
+def test_no_interrupt_comes_before_the_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jitter, "_recorded", lambda _scenario: [WakeScheduled(0, 0, 10)])
+    times = [at for seed in range(20) for _, _, inputs in drawn(seed) for at in inputs]
+    assert min(times) == 0
+    assert max(times) > 10
+
+
+def test_what_a_load_records_is_what_a_run_of_it_has() -> None:
+    scenario = Scenario("counter", EnclaveOptions.of(cycles=2))
+    assert tuple(jitter._recorded(scenario)) == observe("counter", cycles=2).events
+    short = jitter._recorded(replace(scenario, limit_ns=1000))
+    assert 0 < len(short) < 40

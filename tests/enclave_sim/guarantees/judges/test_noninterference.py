@@ -10,6 +10,7 @@ import pytest
 import firmware
 from enclave_sim.events import HostCalled, PayloadMeasured, SignalEmitted
 from enclave_sim.guarantees import Report, Run, noninterference, observe
+from enclave_sim.guarantees.judges.noninterference import context
 from enclave_sim.guarantees.watchers.interference import Probe, _without_event_log
 from machine.bus.ram import PAGE_SIZE
 
@@ -109,10 +110,38 @@ def test_in_dormant_the_secret_itself_and_declared_output_may_differ_and_nothing
     ]
 
 
-def test_twenty_findings_are_enough() -> None:
-    registers = {**run().final.registers, **{f"register {n}": n for n in range(40)}}
-    other = replace(run(), final=replace(run().final, registers=registers))
-    assert len(noninterference(run(), other).findings) <= 20
+@pytest.mark.parametrize(("differences", "shown"), [(19, 19), (20, 20), (21, 20), (40, 20)])
+def test_twenty_findings_are_enough(differences: int, shown: int) -> None:
+    first, second = (
+        replace(run(), final=replace(run().final, registers={f"R{n}": n + more for n in range(differences)}))
+        for more in (0, 1)
+    )
+    assert whats(noninterference(first, second)) == [
+        f"in DORMANT, register R{n}: {n:#x} and {n + 1:#x}" for n in range(shown)
+    ]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 3])
+def test_the_first_events_have_fewer_neighbours(index: int) -> None:
+    (finding,) = noninterference(run(), altered(index, seq=99)).findings
+    assert [line[0] for line in finding.evidence] == [*" " * index, "-", "+"]
+
+
+@pytest.mark.parametrize("shorter", [0, 1])
+def test_one_that_ends_earlier_is_shown_with_its_end(shorter: int) -> None:
+    events = list(run().events)
+    pair = [events[:5], events]
+    ours, theirs = pair[:: 1 - 2 * shorter]
+    lines = context(ours, theirs, 5)
+    assert [line[0] for line in lines] == [" ", " ", " ", "-", "+"]
+    assert lines[3 + shorter] == ("- the end", "+ the end")[shorter]
+    assert '"seq":5,' in lines[4 - shorter]
+
+
+def test_two_that_do_not_go_dormant_are_not_compared_there() -> None:
+    awake = replace(run(), result=msgspec.structs.replace(run().result, halted=False))
+    other = replace(awake, final=replace(run().final, registers={**run().final.registers, "RAX": 77}))
+    assert noninterference(awake, other).holds
 
 
 OWN = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]

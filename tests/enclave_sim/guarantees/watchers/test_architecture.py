@@ -1,66 +1,19 @@
 """What a processor, its tables and its task state must be like where ring 3 begins; each is spoilt on its own."""
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import firmware
-from enclave_sim import Enclave
-from enclave_sim.guarantees.watchers.architecture import architecture_faults
+from enclave_sim.guarantees.watchers.architecture import architecture_faults, kernel_faults
 from enclave_sim.memory_map import region
-from machine.events import Event, RingTransition
-from machine.machine import Machine, Outcome
+from machine.machine import Machine
+from tests.enclave_sim.guarantees.spoiling import field, memory
 
 LAYOUT, SYMBOLS = firmware.layout(), firmware.symbols()
 IDT, TEXT = SYMBOLS["idt"], region("text")
-
-
-class Stopping:
-    """A recorder that stops its machine where ring 3 is entered first."""
-
-    def __init__(self) -> None:
-        self.machine: Machine | None = None
-
-    def record(self, event: Event) -> None:
-        if self.machine is not None and isinstance(event, RingTransition) and event.to_ring == 3:
-            self.machine.request_stop()
-
-
-@pytest.fixture(scope="module")
-def machine() -> Machine:
-    """Return one at a guest's first instruction."""
-    stopping = Stopping()
-    enclave = Enclave("counter", recorder=stopping)
-    stopping.machine = enclave.machine
-    assert enclave.advance() is Outcome.STOPPED
-    assert enclave.machine.cpu.registers.cpl == 3
-    return enclave.machine
-
-
-@contextmanager
-def memory(machine: Machine, address: int, data: bytes) -> Iterator[None]:
-    before = machine.ram.read(address, len(data))
-    machine.ram.write(address, data)
-    yield
-    machine.ram.write(address, before)
-
-
-@contextmanager
-def field(holder: Any, name: str | int, value: Any) -> Iterator[None]:
-    before = holder[name] if isinstance(name, int) else getattr(holder, name)
-
-    def put(wanted: Any) -> None:
-        if isinstance(name, int):
-            holder[name] = wanted
-        else:
-            setattr(holder, name, wanted)
-
-    put(value)
-    yield
-    put(before)
 
 
 def test_where_ring_3_begins_nothing_is_wrong(machine: Machine) -> None:
@@ -87,6 +40,39 @@ def test_flags(machine: Machine, flags: int, faults: list[str]) -> None:
 def test_cr0(machine: Machine, bit: int, name: str) -> None:
     with field(machine.cpu.registers.cr, 0, machine.cpu.registers.cr[0] & ~(1 << bit)):
         assert architecture_faults(machine) == (f"CR0.{name} is clear",)
+
+
+@pytest.mark.parametrize(("bit", "name"), [(11, "UMIP"), (20, "SMEP"), (21, "SMAP")])
+def test_cr4(machine: Machine, bit: int, name: str) -> None:
+    with field(machine.cpu.registers.cr, 4, machine.cpu.registers.cr[4] & ~(1 << bit)):
+        assert architecture_faults(machine) == (f"CR4.{name} is clear",)
+
+
+@pytest.mark.parametrize("register", [0, 4])
+def test_control_registers_of_zero_have_every_fault(machine: Machine, register: int) -> None:
+    with field(machine.cpu.registers.cr, register, 0):
+        names = {0: ("PE", "PG", "WP", "NE"), 4: ("UMIP", "SMEP", "SMAP")}[register]
+        assert architecture_faults(machine) == tuple(f"CR{register}.{name} is clear" for name in names)
+
+
+@pytest.mark.parametrize("bit", [2, 7, 10, 12, 16, 22])
+def test_other_bits_of_cr4_are_free(machine: Machine, bit: int) -> None:
+    with field(machine.cpu.registers.cr, 4, machine.cpu.registers.cr[4] ^ 1 << bit):
+        assert architecture_faults(machine) == ()
+
+
+@pytest.mark.parametrize("bit", [8, 10, 14])
+def test_other_bits_of_efer_are_free(machine: Machine, bit: int) -> None:
+    with field(machine.cpu.registers, "efer", machine.cpu.registers.efer ^ 1 << bit):
+        assert architecture_faults(machine) == ()
+
+
+def test_the_kernel_waits_with_ac_clear(machine: Machine) -> None:
+    assert kernel_faults(machine) == ()
+    with field(machine.cpu, "rflags", 0x0004_0000):
+        assert kernel_faults(machine) == ("the kernel runs with AC set: SMAP is suspended",)
+    with field(machine.cpu, "rflags", 0xFFFB_FFFF):
+        assert kernel_faults(machine) == ()
 
 
 @pytest.mark.parametrize("bit", [1, 3, 18])
@@ -168,6 +154,23 @@ def test_each_vector_is_taken_on_the_stack_that_is_reserved_for_it(machine: Mach
         )
 
 
+@pytest.mark.parametrize("slot", range(1, 8))
+def test_a_stack_is_the_eight_bytes_of_its_own_slot(machine: Machine, slot: int) -> None:
+    """A byte of the next slot is that of other vectors, or of none."""
+    task = machine.cpu.registers.tr.base + 36 + 8 * (slot - 1)
+    users = [vector for vector in range(256) if machine.ram.read(gate(vector) + 4, 1)[0] == slot]
+    (lowest,) = machine.ram.read(task, 1)
+    for at, spoilt in ((0, lowest ^ 1), (7, 1)):
+        with memory(machine, task + at, bytes([spoilt])):
+            faults = architecture_faults(machine)
+        assert [fault.split(" is taken on the stack at ")[0] for fault in faults] == [f"vector {n}" for n in users]
+
+
+def test_nobody_is_taken_on_the_stack_of_ring_1(machine: Machine) -> None:
+    with memory(machine, machine.cpu.registers.tr.base + 4 + 8, b"\xff" * 16):
+        assert architecture_faults(machine) == ()
+
+
 def test_the_kernels_own_stack_pointer_counts_with_all_its_bytes(machine: Machine) -> None:
     task = machine.cpu.registers.tr.base
     with memory(machine, task + 4 + 7, b"\x80"):
@@ -229,5 +232,20 @@ def test_the_task_state_opens_no_ports(machine: Machine) -> None:
     for offset in (104, 0xFFFF):
         with memory(machine, task.base + 102, struct.pack("<H", offset)):
             assert architecture_faults(machine) == ()
-    with field(task, "limit", 104):
-        assert "the task state has 105 bytes, not 104" in architecture_faults(machine)
+    with field(task, "limit", 104), memory(machine, task.base + 104, b"\1"):
+        assert architecture_faults(machine) == (
+            "the task state has an I/O permission bitmap: ports may be open to ring 3",
+            "the task state has 105 bytes, not 104",
+        )
+    with field(task, "limit", 102):
+        assert architecture_faults(machine) == ("the task state has 103 bytes, not 104",)
+
+
+@pytest.mark.parametrize("limit", [0xFFFE, 0xFFFF, 0x10000, 0xFFFF_FFFF])
+def test_of_a_task_state_64_kib_are_read(machine: Machine, limit: int) -> None:
+    task = machine.cpu.registers.tr
+    with field(task, "limit", limit), memory(machine, task.base + 102, b"\xff\xff"):
+        faults = architecture_faults(machine)
+    size = min(limit + 1, 1 << 16)
+    assert faults[-1] == f"the task state has {size} bytes, not 104"
+    assert len(faults) == 1 + (size > 0xFFFF)

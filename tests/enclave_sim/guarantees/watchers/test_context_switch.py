@@ -7,9 +7,12 @@ import pytest
 
 from enclave_sim import events as aether
 from enclave_sim.guarantees import observe, zero_trace
+from enclave_sim.guarantees.report import Finding
+from enclave_sim.guarantees.watchers.context_switch import ContextSwitchWatcher
 from enclave_sim.inputs import ExternalInterrupt
 from enclave_sim.memory_map import region
 from machine.events import Event, Halted, InterruptRaised
+from machine.machine import Machine
 from tests.enclave_sim.guarantees.spoiling import (
     Change,
     byte,
@@ -172,6 +175,40 @@ def test_the_stack_holds_the_frame_of_the_return_and_nothing_else(
     for word, known in enumerate([True, True, False, True, True]):
         text = [f"{name} holds another frame than the guest's after {what}"] if known else []
         assert found(wanted(), byte(end - 40 + 8 * word), payload) == text
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4095 - 64, 4096 - 64, 4095, 4096])
+def test_what_is_left_in_memory_is_shown_from_its_first_byte_on_64_at_most(offset: int) -> None:
+    address = region("heap").base + offset
+    (finding,) = zero_trace([spoilt(enters_ring_3, byte(address))]).findings
+    first, *others = finding.evidence
+    assert first.startswith(f"{address:#010x}  40")
+    count = min(64, 4096 - offset % 4096)
+    assert sum(len(line.split("  ")[1].split()) for line in finding.evidence) == count
+    assert len(others) == (count - 1) // 16
+    assert finding.at_ns is not None
+
+
+def test_a_frame_that_is_not_the_guests_is_shown_whole() -> None:
+    end = region("call_stack").end
+    (finding,) = zero_trace([spoilt(after_a_host_call(), byte(end - 40))]).findings
+    assert [line.split()[0] for line in finding.evidence] == [f"{at:#010x}" for at in (end - 40, end - 24, end - 8)]
+    assert len(finding.evidence[-1].split("  ")[1].split()) == 8
+
+
+def test_a_guest_that_was_never_interrupted_has_nothing_to_get_back() -> None:
+    run = observe("counter", cycles=2)
+    assert run.looked_at["context switches"]["interrupts"] == 0
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_scrub_that_did_not_verify_is_found(machine: Machine, verified: bool) -> None:
+    watcher = ContextSwitchWatcher()
+    watcher.machine = machine
+    watcher.handlers()[aether.Scrubbed](aether.Scrubbed(0, 9, "heap", 0, 1, "cycle", verified))
+    what = [Finding("heap was not zero when it had been scrubbed (cycle)", 9)]
+    assert watcher.findings == ([] if verified else what)
+    assert watcher.looked_at == {"scrubs": 1}
 
 
 @pytest.mark.parametrize("name", ["heap", "guest_stack", "arena", "call_stack", "irq_stack"])

@@ -1,0 +1,127 @@
+"""All guarantees of a scenario: which runs are made, what is said of each step, and what is judged by which."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from enclave_sim.cancellation import Cancellation, Cancelled
+from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.guarantees import Report, Run, Scenario, observe, verification, with_other_data, with_other_sensors
+from enclave_sim.guarantees.judges.jitter import loads
+from enclave_sim.guarantees.report import Finding
+from enclave_sim.guarantees.verification import verify
+
+ALL = ["deterministic", "zero-trace", "non-interference", "isolated", "jitter-free", "admitted", "attested"]
+
+
+@cache
+def sound() -> Run:
+    return observe("digest")
+
+
+class Made:
+    """The runs that are asked for; each of them is a sound one, said to be of the scenario."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scenarios: list[Scenario] = []
+        self.cancellations: set[Cancellation] = set()
+        self.steps: list[str] = []
+        monkeypatch.setattr(verification, "observe_scenario", self._observe)
+
+    def _observe(self, scenario: Scenario, cancellation: Cancellation) -> Run:
+        self.scenarios.append(scenario)
+        self.cancellations.add(cancellation)
+        return replace(sound(), scenario=scenario)
+
+    def verify(self, scenario: Scenario, **options: Any) -> list[Report]:
+        return list(verify(scenario, progress=self.steps.append, **options))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    return Made(monkeypatch)
+
+
+DIGEST = Scenario("digest")
+
+
+def steps(runs: int, loaded: int, *secrets: str) -> list[str]:
+    repeated = [f"run {n + 1} of {runs}" for n in range(runs)]
+    return [
+        *repeated,
+        *(f"load {n + 1}" for n in range(loaded)),
+        *(f"two runs with other {s}" for s in secrets),
+        "residue",
+    ]
+
+
+@pytest.mark.parametrize("runs", [2, 4])
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("secret_data", [False, True])
+def test_these_runs_are_made_in_this_order(made: Made, runs: int, seed: int, secret_data: bool) -> None:
+    reports = made.verify(DIGEST, runs=runs, seed=seed, secret_data=secret_data)
+    assert [report.guarantee for report in reports] == ALL
+    assert all(report.holds for report in reports)
+    portable = replace(DIGEST, options=replace(DIGEST.options, portable=True))
+    repeated = [portable if number == 1 else DIGEST for number in range(runs)]
+    loaded = list(loads(DIGEST, runs, seed))
+    secrets = [with_other_sensors(DIGEST, seed + n) for n in (1, 2)]
+    assert made.scenarios[: runs + len(loaded) + 2] == [*repeated, *loaded, *secrets]
+    others = made.scenarios[runs + len(loaded) + 2 :]
+    plain = [(each.options, each.inputs, each.limit_ns) for each in others]
+    wanted = [with_other_data(DIGEST, seed + n) for n in (1, 2)] if secret_data else []
+    assert plain == [(each.options, each.inputs, each.limit_ns) for each in wanted]
+    assert [len(each.payload[0]) for each in others] == [len(each.payload[0]) for each in wanted]
+    assert made.steps == steps(runs, len(loaded), "sensors", *(["data segments"] if secret_data else []))
+    assert len(made.cancellations) == 1
+    everything, jitter = len(made.scenarios), runs + len(loaded)
+    assert [report.looked_at.get("runs") for report in reports] == [
+        runs, everything, None, everything, jitter, everything, everything,
+    ]  # fmt: skip
+    secrets_named = "sensors and data segments" if secret_data else "sensors"
+    events = len(sound().events) * (1 + secret_data)
+    assert reports[2].looked_at["secrets"] == secrets_named
+    assert (reports[2].looked_at["events"], reports[2].looked_at["dormant"]) == (events, 1 + secret_data)
+
+
+def test_by_default_there_are_three_runs_of_seed_0_and_sensors_are_the_secret(made: Made) -> None:
+    made.verify(DIGEST)
+    asked = list(made.scenarios)
+    made.scenarios.clear()
+    made.verify(DIGEST, runs=3, seed=0, secret_data=False)
+    assert asked == made.scenarios
+
+
+def test_a_flat_guest_runs_on_the_host_each_time(made: Made) -> None:
+    flat = Scenario("surveyor", EnclaveOptions.of(engine="native"))
+    made.verify(flat, runs=3)
+    assert made.scenarios[:3] == [flat] * 3
+
+
+@pytest.mark.parametrize("runs", [-1, 0, 1])
+def test_one_run_is_not_enough(made: Made, runs: int) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        made.verify(DIGEST, runs=runs)
+    assert str(caught.value) == f"runs is {runs}; it takes at least 2 to compare"
+    assert (made.scenarios, made.steps) == ([], [])
+
+
+def test_it_can_be_cancelled_before_every_step(made: Made) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        made.verify(DIGEST, cancellation=cancellation)
+    assert (made.scenarios, made.steps) == ([], [])
+
+
+def test_each_finding_of_non_interference_names_the_secret(monkeypatch: pytest.MonkeyPatch, made: Made) -> None:
+    def broken(_first: Run, _second: Run) -> Report:
+        return Report("non-interference", (Finding("a trace", 5, ("line",)),), {"events": 3, "probes": 1})
+
+    monkeypatch.setattr(verification, "noninterference", broken)
+    report = made.verify(DIGEST, runs=2, secret_data=True)[2]
+    assert report.findings == tuple(Finding(f"other {s}: a trace", 5, ("line",)) for s in ("sensors", "data segments"))
+    assert report.looked_at == {"secrets": "sensors and data segments", "events": 6, "probes": 2}

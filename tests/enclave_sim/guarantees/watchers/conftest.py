@@ -1,0 +1,29 @@
+"""A machine at a guest's first instruction, for what a watcher looks at there."""
+
+import pytest
+
+from enclave_sim import Enclave
+from machine.events import Event, RingTransition
+from machine.machine import Machine, Outcome
+
+
+class Stopping:
+    """A recorder that stops its machine where ring 3 is entered first."""
+
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
+
+    def record(self, event: Event) -> None:
+        if self.machine is not None and isinstance(event, RingTransition) and event.to_ring == 3:
+            self.machine.request_stop()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    """Return one at a guest's first instruction."""
+    stopping = Stopping()
+    enclave = Enclave("counter", recorder=stopping)
+    stopping.machine = enclave.machine
+    assert enclave.advance() is Outcome.STOPPED
+    assert enclave.machine.cpu.registers.cpl == 3
+    return enclave.machine

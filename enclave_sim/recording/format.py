@@ -23,8 +23,6 @@ BEGINNING = b'{"kind":"header"'
 """The first bytes of every recording."""
 BATCH = 1024
 """Number of events that are encoded at a time."""
-NOWHERE = (0, -1)
-"""No limit, and a number of events that never occurs."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -87,7 +85,8 @@ class Digest(Stateful):
         self._hash = hashlib.sha256(encode_line(header))
         self._pending = list(events)
         self._hashed = 0
-        self._stop = NOWHERE
+        self._stop: tuple[int, int] | None = None
+        """A limit of virtual time, and the number of events before it."""
 
     def record(self, event: Event) -> None:
         """Take one event. Events are encoded in batches, which costs a fraction of encoding them one by one.
@@ -151,8 +150,7 @@ class Digest(Stateful):
 
     @property
     def _limit_ns(self) -> int | None:
-        limit_ns, events = self._stop
-        return limit_ns if events == self.events else None
+        return limit_at(self._stop, self.events)
 
     def _flush(self) -> None:
         if self._pending:
@@ -181,6 +179,11 @@ def encode_line(line: Header | Trailer) -> bytes:
 def encode_lines(events: Sequence[Event]) -> bytes:
     """Return a line for each event."""
     return _ENCODER.encode_lines(events)
+
+
+def limit_at(stop: tuple[int, int] | None, events: int) -> int | None:
+    """Return the limit of a recording that has this number of events now: none if events have followed the limit."""
+    return stop[0] if stop is not None and stop[1] == events else None
 
 
 def with_limit(digest: "hashlib._Hash", limit_ns: int | None) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from enclave_sim.recording.format import NOWHERE, Digest, Header
+from enclave_sim.recording.format import Digest, Header, limit_at
 from enclave_sim.recording.reader import RecordingFile
 from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event
@@ -38,7 +38,7 @@ class Recording(Stateful):
     def __init__(self, header: Header) -> None:
         self.header = header
         self.events: list[Event] = []
-        self._stop = NOWHERE
+        self._stop: tuple[int, int] | None = None
 
     @classmethod
     def load(cls, path: Path) -> "Recording":
@@ -110,8 +110,8 @@ class Recording(Stateful):
     def _repeat(self, recorder: Digest | RecordingWriter) -> None:
         for event in self.events:
             recorder.record(event)
-        limit_ns, events = self._stop
-        if events == len(self.events):
+        limit_ns = limit_at(self._stop, len(self.events))
+        if limit_ns is not None:
             recorder.stop_at(limit_ns)
 
     def _repr_html_(self) -> str:

@@ -4,9 +4,10 @@ A *site* is a place in a file and a kind of change: another binary operator, ano
 At most places Cosmic Ray has several changes of one kind: a `+` becomes each of eleven other operators. A sample draws
 sites and makes one change at each, so that arithmetic does not crowd out everything else.
 
-Not mutated: annotations, which do nothing when the program runs; `slots=` and `gc=` of data, which save memory and
-time; the star among parameters, which is no multiplication; and whatever does not compile afterwards. Nor is equality
-changed to identity or back: which equal values are one object is the interpreter's affair.
+Not mutated: annotations, and `if TYPE_CHECKING`, which do nothing when the program runs; `slots=` and `gc=` of data and
+the size of a cache, which save memory and time; the star among parameters, which is no multiplication; and whatever
+does not compile afterwards. Nor is equality changed to identity or back: which equal values are one object is the
+interpreter's affair.
 """
 
 import ast
@@ -180,9 +181,13 @@ def _annotations(source: str) -> Iterator[tuple[Position, Position]]:
 
 def _without_behaviour(source: str) -> Iterator[tuple[Position, Position]]:
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.keyword) and node.arg in {"slots", "gc"}:
+        if isinstance(node, ast.keyword) and node.arg in {"slots", "gc", "maxsize"}:
             value = node.value
-            yield (value.lineno, value.col_offset), (value.lineno, value.end_col_offset or 0)
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            value = node.test
+        else:
+            continue
+        yield (value.lineno, value.col_offset), (value.lineno, value.end_col_offset or 0)
 
 
 def _differs(source: str, mutated: str) -> bool:

@@ -79,9 +79,16 @@ class Reach:
 
     def slowest(self, tests: Tests) -> float:
         """Return the seconds that the slowest of some tests took."""
-        wanted = set(tests)
-        known = [took for test, took in self.seconds.items() if test in wanted or _file(test) in wanted]
-        return max(known or self.seconds.values())
+        return max(self._known(tests))
+
+    def together(self, tests: Tests) -> float:
+        """Return the seconds that some tests took together."""
+        return sum(self._known(tests))
+
+    def _known(self, tests: Tests) -> list[float]:
+        """Return the seconds of each of some tests, files and directories; of all tests where none of them is known."""
+        known = [took for test, took in self.seconds.items() if any(_covers(given, test) for given in tests)]
+        return known or list(self.seconds.values())
 
     def _quickest(self, tests: Iterable[str]) -> list[str]:
         quickest: dict[str, str] = {}
@@ -126,5 +133,5 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _file(test: str) -> str:
-    return test.partition("::")[0]
+def _covers(given: str, test: str) -> bool:
+    return test == given or test.startswith((f"{given}::", f"{given}/"))

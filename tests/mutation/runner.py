@@ -91,9 +91,10 @@ class Runner:
             self._untouched[tests] = outcome.seconds
 
     def _limits(self, tests: Tests, reach: Reach | None) -> tuple[float, float | None]:
-        """Return the seconds for tests, and those for each of them."""
+        """Return the seconds for tests, and those for each of them, which does not count while they are collected."""
         if reach is not None:
-            return LONGEST_LIMIT, max(SHORTEST_LIMIT, self.timeout_ratio * reach.slowest(tests))
+            together = SHORTEST_LIMIT + self.timeout_ratio * reach.together(tests)
+            return together, max(SHORTEST_LIMIT, self.timeout_ratio * reach.slowest(tests))
         known = self._untouched.get(tests)
         return LONGEST_LIMIT if known is None else max(SHORTEST_LIMIT, self.timeout_ratio * known), None
 

@@ -147,6 +147,8 @@ def test_annotations_and_identities_are_left_alone() -> None:
 def test_what_does_nothing_when_the_program_runs_is_left_alone() -> None:
     text = "@dataclass(frozen=True, slots=True)\nclass A: ...\n\n\ndef f(a, *, b): return lambda c, *, d: c\n"
     assert [one.family for one in sites("x.py", text)] == ["RemoveDecorator", "ReplaceTrueWithFalse"]
+    assert list(sites("x.py", "if TYPE_CHECKING:\n    from a import b\n")) == []
+    assert [one.family for one in sites("x.py", "f = lru_cache(maxsize=8)(g)\n")] == []
 
 
 def test_a_star_among_parameters_does_not_move_a_change_elsewhere() -> None:

@@ -5,8 +5,9 @@ all of RAM, not only the ranges that were to be scrubbed; or, on a PC where part
 ranges that the firmware reports as usable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from enclave_sim.memory_map import region_at
 from machine.boot.elf import Segment
@@ -59,17 +60,11 @@ def scan(ram: Ram, segments: Sequence[Segment], usable: Sequence[range] | None =
     return Residue(tuple(found), sum(len(part) for part in looked_at))
 
 
-def _differences(base: int, content: bytes, allowed: bytes) -> list[ResidueRange]:
-    """Return the ranges of bytes that are neither zero nor allowed."""
-    ranges: list[ResidueRange] = []
-    start: int | None = None
-    for offset in range(len(content) + 1):
-        foreign = offset < len(content) and content[offset] not in (0, allowed[offset])
-        if foreign and start is None:
-            start = offset
-        elif not foreign and start is not None:
-            where = region_at(base + start)
+def _differences(base: int, content: bytes, allowed: bytes) -> Iterator[ResidueRange]:
+    """Yield the ranges of bytes that are neither zero nor allowed."""
+    for foreign, run in groupby(range(len(content)), lambda offset: content[offset] not in (0, allowed[offset])):
+        if foreign:
+            offsets = list(run)
+            where = region_at(base + offsets[0])
             name = where.name if where is not None else "unmapped"
-            ranges.append(ResidueRange(base + start, content[start:offset], name))
-            start = None
-    return ranges
+            yield ResidueRange(base + offsets[0], bytes(content[offset] for offset in offsets), name)

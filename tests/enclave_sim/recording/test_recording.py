@@ -1,9 +1,11 @@
 """Recordings: what is written is what is read, and no damage goes unseen."""
 
 import hashlib
+import os
 import re
 import typing
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -180,6 +182,38 @@ def test_what_was_found_and_what_is_stated_are_not_mixed_up(saved: bytes, tmp_pa
         with pytest.raises(RecordingError) as caught:
             list(read_events(path))
         assert str(caught.value) == f"{path}, line {len(lines) + 1}: {what}"
+
+
+def test_no_more_than_64_mib_of_a_line_are_read(saved: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(saved)
+    asked: list[int] = []
+
+    class Asking(BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            asked.append(-1 if size is None else size)
+            return super().readline(size)
+
+    monkeypatch.setattr(reader, "open_file", lambda path: Asking(path.read_bytes()))
+    assert len(list(read_events(path))) == saved.count(b"\n") - 2
+    assert set(asked) == {1 << 26}
+
+
+def test_of_a_file_that_does_not_begin_like_a_recording_little_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "zeros"
+    path.write_bytes(b"")
+    os.truncate(path, 1 << 40)
+    with pytest.raises(RecordingError, match="is not a recording; line 1"):
+        read_header(path)
+
+
+def test_a_recording_of_more_than_a_gibibyte_is_not_read_into_memory(saved: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(saved)
+    os.truncate(path, (1 << 30) + 1)
+    with pytest.raises(ConfigurationError) as caught:
+        Recording.load(path)
+    assert str(caught.value) == f"cannot read {path} into memory: it is larger than 1 GiB"
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])

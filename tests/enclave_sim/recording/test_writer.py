@@ -1,10 +1,12 @@
 """Recordings that are written while the run goes on: all of the file, or nothing."""
 
 import signal
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from enclave_sim import ConfigurationError, Enclave
@@ -12,6 +14,7 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.events import HostCalled
 from enclave_sim.recording.format import BATCH, Digest, Header, encode_line
 from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.recording import Recording
 from enclave_sim.recording.writer import RecordingWriter
 
 HEADER = Header({}, "", ())
@@ -40,6 +43,40 @@ def test_it_counts_and_hashes_what_it_has_taken(count: int, tmp_path: Path) -> N
     file = RecordingFile(tmp_path / "run.jsonl")
     assert len(list(file)) == count
     assert file.trailer == digest.trailer()
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2])
+def test_events_are_written_1024_at_a_time(batches: int) -> None:
+    file = BytesIO()
+    writer, digest, lines = RecordingWriter(file, HEADER), Digest(HEADER), 1
+    for seq in range(1024 * batches + 1023):
+        writer.record(HostCalled(seq, seq, 1, "emit_signal", 0))
+        digest.record(HostCalled(seq, seq, 1, "emit_signal", 0))
+        lines += 1024 * ((seq + 1) % 1024 == 0)
+        assert file.getvalue().count(b"\n") == lines
+        assert len(digest._pending) == seq + 2 - lines
+    assert writer.events == digest.events == 1024 * batches + 1023
+
+
+@pytest.mark.parametrize("events", [0, 1, 2])
+def test_a_limit_counts_where_the_last_event_is_that_before_it(events: int) -> None:
+    for recorder in (Digest(HEADER), Recording(HEADER), RecordingWriter(BytesIO(), HEADER)):
+        seen = []
+        for seq in range(events + 1):
+            if seq == events:
+                recorder.stop_at(0)
+                limited = recorder.digest if isinstance(recorder, Recording) else recorder.hexdigest()
+            else:
+                recorder.record(HostCalled(seq, seq, 1, "emit_signal", 0))
+        seen.append(limited)
+        text = encode_line(HEADER) + b"".join(
+            msgspec.json.encode(HostCalled(seq, seq, 1, "emit_signal", 0)) + b"\n" for seq in range(events)
+        )
+        assert seen == [sha256(text + b'{"limit_ns":0}\n').hexdigest()]
+        recorder.record(HostCalled(events, events, 1, "emit_signal", 0))
+        later = recorder.digest if isinstance(recorder, Recording) else recorder.hexdigest()
+        text += msgspec.json.encode(HostCalled(events, events, 1, "emit_signal", 0)) + b"\n"
+        assert later == sha256(text).hexdigest()
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from enclave_sim import Enclave
 from enclave_sim.events import SignalEmitted, name_of_kind
 from enclave_sim.inputs import AnyInput, SensorValue, Tamper
-from enclave_sim.recording.comparison.alignment import WINDOWS, Aligner, Side
+from enclave_sim.recording.comparison.alignment import Aligner, Side
 from enclave_sim.recording.comparison.comparison import MOST_HUNKS, Comparison, compare
 from enclave_sim.recording.format import Header, RecordingError
 from enclave_sim.recording.reader import read_events
@@ -151,11 +151,49 @@ def test_what_was_inserted_is_all_that_differs(values: list[int], at: int, inser
     assert [event.value for event in found.only[1]] == inserted  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("count", [60, 100, 1000, 10_000, WINDOWS[-1] - 4])
+@pytest.mark.parametrize("count", [60, 61, 508, 509, 4092, 4093, 32_764])
 def test_a_long_insertion_is_passed_over(count: int) -> None:
     strange = range(10**6, 10**6 + count)
     found = align(signals([*range(500), *strange, *range(500, 1200)]), signals(range(1200)))
     assert (len(found.only[0]), len(found.only[1]), len(found.common)) == (count, 0, 1200)
+
+
+def test_an_insertion_is_passed_over_if_four_events_after_it_are_among_the_next_32768() -> None:
+    strange = range(10**6, 10**6 + 32_765)
+    found = align(signals([*range(500), *strange, *range(500, 600)]), signals(range(600)))
+    assert len(found.common) < 600
+
+
+@pytest.mark.parametrize(("before", "found_again"), [(0, True), (62, True), (63, True), (64, False)])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_single_event_is_searched_among_the_next_64(before: int, found_again: bool, swapped: bool) -> None:
+    first = signals([*range(1000, 1000 + before), 7, *range(2000, 2100)])
+    second = signals([7, *range(3000, 3100)])
+    found = align(second, first) if swapped else align(first, second)
+    assert len(found.common) == found_again
+
+
+def test_a_row_is_four_events() -> None:
+    """Three that agree are no row: the four that do are further away."""
+    first = signals([1, 2, 3, 90, 91, 92, 93, 4, 5, 6, 7])
+    three = signals([80, 1, 2, 3, 81, 82, 83, 4, 5, 6, 7])
+    assert [a.seq for a, _ in align(first, three).common] == [7, 8, 9, 10]
+    four = signals([80, 1, 2, 3, 90, 83, 4, 5, 6, 7])
+    assert [a.seq for a, _ in align(first, four).common] == [0, 1, 2, 3, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+def test_a_side_looks_ahead_as_far_as_there_is_something(count: int) -> None:
+    side = Side(iter(signals(range(3))))
+    assert values_of(side.peek(count)) == list(range(min(count, 3)))
+    assert values_of(side.take(count)) == list(range(min(count, 3)))
+    head = side.head()
+    assert (head is None) == (count >= 3)
+    if head is not None:
+        assert values_of([head[1]]) == [count]
+        assert values_of(side.take()) == [count]
+    assert Side(iter(())).rows(5, 4) == []
+    assert len(Side(iter(signals(range(9)))).rows(5, 4)) == 2
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Recordings of every sort of run, and of runs that never were."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -44,7 +44,7 @@ class Run:
         return exported(self.recording.header, self.recording.events, to)
 
 
-def exported(header: Header, events: list[Event], to: Format) -> bytes:
+def exported(header: Header, events: Sequence[Event], to: Format) -> bytes:
     file = BytesIO()
     to.writer()(header, events, file)
     return file.getvalue()

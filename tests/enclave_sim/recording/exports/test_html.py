@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from enclave_sim import Enclave
+from enclave_sim import events as enclave
 from enclave_sim.events import PayloadRejected
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.html import fragment
@@ -21,6 +22,7 @@ from enclave_sim.recording.exports.picture.lanes import SHOWN_SINGLY, Bins, Span
 from enclave_sim.recording.exports.spans import Track
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.specification import Phase, Step
+from machine import events as machine
 from machine.events import Event
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported, host_calls
 
@@ -209,3 +211,49 @@ def test_importing_the_package_imports_no_exports() -> None:
     program = "import sys, enclave_sim, enclave_sim.recording; print([m for m in sys.modules if 'exports' in m])"
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert printed == "[]\n"
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 41, 50])
+def test_forty_rows_of_a_table_are_shown(count: int) -> None:
+    events = [enclave.HostCalled(n, n, 1, f"call {n:02d}", 0) for n in range(count)]
+    page = exported(HEADER, events, Format.HTML).decode()
+    shown = tables(page).get("Host calls", [])[1:]
+    assert shown == [[f"call {n:02d}", "1"] for n in range(min(count, 40))]
+    assert page.count(f"<p>and {count - 40:,} more</p>") == (count > 40)
+    assert page.count(" more</p>") == (count > 40)
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 2000])
+def test_sixteen_signals_are_shown(count: int) -> None:
+    events = [enclave.SignalEmitted(n, n, 10 * n) for n in range(count)]
+    page = exported(HEADER, events, Format.HTML).decode()
+    shown = tables(page).get("Signals", [])[1:]
+    assert shown == [[str(n + 1), f"{10 * n:#010x}", f"{10 * n:,}"] for n in range(min(count, 16))]
+    assert page.count(f"<p>and {count - 16:,} more</p>") == (count > 16)
+
+
+@pytest.mark.parametrize("letters", [299, 300, 301])
+def test_three_hundred_letters_are_shown(letters: int) -> None:
+    page = exported(HEADER, [PayloadRejected(0, 0, 0, "A", "B" * (letters - 3))], Format.HTML).decode()
+    detail = dict(tables(page)["Summary"])["detail"]
+    assert detail == f"A: {'B' * (min(letters, 300) - 3)}" + (" ..." if letters > 300 else "")
+
+
+def test_a_phase_has_when_it_was_entered_and_reached_and_how_long_it_took() -> None:
+    entered = [enclave.PhaseEntered(0, 1000, "PROT_ENTRY"), enclave.PhaseCompleted(1, 3500, "PROT_ENTRY", "", 0)]
+    page = exported(HEADER, [*entered, enclave.PhaseEntered(2, 4000, "MEM_MAP")], Format.HTML).decode()
+    rows = tables(page)["Phases"][1:]
+    assert [row[2:] for row in rows] == [
+        ["1,000", "3,500", "2,500"], ["4,000", "not reached", ""], *[["not entered", "", ""]] * (len(Phase) - 2),
+    ]  # fmt: skip
+    assert [row[0] for row in rows] == [f"{phase:02d} {phase.name}" for phase in Phase]
+
+
+def test_there_is_a_picture_of_the_boot_if_it_is_not_the_whole_run() -> None:
+    ring_3 = machine.RingTransition(0, 50, 0, 3, "", None, None, 0, 0)
+    for events, titles in (
+        ([ring_3], ["The whole run, in virtual time"]),
+        ([ring_3, machine.Halted(1, 51, True)], ["The whole run, in virtual time", "The boot"]),
+    ):
+        tree = opened(exported(HEADER, events, Format.HTML).decode())
+        assert [words(picture.find(f"{SVG}title")) for picture in tree.iter(f"{SVG}svg")] == titles

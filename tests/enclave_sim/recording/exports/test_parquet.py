@@ -14,7 +14,7 @@ from enclave_sim.inputs import AnyInput
 from enclave_sim.recording.exports import parquet as export
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Header
-from machine.events import Event
+from machine.events import Event, Halted
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
 
 
@@ -67,3 +67,9 @@ def test_the_table_is_written_in_row_groups(run: Run, monkeypatch: pytest.Monkey
 @given(events=EVENT_LISTS)
 def test_any_events_come_back(events: list[Event]) -> None:
     assert events_of(parquet.read_table(BytesIO(exported(HEADER, events, Format.PARQUET)))) == events
+
+
+def test_a_row_group_has_65536_rows() -> None:
+    events: list[Event] = [Halted(seq, seq, True) for seq in range(65_537)]
+    file = parquet.ParquetFile(BytesIO(exported(HEADER, events, Format.PARQUET)))
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [65_536, 1]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from io import BytesIO
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket
 
 from enclave_sim.events import SignalEmitted, WakeScheduled, Woken
 from enclave_sim.recording.exports.formats import Format
+from enclave_sim.recording.exports.spans import Track
 from machine.events import Event, InterruptDelivered, InterruptRaised, RingTransition
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
 
@@ -69,6 +71,8 @@ class Read:
                 assert event.type == TrackEvent.TYPE_INSTANT
                 self.instants[track].append((packet.timestamp, event.name, said))
         assert not any(open_slices.values())
+        assert list(names) == list(range(1, len(names) + 1))
+        assert {parents[uuid] for uuid in list(names)[1:]} == {1}
 
 
 def _value(annotation: Any) -> Any:
@@ -170,3 +174,34 @@ def test_what_lasts_when_the_recording_ends_says_so(run_of: Callable[[str], Run]
 @given(events=EVENT_LISTS)
 def test_any_events_make_a_trace_that_can_be_read(events: list[Event]) -> None:
     Read(exported(HEADER, events, Format.PERFETTO))
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 491, 492, 493, 1200])
+def test_packets_are_written_512_at_a_time(count: int) -> None:
+    """So memory does not grow with the recording. The first packets describe the tracks."""
+    parts: list[int] = []
+
+    class Parts(BytesIO):
+        def write(self, data: Any, /) -> int:
+            parts.append(len(Trace.FromString(bytes(data)).packet))
+            return super().write(data)
+
+    Format.PERFETTO.writer()(HEADER, [WakeScheduled(seq, seq, 0) for seq in range(count)], Parts())
+    assert all(part == 512 for part in parts[:-1])
+    assert 0 < parts[-1] <= 512
+    assert sum(parts) == count + len(Track) + 3
+
+
+def test_a_wake_that_no_sleep_came_before_ends_no_flow() -> None:
+    events: list[Event] = [
+        Woken(0, 1, "timer", 0, 3),
+        WakeScheduled(1, 2, 9),
+        Woken(2, 3, "timer", 0, None),
+        Woken(3, 4, "timer", 0, -2),
+        WakeScheduled(4, 5, 9),
+        WakeScheduled(5, 6, 9),
+        Woken(6, 7, "timer", 0, 0),
+    ]
+    read = Read(exported(HEADER, events, Format.PERFETTO))
+    assert (read.begun_flows, read.ended_flows) == ([1, 2, 3], [1, 3])
+    assert read.counters["Wake latency"] == [(1, 3), (4, -2), (7, 0)]

@@ -23,7 +23,7 @@ _FEW, _MOST = 10, 1000
 _MOST_NAMES = 1000
 _ALL_ONES = range(17, 23)
 _GOALS = "go takes the name of a snapshot, or a virtual time such as 1.29ms"
-_MOVED = "gdb still shows old registers: enter maintenance flush register-cache and maintenance flush dcache"
+_MOVED = "gdb shows the old registers, unless it has read the commands of enclave-sim gdb --script"
 
 
 class Monitor:

@@ -2,16 +2,17 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from enclave_sim.cli.command import command, option
+from enclave_sim.cli.command import MACHINE, command, option
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
-from enclave_sim.cli.options.types import PORT
+from enclave_sim.cli.options.types import FILE, PORT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
@@ -24,7 +25,11 @@ EXIT_CODES = """\b
 Exit codes
   0  ended by Ctrl-C, or (--stdio) by gdb
   2  usage error: an invalid option, file, key or address"""
-_OWN = {**applicability.KERNELS, **dict.fromkeys(("what", "port", "host", "stdio"), (KERNEL, PAYLOADS))}
+_OWN = {
+    **applicability.KERNELS,
+    "serial": (KERNEL,),
+    **dict.fromkeys(("what", "port", "host", "stdio", "script"), (KERNEL, PAYLOADS)),
+}
 _PORT, _LOOPBACK = 1234, "127.0.0.1"
 
 
@@ -39,6 +44,7 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @option("--port", type=PORT, metavar="N", help=f"Port to listen on; 0 picks a free one. Default: {_PORT}")
 @option("--host", metavar="ADDRESS", help=f"Address to listen on. Default: {_LOOPBACK}, this host only")
 @option("--stdio", is_flag=True, help="Serve one gdb on standard input and output: target remote | ...")
+@option("--script", is_flag=True, help="Print commands that prepare gdb for this run, and serve nothing: gdb -x FILE")
 @options.cycles
 @options.wake_ns
 @options.quantum_ns
@@ -53,12 +59,20 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @kernel.module
 @kernel.ram
 @kernel.fw_cfg
+@option(
+    "--serial",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    help="Type to the kernel what came over its serial line in the run of which FILE is the recording.",
+    heading=MACHINE,
+)
 def gdb(
     *,
     what: Sequence[str],
     port: int | None,
     host: str | None,
     stdio: bool,
+    script: bool,
     cycles: int,
     wake_ns: int,
     quantum_ns: int,
@@ -73,6 +87,7 @@ def gdb(
     module: Sequence[tuple[bytes, str]],
     ram: int,
     fw_cfg: Sequence[tuple[str, bytes]],
+    serial: str | None,
 ) -> None:
     """Serve gdb: break, step, print and watch, forwards and backwards, from power-on to dormant.
 
@@ -82,12 +97,17 @@ def gdb(
     """
     if stdio and (port is not None or host is not None):
         raise ConfigurationError("--stdio takes no --port and no --host: it does not listen")
+    if script and (stdio or port is not None or host is not None):
+        raise ConfigurationError("--script takes no --stdio, --port and --host: it serves nothing")
     names = common.or_default(what, engine)
     image = _image_among(names)
     applicability.check(PAYLOADS if image is None else KERNEL, _OWN)
+    if script:
+        _print_script(image, names, engine)
+        return
     session: Travel[Any]
     if image is not None:
-        session = _kernel(image, kernel.kernel_options(append, module, ram, fw_cfg))
+        session = _kernel(image, kernel.kernel_options(append, module, ram, fw_cfg), serial)
     else:
         from enclave_sim.enclave.inputs.script import read_inputs  # noqa: PLC0415
         from enclave_sim.time_travel import Session  # noqa: PLC0415 - unicorn and wasmtime take 100 ms
@@ -127,9 +147,22 @@ def _image_among(names: list[str]) -> str | None:
     return found
 
 
-def _kernel(path: str, options: "KernelOptions") -> "Travel[Any]":
+def _print_script(image: str | None, names: list[str], engine: EngineName) -> None:
+    from enclave_sim.enclave.configuration import read_payload  # noqa: PLC0415
+    from enclave_sim.gdb.script import script  # noqa: PLC0415
+
+    if image is None:
+        for name in names:
+            read_payload(name, engine)  # a mistyped image is taken for a payload
+    click.echo(script(None if image is None else Path(image)), nl=False)
+
+
+def _kernel(path: str, options: "KernelOptions", serial: str | None) -> "Travel[Any]":
+    from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415
     from enclave_sim.time_travel.travel import Travel  # noqa: PLC0415
 
+    if serial is not None:
+        options = replace(options, typed=recorded(serial))
     image = kernel.read_file(path)
     return Travel(lambda recorder: options.kernel(path, image, recorder=recorder))
 

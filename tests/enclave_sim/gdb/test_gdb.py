@@ -1,12 +1,14 @@
 """The real gdb goes through the run: symbols, phases, ring 3, variables, watchpoints, and backwards."""
 
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from enclave_sim.gdb.script import script
 from tests.enclave_sim.gdb.rig import ROOT, computed_s, needs_gdb, run_gdb, wait_until
 from tests.enclave_sim.gdb.test_server import listening
 
@@ -32,11 +34,22 @@ def test_the_page_shows_what_gdb_prints(tmp_path: Path) -> None:
     assert run_gdb(script, tmp_path) == printed
 
 
-def test_the_definition_on_the_page_makes_gdb_look_again(tmp_path: Path) -> None:
-    definition = re.findall(r"```gdb\n(define.*?)```", PAGE, re.S)[0]
+def test_with_the_script_of_the_server_gdb_looks_again_after_each_monitor_command(tmp_path: Path) -> None:
+    directory = tmp_path / "with a space, 'and quotes'"
+    directory.mkdir()
+    prepare = "shell enclave-sim gdb counter --script > enclave.gdb\nsource enclave.gdb\nshell rm enclave.gdb\n"
+    target = "target remote | enclave-sim gdb counter --cycles 2 --stdio\n"
     moves = "monitor go 1_302_612\nprint $cpl\nprint $now_ns\nframe\nmonitor reset\nprint $now_ns\nframe\n"
-    output = run_gdb(f"{START}{definition}{moves}", tmp_path)
-    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S:15", "$3 = 0", "_start () at boot.S")
+    output = run_gdb(f"cd {directory}\n{prepare}{target}{moves}", tmp_path)
+    assert_in_order(output, "$1 = 3", "$2 = 1302612", "#0  gate () at gate.S", "gate:   ud2", "$3 = 0", "_start () at")
+    assert "flushed" not in output
+
+
+def test_the_script_for_a_kernel_names_its_image_whatever_the_path(tmp_path: Path) -> None:
+    image = tmp_path / "my \"kernel\"\\ 'of' $1.elf"
+    shutil.copy(ROOT / "firmware/aether.elf", image)
+    output = run_gdb(script(image) + "info symbol kernel_main\n", tmp_path)
+    assert output == "kernel_main in section .text\n"
 
 
 def test_run_starts_again_in_extended_mode_and_so_does_what_follows_kill(tmp_path: Path) -> None:

@@ -8,10 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from enclave_sim.cli.app import app
-from enclave_sim.enclave.kernel.bare_kernel import BareKernel
+from enclave_sim.cli.runs.gdb import _kernel
+from enclave_sim.enclave.kernel.bare_kernel import BareKernel, KernelOptions
 from enclave_sim.gdb.registers import I386, X86_64, Architecture
 from enclave_sim.time_travel.travel import Travel
 from tests.c_kernel import compiled
+from tests.enclave_sim.cli.runs.boot_command import write
+from tests.enclave_sim.cli.runs.test_boot_serial import typed
+from tests.enclave_sim.enclave.kernel.serial_kernels import ECHO
 from tests.enclave_sim.gdb.rig import needs_gdb, run_gdb, served
 from tests.enclave_sim.gdb.test_state import document
 from tests.machine.boot import images
@@ -51,6 +55,18 @@ def test_monitor_commands_speak_of_the_kernel() -> None:
         assert client.monitor("where").endswith(f"left, exit status {images.EXIT_STATUS}\n")
 
 
+def test_what_came_over_the_serial_line_comes_again_in_both_directions(tmp_path: Path) -> None:
+    image, recording = write(tmp_path, ECHO), tmp_path / "typed.jsonl"
+    assert typed(b"HALq", image, "--serial", "stdio", "--record", recording).output == b"IBM"
+    run = _kernel(str(image), KernelOptions(ram_bytes=4 << 20), str(recording))
+    with served(run) as client:
+        for _ in range(2):
+            assert b"replaylog:end" in client.ask(b"c")
+            assert run.machine.uart.transmitted == b"IBM"
+            assert b"replaylog:begin" in client.ask(b"bc")
+            assert run.machine.uart.transmitted == b""
+
+
 def refused(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["gdb", *arguments])
     assert result.exit_code == 2
@@ -64,6 +80,8 @@ def test_options_that_are_for_something_else_are_refused(tmp_path: Path) -> None
     assert "--cycles is for payloads; this is a kernel image" in refused(str(kernel), "--cycles", "2", "--stdio")
     assert "--append is for a kernel image; this is payloads" in refused("beacon", "--append", "x", "--stdio")
     assert "a kernel image, which runs alone" in refused(str(kernel), "beacon", "--stdio")
+    assert "--serial is for a kernel image; this is payloads" in refused("beacon", "--serial", "x", "--stdio")
+    assert "stdio" in refused(str(kernel), "--serial", "stdio", "--stdio")
     assert "cannot boot" in refused(str(broken(tmp_path)), "--stdio")
 
 

@@ -57,7 +57,7 @@ def test_transition_shows_and_goes(session: Session) -> None:
         assert "from_ring=3 to_ring=0 cause=software_interrupt" in one_line(client, "transition")
         where, hint = client.monitor("transition next").splitlines()
         assert "gate, gate.S:15, ring 3" in where
-        assert "maintenance flush register-cache" in hint
+        assert "gdb --script" in hint
         assert session.now > here
         client.monitor("transition previous")
         assert session.now < here

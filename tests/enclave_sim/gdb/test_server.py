@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from enclave_sim.cli.app import app
 from enclave_sim.gdb.protocol.packets import encoded
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
+from tests.machine.boot import images
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 
@@ -140,9 +141,17 @@ def refused(*options: str) -> str:
     return result.stderr
 
 
+def kernel_named(directory: Path, name: str) -> Path:
+    (directory / name).write_bytes(images.kernel1())
+    return directory / name
+
+
 def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     assert "--stdio takes no --port" in refused("--stdio", "--port", "5")
     assert "--stdio takes no --port and no --host" in refused("--stdio", "--host", "::1")
+    assert "--script takes no --stdio, --port and --host" in refused("--script", "--port", "5")
+    assert "no payload 'kernle.elf'" in refused("--script", "kernle.elf")
+    assert "line break" in refused("--script", str(kernel_named(tmp_path, "two\nlines.elf")))
     assert "--port" in refused("--port", "65536")
     assert "cycles is 0" in refused("--cycles", "0")
     assert "nowhere.wasm" in refused(str(tmp_path / "nowhere.wasm"))

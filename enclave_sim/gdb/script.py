@@ -1,0 +1,41 @@
+"""Commands that prepare gdb: symbols, sources, and what its protocol has no word for.
+
+A server cannot tell gdb that a `monitor` command has moved the run: gdb keeps the registers and the memory that it has
+read until the next stop. So gdb itself must forget them after each of these commands.
+"""
+
+import re
+from pathlib import Path
+
+import firmware
+from enclave_sim.errors import ConfigurationError
+
+_LOOK_AGAIN = """\
+define hookpost-monitor
+  maintenance flush register-cache
+  maintenance flush dcache
+end
+"""
+
+
+def script(image: Path | None) -> str:
+    """Return the commands as a text.
+
+    Args:
+        image: The kernel image that is served; None for that of the enclave.
+
+    Raises:
+        ConfigurationError: The path has a line break, which no command can have.
+    """
+    home = Path(firmware.__file__).parent
+    if image is not None:
+        return f"file {_quoted(image)}\n{_LOOK_AGAIN}"
+    return f"file {_quoted(home / 'aether.elf')}\ndirectory {_quoted(home / 'src')}\n{_LOOK_AGAIN}"
+
+
+def _quoted(path: Path) -> str:
+    """Return the absolute path as one word of gdb."""
+    text = str(path.absolute())
+    if len(text.splitlines()) > 1:
+        raise ConfigurationError(f"the path {text!r} has a line break, which gdb cannot be given")
+    return re.sub(r"([^\w/.~+-])", r"\\\1", text)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
@@ -15,11 +16,12 @@ from textual.widgets import Static
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.inspector.actions.breakpoints import Breakpoints
+from enclave_sim.inspector.actions.history import History
+from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
 from enclave_sim.inspector.actions.navigation import Navigation
 from enclave_sim.inspector.actions.queries import Queries
-from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.actions.text_search import TextSearch
-from enclave_sim.inspector.desk import HINTS, WIDE, Desk, Update
+from enclave_sim.inspector.desk import WIDE, Desk, Update
 from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.panes import PANES
@@ -43,30 +45,7 @@ class Inspector(App[None]):
     TITLE = "Enclave Sim"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(m.key, f"move('{m.name}')", m.words, show=False) for m in MOVEMENTS),
-        Binding("1", "overview", "overview", show=False),
-        *(Binding(pane.KEY, f"pane('{pane.NAME}')", pane.TITLE, show=False) for pane in PANES),
-        Binding("escape", "cancel", "cancel what is running; else show the overview", show=False),
-        Binding("question_mark", "help", "help on the pane", show=False),
-        Binding("q", "quit", "quit", show=False),
-        Binding("g", "goto", "go to an event, address, symbol, line or time", show=False),
-        Binding("G", "goto(True)", "go back to one", show=False),
-        Binding("a", "show_at", "show an address or symbol, without going there", show=False),
-        Binding("b", "breakpoint", "set or remove a breakpoint", show=False),
-        Binding("x", "conditional", "set a breakpoint with a condition", show=False),
-        Binding("w", "watchpoint", "set a watchpoint", show=False),
-        Binding("B", "points", "list breakpoints and watchpoints", show=False),
-        Binding("W", "writer", "find the last write to the row", show=False),
-        Binding("r", "run_here", "run to the row's address or event", show=False),
-        Binding("R", "run_here(True)", "run back to it", show=False),
-        Binding("slash", "search", "search in the pane", show=False),
-        Binding("n", "search_next(1)", "next match", show=False),
-        Binding("N", "search_next(-1)", "previous match", show=False),
-        Binding("f", "filter", "filter the events", show=False),
-        Binding("m", "mark", "mark this moment", show=False),
-        Binding("M", "marks", "go to a marked moment", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(one.key, one.action, one.words, show=False) for one in KEYS]
 
     class Updated(Message):
         """An update from the session's thread."""
@@ -79,9 +58,10 @@ class Inspector(App[None]):
         super().__init__()
         self._syntax = syntax
         self.desk = Desk(self, opener, self._notify)
-        self.navigation = Navigation(self.desk)
+        self.history = History(self.desk)
+        self.navigation = Navigation(self.desk, self.history)
         self.breakpoints = Breakpoints(self.desk)
-        self.text_search = TextSearch(self.desk)
+        self.text_search = TextSearch(self.desk, self.history)
         self.queries = Queries(self.desk)
 
     def _notify(self, update: Update) -> None:
@@ -98,7 +78,8 @@ class Inspector(App[None]):
         with Container(id="panes"):
             for pane in PANES:
                 yield pane()
-        yield Static(HINTS, id="said", markup=False)
+        yield Static("", id="said", markup=False)
+        yield Static("", id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the overview, and start the session."""
@@ -115,6 +96,12 @@ class Inspector(App[None]):
     def on_resize(self) -> None:
         """Show more panes on a wider screen."""
         self.call_after_refresh(self.desk.arrange)
+
+    def on_descendant_focus(self) -> None:
+        """Name the keys of the pane that has the focus."""
+        if self.desk.is_open and not self.desk.asks_user:
+            pane = self.desk.pane
+            self.desk.show_keys(f"{pane.TITLE}: {pane.FOOTER}  ? help  | {COMMON}")
 
     # Messages of the session's thread and of the panes
 
@@ -231,30 +218,41 @@ class Inspector(App[None]):
         """Ask for a filter of the events."""
         self.text_search.filter_events()
 
+    def action_history_back(self) -> None:
+        """Return to the place before the last jump."""
+        self.history.back()
+
+    def action_history_forward(self) -> None:
+        """Return to the place that was gone back from."""
+        self.history.forward()
+
     def action_help(self) -> None:
         """Show the help of the pane, and all keys."""
         pane = self.desk.pane
-        keys = "\n".join(f"{_key_text(b.key):>3}  {b.description}" for b in self._all_bindings())
-        self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", f"{pane.HELP}\n\nKeys everywhere\n{keys}"))
-
-    def _all_bindings(self) -> list[Binding]:
-        return [binding for binding in self.BINDINGS if isinstance(binding, Binding)]
+        text = [pane.HELP, "", "In this pane", *(_key_line(one.key, one.description) for one in pane.own_keys())]
+        text += ["", "In every pane", *(_key_line(one.key, one.description) for one in Pane.cursor_keys())]
+        for group in Group:
+            text += ["", group.value, *(_key_line(one.key, one.words) for one in KEYS if one.group is group)]
+        text += [_key_line("Tab", "the next pane"), _key_line("Ctrl+P", "all commands, to search among them")]
+        self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", "\n".join(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield the commands of the palette: all actions of the keys, and those of Textual."""
-        for binding in self._all_bindings():
-            words = f"{binding.description} ({_key_text(binding.key)})"
-            yield SystemCommand(words, "", partial(self._act, binding.action))
-        yield from super().get_system_commands(screen)
+        """Yield the commands of the palette: what the keys do, in this pane and in all, and two of Textual's."""
+        if screen is not self.desk.screen:
+            return  # a question is open
+        pane = self.desk.pane
+        for binding in pane.own_keys():
+            words = f"{pane.TITLE}: {binding.description} ({key_text(binding.key)})"
+            yield SystemCommand(words, "", partial(self._act, binding.action, pane))
+        for one in KEYS:
+            words = f"{one.group.value}: {one.words} ({key_text(one.key)})"
+            yield SystemCommand(words, "", partial(self._act, one.action, self))
+        yield SystemCommand(f"{Group.INSPECTOR.value}: choose other colours", "", self.action_change_theme)
+        yield SystemCommand(f"{Group.INSPECTOR.value}: save a picture of the screen", "", self.deliver_screenshot)
 
-    async def _act(self, action: str) -> None:
-        await self.run_action(action)
+    async def _act(self, action: str, where: DOMNode) -> None:
+        await self.run_action(action, where)
 
 
-_KEY_NAMES = {
-    "right_square_bracket": "]", "left_square_bracket": "[", "question_mark": "?", "slash": "/", "escape": "Esc",
-}  # fmt: skip
-
-
-def _key_text(key: str) -> str:
-    return _KEY_NAMES.get(key, key)
+def _key_line(key: str, words: str) -> str:
+    return f"{key_text(key):>11}  {words}"

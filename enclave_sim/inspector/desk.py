@@ -5,6 +5,7 @@ The actions of the keys get the desk. They reach the app, its screens and the ru
 
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -16,17 +17,33 @@ from textual.widgets import Static
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
+from enclave_sim.inspector.panes.machine.bytes import BytesPane
+from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.session.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
 
 WIDE = 150
 """From this number of columns on, the overview has more panes."""
-HINTS = "s/S step  o/O over  c/C continue  p/P phase  g goto  b break  1-= panes  ? help  ^p all"
+WELCOME = "Press h: to the guest's host calls  p: through the boot  s: one step  ?: help"
+WELCOME_KERNEL = "Press s: one step  c: run to the end  [: back to the beginning  ?: help"
 Update = Seen | Working | Broken
 """A message of the session's thread."""
 _Answer = TypeVar("_Answer")
 _Pane = TypeVar("_Pane", bound=Pane)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The things that are shown."""
+
+    page: str | None
+    pane: str
+    cursor: int
+    code: int | None
+    """The address in the code pane; None for RIP."""
+    memory: int | None
+    """The address in the pane of bytes; None for the stack."""
 
 
 class Desk:
@@ -118,6 +135,21 @@ class Desk:
         self.arrange()
         self.screen.query_one(f"#{name}").focus()
 
+    @property
+    def sight(self) -> Sight:
+        """The things that are shown now."""
+        pane = self.pane
+        return Sight(self.page, pane.NAME, pane.cursor, self.find(CodePane).address, self.find(BytesPane).address)
+
+    def restore(self, sight: Sight) -> None:
+        """Show what was shown before."""
+        self.page = sight.page
+        self.find(CodePane).address, self.find(BytesPane).address = sight.code, sight.memory
+        pane = self.screen.query_one(f"#{sight.pane}", Pane)
+        pane.return_to = sight.cursor
+        self.arrange()
+        pane.focus()
+
     def show_overview(self) -> None:
         """Show the most important panes side by side."""
         self.page = None
@@ -137,6 +169,10 @@ class Desk:
     def ask(self, what: str, job: Job) -> None:
         """Let the session's thread do a job, which messages call `what`."""
         self.session.do(what, job)
+
+    def ask_quietly(self, job: Job) -> None:
+        """Let the session's thread do a short job that leaves the message as it is."""
+        self.session.do("", job)
 
     def ask_user(self, screen: Screen[_Answer], answered: Callable[[_Answer | None], None]) -> None:
         """Open a screen with a question, and call `answered` with the answer."""
@@ -164,6 +200,10 @@ class Desk:
         """Show a message in the bottom line; an error has a mark."""
         self._write("said", f"! {words}" if failed else words)
 
+    def show_keys(self, words: str) -> None:
+        """Show the footer."""
+        self._write("keys", words)
+
     def _write(self, name: str, line: str) -> None:
         """Show a line, unless it is there already. Names that come from a payload or image are shown as text only."""
         line = printable(line)
@@ -186,6 +226,7 @@ class Desk:
     def _show_seen(self, seen: Seen) -> None:
         if self.seen is None:
             gc.freeze()  # these objects stay alive: each garbage collection over them would delay a step by 70 ms
+        is_first = self.seen is None
         moved = self.seen is None or seen.standing.position != self.seen.standing.position
         self.seen = seen
         for pane in self.panes:
@@ -193,8 +234,10 @@ class Desk:
                 pane.show(seen.views[pane.NAME], moved=moved)
         self._write("status", seen.standing.text)
         self._write("phase_line", _phase_line(seen.standing.phases, seen.standing.activity))
-        if not seen.meanwhile:
-            self.say(HINTS if seen.said is None else seen.said, failed=seen.failed)
+        if is_first:
+            self.say(WELCOME if seen.standing.phases else WELCOME_KERNEL)
+        elif not seen.meanwhile:
+            self.say(seen.said or "", failed=seen.failed)
         self.answered += 1
 
 

@@ -3,7 +3,8 @@
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import name_of_kind
 from enclave_sim.inspector.actions import goals
-from enclave_sim.inspector.actions.steps import BY_NAME
+from enclave_sim.inspector.actions.history import History, moved
+from enclave_sim.inspector.actions.steps import BY_NAME, Kind
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.rows import Target
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
@@ -11,7 +12,6 @@ from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Choice, Question
 from enclave_sim.inspector.session.inspected_run import InspectedRun
-from enclave_sim.inspector.session.session_thread import moved
 from enclave_sim.specification import Phase
 from enclave_sim.time_travel import Position
 from machine.events import Event
@@ -20,14 +20,19 @@ from machine.events import Event
 class Navigation:
     """The keys that go to another position, or show another place."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, history: History) -> None:
         self._desk = desk
+        self._history = history
         self._marks: tuple[Position, ...] = ()
 
     def move(self, name: str) -> None:
         """Make one of the movements of `steps`."""
         movement = BY_NAME[name]
-        self._desk.ask(movement.words.partition(":")[0], moved(movement.go))
+        what = movement.words.partition(":")[0]
+        if movement.kind is Kind.STEP:
+            self._desk.ask(what, moved(movement.go))
+        else:
+            self._history.jump(what, movement.go, searches=movement.kind is Kind.SEARCH)
 
     # To a typed goal
 
@@ -47,7 +52,7 @@ class Navigation:
         except ConfigurationError as error:
             self._desk.say(str(error), failed=True)
             return
-        self._desk.ask(f"to {text}", moved(lambda run: goals.go(run, goal, back=back)))
+        self._history.jump(f"to {text}", lambda run: goals.go(run, goal, back=back), searches=True)
 
     def ask_address(self) -> None:
         """Ask for an address to show."""
@@ -65,11 +70,14 @@ class Navigation:
         self._desk.ask_user(Question(asked, "heap+0x100, 0x115000, gdt"), answered)
 
     def _show_memory(self, address: int, *, code: bool = False) -> None:
-        if code:
-            self._desk.find(CodePane).address = address
-        else:
-            self._desk.find(BytesPane).address = address
-        self._desk.show_pane(CodePane.NAME if code else BytesPane.NAME)
+        def change() -> None:
+            if code:
+                self._desk.find(CodePane).address = address
+            else:
+                self._desk.find(BytesPane).address = address
+            self._desk.show_pane(CodePane.NAME if code else BytesPane.NAME)
+
+        self._history.show(change)
 
     def go_to_phase(self, name: str) -> None:
         """Go to where a boot phase reaches its target state, or to the end of annihilation, in either direction."""
@@ -82,7 +90,7 @@ class Navigation:
             known = (event.seq for event in run.known if wanted(event))
             return run.go_to_event(seq) if (seq := next(known, None)) is not None else run.next_event(wanted)
 
-        self._desk.ask(f"to {name}", moved(go))
+        self._history.jump(f"to {name}", go, searches=True)
 
     # To the target of a row
 
@@ -90,9 +98,10 @@ class Navigation:
         """Go to the target of a row: an event, code or memory, or the pane that shows more."""
         if target.event is not None:
             seq = target.event
-            self._desk.ask(f"to event {seq}", moved(lambda run: run.go_to_event(seq)))
+            self._history.jump(f"to event {seq}", lambda run: run.go_to_event(seq))
         elif target.pane is not None:
-            self._desk.show_pane(target.pane)
+            name = target.pane
+            self._history.show(lambda: self._desk.show_pane(name))
         elif target.code is not None and not (isinstance(pane, CodePane) and target.jump is None):
             self._show_memory(target.code if target.jump is None else target.jump, code=True)
         elif target.memory is not None:
@@ -112,7 +121,7 @@ class Navigation:
         else:
             self._desk.say("this row is not a place in the run", failed=True)
             return
-        self._desk.ask("running to the row", moved(lambda run: goals.go(run, goal, back=back)))
+        self._history.jump("running to the row", lambda run: goals.go(run, goal, back=back), searches=True)
 
     # To a mark
 
@@ -132,6 +141,6 @@ class Navigation:
 
         def answered(index: int | None) -> None:
             if index is not None:
-                self._desk.ask("to the mark", moved(lambda run: run.go_to(marks[index])))
+                self._history.jump("to the mark", lambda run: run.go_to(marks[index]))
 
         self._desk.ask_user(Choice("Go to a marked moment", [str(mark) for mark in marks]), answered)

@@ -2,9 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel import Position
+
+
+class Kind(Enum):
+    """Kinds of movements."""
+
+    STEP = auto()
+    """By little. It is no jump, so that going back leads over it."""
+    RUN = auto()
+    """To whatever comes, at last the end or the beginning."""
+    SEARCH = auto()
+    """To something. If there is no such thing, the run stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +25,7 @@ class Movement:
 
     name: str
     key: str
+    kind: Kind
     words: str
     go: Callable[[InspectedRun], object]
 
@@ -30,29 +43,40 @@ def _to_end(run: InspectedRun) -> Position:
         run.breakpoints, run.watchpoints = kept
 
 
+_STEP, _RUN, _SEARCH = Kind.STEP, Kind.RUN, Kind.SEARCH
 MOVEMENTS = (
-    Movement("step", "s", "one step: an instruction, an interrupt, a stay in the guest, a sleep", lambda r: r.step()),
-    Movement("back", "S", "one step back", lambda r: r.back()),
-    Movement("ten", "d", "ten steps", lambda r: r.step(10)),
-    Movement("back_ten", "D", "ten steps back", lambda r: r.back(10)),
-    Movement("over", "o", "a step over calls, interrupts and repetitions", lambda r: r.step_over()),
-    Movement("back_over", "O", "back over them", lambda r: r.back_over()),
-    Movement("out", "u", "up: out of the function or handler", lambda r: r.step_out()),
-    Movement("back_out", "U", "back to before the call", lambda r: r.back_out()),
-    Movement("line", "l", "the next source line, over calls", lambda r: r.next_line()),
-    Movement("back_line", "L", "the previous source line", lambda r: r.previous_line()),
-    Movement("line_into", "i", "the next source line, into calls", lambda r: r.next_line(into=True)),
-    Movement("event", "e", "the next event", lambda r: r.next_event(lambda _: True)),
-    Movement("back_event", "E", "the previous event", lambda r: r.previous_event(lambda _: True)),
-    Movement("call", "h", "the next host call", lambda r: r.next_host_call()),
-    Movement("back_call", "H", "the previous host call", lambda r: r.previous_host_call()),
-    Movement("transition", "t", "the next ring transition", lambda r: r.next_transition()),
-    Movement("back_transition", "T", "the previous ring transition", lambda r: r.previous_transition()),
-    Movement("phase", "p", "where the next boot phase reaches its target state", lambda r: r.next_phase()),
-    Movement("back_phase", "P", "where the last boot phase reached its target state", lambda r: r.previous_phase()),
-    Movement("continue", "c", "run to a breakpoint or watchpoint, or the end", lambda r: r.resume()),
-    Movement("back_continue", "C", "back to one, or the beginning", lambda r: r.reverse_resume()),
-    Movement("end", "right_square_bracket", "the end of the run", _to_end),
-    Movement("beginning", "left_square_bracket", "the beginning of the run", _to_beginning),
+    Movement(
+        "step", "s", _STEP, "one step: an instruction, an interrupt, a stay in the guest, a sleep", lambda r: r.step()
+    ),
+    Movement("back", "S", _STEP, "one step back", lambda r: r.back()),
+    Movement("ten", "d", _STEP, "ten steps", lambda r: r.step(10)),
+    Movement("back_ten", "D", _STEP, "ten steps back", lambda r: r.back(10)),
+    Movement("over", "o", _STEP, "one step over calls, interrupts and repetitions", lambda r: r.step_over()),
+    Movement("back_over", "O", _STEP, "one step back over calls, interrupts and repetitions", lambda r: r.back_over()),
+    Movement("line", "l", _STEP, "the next source line, over calls", lambda r: r.next_line()),
+    Movement("back_line", "L", _STEP, "the previous source line", lambda r: r.previous_line()),
+    Movement("line_into", "i", _STEP, "the next source line, into calls", lambda r: r.next_line(into=True)),
+    Movement("out", "u", _SEARCH, "up: out of the function or handler", lambda r: r.step_out()),
+    Movement("back_out", "U", _SEARCH, "back to before the call of the function or handler", lambda r: r.back_out()),
+    Movement("event", "e", _SEARCH, "the next event", lambda r: r.next_event(lambda _: True)),
+    Movement("back_event", "E", _SEARCH, "the previous event", lambda r: r.previous_event(lambda _: True)),
+    Movement("call", "h", _SEARCH, "the next host call", lambda r: r.next_host_call()),
+    Movement("back_call", "H", _SEARCH, "the previous host call", lambda r: r.previous_host_call()),
+    Movement("transition", "t", _SEARCH, "the next ring transition", lambda r: r.next_transition()),
+    Movement("back_transition", "T", _SEARCH, "the previous ring transition", lambda r: r.previous_transition()),
+    Movement("phase", "p", _SEARCH, "where the next boot phase reaches its target state", lambda r: r.next_phase()),
+    Movement(
+        "back_phase", "P", _SEARCH, "where the last boot phase reached its target state", lambda r: r.previous_phase()
+    ),
+    Movement("continue", "c", _RUN, "run to a breakpoint or watchpoint, or the end", lambda r: r.resume()),
+    Movement(
+        "back_continue",
+        "C",
+        _RUN,
+        "run back to a breakpoint or watchpoint, or the beginning",
+        lambda r: r.reverse_resume(),
+    ),
+    Movement("end", "right_square_bracket", _RUN, "the end of the run", _to_end),
+    Movement("beginning", "left_square_bracket", _RUN, "the beginning of the run", _to_beginning),
 )
 BY_NAME = {movement.name: movement for movement in MOVEMENTS}

@@ -1,6 +1,7 @@
 """Actions that search for text in the rows of a pane, and that filter the events."""
 
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.actions.history import History
 from enclave_sim.inspector.desk import Desk
 from enclave_sim.inspector.model.event_log import event_filter
 from enclave_sim.inspector.model.moment import Moment
@@ -15,8 +16,9 @@ host_called signal_emitted
 class TextSearch:
     """The keys that search and filter."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, history: History) -> None:
         self._desk = desk
+        self._history = history
         self._text = ""
 
     def search(self) -> None:
@@ -45,7 +47,7 @@ class TextSearch:
             found = search(moment)
             if found is None:
                 raise ConfigurationError(f"{text!r} is not in {pane.TITLE}")
-            self._desk.call_later(found.show)
+            self._desk.call_later(self._history.show, found.show)
             return f"{text!r}: {found.words}"
 
         self._desk.ask("searching", look)

@@ -19,6 +19,8 @@ f filters: kinds (host_called scrubbed) and a ring transition (3->0), in
 any order, then a text in quotes ("heap").
 Enter on an event goes to the moment at which it has just happened. e
 and E go from event to event."""
+    FOOTER = "Enter go there  f filter  / search"
+    FOLLOWS = "go to the moment of the event"
 
     filter = EventFilter()
 

@@ -22,7 +22,11 @@ page tables, the locked architecture, evidence, residue. Below, the
 reports of a verification: every guarantee of the enclave, judged by
 other runs in the background while you work. V starts it, and cancels it
 while it runs."""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("V", "verify", "verify all guarantees", show=False)]
+    FOOTER = "V verify all  Enter go there"
+    FOLLOWS = "go to the event that was judged last"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("V", "verify", "verify all guarantees in the background, or cancel that", show=False)
+    ]
 
     def __init__(self) -> None:
         super().__init__()

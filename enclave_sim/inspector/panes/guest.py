@@ -24,7 +24,11 @@ reports it only for traps, so a shadow guest is run to the same place and
 trapped there. Operand stack, locals and globals are not available. A
 flat guest has no engine: see its code.
 h and H go from host call to host call; Enter on one goes to its moment."""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("F", "app.find_guest", "find the function", show=False)]
+    FOOTER = "Enter go to call  F find function"
+    FOLLOWS = "go to the host call of the row"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("F", "app.find_guest", "find the function that the guest is in", show=False)
+    ]
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

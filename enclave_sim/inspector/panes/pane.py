@@ -45,16 +45,20 @@ class Pane(Scrolling, can_focus=True):
     """The title in the line of tabs, where every column counts."""
     KEY: ClassVar[str]
     HELP: ClassVar[str]
+    FOOTER: ClassVar[str]
+    """The keys that matter most in this pane, with what they do here."""
+    FOLLOWS: ClassVar[str] = "show more about the row"
+    """The effect of Enter in this pane."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "up", show=False),
-        Binding("down,j", "cursor(1)", "down", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown,space", "page(1)", "page down", show=False),
-        Binding("home", "edge(-1)", "first row", show=False),
-        Binding("end", "edge(1)", "last row", show=False),
-        Binding("left", "sideways(-8)", "left", show=False),
-        Binding("right", "sideways(8)", "right", show=False),
-        Binding("v", "next_title", "next heading", show=False),
+        Binding("up,k", "cursor(-1)", "one row up", show=False),
+        Binding("down,j", "cursor(1)", "one row down", show=False),
+        Binding("pageup", "page(-1)", "one page up", show=False),
+        Binding("pagedown,space", "page(1)", "one page down", show=False),
+        Binding("home", "edge(-1)", "the first row", show=False),
+        Binding("end", "edge(1)", "the last row", show=False),
+        Binding("left", "sideways(-8)", "scroll to the left", show=False),
+        Binding("right", "sideways(8)", "scroll to the right", show=False),
+        Binding("v", "next_title", "the next heading", show=False),
         Binding("enter", "follow", "follow the row", show=False),
     ]
 
@@ -73,7 +77,20 @@ class Pane(Scrolling, can_focus=True):
         super().__init__(self.NAME)
         self.view = View(())
         self.cursor = 0
+        self.return_to: int | None = None
+        """The row to put the cursor on when the next view is shown."""
         self.set_title(f"{self.KEY} {self.TITLE}")
+
+    @classmethod
+    def own_keys(cls) -> list[Binding]:
+        """Return Enter, which does something else in each pane, and the keys that only this pane has."""
+        own = () if cls.BINDINGS is Pane.BINDINGS else cls.BINDINGS
+        return [Binding("enter", "follow", cls.FOLLOWS), *(one for one in own if isinstance(one, Binding))]
+
+    @staticmethod
+    def cursor_keys() -> list[Binding]:
+        """Return the keys of all panes that move the cursor."""
+        return [one for one in Pane.BINDINGS if isinstance(one, Binding) and one.action != "follow"]
 
     def wish(self) -> Callable[[Moment], View]:
         """Return a function that makes the view, with the choices that the user has made in this pane."""
@@ -124,7 +141,10 @@ class Pane(Scrolling, can_focus=True):
         if self.cursor >= count:
             self._put_cursor(max(0, count - 1))
         is_other = (view.here, view.subtitle) != (before.here, before.subtitle)
-        if view.here is not None and (moved or is_other):
+        if self.return_to is not None:
+            self.move_to(self.return_to)
+            self.return_to = None
+        elif view.here is not None and (moved or is_other):
             self.move_to(view.here)
         self.retitle()
         for index in self.in_sight:

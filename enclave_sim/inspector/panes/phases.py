@@ -17,6 +17,8 @@ the next begins. After the last one the guest runs, cycle by cycle. Then
 come the steps of annihilation, and the bits of the status word.
 + target state reached, or step done    > under way    . not yet
 Enter on a row goes to that moment. p and P go from phase to phase."""
+    FOOTER = "Enter go there"
+    FOLLOWS = "go to the moment of the row"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

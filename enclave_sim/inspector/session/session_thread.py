@@ -21,7 +21,6 @@ from enclave_sim.inspector.model.machine.registers import register_values
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import Standing, standing
-from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import Opened
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoint
@@ -29,7 +28,6 @@ from machine.errors import MachineError
 
 _LOOK_S = 0.04
 _PROGRESS_S = 0.1
-_LOOKING = "looking"
 
 Job = Callable[[Moment], str | None]
 """A job. It returns a message for the user, or None."""
@@ -115,7 +113,12 @@ class SessionThread:
         self._thread.start()
 
     def do(self, what: str, job: Job) -> None:
-        """Do a job, after those that were asked for before. Messages call it `what`."""
+        """Do a job, after those that were asked for before.
+
+        Args:
+            what: The name of the job in messages. If it is empty, the job is short, and leaves the message as it is.
+            job: The job.
+        """
         self._asked += 1
         self._jobs.put(_Asked(self._asked, what, job))
 
@@ -129,7 +132,7 @@ class SessionThread:
 
     def look(self) -> None:
         """Make the views of the panes again."""
-        self.do(_LOOKING, lambda _moment: None)
+        self.do("", lambda _moment: None)
 
     def cancel(self) -> None:
         """Cancel the current job, and those that wait."""
@@ -144,7 +147,7 @@ class SessionThread:
     @property
     def busy(self) -> bool:
         """True while a job is running."""
-        return bool(self._what) and self._what != _LOOKING
+        return bool(self._what)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Stop the thread, and wait for its end for at most `timeout_s` seconds."""
@@ -190,7 +193,7 @@ class SessionThread:
 
     def _serve(self, moment: Moment) -> None:
         looked_at, said, failed = monotonic(), None, False
-        acts = False  # anything but a look was done since the last `Seen`
+        acts = False  # a job with a name was done since the last `Seen`
         while True:
             asked = self._jobs.get()
             number, job = asked.number, asked.job
@@ -201,7 +204,7 @@ class SessionThread:
                     self._show(moment, None, meanwhile=True)
                 continue
             self._what = asked.what
-            acts = acts or asked.what != _LOOKING
+            acts = acts or bool(asked.what)
             self._reported_at, before = monotonic(), moment.run.now
             try:
                 words = self._do(moment, job)
@@ -274,27 +277,3 @@ class SessionThread:
         self.shown += 1
         points: tuple[Breakpoint | Watchpoint, ...] = (*run.breakpoints, *run.watchpoints)
         self._notify(Seen(standing(moment), moment.program, views, points, said, failed, meanwhile))
-
-
-def moved(go: Callable[[InspectedRun], object]) -> Job:
-    """Return a job that moves the run. It reports a breakpoint or watchpoint that was hit, or that nothing was."""
-
-    def job(moment: Moment) -> str | None:
-        before = moment.run.now
-        result = go(moment.run)
-        why = getattr(result, "why", None)
-        if why is not None:
-            return f"stopped at {_point(why)}"
-        if not isinstance(result, Position) and moment.run.now == before:
-            return "nothing further to stop at"
-        return None
-
-    return job
-
-
-def _point(point: object) -> str:
-    address = getattr(point, "address", None)
-    if address is not None:
-        return f"the breakpoint at {address:#x}"
-    where: range = getattr(point, "where")  # noqa: B009 - either is given
-    return f"the watchpoint on {where.start:#x}-{where.stop - 1:#x}"

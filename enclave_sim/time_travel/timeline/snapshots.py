@@ -52,8 +52,8 @@ class Snapshots:
         return self._kept[bisect_right(self.positions, goal) - 1]
 
     def before_event(self, seq: int) -> KeptSnapshot:
-        """Find the nearest one before an event."""
-        return self._kept[bisect_right([one.seen for one in self._kept], seq) - 1]
+        """Find the nearest one before an event; the first one, if the event came before the run began."""
+        return self._kept[max(bisect_right([one.seen for one in self._kept], seq) - 1, 0)]
 
     def _is_too_large(self, latest: KeptSnapshot) -> bool:
         if len(self._kept) * sum(len(data) for _, data in _runs(latest)) <= _MOST_BYTES:

@@ -251,6 +251,8 @@ class Timeline(Generic[S]):
             self.step()
 
     def go_to_event(self, seq: int) -> None:
-        """Go to the position at which a known event has just happened."""
-        self._restore(self._kept.before_event(seq))
-        self.run(wanted=lambda event: event.seq == seq)
+        """Go to the position at which a known event has just happened; of those before the run, the beginning."""
+        kept = self._kept.before_event(seq)
+        self._restore(kept)
+        if kept.seen <= seq:
+            self.run(wanted=lambda event: event.seq == seq)

@@ -149,6 +149,42 @@ def test_f_filters_events_and_says_what_is_no_kind(size: Size) -> None:
 
 
 @SIZES
+def test_back_and_forward_lead_over_every_jump_with_what_was_shown(size: Size) -> None:
+    async def script(driven: Driven) -> None:
+        def here() -> tuple[Any, ...]:
+            sight = driven.app.desk.sight
+            return driven.standing.position, sight.page, sight.pane, sight.code, sight.memory
+
+        await driven.press("less_than_sign")
+        assert driven.said.startswith("! nothing to go back to")
+        met = [here()]
+        await driven.press("h", "s", "s", "4")
+        met.append(here())
+        await driven.pilot.press("g")
+        await driven.type("annihilate")
+        met.append(here())
+        await driven.pilot.press("a")
+        await driven.type("host_call")
+        met.append(here())
+        await driven.press("right_square_bracket", "minus")
+        met.append(here())
+        await driven.press("home", "enter")
+        last = here()
+        for place in reversed(met[1:]):
+            await driven.press("backspace")
+            assert here() == place
+        await driven.press("less_than_sign")
+        assert here()[0] == met[0][0]
+        for _ in met:
+            await driven.press("greater_than_sign")
+        assert here() == last
+        await driven.press("greater_than_sign")
+        assert driven.said.startswith("! nothing to go forward to")
+
+    drive(script, size)
+
+
+@SIZES
 def test_marks_are_kept_and_gone_to(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("M")

@@ -95,7 +95,7 @@ def test_its_modes_take_the_place_of_boot_phases_and_lead_to_their_moment(size: 
         await driven.press("enter")
         assert 0 < driven.standing.position.at_ns < 70_000_000
         assert driven.standing.mode == "long"
-        await driven.press("P", "4")
+        await driven.press("P", "4", "y")
         assert driven.standing.mode == "compatibility"
         assert any("%ecx" in text for text in driven.rows("code"))  # the source lies beside the image
         await driven.press("p")

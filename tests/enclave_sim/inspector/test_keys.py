@@ -10,8 +10,10 @@ from textual.binding import Binding
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.inspector.actions.keys import COMMON, KEYS, Group, key_text
 from enclave_sim.inspector.actions.steps import MOVEMENTS
 from enclave_sim.inspector.app import Inspector
+from enclave_sim.inspector.desk import WELCOME
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.pane import Pane
 from enclave_sim.inspector.screens import Page
@@ -53,8 +55,10 @@ def test_help_names_the_pane_and_every_key(size: Size) -> None:
             assert isinstance(page, Page)
             text = page.text
             assert pane.HELP in text
-            for binding in _bindings():
-                assert binding.description in text
+            for binding in [*_bindings(), *(one for one in pane.BINDINGS if isinstance(one, Binding))]:
+                if binding.action != "follow":
+                    assert f"{key_text(binding.key)}  {binding.description}" in text
+            assert f"Enter  {pane.FOLLOWS}" in text
             await driven.press("escape")
 
     drive(script, size)
@@ -69,7 +73,8 @@ def test_the_command_palette_has_every_key(size: Size) -> None:
     async def script(driven: Driven) -> None:
         commands = list(driven.app.get_system_commands(driven.app.screen))
         assert all(any(b.description in c.title for c in commands) for b in _bindings())
-        (step,) = (c for c in commands if c.title.startswith("one step: "))
+        assert all(any(c.title.startswith(f"{group.value}: ") for c in commands) for group in Group)
+        (step,) = (c for c in commands if ": one step: " in c.title)
         await step.callback()
         await driven.settle()
         assert driven.standing.position.at_ns == 1
@@ -78,6 +83,31 @@ def test_the_command_palette_has_every_key(size: Size) -> None:
         assert driven.standing.ring == 3
 
     drive(script, size)
+
+
+@pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.NAME)
+def test_the_footer_of_a_pane_names_keys_that_it_has(pane: type[Pane]) -> None:
+    keys = {key_text(one) for binding in [*_bindings(), *_of_pane(pane)] for one in binding.key.split(",")}
+    named = [part.split()[0] for part in f"{pane.FOOTER}  {COMMON}".split("  ")]
+    assert set(named) - keys == {"1-="}
+    assert {key_text(one.key) for one in pane.own_keys()} & {"F", "V", ".", "y"} <= set(named)
+    assert len(pane.TITLE) + len(pane.FOOTER) < 65, "in 80 columns, with a key for the help"
+
+
+def test_every_command_of_the_palette_has_its_object() -> None:
+    """No word for what only the command before it has named: it stands alone in a list that is searched."""
+    assert not [one.words for one in KEYS if re.search(r"\b(to one|it|them|there)$", one.words)]
+
+
+def test_the_first_screen_says_in_one_line_what_to_press_and_the_footer_follows_the_focus() -> None:
+    async def script(driven: Driven) -> None:
+        assert driven.said == WELCOME
+        assert len(WELCOME) <= 78
+        for pane in PANES:
+            await driven.press(pane.KEY)
+            assert str(driven.app.query_one("#keys").render()).startswith(f"{pane.TITLE}: {pane.FOOTER}")
+
+    drive(script)
 
 
 @SIZES
@@ -226,6 +256,10 @@ def test_every_key_is_pressed_in_a_test_of_both_sizes() -> None:
 def _every_binding() -> Iterator[Binding]:
     yield from _bindings()
     for pane in PANES:
-        for kind in pane.__mro__:
-            if issubclass(kind, Pane):
-                yield from (one for one in kind.BINDINGS if isinstance(one, Binding))
+        yield from _of_pane(pane)
+
+
+def _of_pane(pane: type[Pane]) -> Iterator[Binding]:
+    for kind in pane.__mro__:
+        if issubclass(kind, Pane):
+            yield from (one for one in kind.BINDINGS if isinstance(one, Binding))

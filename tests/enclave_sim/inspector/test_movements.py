@@ -1,11 +1,9 @@
 """Every key that goes through the run does what the session does."""
 
-from contextlib import suppress
-
 import pytest
 
 from enclave_sim.enclave.options import EnclaveOptions
-from enclave_sim.inspector.actions.steps import MOVEMENTS, Movement
+from enclave_sim.inspector.actions.steps import MOVEMENTS, Kind, Movement
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
@@ -35,8 +33,29 @@ def test_every_movement_key_reaches_the_position_that_the_session_reaches(size: 
 
 
 def _go(run: InspectedRun, movement: Movement) -> None:
-    with suppress(NoSuchPosition):
+    here = run.now
+    try:
         movement.go(run)
+    except NoSuchPosition:
+        if movement.kind is Kind.SEARCH:
+            run.go_to(here)
+
+
+@SIZES
+def test_a_search_that_finds_nothing_stays_where_it_was_and_says_so(size: Size) -> None:
+    async def script(driven: Driven) -> None:
+        await driven.press("p", "p", "p", "p")
+        here = driven.standing.position
+        await driven.press("p")
+        assert driven.said.startswith("! there is no event phase_completed before the run ends")
+        assert driven.said.endswith("; nothing has moved")
+        assert driven.standing.position == here
+        await driven.pilot.press("g")
+        await driven.type("payload_rejected")
+        assert driven.said.endswith("; nothing has moved")
+        assert driven.standing.position == here
+
+    drive(script, size)
 
 
 @SIZES

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from enclave_sim.cancellation import Cancellation, Cancelled
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inspector.session.inspected_run import InspectedRun
+from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.session import enclave_of
 from machine.events import Event
@@ -86,3 +87,11 @@ def test_events_are_gone_to_in_both_directions() -> None:
 
 def _is(kind: str) -> Callable[[Event], bool]:
     return lambda event: event.__struct_config__.tag == kind
+
+
+def test_the_first_event_of_a_run_is_at_its_beginning() -> None:
+    run = InspectedRun(enclave_of("counter", EnclaveOptions.of(cycles=1)))
+    run.next_host_call()
+    assert run.known[0].at_ns == 0
+    assert run.go_to_event(0) == Position(0)
+    assert run.go_to_event(1).at_ns == run.known[1].at_ns

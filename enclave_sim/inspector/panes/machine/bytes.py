@@ -22,6 +22,8 @@ asked for. At first it is the stack.
 While nothing else is running, the last write to the row under the cursor
 is searched for, and shown in the title and after the row; W asks for it.
 w watches the row."""
+    FOOTER = "a address  w watch  W last write"
+    FOLLOWS = "show the bytes from this row on"
 
     address: int | None = None
     """The physical address to show; None for the stack."""

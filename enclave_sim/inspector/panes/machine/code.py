@@ -25,9 +25,11 @@ Enter on a jump or call shows where it leads; full stop (.) returns to
 RIP. / searches the whole program: instructions, symbols and source.
 y changes between the syntax of Intel and that of AT&T. Lines of assembly
 in the other one are left out but for their comments."""
+    FOOTER = "Enter follow jump  b break  r run here  . RIP  y syntax"
+    FOLLOWS = "show where the jump or call leads"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("full_stop", "home", "back to RIP", show=False),
-        Binding("y", "syntax", "change the assembly syntax", show=False),
+        Binding("full_stop", "home", "show the code at RIP again", show=False),
+        Binding("y", "syntax", "change the syntax of assembly", show=False),
     ]
 
     syntax = Syntax.INTEL

@@ -18,6 +18,8 @@ attestation port, mailbox, and the other devices of a PC, with all of
 their state.
 v goes to the next device. Nothing is read through the bus, so looking
 changes nothing."""
+    FOOTER = "v next device"
+    FOLLOWS = "show the memory that the row names"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -19,6 +19,8 @@ no more.
 Below, one character for each page of 4 KiB, 64 pages a row:
 . zero   o zero since a scrub   1-9 in use, in tenths of the page   L in use, read-only
 Enter shows the bytes; w watches the region or row of pages."""
+    FOOTER = "Enter bytes  w watch"
+    FOLLOWS = "show the bytes of the region or row"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

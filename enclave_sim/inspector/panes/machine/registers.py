@@ -18,6 +18,8 @@ registers bit by bit, MSRs, debug registers, XMM and x87.
 * marks a value that has changed since the last stop; the old one follows.
 Enter on a value that is an address shows what is there; b sets a
 breakpoint on it, w a watchpoint, W finds the last write to it."""
+    FOOTER = "Enter show it  b break  w watch  W last write"
+    FOLLOWS = "show what is at the address in the register"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

@@ -18,6 +18,8 @@ RFLAGS, and the stack it came from. Addresses are named; a word that may
 be a return address says so.
 Enter on a word shows the code it points to, or its bytes; w watches it,
 W finds the last write to it."""
+    FOOTER = "Enter show it  w watch  W last write"
+    FOLLOWS = "show the code or the bytes that the word points to"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

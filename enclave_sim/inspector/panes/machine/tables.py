@@ -16,6 +16,8 @@ class TablesPane(Pane):
 the IDT, with bits in words.
 v goes to the next table. Enter on a gate shows its handler; b breaks
 there. w watches an entry, W finds the last write to it."""
+    FOOTER = "v next table  Enter show it  b break  w watch"
+    FOLLOWS = "show the handler of the gate, or the bytes"
 
     def wish(self) -> Callable[[Moment], View]:
         """See `Pane`."""

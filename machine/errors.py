@@ -1,4 +1,4 @@
-"""Errors of the machine: of the user, and of the emulator itself."""
+"""Errors of the machine: user errors and emulator bugs."""
 
 
 class MachineError(Exception):
@@ -6,8 +6,8 @@ class MachineError(Exception):
 
 
 class EmulatorFault(Exception):  # noqa: N818 - not an error of the caller
-    """The emulator broke one of its own rules. The guest cannot cause this. Do not catch it and continue."""
+    """The emulator violated one of its own rules. The guest cannot cause this. Do not catch it and continue."""
 
 
 class UnicornStopped(EmulatorFault):
-    """Unicorn stopped with an error. Unless memory of the host is damaged, it never should."""
+    """Unicorn stopped with an error. This never happens unless host memory is corrupt."""

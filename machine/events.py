@@ -1,6 +1,6 @@
 """Events that the machine records: one type for each kind of transition, and the protocol of a recorder.
 
-Events are frozen and say when they happened: `seq` counts from 0, `at_ns` is virtual time. Addresses are linear unless
+Events are frozen. `seq` counts them from 0, `at_ns` is virtual time. Addresses are linear unless
 the field says physical.
 """
 
@@ -51,7 +51,7 @@ class DescriptorTableLoaded(Event, frozen=True, tag="descriptor_table_loaded", g
 
 
 class InterruptRaised(Event, frozen=True, tag="interrupt_raised", gc=False):
-    """An interrupt or exception was raised. Its delivery follows, or another exception if that fails."""
+    """An interrupt or exception was raised. Its delivery follows, or another exception if the delivery fails."""
 
     vector: int
     source: InterruptSource
@@ -61,7 +61,7 @@ class InterruptRaised(Event, frozen=True, tag="interrupt_raised", gc=False):
     rip: int
     """The return address that the handler will see."""
     ring: int
-    """The privilege level in which it was raised."""
+    """The privilege level at which it was raised."""
 
 
 class InterruptDelivered(Event, frozen=True, tag="interrupt_delivered", gc=False):
@@ -119,14 +119,14 @@ class SerialReceived(Event, frozen=True, tag="serial_received", gc=False):
 
 
 class Recorder(Protocol):
-    """Receiver of events, in the order in which they happen."""
+    """Receives events, in order."""
 
     def record(self, event: Event) -> None:
         """Receive one event."""
 
 
 class DiscardingRecorder:
-    """Recorder that keeps nothing."""
+    """A recorder that discards everything."""
 
     def record(self, event: Event) -> None:
         """Discard the event."""

@@ -1,9 +1,9 @@
-"""A limit in seconds of host time, for tests and campaigns: how long the caller is willing to wait.
+"""A limit in seconds of host time, for tests and campaigns: the time that the caller is willing to wait.
 
     with HostLimit(10):
         outcome = machine.run()     # Outcome.HOST_LIMIT, if 10 s were not enough
 
-The limit is no part of the machine's state. The place where it stops a run depends on the host alone, and the run can
+The limit is not part of the machine's state. The place where it stops a run depends only on the host, and the run can
 continue from there as if it had not been stopped.
 """
 
@@ -13,17 +13,17 @@ from time import monotonic
 from machine.errors import MachineError
 
 _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
-"""The time on the host's monotonic clock, in seconds. Each thread and task has its own."""
+"""The deadline on the host's monotonic clock, in seconds. Each thread and task has its own."""
 
 
 class HostLimit:
-    """A context in which machines run for a limited time of the host. Contexts nest: the one that ends first counts.
+    """A context in which machines run for a limited host time. Contexts nest: the earliest end counts.
 
     The machine checks the clock between two instructions, several times a second. Longer work in Python, such as
     compiling a payload, is not interrupted.
 
     Args:
-        seconds: The limit in seconds of the host, more than 0.
+        seconds: The limit in host seconds, more than 0.
 
     Raises:
         MachineError: `seconds` is not more than 0.

@@ -1,7 +1,7 @@
 """The machine: a PC with one processor, RAM, a bus with devices and one virtual clock.
 
-This module decides how far the processor runs: it takes interrupts that are due and lets the processor execute until
-the next deadline, interrupt or stop. machine/execution/execution.py does what each stop of the processor requires.
+This module decides how far the processor runs: it takes due interrupts and lets the processor execute until the next
+deadline, interrupt or stop. machine/execution/execution.py handles each stop of the processor.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,9 +27,9 @@ from machine.state import State, Stateful
 
 _LONGEST_SLICE_NS = 50_000_000
 _LONGEST_RUN = 10_000_000
-"""Instructions that the processor executes before Python can handle signals of the host, such as Ctrl-C."""
+"""Instructions that the processor executes before Python can handle host signals, such as Ctrl-C."""
 _LONGEST_LIMITED_RUN = 100_000
-"""The same under a limit of host time."""
+"""The same, under a host limit."""
 
 
 class Outcome(Enum):
@@ -40,11 +40,11 @@ class Outcome(Enum):
     SHUTDOWN = "shutdown"
     """The processor shut down after a triple fault."""
     STOPPED = "stopped"
-    """A device or an observer requested it; `run` continues from here."""
+    """A device or an observer requested a stop; `run` continues from here."""
     LIMIT = "limit"
     """Virtual time reached the limit given."""
     HOST_LIMIT = "host_limit"
-    """The host time of a `HostLimit` has passed; `run` continues from here."""
+    """A `HostLimit` expired; `run` continues from here."""
 
 
 class Before(Enum):
@@ -52,7 +52,7 @@ class Before(Enum):
 
     NOTHING = "nothing"
     INTERRUPT_WAITS = "interrupt waits"
-    """Nothing was done, and an interrupt waits for RFLAGS.IF."""
+    """Nothing was done, and an interrupt is waiting for RFLAGS.IF."""
     DONE = "done"
     """An interrupt was taken, or the processor slept."""
 
@@ -64,13 +64,13 @@ class MachineConfiguration:
     ram_size: int
     """Bytes of RAM from physical address 0: a positive multiple of 4096."""
     ns_per_instruction: int = 1
-    """Virtual time that an instruction takes, in ns: at least 1."""
+    """Virtual time per instruction, in ns: at least 1."""
     reserve: int = 0
     """Bytes of inaccessible host address space to reserve after RAM, for a WebAssembly engine. Linux only."""
     portable: bool = False
-    """True to use the hooks in Python instead of native code: the same results, about 100 times slower."""
+    """True to use the Python hooks instead of native code: same results, about 100 times slower."""
     engines: bool = True
-    """False for a machine without scrub engine and hash engine, which no PC has."""
+    """False for a machine without scrub and hash engines, which no PC has."""
     display: bool = False
     """True for a machine with a display adapter, a VGA in a text mode."""
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class MachineConfiguration:
 class Machine:
     """A PC: one x86-64 processor, RAM, a bus with devices, and one virtual clock.
 
-    The machine knows nothing of the software on it. `machine.boot.loader.load` loads a Multiboot kernel; or write code
+    The machine knows nothing about its software. `machine.boot.loader.load` loads a Multiboot kernel; or write code
     to RAM and call `start`:
 
         from machine.machine import Machine, MachineConfiguration, Outcome
@@ -108,8 +108,8 @@ class Machine:
     drives a machine by `step`, `stop_at` and snapshots.
 
     Args:
-        configuration: The size of RAM and everything else that is fixed for the life of the machine.
-        recorder: The recorder that receives every event; None for none.
+        configuration: The size of RAM and all other fixed properties of the machine.
+        recorder: The recorder of all events, or None.
 
     Raises:
         MachineError: The configuration is impossible.
@@ -150,7 +150,7 @@ class Machine:
 
     @property
     def waits(self) -> bool:
-        """True if the processor sleeps, and only something from outside can wake it."""
+        """True if the processor sleeps, and only an outside event can wake it."""
         chipset = self.chipset
         due = chipset.deadline_ns is not None or chipset.pending() or chipset.nmi_pending
         return self.halted and bool(self.cpu.hook.rflags & FLAG_IF) and not due
@@ -162,7 +162,7 @@ class Machine:
 
     @property
     def coprocessor(self) -> Coprocessor | None:
-        """The coprocessor, which executes in place of one instruction of ring 3; None for none."""
+        """The coprocessor, which replaces one instruction in ring 3, or None."""
         return self._execution.coprocessor
 
     @coprocessor.setter
@@ -212,7 +212,7 @@ class Machine:
         return self._execution.delivery.shut_down
 
     def run(self, limit_ns: int | None = None) -> Outcome:
-        """Run until something ends the run. A further call continues.
+        """Run until something ends the run. Another call continues.
 
         Ctrl-C stops the machine between two instructions and raises KeyboardInterrupt here; `run` can continue
         afterwards. Raises EmulatorFault if the emulator breaks one of its own rules, and any exception of a device.
@@ -284,10 +284,10 @@ class Machine:
     # Snapshots
 
     def snapshot(self) -> MachineSnapshot:
-        """Return the whole state of the machine, in a copy.
+        """Return a copy of the machine's complete state.
 
-        The machine must not be running. The snapshot has no state of the coprocessor, so that must not be interrupted
-        within its instruction.
+        The machine must not be running. The snapshot does not include the coprocessor's state, so the coprocessor must
+        not be interrupted within its instruction.
 
         Returns:
             A snapshot that `restore` takes.
@@ -362,12 +362,12 @@ class Machine:
         return None
 
     def pass_this_address(self) -> None:
-        """Make `run` ignore `stop_at` for the instruction at RIP, this once."""
+        """Make `run` ignore `stop_at` once, for the instruction at RIP."""
         hook = self.cpu.hook
         hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
 
     def _address_reached(self) -> None:
-        """Stop before the instruction at RIP, and pass it when `run` continues."""
+        """Stop before the instruction at RIP, and execute it when `run` continues."""
         self.pass_this_address()
         self._stop_requested = self.at_stop = True
 
@@ -388,7 +388,7 @@ class Machine:
         """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.
 
         Args:
-            addresses: Linear addresses, at most 16; they replace those of the last call. Empty for none.
+            addresses: Linear addresses, at most 16, which replace those of the last call.
 
         Raises:
             MachineError: There are too many addresses.
@@ -409,7 +409,7 @@ class Machine:
         return min(limit, deadline)
 
     def _slice(self, deadline: int | None) -> int:
-        """Return the time that the coprocessor may run, in ns."""
+        """Return the coprocessor's time budget in ns."""
         return _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
 
     def _arm_deadline(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole machine at one moment: processor, RAM, devices and clock."""
+"""The complete machine at one moment: processor, RAM, devices and clock."""
 
 from dataclasses import dataclass
 

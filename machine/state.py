@@ -1,10 +1,10 @@
-"""State: the attributes of an object that a run changes, and how they are saved and restored.
+"""State: an object's attributes that change in a run, saved and restored.
 
 Each class declares its attributes by name; nothing is guessed from an attribute's value:
 
     class Timer(Device):
         STATE = ("count", "_mode")  # plain values: numbers, text, bytes, frozen records, and containers of these
-        PARTS = ("_channel",)       # objects with state of their own
+        PARTS = ("_channel",) # objects with state of their own
         WIRING = ("_clock", "irq")  # all else: other objects, callables, constants, values derived from the state
 
 A subclass declares only what it adds. tests/test_declared_state.py compares the declarations with the attributes.
@@ -27,11 +27,11 @@ class Stateful:
     """An object whose state can be saved and loaded. An attribute that a class does not declare is not saved."""
 
     STATE: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that are saved."""
+    """Names of the attributes to save."""
     PARTS: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that are objects with state, or lists of such, and belong to this object."""
+    """Names of the attributes that are objects with state, or lists of them, owned by this object."""
     WIRING: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that are not saved."""
+    """Names of the attributes not to save."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Add the declarations of the base classes. Raises TypeError for a name that is declared twice."""
@@ -44,7 +44,7 @@ class Stateful:
             raise TypeError(f"{cls.__name__} declares {', '.join(twice)} twice")
 
     def save_state(self) -> State:
-        """Return a copy of the state. Later changes to the object do not change it."""
+        """Return a copy of the state, independent of later changes."""
         attributes = vars(self)
         saved = {}
         for name in self.STATE:
@@ -56,7 +56,7 @@ class Stateful:
         return saved
 
     def load_state(self, state: State) -> None:
-        """Restore a state saved by this object, or by one of its class in the same configuration."""
+        """Restore a state saved by this object, or by one of the same class and configuration."""
         attributes = vars(self)
         for name in self.STATE:
             value = state[name]

@@ -1,4 +1,4 @@
-"""Checks of values for the control registers (SDM volume 3, 2.5), which Unicorn leaves out.
+"""Checks of values for the control registers (SDM volume 3, 2.5), which Unicorn does not perform.
 
 Each raises Fault (#GP). Reserved bits of CR0 below bit 32 may be written, and read as zero.
 """
@@ -17,7 +17,7 @@ CR4_BITS = (
     CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
     | CR4_UMIP | CR4_FSGSBASE | CR4_SMEP | CR4_SMAP
 )  # fmt: skip
-"""The supported bits: no virtual-8086 extensions, machine checks, PCIDs, XSAVE, protection keys and so on."""
+"""The supported bits: no virtual-8086 extensions, machine checks, PCIDs, XSAVE, protection keys etc."""
 _EFER_LME, _EFER_LMA = 1 << 8, 1 << 10
 _CODE_64 = 1 << 21
 _PDPTE_RESERVED = 0x1E6 | -(1 << PHYSICAL_ADDRESS_BITS) & 2**64 - 1

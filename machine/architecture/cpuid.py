@@ -1,7 +1,7 @@
-"""The answers of CPUID (SDM volume 2, CPUID): the processor as it is modelled, never the host's.
+"""The results of CPUID (SDM volume 2, CPUID), which describe the modelled processor, never the host's.
 
-It identifies itself as an Intel processor of family 6, model 3DH (Broadwell). Software takes an unknown vendor for AMD
-and writes AMD's registers. This model is the simplest one that has all features offered here except UMIP. Its other
+It identifies itself as an Intel processor of family 6, model 3DH (Broadwell). Software mistakes an unknown vendor for
+AMD and writes AMD's registers. This model is the simplest one with all features offered here except UMIP. Its other
 features (AVX, XSAVE, RDRAND, RDSEED, VMX, TSX, machine checks, MTRRs, PCIDs, performance counters, MONITOR, and
 virtual-8086 mode) are neither offered nor present (instruction_set.py). The time stamp counter is invariant and counts
 at 1 GHz; physical addresses have 40 bits, linear addresses 48.
@@ -37,7 +37,7 @@ _HIGHEST_BASIC, _HIGHEST_EXTENDED, _HIGHEST_WHEN_LIMITED = 0x15, 0x8000_0008, 2
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """The settings of software that change the answers."""
+    """The software settings that change the results."""
 
     apic_enabled: bool = True
     """IA32_APIC_BASE, bit 11."""
@@ -84,13 +84,13 @@ _SUBLEAVES = frozenset([4, 7, 0xB])
 def cpuid(leaf: int, subleaf: int = 0, switches: Switches = Switches()) -> Leaf:
     """Answer CPUID with EAX = `leaf` and ECX = `subleaf`.
 
-    A leaf above the highest one is answered as the highest basic leaf, as on all Intel processors. A lower leaf that
-    does not exist is answered with zeros, and so is such a subleaf.
+    A leaf above the highest one returns the highest basic leaf, as on all Intel processors. Lower leaves and subleaves
+    that do not exist return zeros.
 
     Args:
         leaf: EAX, 32 bits.
         subleaf: ECX, 32 bits; ignored by leaves without subleaves.
-        switches: The settings of software that change the answers.
+        switches: The software settings that change the results.
 
     Returns:
         EAX, EBX, ECX and EDX.

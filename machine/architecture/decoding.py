@@ -1,7 +1,7 @@
 """Decoding instructions (SDM volume 2, chapter 2).
 
-`decode` splits an instruction into its fields. `action` reads prefixes and opcode only, as the instruction hook does,
-and returns what opcodes.py has for them.
+`decode` splits an instruction into its fields. `action` reads only prefixes and opcode, as the instruction hook does,
+and looks them up in opcodes.py.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class MemoryOperand:
     relative: bool
     """The displacement is relative to the address of the next instruction."""
     address_bits: int = 64
-    """16, 32 or 64: the effective address is truncated to so many bits before the segment base is added."""
+    """16, 32 or 64: the number of bits to which the effective address is truncated before the segment base is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Instruction:
     prefixes: bytes
     """The legacy prefixes."""
     rex: int
-    """The REX prefix, or 0; for a VEX prefix a REX prefix with its W, R, X and B."""
+    """The REX prefix, or 0; for a VEX prefix, a REX prefix with the same W, R, X and B."""
     opcode: int
     """One byte, or 0x0Fxx, 0x0F38xx, 0x0F3Axx; with VEX 0xC438xx, 0xC43Axx."""
     prefix: Prefix
@@ -198,7 +198,7 @@ def _opcode(code: bytes, *, long: bool) -> tuple[int, int, Map, Prefix, int, int
 
 def _decode(code: bytes, *, long: bool, wide: bool) -> Instruction:
     legacy, rex, opcode_map, mandatory, opcode, vex_register, at, found = _opcode(code, long=long)
-    if found & Action.UNDEFINED:  # its length is that of prefixes and opcode, which make it undefined
+    if found & Action.UNDEFINED:  # its length is that of its prefixes and opcode, which make it undefined
         at = min(at, len(code))
         return Instruction(code[:legacy], rex, opcode, mandatory, 0, 0, None, at, 0, 0, 0, found, long, code[:at])
     prefixes = code[:legacy]
@@ -260,7 +260,7 @@ def _immediate_size(kind: str | None, rex: int, prefixes: bytes, address_bits: i
 
 
 def _segment(prefixes: bytes, default: str, *, long: bool) -> str:
-    """Return the segment of an operand: the last override counts, and in 64-bit mode only FS and GS do."""
+    """Return the segment of an operand: the last override counts, in 64-bit mode the last one for FS or GS."""
     for prefix in prefixes:
         name = _SEGMENT_PREFIXES.get(prefix)
         if name is not None and (not long or name in ("fs", "gs")):

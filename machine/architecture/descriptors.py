@@ -21,7 +21,7 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     """The type in bits 3:0 and the S bit in bit 4."""
     interrupt_stack_table: int
     level: int
-    """DPL: the least privileged ring that may use it by an INT instruction."""
+    """DPL: the least privileged ring that may use it with an INT instruction."""
     present: bool
 
 
@@ -56,7 +56,7 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=1024)  # four full IDTs
 def gate_64(raw: bytes) -> Gate:
-    """Decode a gate of 16 bytes, as in IA-32e mode. `kind` is no gate type if the reserved bit above it is set."""
+    """Decode a 16-byte gate of IA-32e mode. `kind` is not a gate type if the reserved bit above it is set."""
     low, selector, ist, attributes, middle, high, _ = struct.unpack("<HHBBHII", raw)
     handler = low | middle << 16 | high << 32
     return Gate(selector, handler, attributes & 0x1F, ist & 7, attributes >> 5 & 3, bool(attributes & 0x80))
@@ -64,7 +64,7 @@ def gate_64(raw: bytes) -> Gate:
 
 @lru_cache(maxsize=1024)  # four full IDTs
 def gate_32(raw: bytes) -> Gate:
-    """Decode a gate of 8 bytes, as in protected mode."""
+    """Decode an 8-byte gate of protected mode."""
     low, selector, _, attributes, high = struct.unpack("<HHBBH", raw)
     handler = low | (high << 16 if attributes & 8 else 0)
     return Gate(selector, handler, attributes & 0x1F, 0, attributes >> 5 & 3, bool(attributes & 0x80))
@@ -72,7 +72,7 @@ def gate_32(raw: bytes) -> Gate:
 
 @lru_cache(maxsize=1024)  # kernels have tens of descriptors, random programs any number
 def segment(raw: bytes) -> Segment:
-    """Decode a descriptor of 8 bytes (a 64-bit TSS has 8 more)."""
+    """Decode an 8-byte descriptor (a 64-bit TSS has 8 more bytes)."""
     low, high = struct.unpack("<II", raw)
     limit = low & 0xFFFF | high & 0xF_0000
     user, code = bool(high & 1 << 12), bool(high & 1 << 11)

@@ -9,12 +9,12 @@ CONTRIBUTORY = frozenset([DE, TS, NP, SS, GP])
 
 
 class Fault(Exception):  # noqa: N818 - the processor's, not Python's
-    """An exception of the processor, raised where an instruction or a delivery cannot continue.
+    """A processor exception, raised when an instruction or a delivery cannot continue.
 
     Args:
         vector: 0 to 31.
         error_code: None for a vector without one.
-        address: The linear address for CR2; None unless it is #PF.
+        address: The linear address for CR2; None unless the exception is #PF.
     """
 
     def __init__(self, vector: int, error_code: int | None = None, address: int | None = None) -> None:
@@ -22,7 +22,7 @@ class Fault(Exception):  # noqa: N818 - the processor's, not Python's
 
 
 class PageFault(Fault):
-    """#PF, with the error code that it pushes and the faulting linear address."""
+    """#PF, with its error code and the faulting linear address."""
 
     def __init__(self, error_code: int, address: int) -> None:
         super().__init__(PF, error_code, address)

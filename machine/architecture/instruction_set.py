@@ -1,13 +1,13 @@
-"""The instructions of the processor, a row for an opcode or a range of opcodes (SDM volume 2, appendix A).
+"""The instructions of the processor, one row per opcode or range of opcodes (SDM volume 2, appendix A).
 
-An opcode without a row is undefined: #UD, whatever Unicorn would do with it. So the table agrees with CPUID: an
+An opcode without a row is undefined: #UD, whatever Unicorn would do with it. The table agrees with CPUID: an
 instruction of a feature that CPUID does not offer has no row, or is a hint that does nothing.
 
 A row reads `map opcodes | prefixes | ModRM | traits`.
 
 * The map is `1` (one byte), `0F`, `38` (0F 38), `3A` (0F 3A), and `V38`, `V3A` for the VEX encodings.
 * Prefixes are the mandatory prefixes of the row: `np` (none), `66`, `F3`, `F2`; `*` is all of them, ignored or with
-  their general meaning. Of F2 and F3 the last one counts, and either takes precedence over 66.
+  their general meaning. Of F2 and F3 the last one counts, and both take precedence over 66.
 * ModRM is `-` (none), `rm` (register or memory), `m`, `r`, and `/n` or `/n-n` for values of the reg field.
 * Traits: `i32` undefined in 64-bit mode, `i64` defined only there; immediates `ib`, `iw`, `iz` (2 or 4 bytes), `iv`
   (up to 8), `off` (an offset of the address size), `far` (iz and a selector), `iwb`, `rel` (iz, but 4 bytes in 64-bit

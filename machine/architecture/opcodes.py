@@ -1,8 +1,8 @@
-"""Opcode tables: the instructions that the machine must act on, and why.
+"""Opcode tables: the instructions that the machine must act on, with the reasons.
 
-Unicorn executes nearly all instructions without help. `TABLES`, made from instruction_set.py, has for each opcode the
-`Action`s that the others need. The instruction hook looks them up before every instruction (step_hook.c); decoding.py
-does the same in Python.
+Unicorn executes nearly all instructions without help. For the others `TABLES`, made from instruction_set.py, has the
+`Action`s of each opcode. The instruction hook looks them up before every instruction (step_hook.c); decoding.py does
+the same in Python.
 """
 
 from enum import IntFlag
@@ -11,7 +11,7 @@ from machine.architecture.instruction_set import ROWS, Map, Prefix, Row
 
 
 class Action(IntFlag):
-    """Reasons to act on an instruction. Those not always watched count only while in `HookState.watched`."""
+    """Reasons to act on an instruction. Those not always watched count only while set in `HookState.watched`."""
 
     NONE = 0
     SYSTEM = 1
@@ -29,25 +29,25 @@ class Action(IntFlag):
     FLOATS = 64
     """SSE floating-point arithmetic: may raise exceptions."""
     LOCKABLE = 128
-    """LOCK is allowed with a memory operand; with anything else it is #UD."""
+    """LOCK is allowed with a memory operand; otherwise it is #UD."""
     ALIGNED = 256
-    """Has a memory operand of 16 bytes that must be aligned."""
+    """Has a 16-byte memory operand that must be aligned."""
     WIDE = 512
-    """Has a memory operand of 16 bytes that need not be aligned: checked where it crosses a page."""
+    """Has a 16-byte memory operand that need not be aligned: checked if it crosses a page."""
     UNDEFINED = 1024
     """#UD. Always watched."""
     LOOK = 2048
     """Unicorn executes it wrongly for some operands: see machine/processor/unusual_operands.py."""
     MODIFIES = 4096
-    """Reads and writes its operand: if the operand may not be written, not even a flag may change."""
+    """Reads and writes its operand: if the write faults, the flags must not change either."""
     OVERRIDE = 8192
-    """Has a prefix for FS or GS, outside 64-bit mode; in no table. Watched while FS or GS has a limit."""
+    """Has an FS or GS prefix outside 64-bit mode; not in the tables. Watched while FS or GS has a limit."""
     GROUP = 1 << 15
-    """In `Tables.entries` only: the other bits index `Tables.groups`, and the ModRM byte selects from that row."""
+    """Only in `Tables.entries`: the other bits index `Tables.groups`, and the ModRM byte selects from that row."""
 
 
 ALWAYS = Action.SYSTEM | Action.UNDEFINED | Action.MMX
-"""The actions that the instruction hook stops at in every state."""
+"""The actions at which the instruction hook always stops."""
 _TRAITS = {
     "system": int(Action.SYSTEM),
     "port": int(Action.PORT),
@@ -111,7 +111,7 @@ class Tables:
             opcode_map: A `Map`.
             prefix: The mandatory `Prefix`.
             opcode: The opcode byte.
-            modrm: The ModRM byte, or None where the code ends before it.
+            modrm: The ModRM byte, or None if the code ends before it.
 
         Raises:
             IndexError: The actions depend on ModRM, and `modrm` is None.

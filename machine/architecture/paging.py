@@ -1,8 +1,8 @@
 """Paging (SDM volume 3, chapter 4): page walks in all modes, and the processor's own accesses to memory.
 
 Unicorn walks the tables for the instructions it executes. `walk` is for inspection and changes nothing.
-`SupervisorMemory` is for what Python does in place of the processor, such as reading descriptors and pushing frames. It
-follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
+`SupervisorMemory` is for the processor's own accesses that Python makes, such as reading descriptors and pushing
+frames. It follows the rules of implicit supervisor accesses: accessed and dirty flags, CR0.WP, CR4.SMAP, reserved bits.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _PF_WRITE, _PF_USER, _PF_RESERVED = 2, 4, 8
 
 
 class Mode(Enum):
-    """Paging modes. The value is the shift of the index into the linear address, level by level."""
+    """Paging modes. The value has, for each level, the shift of its index in the linear address."""
 
     OFF = ()
     TWO_LEVEL = (22, 12)
@@ -56,10 +56,10 @@ def is_canonical(address: int) -> bool:
 def walk(
     ram: Ram, cr3: int, address: int, mode: Mode = Mode.FOUR_LEVEL, *, no_execute: bool = True, large: bool = True
 ) -> Translation | None:
-    """Translate a linear address by the tables that CR3 points to, and change nothing.
+    """Translate a linear address with the tables at CR3, and change nothing.
 
     Args:
-        ram: The RAM that has the tables.
+        ram: The RAM that contains the tables.
         cr3: The value of CR3.
         address: A linear address.
         mode: The paging mode; not `Mode.OFF`.
@@ -104,20 +104,20 @@ def walk(
 
 
 def _large_page(entry: int, shift: int, mode: Mode) -> tuple[int, bool]:
-    """Return the entry with its whole address, and whether a reserved bit between PAT (bit 12) and address is set."""
+    """Return the entry with its complete address; True if a reserved bit between bit 12 and the address is set."""
     if mode is Mode.TWO_LEVEL:  # PSE-36: bits 20-13 are address bits 39-32
         return entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32, bool(entry & 1 << 21)
     return entry, bool(entry & ((1 << shift) - 1) & _ADDRESS_BITS & ~0x1000)
 
 
 class SupervisorMemory:
-    """Memory by linear address, as the processor accesses it on its own behalf in supervisor mode.
+    """Memory by linear address, for the processor's own accesses in supervisor mode.
 
-    Translations are cached until `flush`, as in a TLB, but never those that are not present or not allowed.
+    Translations are cached until `flush`, as in a TLB, unless they are not present or not allowed.
 
     Args:
         ram: The RAM of the machine.
-        state: The processor's registers, which say how to translate.
+        state: The processor's registers, which control translation.
     """
 
     def __init__(self, ram: Ram, state: ProcessorState) -> None:
@@ -128,7 +128,7 @@ class SupervisorMemory:
 
     @property
     def mode(self) -> Mode:
-        """The paging mode that CR0, CR4 and EFER select."""
+        """The paging mode selected by CR0, CR4 and EFER."""
         state = self._state
         if not state.cr[0] & _CR0_PG:
             return Mode.OFF
@@ -142,7 +142,7 @@ class SupervisorMemory:
         self._writable.clear()
 
     def look(self, address: int) -> Translation | None:
-        """Translate the page of `address` by the tables as they are now, and change nothing; None as in `walk`."""
+        """Translate the page of `address` with the current tables, and change nothing; None as in `walk`."""
         state, mode = self._state, self.mode
         if mode is Mode.OFF:
             return Translation(address & -PAGE_SIZE, True, True, True)
@@ -156,7 +156,7 @@ class SupervisorMemory:
         )
 
     def read(self, address: int, length: int, rflags: int = 0) -> bytes:
-        """Return the bytes at a linear address; all ones where there is no RAM, as the bus floats.
+        """Return the bytes at a linear address; all ones outside RAM, because the bus floats.
 
         Raises Fault: #PF, or #GP(0) for an address that is not canonical.
 
@@ -178,15 +178,15 @@ class SupervisorMemory:
         return bytes(self._ram.view[at : at + length]) if at + length <= self._ram.size else b"\xff" * length
 
     def read_physical(self, address: int, length: int) -> bytes:
-        """Return the bytes at a physical address; all ones where there is no RAM."""
+        """Return the bytes at a physical address; all ones outside RAM."""
         if address + length > self._ram.size:
             return b"\xff" * length
         return bytes(self._ram.view[address : address + length])
 
     def push(self, address: int, data: bytes, rflags: int = 0, unit: int = 8) -> None:
-        """Store a stack frame, all of it or nothing.
+        """Store a complete stack frame or nothing.
 
-        The processor pushes downwards, a unit at a time, so a fault has the address of the highest unit that faults.
+        The processor pushes downwards, one unit at a time, so a fault has the address of the highest faulting unit.
         Raises Fault: #PF, or #GP(0) for an address that is not canonical.
 
         Args:
@@ -207,7 +207,7 @@ class SupervisorMemory:
         self._store(found.physical + offset, data)
 
     def _push_across(self, address: int, data: bytes, rflags: int, unit: int) -> None:
-        """Push a frame that crosses a page boundary; a single unit may cross it, too."""
+        """Push a frame that crosses a page boundary; even a single unit may cross it."""
         split = PAGE_SIZE - (address & PAGE_SIZE - 1)
         if len(data) - unit >= split:
             self._translate(address + len(data) - unit, rflags, write=True)
@@ -221,7 +221,7 @@ class SupervisorMemory:
             self._ram.write(physical, data)
 
     def translate(self, address: int, rflags: int, *, write: bool, user: bool) -> int:
-        """Translate an instruction's access to memory, and set accessed and dirty flags.
+        """Translate an instruction's memory access, and set accessed and dirty flags.
 
         Raises Fault: #PF, or #GP(0) for an address that is not canonical.
 

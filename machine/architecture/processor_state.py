@@ -1,7 +1,7 @@
 """The registers of a stopped processor, visible and hidden (SDM volume 3, 3.4.3), in Unicorn's own layout.
 
-The layout is that of QEMU's `CPUX86State` up to EFER. saved_context.py lays these structures over a saved context, and
-refuses a Unicorn that has another layout.
+The layout is that of QEMU's `CPUX86State` up to EFER. saved_context.py maps these structures onto a saved context, and
+refuses a Unicorn with another layout.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ GENERAL_REGISTERS = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
 )
-"""In the order of their numbers in instructions."""
+"""In the order of their register numbers."""
 SEGMENT_REGISTERS = ("es", "cs", "ss", "ds", "fs", "gs")
 
 ARITHMETIC_FLAGS = 0x8D5
@@ -138,11 +138,11 @@ class ProcessorState(ctypes.Structure):
         return ctypes.string_at(ctypes.addressof(self) + _SYSTEM_REGISTERS_AT, _SYSTEM_REGISTERS_BYTES)
 
     def end_inhibition(self) -> None:
-        """End the interrupt shadow of STI and MOV SS, which covers one instruction: that one has retired."""
+        """End the interrupt shadow of STI and MOV SS, after the one instruction that it covers."""
         self.hflags &= ~_INTERRUPTS_INHIBITED
 
     def follow_segments(self, cpl: int) -> None:
-        """Update `hflags`, where QEMU caches parts of the segments, after CS, SS or the privilege level changed.
+        """Update `hflags`, in which QEMU caches parts of the segments, after a change of CS, SS or the privilege level.
 
         Args:
             cpl: The privilege level from now on, 0 to 3.

@@ -1,13 +1,13 @@
-"""The processor's whole state as Unicorn saves it, including what the manual calls hidden.
+"""The processor's complete state as saved by Unicorn, including the manual's hidden parts.
 
-Unicorn's register interface reaches the visible part only: writing CS through it changes the selector, but neither the
-segment's cached descriptor nor the privilege level. A saved context holds everything, and restoring it puts everything
-back. So while the engine is stopped, its state is in a `ProcessorState` laid over a saved context, and `restore` gives
-it back before the engine runs on.
+Unicorn's register interface reaches only the visible part: writing CS through it changes the selector, but neither the
+segment's cached descriptor nor the privilege level. A saved context contains everything, and restoring it restores
+everything. So while the engine is stopped, its state is in a `ProcessorState` mapped onto a saved context, and
+`restore` gives it back before the engine continues.
 
-The layout is QEMU's `CPUX86State`, of which the exception fields before and after the debug registers are used too. It
-is found and checked when an engine is made, by searching for marks written to registers. A Unicorn with another layout
-is refused.
+The layout is QEMU's `CPUX86State`; its exception fields before and after the debug registers are used too. The layout
+is found and checked when an engine is created, by searching for values written to registers. A Unicorn with another
+layout is refused.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ _VECTOR_MARK = 0x0DDB_A115_600D_F00D_5EA2_C4ED_0B5E_0000
 _X87_MARK, _X87_TAGS, _BEFORE_FP0, _X87_POINTERS = 0x3A5C, 8, 20, 24
 X87_BYTES = _BEFORE_FP0 + 8 * 16 + _X87_POINTERS
 X87_CLEAR = struct.pack("<IHH8s4x", 0, 0, 0x37F, bytes([1] * 8)) + bytes(8 * 16 + _X87_POINTERS)
-"""`SavedContext.x87` when all registers are zero and FNINIT came last."""
+"""`SavedContext.x87` when all registers are zero after FNINIT."""
 _MXCSR_DEFAULT, _MXCSR_FLAGS, _MXCSR_ROUNDING, _FLUSH_TO_ZERO, _DENORMALS_ARE_ZEROS = 0x1F80, 0x3D, 13, 1 << 15, 1 << 6
 _FLAGS_AFTER_ROUNDING, _DAZ_AFTER_ROUNDING = 1, 4  # in `float_status`
 _KERNEL_GS_BASE = 0xC000_0102
@@ -40,7 +40,7 @@ _CR2_AT: int = vars(ProcessorState)["cr"].offset + 2 * 8
 
 
 class SavedContext:
-    """One engine's saved context, with the structures laid over it.
+    """One engine's saved context, with the structures mapped onto it.
 
     Args:
         uc: The engine. The context must not outlive it.
@@ -85,7 +85,7 @@ class SavedContext:
         self._check(uc)
 
     def _find_simd_state(self, uc: Uc) -> None:
-        """Find MXCSR and the fields that Unicorn derives from it: the bytes that change when it is written."""
+        """Find MXCSR and the fields that Unicorn derives from it, by the bytes that change when it is written."""
 
         def changed_by(value: int) -> list[int]:
             uc.reg_write(x86_const.UC_X86_REG_MXCSR, _MXCSR_DEFAULT)
@@ -150,8 +150,8 @@ class SavedContext:
     def restore(self) -> None:
         """Copy this context into the engine.
 
-        `old_exception` is Unicorn's note of a fault whose delivery has not finished. Unicorn never delivers one here,
-        so the note is cleared. Otherwise Unicorn would turn the next fault into a double fault.
+        In `old_exception` Unicorn remembers a fault until its delivery ends. Unicorn never delivers one here, so the
+        field is cleared. Otherwise Unicorn would turn the next fault into a double fault.
         """
         self._old_exception.value = _NONE_PENDING
         context_restore(self._engine, self.address)
@@ -194,7 +194,7 @@ class SavedContext:
 
     @property
     def x87_state(self) -> memoryview:
-        """The whole x87 unit, writable in place; machine/instructions/floating_point/state.py has the layout."""
+        """The complete x87 state, writable in place; machine/instructions/floating_point/state.py has the layout."""
         return self._bytes[self._x87 : self._x87 + X87_BYTES]
 
     def read_mmx(self, number: int) -> int:
@@ -228,7 +228,7 @@ class SavedContext:
         self._content[self._x87_flushing] = b"\0"
 
     def collect_simd_flags(self) -> None:
-        """Set in MXCSR the exception flags that instructions have raised since the last call.
+        """Set the exception flags raised by instructions since the last call in MXCSR.
 
         Unicorn keeps them elsewhere, as the same bits, and never reads them.
         """
@@ -239,7 +239,7 @@ class SavedContext:
 
     @property
     def x87(self) -> bytes:
-        """Top of stack, status, control and tag words, the eight registers and the pointers, as Unicorn keeps them."""
+        """Top of stack, status, control and tag words, the eight registers and the pointers, in Unicorn's layout."""
         return ctypes.string_at(self.address + self._x87, X87_BYTES)
 
     @property
@@ -249,7 +249,7 @@ class SavedContext:
 
     @property
     def content(self) -> bytes:
-        """The whole state in Unicorn's layout, without the addresses of this process that precede and follow it."""
+        """The complete state in Unicorn's layout, without the process addresses before and after it."""
         content = bytearray(self._content.raw[self._start : -_HOST_ADDRESS_BYTES])
         start, length = self._vectors
         step = length // _VECTORS
@@ -263,7 +263,7 @@ class SavedContext:
 
     @property
     def interrupt_met(self) -> tuple[bool, int, int]:
-        """The last interrupt that Unicorn reported: true for an INT instruction, error code, address after INT."""
+        """The last interrupt reported by Unicorn: True for an INT instruction, error code, address after INT."""
         error_code, is_int = self._error
         return bool(is_int), error_code, self._following.value
 

@@ -1,6 +1,6 @@
-"""Unicorn's C functions that are called on hot paths, with prototypes of our own.
+"""Unicorn's C functions for hot paths, with our own prototypes.
 
-The binding declares pointer types. ctypes checks them at each call, which takes longer than the call itself. Here
+The binding declares pointer types, which ctypes checks at each call, and that takes longer than the call itself. Here
 every pointer is a plain address; `handle` is `engine_handle(uc)`.
 """
 
@@ -16,7 +16,7 @@ context_save = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_save", uclib))
 context_restore = CFUNCTYPE(c_int, c_void_p, c_void_p)(("uc_context_restore", uclib))
 """(handle, context) -> error."""
 control = CFUNCTYPE(c_int, c_void_p, c_int)(("uc_ctl", uclib))
-"""(handle, control) -> error. For controls without arguments only: the C function is variadic."""
+"""(handle, control) -> error. Only for controls without arguments: the C function is variadic."""
 TLB_FLUSH = UC_CTL_IO_WRITE << 30 | UC_CTL_TLB_FLUSH
 vmem_read = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int, c_void_p, c_size_t)(("uc_vmem_read", uclib))
 """(handle, linear address, access, bytes, size) -> error. The binding's prototype truncates the address to 32 bits."""

@@ -1,1 +1,1 @@
-"""The boot loader: `loader.load` puts an image, its modules and the boot information into RAM, and starts it."""
+"""The boot loader: `loader.load` loads an image, its modules and the boot information into RAM, and starts it."""

@@ -1,7 +1,7 @@
 """ELF executables of both classes, as far as a boot loader needs them; pyelftools reads symbols and debug lines.
 
-Field names are those of the System V ABI, chapters 4 (object files) and 5 (program loading). Records are named tuples
-in this package because a small kernel boots in less time than it takes to define a dozen dataclasses.
+Field names are those of the System V ABI, chapters 4 (object files) and 5 (program loading). Records in this package
+are named tuples because defining a dozen dataclasses takes longer than booting a small kernel.
 """
 
 import struct
@@ -29,7 +29,7 @@ class Segment(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section that has bytes but no address in memory, such as .symtab and .strtab."""
+    """A section that has contents but no address in memory, such as .symtab or .strtab."""
 
     number: int
     """Its index in the section headers."""
@@ -38,12 +38,12 @@ class Section(NamedTuple):
 
 
 class SectionTable(NamedTuple):
-    """The section headers as they are in the file."""
+    """The section headers in the file."""
 
     headers: bytes
     entry_size: int
     names_index: int
-    """Index of the section that holds the names of sections (e_shstrndx)."""
+    """Index of the section with section names (e_shstrndx)."""
     unallocated: tuple[Section, ...]
     address_field: struct.Struct
     address_offset: int
@@ -55,7 +55,7 @@ class SectionTable(NamedTuple):
         return len(self.headers) // self.entry_size
 
     def placed(self, addresses: dict[int, int]) -> "SectionTable":
-        """Return the table with the addresses (sh_addr) of sections, given by their number, filled in."""
+        """Return the table with the given addresses (sh_addr), by section number, filled in."""
         headers = bytearray(self.headers)
         for number, address in addresses.items():
             self.address_field.pack_into(headers, number * self.entry_size + self.address_offset, address)
@@ -63,7 +63,7 @@ class SectionTable(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """The parts of an image that are needed to load and start it."""
+    """The parts of an image needed to load and start it."""
 
     entry: int
     """Physical address of the first instruction."""
@@ -98,7 +98,7 @@ _CLASSES = {
 
 
 def parse(image: bytes) -> Executable:
-    """Read an ELF32 or ELF64 executable for x86. Raises MachineError for anything else and for a truncated file."""
+    """Read an ELF32 or ELF64 executable for x86. Raises MachineError for anything else or a truncated file."""
     if image[:4] != MAGIC:
         raise MachineError("the image is not an ELF file (no \\x7fELF at its start)")
     form = _CLASSES.get(image[4]) if len(image) > 5 else None
@@ -142,7 +142,7 @@ def _table(image: bytes, form: struct.Struct, offset: int, size: int, count: int
 def _segments(
     image: bytes, headers: list[tuple[int, ...]], flags_at: int
 ) -> tuple[tuple[Segment, ...], tuple[int, ...]]:
-    """Return the segments to load, and the virtual address of each. Raises MachineError for a truncated file."""
+    """Return the segments to load, each with its virtual address. Raises MachineError for a truncated file."""
     segments, virtual = [], []
     for index, header in enumerate(headers):
         kind, offset, address, physical, file_size, memory_size, _ = header[:flags_at] + header[flags_at + 1 :]
@@ -160,11 +160,11 @@ def _segments(
 
 
 def _physical_entry(entry: int, segments: tuple[Segment, ...], virtual: tuple[int, ...]) -> int:
-    """Convert e_entry, which is virtual, to a physical address by its segment: the image starts without paging."""
+    """Convert e_entry, a virtual address, to a physical one by its segment: the image starts without paging."""
     for segment, address in zip(segments, virtual, strict=True):
         if address <= entry < address + segment.memory_size:
             return entry - address + segment.physical
-    return entry  # some kernels that are linked to run elsewhere give the physical address
+    return entry  # some kernels linked to run elsewhere give the physical address
 
 
 def _unallocated(image: bytes, headers: list[tuple[int, ...]]) -> tuple[Section, ...]:

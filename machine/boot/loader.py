@@ -1,9 +1,9 @@
-"""Loading an image as a boot loader on a PC does, by the Multiboot protocol of its header.
+"""Loading an image like a PC boot loader, by the Multiboot protocol of its header.
 
 An image with headers of both versions is loaded by version 2. It starts in 32-bit protected mode with paging and
-interrupts off, EAX = magic and EBX = address of the boot information. Modules, sections and boot information go where
-RAM is free. Sections that have no address in memory (symbols, debug information) are loaded too, as GRUB does, and
-their headers get the addresses: the specifications require that of a kernel's symbol table.
+interrupts off, EAX = magic and EBX = address of the boot information. Modules, sections and boot information go to free
+RAM. Sections without an address in memory (symbols, debug information) are loaded too, as in GRUB, and their headers
+get the addresses: the specifications require that for a kernel's symbol table.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from machine.machine import Machine
 
 PROTOCOLS = (multiboot2.PROTOCOL, multiboot1.PROTOCOL)
 SEARCHED_BYTES = max(protocol.searched for protocol in PROTOCOLS)
-"""Bytes at the beginning of an image in which a Multiboot header is looked for."""
+"""Bytes at the beginning of an image that are searched for a Multiboot header."""
 
 
 class Module(NamedTuple):
-    """A file that the loader puts into RAM with the image."""
+    """A file to load into RAM with the image."""
 
     data: bytes
     command_line: str = ""
@@ -39,7 +39,7 @@ class Loaded(NamedTuple):
     modules: tuple[tuple[int, int], ...]
     """Base address and length of each module, in bytes."""
     notes: tuple[str, ...]
-    """Optional requests of the image that were not granted, in words for a person."""
+    """Optional requests of the image that were not granted, as text."""
 
 
 def load(
@@ -50,7 +50,7 @@ def load(
     *,
     unallocated_sections: bool = True,
 ) -> Loaded:
-    """Put the image, its modules and the boot information into RAM, and start the image.
+    """Load the image, its modules and the boot information into RAM, and start the image.
 
     Args:
         machine: The machine; its processor is set to the entry point.
@@ -100,7 +100,7 @@ def load(
 
 
 def is_image(data: bytes) -> bool:
-    """Return whether a file is an image for this loader: it has a Multiboot header or is an ELF file.
+    """Return True for an image for this loader: a file with a Multiboot header, or an ELF file.
 
     Args:
         data: The file, or its first `SEARCHED_BYTES`.
@@ -144,7 +144,7 @@ def _check_range(request: Request, executable: Executable) -> None:
 
 
 def _text(text: str) -> bytes:
-    """Return a C string. Bytes of the shell that are not UTF-8 stay as they were. Raises MachineError for a NUL."""
+    """Return a C string. Non-UTF-8 bytes from the shell are unchanged. Raises MachineError for a NUL."""
     try:
         raw = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Multiboot, the first version: header and boot information (Multiboot specification 0.6.96, chapter 3).
+"""Multiboot 1: header and boot information (Multiboot specification 0.6.96, chapter 3).
 
-A request for a graphics mode is reported in the notes and not granted; for a text mode it is, if there is a screen.
-Drives, configuration table, APM and VBE information are absent, and their flags are clear.
+A request for a graphics mode is reported in the notes and not granted; one for a text mode is granted if there is a
+screen. Drives, configuration table, APM and VBE information are absent, and their flags are clear.
 """
 
 import struct
@@ -23,7 +23,7 @@ _HEADER_REQUIREMENTS = 0xFFFF
 _HEADER_KNOWN = _HEADER_ALIGN_MODULES | _HEADER_MEMORY | _HEADER_VIDEO
 _HEADER_ADDRESSES_END = 32
 _EGA_TEXT = struct.pack("<I", 1)
-"""The mode type of a text mode, in the field that follows the addresses."""
+"""The mode type of a text mode, in the field after the addresses."""
 
 MEMORY, COMMAND_LINE, MODULES, ELF_SECTIONS, MEMORY_MAP, BOOT_LOADER_NAME, FRAMEBUFFER = (
     1 << bit for bit in (0, 2, 3, 5, 6, 9, 12)
@@ -50,7 +50,7 @@ def read_header(image: bytes, offset: int, screen: bool) -> Request:
 
 
 def information(facts: Facts, at: int) -> bytes:
-    """Return the boot information structure, followed by everything that it points to.
+    """Return the boot information structure, followed by everything it points to.
 
     Args:
         facts: The contents.
@@ -102,7 +102,7 @@ PROTOCOL = BootProtocol(
     alignment=4,
     searched=8192,
     boot_magic=0x2BAD_B002,
-    lowest_information=0x1_0000,  # in low memory, as other loaders do: kernels take what follows their image
+    lowest_information=0x1_0000,  # in low memory, as in other loaders: kernels use the memory after their image
     read_header=read_header,
     information=information,
 )

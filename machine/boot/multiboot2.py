@@ -1,8 +1,8 @@
 """Multiboot2: header and boot information (Multiboot2 specification 2.0, chapter 3).
 
-A preferred graphics mode is only a recommendation, so it is reported in the notes and not granted. On a machine with a
-text screen that is the console, and the framebuffer of the boot information. Tags for EFI have no
-effect on a PC with a BIOS, as the specification says. ACPI, APM, VBE, EFI and network information are absent.
+A preferred graphics mode is only a recommendation, so it is reported in the notes and not granted. A text screen, if
+the machine has one, is the console and the framebuffer in the boot information. As specified, EFI tags have no effect
+on a PC with a BIOS. ACPI, APM, VBE, EFI and network information are absent.
 """
 
 import struct
@@ -23,7 +23,7 @@ from machine.errors import MachineError
 
 _INFORMATION_REQUEST, _ADDRESS, _ENTRY_ADDRESS, _CONSOLE_FLAGS, _FRAMEBUFFER = 1, 2, 3, 4, 5
 _RELOCATABLE = 10
-_WITHOUT_EFFECT = frozenset([6, 7, 8, 9])  # module alignment, which is always kept; EFI boot services, EFI entries
+_WITHOUT_EFFECT = frozenset([6, 7, 8, 9])  # module alignment, always honoured; EFI boot services, EFI entries
 _OPTIONAL = 1
 _CONSOLE_REQUIRED, _EGA_TEXT_SUPPORTED = 1, 2
 _NEEDED = {_ADDRESS: 16, _ENTRY_ADDRESS: 4, _CONSOLE_FLAGS: 4, _RELOCATABLE: 16}
@@ -67,7 +67,7 @@ def read_header(image: bytes, offset: int, screen: bool) -> Request:
 
 
 def _tags(image: bytes, at: int, end: int) -> Iterator[tuple[int, int, bool, bytes]]:
-    """Yield offset, type, whether the tag must be understood, and content of each tag."""
+    """Yield the offset, type, required flag and content of each tag."""
     if end > len(image):
         raise MachineError("the image is cut short inside the Multiboot 2 header")
     while at + 8 <= end:
@@ -81,7 +81,7 @@ def _tags(image: bytes, at: int, end: int) -> Iterator[tuple[int, int, bool, byt
 
 
 def _refusal(kind: int, content: bytes, *, screen: bool) -> str:
-    """Return the part of a tag's request that is not supported, in words, or an empty string."""
+    """Describe the unsupported part of a tag's request; an empty string if there is none."""
     if kind == _INFORMATION_REQUEST:
         wanted = struct.unpack_from(f"<{len(content) // 4}I", content)
         missing = [str(tag) for tag in wanted if tag not in _PROVIDED and not (screen and tag == FRAMEBUFFER)]

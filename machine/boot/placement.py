@@ -9,7 +9,7 @@ from machine.errors import MachineError
 AVAILABLE, RESERVED = 1, 2
 """Memory types, as numbered by both Multiboot specifications."""
 CONVENTIONAL_END = 0x9_FC00
-"""From here to 1 MiB a PC has its extended BIOS data area, video memory and ROMs."""
+"""End of conventional memory; from here to 1 MiB are the extended BIOS data area, video memory and ROMs."""
 HIGH_MEMORY = 0x10_0000
 
 
@@ -39,7 +39,7 @@ class Placement:
         self._ram_size = ram_size
         self._available = [region for region in memory_map(ram_size) if region.kind == AVAILABLE]
         self._taken: list[tuple[int, int]] = []
-        """Base and end of each range, in order. None overlap."""
+        """Base and end of each range, in order, without overlap."""
 
     def claim(self, base: int, length: int, what: str) -> None:
         """Mark a fixed range as used.

@@ -1,4 +1,4 @@
-"""The common part of both Multiboot protocols: a header in the image for requests, boot information in RAM."""
+"""The common part of both Multiboot protocols: requests in the image's header, boot information in RAM."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ LOWER_KIB = 639
 """Memory below the extended BIOS data area, in KiB."""
 NO_GRAPHICS = "the image asks for a graphics mode, which is not there; it boots without a framebuffer"
 TEXT_FRAMEBUFFER = struct.pack("<Q3I2B", 0xB_8000, 160, 80, 25, 16, 2)
-"""Framebuffer information of mode 3: address, bytes in a row, columns, rows, bits of a cell, and the type, EGA text."""
+"""Framebuffer information of mode 3: address, bytes per row, columns, rows, bits per cell, and the type, EGA text."""
 
 
 class Addresses(NamedTuple):
     """Physical addresses of a flat image, from its header."""
 
     header: int
-    """Of the Multiboot header itself: it relates addresses to offsets in the file."""
+    """Address of the Multiboot header itself, which relates addresses to file offsets."""
     load: int
     load_end: int
-    """0: all of the file is loaded."""
+    """0: the whole file is loaded."""
     bss_end: int
-    """0: nothing follows the file's bytes."""
+    """0: there is no BSS."""
 
 
 class Range(NamedTuple):
-    """The range of addresses that a relocatable image allows."""
+    """The address range allowed by a relocatable image."""
 
     lowest: int
     highest: int
@@ -38,7 +38,7 @@ class Range(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The requests of a header to the loader."""
+    """A header's requests to the loader."""
 
     addresses: Addresses | None = None
     """None for an ELF file, which has addresses in its own headers."""
@@ -56,7 +56,7 @@ class PlacedModule(NamedTuple):
     base: int
     size: int
     command_line: bytes
-    """Ends in NUL, like all text of the boot information."""
+    """NUL-terminated, like all text in the boot information."""
 
 
 class Facts(NamedTuple):
@@ -83,25 +83,25 @@ class BootProtocol(NamedTuple):
     name: str
     header_magic: int
     header_words: int
-    """Number of words of 32 bits, from the magic on, whose sum is 0 modulo 2**32."""
+    """Number of 32-bit words, from the magic on, whose sum is 0 modulo 2**32."""
     alignment: int
     """Of the header in the image, in bytes."""
     searched: int
-    """Number of bytes at the beginning of the image that must contain the whole header."""
+    """Number of bytes at the beginning of the image that must contain the complete header."""
     boot_magic: int
     """Value of EAX when the kernel starts."""
     lowest_information: int
     """Lowest physical address allowed for the boot information."""
     read_header: Callable[[bytes, int, bool], Request]
-    """Reads the request in the header at an offset; the last argument says that there is a text screen.
+    """Reads the request in the header at an offset; the last argument is True if there is a text screen.
 
-    Raises MachineError for what this loader does not support.
+    Raises MachineError for unsupported requests.
     """
     information: Callable[[Facts, int], bytes]
-    """Makes the boot information for a physical address, on which its length does not depend."""
+    """Makes the boot information for a physical address; its length does not depend on the address."""
 
     def find_header(self, image: bytes) -> tuple[int | None, int | None]:
-        """Return the offsets of the first header with a right checksum and of the first with a wrong one, or None."""
+        """Return the offsets of the first header with a correct checksum and of the first with a wrong one, or None."""
         magic, wrong = struct.pack("<I", self.header_magic), None
         end = min(self.searched, len(image))
         at = image.find(magic, 0, end)
@@ -115,7 +115,7 @@ class BootProtocol(NamedTuple):
 
 
 def flat(image: bytes, header_offset: int, addresses: Addresses, entry: int) -> Executable:
-    """Make an executable of an image without headers of its own.
+    """Make an executable from a flat image.
 
     Args:
         image: The whole file.

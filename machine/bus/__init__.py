@@ -1,1 +1,1 @@
-"""RAM, the bus, and the host memory that they use."""
+"""RAM, the bus, and host memory."""

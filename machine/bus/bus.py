@@ -1,13 +1,11 @@
 """The interface of a device, interrupt lines, and the bus that connects the processor to devices.
 
 A device is a block of registers, addressed by their offset from the start of the block. Reads and writes have a size
-in bytes; registers that a device does not have read as zero. Where there is no device the bus floats: reads return all
-ones, writes are lost, as on a PC.
+in bytes; registers that a device does not have read as zero. Without a device the bus floats, as on a PC: reads return
+all ones, and writes are ignored. A device declares its state: see machine/state.py.
 
-A device declares which of its attributes are state: see machine/state.py.
-
-One device in a machine may have a window: registers that are memory, such as a data buffer, and have no side effects
-when they are read. Native code then reads them without calling the device.
+One device in a machine may have a window: registers such as a data buffer that behave as memory and have no side
+effects when read. Native code then reads them without calling the device.
 """
 
 from collections.abc import Callable
@@ -22,17 +20,18 @@ MMIO_BASE = 0xFEC0_0000
 MMIO_SIZE = 0x0040_0000
 
 Line = Callable[[bool], None]
-"""An interrupt line: called with True when the device asserts it, else with False. A level may be repeated."""
+"""An interrupt line: called with True to assert it, else with False. A level may be repeated."""
 
 
 def unconnected(level: bool) -> None:
-    """Ignore the level: an interrupt line that is not connected."""
+    """Ignore the level: an unconnected interrupt line."""
 
 
 class Device(Stateful):
-    """Base class of devices: it has no registers and no timer. Devices override what they have.
+    """Base class of devices: it has no registers and no timer.
 
-    A device with a timer calls `rescheduled` whenever its deadline or a pending interrupt may have changed.
+    Devices override what they need. A device with a timer calls `rescheduled` whenever its deadline or a pending
+    interrupt may have changed.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("deadline_ns",)
@@ -44,12 +43,12 @@ class Device(Stateful):
     def __init__(self) -> None:
         self.rescheduled: Callable[[], None] = lambda: None
         self.expose: Callable[[bytearray | None], None] = lambda _: None
-        """Called with the memory that the registers of `WINDOW` read as from now on; None: `read` is called again."""
+        """Called with the memory from which `WINDOW` is read from now on; None to call `read` again."""
         self.deadline_ns: int | None = None
         """Virtual time at which `tick` must be called, or None."""
 
     def reset(self) -> None:
-        """Return to the state after power-on, or to the one that PC firmware leaves where the device says so."""
+        """Return to the power-on state, or, if the device says so, to the state left by PC firmware."""
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002 - the contract's shape
         """Return the register at `offset`, for a read of `size` bytes."""
@@ -85,15 +84,15 @@ class Bus:
     def attach_ports(self, device: Device, base: int, count: int, *, offset: int = 0, width: int = 1) -> None:
         """Attach a device to I/O ports.
 
-        An access that is wider than `width`, or that leaves the block, is split into consecutive narrower ones, the
-        lowest port first, as a PC's bus controller does.
+        An access wider than `width`, or one that leaves the block, is split into consecutive narrower ones, lowest port
+        first, as by a PC's bus controller.
 
         Args:
             device: The device.
             base: The first port, 0 to 0xFFFF.
             count: The number of ports.
             offset: The device's register at `base`; the registers after it are at the following ports.
-            width: The widest access in bytes that the device takes as one: 1, 2 or 4.
+            width: The widest access in bytes that the device accepts: 1, 2 or 4.
 
         Raises:
             MachineError: A port is taken by another device, or does not exist.

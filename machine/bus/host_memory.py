@@ -1,7 +1,7 @@
 """Everything that depends on the host: memory mappings and executable pages.
 
-Other hosts than Linux get portable fallbacks: RAM without reserved address space after it, and no native code. They are
-slower and behave alike.
+Hosts other than Linux get portable fallbacks: RAM without reserved address space after it, and no native code. They are
+slower but behave alike.
 """
 
 import ctypes
@@ -44,10 +44,10 @@ def native_architecture() -> str | None:
 
 
 class HostMemory:
-    """Zeroed, page-aligned memory of this process that stays at one address until it is collected.
+    """Zeroed, page-aligned memory of this process, at a fixed address until it is collected.
 
     On Linux, `reserve` bytes of inaccessible address space follow: an access there is a fault of this process, which
-    WebAssembly engines turn into a trap. The attribute `reserve` is what was reserved; elsewhere it is 0. Raises
+    WebAssembly engines turn into a trap. The attribute `reserve` is the reserved size, 0 on other systems. Raises
     MemoryError.
     """
 
@@ -65,14 +65,14 @@ class HostMemory:
             self.address: int = address
             self.reserve = reserve
             weakref.finalize(self, _libc.munmap, address, size + reserve)
-            _libc.madvise(address, size, _MADV_NOHUGEPAGE)  # a huge page would be filled for one byte
+            _libc.madvise(address, size, _MADV_NOHUGEPAGE)  # a huge page would be allocated for one byte
         else:
             self._keep = mmap.mmap(-1, size)
             self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._keep))
             self.reserve = 0
 
     def zero(self, offset: int, length: int) -> None:
-        """Fill a range with zeros. Whole pages are dropped, as dropped pages of an anonymous mapping read as zero."""
+        """Fill a range with zeros. Whole pages are dropped, because dropped anonymous pages read as zero."""
         start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE * mmap.PAGESIZE
         if not LINUX or end - start < _WORTH_DROPPING:
             ctypes.memset(self.address + offset, 0, length)
@@ -93,7 +93,7 @@ class HostMemory:
         return bool(_libc.memcmp(self.address + offset, data, len(data)) == 0)
 
     def is_zero(self, offset: int, length: int) -> bool:
-        """Report whether a range is all zero. Pages that were never touched are zero and need not be read."""
+        """Report whether a range is all zero. Untouched pages are zero and need not be read."""
         if length >= _WORTH_DROPPING and self._is_untouched(offset, length):
             return True
         return is_filled_with_zero(self.address + offset, length)
@@ -135,13 +135,13 @@ if LINUX:
 
 
 def executable(code: bytes) -> tuple[int, object]:
-    """Place raw machine code in an executable page. Raises OSError if the host forbids such pages.
+    """Copy raw machine code to an executable page. Raises OSError if the host forbids such pages.
 
     Args:
         code: Position-independent code.
 
     Returns:
-        Its address, and the object that keeps it there.
+        Its address, and the object that keeps it alive.
     """
     page = mmap.mmap(-1, max(len(code), 1), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page[: len(code)] = code

@@ -1,6 +1,6 @@
-"""A window: registers of one device that the processor reads in host memory, without a call into Python.
+"""A window: registers of one device that the processor reads from host memory, without calling Python.
 
-Only native code reads through it. Without native code the bus calls the device, which must return the same values.
+Only native code uses it. Without native code the bus calls the device, which must return the same values.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ class Window(ctypes.Structure):
     size: int
     memory: int | None
     reads: int
-    """Number of reads that it has answered."""
+    """Number of reads answered."""
     bus: int | None
     """The native function for reads outside the window."""
 
@@ -29,8 +29,8 @@ class Window(ctypes.Structure):
         """Open the window onto memory, or close it.
 
         Args:
-            memory: What the registers read as. Its content may change, but resizing it raises BufferError until the
-                window is closed. None closes the window.
+            memory: The register contents. They may change, but resizing the memory raises BufferError until the window
+            is closed. None closes the window.
         """
         self._held = None if memory is None else ctypes.c_ubyte.from_buffer(memory)
         self.memory = None if self._held is None else ctypes.addressof(self._held)

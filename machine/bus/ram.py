@@ -1,11 +1,11 @@
 """Physical memory: one buffer that the machine owns.
 
-Unicorn executes from it, WebAssembly linear memory is a part of it, scrubbing fills it and residue scans read it.
-There are no copies.
+Unicorn executes from it, WebAssembly linear memory is part of it, scrubbing fills it and residue scans read it. There
+are no copies.
 
 Unicorn itself writes only to pages that were not executed. Every other write calls `Ram.changed`, which records writes
-to translated code, so that the processor translates it again (translations.py). So `view` is read-only, and a writer
-that needs a host address gets it from `lend`.
+to translated code, so that the processor retranslates it (translations.py). So `view` is read-only, and a writer that
+needs a host address gets it from `lend`.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ PAGE_SIZE = 4096
 LINE_SIZE = 256
 """Bytes in a line, the unit in which translated code is tracked.
 
-Short lines let data be close to code, long ones take less time to search.
+Short lines allow data close to code; long ones are faster to search.
 """
 _LONGEST_RUN = 64
 _RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
@@ -45,13 +45,13 @@ class Ram:
         self.reserve = self._memory.reserve
         """Bytes of inaccessible address space after the end of RAM in this process."""
         self.host_address = self._memory.address
-        """The address of RAM in this process. For Unicorn and the hooks only; other writers use `lend`."""
+        """The address of RAM in this process. Only for Unicorn and the hooks; other writers use `lend`."""
         self._keep_and_view = (ctypes.c_char * size).from_address(self.host_address)
         self._bytes = memoryview(self._keep_and_view).cast("B")
         self.view = self._bytes.toreadonly()
         """The bytes themselves, read-only and not copied. Slices are not checked: see `check`."""
         self.code_lines = bytearray(size // LINE_SIZE)
-        """A byte for each line: 1 if a translated instruction has a byte in it."""
+        """A byte for each line: 1 if it contains a byte of a translated instruction."""
         self.fetched_pages = bytearray(size // PAGE_SIZE)
         """A byte for each page: 1 if instructions may have been fetched from it."""
         self.stale_code: list[range] = []
@@ -97,7 +97,7 @@ class Ram:
             self.changed(where.start, len(where))
 
     def changed(self, base: int, length: int) -> None:
-        """Record that a range was written by something other than Unicorn."""
+        """Record a write to a range by something other than Unicorn."""
         if self.fetched_pages.find(1, base // PAGE_SIZE, (base + length + PAGE_SIZE - 1) // PAGE_SIZE) >= 0:
             self._code_changed(base, length)
 
@@ -130,7 +130,7 @@ class Ram:
         return self._memory.is_zero(base, length)
 
     def nonzero_pages(self, within: Iterable[range] | None = None) -> list[int]:
-        """Return the physical addresses of pages with any byte that is not zero, in order, in some ranges or in all."""
+        """Return the physical addresses of pages with a nonzero byte, in order, in some ranges or in all of RAM."""
         found: list[int] = []
         touched = self._touched()
         for part in [range(self.size)] if within is None else within:
@@ -141,12 +141,12 @@ class Ram:
         return found
 
     def image(self, without: Iterable[range] = ()) -> RamImage:
-        """Return a copy of RAM, without some ranges of whole pages."""
+        """Return a copy of RAM, excluding some ranges of whole pages."""
         runs = ((found.start() * PAGE_SIZE, found.end() * PAGE_SIZE) for found in _RUNS.finditer(self._flags(without)))
         return RamImage(tuple((base, bytes(self.view[base:end])) for base, end in runs))
 
     def changed_pages(self, image: RamImage, without: Iterable[range] = ()) -> list[int]:
-        """Return the physical addresses of pages that differ from `image`, in order, without some ranges."""
+        """Return the physical addresses of pages that differ from `image`, in order, excluding some ranges."""
         others = self._flags(without)
         changed: list[int] = []
         for base, data in image.runs:
@@ -160,7 +160,7 @@ class Ram:
         return sorted(changed)
 
     def _flags(self, without: Iterable[range]) -> bytearray:
-        """Return a byte for each page: 1 if it may not be zero and is outside `without`."""
+        """Return a byte for each page: 1 if it may be nonzero and is outside `without`."""
         flags = bytearray(self._touched())
         for part in without:
             flags[part.start // PAGE_SIZE : part.stop // PAGE_SIZE] = bytes(len(part) // PAGE_SIZE)

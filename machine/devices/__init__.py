@@ -1,1 +1,1 @@
-"""The devices: one file for each, with the names and the layout of its manual."""
+"""The devices: one file for each, with its manual's names and layout."""

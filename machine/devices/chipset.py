@@ -4,7 +4,7 @@
                   +--> I/O APIC, pin n --messages---------+--> local APIC ---> INTR, NMI
                        (IRQ 0 at pin 2)    NMI ---> LINT1 -+
 
-The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The machine's loop reads `pending`, takes interrupts by
+The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The machine's loop reads `pending`, takes interrupts with
 `acknowledge` and `take_nmi`, runs no further than `deadline_ns`, and calls `tick` there.
 """
 
@@ -25,7 +25,7 @@ _LINT0, _LINT1 = 0, 1
 
 
 class Chipset:
-    """The devices of a PC, made and attached to `bus`.
+    """The devices of a PC, created and attached to `bus`.
 
     `rescheduled` is called whenever `pending`, `nmi_pending` or `deadline_ns` may have changed. Raises MachineError for
     an invalid name of a fw_cfg file.
@@ -114,7 +114,7 @@ class Chipset:
             device.rescheduled = self.refresh
 
     def reset(self) -> None:
-        """Reset every device to the state in which PC firmware leaves it."""
+        """Reset every device to the state left by PC firmware."""
         for device in self.bus.devices:
             device.reset()
         self.nmi_pending = False
@@ -135,11 +135,11 @@ class Chipset:
     # Called by the machine's loop
 
     def pending(self) -> bool:
-        """Report whether a maskable interrupt waits, which the processor takes if RFLAGS.IF allows it."""
+        """Report whether a maskable interrupt is pending, which the processor takes if RFLAGS.IF is set."""
         return self.local_apic.intr
 
     def raise_nmi(self) -> None:
-        """Pulse the NMI pin. It is connected to LINT1 of the local APIC, which may mask it."""
+        """Pulse the NMI pin, connected to LINT1 of the local APIC, which may mask it."""
         self.local_apic.set_pin(_LINT1, True)
         self.local_apic.set_pin(_LINT1, False)
 

@@ -13,13 +13,14 @@ Register layout (32 bits each, from the base of the block):
     0x80 DATA_BUFFER 0xF80 bytes, for the command and then the response
 
 The states are the profile's: Idle -cmdReady-> Ready -a write to the buffer-> Reception -START-> Completion -goIdle->
-Idle. Requests that a state does not have are ignored: START in any state but Reception, writes to the buffer in Idle
+Idle. Requests that are invalid in a state are ignored: START in any state but Reception, writes to the buffer in Idle
 and Completion, cmdReady in Completion (there is no idle bypass), and everything while the locality is not granted.
-goIdle and relinquish clear the buffer. Without the locality the buffer reads as all ones. CTRL_CANCEL does nothing, as
-no command is ever running when it is written. Left out: interrupts, and localities 1 to 4, whose blocks are empty.
+goIdle and relinquish clear the buffer. Without the locality the buffer reads as all ones. CTRL_CANCEL does nothing,
+because no command is ever running when it is written. Not implemented: interrupts, and localities 1 to 4, whose blocks
+are empty.
 
 The interface itself answers TPM_RC_COMMAND_SIZE to a command whose header has a size below 10 or above the buffer's.
-A TPM that does not answer is a fatal error: tpmSts is set, and the buffer stays as it was.
+A TPM that does not answer is a fatal error: tpmSts is set, and the buffer is unchanged.
 """
 
 from collections.abc import Callable
@@ -43,17 +44,18 @@ _BAD_SIZE = error_response(Rc.COMMAND_SIZE)
 
 SIMPLE_NS = 20_000
 EXECUTION_NS: dict[int, int] = {Code.CREATE_PRIMARY: 200_000, Code.QUOTE: 200_000}
-"""Virtual time in ns of commands that do not take SIMPLE_NS."""
+"""Virtual time in ns of commands that take longer than SIMPLE_NS."""
 
 
 _IDLE, _READY, _RECEPTION, _COMPLETION = range(4)
-"""States of the interface. Command Execution ends before the next instruction, so no software sees it."""
+"""States of the interface. Command Execution ends before the next instruction, so software never sees it."""
 
 
 class TpmCrb(Device):
-    """The CRB device. It calls `on_command(command, response)` after each command that the TPM has answered.
+    """The CRB device.
 
-    Making it is power-on. Raises TpmUnavailable if the TPM does not start.
+    It calls `on_command(command, response)` after each answered command. Creating it powers on the TPM. Raises
+    TpmUnavailable if the TPM does not start.
     """
 
     STATE = ("failure", "_granted", "_state", "_buffer")
@@ -67,7 +69,7 @@ class TpmCrb(Device):
         self.tpm = tpm
         self.on_command: Callable[[bytes, bytes], None] | None = None
         self.failure: str | None = None
-        """Why the TPM did not answer, which sets CTRL_STS bit 0; None if it has always answered."""
+        """The reason why the TPM did not answer, which sets CTRL_STS bit 0; None if it always answered."""
         self._granted = False
         self._state = _IDLE
         self._buffer = bytearray(BUFFER_BYTES)
@@ -99,7 +101,7 @@ class TpmCrb(Device):
                 return (1 << 8 * size) - 1
             return int.from_bytes(self._buffer[offset - BUFFER : offset - BUFFER + size], "little")
         first = offset & ~3
-        if size == 4 and first == offset:  # the access that drivers make
+        if size == 4 and first == offset:  # the usual access of drivers
             return self._register(offset)
         value = sum(self._register(first + 4 * n) << 32 * n for n in range(3))
         return value >> 8 * (offset - first) & (1 << 8 * size) - 1

@@ -1,6 +1,6 @@
-"""Alignment checking (SDM volume 3, 6.15, interrupt 17), which Unicorn does not do.
+"""Alignment checking (SDM volume 3, 6.15, interrupt 17), which Unicorn does not perform.
 
-With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare, so it may be slow: `Execution` then executes
+With CR0.AM and RFLAGS.AC set, ring 3 must align its data. That is rare and may be slow: `Execution` then executes
 single instructions and calls `check` before each.
 """
 
@@ -13,12 +13,12 @@ from machine.instructions.accesses import Access, accesses, linear
 from machine.processor.cpu import FLAG_AC, Cpu
 
 _WHOLE_BLOCK = 16
-"""In bytes. Larger operands, such as FXSAVE's, have rules of their own."""
+"""In bytes. Larger operands, such as FXSAVE's, have their own rules."""
 _LONGEST_WORD = 8
 _PAIRS = frozenset([0x62, 0xC4, 0xC5, 0x0FB2, 0x0FB4, 0x0FB5])
 """BOUND and far pointers."""
 _ENVIRONMENTS = frozenset([0xD9, 0xDD])
-"""With extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
+"""With opcode extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
 _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
 """FXSAVE, FXRSTOR, CMPXCHG16B: they raise #GP instead."""
 _GROUP_5 = 0xFF
@@ -38,7 +38,7 @@ class AlignmentCheck:
         return bool(registers.cr[0] & CR0_AM and self._cpu.hook.rflags & FLAG_AC) and registers.cpl == 3
 
     def check(self, instruction: Instruction | None) -> None:
-        """Raise Fault (#AC) if `instruction`, the one at RIP, would access data that is not aligned."""
+        """Raise Fault (#AC) if `instruction`, the one at RIP, would access misaligned data."""
         cpu = self._cpu
         if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
             return

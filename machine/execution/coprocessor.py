@@ -1,8 +1,8 @@
-"""A coprocessor: code of the host that runs in place of one instruction at CPL 3.
+"""A coprocessor: host code that runs in place of one instruction at CPL 3.
 
 Its instruction is UD2 (2 bytes) at one linear address. When ring 3 reaches it, the coprocessor runs with RAX as its
 operand. Like a string instruction it can be interrupted: then only time has passed, the return address is the
-instruction itself, and the coprocessor continues when the instruction is reached again.
+instruction itself, and the coprocessor continues when the instruction is executed again.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ INSTRUCTION_LENGTH = 2
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The new register values after the instruction has completed."""
+    """The new register values after completion."""
 
     rax: int
     rcx: int
@@ -28,7 +28,7 @@ class Coprocessor(Protocol):
         """Linear address of its instruction."""
 
     def execute(self, operand: int, budget_ns: int) -> Completed | None:
-        """Run, and advance the machine's clock by the time that takes.
+        """Run, and advance the machine's clock by the time taken.
 
         Args:
             operand: RAX.

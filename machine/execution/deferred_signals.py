@@ -1,8 +1,8 @@
-"""Deferring signals of the host while native code may call back into Python.
+"""Deferring host signals while native code may call back into Python.
 
-A handler that raises, as that of Ctrl-C does, would run at the first bytecode of the next callback. ctypes drops the
-exception there, and the callback has done nothing. wasmtime then ends the process, and a machine would continue
-without one of its events.
+A handler that raises, like that of Ctrl-C, would run at the first bytecode of the next callback. ctypes drops the
+exception there, and the callback has done nothing. wasmtime then aborts the process, and a machine would continue with
+an event missing.
 """
 
 import signal
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 
 INTERRUPT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals whose handlers may raise, to end what the process does."""
+"""The signals whose handlers may raise to stop the current operation."""
 Handler = Callable[[int, FrameType | None], object]
 _held = False
 
 
 class SignalsHeld:
-    """A context manager that defers the handlers of signals to its end, where each runs once and may raise.
+    """A context manager that defers signal handlers to its end, where each runs once and may raise.
 
     Contexts nest: the outermost one defers. Outside the main thread, where Python runs no handlers, it does nothing.
 

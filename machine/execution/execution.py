@@ -1,6 +1,6 @@
 """Execution up to the next stop of the processor, and the work at that stop: interrupts, exceptions, instructions.
 
-Unicorn executes; after each stop `stopped` acts on its reason. The machine (machine/machine.py) calls this and decides
+Unicorn executes; after each stop `stopped` handles its reason. The machine (machine/machine.py) calls this and decides
 how far to execute.
 """
 
@@ -52,7 +52,7 @@ _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24),
 
 
 def _privileged(instruction: Instruction) -> bool:
-    """Return whether ring 3 may not execute the instruction, whatever its operands are (SDM volume 3, 5.9)."""
+    """Return whether the instruction is privileged, whatever its operands (SDM volume 3, 5.9)."""
     return instruction.opcode in _PRIVILEGED or (instruction.opcode == 0x0F00 and instruction.extension in (2, 3))
 
 
@@ -61,7 +61,7 @@ class Reached(Enum):
 
     ANYWHERE = "anywhere"
     ADDRESS = "address"
-    """Before an address at which the instruction hook was to stop."""
+    """Before an address at which the instruction hook was asked to stop."""
 
 
 class Execution(Stateful):
@@ -90,7 +90,7 @@ class Execution(Stateful):
         self.coprocessor: Coprocessor | None = None
         self.halted = False
         self.cut_short = False
-        """Time has passed in HLT or in the coprocessor, possibly less than asked for: the next deadline decides."""
+        """Time has passed in HLT or in the coprocessor, possibly less than requested: the next deadline decides."""
         self._returns = InterruptReturns(cpu, journal)
         self._limits = SegmentLimits(cpu)
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
@@ -100,7 +100,7 @@ class Execution(Stateful):
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
 
     def take_reached(self) -> Reached:
-        """Return where the processor has stopped, and reset that to ANYWHERE."""
+        """Return the place where the processor has stopped, and reset it to ANYWHERE."""
         reached, self._reached = self._reached, Reached.ANYWHERE
         return reached
 
@@ -118,7 +118,7 @@ class Execution(Stateful):
     # Interrupts
 
     def take_interrupt(self, *, pending: bool) -> bool:
-        """Deliver an NMI or an external interrupt, or execute the instruction whose interrupt shadow delays it.
+        """Deliver an NMI or an external interrupt, or execute the instruction in the interrupt shadow that delays it.
 
         Args:
             pending: The interrupt controller has an external interrupt.
@@ -172,7 +172,7 @@ class Execution(Stateful):
         """Deliver #DB after the last retired instruction.
 
         Args:
-            causes: Bits of DR6 to set, besides those of breakpoints met.
+            causes: Bits of DR6 to set, in addition to those of breakpoints hit.
         """
         debug = self._cpu.debug
         debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
@@ -198,8 +198,8 @@ class Execution(Stateful):
     def checks_wanted(self) -> bool:
         """True if `step_checked` must execute each instruction.
 
-        That is so if any may raise #AC or exceed a segment limit, or if MOV SS has met a data breakpoint, which is
-        reported after the next instruction.
+        That is necessary if one may raise #AC or exceed a segment limit, or if MOV SS has hit a data breakpoint, which
+        is reported after the next instruction.
         """
         return bool(self._cpu.debug.held) or self._alignment.wanted or self._limits.scope is Scope.EVERYTHING
 
@@ -221,7 +221,7 @@ class Execution(Stateful):
         self.step()
 
     def _execute_one(self) -> Stop:
-        """Execute only the instruction at RIP, watched or not. The caller must still handle the stop returned."""
+        """Execute only the instruction at RIP, watched or not. The caller must still handle the returned stop."""
         hook = self._cpu.hook
         hook.pass_once = hook.pass_watched = self._cpu.linear_rip
         hook.watch_if = 0
@@ -263,8 +263,8 @@ class Execution(Stateful):
         """Execute up to the next stop that is not at a quiet instruction, and handle that stop.
 
         A quiet instruction changes only its operands, so interrupts, deadlines and the mode need no check after it. If
-        a device asked for something meanwhile, that stops the processor again. A load of a data segment is quiet, too,
-        if the same instructions as before are checked afterwards.
+        a device requested something meanwhile, the processor stops again. A load of a data segment is quiet, too, if
+        the same instructions as before are checked afterwards.
         """
         cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
         while True:
@@ -308,7 +308,7 @@ class Execution(Stateful):
             self._exception_met(stop)
         elif stop is Stop.LEFT:
             take_back(cpu)
-        elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is no instruction
+        elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
             self._raise(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
             self._trap(0)
@@ -342,21 +342,21 @@ class Execution(Stateful):
             take_back(cpu)
             if not self.at_coprocessor:
                 self._raise(Fault(UD))
-        elif vector == DB:  # the only one that Unicorn raises, as it never sees the debug registers
+        elif vector == DB:  # the only one that Unicorn raises, because it never sees the debug registers
             self._trap(DR6_BS)
         else:
             self._raise(exception_met(cpu, vector, error_code))
 
     def _pass_return(self) -> None:
-        """Execute the instruction to which an interrupt will return, reached without that return: no special case."""
+        """Execute the instruction at an interrupt's return address, reached without that return: no special case."""
         self._cpu.hook.breakpoint = NEVER
         self.step()
         self._returns.watch()
 
     def _instruction_breakpoint(self) -> None:
-        """Deliver #DB before the instruction at RIP, which a debug register names.
+        """Deliver #DB before the instruction at RIP, whose address is in a debug register.
 
-        Not if RF is set, nor after a load of SS, which suppresses it as RF does (SDM volume 3, 18.3.1.1).
+        RF, or a load of SS just before, suppresses it (SDM volume 3, 18.3.1.1).
         """
         cpu = self._cpu
         if cpu.rflags & FLAG_RF or self._follows_load_of_ss():
@@ -366,15 +366,15 @@ class Execution(Stateful):
         self._deliver(Interrupt(DB, "exception", cpu.rip))
 
     def _follows_load_of_ss(self) -> bool:
-        """Return whether the last instruction was MOV SS or POP SS. STI inhibits interrupts, too, but not #DB."""
+        """Return whether the last instruction was MOV SS or POP SS. STI also inhibits interrupts, but not #DB."""
         cpu = self._cpu
         last = cpu.code.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
         return last is not None and loads_ss(last)
 
     def _execute_watched(self, instruction: Instruction | None) -> None:
-        """Execute a watched instruction, and record what it changed."""
+        """Execute a watched instruction, and record its changes."""
         cpu, registers, ring_and_mode = self._cpu, self._cpu.registers, self.ring_and_mode
-        if instruction is None:  # it ends in a page that cannot be fetched: let Unicorn fault
+        if instruction is None:  # it extends into a page that cannot be fetched: let Unicorn fault
             self.stopped(self._execute_one())
             return
         cpu.hook.rflags &= ~FLAG_RF  # it lasts for one instruction after IRET
@@ -416,7 +416,7 @@ class Execution(Stateful):
             self._trap_after(done, stepping)
 
     def _trap_after(self, done: Done, stepping: int) -> None:
-        """Deliver #DB after an instruction that was executed here, if there is a cause.
+        """Deliver #DB after an instruction executed here, if there is a cause.
 
         Args:
             done: The result of the instruction.

@@ -7,23 +7,23 @@ from machine.processor.cpu import Cpu
 
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 Seen = tuple[bytes, int]
-"""The values of all of them at one time."""
+"""The values of all of them at one moment."""
 
 
 class ObservedRegisters:
-    """Finds changes: `Execution` takes the values before and after each instruction that may write one."""
+    """Finds changes: `Execution` takes the values before and after each instruction that may change one."""
 
     def __init__(self, cpu: Cpu, journal: Journal) -> None:
         self._cpu = cpu
         self._journal = journal
 
     def look(self) -> Seen:
-        """Return the current values, to be compared and passed to `record_changes`."""
+        """Return the current values, for comparison and for `record_changes`."""
         cpu = self._cpu
         return cpu.registers.system_registers, cpu.debug.dr7
 
     def record_changes(self, before: Seen, rip: int) -> None:
-        """Record what the instruction at `rip` has changed since `before`: registers first, then tables."""
+        """Record the changes made by the instruction at `rip` since `before`: registers first, then tables."""
         (old, old_tables), (new, new_tables) = _values(before), _values(self.look())
         for name, value in new.items():
             if value != old[name]:

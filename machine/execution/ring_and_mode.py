@@ -1,6 +1,6 @@
-"""The ring and the operating mode (SDM volume 3, 2.2 and 5.5), and the instructions that are watched in each.
+"""The ring and the operating mode (SDM volume 3, 2.2 and 5.5), and the instructions watched in each.
 
-Both may change when CS does. Each change is recorded, and the instruction hook's set of watched actions is updated.
+Both may change with CS. Each change is recorded, and updates the instruction hook's set of watched actions.
 """
 
 from machine.architecture.control_registers import CR0_AM, CR4_UMIP
@@ -33,7 +33,7 @@ class RingAndMode(Stateful):
         self._limits = limits
         self.mode: ProcessorMode = "protected"
         self.nmi_blocked = False
-        """True from the delivery of an NMI to the next IRET (SDM volume 3, 6.7.1)."""
+        """True from the delivery of an NMI until the next IRET (SDM volume 3, 6.7.1)."""
 
     def reset(self) -> None:
         """Set the state after reset: protected mode, ring 0."""
@@ -49,7 +49,7 @@ class RingAndMode(Stateful):
             if registers.cr[4] & CR4_UMIP:
                 watched |= Action.DESCRIPTOR
             if registers.cr[0] & CR0_AM:
-                watched |= Action.FLAGS  # may set AC, as IRET may
+                watched |= Action.FLAGS  # may set AC, like IRET
         if self._limits.scope is Scope.OVERRIDES:
             watched |= Action.OVERRIDE
         self._cpu.hook.watched = watched
@@ -60,11 +60,11 @@ class RingAndMode(Stateful):
         self.watch()
 
     def left_ring(self, previous: int, cause: str) -> None:
-        """Record a ring transition by an instruction; `Delivery` records those of interrupts.
+        """Record a ring transition by an instruction; `Delivery` records those by interrupts.
 
         Args:
             previous: The ring before the instruction.
-            cause: The cause that the event names.
+            cause: The cause given in the event.
         """
         registers = self._cpu.registers
         self._returns.forget()
@@ -72,7 +72,7 @@ class RingAndMode(Stateful):
         self._journal.emit(RingTransition, previous, registers.cpl, cause, None, None, registers.rip, registers.rsp)
 
     def follow_mode(self, rip: int) -> None:
-        """Record a change of the operating mode, if the instruction at `rip` has made one."""
+        """Record a change of the operating mode, if the instruction at `rip` made one."""
         registers = self._cpu.registers
         mode: ProcessorMode = "protected"
         if registers.efer & EFER_LMA:

@@ -1,7 +1,7 @@
-"""The memory that the instruction at RIP is about to access, for the checks that Unicorn leaves out.
+"""The memory that the instruction at RIP is about to access, for checks that Unicorn does not perform.
 
-Instructions are decoded by capstone, which is imported when first needed, and the result is cached by their bytes. Left
-out are accesses that neither an operand nor the stack pointer names: descriptor tables, task state segments.
+Instructions are decoded by capstone, which is imported when first needed, and the result is cached by their bytes. Not
+included are accesses through neither an operand nor the stack pointer: descriptor tables, task state segments.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _PUSHES = frozenset("push call pushf pushfd pushfq enter".split())
 _POPS = frozenset("pop ret retf retfq iret iretd iretq popf popfd popfq leave".split())
 _ALL_REGISTERS = {"pushaw": 8, "pushal": 8, "popaw": 8, "popal": 8}
 _DEFAULT_TO_32 = frozenset(["retf", "iretd", "lcall", "ljmp"])
-"""These move words of 32 bits in 64-bit mode; other instructions that push or pop implied words move 64 bits."""
+"""In 64-bit mode these move 32-bit words; other instructions with implied stack words move 64 bits."""
 _WORDS = {"retf": 2, "retfq": 2, "iret": 3, "iretd": 3, "iretq": 5}
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _NO_ACCESS = frozenset([0x8D, 0x0F0D, *range(0x0F18, 0x0F20)])
@@ -33,7 +33,7 @@ _MEANINGLESS = frozenset(
     for prefix in row.prefixes
     for opcode in row.opcodes
 )
-"""Opcodes, each with a mandatory prefix that has no effect on it."""
+"""Opcodes, each with a mandatory prefix that has no effect."""
 _SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
@@ -74,7 +74,7 @@ class _Decoded:
     from_frame: bool
     """True for LEAVE, which pops at the frame pointer."""
     counter_bits: int
-    """Width of the counter of a repeated string instruction, in bits; else 0."""
+    """Width of a repeated string instruction's counter, in bits; otherwise 0."""
 
 
 @cache
@@ -87,7 +87,7 @@ def _decoder(bits: int) -> Any:
     return decoder
 
 
-@lru_cache(maxsize=4096)  # as many as `decoding.decode` keeps
+@lru_cache(maxsize=4096)  # as many as `decoding.decode` caches
 def _decode(code: bytes, bits: int) -> _Decoded | None:
     found = next(_decoder(bits).disasm(code, 0, 1), None)
     if found is None:
@@ -117,7 +117,7 @@ def _operand(found: Any, name: str, operand: Any, word: int, *, long: bool) -> _
     )
     on_stack = bool(registers) and registers[0][0] in ("esp", "ebp", "bp", "rsp", "rbp") and bool(memory.base)
     segment = found.reg_name(memory.segment) if memory.segment else ""
-    if not segment or (long and segment not in ("fs", "gs")):  # in 64-bit mode the other overrides mean nothing
+    if not segment or (long and segment not in ("fs", "gs")):  # in 64-bit mode the other overrides have no effect
         segment = "ss" if on_stack else "ds"
     size = _SIZES.get(name, int(operand.size))
     if name in _ENVIRONMENT:
@@ -147,7 +147,7 @@ def code_bits(registers: ProcessorState) -> int:
 
 
 def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
-    """Return the data accesses of `instruction`, the one at RIP; none for a repeated one whose counter is 0."""
+    """Return the data accesses of `instruction`, the one at RIP; none if it is repeated and its counter is 0."""
     registers = cpu.registers
     if instruction is None or instruction.opcode in _NO_ACCESS:
         return []
@@ -169,7 +169,7 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
 
 
 def _without_meaningless_prefix(instruction: Instruction) -> bytes:
-    """Return the code without F2H and F3H if they have no effect: with them capstone would ignore 66H."""
+    """Return the code without ineffective F2H and F3H: with them capstone would ignore 66H."""
     code, prefixes = instruction.code, instruction.prefixes
     if instruction.opcode in STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
         return code

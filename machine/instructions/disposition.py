@@ -7,7 +7,7 @@ class Done(Enum):
     """The result of a rule: who executes the instruction, and which #DB may follow."""
 
     NATIVE = auto()
-    """Unicorn is to execute it."""
+    """Unicorn must execute it."""
     COMPLETE = auto()
     """It was executed and has retired. A single-step trap follows if TF was set before it."""
     TRANSFERRED = auto()

@@ -1,7 +1,7 @@
 """Memory operands of instructions that the machine executes itself (SDM volume 3, 4.6).
 
-An access is checked as a whole before anything is read or written: it either happens or raises the Fault of the
-instruction. It reaches RAM and devices as the processor does.
+A complete access is checked before anything is read or written: it either happens or raises the instruction's Fault. It
+reaches RAM and devices like the processor's own accesses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ _LARGEST_ACCESS = 8
 class OperandMemory:
     """Memory by linear address, on one processor.
 
-    Accesses have the rights of the current ring, or with `user` given those of ring 3 (True) or the supervisor (False).
-    `stack` marks an access to SS, where an address that is not canonical is #SS(0) instead of #GP(0).
+    Accesses have the rights of the current ring, or, if `user` is given, those of ring 3 (True) or the supervisor
+    (False). `stack` marks an access to SS, for which a non-canonical address is #SS(0) instead of #GP(0).
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -35,21 +35,21 @@ class OperandMemory:
         return b"".join([self._load(at, part) for at, part in ranges])
 
     def write(self, address: int, data: bytes, *, user: bool | None = None, stack: bool = False) -> None:
-        """Write `data` at a linear address: all of it or nothing. Raises Fault."""
+        """Write all of `data` at a linear address, or nothing. Raises Fault."""
         done = 0
         for at, part in self._translated(address, len(data), user, stack, True):
             self._store(at, data[done : done + part])
             done += part
 
     def write_chosen(self, address: int, data: bytes, chosen: Sequence[int]) -> None:
-        """Write some bytes of `data`: all of them or none. Raises Fault.
+        """Write some bytes of `data`: all of them or none.
 
-        A device sees each as an access of its own, and so does whatever watches memory.
+        Raises Fault. Devices and memory watchers see each byte as a separate access.
 
         Args:
             address: The linear address of the first byte of `data`.
             data: The bytes.
-            chosen: The indices of those to write, in ascending order.
+            chosen: The indices of the bytes to write, in ascending order.
         """
         pages: dict[int, int] = {}
         for index in chosen:
@@ -70,7 +70,7 @@ class OperandMemory:
             ram.write(physical + first, bytes(content))
 
     def probe(self, address: int, size: int, *, write: bool, user: bool | None = None, stack: bool = False) -> None:
-        """Raise the Fault that an access would raise, and set accessed and dirty flags as the access would."""
+        """Raise the Fault of an access, or set accessed and dirty flags, as the access would."""
         self._translated(address, size, user, stack, write)
 
     def place(self, address: int, *, write: bool, user: bool | None = None, stack: bool = False) -> int:
@@ -80,7 +80,7 @@ class OperandMemory:
     def _translated(
         self, address: int, size: int, user: bool | None, stack: bool, write: bool
     ) -> list[tuple[int, int]]:
-        """Return the physical ranges of a linear one, a page at a time: address and length. Raises Fault."""
+        """Return the physical ranges of a linear range, one per page: address and length. Raises Fault."""
         cpu, memory = self._cpu, self._cpu.memory
         hflags, rflags = cpu.registers.hflags, cpu.hook.rflags
         if user is None:
@@ -133,7 +133,7 @@ def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _accesses(physical: int, size: int) -> Iterator[tuple[int, int]]:
-    """Split an access into those that a device sees: each aligned and of at most 8 bytes."""
+    """Split an access into the accesses that a device sees: aligned and at most 8 bytes each."""
     while size:
         part = _LARGEST_ACCESS
         while part > size or physical % part:

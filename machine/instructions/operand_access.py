@@ -9,11 +9,11 @@ from machine.instructions.operands import linear_address
 from machine.processor.cpu import Cpu
 
 _HIGH_BYTES = range(4, 8)
-"""The numbers that mean AH, CH, DH and BH as byte registers without REX."""
+"""The register numbers of AH, CH, DH and BH, without REX."""
 
 
 def require_sse(cpu: Cpu) -> None:
-    """Raise the Fault of an SSE instruction that the control registers do not allow (SDM volume 2, table 2-21)."""
+    """Raise the Fault of an SSE instruction that the control registers forbid (SDM volume 2, table 2-21)."""
     cr = cpu.registers.cr
     if cr[0] & CR0_EM or not cr[4] & CR4_OSFXSR:
         raise Fault(UD)
@@ -22,7 +22,7 @@ def require_sse(cpu: Cpu) -> None:
 
 
 def require_mmx(cpu: Cpu) -> None:
-    """Raise the Fault of an MMX instruction that CR0 does not allow."""
+    """Raise the Fault of an MMX instruction that CR0 forbids."""
     if cpu.registers.cr[0] & CR0_EM:
         raise Fault(UD)
     if cpu.registers.cr[0] & CR0_TS:
@@ -36,7 +36,7 @@ def read_memory(cpu: Cpu, instruction: Instruction, size: int, *, alignment: int
 
 
 def require_writable(cpu: Cpu, instruction: Instruction, size: int) -> None:
-    """Raise the Fault of a write to the memory operand, for an instruction that reads it and then writes it."""
+    """Raise the Fault of a write to the memory operand, for an instruction that first reads it."""
     address, stack = _place(cpu, instruction, 1)
     OperandMemory(cpu).probe(address, size, write=True, stack=stack)
 
@@ -57,14 +57,14 @@ def _place(cpu: Cpu, instruction: Instruction, alignment: int) -> tuple[int, boo
 
 
 def read_general(cpu: Cpu, number: int, size: int, *, rex: int = 0x40) -> int:
-    """Return the low `size` bytes of a general register, or AH, CH, DH, BH where `rex` is 0 and `size` 1."""
+    """Return the low `size` bytes of a general register; AH, CH, DH, BH are possible if `rex` is 0 and `size` 1."""
     if size == 1 and not rex and number in _HIGH_BYTES:
         return int(getattr(cpu.registers, GENERAL_REGISTERS[number & 3])) >> 8 & 0xFF
     return int(getattr(cpu.registers, GENERAL_REGISTERS[number])) & (1 << 8 * size) - 1
 
 
 def write_general(cpu: Cpu, number: int, value: int, size: int, *, rex: int = 0x40) -> None:
-    """Set a general register: 4 bytes are zero-extended, fewer leave the other bits."""
+    """Set a general register: 4 bytes are zero-extended, fewer keep the other bits."""
     shift = 0
     if size == 1 and not rex and number in _HIGH_BYTES:
         number, shift = number & 3, 8
@@ -98,7 +98,7 @@ def read_vector_operand(cpu: Cpu, instruction: Instruction, size: int, *, aligne
 
 
 def read_mmx_operand(cpu: Cpu, instruction: Instruction) -> int:
-    """Read the r/m operand, an MMX register, whose number ignores REX.B, or memory. Raises Fault."""
+    """Read the r/m operand, memory or an MMX register (REX.B is ignored). Raises Fault."""
     if isinstance(instruction.operand, int):
         return cpu.context.read_mmx(instruction.operand & 7)
     return read_memory(cpu, instruction, 8)

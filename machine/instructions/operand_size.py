@@ -6,7 +6,7 @@ from machine.processor.cpu import Cpu
 
 
 def operand_size(cpu: Cpu, instruction: Instruction) -> int:
-    """Return the operand size of an instruction that has no fixed one in 64-bit mode: 2, 4 or 8 bytes."""
+    """Return the operand size of an instruction without a fixed size in 64-bit mode: 2, 4 or 8 bytes."""
     registers = cpu.registers
     if registers.in_64_bit_code:
         return 8 if instruction.wide else 2 if instruction.operand_size_prefix else 4
@@ -14,7 +14,7 @@ def operand_size(cpu: Cpu, instruction: Instruction) -> int:
 
 
 def stack_operand_size(cpu: Cpu, instruction: Instruction) -> int:
-    """Return the operand size of PUSH and POP, which in 64-bit mode is 8 bytes unless a prefix makes it 2."""
+    """Return the operand size of PUSH and POP: in 64-bit mode 8 bytes, or 2 with a prefix."""
     if cpu.registers.in_64_bit_code:
         return 2 if instruction.operand_size_prefix and not instruction.wide else 8
     return operand_size(cpu, instruction)

@@ -1,4 +1,4 @@
-"""Addresses of memory operands (SDM volume 1, 3.7), and reading memory without effects."""
+"""Addresses of memory operands (SDM volume 1, 3.7), and memory reads without side effects."""
 
 from machine.architecture.decoding import Instruction, MemoryOperand
 from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
@@ -37,7 +37,7 @@ def in_segment(cpu: Cpu, operand: MemoryOperand, address: int) -> int:
 
 
 def peek(cpu: Cpu, address: int, length: int) -> bytes | None:
-    """Read bytes at a linear address without any effect; None if the current ring may not read all of them."""
+    """Read bytes at a linear address without side effects; None if the current ring may not read all of them."""
     data = b""
     while length:
         found = cpu.memory.look(address)

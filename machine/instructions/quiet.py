@@ -1,6 +1,6 @@
 """Watched instructions that change only their operands.
 
-After one, ring, mode, mapping and the set of watched actions are unchanged, whether it was executed here or by Unicorn.
+They leave ring, mode, mapping and the set of watched actions unchanged, whether executed here or by Unicorn.
 """
 
 from machine.architecture.decoding import Instruction
@@ -54,7 +54,7 @@ def loads_data_segment(instruction: Instruction) -> bool:
 
 
 def is_quiet(instruction: Instruction) -> bool:
-    """Return whether an instruction is quiet. Writes to control registers are if they cannot change the mode."""
+    """Return whether an instruction is quiet. A write to a control register is, if it cannot change the mode."""
     if instruction.action & _UNDEFINED:
         return False
     opcode = instruction.opcode

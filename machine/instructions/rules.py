@@ -1,4 +1,4 @@
-"""The rules of this room that are functions, by opcode."""
+"""This room's rules that are plain functions, by opcode."""
 
 from machine.instructions.general import bit_manipulation, double_shifts, general, near_branch
 from machine.instructions.simd import execution, masked_move, moves, ssse3, string_comparison
@@ -7,4 +7,4 @@ RULES = (
     *(bit_manipulation.RULES, double_shifts.RULES, general.RULES, masked_move.RULES, near_branch.RULES),
     *(execution.RULES, moves.RULES, ssse3.RULES, string_comparison.RULES),
 )
-"""Functions of the processor and the instruction; no opcode has two."""
+"""Functions of processor and instruction, at most one per opcode."""

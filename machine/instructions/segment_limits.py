@@ -1,9 +1,8 @@
 """Segment limits and types outside 64-bit mode (SDM volume 3, 5.3 and 5.5), which Unicorn does not check.
 
-Nearly all software has flat segments, whose checks cannot fail. While only FS or GS is not flat, `check` is called
-before each instruction with a prefix for them. While another segment is not flat, the machine executes single
-instructions and calls `check` before each. Deviation: a branch beyond the limit of CS raises #GP at its target, not at
-the branch.
+Nearly all software has flat segments, whose checks cannot fail. If only FS or GS is not flat, `check` is called before
+each instruction with an FS or GS prefix. If another segment is not flat, the machine executes single instructions and
+calls `check` before each. Deviation: a branch beyond the limit of CS raises #GP at its target, not at the branch.
 """
 
 from enum import Enum, auto
@@ -38,7 +37,7 @@ class SegmentLimits:
 
     @property
     def scope(self) -> Scope:
-        """The instructions to be checked now."""
+        """The instructions to check now."""
         registers = self._cpu.registers
         return Scope.NOTHING if registers.in_64_bit_code else _scope(registers.segment_registers)
 
@@ -55,7 +54,7 @@ class SegmentLimits:
                 raise Fault(SS if access.segment == "ss" else GP, 0)
 
 
-@lru_cache(maxsize=64)  # a kernel loads the same few sets of segments again and again
+@lru_cache(maxsize=64)  # a kernel loads the same few sets of segments repeatedly
 def _scope(segments: bytes) -> Scope:
     registers = dict(zip(SEGMENT_REGISTERS, (SegmentRegister * 6).from_buffer_copy(segments), strict=True))
     code = registers.pop("cs")

@@ -1,6 +1,6 @@
 """The stack, for instructions that push or pop more than one word (SDM volume 1, 6.2).
 
-A whole frame is checked before any of it is written: an instruction that faults changes nothing.
+A complete frame is checked before any of it is written: a faulting instruction changes nothing.
 """
 
 import struct
@@ -20,12 +20,12 @@ _EXPAND_DOWN = 1 << 10
 _ALL = 2**64 - 1
 _LETTERS = {2: "H", 4: "I", 8: "Q"}
 WIDTH_MASKS = {2: 0xFFFF, 4: 0xFFFF_FFFF, 8: _ALL}
-"""The largest value of an operand, by its size in bytes."""
+"""The largest operand value, by size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack segment, and the rights with which it is used."""
+    """A stack segment, and the rights of accesses to it."""
 
     base: int
     limit: int
@@ -38,7 +38,7 @@ class Stack:
     aligned: bool = False
     """Words must be aligned (#AC)."""
     inner: bool = False
-    """The stack of a ring about to be entered: the processor itself pushes on it, with supervisor rights."""
+    """The stack of a ring about to be entered, on which the processor itself pushes with supervisor rights."""
 
     def address(self, pointer: int, size: int) -> int:
         """Return the linear address of `size` bytes at a stack pointer. Raises Fault: #SS outside the segment."""
@@ -71,14 +71,14 @@ def alignment_checked(cpu: Cpu) -> bool:
 
 
 def flat_stack(cpu: Cpu) -> Stack:
-    """Return the stack of 64-bit mode with the rights of the current ring."""
+    """Return the 64-bit mode stack, with the rights of the current ring."""
     if cpu.registers.cpl != 3:
         return FLAT_SUPERVISOR
     return _FLAT_ALIGNED if alignment_checked(cpu) else FLAT_USER
 
 
 def current_stack(cpu: Cpu) -> Stack:
-    """Return the stack in use, with the rights of the current ring."""
+    """Return the current stack, with the rights of the current ring."""
     registers = cpu.registers
     if registers.in_64_bit_code:
         return flat_stack(cpu)
@@ -97,7 +97,7 @@ def pop(memory: OperandMemory, stack: Stack, pointer: int, size: int, count: int
     """Read `count` words of `size` bytes from the stack pointer upwards. Raises Fault."""
     pointer &= stack.mask
     length = size * count
-    if count > 1 and pointer + length - 1 > stack.mask and stack.mask != _ALL:  # a stack of 16 bits wraps
+    if count > 1 and pointer + length - 1 > stack.mask and stack.mask != _ALL:  # a 16-bit stack pointer wraps
         return tuple(pop(memory, stack, pointer + size * index, size, 1)[0] for index in range(count))
     address = stack.address(pointer, length)
     if stack.aligned and address % size:
@@ -120,7 +120,7 @@ class Frame:
         self._in_one_page = first // PAGE_SIZE == last // PAGE_SIZE and first - last == size * len(words) - 1
 
     def check(self, cpu: Cpu, memory: OperandMemory) -> None:
-        """Raise the fault (#AC, #PF) that pushing would raise."""
+        """Raise the fault (#AC, #PF) of the pushes."""
         size = self._size
         if self._in_one_page and not (self._stack.aligned or self._stack.inner):
             memory.probe(self._addresses[0], size, user=self._stack.user, write=True, stack=True)

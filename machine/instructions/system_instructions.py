@@ -1,7 +1,7 @@
-"""Instructions that Unicorn does not execute as the manual says, or not at all (SDM volume 2).
+"""Instructions that Unicorn does not execute as the manual says, or does not execute at all (SDM volume 2).
 
-The instruction hook stops before them. Each function has the same parts: CHECK raises the Fault that the manual names;
-then the function either lets Unicorn execute the instruction (`Done.NATIVE`) or executes it itself.
+The instruction hook stops before them. Each function has the same parts: CHECK raises the Fault of the manual; then the
+function either lets Unicorn execute the instruction (`Done.NATIVE`) or executes it itself.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ _LOW = 0xFFFF_FFFF
 
 
 class TaskPriority(Protocol):
-    """The part of the local APIC that CR8 reaches."""
+    """The part of the local APIC used by CR8."""
 
     cr8: int
     """Bits 7:4 of the task priority."""
@@ -103,7 +103,7 @@ class SystemInstructions:
         for rules in RULES:
             self._rules |= {opcode: partial(rule, cpu) for opcode, rule in rules.items()}
         self._rules |= Frames(cpu, memory).rules
-        self._rules |= segmentation_rules(cpu, memory)  # group 5 has near branches, too
+        self._rules |= segmentation_rules(cpu, memory)  # group 5 also has near branches
 
     def execute(self, instruction: Instruction) -> Done:
         """Execute the instruction at RIP, or return `Done.NATIVE` for Unicorn to execute it. Raises Fault."""
@@ -122,7 +122,7 @@ class SystemInstructions:
         return done
 
     def _check_permission(self, instruction: Instruction) -> None:
-        """Raise the Fault of an instruction that is undefined or not allowed in the current ring."""
+        """Raise the Fault of an instruction that is undefined or forbidden in the current ring."""
         cpu, found = self._cpu, instruction.action
         if found & _UNDEFINED:
             raise Fault(UD)
@@ -153,7 +153,7 @@ class SystemInstructions:
     # Control, debug and model-specific registers
 
     def _control_register(self, instruction: Instruction) -> int:
-        """Return the register of MOV CR, checked: one that does not exist is #UD in every ring."""
+        """Return the register of MOV CR, checked: a nonexistent one is #UD in every ring."""
         if instruction.register not in _CONTROL_REGISTERS:
             raise Fault(UD)
         self._check_ring_0()
@@ -196,7 +196,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _debug_register(self, instruction: Instruction) -> int:
-        """Return the register of MOV DR, checked for #UD, then privilege, then general detection (18.2.4)."""
+        """Return the register of MOV DR, checked for #UD, then for privilege, then for general detection (18.2.4)."""
         if instruction.locked:
             raise Fault(UD)
         number = self._debug.number(instruction.register)
@@ -252,7 +252,7 @@ class SystemInstructions:
         return Done.COMPLETE
 
     def _rdtsc(self, instruction: Instruction) -> Done:
-        """Execute RDTSC or RDTSCP. Unicorn's RDTSC loses the flags of an instruction translated in the same block."""
+        """Execute RDTSC or RDTSCP. Unicorn's RDTSC loses the flags of a preceding instruction in the same block."""
         cpu, registers = self._cpu, self._cpu.registers
         if registers.cpl and registers.cr[4] & control_registers.CR4_TSD:
             raise Fault(GP, 0)
@@ -285,7 +285,7 @@ class SystemInstructions:
         return self._tables.load(instruction) if instruction.extension in (_LGDT, _LIDT) else Done.NATIVE
 
     def _smsw(self, instruction: Instruction) -> Done:
-        """Execute SMSW to a register: all of CR0, as on processors; the manual leaves the upper half undefined."""
+        """Execute SMSW to a register: all of CR0, as on processors; the upper half is undefined in the manual."""
         cpu, size = self._cpu, operand_size(self._cpu, instruction)
         assert isinstance(instruction.operand, int)
         write_general(cpu, instruction.operand, cpu.registers.cr[0] & (1 << 8 * size) - 1, size)
@@ -317,7 +317,7 @@ class SystemInstructions:
         return Done.NATIVE
 
     def _write_segment_base(self, instruction: Instruction) -> Done:
-        """Check WRFSBASE or WRGSBASE: Unicorn does not check that the address is canonical."""
+        """Check that the address is canonical, for WRFSBASE or WRGSBASE; Unicorn does not."""
         allowed = self._cpu.registers.cr[4] & control_registers.CR4_FSGSBASE
         if allowed and instruction.wide and not is_canonical(self._operand(instruction)):
             raise Fault(GP, 0)

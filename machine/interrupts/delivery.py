@@ -2,8 +2,8 @@
 
 Every delivery has the same three parts. CHECK: gate, target segment, stack; a failed check raises another exception.
 STATE: the frame is pushed, the ring changes, the handler is entered. RECORD: the events. This file has IA-32e mode and
-what all modes share; protected mode is in machine/interrupts/delivery_32.py. Real mode has no delivery: any interrupt
-there is a shutdown.
+the common parts of all modes; protected mode is in machine/interrupts/delivery_32.py. Real mode has no delivery: any
+interrupt there is a shutdown.
 """
 
 import struct
@@ -46,9 +46,9 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
     address: int | None = None
     """The faulting linear address, for #PF."""
     is_trap: bool = False
-    """Raised after its instruction, which has retired."""
+    """True if raised after its instruction, which has retired."""
     repeating: bool = False
-    """Raised between two iterations of a repeated string instruction."""
+    """True if raised between two iterations of a repeated string instruction."""
 
     @property
     def external_bit(self) -> int:
@@ -71,7 +71,7 @@ class Delivery(Stateful):
         self._deliveries_here = 0
 
     def deliver(self, interrupt: Interrupt) -> None:
-        """Enter the handler, or that of the exception that the delivery raises, or shut down."""
+        """Enter the handler, or the handler of an exception raised by the delivery, or shut down."""
         cpu = self._cpu
         self._let_time_pass()
         if interrupt.address is not None:
@@ -91,8 +91,8 @@ class Delivery(Stateful):
     def _let_time_pass(self) -> None:
         """Spend 1 ns on each delivery after many in a row without a retired instruction.
 
-        A handler whose first instruction faults is entered again and again. Without this, time would stand still, and
-        no time limit would end the loop.
+        A handler whose first instruction faults is entered repeatedly. Without this, time would stand still, and no
+        time limit would end the loop.
         """
         retired = self._cpu.hook.retired
         self._deliveries_here = self._deliveries_here + 1 if retired == self._at else 0
@@ -119,7 +119,7 @@ class Delivery(Stateful):
                 return Interrupt(DF, "exception", rip, 0)
         if first.source == "software" and not in_new_task:
             self._cpu.hook.retired -= 1
-            # InterruptRaised was recorded after INT had counted: time must not go back
+            # InterruptRaised was recorded after INT was counted: time must not go back
             self._cpu.clock.spend(self._cpu.clock.ns_per_instruction)
         return Interrupt(second.vector, "exception", rip, second.error_code, second.address)
 
@@ -148,7 +148,7 @@ class Delivery(Stateful):
             self._shut_down(interrupt.vector, interrupt.return_address)
 
     def _saved_flags(self, interrupt: Interrupt) -> int:
-        """Return RFLAGS as pushed. RF is set for a restart of the instruction, to pass its breakpoint (18.3.1.1)."""
+        """Return the pushed RFLAGS. RF is set to restart the instruction without its breakpoint (18.3.1.1)."""
         fault = interrupt.source == "exception" and interrupt.vector != DB and not interrupt.is_trap
         return self._cpu.rflags | (FLAG_RF if fault or interrupt.repeating else 0)
 
@@ -240,7 +240,7 @@ class Delivery(Stateful):
         return found
 
     def _stack(self, gate: Gate, ring: int, old_ring: int, interrupt: Interrupt) -> tuple[int, bool]:
-        """Return the stack pointer for the frame, from IST, ring or RSP, and whether SS becomes null for it."""
+        """Return the stack pointer for the frame, from IST, ring or RSP, and True if SS becomes null."""
         if gate.interrupt_stack_table:
             offset = _TSS_IST1 + 8 * (gate.interrupt_stack_table - 1)
         elif ring != old_ring:

@@ -1,7 +1,7 @@
-"""Interrupt delivery in protected mode (SDM volume 3, 6.12), for kernels that stay there.
+"""Interrupt delivery in protected mode (SDM volume 3, 6.12), for kernels that stay in it.
 
-It has interrupt and trap gates of 16 and 32 bits, stack switches through a 16-bit or 32-bit TSS, and task gates. It
-leaves out virtual-8086 mode.
+It implements 16-bit and 32-bit interrupt and trap gates, stack switches through a 16-bit or 32-bit TSS, and task gates,
+but not virtual-8086 mode.
 """
 
 import struct
@@ -43,7 +43,7 @@ class ProtectedModeDelivery:
             return_address: EIP to push.
             rflags: EFLAGS to push.
             error_code: The error code to push, or None.
-            software: The event is an INT instruction, so the gate's DPL counts.
+            software: The event is an INT instruction, so the gate's DPL is checked.
 
         Raises:
             Fault: A check fails; nothing has changed, unless a task switch has begun.
@@ -123,7 +123,7 @@ class ProtectedModeDelivery:
         return at, found
 
     def _inner_stack(self, ring: int, external: int) -> tuple[int, int, Segment, int]:
-        """Return SS, the address of its descriptor, the descriptor, and ESP, from the TSS, checked (6.12.1)."""
+        """Return SS, its descriptor's address, the descriptor, and ESP, from the TSS, checked (6.12.1)."""
         task = self._cpu.registers.tr
         kind = task.flags >> 8 & 0xF | _BUSY  # Unicorn's LTR sets it in the table but not in the register
         if kind == TASK_BUSY:

@@ -1,4 +1,4 @@
-"""Detection of the returns from interrupts within a ring, which no ring transition shows."""
+"""Detection of returns from interrupts within a ring, which no ring transition shows."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from machine.state import Stateful
 
 
 class Entered(msgspec.Struct, frozen=True, gc=False):
-    """An interrupt taken without a change of the ring, which has not returned yet."""
+    """An interrupt taken without a change of ring, which has not returned yet."""
 
     vector: int
     return_address: int
@@ -20,7 +20,7 @@ class Entered(msgspec.Struct, frozen=True, gc=False):
 
 
 class InterruptReturns(Stateful):
-    """A stack of the interrupts entered; the instruction hook stops at the return address of the last one."""
+    """A stack of entered interrupts; the instruction hook stops at the return address of the last one."""
 
     STATE = ("_entered",)
     WIRING = ("_cpu", "_journal")
@@ -47,7 +47,7 @@ class InterruptReturns(Stateful):
         self._cpu.hook.breakpoint = self._entered[-1].linear if self._entered else NEVER
 
     def forget(self) -> None:
-        """Remove all, as the ring has changed: none of them returns any more."""
+        """Remove all interrupts: after a change of ring, none of them will return."""
         self._entered.clear()
         self.watch()
 

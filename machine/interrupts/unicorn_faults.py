@@ -1,7 +1,7 @@
-"""Conversion of the exceptions that Unicorn raises to those that the manual describes.
+"""Conversion of Unicorn's exceptions to those of the manual.
 
-Unicorn checks whether an address is canonical only when it is used, and then always raises #GP at the instruction that
-uses it. By the manual the branch to such an address faults (SDM volume 2, JMP, CALL, RET), and an access to the stack
+Unicorn checks that an address is canonical only when it is used, and then always raises #GP at the instruction that
+uses it. By the manual, the branch to such an address faults (SDM volume 2, JMP, CALL, RET), and an access to the stack
 segment raises #SS (SDM volume 3, 6.15, interrupt 12).
 """
 
@@ -20,10 +20,10 @@ _RETURN_NEAR, _RETURN_NEAR_POPPING = 0xC3, 0xC2
 
 
 def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
-    """Convert an exception that Unicorn reported, and take back the count of its instruction.
+    """Convert an exception reported by Unicorn, and uncount its instruction.
 
     Args:
-        cpu: The processor, with RIP at the instruction that faulted.
+        cpu: The processor, with RIP at the faulting instruction.
         vector: The vector that Unicorn reported.
         error_code: Its error code.
 
@@ -46,8 +46,8 @@ def exception_met(cpu: Cpu, vector: int, error_code: int) -> Fault:
 def _page_fault(cpu: Cpu, error_code: int) -> tuple[int, int]:
     """Return error code and address of a page fault.
 
-    The fault of an operand that is read and written is a write, but Unicorn reports the read. Outside 64-bit mode
-    Unicorn sign-extends the target of a branch.
+    A fault of a read-and-written operand is a write fault, but Unicorn reports a read. Outside 64-bit mode Unicorn
+    sign-extends the target of a branch.
     """
     registers = cpu.registers
     if not registers.in_64_bit_code:
@@ -68,12 +68,12 @@ def _modifies_memory(cpu: Cpu) -> bool:
 
 
 def take_back(cpu: Cpu) -> None:
-    """Take back the count and the flags of the instruction at RIP, which faulted.
+    """Undo the count and the flags of the faulting instruction at RIP.
 
-    It was counted if it was begun, and not only fetched. Unicorn computes the arithmetic flags before each instruction
-    that has a hook, but on a fault it takes them for the uncomputed flags of the previous instruction. The computed
-    flags are in `cc_src`, unless the instruction has changed its flags already: those that then write to memory do, and
-    the instruction hook keeps the flags for them.
+    It was counted if its execution, not only its fetch, had begun. Unicorn computes the arithmetic flags before each
+    instruction with a hook, but on a fault it treats them as uncomputed flags of the previous instruction. The computed
+    flags are in `cc_src`, unless the instruction has already changed its flags: instructions that write memory
+    afterwards do, and the instruction hook keeps the flags for them.
     """
     hook = cpu.hook
     if cpu.linear_rip == hook.last:
@@ -83,7 +83,7 @@ def take_back(cpu: Cpu) -> None:
 
 
 def _take_back_branch(cpu: Cpu) -> None:
-    """Set RIP back to the JMP or RET that led to an address that is not canonical, and RSP to that before it."""
+    """Reset RIP to the JMP or RET to a non-canonical address, and RSP to its value before it."""
     registers, hook = cpu.registers, cpu.hook
     instruction = cpu.code.instruction_at(hook.last)
     if instruction is None:
@@ -94,7 +94,7 @@ def _take_back_branch(cpu: Cpu) -> None:
 
 
 def _leaves_by_the_stack(cpu: Cpu) -> bool:
-    """Return whether the instruction's first access that is not canonical is to the stack segment."""
+    """Return whether the instruction's first non-canonical access is to the stack segment."""
     registers = cpu.registers
     for access in accesses(cpu, cpu.code.instruction_at(cpu.linear_rip)):
         first = linear(registers, access)

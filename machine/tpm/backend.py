@@ -7,7 +7,7 @@ from machine.state import State
 
 
 class TpmUnavailable(MachineError):  # noqa: N818 - named for what the caller finds
-    """The TPM did not answer, or not like a TPM: a broken connection, a time limit, a wrong size."""
+    """The TPM did not answer, or answered incorrectly: a broken connection, a time limit, a wrong size."""
 
 
 class TpmBackend(Protocol):

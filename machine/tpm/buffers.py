@@ -1,4 +1,4 @@
-"""Unmarshalling and marshalling (TPM 2.0 Library, Part 2): big-endian integers, sized buffers, structures of these.
+"""Unmarshalling and marshalling (TPM 2.0 Library, Part 2): big-endian integers, sized buffers, and structures of them.
 
 A format-one response code says which handle, parameter or session is wrong; `in_handle`, `in_parameter` and
 `in_session` add that number (Part 1, "Response Code Details").
@@ -40,7 +40,7 @@ def sized(data: bytes) -> bytes:
 
 
 class Unmarshaller:
-    """Reader of values from a buffer, in order. Raises TpmError with the response code of a TPM."""
+    """Reads values from a buffer, in order. Raises TpmError with a TPM's response code."""
 
     __slots__ = ("_data", "_end", "at")
 
@@ -48,11 +48,11 @@ class Unmarshaller:
         self._data = data
         self._end = len(data)
         self.at = 0
-        """Number of bytes taken so far."""
+        """Number of bytes read so far."""
 
     @property
     def left(self) -> int:
-        """Number of bytes not taken yet."""
+        """Number of bytes left."""
         return self._end - self.at
 
     def take(self, size: int) -> bytes:
@@ -83,7 +83,7 @@ class Unmarshaller:
         return self.take(size)
 
     def choice(self, allowed: Container[int], code: Rc) -> int:
-        """Take a UINT16 that must be one of `allowed`; `code` is the response code if it is not."""
+        """Take a UINT16 that must be one of `allowed`; otherwise fail with response code `code`."""
         value = self.u16()
         if value not in allowed:
             raise TpmError(code)

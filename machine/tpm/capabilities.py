@@ -1,7 +1,7 @@
 """TPM2_GetCapability (TPM 2.0 Library, Part 3): the capabilities of the model, by group.
 
-Every group is a list of (property, entry), in order; a request names the first property and the number of properties.
-Groups that the model does not have are empty: sessions, NV, persistent keys, audit, policies.
+Every group is an ordered list of (property, entry); a request gives the first property and the number of properties.
+Groups that the model lacks are empty: sessions, NV, persistent keys, audit, policies.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ class Command:
     action: Callable[..., bytes]
     handles: tuple[Parser, ...] = ()
     authorized: int = 0
-    """Number of handles, from the first, that need authorization."""
+    """Number of leading handles that need authorization."""
     parameters: tuple[Parser, ...] = ()
     sessions: bool = True
     """True if the command may have an authorization area."""

@@ -33,7 +33,7 @@ class Code(IntEnum):
 
 
 class Rc(IntEnum):
-    """TPM_RC. Format-one codes (0x080-0x0BF) get the number of a handle, parameter or session: see `buffers`."""
+    """TPM_RC. Format-one codes (0x080-0x0BF) include the number of a handle, parameter or session: see `buffers`."""
 
     SUCCESS = 0
     BAD_TAG = 0x01E

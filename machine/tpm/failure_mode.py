@@ -1,4 +1,4 @@
-"""Failure mode (TPM 2.0 Library, Part 1): the TPM reports its failure and its manufacturer, and nothing more."""
+"""Failure mode (TPM 2.0 Library, Part 1): the TPM reports only its failure and its manufacturer."""
 
 from machine.tpm.buffers import Unmarshaller, sized
 from machine.tpm.capabilities import MANUFACTURER_PROPERTIES, TPM_PROPERTIES, fixed_property
@@ -14,7 +14,7 @@ def respond_failed(command: bytes) -> bytes:
     if header.tag != Tag.NO_SESSIONS or header.size != len(command):
         return _FAILED
     if header.code == Code.GET_TEST_RESULT and not source.left:
-        data = bytes(12)  # where it failed, which a model cannot say
+        data = bytes(12)  # where it failed, which a model does not know
         return message(Rc.SUCCESS, sized(data) + Rc.FAILURE.to_bytes(4, "big"))
     if header.code == Code.GET_CAPABILITY and source.left == 12 and source.u32() == TPM_PROPERTIES:
         return message(Rc.SUCCESS, _property(source.u32(), source.u32()))

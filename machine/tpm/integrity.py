@@ -52,7 +52,7 @@ def pcr_extend(state: TpmState, handle: int, measurements: list[tuple[int, bytes
 
 
 def pcr_event(state: TpmState, handle: int, data: bytes) -> bytes:
-    """Execute TPM2_PCR_Event: extend a PCR with the digests of the data in all hash algorithms, and return them."""
+    """Execute TPM2_PCR_Event: extend a PCR with the data's digests in all hash algorithms, and return them."""
     measurements = [(algorithm, digest(algorithm, data)) for algorithm in HASHES]
     pcr_extend(state, handle, measurements)
     parts = [algorithm.to_bytes(2, "big") + measurement for algorithm, measurement in measurements]

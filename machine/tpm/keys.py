@@ -1,4 +1,4 @@
-"""Primary keys: derived from the endorsement primary seed and the template, and so always the same.
+"""Primary keys, derived from the endorsement primary seed and the template, and therefore always the same.
 
 The secret of a key is KDFa(seed, "Primary Object Creation", Name of the template || sensitive data). P-256: the secret
 modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algorithm 1. Signatures are deterministic:
@@ -61,7 +61,7 @@ class Key:
         return _signer(self.public.type, self.secret).sign(data, scheme)
 
 
-@lru_cache(maxsize=64)  # two or three keys each for the seeds of many runs in one process
+@lru_cache(maxsize=64)  # two or three keys per seed, for many runs in one process
 def derive(seed: bytes, template: bytes, data: bytes) -> Key:
     """Derive a primary key of the endorsement hierarchy from seed, template (TPMT_PUBLIC) and sensitive data."""
     primary_seed = kdf_a(seed, b"EPS", b"", 32)

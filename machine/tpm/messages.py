@@ -1,7 +1,7 @@
-"""Commands and responses from the outside of a TPM (TPM 2.0 Library, Part 1, 18, and Part 3).
+"""Commands and responses, as seen by a TPM's callers (TPM 2.0 Library, Part 1, 18, and Part 3).
 
-The model unmarshals commands by its own table (`commands`). This module is for everything else: the CRB, callers that
-read a TPM's keys, and observers of its commands. Functions that read raise TpmError for a message that is too short.
+The model unmarshals commands with its own table (`commands`). This module is for everything else: the CRB, callers that
+read a TPM's keys, and observers of its commands. Reading functions raise TpmError if a message is too short.
 """
 
 import struct
@@ -15,7 +15,7 @@ from machine.tpm.public_area import PublicArea, Scheme
 _HEADER = struct.Struct(">HII")
 HEADER_BYTES = _HEADER.size
 _MOST = 0xFFFF
-"""The most bytes of a TPM2B: its size has 16 bits."""
+"""The maximum size of a TPM2B in bytes; the size field has 16 bits."""
 
 
 class Header(NamedTuple):
@@ -23,7 +23,7 @@ class Header(NamedTuple):
 
     tag: int
     size: int
-    """Bytes of the whole message."""
+    """Size of the complete message in bytes."""
     code: int
     """TPM_CC of a command, TPM_RC of a response."""
 
@@ -38,12 +38,12 @@ class Header(NamedTuple):
 
 
 def message(code: int, body: bytes = b"", *, tag: int = Tag.NO_SESSIONS) -> bytes:
-    """Build a command or a response from its code and the body that follows the header."""
+    """Build a command or a response from its code and the body after the header."""
     return Header(tag, HEADER_BYTES + len(body), code).encode() + body
 
 
 def error_response(code: int) -> bytes:
-    """Build a response that has only a response code."""
+    """Build a response with only a response code."""
     return message(code)
 
 
@@ -53,7 +53,7 @@ def password(value: bytes = b"", *, handle: int = Handle.PASSWORD, attributes: i
 
 
 def authorized(code: int, handles: Sequence[int], parameters: bytes = b"", *, area: bytes | None = None) -> bytes:
-    """Build a command with an authorization area: one empty password unless another is given."""
+    """Build a command with an authorization area: by default one empty password."""
     area = password() if area is None else area
     body = b"".join(handle.to_bytes(4, "big") for handle in handles) + len(area).to_bytes(4, "big") + area
     return message(code, body + parameters, tag=Tag.SESSIONS)
@@ -195,7 +195,7 @@ class Extension(NamedTuple):
 
     pcr: int
     digest: bytes
-    """The last 32 bytes of the digests: the whole digest if there is one, of SHA-256."""
+    """The last 32 bytes of the digests: the complete digest if there is only one, of SHA-256."""
 
 
 def extension(sent: bytes) -> Extension:

@@ -1,7 +1,7 @@
 """The model of a TPM 2.0: the same seed and the same commands always give the same bytes, on every host.
 
-It has the commands of the TPM 2.0 Library, revision 1.64, Part 3, that a PC's firmware needs for measurement and
-attestation. docs/tpm.md says what is left out, and where answers differ from swtpm's.
+It has the commands of the TPM 2.0 Library, revision 1.64, Part 3, that PC firmware needs for measurement and
+attestation. docs/tpm.md lists what is missing, and differences from swtpm.
 """
 
 from typing import Any
@@ -31,8 +31,8 @@ _STRUCTURE_TAGS = (
 class TpmModel(Stateful):
     """A TPM made from `seed` (at least 16 bytes, its only secret), after `reset_count` TPM Resets.
 
-    It has power, and waits for TPM2_Startup. Raises MachineError for a seed that is too short, or a reset count that is
-    not 0 to 2^32 - 2.
+    It is powered on, and waits for TPM2_Startup. Raises MachineError for a seed that is too short, or a reset count
+    that is not 0 to 2^32 - 2.
     """
 
     PARTS = ("_state",)
@@ -46,7 +46,7 @@ class TpmModel(Stateful):
 
     @property
     def seed(self) -> bytes:
-        """The seed from which the TPM was made."""
+        """The TPM's seed."""
         return self._state.seed
 
     def power_on(self) -> None:

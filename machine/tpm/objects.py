@@ -93,7 +93,7 @@ def create_primary(  # noqa: PLR0917 - the parameters of the command
 
 
 def _creation_data(state: TpmState, key: Key, outside_info: bytes, creation_pcr: pcrs.Selections) -> bytes:
-    """Return the TPMS_CREATION_DATA: the parent of a primary key is the hierarchy, whose Name is its handle."""
+    """Return the TPMS_CREATION_DATA: a primary key's parent is the hierarchy, whose Name is its handle."""
     parent = sized(Handle.ENDORSEMENT.to_bytes(4, "big"))
     return (
         pcrs.marshal(pcrs.allocated(creation_pcr))

@@ -1,7 +1,7 @@
 """Platform configuration registers of a PC Client TPM: one bank, SHA-256, of 24.
 
-The localities that may extend and reset a PCR are those of the platform profile. A PCR that D-RTM (locality 4) resets
-starts as all ones. The update counter counts changes, except those of PCRs that any software may change freely.
+The localities that may extend and reset a PCR are those of the platform profile. A PCR reset by D-RTM (locality 4)
+starts as all ones. The update counter counts changes, except to PCRs that any software may change freely.
 """
 
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def marshal(chosen: Selections) -> bytes:
 
 
 def allocated(chosen: Selections) -> Selections:
-    """Return a selection without the PCRs of banks that are not allocated."""
+    """Return a selection without PCRs of unallocated banks."""
     return tuple(s if s.bank in BANKS else Selection(s.bank, bytes(len(s.bitmap))) for s in chosen)
 
 
@@ -130,7 +130,7 @@ class Pcrs(Stateful):
         return self._values[bank][number]
 
     def extend(self, bank: int, number: int, measurement: bytes) -> None:
-        """Set a PCR to the digest of its value and `measurement`. A bank that is not allocated is ignored."""
+        """Set a PCR to the digest of its value and `measurement`. An unallocated bank is ignored."""
         values = self._values.get(bank)
         if values is not None:
             values[number] = HASHES[bank](values[number] + measurement).digest()
@@ -149,7 +149,7 @@ class Pcrs(Stateful):
         return found
 
     def read(self, chosen: Selections) -> tuple[Selections, list[bytes]]:
-        """Return as many selected values as fit into a response, after the selection of these."""
+        """Return the selection of values that fit into a response, and these values."""
         done: list[Selection] = []
         values: list[bytes] = []
         for selection in allocated(chosen):

@@ -1,7 +1,7 @@
 """TPMT_PUBLIC: the template and the public part of a key (TPM 2.0 Library, Part 2, "Public Area Structures").
 
-The model makes signing keys: ECDSA on P-256, and ML-DSA-65 in the form of revision 1.85. Other kinds of key that a TPM
-may have are unmarshalled first and refused afterwards, so that a wrong template gets the response code of a TPM.
+The model makes signing keys: ECDSA on P-256, and ML-DSA-65 in the form of revision 1.85. Other kinds of TPM keys are
+unmarshalled first and refused afterwards, so that a wrong template gets a TPM's response code.
 """
 
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class PublicArea:
         return head + sized(self.policy) + self.parameters + self.unique
 
     def with_unique(self, unique: bytes) -> "PublicArea":
-        """Return the public area of a key from this template and a marshalled public key."""
+        """Return a key's public area from this template and a marshalled public key."""
         return replace(self, unique=unique)
 
 
@@ -120,7 +120,7 @@ def check_template(area: PublicArea) -> None:
         (fixed_tpm != bool(has & Attribute.FIXED_PARENT), Rc.ATTRIBUTES),
         (sign == decrypt and (restricted or not sign), Rc.ATTRIBUTES),
         (fixed_tpm and bool(has & Attribute.ENCRYPTED_DUPLICATION), Rc.ATTRIBUTES),
-        (not sign or decrypt, Rc.ATTRIBUTES),  # not a rule of TPMs: the model has only signing keys
+        (not sign or decrypt, Rc.ATTRIBUTES),  # not a TPM rule: the model has only signing keys
         (area.scheme.algorithm not in _SIGNING, Rc.SCHEME),
         (area.symmetric != Alg.NULL, Rc.SYMMETRIC),
         (area.kdf != Alg.NULL, Rc.KDF),

@@ -1,6 +1,6 @@
 """The authorization area of a command (TPM 2.0 Library, Part 1, "Session Processing"): passwords only.
 
-The model has no TPM2_StartAuthSession and so no other sessions: their handles refer to nothing.
+The model has no TPM2_StartAuthSession and therefore no other sessions: their handles refer to nothing.
 """
 
 from dataclasses import dataclass

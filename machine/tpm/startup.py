@@ -62,5 +62,5 @@ def get_test_result(state: TpmState) -> bytes:
 
 
 def get_random(state: TpmState, size: int) -> bytes:
-    """Execute TPM2_GetRandom: return at most as many bytes as the largest digest has."""
+    """Execute TPM2_GetRandom: return at most the size of the largest digest."""
     return sized(state.random(min(size, MAX_DIGEST)))

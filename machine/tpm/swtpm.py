@@ -28,7 +28,7 @@ class Swtpm:
     """Connection to the Unix sockets `path` (data) and `control` (None for none).
 
     A wait for swtpm takes at most `timeout_s` seconds. After the first failure the connection is closed, and every
-    command fails. Raises TpmUnavailable if nothing listens, MachineError for a time limit that is not positive.
+    command fails. Raises TpmUnavailable if nothing listens, MachineError if the time limit is not positive.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Swtpm:
         return header + self._receive(self._data, size - HEADER_BYTES, deadline)
 
     def save_state(self) -> State:
-        """Raise MachineError, as the state is in another process."""
+        """Raise MachineError, because the state is in another process."""
         raise MachineError("the state of swtpm cannot be saved: snapshots need the TPM model")
 
     def load_state(self, state: State) -> None:  # noqa: ARG002 - the contract's shape
-        """Raise MachineError, as the state is in another process."""
+        """Raise MachineError, because the state is in another process."""
         raise MachineError("the state of swtpm cannot be set: snapshots need the TPM model")
 
     def _command(self, control: socket.socket, request: bytes, name: str) -> None:

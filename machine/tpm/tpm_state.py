@@ -1,4 +1,4 @@
-"""The state of a TPM: permanent, while it has power, and from one TPM2_Startup to the next."""
+"""The state of a TPM: permanent, while powered, and from one TPM2_Startup to the next."""
 
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, in_handle
@@ -39,9 +39,9 @@ class TpmState(Stateful):
         self.commands = 0
         """Commands since the last TPM Reset."""
         self.safe = True
-        """True if no clock value that was reported can be reported again."""
+        """True if no reported clock value can be reported again."""
         self.shutdown_type: int | None = SU_CLEAR
-        """TPM_SU of the last TPM2_Shutdown; None once anything that it had saved has changed."""
+        """TPM_SU of the last TPM2_Shutdown; None once anything it saved has changed."""
         self.started = False
         self.startup_locality = 0
         self.failed = False
@@ -72,7 +72,7 @@ class TpmState(Stateful):
         return kdf_a(self.seed, b"RANDOM", context, size)
 
     def ticket(self, data: bytes) -> bytes:
-        """Return the proof that this TPM has produced `data`."""
+        """Return the proof that this TPM produced `data`."""
         return kdf_a(self.seed, b"PROOF", data, 32)
 
     def free_slot(self) -> int:
@@ -111,7 +111,7 @@ class TpmState(Stateful):
             raise TpmError(Rc.AUTH_FAIL)
 
     def count_lost_try(self) -> None:
-        """Count a failed try if a key without noDA was used, as there was no TPM2_Shutdown to record one."""
+        """Count a failed try if a key without noDA was used, because no TPM2_Shutdown recorded one."""
         if self.failed_tries < _MAX_TRIES:
             self.failed_tries += self.lockout_used
             self.lockout_used = False

@@ -1,7 +1,7 @@
 """Interrupt acceptance of the local APIC (SDM volume 3, "Handling Interrupts"): which interrupts reach the processor.
 
 Sources are the pins, the local vector table, messages of the I/O APIC and IPIs. An ExtINT takes precedence over the
-APIC's own vectors, as on QEMU. The registers that software sees are in `local_apic.py`.
+APIC's own vectors, as on QEMU. The software-visible registers are in `local_apic.py`.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from machine.processor.clock import Clock
 
 
 class InterruptAcceptance(Device):
-    """The interrupts that were requested, and the one that the processor takes next.
+    """The requested interrupts, and the one that the processor takes next.
 
-    `intr` is true while an interrupt waits that the processor would take with RFLAGS.IF set. `rescheduled` is called
-    when `intr` or the deadline changes.
+    `intr` is true while an interrupt is pending that the processor would take with RFLAGS.IF set. `rescheduled` is
+    called when `intr` or the deadline changes.
     """
 
     STATE = ("_base", "acknowledged_ns", "_stored", "_errors", "_error_armed", "_external_message", "intr", "_external")
@@ -35,7 +35,7 @@ class InterruptAcceptance(Device):
         self.raise_nmi: Callable[[], None] = lambda: None
         """Raises an NMI at the processor."""
         self.acknowledged_ns = 0
-        """Virtual time at which the processor last took an interrupt; minus `fired_ns` it is a wake-up's latency."""
+        """Virtual time at which the processor last took an interrupt; minus `fired_ns`, it is the wake-up latency."""
         self._base = 0
         self._table = LocalVectorTable()
 
@@ -61,7 +61,7 @@ class InterruptAcceptance(Device):
         """Take an interrupt: move its vector from requested to in service. The processor calls this.
 
         Returns:
-            The vector; the spurious vector if none may be taken any more, as the task priority was raised in between.
+            The vector; the spurious vector if the task priority has been raised so that none may be taken.
         """
         self.acknowledged_ns = self._clock.now_ns
         if self._external:
@@ -118,7 +118,7 @@ class InterruptAcceptance(Device):
             self._accept(reg.FIXED, entry & reg.VECTOR, level_triggered=False)
 
     def _sample_pins(self) -> None:
-        """Check the pins whose level counts: ExtINT, and fixed level-triggered ones."""
+        """Check the level-sensitive pins: ExtINT, and fixed level-triggered ones."""
         table = self._table
         if self._base & reg.BASE_ENABLE:
             self._external = self._external_message or table.has_external()

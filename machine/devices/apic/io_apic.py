@@ -26,7 +26,7 @@ _LOW_HALF = 0xFFFF_FFFF
 
 
 class SendMessage(Protocol):
-    """Function that sends an interrupt message to the local APIC."""
+    """A function that sends an interrupt message to the local APIC."""
 
     def __call__(self, destination: int, mode: int, vector: int, *, logical: bool, level_triggered: bool) -> bool:
         """Send a message with the destination and mode of a redirection entry. Return whether it was accepted."""
@@ -46,7 +46,7 @@ class IoApic(Device):
         super().__init__()
         self.send: SendMessage = _nobody
         self.settle: Callable[[], None] = lambda: None
-        """Called before an entry changes: updates lines that are computed on demand only."""
+        """Called before an entry changes, to update lines that are computed only on demand."""
         self.masks_changed: Callable[[], None] = lambda: None
         self._lines = [False] * PINS
         self.reset()
@@ -62,7 +62,7 @@ class IoApic(Device):
         return bool(self._entries[pin] & MASKED)
 
     def set_pin(self, pin: int, level: bool) -> None:
-        """Set the level of a line, which may be the same again."""
+        """Set the level of a line; it may be unchanged."""
         if self._lines[pin] == level:
             return
         self._lines[pin] = level
@@ -73,14 +73,14 @@ class IoApic(Device):
             self._send(entry)
 
     def end_of_interrupt(self, vector: int) -> None:
-        """End a level-triggered interrupt. The local APIC or a store to EOI calls this."""
+        """End a level-triggered interrupt, for the local APIC or a store to EOI."""
         for pin, entry in enumerate(self._entries):
             if entry & LEVEL and entry & REMOTE_IRR and entry & 0xFF == vector:
                 self._entries[pin] = entry & ~REMOTE_IRR
                 self._serve_level(pin)
 
     def read(self, offset: int, size: int) -> int:
-        """Return IOREGSEL, or, for an access of 32 bits, the register that it selects."""
+        """Return IOREGSEL, or, for a 32-bit access, the register that it selects."""
         if offset == IOREGSEL:
             return self._index
         if offset != IOWIN or size != 4:
@@ -120,7 +120,7 @@ class IoApic(Device):
         return self._lines[pin] != bool(self._entries[pin] & LOW_ACTIVE)
 
     def _serve_level(self, pin: int) -> None:
-        """Send the message of a level-triggered pin, if it is asserted and has no interrupt that has not ended."""
+        """Send the message of a level-triggered pin, if it is asserted and its last interrupt has ended."""
         entry = self._entries[pin]
         ready = entry & (LEVEL | MASKED | REMOTE_IRR) == LEVEL and self._is_asserted(pin)
         if ready and self._send(entry) and entry >> 8 & 7 in (apic.FIXED, apic.LOWEST_PRIORITY):

@@ -1,12 +1,12 @@
 """The local APIC (SDM volume 3, "Advanced Programmable Interrupt Controller") in xAPIC mode at 0xFEE00000.
 
 `registers.py` has the register layout, `acceptance.py` decides which interrupts reach the processor. Only aligned
-accesses of 32 bits are defined; others read zero and write nothing. The 8259 pair is connected to LINT0, the NMI pin to
-LINT1. While the APIC is disabled in IA32_APIC_BASE, these two pins are the processor's INTR and NMI.
+32-bit accesses are defined; other reads return zero and other writes do nothing. The 8259 pair is connected to LINT0,
+the NMI pin to LINT1. While the APIC is disabled in IA32_APIC_BASE, these two pins are the processor's INTR and NMI.
 
-After reset it is as PC firmware leaves it: enabled, LINT0 = ExtINT, LINT1 = NMI, all else masked. Left out: x2APIC,
-moving the block, SMI, INIT and start-up (there is one processor), sources for the performance and thermal entries.
-Every IPI is edge-triggered.
+Reset gives the state left by PC firmware: enabled, LINT0 = ExtINT, LINT1 = NMI, everything else masked. Not
+implemented: x2APIC, moving the block, SMI, INIT and start-up (there is one processor), sources for the performance and
+thermal entries. Every IPI is edge-triggered.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class LocalApic(InterruptAcceptance):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the state in which PC firmware leaves the APIC."""
+        """Return to the state left by PC firmware."""
         self._base = ADDRESS | reg.BASE_ENABLE | reg.BASE_BOOTSTRAP
         self.acknowledged_ns = 0
         self._power_up()

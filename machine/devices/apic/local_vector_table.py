@@ -47,7 +47,7 @@ class LocalVectorTable(Stateful):
             self.entries[register] |= reg.MASKED
 
     def set_pin(self, pin: int, level: bool) -> int | None:
-        """Set the level of a pin. Return its entry if this edge is an interrupt: NMI, or fixed and edge-triggered."""
+        """Set the level of a pin. Return its entry if this edge interrupts: NMI, or fixed and edge-triggered."""
         self.pins[pin] = level
         entry = self._asserted(pin)
         if entry is None:

@@ -18,7 +18,7 @@ class Priorities(Stateful):
 
     @property
     def arbitration(self) -> int:
-        """APR: processors on a bus compete by it for lowest-priority interrupts."""
+        """APR, the arbitration priority for lowest-priority interrupts on a multiprocessor bus."""
         task, service, request = self.task >> 4, _highest(self.in_service) >> 4, _highest(self.requested) >> 4
         if task >= request and task > service:
             return self.task

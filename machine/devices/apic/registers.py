@@ -1,6 +1,6 @@
 """Register layout of the local APIC (SDM volume 3, "Advanced Programmable Interrupt Controller"), xAPIC mode.
 
-Registers of 32 bits, each at a multiple of 16 bytes:
+32-bit registers, each at a multiple of 16 bytes:
 
     0x020 ID         0x030 VERSION     0x080 TPR   0x090 APR   0x0A0 PPR   0x0B0 EOI   0x0D0 LDR   0x0E0 DFR
     0x0F0 SVR        0x100 ISR         0x180 TMR   0x200 IRR (eight registers each)   0x280 ESR

@@ -4,7 +4,7 @@ It counts at 1 GHz before the divider: one count takes `divider` ns. As on QEMU 
 (n + 1) * divider ns after the store that loaded it, and a periodic timer again every (n + 1) * divider ns. The time
 stamp counter is virtual time in nanoseconds, so IA32_TSC_DEADLINE holds the time at which the timer fires.
 
-A masked timer continues to count but has no deadline, as it raises no interrupt when it expires.
+A masked timer continues to count but has no deadline, because it raises no interrupt when it expires.
 """
 
 from machine.processor.clock import Clock

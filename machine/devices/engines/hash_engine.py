@@ -8,7 +8,7 @@ Register layout (32 bits each, from the base of the block):
     0x10 GO       1 = hash the range
     0x20-0x3F     DIGEST, in the order of its bytes; zero after BAD_RANGE
 
-A command takes BLOCK_NS of virtual time for each block of 64 bytes that SHA-256 processes.
+A command takes BLOCK_NS of virtual time for each 64-byte block that SHA-256 processes.
 """
 
 from machine.bus.bus import Device
@@ -23,7 +23,7 @@ DONE, BAD_RANGE = 1, 2
 _STATUS, _BASE, _LENGTH, _GO = 0x04, 0x08, 0x0C, 0x10
 _DIGEST, _DIGEST_END = 0x20, 0x40
 _PADDING = 9
-"""The least number of bytes that SHA-256 appends."""
+"""The minimum number of bytes that SHA-256 appends."""
 
 
 class HashEngine(Device):

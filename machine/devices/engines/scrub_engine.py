@@ -7,8 +7,8 @@ Register layout (32 bits each, from the base of the block):
     0x08 ADDRESS  after NONZERO: the first page with a byte that is not zero
     0x100 + 16 n  channel n of 16: +0 BASE, +4 LENGTH, +8 GO (1 = fill and verify, 2 = verify)
 
-A channel keeps its range, so a kernel that scrubs the same range again needs a single store. A command takes LINE_NS
-of virtual time for each cache line of 64 bytes. Every fill is verified by reading back.
+A channel keeps its range, so scrubbing the same range again takes a single store. A command takes LINE_NS of virtual
+time for each 64-byte cache line. Every fill is verified by reading back.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class ScrubEngine(Device):
         self._channels = [[0, 0] for _ in range(_CHANNEL_COUNT)]
 
     def read(self, offset: int, size: int) -> int:  # noqa: ARG002
-        """Return ID, STATUS, ADDRESS, or base or length of a channel."""
+        """Return ID, STATUS, ADDRESS, or a channel's base or length."""
         if offset < _CHANNELS:
             return {0x00: ID, 0x04: self._status, 0x08: self._address}.get(offset, 0)
         channel, register = divmod(offset - _CHANNELS, 16)

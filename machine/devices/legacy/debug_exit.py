@@ -1,6 +1,6 @@
 """isa-debug-exit, like QEMU's with iobase=0xf4,iosize=4: a write of any width ends the run.
 
-The exit status is value * 2 + 1, of which a process can return the low 8 bits. Reads return zero.
+The exit status is value * 2 + 1; a process can return its low 8 bits. Reads return zero.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ PORT, PORTS = 0xF4, 4
 
 
 class DebugExit(Device):
-    """The exit device: it keeps the exit status and asks the machine to stop."""
+    """The exit device: it stores the exit status and asks the machine to stop."""
 
     STATE = ("status",)
     WIRING = ("_request_stop",)

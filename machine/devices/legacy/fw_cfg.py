@@ -7,8 +7,8 @@
 
 Storing the low half of the DMA address (0x518) starts an access that is described in RAM: control (bit 0 error, 1 read,
 2 skip, 3 select the item in bits 31-16, 4 write), length, 64-bit address; all big-endian. It is complete immediately,
-with control zero or the error bit. All items are read-only. Other items, including the files that QEMU makes for its
-own firmware, do not exist here: they read as zeros.
+with control zero or the error bit. All items are read-only. Other items, including QEMU's files for its own firmware,
+do not exist here and read as zeros.
 """
 
 import struct
@@ -28,7 +28,7 @@ _ACCESS = struct.Struct(">IIQ")
 _FILE = struct.Struct(">IHH56s")
 _LONGEST_NAME = 55
 _MOST_FILES = 32
-_ITEM = 0xBFFF  # bit 14 of the selector requested write access in old versions
+_ITEM = 0xBFFF  # in old versions, bit 14 of the selector requested write access
 
 
 class FwCfg(Device):
@@ -68,7 +68,7 @@ class FwCfg(Device):
         self._dma_address = 0
 
     def read(self, offset: int, size: int) -> int:
-        """Return the next byte of the item, at either port as on QEMU; at the DMA address its signature."""
+        """Return the next byte of the item, at either port as on QEMU, or the signature at the DMA address."""
         if offset < DMA_OFFSET:
             return self._next(1)[0] if size == 1 else 0
         start = offset - DMA_OFFSET
@@ -99,7 +99,10 @@ class FwCfg(Device):
         self._position = min(self._position + length, len(self._item))
 
     def _access(self, address: int) -> None:
-        """Execute the access described at a physical address. Outside RAM it is ignored: it cannot be answered."""
+        """Execute the access described at a physical address.
+
+        Outside RAM it is ignored, because there is nowhere to report an error.
+        """
         if address + _ACCESS.size > self._ram.size:
             return
         control, length, target = _ACCESS.unpack(self._ram.read(address, _ACCESS.size))

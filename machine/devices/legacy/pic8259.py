@@ -4,10 +4,10 @@
     0x21 first, 0xA1 second:  write ICW2 to ICW4 after an ICW1, else OCW1; read IMR
     0x4D0, 0x4D1              ELCR: the inputs that are level-triggered (82371 data sheet); not IRQ 0, 1, 2, 8, 13
 
-As in the 82371, ELCR replaces bit LTIM of ICW1. As on QEMU, an edge remains requested when the line falls again, and
-an input that is set high again after ICW1 is an edge. If the request is gone at the acknowledgement, the result is the
-spurious IRQ 7 or 15. After reset the pair is as PC firmware leaves it: vectors from 0x08 and 0x70, all masked. Left
-out: the vectors of an 8080 (ICW4 bit 0 clear), ICW3 (the wiring is fixed).
+As in the 82371, ELCR replaces bit LTIM of ICW1. As on QEMU, an edge stays requested when the line falls again, and an
+input that is set high again after ICW1 is an edge. If the request is gone at the acknowledgement, the result is the
+spurious IRQ 7 or 15. Reset gives the state left by PC firmware: vectors from 0x08 and 0x70, all masked. Not
+implemented: 8080 vectors (ICW4 bit 0 clear), ICW3 (the wiring is fixed).
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class Pic8259(Stateful):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the state in which firmware leaves the controller."""
+        """Return to the state left by PC firmware."""
         self.imr, self.elcr, self.base = 0xFF, 0, self._firmware_base
         self._initialise()
         self.imr = 0xFF
@@ -68,7 +68,7 @@ class Pic8259(Stateful):
         self._expected: list[int] = []
 
     def set_input(self, ir: int, level: bool) -> None:
-        """Set the level of an input, which may be the same again."""
+        """Set the level of an input; it may be unchanged."""
         bit = 1 << ir
         if level and not self._lines & bit:
             self.irr |= bit
@@ -82,7 +82,7 @@ class Pic8259(Stateful):
         self.irr = self.irr & ~self.elcr | self._lines & self.elcr
 
     def requested(self) -> int | None:
-        """Return the IR for which INT is asserted, the highest request above all interrupts in service; or None."""
+        """Return the IR for which INT is asserted, the highest request above all interrupts in service, or None."""
         requests = self._rotated(self.irr & ~self.imr)
         if not requests:
             return None
@@ -173,12 +173,12 @@ class PicPair(Device):
         self.output: Line = unconnected
         """INT of the first controller."""
         self.settle: Callable[[], None] = lambda: None
-        """Called before a register is accessed: updates lines that are computed on demand only."""
+        """Called before a register is accessed, to update lines that are computed only on demand."""
         self.masks_changed: Callable[[], None] = lambda: None
         self.first, self.second = Pic8259(0x08, 0xF8), Pic8259(0x70, 0xDE)
 
     def reset(self) -> None:
-        """Return to the state in which PC firmware leaves the pair."""
+        """Return to the state left by PC firmware."""
         self.first.reset()
         self.second.reset()
         self._propagate()
@@ -229,7 +229,7 @@ class PicPair(Device):
 
     def _acknowledged(self, controller: Pic8259) -> None:
         if controller is self.second:
-            self.first.set_input(_CASCADE, False)  # INT falls in INTA, so that the next request is an edge
+            self.first.set_input(_CASCADE, False)  # INT falls during INTA, so that the next request is an edge
         self._propagate()
 
     def _propagate(self) -> None:

@@ -7,12 +7,11 @@
 
 OUT of channel 0 is IRQ 0, at the same nanosecond as on QEMU (hw/timer/i8254.c). So writing a count starts a new cycle
 immediately in every mode, and its clocks begin at the store. Clock n is n / 1,193,182 s later, rounded up to whole ns.
-In mode 2 the line rises, as the data sheet says, one clock after each n-th (which loads the count), rounded down. It is
-low until the first time, and for one clock before each further one. In mode 4 it is high for the clock at which the
-count is reached. A control word does not change the line.
-
-After reset it is as PC firmware leaves it: channel 0 in mode 2 with the longest count, channel 1 for memory refresh.
-Channel 0 interrupts by itself only while `watched`; otherwise a reader of the line calls `settle` first.
+In mode 2 the line rises, as in the data sheet, one clock after each n-th clock (which loads the count), rounded down.
+It is low until it first rises, and for one clock before each later rise. In mode 4 it is high for the clock at which
+the count is reached. A control word does not change the line. Reset gives the state left by PC firmware: channel 0 in
+mode 2 with the longest count, channel 1 for memory refresh. Channel 0 raises interrupts by itself only while `watched`;
+otherwise a reader of the line calls `settle` first.
 """
 
 from machine.bus.bus import Device, Line, unconnected
@@ -43,7 +42,7 @@ class Pit8254(Device):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the state in which PC firmware leaves the timer."""
+        """Return to the state left by PC firmware."""
         now = self._clock.now_ns
         self._port_b = 0
         for channel, mode, count in zip(self.channels, (2, 2, 3), (0, _REFRESH_COUNT, 0), strict=True):
@@ -103,7 +102,7 @@ class Pit8254(Device):
             self.channels[number].program(access, value >> 1 & 7, bcd=bool(value & 1))
 
     def _follow(self, now: int) -> None:
-        """Update the line. All its edges since the last update become one edge for the controllers."""
+        """Update the line. The controllers see all edges since the last update as one edge."""
         channel = self.channels[0]
         if channel.rose(self._seen_ns, now):
             self._set_line(False)

@@ -1,7 +1,7 @@
 """One channel of the 8254 (Intel 8254 data sheet, "Mode Definitions"): its count and OUT at a given time.
 
-Nothing is counted: count and OUT are computed from the clocks that have passed since the count began. `d` is that
-number of clocks, `n` the loaded count (0 stands for 65536, in BCD for 10000).
+Nothing counts down: count and OUT are computed from the number of clocks since the count began. `d` is that number, `n`
+the loaded count (0 means 65536, in BCD 10000).
 """
 
 from machine.state import Stateful
@@ -41,7 +41,7 @@ class PitChannel(Stateful):
         self._loaded = False
         """True if a count was written after the control word."""
         self._started_ns: int | None = None
-        """Virtual time of clock 0; None: not counting, since there is no count, no trigger, or the gate is low."""
+        """Virtual time of clock 0; None if not counting, because there is no count or trigger, or the gate is low."""
         self._paused_clocks = 0
         self.gate = True
         self._line = False
@@ -60,7 +60,7 @@ class PitChannel(Stateful):
         self._write_low, self._read_high, self._latched, self._status = None, False, [], None
 
     def write(self, now: int, value: int) -> bool:
-        """Write a byte of the count. Return whether the count is now complete, and so loaded."""
+        """Write a byte of the count. Return True if the count is now complete and loaded."""
         if self._access == LOW_THEN_HIGH and self._write_low is None:
             self._write_low = value
             if self._mode == 0:  # the first byte stops the count
@@ -82,7 +82,7 @@ class PitChannel(Stateful):
             self._started_ns = now if self.gate else None
 
     def set_gate(self, now: int, level: bool) -> None:
-        """Set the gate. Rising, it triggers modes 1 and 5 and restarts 2 and 3; the others pause while it is low."""
+        """Set the gate. A rising gate triggers modes 1 and 5 and restarts 2 and 3; the others pause while it is low."""
         if level == self.gate:
             return
         self.gate = level
@@ -98,7 +98,7 @@ class PitChannel(Stateful):
     # Reading
 
     def read(self, now: int) -> int:
-        """Return the next byte: of a latched status, a latched count, or the running count."""
+        """Return the next byte of a latched status, a latched count, or the running count."""
         if self._status is not None:
             status, self._status = self._status, None
             return status
@@ -111,7 +111,7 @@ class PitChannel(Stateful):
         return count & 0xFF if self._read_high else count >> 8
 
     def latch(self, now: int) -> None:
-        """Latch the count until it has been read; a second latch before that changes nothing."""
+        """Latch the count until it is read; latching again before that changes nothing."""
         if not self._latched:
             count = self.value(now)
             self._latched = {LOW: [count & 0xFF], HIGH: [count >> 8]}.get(self._access, [count & 0xFF, count >> 8])
@@ -133,7 +133,7 @@ class PitChannel(Stateful):
         return (now - self._started_ns) * FREQUENCY_HZ // _SECOND_NS
 
     def value(self, now: int) -> int:
-        """Return the 16 bits of the counting element, as software reads them."""
+        """Return the 16 bits of the counting element as read by software."""
         n, d = self._count, self.elapsed(now)
         if self._mode == 2:
             count = n - d % n
@@ -177,7 +177,7 @@ class PitChannel(Stateful):
         return self._line
 
     def rose(self, since: int, now: int) -> bool:
-        """Report whether the line rose after `since`, except for the immediate change at a new count."""
+        """Report whether the line rose after `since`, ignoring the immediate change at a new count."""
         if not self._loaded or self._started_ns is None:
             return False
         n = self._count
@@ -187,7 +187,7 @@ class PitChannel(Stateful):
         return d // n > before // n if self._mode == 3 else before < n <= d
 
     def next_change_ns(self, now: int) -> int | None:
-        """Return the next time after `now` at which the interrupt line may change; None: never."""
+        """Return the next time after `now` at which the interrupt line may change, or None."""
         if not self._loaded or self._started_ns is None:
             return None
         n, d = self._count, self.elapsed(now)
@@ -212,7 +212,7 @@ class PitChannel(Stateful):
 
 
 def _clocks_ns(clocks: int) -> int:
-    """Return the nanoseconds after which this number of clocks has passed."""
+    """Return the duration of a number of clocks in ns."""
     return -(-clocks * _SECOND_NS // FREQUENCY_HZ)
 
 

@@ -1,4 +1,4 @@
-"""The text that a display adapter shows, as Unicode. The character set is that of the PC's ROM, code page 437."""
+"""The text on a display adapter, as Unicode. The character set is that of the PC's ROM, code page 437."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class TextScreen:
     """Row and column of the cursor, from 0; None if it is off or outside the screen."""
 
     def lines(self) -> list[str]:
-        """Return the text of each row up to its last glyph that is not blank; without blank rows at the end."""
+        """Return the text of each row without trailing blanks, and without blank rows at the end."""
         text = "".join(CODE_PAGE_437[code] for code in self.cells[::2])
         rows = [text[at : at + self.columns].rstrip() for at in range(0, len(text), self.columns)]
         while rows and not rows[-1]:

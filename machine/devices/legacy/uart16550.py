@@ -4,9 +4,9 @@
     0x3FA IIR (read), FCR (write)     0x3FB LCR     0x3FC MCR     0x3FD LSR     0x3FE MSR     0x3FF SCR
 
 A byte is sent immediately, so the transmitter is always empty. Received bytes wait outside the device until there is
-room, so only loopback can overrun. As on a PC, MCR bit 3 (OUT2) enables the interrupt line; as on QEMU it does so in
-loopback too, and firmware leaves it set. Left out: breaks, parity and framing errors, DMA mode, modem lines that change
-(CTS, DSR, DCD are on).
+room, so overruns occur only in loopback. As on a PC, MCR bit 3 (OUT2) enables the interrupt line; as on QEMU, even in
+loopback, and firmware leaves it set. Not implemented: breaks, parity and framing errors, DMA mode, modem lines that
+change (CTS, DSR, DCD are on).
 """
 
 from collections import deque
@@ -65,7 +65,7 @@ class Uart16550(Device):
         self.reset()
 
     def reset(self) -> None:
-        """Return to the state in which PC firmware leaves it: 9600 baud, no interrupts. Discard all bytes."""
+        """Return to the state left by PC firmware: 9600 baud, no interrupts. Discard all bytes."""
         self.transmitted.clear()
         self._waiting.clear()
         self._fifo.clear()
@@ -121,7 +121,7 @@ class Uart16550(Device):
         elif offset == THR:
             self._transmit(value)
         elif offset == IER:
-            if (self._ier ^ value) & _TRANSMITTED:  # enabling this interrupt raises it, as the transmitter is empty
+            if (self._ier ^ value) & _TRANSMITTED:  # enabling it raises it, because the transmitter is empty
                 self._transmitter_pending = bool(value & _TRANSMITTED)
             self._ier = value & 0xF
             self._update()
@@ -150,7 +150,7 @@ class Uart16550(Device):
         self._transmitter_pending = True
         self._update()
 
-    # Receiver. Without FIFOs the buffer register is a FIFO of one byte, which a new byte overwrites.
+    # Receiver. Without FIFOs the buffer register is a one-byte FIFO, which a new byte overwrites.
 
     def _put(self, byte: int) -> None:
         size = _FIFO_SIZE if self._fcr & _FIFO_ENABLE else 1
@@ -210,7 +210,7 @@ class Uart16550(Device):
         self._msr = lines | self._msr & 0xF | changed
 
     def _interrupt(self) -> int:
-        """Return bits 3 to 0 of IIR: the enabled interrupt of the highest priority."""
+        """Return bits 3 to 0 of IIR: the enabled interrupt with the highest priority."""
         enabled = self._ier
         if enabled & _LINE_STATUS and self._errors & _ERRORS:
             return _ID_LINE

@@ -6,12 +6,12 @@
     0x3CE graphics controller index, 0x3CF data         0x3D4 CRT controller index, 0x3D5 data
     0x3DA input status 1 (read), feature control (write)
 
-Firmware leaves mode 3: 80 columns, 25 rows, colours, a blank screen and the cursor in its first cell. In a text mode
-characters and attributes alternate in memory that behaves as RAM, so it is RAM, and stores to it cost nothing. As on
-QEMU, each read of input status 1 begins or ends a retrace: a loop that waits for one would otherwise execute millions
-of instructions.
+Firmware leaves mode 3: 80 columns, 25 rows, colour, a blank screen and the cursor in the first cell. In text modes,
+characters and attributes alternate in memory that behaves as RAM. So it is RAM, and stores to it have no extra cost. As
+on QEMU, each read of input status 1 begins or ends a retrace: a loop that waits for one would otherwise execute
+millions of instructions.
 
-Left out: graphics modes, planes and loadable fonts (the registers keep their values), split screen, panning, the
+Not implemented: graphics modes, planes and loadable fonts (the registers keep their values), split screen, panning, the
 monochrome ports 0x3B4-0x3BA, and the interrupt of the vertical retrace.
 """
 
@@ -23,7 +23,7 @@ PORT, PORTS = 0x3C0, 16
 CRTC_PORT = 0x3D4
 STATUS_PORT = 0x3DA
 TEXT_MEMORY, TEXT_MEMORY_SIZE = 0xB_8000, 0x8000
-"""Physical address and length in bytes of the memory of a text mode."""
+"""Physical address and length in bytes of text-mode memory."""
 
 ATTRIBUTE, ATTRIBUTE_DATA, MISCELLANEOUS = 0, 1, 2
 SEQUENCER, SEQUENCER_DATA = 4, 5
@@ -49,14 +49,14 @@ _WINDOWS = (0xA_0000, 0xA_0000, 0xB_0000, TEXT_MEMORY)
 _COLUMNS, _OVERFLOW, _LINES_PER_ROW, _CURSOR_START, _CURSOR_END = 0x01, 0x07, 0x09, 0x0A, 0x0B
 _START, _CURSOR, _PROTECT, _LINES, _PITCH = 0x0C, 0x0E, 0x11, 0x12, 0x13
 _LINE_COMPARE = 0x10
-"""The bit of the overflow register that can be written when the first registers are protected."""
+"""The bit of the overflow register that is writable while the first registers are protected."""
 
 _RETRACE = 9
-"""Bits of input status 1: the display is disabled, and it is so for a vertical retrace."""
+"""Bits of input status 1: the display is disabled, and it is in vertical retrace."""
 
 
 class Vga(Device):
-    """A VGA. `screen` returns what it shows."""
+    """A VGA. `screen` returns the displayed text."""
 
     STATE = (
         *("_crtc_index", "_crtc", "_sequencer_index", "_sequencer", "_graphics_index", "_graphics"),
@@ -139,7 +139,7 @@ class Vga(Device):
             self._next_of_palette(value & 0x3F)
 
     def _write_crtc(self, index: int, value: int) -> None:
-        """Set a register of the CRT controller. Bit 7 of register 0x11 protects the first eight, but one bit."""
+        """Set a register of the CRT controller. Bit 7 of register 0x11 protects the first eight, except one bit."""
         if index < 8 and self._crtc[_PROTECT] & 0x80:
             if index != _OVERFLOW:
                 return
@@ -148,7 +148,7 @@ class Vga(Device):
             self._crtc[index] = value
 
     def _write_attribute(self, value: int) -> None:
-        """Take the index and the data in turns; a read of input status 1 makes the index the next."""
+        """Write the index and the data alternately; a read of input status 1 resets to the index."""
         if self._attribute_data_next:
             _set(self._attributes, self._attribute_index & 0x1F, value, _ATTRIBUTE_MASKS)
         else:
@@ -156,7 +156,7 @@ class Vga(Device):
         self._attribute_data_next = not self._attribute_data_next
 
     def _next_of_palette(self, value: int | None) -> int:
-        """Go on to the next component of the palette, after it was set if a value is given. Return what it was."""
+        """Set the current palette component if a value is given, advance to the next, and return the old value."""
         at = self._palette_at
         was = self._palette[at]
         if value is not None:
@@ -208,7 +208,7 @@ def _set(registers: bytearray, index: int, value: int, masks: bytes) -> None:
 
 
 def _ega_colours() -> bytes:
-    """Return the palette of mode 3: 64 colours, each by two bits for red, green and blue; components have 6 bits."""
+    """Return the palette of mode 3: 64 colours, each from two bits for red, green and blue; components have 6 bits."""
     colours = b"".join(
         bytes((0x2A if colour >> bit & 1 else 0) + (0x15 if colour >> bit + 3 & 1 else 0) for bit in (2, 1, 0))
         for colour in range(64)

@@ -75,7 +75,7 @@ def _sum(a: int, b: int, negate: int, control: int) -> tuple[int | None, int]:
 
 
 def _unusual_sum(a: int, b: int, negate: int, control: int) -> tuple[bool, int | None, int]:
-    """Return whether special operands decide the sum, the sum, and its bits; bits are DE if one is denormal."""
+    """Return True if special operands determine the sum, then the sum and its bits: DE if an operand is denormal."""
     kind_a, kind_b = kind(a), kind(b)
     if kind_a >= QNAN or kind_b >= QNAN:
         return True, *not_numbers(a, b, kind_a, kind_b, control)

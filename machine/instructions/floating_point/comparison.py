@@ -30,7 +30,7 @@ EMPTY_CLASS = C3 | C0
 
 
 def compare(a: int, b: int, control: int, *, quiet: bool = False) -> tuple[int | None, int]:
-    """Return the relation of a to b, or None after an exception, and bits; if `quiet`, QNaNs are not invalid."""
+    """Return the relation of a to b, or None after an exception, and bits; QNaNs are valid if `quiet`."""
     exponent_a, exponent_b = a >> 64 & EXPONENT, b >> 64 & EXPONENT
     bits = 0
     if not (0 < exponent_a < EXPONENT and 0 < exponent_b < EXPONENT and a & b & INTEGER_BIT):
@@ -54,10 +54,10 @@ def compare(a: int, b: int, control: int, *, quiet: bool = False) -> tuple[int |
 
 
 def _canonical(number: int) -> int:
-    """Give a pseudo-denormal the exponent of the normal number that it equals."""
+    """Replace a pseudo-denormal's exponent with that of the equal normal number."""
     return number | 1 << 64 if not number >> 64 & EXPONENT and number & INTEGER_BIT else number
 
 
 def examine(number: int) -> int:
-    """Return the condition code of FXAM for a register that is not empty."""
+    """Return the condition code of FXAM for a nonempty register."""
     return _CLASSES[kind(number)] | (C1 if number >> 79 else 0)

@@ -1,6 +1,6 @@
 """Comparison on the register stack (SDM volume 2, FCOM, FUCOM, FCOMI, FTST, FXAM).
 
-An unmasked exception that ends a comparison leaves condition code and flags as they were, and pops nothing.
+After an unmasked exception, condition code and flags are unchanged and nothing is popped.
 """
 
 from machine.instructions.floating_point import comparison

@@ -46,7 +46,7 @@ SINGLE, DOUBLE = Format(32, 24), Format(64, 53)
 
 
 def widen(datum: int, form: Format) -> tuple[int, int]:
-    """Convert a single or double to extended, which is exact; return it and DE if it was denormal."""
+    """Convert a single or double to extended, exactly; return it, and DE if it was denormal."""
     fraction = datum & (1 << form.fraction) - 1
     exponent = datum >> form.fraction & form.exponents
     negative, spare = datum >> form.sign, 64 - form.precision
@@ -70,12 +70,12 @@ def load_real(datum: int, form: Format, control: int) -> tuple[int | None, int]:
 
 
 def widen_integer(datum: int, width: int) -> tuple[int, int]:
-    """Convert the bit pattern of a signed integer to extended; return it and no bits."""
+    """Convert the bit pattern of a signed integer to extended; return it, without status bits."""
     return from_integer(datum - (1 << width) if datum >> width - 1 else datum), 0
 
 
 def from_integer(value: int) -> int:
-    """Convert an integer of at most 64 bits to extended, which is exact."""
+    """Convert an integer of at most 64 bits to extended, exactly."""
     if not value:
         return 0
     magnitude = abs(value)

@@ -1,8 +1,8 @@
-"""Elementary functions of exact arguments, by MPFR (gmpy2): it rounds correctly, so all hosts have the same results.
+"""Elementary functions of exact arguments, with MPFR (gmpy2): it rounds correctly, so all hosts get the same results.
 
-A number is a pair: significand * 2**exponent. A result has at least `_BITS` bits, and its last bit is set if it is not
-exact, so that it can be rounded in any way (rounding.py). All results are within the range of MPFR. Contexts are passed
-explicitly, so the default contexts of Python and gmpy2 have no effect.
+A number is a pair: significand * 2**exponent. A result has at least `_BITS` bits, and its last bit is set if it is
+inexact, so that it can be rounded in any mode (rounding.py). All results are within the range of MPFR. Contexts are
+passed explicitly, so the default contexts of Python and gmpy2 have no effect.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Exact = tuple[int, int]
 _BITS = 130
 _WORKING = 192
 _NEGLIGIBLE = -120
-"""An argument below 2**this differs from its arc tangent by less than the bits kept can show."""
+"""Below 2**this, an argument and its arc tangent differ by less than the kept bits can show."""
 
 
 def _context(precision: int, rounding: int) -> Any:
@@ -25,7 +25,7 @@ def _context(precision: int, rounding: int) -> Any:
 
 _truncating = _context(_BITS, gmpy2.RoundToZero)
 _loading = _context(512, gmpy2.RoundToZero)
-"""With more bits than any argument, so all are loaded exactly."""
+"""Has more bits than any argument, so all are loaded exactly."""
 
 
 def _load(number: Exact) -> Any:
@@ -40,7 +40,7 @@ def _take(real: Any) -> Exact:
 
 
 def _sticky(real: Any) -> Exact:
-    """Return a truncated result; unless it is exact, with `_BITS` bits and one more, set."""
+    """Return a truncated result; if it is inexact, with `_BITS` bits and another one, set."""
     significand, exponent = _take(real)
     if not real.rc:
         return significand, exponent
@@ -65,9 +65,9 @@ def tangent(x: Exact) -> Exact:
 
 
 def arc_tangent(y: Exact, x: Exact) -> Exact:
-    """Return atan2(y, x) of finite arguments that are not zero."""
+    """Return atan2(y, x) of finite, nonzero arguments."""
     magnitude = y[1] + abs(y[0]).bit_length() - x[1] - abs(x[0]).bit_length()
-    if x[0] > 0 and magnitude < _NEGLIGIBLE:  # just below y / x: MPFR would need very many bits to tell it from y / x
+    if x[0] > 0 and magnitude < _NEGLIGIBLE:  # just below y / x: MPFR would need very many bits to distinguish them
         quotient, rest = divmod(abs(y[0]) << 2 * _BITS, x[0])
         significand = 2 * (quotient if rest else quotient - 1) + 1
         return (-significand if y[0] < 0 else significand), y[1] - x[1] - 2 * _BITS - 1
@@ -75,7 +75,7 @@ def arc_tangent(y: Exact, x: Exact) -> Exact:
 
 
 def arc_tangent_of_limits(y: int, x: int) -> Exact:
-    """Return atan2(y, x) for arguments of -1, 0 and 1, which stand for infinite or zero ones: multiples of pi / 4."""
+    """Return atan2(y, x) for arguments of -1, 0 and 1, which represent infinite or zero ones: multiples of pi / 4."""
     return _sticky(_truncating.atan2(_load((y, 0)), _load((x, 0))))
 
 
@@ -105,7 +105,7 @@ def _shift(number: Exact, exponent: int) -> int:
 
 
 def power_of_two_minus_one(x: Exact) -> Exact:
-    """Return 2**x - 1 for |x| <= 1, x not zero."""
+    """Return 2**x - 1 for |x| <= 1, x nonzero."""
     if _magnitude(x) == 1:
         return (1, 0) if x[0] > 0 else (-1, -1)
 
@@ -126,7 +126,7 @@ def _magnitude(x: Exact) -> int:
 
 
 def logarithm_product(y: Exact, x: Exact) -> Exact:
-    """Return y * log2(x) for a positive x, which is not 1."""
+    """Return y * log2(x) for a positive x other than 1."""
     power = x[1] + x[0].bit_length() - 1
     if x[0] & x[0] - 1 == 0:
         return y[0] * power, y[1]
@@ -138,7 +138,7 @@ def logarithm_product(y: Exact, x: Exact) -> Exact:
 
 
 def logarithm_product_of_sum(y: Exact, x: Exact) -> Exact:
-    """Return y * log2(1 + x) for x > -1, which is not zero."""
+    """Return y * log2(1 + x) for x > -1, x nonzero."""
     if abs(x[1]) < 2 * _BITS:  # the sum may be a power of two, whose logarithm is exact
         if x[1] < 0:
             return logarithm_product(y, (x[0] + (1 << -x[1]), x[1]))

@@ -8,7 +8,7 @@ from machine.instructions.floating_point.words import EXCEPTIONS
 
 _WIDE, _NARROW = struct.Struct("<6HIHHIHH"), struct.Struct("<7H")
 _RESERVED = 0xFFFF
-"""The upper halves of words in the 32-bit image, as processors write them."""
+"""The upper halves of words in the 32-bit image, as written by processors."""
 _EMPTY, _SPECIAL = 3, 2
 _NUMBER_BYTES = 10
 
@@ -45,7 +45,7 @@ def store(x87: X87State, *, wide: bool) -> bytes:
 
 
 def load(x87: X87State, image: bytes, *, wide: bool) -> None:
-    """Load an environment. Of the tags only whether a register is empty counts."""
+    """Load an environment. Of each tag only "empty" or "not empty" counts."""
     if wide:
         control, _, status, _, tags, _, fip, fcs, fop, fdp, fds, _ = _WIDE.unpack_from(image)
     else:
@@ -58,7 +58,7 @@ def load(x87: X87State, image: bytes, *, wide: bool) -> None:
 
 
 def mask_all(x87: X87State) -> None:
-    """Mask all exceptions, as FNSTENV does after it has stored."""
+    """Mask all exceptions, as FNSTENV does after storing."""
     x87.set_control(x87.control | EXCEPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""Execution of one x87 instruction, which changes only the state and the memory operand given."""
+"""Execution of one x87 instruction, which changes only the given state and memory operand."""
 
 from typing import Protocol
 

@@ -7,7 +7,7 @@ number's magnitude is significand * 2**(max(exponent, 1) - SCALE).
 from machine.instructions.floating_point.words import IE
 
 EXPONENT = 0x7FFF
-"""The largest biased exponent, that of infinities and NaNs."""
+"""The largest biased exponent, used by infinities and NaNs."""
 BIAS, SCALE = 16383, 16383 + 63
 SIGNIFICAND = 2**64 - 1
 INTEGER_BIT, QUIET_BIT = 1 << 63, 1 << 62
@@ -18,7 +18,7 @@ INFINITY = EXPONENT << 64 | INTEGER_BIT
 INDEFINITE = SIGN | INFINITY | QUIET_BIT
 """The default NaN: the masked response to an invalid operation."""
 
-# Results of `kind`, in an order: QNAN and all after it have no numeric value.
+# Results of `kind`, ordered: QNAN and all after it have no numeric value.
 NORMAL, ZERO_KIND, DENORMAL, INFINITE, QNAN, SNAN, UNSUPPORTED = range(7)
 
 
@@ -51,7 +51,7 @@ def not_a_number(number: int, of_kind: int, control: int) -> tuple[int | None, i
 
 
 def not_numbers(a: int, b: int, kind_a: int, kind_b: int, control: int) -> tuple[int | None, int]:
-    """Return the response to two operands of which one at least is a NaN or unsupported (volume 1, table 4-7)."""
+    """Return the response to two operands, at least one a NaN or unsupported (volume 1, table 4-7)."""
     if UNSUPPORTED in (kind_a, kind_b):
         return invalid(control)
     flags = IE if SNAN in (kind_a, kind_b) else 0

@@ -1,4 +1,4 @@
-"""FXSAVE and FXRSTOR (SDM volume 1, 10.5; volume 2), where Unicorn stores no FDP and derives no ES.
+"""FXSAVE and FXRSTOR (SDM volume 1, 10.5; volume 2). Unicorn stores no FDP and does not derive ES.
 
 The image has FIP and FDP of 64 bits with REX.W, otherwise of 32 bits with their selectors.
 """
@@ -22,11 +22,11 @@ MXCSR_MASK = 0xFFFF
 """The bits of MXCSR that are not reserved."""
 _SLOT, _LOW = 16, 0xFFFF_FFFF
 _TAGS = tuple(bytes(int(not valid >> physical & 1) for physical in range(8)) for valid in range(256))
-"""The tags by the abridged tag byte of an image."""
+"""The tags, by an image's abridged tag byte."""
 
 
 def _operand(cpu: Cpu, instruction: Instruction, memory: OperandMemory, *, write: bool) -> tuple[int, bool]:
-    """Make the checks of both instructions; return the operand's linear address, and whether its segment is SS."""
+    """Check either instruction; return the operand's linear address, and True if its segment is SS."""
     if cpu.registers.cr[0] & (CR0_EM | CR0_TS):
         raise Fault(NM)
     assert isinstance(instruction.operand, MemoryOperand)

@@ -1,7 +1,7 @@
-"""Effects of MMX instructions on the x87 unit (SDM volume 1, 9.5.1 and 9.6.2) that Unicorn leaves out.
+"""Effects of MMX instructions on the x87 unit (SDM volume 1, 9.5.1 and 9.6.2) that Unicorn lacks.
 
-They raise pending x87 exceptions, and set sign and exponent of the register that they write to ones. Unicorn sets TOP
-and the tags, and does the computation.
+They raise pending x87 exceptions, and set the sign and exponent of the destination register to ones. Unicorn sets TOP
+and the tags, and computes the result.
 """
 
 from machine.architecture.decoding import Instruction
@@ -16,7 +16,7 @@ _SIZED_BY_REX = frozenset([0x0F6E, 0x0F7E])
 _SHIFTS_BY_IMMEDIATE = frozenset([0x0F71, 0x0F72, 0x0F73])
 _MOVQ_STORE, _BETWEEN_XMM_AND_MMX = 0x0F7F, 0x0FD6
 _OPERAND_BYTES = {0x0F60: 4, 0x0F61: 4, 0x0F62: 4, 0x0FC4: 2}
-"""PUNPCKL and PINSRW. Others have 8, and MOVD the width of its general register."""
+"""PUNPCKL and PINSRW. Others have 8, and MOVD has the width of its general register."""
 
 
 def written_register(instruction: Instruction) -> int | None:

@@ -1,7 +1,7 @@
-"""Loads gmpy2 without its handler of SIGFPE, which it installs for the whole process when it is imported.
+"""Loads gmpy2 without its SIGFPE handler, which it installs for the whole process at import.
 
-It would report that a number of GMP overflows, which numbers here are far from. But the handler that was there may be
-needed: where WebAssembly is executed in this process, a division by zero is a trap because of one.
+That handler would report the overflow of a GMP number, which never happens here. But it would replace one that may be
+needed: if WebAssembly runs in this process, a SIGFPE handler turns a division by zero into a trap.
 """
 
 import ctypes

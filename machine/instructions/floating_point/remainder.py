@@ -16,7 +16,7 @@ from machine.instructions.floating_point.rounding import normalized, round_fully
 from machine.instructions.floating_point.words import C0, C1, C2, C3, DE
 
 _REDUCTION = 64
-"""A quotient below 2**this takes one step; otherwise a step reduces the distance of the exponents by 32 to 63."""
+"""A quotient below 2**this takes one step; otherwise a step reduces the exponent difference by 32 to 63."""
 
 
 def remainder(a: int, b: int, control: int, *, to_nearest: bool = False) -> tuple[int | None, int]:
@@ -30,7 +30,7 @@ def remainder(a: int, b: int, control: int, *, to_nearest: bool = False) -> tupl
 
     Returns:
         The remainder, and bits for the status word: flags, and the quotient's last three bits in C0, C3 and C1, or C2
-        if the remainder is a partial one.
+        if the remainder is partial.
     """
     kind_a, kind_b = kind(a), kind(b)
     if kind_a >= QNAN or kind_b >= QNAN:

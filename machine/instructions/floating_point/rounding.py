@@ -1,7 +1,7 @@
 """Rounding of exact results (SDM volume 1, 4.8.4, 4.9.1 and 8.5.4 to 8.5.6).
 
-An exact result is a sign and significand * 2**exponent, with a positive integer significand of any length. If it cannot
-be written with finitely many bits, it has 66 at least, and the last one is set in place of all that follow ("sticky").
+An exact result is a sign and significand * 2**exponent, with a positive integer significand of any length. If it has no
+finite binary form, it has at least 66 bits, and the last one is set to represent all that follow ("sticky").
 """
 
 from machine.instructions.floating_point.extended import BIAS, EXPONENT, INFINITY, INTEGER_BIT, SIGNIFICAND
@@ -24,7 +24,7 @@ _FULL = 64
 
 
 def shorten(negative: int, significand: int, drop: int, mode: int) -> tuple[int, int]:
-    """Drop the low `drop` bits of a significand, rounding by `mode`; return it, and PE and C1."""
+    """Drop the low `drop` bits of a significand, rounding by `mode`; return it, PE and C1."""
     if drop <= 0:
         return significand << -drop, 0
     kept = significand >> drop
@@ -40,18 +40,18 @@ def shorten(negative: int, significand: int, drop: int, mode: int) -> tuple[int,
 
 
 def overflows_to_infinity(negative: int, control: int) -> bool:
-    """Return whether the masked response to an overflow is infinity, or else the largest finite number."""
+    """Return True if the masked response to an overflow is infinity, False if the largest finite number."""
     mode = control >> ROUNDING_SHIFT & 3
     return mode in (NEAREST, DOWN if negative else UP)
 
 
 def round_to_register(negative: int, exponent: int, significand: int, control: int) -> tuple[int, int]:
-    """Round to the precision of precision control, as FADD, FSUB, FMUL, FDIV and FSQRT do."""
+    """Round by precision control, as FADD, FSUB, FMUL, FDIV and FSQRT do."""
     return round_to(PRECISIONS[control >> PRECISION_SHIFT & 3], negative, exponent, significand, control)
 
 
 def round_fully(negative: int, exponent: int, significand: int, control: int) -> tuple[int, int]:
-    """Round to 64 bits, whatever precision control is."""
+    """Round to 64 bits, ignoring precision control."""
     return round_to(_FULL, negative, exponent, significand, control)
 
 
@@ -91,6 +91,6 @@ def _masked_overflow(negative: int, precision: int, control: int) -> tuple[int, 
 
 
 def normalized(significand: int) -> tuple[int, int]:
-    """Shift a significand until its integer bit is set; return it and the number of places."""
+    """Shift a significand until its integer bit is set; return it and the shift count."""
     shift = INTEGER_BIT.bit_length() - significand.bit_length()
     return significand << shift, shift

@@ -20,7 +20,7 @@ from machine.instructions.floating_point.rounding import normalized, round_fully
 from machine.instructions.floating_point.words import DE, ROUNDING_SHIFT, ZE
 
 _FARTHEST = 1 << 17
-"""A power at which every number overflows or underflows, even with an adjusted exponent."""
+"""An exponent with which every number overflows or underflows, even after adjustment."""
 
 
 def scale(a: int, b: int, control: int) -> tuple[int | None, int]:
@@ -72,7 +72,7 @@ def extract(a: int, control: int) -> tuple[int | None, int, int]:
 
 
 def round_to_integer(a: int, control: int) -> tuple[int | None, int]:
-    """Return a, rounded to an integral number by rounding control."""
+    """Return a rounded to an integer by rounding control."""
     of_kind = kind(a)
     if of_kind >= QNAN:
         return not_a_number(a, of_kind, control)

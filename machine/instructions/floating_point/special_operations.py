@@ -7,7 +7,7 @@ from machine.instructions.floating_point.words import C1, C2, IE, STACK_OVERFLOW
 
 
 def _can_push(x87: X87State) -> bool:
-    """Return whether ST(0) can be replaced and a number pushed; if not, signal the stack fault."""
+    """Return True if ST(0) can be replaced and a number pushed; otherwise signal the stack fault."""
     if x87.is_empty(0):
         if x87.underflow():
             x87.push(INDEFINITE)
@@ -53,7 +53,7 @@ def sine_and_cosine(x87: X87State, _register: int) -> None:
 
 
 def _replace_and_push(x87: X87State, first: int | None, second: int | None, bits: int) -> None:
-    """Finish FPTAN or FSINCOS. An operand out of range stays, C2 is set, and nothing is pushed."""
+    """Finish FPTAN or FSINCOS. An operand out of range is kept, C2 is set, and nothing is pushed."""
     x87.signal(bits)
     if not bits & C2 and first is not None and second is not None:
         x87.set(0, first)
@@ -67,7 +67,7 @@ def free(x87: X87State, register: int) -> None:
 
 
 def free_and_pop(x87: X87State, register: int) -> None:
-    """Execute FFREEP, which is not in the manual, but in every processor."""
+    """Execute FFREEP, which every processor has but the manual does not list."""
     x87.free(register)
     x87.signal(0)
     x87.pop()
@@ -101,4 +101,4 @@ def store_status(x87: X87State, _register: int) -> None:
 
 
 def no_operation(_x87: X87State, _register: int) -> None:
-    """Execute FNOP, or an instruction that had an effect on an 8087 or 80287 only."""
+    """Execute FNOP, or an instruction that had an effect only on an 8087 or 80287."""

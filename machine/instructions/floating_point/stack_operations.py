@@ -1,8 +1,8 @@
 """Arithmetic and data transfer on the register stack (SDM volume 2; stack faults: volume 1, 8.5.1.1).
 
-Each maker returns a handler. Handlers of register forms are called with the state and the register number of the
-instruction. Those that load are called with the state and the bits of the operand. Those that store are called with the
-state and a function that writes the operand to memory, which they call before anything changes, as it may raise Fault.
+Each maker returns a handler. Handlers of register forms are called with the state and the register number. Those that
+load are called with the state and the bits of the operand. Those that store are called with the state and a function
+that writes the operand to memory; they call it before they change anything, because it may raise Fault.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def binary_with_operand(operation: Binary, widen: Widen) -> OnOperand:
 
 
 def unary(operation: Unary, *, condition: int = 0) -> OnRegister:
-    """Make the handler of ST(0) := operation ST(0), which clears the bits `condition` unless it sets them."""
+    """Make the handler of ST(0) := operation ST(0), which clears those bits of `condition` that it does not set."""
 
     def execute(x87: X87State, _register: int) -> None:
         x87.set_condition(0, condition)
@@ -147,7 +147,7 @@ def load_register(x87: X87State, register: int) -> None:
 
 
 def constant(choices: tuple[int, int, int, int]) -> OnRegister:
-    """Make the handler that pushes a constant; `choices` has one for each rounding control."""
+    """Make the handler that pushes a constant; `choices` has one for each rounding mode."""
 
     def execute(x87: X87State, _register: int) -> None:
         if not x87.is_empty(-1):
@@ -239,7 +239,7 @@ def exchange(x87: X87State, register: int) -> None:
 
 
 def conditional_move(flag: int, *, wanted: bool) -> OnRegister:
-    """Make the handler of FCMOVcc, which moves if any of the bits `flag` of EFLAGS is set, or none if not `wanted`."""
+    """Make the handler of FCMOVcc: it moves if a bit of `flag` is set in EFLAGS, or, if not `wanted`, if none is."""
 
     def execute(x87: X87State, register: int) -> None:
         if x87.either_empty(register):

@@ -1,6 +1,6 @@
 """The registers of the x87 unit (SDM volume 1, 8.1), in Unicorn's layout.
 
-`X87State` is laid over any writable buffer of `STATE_BYTES`: the saved context of an engine, or a bytearray.
+`X87State` is a view of any writable buffer of `STATE_BYTES`: an engine's saved context, or a bytearray.
 """
 
 import struct
@@ -49,7 +49,7 @@ class X87State:
         self.flags = 0
         """EFLAGS, which FCMOVcc reads and FCOMI writes; `FloatingPointUnit.execute` copies it in and out."""
         self.ax: int | None = None
-        """The result of FNSTSW AX, until `FloatingPointUnit.execute` copies it; else None."""
+        """The result of FNSTSW AX, until `FloatingPointUnit.execute` copies it; otherwise None."""
         if buffer is None:
             self.initialize()
 
@@ -120,13 +120,13 @@ class X87State:
         return tags[top] or tags[top + register & 7]
 
     def get(self, register: int) -> int:
-        """Return the number in a register, whatever its tag is."""
+        """Return the number in a register, whatever its tag."""
         at = (self._words[_TOP] + register & 7) << 1
         numbers = self._numbers
         return (numbers[at + 1] & 0xFFFF) << 64 | numbers[at]
 
     def set(self, register: int, number: int) -> None:
-        """Write a register and tag it as not empty."""
+        """Write a register and tag it as nonempty."""
         physical = self._words[_TOP] + register & 7
         self._tags[physical] = 0
         numbers = self._numbers
@@ -135,7 +135,7 @@ class X87State:
 
     @property
     def numbers(self) -> bytes:
-        """ST(0) to ST(7), whatever their tags are: 16 bytes each, of which the last six are zero."""
+        """ST(0) to ST(7), whatever their tags: 16 bytes each, the last six of which are zero."""
         words, at = self._numbers.tolist(), self._words[_TOP] << 1
         words[1::2] = [high & 0xFFFF for high in words[1::2]]
         return _NUMBERS_OF_IMAGE.pack(*words[at:], *words[:at])
@@ -147,7 +147,7 @@ class X87State:
         _NUMBERS_OF_IMAGE.pack_into(self._buffer, _NUMBERS, *words[at:], *words[:at])
 
     def set_exponent(self, physical: int) -> None:
-        """Set sign and exponent of a register, by physical number, to ones, as a write to its MMX register does."""
+        """Set the sign and exponent of a register (physical number) to ones, as a write to its MMX register does."""
         self._numbers[(physical << 1) + 1] = 0xFFFF
 
     def free(self, register: int) -> None:
@@ -168,7 +168,7 @@ class X87State:
     # Stack faults (volume 1, 8.5.1.1)
 
     def underflow(self, destination: int = 0) -> bool:
-        """Signal a stack underflow; if that is masked, write the indefinite to `destination` and return True."""
+        """Signal a stack underflow; if it is masked, write the indefinite to `destination` and return True."""
         masked = bool(self.control & IE)
         if masked:
             self.set(destination, INDEFINITE)
@@ -176,7 +176,7 @@ class X87State:
         return masked
 
     def overflow(self) -> None:
-        """Signal a stack overflow; if that is masked, push the indefinite."""
+        """Signal a stack overflow; if it is masked, push the indefinite."""
         if self.control & IE:
             self.push(INDEFINITE)
         self.signal(STACK_OVERFLOW)
@@ -184,7 +184,7 @@ class X87State:
     # The whole state
 
     def initialize(self) -> None:
-        """Initialize as FNINIT does: registers keep their numbers, but are tagged empty."""
+        """Initialize like FNINIT: registers keep their numbers, but are tagged empty."""
         self._words[_TOP] = 0
         self._words[_STATUS] = 0
         self._words[_CONTROL] = CONTROL_AFTER_FNINIT
@@ -202,7 +202,7 @@ class X87State:
 
     @property
     def pointers(self) -> tuple[int, int, int, int, int]:
-        """FOP, FCS, FDS, FIP, FDP: pointers to the last instruction except control instructions, and to its operand."""
+        """FOP, FCS, FDS, FIP, FDP: pointers to the last non-control instruction and its operand."""
         fields: tuple[int, int, int, int, int] = _POINTER_FIELDS.unpack_from(self._buffer, _POINTERS)
         return fields
 

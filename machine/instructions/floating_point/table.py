@@ -1,6 +1,6 @@
 """The x87 instructions by opcode and ModRM byte (SDM volume 2, appendix A.5).
 
-It includes encodings that the manual leaves blank but that all processors execute alike: aliases of FCOM, FCOMP, FXCH
+It includes encodings that are blank in the manual but that all processors execute alike: aliases of FCOM, FCOMP, FXCH
 and FSTP, and FFREEP.
 """
 
@@ -71,7 +71,7 @@ _ARITHMETIC: dict[int, Binary] = {
 }
 """By the reg field of ModRM; 2 and 3 are FCOM and FCOMP."""
 _TO_REGISTER = {0: 0, 1: 1, 4: 5, 5: 4, 6: 7, 7: 6}
-"""The reg field of the forms with ST(i) as destination, where FSUB and FSUBR, and FDIV and FDIVR, are exchanged."""
+"""The reg field of forms with destination ST(i), in which FSUB and FSUBR, and FDIV and FDIVR, are exchanged."""
 
 _CONSTANTS: dict[int, tuple[int, int, int, int]] = {
     0xE8: (ONE, ONE, ONE, ONE),

@@ -1,6 +1,6 @@
 """FSIN, FCOS, FPTAN, FPATAN, F2XM1, FYL2X and FYL2XP1: special values and rounding (SDM volume 2, and volume 1, 8.3).
 
-Results are the true values, with all digits of pi, correctly rounded by rounding control. `elementary` computes them.
+Results are the true values (with exact pi), correctly rounded by rounding control. `elementary` computes them.
 """
 
 from machine.instructions.floating_point.extended import (
@@ -40,7 +40,7 @@ def _round(value: Exact, control: int, bits: int) -> tuple[int, int]:
 
 
 def _argument(a: int, control: int) -> tuple[int, int | None, int]:
-    """Return the kind of a trigonometric argument, the result if that decides it (else None), and C2 or flags."""
+    """Return the kind of a trigonometric argument, the result if the kind decides it (else None), and C2 or flags."""
     of_kind = kind(a)
     if of_kind >= QNAN:
         return of_kind, *not_a_number(a, of_kind, control)
@@ -94,11 +94,11 @@ def arc_tangent(y: int, x: int, control: int) -> tuple[int | None, int]:
     from machine.instructions.floating_point import elementary  # noqa: PLC0415 - loads gmpy2
 
     if kind_y in (ZERO_KIND, INFINITE) or kind_x in (ZERO_KIND, INFINITE):
-        # Only the ratio counts: where it is infinite, the smaller argument counts as zero.
+        # Only the ratio counts: if it is infinite, the smaller argument counts as zero.
         rank_y, rank_x = _rank(kind_y), _rank(kind_x)
         at = (int(rank_y >= rank_x), int(rank_x >= rank_y))
         if kind_y == ZERO_KIND:
-            at = (0, 1)  # x is negative, if only a negative zero
+            at = (0, 1)  # x is negative, possibly a negative zero
         value = elementary.arc_tangent_of_limits(at[0], -at[1] if x >> 79 else at[1])
         return _round((-abs(value[0]) if y >> 79 else abs(value[0]), value[1]), control, bits)
     return _round(elementary.arc_tangent(_exact(y), _exact(x)), control, bits)
@@ -161,7 +161,7 @@ def logarithm_product(y: int, x: int, control: int) -> tuple[int | None, int]:
 
 
 def logarithm_product_of_sum(y: int, x: int, control: int) -> tuple[int | None, int]:
-    """Return y * log2(1 + x). For x below -1, where the result is undefined, it is invalid."""
+    """Return y * log2(1 + x). For x below -1, which the manual leaves undefined, it is invalid."""
     kind_y, kind_x = kind(y), kind(x)
     if kind_y >= QNAN or kind_x >= QNAN:
         return not_numbers(y, x, kind_y, kind_x, control)

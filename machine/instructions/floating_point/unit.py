@@ -1,7 +1,7 @@
 """The x87 unit of a processor: execution of ESC instructions (D8 to DF) and FWAIT, and the x87 part of MMX.
 
-The registers are in Unicorn's saved context, where FXSAVE, snapshots and MMX instructions find them. Unicorn itself
-never executes an x87 instruction.
+The registers are in Unicorn's saved context, for FXSAVE, snapshots and MMX instructions. Unicorn itself never executes
+an x87 instruction.
 """
 
 from machine.architecture.control_registers import CR0_EM, CR0_MP, CR0_NE, CR0_TS
@@ -27,7 +27,7 @@ _REGISTER_FORMS = 0xC0
 _WAIT_MONITORED = CR0_MP | CR0_TS
 _UNDEFINED = int(Action.UNDEFINED)
 _OPCODE_BITS = 7
-"""The bits of the first opcode byte that FOP has above the ModRM byte."""
+"""The bits of the first opcode byte that FOP holds above the ModRM byte."""
 
 
 class _Operand:
@@ -59,7 +59,7 @@ class FloatingPointUnit:
     def check(self) -> None:
         """Raise #MF if an exception is pending (SDM volume 1, 8.7.1).
 
-        Without CR0.NE nothing happens: FERR#, which takes the place of #MF, is not connected.
+        Without CR0.NE nothing happens: FERR#, which replaces #MF, is not connected.
 
         Raises:
             Fault: #MF.
@@ -82,7 +82,7 @@ class FloatingPointUnit:
         return fxrstor(self._cpu, self.state, self._memory, instruction)
 
     def check_mmx(self) -> None:
-        """Raise the Fault of an MMX instruction that CR0 does not allow, or that meets a pending exception."""
+        """Raise the Fault of an MMX instruction that CR0 forbids or that finds a pending exception."""
         cpu = self._cpu
         if cpu.registers.cr[0] & CR0_EM:
             raise Fault(UD)
@@ -98,9 +98,9 @@ class FloatingPointUnit:
         return Done.COMPLETE
 
     def prepare_mmx(self, instruction: Instruction) -> None:
-        """Apply the effects of an MMX instruction that Unicorn, which executes it next, leaves out. Raises Fault."""
+        """Apply the effects of an MMX instruction that Unicorn, which executes it next, lacks. Raises Fault."""
         operand = instruction.operand
-        if isinstance(operand, MemoryOperand):  # an instruction that faults changes nothing
+        if isinstance(operand, MemoryOperand):  # a faulting instruction changes nothing
             address, size = linear_address(self._cpu, instruction), operand_bytes(instruction)
             self._memory.probe(address, size, write=stores(instruction), stack=operand.segment == "ss")
         register = written_register(instruction)
@@ -146,5 +146,5 @@ class FloatingPointUnit:
 
 
 def _is_wide(cpu: Cpu, instruction: Instruction) -> bool:
-    """Return whether the operand size is not 16 bits; only the format of environments depends on it."""
+    """Return True if the operand size is not 16 bits; only the format of environments depends on it."""
     return operand_size(cpu, instruction) > 2

@@ -1,8 +1,8 @@
 """BMI1 and BMI2 instructions (SDM volume 2), of which Unicorn executes BEXTR, BLSI, BZHI and PDEP wrongly.
 
-Unicorn inverts CF of BLSI. It clears the top bit of the result of BZHI with an index beyond the operand, and of BEXTR
-with a length of at least the operand's. PDEP and BEXTR of 32 bits use the upper half of a register. Outside 64-bit mode
-it takes VEX.B and the top bit of VEX.vvvv, which are ignored there, for parts of register numbers.
+Unicorn inverts CF of BLSI. It clears the top result bit of BZHI if the index is beyond the operand, and of BEXTR if the
+length is at least the operand's. 32-bit PDEP and BEXTR use the upper half of a register. Outside 64-bit mode, where
+VEX.B and the top bit of VEX.vvvv are ignored, it treats them as parts of register numbers.
 """
 
 from machine.architecture.decoding import Instruction
@@ -31,14 +31,14 @@ def deposit(source: int, mask: int) -> int:
 
 
 def _set_flags(cpu: Cpu, result: int, size: int, carry: bool) -> None:
-    """Set ZF, SF and CF, and clear OF; AF and PF, which are undefined, stay."""
+    """Set ZF, SF and CF, and clear OF; AF and PF, which are undefined, are unchanged."""
     flags = (_ZF if not result else 0) | (_SF if result >> 8 * size - 1 else 0) | (_CF if carry else 0)
     kept = cpu.rflags & ~(ARITHMETIC_FLAGS & ~0x14)
     cpu.rflags = kept | flags
 
 
 def extract(source: int, mask: int) -> int:
-    """Return the bits of `source` at the positions set in `mask`, moved together to the low end (PEXT)."""
+    """Return the bits of `source` at the positions set in `mask`, packed at the low end (PEXT)."""
     result = place = 0
     while mask:
         lowest = mask & -mask
@@ -57,7 +57,7 @@ def _lowest_bit(cpu: Cpu, instruction: Instruction, source: int, size: int) -> N
 
 
 def _with_flags(cpu: Cpu, instruction: Instruction, source: int, other: int, size: int) -> None:
-    """Execute ANDN, BZHI or BEXTR; `other` is the value of the register in VEX.vvvv."""
+    """Execute ANDN, BZHI or BEXTR; `other` is the value of the VEX.vvvv register."""
     carry = False
     if instruction.opcode == ANDN:
         result = source & ~other

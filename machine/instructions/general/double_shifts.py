@@ -17,7 +17,7 @@ _CF, _PF, _ZF, _SF, _OF = 1, 1 << 2, 1 << 6, 1 << 7, 1 << 11
 def shifted(destination: int, source: int, count: int, bits: int, *, left: bool) -> tuple[int, bool]:
     """Shift a destination, and fill it with bits of the source.
 
-    For counts above 16 with 16 bits, where the result is undefined, the destination follows the source again, as in
+    For 16-bit operands and counts above 16, whose result is undefined, the destination follows the source again, as in
     Unicorn.
 
     Args:

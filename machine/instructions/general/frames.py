@@ -1,6 +1,6 @@
 """Instructions that push or pop several words at once: ENTER, PUSHA and POPA (SDM volume 2).
 
-Unicorn executes them a word at a time. If one word faults, it leaves registers changed.
+Unicorn executes them one word at a time, and if one faults, registers have already changed.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ class Frames:
         """By opcode."""
 
     def _enter(self, instruction: Instruction) -> Done:
-        """Execute ENTER: push frame pointers of the enclosing procedures by nesting level, and make room below.
+        """Execute ENTER: push the enclosing procedures' frame pointers by nesting level, and allocate space below.
 
-        If an access faults, the words already pushed stay below the stack pointer, as on processors. Raises Fault.
+        If an access faults, the words already pushed remain below the stack pointer, as on processors. Raises Fault.
 
         Returns:
             `Done.COMPLETE`.
@@ -67,13 +67,13 @@ class Frames:
     def _copy(self, stack: Stack, top: int, outer: int, size: int, count: int) -> bool:
         """Push the frame pointers below the outer frame at once, if that has the same effect as word by word.
 
-        It has if source and target each lie in one page of RAM, so nothing can fault halfway, and if no one watches
-        memory. Where the source overlaps the words just pushed, these repeat.
+        This is so if source and target are each in one page of RAM, so that nothing can fault halfway, and nobody
+        watches memory. If the source overlaps the words just pushed, these repeat.
 
         Args:
             stack: The stack in use.
             top: The stack pointer, below which to push.
-            outer: The outer frame pointer, below which the words are.
+            outer: The outer frame pointer; the words are below it.
             size: Bytes of a word.
             count: Number of words.
 

@@ -26,7 +26,7 @@ _RAX, _HIGH = 0, 0xFF00
 
 
 def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute LAHF or SAHF: the register is AH even with REX, where Unicorn takes SPL."""
+    """Execute LAHF or SAHF: the register is AH even with REX, but Unicorn takes SPL."""
     registers = cpu.registers
     if instruction.opcode == _LAHF:
         registers.rax = registers.rax & ~_HIGH | (cpu.rflags & _IN_AH | 2) << 8
@@ -37,7 +37,7 @@ def execute_flags_in_ah(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_pause(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute PAUSE, after which Unicorn would not stop before the next instruction."""
+    """Execute PAUSE. After it, Unicorn would not stop before the next instruction."""
     cpu.skip(instruction.length)
     return Done.COMPLETE
 
@@ -71,7 +71,7 @@ def _test(cpu: Cpu, instruction: Instruction, size: int) -> Done:
 
 
 def _negate(cpu: Cpu, instruction: Instruction, size: int) -> Done:
-    """Execute LOCK NEG, for which Unicorn sets the flags by another value."""
+    """Execute LOCK NEG, for which Unicorn sets the flags from a wrong value."""
     require_writable(cpu, instruction, size)
     source = read_operand(cpu, instruction, size)
     result = -source & (1 << 8 * size) - 1
@@ -106,7 +106,7 @@ def execute_hint(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def execute_population_count(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute POPCNT. With 66H and REX.W Unicorn ignores REX.W, and in 16-bit code it takes 32 bits. Raises Fault."""
+    """Execute POPCNT. With 66H and REX.W Unicorn ignores REX.W, and in 16-bit code it uses 32 bits. Raises Fault."""
     size = operand_size(cpu, instruction)
     source = read_operand(cpu, instruction, size)
     write_general(cpu, instruction.register, source.bit_count(), size)
@@ -131,9 +131,9 @@ def execute_add_with_overflow(cpu: Cpu, instruction: Instruction) -> Done:
 def execute_compare_exchange(cpu: Cpu, instruction: Instruction) -> Done:
     """Execute CMPXCHG r/m32, r32. Raises Fault.
 
-    Unicorn always writes both accumulator and destination, which clears the upper halves of the registers. The
-    accumulator is written only if the comparison fails, and a destination register only if it does not fail. Memory is
-    written in any case.
+    Unicorn always writes both accumulator and destination, which clears the upper halves of the registers. By the
+    manual, the accumulator is written only if the comparison fails, and a destination register only if it succeeds.
+    Memory is always written.
 
     Returns:
         `Done.COMPLETE`, or `Done.NATIVE` for other operand sizes.
@@ -163,7 +163,7 @@ def _comparison(a: int, b: int) -> int:
 
 
 def _immediate(instruction: Instruction, size: int) -> int:
-    """Return the immediate operand, of 4 bytes at most, sign-extended to the operand size."""
+    """Return the immediate operand, at most 4 bytes, sign-extended to the operand size."""
     bits = 8 * instruction.immediate_bytes
     value = instruction.immediate
     return value - (value >> bits - 1 << bits) & (1 << 8 * size) - 1

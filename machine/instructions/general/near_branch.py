@@ -1,8 +1,8 @@
 """Near branches that Unicorn executes wrongly (SDM volume 2).
 
-With the prefix 66H in 64-bit mode, where the operand size is always 64 bits, it truncates the target to 16 bits, as
-processors of another vendor do. A CALL to an address that is not canonical faults only after it has pushed. RET takes
-its immediate, which is unsigned, for a signed number.
+With the prefix 66H in 64-bit mode, where the operand size is always 64 bits, it truncates the target to 16 bits, like
+another vendor's processors. A CALL to a non-canonical address faults only after the push. RET treats its unsigned
+immediate as signed.
 """
 
 from machine.architecture.decoding import Instruction
@@ -40,7 +40,7 @@ def condition(code: int, rflags: int) -> bool:
 
 
 def execute_near_branch(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the branch at RIP: RET in all modes, others in 64-bit mode only. Raises Fault."""
+    """Execute the branch at RIP: RET in all modes, others only in 64-bit mode. Raises Fault."""
     opcode, registers = instruction.opcode, cpu.registers
     if opcode in (_RETURN, _RETURN_POPPING):
         return _return(cpu, instruction)

@@ -1,7 +1,7 @@
-"""Memory operands of 16 bytes that Unicorn accesses wrongly: misaligned ones, and those that cross a page boundary.
+"""16-byte memory operands that Unicorn accesses wrongly: misaligned ones, and those that cross a page boundary.
 
 Most must be aligned (SDM volume 1, 10.8.3), which Unicorn does not check. It loads and stores 8 bytes at a time, so if
-the second page faults, half of the access has already happened.
+the second page faults, half of the access has already been made.
 """
 
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -19,7 +19,7 @@ _ALIGNED = int(Action.ALIGNED)
 
 
 def check_wide_operand(cpu: Cpu, instruction: Instruction) -> None:
-    """Raise the Fault that an access to the instruction's 16-byte memory operand would raise, with nothing accessed."""
+    """Raise the Fault of an access to the instruction's 16-byte memory operand, without accessing it."""
     operand = instruction.operand
     if not isinstance(operand, MemoryOperand):
         return

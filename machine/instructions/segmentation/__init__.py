@@ -1,1 +1,1 @@
-"""Instructions that load segments or leave them: far transfers, IRET, task switches, descriptor tables."""
+"""Instructions that load or leave segments: far transfers, IRET, task switches, descriptor tables."""

@@ -22,7 +22,7 @@ class CallGate:
     parameters: int
     """Number of words to copy to an inner stack."""
     size: int
-    """Size of these words and of those pushed, in bytes."""
+    """Size of these words and of the pushed words, in bytes."""
 
 
 def is_call_gate(cpu: Cpu, segment: Segment) -> bool:
@@ -43,7 +43,7 @@ def read_gate(cpu: Cpu, selector: int, at: int, entry: Segment, *, jump: bool) -
         jump: The instruction is JMP, which may not change the ring.
 
     Returns:
-        The gate; the offset in its target still has to be checked.
+        The gate; its target offset must still be checked.
 
     Raises:
         Fault: #GP or #NP.
@@ -99,7 +99,7 @@ class InnerStack:
 
 
 def stack_of_ring(cpu: Cpu, ring: int) -> InnerStack:
-    """Return the stack of a ring, checked as a call through a gate checks it. Raises Fault."""
+    """Return a ring's stack from the TSS, checked for a call through a gate. Raises Fault."""
     task = cpu.registers.tr
     error = task.selector & 0xFFFC
     if cpu.registers.efer & EFER_LMA:

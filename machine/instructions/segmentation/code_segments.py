@@ -1,4 +1,4 @@
-"""Loading CS: the checks that control transfers share (SDM volume 3, 5.8.1)."""
+"""Loading CS: the checks shared by control transfers (SDM volume 3, 5.8.1)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from machine.processor.cpu import EFER_LMA, Cpu
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The target of a control transfer: a code segment, checked, and an offset that still has to be checked."""
+    """The target of a control transfer: a checked code segment, and an offset that must still be checked."""
 
     selector: int
     at: int
@@ -28,7 +28,7 @@ def descriptor(cpu: Cpu, selector: int, vector: int = GP) -> tuple[int, Segment]
     Args:
         cpu: The processor.
         selector: The selector.
-        vector: The exception for a null selector and for one beyond its table.
+        vector: The exception for a null selector or one beyond its table.
 
     Returns:
         The linear address of the descriptor, and the descriptor.
@@ -62,7 +62,7 @@ def direct_destination(cpu: Cpu, selector: int, at: int, segment: Segment, offse
 
 
 def check_return(cpu: Cpu, selector: int) -> tuple[int, Segment]:
-    """Return the descriptor of a far RET's or IRET's code segment, after its linear address. Raises Fault."""
+    """Return the linear address and descriptor of a far RET's or IRET's code segment. Raises Fault."""
     at, segment = descriptor(cpu, selector)
     error, ring = selector & 0xFFFC, selector & 3
     if not segment.is_code or ring < cpu.registers.cpl:
@@ -96,7 +96,7 @@ def enter(cpu: Cpu, destination: Destination, length: int) -> None:
 
 
 def check_target(cpu: Cpu, segment: Segment, offset: int) -> None:
-    """Raise Fault (#GP) if the target is beyond the segment's limit, or in 64-bit mode not canonical."""
+    """Raise Fault (#GP) if the target is beyond the segment's limit, or not canonical in 64-bit mode."""
     if not is_canonical(offset) if is_64_bit(cpu, segment) else offset > segment.limit:
         raise Fault(GP, 0)
 

@@ -59,7 +59,7 @@ def check_stack(cpu: Cpu, selector: int, ring: int, vector: int = GP, *, externa
 
 
 def load_null_stack(cpu: Cpu, selector: int) -> None:
-    """Load SS with a null selector, which 64-bit mode allows: only its RPL has a meaning."""
+    """Load SS with a null selector, which 64-bit mode allows: only its RPL matters."""
     cpu.registers.ss.load(selector, 0, 0, (selector & 3) << 13)
 
 
@@ -77,13 +77,13 @@ def load_stack(cpu: Cpu, selector: int) -> None:
 
 
 def leave_segments_of_inner_rings(cpu: Cpu, ring: int) -> None:
-    """Clear those of DS, ES, FS and GS that a return to an outer ring may not keep (SDM volume 3, 5.8.6).
+    """Clear those of DS, ES, FS and GS that a return to an outer ring must not keep (SDM volume 3, 5.8.6).
 
-    The selector becomes null and the segment unusable. Its base stays, as FS and GS in 64-bit mode use it.
+    The selector becomes null and the segment unusable. Its base is kept, because FS and GS use it in 64-bit mode.
 
     Args:
         cpu: The processor.
-        ring: The ring that is returned to.
+        ring: The ring to return to.
     """
     registers = cpu.registers
     for register in (registers.es, registers.ds, registers.fs, registers.gs):

@@ -58,7 +58,7 @@ class DescriptorQueries:
         return self._finish(instruction, found is not None and found.is_data and found.writable)
 
     def _accessible(self, instruction: Instruction, system_types: frozenset[int]) -> Segment | None:
-        """Return the descriptor if CPL and the selector's RPL may see it, else None. Raises Fault."""
+        """Return the descriptor if it is visible at CPL and the selector's RPL, else None. Raises Fault."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.cr[0] & CR0_PE:
             raise Fault(UD)

@@ -40,7 +40,7 @@ class DescriptorTableRegisters:
         return Done.COMPLETE
 
     def store(self, instruction: Instruction) -> Done:
-        """Execute SGDT (0F 01 /0) or SIDT (/1): they store the whole base for any operand size. Raises Fault."""
+        """Execute SGDT (0F 01 /0) or SIDT (/1), which store the full base for any operand size. Raises Fault."""
         registers = self._cpu.registers
         operand = instruction.operand
         assert isinstance(operand, MemoryOperand)

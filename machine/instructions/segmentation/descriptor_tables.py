@@ -1,4 +1,4 @@
-"""Finding descriptors in the GDT and the LDT (SDM volume 3, 3.5), and marking those that are loaded."""
+"""Finding descriptors in the GDT and the LDT (SDM volume 3, 3.5), and marking loaded ones as accessed."""
 
 from machine.architecture.descriptors import ACCESSED, ACCESSED_BYTE, Segment, segment
 from machine.architecture.paging import is_canonical
@@ -11,7 +11,7 @@ def find(cpu: Cpu, selector: int) -> tuple[int, Segment] | None:
     """Find the descriptor of a selector. Raises PageFault.
 
     Returns:
-        The linear address of the descriptor, and the descriptor. None if it is beyond its table or not at a canonical
+        The linear address of the descriptor, and the descriptor. None if it is beyond its table or at a non-canonical
         address: both raise the same exception.
     """
     registers = cpu.registers

@@ -1,6 +1,6 @@
 """Far CALL and far JMP (SDM volume 2, CALL and JMP), outside real mode.
 
-Each has the same parts: CHECK, which raises the Fault that the manual names with nothing changed; then STATE.
+Each has the same parts: CHECK, which raises the Fault of the manual with nothing changed; then STATE.
 """
 
 from machine.architecture.control_registers import CR0_PE

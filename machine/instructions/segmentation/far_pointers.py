@@ -17,7 +17,7 @@ def read_operand(cpu: Cpu, memory: OperandMemory, instruction: Instruction, size
         memory: Memory of the processor.
         instruction: The instruction at RIP.
         size: Bytes to read.
-        alignment: Alignment that an alignment check requires, in bytes (SDM volume 3, table 6-7).
+        alignment: Alignment required by an alignment check, in bytes (SDM volume 3, table 6-7).
 
     Returns:
         `size` bytes.
@@ -42,6 +42,6 @@ def read_selector(cpu: Cpu, memory: OperandMemory, instruction: Instruction) -> 
 
 
 def far_pointer(cpu: Cpu, memory: OperandMemory, instruction: Instruction, size: int) -> tuple[int, int]:
-    """Read a far pointer in memory: return its selector and its offset, which has `size` bytes. Raises Fault."""
+    """Read a far pointer in memory: return its selector and its offset of `size` bytes. Raises Fault."""
     content = read_operand(cpu, memory, instruction, size + 2, size)
     return int.from_bytes(content[size:], "little"), int.from_bytes(content[:size], "little")

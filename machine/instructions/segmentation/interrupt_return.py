@@ -1,8 +1,7 @@
 """IRET, IRETD and IRETQ (SDM volume 2, IRET), outside real mode.
 
-Left out: virtual-8086 mode. An IRETD of ring 0 that would return there raises #GP(0).
-
-This is half of each host call of a guest, so the common case has a fast path.
+Left out: virtual-8086 mode. An IRETD in ring 0 that would return to it raises #GP(0). IRET is half of each host call,
+so the common case has a fast path.
 """
 
 import struct
@@ -30,7 +29,7 @@ _FLAGS_16, _FLAGS_32 = 0x4DD5, 0x25_4DD5
 _IOPL, _VIRTUAL_INTERRUPTS = 3 << 12, 3 << 19
 _FRAME = struct.Struct("<5Q")
 _NOT_GLOBAL = ~0xFFFB
-"""Bits of a word on the stack that must be 0 if it is a selector of the GDT."""
+"""Bits of a stack word that must be 0 for a GDT selector."""
 _Cached = tuple[int, int, int]
 
 
@@ -129,7 +128,7 @@ class InterruptReturn:
         return Done.COMPLETE
 
 
-@lru_cache(maxsize=64)  # a kernel returns to one or two pairs of segments
+@lru_cache(maxsize=64)  # a kernel returns to only one or two pairs of segments
 def _common_segments(selector: int, code: bytes, outer: int, stack: bytes) -> tuple[_Cached, _Cached] | None:
     """Return base, limit and flags of CS and SS for two descriptors of ring RPL, or None unless all checks pass."""
     cs, ss, ring = segment(code), segment(stack), selector & 3

@@ -1,4 +1,4 @@
-"""The stack that a far RET or IRET to an outer ring returns to (SDM volume 2, RET and IRET)."""
+"""The stack to which a far RET or IRET to an outer ring returns (SDM volume 2, RET and IRET)."""
 
 from machine.architecture.descriptors import Segment
 from machine.architecture.exceptions import GP, Fault
@@ -12,12 +12,12 @@ OuterStack = tuple[int, Segment] | None
 def check_outer_stack(cpu: Cpu, selector: int, ring: int, *, long: bool) -> OuterStack:
     """Find and check the stack segment for a return.
 
-    A null selector is allowed for a return to 64-bit mode outside ring 3, if its RPL is the ring.
+    A null selector is allowed for a return to 64-bit mode outside ring 3, if its RPL equals the ring.
 
     Args:
         cpu: The processor.
         selector: The new SS.
-        ring: The ring that is returned to.
+        ring: The ring to return to.
         long: The return is to 64-bit mode.
 
     Returns:
@@ -34,7 +34,7 @@ def check_outer_stack(cpu: Cpu, selector: int, ring: int, *, long: bool) -> Oute
 
 
 def load_outer_stack(cpu: Cpu, selector: int, found: OuterStack, pointer: int, *, long: bool) -> None:
-    """Load SS and, with the width of the new stack, RSP. The caller has marked the descriptor as accessed."""
+    """Load SS, and RSP with the new stack's width. The caller has marked the descriptor as accessed."""
     registers = cpu.registers
     if found is None:
         load_null_stack(cpu, selector)

@@ -40,7 +40,7 @@ def segmentation_rules(cpu: Cpu, memory: OperandMemory) -> dict[int, Rule]:
 
 
 def _by_extension(rules: dict[int, Rule]) -> Rule:
-    """Return the rule of an opcode that the reg field extends; Unicorn executes extensions without a rule."""
+    """Return the rule of an opcode extended by the reg field; Unicorn executes extensions without a rule."""
 
     def execute(instruction: Instruction) -> Done:
         rule = rules.get(instruction.extension)

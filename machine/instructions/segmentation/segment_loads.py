@@ -17,7 +17,7 @@ _MOV, _POP_SS, _SS = 0x8E, 0x17, 2
 
 
 def loads_ss(instruction: Instruction) -> bool:
-    """Return whether an instruction is MOV SS or POP SS, after which interrupts and #DB are inhibited (6.8.3)."""
+    """Return whether an instruction is MOV SS or POP SS, which inhibits interrupts and #DB (6.8.3)."""
     return instruction.opcode == _POP_SS or (instruction.opcode == _MOV and instruction.extension == _SS)
 
 
@@ -79,5 +79,5 @@ class SegmentLoads:
         registers = self._cpu.registers
         inhibited = registers.interrupts_inhibited
         self._cpu.skip(instruction.length)
-        if name == "ss" and not inhibited:  # only the first of two in a row does
+        if name == "ss" and not inhibited:  # only the first of consecutive ones does
             registers.interrupts_inhibited = True

@@ -44,7 +44,7 @@ class TaskRegisters:
         at, segment, base = self._descriptor(selector, kinds)
         register: SegmentRegister = cpu.registers.tr
         cpu.memory.push(at + ACCESSED_BYTE, bytes([segment.flags >> 8 & 0xFF | _BUSY]), unit=1)
-        register.load(selector, base, segment.limit, segment.flags)  # Unicorn aborts if this type is a busy one
+        register.load(selector, base, segment.limit, segment.flags)  # Unicorn aborts if the type is busy
         cpu.skip(instruction.length)
         return Done.COMPLETE
 
@@ -57,7 +57,7 @@ class TaskRegisters:
         return read_selector(cpu, self._memory, instruction)
 
     def _descriptor(self, selector: int, kinds: tuple[int, ...]) -> tuple[int, Segment, int]:
-        """Return a system descriptor's linear address in the GDT, the descriptor, and its whole base. Raises Fault."""
+        """Return a system descriptor's linear address in the GDT, the descriptor, and its full base. Raises Fault."""
         cpu, error = self._cpu, selector & 0xFFFC
         if selector & _LOCAL:
             raise Fault(GP, error)

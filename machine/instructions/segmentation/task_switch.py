@@ -1,10 +1,10 @@
 """Task switches by the processor (SDM volume 3, chapter 8, "Task Management").
 
-Their causes are a task gate of the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, which
+Their causes are a task gate in the IDT, a far CALL or JMP, and IRET with NT set. Each has the same parts: CHECK, which
 fails with nothing changed; STATE, which saves the old task and loads the new one; then the new task's segments are
 checked, and a failure is an exception of the new task, before its first instruction.
 
-Left out: the T flag, and virtual-8086 tasks. A TSS whose EFLAGS image has VM set is refused as not valid (#TS).
+Not implemented: the T flag, and virtual-8086 tasks. A TSS whose EFLAGS image has VM set is refused as invalid (#TS).
 """
 
 import struct
@@ -48,7 +48,7 @@ class _Way(Enum):
     """CALL, or an interrupt: the new task returns to the old one, which stays busy."""
     JUMP = auto()
     RETURN = auto()
-    """IRET: to a task that is busy."""
+    """IRET: to a busy task."""
 
 
 class TaskSwitch:
@@ -138,7 +138,7 @@ class TaskSwitch:
     # CHECK
 
     def _task(self, selector: int, external: int, way: _Way) -> tuple[int, Segment]:
-        """Return the TSS descriptor, checked, after its linear address. Raises Fault."""
+        """Return the linear address of the TSS descriptor, and the checked descriptor. Raises Fault."""
         error, returning = selector & ~3 | external, way is _Way.RETURN
         found = None if selector & _LOCAL or not selector & ~3 else find(self._cpu, selector)
         wanted = (TASK_BUSY, TASK_16_BUSY) if returning else (TASK_AVAILABLE, TASK_16_AVAILABLE)
@@ -165,7 +165,7 @@ class TaskSwitch:
     def _old_image(self) -> tuple[int, bytearray]:
         """Read the part of the current TSS that will be written. Raises PageFault if it cannot be.
 
-        Its limit is not checked: only that of the new task's TSS has to be valid (SDM volume 3, 8.3).
+        Its limit is not checked: only that of the new task's TSS must be valid (SDM volume 3, 8.3).
 
         Returns:
             The linear address of that part, and its bytes.

@@ -1,7 +1,7 @@
 """The SSE floating-point instructions, each as a function of its operands (SDM volume 2).
 
 Unicorn executes nearly all of them. machine/instructions/simd/execution.py uses these functions for those that Unicorn
-executes wrongly, and for all while an exception is unmasked or results are flushed to zero.
+executes wrongly, and for all of them while an exception is unmasked or results are flushed to zero.
 """
 
 import struct
@@ -23,13 +23,13 @@ Evaluate = Callable[[int, int, int, int], Result]
 
 
 class Place(Enum):
-    """The kind of register that an operand can be."""
+    """The kind of register of an operand."""
 
     VECTOR = auto()
     MMX = auto()
     GENERAL = auto()
     STATUS_FLAGS = auto()
-    """OF, SF, ZF, AF, PF and CF; as a destination only."""
+    """OF, SF, ZF, AF, PF and CF; only as a destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ _SMALLEST_NORMAL, _INVERSE_IS_NORMAL = 1 << SINGLE.fraction, 253 << SINGLE.fract
 
 
 def _number(bits: int) -> float:
-    """Convert single to double, whose quotients and roots stay correct when rounded to single: 53 > 2 * 24 + 1."""
+    """Convert single to double, whose quotients and roots remain correct when rounded to single: 53 > 2 * 24 + 1."""
     value: float = _SINGLE_NUMBER.unpack(_SINGLE_BITS.pack(bits))[0]
     return value
 
@@ -105,14 +105,14 @@ def _bits(number: float) -> int:
 
 
 def _reciprocal(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
-    """Evaluate RCP: no exceptions, rounded to nearest, denormals are zeros. The manual leaves the low bits open."""
+    """Evaluate RCP: no exceptions, rounded to nearest, denormals are zeros. The low bits are undefined."""
     if _SMALLEST_NORMAL <= b & ~form.sign < _INVERSE_IS_NORMAL:
         return _bits(1.0 / _number(b)), 0
     return numbers.divide(form.bias << form.fraction, b, form, _APPROXIMATION)[0], 0
 
 
 def _reciprocal_root(_a: int, b: int, form: Format, _mxcsr: int) -> Result:
-    """Evaluate RSQRT, by the rules of RCP."""
+    """Evaluate RSQRT, with the rules of RCP."""
     if _SMALLEST_NORMAL <= b < form.infinity:
         return _bits(1.0 / _number(_bits(sqrt(_number(b))))), 0
     root, _ = numbers.square_root(b, form, _APPROXIMATION)
@@ -203,7 +203,7 @@ def _to_integers(form: Format, count: int, bits: int, *, truncate: bool) -> Eval
 
 
 def _from_integers(form: Format, count: int, bits: int, kept_from: int) -> Evaluate:
-    """Return CVTxx from integers of `bits` bits; the destination's bits from `kept_from` on stay."""
+    """Return CVTxx from integers of `bits` bits; the destination's bits from `kept_from` on are kept."""
 
     def evaluate(left: int, right: int, _immediate: int, mxcsr: int) -> Result:
         values = [right >> bits * lane & (1 << bits) - 1 for lane in range(count)]

@@ -1,4 +1,4 @@
-"""LDMXCSR and STMXCSR (SDM volume 2): Unicorn neither refuses reserved bits nor stores the flags in MXCSR."""
+"""LDMXCSR and STMXCSR (SDM volume 2). Unicorn neither refuses reserved bits nor stores the flags in MXCSR."""
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault

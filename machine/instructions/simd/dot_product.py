@@ -1,12 +1,12 @@
-"""DPPS and DPPD (SDM volume 2): products of the lanes that the immediate selects, added in pairs."""
+"""DPPS and DPPD (SDM volume 2): products of the lanes selected by the immediate, added in pairs."""
 
 from machine.instructions.simd.numbers import Format, Result, add, flags_set, multiply
 
 
 def dot_product(left: list[int], right: list[int], form: Format, immediate: int, mxcsr: int) -> Result:
-    """Add the products in pairs: (p0 + p1) + (p2 + p3). Every step rounds.
+    """Add the products in pairs: (p0 + p1) + (p2 + p3).
 
-    The additions are not executed if the multiplications raise an unmasked exception.
+    Every step rounds. The additions are skipped if a multiplication raises an unmasked exception.
 
     Args:
         left: The lanes of the first operand, two or four.

@@ -1,7 +1,7 @@
-"""Execution of SSE floating-point instructions, with the exceptions that they raise (SDM volume 1, 11.5).
+"""Execution of SSE floating-point instructions, with their exceptions (SDM volume 1, 11.5).
 
-The instruction hook stops before those that Unicorn would execute wrongly (unusual_operands.py), and before all while
-MXCSR leaves an exception unmasked or flushes results to zero.
+The instruction hook stops before those that Unicorn would execute wrongly (unusual_operands.py), and before all of them
+while MXCSR unmasks an exception or flushes results to zero.
 """
 
 from machine.architecture.control_registers import CR4_OSXMMEXCPT
@@ -21,7 +21,7 @@ from machine.processor.cpu import Cpu
 
 _MASKS = 7
 _KEEPS_X87 = 0x0F2A
-"""CVTPI2PD: the only one with an MMX operand that leaves the x87 state unchanged if its source is memory."""
+"""CVTPI2PD: with a memory source, the only MMX form that leaves the x87 state unchanged."""
 
 
 def execute_simd(cpu: Cpu, instruction: Instruction) -> Done:

@@ -1,6 +1,6 @@
-"""MASKMOVQ and MASKMOVDQU (SDM volume 2), which store the bytes that a mask selects at DS:RDI.
+"""MASKMOVQ and MASKMOVDQU (SDM volume 2), which store the bytes selected by a mask at DS:RDI.
 
-Unicorn stores byte by byte, so a fault leaves the first of them stored.
+Unicorn stores byte by byte, so a fault leaves the first bytes stored.
 """
 
 from machine.architecture.decoding import ADDRESS_SIZE, Instruction
@@ -16,7 +16,7 @@ _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "
 
 
 def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
-    """Execute the instruction at RIP. Nothing is accessed if the mask is empty. Raises Fault, with nothing stored."""
+    """Execute the instruction at RIP. An empty mask accesses nothing. Raises Fault with nothing stored."""
     context, source = cpu.context, instruction.operand
     assert isinstance(source, int)
     if instruction.prefix:

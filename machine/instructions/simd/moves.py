@@ -1,7 +1,7 @@
-"""SSE moves and shuffles with the mandatory prefix F2H or F3H and 66H as well.
+"""SSE moves and shuffles with both 66H and the mandatory prefix F2H or F3H.
 
-F2H and F3H take precedence over 66H, which is then ignored (SDM volume 2, 2.1.2 and appendix A.2.1), but Unicorn takes
-66H for the mandatory prefix. Without 66H Unicorn executes them.
+F2H and F3H take precedence and 66H is ignored (SDM volume 2, 2.1.2 and appendix A.2.1), but Unicorn treats 66H as the
+mandatory prefix. Without 66H Unicorn executes them.
 """
 
 from machine.architecture.decoding import Instruction, MemoryOperand
@@ -19,7 +19,7 @@ def _words(value: int) -> list[int]:
 
 
 def _shuffled(value: int, order: int, first: int) -> int:
-    """Return `value` with its four words from `first` on in another order: two bits of `order` select each."""
+    """Return `value` with its four words from `first` on permuted: two bits of `order` select each."""
     words = _words(value)
     words[first : first + 4] = [words[first + (order >> 2 * lane & 3)] for lane in range(4)]
     return sum(word << 16 * lane for lane, word in enumerate(words))
@@ -30,13 +30,13 @@ def _long(value: int, lane: int) -> int:
 
 
 def _duplicated(value: int, odd: int) -> int:
-    """Evaluate MOVSLDUP or MOVSHDUP: each pair of doublewords becomes twice its even or odd one."""
+    """Evaluate MOVSLDUP or MOVSHDUP: duplicate the even or odd doubleword of each pair."""
     low, high = _long(value, odd), _long(value, 2 + odd)
     return low | low << 32 | high << 64 | high << 96
 
 
 def _load(cpu: Cpu, instruction: Instruction) -> None:
-    """Execute MOVSS or MOVSD to a register: from memory they clear the rest of it, from a register they keep it."""
+    """Execute MOVSS or MOVSD to a register: from memory it clears the rest, from a register it keeps the rest."""
     size = 4 if instruction.prefix == _SINGLE else 8
     value = read_vector_operand(cpu, instruction, size)
     if isinstance(instruction.operand, int):

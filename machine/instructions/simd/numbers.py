@@ -3,8 +3,8 @@
 A number is represented by its bits. An operation on one element returns the masked result and the exceptions that it
 raises, as the low six bits of MXCSR. `mxcsr` has the rounding control, the masks, DAZ (bit 6) and FTZ (bit 15).
 
-Of the exceptions before the computation only the one of highest priority is raised: SNaN or an invalid operand; then a
-QNaN, which raises none and is the result; then invalid operations and division by zero; then a denormal operand.
+Of the pre-computation exceptions only the one of highest priority is raised: SNaN or an invalid operand; then a QNaN,
+which raises none and is the result; then invalid operations and division by zero; then a denormal operand.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Result = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A binary interchange format: the widths of a number and of its fraction in bits, and values derived from them."""
+    """A binary interchange format: the widths of a number and its fraction in bits, and derived values."""
 
     width: int
     fraction: int
@@ -69,7 +69,7 @@ def _magnitude(bits: int, form: Format) -> tuple[int, int]:
 
 
 def nan_of(a: int, b: int, form: Format) -> Result | None:
-    """Return the first NaN of two operands, made quiet (SDM volume 1, table 4-7), and flags; None without a NaN."""
+    """Return the first NaN of two operands, quieted (SDM volume 1, table 4-7), and flags; None without a NaN."""
     if _is_nan(a, form):
         flags = INVALID if _is_signaling(a, form) or _is_signaling(b, form) else 0
         return a | form.quiet, flags
@@ -79,7 +79,7 @@ def nan_of(a: int, b: int, form: Format) -> Result | None:
 
 
 def flags_set(raised: int, mxcsr: int) -> int:
-    """Return the flags to set of those that the lanes raised: nothing is computed after an unmasked IE, DE or ZE."""
+    """Return those of the lanes' flags to set: nothing is computed after an unmasked IE, DE or ZE."""
     before = INVALID | DENORMAL | DIVIDE_BY_ZERO
     return raised & before if raised & before & ~(mxcsr >> _MASKS) else raised
 
@@ -88,7 +88,7 @@ def flags_set(raised: int, mxcsr: int) -> int:
 
 
 def shifted(significand: int, places: int, mode: int, negative: bool) -> tuple[int, bool]:
-    """Return `significand` / 2**`places`, rounded to an integer, and whether that is inexact."""
+    """Return `significand` / 2**`places`, rounded to an integer, and True if inexact."""
     if places <= 0:
         return significand << -places, False
     kept, lost = significand >> places, significand & (1 << places) - 1
@@ -103,10 +103,11 @@ def shifted(significand: int, places: int, mode: int, negative: bool) -> tuple[i
 
 
 def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr: int) -> Result:
-    """Round ±significand * 2**exponent, which is not zero. Tininess is detected after rounding.
+    """Round the nonzero number ±significand * 2**exponent.
 
-    An inexact significand must have its lowest bit set and two bits more than the format. Unmasked overflow and
-    underflow are inexact only if the significand is; their result is not delivered and has no meaning.
+    Tininess is detected after rounding. An inexact significand must have its lowest bit set and two more bits than the
+    format. Unmasked overflow and underflow are inexact only if the significand is; their result is not delivered and is
+    meaningless.
 
     Args:
         negative: The sign.
@@ -147,7 +148,7 @@ def rounded(negative: bool, significand: int, exponent: int, form: Format, mxcsr
 def add(a: int, b: int, form: Format, mxcsr: int) -> Result:
     """Return a + b."""
     infinity, fraction = form.infinity, form.fraction
-    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # no special case: most operands
         hidden = 1 << fraction
         x, y = a & hidden - 1 | hidden, b & hidden - 1 | hidden
         first, second = (a & infinity) >> fraction, (b & infinity) >> fraction
@@ -190,7 +191,7 @@ def subtract(a: int, b: int, form: Format, mxcsr: int) -> Result:
 def multiply(a: int, b: int, form: Format, mxcsr: int) -> Result:
     """Return a * b."""
     infinity, fraction = form.infinity, form.fraction
-    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # nothing special: most operands
+    if 0 < a & infinity < infinity and 0 < b & infinity < infinity:  # no special case: most operands
         hidden = 1 << fraction
         x, y = a & hidden - 1 | hidden, b & hidden - 1 | hidden
         exponent = ((a & infinity) + (b & infinity) >> fraction) - 2 * (form.bias + fraction)

@@ -1,7 +1,7 @@
 """The SSSE3 instructions on MMX and XMM registers (SDM volume 2).
 
 Unicorn executes them, except in two cases: PHADDx and PHSUBx with the same register as both operands, which it
-overwrites too early; and MMX forms with REX.R or REX.B, which it takes for parts of the register number.
+overwrites too early; and MMX forms with REX.R or REX.B, which it treats as part of the register number.
 """
 
 from collections.abc import Callable

@@ -22,7 +22,7 @@ Elements = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class StringComparison:
-    """The result of comparing two strings: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
+    """The result of a string comparison: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
 
     index: int
     mask: int
@@ -100,7 +100,7 @@ def _equal_each(a: Elements, b: Elements, count: int) -> int:
 
 
 def _equal_ordered(a: Elements, b: Elements, count: int) -> int:
-    """Match positions where the first string begins in the second; at the end of the vector a prefix is enough."""
+    """Match positions at which the first string begins in the second; at the end of the vector a prefix suffices."""
     length = len(a)
     return sum([_LANES[lane] for lane in range(count) if b[lane : lane + length] == a[: count - lane]])
 

@@ -1,6 +1,6 @@
-"""The model-specific registers (SDM volume 4, table 2-2), and checks of the values written to them.
+"""The model-specific registers (SDM volume 4, table 2-2), and checks of values written to them.
 
-Reading or writing any other is #GP. Unicorn has those that its own instructions use; the others are kept here.
+Reading or writing any other is #GP. Unicorn has those used by its own instructions; the others are kept here.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _APIC_ADDRESS = 0xFEE0_0000
 
 
 class Apic(Protocol):
-    """The part of the local APIC that IA32_APIC_BASE and IA32_TSC_DEADLINE reach."""
+    """The part of the local APIC used by IA32_APIC_BASE and IA32_TSC_DEADLINE."""
 
     @property
     def apic_base(self) -> int:
@@ -115,11 +115,11 @@ class Msrs(Stateful):
 
     @property
     def kept(self) -> dict[int, int]:
-        """A copy of the registers that are kept here, by number."""
+        """A copy of the registers kept here, by number."""
         return self._kept.copy()
 
     def read(self, number: int) -> int:
-        """Return a register, as RDMSR does. Raises Fault: #GP(0) for one that does not exist."""
+        """Return a register, as RDMSR does. Raises Fault: #GP(0) if it does not exist."""
         if number in self._kept:
             return self._kept[number]
         if number not in self._reads:
@@ -127,7 +127,7 @@ class Msrs(Stateful):
         return self._reads[number]()
 
     def write(self, number: int, value: int) -> None:
-        """Write a register, as WRMSR does. Raises Fault: #GP(0) for one that does not exist or a value not allowed."""
+        """Write a register, as WRMSR does. Raises Fault: #GP(0) for a nonexistent register or an invalid value."""
         if number in self._kept:
             if number in self._checks and not self._checks[number](value):
                 raise Fault(GP, 0)
@@ -164,7 +164,7 @@ class Msrs(Stateful):
 
 
 def _no_tracing(value: int) -> None:
-    """Refuse any bit of IA32_DEBUGCTL: there are neither branch records nor branch traces."""
+    """Refuse any bit of IA32_DEBUGCTL: branch records and branch traces are not implemented."""
     if value:
         raise Fault(GP, 0)
 

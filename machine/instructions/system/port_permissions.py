@@ -1,4 +1,4 @@
-"""Permissions for I/O ports outside ring 0 (SDM volume 1, 19.5); Unicorn lets all rings use all ports."""
+"""I/O port permissions outside ring 0 (SDM volume 1, 19.5), which Unicorn does not check."""
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
@@ -17,7 +17,7 @@ def check_ports(cpu: Cpu, instruction: Instruction) -> None:
 
 
 def may_use(cpu: Cpu, port: int, width: int) -> bool:
-    """Return whether the current ring may use `width` ports from `port`: by IOPL or the bitmap in the TSS."""
+    """Return whether the current ring may use `width` ports from `port`, by IOPL or the bitmap in the TSS."""
     task = cpu.registers.tr
     if cpu.registers.cpl <= cpu.rflags >> 12 & 3:
         return True

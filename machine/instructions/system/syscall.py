@@ -1,6 +1,6 @@
 """SYSCALL, SYSENTER and their returns (SDM volume 2; volume 3, 5.8.7 and 5.8.8), which do nothing in Unicorn.
 
-Each raises the Fault that the manual names, or loads CS and SS with fixed contents, without reading descriptors.
+Each raises the Fault of the manual, or loads CS and SS with fixed contents, without reading descriptors.
 """
 
 from machine.architecture.control_registers import CR0_PE
@@ -27,14 +27,14 @@ _LOW = 0xFFFF_FFFF
 
 
 class FastSystemCalls:
-    """Executes the instruction at RIP, which is one of the four."""
+    """Executes the instruction at RIP, one of the four."""
 
     def __init__(self, cpu: Cpu, msrs: Msrs) -> None:
         self._cpu = cpu
         self._msrs = msrs
 
     def syscall(self, instruction: Instruction) -> Done:
-        """Execute SYSCALL: go to IA32_LSTAR in ring 0; RCX and R11 keep RIP and RFLAGS. Raises Fault (#UD)."""
+        """Execute SYSCALL: go to IA32_LSTAR in ring 0; RCX and R11 get RIP and RFLAGS. Raises Fault (#UD)."""
         cpu, registers = self._cpu, self._cpu.registers
         if not registers.in_64_bit_code or not registers.efer & EFER_SCE:
             raise Fault(UD)

@@ -1,4 +1,4 @@
-"""Runs the ML-DSA-65 module: one instance for each key, one compilation for each process."""
+"""Runs the ML-DSA-65 module: one instance per key, one compilation per process."""
 
 import atexit
 from functools import cache, lru_cache
@@ -22,7 +22,7 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 class MlDsa65Signer:
-    """The key of a seed of 32 bytes. Use `mldsa65_signer`, which caches them."""
+    """The key of a 32-byte seed. Use `mldsa65_signer`, which caches keys."""
 
     def __init__(self, seed: bytes) -> None:
         engine, module = _module()
@@ -60,7 +60,7 @@ class MlDsa65Signer:
         return bytes(self._memory.read(self._store, start, start + size))
 
 
-@lru_cache(maxsize=8)  # each has the memory of a WebAssembly instance
+@lru_cache(maxsize=8)  # each holds the memory of a WebAssembly instance
 def mldsa65_signer(seed: bytes) -> MlDsa65Signer:
     """Return the signer of a seed."""
     return MlDsa65Signer(seed)

@@ -1,6 +1,6 @@
 """Enclave Sim: a bit-deterministic full-system emulator of the Aether Enclave.
 
-Start with `Enclave`: boot it, step it to a phase, run it, read its recording. Names are loaded when first used, so
+Start with `Enclave`: boot it, run it to a phase or to the end, read its recording. Names are loaded when first used, so
 that importing the package takes no time.
 """
 

@@ -1,4 +1,4 @@
-"""Names of a package that are loaded when first used, so that importing the package takes no time (PEP 562)."""
+"""Lazy loading of a package's names, so that importing the package takes no time (PEP 562)."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -1,6 +1,6 @@
 """Errors that a caller must expect. Each says what was wrong, where, and what would be right.
 
-A fault of the guest is not an error: it is an event of the run.
+A guest fault is not an error: it is an event of the run.
 """
 
 
@@ -11,12 +11,12 @@ class EnclaveError(Exception):
 class KernelDied(EnclaveError):  # noqa: N818
     """The kernel stopped without annihilating itself, or reported something impossible to its devices.
 
-    Unless a memory fault was given as an input, this is a defect of the firmware. A guest cannot cause it.
+    Unless a memory fault was an input, this is a bug in the firmware. A guest cannot cause it.
     """
 
 
 class HostLimitReached(EnclaveError):  # noqa: N818
-    """The host time of a `HostLimit` has passed. This is no result of the run, which can continue from there."""
+    """A `HostLimit` expired. This is not a result of the run, which can continue from there."""
 
 
 class ConfigurationError(EnclaveError):
@@ -24,5 +24,5 @@ class ConfigurationError(EnclaveError):
 
 
 def installing(extra: str) -> str:
-    """Return how to install an extra of this package, which is in no index: from a clone or a wheel."""
+    """Return instructions to install an extra of this package, which is not on PyPI: from a clone or a wheel."""
     return f"pip install '.[{extra}]' in a clone, or 'WHEEL[{extra}]'"

@@ -1,4 +1,4 @@
-"""Events that the enclave records in addition to the machine's, the union of both, and the registry of kinds.
+"""The enclave's events (in addition to the machine's), the union of both, and the registry of kinds.
 
 `machine.events` has the base type, the recorder protocol and the machine's kinds.
 """
@@ -42,7 +42,7 @@ class PayloadVerified(Event, frozen=True, tag="payload_verified", gc=False):
     anchor: str
     development: bool
     artefact: bool
-    """True if it has compiled code of its own."""
+    """True if it contains compiled code."""
 
 
 class PayloadCompiled(Event, frozen=True, tag="payload_compiled", gc=False):
@@ -66,9 +66,9 @@ class PcrExtended(Event, frozen=True, tag="pcr_extended", gc=False):
 
     pcr: int
     measured: str
-    """Name of what the register measures (docs/attestation.md)."""
+    """Name of the thing measured (docs/attestation.md)."""
     sha256: str
-    """The digest with which it was extended."""
+    """The digest extended into it."""
 
 
 class Quoted(Event, frozen=True, tag="quoted", gc=False):
@@ -89,7 +89,7 @@ class TpmCommandFailed(Event, frozen=True, tag="tpm_command_failed", gc=False):
 
 
 class VerifierChallenged(Event, frozen=True, tag="verifier_challenged", gc=False):
-    """The verifier gave a nonce for the quote of a cycle."""
+    """The verifier issued a nonce for the quote of a cycle."""
 
     cycle: int
     nonce: str
@@ -193,7 +193,7 @@ class Woken(Event, frozen=True, tag="woken", gc=False):
 
 
 class AnnihilationBegan(Event, frozen=True, tag="annihilation_began", gc=False):
-    """Annihilation began, which cannot be stopped."""
+    """Annihilation began; it cannot be stopped."""
 
     cause: str
     detail: int
@@ -216,7 +216,7 @@ class InputTaken(Event, frozen=True, tag="input_taken", gc=False):
     scheduled_ns: int | None
     """The virtual time for which it was scheduled, or None if it was not scheduled."""
     given: AnyInput | None = None
-    """The whole input, if it was not scheduled: scheduled ones are in the header."""
+    """The complete input, if it was not scheduled: scheduled ones are in the header."""
 
 
 class GuestReplaced(Event, frozen=True, tag="guest_replaced", gc=False):
@@ -237,7 +237,7 @@ class KernelStopped(Event, frozen=True, tag="kernel_stopped", gc=False):
 
 
 class ResidueScanned(Event, frozen=True, tag="residue_scanned", gc=False):
-    """In DORMANT, all of RAM was compared with what it may contain."""
+    """In DORMANT, all of RAM was scanned for residue."""
 
     scanned_bytes: int
     residue_bytes: int
@@ -292,7 +292,7 @@ EventKind = str | type[Event]
 
 
 def kind_of_event(kind: EventKind) -> type[Event]:
-    """Return the type of a kind of event. Raises ConfigurationError, which lists all kinds, if there is none."""
+    """Return the type of a kind of event. Raises ConfigurationError, which lists all kinds, for an unknown one."""
     if isinstance(kind, type):
         return kind
     if kind not in KINDS:
@@ -303,5 +303,5 @@ def kind_of_event(kind: EventKind) -> type[Event]:
 
 
 def name_of_kind(kind: Event | type[Event]) -> str:
-    """Return the name in recordings of a kind of event, or of the kind of one event."""
+    """Return the name in recordings of a kind of event, or of an event's kind."""
     return str(kind.__struct_config__.tag)

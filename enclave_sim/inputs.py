@@ -1,8 +1,8 @@
-"""Inputs that reach an enclave from outside at a time: interrupts, tampering, sensor values, memory faults, guests.
+"""Timed outside inputs of an enclave: interrupts, tampering, sensor values, memory faults, guests.
 
-Inputs are part of a run: the header of its recording has them. Each takes effect before the first instruction at or
-after its time, which may be relative to an event. A WebAssembly guest can be interrupted only at loop headers and
-calls, so there it may be a little later.
+Inputs are part of a run and of its recording's header. Each takes effect before the first instruction at or after its
+time, which may be relative to an event. A WebAssembly guest can be interrupted only at loop headers and calls, so there
+it may be slightly later.
 """
 
 from enum import Enum
@@ -16,14 +16,14 @@ _SENSORS = 2
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
-    """An event of a run, to which the time of an input is relative."""
+    """The event of a run to which an input's time is relative."""
 
     event: str
     """Its kind, by its name in recordings (`phase_completed`)."""
     fields: dict[str, Value] = {}
     """Values that fields of the event must have; other fields may have any value."""
     count: int = 1
-    """The number of the event among those that match, from 1."""
+    """The number of the event among the matching ones, from 1."""
 
     def __post_init__(self) -> None:
         plain = {name: value.value if isinstance(value, Enum) else value for name, value in self.fields.items()}
@@ -37,11 +37,11 @@ class Input(msgspec.Struct, frozen=True, tag_field="input", kw_only=True, omit_d
     at_ns: int
     """Virtual time in nanoseconds: since reset, or since the event `after`."""
     after: AfterEvent | None = None
-    """The event to wait for, or None. For an event within an instruction, its own time counts."""
+    """The event to wait for, or None. An event within an instruction counts with its own time."""
 
     @property
     def mistake(self) -> str | None:
-        """Description of what is wrong with the input, and what would be right; None if it is valid."""
+        """A description of what is wrong with the input, and what would be right; None if it is valid."""
         return None
 
 
@@ -91,9 +91,9 @@ class MemoryFault(Input, frozen=True, tag="memory_fault"):
 
 
 class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
-    """Another, unsigned guest replaces an admitted payload: for tests of running guests, not of their admission.
+    """Another, unsigned guest replaces an admitted payload, for tests of running guests rather than of admission.
 
-    A guest can be replaced in EXEC_LOOP, until it has started.
+    A guest can be replaced in EXEC_LOOP, before it has started.
     """
 
     payload: int
@@ -111,5 +111,5 @@ AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault 
 
 
 def kind_of(one: AnyInput | type[AnyInput]) -> str:
-    """Return the name of the kind of an input, as in recordings: `external_interrupt`, `tamper`, ..."""
+    """Return the name of an input's kind, as in recordings: `external_interrupt`, `tamper`, ..."""
     return str(one.__struct_config__.tag)

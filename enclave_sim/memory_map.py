@@ -1,4 +1,4 @@
-"""The memory map (MAP_V2) with which the kernel was built: name, address and rights of every region."""
+"""The kernel's memory map (MAP_V2): name, address and rights of every region."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,7 +15,7 @@ class Region:
     base: int
     size: int
     rights: str
-    """Rights that the page tables grant: `r`, `w` and `x`."""
+    """Rights granted by the page tables: `r`, `w` and `x`."""
     ring: int
     """The least privileged ring that may access it."""
     measured: bool
@@ -52,7 +52,7 @@ _REGIONS = (
 
 
 def rights(writable: bool, executable: bool) -> str:
-    """Return the rights of a range that can be read, as regions have them: `rw-`, `r-x`."""
+    """Return the rights of a readable range in the form of regions: `rw-`, `r-x`."""
     return f"r{'w' if writable else '-'}{'x' if executable else '-'}"
 
 
@@ -68,11 +68,11 @@ def regions() -> tuple[Region, ...]:
 
 @cache
 def region(name: str) -> Region:
-    """Return the region of a name. Raises KeyError if there is none."""
+    """Return the region with a name. Raises KeyError if there is none."""
     return {r.name: r for r in regions()}[name]
 
 
-@lru_cache(maxsize=4096)  # one call for each page of 16 MiB of RAM
+@lru_cache(maxsize=4096)  # one call for each page in 16 MiB of RAM
 def region_at(address: int) -> Region | None:
     """Return the region that contains a physical address, or None."""
     return next((r for r in regions() if r.base <= address < r.end), None)

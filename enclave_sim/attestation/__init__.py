@@ -1,4 +1,4 @@
-"""A library for verifiers of attestation evidence. It knows TPMs and files, and nothing of the emulator.
+"""A library for verifiers of attestation evidence. It knows TPMs and files, and nothing about the emulator.
 
 `Evidence.decode` reads an evidence file, and `verify` judges it:
 

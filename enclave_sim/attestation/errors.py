@@ -1,14 +1,14 @@
-"""The one error of this package, and how its messages show foreign values."""
+"""The only error of this package, and the display of untrusted values in its messages."""
 
 from enclave_sim.errors import ConfigurationError
 
 
 class EvidenceError(ConfigurationError):
-    """Bytes are not what they must be. The one line says which field, at which offset, and what would be right."""
+    """Bytes are invalid. The message, one line, says which field, at which offset, and what would be right."""
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: in full where that is short and cannot fail, else its type."""
+    """Return a value for a message: in full if that is short and cannot fail, else its type."""
     if isinstance(value, str):
         return ascii(value[:80])
     if isinstance(value, int) and abs(value) < 1 << 64:

@@ -1,8 +1,8 @@
-"""Evidence: what one node shows for one cycle, and the file that carries it.
+"""Evidence: what one node submits for one cycle, and its file.
 
 The file is an EAT (RFC 9711) in the profile of docs/attestation-evidence.md: a CWT in COSE_Sign1, or unprotected claims
-(RFC 9781). There is only one encoding: `decode` takes the fields out of a file, encodes them again, and compares. So a
-file holds no claim, header, tag or byte that the profile does not name.
+(RFC 9781). There is only one encoding: `decode` extracts the fields from a file, encodes them again, and compares. So a
+file contains no claim, header, tag or byte outside the profile.
 """
 
 from contextlib import suppress
@@ -34,7 +34,7 @@ BOOT_COUNT = 267
 MEASUREMENTS = 273
 CYCLE = -70001
 QUOTES = -70002
-_OCTET_STREAM = 42  # CoAP Content-Format of an event log, which has none of its own
+_OCTET_STREAM = 42  # CoAP Content-Format of an event log, for which none is defined
 _UEID_RANDOM = b"\x01"
 _SIGNED = bytes.fromhex("d8 3d d2")  # tags 61 (CWT) and 18 (COSE_Sign1)
 _UNPROTECTED = bytes.fromhex("d9 0259")  # tag 601 (UCCS)
@@ -54,7 +54,7 @@ class SignedQuote:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence of a node for one cycle. Nothing in it is to be believed before `verify` accepts it."""
+    """The evidence of a node for one cycle. Do not trust any of it before `verify` accepts it."""
 
     nonce: bytes
     """The challenge's nonce, 32 bytes."""
@@ -65,7 +65,7 @@ class Evidence:
     event_log: bytes
     """TCG crypto-agile event log."""
     file: bytes = field(default=b"", compare=False, repr=False)
-    """The evidence file that this was decoded from, or empty."""
+    """The evidence file from which this was decoded, or empty."""
 
     def encode(self, key: EnvelopeKey | None) -> bytes:
         """Encode the evidence as a file. The same evidence and key give the same bytes.
@@ -93,7 +93,7 @@ class Evidence:
 
     @classmethod
     def decode(cls, data: bytes) -> "Evidence":
-        """Decode an evidence file. The envelope's signature is not checked here, but by `verify`.
+        """Decode an evidence file. `verify` checks the envelope's signature, not this.
 
         Args:
             data: The file.
@@ -102,7 +102,7 @@ class Evidence:
             The evidence in it.
 
         Raises:
-            EvidenceError: `encode` would not have written this file.
+            EvidenceError: The file is not one that `encode` could have written.
         """
         import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
@@ -123,13 +123,13 @@ class _Opened:
 
 
 def check_file(evidence: Evidence) -> bytes | None:
-    """Check the envelope of the file that evidence came in.
+    """Check the envelope of the evidence's file.
 
     Returns:
         The envelope key that signed it; None for an unsigned file.
 
     Raises:
-        EvidenceError: The signature is wrong, or the file holds other evidence.
+        EvidenceError: The signature is wrong, or the file contains other evidence.
     """
     if Evidence.decode(evidence.file) != evidence:
         raise EvidenceError("the evidence is not the one in its file")
@@ -156,14 +156,14 @@ def _claims(evidence: Evidence) -> dict[int, Any]:
         CYCLE: evidence.cycle,
         QUOTES: [[quote.attest, quote.signature, quote.public] for quote in evidence.quotes],
     }
-    with suppress(EvidenceError):  # no claim for a quote that cannot be read; `verify` says what is wrong with it
+    with suppress(EvidenceError):  # no claim for an unreadable quote; `verify` says what is wrong with it
         claims[BOOT_COUNT] = parse_quote(evidence.quotes[0].attest).clock_info.reset_count
     return claims
 
 
 def _evidence(claims: Any, file: bytes) -> Evidence:
     if not isinstance(claims, dict):
-        raise EvidenceError("evidence file: the claims are no map; right is a CWT claims set")
+        raise EvidenceError("evidence file: the claims are not a map; right is a CWT claims set")
     profile = claims.get(EAT_PROFILE)
     if profile != PROFILE:
         found = f"claim {EAT_PROFILE} (eat_profile) is {shown(profile)}"
@@ -207,7 +207,7 @@ def _open(data: bytes) -> _Opened:
                 right = "right is the deterministic encoding, an empty unprotected header, and nothing after it"
                 raise EvidenceError(f"evidence file: the envelope is not written as it must be; {right}")
             return _Opened(claims, protected, signature)
-    raise EvidenceError("evidence file: the envelope is no [protected header, {}, claims, signature]")
+    raise EvidenceError("evidence file: the envelope is not [protected header, {}, claims, signature]")
 
 
 def _signed_file(protected: bytes, claims: bytes, signature: bytes) -> bytes:

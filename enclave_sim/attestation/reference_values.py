@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_TRUST_ANCHORS = "none"
-"""The entry that stands for nodes which measure no trust anchors."""
+"""The entry that allows nodes without measured trust anchors."""
 FORMAT = "enclave-sim-reference-values"
 VERSION = 1
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -45,8 +45,10 @@ class ReferenceValues:
     ak_names: frozenset[str] = frozenset()
     """Names of attestation keys."""
     envelope_keys: frozenset[str] = frozenset()
-    """`EnvelopeKey.public` in hex. If the list is empty, any key may sign a file, unless the policy requires a known
-    one."""
+    """`EnvelopeKey.public` in hex.
+
+    If the list is empty, any key may sign a file unless the policy requires a known one.
+    """
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -78,7 +80,7 @@ class ReferenceValues:
             The values.
 
         Raises:
-            ConfigurationError: It is no such file; the message names the entry.
+            ConfigurationError: It is not such a file; the message names the entry.
         """
         import msgspec  # noqa: PLC0415 - only reading and writing files needs it
 
@@ -111,7 +113,7 @@ class ReferenceValues:
             The values.
 
         Raises:
-            ConfigurationError: It cannot be read, or is no such file.
+            ConfigurationError: It cannot be read, or is not such a file.
         """
         return cls.from_json(read_file(path, DOCUMENT))
 
@@ -133,7 +135,7 @@ class ReferenceValues:
             other: The other set.
 
         Returns:
-            Values that allow whatever either of the two allows.
+            Values that allow what either set allows.
         """
         names = [item.name for item in fields(self)]
         return ReferenceValues(**{name: getattr(self, name) | getattr(other, name) for name in names})

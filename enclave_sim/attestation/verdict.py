@@ -1,4 +1,4 @@
-"""Challenges and verdicts: what a verifier asks, and what it answers."""
+"""Challenges and verdicts: a verifier's questions and answers."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ _SIGNATURES = frozenset({ECDSA_P256, ML_DSA_65})
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place of a quote in the life of its TPM, in the order of TPM 2.0 part 1, and that of the cycle in its boot.
+    """The position of a quote in its TPM's life, in the order of TPM 2.0 part 1, and of the cycle in its boot.
 
-    A TPM Reset counts `reset_count` up and sets `restart_count` to 0; a TPM Restart or Resume counts that one up. Both
-    begin a boot, so cycles may begin anew after them. `clock` goes on through both kinds, and only a disorderly
-    shutdown, which makes the next start a TPM Reset, can set it back.
+    A TPM Reset increments `reset_count` and sets `restart_count` to 0; a TPM Restart or Resume increments
+    `restart_count`. Both begin a boot, so cycles may start over after them. `clock` continues through both, and only a
+    disorderly shutdown, which makes the next start a TPM Reset, can set it back.
     """
 
     reset_count: int
@@ -53,11 +53,11 @@ class Challenge:
     """
 
     nonce: bytes
-    """32 bytes that no other challenge has had."""
+    """32 bytes, unique to this challenge."""
     cycle: int
-    """The cycle that is about to be entered, 0 to 2**32 - 1."""
+    """The cycle about to begin, 0 to 2**32 - 1."""
     after: tuple[Position, ...] = ()
-    """The positions last accepted of the AKs in the evidence. It must be later than each."""
+    """The last accepted positions of the AKs in the evidence, which must be later than each of them."""
 
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_SIZE:
@@ -68,16 +68,16 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The demands of a verifier beyond the checks that it always makes.
+    """The requirements of a verifier beyond the checks that it always makes.
 
     Raises:
         ConfigurationError: No signature, or an unknown one, is required.
     """
 
     signatures: frozenset[str] = frozenset({ECDSA_P256})
-    """The algorithms of which a signature each is required: `ECDSA_P256`, `ML_DSA_65` or both."""
+    """The algorithms for which a signature is required: `ECDSA_P256`, `ML_DSA_65` or both."""
     envelope: bool = False
-    """The file must be signed by an envelope key that is among the reference values."""
+    """An envelope key in the reference values must sign the file."""
     safe_clock: bool = False
     """Refuse a quote whose clock the TPM marks as possibly set back."""
 
@@ -94,7 +94,7 @@ class Check:
     name: str
     passed: bool
     message: str
-    """One line: what was found, and what would be right."""
+    """One line: the finding, and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ class Verdict:
 
     checks: tuple[Check, ...]
     position: Position | None
-    """The position of the first quote; None where it cannot be read. It is proved only if the evidence is accepted."""
+    """The position of the first quote; None if it cannot be read. It is proved only if the evidence is accepted."""
     cycle: int | None
-    """The cycle as the evidence states it. It is proved only if the evidence is accepted."""
+    """The cycle stated by the evidence. It is proved only if the evidence is accepted."""
 
     @property
     def accepted(self) -> bool:
-        """True if every check passed, and there was at least one."""
+        """True if every check passed and there was at least one."""
         return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
@@ -121,8 +121,8 @@ class Verdict:
         """Return the verdict as plain values.
 
         Returns:
-            A JSON object: `accepted`, `reset_count`, `restart_count` and `clock`, which are None where there is no
-            position, `cycle`, and `checks`, each with `name`, `passed` and `message`.
+            A JSON object: `accepted`, `reset_count`, `restart_count` and `clock`, which are None without a position,
+            `cycle`, and `checks`, each with `name`, `passed` and `message`.
         """
         at = self.position
         return {

@@ -1,8 +1,8 @@
 """`verify`: from evidence to a verdict.
 
-The checks always come in the same order. Which of them there are depends on three things alone: 'envelope' is left out
-where the evidence came in no signed file and none is required; each quote has its own set; 'quotes agree' is left out
-where there is one quote. A check that an earlier failure prevents has failed.
+The checks always come in the same order, with three variations: 'envelope' is left out if the evidence was not in a
+signed file and none is required; each quote has its own set; 'quotes agree' is left out if there is one quote. A check
+prevented by an earlier failure has failed.
 """
 
 from enclave_sim.attestation.checks.checklist import Checklist, Value
@@ -21,16 +21,16 @@ _DEFAULT_POLICY = Policy()
 def verify(
     evidence: Evidence, challenge: Challenge, reference: ReferenceValues, policy: Policy = _DEFAULT_POLICY
 ) -> Verdict:
-    """Judge evidence. Malformed evidence raises nothing: it is a failed check.
+    """Judge evidence. Malformed evidence raises no exception: it is a failed check.
 
     Args:
         evidence: The evidence.
         challenge: The challenge that it must answer.
-        reference: The values that are accepted.
-        policy: Further demands; by default a signature of ECDSA on P-256.
+        reference: The accepted values.
+        policy: Further requirements; by default an ECDSA signature on P-256.
 
     Returns:
-        Every check, whether it could be made or not.
+        Every check, including those that could not be made.
     """
     checklist = Checklist()
     asked = policy.envelope or bool(reference.envelope_keys)
@@ -57,7 +57,7 @@ def verify(
 
 
 def _all(values: list[Value | None], what: str) -> tuple[list[Value] | None, str]:
-    """Return the values if every quote has one; else None and the name of the check that failed to yield one."""
+    """Return the values if every quote has one; else None and the name of the failed check."""
     found = []
     for number, value in enumerate(values, 1):
         if value is None:

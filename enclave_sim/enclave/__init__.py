@@ -1,4 +1,4 @@
-"""The enclave as it runs: its configuration, its machine and devices, its guests, verifier and inputs."""
+"""The running enclave: configuration, machine and devices, guests, verifier and inputs."""
 
 from typing import TYPE_CHECKING
 

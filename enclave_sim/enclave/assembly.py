@@ -1,4 +1,4 @@
-"""The parts of one enclave: made from its options, connected, and loaded."""
+"""The parts of one enclave: created from its options, connected, and loaded."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,7 +25,7 @@ from machine.tpm.model import TpmModel
 
 
 class Assembly:
-    """Everything that an enclave consists of. Nothing has run yet."""
+    """All parts of an enclave. Nothing has run yet."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Assembly:
         portable: bool,
     ) -> None:
         given = [development_anchor()] if trust_anchors is None else trust_anchors
-        # By name, so that the header does not depend on the order in which they were given.
+        # By name, so that the header does not depend on the order of the arguments.
         self.anchors = tuple(sorted(given, key=lambda anchor: anchor.label))
         packed = None if configuration.engine is EngineName.NATIVE else anchor_list.pack(self.anchors)
         self.payloads = read_payloads(payload, configuration.engine, packed or b"")

@@ -42,23 +42,23 @@ class EnclaveConfiguration:
     """
 
     cycles: int = 1
-    """Times that a guest is run before the enclave completes, 1 to 0xFFFFFF."""
+    """Number of times that a guest runs before the enclave completes, 1 to 0xFFFFFF."""
     wake_ns: int = 1_000_000
     """Sleep between two cycles, in ns, at least 1000."""
     quantum_ns: int = 10_000_000
-    """Time slice in ns after which the timer interrupts the guest: at least 1000 instructions of the kernel."""
+    """Time slice in ns after which the timer interrupts the guest: at least 1000 kernel instructions."""
     arena_bytes: int | None = None
-    """Size of the arena; by default all of its region."""
+    """Size of the arena; by default its whole region."""
     sensors: tuple[int, int] = (0, 0)
     """Values of the two sensor registers, 32 bits each."""
     attestation: Attestation = Attestation.RECORD
     """Policy: `off`, `record` the verdict, or `require` an accepted one before each cycle."""
     post_quantum: bool = False
-    """The built-in verifier requires a signature of ML-DSA-65 in addition to that of P-256."""
+    """The built-in verifier requires an ML-DSA-65 signature in addition to the P-256 one."""
     tpm_seed: str = "development"
-    """The text from which the keys of the TPM model are derived."""
+    """The text from which the TPM model's keys are derived."""
     tpm_resets: int = 0
-    """Number of times that the TPM model has been reset before."""
+    """Number of earlier resets of the TPM model."""
     production: bool = False
     """Refuse development keys."""
     features: frozenset[str] = frozenset()
@@ -93,7 +93,7 @@ class EnclaveConfiguration:
             self._check_native()
 
     def _check_native(self) -> None:
-        """Refuse what only AetherHost provides: a flat binary runs without it."""
+        """Refuse options that need AetherHost: a flat binary runs without it."""
         for asked, what in (
             (self.production, "no signature: not for production"),
             (self.features, "no WebAssembly features"),
@@ -105,7 +105,7 @@ class EnclaveConfiguration:
         """Compose the kernel's command line.
 
         Args:
-            payloads: The payloads that the kernel will find. The SHA-256 of a flat one is part of the command line.
+            payloads: The payloads for the kernel. The SHA-256 of a flat one is part of the command line.
 
         Returns:
             Options as `name=value`, separated by spaces.
@@ -148,7 +148,7 @@ class EnclaveConfiguration:
 
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:
-    """Return the bytes of a payload. Raises ConfigurationError, in one line, for a source that cannot be one."""
+    """Return the bytes of a payload. Raises ConfigurationError, in one line, for an unusable source."""
     native = engine is EngineName.NATIVE
     data = source if isinstance(source, bytes) else _read_source(source, native)
     if native and data.startswith(_WASM):
@@ -209,7 +209,7 @@ def read_payloads(
 
 
 def check_room(modules: Iterable[bytes], beside: bytes = b"") -> None:
-    """Raise ConfigurationError unless the modules, and packed trust anchors beside them, fit the staging area."""
+    """Raise ConfigurationError unless the modules and the packed trust anchors fit the staging area."""
     room = region("staging").size
     total = sum(-(-len(module) // 64) * 64 for module in (*modules, beside))
     if total > room:

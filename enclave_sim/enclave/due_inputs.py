@@ -1,4 +1,4 @@
-"""A machine that is run with inputs from outside, each taken at its virtual time between two steps."""
+"""Running a machine with outside inputs, each taken at its virtual time between two steps."""
 
 from typing import Protocol
 
@@ -7,18 +7,18 @@ from machine.machine import Machine, Outcome
 
 
 class DueInputs(Protocol):
-    """Inputs in the order of their times."""
+    """Inputs, ordered by time."""
 
     @property
     def next_ns(self) -> int | None:
-        """The virtual time at which the next one is due, or None."""
+        """The virtual time of the next input, or None."""
 
     def take_next(self) -> None:
-        """Take the next one."""
+        """Take the next input."""
 
 
 def run(machine: Machine, inputs: DueInputs, limit_ns: int | None) -> Outcome:
-    """Run until something stops the machine. Inputs that are due at the limit are left. Raises HostLimitReached."""
+    """Run until something stops the machine. Inputs due at the limit are not taken. Raises HostLimitReached."""
     while (at_ns := inputs.next_ns) is not None and (limit_ns is None or at_ns < limit_ns):
         outcome = run_machine(machine, at_ns)
         overrun = limit_ns is not None and machine.clock.now_ns >= limit_ns
@@ -29,7 +29,7 @@ def run(machine: Machine, inputs: DueInputs, limit_ns: int | None) -> Outcome:
 
 
 def step(machine: Machine, inputs: DueInputs) -> bool:
-    """Take an input that is due, or let the machine take one step. Return False at the end of the run."""
+    """Take a due input, or make the machine take one step. Return False at the end of the run."""
     if _is_due(machine, inputs):
         inputs.take_next()
         return True
@@ -37,7 +37,7 @@ def step(machine: Machine, inputs: DueInputs) -> bool:
 
 
 def between_steps(machine: Machine, inputs: DueInputs) -> bool:
-    """Return True where a step has just ended: the machine's, or one whose next is an input that is due."""
+    """Return True if a step has just ended: the machine's, or one followed by a due input."""
     return machine.between_steps or _is_due(machine, inputs)
 
 

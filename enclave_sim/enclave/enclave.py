@@ -44,17 +44,16 @@ class Enclave:
         result = enclave.run()  # to the end
         print(result.outcome, result.signals, result.residue_bytes)
 
-    It executes only inside `run_to`, `boot`, `run`, `advance` and `step`, and pauses where they return. It boots
-    (`phase` is the boot phase last entered), runs its cycles, and annihilates itself. Then `dormant` is True, and only
+    It executes only inside `run_to`, `boot`, `run`, `advance` and `step`, and is paused when they return. It boots
+    (`phase` is the last boot phase entered), runs its cycles, and annihilates itself. Then `dormant` is True, and only
     `restore` makes it run again. Times are virtual nanoseconds since reset.
 
-    A fault of the guest, or a payload that is refused, raises nothing: it is the outcome of the run. All methods that
-    execute raise KernelDied or EmulatorFault where the kernel or the emulator is at fault, and HostLimitReached within
-    a `HostLimit`.
+    A guest fault or a refused payload raises no exception: it is the outcome of the run. All methods that execute raise
+    KernelDied or EmulatorFault if the kernel or the emulator is at fault, and HostLimitReached within a `HostLimit`.
 
     Attributes: `machine` is the PC with its registers, RAM and devices, to be read between calls; `recording` is the
-    recording in memory, or None; `configuration`, `anchors` and `payloads` are what the enclave was made from; `block`
-    is the device by which the kernel reports phases and status; `residue` is what the scan after the last run found.
+    recording in memory, or None; `configuration`, `anchors` and `payloads` are the enclave's inputs; `block` is the
+    device through which the kernel reports phases and status; `residue` is the result of the scan after the last run.
 
     `Template` boots once and starts many runs, `enclave_sim.time_travel.Session` runs in both directions, and
     `enclave_sim.guarantees.observe` runs under the watchers of the guarantees.
@@ -62,17 +61,17 @@ class Enclave:
     Args:
         payload: A built-in name, a path, the payload itself, or up to 8 of these, which take turns cycle by cycle.
         configuration: The options; by default those of `EnclaveConfiguration()`.
-        trust_anchors: The keys whose signatures are accepted; by default the development key's alone.
+        trust_anchors: The anchors whose signatures are accepted; by default only the development anchor.
         recorder: Gets every event as it happens.
         writer: Writes the recording to a file. No snapshot can be taken then.
-        digest: A digest that has begun with another header than this enclave's own.
+        digest: A digest that began with a header other than this enclave's.
         record: Keep the recording in memory, as `recording`. False saves memory in long runs.
         portable: Run without native code on the host. Nothing else changes.
         inputs: The inputs of the run, in any order.
-        tpm: Takes the place of the TPM model.
-        verifier: Takes the place of the built-in verifier.
-        reference: The values that the built-in verifier accepts; by default those of `reference_values`.
-        cancellation: Polled while a suspended guest is run again from its start, after a restore or for a backtrace.
+        tpm: Replaces the TPM model.
+        verifier: Replaces the built-in verifier.
+        reference: The built-in verifier's accepted values; by default those of `reference_values`.
+        cancellation: Polled while a suspended guest is re-executed from its start, after a restore or for a backtrace.
         **options: Fields of `EnclaveConfiguration`, which take precedence over `configuration`.
 
     Raises:
@@ -99,7 +98,7 @@ class Enclave:
     ) -> None:
         self.configuration = replace(configuration or EnclaveConfiguration(), **options)
         self.cancellation = cancellation or Cancellation()
-        """The token that everything shares that may take long with this enclave."""
+        """The token shared by all long operations on this enclave."""
         parts = self._parts = Assembly(
             self.configuration,
             payload,
@@ -118,26 +117,26 @@ class Enclave:
         self.anchors, self.payloads = parts.anchors, parts.payloads
         """The trust anchors, sorted by label, and the payloads, in the order given."""
         self.recording = parts.recorders.recording
-        """The recording in memory; None where `record` was False."""
+        """The recording in memory; None if `record` was False."""
         self._result: RunResult | None = None
         self.residue = Residue((), 0)
-        """The residue that the scan at the end of the last run found."""
+        """The residue found by the scan at the end of the last run."""
 
-    # What can be asked of it
+    # Queries
 
     @property
     def header(self) -> Header:
-        """The header of the recording: everything that the run is made from."""
+        """The header of the recording: everything that determines the run."""
         return self._recorders.header
 
     @property
     def program(self) -> Program:
-        """The kernel, which is executed in ring 0."""
+        """The kernel, which runs in ring 0."""
         return aether()
 
     @property
     def phase(self) -> Phase | None:
-        """The boot phase last entered."""
+        """The last boot phase entered."""
         return self.block.phase
 
     @property
@@ -154,14 +153,14 @@ class Enclave:
 
     @property
     def in_guest(self) -> bool:
-        """True where a guest on a coprocessor runs next."""
+        """True if a guest on a coprocessor runs next."""
         machine = self.machine
         registers = machine.cpu.registers
         return machine.coprocessor is not None and registers.cpl == 3 and machine.coprocessor.address == registers.rip
 
     @property
     def between_steps(self) -> bool:
-        """True where a step has just ended; see `Machine.between_steps`."""
+        """True if a step has just ended; see `Machine.between_steps`."""
         return self._loop.between_steps
 
     @property
@@ -176,25 +175,25 @@ class Enclave:
 
     @property
     def evidence(self) -> Evidence | None:
-        """The evidence that the verifier was shown last."""
+        """The last evidence submitted to the verifier."""
         return self._parts.node.port.evidence
 
     def on_evidence(self, action: Callable[[Evidence], None]) -> None:
         """Call `action` with each piece of evidence, before it is judged.
 
         Args:
-            action: Replaces the action given before, if any.
+            action: Replaces the previous action, if any.
         """
         self._parts.node.port.on_evidence = action
 
     def reference_values(self) -> ReferenceValues:
-        """Compute, from what this enclave is made of, the values with which a verifier accepts it.
+        """Compute the values with which a verifier accepts this enclave.
 
-        The TPM is asked for the names of its keys. For the TPM model a second one answers, so that the run is not
+        The TPM is asked for the names of its keys. For the TPM model a second model answers, so that the run is not
         changed.
 
         Returns:
-            Digests of all that is measured, and the Names of the attestation keys.
+            Digests of everything measured, and the Names of the attestation keys.
 
         Raises:
             TpmUnavailable: A TPM in another process does not answer.
@@ -203,7 +202,7 @@ class Enclave:
         return self._parts.reference_values()
 
     def scan_residue(self) -> Residue:
-        """Compare all of RAM with what may remain in it.
+        """Scan all of RAM for residue.
 
         Returns:
             Every byte that is neither zero nor that of the measured read-only image.
@@ -211,12 +210,12 @@ class Enclave:
         return scan(self.machine.ram, self._parts.loaded.executable.segments)
 
     def guest_backtrace(self) -> Backtrace | None:
-        """Find the calls under way in a suspended guest, or in the last one that trapped.
+        """Find the active calls in a suspended guest, or in the last one that trapped.
 
         It takes as long as the guest has computed, and changes nothing.
 
         Returns:
-            The module and its calls, the innermost first; None where that is unknown, as for a flat guest.
+            The module and its calls, the innermost first; None if unknown, as for a flat guest.
 
         Raises:
             Cancelled: `cancellation` was cancelled.
@@ -264,15 +263,15 @@ class Enclave:
         """Run to the end, or until virtual time reaches a limit.
 
         Args:
-            limit_ns: The limit, in ns since reset. Where it is reached, the outcome is `LIMIT`, and the run can go on.
+            limit_ns: The limit, in ns since reset. If it is reached, the outcome is `LIMIT`, and the run can continue.
 
         Returns:
-            The result. Where a memory fault was among the inputs, a kernel that stops is the outcome `KERNEL_STOPPED`.
+            The result. If a memory fault was among the inputs, the outcome of a stopped kernel is `KERNEL_STOPPED`.
 
         Raises:
             KernelDied: The kernel stopped without annihilating itself, and no input had changed memory.
             EmulatorFault: The emulator is at fault.
-            HostLimitReached: The time of a `HostLimit` is over; to go on, call it again.
+            HostLimitReached: A `HostLimit` expired; to continue, call `run` again.
         """
         if self._result is not None:
             return self._result
@@ -289,7 +288,11 @@ class Enclave:
         return result
 
     def conclude(self) -> bool:
-        """Record what `run` records at the end: the residue, or why the kernel stopped. See `Subject.conclude`."""
+        """Record the end of the run, as `run` does: the residue, or why the kernel stopped.
+
+        Returns:
+            False if there is nothing to record.
+        """
         if not self.dormant:
             return self._loop.conclude()
         self._record_residue()
@@ -301,7 +304,9 @@ class Enclave:
         return residue
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
-        """Run until something stops the machine: a limit, an address to stop at, the end. Unlike `run`, give no result.
+        """Run until something stops the machine: a limit, an address to stop at, the end.
+
+        Unlike `run`, it gives no result.
 
         Args:
             limit_ns: The limit of virtual time, in ns since reset.
@@ -312,7 +317,7 @@ class Enclave:
         return self._loop.advance(limit_ns)
 
     def step(self) -> bool:
-        """Let one thing happen: an input, an interrupt, an instruction, a stay in the guest, a sleep.
+        """Execute one step: an input, an interrupt, an instruction, a stay in the guest, a sleep.
 
         Returns:
             False at the end, where nothing can happen any more.
@@ -322,7 +327,7 @@ class Enclave:
     # Inputs that take effect at once
 
     def take(self, one: AnyInput) -> None:
-        """Let an input take effect now, whatever its time.
+        """Apply an input now, whatever its time.
 
         Args:
             one: The input.
@@ -334,7 +339,7 @@ class Enclave:
         self._environment.take(one)
 
     def tamper(self) -> None:
-        """Pull the tamper line: a non-maskable interrupt, as soon as the run goes on and the kernel can take one."""
+        """Pull the tamper line: a non-maskable interrupt, as soon as the run continues and the kernel can take one."""
         self._environment.take(Tamper(at_ns=self.machine.clock.now_ns))
 
     def interrupt(self) -> None:
@@ -342,7 +347,7 @@ class Enclave:
         self._environment.take(ExternalInterrupt(at_ns=self.machine.clock.now_ns))
 
     def replace_guest(self, code: bytes, payload: int = 0) -> None:
-        """Put another guest, unsigned, in the place of an admitted payload whose guest has not started.
+        """Replace an admitted payload, whose guest has not started, by another, unsigned guest.
 
         Args:
             code: A WebAssembly module, or a flat binary.
@@ -360,16 +365,16 @@ class Enclave:
         """Return the state of AetherHost as plain values, for `resume` in another process.
 
         Returns:
-            The modules, instead of what they were compiled to, and how far the guest is; None without AetherHost.
+            The modules (not their compiled code) and the guest's progress; None without AetherHost.
         """
         return None if self._host is None else self._host.save_portable()
 
     def snapshot(self) -> EnclaveSnapshot:
-        """Take a snapshot of all of the enclave's state, recording included.
+        """Take a snapshot of the enclave's complete state, including the recording.
 
         Returns:
-            The snapshot. A guest suspended in it is run again from its start when it is resumed after a restore: it
-            gets to the same state, but takes time to do so.
+            The snapshot. A guest suspended in it is re-executed from its start when it is resumed after a restore: it
+            reaches the same state, but that takes time.
 
         Raises:
             EnclaveError: The recording is being written to a file.
@@ -394,7 +399,7 @@ class Enclave:
         self._environment.load_state(snapshot.outside)
 
     def resume(self, snapshot: EnclaveSnapshot, events_so_far: Sequence[Event], host: State | None) -> None:
-        """Take over the run of another enclave that was made from the same arguments.
+        """Continue the run of another enclave with the same arguments.
 
         Args:
             snapshot: A snapshot of the other one. The states of its recorders are not used.
@@ -411,11 +416,11 @@ class Enclave:
         self._recorders.continue_run(events_so_far)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:
-        """Return to a snapshot of a run without inputs, and go on from there as a run with these inputs would.
+        """Return to a snapshot of a run without inputs, and continue from there like a run with these inputs.
 
         Args:
             snapshot: A snapshot that this enclave took.
-            inputs: The inputs. Those that are due at the snapshot's own time take effect at once.
+            inputs: The inputs. Those due at the snapshot's time take effect at once.
 
         Raises:
             ConfigurationError: An input is impossible, or was due before the snapshot.

@@ -1,4 +1,4 @@
-"""The header of an enclave's recording: everything that the run is made from."""
+"""The header of an enclave's recording: everything that determines the run."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from enclave_sim.recording.embedded import embedded_anchors, embedded_payloads
 from enclave_sim.recording.format import Header
 
 EXTERNAL = "external"
-"""The name, in a recording's header, of a TPM or a verifier that does not follow from the configuration."""
+"""The name in a recording's header of a TPM or verifier that does not follow from the configuration."""
 
 
 def header_of(
@@ -25,15 +25,15 @@ def header_of(
     built_in_tpm: bool,
     built_in_verifier: bool,
 ) -> Header:
-    """Return the header of a run. Raises ConfigurationError for an input that is impossible.
+    """Return the header of a run. Raises ConfigurationError for an impossible input.
 
     Args:
         configuration: The options of the enclave.
         anchors: The trust anchors, sorted by label.
         payloads: The payloads, in the order in which they take turns.
         inputs: The inputs, in any order.
-        built_in_tpm: The TPM is the model, so that a replay can make it again.
-        built_in_verifier: The verifier's answers follow from the configuration, so that a replay can repeat them.
+        built_in_tpm: The TPM is the model, so a replay can recreate it.
+        built_in_verifier: The verifier's answers follow from the configuration, so a replay can repeat them.
 
     Returns:
         The header, with the inputs in the order of their schedule.

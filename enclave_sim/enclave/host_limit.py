@@ -1,4 +1,4 @@
-"""Runs of a machine under a limit in seconds of the host (machine/host_limit.py)."""
+"""Runs of a machine under a limit of host time (machine/host_limit.py)."""
 
 from enclave_sim.errors import HostLimitReached
 from machine.host_limit import HostLimit, is_reached
@@ -8,7 +8,7 @@ __all__ = ["HostLimit", "poll_host_limit", "run_machine"]
 
 
 def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
-    """Run as `Machine.run` does, but raise HostLimitReached at a limit of the host, where there is no result."""
+    """Run like `Machine.run`, but raise HostLimitReached at a host limit, because there is no result."""
     outcome = machine.run(limit_ns)
     if outcome is Outcome.HOST_LIMIT:
         where = f"{machine.clock.now_ns} ns of virtual time, RIP {machine.cpu.rip:#x}"
@@ -17,10 +17,10 @@ def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
 
 
 def poll_host_limit() -> None:
-    """Raise HostLimitReached at a limit of the host. A guest that is replayed calls this at its checkpoints.
+    """Raise HostLimitReached at a host limit. A replayed guest calls this at its checkpoints.
 
     Raises:
-        HostLimitReached: The time is over. The guest is as it was before the replay.
+        HostLimitReached: The limit expired. The guest is unchanged.
     """
     if is_reached():
         raise HostLimitReached("the host limit is reached while a guest is replayed; nothing has changed")

@@ -12,12 +12,12 @@ from machine.machine import Machine
 def load_kernel(
     machine: Machine, configuration: EnclaveConfiguration, payloads: Sequence[bytes], anchors: bytes | None
 ) -> tuple[loader.Loaded, Measured]:
-    """Load the kernel, and return what was loaded where and what the kernel will measure of it.
+    """Load the kernel. Return the locations of everything loaded, and the values that the kernel will measure.
 
     Args:
         machine: The machine, not started yet.
         configuration: Gives the kernel's command line.
-        payloads: The payloads, a Multiboot module each.
+        payloads: The payloads, one Multiboot module each.
         anchors: The packed trust anchors, the last module; None for a flat guest, which is not signed.
 
     Returns:

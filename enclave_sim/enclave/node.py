@@ -17,7 +17,7 @@ from machine.machine import Machine, MachineConfiguration
 from machine.tpm.backend import TpmBackend
 
 _GUARD_BYTES = 9 << 30
-"""Inaccessible address space after RAM: the 4 GiB of WebAssembly's offsets, twice, and guards."""
+"""Inaccessible address space after RAM: the 4 GiB range of WebAssembly offsets, twice, and guards."""
 
 
 class Node:

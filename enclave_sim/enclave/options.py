@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EnclaveOptions:
-    """Everything that an enclave is made from, except its payloads and its inputs."""
+    """All arguments of an enclave except its payloads and inputs."""
 
     configuration: EnclaveConfiguration = field(default_factory=EnclaveConfiguration)
     trust_anchors: tuple[TrustAnchor, ...] | None = None
-    """The keys whose signatures are accepted; None for the development key alone."""
+    """The anchors whose signatures are accepted; None for only the development anchor."""
     reference: "ReferenceValues | None" = None
-    """The values that the built-in verifier accepts; None for those of this enclave itself."""
+    """The built-in verifier's accepted values; None for those of this enclave."""
     verifier: "Verifier | None" = None
-    """Takes the place of the built-in verifier."""
+    """Replaces the built-in verifier."""
     tpm: "TpmBackend | None" = None
-    """Takes the place of the TPM model."""
+    """Replaces the TPM model."""
     portable: bool = False
     """Run without native code on the host. Nothing else changes."""
 
@@ -51,7 +51,7 @@ class EnclaveOptions:
         portable: bool = False,
         **configuration: Any,
     ) -> "EnclaveOptions":
-        """Sort keyword arguments, as `Enclave` takes them. Raises ConfigurationError for a value out of range."""
+        """Sort keyword arguments of `Enclave`. Raises ConfigurationError for a value out of range."""
         anchors = None if trust_anchors is None else tuple(trust_anchors)
         return cls(EnclaveConfiguration(**configuration), anchors, reference, verifier, tpm, portable)
 

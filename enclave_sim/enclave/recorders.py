@@ -19,7 +19,7 @@ from machine.state import State, Stateful
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """The places, apart from the result, to which the events of a run go; see the arguments of `Enclave`."""
+    """The outputs of a run's events, apart from the result; see the arguments of `Enclave`."""
 
     recorder: Recorder | None = None
     writer: RecordingWriter | None = None
@@ -28,9 +28,9 @@ class Outlets:
 
 
 class Recorders:
-    """All that gets the events of one run, apart from the schedule of its inputs.
+    """All receivers of the events of one run, except the schedule of its inputs.
 
-    A writer among the outlets writes the header at once. The caller's recorder gets each event last of all.
+    A writer among the outlets writes the header at once. The caller's recorder gets each event last.
     """
 
     def __init__(self, header: Header, outlets: Outlets) -> None:
@@ -45,17 +45,17 @@ class Recorders:
         self._stateful: list[Any] = [one for one in self._all if isinstance(one, Stateful)]
 
     def tee(self, last: Recorder) -> Tee:
-        """Return a recorder that hands each event to all of these and then to `last`."""
+        """Return a recorder that passes each event to all of these and then to `last`."""
         return Tee([*self._all, last])
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The state of each recorder that has one, in the order in which they get events."""
+        """The state of each recorder that has one, in the order in which they receive events."""
         return tuple(one.save_state() for one in self._stateful)
 
     def save_states(self) -> tuple[State, ...]:
         """Return `states` for a snapshot. Raises EnclaveError while the recording is written to a file."""
-        if isinstance(self._digest, RecordingWriter):  # what is written cannot be taken back
+        if isinstance(self._digest, RecordingWriter):  # written events cannot be taken back
             raise EnclaveError("no snapshot can be taken of an enclave whose recording is being written to a file")
         return self.states
 
@@ -65,13 +65,13 @@ class Recorders:
             one.load_state(state)
 
     def begin(self, events_so_far: Sequence[Event]) -> None:
-        """Begin the digest again, with the header and these events. Raises EnclaveError as `save_states` does."""
+        """Restart the digest with the header and these events. Raises EnclaveError like `save_states`."""
         if isinstance(self._digest, RecordingWriter):
             raise EnclaveError("an enclave whose recording is being written to a file cannot take another's place")
         self._digest.begin(self.header, events_so_far)
 
     def continue_run(self, events_so_far: Sequence[Event]) -> None:
-        """Take over the events of a run that another enclave began. Raises EnclaveError as `begin` does."""
+        """Take over the events of another enclave's run. Raises EnclaveError like `begin`."""
         for event in events_so_far:
             self.summary.record(event)
         self.begin(events_so_far)
@@ -79,7 +79,7 @@ class Recorders:
             self.recording.events[:] = events_so_far
 
     def reschedule(self, inputs: tuple[AnyInput, ...]) -> None:
-        """Go on as a run with other inputs. Needs a recording in memory; raises EnclaveError as `begin` does."""
+        """Continue as a run with other inputs. Needs a recording in memory; raises EnclaveError like `begin`."""
         assert self.recording is not None
         self.header = self.recording.header = msgspec.structs.replace(self.header, inputs=inputs)
         self.begin(self.recording.events)
@@ -91,7 +91,7 @@ class Recorders:
             self.recording.stop_at(limit_ns)
 
     def result(self, *, dormant: bool, residue: Residue, virtual_ns: int, serial: str) -> RunResult:
-        """Return the result of the run so far, with what only the machine knows."""
+        """Return the result of the run so far, completed with data from the machine."""
         return self.summary.result(
             halted=dormant,
             residue=residue,

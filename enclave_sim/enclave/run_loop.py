@@ -1,4 +1,4 @@
-"""The run of an enclave: the machine, with each input taken when it is due, until something ends the run."""
+"""The run of an enclave: runs the machine, taking each input when due, until something ends the run."""
 
 from enclave_sim import events
 from enclave_sim.enclave import due_inputs
@@ -50,7 +50,7 @@ class RunLoop:
         return outcome
 
     def conclude(self) -> bool:
-        """Record a kernel that a memory fault has stopped for good. Return False if that is not how the run ended."""
+        """Record that a memory fault stopped the kernel for good. Return False if the run ended in another way."""
         stopped = self._damaged and not self._block.dormant
         if stopped:
             self._kernel_stopped("triple fault" if self._machine.shut_down else "halted for good")
@@ -63,21 +63,21 @@ class RunLoop:
         return outcome
 
     def step(self) -> bool:
-        """Take an input that is due, or let the machine take one step; see `Enclave.step`."""
+        """Take a due input, or make the machine take one step; see `Enclave.step`."""
         return due_inputs.step(self._machine, self._environment)
 
     @property
     def between_steps(self) -> bool:
-        """True where a step has just ended: the machine's, or one whose next is an input that is due."""
+        """True if a step has just ended: the machine's, or one followed by a due input."""
         return due_inputs.between_steps(self._machine, self._environment)
 
     def load_reached(self, reached: frozenset[Phase]) -> None:
-        """Return to a moment at which these phases had reached their target state."""
+        """Return to a moment when these phases had reached their target state."""
         self.reached, self._awaited = set(reached), None
 
     def _continue(self, limit_ns: int | None) -> Outcome:
         outcome = self._run_with_inputs(limit_ns)
-        if outcome is Outcome.LIMIT and self._block.dormant:  # all that is left is to halt
+        if outcome is Outcome.LIMIT and self._block.dormant:  # only halting is left
             outcome = self._run_with_inputs(None)
         self._check_alive(outcome)
         return outcome

@@ -16,16 +16,16 @@ class EnclaveSnapshot:
 
     machine: MachineSnapshot
     gate: State
-    """Of the gate coprocessor; empty where the guest is a flat binary."""
+    """State of the gate coprocessor; empty for a flat guest."""
     observers: tuple[State, ...]
-    """Of the recorders that have state, in the order in which they get events."""
+    """States of the recorders that have one, in the order in which they receive events."""
     reached: frozenset[Phase]
-    """The phases whose target state has been reached."""
+    """The phases that have reached their target state."""
     result: RunResult | None
     outside: State
-    """Of the environment: the inputs that are still to come."""
+    """State of the environment: the pending inputs."""
 
     def with_vmm(self, vmm: State) -> "EnclaveSnapshot":
-        """Return this snapshot with another state of AetherHost, which is part of the mailbox's."""
+        """Return this snapshot with another AetherHost state, which is part of the mailbox's."""
         devices = tuple({**state, _VMM: vmm} if _VMM in state else state for state in self.machine.devices)
         return replace(self, machine=replace(self.machine, devices=devices))

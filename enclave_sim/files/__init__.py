@@ -1,1 +1,1 @@
-"""Files that the user names: how much of them is read, and how they are written."""
+"""User-named files: size limits for reading, and safe writing."""

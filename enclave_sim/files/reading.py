@@ -1,7 +1,7 @@
-"""Reading files that the user names: regular files only, and never more of them than a limit known before.
+"""Reading user-named files: only regular files, and never more than a fixed limit.
 
-A device has no end, a pipe may never have a writer, and a sparse file of terabytes takes no room on the disk. So each
-reader states a limit, and a test refuses other ways to open a file. `boot` starts with this, so it imports little.
+A device has no end, a pipe may never have a writer, and a sparse file of terabytes takes no disk space. So each reader
+states a limit, and a test forbids other ways to open a file. `boot` starts with this, so it imports little.
 """
 
 import io
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL = 1 << 20
-"""Limit in bytes for keys, trust anchors, certificates, the state of a TPM model and evidence."""
+"""Limit in bytes for keys, trust anchors, certificates, TPM model state and evidence."""
 DOCUMENT = 1 << 24
-"""Limit in bytes for scripts of inputs, reference values and source files."""
+"""Limit in bytes for input scripts, reference values and source files."""
 MODULE = 1 << 26
 """Limit in bytes for payloads."""
 IMAGE = 1 << 30
@@ -35,15 +35,15 @@ _KINDS = {
 
 
 class MissingFile(ConfigurationError):  # noqa: N818
-    """There is no file of this name."""
+    """There is no file with this name."""
 
 
 def read_file(path: "str | Path", limit: int) -> bytes:
-    """Read a whole file.
+    """Read a complete file.
 
     Args:
         path: The file.
-        limit: The most bytes that it may have.
+        limit: The maximum size in bytes.
 
     Returns:
         Its content.
@@ -64,14 +64,14 @@ def read_file(path: "str | Path", limit: int) -> bytes:
 
 
 def read_start(path: "str | Path", count: int) -> bytes:
-    """Read the first bytes of a file, to see what kind of file it is.
+    """Read the first bytes of a file, to determine its type.
 
     Args:
         path: The file.
-        count: The most bytes to read.
+        count: The maximum number of bytes to read.
 
     Returns:
-        The bytes; none of a file that cannot be read, or is not a regular one.
+        The bytes; none if the file cannot be read or is not a regular file.
     """
     try:
         with open_file(path) as file:
@@ -81,7 +81,7 @@ def read_start(path: "str | Path", count: int) -> bytes:
 
 
 def open_file(path: "str | Path") -> io.BufferedReader:
-    """Open a file to be read piece by piece, each with a limit of its own.
+    """Open a file to be read piece by piece, each with its own limit.
 
     Args:
         path: The file.
@@ -126,10 +126,10 @@ class _InputFile(io.FileIO):
 
 
 def _open(path: str, flags: int) -> int:
-    """Open without waiting: a pipe may never have a writer, and a terminal must not become this process's own."""
+    """Open without blocking: a pipe may never have a writer. A terminal must not become the controlling terminal."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _size(limit: int) -> str:
-    """Return a limit in words; all limits are powers of two."""
+    """Return a limit as text; all limits are powers of two."""
     return f"{limit >> 30} GiB" if limit >= 1 << 30 else f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"

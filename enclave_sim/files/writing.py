@@ -1,7 +1,7 @@
-"""Writing files: each appears under its name only when all of it is written, and so do several that belong together.
+"""Atomic file writing: a file, or a group of files, appears under its name only when completely written.
 
-The content goes to a temporary file in the same directory, which then gets the name. Whatever prevents that is raised
-from here, in one line with the name that the user gave, and nothing is left of it.
+The content goes to a temporary file in the same directory, which is then renamed. Any failure is raised from here, in
+one line with the user's file name, and leaves no trace.
 """
 
 import io
@@ -15,11 +15,11 @@ from typing import Any
 from enclave_sim.errors import ConfigurationError
 
 _PREFIX = 64
-"""The number of characters of a file's name in that of its temporary file: a long name has no room for more."""
+"""The number of characters of a file's name used in that of its temporary file, because names have a maximum length."""
 
 
 class OutputFile(io.FileIO):
-    """Writes all data that it is given, or raises ConfigurationError with the name of the file that was asked for."""
+    """Writes all its data, or raises ConfigurationError with the name of the requested file."""
 
     def __init__(self, path: "Path | int", asked_for: object, doing: str, mode: str = "w") -> None:
         super().__init__(path, mode)
@@ -39,15 +39,15 @@ class OutputFile(io.FileIO):
 
 @contextmanager
 def output_file(path: Path, doing: str, *, durable: bool = False, mode: int = 0o666) -> Iterator[OutputFile]:
-    """Open a temporary file beside `path`, which takes that name at the end. After an exception nothing is left of it.
+    """Open a temporary file beside `path`, which takes that name at the end.
 
-    A file of that name is replaced. A pipe or a device is written to directly.
+    An exception removes it. An existing file is replaced. A pipe or a device is written to directly.
 
     Args:
         path: The name of the file.
-        doing: The words for this in an error: "cannot `doing` `path`: ...".
+        doing: The action as named in an error: "cannot `doing` `path`: ...".
         durable: Wait until the content has reached the disk, so that a power failure cannot leave an empty file.
-        mode: Its permissions, less those that the process masks. A file that is replaced gets them, too.
+        mode: Its permissions, before the umask. A replaced file gets them, too.
 
     Yields:
         The file.
@@ -80,7 +80,7 @@ def output_file(path: Path, doing: str, *, durable: bool = False, mode: int = 0o
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write a file. One of that name is replaced.
+    """Write a file. An existing file is replaced.
 
     Args:
         path: The file.
@@ -95,10 +95,10 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
-    """Write several files, all of them or none. Files of these names are replaced.
+    """Write several files, all or none. Existing files are replaced.
 
     Args:
-        contents: Their content, by name. A directory that does not exist must be made before; see `new_directory`.
+        contents: Their content, by name. Missing directories must be created first; see `new_directory`.
 
     Raises:
         ConfigurationError: One of them cannot be written.
@@ -109,7 +109,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write a file that must not exist yet. A hard link takes the name: unlike a rename it replaces nothing.
+    """Write a file that must not exist yet. It is hard-linked to its name: unlike a rename, that replaces nothing.
 
     Args:
         path: The file.
@@ -137,10 +137,10 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[None]:
-    """A scope in which a directory exists; it is made where it does not. After an exception what was made is removed.
+    """A scope in which a directory exists; it is created if needed. An exception removes created directories.
 
     Args:
-        path: The directory. Its parents are made, too.
+        path: The directory. Its parents are created, too.
 
     Raises:
         ConfigurationError: It cannot be made.
@@ -163,7 +163,7 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def _explaining(asked_for: object, doing: str) -> Iterator[None]:
-    """Turn an error of the operating system into one that names the file the user asked for."""
+    """Turn an operating system error into one that names the requested file."""
     try:
         yield
     except OSError as error:

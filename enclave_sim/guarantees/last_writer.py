@@ -1,4 +1,4 @@
-"""Finds the last writer of bytes that should not be there, by searching a repetition of the run backwards."""
+"""Finds the last writer of leftover bytes, by searching a repetition of the run backwards."""
 
 from enclave_sim.guarantees.observation import Scenario
 from enclave_sim.time_travel.position import Position
@@ -7,7 +7,7 @@ from machine.errors import MachineError
 
 
 def describe_last_writer(scenario: Scenario, base: int, length: int) -> str:
-    """Describe the last write to a range of physical memory, of `length` bytes, before the end of the run."""
+    """Describe the last write to `length` bytes of physical memory before the end of the run."""
     try:
         run = Travel(scenario.enclave)
         run.resume(None if scenario.limit_ns is None else Position(scenario.limit_ns))

@@ -1,4 +1,4 @@
-"""Observed runs: the evidence that guarantees are judged by.
+"""Observed runs: the evidence from which guarantees are judged.
 
 run = observe("counter", cycles=3)             # a fresh enclave
 bench = ObservedTemplate("beacon")             # or boot once, and run often
@@ -35,7 +35,7 @@ _DEFAULT_LIMIT_NS = 10_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that a run is made from, so that it can be repeated.
+    """Everything that determines a run, so that it can be repeated.
 
         scenario = Scenario("counter", EnclaveOptions.of(cycles=3))
         first, second = observe_scenario(scenario), observe_scenario(scenario)
@@ -52,7 +52,7 @@ class Scenario:
     """Limit of virtual time, by default 10 s; None for no limit."""
 
     def enclave(self, recorder: Any = None) -> Enclave:
-        """Make a fresh enclave of this scenario, which has not run yet.
+        """Make a fresh enclave of this scenario. It has not run yet.
 
         Args:
             recorder: Gets every event as it happens.
@@ -81,13 +81,13 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that is over, and what the watchers saw of it.
+    """A finished run, with the watchers' observations.
 
         run = observe("counter", cycles=3)
         print(run.result.outcome, len(run.events), zero_trace([run]))
 
-    `observe`, `observe_scenario` and `ObservedTemplate` make runs; the guarantees judge them. It holds no enclave, and
-    does not change.
+    `observe`, `observe_scenario` and `ObservedTemplate` make runs; the guarantees judge them. It holds no enclave and
+    is immutable.
     """
 
     scenario: Scenario
@@ -99,15 +99,15 @@ class Run:
     final: MachineState
     """The state of the machine at the end."""
     looked_at: dict[str, Counter[str]]
-    """Numbers of the observations of each watcher, by what was observed."""
+    """Number of observations of each watcher, by kind."""
     findings: dict[str, tuple[Finding, ...]]
     """The findings of each watcher."""
     probes: tuple[Probe, ...]
-    """Digests of what other contexts could see, for comparison with other runs."""
+    """Digests of the state visible to other contexts, for comparison with other runs."""
 
 
 class Observer(Stateful):
-    """The watchers of one enclave, as a recorder. Every event is a checkpoint, at which the run can be cancelled."""
+    """The watchers of one enclave, as a recorder. Every event is a checkpoint at which the run can be cancelled."""
 
     PARTS: ClassVar[tuple[str, ...]] = ("watchers",)
     WIRING: ClassVar[tuple[str, ...]] = ("_cancellation", "_handlers")
@@ -137,13 +137,13 @@ class Observer(Stateful):
             watcher.native = enclave.configuration.engine is EngineName.NATIVE
 
     def record(self, event: Event) -> None:
-        """Take one event, while it happens."""
+        """Take one event as it happens."""
         self._cancellation.poll()
         for handler in self._handlers.get(type(event), ()):
             handler(event)
 
     def run(self, enclave: Enclave, scenario: Scenario) -> Run:
-        """Run an enclave that the watchers are attached to, to its end or to the scenario's limit."""
+        """Run an enclave with attached watchers to its end or to the scenario's limit."""
         result = enclave.run(scenario.limit_ns)
         (probes,) = (tuple(w.probes) for w in self.watchers if isinstance(w, InterferenceWatcher))
         return Run(
@@ -165,7 +165,7 @@ def observe(
     limit_ns: int | None = _DEFAULT_LIMIT_NS,
     **options: Any,
 ) -> Run:
-    """Boot a fresh enclave, run it under watchers, and return what they saw.
+    """Boot a fresh enclave, run it under watchers, and return their observations.
 
     Args:
         payload: As for `Enclave`: a built-in name, a path, the payload itself, or several of these.
@@ -234,7 +234,7 @@ class ObservedTemplate:
         """Run from the start.
 
         Args:
-            guest: Takes the place of the first payload: a WebAssembly module, or a flat binary.
+            guest: Replaces the first payload: a WebAssembly module, or a flat binary.
             inputs: The inputs of the run; none may be due before `at_ns`.
             limit_ns: Limit of virtual time, by default 10 s; None for no limit.
 

@@ -1,4 +1,4 @@
-"""Reports of guarantees: whether one holds, what was checked, and the evidence against it."""
+"""Guarantee reports: the result, the checks made, and the evidence of violations."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ class Finding:
     at_ns: int | None = None
     """Virtual time of the violation in ns, if it has one."""
     evidence: tuple[str, ...] = ()
-    """Lines that show it: events, bytes, addresses with symbols."""
+    """Lines of evidence: events, bytes, addresses with symbols."""
 
     def lines(self) -> list[str]:
         """Format the finding for people.
@@ -49,7 +49,7 @@ class Report:
     guarantee: str
     findings: tuple[Finding, ...]
     looked_at: dict[str, Any] = field(default_factory=dict)
-    """Numbers of the checks, by what was checked, and measured values."""
+    """Numbers of checks by kind, and measured values."""
     picture: tuple[str, ...] = ()
     """Lines of a picture, such as a histogram."""
 
@@ -96,7 +96,7 @@ class Report:
 
 
 def hex_dump(base: int, data: bytes, most: int = 64) -> tuple[str, ...]:
-    """Return the lines of a hex dump of the first `most` bytes, and one that says how many are left out."""
+    """Return the lines of a hex dump of the first `most` bytes, and one with the number of bytes left out."""
     lines = [f"0x{line}" for line in hex_lines(base, data[:most])]
     if len(data) > most:
         lines.append(f"... {len(data) - most} bytes more")

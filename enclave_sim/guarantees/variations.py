@@ -33,7 +33,7 @@ def with_other_sensors(scenario: Scenario, seed: int) -> Scenario:
 
 
 def with_other_data(scenario: Scenario, seed: int, key: SigningKey | None = None) -> Scenario:
-    """Return the scenario with other bytes in all data segments of all modules, which are signed again.
+    """Return the scenario with other bytes in all data segments of all modules, re-signed.
 
     Args:
         scenario: The scenario.
@@ -76,7 +76,7 @@ def replace_data(module: bytes, random: Random) -> bytes | None:
 
 
 def _segments(section: Section) -> Iterable[tuple[int, int]]:
-    """Yield start within the section, and length, of each active segment's bytes (core specification, 5.5.14)."""
+    """Yield the start in the section and the length of each active segment's bytes (core specification, 5.5.14)."""
     raw = section.raw
     count, at = decode_u32(raw, section.payload_at)
     for _ in range(count):

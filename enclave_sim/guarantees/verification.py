@@ -1,4 +1,4 @@
-"""All guarantees of one scenario: the runs that they need, and the reports on them."""
+"""All guarantees for one scenario: the necessary runs, and the reports."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,14 +28,14 @@ def verify(
 ) -> Iterator[Report]:
     """Judge a scenario by every guarantee, one report after the other.
 
-    These runs are made: `runs` of the scenario itself, the second of them without native code on the host unless the
-    guest is native; as many under other loads, for jitter; and two with each other secret, sensor values and with
-    `secret_data` the data segments.
+    The runs are: `runs` of the scenario itself, the second without native code on the host unless the guest is native;
+    as many under varied load, for jitter; and two for each secret (sensor values, and with `secret_data` the data
+    segments).
 
     Args:
         scenario: The scenario.
         runs: Number of runs of the scenario itself, at least 2.
-        seed: Chooses the other loads and the other secrets.
+        seed: Chooses the loads and the secrets.
         secret_data: Data segments are secrets, too.
         progress: Called with a description of each step before it begins.
         cancellation: Polled before each of these steps, and at every event of every run.
@@ -90,7 +90,7 @@ def _variant(scenario: Scenario, number: int) -> Scenario:
 
 
 def _as(run: Run, scenario: Scenario) -> Run:
-    """Return the run as one of the scenario: the host's native code is no difference between scenarios."""
+    """Return the run with the given scenario: native code on the host is not a difference between scenarios."""
     return replace(run, scenario=scenario)
 
 

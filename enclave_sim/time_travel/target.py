@@ -47,7 +47,7 @@ class Subject(Protocol):
         """Execute one instruction, take one interrupt or input, or the like. Return False at the end of the run."""
 
     def conclude(self) -> bool:
-        """Record what is found once the run is over, at its end. Return False if there is nothing to record."""
+        """Record the findings at the end of the run. Return False if there are none."""
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine: virtual time `limit_ns`, an address to stop at, or the end."""

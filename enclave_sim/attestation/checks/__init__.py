@@ -1,1 +1,1 @@
-"""The checks that a verdict consists of."""
+"""The checks that make up a verdict."""

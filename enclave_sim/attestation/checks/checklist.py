@@ -1,4 +1,4 @@
-"""A list of checks that are made one after the other, each with its message, even after failures."""
+"""A list of checks, made in order, each with its message, even after failures."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,10 +11,10 @@ Value = TypeVar("Value")
 
 
 class Checklist:
-    """The checks made so far. A check is a function of a subject, and has failed if it raises EvidenceError.
+    """The checks made so far.
 
-    The subject is the value that an earlier check, called `needs`, has read. If it is None, that check has failed, and
-    so has this one.
+    A check is a function of a subject, and fails if it raises EvidenceError. The subject is the value read by an
+    earlier check, called `needs`. If it is None, that check failed, and this one fails too.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Checklist:
     def read(
         self, name: str, subject: Subject | None, needs: str, function: Callable[[Subject], Value], message: str
     ) -> Value | None:
-        """Make a check that reads a value for others. Return the value, or None where the check has failed."""
+        """Make a check that reads a value for others. Return the value, or None if the check failed."""
         return self._make(name, subject, needs, lambda subject: (function(subject), message))
 
     def _make(

@@ -1,4 +1,4 @@
-"""The checks of an event log: what was measured, in which order, and whether the verifier allows it."""
+"""The checks of an event log: measurements, their order, and the allow lists."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ANNIHILATED = (13, EV_ACTION, b"AETHER ANNIHILATED")
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """The events of a log whose order is right, by what they measure."""
+    """The events of a correctly ordered log, by the thing measured."""
 
     kernel_image: Event
     loader_information: Event
@@ -31,11 +31,11 @@ class Measurements:
 
 
 def check_log(checklist: Checklist, data: bytes, reference: ReferenceValues) -> EventLog | None:
-    """Make all checks of the log itself; a quote vouches for it in another check. Return the log if it can be read."""
+    """Make all checks of the log itself; another check compares it with a quote. Return the log if it can be read."""
     log = checklist.read("event log", data, "", parse_event_log, "is a TCG crypto-agile log")
     checklist.check("event log header", log, "event log", _header)
     checklist.check("not annihilated", log, "event log", _alive)
-    measured = checklist.read("event order", log, "event log", in_order, "every event stands where it must")
+    measured = checklist.read("event order", log, "event log", in_order, "every event is where it must be")
 
     def check(name: str, function: Callable[[Measurements], str]) -> None:
         checklist.check(name, measured, "event order", function)
@@ -51,7 +51,7 @@ def check_log(checklist: Checklist, data: bytes, reference: ReferenceValues) -> 
 
 
 def in_order(log: EventLog) -> Measurements:
-    """Sort the events by what they measure. Raises EvidenceError for one missing, repeated, misplaced or extra."""
+    """Sort the events by the thing measured. Raises EvidenceError for one missing, repeated, misplaced or extra."""
     events = log.events
     anchored = len(events) > 3 and events[3].pcr == TRUST_ANCHORS[0]
     payloads = max(1, len(events) - 4 - anchored)
@@ -82,10 +82,10 @@ def _described(pcr: int, kind: int, data: bytes | None) -> str:
 
 
 def _header(log: EventLog) -> str:
-    # The header is measured nowhere, so all of it must have one value.
+    # The header is not measured, so every field must have its only valid value.
     if log.header != Header():
         raise EvidenceError(f"the Spec ID event is {log.header}; right is {Header()}")
-    return "Spec ID event of a log of the SHA-256 bank alone"
+    return "Spec ID event of a log with only the SHA-256 bank"
 
 
 def _alive(log: EventLog) -> str:

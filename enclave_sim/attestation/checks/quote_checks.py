@@ -1,4 +1,4 @@
-"""The checks of one quote: that a TPM made it, with a known key, over the right PCRs, for this challenge."""
+"""The checks of one quote: made by a TPM, with a known key, over the right PCRs, for this challenge."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -39,7 +39,7 @@ class CheckedQuote:
 
 @dataclass(frozen=True, slots=True)
 class QuoteChecks:
-    """The values that every quote of one piece of evidence is compared with."""
+    """The values with which every quote of one piece of evidence is compared."""
 
     challenge: Challenge
     reference: ReferenceValues

@@ -1,1 +1,1 @@
-"""The structures that evidence consists of: decoding, with every field checked, and encoding."""
+"""The structures of evidence: decoding, with every field checked, and encoding."""

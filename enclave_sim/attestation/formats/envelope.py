@@ -1,8 +1,8 @@
 """The envelope of an evidence file: COSE_Sign1 (RFC 9052) with ES256, by a key of the node.
 
-It proves that a holder of that key packed exactly these bytes. It proves nothing about what ran: the TPM's own
-signatures inside do that. The protected header is `{1: -7, 4: key}`, where the key identifier is the public key itself,
-so that a damaged file is noticed even by a verifier that does not know the key.
+It proves that a holder of that key packed exactly these bytes, but nothing about what ran: the TPM's signatures inside
+do that. The protected header is `{1: -7, 4: key}`. The key identifier is the public key itself, so that even a verifier
+that does not know the key detects a damaged file.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ PUBLIC_SIZE = 33
 SIGNATURE_SIZE = 64
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256's base point
 _LEAST_SEED = 16
-_PROTECTED_HEAD = bytes.fromhex("a2 01 26 04 58 21")  # {1: -7, 4: 33 bytes that follow}
+_PROTECTED_HEAD = bytes.fromhex("a2 01 26 04 58 21")  # {1: -7, 4: the 33 bytes that follow}
 
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeKey:
-    """A node's own P-256 key for evidence files. It proves who packed a file, and nothing about what ran."""
+    """A node's own P-256 key for evidence files. It proves who packed a file, but nothing about what ran."""
 
     secret: int
     """The private scalar, from 1 to the order of P-256 minus 1."""
@@ -48,13 +48,13 @@ class EnvelopeKey:
 
     @property
     def public(self) -> bytes:
-        """The public key as a compressed point (SEC 1), 33 bytes, as reference values list it."""
+        """The public key as a compressed point (SEC 1), 33 bytes, as listed in reference values."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
 
         return self._private_key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
     def sign(self, message: bytes) -> bytes:
-        """Sign a message by ES256, deterministically (RFC 6979).
+        """Sign a message with ES256, deterministically (RFC 6979).
 
         Args:
             message: The bytes to sign.
@@ -89,7 +89,7 @@ def public_of(protected: bytes) -> bytes:
 
 
 def signed_bytes(protected: bytes, payload: bytes) -> bytes:
-    """Encode the Sig_structure of a COSE_Sign1, which is what is signed."""
+    """Encode the Sig_structure of a COSE_Sign1, the signed bytes."""
     import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 
     return cbor2.dumps(["Signature1", protected, b"", payload])
@@ -106,6 +106,6 @@ def check_envelope(public: bytes, message: bytes, signature: bytes) -> None:
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
         key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
     except ValueError:
-        raise EvidenceError("the envelope's key is no point of P-256") from None
+        raise EvidenceError("the envelope's key is not a point of P-256") from None
     except InvalidSignature:
         raise EvidenceError("the envelope's signature is not one over this file by the key it names") from None

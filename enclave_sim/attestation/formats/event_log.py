@@ -19,7 +19,7 @@ _LAST_PCR = 23
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """TCG_PCR_EVENT2: what was extended into a PCR, and why."""
+    """TCG_PCR_EVENT2: the extension of a PCR, and its reason."""
 
     pcr: int  # 0 to 23
     type: int
@@ -28,19 +28,19 @@ class Event:
 
     @classmethod
     def measured(cls, pcr: int, kind: int, digest: bytes, data: bytes) -> "Event":
-        """Return an event of the SHA-256 bank alone."""
+        """Return an event with only the SHA-256 bank."""
         return cls(pcr, kind, ((TPM_ALG_SHA256, digest),), data)
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 digest. Raises EvidenceError where the log has no such bank."""
+        """The SHA-256 digest. Raises EvidenceError if the log has no such bank."""
         for algorithm, digest in self.digests:
             if algorithm == TPM_ALG_SHA256:
                 return digest
         raise EvidenceError("event log: it has no SHA-256 digests; that bank is the one that is quoted")
 
     def encode(self) -> bytes:
-        """Encode the event as it stands in the log."""
+        """Encode the event in the log's format."""
         digests = b"".join(algorithm.to_bytes(2, "little") + digest for algorithm, digest in self.digests)
         head = self.pcr.to_bytes(4, "little") + self.type.to_bytes(4, "little")
         counted = len(self.digests).to_bytes(4, "little") + digests
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """TCG_EfiSpecIdEvent, the data of the first event. The defaults are what we write and what `verify` requires."""
+    """TCG_EfiSpecIdEvent, the data of the first event. The defaults are those that we write and `verify` requires."""
 
     algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
     platform_class: int = 0  # client
@@ -69,7 +69,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class EventLog:
-    """A whole log."""
+    """A complete log."""
 
     events: tuple[Event, ...]
     header: Header = Header()
@@ -81,10 +81,10 @@ class EventLog:
     def replay(self) -> dict[int, bytes]:
         """Compute the values of the PCRs of the SHA-256 bank.
 
-        Raises EvidenceError where there is no such bank, or the startup locality is impossible or comes too late.
+        Raises EvidenceError if there is no such bank, or the startup locality is impossible or comes too late.
 
         Returns:
-            The value of each PCR that an event extends, and of PCR 0 where an event gives its startup locality.
+            The value of each extended PCR, and of PCR 0 if an event gives its startup locality.
         """
         values: dict[int, bytes] = {}
         for event in self.events:
@@ -97,7 +97,7 @@ class EventLog:
         return values
 
     def pcr_values(self, pcrs: tuple[int, ...]) -> bytes:
-        """Return the values of these PCRs concatenated, as a quote digests them and `tpm2_checkquote -f` reads them."""
+        """Return the concatenated values of these PCRs, as in a quote's digest and for `tpm2_checkquote -f`."""
         values = self.replay()
         return b"".join(values.get(pcr, initial_pcr(pcr)) for pcr in pcrs)
 
@@ -118,7 +118,7 @@ def _started_from(data: bytes, *, extended: bool) -> bytes:
 
 
 def parse_event_log(data: bytes) -> EventLog:
-    """Decode a log. Raises EvidenceError for anything else, and for a last event that is cut short."""
+    """Decode a log. Raises EvidenceError for anything else or a truncated last event."""
     reader = Reader("event log", data, "little")
     header = _header(reader)
     events: list[Event] = []

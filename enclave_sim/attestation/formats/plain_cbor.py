@@ -1,7 +1,7 @@
-"""CBOR (RFC 8949) from strangers: numbers, strings, arrays and maps are read, and nothing else.
+"""Untrusted CBOR (RFC 8949): only numbers, strings, arrays and maps are accepted.
 
-For a tag the library makes a regular expression, a date, a mail message or a loop, at a cost that the writer of the
-file chooses. So the heads of all items are checked before any value is made.
+For tags the library creates regular expressions, dates, mail messages or loops, at a cost chosen by the author of the
+file. So the heads of all items are checked before any value is created.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ _BYTE_STRING = 2
 _TEXT_STRING = 3
 _TAG = 6
 _MOST_ITEMS = 64
-_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: bytes that its argument takes
+_WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information: size of the argument in bytes
 
 
 def load(data: bytes, what: str) -> Any:
     """Decode one data item.
 
-    Bytes that follow the item, and encodings that are not the shortest, are not noticed here: the caller must check.
+    Trailing bytes and encodings that are not the shortest are not detected here: the caller must check.
 
     Returns:
         The value.
 
     Raises:
-        EvidenceError: There is anything but plain, definite-length items.
+        EvidenceError: An item is not plain or has no definite length.
     """
     import cbor2  # noqa: PLC0415 - only reading and writing files needs it
 

@@ -31,7 +31,7 @@ _MOST_POLICY = 64
 
 @dataclass(frozen=True, slots=True)
 class EccPoint:
-    """A point on P-256. A coordinate has 1 to 32 bytes, since a TPM may leave out leading zeros."""
+    """A point on P-256. A coordinate has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     x: bytes
     y: bytes
@@ -64,7 +64,7 @@ class PublicArea:
 
 
 def parse_public(data: bytes) -> PublicArea:
-    """Decode a TPM2B_PUBLIC of either kind of key. Raises EvidenceError for any other, and for bytes that follow."""
+    """Decode a TPM2B_PUBLIC of either kind of key. Raises EvidenceError for any other or trailing bytes."""
     reader = Reader("TPM2B_PUBLIC", data)
     size = reader.number(2, "size")
     if size != len(data) - 2:
@@ -92,7 +92,7 @@ def _ecc_key(reader: Reader) -> EccPoint:
 
 def _ml_dsa_key(reader: Reader) -> bytes:
     reader.expect(2, TPM_MLDSA_65, "parameters.parameterSet", "TPM_MLDSA_65")
-    # A key that signs a mu made elsewhere could be made to sign what looks like a quote.
+    # A key that signs an external mu could be made to sign something that looks like a quote.
     reader.expect(1, 0, "parameters.allowExternalMu", "NO")
     return reader.sized("unique", ML_DSA_65_KEY_SIZE, ML_DSA_65_KEY_SIZE)
 
@@ -107,7 +107,7 @@ def key_name(public: bytes) -> bytes:
         The Name, 34 bytes.
 
     Raises:
-        EvidenceError: It is no public area of such a key.
+        EvidenceError: It is not a public area of such a key.
     """
     parse_public(public)
     return _digest(unsized(public))
@@ -123,7 +123,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
-    """Return the key as an object of `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    """Return the key as an object of `cryptography`. Raises EvidenceError if the point is not on the curve."""
     if isinstance(area.key, EccPoint):
         return ecc_public_key(area.key)
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey  # noqa: PLC0415 - slow to import
@@ -132,18 +132,18 @@ def public_key(area: PublicArea) -> "EllipticCurvePublicKey | MLDSA65PublicKey":
 
 
 def ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
-    """Return a P-256 key as an object of `cryptography`. Raises EvidenceError for a point that is not on the curve."""
+    """Return a P-256 key as an object of `cryptography`. Raises EvidenceError if the point is not on the curve."""
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - slow to import
 
     uncompressed = b"\x04" + point.x.rjust(32, b"\0") + point.y.rjust(32, b"\0")
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), uncompressed)
     except ValueError:
-        raise EvidenceError("TPM2B_PUBLIC: unique is no point of P-256; the AK's public point would be right") from None
+        raise EvidenceError("TPM2B_PUBLIC: unique is not a point of P-256; right is the AK's public point") from None
 
 
 def public_pem(public: bytes) -> bytes:
-    """Encode a key as PEM (SubjectPublicKeyInfo), which `tpm2_checkquote -u` and OpenSSL read.
+    """Encode a key as PEM (SubjectPublicKeyInfo), for `tpm2_checkquote -u` and OpenSSL.
 
     Args:
         public: TPM2B_PUBLIC of an attestation key.
@@ -152,7 +152,7 @@ def public_pem(public: bytes) -> bytes:
         The PEM text.
 
     Raises:
-        EvidenceError: It is no public area of such a key.
+        EvidenceError: It is not a public area of such a key.
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - slow to import
 

@@ -17,13 +17,13 @@ _MOST_EXTRA_DATA = 66  # TPM2B_DATA: a TPMT_HA of the largest hash
 class ClockInfo:
     """TPMS_CLOCK_INFO."""
 
-    clock: int  # ms for which the TPM has had power
+    clock: int  # ms of powered time of the TPM
     reset_count: int  # resets since the TPM was last cleared
     restart_count: int
     safe: bool  # no greater value of the clock has been reported before
 
     def encode(self) -> bytes:
-        """Encode as the TPM does, in 17 bytes."""
+        """Encode like the TPM, in 17 bytes."""
         counts = self.reset_count.to_bytes(4, "big") + self.restart_count.to_bytes(4, "big")
         return self.clock.to_bytes(8, "big") + counts + bytes([self.safe])
 
@@ -42,7 +42,7 @@ class PcrSelection:
 
     @property
     def pcrs(self) -> tuple[int, ...]:
-        """The PCRs selected, in ascending order."""
+        """The selected PCRs, in ascending order."""
         return tuple(n for n in range(8 * len(self.bitmap)) if self.bitmap[n // 8] >> n % 8 & 1)
 
 
@@ -55,10 +55,10 @@ class Quote:
     clock_info: ClockInfo
     firmware_version: int
     selections: tuple[PcrSelection, ...]
-    pcr_digest: bytes  # SHA-256 over the selected PCRs' values, one after the other
+    pcr_digest: bytes  # SHA-256 of the concatenated values of the selected PCRs
 
     def encode(self) -> bytes:
-        """Encode as the TPM does, without the size of a TPM2B_ATTEST."""
+        """Encode like the TPM, without the size field of a TPM2B_ATTEST."""
         return b"".join(
             (
                 TPM_GENERATED.to_bytes(4, "big"),
@@ -74,12 +74,12 @@ class Quote:
 
 
 def attest_head(data: bytes) -> tuple[bytes, bytes]:
-    """Return magic and type of a TPMS_ATTEST, or as many of these bytes as there are."""
+    """Return magic and type of a TPMS_ATTEST, or as many of these bytes as exist."""
     return data[:4], data[4:6]
 
 
 def parse_quote(data: bytes) -> Quote:
-    """Decode a quote. Raises EvidenceError for anything else, another magic or type, and for bytes that follow."""
+    """Decode a quote. Raises EvidenceError for anything else, another magic or type, or trailing bytes."""
     reader = Reader("TPMS_ATTEST", data)
     reader.expect(4, TPM_GENERATED, "magic", "TPM_GENERATED_VALUE")
     reader.expect(2, TPM_ST_ATTEST_QUOTE, "type", "TPM_ST_ATTEST_QUOTE")

@@ -23,7 +23,7 @@ class Reader:
         return EvidenceError(f"{self.structure}: {field} at offset {offset} {found}; {right}")
 
     def take(self, count: int, field: str) -> bytes:
-        """Return the next `count` bytes. Raises EvidenceError where fewer are left."""
+        """Return the next `count` bytes. Raises EvidenceError if fewer are left."""
         end = self.offset + count
         if end > len(self.data):
             left = len(self.data) - self.offset
@@ -37,7 +37,7 @@ class Reader:
         return int.from_bytes(self.take(width, field), self._order)
 
     def expect(self, width: int, right: int, field: str, meaning: str) -> None:
-        """Read a number that must have one value. Raises EvidenceError for any other."""
+        """Read a number with only one valid value. Raises EvidenceError for any other."""
         offset = self.offset
         found = self.number(width, field)
         if found != right:
@@ -46,7 +46,7 @@ class Reader:
             )
 
     def sized(self, field: str, least: int, most: int) -> bytes:
-        """Read a TPM2B: a 16-bit size and that many bytes, `least` to `most` of them."""
+        """Read a TPM2B: a 16-bit size, and that many bytes, `least` to `most`."""
         offset = self.offset
         size = self.number(2, f"the size of {field}")
         if not least <= size <= most:

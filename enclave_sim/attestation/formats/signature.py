@@ -1,4 +1,4 @@
-"""TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3), and the check that it is one over a quote."""
+"""TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3), and its verification over a quote."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ ML_DSA_65_SIGNATURE_SIZE = 3309
 
 @dataclass(frozen=True, slots=True)
 class EcdsaSignature:
-    """ECDSA on P-256 with SHA-256. A number has 1 to 32 bytes, since a TPM may leave out leading zeros."""
+    """ECDSA on P-256 with SHA-256. A number has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     r: bytes
     s: bytes
@@ -46,7 +46,7 @@ class MlDsaSignature:
         return ML_DSA_65
 
     def encode(self) -> bytes:
-        """Encode as TPMT_SIGNATURE: in v1.85 no hash algorithm stands between the scheme and the signature."""
+        """Encode as TPMT_SIGNATURE: in v1.85 there is no hash algorithm between the scheme and the signature."""
         return TPM_ALG_MLDSA.to_bytes(2, "big") + sized(self.signature)
 
 
@@ -54,7 +54,7 @@ Signature = EcdsaSignature | MlDsaSignature
 
 
 def parse_signature(data: bytes) -> Signature:
-    """Decode a signature of either kind. Raises EvidenceError for any other, and for bytes that follow."""
+    """Decode a signature of either kind. Raises EvidenceError for any other or trailing bytes."""
     reader = Reader("TPMT_SIGNATURE", data)
     kind = reader.number(2, "sigAlg")
     signature: Signature

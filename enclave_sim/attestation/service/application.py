@@ -1,7 +1,7 @@
 """The verifier over HTTP: an ASGI application. docs/verifier-service.md defines requests, answers and statuses.
 
-Every answer is one JSON object; every error is `{"error": ..., "message": ...}`. Judging runs in a thread of its own,
-so that the event loop can read other requests meanwhile.
+Every answer is one JSON object; every error is `{"error": ..., "message": ...}`. Judging runs in a separate thread, so
+that the event loop can read other requests meanwhile.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from enclave_sim.attestation.service.protocol import (
 from enclave_sim.attestation.service.verifier import Verifier
 
 BODY_TIMEOUT_S = 10.0
-"""Seconds within which the whole body of a request must arrive."""
+"""Seconds within which a request's complete body must arrive."""
 DEFAULT_LISTED, MAX_LISTED = 100, 1000
 _KINDS = {None: None, "true": True, "false": False}
 
@@ -141,7 +141,7 @@ async def _body(request: Request, content_type: str, limit: int) -> bytes:
 
 
 def _parameter(request: Request, name: str) -> str | None:
-    """Return a parameter of the query; None where it is missing. Raises RequestRefused where it is given twice."""
+    """Return a query parameter, or None if it is missing. Raises RequestRefused if it is given twice."""
     values = request.query_params.getlist(name)
     if len(values) > 1:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"{name}_malformed", f"{name} must be given once")
@@ -166,7 +166,7 @@ async def _refused(_request: Request, refusal: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer what the framework itself refuses: an unknown path, a wrong method."""
+    """Answer requests refused by the framework: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     headers = dict(error.headers or {})

@@ -1,7 +1,7 @@
-"""The verifier as a node sees it: ask for a nonce, submit evidence, get a verdict.
+"""The verifier from a node's view: request a nonce, submit evidence, get a verdict.
 
-Evidence is accepted only by a verdict that conforms to the protocol, over the challenge that was asked for. Anything
-else, an answer that never comes included, is a refusal with a message of its own.
+Evidence is accepted only by a verdict that conforms to the protocol, for the requested challenge. Anything else,
+including a missing answer, is a refusal with its own message.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ _Decoded = TypeVar("_Decoded")
 
 @dataclass(frozen=True, slots=True)
 class RemoteVerdict:
-    """The result of submitting evidence. Only a well-formed verdict that says so makes it accepted."""
+    """The result of submitting evidence. Only a well-formed accepting verdict makes it accepted."""
 
     accepted: bool
     message: str
@@ -53,8 +53,8 @@ class RemoteVerifier:
         """Prepare requests to a verifier. Nothing is sent yet.
 
         Args:
-            url: The verifier's URL. Plain http is for loopback addresses only, unless `allow_insecure`.
-            timeout_s: Seconds for each exchange as a whole.
+            url: The verifier's URL. Plain http is only for loopback addresses, unless `allow_insecure`.
+            timeout_s: Seconds for each complete exchange.
             ca_file: The certificate authorities (PEM) of an https URL; by default the system's.
             allow_insecure: Allow plain http for all addresses.
 
@@ -66,10 +66,10 @@ class RemoteVerifier:
         self.url = _checked_url(url, allow_insecure=allow_insecure)
         self.timeout_s = timeout_s
         self._tls = _tls(self.url, ca_file)
-        self._open: tuple[int, str] | None = None  # cycle and id of the challenge that waits for evidence
+        self._open: tuple[int, str] | None = None  # cycle and id of the open challenge
 
     def challenge(self, cycle: int, ak_name: bytes | None) -> bytes:
-        """Ask for the nonce (32 bytes) for a cycle, and for a key if its Name is given. Raises VerifierUnavailable."""
+        """Request the nonce (32 bytes) for a cycle, and for a key if its Name is given. Raises VerifierUnavailable."""
         self._open = None
         body = msgspec.json.encode({"cycle": cycle, "ak": None if ak_name is None else ak_name.hex()})
         answer = self._post("/challenge", JSON_TYPE, body)
@@ -78,7 +78,7 @@ class RemoteVerifier:
         return bytes.fromhex(challenge.nonce)
 
     def judge(self, cycle: int, evidence_file: bytes) -> RemoteVerdict:
-        """Submit evidence for the challenge last given, which that uses up. Raises nothing, whatever comes back."""
+        """Submit evidence for the latest challenge, and use it up. Raises no exception, whatever the answer."""
         opened, self._open = self._open, None
         if opened is None or opened[0] != cycle:
             return RemoteVerdict(accepted=False, message=f"no challenge for cycle {cycle} is open; ask for one first")
@@ -161,7 +161,7 @@ def _tls(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
     try:
         if ca_file is None:
             return ssl.create_default_context()
-        pem = read_file(ca_file, SMALL).decode("ascii", "ignore")  # between certificates there may be any text
+        pem = read_file(ca_file, SMALL).decode("ascii", "ignore")  # any text may be between certificates
         return ssl.create_default_context(cadata=pem or "nothing")  # an empty text would mean those of the host
     except ssl.SSLError as error:
         raise ConfigurationError(f"{ca_file}: holds no PEM certificates: {error.reason}") from None

@@ -1,9 +1,10 @@
-"""Limits on connections, kept where they are accepted: below TLS, which a peer may also leave half done, and HTTP.
+"""Limits on connections, enforced at accept(): below HTTP, and below TLS, whose handshake a peer may never finish.
 
-No server for ASGI limits connections per address, and uvicorn has no limit of time before a request is complete. So one
-rule bounds everything that a peer can do slowly, or not at all: each exchange has `EXCHANGE_S`, from the opening of the
-connection, or the answer before, to the last byte of the answer. And where there are too many connections, the newest
-is let in and the oldest exchange is cut: a served exchange takes milliseconds, so the oldest one is a peer that stalls.
+No ASGI server limits connections per address, and uvicorn has no time limit for an incomplete request. So one rule
+bounds everything that a peer can do slowly or never: each exchange has `EXCHANGE_S`, from the opening of the
+connection, or the previous answer, to the last byte of the answer. If there are too many connections, the newest is
+accepted and the oldest exchange is cut: a served exchange takes milliseconds, so the oldest one belongs to a peer that
+stalls.
 """
 
 import asyncio
@@ -20,18 +21,18 @@ from typing import Any
 EXCHANGE_S = 15.0
 """Seconds for an exchange: TLS handshake, request, judgement, and reading of the answer."""
 MAX_CONNECTIONS = 512
-"""At most half of the files that the process may open, where that is less."""
+"""At most half of the process's file limit, if that is less."""
 MAX_PER_ADDRESS = 64
-"""An address is one of IPv4, or 64 bits of IPv6, since a host has as many addresses below those as it likes."""
+"""An address is an IPv4 address or an IPv6 /64 prefix, because a host can use any address in its prefix."""
 BACKLOG = 1024
 """Connections that may wait in the kernel."""
 ACCEPTED_AT_ONCE = 32
-"""Connections accepted before others are served again; fewer than an address may have, so that none is cut unread."""
+"""Connections accepted before others are served again; below the limit of an address, so that none is cut unread."""
 
 _Scope = MutableMapping[str, Any]
 _Application = Callable[[_Scope, Any, Any], Awaitable[None]]
 _Ends = tuple[str, int, str, int]  # address and port of the peer, then of this host
-_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: what was not sent is discarded
+_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: unsent data is discarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class _Exchange:
 
 
 class LimitedListener(socket.socket):
-    """A listening socket that limits what it accepts. The event loop owns the connections; this one only cuts them."""
+    """A listening socket that limits accepted connections. The event loop owns them; this only cuts them."""
 
     def __init__(self, listener: socket.socket) -> None:
-        """Take over a listening socket, which is not to be used any more."""
+        """Take over a listening socket, which must not be used any more."""
         super().__init__(listener.family, listener.type, listener.proto, fileno=listener.detach())
-        self._exchanges: dict[_Ends, _Exchange] = {}  # in the order in which they began
+        self._exchanges: dict[_Ends, _Exchange] = {}  # oldest first
         self._most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -59,13 +60,13 @@ class LimitedListener(socket.socket):
         return connection, peer
 
     def renewing(self, application: _Application) -> _Application:
-        """Return an ASGI application after whose answers the next exchange on the same connection begins."""
+        """Wrap an ASGI application: after each of its answers, the next exchange on that connection begins."""
 
         async def renewed(scope: _Scope, receive: Any, send: Any) -> None:
             try:
                 await application(scope, receive, send)
             finally:
-                ends = (*(scope["client"] or ("", 0)), *scope["server"])  # no client: it has left already
+                ends = (*(scope["client"] or ("", 0)), *scope["server"])  # no client: it has already disconnected
                 exchange = self._forget(ends)
                 if exchange is not None:
                     self._begin(ends, exchange.connection, exchange.address)
@@ -105,7 +106,7 @@ class LimitedListener(socket.socket):
 
 
 def _address(host: str) -> str:
-    """Return the part of an address that one host has to itself."""
+    """Return the part of an address that belongs to one host."""
     address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv4Address):
         return host

@@ -1,9 +1,9 @@
-"""The database of a verifier: open challenges, what was last accepted of each attestation key, verdicts.
+"""The database of a verifier: open challenges, last accepted positions of attestation keys, verdicts.
 
-SQLite in a file or in memory. There is one connection and one lock, and all access is in transactions. So whatever is
-read and written within one happens at once, for all threads, and (`BEGIN IMMEDIATE`) for other processes on the same
-file. Commits reach the disk before the request is answered: a power failure must not make a used nonce new again. A
-transaction on a file that was deleted or replaced fails, even if SQLite has carried it out.
+SQLite in a file or in memory. There is one connection and one lock, and all access is in transactions. So a transaction
+is atomic for all threads, and (`BEGIN IMMEDIATE`) for other processes on the same file. Commits reach the disk before
+the request is answered: a power failure must not make a used nonce usable again. A transaction on a file that was
+deleted or replaced fails, even if SQLite has committed it.
 """
 
 import logging
@@ -25,39 +25,39 @@ LOG = logging.getLogger("enclave_sim.verifier")
 KEPT_CHALLENGES = 100_000
 """Older challenges are dropped, and a submission for them is refused."""
 MOST_LISTED_BYTES = 2**20
-"""Bytes of verdicts in one answer: of those that a peer does not read there may be one for each connection."""
+"""Bytes of verdicts in one answer; every connection may hold one that its peer does not read."""
 _MASK_64 = (1 << 64) - 1
-_PROBE_BYTES = 16_384  # more than a verdict has
-_KEPT_PROBES = 100  # of checks that are made at the same time, also by other services
+_PROBE_BYTES = 16_384  # more than any verdict
+_KEPT_PROBES = 100  # for concurrent checks, including those of other services
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The number of verdicts of one kind that are kept, and their size. Older ones are dropped."""
+    """The number and total size of kept verdicts of one kind. Older ones are dropped."""
 
     rows: int
     size: int  # bytes
 
 
 KEPT = {True: Kept(100_000, 512 * 2**20), False: Kept(10_000, 64 * 2**20)}
-"""Of accepted and of refused verdicts. Anybody can have any number of submissions refused, so they are kept apart."""
+"""Limits of accepted and refused verdicts. They are separate because anyone can cause any number of refusals."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChallenge:
-    """A challenge that was given out. Times are nanoseconds of the verifier's clock."""
+    """An issued challenge. Times are nanoseconds of the verifier's clock."""
 
     id: str
     nonce: bytes
     cycle: int
-    ak: bytes | None  # Name of the key that the challenge was issued to
+    ak: bytes | None  # Name of the key to which the challenge was issued
     issued_ns: int
     expires_ns: int
     used: int = 0  # 1 when evidence for it was submitted
 
 
 class Database:
-    """The tables. Every method but `transaction`, `check` and `close` is to be called within a transaction."""
+    """The tables. Call every method except `transaction`, `check` and `close` within a transaction."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Open or create the file; without a path, keep the database in memory. Raises ConfigurationError."""
@@ -65,7 +65,7 @@ class Database:
         self._shown = ":memory:" if path is None else str(path)
         self._path = None if path is None else Path(os.path.realpath(path))
         self._files: KeptFiles | None = None
-        self._logged: set[str] = set()  # what has been wrong since the database was last found healthy
+        self._logged: set[str] = set()  # errors since the database was last found healthy
         try:
             self._connection = self._connect()
         except sqlite3.Error as error:
@@ -73,7 +73,7 @@ class Database:
         try:
             self._prepare()
             if self._path is not None:
-                self._write_probe()  # after it, the files of the WAL exist
+                self._write_probe()  # it creates the WAL files
                 self._files = KeptFiles.of(self._path)
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
@@ -87,7 +87,7 @@ class Database:
         return sqlite3.connect(name, timeout=5.0, isolation_level=None, check_same_thread=False)
 
     def _prepare(self) -> None:
-        self._identity()  # of a database of another kind, nothing is changed
+        self._identity()  # a foreign database is not changed
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         with self._committed():
@@ -95,7 +95,7 @@ class Database:
                 self._connection.execute(statement)
 
     def _identity(self) -> tuple[str, ...]:
-        """Return what must be done to give the database its tables. Raises ConfigurationError."""
+        """Return the statements that create or upgrade the tables. Raises ConfigurationError."""
         identity = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
         if identity == (0, 0) and not self._number("SELECT count(*) FROM sqlite_schema"):
             return schema.CREATE
@@ -109,13 +109,13 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one transaction, which an exception undoes.
+        """Run the block as one transaction, rolled back by an exception.
 
         Yields:
             Nothing.
 
         Raises:
-            sqlite3.Error: The database cannot be used, or what was done is not kept.
+            sqlite3.Error: The database cannot be used, or the changes are not stored.
         """
         with self._lock:
             try:
@@ -128,7 +128,7 @@ class Database:
                 raise
 
     def _log(self, trouble: str) -> None:
-        """Log what is wrong with the database: once, however many requests meet it, and others do not."""
+        """Log a database error once, however many requests meet it."""
         if trouble not in self._logged:
             self._logged.add(trouble)
             LOG.error("%s: the database cannot be used, and nothing is accepted: %s", self._shown, trouble)
@@ -149,10 +149,10 @@ class Database:
             self._files.check()
 
     def check(self) -> None:
-        """Store a verdict as if evidence were accepted, and something of its size that stays, and read both back.
+        """Store a verdict as if evidence were accepted, and a persistent row of its size, and read both back.
 
         Raises:
-            DatabaseError: Evidence could not be kept; or another sqlite3.Error.
+            DatabaseError: Evidence could not be stored; or another sqlite3.Error.
         """
         with self.transaction():
             self._connection.execute("SAVEPOINT health")
@@ -181,7 +181,7 @@ class Database:
         return stored
 
     def _has_probe(self, stored: str) -> bool:
-        """Look for what was stored, as one would who opens the file now."""
+        """Look for the stored row through a new connection to the file."""
         query = "SELECT count(*) FROM health WHERE stored = ?"
         if self._path is None:
             return bool(self._connection.execute(query, (stored,)).fetchone()[0])
@@ -189,12 +189,12 @@ class Database:
             return bool(connection.execute(query, (stored,)).fetchone()[0])
 
     def close(self) -> None:
-        """Close the file, after the transactions that are under way."""
+        """Close the file, after running transactions."""
         with self._lock:
             self._connection.close()
 
     def add_challenge(self, challenge: StoredChallenge) -> None:
-        """Store a challenge before it is given out."""
+        """Store a challenge before it is issued."""
         self._connection.execute(
             "INSERT INTO challenges (id, nonce, cycle, ak, issued_ns, expires_ns) VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -215,7 +215,7 @@ class Database:
         self._connection.execute("DELETE FROM challenges WHERE expires_ns < ?", (expired_before_ns,))
 
     def challenge(self, challenge_id: str) -> StoredChallenge | None:
-        """Return the challenge of that id, or None if it is unknown."""
+        """Return the challenge with that id, or None."""
         row = self._connection.execute(
             "SELECT id, nonce, cycle, ak, issued_ns, expires_ns, used FROM challenges WHERE id = ?", (challenge_id,)
         ).fetchone()
@@ -226,7 +226,7 @@ class Database:
         self._connection.execute("UPDATE challenges SET used = 1 WHERE id = ?", (challenge_id,))
 
     def last_accepted(self, ak_names: Iterable[bytes]) -> tuple[Position, ...]:
-        """Return the position last accepted of each of these keys that has one."""
+        """Return the last accepted position of each of these keys that has one."""
         rows = (
             self._connection.execute(
                 "SELECT reset_count, restart_count, clock, cycle FROM last_accepted WHERE ak = ?", (name,)
@@ -239,8 +239,8 @@ class Database:
         )
 
     def set_last_accepted(self, ak_names: Iterable[bytes], position: Position) -> None:
-        """Store what was accepted of these keys."""
-        clock = position.clock - (position.clock >> 63 << 64)  # SQLite's 64 bits have a sign
+        """Store the accepted positions of these keys."""
+        clock = position.clock - (position.clock >> 63 << 64)  # SQLite's 64-bit integers are signed
         self._connection.executemany(
             "INSERT OR REPLACE INTO last_accepted (ak, reset_count, restart_count, clock, cycle)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -248,7 +248,7 @@ class Database:
         )
 
     def add_verdict(self, challenge_id: str, verdict: str, *, accepted: bool) -> None:
-        """Append a verdict, as JSON, to the journal, and drop the oldest of its kind beyond what is kept."""
+        """Append a verdict, as JSON, to the journal, and drop the oldest of its kind beyond the limits."""
         last = self._connection.execute(
             "SELECT place, total FROM verdicts WHERE accepted = ? ORDER BY place DESC LIMIT 1", (accepted,)
         ).fetchone()
@@ -266,7 +266,7 @@ class Database:
         self._connection.execute("DELETE FROM verdicts WHERE accepted = ? AND place < ?", (accepted, first[0]))
 
     def verdict(self, challenge_id: str) -> str | None:
-        """Return the verdict over the evidence for a challenge, or None."""
+        """Return the verdict on the evidence for a challenge, or None."""
         row = self._connection.execute("SELECT verdict FROM verdicts WHERE challenge = ?", (challenge_id,)).fetchone()
         return None if row is None else str(row[0])
 
@@ -274,7 +274,7 @@ class Database:
         """Return the last verdicts, newest first: all, or those that accept, or those that refuse.
 
         Args:
-            limit: The greatest number. There are fewer where these would have more than `MOST_LISTED_BYTES`.
+            limit: The maximum number. Fewer are returned if they would exceed `MOST_LISTED_BYTES`.
             accepted: The kind; None for both.
 
         Returns:

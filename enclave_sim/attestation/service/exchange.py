@@ -1,9 +1,9 @@
 """One HTTP exchange with a verifier that may be down, slow or hostile.
 
 One time limit covers the whole exchange: resolving the name, connecting, the TLS handshake, every header and every byte
-of the body. Blocking reads cannot promise that, since a peer that sends one byte a second resets their timeouts. So the
-exchange is asynchronous, in an event loop of its own, and is cancelled as a whole. The loop has its own thread, because
-the caller may run in an event loop already.
+of the body. Blocking reads cannot guarantee that, because a peer that sends one byte a second resets their timeouts. So
+the exchange is asynchronous, in its own event loop, and is cancelled as a whole. The loop has its own thread, because
+the caller may already run in an event loop.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import httpx
 
 _SHOWN = 200
-"""Characters of a verifier's text that are repeated in a message."""
+"""Maximum number of characters of a verifier's text in a message."""
 _GRACE_S = 1.0
-"""Seconds. A query to a name server cannot be interrupted: after this time its thread is abandoned."""
+"""Seconds. A name server query cannot be interrupted: after this time its thread is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST request. `timeout_s`, in seconds, is for all of it; `tls` holds the trusted certificates, for https."""
+    """A POST request. `timeout_s`, in seconds, covers all of it; `tls` has the trusted certificates, for https."""
 
     url: str
     content_type: str
@@ -42,14 +42,14 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer, of any status."""
+    """A complete answer with any status."""
 
     status: int
     body: bytes
 
 
 def exchange(post: Post) -> Answer:
-    """Send a request and return the answer. Raises VerifierUnavailable if there is none that can be read."""
+    """Send a request and return the answer. Raises VerifierUnavailable if there is no readable answer."""
     try:
         import httpx  # noqa: F401, PLC0415 - here, in the caller's thread and outside the time limit
     except ImportError:
@@ -95,7 +95,7 @@ async def _send(post: Post, trace: Callable[[str, dict[str, Any]], Awaitable[Non
 
     headers = {"Content-Type": post.content_type, "Accept": JSON_TYPE, "Accept-Encoding": "identity"}
     async with (
-        # The proxies of the environment are for browsers; they must not decide who judges this node.
+        # The environment's proxies are for browsers; they must not decide who judges this node.
         httpx.AsyncClient(verify=post.tls or False, trust_env=False, timeout=None, follow_redirects=False) as client,
         client.stream("POST", post.url, content=post.body, headers=headers, extensions={"trace": trace}) as response,
     ):
@@ -115,11 +115,11 @@ def _check(post: Post, response: "httpx.Response") -> None:
             " give the verifier's own URL"
         )
     if "content-encoding" in response.headers:
-        raise VerifierUnavailable(f"{post.url}: the answer is encoded, which was not asked for")
+        raise VerifierUnavailable(f"{post.url}: the answer is encoded, which was not requested")
 
 
 def shown(text: str) -> str:
-    """Return foreign text for a message: on one line, of limited length, with everything unprintable escaped."""
+    """Return untrusted text for a message: one line, of limited length, with unprintable characters escaped."""
     line = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in " ".join(text.split())
     )

@@ -1,7 +1,7 @@
-"""The files of a database, which may vanish or be replaced while they are in use.
+"""The files of a database, which may be deleted or replaced while in use.
 
-An open file lives on when its name is gone: everything is stored, and lost when the service ends. SQLite does not
-notice that. So the files are compared with those that were opened, before a transaction and after its commit.
+An open file survives the loss of its name: everything is stored, and lost when the service ends. SQLite does not detect
+that. So the files are compared with the opened ones before a transaction and after its commit.
 """
 
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """The files of an SQLite database in WAL mode, as they were when it was opened."""
+    """The files of an SQLite database in WAL mode, as opened."""
 
     path: Path
     identities: dict[Path, tuple[int, int]]
     """Device and inode of each file."""
     size: int
-    """Bytes that the database had. It never shrinks."""
+    """Size of the database in bytes. It never shrinks."""
 
     @classmethod
     def of(cls, path: Path) -> "KeptFiles":
-        """Return the files of an open database. Raises OSError where one is missing."""
+        """Return the files of an open database. Raises OSError if one is missing."""
         paths = [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
         return cls(path, {each: _identity(os.stat(each)) for each in paths}, os.stat(path).st_size)
 
     def check(self) -> None:
-        """Raise sqlite3.OperationalError where a file is not the one that was opened."""
+        """Raise sqlite3.OperationalError if a file is not the opened one."""
         for path, identity in self.identities.items():
             try:
                 found = os.stat(path)

@@ -23,11 +23,11 @@ class ChallengeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cycle: Cycle
     ak: Annotated[str, msgspec.Meta(pattern=f"^[0-9a-fA-F]{{{2 * NAME_BYTES}}}\\Z")] | None = None
-    """Name of AK 1 in hex; evidence must then be signed by that key."""
+    """Name of AK 1 in hex; that key must then sign the evidence."""
 
 
 class ChallengeAnswer(msgspec.Struct, frozen=True):
-    """A nonce, good for one submission of evidence within its lifetime."""
+    """A nonce, valid for one submission of evidence within its lifetime."""
 
     challenge: Annotated[str, msgspec.Meta(pattern=f"^{CHALLENGE_ID.pattern}\\Z")]
     nonce: Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{2 * NONCE_BYTES}}}\\Z")]
@@ -52,7 +52,7 @@ class VerdictAnswer(msgspec.Struct, frozen=True):
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
-    """The reason why a request was not carried out."""
+    """The reason why a request was refused or failed."""
 
     error: str
     message: str

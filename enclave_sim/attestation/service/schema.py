@@ -1,4 +1,4 @@
-"""The tables of a verifier's database, and how a database of an earlier version gets them."""
+"""The tables of a verifier's database, and the upgrade from an earlier version."""
 
 APPLICATION_ID = 0x41565246  # "AVRF"
 VERSION = 2
@@ -37,7 +37,7 @@ CREATE = (
     *_HEALTH,
     *_IDENTITY,
 )
-"""Statements that make the tables of an empty database."""
+"""Statements that create the tables in an empty database."""
 FROM_1 = (
     "ALTER TABLE last_accepted ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE last_accepted ADD COLUMN clock INTEGER NOT NULL DEFAULT 0",
@@ -51,4 +51,4 @@ FROM_1 = (
     *_HEALTH,
     *_IDENTITY,
 )
-"""Statements that turn version 1 into this one. What it accepted stays accepted."""
+"""Statements that upgrade version 1 to this version. Accepted positions are kept."""

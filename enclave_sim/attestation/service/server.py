@@ -18,7 +18,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
 
 SHUTDOWN_S = 2
-"""Seconds that requests under way may still take when the service ends."""
+"""Seconds allowed for running requests when the service ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Tls:
     key: Path
 
     def check(self) -> None:
-        """Raise ConfigurationError where the files do not hold a certificate and its key."""
+        """Raise ConfigurationError if the files do not contain a certificate and its key."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         for path in (self.certificate, self.key):
             read_file(path, SMALL)  # OpenSSL, which reads them again, has no limit
         try:
-            # Without this OpenSSL would ask for a pass phrase at the terminal, and a service has nobody there.
+            # Without this OpenSSL would ask for a pass phrase at the terminal, where nobody answers a service.
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
         except ssl.SSLError as error:
             raise ConfigurationError(
@@ -51,7 +51,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listener in sockets or ():  # uvicorn's `backlog` is how many are accepted at once, too
+        for listener in sockets or ():  # uvicorn's `backlog` is also the number accepted at once
             listener.listen(BACKLOG)
         self._on_listening()
 
@@ -75,7 +75,7 @@ def serve(
     with _bound(host, port) as listener:
         url = _url(listener, host, tls)
         server = _Server(_configuration(verifier, listener, tls), lambda: on_listening(url))
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down in order, then raises what ended it
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down first, then raises it again
             server.run([listener])
 
 
@@ -90,7 +90,7 @@ def serving(verifier: Verifier, host: str = "127.0.0.1", port: int = 0, tls: Tls
             try:
                 server.run([listener])
             finally:
-                listening.set()  # after a failure, too: the caller waits for it
+                listening.set()  # even after a failure: the caller waits for it
 
         thread = threading.Thread(target=run, name="verifier", daemon=True)
         thread.start()
@@ -116,7 +116,7 @@ def _configuration(verifier: Verifier, listener: LimitedListener, tls: Tls | Non
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # its warnings are of requests that are not HTTP, of which a peer may send any number
+        log_level="error",  # it warns of requests that are not HTTP, and a peer may send any number of them
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -131,11 +131,11 @@ def _bound(host: str, port: int) -> LimitedListener:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        # The error's text includes the address, so the plain reason is looked up; getaddrinfo has codes of its own.
+        # The error's text includes the address, so the plain reason is looked up; getaddrinfo has its own codes.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if is_errno else error.strerror
         raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None
-    # Connections inherit it. Without it the body of each answer waits 40 ms for the head to be acknowledged.
+    # Connections inherit it. Without it the body of each answer waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return LimitedListener(listener)
 

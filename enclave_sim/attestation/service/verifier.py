@@ -1,8 +1,8 @@
 """The verifier itself, without HTTP: it issues challenges and judges evidence, each challenge once.
 
-One transaction uses the challenge, judges the evidence against what was last accepted of its keys, stores the verdict,
-and advances the last accepted position. So of two submissions that race for one challenge, or of two challenges that
-race with one quote, only one can be accepted.
+One transaction uses the challenge, judges the evidence against the last accepted positions of its keys, stores the
+verdict, and advances these positions. So if two submissions race for one challenge, or two challenges for one quote,
+only one can be accepted.
 """
 
 import json
@@ -33,14 +33,14 @@ DEFAULT_LIFETIME_NS = 60 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A verifier: the values it accepts, its policy, and its memory. Safe for use by several threads."""
+    """A verifier: accepted values, policy and memory. Thread-safe."""
 
     database: Database
     reference: ReferenceValues
     policy: Policy = field(default_factory=Policy)
     nonce_lifetime_ns: int = DEFAULT_LIFETIME_NS  # at least 1
     now_ns: Callable[[], int] = time.time_ns
-    """The date, in ns since 1970. It must go on across restarts, as the database does."""
+    """The time in ns since 1970. Like the database, it must persist across restarts."""
 
     def issue(self, cycle: int, ak_name: bytes | None) -> StoredChallenge:
         """Issue a challenge for a cycle, and for one key if its Name is given."""
@@ -54,7 +54,7 @@ class Verifier:
             expires_ns=now + self.nonce_lifetime_ns,
         )
         with self.database.transaction():
-            # Kept one lifetime longer than needed, so that a late submission gets a precise answer.
+            # Kept one lifetime longer than needed, so that a late submission gets a precise error.
             self.database.drop_challenges(expired_before_ns=now - self.nonce_lifetime_ns)
             self.database.add_challenge(challenge)
         return challenge
@@ -62,7 +62,7 @@ class Verifier:
     def judge(self, challenge_id: str, evidence_file: bytes) -> str:
         """Judge an evidence file as the answer to a challenge.
 
-        Raises RequestRefused where there is nothing to judge: the challenge is unknown, used or expired.
+        Raises RequestRefused if there is nothing to judge: the challenge is unknown, used or expired.
 
         Returns:
             The verdict, as JSON.
@@ -86,7 +86,7 @@ class Verifier:
         return text
 
     def verdict(self, challenge_id: str) -> str:
-        """Return the verdict over the evidence for a challenge, as JSON. Raises RequestRefused if there is none."""
+        """Return the verdict on the evidence for a challenge, as JSON. Raises RequestRefused if there is none."""
         with self.database.transaction():
             text = self.database.verdict(challenge_id) if CHALLENGE_ID.fullmatch(challenge_id) else None
         if text is None:
@@ -110,7 +110,7 @@ class Verifier:
                 "challenge_used",
                 "evidence for this challenge was submitted already; ask for another",
             )
-        # A clock that was set back must not give a nonce a longer life.
+        # Setting back the clock must not extend a nonce's lifetime.
         if not challenge.issued_ns <= self.now_ns() < challenge.expires_ns:
             raise RequestRefused(
                 HTTPStatus.GONE,
@@ -146,7 +146,7 @@ class Verifier:
 
 
 def _names(evidence: Evidence) -> tuple[bytes, ...]:
-    """Return the Names of the keys in the quotes; none where a key has no Name, which `verify` then refuses."""
+    """Return the Names of the keys in the quotes; none if a key has no Name, which `verify` refuses."""
     names = []
     for quote in evidence.quotes:
         try:

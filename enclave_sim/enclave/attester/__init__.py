@@ -1,1 +1,1 @@
-"""Attestation as a run sees it: the port, and the verifiers: built in, external, or the answers of a recording."""
+"""Attestation in a run: the port, and the verifiers: built in, external, or replayed from a recording."""

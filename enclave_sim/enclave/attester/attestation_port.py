@@ -1,15 +1,15 @@
-"""The attestation port at 0xFEF02000: the node's way to a verifier, for challenges, evidence and verdicts.
+"""The attestation port at 0xFEF02000: the node's connection to a verifier, for challenges, evidence and verdicts.
 
 Register layout (32 bits each; firmware/src/layout.h, VERIFIER_):
 
     0x00 ID         reads 0x46524556 ("VERF"): the port is present
     0x04 CHALLENGE  write a cycle: the port fetches a nonce for it
-    0x08 EVIDENCE   write the physical address of a table: the port reads the evidence and has it judged
+    0x08 EVIDENCE   write the physical address of a table: the port reads the evidence and submits it
     0x0C RESULT     of the evidence: 0 accepted, 1 refused
     0x20-0x3F NONCE in the order of its bytes
 
 The table is seven pairs of address and length, 32 bits each: the event log, then for each of two keys TPMS_ATTEST,
-TPMT_SIGNATURE and TPM2B_PUBLIC. Length 0 says that there is none.
+TPMT_SIGNATURE and TPM2B_PUBLIC. Length 0 means that there is none.
 """
 
 import struct
@@ -32,7 +32,7 @@ _LONGEST = 1 << 16
 
 
 class AttestationPort(Device):
-    """Reads evidence from RAM and submits it to `verifier`, after a call of `on_evidence` with it."""
+    """Reads evidence from RAM, calls `on_evidence` with it, and submits it to `verifier`."""
 
     STATE = ("evidence", "_cycle", "_nonce", "_unavailable", "_result")
     PARTS = ("verifier",)
@@ -45,7 +45,7 @@ class AttestationPort(Device):
         self.verifier = verifier
         self.on_evidence: Callable[[Evidence], None] = _nothing
         self.evidence: Evidence | None = None
-        """The evidence submitted last."""
+        """The last submitted evidence."""
         self.reset()
 
     def reset(self) -> None:
@@ -63,7 +63,7 @@ class AttestationPort(Device):
         return {ID: PRESENT, RESULT: self._result}.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Fetch a challenge, or have evidence judged."""
+        """Fetch a challenge, or submit evidence."""
         if offset == CHALLENGE:
             self._challenge(value & 0xFFFF_FFFF)
         elif offset == EVIDENCE:
@@ -89,7 +89,7 @@ class AttestationPort(Device):
         self._emit(events.AttestationDecided, self._cycle, verdict, judgement.message)
 
     def _read(self, table: int) -> Evidence:
-        """Read the evidence that the table at a physical address describes. A range outside of RAM counts as empty."""
+        """Read the evidence described by the table at a physical address. A range outside RAM counts as empty."""
         numbers = _TABLE.unpack(self._bytes(table, _TABLE.size).ljust(_TABLE.size, b"\0"))
         log, *blobs = (self._bytes(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
         quotes = [SignedQuote(*blobs[at : at + 3]) for at in range(0, len(blobs), 3)]

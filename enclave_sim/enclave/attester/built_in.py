@@ -1,4 +1,7 @@
-"""The built-in verifier. Its nonces and verdicts follow from the configuration, so that runs repeat bit by bit."""
+"""The built-in verifier.
+
+Its nonces and verdicts follow from the configuration, so that runs are reproducible bit by bit.
+"""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -12,9 +15,9 @@ _NONCE = b"nonce of the built-in verifier"
 
 
 class BuiltInVerifier(Stateful):
-    """Accepts the values `given`, or else those that `find` returns, which is called when they are first needed.
+    """Accepts the values `given`, or else those returned by `find`, which is called when they are first needed.
 
-    `seed` determines the nonces: they can be predicted, and so protect against nothing.
+    `seed` determines the nonces: they are predictable and protect against nothing.
     """
 
     STATE = ("_challenged", "_after")
@@ -40,7 +43,7 @@ class BuiltInVerifier(Stateful):
         nonce, cycle = self._challenged
         try:
             verdict = self._values.verify(evidence, Challenge(nonce, cycle, self._after))
-        except TpmUnavailable as error:  # a TPM elsewhere, which had to be asked for the names of its keys
+        except TpmUnavailable as error:  # an external TPM, which must be asked for the names of its keys
             return Judgement(False, f"no reference values: {error}")
         if verdict.accepted and verdict.position is not None:
             self._after = (verdict.position,)
@@ -48,7 +51,7 @@ class BuiltInVerifier(Stateful):
 
 
 class _Values:
-    """The reference values. They are not state of the run: they follow from what the enclave is made of."""
+    """The reference values. They are not state of the run: they follow from the enclave's parts."""
 
     def __init__(self, given: ReferenceValues | None, find: Callable[[], ReferenceValues], policy: Policy) -> None:
         self._reference = given

@@ -1,4 +1,4 @@
-"""A verifier that gives one nonce, keeps the evidence for one cycle, and accepts everything."""
+"""A verifier that issues one nonce, keeps the evidence for one cycle, and accepts everything."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from machine.state import Stateful
 
 
 class CapturingVerifier(Stateful):
-    """Waits for the evidence for `cycle` over `nonce`, and calls `on_evidence` when it has it."""
+    """Waits for the evidence for `cycle` over `nonce`, and calls `on_evidence` with it."""
 
     STATE = ("evidence",)
     WIRING = ("_nonce", "_cycle", "on_evidence")

@@ -1,4 +1,4 @@
-"""The contract of a verifier, as the attestation port uses it (RFC 9334, RATS: verifier and relying party)."""
+"""The contract between a verifier and the attestation port (RFC 9334, RATS: verifier and relying party)."""
 
 from typing import Protocol
 
@@ -10,19 +10,19 @@ from machine.state import State
 
 
 class NoChallenge(EnclaveError):  # noqa: N818
-    """No verifier gives a nonce. The text gives the reason, in one line."""
+    """No verifier gives a nonce. The text is the reason, in one line."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The decision of a verifier about one piece of evidence."""
+    """A verifier's decision on one piece of evidence."""
 
     accepted: bool
     message: str
-    """One line: which checks failed, or how many passed."""
+    """One line: the failed checks, or the number that passed."""
 
 
 class Verifier(Protocol):
-    """The verifier of one run. When asked again after a snapshot was restored, it must give the same answers."""
+    """The verifier of one run. After a snapshot is restored, it must repeat the same answers."""
 
     built_in: bool
     """True if its answers follow from the configuration of the run."""
@@ -31,7 +31,7 @@ class Verifier(Protocol):
         """Return a nonce of 32 bytes for the quote of a cycle. Raises NoChallenge."""
 
     def judge(self, evidence: Evidence) -> Judgement:
-        """Decide about the evidence for the cycle last challenged."""
+        """Decide on the evidence for the last challenged cycle."""
 
     def save_state(self) -> State:
         """See `machine.state.Stateful`."""

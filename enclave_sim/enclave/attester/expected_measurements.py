@@ -1,4 +1,4 @@
-"""Reference values of an enclave: what its quotes must contain, computed without running it."""
+"""Reference values of an enclave: the required contents of its quotes, computed without running it."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -20,11 +20,11 @@ _TEMPLATES = (
     messages.template(Alg.ECC, AK_ATTRIBUTES, messages.ecc_parameters(), messages.EMPTY_POINT),
     messages.template(Alg.MLDSA, AK_ATTRIBUTES, messages.mldsa_parameters(), messages.EMPTY),
 )
-"""TPMT_PUBLIC of the two attestation keys, as firmware/src/tpm_commands.c asks for them."""
+"""TPMT_PUBLIC of the two attestation keys, as requested by firmware/src/tpm_commands.c."""
 
 
 class Measured(NamedTuple):
-    """The values that the kernel of one enclave measures."""
+    """The values measured by the kernel of one enclave."""
 
     loader_information: bytes
     command_line: str
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 
 
 def kernel_image() -> bytes:
-    """Return the kernel as it is measured: all that the loader puts into RAM from the file, text to data."""
+    """Return the measured kernel: everything that the loader copies from the file to RAM, from text to data."""
     return _loaded(firmware.image(), firmware.layout()["TEXT_BASE"], firmware.symbols()["data_end"])
 
 
@@ -47,7 +47,7 @@ def _loaded(file: bytes, base: int, end: int) -> bytes:
 
 
 def reference_values(measured: Measured, key_names: Iterable[bytes]) -> ReferenceValues:
-    """Return the values for what was measured, and for the Names of the TPM's attestation keys."""
+    """Return the values for the measurements and for the Names of the TPM's attestation keys."""
     return ReferenceValues(
         firmware=_digests(kernel_image()),
         loader_information=_digests(measured.loader_information),
@@ -61,7 +61,7 @@ def reference_values(measured: Measured, key_names: Iterable[bytes]) -> Referenc
 
 
 def reference_values_for(measured: Measured, tpm: TpmBackend) -> ReferenceValues:
-    """Return the values of an enclave on this TPM. Key names of a model come from another model with its seed."""
+    """Return the values of an enclave on this TPM. A model's key names come from another model with the same seed."""
     names = model_key_names(tpm.seed) if isinstance(tpm, TpmModel) else attestation_key_names(tpm)
     return reference_values(measured, names)
 
@@ -70,14 +70,14 @@ def _digests(*contents: bytes) -> frozenset[str]:
     return frozenset(sha256(content).hexdigest() for content in contents)
 
 
-@lru_cache(maxsize=64)  # as many as `keys.derive` keeps
+@lru_cache(maxsize=64)  # as many as `keys.derive` caches
 def model_key_names(seed: bytes) -> tuple[bytes, ...]:
     """Return the Names of the attestation keys of a TPM model."""
     return tuple(attestation_key_names(TpmModel(seed)))
 
 
 def attestation_key_names(tpm: TpmBackend) -> list[bytes]:
-    """Return the Names of those attestation keys of the kernel that this TPM can make.
+    """Return the Names of those of the kernel's attestation keys that this TPM can make.
 
     Returns:
         The Names, in the kernel's order.
@@ -86,13 +86,13 @@ def attestation_key_names(tpm: TpmBackend) -> list[bytes]:
         TpmUnavailable: The TPM does not answer, or has no room for a key.
         EvidenceError: An answer has no public area of such a key.
     """
-    tpm.execute(messages.startup(), 0)  # fails harmlessly where it was done before
+    tpm.execute(messages.startup(), 0)  # fails harmlessly if already done
     names = []
     for template in _TEMPLATES:
         response = tpm.execute(messages.create_primary(template), 0)
         code = messages.Header.of(response).code
         if code in _NO_ROOM:
-            raise TpmUnavailable("the TPM has no room for a key, so the names of its keys cannot be had")
+            raise TpmUnavailable("the TPM has no room for a key, so the names of its keys cannot be obtained")
         if code != Rc.SUCCESS:
             continue
         try:

@@ -1,4 +1,4 @@
-"""A verifier elsewhere, reached by HTTP: docs/verifier-service.md."""
+"""A remote verifier, reached by HTTP: docs/verifier-service.md."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from machine.state import Stateful
 
 
 class RemoteVerifier(Stateful):
-    """Asks the service at `url` once for each cycle of a run, and repeats its answer when asked again.
+    """Asks the service at `url` once per cycle of a run, and repeats its answer when asked again.
 
-    A service that is down, slow or faulty is a refusal with its reason, never an error of the run.
+    A service that is down, slow or faulty is a refusal with a reason, never an error of the run.
     """
 
     WIRING = ("_client", "_key", "_answers")
@@ -51,7 +51,7 @@ class RemoteVerifier(Stateful):
 
 
 class _Answers:
-    """The answers of the service. They are kept when the run goes back: the outside world does not go back with it."""
+    """The service's answers. They are kept when the run goes backwards, because the outside world does not."""
 
     def __init__(self) -> None:
         self.nonces: dict[int, bytes] = {}

@@ -1,4 +1,4 @@
-"""The answers that an external verifier gave in a recorded run."""
+"""The answers of an external verifier in a recorded run."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from machine.state import Stateful
 
 
 class RecordedVerifier(Stateful):
-    """Repeats the answers among `events`, whatever the evidence: a replay compares runs, and judges nothing again."""
+    """Repeats the answers among `events`, whatever the evidence: a replay compares runs and does not judge again."""
 
     WIRING = ("_nonces", "_judgements")
 

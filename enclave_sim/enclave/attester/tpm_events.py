@@ -1,4 +1,4 @@
-"""The attesting devices of an enclave, its TPM and its attestation port, attached to the machine, and their events."""
+"""The attestation devices of an enclave (TPM and attestation port), attached to the machine, and their events."""
 
 from contextlib import suppress
 from hashlib import sha256
@@ -20,7 +20,7 @@ MEASURED = {
     12: "trust anchors",
     13: "runtime state",
 }
-"""The content of each platform configuration register that the kernel extends; docs/attestation.md."""
+"""The meaning of each platform configuration register that the kernel extends; docs/attestation.md."""
 _ALGORITHMS: dict[int, str] = {Alg.ECDSA: "ecdsa-p256", Alg.MLDSA: "ml-dsa-65"}
 
 
@@ -30,7 +30,7 @@ def tpm_seed(text: str) -> bytes:
 
 
 def attach(machine: Machine, tpm: TpmBackend, verifier: Verifier) -> attestation_port.AttestationPort:
-    """Attach both devices to the bus, and record an event for each command of the TPM that matters."""
+    """Attach both devices to the bus, and record an event for each relevant TPM command."""
     crb = machine.chipset.attach_tpm(tpm)
     crb.on_command = _Commands(machine).seen
     port = attestation_port.AttestationPort(machine.ram, machine.journal, verifier)
@@ -45,7 +45,7 @@ class _Commands:
         self._emit = machine.journal.emit
 
     def seen(self, command: bytes, response: bytes) -> None:
-        """Record a command that the TPM has answered. An answer that is no response of a TPM is left to the kernel."""
+        """Record a command that the TPM has answered. An answer that is not a TPM response is left to the kernel."""
         if len(response) < messages.HEADER_BYTES:
             return
         code, answer = messages.Header.of(command).code, messages.Header.of(response).code
@@ -55,7 +55,7 @@ class _Commands:
             pcr, digest = messages.extension(command)
             self._emit(events.PcrExtended, pcr, MEASURED.get(pcr, ""), digest.hex())
         elif code == Code.QUOTE:
-            with suppress(TpmError):  # not a quote, which the verifier will find
+            with suppress(TpmError):  # not a quote; the verifier will detect that
                 self._quoted(messages.quoted(response))
 
     def _quoted(self, quote: messages.Quoted) -> None:

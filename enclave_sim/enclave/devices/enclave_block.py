@@ -2,12 +2,12 @@
 
 Register layout (32 bits each; firmware/src/layout.h, ENCLAVE_):
 
-    0x00 STATUS        the status word the kernel publishes
+    0x00 STATUS        the status word published by the kernel
     0x08 SENSOR_0      0x0C SENSOR_1, read-only
     0x10 UPLINK_DATA   0x14 UPLINK_COMMIT: 1 sends DATA; reads 1 when the uplink is ready
     0x20 POWER         1 = dormant; powering down clears every register here
     0x30 PHASE         phase << 8 | 0 entered, 1 target state reached
-    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; the first cause stands, a step counts once
+    0x34 CAUSE         0x38 STEP, 0x3C DETAIL: annihilation; only the first cause counts, each step counts once
     0x40 CYCLE         cycle << 8 | 0 begins, 1 ends
     0x44 WAKE          0 scheduled, 1 woken by the timer, 2 by an external interrupt
     0x48 ARENA_SIZE    0x4C ARENA_BASE: an allocation from the host arena
@@ -36,9 +36,9 @@ _Reported = TypeVar("_Reported", bound=IntEnum)
 
 
 class EnclaveBlock(Device):
-    """Turns the kernel's reports into events, and keeps the state that others ask for.
+    """Turns the kernel's reports into events, and keeps state for others.
 
-    Raises KernelDied for a report that makes no sense: a kernel whose memory was damaged may write anything.
+    Raises KernelDied for an impossible report: a kernel with damaged memory may write anything.
     """
 
     STATE = (
@@ -91,11 +91,11 @@ class EnclaveBlock(Device):
         }
 
     def on_target_state_reached(self, action: Callable[[Phase], None]) -> None:
-        """Call `action` with each phase whose target state has just been reached."""
+        """Call `action` with each phase that has just reached its target state."""
         self._on_target_state_reached = action
 
     def tamper(self) -> None:
-        """Pull the tamper line: an NMI once the kernel can take one, unless annihilation has begun already."""
+        """Pull the tamper line: an NMI once the kernel can take one, unless annihilation has already begun."""
         if self.phase is None:
             self._tampered = True
         elif self.cause is None:
@@ -190,7 +190,7 @@ class EnclaveBlock(Device):
 
 
 def _meant(kind: type[_Reported], value: int) -> _Reported:
-    """Return the member that a reported number stands for."""
+    """Return the member with a reported number."""
     try:
         return kind(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The VMM mailbox at 0xFEF01000: the kernel's way to ask AetherHost for what it cannot do itself.
+"""The VMM mailbox at 0xFEF01000: the kernel's requests to AetherHost.
 
 Register layout (32 bits each; firmware/src/layout.h, MAILBOX_):
 
@@ -21,16 +21,16 @@ _VERIFY, _COMPILE, _TRUST, _INSTANTIATE, _DESTROY = range(1, 6)
 
 
 class Vmm(Protocol):
-    """The VMM that answers at the mailbox. Each result is `ACCEPTED` or `REFUSED`."""
+    """The VMM that serves the mailbox. Each result is `ACCEPTED` or `REFUSED`."""
 
     def verify(self, base: int, length: int) -> int:
         """Check the signatures of the payload staged at physical `base`."""
 
     def compile(self, payload: int) -> int:
-        """Prepare payload number `payload`, in order of verification, for guests to be made of it."""
+        """Prepare payload number `payload`, in order of verification, to make guests from it."""
 
     def trust(self, base: int, length: int) -> int:
-        """Accept the trust anchors that are at physical `base`."""
+        """Accept the trust anchors at physical `base`."""
 
     def instantiate(self, payload: int, cycle: int) -> tuple[int, int]:
         """Make a fresh guest, and return the result and the size of its linear memory in bytes."""
@@ -40,7 +40,7 @@ class Vmm(Protocol):
 
 
 class Mailbox(Device):
-    """Passes commands to the VMM, and its answers back."""
+    """Passes commands to the VMM, and answers back."""
 
     STATE = ("_registers",)
     PARTS = ("_vmm",)

@@ -1,1 +1,1 @@
-"""Guest engines: what executes WebAssembly at CPL 3. Nothing outside asks which one runs."""
+"""Guest engines, which execute WebAssembly at CPL 3. Nothing outside depends on the engine."""

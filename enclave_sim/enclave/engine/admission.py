@@ -1,4 +1,4 @@
-"""The checks that a boot makes of a payload, and the time that it takes for them, without a machine."""
+"""The boot's checks of a payload and their virtual time, without a machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ class Admission:
     ahead_of_time: bool
     """True if its code was compiled ahead of time."""
     verify_ns: int
-    """Virtual time that the boot takes to verify it, in ns."""
+    """Virtual time of its verification in the boot, in ns."""
     compile_ns: int
-    """Virtual time that the boot takes to compile it, in ns."""
+    """Virtual time of its compilation in the boot, in ns."""
 
 
 def admit(staged: bytes, anchors: Iterable[TrustAnchor], profile: GuestProfile, *, production: bool) -> Admission:
-    """Make the checks that AetherHost makes of a payload (`AetherHost.verify` and `compile`), in the same order.
+    """Make AetherHost's checks of a payload (`AetherHost.verify` and `compile`), in the same order.
 
-    The code is compiled, or loaded, as on this host at boot. Raises PayloadRejected.
+    The code is compiled or loaded, as in a boot on this host. Raises PayloadRejected.
 
     Args:
         staged: The signed module.
         anchors: The trust anchors of the run.
-        profile: What the run allows.
+        profile: The run's profile.
         production: Refuse development keys.
 
     Returns:
-        What the checks found.
+        The findings.
     """
     verified = signature.verify(staged, tuple(anchors), production=production)
     module, code = artefact.split(verified.content)

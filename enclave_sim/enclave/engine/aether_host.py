@@ -1,7 +1,7 @@
 """AetherHost, the VMM: verifies payloads, compiles them and provides guests.
 
-It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time in
-proportion to the bytes, so that time does not depend on the host.
+It answers at the mailbox (`devices/mailbox.py`) and works on the machine's RAM. Its work takes virtual time
+proportional to the number of bytes, so that time does not depend on the host.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ class Engine(GuestEngine, Protocol):
         """Compile another module for an admitted payload; see `WasmtimeEngine.replace`."""
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Bring a guest to where another one was, given the plain values of its progress."""
+        """Bring a guest to the position of another one, given the plain values of its progress."""
 
     def backtrace(self) -> Backtrace | None:
-        """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
+        """Find the guest's place; see `WasmtimeEngine.backtrace`."""
 
     def store_finder(self, where: range) -> StoreFinder | None:
-        """Return what finds the guest's last store to a range of the heap; see `WasmtimeEngine.store_finder`."""
+        """Return a finder of the guest's last store to a range of the heap; see `WasmtimeEngine.store_finder`."""
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None) -> int:
         """Compile a verified module, or load its authenticated code. Raises PayloadRejected."""
@@ -71,7 +71,7 @@ class AetherHost(Stateful):
         """The reason why the last payload was refused."""
 
     def trust(self, base: int, length: int) -> int:
-        """Accept signatures of these anchors from now on: the kernel has measured them."""
+        """Accept signatures by these anchors from now on: the kernel has measured them."""
         try:
             self._anchors = anchor_list.unpack(self._ram.read(base, length))
         except (KeyFileError, MachineError):  # the range is not in RAM
@@ -79,7 +79,7 @@ class AetherHost(Stateful):
         return ACCEPTED
 
     def verify(self, base: int, length: int) -> int:
-        """Measure the payload, then check both signatures and the module that an artefact says it was made from."""
+        """Measure the payload, then check both signatures and the module for which an artefact was compiled."""
         number = len(self._verified)
         try:
             staged = self._ram.read(base, length)
@@ -131,17 +131,17 @@ class AetherHost(Stateful):
             self._emit(events.GuestDestroyed)
 
     def replace(self, payload: int, module: bytes) -> int:
-        """Put another module, unsigned, in the place of an admitted payload. Return the size of its memory in bytes."""
+        """Replace an admitted payload by another, unsigned module. Return the size of its memory in bytes."""
         size = self._engine.replace(payload, module)
         self._verified[payload] = (module, None)
         return size
 
     def guest_backtrace(self) -> Backtrace | None:
-        """Find the place where the guest is; see `WasmtimeEngine.backtrace`."""
+        """Find the guest's place; see `WasmtimeEngine.backtrace`."""
         return self._engine.backtrace()
 
     def store_finder(self, where: range) -> StoreFinder | None:
-        """Return what finds the guest's last store to a range of physical memory; None if that is not in the heap."""
+        """Return a finder of the guest's last store to a physical range; None if the range is not in the heap."""
         heap = region("heap")
         if not heap.base <= where.start < where.stop <= heap.end:
             return None
@@ -157,7 +157,7 @@ class AetherHost(Stateful):
         self.rejection = state["rejection"]
 
     def save_portable(self) -> State:
-        """Return the modules and what became of them, in plain values that another VMM can load."""
+        """Return the modules and their state, in plain values that another VMM can load."""
         engine = self._engine.save_state()
         progress = engine["progress"]
         return {
@@ -169,7 +169,7 @@ class AetherHost(Stateful):
         }
 
     def load_portable(self, state: State) -> None:
-        """Take over the state of another VMM. Its modules, which it had verified, are compiled again."""
+        """Take over the state of another VMM. Its verified modules are compiled again."""
         self._anchors = anchor_list.unpack(state["anchors"])
         self._verified[:] = state["verified"]
         self._guest_lives = state["guest_lives"]

@@ -39,7 +39,7 @@ def compile_module(engine: Engine, module: bytes) -> Module:
 
 
 def load_code(engine: Engine, module: bytes, code: bytes, made_by: bytes | None, right: bytes) -> Module:
-    """Load code that was authenticated, and validate its module. Raises PayloadRejected unless `made_by` is `right`."""
+    """Load authenticated code, and validate its module. Raises PayloadRejected unless `made_by` is `right`."""
     if made_by != right:
         raise _foreign("it was compiled by another engine or for another processor")
     try:

@@ -15,7 +15,7 @@ from machine.state import State
 
 
 class TrapKind(Enum):
-    """The kinds of WebAssembly traps, by what they are on real hardware (WebAssembly core specification, 4.4)."""
+    """The kinds of WebAssembly traps, by their equivalents on hardware (WebAssembly core specification, 4.4)."""
 
     MEMORY_OUT_OF_BOUNDS = "memory out of bounds"
     STACK_OVERFLOW = "stack overflow"
@@ -46,7 +46,7 @@ class Returned(msgspec.Struct, frozen=True, gc=False):
 
 
 class Preempted(msgspec.Struct, frozen=True, gc=False):
-    """The budget is used up. `elapsed_ns` may exceed it: engines yield only at some places, such as loop headers."""
+    """The budget is used up. `elapsed_ns` may exceed it: engines yield only at certain places, such as loop headers."""
 
     elapsed_ns: int
 
@@ -55,41 +55,43 @@ Departure = HostCall | Trapped | Returned | Preempted
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One function call of a guest, and the place in it where the guest is."""
+    """One function call of a guest, and the guest's place in it."""
 
     function: int
     """Function index."""
     offset: int | None
-    """Offset of the instruction, in bytes from the start of the module. At a function's entry it may precede the first
-    instruction, or be None."""
+    """Offset of the instruction, in bytes from the start of the module.
+
+    At a function's entry it may precede the first instruction, or be None.
+    """
 
 
 class Backtrace(msgspec.Struct, frozen=True):
-    """The place in its module where a guest is."""
+    """A guest's place in its module."""
 
     module: bytes
-    """The module that the offsets refer to: the one that was compiled, without signatures."""
+    """The module to which the offsets refer: the compiled one, without signatures."""
     frames: tuple[Frame, ...]
-    """The calls under way, the innermost first. An engine may report only the first `FRAMES_TOLD`."""
+    """The active calls, the innermost first. An engine may report only the first `FRAMES_TOLD`."""
 
 
 FRAMES_TOLD = 20
-"""With this many frames there may be more, further out."""
+"""If there are this many frames, outer ones may be missing."""
 
 
 class GuestStore(msgspec.Struct, frozen=True):
     """The last write of a guest to some bytes of its memory."""
 
     module: bytes
-    """The module that the offset refers to: the one that was compiled, without signatures."""
+    """The module to which the offset refers: the compiled one, without signatures."""
     offset: int | None
     """Offset of the instruction, in bytes from the start of the module; None if the data segments wrote them."""
 
 
 StoreFinder = Callable[[], GuestStore | None]
-"""Finds the last store of a guest to some bytes, up to a place in its run, by repeating it. Raises Cancelled.
+"""Finds the last store of a guest to some bytes, up to a position in its run, by repeating it.
 
-The answer is None if the bytes were changed from outside.
+Raises Cancelled. The result is None if the bytes were changed from outside.
 """
 
 
@@ -97,7 +99,7 @@ The answer is None if the bytes were changed from outside.
 class HeapWindow:
     """The guest heap of the machine in the address space of this process.
 
-    A linear memory of n bytes occupies the last n bytes of the heap, so that the guard follows it directly. `reserve`
+    A linear memory of n bytes occupies the last n bytes of the heap, directly before the guard. `reserve`
     is the size in bytes of the inaccessible address space after the heap; if it is 0, the engine must check bounds
     itself.
     """
@@ -110,14 +112,15 @@ class HeapWindow:
 class GuestEngine(Protocol):
     """The guest engine of one enclave, which runs one guest at a time.
 
-    The places where a guest is preempted depend only on its own instructions and the budgets. The time at which it
-    reaches a departure does not depend on earlier preemptions.
+    The places at which a guest is preempted depend only on its instructions and the budgets. The time of a departure
+    does not depend on earlier preemptions.
     """
 
     def instantiate(self, payload: int) -> int:
-        """Make a fresh guest of an admitted payload, not started yet. An older guest is dropped.
+        """Make a fresh guest of an admitted payload, not started yet.
 
-        The heap must be zero. Data segments are written, and `_start` is entered, by the first `resume`.
+        An older guest is dropped. The heap must be zero. The first `resume` writes the data segments and enters
+        `_start`.
 
         Args:
             payload: The number of the payload, from 0.
@@ -133,9 +136,9 @@ class GuestEngine(Protocol):
         """Run the guest until it departs.
 
         Args:
-            result: The answer to the host call in which the guest waits, if it does.
-            budget_ns: Time from now after which the guest is preempted, at the first place where it can be. Below 1 it
-                counts as 1, so that every call makes progress.
+            result: The answer to the guest's pending host call, if any.
+            budget_ns: Time from now after which the guest is preempted, at the next possible place. Values below 1
+            count as 1, so that every call makes progress.
 
         Returns:
             The reason for the departure.
@@ -145,16 +148,17 @@ class GuestEngine(Protocol):
         """
 
     def catch_up(self) -> None:
-        """Bring the guest to where it was in a state that was loaded. It takes as long as that guest had computed.
+        """Bring the guest to its position in a loaded state.
 
-        `resume` does it, too. Called before, it can be cancelled without any effect.
+        It takes as long as that guest had computed. `resume` does it, too; this call can be cancelled without any
+        effect.
         """
 
     def destroy(self) -> None:
         """Drop the guest, suspended or not. Without a guest it does nothing."""
 
     def save_state(self) -> State:
-        """Return the payloads and the progress of the guest. The guest's memory is saved by the machine."""
+        """Return the payloads and the progress of the guest. The machine saves the guest's memory."""
 
     def load_state(self, state: State) -> None:
-        """Return to a state of this engine. A guest that had started catches up when it is resumed next."""
+        """Return to a state of this engine. A guest that had started catches up when it is next resumed."""

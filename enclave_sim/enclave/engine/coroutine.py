@@ -1,11 +1,11 @@
-"""A guest as a coroutine: it runs on a stack of its own until it calls the host, traps, returns or is preempted.
+"""A guest as a coroutine: it runs on its own stack until it calls the host, traps, returns or is preempted.
 
-Then control is back in Python, and nothing of the machine runs inside a call from WebAssembly. Time is fuel.
+Then control returns to Python; nothing of the machine runs inside a call from WebAssembly.
 
-wasmtime accounts for fuel where functions are called and where it yields, not before every instruction that can trap.
-After a trap inside a loop the fuel read is that of the last such place, and would depend on earlier preemptions. So a
-run is cut at every full slice of fuel, and such a trap is dated at the end of the slice in which it happened. That date
-is the same for all budgets. It is later than the trap, or earlier by no more than the code between two loop headers.
+Time is fuel. wasmtime accounts for fuel at function calls and yields, not before every instruction that can trap.
+After a trap inside a loop the fuel is that of the last such place, and would depend on earlier preemptions. So a run is
+cut at every full slice of fuel, and the time of such a trap is the end of its slice. That time is the same for all
+budgets. It is later than the trap, or earlier by no more than the code between two loop headers.
 """
 
 import ctypes
@@ -20,11 +20,11 @@ from enclave_sim.enclave.engine.linear_memory import NO_FINALIZER
 from enclave_sim.enclave.engine.profile import CONTRACT, ENTRY, NAMESPACE, TABLE_LIMIT
 
 SLICE_NS = 1_000_000
-"""Resolution, in ns, of the dates of traps for which wasmtime does not account fuel."""
+"""Resolution, in ns, of the times of traps for which wasmtime does not account fuel."""
 _FUEL = 1 << 62
 _I32, _I64 = 0, 1
 _ENDED = (TrapCode.OUT_OF_FUEL, TrapCode.INTERRUPT)
-"""Traps of guests that are ended from outside, by their fuel or by `HostCalls.interrupt`."""
+"""Traps of guests ended from outside, by fuel or by `HostCalls.interrupt`."""
 _ACCOUNTED = (
     *(TrapCode.STACK_OVERFLOW, TrapCode.INDIRECT_CALL_TO_NULL, TrapCode.BAD_SIGNATURE, TrapCode.UNREACHABLE),
     *_ENDED,
@@ -58,7 +58,7 @@ _VALUE = ffi.wasmtime_val_t.of.offset
 
 
 def _known(offset: int) -> int | None:
-    """Return an offset, or None at a function's entry, where the stack is checked and wasmtime has no offset."""
+    """Return an offset, or None at a function's entry, where wasmtime checks the stack and has no offset."""
     return None if offset == _NO_OFFSET else offset
 
 
@@ -72,15 +72,15 @@ class HostCalls:
         self._result_address = 0
         self._trap_address = 0
         self._answered = ctypes.create_string_buffer(2)
-        # wasmtime asks twice in each call whether it is answered. C's strlen returns 0 or 1 for these two bytes,
-        # without a detour through Python.
+        # wasmtime polls twice in each call for the answer. C's strlen returns 0 or 1 for these two bytes, without
+        # calling Python.
         strlen = ctypes.cast(ctypes.CDLL(None).strlen, ffi.wasmtime_func_async_continuation_callback_t)
         self._continuation = ffi.wasmtime_async_continuation_t(
             callback=strlen, env=ctypes.addressof(self._answered), finalizer=NO_FINALIZER
         )
 
     def answer(self, result: int) -> None:
-        """Let the guest continue with `result`, of which the low 32 bits count."""
+        """Make the guest continue with the low 32 bits of `result`."""
         if self._result_address:
             ctypes.c_uint8.from_address(self._result_address).value = _I32
             ctypes.c_uint32.from_address(self._result_address + _VALUE).value = result & 0xFFFF_FFFF
@@ -88,14 +88,14 @@ class HostCalls:
         self.number = None
 
     def interrupt(self) -> None:
-        """Let the guest trap in the host call in which it waits, once it continues."""
+        """Make the guest trap in its pending host call when it continues."""
         trap = ffi.wasmtime_trap_new_code(TrapCode.INTERRUPT.value)
         _address.from_address(self._trap_address).value = ctypes.cast(trap, _address).value
         self._answered[0] = b"\1"
         self.number = None
 
     def define(self, linker: Linker) -> list[Any]:
-        """Provide every function of the contract. Return the objects to be kept as long as the linker is used."""
+        """Provide every function of the contract. Return the objects to keep while the linker is used."""
         keep = []
         module = NAMESPACE.encode()
         for name, (number, (parameters, results)) in CONTRACT.items():
@@ -144,8 +144,8 @@ class Guest:
         calls: The imports.
         instance_pre: The compiled module.
         module: The module.
-        fuel: If it is given, the guest traps at the first place where it could be preempted with that much spent.
-        preset: The values of exported globals (i64), which are set before `_start` is entered.
+        fuel: If given, the guest traps at the first place at which it could be preempted with that much spent.
+        preset: The values of exported globals (i64), set before `_start` is entered.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Guest:
         self.over = False
         """True once it has returned or trapped."""
         self.frames: tuple[Frame, ...] = ()
-        """The calls that were under way when it trapped."""
+        """The active calls when it trapped."""
 
     def resume(self, result: int, budget: int) -> Departure:
         """Continue; see `GuestEngine.resume`."""
@@ -231,7 +231,7 @@ class Guest:
     def _enter(self) -> Trapped | None:
         """Instantiate, then call `_start`.
 
-        Instantiation writes the segments, at one unit of fuel per byte or element, and runs none of the guest's code.
+        Instantiation writes the segments, at one unit of fuel per byte or element, and runs no guest code.
 
         Returns:
             The trap, if a segment does not fit.
@@ -292,7 +292,7 @@ class Guest:
         return Returned(self._spent - begun)
 
     def _trapped(self, begun: int, *, dated: bool = False) -> Trapped | None:
-        """Return the trap that a finished future reports, if any. With `dated` the fuel read is its exact time."""
+        """Return a finished future's trap, if any. With `dated`, the fuel is its exact time."""
         if self._error:
             error, self._error = self._error, ctypes.POINTER(ffi.wasmtime_error_t)()
             self.over = True

@@ -1,8 +1,8 @@
-"""Keeps wasmtime's signal handlers the ones that are called first: a guest's fault must become a trap.
+"""Keeps wasmtime's signal handlers first, so that a guest's fault becomes a trap.
 
 wasmtime installs them with the first engine of the process, and never again. Python's faulthandler ends the process at
-any fault that it sees first. So the order matters in which the two were enabled. This module finds wasmtime's handlers,
-and installs them again whenever others have been installed since. They pass on the faults that are not theirs.
+any fault that it sees first, so their order matters. This module finds wasmtime's handlers, and reinstalls them if
+others have been installed since. They pass on other faults.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ _SIGACTION_BYTES = 256
 _SIGNALS = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, *((signal.SIGBUS,) if hasattr(signal, "SIGBUS") else ()))
 
 _found: dict[int, "ctypes.Array[ctypes.c_char]"] = vars(sys).setdefault("_wasmtime_signal_actions", {})
-"""wasmtime's actions, by signal. They belong to the process: this module may be imported again, as pytester does."""
+"""wasmtime's actions, by signal. They are process-wide, because this module may be imported again, as by pytester."""
 
 
 class _DlInfo(Structure):
@@ -29,7 +29,7 @@ class _DlInfo(Structure):
 
 
 def let_wasmtime_handle_faults() -> None:
-    """Install wasmtime's handlers so that they are called first. An engine must have been made in this process."""
+    """Install wasmtime's handlers so that they are called first. An engine must already exist in this process."""
     if sys.platform == "win32":
         return
     if not _found:
@@ -40,12 +40,12 @@ def let_wasmtime_handle_faults() -> None:
 
 
 def _find() -> None:
-    """Find the handlers: they are installed, or faulthandler, which was enabled after them, has replaced them."""
+    """Find the handlers: they are installed, or were replaced by a faulthandler enabled after them."""
     if not _note() and faulthandler.is_enabled():
         faulthandler.disable()
         _note()
     if not faulthandler.is_enabled():
-        faulthandler.enable(_STDERR)  # so that nobody enables it later, which would replace wasmtime's handlers
+        faulthandler.enable(_STDERR)  # so that nobody enables it later and replaces wasmtime's handlers
 
 
 def _note() -> bool:

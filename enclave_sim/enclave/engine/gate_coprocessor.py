@@ -1,7 +1,7 @@
-"""The guest engine as the machine's coprocessor: executes in place of the UD2 in the ring-3 gate.
+"""The guest engine as the machine's coprocessor, executed in place of the UD2 in the ring-3 gate.
 
-The reason for a departure is put into registers, and the gate's own code does the rest for real: INT 80h, or the
-exception that corresponds to the trap (firmware/src/gate.S).
+Registers get the reason for a departure, and the gate's code does the rest: INT 80h, or the exception that corresponds
+to the trap (firmware/src/gate.S).
 """
 
 from enclave_sim import events
@@ -30,7 +30,7 @@ class GateCoprocessor(Stateful):
         self._clock = clock
         self._emit = journal.emit
         self._waiting_for: int | None = None
-        """The host call that waits for its answer."""
+        """The pending host call."""
         self._traps = {
             TrapKind.MEMORY_OUT_OF_BOUNDS: (READ, region("heap").end),
             TrapKind.STACK_OVERFLOW: (WRITE, region("guest_stack").base - 1),

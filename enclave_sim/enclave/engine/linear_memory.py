@@ -1,7 +1,7 @@
-"""The linear memory of guests, at the end of the guest heap: RAM of the machine and memory of the guest are one.
+"""The linear memory of guests, at the end of the guest heap: it is part of the machine's RAM.
 
 wasmtime asks a memory creator for memory. The address space after the heap is inaccessible in this process, so that an
-access out of bounds faults at the exact byte and becomes a trap. If the host could not reserve that space, the compiled
+out-of-bounds access faults at the exact byte and becomes a trap. If the host could not reserve that space, the compiled
 code checks bounds itself.
 """
 
@@ -14,17 +14,18 @@ from wasmtime import _ffi as ffi
 from enclave_sim.enclave.engine.contract import HeapWindow
 
 NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
-"""The null pointer, where wasmtime takes a finalizer."""
+"""The null pointer, as a finalizer for wasmtime."""
 
 
 class LinearMemory:
-    """The memory creator of one engine, to be kept as long as the engine. A guest has one memory; it never grows.
+    """The memory creator of one engine; keep it as long as the engine.
 
-    With reference types wasmtime also asks for an empty memory, for objects that no guest here can make.
+    A guest has one memory; it never grows. With reference types wasmtime also requests an empty memory, for objects
+    that no guest here can make.
     """
 
     def __init__(self, window: HeapWindow) -> None:
-        # The callbacks hold no reference to this object, so that it is freed when it is dropped.
+        # The callbacks hold no reference to this object, so that it is freed when dropped.
         end, heap_bytes, reserve = window.host_address + window.size, window.size, window.reserve
 
         def create(_env: Any, _type: Any, minimum: int, _maximum: int, reserved: int, guard: int, out: Any) -> int:
@@ -49,7 +50,7 @@ class LinearMemory:
         )
 
     def attach(self, config: Config) -> None:
-        """Have the memories of an engine with this configuration made here."""
+        """Make engines with this configuration get their memories here."""
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
 

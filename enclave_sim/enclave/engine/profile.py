@@ -1,8 +1,7 @@
 """The guest contract and the WebAssembly profile: what a payload may import, export and use.
 
-The profile is the target Lime1 (`enclave_sim.payload.wasm.features`), which compilers keep to by default. It is
-deterministic once NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, which its recording then
-states.
+The profile is the target Lime1 (`enclave_sim.payload.wasm.features`), the default of compilers. It is deterministic if
+NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, which is recorded.
 """
 
 import re
@@ -22,7 +21,7 @@ NAMESPACE = "aether"
 ENTRY = "_start"
 PAGE_BYTES = 65536
 TABLE_LIMIT = 65536
-"""The largest number of elements of a table, at its start and after it has grown."""
+"""The largest number of elements of a table, initially and after growing."""
 _Signature = tuple[tuple[str, ...], tuple[str, ...]]
 CONTRACT: dict[str, tuple[HostFunction, _Signature]] = {
     "get_status": (HostFunction.GET_STATUS, ((), ("i32",))),
@@ -35,9 +34,9 @@ OPTIONAL = {
     REFERENCE_TYPES: frozenset([BULK_MEMORY, REFERENCE_TYPES]),
     _SIMD: frozenset([_SIMD]),
 }
-"""The features that a run can opt in, with all that each includes."""
+"""The features that a run can enable, each with all that it includes."""
 _ON = ("wasm_bulk_memory", "wasm_reference_types")
-"""Features of which Lime1 has a part. wasmtime cannot have that alone, so that `check` refuses the rest."""
+"""Features of which Lime1 has a part. wasmtime cannot enable only that part, so `check` refuses the rest."""
 _OFF = (
     "wasm_relaxed_simd",
     "wasm_threads",
@@ -77,12 +76,12 @@ _FEATURES = (
     ("memory control", "memory control"),
     ("component model", "the component model"),
 )
-"""Words in the refusals of wasmtime (wasmparser) and the feature that each means; the first match counts."""
+"""Words in wasmtime's (wasmparser's) errors, with the feature that each means; the first match counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestProfile:
-    """The limits of a guest: heap in bytes, and features opted in. Raises ConfigurationError for unknown ones."""
+    """The limits of a guest: heap in bytes, and enabled features. Raises ConfigurationError for unknown ones."""
 
     max_heap_bytes: int
     features: frozenset[str] = frozenset()
@@ -101,7 +100,7 @@ class GuestProfile:
         }
 
     def check_features(self, module: bytes) -> None:
-        """Refuse a valid module for a feature that wasmtime has on and the run has not. Raises PayloadRejected."""
+        """Refuse a valid module for a feature that is on in wasmtime but off in the run. Raises PayloadRejected."""
         allowed = frozenset[str]().union(*(OPTIONAL[feature] for feature in self.features))
         for feature, use in features_beyond_lime1(module).items():
             if feature not in allowed:
@@ -118,7 +117,7 @@ def _describe(signature: _Signature) -> str:
 
 
 def compile_error(error: Exception) -> PayloadRejected:
-    """Turn wasmtime's refusal of a module into one line, which names the feature where one is needed that is off."""
+    """Turn wasmtime's error for a module into one line, which names the needed feature if it is off."""
     causes = str(error).rpartition("Caused by:")[-1]
     cause = " ".join(_NUMBERING.split(causes)[-1].split()).removeprefix("Invalid input WebAssembly code ")
     for words, feature in _FEATURES:
@@ -166,7 +165,7 @@ def _check_import(name: str, found: object) -> None:
 
 
 def _check_sizes(module: bytes, profile: GuestProfile) -> int:
-    """Check what wasmtime does not report, declared sizes. Return the memory's size in bytes."""
+    """Check declared sizes, which wasmtime does not report. Return the memory's size in bytes."""
     memory_bytes = 0
     for section in sections(module):  # well-formed, because the module has been validated (core specification, 5.5)
         if section.id == SectionId.MEMORY:

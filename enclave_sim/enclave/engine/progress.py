@@ -1,4 +1,4 @@
-"""Progress of a guest: how far it is, so that a fresh guest can be run to the same place."""
+"""Progress of a guest, so that a fresh guest can be run to the same position."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from wasmtime import InstancePre
 
 
 class Admitted(NamedTuple):
-    """A payload of which guests can be made."""
+    """A payload from which guests can be made."""
 
     prepared: InstancePre
     module: bytes
@@ -19,23 +19,26 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a guest. Its stack is in the host and cannot be copied; a fresh guest gets to the same place."""
+    """The progress of a guest.
+
+    Its stack is in the host and cannot be copied; a fresh guest reaches the same position.
+    """
 
     payload: int
     made_of: Admitted
-    """The payload at the time when the guest was made."""
+    """The payload when the guest was made."""
     started: bool
     spent: int
     """Fuel, in ns."""
     waits: bool
     """True if it waits in a host call."""
     answers: list[int]
-    """Answers to its host calls, perhaps followed by later ones."""
+    """Answers to its host calls, possibly followed by later ones."""
     answered: int
-    """The number of answers that are this guest's."""
+    """The number of answers for this guest."""
 
     def plain(self, admitted: Sequence[Admitted]) -> tuple[Any, ...]:
-        """Return the fields as plain values that share nothing; the module only if the payload was replaced."""
+        """Return the fields as independent plain values, with the module only if the payload was replaced."""
         module = None if admitted[self.payload] is self.made_of else self.made_of.module
         answers = self.answers[: self.answered]
         return (self.payload, module, self.started, self.spent, self.waits, answers, self.answered)

@@ -1,8 +1,8 @@
-"""A shadow guest repeats another one, in memory of its own, to find out what cannot be seen from outside.
+"""A shadow guest repeats another one, in its own memory, to find information hidden from outside.
 
-Its run depends on fuel and answers alone, and ends at the same place. wasmtime reports frames only for a trap, so for a
-backtrace it is made to trap there: a host call is answered with a trap, and where the first guest was preempted, the
-fuel of the second is used up. For the last store its module is rewritten to note its stores.
+Its run depends only on fuel and answers, and ends at the same position. wasmtime reports frames only for a trap, so for
+a backtrace it is made to trap there: a host call is answered with a trap, and if the first guest was preempted, the
+second runs out of fuel. To find the last store, its module is rewritten to note its stores.
 """
 
 import weakref
@@ -23,7 +23,7 @@ from enclave_sim.payload.wasm.store_notes import NotingModule, noting
 from machine.bus.host_memory import HostMemory
 
 CHECKPOINT_NS = 10_000_000
-"""Fuel, in ns, between two checkpoints of a run that is repeated."""
+"""Fuel, in ns, between two checkpoints of a repeated run."""
 
 
 class GuestPosition(NamedTuple):
@@ -32,15 +32,15 @@ class GuestPosition(NamedTuple):
     spent: int
     """Fuel spent since its start, in ns."""
     waits: bool
-    """True if it waits in a host call; else it was preempted."""
+    """True if it waits in a host call; otherwise it was preempted."""
     answers: Sequence[int]
-    """Answers to the host calls before."""
+    """Answers to its earlier host calls."""
     over: bool = False
     """True if it has returned or trapped."""
 
 
 class ShadowGuest:
-    """Repeats the guests of one engine, which has this profile, a heap of this size, and checks bounds or not."""
+    """Repeats the guests of one engine, given its profile, its heap size and whether it checks bounds."""
 
     def __init__(
         self, heap_bytes: int, profile: GuestProfile, cancellation: Cancellation, *, check_bounds: bool
@@ -59,7 +59,7 @@ class ShadowGuest:
         weakref.finalize(self, _close, self._prepared, (self._engine, linear, callbacks))
 
     def frames(self, instance_pre: InstancePre, module: bytes, place: GuestPosition) -> tuple[Frame, ...]:
-        """Find the calls under way in a guest of `module` that is suspended at a position. Raises Cancelled.
+        """Find the active calls in a guest of `module` that is suspended at a position. Raises Cancelled.
 
         Returns:
             The calls, the innermost first; none if the guest does not reach the position again.
@@ -94,12 +94,12 @@ class ShadowGuest:
         Args:
             module: The module of the guest.
             memory_bytes: The size of its linear memory, which is at the end of the heap.
-            place: The position, which the guest has reached.
-            where: The range, in offsets of the heap.
+            place: The position that the guest has reached.
+            where: The range, as offsets in the heap.
             content: The content of the range at the position.
 
         Returns:
-            The store; None if the guest does not reach the position again, or with another content.
+            The store; None if the guest does not reach the position again with the same content.
 
         Raises:
             Cancelled: The token was cancelled.
@@ -123,7 +123,7 @@ class ShadowGuest:
                     result = answer
                 elif guest.started and not place.waits and not place.over and spent >= place.spent:
                     break
-                # Inserted code only makes the guest spend more, so that it cannot get past the place where it yields.
+                # Inserted code only makes the guest spend more, so it cannot get past the place at which it yields.
                 left = place.spent - spent if place.spent > spent else CHECKPOINT_NS
                 guest.resume(result, min(left, CHECKPOINT_NS))
                 spent = guest.spent - guest.read_global(names.fuel)
@@ -151,6 +151,6 @@ class ShadowGuest:
 
 
 def _close(prepared: dict[bytes, InstancePre], _keep: tuple[object, ...]) -> None:
-    """Close the modules. At exit this must happen before wasmtime's own module is gone."""
+    """Close the modules. At exit this must happen while wasmtime's Python module still exists."""
     while prepared:
         prepared.popitem()[1].close()

@@ -1,10 +1,10 @@
 """The default guest engine: wasmtime, which compiles before the guest starts, with the guest as a coroutine.
 
 Virtual time is fuel: one unit, about one WebAssembly instruction, is one nanosecond. Preemption happens at loop
-headers, at function entries and where memory would grow; straight-line code overruns the budget, and the overrun is
-accounted for. MEMORY.COPY and MEMORY.FILL take a unit for each byte: they are done at once, and that time passes before
-anything else happens. The depth at which the stack overflows is repeatable, but it is a property of the compiled code:
-on another kind of processor frames have another size.
+headers, function entries and `memory.grow`; straight-line code overruns the budget, and the overrun is accounted for.
+MEMORY.COPY and MEMORY.FILL take one unit per byte: they are done at once, and that time passes before anything else
+happens. The depth at which the stack overflows is repeatable, but it is a property of the compiled code: on another
+kind of processor frames have another size.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ class WasmtimeEngine:
     """The engine of one enclave, which runs one guest at a time.
 
     The memory of `window` must outlive the engine. If its reserve is too small, code checks bounds. `cancellation` is
-    polled while a guest is run again to where it was; if that is cancelled, it happens when the guest is resumed next.
+    polled while a guest is re-executed; if that is cancelled, it happens when the guest is next resumed.
     """
 
     def __init__(self, window: HeapWindow, profile: GuestProfile, cancellation: Cancellation | None = None) -> None:
@@ -50,20 +50,19 @@ class WasmtimeEngine:
         self._payloads: list[Admitted] = []
         self._guests: list[Guest] = []
         self._compiled: weakref.WeakSet[InstancePre] = weakref.WeakSet()
-        """All of them, those in snapshots included: at exit they must be closed before wasmtime's own module is gone.
-        """
+        """All payloads, those in snapshots too: at exit they must be closed before wasmtime's module is gone."""
         self._instantiated = 0
         self._made_of: Admitted
         """The payload of the current guest."""
         self._window = window
         self._answers: list[int] = []
-        """Answers to the guest's host calls. The list is only ever appended to, because states share it."""
+        """Answers to the guest's host calls. The list is only appended to, because states share it."""
         self._owed: Progress | None = None
-        """The progress that the guest must make up for when it is resumed."""
+        """The progress to which the guest must catch up when it is resumed."""
         self._trapped_at: Backtrace | None = None
-        """The place where the last guest trapped, if it did, after it was dropped."""
+        """The place at which the last, dropped guest trapped, if it did."""
         self._shadow: ShadowGuest | None = None
-        # A guest still suspended when the engine is freed is unwound first, while its callbacks are alive.
+        # A guest still suspended when the engine is freed is unwound first, while its callbacks exist.
         weakref.finalize(self, _drop_all, self._guests, self._compiled, (self._engine, memory, callbacks))
 
     def admit(self, module: bytes, code: bytes | None, made_by: bytes | None = None) -> int:
@@ -73,7 +72,7 @@ class WasmtimeEngine:
 
         Args:
             module: The module.
-            code: Native code, which must have been authenticated: it is run as it is. None to compile the module.
+            code: Native code, which must have been authenticated because it runs unchecked. None to compile the module.
             made_by: The fingerprint of the engine that compiled the code.
 
         Returns:
@@ -89,7 +88,7 @@ class WasmtimeEngine:
         return len(self._payloads) - 1
 
     def replace(self, payload: int, module: bytes) -> int:
-        """Compile another module for an admitted payload. Its guest is made again if it has not started.
+        """Compile another module for an admitted payload. Its guest is recreated if it has not started.
 
         Raises PayloadRejected for a module outside the profile or the contract.
 
@@ -137,7 +136,7 @@ class WasmtimeEngine:
     def resume(self, result: int, budget_ns: int) -> Departure:
         """Run the guest until it departs; see `GuestEngine.resume`.
 
-        Signals must be held (`deferred_signals`), as `Machine.run` does.
+        Signals must be deferred (`deferred_signals`), as in `Machine.run`.
 
         Returns:
             The reason for the departure.
@@ -156,10 +155,9 @@ class WasmtimeEngine:
         return guest.resume(result, budget_ns)
 
     def catch_up(self) -> None:
-        """Bring the guest to where it was in a state that was loaded; see `GuestEngine.catch_up`.
+        """Bring the guest to its position in a loaded state; see `GuestEngine.catch_up`.
 
-        Raises EmulatorFault if anything else has changed the guest's memory meanwhile, and Cancelled, which changes
-        nothing.
+        Raises EmulatorFault if anything else has changed the guest's memory, and Cancelled, which changes nothing.
         """
         if self._owed is None:
             return
@@ -176,7 +174,7 @@ class WasmtimeEngine:
             raise
 
     def _repeat(self, owed: Progress, start: int, memory: bytes) -> None:
-        """Run a fresh guest until it is where another was: fuel and answers make it repeat that run exactly."""
+        """Run a fresh guest to another guest's position: fuel and answers make it repeat that run exactly."""
         self._make(owed.payload, owed.made_of)
         guest, answers, result = self._guests[0], owed.answers[: owed.answered], 0
         while not guest.over and guest.spent <= owed.spent:
@@ -201,10 +199,10 @@ class WasmtimeEngine:
         self._owed = None
 
     def backtrace(self) -> Backtrace | None:
-        """Find the place where the guest is, or where the last one trapped. It changes nothing.
+        """Find the guest's place, or the place at which the last one trapped.
 
-        The run of a suspended guest is repeated, which takes as long as it has computed. Signals must be held, as for
-        `resume`. Raises Cancelled.
+        It changes nothing. The run of a suspended guest is repeated, which takes as long as it has computed. Signals
+        must be deferred, as for `resume`. Raises Cancelled.
 
         Returns:
             The backtrace; None if it is unknown. A guest whose memory was changed from outside cannot be repeated.
@@ -218,15 +216,15 @@ class WasmtimeEngine:
         return Backtrace(module, frames) if frames else None
 
     def store_finder(self, where: range) -> StoreFinder | None:
-        """Return a function that finds the last store, up to now, of the guest to a range of the heap.
+        """Return a function that finds the guest's last store so far to a range of the heap.
 
-        Signals must be held when that is called, as for `resume`.
+        Signals must be deferred when it is called, as for `resume`.
 
         Args:
-            where: The range, in offsets of the heap.
+            where: The range, as offsets in the heap.
 
         Returns:
-            The function; None if there is no guest that has run, or none of the range is its memory.
+            The function; None if no guest has run, or the range is outside its memory.
         """
         if self._owed is not None or not self._guests or not self._guests[0].started:
             return None
@@ -261,7 +259,7 @@ class WasmtimeEngine:
         return Progress(self._instantiated, self._made_of, guest.started, fuel, guest.waits, answers, len(answers))
 
     def load_progress(self, progress: tuple[Any, ...] | None) -> None:
-        """Bring a guest to where another one was, given the result of `Progress.plain`."""
+        """Bring a guest to the position of another one, given the result of `Progress.plain`."""
         if progress is not None:
             payload, module, *rest = progress
             self._load(Progress(payload, self._payloads[payload] if module is None else self._admitted(module), *rest))

@@ -1,7 +1,7 @@
-"""The settings of wasmtime: every one that shapes code or behaviour, in one table that is applied and hashed.
+"""wasmtime's settings: all that affect code or behaviour, in one table that is applied and hashed.
 
-Only combinations from this table reach wasmtime: an invalid one ends the process instead of raising an error. Features
-of the processor are not listed. wasmtime uses those that it finds, and itself refuses code that needs others.
+Only combinations from this table reach wasmtime: an invalid one aborts the process instead of raising an error.
+Processor features are not listed: wasmtime uses those that it finds, and itself refuses code that needs others.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _SETTINGS = {
 
 
 def settings(profile: GuestProfile, *, check_bounds: bool) -> dict[str, int]:
-    """Return wasmtime's settings by name, in the order of their making. With `check_bounds` code needs no guard."""
+    """Return wasmtime's settings by name, in a fixed order. With `check_bounds` code needs no guard."""
     return {
         **_SETTINGS,
         "memory_reservation": 0 if check_bounds else RESERVATION_BYTES,
@@ -49,7 +49,7 @@ def settings(profile: GuestProfile, *, check_bounds: bool) -> dict[str, int]:
 
 
 def fingerprint(profile: GuestProfile, *, check_bounds: bool = False) -> bytes:
-    """Return 32 bytes that identify the engine of some code: wasmtime's version, processor, system, all settings."""
+    """Return 32 bytes that identify the engine of some code: wasmtime version, processor, system, all settings."""
     from importlib.metadata import version  # noqa: PLC0415 - it loads email and zipfile, and few runs ask
 
     lines = [

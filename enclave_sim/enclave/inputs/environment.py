@@ -1,4 +1,4 @@
-"""The environment of an enclave: lets each input take effect when it is due."""
+"""The environment of an enclave: applies each input when it is due."""
 
 import hashlib
 from collections.abc import Iterable
@@ -27,7 +27,10 @@ from machine.state import Stateful
 
 
 class Environment(Stateful):
-    """The environment of one enclave. `host` is its VMM, if any, which knows the guests; `payloads` is their number."""
+    """The environment of one enclave.
+
+    `host` is its VMM, if any, which manages guests; `payloads` is the number of payloads.
+    """
 
     PARTS = ("_schedule",)
     WIRING = ("_machine", "_block", "_host", "_payloads")
@@ -48,16 +51,16 @@ class Environment(Stateful):
 
     @property
     def next_ns(self) -> int | None:
-        """Virtual time at which the next input takes effect, as far as is known by now."""
+        """Virtual time of the next input, as far as known."""
         return self._schedule.next_ns
 
     def take_next(self) -> None:
-        """Let the next input take effect: its time has come."""
+        """Apply the next input, which is due."""
         due_ns, one = self._schedule.take_next()
         self.take(one, due_ns)
 
     def take(self, one: AnyInput, scheduled_ns: int | None = None) -> None:
-        """Let an input take effect now. See `Enclave.replace_guest` for the errors."""
+        """Apply an input now. See `Enclave.replace_guest` for the errors."""
         machine, emit = self._machine, self._machine.journal.emit
         memory_bytes = self._replace(one.payload, one.code) if isinstance(one, GuestReplaced) else 0
         match one:
@@ -71,7 +74,7 @@ class Environment(Stateful):
                 self._block.uplink_ready = one.ready
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
-                machine.cpu.engine.flush_tlb()  # else what the TLB still holds would depend on earlier restores
+                machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)

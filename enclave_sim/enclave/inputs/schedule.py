@@ -1,6 +1,6 @@
-"""The schedule of a run's inputs. It watches the run's events for inputs that wait for one.
+"""The schedule of a run's inputs.
 
-Inputs of one moment take effect in the order of the schedule.
+It watches the run's events for inputs that wait for one. Simultaneous inputs take effect in the order of the schedule.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from machine.state import Stateful
 
 
 class Schedule(Stateful):
-    """The pending inputs of one enclave. A recorder: it must be given every event."""
+    """The pending inputs of one enclave. A recorder: it must receive every event."""
 
     STATE = ("_due", "_waiting")
     WIRING = ("on_due",)
@@ -26,10 +26,10 @@ class Schedule(Stateful):
         self.begin(inputs)
 
     def begin(self, inputs: Iterable[AnyInput], events: Iterable[Event] = (), start_ns: int = 0) -> None:
-        """Schedule inputs for a run which has had these events and has got to `start_ns`.
+        """Schedule inputs for a run that has had these events and has reached `start_ns`.
 
         Args:
-            inputs: The inputs, in the order that `ordered` returned.
+            inputs: The inputs, in the order returned by `ordered`.
             events: The events of the run so far.
             start_ns: The virtual time of the run.
 
@@ -39,7 +39,7 @@ class Schedule(Stateful):
         self._due: list[tuple[int, int, AnyInput]] = []
         """A heap: virtual time, position in the schedule, and the input."""
         self._waiting: dict[str, list[tuple[int, int, AnyInput]]] = {}
-        """By kind of event: the number of events still missing, position in the schedule, and the input."""
+        """By kind of event: the number of events still needed, position in the schedule, and the input."""
         for position, one in enumerate(inputs):
             if one.after is None:
                 self._due.append((one.at_ns, position, one))
@@ -57,11 +57,11 @@ class Schedule(Stateful):
 
     @property
     def next_ns(self) -> int | None:
-        """Virtual time at which the next input is due, as far as is known by now."""
+        """Virtual time of the next input, as far as known."""
         return self._due[0][0] if self._due else None
 
     def take_next(self) -> tuple[int, AnyInput]:
-        """Remove the next input from the schedule. Return the time at which it was due, and the input."""
+        """Remove the next input from the schedule. Return its due time and the input."""
         due_ns, _, one = heapq.heappop(self._due)
         return due_ns, one
 

@@ -1,4 +1,4 @@
-"""Input scripts: what reaches an enclave from outside, and when, as a TOML file (docs/inputs.md).
+"""Input scripts: an enclave's outside inputs with their times, as a TOML file (docs/inputs.md).
 
 [[input]]
 kind = "sensor_value"
@@ -78,7 +78,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 class _Table:
-    """One [[input]] table. Each key is removed when it is read; what is left at the end is unknown."""
+    """One [[input]] table. Each key is removed when read; keys left at the end are unknown."""
 
     def __init__(self, table: dict[str, Any], directory: Path, engine: EngineName) -> None:
         self._left = dict(table)
@@ -86,7 +86,7 @@ class _Table:
         self._engine = engine
 
     def inputs(self, most: int) -> list[AnyInput]:
-        """Return the inputs that it stands for, `most` at most. Raises ConfigurationError."""
+        """Return its inputs, at most `most`. Raises ConfigurationError."""
         kind = self._kind()
         after = self._after()
         first = self._first(after)
@@ -161,7 +161,7 @@ class _Table:
         return number
 
     def _field(self, field: msgspec.structs.FieldInfo) -> Any:
-        """Return the value of a field that only this kind has."""
+        """Return the value of a field specific to this kind."""
         name, expected = _key(field), _TYPES[field.type]
         if name not in self._left:
             raise ConfigurationError(f"there is no {name}; it must be {expected}")

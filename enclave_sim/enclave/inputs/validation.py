@@ -1,4 +1,4 @@
-"""Check inputs against the events and the RAM of the enclave that they are for, and put them in order."""
+"""Check inputs against the events and the RAM of their enclave, and order them."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -14,7 +14,7 @@ from enclave_sim.specification import Phase
 from machine.events import Event
 
 _NAMES = {"phase": tuple(phase.name for phase in Phase)}
-"""Text fields that hold one of a few names."""
+"""Text fields with a fixed set of names."""
 _TYPES = {int: "a whole number", str: "text", bool: "true or false"}
 _LONGEST = 60
 
@@ -27,7 +27,7 @@ def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
         ram_bytes: The size of the enclave's RAM.
 
     Returns:
-        The inputs by time, those of one time in the order given, then those that wait for events.
+        The inputs by time, simultaneous ones in the given order, then those that wait for events.
 
     Raises:
         ConfigurationError: An input is impossible.
@@ -42,7 +42,7 @@ def ordered(inputs: Iterable[AnyInput], ram_bytes: int) -> tuple[AnyInput, ...]:
 
 
 def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
-    """Return what is wrong with an input of an enclave with so much RAM and what would be right, or None."""
+    """Describe what is wrong with an input for this RAM size, and what would be right; None if it is valid."""
     if type(one.at_ns) is not int or not 0 <= one.at_ns < LATEST_NS:
         return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
     if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
@@ -51,7 +51,7 @@ def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
 
 
 def mistake_of_condition(after: AfterEvent) -> str | None:
-    """Return what is wrong with the event that an input waits for and what would be right, or None."""
+    """Describe what is wrong with the awaited event, and what would be right; None if it is valid."""
     if not isinstance(after.event, str) or after.event not in KINDS:
         hint = did_you_mean(after.event, KINDS) if isinstance(after.event, str) else ""
         return f"{shown(after.event)} is no kind of event; {hint}there are {', '.join(KINDS)}"
@@ -69,7 +69,7 @@ def mistake_of_condition(after: AfterEvent) -> str | None:
 
 
 def matches(after: AfterEvent, event: Event) -> bool:
-    """Return whether the event is of the kind waited for and has the values given."""
+    """Return whether the event has the kind and the values waited for."""
     if type(event) is not KINDS[after.event]:
         return False
     return all(getattr(event, name) == value for name, value in after.fields.items())
@@ -93,7 +93,7 @@ def is_storable(number: int) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value of the user's for a message of one line."""
+    """Return a user's value for a one-line message."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and not is_storable(value):

@@ -1,1 +1,1 @@
-"""Kernels on the bare machine, and what is known of a program's code."""
+"""Kernels on the bare machine, and information about a program's code."""

@@ -1,6 +1,6 @@
-"""Your own kernel on the bare machine, without an enclave: what `enclave-sim boot` runs.
+"""Your own kernel on the bare machine, without an enclave, as run by `enclave-sim boot`.
 
-Only light modules are imported before somebody asks for symbols, so that `boot` starts as fast as a native emulator.
+Only light modules are imported until symbols are needed, so that `boot` starts as fast as a native emulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ class BareSnapshot:
 
     machine: "MachineSnapshot"
     typed: int
-    """The number of entries of `KernelOptions.typed` that have come."""
+    """The number of entries of `KernelOptions.typed` received so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelOptions:
-    """Everything that a kernel is booted with besides its image; see `BareKernel`."""
+    """All boot options of a kernel besides its image; see `BareKernel`."""
 
     command_line: str = ""
     modules: tuple[tuple[bytes, str], ...] = ()
@@ -61,7 +61,7 @@ class KernelOptions:
         recorder: "Recorder | None" = None,
         cancellation: Cancellation | None = None,
     ) -> "BareKernel":
-        """Make a kernel with these options. Raises ConfigurationError for what cannot be loaded."""
+        """Make a kernel with these options. Raises ConfigurationError if it cannot be loaded."""
         return BareKernel(
             name,
             image,
@@ -102,7 +102,7 @@ class BareKernel:
     ) -> None:
         self.name = name
         self.cancellation = cancellation or Cancellation()
-        """For those who run the kernel; nothing here takes long by itself."""
+        """For callers that run the kernel; nothing here takes long by itself."""
         self._image = image
         configuration = MachineConfiguration(
             ram_bytes, ns_per_instruction, portable=portable, engines=False, display=True, files=dict(files or {})
@@ -141,7 +141,7 @@ class BareKernel:
 
     @property
     def ended(self) -> str | None:
-        """The way in which the kernel has ended, in words; None while it runs, or sleeps for good."""
+        """A description of how the kernel ended; None while it runs, or sleeps for good."""
         if self.exit_status is not None:
             return f"left, exit status {self.exit_status}"
         return "triple fault" if self.machine.shut_down else None
@@ -155,11 +155,11 @@ class BareKernel:
 
     @property
     def between_steps(self) -> bool:
-        """True where a step has just ended; see `Machine.between_steps`."""
+        """True if a step has just ended; see `Machine.between_steps`."""
         return due_inputs.between_steps(self.machine, self.serial_input)
 
     def step(self) -> bool:
-        """Let one thing happen. Return False at the end: halted for good, a triple fault, or the debug exit."""
+        """Execute one step. Return False at the end: halted for good, a triple fault, or the debug exit."""
         return self.exit_status is None and due_inputs.step(self.machine, self.serial_input)
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
@@ -176,7 +176,7 @@ class BareKernel:
         return Outcome.HALTED if self.exit_status is not None else outcome
 
     def snapshot(self) -> BareSnapshot:
-        """Take a snapshot of all of its state."""
+        """Take a snapshot of its complete state."""
         return BareSnapshot(self.machine.snapshot(), self.serial_input.taken)
 
     def restore(self, snapshot: BareSnapshot) -> None:
@@ -186,5 +186,5 @@ class BareKernel:
 
 
 def is_kernel_image(path: "Path") -> bool:
-    """Return True if the file exists and is one that the boot loader can load."""
+    """Return True if the file exists and the boot loader can load it."""
     return loader.is_image(read_start(path, loader.SEARCHED_BYTES))

@@ -1,6 +1,6 @@
 """Symbols and sections of an ELF image, read by pyelftools.
 
-A file of its own, since pyelftools takes as long to import as an enclave does, and few runs ask for symbols.
+A separate file, because pyelftools takes as long to import as an enclave, and few runs need symbols.
 """
 
 import io
@@ -18,7 +18,7 @@ _PF_X, _PF_W = 1, 2
 
 
 class ElfImage:
-    """The contents of an image that people look at; empty, as far as it is damaged or no ELF file."""
+    """The symbols and sections of an image; empty, as far as it is damaged or not an ELF file."""
 
     def __init__(self, image: bytes) -> None:
         self.bits = 64
@@ -27,7 +27,7 @@ class ElfImage:
         """Sections of linear memory, or segments where there are no sections, in order."""
         self.symbols: dict[str, int] = {}
         """Linear addresses by name."""
-        with suppress(Exception):  # pyelftools raises anything for damaged files; the image runs all the same
+        with suppress(Exception):  # pyelftools raises anything for damaged files; the image still runs
             file = ELFFile(io.BytesIO(image))
             self.bits = file.elfclass
             found = _sections(file) if file.num_sections() else _segments(file)

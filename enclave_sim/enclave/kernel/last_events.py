@@ -1,4 +1,4 @@
-"""The last events of a run, for an explanation of its end; all events go on to another recorder."""
+"""The last events of a run, to explain its end; all events are passed on to another recorder."""
 
 from collections import deque
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ _KEPT = 16
 
 
 class LastEvents:
-    """A recorder that keeps the last events and passes all of them on to another one, or to none."""
+    """A recorder that keeps the last events and passes all events on to another one, if any."""
 
     def __init__(self, recorder: "Recorder | None") -> None:
         self._record = None if recorder is None else recorder.record

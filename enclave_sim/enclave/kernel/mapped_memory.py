@@ -1,4 +1,4 @@
-"""RAM as a debugger sees it, by linear addresses: everything that is mapped, at any privilege level."""
+"""RAM by linear address, as in a debugger: everything that is mapped, at any privilege level."""
 
 from machine.bus.ram import PAGE_SIZE
 from machine.machine import Machine
@@ -7,7 +7,7 @@ _LINEAR = 1 << 64
 
 
 def physical(machine: Machine, address: int) -> int | None:
-    """Return the physical address that a linear one is mapped to; None if not mapped, or not to RAM."""
+    """Return the physical address to which a linear one is mapped; None if it is not mapped to RAM."""
     found = machine.cpu.memory.look(address)
     if found is None or found.reserved:
         return None
@@ -16,7 +16,7 @@ def physical(machine: Machine, address: int) -> int | None:
 
 
 def read(machine: Machine, address: int, length: int) -> bytes:
-    """Read RAM at a linear address. Devices are not read, since reading a register may change it.
+    """Read RAM at a linear address. Devices are not read, because reading a register may change it.
 
     Args:
         machine: The machine.

@@ -1,6 +1,6 @@
-"""The program that the processor executes in ring 0, for people: symbols, source lines, regions of memory.
+"""Information about the program in ring 0: symbols, source lines, regions of memory.
 
-It is the enclave's kernel, or whatever kernel runs on the bare machine.
+It is the enclave's kernel, or a kernel on the bare machine.
 """
 
 from bisect import bisect_right
@@ -33,7 +33,7 @@ class Program:
     regions: tuple[Region, ...]
     """Regions of physical memory, in order."""
     sections: tuple[Region, ...]
-    """Sections of linear memory, in order: they bound the symbols, and say what is code."""
+    """Sections of linear memory, in order: they bound the symbols and mark code."""
     lines: SourceLines
     bits: int = 64
     """The word size of the image: 32 or 64."""
@@ -48,7 +48,7 @@ class Program:
         return found is not None and "x" in found.rights
 
     def symbol(self, address: int) -> str:
-        """Return `name+0x12` for a linear address in the image or its data, or nothing."""
+        """Return `name+0x12` for a linear address in the image or its data, or an empty string."""
         start = self.symbol_start(address)
         if start is None:
             return ""
@@ -56,7 +56,7 @@ class Program:
         return f"{name}+{address - start:#x}" if address != start else name
 
     def symbol_start(self, address: int) -> int | None:
-        """Return the linear address of the symbol that an address belongs to, or None."""
+        """Return the linear address of the symbol for an address, or None."""
         addresses = self._by_address[0]
         index = bisect_right(addresses, address) - 1
         if index < 0 or address - addresses[index] > _SPAN:
@@ -65,7 +65,7 @@ class Program:
         return addresses[index] if where is not None and _holding(self.sections, addresses[index]) == where else None
 
     def place(self, address: int) -> str:
-        """Return the symbol of an address, or the region it is in, or nothing."""
+        """Return the symbol or region of an address, or an empty string."""
         found = self.symbol(address)
         where = None if found else self.region_at(address)
         return found if where is None else f"{where.name}+{address - where.base:#x}"
@@ -90,7 +90,7 @@ def aether() -> Program:
     return _aether(firmware.image())
 
 
-@lru_cache(maxsize=2)  # the kernel, and one that a test has built
+@lru_cache(maxsize=2)  # the kernel, and one built by a test
 def _aether(image: bytes) -> Program:
     def text(file: str) -> str:
         path = resources.files(firmware).joinpath("src", file)
@@ -101,7 +101,7 @@ def _aether(image: bytes) -> Program:
 
 
 def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
-    """Return the program of an image; `name` is its path. Without symbols, or with damaged ones, it has none."""
+    """Return the program of an image; `name` is its path. Missing or damaged symbols are ignored."""
     from enclave_sim.enclave.kernel.elf_image import ElfImage  # noqa: PLC0415 - it loads pyelftools
 
     elf = ElfImage(image)
@@ -111,7 +111,7 @@ def program_of(name: str, image: bytes, loaded: Loaded) -> Program:
 
 
 def _places(loaded: Loaded) -> Iterator[Region]:
-    """Yield the ranges that the loader has filled in RAM."""
+    """Yield the ranges of RAM that the loader has filled."""
     for number, one in enumerate(loaded.executable.segments):
         granted = rights(bool(one.flags & _PF_W), bool(one.flags & _PF_X))
         yield Region(f"segment{number}", one.physical, one.memory_size, granted, 0, measured=False)

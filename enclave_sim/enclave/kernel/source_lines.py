@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _FROM_ZERO = 5
-"""The DWARF version from which files and directories are counted from 0, starting with the compilation's own."""
+"""The DWARF version since which files and directories are numbered from 0, starting with the compilation's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class SourceLine:
 
 
 class SourceLines:
-    """The source lines of an image; none if it has no line table. `read` returns a file's text by name and path."""
+    """The source lines of an image; none without a line table. `read` returns a file's text by name and path."""
 
     def __init__(self, image: bytes, read: Callable[[str, Path], str]) -> None:
         self._image = image
@@ -34,12 +34,12 @@ class SourceLines:
         self._texts: dict[str, list[str]] = {}
 
     def at(self, address: int) -> SourceLine | None:
-        """Return the line that the instruction at a linear address belongs to."""
+        """Return the line of the instruction at a linear address."""
         index = bisect_right(self._table[0], address) - 1
         return self._table[1][index] if index >= 0 else None
 
     def addresses_of(self, file: str, line: int) -> tuple[int, ...]:
-        """Return the addresses at which the code of a line begins; empty for a line without code."""
+        """Return the addresses at which a line's code begins; empty for a line without code."""
         wanted = SourceLine(file, line)
         return tuple(address for address, at in zip(*self._table, strict=True) if at == wanted)
 
@@ -52,9 +52,9 @@ class SourceLines:
 
     @cached_property
     def _table(self) -> tuple[list[int], list[SourceLine | None]]:
-        """The addresses at which a line begins, in order, and the lines; None where source ends."""
+        """The addresses at which a line begins, in order, and the lines; None where source code ends."""
         rows: dict[int, SourceLine | None] = {}
-        with suppress(Exception):  # pyelftools raises anything for damaged tables; what was read until then counts
+        with suppress(Exception):  # pyelftools raises anything for damaged tables; lines read until then count
             self._collect(rows)
         places = sorted(rows)
         return places, [rows[place] for place in places]

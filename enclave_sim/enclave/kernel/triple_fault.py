@@ -1,6 +1,6 @@
-"""An explanation of a triple fault: the exceptions that led to it, where, and what was executed before.
+"""An explanation of a triple fault: the exceptions that led to it, their places, and the last instructions.
 
-A kernel on the bare machine does the same each time, so the last instructions are found by running it again up to just
+A kernel on the bare machine does the same each time, so the last instructions are found by running it again until just
 before its end, and stepping from there.
 """
 
@@ -22,9 +22,9 @@ from machine.events import Event, InterruptRaised, Shutdown
 from machine.machine import Machine
 
 _LONGEST_RUN = 100_000_000
-"""The most instructions that are executed again."""
+"""The maximum number of re-executed instructions."""
 _STEPS = 1000
-"""The number of last instructions among which branches are looked for."""
+"""The number of last instructions that are searched for branches."""
 _INSTRUCTIONS, _BRANCHES = 8, 8
 _LONGEST_INSTRUCTION = 15
 _EXTERNAL, _IDT, _LDT = 1, 2, 4
@@ -45,7 +45,7 @@ def explanation(kernel: BareKernel, events: Iterable[Event], again: Callable[[],
     Args:
         kernel: The kernel, shut down.
         events: The last events of its run.
-        again: Makes the same kernel anew.
+        again: Makes the same kernel again.
     """
     yield from _exceptions(events, kernel.program)
     cpu = kernel.machine.cpu
@@ -73,7 +73,7 @@ def explanation(kernel: BareKernel, events: Iterable[Event], again: Callable[[],
 
 
 def _exceptions(events: Iterable[Event], program: Program) -> Iterator[str]:
-    """Yield a line for each exception since the last one that was delivered, and one for the last, which was not."""
+    """Yield a line for each exception since the last delivered one, and one for the last, which was not delivered."""
     chain: list[InterruptRaised] = []
     for event in events:
         if isinstance(event, InterruptRaised):
@@ -108,7 +108,7 @@ def _at(program: Program, address: int) -> str:
 
 
 def _last_steps(kernel: BareKernel, end_ns: int) -> Iterator[_Step]:
-    """Yield the last instructions of a run that has not begun and that will end at a virtual time."""
+    """Yield the last instructions of a run that has not begun and that ends at a virtual time."""
     machine = kernel.machine
     start_ns = end_ns - _STEPS * machine.clock.ns_per_instruction
     if start_ns > 0:
@@ -126,7 +126,7 @@ def _last_steps(kernel: BareKernel, end_ns: int) -> Iterator[_Step]:
 
 
 def _step_at(machine: Machine) -> _Step:
-    """Return the instruction that the machine is at."""
+    """Return the instruction at the machine's RIP."""
     cpu = machine.cpu
     address, registers = cpu.linear_rip, cpu.registers
     mode = CS_MODE_64 if registers.in_64_bit_code else CS_MODE_32 if registers.cs.flags & DEFAULT_32 else CS_MODE_16

@@ -1,1 +1,1 @@
-"""Judges: compare what was seen of runs, and report."""
+"""Judges: compare observations of runs, and report."""

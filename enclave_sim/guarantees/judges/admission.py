@@ -1,4 +1,4 @@
-"""Admitted: no module runs unless both of its signatures verify. They are checked independently of the VMM."""
+"""Admitted: no module runs unless both of its signatures verify, checked independently of the VMM."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MESSAGE = b"wasmsig\1\1\1"
 
 
 def admitted(runs: Sequence[Run]) -> Report:
-    """Judge that ring 3 is entered only after every payload has been verified, and that none of them is forged.
+    """Judge that ring 3 is entered only after every payload was verified, and that none is forged.
 
     Args:
         runs: The runs, of any scenarios.
@@ -53,7 +53,7 @@ def admitted(runs: Sequence[Run]) -> Report:
 
 
 def forgery(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool) -> str | None:
-    """Return what is wrong with the signatures of a module, or None."""
+    """Describe what is wrong with a module's signatures; None if they are valid."""
     try:
         found = inspect(module)
     except PayloadRejected as rejected:

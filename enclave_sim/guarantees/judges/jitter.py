@@ -1,4 +1,4 @@
-"""Jitter-free: every sleep that the timer ends is ended at its deadline, to the nanosecond, whatever ran before."""
+"""Jitter-free: the timer ends each sleep at its deadline, to the nanosecond, whatever ran before."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _BAR = 40
 _LEAST_WAKE_NS, _MOST_WAKE_NS = 1_000, 3_000_000
 _STI_HLT_BYTES = 2
 _WINDOW_NS = 300
-"""About as long as the kernel keeps interrupts off for one interrupt."""
+"""About the time for which the kernel disables interrupts for one interrupt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Sleep:
 
 
 def sleeps(run: Run) -> Iterator[Sleep]:
-    """Yield the sleeps of a run that are over."""
+    """Yield the completed sleeps of a run."""
     scheduled: events.WakeScheduled | None = None
     halted_ns: int | None = None
     for event in run.events:
@@ -45,13 +45,13 @@ def sleeps(run: Run) -> Iterator[Sleep]:
 
 
 def jitter_free(runs: Sequence[Run]) -> Report:
-    """Judge that latency from deadline to handler has no spread, and that deadlines are where the configuration says.
+    """Judge that the latency from deadline to handler is constant, and that deadlines are as configured.
 
     The kernel's worst case is the time from arming the timer until HLT, during which interrupts are off. It is the same
     in every sleep; a deadline within it is an overrun, and its wake is late.
 
     Args:
-        runs: The runs, of any scenarios; those of `loads` put sleeps under other loads.
+        runs: The runs, of any scenarios; those of `loads` vary the load during sleeps.
 
     Returns:
         The report, with a histogram of latencies in ns.
@@ -89,7 +89,7 @@ def jitter_free(runs: Sequence[Run]) -> Report:
 
 
 def _taken_awake(run: Run) -> Iterator[Finding]:
-    """Find interrupts taken in ring 0, where they are off except right after the HLT in idle()."""
+    """Find interrupts taken in ring 0, where they are disabled except right after the HLT in idle()."""
     after_halt = firmware.symbols()["idle"] + _STI_HLT_BYTES
     for event in run.events:
         if isinstance(event, InterruptRaised) and (event.source, event.ring) == ("external", 0):
@@ -123,7 +123,7 @@ def _faults(sleep: Sleep, wake_ns: int, ns_per_instruction: int) -> Iterator[Fin
 
 
 _REPORTED_WITHIN = 8
-"""Instructions between arming the timer and reporting it, at most."""
+"""Maximum number of instructions between arming the timer and reporting it."""
 
 
 def histogram(latencies: Counter[int]) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def histogram(latencies: Counter[int]) -> tuple[str, ...]:
 
 
 def loads(scenario: Scenario, count: int, seed: int) -> Iterator[Scenario]:
-    """Yield the scenario's guest under other loads: other sleeps and time slices, and interrupts around the deadlines.
+    """Yield the scenario's guest under varied load: other sleeps and time slices, and interrupts around the deadlines.
 
     Args:
         scenario: The scenario.

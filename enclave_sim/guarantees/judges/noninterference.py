@@ -1,8 +1,8 @@
-"""Non-interference by self-composition: two runs that differ in a secret must look alike to everybody else.
+"""Non-interference by self-composition: two runs that differ in a secret must look alike to everyone else.
 
-The runs are compared wherever a next context can look (`InterferenceWatcher`), in DORMANT, and event by event, time
-included. The declared output of a payload may differ: the arguments of `emit_signal`, and the payload's own identity,
-which is measured.
+The runs are compared in everything that a next context can see (`InterferenceWatcher`), in DORMANT, and event by event,
+including times. The declared output of a payload may differ: the arguments of `emit_signal`, and the payload's own
+identity, which is measured.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ _INPUTS_OR_OUTPUT = (
 
 
 def noninterference(first: Run, second: Run) -> Report:
-    """Judge that two runs which differ only in a secret differ in nothing but declared output.
+    """Judge that two runs that differ only in a secret differ only in declared output.
 
     Args:
         first: A run.
@@ -64,7 +64,7 @@ def _compare_events(first: Run, second: Run) -> list[Finding]:
 
 
 def context(ours: list[Event], theirs: list[Event], index: int) -> tuple[str, ...]:
-    """Return the events before the divergence of two recordings, which are common, and those at it."""
+    """Return the common events before the divergence of two recordings, and those at it."""
     before = [f"  {_show(event)}" for event in ours[max(0, index - _CONTEXT) : index]]
     a = [f"- {_show(event)}" for event in ours[index : index + 1]] or ["- the end"]
     b = [f"+ {_show(event)}" for event in theirs[index : index + 1]] or ["+ the end"]
@@ -76,7 +76,7 @@ def _show(event: Event) -> str:
 
 
 def _masked(event: Event) -> Event:
-    """Return an event without the declared output of a payload."""
+    """Return an event without a payload's declared output."""
     declared = _DECLARED.get(type(event), ())
     if isinstance(event, events.HostCalled) and event.number == HostFunction.EMIT_SIGNAL:
         declared = ("argument",)

@@ -10,7 +10,7 @@ from enclave_sim.guarantees.report import Finding, Report, hex_dump
 from machine.events import Event
 
 _TRACED = 3
-"""Number of regions in which the last writer is searched: each search takes another run."""
+"""Number of regions for which the last writer is searched: each search needs another run."""
 
 
 def deterministic(runs: Sequence[Run]) -> Report:
@@ -31,7 +31,7 @@ def deterministic(runs: Sequence[Run]) -> Report:
     findings: list[Finding] = []
     for number, run in enumerate(others, start=2):
         if (run.scenario.payload, run.scenario.inputs) != (first.scenario.payload, first.scenario.inputs):
-            raise ConfigurationError(f"run {number} is one of another scenario; determinism is about repeated runs")
+            raise ConfigurationError(f"run {number} has another scenario; determinism compares repeated runs")
         if run.result.digest != first.result.digest:
             findings.append(_first_divergence(number, list(first.events), list(run.events)))
         differences = first.final.differences(run.final)
@@ -45,9 +45,9 @@ def _first_divergence(number: int, ours: list[Event], theirs: list[Event]) -> Fi
     shortest = min(len(ours), len(theirs))
     index = next((i for i in range(shortest) if ours[i] != theirs[i]), shortest)
     if index == len(ours) == len(theirs):
-        return Finding(f"run {number} has the same events and another digest")
+        return Finding(f"run {number} has the same events but another digest")
     at_ns = ours[index].at_ns if index < len(ours) else None
-    return Finding(f"run {number} parts at event {index}", at_ns, context(ours, theirs, index))
+    return Finding(f"run {number} diverges at event {index}", at_ns, context(ours, theirs, index))
 
 
 def zero_trace(runs: Sequence[Run]) -> Report:
@@ -57,7 +57,7 @@ def zero_trace(runs: Sequence[Run]) -> Report:
         runs: The runs, of any scenarios.
 
     Returns:
-        The report. For the first regions with residue, their last writer is searched in another run.
+        The report. For the first regions with residue, another run is searched for their last writer.
     """
     switches = gathered("zero-trace", runs, "context switches")
     findings = list(switches.findings)
@@ -75,7 +75,7 @@ def zero_trace(runs: Sequence[Run]) -> Report:
 
 
 def isolated(runs: Sequence[Run]) -> Report:
-    """Judge that nothing that ran in ring 3 changed what is not the guest's, and that page tables are sound.
+    """Judge that code in ring 3 changed only the guest's own state, and that page tables are sound.
 
     Args:
         runs: The runs, of any scenarios.
@@ -89,8 +89,8 @@ def isolated(runs: Sequence[Run]) -> Report:
 def attested(runs: Sequence[Run]) -> Report:
     """Judge that attestation was complete.
 
-    Everything was measured before its use, no cycle began without the evidence that the policy requires, and the TPM
-    was capped at the end.
+    Everything was measured before its use, no cycle began without the evidence required by the policy, and the TPM was
+    capped at the end.
 
     Args:
         runs: The runs, of any scenarios.

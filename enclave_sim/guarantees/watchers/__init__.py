@@ -1,1 +1,1 @@
-"""Watchers: they inspect the enclave while it runs, and keep what they find."""
+"""Watchers: they inspect the running enclave, and keep their findings."""

@@ -1,8 +1,8 @@
-"""Audits the tables and registers that rule the processor while ring 3 runs: IDT, GDT, task state, control registers.
+"""Audits the tables and registers that control the processor in ring 3: IDT, GDT, task state, control registers.
 
 The rules are those of a locked architecture (`Status.ARCH_LOCKED`, the target state of phase 01). One gate is open to
-ring 3. Every handler is in the measured kernel and has the stack that is reserved for it. No port is open. Write
-protection and NX are on, and so are UMIP, SMEP and SMAP, which keep the rings apart, in the kernel too.
+ring 3. Every handler is in the measured kernel and has its reserved stack. No port is open. Write protection and NX are
+on, and so, even in the kernel, are UMIP, SMEP and SMAP, which separate the rings.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _IOPL = 3 << 12
 
 
 class _Controls(NamedTuple):
-    """The control registers that are audited."""
+    """The audited control registers."""
 
     cr0: int
     cr4: int
@@ -33,12 +33,12 @@ class _Controls(NamedTuple):
 
 
 def architecture_faults(machine: Machine) -> tuple[str, ...]:
-    """Return the faults, one line each, where ring 3 is about to run. The machine must be stopped."""
+    """Return the faults, one line each, when ring 3 is about to run. The machine must be stopped."""
     return tuple(_flag_faults(machine.cpu.rflags)) + table_faults(machine)
 
 
 def table_faults(machine: Machine) -> tuple[str, ...]:
-    """Return the faults of tables and control registers, which rule in every ring. The machine must be stopped."""
+    """Return the faults of tables and control registers, which apply in every ring. The machine must be stopped."""
     state, ram = machine.cpu.registers, machine.ram
     idt, gdt, task = (
         ram.read(table.base, min(table.limit, 0xFFFF) + 1) for table in (state.idtr, state.gdtr, state.tr)
@@ -47,7 +47,7 @@ def table_faults(machine: Machine) -> tuple[str, ...]:
 
 
 def kernel_faults(machine: Machine) -> tuple[str, ...]:
-    """Return what is wrong where the kernel waits in HLT: SMAP does not hold while RFLAGS.AC is set (SDM 3, 4.6.1)."""
+    """Return the faults when the kernel waits in HLT: RFLAGS.AC suspends SMAP (SDM volume 3, 4.6.1)."""
     return ("the kernel runs with AC set: SMAP is suspended",) if machine.cpu.rflags & FLAG_AC else ()
 
 
@@ -100,7 +100,7 @@ def _gate_faults(idt: bytes, task: bytes) -> Iterator[str]:
 
 
 def _stack_of(vector: int) -> str:
-    """Return the name of the stack region that is reserved for a vector."""
+    """Return the name of the stack region reserved for a vector."""
     special = {_NMI: "nmi_stack", _DOUBLE_FAULT: "fault_stack", _MACHINE_CHECK: "machine_check_stack"}
     if vector in special:
         return special[vector]

@@ -1,7 +1,7 @@
-"""Attested: whatever runs was measured before its use, and no cycle began without good evidence.
+"""Attested: everything was measured before its use, and no cycle began without good evidence.
 
 This is checked independently of the kernel and of the run's verifier: evidence is verified again, against reference
-values from what the enclave was made of, and at the end of each phase the measurements are counted that it needs.
+values derived from the enclave's inputs, and the required measurements are counted at the end of each phase.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ _CAP = sha256(b"AETHER ANNIHILATED").hexdigest()
 
 
 class AttestationWatcher(Watcher):
-    """Checks measurements, quotes and verdicts as they come."""
+    """Checks measurements, quotes and verdicts as they happen."""
 
     NAME = "attestation"
     STATE = ("_extended", "_last", "_nonce", "_after", "_fault", "_entered")
@@ -35,7 +35,7 @@ class AttestationWatcher(Watcher):
         self._reference: ReferenceValues | None = None
         self._extended: Counter[int] = Counter()
         self._last: tuple[int, str] | None = None
-        """The PCR extended last, and the digest."""
+        """The last extended PCR, and the digest."""
         self._nonce = b""
         self._after: tuple[Position, ...] = ()
         self._fault: str | None = "no quote was shown"

@@ -1,7 +1,6 @@
-"""Complete scrubs, checked as they happen: what is left for the next context at every switch.
+"""Zero trace, checked at every switch: nothing is left for the next context.
 
-Where ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
-
+When ring 3 is entered (SDM volume 3, 6.14.3; firmware/src/interrupts.S):
 * after a host call, only RAX holds a value, and the call stack holds only the frame of this return;
 * after an interrupt, every register is as it was when ring 3 was interrupted, and the interrupt stack is as above;
 * a fresh guest finds all registers zero, a zeroed stack and a zeroed heap.
@@ -36,7 +35,7 @@ _REGISTER_NAMES = (*(name.upper() for name in GENERAL_REGISTERS), "RIP", "RFLAGS
 
 
 class ContextSwitchWatcher(Watcher):
-    """Checks registers and stacks at each switch. The names of `looked_at` are kinds of switches."""
+    """Checks registers and stacks at each switch. The names in `looked_at` are kinds of switches."""
 
     NAME = "context switches"
     STATE = ("_interrupted", "_left_by")
@@ -108,7 +107,7 @@ class ContextSwitchWatcher(Watcher):
         return (*general, cpu.rflags & ~_RESUME, state.cs.selector, state.ss.selector, *floating)
 
     def _check_cleared(self, event: machine_events.RingTransition, after: str, answer: str) -> None:
-        """Check that registers other than the answer are zero, and that floating point is as FNINIT leaves it."""
+        """Check that registers other than the answer are zero, and that floating point is in its FNINIT state."""
         cpu = self.machine.cpu
         left = [
             f"{name.upper()} = {value:#x}"
@@ -120,7 +119,7 @@ class ContextSwitchWatcher(Watcher):
             left.append("an XMM register")
         if cpu.context.x87 != X87_CLEAR:
             left.append("x87")
-        if not answer:  # after a host call a guest keeps the selectors and the MXCSR that it has loaded itself
+        if not answer:  # after a host call a guest keeps the selectors and the MXCSR that it loaded itself
             segments = (name for name in ("ds", "es", "fs", "gs") if getattr(cpu.registers, name).selector)
             left += [*segments, *([] if cpu.read_register("MXCSR") == _MXCSR else ["MXCSR"])]
         if left:

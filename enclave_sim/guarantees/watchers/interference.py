@@ -1,4 +1,4 @@
-"""Probes of what each next context can see: of a fresh guest, and of the sleeping kernel.
+"""Probes of the state visible to each next context.
 
 A fresh guest can see its registers and memory, the sleeping kernel all of RAM. `noninterference` compares the digests
 of two runs.
@@ -22,7 +22,7 @@ _VISIBLE = ("gate", "guest_stack", "heap")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The values that a context could see at one moment: digests by register or page."""
+    """The values visible to a context at one moment: digests by register or page."""
 
     what: str
     at_ns: int
@@ -30,7 +30,7 @@ class Probe:
 
 
 class InterferenceWatcher(Watcher):
-    """Takes a probe of what each next context can see."""
+    """Probes the state visible to each next context."""
 
     NAME = "interference"
     STATE = ("probes", "_fresh")
@@ -52,7 +52,7 @@ class InterferenceWatcher(Watcher):
         self._fresh = event
 
     def _ring_changed(self, event: machine_events.RingTransition) -> None:
-        """Probe all that a guest can see at its first entry."""
+        """Probe everything that a guest can see at its first entry."""
         if event.to_ring != 3 or self._fresh is None:
             return
         what, self._fresh = f"the guest of cycle {self._fresh.cycle} at its entry", None
@@ -61,7 +61,7 @@ class InterferenceWatcher(Watcher):
         self._probe(what, event.at_ns, pages)
 
     def _halted(self, event: machine_events.Halted) -> None:
-        """Probe all of RAM except for the payloads, which stay in the staging area as they were loaded."""
+        """Probe all of RAM except the payloads, which stay in the staging area as loaded."""
         if event.interruptible:
             staging = region("staging")
             pages = [p for p in self.machine.ram.nonzero_pages() if not staging.base <= p < staging.end]
@@ -80,7 +80,7 @@ class InterferenceWatcher(Watcher):
 
 
 def _without_event_log(page: int, content: bytes) -> bytes:
-    """Return a page of RAM, zero where the kernel keeps its log of measurements."""
+    """Return a page of RAM, with zeros in place of the kernel's measurement log."""
     log, size = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
     start, end = max(log - page, 0), min(log + size - page, PAGE_SIZE)
     return content if start >= end else content[:start] + bytes(end - start) + content[end:]

@@ -1,8 +1,8 @@
-"""Isolated: nothing that runs in ring 3 changes a byte outside the guest's regions, or a control register.
+"""Isolated: no code in ring 3 changes a byte outside the guest's regions, or a control register.
 
-Each stay in ring 3 is bracketed. Where it begins, all memory that is not the guest's is copied, with the registers and
-devices that only the kernel may change. Where it ends, before the processor has pushed anything, both are compared.
-Page tables are audited whenever other or changed ones are in force.
+Each stay in ring 3 is bracketed. When it begins, all memory outside the guest's regions is copied, with the registers
+and devices that only the kernel may change. When it ends, before the processor has pushed anything, both are compared.
+Page tables are audited whenever they are switched or changed.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class IsolationWatcher(Watcher):
             self._compare(event.at_ns)
 
     def _input_taken(self, event: events.InputTaken) -> None:
-        """Compare, and then start again: an input changes what ring 3 must not."""
+        """Compare, then start again, because an input changes state that ring 3 must not change."""
         if self._before is not None:
             self._compare(event.at_ns, memory=event.input not in _CHANGED_BY_INPUT)
             self._before = self._foreign_memory(), self._privileged()
@@ -107,7 +107,7 @@ class IsolationWatcher(Watcher):
     # What ring 3 must not change
 
     def _foreign_memory(self) -> RamImage:
-        """Return all memory outside the guest's regions that is not zero."""
+        """Return all nonzero memory outside the guest's regions."""
         return self.machine.ram.image(_guest_ranges())
 
     def _privileged(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class IsolationWatcher(Watcher):
         return found
 
     def _compare(self, at_ns: int, *, memory: bool = True) -> None:
-        """Compare with the state at entry, without `memory` if something other than ring 3 has just changed it."""
+        """Compare with the state at entry, without `memory` if something other than ring 3 just changed it."""
         assert self._before is not None
         (foreign, privileged), self._before = self._before, None
         self.count("stays in ring 3")

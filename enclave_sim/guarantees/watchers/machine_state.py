@@ -1,4 +1,4 @@
-"""The state of a machine in named parts, which can be compared between runs."""
+"""The state of a machine in named parts, for comparison between runs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ _TABLES = ("GDTR", "IDTR", "LDTR", "TR")
 
 @dataclass(frozen=True, slots=True)
 class MachineState:
-    """Registers by name, pages of RAM that are not zero, and the state of each device."""
+    """Registers by name, nonzero pages of RAM, and the state of each device."""
 
     at_ns: int
     registers: dict[str, Any]
@@ -44,7 +44,7 @@ class MachineState:
             f"{type(device).__name__}.{name}": value
             for device in machine.bus.devices
             for name, value in device.save_state().items()
-            if name not in device.PARTS or not isinstance(device, Mailbox)  # the VMM is no device
+            if name not in device.PARTS or not isinstance(device, Mailbox)  # the VMM is not a device
         }
         return cls(machine.clock.now_ns, registers, pages, devices)
 

@@ -1,4 +1,4 @@
-"""Checks, whenever ring 3 is entered afresh, that the flat guest in RAM is the one that the command line names."""
+"""Checks, whenever a guest is first entered, that the flat guest in RAM is the one named on the command line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from enclave_sim.guarantees.watchers.watcher import Watcher
 
 
 class MeasurementWatcher(Watcher):
-    """Compares the staging area with the payload that was given."""
+    """Compares the staging area with the given payload."""
 
     NAME = "measurement"
     STATE = ("_replaced", "_fresh")
@@ -19,9 +19,9 @@ class MeasurementWatcher(Watcher):
     def __init__(self) -> None:
         super().__init__()
         self.payload = b""
-        """The flat payload that was given."""
+        """The given flat payload."""
         self._replaced = False
-        """True after a test has put in its own guest, which nobody measures."""
+        """True after a test has inserted its own, unmeasured guest."""
         self._fresh = False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:

@@ -1,4 +1,4 @@
-"""Audits page tables in RAM against the memory map: who may access what, and how (SDM volume 3, 4.5)."""
+"""Audits page tables in RAM against the memory map's access rights (SDM volume 3, 4.5)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ENTRIES, _LOWEST_SHIFT, _HIGHEST_SHIFT, _BITS = 512, 12, 39, 9
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A page as the tables map it, with the combined rights of all levels."""
+    """A mapped page, with the combined rights of all levels."""
 
     linear: int
     physical: int
@@ -29,9 +29,9 @@ class Mapping:
 
 
 def mappings(ram: Ram, cr3: int) -> Iterator[Mapping]:
-    """Yield all pages that four levels of tables map, by linear address.
+    """Yield all pages mapped by four levels of tables, by linear address.
 
-    A table outside of RAM maps nothing: the bus floats, and the reserved bits of what is read there are set.
+    A table outside RAM maps nothing: the bus floats, so the values read have reserved bits set.
 
     Yields:
         Each mapping.
@@ -64,7 +64,10 @@ def _walk(ram: Ram, table: int, base: int, shift: int, rights: int) -> Iterator[
 
 
 def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
-    """Return the faults of the tables at `cr3`. `native_code` is where a flat guest may execute, and not write."""
+    """Return the faults of the tables at `cr3`.
+
+    `native_code` is the range that a flat guest may execute but not write.
+    """
     found: list[str] = []
     for page in mappings(ram, cr3):
         where = region_at(page.physical)
@@ -86,5 +89,5 @@ def faults(ram: Ram, cr3: int, native_code: Region | None) -> list[str]:
 
 
 def staging() -> Region:
-    """Return the region that holds a flat guest's code."""
+    """Return the region of a flat guest's code."""
     return region("staging")

@@ -1,7 +1,7 @@
 """The base of all watchers. A watcher gets every event as it happens, and inspects the machine at that moment.
 
 At events from a device (a scrub, the end of a cycle) the processor is in the middle of an instruction: memory and
-devices can be read, registers cannot. At interrupts, ring transitions and HLT the machine is stopped.
+devices can be read, but not registers. At interrupts, ring transitions and HLT the machine is stopped.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ _MOST_FINDINGS = 100
 
 
 class Watcher(Stateful):
-    """Base of all watchers: counts what it has checked, and keeps its findings."""
+    """Base of all watchers: counts checks, and keeps findings."""
 
     STATE: ClassVar[tuple[str, ...]] = ("looked_at", "findings")
     WIRING: ClassVar[tuple[str, ...]] = ("machine", "native")
@@ -31,7 +31,7 @@ class Watcher(Stateful):
         """True if the guest is a flat binary."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
-        """Return the handler of each type of event that the watcher needs."""
+        """Return the handlers of the event types that the watcher needs."""
         raise NotImplementedError
 
     def count(self, what: str) -> None:
@@ -39,6 +39,6 @@ class Watcher(Stateful):
         self.looked_at[what] += 1
 
     def find(self, what: str, at_ns: int | None, evidence: tuple[str, ...] = ()) -> None:
-        """Keep a finding. After the first hundred, further ones are dropped."""
+        """Keep a finding. Findings after the first hundred are dropped."""
         if len(self.findings) < _MOST_FINDINGS:
             self.findings.append(Finding(what, at_ns, evidence))

@@ -128,7 +128,7 @@ NESTED = b"\x81" * 5000 + b"\x00"
         (unprotected({2**64 - 1: 0, EAT_PROFILE: PROFILE}), "claim 18446744073709551615 is not one of its profile"),
         (unprotected({1: cbor2.CBORTag(35, "(?i)[\0-\uffff]" * 999)}), "an item at offset 2 is a tag"),
         (UNPROTECTED + NESTED, "claims: an item at offset 64 is one too many; no file needs more than 64"),
-        (unprotected([1, 2]), "the claims are no map"),
+        (unprotected([1, 2]), "the claims are not a map"),
         (unprotected(without(EAT_PROFILE)), f"claim 265 (eat_profile) is missing; right is {PROFILE!r}"),
         (unprotected({**claims(), EAT_PROFILE: "tag:other"}), "claim 265 (eat_profile) is 'tag:other'; right is"),
         (unprotected({**claims(), 4: 1700000000}), "claim 4 is not one of its profile"),
@@ -152,7 +152,7 @@ NESTED = b"\x81" * 5000 + b"\x00"
         (UNPROTECTED + cbor2.dumps(dict(reversed(claims().items()))), "its claims are not written as they must be"),
         (EVIDENCE.encode(None) + b"\0", "its claims are not written as they must be"),
         (EVIDENCE.encode(ENVELOPE_KEY) + b"\0", "the envelope is not written as it must be"),
-        (SIGNED_CWT + cbor2.dumps([b"", {}, b""]), "the envelope is no [protected header, {}, claims, signature]"),
+        (SIGNED_CWT + cbor2.dumps([b"", {}, b""]), "the envelope is not [protected header, {}, claims, signature]"),
         (enveloped(b"", header={4: b"kid"}), "the envelope is not written as it must be"),
         (enveloped(b"", size=63), "the envelope's signature has 63 bytes; right are 64"),
         (enveloped(b"", protected=b""), "the protected header is ...; right is {1: -7 (ES256)"),
@@ -235,5 +235,5 @@ def test_an_envelope_key_needs_a_seed_of_16_bytes() -> None:
 
 
 def test_an_envelope_by_a_key_that_is_no_point_is_refused() -> None:
-    with pytest.raises(EvidenceError, match="no point of P-256"):
+    with pytest.raises(EvidenceError, match="not a point of P-256"):
         check_envelope(b"\x02" + b"\xff" * 32, b"", bytes(64))

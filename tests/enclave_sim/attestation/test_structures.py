@@ -119,7 +119,7 @@ def put(data: bytes, offset: int, text: str) -> bytes:
         (parse_signature, put(SIGNATURE, 2, "0004"), "hash at offset 2 is 0x0004; right is 0x000b (TPM_ALG_SHA256)"),
         (parse_signature, put(SIGNATURE, 4, "0021"), "signatureR at offset 4 has 33 bytes; right are 1 to 32"),
         (parse_signature, bytes.fromhex("00a1 0974"), "signature at offset 2 has 2420 bytes; right are 3309"),
-        (public_pem, put(PUBLIC, 24, "00" * 32), "unique is no point of P-256"),
+        (public_pem, put(PUBLIC, 24, "00" * 32), "unique is not a point of P-256"),
     ],
 )
 def test_an_error_names_the_field_its_offset_and_what_is_right(

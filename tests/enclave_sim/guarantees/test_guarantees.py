@@ -90,7 +90,7 @@ def changed(run: Run, index: int, **fields: Any) -> Run:
 def test_the_first_event_that_differs_is_shown_among_its_neighbours() -> None:
     run = observe("beacon")
     text = finding(deterministic([run, changed(run, 30, at_ns=1)]))
-    assert text.startswith("run 2 parts at event 30 (at ")
+    assert text.startswith("run 2 diverges at event 30 (at ")
     lines = text.splitlines()
     assert [int(line.partition('"seq":')[2].split(",")[0]) for line in lines[1:]] == [27, 28, 29, 30, 30]
     assert lines[4].lstrip()[0] == "-"

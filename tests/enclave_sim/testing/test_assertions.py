@@ -102,7 +102,7 @@ def test_a_broken_guarantee_is_an_assertion_error_with_the_report_as_its_text(
 def test_runs_that_are_not_the_same_are_not_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
     cycles = iter([2, 2, 3])
     monkeypatch.setattr(assertions, "observe_scenario", lambda _: observe("counter", cycles=next(cycles)))
-    with pytest.raises(GuaranteeBroken, match=r"deterministic: BROKEN.*\n.*run 3 parts at event"):
+    with pytest.raises(GuaranteeBroken, match=r"deterministic: BROKEN.*\n.*run 3 diverges at event"):
         assert_deterministic("counter", runs=3)
 
 

@@ -21,7 +21,7 @@ _ENVIRONMENTS = frozenset([0xD9, 0xDD])
 """With opcode extensions 4 and 6: FLDENV, FNSTENV, FRSTOR, FNSAVE."""
 _FAULT_OTHERWISE = frozenset([0x0FAE, 0x0FC7])
 """FXSAVE, FXRSTOR, CMPXCHG16B: they raise #GP instead."""
-_GROUP_5 = 0xFF
+_GROUP_5, _MASKED_MOVE = 0xFF, 0x0FF7
 _FAR_RETURNS = frozenset([0xCA, 0xCB, 0xCF])
 
 
@@ -57,6 +57,8 @@ def _alignment(instruction: Instruction, access: Access) -> int:
         return 2 if narrow else 4
     if opcode in _FAULT_OTHERWISE and access.size >= _WHOLE_BLOCK:
         return 0
+    if opcode == _MASKED_MOVE:
+        return _LONGEST_WORD
     if instruction.action & Action.WIDE:
         return _WHOLE_BLOCK
     if access.segment == "ss" and (access.size > _LONGEST_WORD or opcode in _FAR_RETURNS):  # several words

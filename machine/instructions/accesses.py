@@ -36,7 +36,10 @@ _MEANINGLESS = frozenset(
 """Opcodes, each with a mandatory prefix that has no effect."""
 _SIZES = {"fxsave": 512, "fxrstor": 512, "fxsave64": 512, "fxrstor64": 512}
 _ENVIRONMENT, _X87_REGISTERS = ("fnstenv", "fldenv"), ("fnsave", "frstor")
+_MASKED_MOVES = {"maskmovq": 8, "maskmovdqu": 16}
+"""They store at DS:RDI, which no operand names."""
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
+_SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 _NARROW = frozenset(["bx", "bp", "si", "di"])
 
 
@@ -102,6 +105,8 @@ def _decode(code: bytes, bits: int) -> _Decoded | None:
     operands = tuple(
         _operand(found, name, operand, word, long=bits == 64) for operand in found.operands if operand.type == _OP_MEM
     )
+    if name in _MASKED_MOVES:
+        operands = (_masked_move(found, name, long=bits == 64),)
     return _Decoded(
         operands,
         _pushed(name, word),
@@ -128,6 +133,14 @@ def _operand(found: Any, name: str, operand: Any, word: int, *, long: bool) -> _
         size = word + 2
     writes = bool(operand.access & _AC_WRITE) or name.startswith("ins")
     return _Operand(segment, registers, int(memory.disp), 8 * int(found.addr_size), size, writes)
+
+
+def _masked_move(found: Any, name: str, *, long: bool) -> _Operand:
+    address_bits = 8 * int(found.addr_size)
+    register = {64: "rdi", 32: "edi", 16: "di"}[address_bits]
+    override = _SEGMENTS.get(found.prefix[1], "ds")
+    segment = override if not long or override in ("fs", "gs") else "ds"
+    return _Operand(segment, ((register, 1),), 0, address_bits, _MASKED_MOVES[name], writes=True)
 
 
 def _pushed(name: str, word: int) -> int:

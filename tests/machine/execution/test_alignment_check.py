@@ -51,6 +51,9 @@ MISALIGNED = [
     "btl %ecx, 1(%rbx)",
     "movups 8(%rbx), %xmm0",
     "movl $1, %ecx; leaq 1(%rbx), %rsi; movq %rbx, %rdi; rep movsl",
+    "leaq 4(%rbx), %rdi; maskmovq %mm0, %mm0",
+    "leaq 4(%rbx), %rdi; maskmovdqu %xmm0, %xmm0",
+    "leal 4(%rbx), %edi; addr32 maskmovdqu %xmm0, %xmm0",
 ]
 ALIGNED = [
     "movb 1(%rbx), %al",
@@ -70,6 +73,7 @@ ALIGNED = [
     "prefetcht0 1(%rbx)",
     "movl %eax, %ecx",
     "fldt 8(%rbx)",
+    "leaq 8(%rbx), %rdi; maskmovdqu %xmm0, %xmm0",
     "movw $0x0B0F, 0x200080; leaq -28(%rsp), %rsp; movl $0x1B, 16(%rsp); movl $0x240000, 12(%rsp);"
     "movl $0x40202, 8(%rsp); movl $0x23, 4(%rsp); movl $0x200080, (%rsp); iretl",  # its words have four bytes
     "movw $0x0B0F, 0x200080; leaq -4(%rsp), %rsp; movl $0x23, 4(%rsp); movl $0x200080, (%rsp); lretl",

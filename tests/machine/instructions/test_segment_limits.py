@@ -56,6 +56,8 @@ SEGMENTS = {
     "null": Segment(0, range(0)),
 }
 ACCESSES = {
+    "maskmovq mm0, mm0": (b"\x0f\xf7\xc0", 8, True),
+    "maskmovdqu xmm0, xmm0": (b"\x66\x0f\xf7\xc0", 16, True),
     "mov al, [edi]": (b"\x8a\x07", 1, False),
     "mov eax, [edi]": (b"\x8b\x07", 4, False),
     "mov [edi], ax": (b"\x66\x89\x07", 2, True),
@@ -109,7 +111,7 @@ def test_64_bit_mode_has_no_limits() -> None:
 def test_only_what_names_fs_or_gs_is_looked_at_while_the_others_are_flat(mode: Mode, selector: int) -> None:
     """Nulls are there in 32-bit code of most systems. ADD EAX, [ESI]; DEC ECX; JNZ, a thousand times."""
     made = Bench()
-    entered = count_calls(made.machine.cpu, "execute")
+    entered = count_calls(made.machine.cpu.engine, "execute")
     values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RSI": layout.DATA}
     loop = b"\xb9" + (1000).to_bytes(4, "little") + b"\x03\x06\x49\x75\xfb"
     code = load("fs", selector) + load("gs", selector) + loop

@@ -15,7 +15,7 @@ from tests.oracle.enumeration.programs import Case
 UD, GP, DB = "vector 6", "vector 13", "vector 1"
 _LONG = Mode.LONG.value
 _AC = 1 << 18
-_UMIP = "where CR4.UMIP is set, Linux answers in the processor's place"
+_UMIP = "where CR4.UMIP is set (volume 3, 2.5), Linux answers in the processor's place"
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,12 @@ BY_THE_MANUAL = (
     _not_offered("WRUSS", at(THREE_38, (0xF5,)), _CET),
     _not_offered("WRSS", lambda case: at(THREE_38, (0xF6,))(case) and _without_prefix(case), _CET),
     _not_offered("MOVDIRI, MOVDIR64B", at(THREE_38, (0xF8, 0xF9)), (7, "ECX", 27), (7, "ECX", 28), (7, "ECX", 29)),
-    Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here", at(TWO, (0x05, 0x07))),
-    Row("LOCK MOV CR", "AMD's other name of CR8", at(TWO, (0x20, 0x22), prefix=LOCK)),
+    Row("SYSCALL, SYSRET", "IA32_EFER.SCE is 0 here: #UD (volume 2, SYSCALL, SYSRET)", at(TWO, (0x05, 0x07))),
+    Row(
+        "LOCK MOV CR",
+        "AMD's other name of CR8; #UD (volume 2, MOV to and from control registers)",
+        at(TWO, (0x20, 0x22), prefix=LOCK),
+    ),
     Row("LOCK VERW", "an AMD processor executes it; #UD (volume 2, LOCK)", at(TWO, (0x00,), 5, prefix=LOCK)),
     Row(
         "far RET inwards",
@@ -119,9 +123,19 @@ BY_THE_MANUAL = (
         _return_inwards,
         GP,
     ),
-    Row("SYSENTER", "AMD has it in legacy mode only; Intel faults, for IA32_SYSENTER_CS is 0", at(TWO, (0x34,)), GP),
-    Row("SYSEXIT", "AMD has it in legacy mode only; Intel faults outside ring 0", at(TWO, (0x35,)), GP),
-    Row("INT1", "a hypervisor that intercepts it returns to the instruction itself", at(ONE, (0xF1,)), DB),
+    Row(
+        "SYSENTER",
+        "AMD has it in legacy mode only; IA32_SYSENTER_CS is 0: #GP (volume 2, SYSENTER)",
+        at(TWO, (0x34,)),
+        GP,
+    ),
+    Row("SYSEXIT", "AMD has it in legacy mode only; #GP outside ring 0 (volume 2, SYSEXIT)", at(TWO, (0x35,)), GP),
+    Row(
+        "INT1",
+        "a trap (volume 3, 6.15, interrupt 1); a hypervisor that intercepts it returns to the instruction itself",
+        at(ONE, (0xF1,)),
+        DB,
+    ),
 )
 """What the manual decides, whatever the host's processor makes of it: mostly what has to be #UD here."""
 
@@ -157,13 +171,19 @@ NOT_WITNESSED = (
     Row("SLDT, STR", _UMIP, at(TWO, (0x00,), 0, 1)),
     Row("SGDT, SIDT", _UMIP, at(TWO, (0x01,), 0, 1, register=False)),
     Row("SMSW", _UMIP, at(TWO, (0x01,), 4)),
-    Row("INT 80H", "a system call of Linux", _system_call),
+    Row("INT 80H", "a system call of Linux; here #GP or a gate as the IDT has it (volume 3, 6.12.1)", _system_call),
     Row("far pointers of 64 bits", "AMD has none: REX.W is ignored there (volume 2, LSS, JMP)", _wide_far_pointer),
     Row("MASKMOV", "with a mask of zeros a page fault may occur or not (volume 2, MASKMOVQ)", _masks_all),
     Row(
-        "ENTER", "whether the probe of the new stack pointer has to be aligned is not said", _enter_with_alignment_check
+        "ENTER",
+        "whether the probe of the new stack pointer has to be aligned is not said (volume 2, ENTER)",
+        _enter_with_alignment_check,
     ),
-    Row("PREFETCHW of a register", "#UD for AMD; Intel's reserved NOP", at(TWO, (0x0D,), register=True)),
+    Row(
+        "PREFETCHW of a register",
+        "#UD for AMD; a reserved NOP (volume 2, appendix A, table A-3)",
+        at(TWO, (0x0D,), register=True),
+    ),
 )
 """What the host's processor does not answer at all."""
 

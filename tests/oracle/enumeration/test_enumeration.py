@@ -19,8 +19,9 @@ from tests.oracle.enumeration.coverage import Coverage
 from tests.oracle.enumeration.encoding import Map
 from tests.oracle.enumeration.forms import PREFIXES, Form, forms
 from tests.oracle.enumeration.isolated import Isolated
-from tests.oracle.enumeration.judges import BY_THE_MANUAL, code_for_host
+from tests.oracle.enumeration.judges import BY_THE_MANUAL, NOT_WITNESSED, Row, code_for_host
 from tests.oracle.enumeration.programs import TAIL, Case, case
+from tests.oracle.enumeration.tolerances import TOLERANCES, Tolerance
 from tests.oracle.enumeration.undefined import AF, CF, OF, undefined
 from tests.oracle.enumeration.witnesses import REGIONS, State, of_host, start
 from tests.oracle.host_processor.witness import Witness, features
@@ -172,3 +173,8 @@ def test_a_report_can_be_stored_and_continued(witness: Witness) -> None:
     assert kept == coverage
     assert kept.forms == {"64 host": 1}
     assert "1 cases differ" in kept.report()
+
+
+@pytest.mark.parametrize("row", [*BY_THE_MANUAL, *NOT_WITNESSED, *TOLERANCES], ids=lambda row: row.name)
+def test_each_excuse_names_its_place_in_the_manual(row: Row | Tolerance) -> None:
+    assert "volume" in row.reason or row.reason.startswith("CPUID")

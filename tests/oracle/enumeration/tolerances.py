@@ -113,7 +113,7 @@ _REACHED_IN_64_BIT_MODE = frozenset(
 TOLERANCES = (
     Tolerance(
         "registers of 64-bit mode",
-        "other modes do not reach them",
+        "other modes do not reach them (volume 1, 3.4.1.1 and 10.2)",
         _REACHED_IN_64_BIT_MODE,
         _outside_64_bit_mode,
         _always,
@@ -127,7 +127,7 @@ TOLERANCES = (
     ),
     Tolerance(
         "RDTSC, RDTSCP, CPUID",
-        "time, and what a processor says of itself",
+        "time, and what a processor says of itself (volume 3, 17.17; volume 2, CPUID)",
         frozenset(["RAX", "RBX", "RCX", "RDX"]),
         any_of(at(TWO, (0x31, 0xA2)), at(TWO, (0x01,), 7, register=True, rm=(1,))),
         _always,
@@ -141,7 +141,7 @@ TOLERANCES = (
     ),
     Tolerance(
         "LAR of 33H",
-        "in the programs' protected mode it names 16-bit code, on Linux 64-bit code",
+        "in the programs' protected mode it names 16-bit code, on Linux 64-bit code (volume 3, 3.4.5)",
         _REGISTERS,
         lambda case: at(TWO, (0x02,))(case) and case.form.mode == Mode.PROTECTED.value,
         lambda _case, _host, theirs, mine: (theirs ^ mine) & ~0xFF_0000 == 0,
@@ -155,7 +155,7 @@ TOLERANCES = (
     ),
     Tolerance(
         "MMX state of a fault",
-        "an instruction that faults changes nothing; AMD has switched to MMX by then",
+        "an instruction that faults changes nothing (volume 3, 6.5); AMD has switched to MMX by then",
         _STATUS | _STACK | {"FTW"},
         at(TWO, (0x2C, 0x2D, 0xF7)),
         lambda _case, host, _theirs, _mine: host.end in _FAULTS_AT_OPERANDS and host.values["FTW"] == _ALL_VALID,
@@ -218,14 +218,14 @@ TOLERANCES = (
     ),
     Tolerance(
         "page faults of instructions with several accesses",
-        "the order in which they are made is not architectural",
+        "the order in which they are made is not architectural (volume 3, 6.9)",
         frozenset(["CR2", "error_code"]),
         _IN_PARTS,
         lambda _case, host, _theirs, _mine: host.end == "vector 14",
     ),
     Tolerance(
         "error code of a page fault above the user's addresses",
-        "Linux sets P, so that a process does not learn what the kernel has mapped",
+        "Linux sets P (volume 3, 4.7), so that a process does not learn what the kernel has mapped",
         frozenset(["error_code"]),
         _everywhere,
         lambda case, host, theirs, mine: "CR2" in host.values and _same_but_present(case, host, theirs, mine),
@@ -235,9 +235,12 @@ TOLERANCES = (
 
 def wraps(case: Case, host: State, ours: State) -> bool:
     """Tell an access beyond 4 GBytes, which is #GP on one processor and wraps on another (volume 3, 5.3)."""
-    ends = (host.end, host.values.get("error_code"), ours.end) == ("vector 13", 0, "vector 14")
-    beyond = ours.values.get("CR2", _LONGEST_ACCESS) < _LONGEST_ACCESS
-    return ends and beyond and _outside_64_bit_mode(case) and host.values["RIP"] == ours.values["RIP"]
+    refused = (host.end, host.values.get("error_code")) == ("vector 13", 0)
+    if ours.end == "vector 17":
+        beyond = any(ours.values[name] >= (1 << 32) - _LONGEST_ACCESS for name in GENERAL[:8])
+    else:
+        beyond = ours.end == "vector 14" and ours.values.get("CR2", _LONGEST_ACCESS) < _LONGEST_ACCESS
+    return refused and beyond and _outside_64_bit_mode(case) and host.values["RIP"] == ours.values["RIP"]
 
 
 def tolerated(case: Case, host: State, name: str, theirs: int, mine: int) -> bool:

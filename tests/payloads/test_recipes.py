@@ -17,7 +17,7 @@ from enclave_sim.payload.keys import development_key
 from enclave_sim.payload.signature import sign
 from enclave_sim.payload.wasm.sections import SectionId, debug_bytes, sections
 
-PAGE = (Path(__file__).parents[2] / "docs" / "payload-recipes.md").read_text()
+PAGE = Path(__file__).parents[2] / "docs" / "payload-recipes.md"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Recipe:
 
 def _recipes() -> dict[str, Recipe]:
     found = {}
-    for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL):
+    page = re.sub(r"<!--.*?-->\n", "", PAGE.read_text(), flags=re.DOTALL)
+    for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL):
         program = re.match(r"\n`(\S+)`:\n\n```\w+\n(.*?)```\n", text, re.DOTALL)
         if program:
             commands = re.findall(r"^```sh\n(.*?)```$", text[program.end() :], re.MULTILINE | re.DOTALL)

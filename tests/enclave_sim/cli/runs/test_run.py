@@ -284,18 +284,8 @@ def test_a_script_that_is_wrong_runs_nothing(tmp_path: Path) -> None:
     assert not record.exists()
 
 
-@pytest.mark.slow
-def test_the_page_on_inputs_shows_what_happens(tmp_path: Path) -> None:
+def test_the_page_on_inputs_names_every_kind() -> None:
     page = (Path(__file__).parents[4] / "docs/inputs.md").read_text("utf-8")
-    name, text = re.findall(r"^`(\S+\.toml)` .*?```toml\n(.*?)```", page, re.S | re.M)[0]
-    command, printed = re.findall(r"```console\n\$ enclave-sim (.*?)\n(.*?)\.\.\.\n```", page, re.S)[0]
-    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    (tmp_path / name).write_text(text)
-    words = [sys.executable, "-m", "enclave_sim", *command.split()]
-    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, text=True)
-    assert re.fullmatch(rf"{printed}[0-9a-f]{{64}}\n", shown.stdout)
-    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True, text=True)
-    assert ran.stdout == f"{printed.strip()}\n"
     _, *kinds = re.findall(r"^\| `(\w+)` \|", page, re.M)
     assert kinds == [kind.__struct_config__.tag for kind in get_args(AnyInput)]
 

@@ -1,32 +1,12 @@
 """docs/exports.md says what is so."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
-from enclave_sim import Enclave
 from enclave_sim.recording.exports import parquet
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.spans import Track
 
 PAGE = (Path(__file__).parents[4] / "docs/exports.md").read_text()
-
-
-def test_the_programs_run_as_they_stand(tmp_path: Path) -> None:
-    enclave = Enclave("counter", cycles=3)
-    enclave.run()
-    assert enclave.recording is not None
-    with (tmp_path / "counter.parquet").open("wb") as file:
-        Format.PARQUET.writer()(enclave.recording.header, enclave.recording.events, file)
-    programs = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(programs) == 2
-    printed = [
-        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-        for program in programs
-    ]
-    assert "size_sum" in printed[1]
-    assert (tmp_path / "counter.vcd").read_bytes().startswith(b"$comment")
 
 
 def test_every_format_track_and_divided_column_is_named() -> None:

@@ -5,11 +5,13 @@ from collections import defaultdict
 import pytest
 from hypothesis import given, settings
 
-from enclave_sim.events import HostReturned, WakeScheduled, Woken
+from enclave_sim import Enclave
+from enclave_sim.events import HostCalled, HostReturned, WakeScheduled, Woken
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.perfetto import name_of
 from enclave_sim.recording.exports.spans import Begin, End, Instant, Track, marks
 from machine.events import Event, InterruptDelivered
+from tests.documents.blocks import ROOT, blocks
 from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, exported
 from tests.enclave_sim.recording.exports.trace_processor import TraceProcessor
 
@@ -59,6 +61,23 @@ def test_all_tracks_are_under_one_in_their_order(run: Run, trace: TraceProcessor
     every = [track.value for track in Track] + ["Signal value", "Wake latency"]
     assert names == [name for name in every if name in names]
     assert {"Phases", "Ring (CPL)", "Memory"} <= set(names)
+
+
+def test_the_query_of_the_page_counts_host_calls() -> None:
+    """docs/exports.md shows it."""
+    (query,) = (block.text for block in blocks(ROOT / "docs/exports.md") if block.language == "sql")
+    enclave = Enclave("counter", cycles=3)
+    enclave.run()
+    assert enclave.recording is not None
+    trace = TraceProcessor(exported(enclave.recording.header, enclave.recording.events, Format.PERFETTO))
+    ((name, calls, longest),) = trace.query(query)
+    assert (name, calls) == ("emit_signal", 6)
+    assert longest == max(
+        returned.at_ns - called.at_ns
+        for called, returned in zip(
+            enclave.recording.of_kind(HostCalled), enclave.recording.of_kind(HostReturned), strict=True
+        )
+    )
 
 
 def test_it_counts_signals(run: Run, trace: TraceProcessor) -> None:

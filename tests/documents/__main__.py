@@ -1,0 +1,29 @@
+"""Write anew what pages show of programs: `python -m tests.documents [PAGE...]`. Read what changed."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.documents.blocks import PAGES, ROOT, blocks
+from tests.documents.comparing import replaced
+from tests.documents.reader import Reader
+
+
+def rewrite(page: Path) -> int:
+    """Run the page, put what was printed in the place of what is wrong, and return the number of such places."""
+    reader = Reader()
+    wrong = [shown for block in blocks(page) for shown in reader.follow(block) if not shown.right]
+    text = page.read_text()
+    for shown in reversed(wrong):
+        text = text[: shown.start] + replaced(shown.text, shown.printed) + text[shown.start + len(shown.text) :]
+    page.write_text(text)
+    return len(wrong)
+
+
+if __name__ == "__main__":
+    os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
+    for page in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            print(f"{page.relative_to(ROOT)}: {rewrite(page)} places written anew")

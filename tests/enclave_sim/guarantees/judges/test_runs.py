@@ -43,23 +43,23 @@ def test_one_run_is_not_enough(count: int) -> None:
 def test_a_run_of_another_scenario_is_named_by_its_number(other: Scenario) -> None:
     with pytest.raises(ConfigurationError) as caught:
         deterministic([run(), run(), replace(run(), scenario=other), run()])
-    assert str(caught.value) == "run 3 is one of another scenario; determinism is about repeated runs"
+    assert str(caught.value) == "run 3 has another scenario; determinism compares repeated runs"
 
 
 def test_the_same_events_with_another_digest_are_a_finding_without_a_time() -> None:
     report = deterministic([run(), run(), another()])
-    assert report.findings == (Finding("run 3 has the same events and another digest"),)
+    assert report.findings == (Finding("run 3 has the same events but another digest"),)
 
 
 @pytest.mark.parametrize("events", [0, 1, 30])
 def test_one_that_ends_earlier_parts_there(events: int) -> None:
     whole, short = run(), another(run().events[:events])
     (found,) = deterministic([whole, short]).findings
-    assert (found.what, found.at_ns) == (f"run 2 parts at event {events}", run().events[events].at_ns)
+    assert (found.what, found.at_ns) == (f"run 2 diverges at event {events}", run().events[events].at_ns)
     assert found.evidence[-1] == "+ the end"
     whole, short = replace(run(), events=run().events[:events]), another()
     (found,) = deterministic([whole, short]).findings
-    assert (found.what, found.at_ns) == (f"run 2 parts at event {events}", None)
+    assert (found.what, found.at_ns) == (f"run 2 diverges at event {events}", None)
     assert found.evidence[-2] == "- the end"
     assert len(found.evidence) == 2 + min(events, 3)
 

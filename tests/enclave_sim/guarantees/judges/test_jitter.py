@@ -198,15 +198,37 @@ def test_a_seed_draws_the_same_loads_in_every_version() -> None:
     assert drawn(3) == DRAWN
 
 
+class Extreme:
+    """Draws the first or the last of all that there is to draw."""
+
+    last = False
+
+    def __init__(self, _seed: int) -> None:
+        pass
+
+    def randint(self, least: int, most: int) -> int:
+        return most if self.last else least
+
+    def choice(self, several: list[int]) -> int:
+        return several[-1 if self.last else 0]
+
+
 @pytest.mark.usefixtures("deadlines")
-def test_loads_reach_all_that_they_are_to_reach() -> None:
-    found = [one for seed in range(40) for one in drawn(seed)]
-    assert {quantum for _, quantum, _ in found} == {20_000, 100_000, 1_000_000, 10_000_000}
-    near = [at[0] for _, _, at in found if at]
-    distances = [min((at - deadline for deadline in (2_000_000, 4_000_000, 6_000_000)), key=abs) for at in near]
-    assert min(distances) < -250
-    assert max(distances) > 250
-    assert max(map(abs, distances)) <= 300
+@pytest.mark.parametrize(
+    ("last", "found"),
+    [(False, (1_000, 20_000, (2_000_000 - 300, 0))), (True, (3_000_000, 10_000_000, (6_000_000 + 300, 6_000_000)))],
+)
+def test_loads_are_drawn_from_these_ranges(monkeypatch: pytest.MonkeyPatch, last: bool, found: object) -> None:
+    """Sleeps of 1 us to 3 ms, and interrupts up to 300 ns from a deadline and anywhere before the last one."""
+    monkeypatch.setattr(Extreme, "last", last)
+    monkeypatch.setattr(jitter, "Random", Extreme)
+    assert drawn(1)[1] == found
+
+
+@pytest.mark.usefixtures("deadlines")
+def test_every_time_slice_is_drawn() -> None:
+    found = {quantum for seed in range(10) for _, quantum, _ in drawn(seed)}
+    assert found == {20_000, 100_000, 1_000_000, 10_000_000}
 
 
 def test_a_load_without_a_deadline_is_not_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,12 @@
 
 import pytest
 
+from enclave_sim.events import CycleBegan, GuestReplaced
 from enclave_sim.guarantees import admitted, observe
+from enclave_sim.guarantees.watchers.measurement import MeasurementWatcher
 from enclave_sim.guarantees.watchers.page_tables import staging
+from machine.events import Event, RingTransition
+from machine.machine import Machine
 from payloads import read_flat
 from tests.enclave_sim.guarantees.spoiling import byte, enters_ring_3, spoilt
 
@@ -26,3 +30,33 @@ def test_another_byte_in_staging_is_found(place: str) -> None:
 
 def test_of_a_webassembly_guest_nothing_of_staging_is_looked_at() -> None:
     assert admitted([observe("counter", cycles=2)]).check().looked_at == {"runs": 1, "payloads": 1}
+
+
+BEGAN, REPLACED = CycleBegan(0, 0, 0), GuestReplaced(0, 0, 0, "", 0)
+ENTERED, LEFT = (RingTransition(0, 55, 3 - ring, ring, "", None, None, 0, 0) for ring in (3, 0))
+
+
+@pytest.mark.parametrize(
+    ("native", "happened", "looked"),
+    [
+        (True, [BEGAN, ENTERED], 1),
+        (True, [BEGAN, LEFT], 0),
+        (True, [BEGAN, LEFT, ENTERED], 1),
+        (True, [ENTERED], 0),
+        (True, [BEGAN, ENTERED, ENTERED], 1),
+        (True, [BEGAN, ENTERED, LEFT, ENTERED, BEGAN, ENTERED], 2),
+        (True, [REPLACED, BEGAN, ENTERED], 0),
+        (True, [BEGAN, REPLACED, ENTERED], 0),
+        (False, [BEGAN, ENTERED], 0),
+        (False, [BEGAN, LEFT], 0),
+    ],
+)
+def test_a_flat_guest_is_looked_at_where_it_is_entered_afresh(
+    machine: Machine, native: bool, happened: list[Event], looked: int
+) -> None:
+    watcher = MeasurementWatcher()
+    watcher.machine, watcher.native, watcher.payload = machine, native, b"another guest"
+    for event in happened:
+        watcher.handlers()[type(event)](event)
+    assert watcher.looked_at["flat guests"] == len(watcher.findings) == looked
+    assert {finding.at_ns for finding in watcher.findings} == ({55} if looked else set())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from vcd.reader import ScalarChange, StringChange, TokenKind, VectorChange, tokenize
 
 from enclave_sim import Enclave
-from enclave_sim.events import CycleBegan
+from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.vcd import InterruptFlag
 from enclave_sim.recording.format import Header
@@ -34,12 +34,14 @@ class Waves:
     def __init__(self, data: bytes) -> None:
         self.changes: defaultdict[str, list[tuple[int, Any]]] = defaultdict(list)
         names: dict[str, str] = {}
+        sizes: dict[str, int] = {}
         now_ns = 0
         for token in tokenize(BytesIO(data)):
             if token.kind is TokenKind.TIMESCALE:
                 assert str(token.timescale) == "1 ns"
             elif token.kind is TokenKind.VAR:
                 names[token.var.id_code] = token.var.reference
+                sizes[token.var.reference] = token.var.size
             elif token.kind is TokenKind.CHANGE_TIME:
                 assert token.time_change >= now_ns
                 now_ns = token.time_change
@@ -47,6 +49,7 @@ class Waves:
                 self.changes[names[token.data.id_code]].append((now_ns, token.data.value))
         self.end_ns = now_ns
         assert set(names.values()) == {"CPL", "mode", "IF", "vector", "phase"}
+        assert [sizes[name] for name in ("CPL", "IF", "vector")] == [2, 1, 8]
 
     def at(self, name: str, at_ns: int) -> Any:
         """The value once all changes of that time are made."""
@@ -169,3 +172,36 @@ def test_if_in_ring_3_is_known_until_another_guest_comes() -> None:
 @given(events=EVENT_LISTS)
 def test_any_events_make_waves_that_can_be_read(events: list[Event]) -> None:
     Waves(exported(HEADER, events, Format.VCD))
+
+
+def test_each_event_changes_the_variables_that_it_is_about() -> None:
+    events: list[Event] = [
+        ModeSwitched(0, 5, "reset", "protected", 0),
+        PhaseEntered(1, 6, "PROT_ENTRY"),
+        ModeSwitched(2, 7, "protected", "long", 0),
+        RingTransition(3, 10, 0, 3, "interrupt_return", None, None, 0, 0),
+        InterruptRaised(4, 20, 14, "exception", None, None, 0, 3),
+        InterruptDelivered(5, 20, 14, 0, 0),
+        RingTransition(6, 20, 3, 0, "exception", 14, None, 0, 0),
+        InterruptRaised(7, 30, 0x22, "external", None, None, 0, 0),
+        InterruptDelivered(8, 31, 0x22, 0, 0),
+        InterruptReturned(9, 40, 0x22, 0),
+        PhaseEntered(10, 45, "MEM_MAP"),
+        InterruptReturned(11, 50, 14, 0),
+        Halted(12, 60, True),
+        Halted(13, 70, False),
+        InterruptRaised(14, 71, 0x22, "external", None, None, 0, 0),
+        AnnihilationStep(15, 72, "A2", ""),
+        AnnihilationStep(16, 73, "A1", ""),
+        Halted(17, 80, True),
+    ]
+    waves = Waves(exported(HEADER, events, Format.VCD))
+    assert waves.changes == {
+        "CPL": [(0, "x"), (5, 0), (10, 3), (20, 0)],
+        "mode": [(0, "reset"), (5, "protected"), (7, "long")],
+        "IF": [(0, "x"), (5, "0"), (10, "x"), (20, "0"), (30, "1"), (31, "0"), (40, "x"), (60, "1"), (70, "0"),
+               (71, "1"), (73, "0")],
+        "vector": [(0, "z"), (20, 14), (31, 0x22), (40, 14), (50, "z")],
+        "phase": [(0, "none"), (6, "PROT_ENTRY"), (45, "MEM_MAP")],
+    }  # fmt: skip
+    assert waves.end_ns == 80

@@ -70,7 +70,7 @@ AREAS = (
         "payload",
         ("enclave_sim/payload",),
         ("tests/enclave_sim/payload", DATA),
-        ("tests/payloads",),
+        ("tests/payloads", "tests/enclave_sim/enclave/engine/test_last_store.py"),
     ),
 )
 

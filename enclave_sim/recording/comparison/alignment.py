@@ -109,10 +109,10 @@ class Aligner:
 
     def _resynchronise(self) -> None:
         """Skip to where the two agree again."""
-        skipped = self._nearest_row() or self._nearest_single()
-        for side, (events, count) in enumerate(zip((self._first, self._second), skipped, strict=True)):
-            self._findings.only_in(side, events.take(count))
-            self._taken += count
+        of_first, of_second = self._nearest_row() or self._nearest_single()
+        self._findings.only_in(0, self._first.take(of_first))
+        self._findings.only_in(1, self._second.take(of_second))
+        self._taken += of_first + of_second
 
     def _nearest_row(self) -> tuple[int, int] | None:
         for window in WINDOWS:
@@ -121,7 +121,7 @@ class Aligner:
             found = _nearest(self._first.rows(window, _IN_A_ROW), self._second.rows(window, _IN_A_ROW))
             if found is not None:
                 return found
-        self._in_vain = dict.fromkeys(WINDOWS, self._taken)
+            self._in_vain[window] = self._taken
         return None
 
     def _nearest_single(self) -> tuple[int, int]:

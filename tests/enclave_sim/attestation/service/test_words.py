@@ -1,10 +1,12 @@
 """What the service says when it refuses, word for word, and what it does by default."""
 
 import inspect
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from enclave_sim.attestation import Position
@@ -246,3 +248,27 @@ def test_an_address_that_cannot_be_listened_at_is_named(rig: Rig) -> None:
     words = "^cannot listen at 192.0.2.1 port 1: Cannot assign requested address$"
     with pytest.raises(ConfigurationError, match=words), serving(rig.verifier, "192.0.2.1", 1):
         pass
+
+
+def test_the_service_says_nothing_of_its_software_and_trusts_no_header_of_a_proxy(rig: Rig) -> None:
+    with server._bound("127.0.0.1", 0) as listener:
+        made = server._configuration(rig.verifier, listener, None)
+    assert not (made.server_header)
+    assert not (made.proxy_headers)
+    assert not (made.access_log)
+    assert not (made.is_ssl)
+    assert (made.ws, made.lifespan, made.http, made.loop) == ("none", "off", "h11", "asyncio")
+    assert (made.backlog, made.timeout_graceful_shutdown, made.log_config) == (32, 2, None)
+    assert made.log_level == "error"
+    with serving(rig.verifier) as url:
+        headers = httpx.get(f"{url}/health").headers
+    assert "server" not in headers
+    assert url.startswith("http://127.0.0.1:")
+
+
+def test_small_answers_are_not_held_back(rig: Rig) -> None:
+    with server._bound("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert server._url(listener, "127.0.0.1", None) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert server._url(listener, "::1", server.Tls(Path(), Path())).startswith("https://[::1]:")
+    assert rig.verifier.nonce_lifetime_ns == 60 * 10**9

@@ -164,6 +164,16 @@ def test_an_insertion_is_passed_over_if_four_events_after_it_are_among_the_next_
     assert len(found.common) < 600
 
 
+@pytest.mark.parametrize(("first", "second"), [(400, 900), (3000, 5000), (20_000, 40_000)])
+def test_parts_of_both_that_are_of_different_lengths_are_passed_over(first: int, second: int) -> None:
+    """Also where the end of one is too far away for the first search: large windows are searched again later."""
+    common = range(300)
+    found = align(
+        signals([*range(10**6, 10**6 + first), *common]), signals([*range(2 * 10**6, 2 * 10**6 + second), *common])
+    )
+    assert (len(found.common), len(found.only[0]), len(found.only[1])) == (300, first, second)
+
+
 @pytest.mark.parametrize(("before", "found_again"), [(0, True), (62, True), (63, True), (64, False)])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_single_event_is_searched_among_the_next_64(before: int, found_again: bool, swapped: bool) -> None:

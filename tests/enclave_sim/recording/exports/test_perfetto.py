@@ -192,6 +192,21 @@ def test_packets_are_written_512_at_a_time(count: int) -> None:
     assert sum(parts) == count + len(Track) + 3
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(-2, "int"), (-1, "int"), (0, "uint"), (1, "uint"), ((1 << 63) - 1, "uint"), (-(1 << 63), "int")],
+)
+def test_a_number_below_zero_is_a_signed_one(value: int, kind: str) -> None:
+    data = exported(HEADER, [Woken(0, 1, "timer", 0, value)], Format.PERFETTO)
+    annotations = [
+        annotation
+        for packet in Trace.FromString(data).packet
+        for annotation in packet.track_event.debug_annotations
+        if annotation.name == "latency_ns"
+    ]
+    assert [one.WhichOneof("value") for one in annotations] == [f"{kind}_value"]
+
+
 def test_a_wake_that_no_sleep_came_before_ends_no_flow() -> None:
     events: list[Event] = [
         Woken(0, 1, "timer", 0, 3),

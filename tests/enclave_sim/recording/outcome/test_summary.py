@@ -81,6 +81,32 @@ def test_cycles_and_signals_and_host_calls_are_counted() -> None:
     assert (found.cycles, found.signals, found.host_calls) == (5, (7, 0xFFFF_FFFF), 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "counted"),
+    [
+        ("memory_fault", 1),
+        ("guest_replaced", 0),
+        ("external_interrupt", 0),
+        ("tamper", 0),
+        ("sensor_value", 0),
+        ("", 0),
+    ],
+)
+def test_faults_of_memory_are_counted_among_the_inputs(kind: str, counted: int) -> None:
+    summary = Summary()
+    for _ in range(3):
+        summary.record(events.InputTaken(0, 1, kind, None))
+    assert summary.memory_faults == 3 * counted
+
+
+@pytest.mark.parametrize(("before", "detail"), [([], ""), (["TAMPER"], ", TAMPER under way")])
+def test_a_kernel_that_stopped_is_the_outcome_whether_dormant_or_not(before: list[str], detail: str) -> None:
+    stopped = events.KernelStopped(0, 1, "it spins", 0x2A, 0x1234)
+    for halted in (False, True):
+        found = result(*map(began, before), stopped, halted=halted)
+        assert (found.outcome, found.detail) == ("KERNEL_STOPPED", f"it spins, POST code 0x2a, RIP 0x1234{detail}")
+
+
 def test_a_phase_has_when_it_was_entered_and_when_it_reached_its_target_state() -> None:
     entered, completed = events.PhaseEntered(0, 5, "BOOT"), events.PhaseCompleted(0, 8, "BOOT", "READY", 0)
     found = result(entered, completed, events.PhaseEntered(0, 9, "NEXT"))

@@ -1,6 +1,7 @@
 """Challenges and verdicts: a verifier's questions and answers."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from enclave_sim.attestation.errors import shown
 from enclave_sim.attestation.formats.algorithms import ECDSA_P256, ML_DSA_65
@@ -97,6 +98,32 @@ class Check:
     """One line: the finding, and what would be right."""
 
 
+class CheckObject(TypedDict):
+    """One check, as plain values."""
+
+    name: str
+    passed: bool
+    message: str
+    """One line: what was found, and what would be right."""
+
+
+class VerdictObject(TypedDict):
+    """A verdict on evidence, as plain values."""
+
+    accepted: bool
+    """Every check passed."""
+    reset_count: int | None
+    """TPM resets; null where the first quote cannot be read. The same holds for the next two."""
+    restart_count: int | None
+    """TPM restarts since the last reset."""
+    clock: int | None
+    """The TPM's clock, in milliseconds."""
+    cycle: int | None
+    """The cycle as the evidence states it; null where it cannot be read."""
+    checks: list[CheckObject]
+    """Always the same ones in the same order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """All checks, always in the same order. The evidence is accepted if every one of them passed."""
@@ -117,7 +144,7 @@ class Verdict:
         """The checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> VerdictObject:
         """Return the verdict as plain values.
 
         Returns:

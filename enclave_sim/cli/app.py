@@ -33,6 +33,7 @@ _COMMANDS = {
     "verify-evidence": "trust.attestation",
     "reference-values": "trust.attestation",
     "verifier": "trust.verifier",
+    "schema": "schema",
     "completion": "completion",
 }
 """The module of each command, in help order. The function has the command's name, with underscores."""

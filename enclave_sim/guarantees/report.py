@@ -1,12 +1,46 @@
 """Guarantee reports: the result, the checks made, and the evidence of violations."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.recording.hex_lines import hex_lines
 
 _SHOWN = 10
+
+
+class FindingObject(TypedDict):
+    """One violation of a guarantee, as plain values."""
+
+    what: str
+    """One line."""
+    at_ns: int | None
+    """Virtual time of the violation in ns, or null."""
+    evidence: list[str]
+    """Lines that show it."""
+
+
+class ReportObject(TypedDict):
+    """The result of one guarantee, as plain values."""
+
+    guarantee: str
+    """Its name, such as `zero-trace`."""
+    holds: bool
+    looked_at: dict[str, int | str]
+    """Counts of what was checked, and measured values: a number, or text for a range. Names that end in `ns`
+    are of virtual nanoseconds."""
+    findings: list[FindingObject]
+    """The violations; empty if it holds."""
+
+
+class VerificationObject(TypedDict):
+    """The results of all guarantees, as plain values."""
+
+    payloads: list[str]
+    """The payloads as the command line names them."""
+    holds: bool
+    """Every guarantee holds."""
+    guarantees: list[ReportObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +115,7 @@ class Report:
             lines.append(f"  and {len(self.findings) - _SHOWN} more")
         return "\n".join([*lines, *(f"  {line}" for line in self.picture)])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ReportObject:
         """Convert the report to plain values, for JSON.
 
         Returns:

@@ -93,8 +93,10 @@ def verify(
 
 
 def _as_json(names: list[str], reports: "list[Report]") -> bytes:
+    from enclave_sim.guarantees.report import VerificationObject  # noqa: PLC0415
+
     holds = all(report.holds for report in reports)
-    document = {"payloads": names, "holds": holds, "guarantees": [report.to_dict() for report in reports]}
+    document = VerificationObject(payloads=names, holds=holds, guarantees=[report.to_dict() for report in reports])
     return f"{json.dumps(document)}\n".encode()
 
 

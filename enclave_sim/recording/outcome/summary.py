@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -48,6 +48,17 @@ class AttestationSummary(msgspec.Struct, frozen=True):
     """The last message of the verifier; empty if it was never asked."""
 
 
+class ResidueSummary(TypedDict):
+    """One range of residue."""
+
+    region: str
+    """Name of the region; `unmapped` where nothing is mapped."""
+    base: int
+    """Physical address."""
+    bytes: str
+    """The bytes in hex."""
+
+
 class RunResult(msgspec.Struct, frozen=True):
     """The result of a run, as `Enclave.run` returns it."""
 
@@ -80,8 +91,8 @@ class RunResult(msgspec.Struct, frozen=True):
     """SHA-256 of the payload, or of each if there are several."""
     serial: str
     """The text that the kernel sent to the serial line."""
-    residue: tuple[dict[str, Any], ...]
-    """Each range of residue: `region`, `base` and the `bytes` in hex."""
+    residue: tuple[ResidueSummary, ...]
+    """Each range of residue."""
     attestation: AttestationSummary
 
     @property
@@ -182,7 +193,7 @@ class Summary(Stateful):
             firmware_sha256=firmware_sha256,
             payload_sha256=payload_sha256[0] if len(payload_sha256) == 1 else payload_sha256,
             serial=serial,
-            residue=tuple({"region": r.region, "base": r.base, "bytes": r.data.hex()} for r in residue.ranges),
+            residue=tuple(ResidueSummary(region=r.region, base=r.base, bytes=r.data.hex()) for r in residue.ranges),
             attestation=self.attestation,
         )
 

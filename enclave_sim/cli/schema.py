@@ -1,0 +1,75 @@
+"""`enclave-sim schema`: JSON Schemas of what commands print with `--json`, made from the types that they print."""
+
+import ast
+import inspect
+import json
+import textwrap
+from enum import Enum
+from typing import Any
+
+import click
+import msgspec
+
+from enclave_sim.cli.command import command
+from enclave_sim.cli.options.common import write
+from enclave_sim.cli.options.types import Choice
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Output(Enum):
+    """The commands whose output has a schema."""
+
+    RUN = "run"
+    VERIFY = "verify"
+    VERIFY_EVIDENCE = "verify-evidence"
+
+
+@command()
+@click.argument("output", type=Choice(Output), metavar="run|verify|verify-evidence", help="The command.")
+def schema(output: Output) -> None:
+    """Print the JSON Schema of what a command prints with --json.
+
+    Example: enclave-sim schema run > run.schema.json
+    """
+    write(f"{json.dumps(schema_of(output), indent=2)}\n".encode())
+
+
+def schema_of(output: Output) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a command's output. Descriptions are those of the types."""
+    kinds = _types(output)
+    (reference,), definitions = msgspec.json.schema_components(kinds[:1], ref_template="#/$defs/{name}")
+    for kind in kinds:
+        described = definitions[kind.__name__]
+        described["additionalProperties"] = False
+        for name, text in _descriptions(kind).items():
+            described["properties"][name]["description"] = text
+    return {"$schema": _DIALECT, "title": f"enclave-sim {output.value} --json", **reference, "$defs": definitions}
+
+
+def _types(output: Output) -> tuple[type, ...]:
+    """Return the type that is printed, and those that it is made of."""
+    if output is Output.RUN:
+        from enclave_sim.recording.outcome import summary  # noqa: PLC0415
+
+        parts = (summary.PhaseSummary, summary.StepSummary, summary.AttestationSummary, summary.ResidueSummary)
+        return (summary.RunResult, *parts)
+    if output is Output.VERIFY:
+        from enclave_sim.guarantees.report import FindingObject, ReportObject, VerificationObject  # noqa: PLC0415
+
+        return VerificationObject, ReportObject, FindingObject
+    from enclave_sim.attestation.verdict import CheckObject, VerdictObject  # noqa: PLC0415
+
+    return VerdictObject, CheckObject
+
+
+def _descriptions(kind: type) -> dict[str, str]:
+    """Return the docstring below each field."""
+    (defined,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(defined, ast.ClassDef)
+    found = {}
+    for field, below in zip(defined.body, defined.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            text = ast.literal_eval(below.value)
+            found[field.target.id] = " ".join(text.split())
+    return found

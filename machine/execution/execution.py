@@ -8,12 +8,13 @@ from enum import Enum
 
 from machine.architecture.control_registers import CR0_BITS, CR0_PE
 from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
-from machine.architecture.exceptions import DB, NMI, UD, Fault
+from machine.architecture.exceptions import NMI, UD, Fault
 from machine.architecture.opcodes import Action
 from machine.devices.chipset import Chipset
-from machine.events import Halted
+from machine.events import Halted, InterruptSource
 from machine.execution.alignment_check import AlignmentCheck
 from machine.execution.coprocessor import INSTRUCTION_LENGTH, Coprocessor
+from machine.execution.interruptions import Interruptions
 from machine.execution.observed_registers import ObservedRegisters
 from machine.execution.ring_and_mode import RingAndMode
 from machine.instructions.disposition import Done
@@ -21,17 +22,16 @@ from machine.instructions.floating_point.unit import FloatingPointUnit
 from machine.instructions.memory import OperandMemory
 from machine.instructions.quiet import is_quiet, loads_data_segment
 from machine.instructions.segment_limits import Scope, SegmentLimits
-from machine.instructions.segmentation.segment_loads import loads_ss
 from machine.instructions.segmentation.task_switch import TaskFault
 from machine.instructions.system.msrs import Msrs
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
-from machine.interrupts.unicorn_faults import exception_met, take_back
+from machine.interrupts.unicorn_faults import take_back
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS
-from machine.processor.step_hook import NEVER, STRINGS, Stop
+from machine.processor.step_hook import NEVER, Stop
 from machine.state import Stateful
 
 _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
@@ -78,6 +78,7 @@ class Execution(Stateful):
     PARTS = ("delivery", "ring_and_mode", "_returns")
     WIRING = (
         *("_cpu", "_chipset", "_journal", "coprocessor", "_observed", "_alignment", "_limits", "_x87", "_system"),
+        "_interruptions",
         "_reached",
     )
 
@@ -95,6 +96,8 @@ class Execution(Stateful):
         self._limits = SegmentLimits(cpu)
         self.ring_and_mode = RingAndMode(cpu, journal, self._returns, self._limits)
         self._observed = ObservedRegisters(cpu, journal)
+        parts = self.delivery, self._returns, self.ring_and_mode, self._observed
+        self._interruptions = Interruptions(cpu, *parts, at_coprocessor=lambda: self.at_coprocessor)
         self._alignment = AlignmentCheck(cpu)
         self._x87 = FloatingPointUnit(cpu, OperandMemory(cpu))
         self._system = SystemInstructions(cpu, msrs, chipset.local_apic, self._x87, self._limits)
@@ -130,61 +133,18 @@ class Execution(Stateful):
         nmi = chipset.nmi_pending and not self.ring_and_mode.nmi_blocked
         if registers.interrupts_inhibited and (nmi or pending) and not self.halted:
             self.step()
-        elif nmi:
+            return True
+        if not nmi and not (pending and self._cpu.hook.rflags & FLAG_IF):
+            return False
+        repeating = self._interruptions.repeating()
+        if nmi:
             chipset.take_nmi()
             self.ring_and_mode.block_nmi(True)
-            self._deliver(Interrupt(NMI, "nmi", registers.rip, repeating=self._repeating()))
-        elif pending and self._cpu.hook.rflags & FLAG_IF:
-            repeating = self._repeating()
-            self._deliver(Interrupt(chipset.acknowledge(), "external", registers.rip, repeating=repeating))
-        else:
-            return False
-        return True
-
-    def _deliver(self, interrupt: Interrupt) -> None:
+        source: InterruptSource = "nmi" if nmi else "external"
+        vector = NMI if nmi else chipset.acknowledge()
         self.halted = self.cut_short = False
-        self._cpu.hook.pass_once = NEVER
-        registers, in_long_mode = self._cpu.registers, self.ring_and_mode.mode == "long"
-        ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
-        self._returns.look()  # an interrupt can follow immediately on the return from another
-        before = None if in_long_mode else self._observed.look()
-        self.delivery.deliver(interrupt)
-        if before is not None:  # a task gate loads TR, CR3 and segment registers
-            self._observed.record_changes(before, interrupt.return_address)
-            self.ring_and_mode.watch()
-        if ring == registers.cpl:
-            linear = base + interrupt.return_address & 2**64 - 1
-            self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
-        else:
-            self.ring_and_mode.watch()
-        if not in_long_mode:
-            self.ring_and_mode.follow_mode(registers.rip)
-        if self._cpu.debug.held and not self.delivery.shut_down:  # this was the instruction after MOV SS
-            self._trap(0)
-
-    def _raise(self, fault: Fault) -> None:
-        """Deliver an exception of the instruction at RIP, which has not retired."""
-        self._cpu.debug.met = 0
-        interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
-        self._deliver(interrupt)
-
-    def _trap(self, causes: int) -> None:
-        """Deliver #DB after the last retired instruction.
-
-        Args:
-            causes: Bits of DR6 to set, in addition to those of breakpoints hit.
-        """
-        debug = self._cpu.debug
-        debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
-        self._deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self._repeating()))
-
-    def _repeating(self) -> bool:
-        """Return whether the instruction at RIP is a repeated string instruction between two iterations."""
-        cpu = self._cpu
-        if cpu.hook.last != cpu.linear_rip:
-            return False
-        instruction = cpu.code.instruction_at(cpu.linear_rip)
-        return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
+        self._interruptions.deliver(Interrupt(vector, source, registers.rip, repeating=repeating))
+        return True
 
     # One instruction
 
@@ -216,7 +176,7 @@ class Execution(Stateful):
                 if self._alignment.wanted and (instruction is None or not _privileged(instruction)):
                     self._alignment.check(instruction)
             except Fault as fault:
-                self._raise(fault)
+                self._interruptions.raise_fault(fault)
                 return
         self.step()
 
@@ -286,7 +246,7 @@ class Execution(Stateful):
             try:
                 done = self._system.execute(instruction)
             except Fault as fault:
-                self._raise(fault)
+                self._interruptions.raise_fault(fault)
                 return
             if done is Done.NATIVE:
                 hook.pass_watched = cpu.linear_rip
@@ -305,17 +265,17 @@ class Execution(Stateful):
         cpu, hook = self._cpu, self._cpu.hook
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
-            self._exception_met(stop)
+            self._interruptions.met(stop)
         elif stop is Stop.LEFT:
             take_back(cpu)
         elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
-            self._raise(Fault(UD))
+            self._interruptions.raise_fault(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):
-            self._trap(0)
+            self._interruptions.trap(0)
         elif stop is Stop.WATCHED_INSTRUCTION:
             self._execute_watched(instruction or cpu.code.watched_instruction())
         elif stop is Stop.DEBUG:
-            self._instruction_breakpoint()
+            self._interruptions.instruction_breakpoint()
         elif stop is Stop.ADDRESS:
             self._reached = Reached.ADDRESS
         elif stop is Stop.BREAKPOINT:
@@ -323,53 +283,16 @@ class Execution(Stateful):
                 self._pass_return()
         elif stop is Stop.HALT:
             if hook.rflags & FLAG_TF:
-                self._trap(DR6_BS)
+                self._interruptions.trap(DR6_BS)
                 return
             self.halted = True
             self._journal.emit(Halted, bool(cpu.rflags & FLAG_IF))
-
-    def _exception_met(self, stop: Stop) -> None:
-        """Deliver the exception or the INT instruction that Unicorn reported."""
-        cpu = self._cpu
-        software, error_code, following = cpu.context.interrupt_met
-        vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
-        if software:
-            if not cpu.registers.in_64_bit_code:
-                following &= 0xFFFF_FFFF  # Unicorn does not wrap it
-            cpu.registers.rip = following
-            self._deliver(Interrupt(vector, "software", following))
-        elif vector == UD:
-            take_back(cpu)
-            if not self.at_coprocessor:
-                self._raise(Fault(UD))
-        elif vector == DB:  # the only one that Unicorn raises, because it never sees the debug registers
-            self._trap(DR6_BS)
-        else:
-            self._raise(exception_met(cpu, vector, error_code))
 
     def _pass_return(self) -> None:
         """Execute the instruction at an interrupt's return address, reached without that return: no special case."""
         self._cpu.hook.breakpoint = NEVER
         self.step()
         self._returns.watch()
-
-    def _instruction_breakpoint(self) -> None:
-        """Deliver #DB before the instruction at RIP, whose address is in a debug register.
-
-        RF, or a load of SS just before, suppresses it (SDM volume 3, 18.3.1.1).
-        """
-        cpu = self._cpu
-        if cpu.rflags & FLAG_RF or self._follows_load_of_ss():
-            cpu.hook.pass_once = cpu.linear_rip
-            return
-        cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
-        self._deliver(Interrupt(DB, "exception", cpu.rip))
-
-    def _follows_load_of_ss(self) -> bool:
-        """Return whether the last instruction was MOV SS or POP SS. STI also inhibits interrupts, but not #DB."""
-        cpu = self._cpu
-        last = cpu.code.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
-        return last is not None and loads_ss(last)
 
     def _execute_watched(self, instruction: Instruction | None) -> None:
         """Execute a watched instruction, and record its changes."""
@@ -390,7 +313,7 @@ class Execution(Stateful):
         except TaskFault as fault:  # of the new task, before its first instruction
             done, in_new_task = Done.COMPLETE, fault
         except Fault as fault:
-            self._raise(fault)
+            self._interruptions.raise_fault(fault)
             return
         stop = self._execute_one() if done is Done.NATIVE else None
         if self._observed.look() != before:
@@ -409,23 +332,8 @@ class Execution(Stateful):
         if stop is not None:
             self.stopped(stop)
         elif in_new_task is not None:
-            self._raise(in_new_task)
+            self._interruptions.raise_fault(in_new_task)
         elif registers.interrupts_inhibited:  # by MOV SS, which also delays #DB
             cpu.debug.hold()
         else:
-            self._trap_after(done, stepping)
-
-    def _trap_after(self, done: Done, stepping: int) -> None:
-        """Deliver #DB after an instruction executed here, if there is a cause.
-
-        Args:
-            done: The result of the instruction.
-            stepping: RFLAGS.TF as it was before the instruction.
-        """
-        if done is Done.TRAP:
-            self._trap(0)
-            return
-        if done is Done.TRANSFERRED:
-            stepping = self._cpu.hook.rflags & FLAG_TF
-        if stepping or self._cpu.debug.met or self._cpu.debug.held:
-            self._trap(DR6_BS if stepping else 0)
+            self._interruptions.trap_after(done, stepping)

@@ -87,6 +87,7 @@ def stop(outcome: Outcome) -> Callable[..., Outcome]:
 def test_without_a_memory_fault_it_is_a_defect(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, reason: str) -> None:
     harmless, calm = booted().start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
     monkeypatch.setattr(Machine, "run", stop(outcome))
+    monkeypatch.setattr(Machine, "shut_down", property(lambda _machine: outcome is Outcome.SHUTDOWN))
     assert harmless.run().detail.startswith(f"{reason}, POST code")
     for act in (calm.run, calm.advance):
         with pytest.raises(KernelDied, match="stopped before annihilation: POST code"):

@@ -1,0 +1,148 @@
+"""Delivery of what interrupts a program: exceptions, traps and external interrupts, and what is recorded of them.
+
+Interrupt delivery itself is in machine/interrupts/delivery.py.
+"""
+
+from collections.abc import Callable
+
+from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL
+from machine.architecture.exceptions import DB, UD, Fault
+from machine.execution.observed_registers import ObservedRegisters
+from machine.execution.ring_and_mode import RingAndMode
+from machine.instructions.disposition import Done
+from machine.instructions.segmentation.segment_loads import loads_ss
+from machine.interrupts.delivery import Delivery, Interrupt
+from machine.interrupts.interrupt_returns import InterruptReturns
+from machine.interrupts.unicorn_faults import exception_met, take_back
+from machine.processor.cpu import FLAG_RF, FLAG_TF, Cpu
+from machine.processor.debug_registers import DR6_BS
+from machine.processor.step_hook import NEVER, STRINGS, Stop
+
+_REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
+
+
+class Interruptions:
+    """What interrupts the program on one processor.
+
+    Args:
+        cpu: The processor.
+        delivery: Enters the handlers.
+        returns: Keeps the interrupts that have not returned.
+        ring_and_mode: Follows changes of ring and mode.
+        observed: Records changes of registers.
+        at_coprocessor: Returns True if the instruction at RIP is the coprocessor's, which Unicorn does not know.
+    """
+
+    def __init__(
+        self,
+        cpu: Cpu,
+        delivery: Delivery,
+        returns: InterruptReturns,
+        ring_and_mode: RingAndMode,
+        observed: ObservedRegisters,
+        *,
+        at_coprocessor: Callable[[], bool],
+    ) -> None:
+        self._cpu = cpu
+        self._delivery = delivery
+        self._returns = returns
+        self._ring_and_mode = ring_and_mode
+        self._observed = observed
+        self._at_coprocessor = at_coprocessor
+
+    def deliver(self, interrupt: Interrupt) -> None:
+        """Deliver an interrupt or exception, and record what that changes."""
+        self._cpu.hook.pass_once = NEVER
+        registers, in_long_mode = self._cpu.registers, self._ring_and_mode.mode == "long"
+        ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
+        self._returns.look()  # an interrupt can follow immediately on the return from another
+        before = None if in_long_mode else self._observed.look()
+        self._delivery.deliver(interrupt)
+        if before is not None:  # a task gate loads TR, CR3 and segment registers
+            self._observed.record_changes(before, interrupt.return_address)
+            self._ring_and_mode.watch()
+        if ring == registers.cpl:
+            linear = base + interrupt.return_address & 2**64 - 1
+            self._returns.entered(interrupt.vector, interrupt.return_address, linear, rsp)
+        else:
+            self._ring_and_mode.watch()
+        if not in_long_mode:
+            self._ring_and_mode.follow_mode(registers.rip)
+        if self._cpu.debug.held and not self._delivery.shut_down:  # this was the instruction after MOV SS
+            self.trap(0)
+
+    def raise_fault(self, fault: Fault) -> None:
+        """Deliver an exception of the instruction at RIP, which has not retired."""
+        self._cpu.debug.met = 0
+        interrupt = Interrupt(fault.vector, "exception", self._cpu.rip, fault.error_code, fault.address)
+        self.deliver(interrupt)
+
+    def trap(self, causes: int) -> None:
+        """Deliver #DB after the last retired instruction.
+
+        Args:
+            causes: Bits of DR6 to set, in addition to those of breakpoints hit.
+        """
+        debug = self._cpu.debug
+        debug.dr6 = debug.dr6 & ~0xF | debug.take() | causes
+        self.deliver(Interrupt(DB, "exception", self._cpu.rip, is_trap=True, repeating=self.repeating()))
+
+    def repeating(self) -> bool:
+        """Return whether the instruction at RIP is a repeated string instruction between two iterations."""
+        cpu = self._cpu
+        if cpu.hook.last != cpu.linear_rip:
+            return False
+        instruction = cpu.code.instruction_at(cpu.linear_rip)
+        return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
+
+    def met(self, stop: Stop) -> None:
+        """Deliver the exception or the INT instruction that Unicorn reported."""
+        cpu = self._cpu
+        software, error_code, following = cpu.context.interrupt_met
+        vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector
+        if software:
+            if not cpu.registers.in_64_bit_code:
+                following &= 0xFFFF_FFFF  # Unicorn does not wrap it
+            cpu.registers.rip = following
+            self.deliver(Interrupt(vector, "software", following))
+        elif vector == UD:
+            take_back(cpu)
+            if not self._at_coprocessor():
+                self.raise_fault(Fault(UD))
+        elif vector == DB:  # the only one that Unicorn raises, because it never sees the debug registers
+            self.trap(DR6_BS)
+        else:
+            self.raise_fault(exception_met(cpu, vector, error_code))
+
+    def instruction_breakpoint(self) -> None:
+        """Deliver #DB before the instruction at RIP, whose address is in a debug register.
+
+        RF, or a load of SS just before, suppresses it (SDM volume 3, 18.3.1.1).
+        """
+        cpu = self._cpu
+        if cpu.rflags & FLAG_RF or self._follows_load_of_ss():
+            cpu.hook.pass_once = cpu.linear_rip
+            return
+        cpu.debug.dr6 = cpu.debug.dr6 & ~0xF | cpu.debug.at(cpu.linear_rip)
+        self.deliver(Interrupt(DB, "exception", cpu.rip))
+
+    def _follows_load_of_ss(self) -> bool:
+        """Return whether the last instruction was MOV SS or POP SS. STI also inhibits interrupts, but not #DB."""
+        cpu = self._cpu
+        last = cpu.code.instruction_at(cpu.hook.last) if cpu.registers.interrupts_inhibited else None
+        return last is not None and loads_ss(last)
+
+    def trap_after(self, done: Done, stepping: int) -> None:
+        """Deliver #DB after an instruction executed here, if there is a cause.
+
+        Args:
+            done: The result of the instruction.
+            stepping: RFLAGS.TF as it was before the instruction.
+        """
+        if done is Done.TRAP:
+            self.trap(0)
+            return
+        if done is Done.TRANSFERRED:
+            stepping = self._cpu.hook.rflags & FLAG_TF
+        if stepping or self._cpu.debug.met or self._cpu.debug.held:
+            self.trap(DR6_BS if stepping else 0)

@@ -246,3 +246,10 @@ def test_a_campaign_goes_on_where_it_ended(tmp_path: Path) -> None:
 )
 def test_opcodes(code: str, long: bool, text: str) -> None:
     assert opcode(bytes.fromhex(code), long=long) == text
+
+
+@pytest.mark.parametrize("limit", range(10, 14))
+def test_the_limit_may_come_in_a_handler(limit: int) -> None:
+    """INT 81H and JMP back to it: every third instruction is the handler's."""
+    case = Case((b"\xcd\x81", b"\xeb\xfc"), replace(IDLE.program, limit=limit))
+    assert Oracle().judge(case)[1] == ()

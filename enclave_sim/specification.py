@@ -16,7 +16,7 @@ class Phase(IntEnum):
 
     @property
     def target_state(self) -> str:
-        """The specification's name of the state that ends the phase."""
+        """The specification's name for the state that ends the phase."""
         return _TARGET_STATES[self]
 
 
@@ -29,7 +29,7 @@ _TARGET_STATES = {
 
 
 class Status(IntFlag):
-    """The status word that `aether.get_status` returns; bits 9 to 30 are reserved and read as zero."""
+    """The status word returned by `aether.get_status`; bits 9 to 30 are reserved and read as zero."""
 
     ARCH_LOCKED = 1 << 0
     MEM_SANITIZED = 1 << 1
@@ -75,7 +75,7 @@ class Step(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """Description of what is done when the step is reported."""
+        """A description of what is done when the step is reported."""
         return _STEPS[self]
 
 
@@ -91,7 +91,7 @@ _STEPS = {
 
 
 class Attestation(Enum):
-    """Attestation policies: the evidence that is required before every cycle."""
+    """Attestation policies: the evidence required before every cycle."""
 
     OFF = "off"
     """None: the TPM is not used, and nothing is measured."""
@@ -107,11 +107,11 @@ class EngineName(Enum):
     WASMTIME = "wasmtime"
     """A coprocessor that runs WebAssembly, provided by AetherHost."""
     NATIVE = "native"
-    """The processor itself, for a flat x86-64 binary that the kernel measures. There is no VMM."""
+    """The processor itself, for a flat x86-64 binary measured by the kernel. There is no VMM."""
 
 
 class HostFunction(IntEnum):
-    """The numbers of host calls, in RAX at INT 80h. The gate uses RETURNED when `_start` has returned."""
+    """The numbers of host calls, in RAX at INT 80h. The gate uses RETURNED after `_start` returns."""
 
     GET_STATUS = 0
     EMIT_SIGNAL = 1
@@ -157,12 +157,12 @@ _DETAILS = {
 
 
 def describe_exception(vector: int) -> str:
-    """Return mnemonic and name of an exception, or the number of another interrupt."""
+    """Return the mnemonic and name of an exception, or the number of another interrupt."""
     return _EXCEPTIONS.get(vector, f"interrupt {vector}")
 
 
 def describe_detail(cause: Cause, detail: int) -> str:
-    """Return a text for the detail that the kernel reported with a cause; empty if there is nothing to add."""
+    """Describe the detail reported by the kernel with a cause; empty if there is nothing to add."""
     if cause in (Cause.GUEST_FAULT, Cause.KERNEL_FAULT, Cause.TAMPER) and detail < 0x100:
         return describe_exception(detail)
     return _DETAILS.get(detail, "")

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: `1.5 ms`, or a number in the unit that a place is known to take."""
+"""Parsing times: `1.5 ms`, or a number in a default unit."""
 
 import re
 
@@ -14,7 +14,7 @@ def nanoseconds(text: str, unit: str | None = "ns") -> int:
 
     Args:
         text: A number with a unit, such as `1ms` or `2.5 s`. Underscores and commas may group its digits.
-        unit: The unit of a number that has none; None if it must have one.
+        unit: The default unit; None if the text must have a unit.
 
     Returns:
         The time in nanoseconds.
@@ -40,6 +40,6 @@ def nanoseconds(text: str, unit: str | None = "ns") -> int:
 
 
 def short(time: int) -> str:
-    """Return a time in nanoseconds as a text in the largest unit that keeps it whole, such as `10ms`."""
+    """Format a time in nanoseconds in the largest unit that keeps it whole, such as `10ms`."""
     unit = max((unit for unit in UNITS if time % UNITS[unit] == 0), key=UNITS.__getitem__) if time else "ns"
     return f"{time // UNITS[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""Trust anchors as the boot loader passes them to the kernel: a JSON array of anchor files, measured before use."""
+"""Trust anchors as passed to the kernel by the boot loader: a JSON array of anchor files, measured before use."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from enclave_sim.payload.keys import TrustAnchor
 
 
 def pack(anchors: Iterable[TrustAnchor]) -> bytes:
-    """Return the JSON array of some anchors. The same anchors in the same order give the same bytes."""
+    """Return a JSON array of anchors. The same anchors in the same order give the same bytes."""
     return b"[" + b",".join(anchor.to_json().strip() for anchor in anchors) + b"]"
 
 

@@ -9,11 +9,11 @@ be the last of the module. Its payload is::
     digest (32 bytes)       SHA-256 of the plain module: the file without this section and the signature
     code                    the engine's compiled code, up to the end of the section
 
-Native code from a file can be trusted for this reason: an engine that loads compiled code checks nothing in it, so
-loading means trusting its author. The section is inside the signed content, and code is read only after `verify` has
-accepted both signatures, so it is exactly what the holder of the key compiled. The digest binds it to its module and
-the fingerprint to its engine: these two protect against mistakes, the signatures against malice. Signing a module that
-already has such a section would vouch for code of unknown origin, so the command line refuses to do it.
+An engine that loads compiled code does not check it, so loading means trusting its author. The section is inside the
+signed content, and code is read only after `verify` has accepted both signatures, so the holder of the key compiled it.
+The digest binds it to its module and the fingerprint to its engine: these two protect against mistakes, the signatures
+against malice. Signing a module that already has such a section would vouch for code of unknown origin, so the command
+line refuses that.
 """
 
 import struct
@@ -42,7 +42,7 @@ class Artefact:
     """Compiled code of a module."""
 
     fingerprint: bytes
-    """The fingerprint of the engine that compiled it, 32 bytes; others must refuse it (ARTEFACT_FOREIGN)."""
+    """The fingerprint of the engine that compiled it, 32 bytes; other engines must refuse it (ARTEFACT_FOREIGN)."""
 
     code: bytes
     """The engine's compiled code."""
@@ -56,7 +56,7 @@ def attach(module: bytes, fingerprint: bytes, code: bytes, key: SigningKey) -> b
     Args:
         module: The module, with or without signature and code.
         fingerprint: The fingerprint of the engine that compiled `code`, 32 bytes.
-        code: The code, compiled from the module without signature and code: what `split` returns.
+        code: The code, compiled from the module without signature and code, as returned by `split`.
         key: The key to sign with.
 
     Returns:
@@ -77,7 +77,7 @@ def attach(module: bytes, fingerprint: bytes, code: bytes, key: SigningKey) -> b
 def split(verified: bytes) -> tuple[bytes, Artefact | None]:
     """Split a verified module into the plain module and its compiled code.
 
-    Never call it with bytes that were not verified: it checks no signature. Raises PayloadRejected (ARTEFACT_MISMATCH)
+    Never call it with unverified bytes: it checks no signature. Raises PayloadRejected (ARTEFACT_MISMATCH)
     if the section is not as described above, or belongs to another module.
 
     Args:

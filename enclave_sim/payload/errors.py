@@ -28,9 +28,9 @@ class KeyFileError(PayloadError):
 
 
 class PayloadCheck(Enum):
-    """The checks that a payload must pass, in their order: the first one that fails is reported.
+    """The checks that a payload must pass, in order; the first failure is reported.
 
-    The value of each is a sentence about a payload that passes it.
+    Each value is a sentence about a payload that passes.
     """
 
     NOT_WASM = "the file is a framed WebAssembly module"
@@ -48,7 +48,7 @@ class PayloadCheck(Enum):
 
 
 class PayloadRejected(PayloadError):  # noqa: N818 - the specification's name (`PAYLOAD_REJECTED`)
-    """A payload failed `check`; `message` says what was found and what would be right."""
+    """A payload failed `check`; `message` gives the finding and what would be right."""
 
     def __init__(self, check: PayloadCheck, message: str) -> None:
         super().__init__(f"payload rejected ({check.name}): {message}")

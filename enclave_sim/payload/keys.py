@@ -1,14 +1,14 @@
 """Signing keys and trust anchors, and their files.
 
-A key signs with two algorithms, Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204), so that a payload remains protected while
-either of them is secure. The secret half is a `SigningKey`, stored in `NAME.key.json`; the public half is a
-`TrustAnchor`, stored in `NAME.anchor.json`. Both files are JSON objects: `format` names the kind and version of the
-file, `purpose` says whether the key is for development, key material is hexadecimal. Unknown fields are refused.
+A key signs with two algorithms, Ed25519 (RFC 8032) and ML-DSA-65 (FIPS 204), so that a payload is protected as long as
+either is secure. The secret half is a `SigningKey`, stored in `NAME.key.json`; the public half is a `TrustAnchor`,
+stored in `NAME.anchor.json`. Both files are JSON objects: `format` names the kind and version of the file, `purpose`
+distinguishes development keys, key material is hexadecimal. Unknown fields are refused.
 
 The *key id* of a public key is the first 16 bytes of the SHA-256 of its raw public key (32 bytes for Ed25519, 1952 for
 ML-DSA-65, without header or padding), so an anchor has two key ids.
 
-`cryptography` is imported where it is used: it takes longer to import than everything else here.
+`cryptography` is imported lazily: it takes longer to import than everything else here.
 """
 
 import re
@@ -76,9 +76,10 @@ _File = TypeVar("_File", _KeyFile, _AnchorFile)
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchor:
-    """The public halves of a key. A holder of an anchor accepts everything that its key has signed.
+    """The public halves of a key.
 
-    Raises KeyFileError for a name or key material of the wrong form.
+    A holder of an anchor accepts everything signed with its key. Raises KeyFileError for a malformed name or key
+    material.
     """
 
     name: str
@@ -115,7 +116,7 @@ class TrustAnchor:
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "trust anchor") -> Self:
-        """Read the content of an anchor file; `origin` is its name in an error. Raises KeyFileError."""
+        """Parse an anchor file; `origin` is its name in errors. Raises KeyFileError."""
         file = _decode(text, _AnchorFile, origin)
         try:
             return cls(
@@ -145,15 +146,16 @@ class TrustAnchor:
         )
 
     def save(self, path: Path) -> None:
-        """Write a new anchor file. Raises KeyFileError, also if the file exists."""
+        """Write a new anchor file. Raises KeyFileError, even if the file exists."""
         _write(path, self.to_json(), 0o666)
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """The secret seeds of a key. They are left out of `repr`, so that no log or traceback shows them.
+    """The secret seeds of a key.
 
-    Raises KeyFileError for a name or seeds of the wrong form.
+    They are left out of `repr`, so that no log or traceback shows them. Raises KeyFileError for a malformed name or
+    seeds.
     """
 
     name: str
@@ -175,12 +177,12 @@ class SigningKey:
 
     @classmethod
     def generate(cls, name: str, *, development: bool) -> Self:
-        """Make a key from the operating system's randomness."""
+        """Generate a key from the operating system's random numbers."""
         return cls(name, secrets.token_bytes(SEED_BYTES), secrets.token_bytes(SEED_BYTES), development)
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "signing key") -> Self:
-        """Read the content of a key file; `origin` is its name in an error. Raises KeyFileError."""
+        """Parse a key file; `origin` is its name in errors. Raises KeyFileError."""
         file = _decode(text, _KeyFile, origin)
         try:
             return cls(
@@ -212,7 +214,7 @@ class SigningKey:
     def save(self, path: Path) -> None:
         """Write a new key file that only its owner can read (mode 0600).
 
-        Raises KeyFileError, also if the file exists: an overwritten key could not be restored.
+        Raises KeyFileError, even if the file exists, because an overwritten key is lost.
 
         Args:
             path: The file.
@@ -229,13 +231,13 @@ class SigningKey:
         )
 
     def ed25519_private_key(self) -> "Ed25519PrivateKey":
-        """Return the Ed25519 key of the seed."""
+        """Return the Ed25519 key for the seed."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
         return Ed25519PrivateKey.from_private_bytes(self.ed25519_seed)
 
     def ml_dsa_65_private_key(self) -> "MLDSA65PrivateKey":
-        """Return the ML-DSA-65 key of the seed."""
+        """Return the ML-DSA-65 key for the seed."""
         from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey  # noqa: PLC0415
 
         return MLDSA65PrivateKey.from_seed_bytes(self.ml_dsa_65_seed)
@@ -273,7 +275,7 @@ def _check_length(what: str, value: bytes, length: int) -> None:
 
 
 def _unhex(what: str, text: str) -> bytes:
-    # bytes.fromhex() accepts white space, so one key could have two texts.
+    # bytes.fromhex() accepts white space, so one key could have two encodings.
     if not re.fullmatch(r"(?:[0-9a-f]{2})*", text):
         raise KeyFileError(f"{what} is not lower-case hexadecimal")
     return bytes.fromhex(text)

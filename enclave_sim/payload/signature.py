@@ -24,8 +24,8 @@ wasmsign2, and so this format, differs from the text of `Signatures.md`: the has
 eight bytes (which is compared with its only valid value instead), and `signed` and each signature are preceded by their
 length. Own rules of this format are: algorithm id 0x65, which the conventions do not assign; exactly these two
 signatures, in this order, by one trust anchor; no delimiters, no partial and no detached signatures; a second
-`signature` section is refused; every integer of the section has only one encoding. So no byte of a signed file can be
-changed without a check failing. A verifier that skips unknown signatures, as wasmsign2 does, accepts the Ed25519 one.
+`signature` section is refused; every integer of the section has only one encoding. So changing any byte of a signed
+file makes a check fail. A verifier that skips unknown signatures, like wasmsign2, accepts the Ed25519 one.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ ML_DSA_CONTEXT = b"aether-payload"
 """FIPS 204 context string of every payload signature."""
 
 ALGORITHM_NAMES = {ED25519: "Ed25519", ML_DSA_65: "ML-DSA-65"}
-"""Names of the algorithms by their id."""
+"""Algorithm names by id."""
 
 _DOMAIN = b"wasmsig"
 _ENVELOPE_HEAD = bytes([1, 1, 1])
@@ -67,13 +67,13 @@ _SIGNATURE_BYTES = {ED25519: 64, ML_DSA_65: 3309}
 
 @dataclass(frozen=True, slots=True)
 class SignatureRecord:
-    """One signature of the section, not verified."""
+    """One signature of the section, unverified."""
 
     algorithm: int
     """Algorithm id: 0x01 Ed25519, 0x65 ML-DSA-65."""
 
     key_id: bytes
-    """The id of the key that is said to have made it, of any length, or empty."""
+    """The id of the key that claims to have made it, of any length, or empty."""
 
     signature: bytes
     """The signature itself."""
@@ -81,7 +81,7 @@ class SignatureRecord:
 
 @dataclass(frozen=True, slots=True)
 class SignatureInfo:
-    """The signature section of a module, not verified: trust only what `verify` returns."""
+    """The signature section of a module, unverified: trust only the result of `verify`."""
 
     records: tuple[SignatureRecord, ...]
     """The signatures, empty for an unsigned module."""
@@ -90,7 +90,7 @@ class SignatureInfo:
     """The hash in the section; None for an unsigned module."""
 
     content_hash: bytes
-    """SHA-256 of the module's content; equal to `stated_hash` in a module that was not changed."""
+    """SHA-256 of the module's content; equal to `stated_hash` if the module is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class VerifiedPayload:
     """The module without its signature section: header and all signed bytes."""
 
     content_hash: bytes
-    """The SHA-256 that was signed. Unlike a hash of the file, it does not change when the module is signed again."""
+    """The signed SHA-256. Unlike a hash of the file, it does not change when the module is re-signed."""
 
     anchor: TrustAnchor
     """The trust anchor whose key signed it."""
@@ -110,7 +110,7 @@ class VerifiedPayload:
 def sign(module: bytes, key: SigningKey) -> bytes:
     """Sign a module, replacing any signature it has.
 
-    A signer vouches for the whole content, including ahead-of-time code. Two calls give different bytes, since ML-DSA
+    A signer vouches for the whole content, including ahead-of-time code. Two calls give different bytes, because ML-DSA
     signing is hedged with fresh randomness. Raises MalformedModule.
 
     Args:
@@ -170,7 +170,7 @@ def verify(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool = 
         The module, and the anchor whose key signed it.
 
     Raises:
-        PayloadRejected: A check failed: the first one in the order of `PayloadCheck`.
+        PayloadRejected: A check failed, the first in the order of `PayloadCheck`.
     """
     section = _signature_section(module)
     if section is None:
@@ -217,7 +217,7 @@ def _malformed(offset: int, reason: str) -> PayloadRejected:
 
 
 def _signature_section(module: bytes) -> Section | None:
-    """Return the signature section, or None. Raises PayloadRejected for a wrong place, number or framing."""
+    """Return the signature section, or None. Raises PayloadRejected for a wrong position, number or framing."""
     try:
         found = list(sections(module))
     except MalformedModule as error:
@@ -237,7 +237,7 @@ def _signature_section(module: bytes) -> Section | None:
 
 
 def _begins_signed(module: bytes) -> bool:
-    """Report whether the first section, whose framing is wrong, has the name of a signature section."""
+    """Report whether the first section, which is misframed, has the name of a signature section."""
     try:
         _, body = decode_u32(module, len(MODULE_HEADER) + 1)
     except MalformedModule:
@@ -246,7 +246,7 @@ def _begins_signed(module: bytes) -> bool:
 
 
 class _Envelope:
-    """Reader of the payload of a signature section, which refuses any but its only encoding."""
+    """Reads the payload of a signature section, and refuses any but the canonical encoding."""
 
     def __init__(self, section: Section) -> None:
         self._data = section.raw
@@ -308,7 +308,7 @@ class _Envelope:
         return self._data[self._at - count : self._at]
 
     def _expect(self, at: int, what: str, found: int, expected: int) -> None:
-        """Check a field that begins at offset `at` of the section."""
+        """Check a field at offset `at` of the section."""
         if found != expected:
             raise _malformed(self._base + at, f"{what} is {found} and must be {expected}")
 

@@ -1,4 +1,4 @@
-"""Recordings: the events of a run, as a file with a digest, and what can be asked of it.
+"""Recordings: the events of a run, as a file with a digest, and queries on them.
 
 from enclave_sim import Enclave, Recording
 

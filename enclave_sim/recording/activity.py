@@ -1,14 +1,14 @@
-"""The activity of an enclave after EXEC_LOOP has reached its target state, as its last event of these kinds shows.
+"""The activity of an enclave after EXEC_LOOP has reached its target state, from its last relevant event.
 
-The event `phase_completed` of EXEC_LOOP says that the state Active Execution is reached. The guest runs afterwards, so
-people are shown the activity instead of a phase that is over.
+The event `phase_completed` of EXEC_LOOP means that the state Active Execution is reached. The guest runs afterwards, so
+the activity is shown instead of a completed phase.
 """
 
 from enclave_sim.events import AnnihilationBegan, CycleBegan, CycleEnded, WakeScheduled, Woken
 from machine.events import Event
 
 ACTIVITY_KINDS = (CycleBegan, CycleEnded, WakeScheduled, Woken, AnnihilationBegan)
-"""The kinds of event that begin another activity."""
+"""The kinds of events that begin another activity."""
 
 
 def activity(last: Event) -> str:

@@ -1,6 +1,6 @@
 """The payloads and trust anchors that a recording embeds in its header, and the sources of the others.
 
-Every reader has the built-in payloads and the development anchor; those are only named.
+Every reader has the built-in payloads and the development anchor, so those are only named.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def find_payloads(header: Header, given: Iterable[bytes] = ()) -> list[bytes]:
 
 
 def find_anchors(header: Header, names: Sequence[str]) -> list[TrustAnchor]:
-    """Return the trust anchors that the configuration of a run names. Raises RecordingError for a missing one."""
+    """Return the trust anchors named by a run's configuration. Raises RecordingError for a missing one."""
     anchors = [*header.trust_anchors]
     if len(anchors) < len(names):
         anchors += [development_anchor()] * (len(names) - len(anchors))

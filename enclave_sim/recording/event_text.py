@@ -1,4 +1,4 @@
-"""Events as lines for people: one event a line, in columns."""
+"""Events as readable lines: one event per line, in columns."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,19 +20,19 @@ _LONGEST_TEXT = 100
 
 
 def event_line(event: "Event") -> str:
-    """Return number, virtual time in ns, kind, and the event's own fields; fields that are null are left out."""
+    """Return number, virtual time in ns, kind, and the event's own fields, without null fields."""
     values = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _COMMON}
     own = " ".join(f"{name}={_value(name, value)}" for name, value in values.items() if value is not None)
     return f"{event.seq:>9,}  {event.at_ns:>15,}  {name_of_kind(event):<23}  {own}".rstrip()
 
 
 def heading() -> str:
-    """Return the heading over the lines of events."""
+    """Return the heading for lines of events."""
     return f"{'event':>9}  {'at ns':>15}  {'kind':<23}  fields"
 
 
 def differing_lines(divergence: "Divergence", first: str, second: str) -> Iterator[str]:
-    """Yield the lines in common after two spaces, those of the first after `-`, and those of the second after `+`."""
+    """Yield the common lines after two spaces, those of the first after `-`, and those of the second after `+`."""
     yield f"  {heading()}"
     yield from marked(" ", divergence.before)
     yield from marked("-", divergence.first, f"{first} ends here")
@@ -40,7 +40,7 @@ def differing_lines(divergence: "Divergence", first: str, second: str) -> Iterat
 
 
 def marked(mark: str, events: "Iterable[Event]", none: str | None = None) -> Iterator[str]:
-    """Yield lines of events after a mark; or `none`, if it is given, where there is no event."""
+    """Yield lines of events after a mark, or `none`, if given, if there is no event."""
     lines = [f"{mark} {event_line(event)}" for event in events]
     yield from lines or ([] if none is None else [f"{mark} {none}"])
 

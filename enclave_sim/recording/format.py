@@ -1,7 +1,7 @@
 """The format of recordings: a header, the events as JSON Lines, and a trailer with the SHA-256 of all lines before it.
 
-The digest covers what the machine did, and nothing of the host: the same inputs give the same digest on every host,
-Python and operating system. A recording is enough to repeat its run: it embeds whatever the header names and some
+The digest covers the machine's events and nothing about the host: the same inputs give the same digest on every host,
+Python and operating system. A recording suffices to repeat its run: it embeds everything named in the header that some
 readers do not have.
 """
 
@@ -22,7 +22,7 @@ VERSION = 2
 BEGINNING = b'{"kind":"header"'
 """The first bytes of every recording."""
 BATCH = 1024
-"""Number of events that are encoded at a time."""
+"""Number of events encoded at a time."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -31,7 +31,7 @@ class RecordingError(EnclaveError):
 
 
 class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="header"):
-    """Everything that a run is made from: enough to repeat it."""
+    """Everything that determines a run: sufficient to repeat it."""
 
     configuration: dict[str, Any]
     """The options, by name; see `EnclaveConfiguration.describe`."""
@@ -42,9 +42,9 @@ class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="header"):
     inputs: tuple[AnyInput, ...] = ()
     """Scheduled inputs of the run, by time."""
     payloads: tuple[bytes, ...] = ()
-    """The payloads that are not built in, each once, in the order in which `payload_sha256` names them."""
+    """The payloads that are not built in, each once, in the order of `payload_sha256`."""
     trust_anchors: tuple[TrustAnchor, ...] = ()
-    """The trust anchors besides the development anchor. They hold public keys only."""
+    """The trust anchors other than the development anchor. They contain only public keys."""
     format: str = FORMAT
     version: int = VERSION
 
@@ -57,13 +57,13 @@ class Trailer(msgspec.Struct, frozen=True, tag_field="kind", tag="trailer", omit
     sha256: str
     """The digest, in hex."""
     limit_ns: int | None = None
-    """The limit of virtual time at which the run ended, in ns, or None. It counts for the digest like a line."""
+    """The limit of virtual time at which the run ended, in ns, or None. The digest includes it like a line."""
     interrupted: bool = False
     """The run was interrupted, as by Ctrl-C: these are its first events."""
 
 
 class Digest(Stateful):
-    """A recorder that computes the digest of a recording which need not be written. Memory stays bounded.
+    """A recorder that computes the digest of a recording without writing it, in bounded memory.
 
     Args:
         header: The header of the recording.
@@ -76,7 +76,7 @@ class Digest(Stateful):
         self.begin(header)
 
     def begin(self, header: Header, events: Sequence[Event] = ()) -> None:
-        """Start again.
+        """Restart.
 
         Args:
             header: The header of the recording.
@@ -89,7 +89,7 @@ class Digest(Stateful):
         """A limit of virtual time, and the number of events before it."""
 
     def record(self, event: Event) -> None:
-        """Take one event. Events are encoded in batches, which costs a fraction of encoding them one by one.
+        """Take one event. Events are encoded in batches, which is much faster than one by one.
 
         Args:
             event: The event.
@@ -99,7 +99,7 @@ class Digest(Stateful):
             self._flush()
 
     def take_lines(self, lines: bytes, events: int) -> None:
-        """Take events that are encoded already.
+        """Take encoded events.
 
         Args:
             lines: Their lines.
@@ -132,7 +132,7 @@ class Digest(Stateful):
         return with_limit(self._hash, self._limit_ns)
 
     def trailer(self) -> Trailer:
-        """Make the line with which a recording would end here.
+        """Make the trailer of a recording that ends here.
 
         Returns:
             The trailer.
@@ -160,7 +160,7 @@ class Digest(Stateful):
 
 
 class Tee:
-    """Hands each event to several recorders, in order."""
+    """Passes each event to several recorders, in order."""
 
     def __init__(self, recorders: Sequence[Recorder]) -> None:
         self._records = tuple(recorder.record for recorder in recorders)
@@ -187,7 +187,7 @@ def limit_at(stop: tuple[int, int] | None, events: int) -> int | None:
 
 
 def with_limit(digest: "hashlib._Hash", limit_ns: int | None) -> str:
-    """Return the digest of a recording with these lines, which ended at this limit, if any."""
+    """Return the digest of a recording with these lines that ended at this limit, if any."""
     if limit_ns is None:
         return digest.hexdigest()
     limited = digest.copy()

@@ -1,4 +1,4 @@
-"""Bytes as people read them: sixteen a line, with their address and their ASCII characters."""
+"""A hex dump: sixteen bytes per line, with their address and ASCII characters."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class HexLine(NamedTuple):
 
     @property
     def hexadecimal(self) -> str:
-        """The bytes in hexadecimal, as wide as those of a full line."""
+        """The bytes in hexadecimal, padded to the width of a full line."""
         return f"{self.data.hex(' '):<{3 * LINE_BYTES - 1}}"
 
     def __str__(self) -> str:
@@ -29,5 +29,5 @@ def hex_lines(base: int, data: bytes) -> Iterator[HexLine]:
 
 
 def ascii_of(data: bytes) -> str:
-    """Return printable ASCII characters as they are, a full stop for every other byte."""
+    """Return printable ASCII characters unchanged, and a full stop for every other byte."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)

@@ -1,4 +1,4 @@
-"""Queries: the events of a run of given kinds, times and ring transitions.
+"""Queries: the events of a run with given kinds, times and ring transitions.
 
 from enclave_sim.recording.query import select
 
@@ -22,19 +22,19 @@ def select(
     between: tuple[int, int] | None = None,
     ring: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
-    """Select the events for which all that is given is true.
+    """Select the events that match all the given criteria.
 
     Args:
         events: The events.
         kind: One or several kinds, as types or by their names in recordings.
-        between: The first and the last virtual time in ns, both included.
+        between: The first and the last virtual time in ns, both inclusive.
         ring: A ring transition, from the first number to the second.
 
     Returns:
-        An iterator over the events that match, in order.
+        An iterator over the matching events, in order.
 
     Raises:
-        ConfigurationError: A kind or ring does not exist, or the time ends before it begins. It is raised at once.
+        ConfigurationError: A kind or ring does not exist, or the time ends before it begins. Raised immediately.
     """
     kinds = None if kind is None else _kinds(kind)
     if between is not None and not 0 <= between[0] <= between[1]:

@@ -19,20 +19,20 @@ _LONGEST_LINE = 1 << 26
 
 
 class _Format(msgspec.Struct, tag_field="kind", tag="header"):
-    """The fields with which the header of every version begins."""
+    """The leading header fields of every version."""
 
     format: str
     version: int
 
 
 class RecordingFile(Iterable[AnyEvent]):
-    """A recording file, whose events can be read one by one, in constant memory, as often as needed.
+    """A recording file. Its events can be read one by one, in constant memory, repeatedly.
 
         file = RecordingFile(Path("counter.jsonl"))
         print(file.header.configuration["cycles"], sum(1 for event in file))
 
-    A damaged file raises RecordingError, which names the line: in the header when the object is made, after that when
-    that line is read. The digest is checked at the end.
+    A damaged file raises RecordingError, which names the line: for the header when the object is created, for other
+    lines when they are read. The digest is checked at the end.
 
     Args:
         path: The file.
@@ -81,7 +81,7 @@ class RecordingFile(Iterable[AnyEvent]):
 
         Raises:
             RecordingError: As iteration does.
-            ConfigurationError: The file cannot be read, or is too large for that.
+            ConfigurationError: The file cannot be read, or is too large.
         """
         with open_file(self.path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -120,7 +120,7 @@ class RecordingFile(Iterable[AnyEvent]):
 
 
 def _first_line(file: BinaryIO) -> bytes:
-    """Return the header's line; of a file that does not begin like a recording only the first bytes."""
+    """Return the header's line, or only the first bytes of a file that does not begin like a recording."""
     start = file.read(len(BEGINNING))
     return start + file.readline(_LONGEST_LINE) if start == BEGINNING else start
 
@@ -135,7 +135,7 @@ def read_header(path: Path) -> Header:
         The header.
 
     Raises:
-        RecordingError: It is no recording, or one of another version.
+        RecordingError: It is not a recording, or has another version.
         ConfigurationError: It cannot be opened.
     """
     return RecordingFile(path).header

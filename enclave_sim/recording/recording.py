@@ -1,4 +1,4 @@
-"""A recording in memory, to be queried, saved and shown."""
+"""A recording in memory, which can be queried, saved and displayed."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -26,11 +26,11 @@ class Recording(Stateful):
         signals = Recording.load(Path("counter.jsonl")).of_kind(SignalEmitted)
 
     `header` describes the run. The list `events` grows while the enclave runs; a loaded recording is complete.
-    `RecordingFile` reads a file in constant memory, and `RecordingWriter` writes one while the run goes on.
+    `RecordingFile` reads a file in constant memory, and `RecordingWriter` writes one during the run.
     `enclave_sim.recording.select` filters events, and `enclave_sim.time_travel` repeats the run of a recording.
 
     Args:
-        header: Everything that the run is made from.
+        header: Everything that determines the run.
     """
 
     STATE = ("header", "events", "_stop")
@@ -42,7 +42,7 @@ class Recording(Stateful):
 
     @classmethod
     def load(cls, path: Path) -> "Recording":
-        """Read a whole recording file.
+        """Read a complete recording file.
 
         Args:
             path: The file.
@@ -96,7 +96,7 @@ class Recording(Stateful):
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the recording to a file. If that fails, nothing of it is left.
+        """Write the recording to a file. A failure leaves no file.
 
         Args:
             path: The file, which is replaced if it exists.

@@ -1,9 +1,9 @@
-"""Writing a recording to a file while the run goes on.
+"""Writing a recording to a file during the run.
 
 with RecordingWriter.open(Path("kernel.jsonl"), header) as writer:
     Machine(configuration, writer).run()
 
-An `Enclave` makes its header itself, and passes it to the writer that it is given:
+An `Enclave` creates its own header, and passes it to its writer:
 
 with RecordingWriter.open(Path("counter.jsonl")) as writer:
     Enclave("counter", record=False, writer=writer).run()
@@ -26,11 +26,11 @@ from machine.execution.deferred_signals import SignalsHeld
 class RecordingWriter:
     """A recorder that writes events to a file, and computes their digest. Memory stays bounded.
 
-    `open` also takes care of the file. A caller who passes an open `file` calls `finish` and closes it.
+    `open` also manages the file. A caller that passes an open `file` calls `finish` and closes it.
 
     Args:
         file: The file, opened for binary writing.
-        header: Everything that the run is made from; without it, call `begin` before the first event.
+        header: Everything that determines the run; without it, call `begin` before the first event.
     """
 
     def __init__(self, file: BinaryIO, header: Header | None = None) -> None:
@@ -46,19 +46,19 @@ class RecordingWriter:
         """Open a file, which appears under its name, with a trailer, when the `with` block ends.
 
         Ctrl-C (KeyboardInterrupt) in the block ends the recording there: it has the events so far, which can be
-        replayed, and a trailer that says so. After any other exception nothing is left of it, and a file of that name
-        stays as it was.
+        replayed, and a trailer marked `interrupted`. Any other exception discards it, and an existing file is
+        unchanged.
 
         Args:
-            path: The file. One that exists is replaced; a pipe or a device is written to directly.
-            header: Everything that the run is made from; without it, `begin` must be called within the block.
+            path: The file. An existing one is replaced; a pipe or a device is written to directly.
+            header: Everything that determines the run; without it, call `begin` within the block.
 
         Yields:
             The writer.
 
         Raises:
             ConfigurationError: The file cannot be written.
-            KeyboardInterrupt: The block has raised it.
+            KeyboardInterrupt: The block raised it.
         """
         interruption: KeyboardInterrupt | None = None
         with output_file(path, "record to") as file:
@@ -77,10 +77,10 @@ class RecordingWriter:
         """Write the header.
 
         Args:
-            header: Everything that the run is made from.
+            header: Everything that determines the run.
 
         Raises:
-            EnclaveError: There is a header already, which cannot be taken back.
+            EnclaveError: There is already a header, which cannot be taken back.
         """
         if self._begun is not None:
             raise EnclaveError("a recording that is being written to a file cannot begin again")
@@ -88,7 +88,7 @@ class RecordingWriter:
         self._file.write(encode_line(header))
 
     def record(self, event: Event) -> None:
-        """Take one event. Events are encoded in batches, which costs a fraction of encoding them one by one.
+        """Take one event. Events are encoded in batches, which is much faster than one by one.
 
         Args:
             event: The event.
@@ -145,7 +145,7 @@ class RecordingWriter:
         return self._begun
 
     def _flush(self) -> None:
-        with SignalsHeld():  # Ctrl-C comes before or after: digest and file agree
+        with SignalsHeld():  # Ctrl-C takes effect before or after this: digest and file agree
             lines = encode_lines(self._pending)
             self._digest.take_lines(lines, len(self._pending))
             self._file.write(lines)

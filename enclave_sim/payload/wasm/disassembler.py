@@ -1,7 +1,7 @@
-"""Disassembles the bodies of WebAssembly functions into the text format.
+"""Disassembles WebAssembly function bodies into the text format.
 
-WebAssembly core specification, 5.4 (instructions), 5.5.13 (code section) and 6.5 (text format). The module must have
-been validated: only unknown instructions raise MalformedModule, and nothing else is checked.
+WebAssembly core specification, 5.4 (instructions), 5.5.13 (code section) and 6.5 (text format). The module must be
+valid: only unknown instructions raise MalformedModule, and nothing else is checked.
 """
 
 import math
@@ -37,7 +37,7 @@ class WasmInstruction:
     function: int | None
     """Index of the function that it names, or None."""
     depth: int
-    """Number of blocks around it."""
+    """Number of enclosing blocks."""
 
     @property
     def text(self) -> str:
@@ -59,7 +59,7 @@ def bodies(module: bytes) -> Iterator[Body]:
     """Iterate over the bodies of all functions, in order. Raises MalformedModule.
 
     Args:
-        module: The module, which must import only functions, as guests do.
+        module: The module, which must import only functions, like guests.
 
     Yields:
         The bodies.
@@ -102,7 +102,7 @@ def disassembly(module: bytes, body: Body) -> Iterator[WasmInstruction]:
 
 
 def read_instruction(module: bytes, offset: int) -> tuple[str, Immediate, str, int]:
-    """Return name, kind of immediates, operands and end of the instruction at `offset`. Raises MalformedModule."""
+    """Return the name, kind of immediates, operands and end of the instruction at `offset`. Raises MalformedModule."""
     opcode: Opcode = (module[offset],)
     at = offset + 1
     if opcode[0] in (NUMERIC_PREFIX, VECTOR_PREFIX):
@@ -130,7 +130,7 @@ def _signed(module: bytes, at: int) -> tuple[int, int]:
 
 
 def _indices(count: int, form: str = "{}") -> Callable[[bytes, int], tuple[str, int]]:
-    """Return a reader of `count` indices, which formats them."""
+    """Return a function that reads and formats `count` indices."""
 
     def read(module: bytes, at: int) -> tuple[str, int]:
         found = []

@@ -1,14 +1,15 @@
-"""The features that a module uses beyond the target Lime1, which today's compilers keep to by default.
+"""The features that a module uses beyond the target Lime1, today's default of compilers.
 
 Lime1 (WebAssembly tool-conventions, `Lime.md`) is WebAssembly 1.0 with mutable globals, multiple values, sign
 extension, saturating conversions, extended constant expressions, MEMORY.COPY and MEMORY.FILL, and a table index of
-CALL_INDIRECT that may be padded. The last two are parts of larger features, bulk memory and reference types, which an
-engine has only as a whole. So the rest of those is looked for here: WebAssembly core specification, 5.3.1 (types), 5.4
-(instructions), 5.5.12 and 5.5.14 (segments). What changes nothing is no such use: a data count section (5.5.16), which
-compilers write beside any data, and an active segment that names the only table or memory, which assemblers write.
+CALL_INDIRECT that may be padded. The last two are parts of larger features, bulk memory and reference types, which
+engines enable only as a whole. So this module searches for the rest of those: WebAssembly core specification, 5.3.1
+(types), 5.4 (instructions), 5.5.12 and 5.5.14 (segments). Encodings without effect do not count: a data count section
+(5.5.16), which compilers write with any data, and an active segment that names the only table or memory, which
+assemblers write.
 
-Code is read by a regular expression for runs of Lime1's instructions: what it stops at is beyond, or is BR_TABLE, whose
-extent is no regular language. A Python loop over instructions would take as long as their compilation.
+A regular expression matches runs of Lime1 instructions: it stops at other instructions, or at BR_TABLE, whose length is
+not a regular language. A Python loop over instructions would take as long as their compilation.
 """
 
 import re
@@ -25,14 +26,14 @@ _INSTRUCTIONS = {
     **dict.fromkeys("table.get table.set table.grow table.size table.fill".split(), REFERENCE_TYPES),
     **dict.fromkeys("ref.null ref.is_null ref.func".split(), REFERENCE_TYPES),
 }
-"""Instructions beyond Lime1. `select` with types is another."""
+"""Instructions beyond Lime1, except `select` with types."""
 _CONSTANTS = frozenset("global.get ref.null ref.func i32.add i32.sub i32.mul i64.add i64.sub i64.mul".split())
 """Instructions of constant expressions beside those whose name ends in `.const`."""
 _REFERENCES = {code & 0x7F: name for code, name in TYPES.items() if name in ("funcref", "externref")}
 _ACTIVE, _ACTIVE_AT = 0, 2
-"""Kinds of segments: in WebAssembly 1.0, and the same with table or memory named, which assemblers write."""
+"""Kinds of segments: in WebAssembly 1.0, and the same with named table or memory, as written by assemblers."""
 _NULLABLE = 0x63
-"""Begins the long form of a reference type. An engine may take it for funcref without function references."""
+"""Begins the long form of a reference type. Without function references, an engine may treat it as funcref."""
 
 
 class Use(NamedTuple):
@@ -46,13 +47,13 @@ class Use(NamedTuple):
 
 
 def features_beyond_lime1(module: bytes) -> dict[str, Use]:
-    """Find the features beyond Lime1 that a module uses, out of bulk memory, reference types and what they let in.
+    """Find a module's features beyond Lime1: bulk memory, reference types and features that these admit.
 
     Args:
-        module: A module that has been validated; nothing else is checked. It must import only functions.
+        module: A valid module; nothing else is checked. It must import only functions.
 
     Returns:
-        The first use of each feature, in their order.
+        The first use of each feature, in order.
     """
     found: dict[str, Use] = {}
     for section in sections(module):
@@ -63,7 +64,7 @@ def features_beyond_lime1(module: bytes) -> dict[str, Use]:
 
 
 def _type(module: bytes, at: int, what: str) -> Generator[Use, None, int]:
-    """Read a value type, and yield the use that it makes if it is a reference. Return the offset after it."""
+    """Read a value type, and yield its use if it is a reference. Return the offset after it."""
     if module[at] in _REFERENCES:
         yield Use(REFERENCE_TYPES, f"{what} of type {_REFERENCES[module[at]]}", at)
     if module[at] != _NULLABLE:
@@ -129,7 +130,7 @@ def _data(module: bytes, at: int) -> Iterator[Use]:
 
 
 def _after_offset(module: bytes, kind: int, at: int) -> int:
-    """Return the offset after the start of an active segment: the table or memory that it may name, and its place."""
+    """Return the offset after the start of an active segment: an optional table or memory, and its offset."""
     if kind == _ACTIVE_AT:
         _, at = decode_u32(module, at)
     return _after_constant(module, at)
@@ -146,7 +147,7 @@ def _code(module: bytes, _at: int) -> Iterator[Use]:
 
 
 def _instruction(module: bytes, at: int) -> Generator[Use, None, int]:
-    """Read an instruction at which a run of Lime1's ended, and yield its use. Return the offset after it."""
+    """Read the instruction after a run of Lime1 instructions, and yield its use. Return the offset after it."""
     _, kind = OPCODES.get((module[at],), ("", None))
     if kind is Immediate.BLOCK_TYPE:
         return (yield from _type(module, at + 1, "a block"))
@@ -183,7 +184,7 @@ _EXTENTS = {
     Immediate.LANE: b".",
     **dict.fromkeys((Immediate.V128, Immediate.LANES), b".{16}"),
 }
-"""The extents of immediates. A block type may be a reference only beyond Lime1."""
+"""Patterns of immediates. In Lime1 a block type cannot be a reference."""
 
 
 def _opcode(opcode: Opcode) -> bytes:
@@ -200,10 +201,10 @@ def _byte(value: int) -> bytes:
 
 
 def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
-    """Return a pattern of instructions, one after another, whose names are included.
+    """Return a pattern of sequences of the named instructions.
 
-    What begins an instruction, no other one begins with, so that nothing is tried twice. The match is bounded, since
-    each repetition takes memory.
+    No instruction is a prefix of another, so nothing is tried twice. The match is bounded, because each repetition
+    takes memory.
     """
     short: dict[bytes, bytes] = {}
     long: list[bytes] = []
@@ -219,14 +220,14 @@ def _runs(included: Callable[[str], bool]) -> re.Pattern[bytes]:
 
 
 def _after(pattern: re.Pattern[bytes], module: bytes, at: int) -> int:
-    """Return the offset after the run of instructions there, which may be empty."""
+    """Return the offset after the run of instructions at an offset, which may be empty."""
     while run := pattern.match(module, at):
         at = run.end()
     return at
 
 
 def _after_constant(module: bytes, at: int) -> int:
-    """Return the offset after a constant expression. Its END is the first one, for it has no blocks."""
+    """Return the offset after a constant expression, which ends at the first END because it has no blocks."""
     return _after(_CONSTANT, module, at) + 1
 
 

@@ -1,8 +1,7 @@
 """Names of the functions of a WebAssembly module.
 
-WebAssembly core specification, 7.4.1 (name section), 5.5.5 (imports) and 5.5.10 (exports). A function that the name
-section does not name, or whose name section is damaged, which leaves a module valid, has the name of its import or
-export.
+WebAssembly core specification, 7.4.1 (name section), 5.5.5 (imports) and 5.5.10 (exports). A function without a name in
+the name section, which may also be damaged in a valid module, has the name of its import or export.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ _FUNCTION = 0
 
 
 def function_names(module: bytes) -> dict[int, str]:
-    """Return names by function index, as far as there are any. The module must import only functions, as guests do."""
+    """Return the known names by function index. The module must import only functions, like guests."""
     found: dict[int, str] = {}
     for section in sections(module):
         if section.id == SectionId.EXPORT:

@@ -1,4 +1,4 @@
-"""The instructions of WebAssembly by opcode, with the kind of their immediates; and the codes of types.
+"""WebAssembly instructions by opcode, with the kind of their immediates, and type codes.
 
 WebAssembly core specification, 5.4 (binary format of instructions) and its index of instructions: version 1.0 with sign
 extension, saturating conversion, bulk memory, reference types and SIMD. A guest can use no others, and by default fewer
@@ -50,7 +50,7 @@ class Immediate(Enum):
 
 
 Opcode = tuple[int, ...]
-"""One byte; or a prefix byte, and the number after it."""
+"""One byte, or a prefix byte and the number after it."""
 
 NUMERIC_PREFIX, VECTOR_PREFIX = 0xFC, 0xFD
 _INTEGER = "clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr"
@@ -61,7 +61,7 @@ _LOADED = "load8_s load8_u load16_s load16_u"
 
 
 def _of(kind: str, names: str) -> str:
-    """The names with their type in front; a `-` is no instruction."""
+    """The names prefixed with their type; `-` is not an instruction."""
     return " ".join(name if name == "-" else f"{kind}.{name}" for name in names.split())
 
 
@@ -195,7 +195,7 @@ def encode_opcode(opcode: Opcode) -> bytes:
 
 
 def natural_alignment(name: str) -> int:
-    """Return the number of bytes that a load or store accesses."""
+    """Return the number of bytes accessed by a load or store."""
     kind, _, access = name.partition(".")
     width = _WIDTH.match(access)
     bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)

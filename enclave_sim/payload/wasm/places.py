@@ -1,4 +1,4 @@
-"""Places in a module, in words: functions by name and index, instructions by their offset in the function."""
+"""Places in a module, as text: functions by name and index, instructions by their offset in the function."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from enclave_sim.payload.wasm.names import function_names
 _LONGEST_NAME = 60
 
 
-# Few modules are asked about at a time: several only if payloads take turns.
+# Few modules are needed at a time: several only if payloads take turns.
 @lru_cache(maxsize=8)
 def bodies_of(module: bytes) -> dict[int, Body]:
     """Return the bodies of a module's functions by function index."""
@@ -40,7 +40,7 @@ def offset_text(module: bytes, function: int, offset: int | None) -> str:
 
 
 def store_text(module: bytes, offset: int | None) -> str:
-    """Return the writer of some memory of a guest.
+    """Describe the writer of some memory of a guest.
 
     Args:
         module: The module of the guest.

@@ -1,8 +1,8 @@
 """The framing of a WebAssembly module: header, sections, names of custom sections.
 
 WebAssembly core specification, 5.5.2 (sections), 5.5.3 (custom sections), 5.5.16 (modules) and 5.2.2 (LEB128
-integers). This is enough to find, remove and add custom sections. The content of other sections and their order are
-checked by wasmtime.
+integers). This suffices to find, remove and add custom sections. wasmtime checks the content and order of other
+sections.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ class Section:
     """Offset of the section's id byte in the module."""
 
     raw: bytes
-    """The whole section: id, size and payload, exactly as in the file."""
+    """The complete section: id, size and payload, exactly as in the file."""
 
     payload_at: int
     """Offset of the payload in `raw`: after id and size, and after the name of a custom section."""
@@ -64,7 +64,7 @@ class Section:
 
     @property
     def payload(self) -> bytes:
-        """The content of the section, without id and size, and without the name of a custom section."""
+        """The content of the section, without id, size and the name of a custom section."""
         return self.raw[self.payload_at :]
 
 
@@ -121,7 +121,7 @@ def sections(module: bytes) -> Iterator[Section]:
         The sections.
 
     Raises:
-        MalformedModule: The header or the framing of a section is wrong. Raised on iteration, at the first error.
+        MalformedModule: The header or the framing of a section is wrong. Raised during iteration, at the first error.
     """
     if not module.startswith(MODULE_HEADER):
         found = module[: len(MODULE_HEADER)].hex() or "nothing"
@@ -151,7 +151,7 @@ def custom_section(name: str, payload: bytes) -> bytes:
 
 
 def assemble(parts: Iterable[Section | bytes]) -> bytes:
-    """Return a module made of unchanged parts: sections of other modules, or raw bytes."""
+    """Join unchanged parts to a module: sections of other modules, or raw bytes."""
     return MODULE_HEADER + b"".join(part.raw if isinstance(part, Section) else part for part in parts)
 
 
@@ -170,7 +170,7 @@ def _section_at(module: bytes, start: int) -> Section:
 
 
 def _name_at(module: bytes, at: int, end: int, section_start: int) -> tuple[str, int]:
-    """Return the name of the custom section whose body is `module[at:end]`, and the offset after the name."""
+    """Return the name of the custom section with the body `module[at:end]`, and the offset after the name."""
     length, text = decode_u32(module[:end], at, section_start=section_start)
     if text + length > end:
         raise MalformedModule(at, section_start, "the name of a custom section runs past the section's end")

@@ -1,8 +1,8 @@
-"""Rewrites a module so that it notes the last of its stores to a range of its memory.
+"""Rewrites a module so that it notes its last store to a range of its memory.
 
-After every instruction that writes memory, code is inserted that compares the bytes written with the range, and keeps
-the instruction's offset in a global. The module computes the same, and calls the same functions in the same order, as
-it did. What the inserted code costs in fuel is counted in another global, so that the original's fuel is known.
+Code inserted after every instruction that writes memory compares the written bytes with the range, and keeps the
+instruction's offset in a global. The module computes the same results, and calls the same functions in the same order.
+Another global counts the fuel of the inserted code, so that the original's fuel is known.
 
 WebAssembly core specification, 5.4.7 (memory instructions), 5.5.9 (globals), 5.5.10 (exports) and 5.5.13 (code).
 """
@@ -32,21 +32,21 @@ _NOT, _AND, _SELECT, _END = b"\x45", b"\x71", b"\x1b", b"\x0b"
 
 @dataclass(frozen=True, slots=True)
 class NotingModule:
-    """A module that notes its stores, and the names under which it exports the globals of the notes."""
+    """A module that notes its stores, and the export names of its note globals."""
 
     module: bytes
     start: str
-    """The first byte that is watched (i64)."""
+    """The first watched byte (i64)."""
     end: str
-    """The first byte after them (i64)."""
+    """The first byte after the range (i64)."""
     writer: str
     """The offset, in the original module, of the last instruction that wrote any of these bytes; 0 for none (i32)."""
     fuel: str
-    """The fuel that the inserted code has spent (i64)."""
+    """The fuel spent by the inserted code (i64)."""
 
 
 def noting(module: bytes) -> NotingModule:
-    """Return a module that does what another one does, and notes its stores.
+    """Return a module that behaves like another one, and notes its stores.
 
     Args:
         module: A valid module that imports only functions, and has at most one memory.
@@ -67,7 +67,7 @@ class _Rewriting:
         self._bodies = [(body, _instructions(module, body)) for body in bodies(module)]
         vector = any(name.startswith("v128.store") for _, code in self._bodies for name, _, _ in code)
         values = ("i32", "i64", "f32", "f64", *(("v128",) if vector else ()))
-        # Operands are kept in globals while the instruction is executed and noted. No other code runs meanwhile.
+        # Globals hold the operands while the instruction is executed and noted. No other code runs meanwhile.
         self._kinds = ("i64", "i64", "i32", "i64", "i32", "i32", *values)
         first = self._count(SectionId.GLOBAL)
         indices = range(first, first + len(self._kinds))
@@ -92,14 +92,14 @@ class _Rewriting:
         return NotingModule(assemble(parts[kind] for kind in _ORDER if kind in parts), *names)
 
     def _prefix(self) -> str:
-        """Return the beginning of our names, such that no export of the module can have one of them."""
+        """Return a prefix for our names that no export of the module has."""
         found = "note"
         while found.encode() in self._old:
             found += "'"
         return found
 
     def _added(self, kind: SectionId, items: list[bytes]) -> bytes:
-        """Return a section with items after those that it has."""
+        """Return a section with appended items."""
         old = self._parts.get(kind)
         count, at = (0, 0) if old is None else decode_u32(old.payload, 0)
         rest = b"" if old is None else old.payload[at:]
@@ -138,16 +138,16 @@ class _Rewriting:
             *(*size, _IS_ZERO, _NOT, _AND),  # a bulk instruction may write nothing
             *(_SELECT, _set(self._writer)),
         ]
-        # Before and after, since a guest may yield in a bulk instruction.
+        # Before and after, because a guest may yield in a bulk instruction.
         return b"".join([*keep, *self._spent(len(keep) + len(again) - 1), *again, *note, *self._spent(len(note))])
 
     def _spent(self, count: int) -> list[bytes]:
-        """Return code that counts its own fuel, and that of `count` other instructions: each costs one unit."""
+        """Return code that counts its own fuel and that of `count` other instructions, one unit each."""
         return [_get(self._fuel), _i64(count + 4), _ADD, _set(self._fuel)]
 
 
 def _instructions(module: bytes, body: Body) -> list[tuple[str, int, int]]:
-    """Return name, offset and end of each instruction of a function."""
+    """Return the name, offset and end of each instruction of a function."""
     found, at = [], first_instruction(module, body)
     while at < body.end:
         name, _, _, end = read_instruction(module, at)
@@ -181,7 +181,7 @@ def _i64(value: int) -> bytes:
 
 
 def _signed(value: int) -> bytes:
-    """Return the LEB128 encoding, as a signed integer, of one that is not negative."""
+    """Return the signed LEB128 encoding of a nonnegative integer."""
     encoded = bytearray()
     while value > 0x3F:
         encoded.append(value & 0x7F | 0x80)

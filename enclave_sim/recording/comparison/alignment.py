@@ -1,9 +1,9 @@
 """Alignment of two streams of events: which events are in both, and which in only one.
 
-Where the streams diverge, a window of each is searched for the nearest place from which they agree again, for several
-events in a row; if there is none, for a single event in common. A part that only one stream has can be longer than the
-largest window: then events after it may be reported as different, too. Memory is bounded whatever the recordings hold,
-and time is proportional to their length.
+If the streams diverge, a window of each is searched for the nearest place from which they agree again for several
+events in a row; if there is none, for a single common event. A part that only one stream has can be longer than the
+largest window: then events after it may be reported as different, too. Memory is bounded whatever the recordings
+contain, and time is proportional to their length.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from enclave_sim.recording.comparison.divergence import CONTEXT, Divergence
 from machine.events import Event
 
 WINDOWS = (64, 512, 4096, 32768)
-"""Numbers of events of each stream that are searched: the next larger one where the smaller ones are not enough."""
+"""Window sizes in events of each stream; the next larger one is used if a smaller one does not suffice."""
 _IN_A_ROW = 4
 _PLACE_AND_TIME = frozenset({"seq", "at_ns", "deadline_ns", "scheduled_ns"})
 """Fields that are not compared."""
@@ -42,11 +42,11 @@ class Side:
         self._next: deque[tuple[Any, Event]] = deque()
 
     def look(self, count: int) -> None:
-        """Read ahead this many events, or as many as there are."""
+        """Read ahead this many events, or as many as exist."""
         self._next.extend((_key(event), event) for event in islice(self._events, max(0, count - len(self._next))))
 
     def head(self) -> tuple[Any, Event] | None:
-        """Return the next event, after the key by which it is compared."""
+        """Return the key and the next event; the key is used for comparison."""
         if not self._next:
             self.look(1)
         return self._next[0] if self._next else None
@@ -56,12 +56,12 @@ class Side:
         return [self._next.popleft()[1] for _ in range(min(count, len(self._next)))]
 
     def peek(self, count: int) -> tuple[Event, ...]:
-        """Return the next events, and leave them."""
+        """Return the next events without removing them."""
         self.look(count)
         return tuple(event for _, event in islice(self._next, count))
 
     def rows(self, count: int, length: int) -> list[tuple[Any, ...]]:
-        """Return the keys of the next events, each with those of the events after it."""
+        """Return the keys of the next events, each with those of the following events."""
         self.look(count)
         keys = [key for key, _ in islice(self._next, count)]
         return [tuple(keys[i : i + length]) for i in range(len(keys) - length + 1)]
@@ -108,7 +108,7 @@ class Aligner:
         self.divergence = Divergence(tuple(self._before), *ahead)
 
     def _resynchronise(self) -> None:
-        """Skip to where the two agree again."""
+        """Skip to the place at which the two agree again."""
         of_first, of_second = self._nearest_row() or self._nearest_single()
         self._findings.only_in(0, self._first.take(of_first))
         self._findings.only_in(1, self._second.take(of_second))
@@ -117,7 +117,7 @@ class Aligner:
     def _nearest_row(self) -> tuple[int, int] | None:
         for window in WINDOWS:
             if window > WINDOWS[0] and self._taken < self._in_vain.get(window, -window) + window:
-                continue  # else recordings with little in common would be searched again at every event
+                continue  # otherwise recordings with little in common would be searched again at every event
             found = _nearest(self._first.rows(window, _IN_A_ROW), self._second.rows(window, _IN_A_ROW))
             if found is not None:
                 return found
@@ -130,7 +130,7 @@ class Aligner:
 
 
 def _nearest(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]]) -> tuple[int, int] | None:
-    """Return how many events of each to skip, as few as possible, so that the next ones agree."""
+    """Return the minimum number of events to skip in each, so that the next ones agree."""
     places: dict[tuple[Any, ...], int] = {}
     for j, row in enumerate(second):
         places.setdefault(row, j)

@@ -1,13 +1,13 @@
-"""Comparison of two recordings: what they were made from, where they diverge, and which events only one of them has.
+"""Comparison of two recordings: headers, the first divergence, and the events that only one of them has.
 
 from enclave_sim.recording.comparison.comparison import compare
 
 comparison = compare(Path("a.jsonl"), Path("b.jsonl"))
 print(comparison.equal, comparison.only_first, comparison.only_second)
 
-Two events are the same if their kind and fields are. Their number in the recording and all times are left out, so that
-something extra in one of the runs does not make all later events different. The comparison reports by how much times
-differ. Both files are read once, in bounded memory.
+Two events are the same if their kind and fields are. Their number in the recording and all times are ignored, so that
+an extra event in one of the runs does not make all later events different. The comparison reports the time differences.
+Both files are read once, in bounded memory.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ _CONTEXT = 2
 
 @dataclass(frozen=True, slots=True)
 class HeaderDifference:
-    """A part of what the two runs were made from in which they differ."""
+    """A difference between the headers of the two runs."""
 
     name: str
     first: Any
@@ -42,10 +42,10 @@ class HeaderDifference:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """A place where the two do not have the same events."""
+    """A place at which the two do not have the same events."""
 
     before: tuple[Event, ...]
-    """The last events in common, with the numbers and times of the first."""
+    """The last common events, with the numbers and times of the first."""
     first: tuple[Event, ...]
     """The first few events that only the first has."""
     second: tuple[Event, ...]
@@ -56,12 +56,12 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The delays of events of the second against the same events of the first, in ns; negative where earlier."""
+    """The delays of events of the second relative to the same events of the first, in ns; negative if earlier."""
 
     least: int
     most: int
     last: int
-    """Delay of the last event in common."""
+    """Delay of the last common event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ class Comparison:
     """Number of events in each."""
     header: tuple[HeaderDifference, ...]
     divergence: Divergence | None
-    """The first event that is not the same, its time included; None if there is none."""
+    """The first event that differs, including its time; None if there is none."""
     aligned: int
-    """Number of events in common."""
+    """Number of common events."""
     shift_ns: Shift
     only_first: dict[str, int]
     """Numbers of events that only the first has, by kind."""
@@ -91,7 +91,7 @@ class Comparison:
 
 
 def compare(path_a: Path | str, path_b: Path | str) -> Comparison:
-    """Compare two recordings. Raises RecordingError for a damaged one, ConfigurationError for none."""
+    """Compare two recordings. Raises RecordingError for a damaged one, ConfigurationError for a missing one."""
     files = RecordingFile(Path(path_a)), RecordingFile(Path(path_b))
     gathered = _Gathered()
     with closing(iter(files[0])) as first, closing(iter(files[1])) as second:
@@ -132,7 +132,7 @@ class _Gathered:
         self._counts = [0, 0]
 
     def same(self, first: Event, second: Event) -> None:
-        """Note that the two have this event in common."""
+        """Note a common event."""
         if self._counts[0] or self._counts[1]:
             self.close()
         self.aligned += 1
@@ -142,7 +142,7 @@ class _Gathered:
         self._before = (*self._before[1 - _CONTEXT :], first)
 
     def only_in(self, side: int, events: Iterable[Event]) -> None:
-        """Note that only one of them has these events: the first (0) or the second (1)."""
+        """Note events that only one of them has: the first (0) or the second (1)."""
         for event in events:
             self.only[side][name_of_kind(event)] += 1
             self._counts[side] += 1

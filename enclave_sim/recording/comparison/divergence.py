@@ -1,11 +1,11 @@
-"""The divergence of two runs: the events there, and their neighbours."""
+"""The divergence of two runs: the differing events, and their neighbours."""
 
 from dataclasses import dataclass
 
 from machine.events import Event
 
 CONTEXT = 3
-"""Number of neighbours that are kept on either side."""
+"""Number of neighbours kept on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,6 @@ class Divergence:
     before: tuple[Event, ...]
     """The events before it, common to both."""
     first: tuple[Event, ...]
-    """The differing event of the first and those after it; empty if the first has ended."""
+    """The differing event of the first sequence and those after it; empty if it has ended."""
     second: tuple[Event, ...]
-    """The same of the second."""
+    """The same for the second sequence."""

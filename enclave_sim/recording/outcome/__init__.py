@@ -1,1 +1,1 @@
-"""The outcome of a run: its result in short, and residue in RAM."""
+"""The outcome of a run: its summarized result, and residue in RAM."""

@@ -1,8 +1,8 @@
 """The residue scan: the bytes left in RAM when the enclave is dormant.
 
 Residue is any byte that is neither zero nor equal to the measured read-only image, page tables included. The scan reads
-all of RAM, not only the ranges that were to be scrubbed; or, on a PC where part of RAM belongs to the firmware, all
-ranges that the firmware reports as usable.
+all of RAM, not only the ranges that should have been scrubbed; or, on a PC whose firmware reserves RAM, all ranges
+reported as usable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Residue:
 
     @property
     def total_bytes(self) -> int:
-        """Number of bytes that are residue."""
+        """Number of bytes of residue."""
         return sum(len(r.data) for r in self.ranges)
 
 

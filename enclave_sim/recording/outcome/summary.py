@@ -15,7 +15,7 @@ from machine.events import Event
 from machine.state import Stateful
 
 KERNEL_STOPPED = "KERNEL_STOPPED"
-"""The outcome if the kernel, after a memory fault, stopped before annihilation."""
+"""The outcome if a memory fault stopped the kernel before annihilation."""
 _MEMORY_FAULT = kind_of(MemoryFault)
 
 
@@ -75,7 +75,7 @@ class RunResult(msgspec.Struct, frozen=True):
     """Numbers of ring transitions by cause."""
     host_calls: int
     preemptions: int
-    """Number of times that the timer interrupted the guest in ring 3."""
+    """Number of timer interrupts of the guest in ring 3."""
     annihilation: tuple[StepSummary, ...]
     residue_bytes: int
     halted: bool
@@ -174,7 +174,7 @@ class Summary(Stateful):
         payload_sha256: tuple[str, ...],
         serial: str,
     ) -> RunResult:
-        """Return the result, given the values that are known only at the end of the run."""
+        """Return the result, given the values known only at the end of the run."""
         return RunResult(
             outcome=self.outcome if (halted or self.kernel_stopped) and self.outcome else "LIMIT",
             detail=self.detail,

@@ -22,7 +22,7 @@ _REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 
 
 class Interruptions:
-    """What interrupts the program on one processor.
+    """Interruptions of the program on one processor.
 
     Args:
         cpu: The processor.

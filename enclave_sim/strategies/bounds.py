@@ -1,4 +1,4 @@
-"""Checks of the bounds of a strategy, made when the strategy is made and not when it draws."""
+"""Checks of a strategy's bounds, made when the strategy is created, not when it draws."""
 
 from enclave_sim.errors import ConfigurationError
 

@@ -1,6 +1,6 @@
 """A decision tape: bytes that a generator reads as its choices, one at a time.
 
-Hypothesis draws the whole tape as one choice, which is fast, and shrinks it to fewer and lower bytes. So a generator
+Hypothesis draws the complete tape as one choice, which is fast, and shrinks it to fewer and lower bytes. So a generator
 must map lower bytes to simpler things, 0 to the simplest. Beyond its end a tape reads as zeros.
 """
 
@@ -12,5 +12,5 @@ Draw = Callable[[], int]
 
 
 def tape(decisions: bytes) -> Draw:
-    """Return a reader of `decisions`, followed by zeros without end."""
+    """Return a reader of `decisions`, followed by endless zeros."""
     return partial(next, iter(decisions), 0)

@@ -1,7 +1,7 @@
 """Strategies for inputs of an enclave. Times are virtual nanoseconds.
 
-All of them shrink towards no inputs, then to early and simple ones. If `near` is given, half of the times lie within
-500 ns of one of its times: that is where handlers and deadlines meet.
+All of them shrink towards no inputs, then to early and simple ones. If `near` is given, half of the times are within
+500 ns of one of its times, where handlers and deadlines meet.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NEAR_NS = 500
 _SENSORS = 2
 _MOST = 1000
 GUEST_REGIONS = ("heap", "guest_stack", "arena")
-"""The regions in which the enclave promises to survive a fault: none of them holds code, and all are scrubbed."""
+"""The regions in which the enclave promises to survive a fault: none contains code, and all are scrubbed."""
 
 
 def times(start_ns: int, end_ns: int, *, near: Sequence[int] = ()) -> st.SearchStrategy[int]:
@@ -47,7 +47,7 @@ def interrupt_schedules(
     Args:
         start_ns: The earliest time.
         end_ns: The latest time.
-        near: Times near which half of the inputs shall come.
+        near: Times near which half of the inputs occur.
         tamper: Also pull the tamper line, which annihilates the enclave.
         max_size: The most inputs, 0 to 1000.
 
@@ -63,7 +63,7 @@ def interrupt_schedules(
 
 
 def host_answers(start_ns: int, end_ns: int, *, max_size: int = 6) -> st.SearchStrategy[list[AnyInput]]:
-    """Draw changes of what the node answers to host calls: sensor values, and whether the uplink is ready.
+    """Draw changes of the node's answers to host calls: sensor values, and the readiness of the uplink.
 
     Args:
         start_ns: The earliest time.
@@ -94,7 +94,7 @@ def memory_faults(
     Args:
         start_ns: The earliest time.
         end_ns: The latest time.
-        where: Names of regions. By default those in which the enclave promises to survive a fault.
+        where: Names of regions; by default those in which the enclave promises to survive a fault.
         max_size: The most inputs, 0 to 1000.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The life of an enclave as a state machine for Hypothesis: rules in any order, and invariants checked after each.
+"""The life of an enclave as a Hypothesis state machine: rules in any order, with invariants checked after each.
 
 from enclave_sim.strategies import life_cycle
 
@@ -25,7 +25,7 @@ _LIMIT_NS = 1_000_000_000
 class LifeCycle(RuleBasedStateMachine):
     """Boots an enclave, disturbs it, restores snapshots, and checks it against the specification.
 
-    `life_cycle` makes a subclass with a `scenario`, which is what is run.
+    `life_cycle` makes a subclass with the `scenario` to run.
     """
 
     scenario: Scenario
@@ -85,7 +85,7 @@ class LifeCycle(RuleBasedStateMachine):
         """Make the uplink ready, or not.
 
         Args:
-            ready: True if it is ready from now on.
+            ready: True if it becomes ready.
         """
         self.enclave.take(UplinkReady(at_ns=self.enclave.machine.clock.now_ns, ready=ready))
 
@@ -119,7 +119,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @invariant()
     def status_follows_the_phases(self) -> None:
-        """Check that a phase's bit is set only when all earlier ones are, and none in DORMANT."""
+        """Check that a phase's bit is set only if all earlier ones are, and none in DORMANT."""
         status = Status(self.enclave.block.status)
         reached = [bool(status & bit) for bit in _PHASE_STATUS]
         assert reached == sorted(reached, reverse=True), f"status {status!r}"

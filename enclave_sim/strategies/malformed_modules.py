@@ -1,4 +1,4 @@
-"""Modules that AetherHost must refuse: not WebAssembly, outside the profile, or in breach of the guest contract."""
+"""Modules that AetherHost must refuse: not WebAssembly, outside the profile, or violating the guest contract."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class DefectiveModule:
     defect: str
     """The defect: a key of `enclave_sim.strategies.module_defects.DEFECTS`."""
     module: bytes
-    """The module in the binary format, not signed."""
+    """The module in the binary format, unsigned."""
 
 
 def _make(defect: str, guest: WasmGuest, number: int) -> DefectiveModule:

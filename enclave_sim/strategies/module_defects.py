@@ -1,7 +1,7 @@
 """Defects of modules. Each one turns a valid module into an invalid one; its `number` selects one of many variants.
 
-They are in the order of the checks that refuse them: the framing (WebAssembly core specification, 5.5), the contents of
-sections, then the guest contract and the sizes that it allows (`enclave_sim.enclave.engine.profile`).
+They are in the order of the checks that refuse them: framing (WebAssembly core specification, 5.5), contents of
+sections, then the guest contract and its size limits (`enclave_sim.enclave.engine.profile`).
 """
 
 from collections.abc import Callable
@@ -97,12 +97,12 @@ def put(sections: Sections, number: int, content: bytes) -> None:
 
 
 def _held(number: int, *choices: bytes) -> Defect:
-    """Return a defect that replaces the content of a section by one of these."""
+    """Return a defect that replaces the content of a section with one of these."""
     return _framed(lambda sections, choice: put(sections, number, choices[choice % len(choices)]))
 
 
 def _alone(kind: bytes, entry: int, code: bytes, imported: bytes = b"\0", tables: bytes = b"\0") -> Defect:
-    """Return a module of one function type, the imports and `_start`, without the guest, which cannot be at fault."""
+    """Return a module with one function type, the imports and `_start`, but no guest, which cannot be at fault."""
     sections = [
         (SectionId.TYPE, wasm.vector([kind])),
         (SectionId.IMPORT, imported),
@@ -156,7 +156,7 @@ def _passive_data(source: ModuleSource, number: int) -> bytes:
 
 
 def _passive_elements(source: ModuleSource, number: int) -> bytes:
-    """Return a module with an element segment that no table gets."""
+    """Return a module with an element segment that no table uses."""
     sections = wasm.module_sections(source)
     put(sections, SectionId.ELEMENT, b"\1\1\0" + wasm.vector([encode_u32(source.start)] * (number % 100)))
     return wasm.assemble(sections)
@@ -170,7 +170,7 @@ def _reference_parameter(source: ModuleSource, number: int) -> bytes:
 
 
 def _code(defect: bytes) -> Defect:
-    """Return a defect that puts bytes before the body of `_start`, in a module with a memory and a table."""
+    """Return a defect that inserts bytes before the body of `_start`, in a module with a memory and a table."""
 
     def make(source: ModuleSource, _number: int) -> bytes:
         complete = replace(source, memory_pages=source.memory_pages or 1, table=source.table or (None,))

@@ -1,4 +1,4 @@
-"""Tests of enclaves: assertions, and the pytest plugin, which loads this package whenever pytest starts.
+"""Testing enclaves: assertions, and the pytest plugin, which loads this package whenever pytest starts.
 
 from enclave_sim.testing import assert_deterministic, assert_events
 

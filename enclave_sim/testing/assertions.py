@@ -1,4 +1,4 @@
-"""Assertions about runs and recordings. The message of a failure is the report of the guarantee."""
+"""Assertions about runs and recordings. The failure message is the guarantee's report."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def assert_deterministic(payload: Any = "beacon", *, runs: int = 3, **options: A
 
     Args:
         payload: As for `Enclave`, or a Scenario, which has its own options.
-        runs: How often to run it; at least 2.
+        runs: The number of runs, at least 2.
         **options: Those of `enclave_sim.guarantees.observe`.
 
     Returns:
@@ -59,7 +59,7 @@ def assert_zero_trace(runs: Run | Sequence[Run]) -> Report:
 
 
 def assert_isolated(runs: Run | Sequence[Run]) -> Report:
-    """Assert that nothing in ring 3 changed memory that is not the guest's, and that the page tables are sound.
+    """Assert that code in ring 3 changed only the guest's memory, and that the page tables are sound.
 
     Args:
         runs: One or more runs of `observe`.
@@ -93,7 +93,7 @@ def assert_jitter_free(runs: Run | Sequence[Run]) -> Report:
 
 
 def assert_attested(runs: Run | Sequence[Run]) -> Report:
-    """Assert that everything was measured before it was used, and no cycle began without the quote the policy requires.
+    """Assert that everything was measured before use, and no cycle began without the quote that the policy requires.
 
     Args:
         runs: One or more runs of `observe`.
@@ -110,7 +110,7 @@ def assert_attested(runs: Run | Sequence[Run]) -> Report:
 
 
 def assert_noninterference(first: Run, second: Run) -> Report:
-    """Assert that two runs that differ only in a secret differ nowhere but in declared output.
+    """Assert that two runs that differ only in a secret differ only in declared output.
 
     Args:
         first: A run of `observe`.
@@ -134,7 +134,7 @@ def assert_same_recording(first: Recording, second: Recording) -> None:
         second: Another one.
 
     Raises:
-        AssertionError: They differ. The message shows each difference of the headers, and the first event that differs.
+        AssertionError: They differ. The message shows each header difference and the first event that differs.
     """
     __tracebackhide__ = True
     found = [*_header_differences(first.header, second.header), *_first_difference(first.events, second.events)]
@@ -153,8 +153,8 @@ def assert_events(recorded: Recording | Run, kinds: Iterable[EventKind]) -> list
         The events found, one for each kind.
 
     Raises:
-        AssertionError: One does not come. The message shows what came instead.
-        ConfigurationError: No kind is given, or there is no such kind.
+        AssertionError: One is missing. The message shows the events found instead.
+        ConfigurationError: No kind is given, or a kind does not exist.
     """
     __tracebackhide__ = True
     wanted = [kind_of_event(kind) for kind in kinds]

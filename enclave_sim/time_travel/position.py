@@ -12,11 +12,11 @@ class Position:
     at_ns: int
     """Virtual time in nanoseconds."""
     step: int = 0
-    """Number of steps since this time was reached. Only some steps, such as taking an interrupt, take no time."""
+    """Number of steps since this time was reached. Some steps, such as taking an interrupt, take no time."""
 
     def __str__(self) -> str:
         return f"{self.at_ns} ns" + (f" + {self.step}" if self.step else "")
 
 
 class NoSuchPosition(EnclaveError):  # noqa: N818 - reads as a sentence
-    """The run has no such position: it begins later, ends earlier, or nothing of the kind searched for happens."""
+    """The run has no such position: it begins later, ends earlier, or the goal never occurs."""

@@ -4,8 +4,8 @@ from enclave_sim.time_travel.replay import replay
 
 assert replay(Path("counter.jsonl")).equal
 
-The file is read twice, each time in constant memory. The first pass reads all of it, so that nothing runs for a damaged
-one, and finds the inputs that were not scheduled. The second pass goes along with the run, event by event.
+The file is read twice, each time in constant memory. The first pass reads all of it, so that nothing runs if it is
+damaged, and finds the inputs that were not scheduled. The second pass accompanies the run, event by event.
 """
 
 from collections import deque
@@ -46,13 +46,13 @@ class ReplayResult:
     divergence: Divergence | None
     """The first difference between the recording (first) and the run (second), or None."""
     result: RunResult | None
-    """The result of the run, if it came to its end."""
+    """The result of the run, if it reached its end."""
     interrupted: bool = False
-    """The recorded run was interrupted: only its first events have been compared."""
+    """The recorded run was interrupted: only its first events were compared."""
 
     @property
     def equal(self) -> bool:
-        """True if the run was the recorded one."""
+        """True if the run equals the recorded one."""
         return self.divergence is None
 
 
@@ -61,14 +61,14 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
 
     Args:
         path: The recording file.
-        payloads: Where to look, by SHA-256, for payloads that the recording does not embed and that are not built in.
+        payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
 
     Returns:
         The first difference, if any, and the result of the run.
 
     Raises:
-        RecordingError: The file is damaged, or its run cannot be repeated here: it was made with other firmware, a
-            payload is missing, or it is not the recording of an enclave.
+        RecordingError: The file is damaged, or its run cannot be repeated here: it has other firmware, a payload is
+        missing, or it is not an enclave's recording.
         ConfigurationError: The file or a payload cannot be opened.
     """
     file = RecordingFile(Path(path))
@@ -93,21 +93,24 @@ class _Taken:
 
     event: Event
     until_ns: int
-    """The virtual time up to which to run before the input is taken again."""
+    """The virtual time until which to run before the input is taken again."""
     over: bool
     """True if the run was over by then."""
     given: AnyInput
 
 
 class _Survey:
-    """The first pass over a recording: all that a replay needs in advance. Raises RecordingError for a damaged file."""
+    """The first pass over a recording: everything that a replay needs in advance.
+
+    Raises RecordingError for a damaged file.
+    """
 
     def __init__(self, file: RecordingFile) -> None:
         self.path = file.path
         self.inputs: list[_Taken] = []
         """Inputs that were not scheduled."""
         self.answers: list[Event] = []
-        """The events that hold what the verifier said."""
+        """The events with the verifier's answers."""
         self.last_ns = 0
         """Virtual time of the latest event."""
         over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
@@ -125,11 +128,11 @@ class _Survey:
         assert file.trailer is not None
         self.limit_ns = file.trailer.limit_ns
         self.open_end = not over and self.limit_ns is None
-        """True if the recording was saved in the middle of a run: later events of the run are no difference."""
+        """True if the recording was saved in the middle of a run: later events of the run are not a difference."""
 
     @property
     def bound_ns(self) -> int:
-        """Virtual time by which the run must be over, so that one that differs cannot go on for ever."""
+        """Virtual time by which the run must be over, so that a diverging run cannot continue for ever."""
         return self.last_ns + 1 if self.limit_ns is None else self.limit_ns
 
 
@@ -140,7 +143,7 @@ class _Comparer:
         self._recorded = recorded
         self._open_end = open_end
         self.seen = 0
-        """The number of events that the run has recorded."""
+        """The number of events recorded by the run."""
         self._before: deque[Event] = deque(maxlen=CONTEXT)
         self._first: list[Event] = []
         self._second: list[Event] = []
@@ -161,7 +164,7 @@ class _Comparer:
             self._after(event)
 
     def end(self) -> None:
-        """Note that the run is over: an event that the recording still has is a difference."""
+        """Note the end of the run: any further event in the recording is a difference."""
         if not self._parted and (expected := next(self._recorded, None)) is not None:
             self._part(expected)
 
@@ -205,7 +208,7 @@ def _enclave(
             inputs=header.inputs,
             recorder=comparer,
             record=False,
-            digest=digest,  # begins with the header as it was recorded
+            digest=digest,  # begins with the recorded header
         )
     except (RecordingError, ConfigurationError) as error:
         raise RecordingError(f"{file.path}: {error}") from None
@@ -221,14 +224,14 @@ def making(
 
     Args:
         header: The header of the recording.
-        payloads: Where to look, by SHA-256, for payloads that the header does not embed and that are not built in.
-        answers: The recorded events of the verifier. They replace one outside the emulator.
+        payloads: Candidates, by SHA-256, for payloads that are neither embedded nor built in.
+        answers: The recorded events of the verifier. They replace an external verifier.
 
     Returns:
         The payloads, in the order of the header, and the options.
 
     Raises:
-        RecordingError: The run cannot be made by this program. The message names no file.
+        RecordingError: This program cannot make the run. The message does not name a file.
         ConfigurationError: A payload cannot be read.
     """
     configuration = _configuration(header)
@@ -257,13 +260,13 @@ def _configuration(header: Header) -> EnclaveConfiguration:
 
 
 def _run(enclave: Enclave, survey: _Survey, comparer: _Comparer) -> RunResult | None:
-    """Run to the end, or to the first difference from the recording. Return the result, or None if there was one."""
+    """Run to the end and return the result. At a difference from the recording, stop and return None."""
     for taken in survey.inputs:
         if taken.over:
             enclave.run(survey.bound_ns)
         elif not _advance(enclave, taken.until_ns, comparer):
             return None
-        # Several interrupts may be taken at one moment, and the input may have come after some of them.
+        # Several interrupts may be taken at one moment, some of them before the input.
         while comparer.seen < taken.event.seq and enclave.machine.clock.now_ns <= taken.event.at_ns:
             if comparer.parted or not enclave.step():
                 break

@@ -18,16 +18,16 @@ def enclave_of(
     *,
     cancellation: Cancellation | None = None,
 ) -> Callable[[Recorder], Enclave]:
-    """Return a function that makes an enclave for a `Travel`, with the recorder that it is given.
+    """Return a function that makes an enclave for a `Travel`, given its recorder.
 
     Args:
         payload: As for `Enclave`.
         options: The options of the enclave.
         inputs: As for `Enclave`.
-        cancellation: The token that cancels the run; None for one of its own.
+        cancellation: The token that cancels the run; None for a new one.
 
     Returns:
-        The function. Calling it raises what `Enclave` raises.
+        The function. Calling it raises the errors of `Enclave`.
     """
     make, given = options.enclave, tuple(inputs)
     return lambda recorder: make(payload, inputs=given, recorder=recorder, record=False, cancellation=cancellation)
@@ -43,15 +43,15 @@ class Session(Travel[Enclave]):
         print(session.now, session.line, session.enclave.machine.cpu.registers.rax)
         session.back()
 
-    A session begins at power-on, position 0 ns, and ends where the enclave is dormant. The methods that move it are
+    A session begins at power-on, position 0 ns, and ends when the enclave is dormant. The methods that move it are
     those of `Travel`: steps, searches, breakpoints and watchpoints. They return the position reached, and raise
     NoSuchPosition if the run has no such position, and Cancelled if the token was cancelled. Going back and forward
-    again gives the same events. For many runs that begin after the boot, use `Template`; for one run forward,
+    again gives the same events. For many runs that begin after the boot, use `Template`; for one forward run,
     `Enclave`.
 
     Args:
         payload: As for `Enclave`: a built-in name, a path, the module itself, or several of these.
-        inputs: As for `Enclave`: what happens to the run from outside.
+        inputs: As for `Enclave`: the run's outside inputs.
         **options: Those of `EnclaveOptions.of`: the fields of `EnclaveConfiguration`, and `trust_anchors`, `reference`,
             `verifier`, `tpm` and `portable`.
 
@@ -64,5 +64,5 @@ class Session(Travel[Enclave]):
 
     @property
     def enclave(self) -> Enclave:
-        """The enclave as it is at the current position. Inspect it freely; only the session may run it."""
+        """The enclave at the current position. Inspect it freely; only the session may run it."""
         return self.subject

@@ -1,12 +1,12 @@
-"""Snapshots as files (`.snap`): an enclave continues later, in another process, exactly where it was.
+"""Snapshot files (`.snap`): an enclave continues later, in another process, exactly where it was.
 
     save(enclave, Path("boot.snap"))
     enclave = load(Path("boot.snap"))
 
-The file, in this order: the line `enclave-sim-snapshot 6`, the SHA-256 of the rest, and the rest as MessagePack: the
-header of a recording and the payloads, which say what the enclave is made of; its events so far; and its state. It
-holds data only, no pickled objects, and nothing of it is used before its digest matches. The registers are stored as
-one version of Unicorn keeps them, so another version refuses the file.
+The file, in this order: the line `enclave-sim-snapshot 6`, the SHA-256 of the rest, and the rest as MessagePack: a
+recording's header and the payloads, from which the enclave is rebuilt; its events so far; and its state. It contains
+only data, no pickled objects, and nothing is used before its digest matches. The registers are stored in the format of
+one version of Unicorn, so another version refuses the file.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _DIGEST_BYTES = 32
 
 
 class SnapshotError(EnclaveError):
-    """A snapshot file is foreign, damaged, or from another version; or an enclave cannot be saved."""
+    """A snapshot file is foreign, damaged, or from another version, or an enclave cannot be saved."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,11 +46,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     payloads: list[bytes]
     events: list[AnyEvent]
     reached: list[Phase]
-    """The phases whose target state has been reached."""
+    """The phases that have reached their target state."""
     result: RunResult | None
     at_ns: int
     state: bytes
-    """All state but RAM, encoded by `state_codec`."""
+    """All state except RAM, encoded by `state_codec`."""
     ram: list[tuple[int, bytes]]
 
 
@@ -59,7 +59,7 @@ def save(enclave: Enclave, path: Path) -> None:
 
     Args:
         enclave: An enclave that keeps a recording in memory.
-        path: The file to write, whole or not at all.
+        path: The file to write, completely or not at all.
 
     Raises:
         SnapshotError: The enclave keeps no recording.
@@ -72,7 +72,7 @@ def save(enclave: Enclave, path: Path) -> None:
     state = {
         "processor": machine.processor,
         "parts": machine.parts,
-        # The VMM's state belongs to this process; `portable_host` returns what another process can use.
+        # The VMM's state belongs to this process; `portable_host` returns its portable form.
         "devices": tuple({**device, "_vmm": None} if "_vmm" in device else device for device in machine.devices),
         "gate": snapshot.gate,
         "outside": snapshot.outside,
@@ -95,7 +95,7 @@ def save(enclave: Enclave, path: Path) -> None:
 
 
 def load(path: Path) -> Enclave:
-    """Return the enclave as it was saved. Raises SnapshotError for anything but a snapshot of this version."""
+    """Return the saved enclave. Raises SnapshotError for anything but a snapshot of this version."""
     file = _read(path)
     try:
         return _made(file)

@@ -1,7 +1,7 @@
-"""Encodes the state that the parts of an enclave declare as bytes, and decodes it.
+"""Encodes the declared state of an enclave's parts as bytes, and decodes it.
 
 MessagePack has numbers, text, bytes and maps. A value of any other type is written as a list that begins with the name
-of its type. Only the types named here can come out of a file.
+of its type. Only the types listed here can be decoded.
 """
 
 from collections import deque
@@ -23,12 +23,12 @@ _BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (*_ENUMS, *_RECORDS,
 
 
 def encode(state: Any) -> bytes:
-    """Return state as MessagePack. Raises TypeError for a value of a type that is not named here."""
+    """Encode state as MessagePack. Raises TypeError for a value of an unlisted type."""
     return msgspec.msgpack.encode(_pack(state))
 
 
 def decode(data: bytes) -> Any:
-    """Return the encoded state. Raises ValueError for anything that `encode` has not made."""
+    """Decode state. Raises ValueError for anything not made by `encode`."""
     try:
         return _unpack(msgspec.msgpack.decode(data))
     except (LookupError, TypeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Boot once, run often: an enclave whose runs all start where its boot ended.
+"""Boot once, run often: an enclave whose runs all start after its boot.
 
 from enclave_sim import Template
 
@@ -7,7 +7,7 @@ for inputs in schedules:
     result = template.start(inputs=inputs).run()
 
 Every run equals that of a freshly booted enclave with the same inputs: the same events, the same digest. It only saves
-the time that booting takes on the host.
+the host time for booting.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,8 +26,8 @@ class Template:
         first = template.start().run()
         second = template.start(inputs=[ExternalInterrupt(at_ns=template.at_ns + 5_000)]).run()
 
-    There is one enclave: `start` returns it to the snapshot taken after the boot, and what an earlier run left in it is
-    gone. Keep its result or its recording, not the enclave. For one run, use `Enclave`; to step a run in both
+    There is one enclave: `start` returns it to the snapshot taken after the boot, and discards the state of an earlier
+    run. Keep the result or the recording, not the enclave. For one run, use `Enclave`; to step a run in both
     directions, `Session`.
 
     Args:
@@ -61,11 +61,11 @@ class Template:
         """Virtual time at which every run starts, in nanoseconds."""
 
     def start(self, guest: bytes | None = None, *, inputs: Iterable[AnyInput] = ()) -> Enclave:
-        """Return the enclave, back where its boot ended.
+        """Return the enclave, restored to the end of its boot.
 
         Args:
-            guest: A WebAssembly module to run in place of the first payload.
-            inputs: What happens to this run, none of it before `at_ns`.
+            guest: A WebAssembly module to run instead of the first payload.
+            inputs: The inputs of this run, none before `at_ns`.
 
         Returns:
             The enclave, which is the same object each time.

@@ -1,6 +1,6 @@
-"""A run that can be executed in both directions, whatever is run.
+"""A run that can be executed in both directions.
 
-The work is done by the parts, which share one timeline: `navigation/` has stepping, searches, breakpoints and
+Its parts share one timeline: `navigation/` has stepping, searches, breakpoints and
 watchpoints, and the search for the last write.
 """
 
@@ -31,10 +31,10 @@ class Travel(Generic[S]):
         run.back()
 
     It begins at position 0 ns. Every motion returns the position reached. It raises NoSuchPosition if the run has no
-    such position, and Cancelled once the token was cancelled; the run is then at the last position it came to.
+    such position, and Cancelled once the token was cancelled; the run is then at the last position it reached.
 
     Args:
-        make: Makes the subject that is run; called once, with the recorder that it must use.
+        make: Makes the subject to run; called once, with the recorder that it must use.
     """
 
     def __init__(self, make: Callable[[Recorder], S]) -> None:
@@ -48,7 +48,7 @@ class Travel(Generic[S]):
 
     @property
     def subject(self) -> S:
-        """The subject as it is at the current position. Inspect it freely; only this object may run it."""
+        """The subject at the current position. Inspect it freely; only this object may run it."""
         return self._timeline.subject
 
     @property
@@ -58,12 +58,12 @@ class Travel(Generic[S]):
 
     @property
     def machine(self) -> Machine:
-        """The machine as it is at the current position."""
+        """The machine at the current position."""
         return self._timeline.machine
 
     @property
     def program(self) -> Program:
-        """The kernel that is executed in ring 0: its symbols, source lines and regions."""
+        """The kernel in ring 0: its symbols, source lines and regions."""
         return self._timeline.program
 
     @property
@@ -78,20 +78,20 @@ class Travel(Generic[S]):
 
     @property
     def line(self) -> SourceLine | None:
-        """The line of the kernel's source that the processor is at, or None."""
+        """The current line of the kernel's source, or None."""
         return self._timeline.line
 
     def go_to(self, position: Position) -> Position:
         """Go to a position.
 
         Args:
-            position: One that this run had, or a later one that it will have.
+            position: A position that this run has had, or will have.
 
         Returns:
             The position.
 
         Raises:
-            NoSuchPosition: The run has no such position. It stays where it is.
+            NoSuchPosition: The run has no such position. It does not move.
         """
         here = self.now
         try:
@@ -113,7 +113,7 @@ class Travel(Generic[S]):
             The position after the last one.
 
         Raises:
-            NoSuchPosition: The run ends first, and stays at its end.
+            NoSuchPosition: The run ends first; it is then at its end.
             ConfigurationError: The count is negative.
         """
         return self._stepping.step(count)
@@ -134,18 +134,18 @@ class Travel(Generic[S]):
         return self._stepping.back(count)
 
     def step_over(self) -> Position:
-        """Step over the instruction, with everything that it calls or repeats, and over interrupts on the way.
+        """Step over the instruction, including its calls and repetitions, and over interrupts on the way.
 
         Returns:
             The position after the instruction, in the same function.
 
         Raises:
-            NoSuchPosition: The run ends before the call returns, and stays at its end.
+            NoSuchPosition: The run ends before the call returns; it is then at its end.
         """
         return self._stepping.step_over()
 
     def back_over(self) -> Position:
-        """Undo `step_over`: go back over the preceding instruction, with everything that it called.
+        """Undo `step_over`: go back over the preceding instruction, including its calls.
 
         Returns:
             The position before that instruction.
@@ -156,7 +156,7 @@ class Travel(Generic[S]):
         return self._stepping.back_over()
 
     def step_out(self) -> Position:
-        """Return to the caller of the function or handler that is executed here.
+        """Run to the return of the current function or handler.
 
         Returns:
             The position after the RET or IRET.
@@ -167,13 +167,13 @@ class Travel(Generic[S]):
         return self._stepping.step_out()
 
     def back_out(self) -> Position:
-        """Go back to before the CALL or INT by which the code that is executed here was reached.
+        """Go back to before the CALL or INT that reached the current function or handler.
 
         Returns:
             The position before the CALL or INT.
 
         Raises:
-            NoSuchPosition: Nothing here was called. The run stays where it is.
+            NoSuchPosition: The current code was not called. The run does not move.
         """
         return self._stepping.back_out()
 
@@ -192,13 +192,13 @@ class Travel(Generic[S]):
         return self._stepping.next_line(into=into)
 
     def previous_line(self) -> Position:
-        """Go back to the beginning of the line executed before this one, in a called function too.
+        """Go back to the beginning of the previously executed line, which may be in a called function.
 
         Returns:
             The position at the beginning of the line.
 
         Raises:
-            NoSuchPosition: No other line was executed before. The run stays where it is.
+            NoSuchPosition: No other line was executed before. The run does not move.
         """
         return self._stepping.previous_line()
 
@@ -226,7 +226,7 @@ class Travel(Generic[S]):
             The position: just after the event, before the instruction, or at the time.
 
         Raises:
-            NoSuchPosition: It does not come before the end of the run, where the run then is.
+            NoSuchPosition: It does not occur before the end of the run, where the run then is.
             ConfigurationError: None or several goals are given, or the kind or symbol is unknown.
         """
         return self._search.run_to(event=event, address=address, symbol=symbol, at_ns=at_ns, when=when)
@@ -303,7 +303,7 @@ class Travel(Generic[S]):
         return self.reverse_to(event="host_called")
 
     def next_phase(self) -> Position:
-        """Run to where the next phase reaches its target state.
+        """Run until the next phase reaches its target state.
 
         Returns:
             The position just after it.
@@ -314,7 +314,7 @@ class Travel(Generic[S]):
         return self.run_to(event="phase_completed")
 
     def previous_phase(self) -> Position:
-        """Go back to where the last phase reached its target state.
+        """Go back to the moment when the last phase reached its target state.
 
         Returns:
             The position just after it.
@@ -347,7 +347,7 @@ class Travel(Generic[S]):
     def add_breakpoint(
         self, address: int | None = None, *, symbol: str | None = None, when: Condition | None = None
     ) -> Breakpoint:
-        """Let `resume` stop before an instruction. Give the address or the symbol.
+        """Make `resume` stop before an instruction, given its address or symbol.
 
         Args:
             address: A linear address.
@@ -355,10 +355,10 @@ class Travel(Generic[S]):
             when: Called with this object at each hit; it returns whether to stop.
 
         Returns:
-            The breakpoint, which is in `breakpoints` now.
+            The breakpoint, now in `breakpoints`.
 
         Raises:
-            ConfigurationError: There are breakpoints at 16 addresses already, or the symbol is unknown.
+            ConfigurationError: There are already breakpoints at 16 addresses, or the symbol is unknown.
         """
         one_of(address=address, symbol=symbol)
         return self._debugger.add_breakpoint(self._search.address_of(address, symbol), when)
@@ -373,18 +373,18 @@ class Travel(Generic[S]):
         writes: bool = True,
         when: Condition | None = None,
     ) -> Watchpoint:
-        """Let `resume` stop after an access to a range of physical memory.
+        """Make `resume` stop after an access to a range of physical memory.
 
         Args:
             base: The first byte: a physical address.
             size: The number of bytes.
-            linear: `base` is a linear address; what it is mapped to now is watched.
+            linear: `base` is a linear address; the memory to which it is now mapped is watched.
             reads: Stop after reads.
             writes: Stop after writes.
             when: Called with this object at each hit; it returns whether to stop.
 
         Returns:
-            The watchpoint, which is in `watchpoints` now.
+            The watchpoint, now in `watchpoints`.
 
         Raises:
             ConfigurationError: The range is not in RAM, or the linear address is not mapped.
@@ -411,7 +411,7 @@ class Travel(Generic[S]):
         return self._debugger.reverse_resume(self._holds)
 
     def last_write(self, base: int, size: int = 1) -> Write | None:
-        """Find the last write to a range of physical memory before the current position, where the run stays.
+        """Find the last write to a range of physical memory before the current position. The run does not move.
 
         Args:
             base: The physical address of the first byte.

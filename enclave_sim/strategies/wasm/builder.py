@@ -1,7 +1,7 @@
-"""A module and its functions while they are being generated. Everything is declared when it is first used.
+"""A module and its functions under construction.
 
-The length of a run is bounded: `Body.cost` is the most instructions that one call of the function executes, including
-those of its callees. `MAX_COST` limits the rounds of loops and the calls.
+Everything is declared at its first use. The length of a run is bounded: `Body.cost` is the maximum number of
+instructions that one call of the function executes, including its callees. `MAX_COST` limits loop iterations and calls.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from enclave_sim.strategies.wasm.instructions import EMPTY, I32, TYPE_CODES, Sou
 from enclave_sim.strategies.wasm.module import Function, FunctionType, Global, ModuleSource
 
 MAX_COST = 50_000
-"""The most instructions that a function executes, including its callees, apart from straight-line code added later."""
+"""The maximum number of instructions of a function and its callees, except straight-line code added later."""
 _MOST_FUNCTIONS, _MOST_NESTED_CALLS, _MOST_GLOBALS, _MOST_LOCALS = 8, 3, 8, 12
 _IMPORT_AT = 1 << 16
 """Imports have provisional numbers from here on until all are known."""
@@ -31,14 +31,14 @@ class Options:
     traps: bool
     """Allow operations that may trap."""
     memory_pages: int
-    """The most pages of the memory."""
+    """The maximum number of memory pages."""
     host_calls: bool
     """Allow imports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """A complete function. It may be called without recursion, since it cannot call functions made later."""
+    """A complete function. Calling it cannot recurse, because it cannot call functions made later."""
 
     index: int
     kind: FunctionType
@@ -60,14 +60,14 @@ class Body:
         self.locals: list[str] = list(kind[0])
         """The types of parameters and locals."""
         self.variables: dict[str, list[int]] = {}
-        """The parameters and locals that expressions may use, by type. Loop counters are not among them."""
+        """The parameters and locals that expressions may use, by type, without loop counters."""
         for index, type_ in enumerate(kind[0]):
             self.variables.setdefault(type_, []).append(index)
         self.cost_of_calls = 0
 
     @property
     def cost(self) -> int:
-        """The most instructions that the code so far executes."""
+        """The maximum number of instructions that the code so far executes."""
         return len(self.out) + self.cost_of_calls
 
     def counter(self) -> int:
@@ -108,7 +108,7 @@ class Builder:
         self._pages: int | None = None
 
     def type_index(self, kind: FunctionType) -> int:
-        """Return the index of a function type, which is declared if it is new."""
+        """Return the index of a function type, declaring it if new."""
         return self._types.setdefault(kind, len(self._types))
 
     def block_type(self, results: tuple[str, ...]) -> int:
@@ -118,13 +118,13 @@ class Builder:
         return TYPE_CODES[results[0]] - 128 if results else EMPTY
 
     def imported(self, item: str) -> SourceInstruction:
-        """Return the call of a host function, which is imported if it is new."""
+        """Return the call of a host function, importing it if new."""
         if item not in self._imports:
             self._imports.append(item)
         return SourceInstruction("call", (_IMPORT_AT + self._imports.index(item),))
 
     def global_(self, type_: str, choice: int, init: Callable[[], tuple[SourceInstruction, ...]]) -> int:
-        """Return a global of that type: an existing one, or a new one that starts with `init()`."""
+        """Return a global of that type: an existing one, or a new one initialized by `init()`."""
         known = [index for index, variable in enumerate(self.globals) if variable.type == type_]
         if known and (choice % 4 != 3 or len(self.globals) >= _MOST_GLOBALS):
             return known[(choice >> 2) % len(known)]
@@ -151,7 +151,7 @@ class Builder:
         return len(self._functions) + self._nesting < _MOST_FUNCTIONS and self._nesting <= _MOST_NESTED_CALLS
 
     def add_function(self, kind: FunctionType) -> Callee:
-        """Generate a function. It calls only functions that were complete before it."""
+        """Generate a function. It calls only functions that were completed before it."""
         body = Body(self, kind)
         self._nesting += 1
         self._write(body)
@@ -182,7 +182,7 @@ class Builder:
         return callee
 
     def finish(self) -> ModuleSource:
-        """Return the module. Functions get their final numbers: after the imports."""
+        """Return the module. Functions get their final numbers, after the imports."""
         imports = tuple((item, self.type_index(SIGNATURE_OF[item])) for item in self._imports)
         shift = len(imports)
 

@@ -1,4 +1,4 @@
-"""Generation of MEMORY.COPY and MEMORY.FILL, which take one unit of fuel for each byte."""
+"""Generation of MEMORY.COPY and MEMORY.FILL, which take one unit of fuel per byte."""
 
 from enclave_sim.enclave.engine.profile import PAGE_BYTES
 from enclave_sim.strategies.wasm.builder import MAX_COST, Body
@@ -6,14 +6,14 @@ from enclave_sim.strategies.wasm.expressions import DEPTH, expression, i32_const
 from enclave_sim.strategies.wasm.instructions import I32, SourceInstruction
 
 _LENGTH = 0x3F
-"""The most bytes that one of them writes."""
+"""The maximum number of bytes written by one of them."""
 _MISTAKEN = 192
 """Decisions from here on make a mistake, if traps are allowed."""
 _COPY, _FILL, _NOP = (SourceInstruction(name) for name in ("memory.copy", "memory.fill", "nop"))
 
 
 def bulk_memory(body: Body) -> None:
-    """Write a statement that copies or fills a part of the memory, as long as `MAX_COST` allows."""
+    """Write a statement that copies or fills a part of the memory, within `MAX_COST`."""
     if body.cost + _LENGTH > MAX_COST:
         body.out.append(_NOP)
         return
@@ -45,7 +45,7 @@ def _mistake(body: Body) -> int | None:
     """Write an address near the end of the memory, or beyond it. Return the length to use, if it matters."""
     size = body.module.pages() * PAGE_BYTES
     choice = body.draw()
-    if choice % 3 == 0:  # in bounds or not, as the length has it
+    if choice % 3 == 0:  # in bounds or not, depending on the length
         body.out.append(i32_const(size - choice // 4))
         return None
     if choice % 3 == 1:  # no byte is in bounds, and none is written

@@ -1,4 +1,4 @@
-"""Bytes that make a function invalid when they are put before its body, by the name of the defect.
+"""Bytes that make a function invalid when inserted before its body, by the name of the defect.
 
 The first table fails validation (WebAssembly core specification, 3.4, 5.4). The second needs features that are off;
 otherwise it is valid in a module with a memory, a table and this function of type () -> ().

@@ -1,4 +1,4 @@
-"""Constants that exercise arithmetic: one decision picks one of 256 for each type, the simple ones first."""
+"""Constants that exercise arithmetic: one decision picks one of 256 per type, the simple ones first."""
 
 import struct
 

@@ -47,7 +47,7 @@ _IMMEDIATES: dict[Immediate, Callable[[tuple[int, ...]], bytes]] = {
 
 
 def padded_u32(value: int) -> bytes:
-    """Encode an unsigned integer in five bytes, the most that it may have (5.2.2)."""
+    """Encode an unsigned integer in five bytes, the maximum (5.2.2)."""
     return bytes([*(value >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)), value >> 28])
 
 
@@ -126,7 +126,7 @@ def module_sections(source: ModuleSource) -> list[tuple[int, bytes]]:
 
 
 def assemble(sections: Iterable[tuple[int, bytes]]) -> bytes:
-    """Encode a module of these sections, each an id and its content."""
+    """Encode a module from these sections, each an id and its content."""
     return MODULE_HEADER + b"".join(section(number, content) for number, content in sections)
 
 

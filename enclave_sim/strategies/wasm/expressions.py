@@ -1,8 +1,8 @@
 """Typed generation of expressions: each leaves one value of a given type on the stack.
 
 One decision picks a production from a table of 256 for the type; low decisions pick the simple ones. Operands that
-could trap (an address, a divisor, a float that no integer holds, an element of the table) are guarded. If traps are
-allowed, the guard is left out now and then.
+could trap (an address, a divisor, a float that fits no integer, an element of the table) are guarded. If traps are
+allowed, the guard is sometimes left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,18 +24,18 @@ from enclave_sim.strategies.wasm.instructions import (
 from enclave_sim.strategies.wasm.module import FunctionType
 
 DEPTH = 3
-"""The deepest nesting of the operands of an expression."""
+"""The maximum nesting depth of an expression's operands."""
 DECISIONS = 256
 _UNGUARDED = 232
 """Decisions from here on leave out a guard, if traps are allowed."""
 _ZERO_DIVISOR = 64
-"""Decisions from here on make an unguarded divisor zero, since few expressions are zero by chance."""
+"""Decisions from here on make an unguarded divisor zero, because few expressions are zero by chance."""
 _MISTAKEN = 192
 """Like `_UNGUARDED`, for rarer productions: divisions, and calls through the table, which have three ways to trap."""
 _LINKED = 192
 """Decisions from here on make a call through the table one of a linked module."""
 _GROWTH_COST = 128
-"""MEMORY.GROW takes one unit of fuel for each page asked for, up to this many, even if it fails."""
+"""MEMORY.GROW takes one unit of fuel per requested page, up to this many, even if it fails."""
 _Production = tuple[Callable[[Body, str, str, int], None], str]
 """A function that writes an expression of a type, and its detail, such as the operator."""
 
@@ -63,7 +63,7 @@ def i32_const(value: int) -> SourceInstruction:
 
 
 def unguarded(body: Body, least: int = _UNGUARDED) -> bool:
-    """Return whether to leave out a guard: if traps are allowed, and the next decision is `least` or more."""
+    """Return True to leave out a guard: if traps are allowed and the next decision is at least `least`."""
     return body.module.options.traps and body.draw() >= least
 
 
@@ -129,7 +129,7 @@ def _division(body: Body, type_: str, name: str, depth: int) -> None:
             expression(body, type_, depth)
     else:
         expression(body, type_, depth)
-        if name.endswith("div_s"):  # the least integer divided by -1 overflows
+        if name.endswith("div_s"):  # the smallest integer divided by -1 overflows
             body.out += (SourceInstruction(f"{type_}.const", (_LARGEST[type_],)), _PLAIN[f"{type_}.and"])
         body.out += (SourceInstruction(f"{type_}.const", (1,)), _PLAIN[f"{type_}.or"])
     body.out.append(_PLAIN[name])
@@ -211,8 +211,8 @@ def call(body: Body, kind: FunctionType, choice: int, depth: int) -> bool:
     Args:
         body: The function to write to.
         kind: The type of a new function; an existing one need only have the same results.
-        choice: A decision: even to call an existing function if possible.
-        depth: The deepest nesting of the arguments.
+        choice: A decision: if even, call an existing function if possible.
+        depth: The maximum nesting depth of the arguments.
 
     Returns:
         False if no function can be called; nothing is written then.
@@ -258,7 +258,7 @@ def call_indirect(body: Body, kind: FunctionType, choice: int, depth: int) -> bo
         body: The function to write to.
         kind: As for `call`.
         choice: As for `call`.
-        depth: The deepest nesting of the arguments.
+        depth: The maximum nesting depth of the arguments.
 
     Returns:
         False if no function can be called; nothing is written then.

@@ -1,4 +1,4 @@
-"""Guests: valid WebAssembly modules over the whole guest profile that keep the contract and end."""
+"""Guests: valid WebAssembly modules that use the whole guest profile, obey the contract and terminate."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ MOST_STATEMENTS = 256
 _ANY = st.binary(max_size=32)
 _LONG = st.binary(min_size=8, max_size=32)
 _TAPES = _ANY | _LONG
-"""Makes long tapes likely. They still shrink to short ones, which the first alternative includes."""
+"""Makes long tapes likely. They still shrink to short ones, included in the first alternative."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class WasmGuest:
 
     @cached_property
     def module(self) -> bytes:
-        """The module in the binary format, not signed."""
+        """The module in the binary format, unsigned."""
         return encode_module(self.source)
 
     @cached_property
     def text(self) -> str:
-        """The module in the text format. wasmtime's `wat2wasm` makes the same module of it."""
+        """The module in the text format. wasmtime's `wat2wasm` makes the same module from it."""
         return module_text(self.source)
 
     def __repr__(self) -> str:
@@ -59,11 +59,11 @@ def wasm_guests(
     A guest uses less than 300,000 units of fuel (nanoseconds of virtual time), however it ends.
 
     Args:
-        min_size: The fewest statements of `_start`.
-        max_size: The most statements of `_start`, 256 at most.
-        memory_pages: The most pages of the memory, 1 to 64 of 64 KiB.
+        min_size: The minimum number of statements of `_start`.
+        max_size: The maximum number of statements of `_start`, at most 256.
+        memory_pages: The maximum number of memory pages, 1 to 64 of 64 KiB.
         traps: Let some guests trap: they access, fill or copy memory out of bounds, divide by zero, convert a float
-            that no integer holds, execute `unreachable`, call an element of the table that is missing or has another
+        that fits no integer, execute `unreachable`, call an element of the table that is missing or has another
             type, or recurse without end. If False, no guest traps.
         host_calls: Let guests import host functions.
 

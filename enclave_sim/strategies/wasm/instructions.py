@@ -1,7 +1,7 @@
 """The instructions of the guest profile by name, with their types (WebAssembly core specification, 2.4).
 
-That is the target Lime1 (`enclave_sim.payload.wasm.features`). An instruction is its name and its
-immediates, all of them integers: a float is its bits, a block type is its encoding as a signed integer.
+That is the target Lime1 (`enclave_sim.payload.wasm.features`). An instruction is its name and its immediates, all
+integers: a float is its bits, a block type its encoding as a signed integer.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Operator(NamedTuple):
 
 
 class Access(NamedTuple):
-    """A load or store of `1 << alignment` bytes; `type` is that of the value loaded or stored."""
+    """A load or store of `1 << alignment` bytes; `type` is the type of the loaded or stored value."""
 
     type: str
     alignment: int
@@ -87,4 +87,4 @@ ENCODINGS: dict[str, tuple[bytes, Immediate]] = {
     for opcode, (name, immediate) in OPCODES.items()
     if name in NAMES and immediate is not Immediate.VALUE_TYPES
 }
-"""The opcode and the encoding of the immediates of each. The profile has `select` only without types."""
+"""The opcode of each, and the encoding of its immediates. The profile has `select` only without types."""

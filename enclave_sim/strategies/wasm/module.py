@@ -1,16 +1,16 @@
-"""A WebAssembly module as data, from which bytes or text are made (core specification, 2.5)."""
+"""A WebAssembly module as data, from which bytes or text are generated (core specification, 2.5)."""
 
 from dataclasses import dataclass
 
 from enclave_sim.strategies.wasm.instructions import SourceInstruction
 
 FunctionType = tuple[tuple[str, ...], tuple[str, ...]]
-"""The types of the parameters and those of the results."""
+"""The types of parameters and results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that is defined in the module. The final END of its body is not listed."""
+    """A function defined in the module. The final END of its body is not listed."""
 
     type: int
     locals: tuple[str, ...]
@@ -24,7 +24,7 @@ class Global:
 
     type: str
     init: tuple[SourceInstruction, ...]
-    """The constant expression that it starts with, without its END."""
+    """Its initial constant expression, without END."""
     exported: bool = False
 
 
@@ -43,16 +43,16 @@ class ModuleSource:
     data: tuple[tuple[int, bytes], ...] = ()
     """Data segments: offset and bytes."""
     linked: bool = False
-    """Encode the operands of calls in five bytes each, as linkers do, who fill in what compilers left open."""
+    """Encode the operands of calls in five bytes each, like linkers, which patch them."""
 
     @property
     def start(self) -> int:
-        """The number of the function that is exported as `_start`."""
+        """The number of the function exported as `_start`."""
         return len(self.imports) + len(self.functions) - 1
 
     @property
     def elements(self) -> list[tuple[int, list[int]]]:
-        """The element segments: the runs of the table that are initialised."""
+        """The element segments: the initialised runs of the table."""
         segments: list[tuple[int, list[int]]] = []
         for slot, function in enumerate(self.table):
             if function is None:

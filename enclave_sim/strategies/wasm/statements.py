@@ -23,11 +23,11 @@ from enclave_sim.strategies.wasm.module import FunctionType, ModuleSource
 
 _Statement = Callable[[Body], None]
 _NESTED = 3
-"""The most statements of a block or of a function that is called."""
+"""The maximum number of statements in a block or a called function."""
 _STOP = 192
 """Decisions from here on end a list of statements, as 0 does."""
 _DEEPEST = 4
-"""The most blocks around a statement."""
+"""The maximum number of blocks around a statement."""
 _ROUNDS = 8
 _KINDS: tuple[FunctionType, ...] = (
     ((), ()),
@@ -118,7 +118,7 @@ def _block(body: Body) -> None:
 
 
 def _loop(body: Body) -> None:
-    """Write a loop with a counter, which gets as many rounds as `MAX_COST` allows."""
+    """Write a loop with a counter, with as many iterations as `MAX_COST` allows."""
     rounds, counter = 1 + body.draw() % _ROUNDS, body.counter()
     at = len(body.out)
     body.out += (i32_const(rounds), SourceInstruction("local.set", (counter,)), SourceInstruction("loop", (EMPTY,)))
@@ -209,7 +209,7 @@ def _shred(body: Body) -> None:
 
 
 def _unreachable(body: Body) -> None:
-    """Write UNREACHABLE. It is jumped over unless traps are allowed and a decision says to execute it."""
+    """Write UNREACHABLE. It is skipped unless traps are allowed and a decision executes it."""
     if body.module.options.traps and body.draw() & 1:
         body.out.append(_UNREACHABLE)
     else:
@@ -237,12 +237,12 @@ _STRUCTURED = frozenset((_if, _block, _loop, _branch_table))
 
 
 def _shallow(statement: _Statement) -> _Statement:
-    """Return the statement, replaced by a plain one if blocks are nested too deep already."""
+    """Return the statement, replaced with a plain one if blocks are already nested too deeply."""
     return lambda body: statement(body) if len(body.labels) < _DEEPEST else _emit(body)
 
 
 def _table() -> tuple[_Statement, ...]:
-    """Return one statement for each decision. The rare ones are in the middle."""
+    """Return one statement per decision. The rare ones are in the middle."""
     row = [_shallow(s) if s in _STRUCTURED else s for s, weight in _WEIGHTS for _ in range(weight)]
     table = [_nop, *(row * DECISIONS)[: DECISIONS - 1]]
     table[100], table[150] = _shred, _unreachable
@@ -253,13 +253,13 @@ _TABLE = _table()
 
 
 def _function(body: Body) -> None:
-    """Write the body of a function that is called."""
+    """Write the body of a called function."""
     statements(body, _NESTED)
     arguments(body, body.kind[1], DEPTH)
 
 
 def build(tapes: Iterable[bytes], options: Options) -> Builder:
-    """Build a module in which each tape of decisions is one statement of `_start`, which is empty without tapes."""
+    """Build a module in which each decision tape is one statement of `_start`, which is empty without tapes."""
     module = Builder(tape(b""), options, _function)
     start = Body(module, ((), ()))
     for decisions in tapes:

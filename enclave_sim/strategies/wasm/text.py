@@ -1,4 +1,4 @@
-"""The printer of modules in the text format, for people and for wasmtime (WebAssembly core specification, 6)."""
+"""Prints modules in the text format, for people and for wasmtime (WebAssembly core specification, 6)."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from enclave_sim.strategies.wasm.module import Function, FunctionType, ModuleSou
 
 _RESULT_OF_BLOCK = {code: kind for kind, code in BLOCK_RESULTS.items()}
 _FLOATS = {"f32.const": ("<I", "<f", 23, 8), "f64.const": ("<Q", "<d", 52, 11)}
-"""The `struct` formats for the bits and the value of a float, the bits of its fraction, those of its exponent."""
+"""The `struct` formats for the bits and the value of a float, and the widths of its fraction and exponent."""
 
 
 def _float(name: str, bits: int) -> str:
@@ -109,5 +109,5 @@ class _Printer:
 
 
 def module_text(source: ModuleSource) -> str:
-    """Return the module in the text format, one instruction a line."""
+    """Return the module in the text format, one instruction per line."""
     return "\n".join(["(module", *(f"  {line}" for line in _Printer(source).lines()), ")"])

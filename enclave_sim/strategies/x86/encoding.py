@@ -15,7 +15,7 @@ def _rex(opcode: bytes, wide: bool, reg: int, base: int) -> bytes:
 
 
 def registers(opcode: bytes, reg: int, operand: int, *, wide: bool = True, prefix: bytes = b"") -> bytes:
-    """Encode an instruction whose ModRM byte names two registers, or an opcode extension and one register."""
+    """Encode an instruction whose ModRM byte has two registers, or an opcode extension and one register."""
     return prefix + _rex(opcode, wide, reg, operand) + bytes([0xC0 | (reg & 7) << 3 | operand & 7])
 
 
@@ -50,5 +50,5 @@ def pop(register: int) -> bytes:
 
 
 def push_value(value: int) -> bytes:
-    """Encode a PUSH of a 64-bit constant, by way of RAX."""
+    """Encode a PUSH of a 64-bit constant, through RAX."""
     return load(RAX, value) + push(RAX)

@@ -17,11 +17,11 @@ MOST_INSTRUCTIONS = 4096
 _WASM = b"\0asm"
 _RETURN = load(RAX, HostFunction.RETURNED) + INT_80
 _DECISIONS = st.binary(min_size=16, max_size=16)
-"""The decisions of one template: which it is, and its operands."""
+"""The decisions of one template: its choice and its operands."""
 
 
 def disassemble(code: bytes, address: int) -> list[str]:
-    """Return one line for each instruction, the first at `address`: address, bytes, text."""
+    """Return one line per instruction, the first at `address`: address, bytes, text."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs  # noqa: PLC0415 - only a failing example is printed
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_64)
@@ -37,7 +37,7 @@ class InstructionSequence:
     """A flat guest that ends with the host call RETURNED, if it gets that far. Its repr is the disassembly."""
 
     steps: tuple[tuple[str, bytes], ...]
-    """The names of the templates that it was made of, each with its bytes."""
+    """The names of its templates, each with its bytes."""
 
     @cached_property
     def code(self) -> bytes:
@@ -62,7 +62,7 @@ class InstructionSequence:
 
 
 def sequence(tapes: Sequence[bytes], places: Places) -> InstructionSequence:
-    """Return the sequence that these decisions make: one tape of decisions for each template."""
+    """Return the sequence for these decisions, one decision tape per template."""
     steps = []
     for decisions in tapes:
         draw = Decisions(decisions, places)
@@ -75,8 +75,8 @@ def machine_code(*, min_size: int = 1, max_size: int = 256) -> st.SearchStrategy
     """Draw random bytes as a flat guest. None begins like a WebAssembly module, which the engine `native` refuses.
 
     Args:
-        min_size: The fewest bytes.
-        max_size: The most bytes, at most the 2 MiB of the staging area.
+        min_size: The minimum number of bytes.
+        max_size: The maximum number of bytes, at most the 2 MiB of the staging area.
 
     Returns:
         A strategy for flat binaries.
@@ -94,15 +94,15 @@ def instruction_sequences(
 ) -> st.SearchStrategy[InstructionSequence]:
     """Draw flat guests of hostile instructions, biased to system instructions.
 
-    A guest is a sequence of templates: an instruction each, with the code that sets up its operands. There are
+    A guest is a sequence of templates: one instruction each, with code that sets up its operands. There are
     privileged instructions, system calls, gates and far branches, flags and segment registers, accesses and jumps to
     the kernel, devices, guard pages and non-canonical addresses, host calls with valid and invalid numbers, stores over
     its own code, a stack at any address, and any opcode of any map. A guest may loop for ever: run it with a limit.
 
     Args:
-        min_size: The fewest templates.
-        max_size: The most templates, 4096 at most.
-        places: The addresses and selectors of where it runs; None for a guest of the enclave.
+        min_size: The minimum number of templates.
+        max_size: The maximum number of templates, at most 4096.
+        places: The addresses and selectors of its environment; None for a guest of the enclave.
 
     Returns:
         A strategy for guests; `code` is the flat binary of one.

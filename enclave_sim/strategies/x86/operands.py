@@ -1,4 +1,4 @@
-"""Operands that hostile code would try: a decision picks one, the harmless ones first."""
+"""Operands for hostile code: a decision picks one, the harmless ones first."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -46,7 +46,7 @@ def addresses() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Places:
-    """Addresses and selectors of the environment that code runs in."""
+    """Addresses and selectors of the code's environment."""
 
     scratch: int
     """The address of a page that the code may write."""
@@ -55,7 +55,7 @@ class Places:
     data_selector: int
     """The selector in SS."""
     entries: int
-    """The number of entries of the descriptor table that are tried."""
+    """The number of descriptor table entries to try."""
     addresses: tuple[int, ...] = field(repr=False)
     """Addresses in every kind of page, the harmless ones first."""
 
@@ -67,7 +67,7 @@ def enclave_places() -> Places:
 
 
 class Decisions:
-    """A tape of decisions, with the places from which they choose."""
+    """A decision tape, with the places from which it chooses."""
 
     def __init__(self, decisions: bytes, places: Places | None = None) -> None:
         self._draw: Draw = tape(decisions)
@@ -91,7 +91,7 @@ def register(draw: Draw) -> int:
 
 
 def selector(draw: Decisions) -> int:
-    """Pick a selector: that of CS or SS, either of them with another RPL or table, or any entry of the table."""
+    """Pick a selector: CS or SS, either with another RPL or table, or any entry of the table."""
     choice, detail = draw() % 4, draw()
     own = (draw.places.code_selector, draw.places.data_selector)
     if choice < 2:

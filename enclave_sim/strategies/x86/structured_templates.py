@@ -1,4 +1,4 @@
-"""Templates of accesses, branches, returns and exceptions, with operands that matter."""
+"""Templates of accesses, branches, returns and exceptions, with interesting operands."""
 
 from enclave_sim.strategies.x86.encoding import RAX, RCX, RDI, RSP, load, memory, push_value, registers
 from enclave_sim.strategies.x86.operands import FLAGS, Decisions, address, flags, pick, register, selector

@@ -1,6 +1,6 @@
-"""Templates of instructions, and the encoders that several of them use.
+"""Instruction templates, and their shared encoders.
 
-A template makes one instruction, or the few that set up its operands and it. Its decisions are the operands.
+A template makes one instruction, possibly after a few that set up its operands. Its decisions are the operands.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from enclave_sim.strategies.x86.encoding import RAX, RCX, load, memory
 from enclave_sim.strategies.x86.operands import Decisions, address, selector
 
 Encode = Callable[[Decisions], bytes]
-"""Encodes an instruction, with operands made of decisions."""
+"""Encodes an instruction, with operands made from decisions."""
 
 
 class Template(NamedTuple):
@@ -26,7 +26,7 @@ def fixed(code: bytes) -> Encode:
 
 
 def far_pointer(draw: Decisions, *, wide: bool) -> bytes:
-    """Encode stores of a far pointer to memory, to which RAX points afterwards."""
+    """Encode stores of a far pointer to memory. RAX then points to it."""
     place = draw.places.scratch
     offset = load(RCX, address(draw)) + load(RAX, place) + memory(b"\x89", RCX, RAX)
     chosen = load(RCX, selector(draw)) + load(RAX, place + (8 if wide else 4))

@@ -1,4 +1,4 @@
-"""The templates of what a hostile guest in ring 3 would try, by class.
+"""The templates for hostile guests in ring 3, by class.
 
 Two decisions pick a template, by its class, the harmless ones first; further decisions are its operands.
 """
@@ -60,7 +60,7 @@ _THREE_BYTE = {
 
 
 def _any(draw: Decisions) -> bytes:
-    """Encode any opcode of any map, on registers or memory. RAX and RDX, its implicit operands, hold picked values."""
+    """Encode any opcode of any map, on registers or memory. Its implicit operands RAX and RDX hold picked values."""
     set_up = load(RAX, value(draw)) + load(RDX, value(draw))
     escape, choice = _MAPS[draw() & 3], draw()
     known = _THREE_BYTE.get(escape, range(256))
@@ -86,7 +86,7 @@ _CLASSES = ((30, _HARMLESS), (80, STRUCTURED), (135, (_STACK,)), (220, (_ANY,)),
 
 
 def choose(draw: Draw) -> Template:
-    """Choose a template. Those that stand for many instructions come often, those that mostly fault come seldom."""
+    """Choose a template. Those that cover many instructions are frequent, those that mostly fault are rare."""
     choice = draw()
     known = next(templates for below, templates in _CLASSES if choice < below)
     return known[draw() % len(known)]

@@ -1,8 +1,8 @@
 """The pytest plugin: fixtures that make enclaves and machines, guarantees as markers, recordings of failing tests.
 
-docs/testing.md shows how to use it. pytest imports this module whenever it starts, so it imports nothing of the
-emulator; a factory does when it is first called. The fixtures have session scope, so that they can be used with
-Hypothesis and in fixtures of any scope: what a factory makes belongs to the test that runs at that moment.
+docs/testing.md shows how to use it. pytest imports this module whenever it starts, so it does not import the emulator;
+a factory does at its first call. The fixtures have session scope, so that they can be used with Hypothesis and in
+fixtures of any scope: the objects made by a factory belong to the running test.
 """
 
 import functools
@@ -27,7 +27,7 @@ from enclave_sim.testing.plugin.failure_recordings import prepared, save_all
 __all__ = ["EnclaveFactory", "MachineFactory", "ObservedFactory", "RecordingFactory"]
 
 GUARANTEES = ("zero_trace", "isolated", "jitter_free", "attested")
-"""The guarantees that can be judged from any runs of a test; the others need runs made for the purpose."""
+"""The guarantees that can be judged from any runs of a test; the others need special runs."""
 _OPTION = "--enclave-record-failures"
 _LIMIT_OPTION, _LIMIT_MARKER = "--enclave-host-limit", "enclave_host_limit"
 _PROPERTY, _ERROR_PROPERTY = "enclave_recording", "enclave_recording_error"
@@ -108,7 +108,7 @@ def _subject_of(item: pytest.Item) -> Subject:
 
 
 def _host_limit(item: pytest.Item) -> AbstractContextManager[object]:
-    """Return the limit of a test: that of its closest marker, else that of the option."""
+    """Return the limit of a test, from its closest marker or else from the option."""
     marker, seconds = item.get_closest_marker(_LIMIT_MARKER), item.config.getoption(_LIMIT_OPTION)
     if marker is not None:
         if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], int | float) or marker.args[0] <= 0:
@@ -126,7 +126,7 @@ def _host_limit(item: pytest.Item) -> AbstractContextManager[object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin a test: what the fixtures make from now on is its own."""
+    """Begin a test: from now on, the objects made by the fixtures belong to it."""
     try:
         item.config.stash[_SESSION].subject = _subject_of(item)
     except ConfigurationError as error:
@@ -135,7 +135,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Run the test, then judge what it ran; each example by itself where Hypothesis makes several."""
+    """Run the test, then judge its runs; if Hypothesis runs several examples, judge each separately."""
     subject = item.config.stash[_SESSION].subject
     handle: Any = getattr(getattr(item, "obj", None), "hypothesis", None)
     if handle is None:
@@ -157,7 +157,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def _example(inner: Any, subject: Subject) -> Any:
-    """Wrap a Hypothesis test: each example starts afresh, and fails if a guarantee is broken, so that it is shrunk."""
+    """Wrap a Hypothesis test: each example starts fresh, and fails if a guarantee is broken, so that it is shrunk."""
     made_by_fixtures = len(subject.recordings), len(subject.watched)
 
     @functools.wraps(inner)
@@ -176,7 +176,7 @@ def _example(inner: Any, subject: Subject) -> Any:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Save the recordings of a failed test. The report carries the file names, so that workers report theirs, too."""
+    """Save the recordings of a failed test. The report carries the file names, so that workers also report theirs."""
     report = yield
     session = item.config.stash[_SESSION]
     if session.directory is not None and report.failed:
@@ -191,7 +191,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which files were written."""
+    """Report the written files."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
     here = config.invocation_params.dir

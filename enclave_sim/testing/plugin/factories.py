@@ -1,4 +1,4 @@
-"""The factories that the fixtures return, and the state of one test.
+"""The factories returned by the fixtures, and the state of one test.
 
 pytest imports this module whenever it starts. The emulator is imported when a factory is first called.
 """
@@ -31,7 +31,7 @@ class Subject:
     """The number of enclaves judged so far."""
 
     def options(self, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return payload and options: those given, else those of the marker."""
+        """Return payload and options: those given, or else those of the marker."""
         options = self.defaults | given
         return options.pop("payload", "beacon"), options
 
@@ -66,7 +66,7 @@ class PluginState:
     directory: Path | None
     """The directory for recordings of failing tests, or None."""
     subject: Subject = field(default_factory=Subject)
-    """The subject of the test that is running."""
+    """The subject of the running test."""
 
 
 class Factory:
@@ -78,7 +78,7 @@ class Factory:
         self._session = session
 
     def __repr__(self) -> str:
-        """Return a short text, since pytest and Hypothesis show a failing test's arguments."""
+        """Return a short text, because pytest and Hypothesis show a failing test's arguments."""
         return f"<fixture {self.NAME}>"
 
 
@@ -149,7 +149,7 @@ class RecordingFactory(Factory):
     NAME = "recording"
 
     def __call__(self, path: str | Path | None = None) -> "Recording":
-        """Return the recording of the enclave that the test made last, or the one in a file.
+        """Return the recording of the test's last enclave, or the one in a file.
 
         Args:
             path: The file; None for the last enclave.
@@ -171,7 +171,7 @@ class RecordingFactory(Factory):
         return recordings[-1]
 
     def keep(self, enclave: "Enclave") -> "Enclave":
-        """Treat an enclave made elsewhere, such as by a Template, like one of the fixture: saved if the test fails.
+        """Treat an enclave made elsewhere, such as by a Template, like one from the fixture: save it if the test fails.
 
         Args:
             enclave: An enclave that keeps its recording.
@@ -205,8 +205,8 @@ class MachineFactory(Factory):
             image: The kernel: bytes or a path.
             command_line: The kernel's command line.
             modules: Multiboot modules: bytes or a path, each alone or with its command line.
-            **options: `ram_size` in bytes (128 MiB unless given); `recorder`, which gets every event; and those of
-                `MachineConfiguration`.
+            **options: `ram_size` in bytes (128 MiB unless given); `recorder`, which receives every event; and those of
+            `MachineConfiguration`.
 
         Returns:
             The machine, about to execute the kernel's first instruction.

@@ -1,4 +1,4 @@
-"""Files for the recordings of failing tests: one for each enclave, named after the test.
+"""Files for the recordings of failing tests, one per enclave, named after the test.
 
 pytest imports this module whenever it starts, so it imports nothing of the emulator.
 """
@@ -20,11 +20,11 @@ class Saveable(Protocol):
     """A recording."""
 
     def save(self, path: Path, /) -> None:
-        """Write it to a file, whole or not at all. Raises ConfigurationError if that is not possible."""
+        """Write it to a file, completely or not at all. Raises ConfigurationError if that fails."""
 
 
 def prepared(directory: Path) -> Path:
-    """Return the directory, created if missing. Raises ConfigurationError if no file can be written to it."""
+    """Return the directory, created if missing. Raises ConfigurationError if it is not writable."""
     if directory.exists() and not directory.is_dir():
         raise ConfigurationError(f"{directory} is a file; it must be a directory")
     try:
@@ -40,11 +40,12 @@ def file_name(test_id: str, number: int) -> str:
     """Return the name of the file for one enclave of a test.
 
     Args:
-        test_id: The test's id, as pytest has it.
+        test_id: The test's id in pytest.
         number: The number of the enclave, from 1.
 
     Returns:
-        The id, made safe and short, with part of its digest, since several ids may look alike then, and the number.
+        The id, made safe and short, with part of its digest, because several ids may look alike then, and the
+    number.
     """
     safe = _UNSAFE.sub("_", test_id)[:_LONGEST_NAME].strip("_.-")
     return f"{safe}-{hashlib.sha256(test_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{number}.jsonl"

@@ -21,7 +21,7 @@ from machine.events import Recorder
 from machine.machine import Machine, MachineConfiguration
 
 DEFAULT_RAM_BYTES = 128 << 20
-"""As much as `enclave-sim boot` gives a kernel."""
+"""The default of `enclave-sim boot`."""
 DEFAULT_LIMIT_NS = Scenario("").limit_ns
 
 FileContent = bytes | str | Path
@@ -46,7 +46,7 @@ class Watched:
         return self.observer.run(self.enclave, self.scenario)
 
     def so_far(self) -> Run:
-        """Return the run until now."""
+        """Return the run so far."""
         now_ns = self.enclave.machine.clock.now_ns
         return self.observer.run(self.enclave, replace(self.scenario, limit_ns=now_ns))
 
@@ -72,7 +72,7 @@ def watched(payload: Any, options: dict[str, Any], limit_ns: int | None = DEFAUL
 
 
 def judge(enclaves: Sequence[Watched], names: Iterable[str]) -> list[Report]:
-    """Return the reports of the named guarantees over all these enclaves."""
+    """Return the reports of the named guarantees on all these enclaves."""
     runs = [one.so_far() for one in enclaves]
     return [getattr(guarantees, name)(runs) for name in names]
 

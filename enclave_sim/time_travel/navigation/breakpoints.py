@@ -1,7 +1,7 @@
 """Breakpoints, watchpoints, and the conditions on both.
 
-A watchpoint sees every access by an instruction. Writes by others (the scrub engine, the guest engine, the processor
-when it delivers an interrupt) are noticed because the content changes.
+A watchpoint sees every access by an instruction. Other writes (by the scrub engine, the guest engine, the processor's
+interrupt delivery) are noticed because the content changes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ class Watchpoint:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The position at which a run has stopped, and why."""
+    """The position at which a run stopped, and the reason."""
 
     position: Position
     why: Breakpoint | Watchpoint | None
@@ -46,14 +46,14 @@ class Stopped:
 
 
 class Watching:
-    """Notices accesses to watched memory: by instructions while it is installed, by others from changed content.
+    """Notices accesses to watched memory: by instructions while it is installed, other writes from changed content.
 
     Args:
-        machine: The machine that is watched.
+        machine: The watched machine.
         points: The watchpoints.
         noticed: Called at each access by an instruction.
-        unchanged: False if a write that changes nothing need not count for a point that watches writes alone. No
-            instruction is instrumented for such a point, which is much faster.
+        unchanged: False to ignore writes that change nothing, for points that watch only writes. No instruction is
+        instrumented for such a point, which is much faster.
     """
 
     def __init__(
@@ -70,22 +70,22 @@ class Watching:
         self._unchanged = unchanged
         self._contents = [self._content(point) for point in points]
         self._accessed: list[tuple[Watchpoint, int]] = []
-        """Accesses by instructions, each with the RIP of the instruction."""
+        """Accesses by instructions, each with the instruction's RIP."""
         self._changed: list[Watchpoint] = []
 
     @property
     def hits(self) -> list[Watchpoint]:
-        """The points that were hit: by instructions first, then by changed content."""
+        """The points that were hit: first by instructions, then by changed content."""
         return [*(point for point, _ in self._accessed), *self._changed]
 
     @property
     def hit(self) -> Watchpoint | None:
-        """The point of the last access by an instruction; else that of the first change by something else."""
+        """The point of the last access by an instruction, or else of the first other change."""
         return self._accessed[-1][0] if self._accessed else self._changed[0] if self._changed else None
 
     @property
     def rip(self) -> int | None:
-        """The RIP of the instruction that made the access, or None."""
+        """The RIP of the accessing instruction, or None."""
         return self._accessed[-1][1] if self._accessed else None
 
     def _content(self, point: Watchpoint) -> bytes:
@@ -112,10 +112,10 @@ class Watching:
         return accessed
 
     def changed(self, _event: Event | None = None) -> bool:
-        """Compare the contents with those of the last call. Call it at every event, and at every stop.
+        """Compare the contents with those at the last call. Call it at every event and at every stop.
 
         Returns:
-            True if anything has been noticed until now, by an instruction or by a change.
+            True if anything has been noticed so far, by an instruction or by a change.
         """
         for index, point in enumerate(self._points):
             content = self._content(point)
@@ -126,7 +126,7 @@ class Watching:
         return self.hit is not None
 
     def forget(self) -> None:
-        """Forget what was noticed, and take the contents as they are now for unchanged."""
+        """Forget what was noticed, and treat the current contents as unchanged."""
         self._accessed.clear()
         self._changed.clear()
         self._contents = [self._content(point) for point in self._points]

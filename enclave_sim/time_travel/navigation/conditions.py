@@ -1,4 +1,4 @@
-"""Conditions that a user types: `rdi == 1 and u32(status) & 4`.
+"""Conditions typed by users: `rdi == 1 and u32(status) & 4`.
 
 Names are registers, symbols, `cpl` and `now` (virtual ns); `u8`, `u16`, `u32` and `u64` read memory at a linear
 address. Numbers are unsigned 64-bit integers. The syntax is Python's.
@@ -43,11 +43,11 @@ class _NotMapped(Exception):  # noqa: N818 - it only makes the condition false
 
 
 class TypedCondition:
-    """A condition for a breakpoint or watchpoint. It is false where memory that it reads is not mapped to RAM.
+    """A condition for a breakpoint or watchpoint. It is false if it reads memory that is not mapped to RAM.
 
     Args:
-        text: What the user typed.
-        program: The kernel, whose symbols the condition may name.
+        text: The user's text.
+        program: The kernel, whose symbols the condition may use.
 
     Raises:
         ConfigurationError: The text is not a condition.

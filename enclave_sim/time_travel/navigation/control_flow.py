@@ -1,4 +1,4 @@
-"""The effect of an instruction on the depth of calls, as far as stepping over and out needs it (SDM volume 2)."""
+"""The effect of an instruction on the call depth, for stepping over and out (SDM volume 2)."""
 
 from enum import Enum
 
@@ -8,11 +8,11 @@ _LONGEST = 15
 
 
 class Flow(Enum):
-    """The effect of an instruction on the depth of calls."""
+    """The effect of an instruction on the call depth."""
 
     STRAIGHT = "straight"
     DEEPER = "deeper"
-    """CALL, INT, or a repeated string instruction: its repetitions are stepped over as one."""
+    """CALL, INT, or a repeated string instruction, whose repetitions are stepped over as one."""
     BACK = "back"
     """RET or IRET."""
 

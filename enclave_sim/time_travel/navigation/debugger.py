@@ -1,4 +1,4 @@
-"""Breakpoints and watchpoints of a run, and how it runs to them, forwards and backwards."""
+"""Breakpoints and watchpoints of a run, and running to them, forwards and backwards."""
 
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +80,7 @@ class Debugger:
         here = upper = timeline.now
         for start in timeline.starts_before(here):
             timeline.go_to(start)
-            last = self._breakpoint_here(holds)  # `resume` does not stop at the breakpoint that it starts at
+            last = self._breakpoint_here(holds)  # `resume` does not stop at the breakpoint at which it starts
             while (
                 (stop := self.resume(holds, upper)).why is not None and stop.position <= upper and stop.position < here
             ):

@@ -20,7 +20,7 @@ class Write:
     rip: int | None
     """The RIP of the instruction that wrote; None if it was no instruction."""
     by: str
-    """The writer in words: function and source line or instruction, or the event at which the change was noticed."""
+    """The writer: function and source line or instruction, or the event at which the change was noticed."""
 
     def __str__(self) -> str:
         return f"last written at {self.position} by {self.by}"
@@ -45,7 +45,7 @@ def find_last_write(timeline: Timeline[Any], base: int, size: int) -> Write | No
 
 @dataclass(frozen=True, slots=True)
 class _Noticed:
-    """A write as it was noticed. Finding the store of a guest takes long, and is done for the last write alone."""
+    """A write as it was noticed. Finding a guest's store takes long, and is done only for the last write."""
 
     position: Position
     rip: int | None
@@ -72,7 +72,7 @@ def _last_until(timeline: Timeline[Any], watched: Watchpoint, upper: Position) -
 
 
 def _writer(timeline: Timeline[Any], last: _Noticed) -> str:
-    """Name who wrote: an instruction, or what happened at the event at which the change was noticed."""
+    """Describe the writer: an instruction, or the event at which the change was noticed."""
     rip, event = last.rip, last.event
     if rip is not None:
         where = timeline.program.symbol(rip) or "code that is not the kernel's"

@@ -1,4 +1,4 @@
-"""The last steps before a position. Nothing records where they are: they are found by running up to it again."""
+"""The last steps before a position. Their positions are not recorded: they are found by running up to it again."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.timeline.timeline import Timeline
 
 _NEAR_NS = 64
-"""A search ends this near to the goal; the rest is stepped."""
+"""A search ends this close to the goal; the rest is stepped."""
 _SHORT = 128
-"""The number of steps tried from one start before a nearer start is looked for."""
+"""The number of steps tried from one start before a closer start is tried."""
 
 
 class PreviousSteps:
@@ -19,14 +19,14 @@ class PreviousSteps:
     def __init__(self, timeline: Timeline[Any]) -> None:
         self._timeline = timeline
         self._trail: list[Position] = []
-        """Consecutive positions: those that the last search has met."""
+        """Consecutive positions, from the last search."""
 
     def before(self, goal: Position, count: int) -> list[Position]:
         """Find the last positions before `goal`; the run is at `goal` afterwards.
 
         Args:
             goal: A position of the run.
-            count: How many to find; fewer are returned where no more are found in one search.
+            count: The number to find; fewer are returned if one search finds no more.
 
         Returns:
             The positions, in order; empty at the beginning of the run.
@@ -49,13 +49,13 @@ class PreviousSteps:
         return trail[-count:]
 
     def _starts_before(self, goal: Position) -> Iterator[int]:
-        """Yield virtual times (ns) from which to run towards the goal, until there is a step between.
+        """Yield virtual times (ns) from which to run towards the goal, until there is a step in between.
 
-        A stay in the guest, or a sleep, is one step. It began at the last event, so where there is a VMM the last event
-        comes first: a position within a stay cannot be restored but only run to again.
+        A stay in the guest, or a sleep, is one step. It began at the last event, so with a VMM the last event comes
+        first: a position within a stay cannot be restored, only reached by running to it again.
 
         Yields:
-            Times before the goal, the likeliest first, and 0 at last.
+            Times before the goal, the likeliest first, and finally 0.
         """
         timeline = self._timeline
         earlier = (event.at_ns for event in reversed(timeline.events) if event.at_ns < goal.at_ns)
@@ -66,7 +66,7 @@ class PreviousSteps:
         yield 0
 
     def _steps_to(self, goal: Position, start: Position | None = None) -> list[Position]:
-        """Step from `start`, or from here, to the goal. Return the positions met; none if they are too many."""
+        """Step from `start`, or from here, to the goal. Return the positions on the way; none if there are too many."""
         timeline = self._timeline
         if start is not None:
             timeline.go_to(start)
@@ -82,26 +82,26 @@ class PreviousSteps:
         return trail
 
     def _next_is(self, goal: Position) -> bool:
-        """Return whether the next step is a stay in the guest that lasts until the goal: it ends with an event."""
+        """Return whether the next step is a stay in the guest that ends at the goal, with an event."""
         timeline = self._timeline
         events = timeline.monitor.events
         ahead = timeline.seen < len(events) and events[timeline.seen].at_ns >= goal.at_ns
         return timeline.subject.in_guest and ahead and goal.step == 0
 
     def _known_before(self, goal: Position) -> list[Position]:
-        """Return the positions before the goal that the last search has met."""
+        """Return the positions before the goal from the last search."""
         index = bisect_left(self._trail, goal)
         return self._trail[:index] if self._trail[index : index + 1] == [goal] else []
 
     def _is_before(self, goal: Position) -> bool:
-        """Return whether a step begins before the goal: here, or where the step in progress ends, which it runs to."""
+        """Return whether a step begins before the goal: here, or after the step in progress, which it completes."""
         timeline = self._timeline
         if timeline.now < goal and not timeline.subject.between_steps:
             timeline.step()
         return timeline.now < goal and timeline.subject.between_steps
 
     def _close_in(self, low: Position, goal: Position) -> Position:
-        """Find a position before the goal and near to it: by bisection, since one long sleep may lie between."""
+        """Find a position shortly before the goal, by bisection, because there may be one long sleep in between."""
         timeline = self._timeline
         high_ns = goal.at_ns
         while high_ns - low.at_ns > _NEAR_NS:

@@ -13,13 +13,13 @@ from machine.events import Event
 
 
 class Search:
-    """Moves a timeline to what is searched for. `run_to` and `reverse_to` are documented in `Travel`."""
+    """Moves a timeline to a goal. `run_to` and `reverse_to` are documented in `Travel`."""
 
     def __init__(self, timeline: Timeline[Any], visits: Visits) -> None:
         self._timeline = timeline
         self._visits = visits
 
-    # By what is named
+    # Named goals
 
     def run_to(
         self,
@@ -65,14 +65,14 @@ class Search:
         found = self._visits.find_last([place], here)
         return self._timeline.go_back(here, found, f"{place:#x} is not executed before {here}")
 
-    # By what happens
+    # Events
 
     def run_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
-        """Run to the next event that is `wanted`; to the end, and raise NoSuchPosition naming `what`, if none comes."""
+        """Run to the next event that is `wanted`. If there is none, run to the end and raise NoSuchPosition."""
         return self._reached(self._timeline.run(wanted=wanted) is not None, what)
 
     def reverse_to_event(self, wanted: Callable[[Event], bool], what: str) -> Position:
-        """Go back to the last event that is `wanted`. Raises NoSuchPosition, and stays here, if there is none."""
+        """Go back to the last event that is `wanted`. If there is none, stay here and raise NoSuchPosition."""
         here, known = self._timeline.now, self._timeline.monitor.events
         for seq in reversed(range(self._timeline.seen)):
             if wanted(known[seq]):
@@ -82,7 +82,7 @@ class Search:
         return self._timeline.go_back(here, None, f"no {what} lies before {here}")
 
     def address_of(self, address: int | None, symbol: str | None) -> int:
-        """Return the address, or that of the symbol. Raises ConfigurationError for an unknown symbol."""
+        """Return the address, or the symbol's address. Raises ConfigurationError for an unknown symbol."""
         if address is not None:
             return address
         symbols = self._timeline.program.symbols

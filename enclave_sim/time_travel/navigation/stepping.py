@@ -1,4 +1,4 @@
-"""Steps through a run: one by one, over and out, and by lines of the kernel's source."""
+"""Steps through a run: single steps, over and out, and by lines of the kernel's source."""
 
 from collections.abc import Iterator
 from typing import Any

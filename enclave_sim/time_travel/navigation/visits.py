@@ -1,4 +1,4 @@
-"""The executions of instructions at given addresses: the next one, and the last one before a position."""
+"""Executions of instructions at given addresses: the next one, and the last one before a position."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,13 +8,13 @@ from enclave_sim.time_travel.timeline.timeline import Timeline
 
 
 class Visits:
-    """Moves a timeline to positions at which an instruction at one of some linear addresses is about to be executed."""
+    """Moves a timeline to positions before instructions at given linear addresses."""
 
     def __init__(self, timeline: Timeline[Any]) -> None:
         self._timeline = timeline
 
     def run_to_next(self, places: Iterable[int], limit: Position | None = None) -> bool:
-        """Run to the next visit. Return False if none came before the limit or the end, where the run then is."""
+        """Run to the next visit. If there is none, return False at the limit or the end."""
         timeline = self._timeline
         machine, wanted = timeline.machine, frozenset(places)
         machine.stop_at(wanted)
@@ -33,15 +33,15 @@ class Visits:
     def find_last(
         self, places: Iterable[int], here: Position, holds: Callable[[], bool] = lambda: True
     ) -> Position | None:
-        """Find the last visit before a position, from snapshot to snapshot, the latest first.
+        """Find the last visit before a position, searching from snapshot to snapshot, the latest first.
 
         Args:
             places: The linear addresses.
             here: The position to search before.
-            holds: Called at each visit; only one for which it returns True counts.
+            holds: Called at each visit; only visits for which it returns True count.
 
         Returns:
-            The position of the visit, or None. The run is at any position afterwards.
+            The position of the visit, or None. The run may be at any position afterwards.
         """
         timeline, wanted = self._timeline, frozenset(places)
         upper = here

@@ -1,1 +1,1 @@
-"""A run with snapshots along it, by which any position can be reached again."""
+"""A run with snapshots along it, from which any position can be reached again."""

@@ -1,4 +1,4 @@
-"""The events of a run, when they happen first and when they happen again."""
+"""The events of a run, when they first happen and when they are repeated."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ class EventMonitor:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        """All events that are known, including those after the current position."""
+        """All known events, including those after the current position."""
         self.wanted: Callable[[Event], bool] | None = None
         self.found: Event | None = None
         self.stop: Callable[[], None]
 
     def record(self, event: Event) -> None:
-        """Keep an event, or compare it with the first time that it happened. Raises EmulatorFault if it differs."""
+        """Keep an event, or compare it with its first occurrence. Raises EmulatorFault if it differs."""
         if event.seq == len(self.events):
             self.events.append(event)
         elif self.events[event.seq] != event:

@@ -1,4 +1,4 @@
-"""Snapshots along a run, in order, as many as memory has room for."""
+"""Snapshots along a run, in order, within a memory limit."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from machine.bus.ram import RamImage
 
 _MOST = 512
 _MOST_BYTES = 1 << 30
-"""The most bytes of RAM in all snapshots together."""
+"""The maximum number of bytes of RAM in all snapshots together."""
 
 
 class KeptSnapshot(NamedTuple):
@@ -18,12 +18,12 @@ class KeptSnapshot(NamedTuple):
 
     position: Position
     seen: int
-    """The number of events that had happened."""
+    """The number of events so far."""
     snapshot: Any
 
 
 class Snapshots:
-    """The snapshots that are kept. When there are too many, every second one is dropped, but not the first or last."""
+    """The kept snapshots. If there are too many, every second one is dropped, but not the first or last."""
 
     def __init__(self) -> None:
         self._kept: list[KeptSnapshot] = []
@@ -39,7 +39,7 @@ class Snapshots:
         return bool(index) and self._kept[index - 1].position == position
 
     def put(self, new: KeptSnapshot) -> None:
-        """Keep one more. Memory that is the same in the preceding one is stored once."""
+        """Keep one more. Memory equal to that of the preceding one is shared."""
         index = bisect_right(self.positions, new.position)
         if index:
             new = new._replace(snapshot=_sharing(new.snapshot, self._kept[index - 1].snapshot))
@@ -68,7 +68,7 @@ def _runs(kept: KeptSnapshot) -> Iterator[tuple[int, bytes]]:
 
 
 def _sharing(snapshot: Any, other: Any) -> Any:
-    """Return the snapshot, with the RAM that is equal in `other` taken from there, so that there is no second copy."""
+    """Return the snapshot, sharing the RAM that is equal in `other`."""
     known = dict(other.machine.ram.runs)
     runs = tuple((base, known[base] if known.get(base) == data else data) for base, data in snapshot.machine.ram.runs)
     return replace(snapshot, machine=replace(snapshot.machine, ram=RamImage(runs)))

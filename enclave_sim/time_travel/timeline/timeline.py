@@ -1,9 +1,9 @@
-"""A run with snapshots along its way, so that any position of it can be reached again.
+"""A run with snapshots along it, so that any position can be reached again.
 
-To go back is to restore the nearest snapshot before the goal and to run forward. A run takes snapshots as it goes,
-`_SPACING_S` apart on this host, or twice the time that taking one needs, if that is longer. They are thinned out when
-they become many. Their positions determine how long a way back takes and nothing else: events that happen again are
-compared with those of the first time.
+To go back, restore the nearest snapshot before the goal and run forward. A run takes snapshots as it proceeds,
+`_SPACING_S` of host time apart, or twice the time that taking one needs, if that is longer. They are thinned out when
+there are many. Their positions affect only the time to go back: repeated events are compared with their first
+occurrence.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Timeline(Generic[S]):
     """One run, its snapshots, and its current position.
 
     Args:
-        make: Makes the subject that is run; called once, with the recorder that it must use.
+        make: Makes the subject to run; called once, with the recorder that it must use.
     """
 
     def __init__(self, make: Callable[[Recorder], S]) -> None:
@@ -36,16 +36,16 @@ class Timeline(Generic[S]):
         self.subject = make(self.monitor)
         self.machine = self.subject.machine
         self.cancellation = self.subject.cancellation
-        """Polled repeatedly while the run goes on, between two steps and within a stay in the guest or a sleep."""
+        """Polled repeatedly during the run, between steps and within a stay in the guest or a sleep."""
         self.monitor.stop = self.machine.request_stop
         self._step = 0
         self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
         self._kept = Snapshots()
         self._snapshot_s = 0.0
-        """Time that the last one took on the host, in seconds."""
+        """Host time taken by the last snapshot, in seconds."""
         self.end: Position | None = None
-        """The end of the run, once that has been seen."""
+        """The end of the run, once reached."""
         self.leave_snapshot()
 
     @property
@@ -70,7 +70,7 @@ class Timeline(Generic[S]):
 
     @property
     def line(self) -> SourceLine | None:
-        """The line of the kernel's source that the processor is at."""
+        """The current line of the kernel's source."""
         return self.program.lines.at(self.machine.cpu.linear_rip)
 
     @property
@@ -79,9 +79,10 @@ class Timeline(Generic[S]):
         return self._kept.positions
 
     def starts_before(self, goal: Position) -> Iterator[Position]:
-        """Yield snapshots from which to look for the last of something before a position.
+        """Yield snapshots from which to search for the last of something before a position.
 
-        Each one is twice as many snapshots back as the one before it: a restore may cost as much as the run up to it.
+        Each is twice as many snapshots back as the previous one, because a restore may take as long as the run up to
+        it.
 
         Yields:
             Positions of snapshots before `goal`, the nearest first.
@@ -96,7 +97,7 @@ class Timeline(Generic[S]):
     # Forward
 
     def step(self) -> bool:
-        """Execute one step; the last is that of `_conclude`. Return False at the end of the run. Raises Cancelled."""
+        """Execute one step; the last one is `_conclude`. Return False at the end of the run. Raises Cancelled."""
         self.cancellation.poll()
         before, step, stays = self.machine.clock.now_ns, self._step, self.subject.in_guest
         while True:
@@ -110,18 +111,18 @@ class Timeline(Generic[S]):
         now = self.machine.clock.now_ns
         self._step = step + 1 if now == before else 0
         if stays:
-            self.leave_snapshot()  # so that what follows a stay can be reached without re-executing it
+            self.leave_snapshot()  # so that positions after a stay can be reached without re-executing it
         return True
 
     def run(self, limit: Position | None = None, wanted: Callable[[Event], bool] | None = None) -> Event | None:
-        """Run to an event, to an address that the machine stops at, to `limit`, or to the end. Takes snapshots.
+        """Run to an event, to an address at which the machine stops, to `limit`, or to the end. Takes snapshots.
 
         Args:
             limit: The position to stop at; None to run to the end.
-            wanted: Returns True for the event to stop at; None to stop at none.
+            wanted: Returns True for the event to stop at; None to stop at no event.
 
         Returns:
-            The event, if that is what ended it.
+            The event, if one ended it.
 
         Raises:
             NoSuchPosition: The run ends among the steps at the time of `limit`.
@@ -158,7 +159,7 @@ class Timeline(Generic[S]):
         return self.monitor.found
 
     def _conclude(self) -> bool:
-        """Let what is recorded once a run is over be recorded. Return False if nothing is, or it was already."""
+        """Make the subject record the end of the run. Return False if it records nothing, or already has."""
         last = self.monitor.events[self.seen - 1] if self.seen else None
         if isinstance(last, ResidueScanned | KernelStopped) or not self.subject.conclude():
             return False
@@ -166,7 +167,7 @@ class Timeline(Generic[S]):
         return True
 
     def interrupt(self) -> None:
-        """Let `run` return after the current instruction."""
+        """Make `run` return after the current instruction."""
         self._interrupted = True
         self.machine.request_stop()
 
@@ -174,7 +175,7 @@ class Timeline(Generic[S]):
         return limit is not None and self.now >= limit
 
     def advance_to(self, limit_ns: int) -> Outcome:
-        """Run to a virtual time (ns) or to whatever stops the machine first. Does nothing if that time has passed."""
+        """Run to a virtual time (ns), or until the machine stops earlier. Does nothing if that time has passed."""
         before = self.machine.clock.now_ns
         if limit_ns <= before:
             return Outcome.LIMIT

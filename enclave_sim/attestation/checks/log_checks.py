@@ -15,7 +15,8 @@ CONFIGURATION_PCR = 10
 PAYLOAD_PCR = 11
 TRUST_ANCHORS = (12, EV_IPL, b"trust anchors")
 ACTIVE = (13, EV_ACTION, b"AETHER ACTIVE")
-ANNIHILATED = (13, EV_ACTION, b"AETHER ANNIHILATED")
+ANNIHILATED = b"AETHER ANNIHILATED"
+"""The data of the event of the cap, which is a fault in every PCR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _header(log: EventLog) -> str:
 
 def _alive(log: EventLog) -> str:
     for index, event in enumerate(log.events):
-        if event.data == ANNIHILATED[2]:
+        if event.data == ANNIHILATED:
             raise EvidenceError(f"event {index} is the cap: the enclave had been annihilated when this was quoted")
     return "no cap in the log"
 

@@ -159,7 +159,7 @@ def test_a_log_that_ends_early_or_late_says_which_event_is_missing_or_extra(inde
     cut = replace(HONEST, events=EVENTS[:index]).evidence()
     message = next(check.message for check in judge(cut).checks if check.name == "event order")
     if index == len(EVENTS):
-        assert message == "every event stands where it must"
+        assert message == "every event is where it must be"
     else:
         assert "right is PCR" in message
         assert message.startswith("event ")

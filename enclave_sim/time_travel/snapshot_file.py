@@ -29,7 +29,7 @@ from machine.bus.ram import RamImage
 from machine.snapshot import MachineSnapshot
 
 MAGIC = b"enclave-sim-snapshot "
-VERSION = 7
+VERSION = 8
 _DIGEST_BYTES = 32
 
 

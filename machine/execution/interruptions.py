@@ -58,6 +58,8 @@ class Interruptions:
         self._returns.look()  # an interrupt can follow immediately on the return from another
         before = None if in_long_mode else self._observed.look()
         self._delivery.deliver(interrupt)
+        if interrupt.source != "software" and not interrupt.is_trap:  # others belong to their instruction
+            self._cpu.clock.timeless_steps += 1
         if before is not None:  # a task gate loads TR, CR3 and segment registers
             self._observed.record_changes(before, interrupt.return_address)
             self._ring_and_mode.watch()

@@ -10,7 +10,7 @@ class Clock(Stateful):
     During a device access, the accessing instruction has already been counted.
     """
 
-    STATE = ("_skew_ns",)
+    STATE = ("_skew_ns", "_counted_ns", "_timeless")
     WIRING = ("_state", "ns_per_instruction", "_deadline_ns", "stepping")
     # The processor counts instructions; a deadline is armed again for each run.
 
@@ -21,11 +21,21 @@ class Clock(Stateful):
         self._deadline_ns: int | None = None
         self.stepping = False
         """True while the processor executes a single instruction: see `step`."""
+        self._counted_ns, self._timeless = 0, 0
 
     @property
     def now_ns(self) -> int:
         """Nanoseconds since reset."""
         return self._state.retired * self.ns_per_instruction + self._skew_ns
+
+    @property
+    def timeless_steps(self) -> int:
+        """The number of steps since this time was reached: only some take no time, such as taking an interrupt."""
+        return self._timeless if self._counted_ns == self.now_ns else 0
+
+    @timeless_steps.setter
+    def timeless_steps(self, count: int) -> None:
+        self._counted_ns, self._timeless = self.now_ns, count
 
     def spend(self, duration_ns: int) -> None:
         """Let `duration_ns` pass without retiring an instruction."""

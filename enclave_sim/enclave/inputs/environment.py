@@ -75,6 +75,7 @@ class Environment(Stateful):
             case MemoryFault():
                 machine.ram.write(one.address, bytes([machine.ram.read(one.address, 1)[0] ^ one.bits]))
                 machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+        machine.clock.timeless_steps += 1
         emit(events.InputTaken, kind_of(one), scheduled_ns, one if scheduled_ns is None else None)
         if isinstance(one, GuestReplaced):
             emit(events.GuestReplaced, one.payload, hashlib.sha256(one.code).hexdigest(), memory_bytes)

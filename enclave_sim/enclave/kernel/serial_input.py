@@ -31,6 +31,7 @@ class SerialInput:
         """Receive the next bytes now."""
         data = self.typed[self.taken][1]
         self.taken += 1
+        self._machine.clock.timeless_steps += 1
         self._machine.journal.emit(SerialReceived, data.hex())
         self._machine.uart.receive(data)
 

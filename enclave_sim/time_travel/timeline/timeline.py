@@ -38,7 +38,6 @@ class Timeline(Generic[S]):
         self.cancellation = self.subject.cancellation
         """Polled repeatedly during the run, between steps and within a stay in the guest or a sleep."""
         self.monitor.stop = self.machine.request_stop
-        self._step = 0
         self._interrupted = False
         self._stride_ns = _FIRST_STRIDE_NS
         self._kept = Snapshots()
@@ -51,7 +50,8 @@ class Timeline(Generic[S]):
     @property
     def now(self) -> Position:
         """The current position."""
-        return Position(self.machine.clock.now_ns, self._step)
+        clock = self.machine.clock
+        return Position(clock.now_ns, clock.timeless_steps)
 
     @property
     def seen(self) -> int:
@@ -99,17 +99,16 @@ class Timeline(Generic[S]):
     def step(self) -> bool:
         """Execute one step; the last one is `_conclude`. Return False at the end of the run. Raises Cancelled."""
         self.cancellation.poll()
-        before, step, stays = self.machine.clock.now_ns, self._step, self.subject.in_guest
+        before, stays = self.now, self.subject.in_guest
         while True:
             if not self.subject.step():
-                self._step = step
                 concludes = self._conclude()
                 self.end = self.now
                 return concludes
             if self.subject.between_steps:
                 break
-        now = self.machine.clock.now_ns
-        self._step = step + 1 if now == before else 0
+        if self.now == before:
+            self.machine.clock.timeless_steps += 1
         if stays:
             self.leave_snapshot()  # so that positions after a stay can be reached without re-executing it
         return True
@@ -163,7 +162,7 @@ class Timeline(Generic[S]):
         last = self.monitor.events[self.seen - 1] if self.seen else None
         if isinstance(last, ResidueScanned | KernelStopped) or not self.subject.conclude():
             return False
-        self._step += 1
+        self.machine.clock.timeless_steps += 1
         return True
 
     def interrupt(self) -> None:
@@ -176,13 +175,7 @@ class Timeline(Generic[S]):
 
     def advance_to(self, limit_ns: int) -> Outcome:
         """Run to a virtual time (ns), or until the machine stops earlier. Does nothing if that time has passed."""
-        before = self.machine.clock.now_ns
-        if limit_ns <= before:
-            return Outcome.LIMIT
-        outcome = self.subject.advance(limit_ns)
-        if self.machine.clock.now_ns != before:
-            self._step = 0
-        return outcome
+        return Outcome.LIMIT if limit_ns <= self.machine.clock.now_ns else self.subject.advance(limit_ns)
 
     def _walk(self, goal: Position) -> None:
         """Execute the last steps, which take no time."""
@@ -210,11 +203,7 @@ class Timeline(Generic[S]):
         """Restore the nearest snapshot at or before a position, unless the run is between the two already."""
         kept = self._kept.before(goal)
         if not kept.position <= self.now <= goal:
-            self._restore(kept)
-
-    def _restore(self, kept: KeptSnapshot) -> None:
-        self.subject.restore(kept.snapshot)
-        self._step = kept.position.step
+            self.subject.restore(kept.snapshot)
 
     # Anywhere
 
@@ -254,6 +243,6 @@ class Timeline(Generic[S]):
     def go_to_event(self, seq: int) -> None:
         """Go to the position at which a known event has just happened; of those before the run, the beginning."""
         kept = self._kept.before_event(seq)
-        self._restore(kept)
+        self.subject.restore(kept.snapshot)
         if kept.seen <= seq:
             self.run(wanted=lambda event: event.seq == seq)

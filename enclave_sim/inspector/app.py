@@ -24,10 +24,12 @@ from enclave_sim.inspector.actions.text_search import TextSearch
 from enclave_sim.inspector.desk import WIDE, Desk, Update
 from enclave_sim.inspector.model.machine.disassembly import Syntax
 from enclave_sim.inspector.model.moment import Moment
+from enclave_sim.inspector.model.strip import LEGEND
 from enclave_sim.inspector.panes import PANES
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
+from enclave_sim.inspector.panes.strip import Strip
 from enclave_sim.inspector.screens import Page
 from enclave_sim.inspector.session.session_thread import Opener
 from enclave_sim.inspector.session.verification_thread import Verifying
@@ -74,6 +76,7 @@ class Inspector(App[None]):
         """See `App`."""
         yield Static("booting", id="status", markup=False)
         yield Static("", id="phase_line")
+        yield Strip()
         yield Static(self.desk.tab_line(), id="tabs")
         with Container(id="panes"):
             for pane in PANES:
@@ -117,6 +120,10 @@ class Inspector(App[None]):
     def on_pane_followed(self, message: Pane.Followed) -> None:
         """Go to the target of a row."""
         self.navigation.follow(message.pane, message.target)
+
+    def on_strip_sought(self, message: Strip.Sought) -> None:
+        """Go to the event that was clicked, or dragged to."""
+        self.navigation.seek(message.seq, drags=message.drags)
 
     def on_bytes_pane_moved(self) -> None:
         """Wait for idleness again, since another row is under the cursor."""
@@ -234,6 +241,7 @@ class Inspector(App[None]):
         for group in Group:
             text += ["", group.value, *(_key_line(one.key, one.words) for one in KEYS if one.group is group)]
         text += [_key_line("Tab", "the next pane"), _key_line("Ctrl+P", "all commands, to search among them")]
+        text += ["", "The strip along the run", LEGEND, "A click goes there, and dragging goes along."]
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", "\n".join(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

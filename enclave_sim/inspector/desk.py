@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from rich.text import Text
 from textual.app import App
 from textual.screen import Screen
 from textual.timer import Timer
@@ -16,10 +17,14 @@ from textual.widgets import Static
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.inspector.model.rows import Meaning
+from enclave_sim.inspector.model.status import Standing
 from enclave_sim.inspector.panes import OVERVIEW, OVERVIEW_WIDE, PANES
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.pane import Pane
+from enclave_sim.inspector.panes.strip import Strip
+from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.inspector.session.session_thread import Broken, Job, Opener, Seen, SessionThread, Working
 from enclave_sim.recording.text import printable
 
@@ -116,7 +121,8 @@ class Desk:
 
     def refresh_panes(self) -> None:
         """Make the views of all panes in sight anew."""
-        self.session.wishes = {pane.NAME: pane.wish() for pane in self.panes if pane.display}
+        wishes = {pane.NAME: pane.wish() for pane in self.panes if pane.display}
+        self.session.wishes = wishes | {Strip.NAME: self._strip.wish()}
         self.session.look()
 
     def show_pane(self, name: str) -> Pane:
@@ -200,6 +206,18 @@ class Desk:
         """Show a message in the bottom line; an error has a mark."""
         self._write("said", f"! {words}" if failed else words)
 
+    @property
+    def _strip(self) -> Strip:
+        return self.screen.query_one(Strip)
+
+    def _show_status(self, standing: Standing) -> None:
+        line = f"{standing.ring_text} {printable(standing.text)}"
+        if self._lines.get("status") != line:
+            self._lines["status"] = line
+            ring = STYLES[Meaning.RING_3 if standing.ring else Meaning.RING_0]
+            text = Text.assemble((f" {standing.ring_text} ", ring), f" {printable(standing.text)}")
+            self.screen.query_one("#status", Static).update(text, layout=False)
+
     def show_keys(self, words: str) -> None:
         """Show the footer."""
         self._write("keys", words)
@@ -232,7 +250,8 @@ class Desk:
         for pane in self.panes:
             if pane.NAME in seen.views:
                 pane.show(seen.views[pane.NAME], moved=moved)
-        self._write("status", seen.standing.text)
+        self._strip.show(seen.views[Strip.NAME])
+        self._show_status(seen.standing)
         self._write("phase_line", _phase_line(seen.standing.phases, seen.standing.activity))
         if is_first:
             self.say(WELCOME if seen.standing.phases else WELCOME_KERNEL)

@@ -55,9 +55,10 @@ KEYS = (
     Key("q", "quit", "quit the inspector", Group.INSPECTOR),
 )
 _NAMES = {
-    "right_square_bracket": "]", "left_square_bracket": "[", "question_mark": "?", "slash": "/", "escape": "Esc",
-    "less_than_sign": "<", "greater_than_sign": ">", "backspace": "Backspace", "full_stop": ".", "enter": "Enter",
-    "pageup": "PageUp", "pagedown": "PageDown", "space": "Space", "home": "Home", "end": "End",
+    "right_square_bracket": "]", "left_square_bracket": "[", "right_parenthesis": ")", "left_parenthesis": "(",
+    "less_than_sign": "<", "greater_than_sign": ">", "question_mark": "?", "slash": "/", "full_stop": ".",
+    "escape": "Esc", "backspace": "Backspace", "enter": "Enter", "space": "Space",
+    "pageup": "PageUp", "pagedown": "PageDown", "home": "Home", "end": "End",
     "up": "Up", "down": "Down", "left": "Left", "right": "Right",
 }  # fmt: skip
 COMMON = "s step  o over  h host call  t ring  p phase  c continue  g goto  < back  1-= panes"

@@ -92,6 +92,14 @@ class Navigation:
 
         self._history.jump(f"to {name}", go, searches=True)
 
+    def seek(self, seq: int, *, drags: bool) -> None:
+        """Go to an event on the strip. While the mouse is dragged, those that come too fast are left out."""
+        goal = goals.Goal(seq=seq)
+        if not drags:
+            self._history.jump(f"to event {seq}", lambda run: goals.go(run, goal, back=False), searches=True)
+        elif not self._desk.session.waiting:
+            self._desk.ask(f"to event {seq}", moved(lambda run: goals.go(run, goal, back=False), searches=True))
+
     # To the target of a row
 
     def follow(self, pane: Pane, target: Target) -> None:

@@ -40,8 +40,12 @@ class Queries:
         if self._idle is not None:
             self._idle.stop()
             self._idle = None
-        if self._bytes_pane is not None:
-            self._idle = self._desk.call_in(self.idle_s, self._look_for_writer)
+        if self._bytes_pane is not None or not self._is_explored:
+            self._idle = self._desk.call_in(self.idle_s, self._use_idleness)
+
+    @property
+    def _is_explored(self) -> bool:
+        return self._desk.seen is None or self._desk.seen.standing.is_explored
 
     @property
     def _bytes_pane(self) -> BytesPane | None:
@@ -54,17 +58,19 @@ class Queries:
         alone = self._desk.screen.query(BytesPane) if focused is None else [focused]
         return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
 
-    def _look_for_writer(self) -> None:
-        """Search for the last writer. The timer calls this."""
+    def _use_idleness(self) -> None:
+        """Search for the last writer; else run ahead for the strip. The timer calls this."""
         pane, session = self._bytes_pane, self._desk.session
-        if pane is None or session.waiting:
+        if session.waiting:
             return  # the answer of the job restarts the timer
         if self._desk.asks_user:
             self.wait_for_idleness()  # the user is typing
-        elif pane.look():
+        elif pane is not None and pane.look():
             memory = pane.target.memory
             assert memory is not None
             session.do_meanwhile(_quiet_writer(memory, pane.target.size))
+        elif not self._is_explored:
+            session.do_meanwhile(_explore)
 
 
 def _find_guest(moment: Moment) -> str:
@@ -83,6 +89,11 @@ def _writer(base: int, size: int) -> Job:
         return f"{base:#x}: {write}"
 
     return job
+
+
+def _explore(moment: Moment) -> None:
+    moment.run.leave_snapshot()  # so that it can return at once if it has to give way
+    moment.run.explore()
 
 
 def _quiet_writer(base: int, size: int) -> Job:

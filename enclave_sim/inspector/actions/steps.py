@@ -43,6 +43,19 @@ def _to_end(run: InspectedRun) -> Position:
         run.breakpoints, run.watchpoints = kept
 
 
+def _by_part(direction: int) -> Callable[[InspectedRun], Position]:
+    """Return a movement along the strip, over a twentieth of the known events, at least one."""
+
+    def go(run: InspectedRun) -> Position:
+        seq = run.seen - 1 + direction * max(1, len(run.known) // _PARTS)
+        if seq < len(run.known):
+            return run.go_to_event(max(seq, 0))
+        return run.next_event(lambda event: event.seq == seq)
+
+    return go
+
+
+_PARTS = 20
 _STEP, _RUN, _SEARCH = Kind.STEP, Kind.RUN, Kind.SEARCH
 MOVEMENTS = (
     Movement(
@@ -75,6 +88,10 @@ MOVEMENTS = (
         _RUN,
         "run back to a breakpoint or watchpoint, or the beginning",
         lambda r: r.reverse_resume(),
+    ),
+    Movement("part", "right_parenthesis", _SEARCH, "along the strip, a twentieth of the known run", _by_part(1)),
+    Movement(
+        "back_part", "left_parenthesis", _SEARCH, "back along the strip, a twentieth of the known run", _by_part(-1)
     ),
     Movement("end", "right_square_bracket", _RUN, "the end of the run", _to_end),
     Movement("beginning", "left_square_bracket", _RUN, "the beginning of the run", _to_beginning),

@@ -55,7 +55,7 @@ class _Shown:
     before: bytes
 
 
-@dataclass
+@dataclass(repr=False)
 class Moment:
     """A stopped run, with what the inspector has found out about it. Views must not change the run."""
 
@@ -68,6 +68,7 @@ class Moment:
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
     """The backtraces that were found, by the guest's place, since repeating a guest takes time."""
     _shown: _Shown | None = None
+    _recorded: EventLog | None = None
 
     @property
     def run(self) -> InspectedRun:
@@ -88,6 +89,20 @@ class Moment:
     def program(self) -> Program:
         """The kernel that is executed in ring 0."""
         return self.opened.run.program
+
+    @property
+    def whole_log(self) -> tuple[EventLog, bool]:
+        """The events of the whole run, as far as they are known, and whether they are all.
+
+        If the run is that of a recording so far, the recording knows them.
+        """
+        comparison = self.opened.comparison
+        if comparison is not None and comparison.differs_at is None:
+            if self._recorded is None:
+                self._recorded = EventLog(comparison.recorded, self.run.cancellation)
+                self._recorded.follow()
+            return self._recorded, True
+        return self.log, self.run.end_is_known
 
     def follow(self) -> None:
         """Index the new events, and compare them with the recording, if any."""

@@ -20,6 +20,10 @@ class Meaning(Enum):
     """The current instruction, or the current state."""
     GOOD = "good"
     BAD = "bad"
+    RING_0 = "ring 0"
+    """Ring 0; the text says so."""
+    RING_3 = "ring 3"
+    """An outer ring; the text says so."""
     NOTE = "note"
     """A remark of the pane."""
 

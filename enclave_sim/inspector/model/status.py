@@ -23,15 +23,23 @@ class Standing:
     activity: str
     """The current activity after EXEC_LOOP has reached its target state; empty before."""
     at_end: bool
+    is_explored: bool = True
+    """True if all events of the run are known, as far as they are looked for."""
     recording: str = ""
     """The state of the comparison with the recording from which the run was made."""
 
     @property
+    def ring_text(self) -> str:
+        """The ring, and who runs in it."""
+        outer = "guest" if self.phases else "user"
+        return f"RING {self.ring} {'kernel' if self.ring == 0 else outer}"
+
+    @property
     def text(self) -> str:
-        """The state in one line."""
+        """The state in one line, without the ring."""
         where = "END" if self.at_end else "beginning" if self.position == Position(0) else ""
         parts = [f"{self.position.at_ns:,} ns" + (f" +{self.position.step}" if self.position.step else "")]
-        parts += [f"{self.seen:,} events", f"ring {self.ring}", self.place, where, self.recording]
+        parts += [f"{self.seen:,} events", self.place, where, self.recording]
         return "  ".join(part for part in parts if part)
 
 
@@ -58,5 +66,6 @@ def standing(moment: Moment) -> Standing:
         phase_marks(moment),
         "" if latest is None else activity(latest),
         run.at_end,
+        moment.opened.comparison is not None or run.is_explored,
         "" if moment.opened.comparison is None else moment.opened.comparison.words(over=run.at_end),
     )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from enclave_sim.enclave.kernel.program import Program
-from enclave_sim.guarantees.watchers.page_tables import Mapping, mappings
+from enclave_sim.guarantees.watchers.page_tables import mappings
 from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model.machine.address_space import mapped_runs
 from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.rows import EMPTY, Meaning, Row, Target, View, note, title
 from machine.architecture.descriptors import gate_64, segment
@@ -158,7 +159,11 @@ def _mapped(machine: Machine, program: Program) -> Iterator[Row]:
     if machine.cpu.memory.mode is not Mode.FOUR_LEVEL:
         yield note(_without_four_levels(machine))
         return
-    for first, size in _runs(program, mappings(machine.ram, machine.cpu.registers.cr[3])):
+
+    def named(physical: int) -> str:
+        return program.place(physical).partition("+")[0]
+
+    for first, size in mapped_runs(mappings(machine.ram, machine.cpu.registers.cr[3]), named):
         rights = f"r{'w' if first.writable else '-'}{'x' if first.executable else '-'} {'u' if first.user else 's'}"
         kind = f"{first.size >> 10} KiB pages"
         text = f"  {first.linear:08x}-{first.linear + size - 1:08x} -> {first.physical:08x} "
@@ -172,23 +177,3 @@ def _mapped(machine: Machine, program: Program) -> Iterator[Row]:
             ),
             target,
         )
-
-
-def _runs(program: Program, pages: Iterator[Mapping]) -> Iterator[tuple[Mapping, int]]:
-    """Join neighbouring pages with equal rights. Yield the first page of each run, and its size in bytes."""
-    first: Mapping | None = None
-    size = 0
-    for page in pages:
-        joins = (
-            first is not None
-            and page.linear == first.linear + size
-            and page.physical == first.physical + size
-            and (page.size, page.writable, page.user, page.executable)
-            == (first.size, first.writable, first.user, first.executable)
-            and program.place(page.physical).partition("+")[0] == program.place(first.physical).partition("+")[0]
-        )
-        if first is not None and not joins:
-            yield first, size
-        first, size = (first, size + page.size) if first is not None and joins else (page, page.size)
-    if first is not None:
-        yield first, size

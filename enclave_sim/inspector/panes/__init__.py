@@ -3,6 +3,7 @@
 from enclave_sim.inspector.panes.events import EventsPane
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
 from enclave_sim.inspector.panes.guest import GuestPane
+from enclave_sim.inspector.panes.machine.address_space import AddressSpacePane
 from enclave_sim.inspector.panes.machine.bytes import BytesPane
 from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.machine.devices import DevicesPane
@@ -15,7 +16,7 @@ from enclave_sim.inspector.panes.phases import PhasesPane
 
 PANES: tuple[type[Pane], ...] = (
     *(PhasesPane, RegistersPane, CodePane, GuestPane, StackPane, MemoryPane, BytesPane, TablesPane, DevicesPane),
-    *(EventsPane, GuaranteesPane),
+    *(EventsPane, GuaranteesPane, AddressSpacePane),
 )
 OVERVIEW = ("code", "registers", "events")
 OVERVIEW_WIDE = ("code", "registers", "phases", "memory", "events", "stack", "devices", "guest")

@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class PhasesPane(Pane):
     """Timeline of the boot phases, annihilation, and the status word."""
 
-    NAME, TITLE, TAB, KEY = "phases", "Phases", "Phase", "2"
+    NAME, TITLE, TAB, KEY = "phases", "Phases", "Boot", "2"
     HELP = """The four boot phases. The kernel checks the target state of each before
 the next begins. After the last one the guest runs, cycle by cycle. Then
 come the steps of annihilation, and the bits of the status word.

@@ -13,5 +13,7 @@ STYLES = {
     Meaning.HERE: Style(bold=True, reverse=True),
     Meaning.GOOD: Style(color="#56b4e9", bold=True),
     Meaning.BAD: Style(color="#e69f00", bold=True, underline=True),
+    Meaning.RING_0: Style(color="#000000", bgcolor="#56b4e9", bold=True),
+    Meaning.RING_3: Style(color="#000000", bgcolor="#e69f00", bold=True, underline=True),
     Meaning.NOTE: Style(italic=True),
 }

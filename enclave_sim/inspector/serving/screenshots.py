@@ -33,6 +33,7 @@ TOUR = (
     Scene("guest", ("5",)),
     Scene("phases", ("2",)),
     Scene("memory", ("7",)),
+    Scene("space", ("semicolon",)),
     Scene("tables", ("9",)),
     Scene("devices", ("0", "v", "v")),
     Scene("events", ("right_square_bracket", "minus")),

@@ -3,15 +3,23 @@
 from collections.abc import Callable
 
 from enclave_sim.enclave.enclave import Enclave
+from enclave_sim.errors import EnclaveError
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.target import Subject
 from enclave_sim.time_travel.travel import Travel
+from machine.errors import MachineError
 from machine.events import Event
+
+_EXPLORED = 200_000
+"""The most events that are looked for ahead of the user."""
 
 
 class InspectedRun(Travel[Subject]):
     """A run that can be inspected. Its methods return and raise as those of `Travel`."""
+
+    _fails_ahead = False
+    """True once exploring has met an error."""
 
     @property
     def enclave(self) -> Enclave | None:
@@ -27,6 +35,11 @@ class InspectedRun(Travel[Subject]):
     def seen(self) -> int:
         """The number of events before the current position."""
         return self._timeline.seen
+
+    @property
+    def end_is_known(self) -> bool:
+        """True if the run has been seen to its end."""
+        return self._timeline.end is not None
 
     @property
     def at_end(self) -> bool:
@@ -55,6 +68,22 @@ class InspectedRun(Travel[Subject]):
             raise NoSuchPosition(f"event {seq} is not known; the last one is {len(self.known) - 1}")
         self._timeline.go_to_event(seq)
         return self.now
+
+    def explore(self) -> None:
+        """Run on from the last known event, so that all events are known, and return. Raises Cancelled."""
+        here = self.now
+        try:
+            if self.known:
+                self._timeline.go_to_event(len(self.known) - 1)
+            self._timeline.run(wanted=lambda event: event.seq >= _EXPLORED)
+        except (EnclaveError, MachineError):
+            self._fails_ahead = True  # said once the user gets there
+        self.go_to(here)
+
+    @property
+    def is_explored(self) -> bool:
+        """True if exploring would find no more. A bare kernel is not explored: it may run for ever."""
+        return self.enclave is None or self.end_is_known or self._fails_ahead or len(self.known) > _EXPLORED
 
     def leave_snapshot(self) -> None:
         """Take a snapshot here, so that the run can return quickly."""

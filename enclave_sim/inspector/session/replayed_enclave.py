@@ -48,7 +48,8 @@ class RunningComparison:
     """Compares a run with a recording, event by event, while it runs."""
 
     def __init__(self, recorded: list[Event]) -> None:
-        self._recorded = recorded
+        self.recorded = recorded
+        """The events of the recording."""
         self._same = 0
         """The number of equal events at the beginning."""
         self.differs_at: int | None = None
@@ -56,9 +57,9 @@ class RunningComparison:
 
     def follow(self, known: list[Event]) -> None:
         """Compare the events that are new in `known`."""
-        end = min(len(known), len(self._recorded))
+        end = min(len(known), len(self.recorded))
         while self.differs_at is None and self._same < end:
-            if _plain(known[self._same]) == _plain(self._recorded[self._same]):
+            if _plain(known[self._same]) == _plain(self.recorded[self._same]):
                 self._same += 1
             else:
                 self.differs_at = self._same
@@ -67,10 +68,10 @@ class RunningComparison:
         """Return the state of the comparison in words. `over`: the run has ended."""
         if self.differs_at is not None:
             return f"NOT AS RECORDED from event {self.differs_at:,} on"
-        left = self._recorded[self._same :]
+        left = self.recorded[self._same :]
         if over and left and not all(isinstance(one, events.ResidueScanned | events.KernelStopped) for one in left):
             return f"NOT AS RECORDED: ends before event {self._same:,}"
-        count = len(self._recorded)
+        count = len(self.recorded)
         return "as recorded" if not left or over else f"as recorded, {self._same:,} of {count:,}"
 
 

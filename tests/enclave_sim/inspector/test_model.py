@@ -17,6 +17,7 @@ from enclave_sim.inspector.model.event_log import EventFilter, EventLog, event_f
 from enclave_sim.inspector.model.guarantees import Verification, checks, guarantee_view
 from enclave_sim.inspector.model.guest import guest_state, guest_view
 from enclave_sim.inspector.model.machine import bits
+from enclave_sim.inspector.model.machine.address_space import address_space_view
 from enclave_sim.inspector.model.machine.code import code_view
 from enclave_sim.inspector.model.machine.devices import device_view
 from enclave_sim.inspector.model.machine.disassembly import disassembly
@@ -28,6 +29,7 @@ from enclave_sim.inspector.model.moment import Moment
 from enclave_sim.inspector.model.phases import phase_marks, phase_view
 from enclave_sim.inspector.model.rows import View
 from enclave_sim.inspector.model.status import standing
+from enclave_sim.inspector.model.strip import strip_view
 from enclave_sim.inspector.model.tables import table_view
 from enclave_sim.inspector.session.sources import source_of
 from enclave_sim.memory_map import region, regions
@@ -46,6 +48,8 @@ VIEWS: dict[str, Callable[[Moment], View]] = {
     "tables": table_view,
     "devices": device_view,
     "events": lambda moment: event_view(moment.log, moment.seen, EventFilter()),
+    "space": address_space_view,
+    "strip": lambda moment: strip_view(moment, 78),
     "guarantees": lambda moment: guarantee_view(moment, Verification()),
 }
 

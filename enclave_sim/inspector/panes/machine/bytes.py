@@ -14,7 +14,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class BytesPane(Pane):
     """Bytes of physical memory, and their last writers."""
 
-    NAME, TITLE, TAB, KEY = "bytes", "Bytes", "Bytes", "8"
+    NAME, TITLE, TAB, KEY = "bytes", "Bytes", "Hex", "8"
     HELP = """Physical memory, sixteen bytes a row, with their ASCII. * marks rows
 that changed since the last stop.
 a asks for an address, symbol or region to show, until another one is

@@ -11,7 +11,7 @@ from enclave_sim.inspector.panes.pane import Pane
 class TablesPane(Pane):
     """GDT, TSS, page walks, mappings, IDT."""
 
-    NAME, TITLE, TAB, KEY = "tables", "Tables", "Tables", "9"
+    NAME, TITLE, TAB, KEY = "tables", "Tables", "Tbl", "9"
     HELP = """GDT, task state, page walks to RIP, RSP and CR2, all that is mapped, and
 the IDT, with bits in words.
 v goes to the next table. Enter on a gate shows its handler; b breaks

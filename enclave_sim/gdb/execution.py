@@ -1,7 +1,7 @@
-"""The motions that gdb asks for, and why each has ended.
+"""The motions requested by gdb, and their ends. gdb assumes a processor that executes backwards.
 
-gdb thinks of a processor that executes backwards. A session does nearly that. The difference is where it stops at a
-watchpoint: a session stops after the access, a processor that executes backwards stops before it.
+A session is nearly that, except at watchpoints: a session stops after the access, a processor that executes backwards
+stops before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,13 +29,13 @@ _BEGIN, _END = "replaylog:begin", "replaylog:end"
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """The reason why a motion has ended."""
+    """The reason for the end of a motion."""
 
     signal: int = TRAP
     reason: str = ""
     """The part of the stop reply, such as `swbreak:`; empty after a step."""
     message: str = ""
-    """A message for the user, if there is more to say."""
+    """An additional message for the user, if any."""
 
 
 class Motion:
@@ -44,7 +44,7 @@ class Motion:
     Args:
         session: The session.
         points: The breakpoints and watchpoints of gdb.
-        interrupted: Returns whether gdb has asked for a stop. It may raise Gone.
+        interrupted: Returns True if gdb has requested a stop. It may raise Gone.
     """
 
     def __init__(self, session: Travel[Any], points: Points, interrupted: Callable[[], bool]) -> None:
@@ -58,7 +58,7 @@ class Motion:
         return self._forward(self._step)
 
     def step_within(self, start: int, end: int) -> StopReason:
-        """Step while RIP is from `start` to before `end` and nothing is hit. gdb steps a source line with it."""
+        """Step while RIP is from `start` to before `end` and nothing is hit. gdb uses it to step a source line."""
 
         def steps() -> StopReason:
             while True:
@@ -85,7 +85,7 @@ class Motion:
         """Go back to a breakpoint or watchpoint, or to the beginning."""
 
         def run() -> StopReason:
-            if self._session.watchpoints:  # an access by the instruction just before here counts, too
+            if self._session.watchpoints:  # an access by the instruction just before this position counts, too
                 stopped = self._back()
                 if stopped.reason:
                     return stopped
@@ -105,11 +105,11 @@ class Motion:
                 return go()
         except Cancelled:
             return StopReason(INTERRUPTED)
-        except (EnclaveError, MachineError) as error:  # such as a kernel that died: nothing can run from there
+        except (EnclaveError, MachineError) as error:  # such as a dead kernel: nothing can run from there
             return self._failed(start, error)
 
     def _backward(self, go: Callable[[], StopReason]) -> StopReason:
-        """Go back. During the search the run is anywhere, so if that is cancelled or fails it returns to the start."""
+        """Go back. The search moves the run anywhere, so if it is cancelled or fails the run returns to the start."""
         start = self._session.now
         try:
             with self.cancellable():
@@ -128,20 +128,20 @@ class Motion:
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
-        """A scope in which any motion ends when gdb asks for that (Cancelled) or is gone (Gone)."""
+        """A scope in which any motion ends when gdb requests it (Cancelled) or is gone (Gone)."""
         self._next_check = 0.0
         with self._session.cancellation.asking(self._is_unwanted):
             yield
 
     def _is_unwanted(self) -> bool:
-        """Check for Ctrl-C, unless that was done a moment ago: it is a system call, and polls are frequent."""
+        """Check for Ctrl-C, unless it was just checked: it is a system call, and polls are frequent."""
         now = perf_counter()
         if now < self._next_check:
             return False
         self._next_check = now + _CHECK_S
         return self._interrupted()
 
-    # Single steps, with the points that they hit
+    # Single steps, with the points hit
 
     def _step(self) -> StopReason:
         watching = self._watching()
@@ -178,5 +178,5 @@ class Motion:
         return StopReason(reason=self._points.reason(hit[0]) if hit else "")
 
     def _watching(self) -> Watching:
-        """Watch as gdb does: it compares contents, so a write that changes nothing does not count."""
+        """Watch like gdb, which compares contents, so a write that changes nothing does not count."""
         return Watching(self._session.machine, self._session.watchpoints, unchanged=False)

@@ -1,4 +1,4 @@
-"""Memory apart from its content: the physical place of a linear range, and the memory map for gdb."""
+"""Memory layout: the physical place of a linear range, and the memory map for gdb."""
 
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ _LINEAR = 1 << 64
 
 
 def place_of(machine: Machine, address: int, length: int) -> range | None:
-    """Return the physical range that a linear one is mapped to; None unless it is in RAM and contiguous."""
+    """Return the physical range to which a linear one is mapped; None unless it is in RAM and contiguous."""
     if address + length > _LINEAR:
         return None
     base = physical(machine, address)
@@ -22,7 +22,7 @@ def place_of(machine: Machine, address: int, length: int) -> range | None:
     return range(base, base + length) if whole else None
 
 
-@lru_cache(maxsize=1)  # gdb reads the document of its one machine in pieces
+@lru_cache(maxsize=1)  # gdb reads the document for its machine in pieces
 def memory_map(ram_size: int) -> bytes:
     """Return the memory map. Regions of the measured image are read-only, all other RAM is not.
 

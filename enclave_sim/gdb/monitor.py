@@ -27,7 +27,7 @@ _MOVED = "gdb shows the old registers, unless it has read the commands of enclav
 
 
 class Monitor:
-    """Runs commands on a session. It keeps the names that a user gives to positions."""
+    """Runs commands on a session. It keeps the user's names of positions."""
 
     def __init__(self, session: Travel[Any]) -> None:
         self._session = session
@@ -61,7 +61,7 @@ class Monitor:
             return f"{one_line(str(error))}\n"
 
     def thread(self) -> str:
-        """Return the state of the only thread, in a few words."""
+        """Describe the state of the only thread in a few words."""
         machine, subject = self._session.machine, self._session.subject
         stage = f"{machine.mode} mode"
         if isinstance(subject, Enclave):

@@ -1,6 +1,6 @@
-"""The breakpoints and watchpoints of gdb, as those of a session.
+"""gdb's breakpoints and watchpoints, implemented by those of a session.
 
-No code is changed for a breakpoint, so software and hardware breakpoints are the same.
+Breakpoints do not change code, so software and hardware breakpoints are the same.
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Watchpoin
 from enclave_sim.time_travel.travel import Travel
 
 MOST_WATCHED = 4096
-"""The most bytes of one watchpoint."""
+"""The maximum size of a watchpoint in bytes."""
 
 
 class PointKind(IntEnum):
@@ -44,7 +44,7 @@ class Points:
         self._watchpoints: dict[Key, Watchpoint] = {}
 
     def insert(self, kind: PointKind, address: int, size: int) -> None:
-        """Insert a point; it may be there already. Raises ConfigurationError if it is not possible."""
+        """Insert a point; it may already exist. Raises ConfigurationError if it is not possible."""
         key = kind, address, size
         if kind <= PointKind.HARDWARE_BREAKPOINT:
             if key not in self._breakpoints:
@@ -62,7 +62,7 @@ class Points:
         return self._session.add_watchpoint(place.start, size, reads=reads, writes=writes)
 
     def remove(self, kind: PointKind, address: int, size: int) -> None:
-        """Remove a point, if it is there."""
+        """Remove a point, if it exists."""
         key = kind, address, size
         breakpoint_, watchpoint = self._breakpoints.pop(key, None), self._watchpoints.pop(key, None)
         if breakpoint_ is not None:
@@ -76,7 +76,7 @@ class Points:
             self.remove(*key)
 
     def reason(self, hit: Breakpoint | Watchpoint) -> str:
-        """Return the part of a stop reply that says which point was hit."""
+        """Return the part of a stop reply that names the hit point."""
         known = self._breakpoints if isinstance(hit, Breakpoint) else self._watchpoints
         kind, address, _size = next(key for key, point in known.items() if point == hit)
         return f"{_REASONS[kind]}:{'' if isinstance(hit, Breakpoint) else f'{address:x}'}"

@@ -1,4 +1,4 @@
-"""The registers as gdb numbers them: those of an x86 processor in gdb's order, then the system registers.
+"""The registers with gdb's numbers: those of an x86 processor in gdb's order, then the system registers.
 
 The number of a register is its index in the tuple of all, which is also the order of the target description. For a
 32-bit image gdb accepts only the registers of an i386.
@@ -61,7 +61,7 @@ def _debug(number: int) -> Callable[[Machine], int]:
 
 
 def _st(number: int) -> Callable[[Machine], int]:
-    """Read ST(i), which is relative to the top of the stack: TOP is in the first word of the saved state."""
+    """Read ST(i), relative to the top of the stack: TOP is in the first word of the saved state."""
 
     def read(machine: Machine) -> int:
         x87 = machine.cpu.context.x87

@@ -1,7 +1,7 @@
-"""Commands that prepare gdb: symbols, sources, and what its protocol has no word for.
+"""Commands that prepare gdb: symbols, sources, and features missing in its protocol.
 
-A server cannot tell gdb that a `monitor` command has moved the run: gdb keeps the registers and the memory that it has
-read until the next stop. So gdb itself must forget them after each of these commands.
+A server cannot inform gdb that a `monitor` command has moved the run: gdb caches registers and memory until the next
+stop. So gdb itself must drop its caches after each of these commands.
 """
 
 import re
@@ -19,13 +19,13 @@ end
 
 
 def script(image: Path | None) -> str:
-    """Return the commands as a text.
+    """Return the commands as text.
 
     Args:
-        image: The kernel image that is served; None for that of the enclave.
+        image: The served kernel image; None for the enclave's.
 
     Raises:
-        ConfigurationError: The path has a line break, which no command can have.
+        ConfigurationError: The path has a line break, which a command cannot contain.
     """
     home = Path(firmware.__file__).parent
     if image is not None:

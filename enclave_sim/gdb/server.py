@@ -1,4 +1,4 @@
-"""The server: one gdb after the other, each of which finds the run where the previous one left it."""
+"""The server: it serves one gdb after the other; each finds the run where the previous one left it."""
 
 import contextlib
 import os
@@ -22,8 +22,8 @@ def serve_one(session: Travel[Any], channel: Channel) -> None:
 
 
 def serve_received(session: Travel[Any], reception: Reception) -> None:
-    """Serve the gdb that a reception has kept waiting until now."""
-    _ = session.program  # which is read when it is first used: gdb must not wait for that without a sign of life
+    """Serve the gdb that a reception has kept waiting."""
+    _ = session.program  # which is read at its first use: gdb must not wait for that without a sign of life
     _serve(Stub(session, reception.end()))
 
 
@@ -62,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=1)
     except OSError as error:
-        # The error's text repeats the address, so the plain reason is looked up; gaierror has codes of its own.
+        # The error's text repeats the address, so the plain reason is looked up; gaierror has its own codes.
         is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if is_errno else error.strerror
         raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None

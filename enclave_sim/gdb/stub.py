@@ -1,7 +1,7 @@
 """The stub: the answer to each packet ("Debugging with GDB", "Packets").
 
-A run can be executed in both directions because it depends on nothing but its beginning. So writes to registers and
-memory are refused: after one, the events known so far would not happen again.
+A run can be executed in both directions because it depends only on its beginning. So writes to registers and memory are
+refused: after one, the known events would not repeat.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _FIXED = {
     b"qsThreadInfo": b"l",
     b"qSymbol::": b"OK",
 } | dict.fromkeys((b"qqemu.sstepbits", b"Qqemu.sstepbits"), b"ENABLE=1")
-"""`sstepbits`, of QEMU, says that nothing stands still during steps. gef and pwndbg know a whole machine by it."""
+"""QEMU's `sstepbits`: nothing stands still during steps. gef and pwndbg recognize a full-system emulator by it."""
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
 
 
@@ -42,7 +42,7 @@ class Malformed(Exception):  # noqa: N818 - the error is gdb's
 
 
 class Detached(Exception):  # noqa: N818 - not an error
-    """The debugger has detached, or has killed the target."""
+    """The debugger has detached from or killed the target."""
 
 
 class Stub:
@@ -56,7 +56,7 @@ class Stub:
         self._monitor = Monitor(session)
         self._stopped = StopReason()
         self._extended = False
-        """True if gdb may start the run again (`target extended-remote`)."""
+        """True if gdb may restart the run (`target extended-remote`)."""
         self._architecture = I386 if session.program.bits == 32 else X86_64
         self._has_map = isinstance(session.subject, Enclave)
         """gdb reads nothing outside the map, and only the enclave's kernel is known to have an identity mapping."""
@@ -88,7 +88,7 @@ class Stub:
         }
 
     def serve(self) -> None:
-        """Answer packets until gdb detaches (Detached) or its connection ends (Gone). Remove its points then."""
+        """Answer packets until gdb detaches (Detached) or its connection ends (Gone). Then remove its points."""
         try:
             while True:
                 packet = self._link.receive()
@@ -237,7 +237,7 @@ class Stub:
         return b"OK"
 
     def _restart(self, _rest: bytes) -> bytes:
-        """Go to the beginning. The program and arguments that gdb names are of no concern: the run has its own."""
+        """Go to the beginning. gdb's program and arguments are ignored: the run has its own."""
         self._session.go_to(Position(0))
         return self._stop_reply(StopReason())
 
@@ -246,7 +246,7 @@ class Stub:
 
 
 def _accepted(_rest: bytes) -> bytes:
-    """Accept `H` and `T`, which name the only thread there is, and `D`, which detaches."""
+    """Accept `H` and `T` for the only thread, and `D`, which detaches."""
     return b"OK"
 
 
@@ -269,7 +269,7 @@ def _numbers(text: bytes, count: int) -> list[int]:
 
 
 def _point(rest: bytes) -> tuple[PointKind, int, int]:
-    """Return kind, address and size. gdb checks conditions itself, since support for them was not announced."""
+    """Return kind, address and size. gdb checks conditions itself: support for them was not announced."""
     kind, address, size = _numbers(rest.partition(b";")[0], 3)
     try:
         return PointKind(kind), address, size
@@ -278,7 +278,7 @@ def _point(rest: bytes) -> tuple[PointKind, int, int]:
 
 
 def _piece(document: bytes, place: bytes) -> bytes:
-    """Return a part of a document: `m` and the part, or `l` and the last one."""
+    """Return a part of a document: `m` and the part, or `l` and the last part."""
     offset, length = _numbers(place, 2)
     piece = document[offset : offset + min(length, PACKET_SIZE // 2)]
     return (b"l" if offset + len(piece) >= len(document) else b"m") + piece

@@ -101,7 +101,7 @@ class Inspector(App[None]):
         self.call_after_refresh(self.desk.arrange)
 
     def on_descendant_focus(self) -> None:
-        """Name the keys of the pane that has the focus."""
+        """Show the keys of the focused pane."""
         if self.desk.is_open and not self.desk.asks_user:
             pane = self.desk.pane
             self.desk.show_keys(f"{pane.TITLE}: {pane.FOOTER}  ? help  | {COMMON}")
@@ -114,7 +114,7 @@ class Inspector(App[None]):
         self.desk.show(message.update)
 
     def on_pane_asks(self) -> None:
-        """Make the panes anew, since one of them is to show something else."""
+        """Remake the panes, because one of them must show something else."""
         self.desk.refresh_panes()
 
     def on_pane_followed(self, message: Pane.Followed) -> None:
@@ -126,7 +126,7 @@ class Inspector(App[None]):
         self.navigation.seek(message.seq, drags=message.drags)
 
     def on_bytes_pane_moved(self) -> None:
-        """Wait for idleness again, since another row is under the cursor."""
+        """Restart the wait for idleness, because another row is under the cursor."""
         self.queries.wait_for_idleness()
 
     def on_guarantees_pane_verifies(self) -> None:
@@ -151,7 +151,7 @@ class Inspector(App[None]):
         self.navigation.move(name)
 
     def action_cancel(self) -> None:
-        """Cancel what is running; if nothing is, show the overview."""
+        """Cancel the running job; if there is none, show the overview."""
         if self.desk.session.busy:
             self.desk.session.cancel()
         elif self.desk.page is not None:
@@ -170,7 +170,7 @@ class Inspector(App[None]):
         self.navigation.ask_goal(back=back)
 
     def action_to_phase(self, name: str) -> None:
-        """Go to where a boot phase reaches its target state."""
+        """Go to the position at which a boot phase reaches its target state."""
         self.navigation.go_to_phase(name)
 
     def action_run_here(self, back: bool = False) -> None:
@@ -230,7 +230,7 @@ class Inspector(App[None]):
         self.history.back()
 
     def action_history_forward(self) -> None:
-        """Return to the place that was gone back from."""
+        """Return to the place left by going back."""
         self.history.forward()
 
     def action_help(self) -> None:
@@ -245,7 +245,7 @@ class Inspector(App[None]):
         self.push_screen(Page(f"{pane.KEY} {pane.TITLE}", "\n".join(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Yield the commands of the palette: what the keys do, in this pane and in all, and two of Textual's."""
+        """Yield the palette commands: the key actions of this pane and of all panes, and two of Textual's."""
         if screen is not self.desk.screen:
             return  # a question is open
         pane = self.desk.pane

@@ -1,6 +1,6 @@
 """The desk: the panes on the screen, and the session's thread, which makes their views.
 
-The actions of the keys get the desk. They reach the app, its screens and the run only by it.
+Key actions get the desk, and reach the app, its screens and the run only through it.
 """
 
 import gc
@@ -40,7 +40,7 @@ _Pane = TypeVar("_Pane", bound=Pane)
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The things that are shown."""
+    """The displayed things."""
 
     page: str | None
     pane: str
@@ -72,11 +72,11 @@ class Desk:
         self._lines: dict[str, str] = {}
         """The text of each line on the screen, by its widget."""
         self.answered = 0
-        """The number of `Seen` that were shown."""
+        """The number of shown `Seen` messages."""
 
     @property
     def program(self) -> Program:
-        """The kernel that is executed in ring 0. Raises ConfigurationError before there is a machine."""
+        """The kernel in ring 0. Raises ConfigurationError before there is a machine."""
         if self.seen is None:
             raise ConfigurationError("the machine is still being made")
         return self.seen.program
@@ -85,7 +85,7 @@ class Desk:
 
     @property
     def screen(self) -> Screen[Any]:
-        """The screen of the panes, even if another one is open over it."""
+        """The screen with the panes, even if another one is open over it."""
         return self._app.screen_stack[0]
 
     @property
@@ -95,7 +95,7 @@ class Desk:
 
     @property
     def pane(self) -> Pane:
-        """The pane with the focus, or the first one in sight."""
+        """The focused pane, or the first visible one."""
         focused = self.screen.focused
         return focused if isinstance(focused, Pane) else next(pane for pane in self.panes if pane.display)
 
@@ -120,13 +120,13 @@ class Desk:
         self.refresh_panes()
 
     def refresh_panes(self) -> None:
-        """Make the views of all panes in sight anew."""
+        """Remake the views of all visible panes."""
         wishes = {pane.NAME: pane.wish() for pane in self.panes if pane.display}
         self.session.wishes = wishes | {Strip.NAME: self._strip.wish()}
         self.session.look()
 
     def show_pane(self, name: str) -> Pane:
-        """Show a pane, alone unless it is in sight already, and give it the focus."""
+        """Show and focus a pane; show it alone unless it is already visible."""
         found = self.screen.query_one(f"#{name}", Pane)
         if not found.display:
             self.page = name
@@ -143,12 +143,12 @@ class Desk:
 
     @property
     def sight(self) -> Sight:
-        """The things that are shown now."""
+        """The currently displayed things."""
         pane = self.pane
         return Sight(self.page, pane.NAME, pane.cursor, self.find(CodePane).address, self.find(BytesPane).address)
 
     def restore(self, sight: Sight) -> None:
-        """Show what was shown before."""
+        """Restore an earlier display."""
         self.page = sight.page
         self.find(CodePane).address, self.find(BytesPane).address = sight.code, sight.memory
         pane = self.screen.query_one(f"#{sight.pane}", Pane)
@@ -173,11 +173,11 @@ class Desk:
     # Called by the actions
 
     def ask(self, what: str, job: Job) -> None:
-        """Let the session's thread do a job, which messages call `what`."""
+        """Make the session's thread do a job, called `what` in messages."""
         self.session.do(what, job)
 
     def ask_quietly(self, job: Job) -> None:
-        """Let the session's thread do a short job that leaves the message as it is."""
+        """Make the session's thread do a short job that does not change the message."""
         self.session.do("", job)
 
     def ask_user(self, screen: Screen[_Answer], answered: Callable[[_Answer | None], None]) -> None:
@@ -203,7 +203,7 @@ class Desk:
         return bool(self._app.screen_stack)
 
     def say(self, words: str, *, failed: bool = False) -> None:
-        """Show a message in the bottom line; an error has a mark."""
+        """Show a message in the bottom line; errors are marked."""
         self._write("said", f"! {words}" if failed else words)
 
     @property
@@ -223,7 +223,7 @@ class Desk:
         self._write("keys", words)
 
     def _write(self, name: str, line: str) -> None:
-        """Show a line, unless it is there already. Names that come from a payload or image are shown as text only."""
+        """Show a line, unless it is already shown. Names from a payload or image are shown only as text."""
         line = printable(line)
         if self._lines.get(name) != line:
             self._lines[name] = line
@@ -243,7 +243,7 @@ class Desk:
 
     def _show_seen(self, seen: Seen) -> None:
         if self.seen is None:
-            gc.freeze()  # these objects stay alive: each garbage collection over them would delay a step by 70 ms
+            gc.freeze()  # these objects stay alive, and each garbage collection over them would delay a step by 70 ms
         is_first = self.seen is None
         moved = self.seen is None or seen.standing.position != self.seen.standing.position
         self.seen = seen
@@ -261,6 +261,6 @@ class Desk:
 
 
 def _phase_line(marks: str, activity: str) -> str:
-    """Return the phases, each a link to where its target state is reached, and the current activity."""
+    """Return the phases, each a link to the position at which its target state is reached, and the current activity."""
     clicks = [f"[@click=app.to_phase('{mark[1:]}')][not underline]{mark}[/][/]" for mark in marks.split()]
     return "  ".join([" ".join(clicks), activity]).rstrip()

@@ -1,4 +1,4 @@
-"""The screens that open over the panes: a question, a page of text, and a choice."""
+"""The screens over the panes: a question, a page of text, and a choice."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class Question(ModalScreen[str | None]):
     Args:
         asked: The heading.
         help_text: The text below the line.
-        initial: The text in the line at first. The first key replaces it.
+        initial: The initial text in the line. The first key replaces it.
         beginning: Keep the initial text, as the beginning of the line.
     """
 

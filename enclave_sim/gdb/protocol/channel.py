@@ -7,7 +7,7 @@ import socket
 from typing import Protocol
 
 _SEND_S = 10.0
-"""A client that takes nothing for so long (seconds) is gone."""
+"""A client that reads nothing for this long (seconds) is gone."""
 _PIECE = 4096
 """The number of bytes that can be written without blocking where `select` reports a descriptor as writable."""
 _RECEIVED = 1 << 16
@@ -21,7 +21,10 @@ class Channel(Protocol):
     """Bytes in both directions."""
 
     def receive(self, timeout_s: float | None) -> bytes:
-        """Return received bytes; empty if none come within `timeout_s` seconds (None: wait for ever). Raises Gone."""
+        """Return received bytes; empty if there are none within `timeout_s` seconds (None: wait for ever).
+
+        Raises Gone.
+        """
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises Gone."""
@@ -45,7 +48,7 @@ class FileChannel:
     def of(cls, connection: socket.socket) -> "FileChannel":
         """Return a channel over a socket, which the caller keeps open."""
         connection.setblocking(False)
-        with contextlib.suppress(OSError):  # the client is gone already, or its family has no such option
+        with contextlib.suppress(OSError):  # the client is already gone, or its address family has no such option
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connection.fileno(), connection.fileno())
 

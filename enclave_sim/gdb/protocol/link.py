@@ -1,12 +1,11 @@
-"""Packets over a channel: acknowledged until gdb turns that off, and sent again when it asks for it.
+"""Packets over a channel: acknowledged until gdb turns that off, and re-sent on request.
 
-A link answers the packets that are about the connection itself, since they need no run: `qSupported`, which is the
-first one, and `QStartNoAckMode`.
+A link answers the packets about the connection itself, because they need no run: `qSupported`, the first one, and
+`QStartNoAckMode`.
 
-A client that has no acknowledgement within its time-out sends its packet again (gdb: after 2 s, three times). If the
-server was merely slow, both copies arrive. So a copy is acknowledged and not answered: a second answer would be taken
-for the answer to the next packet, and so on from there. A copy is what comes again before the client has acknowledged
-the answer.
+A client without an acknowledgement within its time-out re-sends its packet (gdb: after 2 s, three times). If the server
+was only slow, both copies arrive. So a copy is acknowledged but not answered: a second answer would be mistaken for the
+answer to the next packet, and so on. A copy is a packet repeated before the client has acknowledged the answer.
 """
 
 from collections import deque
@@ -19,7 +18,7 @@ _SUPPORTED = (
     *("ReverseStep+", "ReverseContinue+", "swbreak+", "hwbreak+", "vContSupported+", "binary-upload+"),
 )
 _MOST_WAITING = 4096
-"""The most packets and controls that may wait. gdb waits for each answer, so a client that sends more is not gdb."""
+"""The maximum number of pending packets and controls. gdb waits for each answer; other clients may not."""
 
 
 class Link:
@@ -30,16 +29,16 @@ class Link:
         self._reader = PacketReader()
         self._waiting: deque[Item] = deque()
         self._accepted: bytes | None = None
-        """A packet that was acknowledged and that `receive` has not returned yet."""
+        """An acknowledged packet that `receive` has not returned yet."""
         self._latest: bytes | None = None
-        """The packet that was acknowledged last."""
+        """The last acknowledged packet."""
         self._is_answered = True
         self._sent = b""
         self._unacknowledged = 0
         """The number of packets sent since `_latest` that the client has not acknowledged."""
         self._acknowledges = True
         self.features: frozenset[bytes] = frozenset()
-        """The features of gdb, such as `swbreak+`, once it has named them."""
+        """The features of gdb, such as `swbreak+`, once announced."""
 
     def receive(self) -> bytes:
         """Wait for the next packet that is not about the connection, and return its data. Raises Gone."""
@@ -50,13 +49,12 @@ class Link:
         return data
 
     def poll(self) -> bool:
-        """Do what can be done without waiting and without a run.
+        """Process input without waiting and without a run.
 
         Returns:
-            True if a packet waits for its answer.
+            True if a packet is waiting for its answer.
 
-        Raises:
-            Gone: The other end has closed the connection.
+        Raises: Gone: The other end has closed the connection.
         """
         self._take(self._channel.receive(0))
         return self._accept()
@@ -74,7 +72,7 @@ class Link:
         self._channel.send(self._sent)
 
     def keep_waiting(self) -> None:
-        """Send an acknowledgement more, so that gdb, whose time-out begins anew, waits for the answer. Raises Gone."""
+        """Send another acknowledgement, which restarts gdb's time-out, so that it waits for the answer. Raises Gone."""
         self._channel.send(b"+")
 
     def interrupted(self) -> bool:
@@ -95,7 +93,7 @@ class Link:
                 self._unacknowledged -= 1
 
     def _accept(self) -> bool:
-        """Work off what waits, up to a packet that `receive` is to return. Return True if there is one."""
+        """Process pending input up to a packet for `receive`. Return True if there is one."""
         while self._waiting and (self._accepted is None or self._is_copy(self._waiting[0])):
             item = self._waiting.popleft()
             if isinstance(item, Packet):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 PACKET_SIZE = 0x4000
-"""The most bytes between `$` and `#`: a longer packet is broken."""
+"""The maximum number of bytes between `$` and `#`: a longer packet is broken."""
 _START, _END, _ESCAPE = b"$#}"
 _MASK = 0x20
 _CHECKSUM_DIGITS = 2
@@ -66,7 +66,7 @@ class PacketReader:
                 self._too_long = True
 
     def _begin(self) -> None:
-        """Begin a packet at `$`, even within another one, which has then been cut off."""
+        """Begin a packet at `$`, even within another one, which was then cut off."""
         self._content, self._checksum, self._too_long = bytearray(), None, False
 
     def _complete(self) -> Item:
@@ -84,7 +84,7 @@ def checksum(content: bytes | bytearray) -> int:
 
 
 def encoded(data: bytes) -> bytes:
-    """Return the whole packet for some data, with reserved bytes escaped."""
+    """Return the complete packet for some data, with reserved bytes escaped."""
     content = b"".join(bytes([_ESCAPE, byte ^ _MASK]) if byte in _RESERVED else bytes([byte]) for byte in data)
     return b"$%b#%02x" % (content, checksum(content))
 
@@ -93,7 +93,7 @@ def unescaped(content: bytes) -> bytes | None:
     """Return the data of a packet's content; None if an escape has nothing after it."""
     first, *rest = content.split(bytes([_ESCAPE]))
     if any(not part for part in rest):
-        return None  # the end, or another escape, follows: an escape is itself sent escaped, as another byte
+        return None  # the end, or another escape, follows: an escape byte is itself sent escaped, as another byte
     return first + b"".join(bytes([part[0] ^ _MASK]) + part[1:] for part in rest)
 
 

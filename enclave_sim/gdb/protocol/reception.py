@@ -1,8 +1,8 @@
-"""Reception of a gdb that has connected before the run is made, as it does when it starts the server itself.
+"""Reception of a gdb that has connected before the run exists, as when gdb itself starts the server.
 
-gdb waits 2 s for each of its first answers, and a host that does much else needs longer to import what a run is made
-with. So the first packet is answered before that, by as little code as there is, and a gdb with another one is kept
-waiting for as long as it takes: any byte between packets begins its time-out anew.
+gdb waits 2 s for each of its first answers, and a busy host needs longer to import the emulator. So the first packet is
+answered earlier, by minimal code, and gdb is kept waiting with its next one for as long as necessary: any byte between
+packets restarts its time-out.
 """
 
 import sys
@@ -13,27 +13,27 @@ from enclave_sim.gdb.protocol.channel import FileChannel, Gone, ReadableChannel
 from enclave_sim.gdb.protocol.link import Link
 
 _PERIOD_S = 0.5
-"""The time between two signs of life, in seconds of the host."""
+"""The interval between signs of life, in host seconds."""
 
 
 class Reception:
-    """Answers what can be answered without a run, in a thread, until `end`."""
+    """Answers everything that needs no run, in a thread, until `end`."""
 
     def __init__(self, channel: ReadableChannel) -> None:
         self._channel = channel
         self._link = Link(channel)
         self._over = False
         self._lock = Lock()
-        """Held by whoever uses the link."""
+        """Held by the current user of the link."""
         self._thread = Thread(target=self._serve, daemon=True)
 
     def begin(self) -> None:
-        """Answer what has come already, and go on in a thread."""
+        """Answer pending packets, and continue in a thread."""
         if self._poll():
             self._thread.start()
 
     def end(self) -> Link:
-        """Leave gdb to the caller. A packet that waits for its answer is the first that the link returns."""
+        """Hand gdb over to the caller. A pending packet is the first that the link returns."""
         with self._lock:
             self._over = True
         return self._link
@@ -46,7 +46,7 @@ class Reception:
                     return
 
     def _poll(self, *, late: bool = False) -> bool:
-        """Poll the link once. Return False if gdb is gone, which the next user of the link will find again."""
+        """Poll the link once. Return False if gdb is gone, which the next user of the link will also detect."""
         try:
             if self._link.poll() and late:
                 self._link.keep_waiting()

@@ -60,7 +60,7 @@ def _register(one: Register) -> str:
 
 
 def _type(name: str) -> str:
-    """Return the definition of a type; empty for one that gdb knows."""
+    """Return the definition of a type; empty for types known to gdb."""
     if name in _FLAGS:
         size, bits = _FLAGS[name]
         fields = "".join(f'<field name="{bit}" start="{at}" end="{at}"/>' for bit, at in bits.items())

@@ -1,1 +1,1 @@
-"""Actions of the keys: step, search, set breakpoints, ask."""
+"""Key actions: step, search, set breakpoints, ask."""

@@ -18,13 +18,19 @@ _WATCH_HELP = """ADDRESS [BYTES] [r|w|rw] [if CONDITION]: physical memory; write
 
 
 class Breakpoints:
-    """The keys that set a breakpoint or watchpoint. They ask where; the row's address is entered already."""
+    """The keys that set a breakpoint or watchpoint.
+
+    They ask for the place, with the row's address as the initial text.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
     def toggle(self) -> None:
-        """Ask where to set a breakpoint. The row's code is entered already; if it has one, that is removed."""
+        """Ask where to set a breakpoint, with the row's code as the initial text.
+
+        If it has one, remove that instead.
+        """
         address = self._desk.pane.target.code
         points = () if self._desk.seen is None else self._desk.seen.points
         there = any(isinstance(one, Breakpoint) and one.address == address for one in points)
@@ -41,7 +47,7 @@ class Breakpoints:
         self._desk.ask_user(Question(asked, _BREAK_HELP, initial), answered)
 
     def ask_condition(self) -> None:
-        """Ask for a breakpoint with a condition. The row's code is entered already."""
+        """Ask for a breakpoint with a condition, with the row's code as the initial text."""
         address = self._desk.pane.target.code
         initial = "" if address is None else f"{address:#x} if "
         self._desk.ask_user(Question("Breakpoint at", _BREAK_HELP, initial, beginning=True), self._set)
@@ -54,7 +60,7 @@ class Breakpoints:
                 self._desk.say(str(error), failed=True)
 
     def ask_watchpoint(self) -> None:
-        """Ask for a watchpoint. The row's memory is entered already."""
+        """Ask for a watchpoint, with the row's memory as the initial text."""
         target = self._desk.pane.target
         initial = f"{target.memory:#x} {target.size}" if target.memory is not None else ""
 
@@ -68,7 +74,7 @@ class Breakpoints:
         self._desk.ask_user(Question("Watch", _WATCH_HELP, initial), answered)
 
     def show_list(self) -> None:
-        """List breakpoints and watchpoints. The one that the user chooses is removed."""
+        """List breakpoints and watchpoints, and remove the one chosen by the user."""
         points = () if self._desk.seen is None else self._desk.seen.points
         if not points:
             self._desk.say("there are no breakpoints or watchpoints yet; b and w set them", failed=True)
@@ -83,7 +89,7 @@ class Breakpoints:
 
 
 def describe(point: Breakpoint | Watchpoint, program: Program) -> str:
-    """Return a breakpoint or watchpoint in words."""
+    """Describe a breakpoint or watchpoint."""
     if isinstance(point, Breakpoint):
         return f"break {point.address:#x} {program.place(point.address)}".rstrip() + _only_if(point)
     kind = "read or write" if point.reads and point.writes else "read" if point.reads else "write"
@@ -96,7 +102,7 @@ def _only_if(point: Breakpoint | Watchpoint) -> str:
 
 
 def read_break(text: str, program: Program) -> tuple[int, Condition | None]:
-    """Parse an address, and a condition after `if`. Raises ConfigurationError for other texts."""
+    """Parse an address, and a condition after `if`. Raises ConfigurationError for other text."""
     place, condition = _split(text, program)
     return goals.read_address(place, program), condition
 
@@ -107,7 +113,7 @@ def _split(text: str, program: Program) -> tuple[str, Condition | None]:
 
 
 def read_watch(text: str, program: Program) -> tuple[int, int, str, Condition | None]:
-    """Parse address, bytes, kinds of access and condition. Raises ConfigurationError for other texts."""
+    """Parse address, bytes, kinds of access and condition. Raises ConfigurationError for other text."""
     place, condition = _split(text, program)
     words = place.split()
     access = words.pop() if words and words[-1] in ("r", "w", "rw") else "w"

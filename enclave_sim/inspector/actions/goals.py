@@ -27,7 +27,7 @@ class Goal:
 
 
 def read_goal(text: str, program: Program) -> Goal:
-    """Parse what the user typed. Raises ConfigurationError if it is not a goal."""
+    """Parse the user's text. Raises ConfigurationError if it is not a goal."""
     words = text.strip()
     if words.startswith("#"):
         if not words[1:].replace(",", "").isdecimal():

@@ -1,6 +1,7 @@
-"""Jumps through the run, and the places that they left: back and forward go over these again.
+"""Jumps through the run, and the places that they left, which back and forward revisit.
 
-A jump is every movement but a single step, and whatever shows another place. A place is a position with what was shown.
+A jump is every movement except a single step, and every change of the displayed place. A place is a position with its
+display.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,10 @@ class _Place:
 
 
 class History:
-    """The places. The session's thread alone touches the lists, since only it knows where the run was before a jump."""
+    """The places.
+
+    Only the session's thread touches the lists, because only it knows where the run was before a jump.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -32,7 +36,7 @@ class History:
         self._future: list[_Place] = []
 
     def jump(self, what: str, go: Callable[[InspectedRun], object], *, searches: bool = False) -> None:
-        """Move the run, and keep the place that is left.
+        """Move the run, and keep the place it leaves.
 
         Args:
             what: The name of the jump in messages.
@@ -52,7 +56,7 @@ class History:
         self._desk.ask(what, keeping)
 
     def show(self, change: Callable[[], object]) -> None:
-        """Show another place, by `change`, and keep the one that is left."""
+        """Show another place, by `change`, and keep the one left."""
         sight = self._desk.sight
         change()
         if sight != self._desk.sight:
@@ -77,7 +81,7 @@ class History:
         self._desk.ask("going back", job)
 
     def forward(self) -> None:
-        """Return to the place that the last `back` has left."""
+        """Return to the place left by the last `back`."""
 
         def job(moment: Moment) -> None:
             if not self._future:
@@ -96,7 +100,7 @@ class History:
 
 
 def moved(go: Callable[[InspectedRun], object], *, searches: bool = False) -> Job:
-    """Return a job that moves the run. It reports a breakpoint or watchpoint that was hit, or that nothing was.
+    """Return a job that moves the run. It reports a breakpoint or watchpoint hit, or that nothing was hit.
 
     Args:
         go: Moves the run.

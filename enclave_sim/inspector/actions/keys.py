@@ -8,7 +8,7 @@ from enclave_sim.inspector.panes import PANES
 
 
 class Group(Enum):
-    """Groups of keys, in the order in which the help has them."""
+    """Groups of keys, in help order."""
 
     RUN = "Go through the run"
     PLACES = "Return to a place"
@@ -20,7 +20,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, with the action of the app that it does."""
+    """A key, with its action of the app."""
 
     key: str
     action: str
@@ -62,9 +62,9 @@ _NAMES = {
     "up": "Up", "down": "Down", "left": "Left", "right": "Right",
 }  # fmt: skip
 COMMON = "s step  o over  h host call  t ring  p phase  c continue  g goto  < back  1-= panes"
-"""The part of the footer that is the same for all panes."""
+"""The part of the footer common to all panes."""
 
 
 def key_text(keys: str) -> str:
-    """Return one or more keys, separated by commas, as people write them."""
+    """Format one or more keys, separated by commas, for display."""
     return " ".join(_NAMES.get(key, key) for key in keys.split(","))

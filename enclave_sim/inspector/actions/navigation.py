@@ -18,7 +18,7 @@ from machine.events import Event
 
 
 class Navigation:
-    """The keys that go to another position, or show another place."""
+    """The keys that go to another position or show another place."""
 
     def __init__(self, desk: Desk, history: History) -> None:
         self._desk = desk
@@ -26,7 +26,7 @@ class Navigation:
         self._marks: tuple[Position, ...] = ()
 
     def move(self, name: str) -> None:
-        """Make one of the movements of `steps`."""
+        """Make one of the movements in `steps`."""
         movement = BY_NAME[name]
         what = movement.words.partition(":")[0]
         if movement.kind is Kind.STEP:
@@ -46,7 +46,7 @@ class Navigation:
         self._desk.ask_user(Question("Go back to" if back else "Go to", goals.HELP), answered)
 
     def go_to(self, text: str, *, back: bool = False) -> None:
-        """Go to the goal that was typed, or show why that is not possible."""
+        """Go to the typed goal, or show why that is not possible."""
         try:
             goal = goals.read_goal(text, self._desk.program)
         except ConfigurationError as error:
@@ -80,7 +80,7 @@ class Navigation:
         self._history.show(change)
 
     def go_to_phase(self, name: str) -> None:
-        """Go to where a boot phase reaches its target state, or to the end of annihilation, in either direction."""
+        """Go where a boot phase reaches its target state, or to the end of annihilation, in either direction."""
         kind = "phase_completed" if name in Phase.__members__ else "annihilation_step"
 
         def wanted(event: Event) -> bool:

@@ -1,4 +1,4 @@
-"""Actions that ask about the current position: the last write to some memory, and the function the guest is in."""
+"""Queries at the current position: the last write to some memory, and the guest's current function."""
 
 from textual.timer import Timer
 
@@ -13,12 +13,12 @@ from machine.errors import MachineError
 
 
 class Queries:
-    """The keys that ask, and the question that the inspector asks by itself when it is idle."""
+    """The query keys, and the query that the inspector makes when idle."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.idle_s = 0.3
-        """Seconds of idleness after which the last writer of the row under the cursor is searched for."""
+        """Idle seconds before the search for the last writer of the row under the cursor."""
         self._idle: Timer | None = None
 
     def find_writer(self) -> None:
@@ -30,13 +30,13 @@ class Queries:
         self._desk.ask("looking for the last writer", _writer(target.memory, target.size))
 
     def find_guest(self) -> None:
-        """Find the function that the guest is in."""
+        """Find the guest's current function."""
         self._desk.ask("finding the guest's function", _find_guest)
 
     # The last writer of the row under the cursor, searched for while the inspector is idle
 
     def wait_for_idleness(self) -> None:
-        """Restart the timer. Called after every answer of the session, and when the cursor moves."""
+        """Restart the timer. Called after every answer from the session, and when the cursor moves."""
         if self._idle is not None:
             self._idle.stop()
             self._idle = None
@@ -100,7 +100,7 @@ def _quiet_writer(base: int, size: int) -> Job:
     def job(moment: Moment) -> None:
         here = moment.run.now
         try:
-            moment.run.leave_snapshot()  # so that it can return at once if it has to give way
+            moment.run.leave_snapshot()  # so that it can return at once if it must give way
             found = Writer(base, size, here, moment.run.last_write(base, size))
         except (EnclaveError, MachineError) as error:
             found = Writer(base, size, here, None, str(error))

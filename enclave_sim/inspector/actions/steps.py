@@ -1,4 +1,4 @@
-"""Every movement in a run, with its key: a small letter goes forwards, the same letter with Shift backwards."""
+"""Every movement in a run, with its key: a lower-case letter moves forwards, the same letter with Shift backwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class Kind(Enum):
     """Kinds of movements."""
 
     STEP = auto()
-    """By little. It is no jump, so that going back leads over it."""
+    """A small movement. It is not a jump, so back does not revisit it."""
     RUN = auto()
-    """To whatever comes, at last the end or the beginning."""
+    """To the next hit, or finally the end or the beginning."""
     SEARCH = auto()
-    """To something. If there is no such thing, the run stays where it is."""
+    """To a goal. If there is no such position, the run stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Actions that search for text in the rows of a pane, and that filter the events."""
+"""Actions that search for text in the rows of a pane, or filter the events."""
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.inspector.actions.history import History

@@ -1,4 +1,4 @@
-"""The events of a run as rows that are made when they are drawn, so that a million cost no more than ten."""
+"""The events of a run as rows, made only when drawn, so that a million cost no more than ten."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class EventLog:
         self._filtered: list[_Filtered] = []
         """The results of the last filters."""
         self._rows: dict[int, Row] = {}
-        """Rows that were made already, by place."""
+        """Existing rows, by place."""
 
     def follow(self) -> None:
         """Index and filter the new events."""
@@ -117,12 +117,15 @@ class _Filtered:
 
 
 def _before(places: list[int], seen: int) -> Sequence[int]:
-    """Return the places that are less than `seen`, of some in order."""
+    """Return those of some ordered places that are less than `seen`."""
     return _First(places, bisect_left(places, seen))
 
 
 class _First(Sequence[int]):
-    """The first of some numbers, without a copy, since there may be a million. The list may grow meanwhile."""
+    """The first elements of a list of numbers, without a copy, because there may be a million.
+
+    The list may grow meanwhile.
+    """
 
     def __init__(self, numbers: list[int], count: int) -> None:
         self._numbers, self._range = numbers, range(count)
@@ -141,7 +144,7 @@ class _First(Sequence[int]):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """A filter of events. An event must meet all conditions that are given."""
+    """An event filter. An event must meet all the given conditions."""
 
     kinds: tuple[str, ...] = ()
     ring: tuple[int, int] | None = None
@@ -150,7 +153,7 @@ class EventFilter:
 
     @property
     def words(self) -> str:
-        """The filter as the user types it."""
+        """The filter as typed by the user."""
         ring = [] if self.ring is None else [f"{self.ring[0]}->{self.ring[1]}"]
         return " ".join([*self.kinds, *ring, *([f'"{self.text}"'] if self.text else [])])
 

@@ -20,13 +20,13 @@ class Check:
 
     what: str
     faults: tuple[str, ...]
-    """The faults that were found."""
+    """The faults found."""
     looked_at: str
-    """The subject that was judged, and the time; or the time when it is judged."""
+    """The judged subject and time, or the time when it will be judged."""
     judged: bool = True
     """False if there was nothing to judge so far."""
     event: int | None = None
-    """The event to look at."""
+    """The relevant event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Verification:
 
 
 def checks(moment: Moment, enclave: Enclave) -> list[Check]:
-    """Check the events so far and the current state. This proves no guarantee, which takes other runs."""
+    """Check the events so far and the current state. This proves no guarantee: that takes more runs."""
     return [
         _scrubs(moment),
         _wakes(moment),

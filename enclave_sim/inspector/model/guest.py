@@ -16,7 +16,7 @@ from enclave_sim.specification import EngineName
 
 _CALLS_SHOWN = 32
 _SHORT_NS, _SHORT_CALLS = 20_000_000, 1000
-"""Repeating a guest that has spent no more fuel, and made no more host calls, takes about 10 ms."""
+"""Repeating a guest with at most this much fuel, and this many host calls, takes about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +97,13 @@ def _no_guest(moment: Moment) -> Iterator[Row]:
 
 
 def find_guest(moment: Moment) -> str:
-    """Find the function that the guest is in, however long it takes, and keep it. Return it in words.
+    """Find the guest's current function, however long it takes, keep it, and return its description.
 
     Args:
         moment: The moment, which keeps the result.
 
     Returns:
-        The function in words, or why it is not known.
+        A description of the function, or the reason why it is not known.
 
     Raises:
         Cancelled: The search was cancelled.

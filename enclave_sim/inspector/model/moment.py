@@ -1,4 +1,4 @@
-"""A moment of a run, from which every view is made, with what was shown at the last stop."""
+"""A moment of a run, from which every view is made, with the display at the last stop."""
 
 from dataclasses import dataclass, field
 
@@ -23,10 +23,10 @@ class Writer:
     """The position."""
     write: Write | None
     failed: str = ""
-    """Why the writer is not known, if it is not."""
+    """The reason why the writer is unknown, if it is."""
 
     def holds_at(self, position: Position) -> bool:
-        """Return whether the answer is the same at another position: from the write to `asked_at` it is."""
+        """Return whether the answer is the same at another position: it is from the write to `asked_at`."""
         since = self.asked_at if self.failed else Position(0) if self.write is None else self.write.position
         return since <= position <= self.asked_at
 
@@ -47,7 +47,7 @@ GuestPlace = tuple[int, int, bool, int]
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The bytes that were shown at a position, and those at the previous stop."""
+    """The bytes shown at a position, and those at the previous stop."""
 
     base: int
     position: Position
@@ -57,27 +57,27 @@ class _Shown:
 
 @dataclass(repr=False)
 class Moment:
-    """A stopped run, with what the inspector has found out about it. Views must not change the run."""
+    """A stopped run, with the inspector's findings about it. Views must not change the run."""
 
     opened: Opened
     log: EventLog
     registers_before: dict[str, int] = field(default_factory=dict)
     """The registers at the last stop; empty at the first one."""
     writers: dict[int, Writer] = field(default_factory=dict)
-    """The last writers that were found, by physical address."""
+    """The last writers found, by physical address."""
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
-    """The backtraces that were found, by the guest's place, since repeating a guest takes time."""
+    """The backtraces found, by the guest's place, because repeating a guest takes time."""
     _shown: _Shown | None = None
     _recorded: EventLog | None = None
 
     @property
     def run(self) -> InspectedRun:
-        """The run that is stopped here."""
+        """The stopped run."""
         return self.opened.run
 
     @property
     def machine(self) -> Machine:
-        """The machine as it is here."""
+        """The machine at this moment."""
         return self.opened.run.machine
 
     @property
@@ -87,7 +87,7 @@ class Moment:
 
     @property
     def program(self) -> Program:
-        """The kernel that is executed in ring 0."""
+        """The kernel in ring 0."""
         return self.opened.run.program
 
     @property
@@ -121,7 +121,10 @@ class Moment:
         return {at: one for at, one in self.writers.items() if at in where and one.holds_at(now)}
 
     def bytes_before(self, base: int, data: bytes) -> bytes:
-        """Return the bytes at `base` at the last stop; empty if they were not shown then. `data` are those now."""
+        """Return the bytes at `base` at the last stop; empty if they were not shown then.
+
+        `data` is the current bytes.
+        """
         last, here = self._shown, self.run.now
         if last is None or last.base != base or len(last.data) != len(data):
             self._shown = _Shown(base, here, data, b"")

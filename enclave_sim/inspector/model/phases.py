@@ -1,4 +1,4 @@
-"""The boot-phase timeline: when each phase was entered and reached its target state, and what runs after them."""
+"""The boot-phase timeline: entry and completion of each phase, and the activity after them."""
 
 from enclave_sim.events import AnnihilationBegan, AnnihilationStep, PhaseCompleted, PhaseEntered, name_of_kind
 from enclave_sim.inspector.model.machine import bits
@@ -12,7 +12,7 @@ _STATUS = {flag.value.bit_length() - 1: str(flag.name) for flag in Status}
 
 
 def phase_marks(moment: Moment) -> str:
-    """Return all phases in one line: `+` target state reached, `>` under way, `.` not entered yet."""
+    """Return all phases in one line: `+` target state reached, `>` in progress, `.` not entered yet."""
     if moment.enclave is None:
         return ""
     entered, reached = _entered(moment), _reached(moment)
@@ -26,7 +26,7 @@ def phase_marks(moment: Moment) -> str:
 
 
 def latest_activity(moment: Moment) -> Event | None:
-    """Return the event that began what the enclave does now; None before EXEC_LOOP is reached and in annihilation."""
+    """Return the event that began the current activity; None before EXEC_LOOP is reached and in annihilation."""
     if Phase.EXEC_LOOP.name not in _reached(moment) or moment.log.last("annihilation_began", moment.seen) is not None:
         return None
     found = (moment.log.last(name_of_kind(kind), moment.seen) for kind in ACTIVITY_KINDS)

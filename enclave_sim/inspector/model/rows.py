@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Meaning(Enum):
-    """The meaning of a text. Each one is legible without colour, by its style or by the text itself."""
+    """The meaning of a text. Each is recognizable without colour, by its style or by the text itself."""
 
     PLAIN = "plain"
     DIM = "dim"
@@ -30,12 +30,12 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The things that a row stands for. The keys can go there, or set a breakpoint or watchpoint on them."""
+    """The things that a row represents. Keys can go there, or set a breakpoint or watchpoint on them."""
 
     code: int | None = None
     """The linear address of an instruction."""
     jump: int | None = None
-    """The target of the instruction at `code`, if that is encoded in it."""
+    """The target of the instruction at `code`, if it is encoded in the instruction."""
     memory: int | None = None
     """A physical address."""
     size: int = 1
@@ -66,11 +66,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The contents of a pane. The sequence may make its rows when they are asked for."""
+    """The contents of a pane. The sequence may make its rows on demand."""
 
     rows: Sequence[Row]
     here: int | None = None
-    """The index of the row that must be in sight, if the pane follows the run."""
+    """The index of the row that must be visible, if the pane follows the run."""
     subtitle: str = ""
 
 

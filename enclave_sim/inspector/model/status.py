@@ -18,7 +18,7 @@ class Standing:
     ring: int
     mode: str
     place: str
-    """The symbol and source line of RIP, or what the processor does instead of executing instructions."""
+    """The symbol and source line of RIP, or the processor's activity if it executes no instructions."""
     phases: str
     activity: str
     """The current activity after EXEC_LOOP has reached its target state; empty before."""
@@ -26,7 +26,7 @@ class Standing:
     is_explored: bool = True
     """True if all events of the run are known, as far as they are looked for."""
     recording: str = ""
-    """The state of the comparison with the recording from which the run was made."""
+    """The state of the comparison with the replayed recording."""
 
     @property
     def ring_text(self) -> str:

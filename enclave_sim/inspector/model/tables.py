@@ -28,7 +28,7 @@ def table_view(moment: Moment) -> View:
 
 
 def _table(machine: Machine, name: str) -> tuple[int, bytes]:
-    """Return the linear base and the content of a table, as far as it can be read."""
+    """Return the linear base and the readable content of a table."""
     register = getattr(machine.cpu.registers, name)
     length = min(register.limit, _MOST - 1) + 1
     data = b""

@@ -1,4 +1,4 @@
-"""The panes. Each shows a view of `model`, and may have keys of its own."""
+"""The panes. Each shows a view from `model`, and may have its own keys."""
 
 from enclave_sim.inspector.panes.events import EventsPane
 from enclave_sim.inspector.panes.guarantees import GuaranteesPane
@@ -20,4 +20,4 @@ PANES: tuple[type[Pane], ...] = (
 )
 OVERVIEW = ("code", "registers", "events")
 OVERVIEW_WIDE = ("code", "registers", "phases", "memory", "events", "stack", "devices", "guest")
-"""In the order in which the grid is filled."""
+"""In grid order."""

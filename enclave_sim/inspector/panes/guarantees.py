@@ -1,4 +1,4 @@
-"""Guarantees on the screen, and the verification that runs in the background."""
+"""Guarantees on the screen, and the background verification."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,14 +38,14 @@ while it runs."""
         return partial(guarantee_view, verification=self._verification)
 
     def action_verify(self) -> None:
-        """Ask for a verification, or cancel the one that is running."""
+        """Request a verification, or cancel the running one."""
         if self._verifying is not None and self._verifying.goes_on:
             self._verifying.cancel()
             return
         self.post_message(self.Verifies())
 
     class Verifies(Pane.Asks):
-        """The user asks for a verification."""
+        """The user requests a verification."""
 
     def begin(self, verifying: Verifying) -> None:
         """Start a verification, and show its progress."""

@@ -1,4 +1,4 @@
-"""A pane: rows of a view with a cursor. Only the rows in sight are made and drawn, however many there are."""
+"""A pane: rows of a view with a cursor. Only visible rows are made and drawn, however many there are."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -17,7 +17,7 @@ from enclave_sim.inspector.panes.theme import STYLES
 from enclave_sim.recording.text import printable
 
 _MOST_SEARCHED = 2000
-"""The most rows that are searched for the next heading."""
+"""The maximum number of rows searched for the next heading."""
 _CHECKPOINT = 1000
 """Rows between two polls of the cancellation."""
 _CURSOR = Style(reverse=True, bold=True)
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     words: str
     """The place of the match."""
     show: Callable[[], None]
-    """Puts the cursor on it."""
+    """Puts the cursor on the match."""
 
 
 Search = Callable[[Moment], Found | None]
@@ -37,7 +37,7 @@ Search = Callable[[Moment], Found | None]
 
 
 class Pane(Scrolling, can_focus=True):
-    """Shows a view of `model`. A subclass chooses it, by `wish`."""
+    """Shows a view from `model`, chosen by the subclass with `wish`."""
 
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
@@ -46,7 +46,7 @@ class Pane(Scrolling, can_focus=True):
     KEY: ClassVar[str]
     HELP: ClassVar[str]
     FOOTER: ClassVar[str]
-    """The keys that matter most in this pane, with what they do here."""
+    """The most important keys in this pane, with their effects."""
     FOLLOWS: ClassVar[str] = "show more about the row"
     """The effect of Enter in this pane."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -71,29 +71,29 @@ class Pane(Scrolling, can_focus=True):
             self.target = target
 
     class Asks(Message):
-        """The pane is to show something else."""
+        """The pane must show something else."""
 
     def __init__(self) -> None:
         super().__init__(self.NAME)
         self.view = View(())
         self.cursor = 0
         self.return_to: int | None = None
-        """The row to put the cursor on when the next view is shown."""
+        """The cursor row for the next view."""
         self.set_title(f"{self.KEY} {self.TITLE}")
 
     @classmethod
     def own_keys(cls) -> list[Binding]:
-        """Return Enter, which does something else in each pane, and the keys that only this pane has."""
+        """Return Enter, whose effect depends on the pane, and the keys specific to this pane."""
         own = () if cls.BINDINGS is Pane.BINDINGS else cls.BINDINGS
         return [Binding("enter", "follow", cls.FOLLOWS), *(one for one in own if isinstance(one, Binding))]
 
     @staticmethod
     def cursor_keys() -> list[Binding]:
-        """Return the keys of all panes that move the cursor."""
+        """Return the cursor keys of all panes."""
         return [one for one in Pane.BINDINGS if isinstance(one, Binding) and one.action != "follow"]
 
     def wish(self) -> Callable[[Moment], View]:
-        """Return a function that makes the view, with the choices that the user has made in this pane."""
+        """Return a function that makes the view, with the user's choices in this pane."""
         raise NotImplementedError
 
     @property
@@ -102,14 +102,14 @@ class Pane(Scrolling, can_focus=True):
         return self.row_at(self.cursor).target if self.view.rows else NOWHERE
 
     def searching(self, text: str, direction: int) -> Search:
-        """Return a function that finds the next row with a text, in any case; after the last one, the first.
+        """Return a function that finds the next row with a text, ignoring case; after the last one, the first.
 
         Args:
             text: The text.
             direction: 1, or -1 for backwards.
 
         Returns:
-            The function, for the session's thread. It finds nothing if the text is in no row.
+            The function, for the session's thread. It finds nothing if no row has the text.
         """
         rows, start, wanted = self.view.rows, self.cursor, text.lower()
 
@@ -129,11 +129,11 @@ class Pane(Scrolling, can_focus=True):
         return self.view.rows[index]
 
     def show(self, view: View, *, moved: bool) -> None:
-        """Show a new view. Only rows in sight that differ from the old ones are drawn.
+        """Show a new view. Only visible rows that differ from the old ones are drawn.
 
         Args:
             view: The view.
-            moved: True if the run has moved. The cursor goes to `view.here` then, and if the view shows something else.
+            moved: True if the run has moved. Then, or if the view shows something else, the cursor goes to `view.here`.
         """
         before, self.view = self.view, view
         count = len(view.rows)
@@ -152,12 +152,12 @@ class Pane(Scrolling, can_focus=True):
                 self.redraw_row(index)
 
     def retitle(self) -> None:
-        """Set the title in the border, which has the remark on the row under the cursor."""
+        """Set the title in the border, with the remark on the row under the cursor."""
         words = (f"{self.KEY} {self.TITLE}", self.remark(), self.view.subtitle)
         self.set_title("  ".join(one for one in words if one))
 
     def remark(self) -> str:
-        """Return a remark on the row under the cursor, or an empty text."""
+        """Return a remark on the row under the cursor, or an empty string."""
         return ""
 
     def _put_cursor(self, index: int) -> None:
@@ -167,7 +167,7 @@ class Pane(Scrolling, can_focus=True):
         self.retitle()
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row, and scroll that into sight."""
+        """Put the cursor on a row, and scroll it into view."""
         self._put_cursor(max(0, min(index, self.count - 1)))
         height = max(1, self.content_size.height)
         top = round(self.scroll_target_y)
@@ -179,7 +179,7 @@ class Pane(Scrolling, can_focus=True):
             self.redraw_row(self.cursor)
 
     def line(self, index: int) -> tuple[Iterable[Segment], Style]:
-        """See `Scrolling`. Names that come from a payload reach the terminal as text only."""
+        """See `Scrolling`. Names from a payload reach the terminal only as text."""
         parts = [(printable(text), meaning) for text, meaning in self.row_at(index).parts]
         if index == self.cursor and self.has_focus:
             style = self.base + _CURSOR
@@ -193,7 +193,7 @@ class Pane(Scrolling, can_focus=True):
         self.move_to(self.cursor + rows)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by as many rows as are in sight."""
+        """Move the cursor by the number of visible rows."""
         self.move_to(self.cursor + pages * max(1, self.content_size.height - 1))
 
     def action_edge(self, direction: int) -> None:
@@ -201,7 +201,7 @@ class Pane(Scrolling, can_focus=True):
         self.move_to(0 if direction < 0 else self.count - 1)
 
     def action_sideways(self, columns: int) -> None:
-        """Scroll left or right, as far as the longest row in sight needs."""
+        """Scroll left or right, as far as the longest visible row needs."""
         rows = (self.row_at(index) for index in self.in_sight if index < self.count)
         most = max((len(row.text) for row in rows), default=0) - self.content_size.width + 1
         self.go(x=max(0, min(self.scroll_offset.x + columns, most)))
@@ -240,11 +240,11 @@ class Pane(Scrolling, can_focus=True):
         self.redraw_row(self.cursor)
 
     def on_resize(self) -> None:
-        """Keep the cursor in sight."""
+        """Keep the cursor visible."""
         self.call_after_refresh(self._scroll_to_cursor)
 
     def _scroll_to_cursor(self) -> None:
-        """Scroll so that the cursor is a third from the top, whether the rows or the size came first."""
+        """Scroll so that the cursor is a third from the top, whether the rows or the size are set first."""
         self.go(y=max(0, self.cursor - self.content_size.height // 3))
 
 

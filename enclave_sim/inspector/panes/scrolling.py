@@ -1,7 +1,8 @@
-"""Rows that scroll. Only rows in sight that have changed are drawn.
+"""Scrolling rows.
 
-The bar at the right edge is a part of the rows. Textual's own bar is a widget: it is laid out again whenever the number
-of rows changes, and drawn as a whole whenever anything scrolls, which takes longer than everything else in a step.
+Only changed visible rows are drawn. The bar at the right edge is part of the rows. Textual's own bar is a widget: it is
+laid out again whenever the number of rows changes, and redrawn completely whenever anything scrolls, which takes longer
+than everything else in a step.
 """
 
 from collections.abc import Iterable
@@ -16,12 +17,12 @@ from textual.strip import Strip
 from enclave_sim.recording.text import printable
 
 _WIDEST = 1000
-"""The most characters of a row."""
+"""The maximum number of characters of a row."""
 _BAR, _NO_BAR = "▐", " "
 
 
 class Scrolling(ScrollView):
-    """Scrolls rows. A subclass draws a row, by `line`."""
+    """Scrolls rows. A subclass draws a row with `line`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=name)
@@ -38,7 +39,7 @@ class Scrolling(ScrollView):
 
     @property
     def in_sight(self) -> range:
-        """The indices of the rows in sight, even if there are not so many."""
+        """The indices of the visible rows, even if there are fewer rows."""
         top = self.scroll_offset.y
         return range(top, top + self.content_size.height)
 
@@ -47,35 +48,35 @@ class Scrolling(ScrollView):
         if title != self._title:
             self._title = title
             text = self.render_str(printable(title).replace("[", "\\["))
-            self._border_title = text  # setting `border_title` would draw all rows again
+            self._border_title = text  # setting `border_title` would redraw all rows
             self.refresh(Region(0, -1, self.size.width, 1))
 
     def set_count(self, count: int) -> None:
         """Set the number of rows."""
         self.count = count
-        self.set_reactive(Scrolling.virtual_size, Size(_WIDEST, count))  # causes no new layout, and none is needed
+        self.set_reactive(Scrolling.virtual_size, Size(_WIDEST, count))  # causes no new layout; none is needed
         self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.scroll_target_y = self.validate_scroll_target_y(self.scroll_target_y)
         for y in set(self._bar) ^ set(self._bar_now()):
             self.redraw_row(self.scroll_offset.y + y)
 
     def redraw_row(self, index: int) -> None:
-        """Draw a row again, if it is in sight."""
+        """Redraw a row, if visible."""
         if index in self.in_sight:
             self.refresh(Region(0, index - self.scroll_offset.y, self.size.width, 1))
 
     def go(self, x: int | None = None, y: int | None = None) -> None:
-        """Scroll to a column or row, at once."""
+        """Scroll to a column or row immediately."""
         self.scroll_to(x=x, y=y, animate=False, immediate=True, force=True)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """See `Widget`."""
-        self.base = self.rich_style  # read once, since it takes as long as drawing a row
+        self.base = self.rich_style  # read once, because it takes as long as drawing a row
         self._bar = self._bar_now()
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """Return a row in sight, with its part of the bar."""
+        """Return a visible row, with its part of the bar."""
         left, top = self.scroll_offset
         width = self.content_size.width - 1
         segments, style = self.line(top + y) if top + y < self.count else ((), self.base)
@@ -83,7 +84,7 @@ class Scrolling(ScrollView):
         return Strip([*Strip(segments).crop_extend(left, left + width, style), bar], width + 1)
 
     def _bar_now(self) -> range:
-        """Return the lines that have the bar; none if all rows are in sight."""
+        """Return the lines with the bar; none if all rows are visible."""
         height = self.content_size.height
         if not 0 < height < self.count:
             return range(0)

@@ -1,4 +1,4 @@
-"""The styles of meanings. Everybody can distinguish blue and orange; bold, reverse and underline need no colour."""
+"""The styles of meanings. Everyone can distinguish blue and orange; bold, reverse and underline need no colour."""
 
 from rich.style import Style
 

@@ -1,6 +1,6 @@
 """The pictures of the tour in the documentation: `python -m enclave_sim.inspector.serving.screenshots [DIR]`.
 
-Each scene is a picture of the screen after some keys. Nothing in it depends on time or host.
+Each scene is a picture of the screen after some keys, independent of time and host.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ async def settle(app: Inspector, pilot: Pilot[None]) -> None:
 async def pictures() -> dict[str, str]:
     """Return the SVG pictures by name, in the order of the tour."""
     app = Inspector(source_of(("counter",), EnclaveOptions.of(cycles=2)).open)
-    app.queries.idle_s = 3600  # so that the inspector does not search by itself
+    app.queries.idle_s = 3600  # so that the inspector does not start a search when idle
     found: dict[str, str] = {}
     async with app.run_test(size=TOUR[0].size) as pilot:
         await settle(app, pilot)
@@ -71,7 +71,7 @@ async def pictures() -> dict[str, str]:
 
 
 def _stable(svg: str) -> str:
-    """Remove names that differ each time, and fonts from other sites."""
+    """Remove names that vary, and fonts from other sites."""
     svg = re.sub(r"terminal-\d+", "terminal", svg)
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 

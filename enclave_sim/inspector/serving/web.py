@@ -1,7 +1,7 @@
-"""The inspector in the browser: textual-serve starts one for each visitor, and stops it when the visitor leaves.
+"""The inspector in the browser: textual-serve starts one per visitor, and stops it when the visitor leaves.
 
-Anyone who reaches the page controls a process of this user, so it is served on the loopback interface by default. A
-browser would let pages of other sites connect, so their requests are refused. The page loads nothing from other sites.
+Anyone who can open the page controls a process of this user, so it is served on the loopback interface by default. A
+browser would let other sites' pages connect, so their requests are refused. The page loads nothing from other sites.
 """
 
 import shlex
@@ -20,7 +20,7 @@ _POLICY = "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws: wss:
 
 
 def command_of(arguments: Sequence[str]) -> str:
-    """Return the command to run for a visitor: this one, without the options of the server."""
+    """Return the command to run for a visitor: this one, without the server options."""
     return shlex.join([sys.executable, "-m", "enclave_sim", *_without_web(arguments)])
 
 
@@ -36,7 +36,7 @@ def _without_web(arguments: Iterable[str]) -> Iterable[str]:
 
 
 class _Server(Server):
-    """A server that refuses requests of other sites."""
+    """A server that refuses requests from other sites."""
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -63,9 +63,10 @@ def is_welcome(host: str, asked: str, origin: str | None) -> bool:
     """Return whether a request comes from the page itself.
 
     Args:
-        host: The address that is served on.
-        asked: The request's Host. It must be a loopback name if `host` is one: a foreign name may resolve to this host.
-        origin: The request's Origin, if any. It must be the host that was asked for.
+        host: The server's address.
+        asked: The request's Host. It must be a loopback name if `host` is one, because a foreign name may resolve to
+        this host.
+        origin: The request's Origin, if any. It must be the requested host.
 
     Returns:
         True if the request may be answered.

@@ -1,4 +1,4 @@
-"""The run that is inspected: a `Travel` that can also move by events."""
+"""The inspected run: a `Travel` that can also move by events."""
 
 from collections.abc import Callable
 
@@ -16,19 +16,19 @@ _EXPLORED = 200_000
 
 
 class InspectedRun(Travel[Subject]):
-    """A run that can be inspected. Its methods return and raise as those of `Travel`."""
+    """A run that can be inspected. Its methods return and raise like those of `Travel`."""
 
     _fails_ahead = False
     """True once exploring has met an error."""
 
     @property
     def enclave(self) -> Enclave | None:
-        """The enclave that is run; None for a bare kernel."""
+        """The running enclave; None for a bare kernel."""
         return self.subject if isinstance(self.subject, Enclave) else None
 
     @property
     def known(self) -> list[Event]:
-        """All events that were seen, including those after the current position. The list only grows."""
+        """All events seen so far, including those after the current position. The list only grows."""
         return self._timeline.monitor.events
 
     @property
@@ -47,23 +47,23 @@ class InspectedRun(Travel[Subject]):
         return self._timeline.end == self.now
 
     def next_phase(self) -> Position:
-        """Run to where the next phase reaches its target state; for a bare kernel, to the next change of mode."""
+        """Run until the next phase reaches its target state; for a bare kernel, until the next mode change."""
         return super().next_phase() if self.enclave is not None else self.run_to(event="mode_switched")
 
     def previous_phase(self) -> Position:
-        """Go back to where the last phase reached its target state; for a bare kernel, to the last change of mode."""
+        """Go back to the last phase's target state; for a bare kernel, to the last mode change."""
         return super().previous_phase() if self.enclave is not None else self.reverse_to(event="mode_switched")
 
     def next_event(self, wanted: Callable[[Event], bool]) -> Position:
-        """Run to the next event that is `wanted`. If none comes, raise NoSuchPosition at the end of the run."""
+        """Run to the next event that is `wanted`. If there is none, raise NoSuchPosition at the end of the run."""
         return self._search.run_to_event(wanted, "such event")
 
     def previous_event(self, wanted: Callable[[Event], bool]) -> Position:
-        """Go back to the last event that is `wanted`. Raises NoSuchPosition, and stays here, if there is none."""
+        """Go back to the last event that is `wanted`. If there is none, stay here and raise NoSuchPosition."""
         return self._search.reverse_to_event(wanted, "such event")
 
     def go_to_event(self, seq: int) -> Position:
-        """Go to where a known event has just happened. Raises NoSuchPosition for an unknown one."""
+        """Go to the position just after a known event. Raises NoSuchPosition for an unknown one."""
         if not 0 <= seq < len(self.known):
             raise NoSuchPosition(f"event {seq} is not known; the last one is {len(self.known) - 1}")
         self._timeline.go_to_event(seq)
@@ -90,6 +90,6 @@ class InspectedRun(Travel[Subject]):
         self._timeline.leave_snapshot()
 
     def settle(self) -> None:
-        """Finish the step that a cancellation has interrupted: a stay in the guest, or a sleep."""
+        """Finish the step that a cancellation interrupted: a stay in the guest, or a sleep."""
         if not self.subject.between_steps:
             self._timeline.step()

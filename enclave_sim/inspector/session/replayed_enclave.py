@@ -1,4 +1,4 @@
-"""A recording of an enclave as the source of a run, which is repeated and compared with what was recorded."""
+"""An enclave's recording as the source of a run, which is compared with it."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def is_recording(path: Path) -> bool:
 
 
 class Recorded:
-    """The recording of an enclave: what it takes to repeat the run.
+    """The recording of an enclave: everything needed to repeat the run.
 
     Args:
         file: The recording.
@@ -40,12 +40,12 @@ class Recorded:
             raise RecordingError(f"{file.path}: {error}") from None
         by_hand = [(e.at_ns, e.given) for e in self.events if isinstance(e, events.InputTaken) and e.given is not None]
         taken = [msgspec.structs.replace(given, at_ns=at_ns) for at_ns, given in by_hand]
-        # Inputs that were given by hand are scheduled at the time at which they were taken.
+        # Unscheduled inputs are scheduled for the time at which they were taken.
         self.inputs: tuple[AnyInput, ...] = (*file.header.inputs, *taken)
 
 
 class RunningComparison:
-    """Compares a run with a recording, event by event, while it runs."""
+    """Compares a run with a recording, event by event, during the run."""
 
     def __init__(self, recorded: list[Event]) -> None:
         self.recorded = recorded
@@ -56,7 +56,7 @@ class RunningComparison:
         """The number of the first event that differs."""
 
     def follow(self, known: list[Event]) -> None:
-        """Compare the events that are new in `known`."""
+        """Compare the new events in `known`."""
         end = min(len(known), len(self.recorded))
         while self.differs_at is None and self._same < end:
             if _plain(known[self._same]) == _plain(self.recorded[self._same]):
@@ -65,7 +65,7 @@ class RunningComparison:
                 self.differs_at = self._same
 
     def words(self, *, over: bool) -> str:
-        """Return the state of the comparison in words. `over`: the run has ended."""
+        """Describe the state of the comparison. `over`: the run has ended."""
         if self.differs_at is not None:
             return f"NOT AS RECORDED from event {self.differs_at:,} on"
         left = self.recorded[self._same :]
@@ -76,7 +76,7 @@ class RunningComparison:
 
 
 def _plain(event: Event) -> Event:
-    """Return an event without what says whether an input was scheduled or given by hand: here all are scheduled."""
+    """Return an event without the distinction between scheduled and other inputs: here all are scheduled."""
     return (
         msgspec.structs.replace(event, scheduled_ns=None, given=None) if isinstance(event, events.InputTaken) else event
     )

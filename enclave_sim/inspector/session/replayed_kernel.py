@@ -1,4 +1,4 @@
-"""A recording of `enclave-sim boot` as the source of a run. It embeds no files, only their hashes."""
+"""A recording of `enclave-sim boot` as the source of a run. It embeds only file hashes, not the files."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -20,7 +20,7 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 
 
 class _Configuration(msgspec.Struct):
-    """The configuration that `boot` writes to the header (cli/runs/boot_recording.py)."""
+    """The configuration in the header written by `boot` (cli/runs/boot_recording.py)."""
 
     ram_size: Annotated[int, msgspec.Meta(ge=2 << 20, le=MMIO_BASE, multiple_of=PAGE_SIZE)]
     ns_per_instruction: _Positive
@@ -31,7 +31,7 @@ class _Configuration(msgspec.Struct):
 
 
 def is_of_kernel(header: Header) -> bool:
-    """Return whether a recording is that of a kernel on the bare machine."""
+    """Return whether a recording is of a kernel on the bare machine."""
     return "module_command_lines" in header.configuration
 
 
@@ -40,7 +40,7 @@ class RecordedKernel:
 
     Args:
         file: The recording.
-        files: Where to look, by SHA-256, for the image, its modules and the files for fw_cfg.
+        files: Candidates, by SHA-256, for the image, its modules and the files for fw_cfg.
 
     Raises:
         RecordingError: The recording is damaged, or a file is not among `files`.

@@ -1,10 +1,10 @@
 """The thread that owns the session. Only it touches the machine: Unicorn's objects belong to one thread.
 
-Jobs are done in the order in which they were asked for, so that no key is lost. The views of the panes are made when no
-job waits, or at least every `_LOOK_S`: a key that is held down is not slowed by screens that nobody could see.
+Jobs are done in the order requested, so that no key is lost. The views of the panes are made when no job is waiting, or
+at least every `_LOOK_S`: a key held down is not slowed by screens that nobody could see.
 
-A job of another kind is done meanwhile, while nothing else is asked for. When anything is, it gives way: it is dropped,
-and the run returns to where it was.
+A background job runs while nothing else is requested. When anything is, it gives way: it is dropped, and the run
+returns to its position.
 """
 
 import threading
@@ -34,7 +34,7 @@ Job = Callable[[Moment], str | None]
 Wishes = Mapping[str, Callable[[Moment], View]]
 """For each pane in sight, the function that makes its view."""
 Opener = Callable[[Cancellation], Opened]
-"""Makes the run, which must poll the token that it gets."""
+"""Makes the run, which must poll the given token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Seen:
     said: str | None = None
     failed: bool = False
     meanwhile: bool = False
-    """Nothing was done that the user asked for, so the last message stays on the screen."""
+    """No user request was executed, so the last message stays on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The session has ended by an error."""
+    """The session ended with an error."""
 
     error: BaseException
 
@@ -92,12 +92,12 @@ class SessionThread:
         self._jobs: SimpleQueue[_Asked] = SimpleQueue()
         self._cancellation = Cancellation(self._is_unwanted)
         self._cancel = threading.Event()
-        """The user has cancelled the current job, and those that wait."""
+        """The user has cancelled the current job and the waiting ones."""
         self._stop = False
         self._gives_way = False
-        """True if the current job must end as soon as anything is asked for."""
+        """True if the current job must end as soon as anything is requested."""
         self._returns = False
-        """True while the run returns after a cancellation, which itself cannot be cancelled."""
+        """True while the run returns after a cancellation, which cannot itself be cancelled."""
         self._what = ""
         self._asked = self._done = 0
         self.shown = 0
@@ -106,42 +106,42 @@ class SessionThread:
         self._moment: Moment | None = None
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
         self.wishes: Wishes = {}
-        """The views to make for the panes. Replace the mapping as a whole, since this thread reads it."""
+        """The views to make for the panes. Replace the whole mapping, because this thread reads it."""
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def do(self, what: str, job: Job) -> None:
-        """Do a job, after those that were asked for before.
+        """Do a job, after those requested earlier.
 
         Args:
-            what: The name of the job in messages. If it is empty, the job is short, and leaves the message as it is.
+            what: The name of the job in messages. If it is empty, the job is short, and does not change the message.
             job: The job.
         """
         self._asked += 1
         self._jobs.put(_Asked(self._asked, what, job))
 
     def do_meanwhile(self, job: Job) -> None:
-        """Do a job until anything else is asked for. It is dropped then, so ask for it again.
+        """Do a job until anything else is requested. It is dropped then, so request it again.
 
         Args:
-            job: The job. It must leave the run where it is.
+            job: The job. It must not move the run.
         """
         self._jobs.put(_Asked(self._asked, "", job, meanwhile=True))
 
     def look(self) -> None:
-        """Make the views of the panes again."""
+        """Remake the views of the panes."""
         self.do("", lambda _moment: None)
 
     def cancel(self) -> None:
-        """Cancel the current job, and those that wait."""
+        """Cancel the current job and the waiting ones."""
         if self._what:
             self._cancel.set()
 
     @property
     def waiting(self) -> int:
-        """The number of jobs that are not done (or cancelled) and shown yet."""
+        """The number of jobs that are not yet done (or cancelled) and shown."""
         return self._asked - self._done
 
     @property
@@ -150,7 +150,7 @@ class SessionThread:
         return bool(self._what)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Stop the thread, and wait for its end for at most `timeout_s` seconds."""
+        """Stop the thread, and wait at most `timeout_s` seconds for its end."""
         self._stop = True
         self._cancel.set()
         self._jobs.put(_Asked(self._asked, "", None))
@@ -217,7 +217,7 @@ class SessionThread:
                 said, failed = self._settle_cancelled(moment, before), False
                 self._cancel.clear()
                 number = self._drop(number)
-            if self._cancel.is_set():  # the cancellation came when the job was already done
+            if self._cancel.is_set():  # the cancellation arrived after the job was done
                 self._cancel.clear()
                 number = self._drop(number)
             self._what = ""
@@ -250,7 +250,7 @@ class SessionThread:
         return done
 
     def _settle_cancelled(self, moment: Moment, before: Position) -> str:
-        """After a cancelled motion forwards, stay there; after one backwards, return, which cannot be cancelled."""
+        """After a cancelled forward motion, stay there; after a backward one, return, which cannot be cancelled."""
         self._returns = True
         try:
             if moment.run.now < before:
@@ -261,7 +261,7 @@ class SessionThread:
         return f"cancelled {self._what}, at {moment.run.now.at_ns:,} ns"
 
     def _drop(self, number: int) -> int:
-        """Drop the jobs that wait. Return the number of the last one, or `number`."""
+        """Drop the waiting jobs. Return the number of the last one, or `number`."""
         while not self._jobs.empty():
             asked = self._jobs.get()
             if asked.job is None:

@@ -22,23 +22,23 @@ from enclave_sim.time_travel.session import enclave_of
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A run at its beginning, and what it was made from."""
+    """A run at its beginning, and its origin."""
 
     run: InspectedRun
     scenario: Scenario | None
     """The scenario for a verification; None for a bare kernel."""
     comparison: RunningComparison | None = None
-    """The comparison with the recording from which the run was made."""
+    """The comparison with the replayed recording."""
 
 
 class Source(Protocol):
     """The source of a run."""
 
     kind: ClassVar[str]
-    """The kind of source, in words."""
+    """The kind of source, as text."""
 
     def open(self, cancellation: Cancellation) -> Opened:
-        """Make the run, which `cancellation` cancels. Raises ConfigurationError or RecordingError if it cannot."""
+        """Make the run, cancelled by `cancellation`. Raises ConfigurationError or RecordingError on failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def source_of(
     files: tuple[str, ...] = (),
     kernel_options: KernelOptions | None = None,
 ) -> Source:
-    """Return the source that the user named.
+    """Return the source named by the user.
 
     Args:
         what: A recording, a kernel image, or payloads.
@@ -124,10 +124,10 @@ def source_of(
         kernel_options: The options of a bare kernel.
 
     Returns:
-        The source. A name that is neither a recording nor a kernel image is that of a payload.
+        The source. A name that is neither a recording nor a kernel image is a payload's.
 
     Raises:
-        ConfigurationError: A recording or a kernel image is named among others.
+        ConfigurationError: A recording or a kernel image is named together with other sources.
     """
     paths = [Path(name) for name in what]
     for path in paths:

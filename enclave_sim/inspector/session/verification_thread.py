@@ -1,4 +1,4 @@
-"""A verification of all guarantees in the background: in another thread, with other enclaves."""
+"""A background verification of all guarantees: in another thread, with other enclaves."""
 
 import threading
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Recordings in the formats of other programs, and as a picture for people."""
+"""Recordings in the formats of other programs, and as a readable picture."""

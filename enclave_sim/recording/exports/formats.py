@@ -1,4 +1,4 @@
-"""The export formats of recordings. The library that writes one is loaded when it is needed."""
+"""The export formats of recordings. The library for each is loaded when needed."""
 
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -15,7 +15,7 @@ Writer: TypeAlias = "Callable[[Header, Iterable[Event], BinaryIO], None]"
 
 
 class Format(Enum):
-    """The formats. Each has a module of that name here, with a function `write`."""
+    """The formats. Each has a module of the same name here, with a function `write`."""
 
     PERFETTO = "perfetto"
     VCD = "vcd"
@@ -42,4 +42,4 @@ class Format(Enum):
 
 
 _EXTRAS = {"pyarrow": "arrow"}
-"""The extra that installs a library which a plain installation leaves out."""
+"""The extra that installs a library not in a plain installation."""

@@ -1,6 +1,6 @@
-"""Recordings as a report for people: one HTML file, pictures included, without outside references and scripts.
+"""Recordings as a readable report: one HTML file, including pictures, without external references or scripts.
 
-Events too many to show one by one are shown as a density, so that the report stays small whatever the recording.
+If there are too many events to show individually, a density is shown, so that the report stays small.
 """
 
 import json
@@ -53,7 +53,7 @@ def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
 
 
 def fragment(header: Header, events: Iterable[Event]) -> str:
-    """Return summary, timeline and phases as an element to be put into a page such as a notebook."""
+    """Return summary, timeline and phases as an element to embed in a page such as a notebook."""
     figures = Figures(header, events)
     body = "\n".join(_overview(figures))
     return f'<div class="aether">\n<style>{_STYLE}</style>\n{body}\n</div>'
@@ -188,7 +188,7 @@ def _enclave_details(figures: Figures) -> Iterator[str]:
 def _table(
     title: str, headings: tuple[str, ...], rows: Iterable[tuple[_Cell, ...]], total: int | None = None
 ) -> Iterator[str]:
-    """Yield a table under a heading, cut after the first rows. `total` is the number of rows if some are left out."""
+    """Yield a table under a heading, limited to the first rows. `total` is the number of rows if some are left out."""
     rows = list(rows)
     shown = rows[:_ROWS_SHOWN]
     hidden = (len(rows) if total is None else total) - len(shown)
@@ -213,5 +213,5 @@ def _cell(value: _Cell, *, first: bool) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text from a recording, which a payload may have chosen: escaped, printable, and of limited length."""
+    """Return text from a recording, which a payload may control, escaped, printable and of limited length."""
     return escape(printable(text if len(text) <= _LETTERS_SHOWN else f"{text[:_LETTERS_SHOWN]} ..."))

@@ -1,9 +1,9 @@
-"""Recordings as a table for notebooks: Apache Parquet, a row an event.
+"""Recordings as a table for notebooks: Apache Parquet, one row per event.
 
-Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null
-where a kind has no such field. Times are signed (an early wake has a negative latency), all other numbers unsigned,
-as the processor's are. A field that is text in one kind and a number in another has a column for each: `KIND_FIELD`.
-The schema's metadata holds the header, `enclave_sim.header`.
+Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null if a
+kind has no such field. Times are signed (an early wake has a negative latency), all other numbers unsigned, like the
+processor's. A field that is text in one kind and a number in another has a column for each: `KIND_FIELD`. The schema's
+metadata contains the header, `enclave_sim.header`.
 """
 
 import typing
@@ -25,7 +25,7 @@ _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
 
 
 def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]:
-    """Return the type of each column; and for each kind of event its fields, each with its column."""
+    """Return the type of each column, and the fields of each kind of event, each with its column."""
     types: dict[str, set[Any]] = {}
     for kind in KINDS.values():
         for name, annotation in _fields(kind):
@@ -69,7 +69,7 @@ def _fields(kind: type[Event]) -> Iterator[tuple[str, Any]]:
 
 
 def _arrow_type(name: str, annotation: Any) -> Any:
-    if isinstance(annotation, UnionType):  # every column may be null, so None is left out
+    if isinstance(annotation, UnionType):  # every column is nullable, so None is left out
         annotation, *others = (part for part in typing.get_args(annotation) if part is not type(None))
         if others:  # an input, as JSON
             return pyarrow.string()

@@ -1,7 +1,7 @@
 """Recordings for Perfetto (ui.perfetto.dev): its native protobuf, as track events.
 
 Written by Perfetto's own classes, some packets at a time. Timestamps are virtual nanoseconds. The fields of an event
-are the debug annotations of the slice that it begins, and are under `end` in those of the slice that it ends.
+are the debug annotations of the slice that it begins, and under `end` in those of the slice that it ends.
 """
 
 from collections.abc import Iterable
@@ -60,14 +60,14 @@ def name_of(text: str) -> str:
 
 
 class _Writer:
-    """Collects packets, and writes some at a time: the encoding of a trace is that of its parts in order."""
+    """Collects packets, and writes some at a time: the encoding of a trace is the concatenation of its parts."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._part = Trace()
 
     def packet(self) -> Any:
-        """Add a packet, which must be filled in before the next is added."""
+        """Add a packet. Fill it in before you add the next."""
         if len(self._part.packet) >= _PACKETS_AT_A_TIME:
             self.flush()
         return self._part.packet.add(trusted_packet_sequence_id=_SEQUENCE)
@@ -115,7 +115,7 @@ def _annotate_end(track_event: Any, event: Event | None) -> None:
 
 
 def _annotate(annotations: Any, event: Event) -> None:
-    """Add all fields of an event but the time, which the packet has."""
+    """Add all fields of an event except the time, which the packet has."""
     annotations.add(name="kind", string_value=name_of_kind(event))
     for name in type(event).__struct_fields__:
         value = getattr(event, name)

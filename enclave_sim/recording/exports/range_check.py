@@ -1,7 +1,7 @@
-"""Checks of events that exports rely on: they are in order of time, and every number is in its range.
+"""Checks of events on which exports rely: times are in order, and every number is in range.
 
-A recording whose digest is right may still have been made by another program. An event that no machine produces is
-refused in one line.
+A recording with a correct digest may still come from another program. An event that no machine produces is refused with
+a one-line error.
 """
 
 import typing
@@ -17,7 +17,7 @@ _TIME, _WORD = (-(1 << 63), (1 << 63) - 1), (0, (1 << 64) - 1)
 
 
 def checked(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the same events. Raises RecordingError at the first that cannot have happened."""
+    """Yield the same events. Raises RecordingError at the first impossible one."""
     now_ns = 0
     for event in events:
         if event.at_ns < now_ns:

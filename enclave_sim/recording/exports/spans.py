@@ -1,7 +1,7 @@
-"""A recording as a timeline: what begins, what ends, what happens at once, and on which track.
+"""A recording as a timeline: beginnings, ends and instants on tracks.
 
-Events report changes; a timeline shows durations. The rules that lead from one to the other are here, once, for all
-formats. Nothing is read ahead, so that a recording of any length needs the same memory.
+Events report changes; a timeline shows durations. The conversion rules are here, once, for all formats. Nothing is read
+ahead, so memory does not depend on the recording's length.
 
 An interrupt lasts from its delivery to its return. A handler that never returns (the last host call of a cycle, a fault
 that ends in annihilation) ends when the guest to which it would return is gone.
@@ -45,7 +45,7 @@ class Track(Enum):
 
 
 class Begin(NamedTuple):
-    """Something that lasts begins. On one track, the last to begin is the first to end."""
+    """A duration begins. On one track, the last to begin is the first to end."""
 
     track: Track
     at_ns: int
@@ -55,7 +55,7 @@ class Begin(NamedTuple):
 
 
 class End(NamedTuple):
-    """The last thing begun on the track ends."""
+    """The last open duration on the track ends."""
 
     track: Track
     at_ns: int
@@ -64,7 +64,7 @@ class End(NamedTuple):
 
 
 class Instant(NamedTuple):
-    """Something happened that does not last, or whose beginning no event reports."""
+    """An instant, or the end of something whose beginning no event reports."""
 
     track: Track
     at_ns: int
@@ -85,7 +85,7 @@ class MarkReader:
         self._now_ns = 0
 
     def read(self, event: Event) -> list[Mark]:
-        """Return the marks of one event: first those that end something."""
+        """Return the marks of one event: first those that end a duration."""
         self._marks = []
         if not isinstance(event, machine.InterruptDelivered):
             self._flush_raised()
@@ -120,7 +120,7 @@ class MarkReader:
     # Rules that need more than a line
 
     def _flush_raised(self) -> None:
-        """Mark an interrupt that was raised and not delivered, because of another one or a shutdown."""
+        """Mark an interrupt that was raised but not delivered, because of another one or a shutdown."""
         if self._raised is not None:
             self._instant(Track.INTERRUPTS, f"vector {self._raised.vector:#04x} not delivered", self._raised)
             self._raised = None

@@ -1,7 +1,7 @@
 """Recordings as waveforms: a Value Change Dump of CPL, mode, IF, vector and phase (IEEE 1364, clause 18).
 
 Written by pyvcd. One time unit is one virtual nanosecond. A value that no event reports is unknown (`x`), never
-guessed. `vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is the one last
+guessed. `vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is the last phase
 entered.
 
 IF is known
@@ -12,8 +12,8 @@ IF is known
 * back in ring 3: the value when the interrupt was raised there, since ring 3 cannot change it;
 * while halted, and from step A1 of annihilation on (0).
 
-Less is known of IF in other kernels (`enclave-sim boot`): they may have trap gates, and let ring 3 change it. CLI and
-STI leave no event. So a value holds until an event reports another one, or that it may have changed.
+For other kernels (`enclave-sim boot`) less is known about IF: they may have trap gates, and let ring 3 change it. CLI
+and STI cause no event. So a value holds until an event reports another one, or that it may have changed.
 """
 
 import io

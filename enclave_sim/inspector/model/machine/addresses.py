@@ -10,10 +10,10 @@ def translation(machine: Machine) -> Callable[[int], int | None]:
     """Return a function that translates a linear address to a physical one, by the current mapping.
 
     Args:
-        machine: The machine, which must not run while the function is used: each page is looked up once.
+        machine: The machine, which must not run while the function is used, because each page is looked up only once.
 
     Returns:
-        The function. It returns None for an address that is not mapped, or not to RAM.
+        The function. It returns None for an address that is not mapped to RAM.
     """
     pages: dict[int, int | None] = {}
 

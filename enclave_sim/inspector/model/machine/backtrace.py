@@ -15,7 +15,7 @@ _BEFORE, _AFTER = 6, 8
 
 
 def place_text(backtrace: Backtrace) -> str:
-    """Return the innermost function and the place in it, in words."""
+    """Describe the innermost function and the place in it."""
     module, frame = backtrace.module, backtrace.frames[0]
     return f"in {function_text(module, frame.function)} {offset_text(module, frame.function, frame.offset)}"
 

@@ -1,4 +1,4 @@
-"""Bits in words: the flags of registers, descriptors and page table entries (SDM volume 3, 2.3-2.5, 3.4.5, 4.5)."""
+"""Bits as text: the flags of registers, descriptors and page table entries (SDM volume 3, 2.3-2.5, 3.4.5, 4.5)."""
 
 from collections.abc import Mapping
 
@@ -44,26 +44,26 @@ def names_of(value: int, names: Mapping[int, str]) -> list[str]:
 
 
 def flags(rflags: int) -> str:
-    """Return RFLAGS in words, without bit 1, which is always set."""
+    """Describe RFLAGS, without bit 1, which is always set."""
     words = names_of(rflags & ~(2 | 3 << _IOPL), RFLAGS)
     privilege = rflags >> _IOPL & 3
     return " ".join([*words, *([f"IOPL={privilege}"] if privilege else [])]) or "none"
 
 
 def selector(value: int) -> str:
-    """Return a selector in words: table, index, requested privilege level."""
+    """Describe a selector: table, index, requested privilege level."""
     if not value & ~3:
         return "null"
     return f"{'LDT' if value & 4 else 'GDT'}[{value >> 3}] RPL {value & 3}"
 
 
 def system_type(number: int) -> str:
-    """Return the type of a system descriptor or gate in words."""
+    """Describe the type of a system descriptor or gate."""
     return _SYSTEM_TYPES.get(number, f"reserved type {number:#x}")
 
 
 def segment_flags(flags_word: int) -> str:
-    """Return the second doubleword of a descriptor, as a segment register caches it, in words."""
+    """Describe the second doubleword of a descriptor, as cached in a segment register."""
     if not flags_word >> 15 & 1:
         return "not present"
     level = f"DPL {flags_word >> 13 & 3}"
@@ -80,7 +80,7 @@ def segment_flags(flags_word: int) -> str:
 
 
 def page_entry(entry: int, *, leaf: bool) -> str:
-    """Return the rights and flags of a page table entry in words."""
+    """Describe the rights and flags of a page table entry."""
     if not entry & 1:
         return "not present"
     words = ["writable" if entry & 2 else "read-only", "user" if entry & 4 else "supervisor"]

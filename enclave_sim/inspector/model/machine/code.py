@@ -1,4 +1,4 @@
-"""Disassembly around an address, with symbols and the kernel's source lines, and the search in all of it."""
+"""Disassembly around an address, with symbols and the kernel's source lines, and text search in the whole program."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -48,7 +48,7 @@ def find_code(moment: Moment, text: str, address: int, direction: int, syntax: S
     Args:
         moment: The moment.
         text: The text, in any case.
-        address: The linear address at which the search begins; the match there is the last one.
+        address: The linear address at which the search begins; a match there comes last.
         direction: 1, or -1 for backwards.
         syntax: The syntax of the instructions.
 
@@ -71,7 +71,7 @@ def find_code(moment: Moment, text: str, address: int, direction: int, syntax: S
 
 
 def _with_heads(program: Program, code: Iterable[CodeLine], syntax: Syntax) -> Iterator[tuple[CodeLine, list[Row]]]:
-    """Yield instructions, each with the rows before it: its symbol, and its source line if that is another one."""
+    """Yield instructions, each with the rows before it: its symbol, and its source line if it changes."""
     line: SourceLine | None = None
     for one in code:
         heads = []
@@ -98,6 +98,6 @@ def _row(one: CodeLine, marks: str, known: str, memory: int | None) -> Row:
 
 
 def _named(program: Program, operands: str) -> str:
-    """Return the symbol of the first address among the operands, or an empty text."""
+    """Return the symbol of the first address among the operands, or an empty string."""
     found = _ADDRESS.search(operands)
     return "" if found is None else program.symbol(int(found[0], 16))

@@ -1,6 +1,6 @@
 """Devices: decoded registers first, then the rest of each device's state.
 
-Nothing is read through the bus, since reading some registers changes them.
+Nothing is read through the bus, because reading some registers changes them.
 """
 
 from collections.abc import Iterator

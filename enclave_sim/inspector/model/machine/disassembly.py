@@ -1,4 +1,4 @@
-"""Disassembled instructions, in the syntax that the user has chosen. capstone decodes them."""
+"""Instructions disassembled by capstone, in the user's syntax."""
 
 import re
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Syntax(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CodeLine:
-    """One line of a disassembly: an instruction, or a byte that is none."""
+    """One line of a disassembly: an instruction, or an undecodable byte."""
 
     address: int
     data: bytes
@@ -59,7 +59,7 @@ class CodeLine:
 
 
 def source_text(program: Program, line: SourceLine, syntax: Syntax) -> str:
-    """Return a line of source. Of assembly in another syntax only the comment is left: the instruction follows."""
+    """Return a source line; for assembly in another syntax only its comment, because the instruction follows."""
     text = program.lines.text(line)
     if not line.file.lower().endswith(_ASSEMBLY):
         return text
@@ -75,7 +75,7 @@ def source_text(program: Program, line: SourceLine, syntax: Syntax) -> str:
 def disassembly(machine: Machine, program: Program, centre: int, syntax: Syntax = Syntax.INTEL) -> Iterator[CodeLine]:
     """Yield instructions, beginning before a linear address, so that one of them begins exactly there.
 
-    They are decoded for the mode of the processor where it is, and elsewhere in the program for that of the program.
+    They are decoded for the processor's mode at its position, and elsewhere in the program for the program's mode.
     """
     is_64 = machine.cpu.registers.in_64_bit_code
     if centre != machine.cpu.linear_rip and program.is_code(centre):
@@ -88,7 +88,7 @@ def disassembly(machine: Machine, program: Program, centre: int, syntax: Syntax 
 
 
 def program_code(machine: Machine, program: Program, syntax: Syntax) -> Iterator[CodeLine]:
-    """Yield all instructions of a program that are mapped, by address. Decoding begins anew at every symbol."""
+    """Yield all mapped instructions of a program, by address. Decoding restarts at every symbol."""
     decoder = _decoder(syntax, is_64=program.bits == _LONG)
     for section in program.sections:
         if "x" not in section.rights:
@@ -108,7 +108,7 @@ def _decoder(syntax: Syntax, *, is_64: bool) -> Any:
 
 
 def _decode(decoder: Any, data: bytes, address: int) -> Iterator[CodeLine]:
-    """Yield the instructions. Bytes that are none are yielded one by one."""
+    """Yield the instructions. Undecodable bytes are yielded one by one."""
     at = 0
     while at < len(data):
         size = 0
@@ -118,13 +118,13 @@ def _decode(decoder: Any, data: bytes, address: int) -> Iterator[CodeLine]:
             at = offset + size
         if at < len(data):
             if len(data) - at < _LONGEST and size:
-                return  # an instruction is cut off at the end of the bytes that were read
+                return  # an instruction is cut off at the end of the bytes read
             yield CodeLine(address + at, data[at : at + 1], ".byte", f"0x{data[at]:02x}")
             at += 1
 
 
 def _start(program: Program, centre: int) -> int:
-    """Return where decoding must begin to arrive at `centre`: the symbol before it if that is near, else `centre`."""
+    """Return the start of decoding that reaches `centre`: the preceding symbol if it is near, else `centre`."""
     known = program.symbol_start(centre)
     if known is not None and centre - known <= 4 * _BEFORE:
         return known

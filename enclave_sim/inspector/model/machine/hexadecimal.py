@@ -10,17 +10,17 @@ from enclave_sim.recording.hex_lines import LINE_BYTES, HexLine, ascii_of
 from machine.bus.ram import PAGE_SIZE
 
 _WINDOW = 16 * PAGE_SIZE
-"""The most bytes shown around an address. A smaller region is shown as a whole."""
+"""The maximum number of bytes shown around an address. A smaller region is shown completely."""
 
 
 class HexRows(Sequence[Row]):
-    """Rows of bytes, made when they are drawn."""
+    """Rows of bytes, made when drawn."""
 
     def __init__(self, base: int, data: bytes, before: bytes, writers: dict[int, Writer]) -> None:
         self._base, self._data, self._before, self._writers = base, data, before, writers
 
     def writer(self, index: int) -> Writer | None:
-        """Return the last writer of a row's bytes, or None if it is not known."""
+        """Return the last writer of a row's bytes, or None if it is unknown."""
         target = self[index].target
         found = self._writers.get(target.memory if target.memory is not None else -1)
         return found if found is not None and found.size == target.size else None

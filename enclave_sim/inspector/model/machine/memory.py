@@ -16,7 +16,7 @@ from machine.bus.ram import PAGE_SIZE, Ram
 _PER_ROW = 64
 """Pages in a row of the heat map."""
 _MOST_SCRUBS = 4096
-"""The number of scrubs that are taken into account, the latest ones."""
+"""The number of latest scrubs considered."""
 LEGEND = ". zero   o scrubbed and zero since   1-9 tenths in use   L in use, read-only"
 
 
@@ -26,18 +26,18 @@ class RegionState:
 
     region: Region
     pages_in_use: int
-    """The number of pages with any byte that is not zero."""
+    """The number of pages with a nonzero byte."""
     scrubbed_at_ns: int | None
-    """When the scrub engine last zeroed all of it, or None."""
+    """Time at which the scrub engine last zeroed all of it, or None."""
     rights: str | None
     """The rights of the current mapping, such as `r-x`; None if it is not mapped, `differ` if its pages differ."""
     user: bool
     locked: bool
-    """True if the architecture is locked and the page tables grant exactly what the memory map says."""
+    """True if the architecture is locked and the page tables grant exactly the rights in the memory map."""
 
     @property
     def words(self) -> str:
-        """The state in words: zero, dirty, scrubbed or image, and whether it is locked."""
+        """A description of the state: zero, dirty, scrubbed or image, and whether it is locked."""
         state = "dirty" if self.pages_in_use else "zero" if self.scrubbed_at_ns is None else "scrubbed"
         if self.region.measured and self.pages_in_use:
             state = "image"
@@ -108,12 +108,12 @@ def _heat(moment: Moment, marks: str, used: list[int], states: list[RegionState]
 
 
 def _of(pages: list[int], base: int, end: int) -> list[int]:
-    """Return the pages, of some in order, that overlap a range."""
+    """Return those of some ordered pages that overlap a range."""
     return pages[bisect_left(pages, base & -PAGE_SIZE) : bisect_left(pages, end)]
 
 
 def _between(pages: list[int], moment: Moment) -> Iterator[Row]:
-    """Yield runs of used pages that are in no region. A sound enclave has none."""
+    """Yield runs of used pages outside all regions. A sound enclave has none."""
     meaning = Meaning.PLAIN if moment.enclave is None else Meaning.BAD
     known = set(pages)
     starts = [page for page in pages if page - PAGE_SIZE not in known]
@@ -140,7 +140,7 @@ def _marks(ram: Ram, used: list[int], scrubs: list[Scrubbed], states: list[Regio
 
 
 def _scrubs(moment: Moment) -> list[Scrubbed]:
-    """Return the last scrubs, the latest first; of those of the same range only the latest."""
+    """Return the last scrubs, the latest first, only the latest for each range."""
     places = moment.log.of_kind("scrubbed", moment.seen)[-_MOST_SCRUBS:]
     found: dict[tuple[int, int], Scrubbed] = {}
     for seq in reversed(places):

@@ -1,4 +1,4 @@
-"""Registers, with their changes since the last stop, and bits in words."""
+"""Registers, with their changes since the last stop, and named bits."""
 
 from collections.abc import Iterator
 
@@ -119,7 +119,7 @@ class _Rows:
         return Row(tuple(parts), Target(code=code, memory=self._memory(value), size=8))
 
     def _memory(self, address: int) -> int | None:
-        """Return the physical address of a linear one if that is in a region, or None."""
+        """Return the physical address of a linear one if it is in a region, or None."""
         physical = self._physical(address) if address < 1 << 64 else None
         return physical if physical is not None and self._program.region_at(physical) is not None else None
 

@@ -21,7 +21,7 @@ _PAGE_FAULT = 14
 
 @dataclass(frozen=True, slots=True)
 class InterruptFrame:
-    """The frame that the processor pushed for an interrupt whose handler has not returned."""
+    """The frame pushed by the processor for an interrupt whose handler has not returned."""
 
     vector: int
     source: str
@@ -98,7 +98,7 @@ def _frame_head(frames: list[InterruptFrame], words: Callable[[int], str]) -> li
 
 
 def _vector_words(moment: Moment) -> Callable[[int], str]:
-    """Return a function that names a vector: exceptions as in the manual, others by what the kernel has them for."""
+    """Return a function that names a vector: exceptions as in the manual, others by their use in the kernel."""
     prefix = "VECTOR_"
     known: dict[int, str] = {}
     if moment.enclave is not None:

@@ -38,7 +38,7 @@ w watches the row."""
         return partial(bytes_view, address=self.address)
 
     def look(self) -> bool:
-        """Return whether to search for the last writer of the row under the cursor. The title says so then."""
+        """Return whether to search for the last writer of the row under the cursor, and announce it in the title."""
         rows = self.view.rows
         self._looking = isinstance(rows, HexRows) and rows.writer(self.cursor) is None
         self.retitle()

@@ -14,7 +14,7 @@ from enclave_sim.inspector.panes.pane import Found, Pane, Search
 
 
 class CodePane(Pane):
-    """Disassembly around RIP, or around an address that the user chose."""
+    """Disassembly around RIP, or around an address chosen by the user."""
 
     NAME, TITLE, TAB, KEY = "code", "Code", "Code", "4"
     HELP = """Instructions around RIP, with the kernel's source lines and symbols. >
@@ -41,7 +41,7 @@ in the other one are left out but for their comments."""
         return partial(code_view, address=self.address, syntax=self.syntax)
 
     def searching(self, text: str, direction: int) -> Search:
-        """See `Pane`. The whole program is searched, unless the rows are of other code."""
+        """See `Pane`. Searches the whole program, unless the rows show other code."""
         start, syntax = self.target.code, self.syntax
         in_rows = super().searching(text, direction)
 

@@ -1,4 +1,4 @@
-"""The figures of a report: what a run did, how often, and what its guarantees are judged by."""
+"""The figures of a report: the run's activities, their counts, and the evidence for its guarantees."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class Scrubs:
 
     def __init__(self) -> None:
         self.times = self.total_bytes = self.not_zero = 0
-        """`not_zero` counts the scrubs after which the region was not zero when read back."""
+        """`not_zero` counts the scrubs after which the region was nonzero when read back."""
 
 
 class Figures:
@@ -37,7 +37,7 @@ class Figures:
         self.scrub_causes: Counter[str] = Counter()
         self.wakes: Counter[str] = Counter()
         self.latencies_ns: Counter[int] = Counter()
-        """Counts of latencies of wakes that had a deadline: from there to the first instruction of the handler."""
+        """Counts of latencies of wakes with a deadline: from the deadline to the first instruction of the handler."""
         self.residue: enclave.ResidueScanned | None = None
         """None if the run did not end dormant."""
         self.virtual_ns = 0
@@ -53,7 +53,7 @@ class Figures:
 
     @property
     def outcome(self) -> str:
-        """The cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` where the recording ends before the enclave did."""
+        """The cause of annihilation, `KERNEL_STOPPED`, or `LIMIT` if the recording ends before the enclave's end."""
         over = self.residue is not None or self.summary.kernel_stopped
         return self.summary.outcome or "LIMIT" if over else "LIMIT"
 

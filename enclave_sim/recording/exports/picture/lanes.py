@@ -1,4 +1,4 @@
-"""The contents of a picture of a timeline, in bounded memory: a few things are shown one by one, many as a density."""
+"""The contents of a timeline picture, in bounded memory: a few items are shown individually, many as a density."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,12 @@ from enclave_sim.events import AnnihilationBegan
 from enclave_sim.recording.exports.spans import Begin, End, Mark, Track
 
 SHOWN_SINGLY = 64
-"""Up to this many things are shown one by one."""
+"""Up to this many items are shown individually."""
 _BINS = 192
 
 
 class Span(NamedTuple):
-    """The name and duration of something; an instant ends when it begins."""
+    """The name and duration of an item; an instant ends when it begins."""
 
     begin_ns: int
     end_ns: int
@@ -21,18 +21,18 @@ class Span(NamedTuple):
 
 
 class Bins:
-    """Counts by time. When a time lies past the last bin, bins are merged in pairs, and all become twice as wide."""
+    """Counts by time. When a time is past the last bin, bins are merged in pairs and become twice as wide."""
 
     def __init__(self, start_ns: int) -> None:
         self.start_ns = start_ns
         self.width_ns = 1
         self.covered_ns = [0] * _BINS
-        """Time within each bin that is covered by something."""
+        """Time covered by items within each bin."""
         self.begun = [0] * _BINS
-        """Number of things that began in each bin."""
+        """Number of items that began in each bin."""
 
     def add(self, span: Span) -> None:
-        """Count one thing."""
+        """Count one item."""
         begin, end = span.begin_ns - self.start_ns, span.end_ns - self.start_ns
         while end >= self.width_ns * _BINS:
             self.width_ns *= 2
@@ -48,21 +48,21 @@ def _paired(values: list[int]) -> list[int]:
 
 
 class Lane:
-    """The things of one kind on one track."""
+    """The items of one kind on one track."""
 
     def __init__(self, start_ns: int) -> None:
         self.count = 0
         self.singly: list[Span] = []
-        """All of them, as long as there are few."""
+        """All of them, while there are few."""
         self.bins = Bins(start_ns)
 
     @property
     def dense(self) -> bool:
-        """True if there are too many to be shown one by one."""
+        """True if there are too many to show individually."""
         return self.count > SHOWN_SINGLY
 
     def add(self, span: Span) -> None:
-        """Add one thing."""
+        """Add one item."""
         self.count += 1
         self.bins.add(span)
         if not self.dense:
@@ -72,14 +72,14 @@ class Lane:
 
 
 class TimeWindow:
-    """Everything that happens from a time on, until the window is closed."""
+    """All items from a time on, until the window is closed."""
 
     def __init__(self, start_ns: int, going_on: Mapping[Track, Iterable[Begin]] | None = None) -> None:
         self.start_ns = self.end_ns = start_ns
         self.spans: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
         self.instants: defaultdict[Track, Lane] = defaultdict(lambda: Lane(start_ns))
         self.going_on: defaultdict[Track, list[Begin]] = defaultdict(list)
-        """Things begun and not ended, by track; the last to begin is last."""
+        """Open items by track; the last to begin is last."""
         for track, begun in (going_on or {}).items():
             self.going_on[track] = list(begun)
 
@@ -95,19 +95,19 @@ class TimeWindow:
             self.instants[mark.track].add(Span(mark.at_ns, mark.at_ns, mark.name))
 
     def close(self, at_ns: int) -> None:
-        """End the window, and with it everything that goes on."""
+        """End the window and all open items."""
         self.end_ns = at_ns
         for begun in self.going_on.values():
             while begun:
                 self._add(begun.pop())
 
     def _add(self, begun: Begin) -> None:
-        if begun.name != "ring 0":  # what is not ring 3 is ring 0
+        if begun.name != "ring 0":  # outside ring 3 it is ring 0
             self.spans[begun.track].add(Span(max(begun.at_ns, self.start_ns), self.end_ns, begun.name))
 
 
 class Timeline:
-    """A run through three windows: all of it, its boot, its annihilation. The last two are short and worth a look."""
+    """A run in three windows: all of it, its boot, its annihilation. The last two are short but interesting."""
 
     def __init__(self) -> None:
         self.whole = TimeWindow(0)

@@ -1,4 +1,4 @@
-"""A window of a timeline as an SVG picture. Lanes are distinguished by their titles, not by colour."""
+"""A timeline window as an SVG picture. Lanes are distinguished by their titles, not by colour."""
 
 from collections.abc import Iterator
 from html import escape
@@ -28,7 +28,7 @@ _LANES = {
 
 
 def draw(window: TimeWindow, title: str) -> str:
-    """Draw the picture, as an `svg` element without outside references."""
+    """Draw the picture, as an `svg` element without external references."""
     tracks = [track for track in _LANES if track in window.spans or track in window.instants]
     height = _TOP + len(tracks) * (_LANE + _GAP) + 22
     scale = _Scale(window.start_ns, max(window.end_ns, window.start_ns + 1))
@@ -101,7 +101,7 @@ def _instants(lane: Lane, scale: _Scale, top: int) -> Iterator[str]:
 
 
 def _bars(lane: Lane, shares: list[float], scale: _Scale, top: int, paint: str) -> str:
-    """Draw one outline for all bars. Their height is the share of time that is covered, or the relative frequency."""
+    """Draw one outline for all bars. Their height is the share of covered time, or the relative frequency."""
     path, bins = [], lane.bins
     for index, share in enumerate(shares):
         if share:

@@ -96,7 +96,7 @@ class ReferenceValues:
                 raise ConfigurationError(f"reference values: {unknown[0][:40]!r} is not one of {', '.join(names)}")
             lists = msgspec.convert(content, type=dict[str, list[str]])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigurationError(f"reference values: {str(error)[:200]}; right is a JSON object of lists") from None
+            raise ConfigurationError(f"reference values: {error}; right is a JSON object of lists") from None
         missing = [name for name in names if name not in lists]
         if missing:
             raise ConfigurationError(f"reference values: {missing[0]!r} is missing; an empty list allows nothing")

@@ -17,6 +17,7 @@ from enclave_sim.guarantees.watchers.architecture import architecture_faults, ke
 from enclave_sim.guarantees.watchers.page_tables import faults, staging
 from enclave_sim.guarantees.watchers.watcher import Watcher
 from enclave_sim.memory_map import region, region_at
+from enclave_sim.recording.hex_lines import LINE_BYTES
 from machine.bus.ram import PAGE_SIZE, RamImage
 from machine.instructions.system.msrs import IA32_APIC_BASE, IA32_TSC_AUX
 
@@ -144,11 +145,11 @@ class IsolationWatcher(Watcher):
         ram = self.machine.ram
         now = ram.read(base, len(data))
         first = next(i for i in range(len(data)) if now[i] != data[i])
-        where = region_at(base + first)
+        address, shown = base + first, slice(first, first + LINE_BYTES)
+        where = region_at(address)
         name = where.name if where is not None else "memory outside all regions"
-        length = min(16, len(data) - first)
-        dump = hex_dump(base + first, data[first : first + length]), hex_dump(base + first, now[first : first + length])
-        self.find(f"ring 3 changed {name}", at_ns, (f"before {dump[0][0]}", f"now    {dump[1][0]}"))
+        before, after = (hex_dump(address, content[shown])[0] for content in (data, now))
+        self.find(f"ring 3 changed {name}", at_ns, (f"before {before}", f"now    {after}"))
 
 
 def _guest_ranges() -> list[range]:

@@ -168,5 +168,7 @@ def test_a_log_that_ends_early_or_late_says_which_event_is_missing_or_extra(inde
 def test_a_key_from_a_seed_is_always_the_same() -> None:
     assert ENVELOPE_KEY.public.hex() == EnvelopeKey.from_seed(b"a node's envelope key").public.hex()
     assert EnvelopeKey.from_seed(bytes(16)).secret != EnvelopeKey.from_seed(bytes(17)).secret
-    assert 1 <= EnvelopeKey.from_seed(bytes(16)).secret < 2**256
+    key = EnvelopeKey.from_seed(bytes(16))
+    assert key.secret == 0x891F3A95B76A5001FE8DD6F3E5A792CCE3E165278C1EEB55242BA78A883358F8
+    assert key.public.hex() == "0246384ef148f105b4f234e8986b3d36fb4ea1ea2cd120c330014f011292460bc5"
     assert CHALLENGE.after == ()

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_sim.attestation import EvidenceError, key_name, public_pem
-from enclave_sim.attestation.formats.public_area import EccPoint, PublicArea, parse_public, qualified_name
+from enclave_sim.attestation.formats.public_area import (
+    AK_ATTRIBUTES,
+    TPM_RH_OWNER,
+    EccPoint,
+    PublicArea,
+    parse_public,
+    qualified_name,
+)
 from enclave_sim.attestation.formats.quote import ClockInfo, PcrSelection, Quote, parse_quote
 from enclave_sim.attestation.formats.signature import EcdsaSignature, MlDsaSignature, parse_signature
 from tests.enclave_sim.attestation.nodes import AKS, HONEST, ecdsa_ak, error_of, ml_dsa_ak
@@ -133,6 +140,8 @@ def test_an_error_names_the_field_its_offset_and_what_is_right(
 def test_a_name_is_the_hash_algorithm_and_the_digest_of_the_public_area() -> None:
     assert key_name(PUBLIC) == b"\0\x0b" + sha256(PUBLIC[2:]).digest()
     assert qualified_name(key_name(PUBLIC)) == b"\0\x0b" + sha256(b"\x40\0\0\x0b" + key_name(PUBLIC)).digest()
+    assert qualified_name(b"x", TPM_RH_OWNER) == b"\0\x0b" + sha256(b"\x40\0\0\1x").digest()
+    assert sum(1 << bit for bit in (1, 4, 5, 6, 10, 16, 18)) == AK_ATTRIBUTES, "part 2, 8.3: TPMA_OBJECT"
 
 
 def test_a_pem_is_the_key() -> None:

@@ -45,6 +45,16 @@ def test_every_byte_of_every_active_segment_is_drawn_anew_and_no_other_byte_chan
     assert seen == set(secret)
 
 
+@pytest.mark.parametrize("offset", [0, 11, 63, 64, 11 << 7, 11 << 7 | 11, 11 << 14, 8192])
+def test_the_offset_of_a_segment_may_hold_the_byte_that_ends_an_expression(offset: int) -> None:
+    original = module(rf'(data (i32.const {offset}) "\aa\aa\aa\aa\aa\aa\aa\aa")')
+    for seed in range(5):
+        changed = replace_data(original, Random(seed))
+        assert changed is not None
+        assert {at for at in range(len(original)) if changed[at] != original[at]} <= set(positions(original, 0xAA))
+        assert len(changed) == len(original)
+
+
 def test_a_seed_draws_the_same_bytes() -> None:
     first, again, other = (replace_data(module(SEGMENTS), Random(seed)) for seed in (1, 1, 2))
     assert first == again != other

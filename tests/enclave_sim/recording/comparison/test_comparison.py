@@ -174,6 +174,22 @@ def test_parts_of_both_that_are_of_different_lengths_are_passed_over(first: int,
     assert (len(found.common), len(found.only[0]), len(found.only[1])) == (300, first, second)
 
 
+def test_large_windows_are_searched_as_seldom_as_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So time is proportional to the length of recordings, also where they have nothing in common."""
+    searched: Counter[tuple[int, int]] = Counter()
+    rows = Side.rows
+
+    def counting(side: Side, count: int, length: int) -> list[tuple[Any, ...]]:
+        searched[count, length] += 1
+        return rows(side, count, length)
+
+    monkeypatch.setattr(Side, "rows", counting)
+    align(signals(range(20_000)), signals(range(10**6, 10**6 + 20_000)))
+    times = 313  # 64 events of each are skipped at a time
+    of_each = {(64, 4): times, (512, 4): 79, (4096, 4): 10, (32_768, 4): 2, (64, 1): times}
+    assert searched == {search: 2 * count for search, count in of_each.items()}
+
+
 @pytest.mark.parametrize(("before", "found_again"), [(0, True), (62, True), (63, True), (64, False)])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_single_event_is_searched_among_the_next_64(before: int, found_again: bool, swapped: bool) -> None:

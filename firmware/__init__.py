@@ -1,4 +1,4 @@
-"""The enclave kernel: the image that boots, and the constants and symbols that it was built with."""
+"""The enclave kernel: the boot image, and its constants and symbols."""
 
 import json
 from functools import cache

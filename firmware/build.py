@@ -39,7 +39,7 @@ FLAGS = [
     "-Werror",
 ]
 HANDLERS = ("irq_entry", "exception_entry", "interrupt_stubs")
-"""Code that an interrupt or exception leads to, which may come from a stack at lower addresses."""
+"""Handlers of interrupts and exceptions, whose caller's stack may be at lower addresses."""
 LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"]
 
 
@@ -51,7 +51,7 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
         objects = []
         for source in sorted([*sources.glob("*.S"), *sources.glob("*.c")]):
             target = work / f"{source.name}.o"
-            # Compiled from inside the directory, so that debug information has no path of this computer.
+            # Compiled inside the directory, so that debug information contains no path of this computer.
             subprocess.run([*COMPILER, *FLAGS, prefix, "-c", source.name, "-o", str(target)], cwd=sources, check=True)
             objects.append(str(target))
         script = work / "link.ld"
@@ -64,7 +64,7 @@ def build(sources: Path = SOURCES) -> tuple[bytes, str]:
 
 
 def _with_interrupts_marked(elf: bytes) -> bytes:
-    """Give the frame information of interrupt handlers the common entry that frames.h has for them."""
+    """Give the frame information of interrupt handlers their common entry from frames.h."""
     section = ELFFile(io.BytesIO(elf)).get_section_by_name(".debug_frame")
     frames, symbols = bytearray(section.data()), _symbols(elf)
     handlers = {struct.pack("<Q", symbols[name]) for name in HANDLERS}

@@ -39,7 +39,10 @@ def source(name: str) -> str:
 
 
 def about(name: str) -> str:
-    """Return what the payload `name` does: the first sentence of its source, after its name. Raises LookupError."""
+    """Return the description of the payload `name`: the first sentence of its source, after its name.
+
+    Raises LookupError.
+    """
     words = " ".join(source(name)[:400].split())
     return words.partition(f"{name}: ")[2].partition(". ")[0].rstrip(".")
 

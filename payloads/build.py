@@ -1,9 +1,9 @@
 """Builds the payloads of this directory: after changing a source run `python -m payloads.build`.
 
 wasmtime translates WebAssembly text, the pinned ziglang compiles C and assembly, and all give the same bytes on every
-computer. Assembly becomes flat x86-64 binaries, which have no signature. Signatures differ each time, since ML-DSA
-signing is hedged with randomness: so a module whose code and key have not changed keeps its file, and running this
-twice changes nothing.
+computer. Assembly becomes flat x86-64 binaries, which have no signature. Signatures differ each time, because ML-DSA
+signing is hedged with randomness, so a module whose code and key are unchanged keeps its file, and running this twice
+changes nothing.
 """
 
 import io
@@ -26,14 +26,14 @@ HERE = Path(__file__).parent
 """The directory of the built modules."""
 
 SOURCES = HERE / "src"
-"""The directory of the sources: one file for each payload."""
+"""The directory of the sources, one file per payload."""
 
 KEYS = HERE / "keys"
 """The directory of the development key."""
 
 _DEVELOPMENT_PHRASE = "Aether Enclave development key, never for production: "
 
-# Plain `mvp`: another set of instructions would be another module, and recordings of it have other digests. Without
+# Plain `mvp`: another instruction set would give another module, and other digests of its recordings. Without
 # -fno-builtin the compiler turns loops into calls of memcpy, which does not exist here. One page of memory, 4 KiB of it
 # for the stack.
 _C_FLAGS = [
@@ -80,7 +80,7 @@ def compile_source(source: Path) -> bytes:
 
 
 def build(directory: Path = HERE) -> list[Path]:
-    """Build every payload and the key files into `directory`. Return the files that were written."""
+    """Build every payload and the key files in `directory`. Return the written files."""
     key = development_key()
     keys = directory / KEYS.name
     keys.mkdir(exist_ok=True)
@@ -106,7 +106,7 @@ def build(directory: Path = HERE) -> list[Path]:
 
 
 def main() -> int:
-    """Build in place and print what has changed. Return the exit status."""
+    """Build in place and print the changes. Return the exit status."""
     try:
         written = build()
     except (EnclaveError, OSError) as error:
@@ -143,7 +143,7 @@ def _run_zig(source: Path, flags: list[str]) -> bytes:
         output = Path(scratch, "output")
         command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", str(output), source.name]
         caches = {"ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_GLOBAL_CACHE_DIR": scratch}
-        # The working directory is the source's, so that no path of this computer gets into the module.
+        # The working directory is the source's, so that the module contains no path of this computer.
         result = subprocess.run(
             command,
             cwd=source.parent,

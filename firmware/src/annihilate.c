@@ -1,7 +1,7 @@
 /* Self-annihilation, A1 to A4; dormant.S does A5 to A7, where there is no stack left for C. */
 #include "kernel.h"
 
-/* The last step done, from which a fault during annihilation continues: the block takes a cause and each step once. */
+/* The last completed step, after which a fault in annihilation continues: the block accepts cause and steps once. */
 static u32 reached;
 
 static const char *const causes[] = {
@@ -46,7 +46,7 @@ void annihilate(u32 cause, u32 detail)
     fall_dormant(options.native);
 }
 
-/* RAM that was zeroed is not zero: annihilate. During annihilation, report it and continue. */
+/* Scrubbed RAM is not zero: annihilate. During annihilation, report it and continue. */
 void scrub_failed(void)
 {
     if (!reached)

@@ -1,4 +1,4 @@
-/* Attestation: before every cycle the TPM signs the measurements with a nonce of the verifier and the cycle's number.
+/* Attestation: before every cycle the TPM signs the measurements, the verifier's nonce and the cycle's number.
    It uses two keys: P-256, and ML-DSA-65 if the TPM has it. */
 #include "kernel.h"
 

@@ -42,7 +42,7 @@ static int is_inside(const struct region *regions, u32 count, u64 base, u64 size
     return 0;
 }
 
-/* Nonzero for the staging area under the native tables: ring 3 may access it too, and nobody may write it. */
+/* Nonzero for the staging area under the native tables: ring 3 may access it too, but nothing may write it. */
 static int is_guest_code(u64 base, u64 entry)
 {
     return read_cr3() == PML4_NATIVE && base == STAGING_BASE

@@ -54,7 +54,7 @@ _start: frame_first
         movl    $boot_information, %edi
         call    move
 
-        /* Move each module to the staging area, one after the other on cache-line boundaries. */
+        /* Move all modules to the staging area, in order, on cache-line boundaries. */
         movl    $STAGING_BASE, %edi
         movl    $boot_information + 8, %ebx
 next:   movl    (%ebx), %eax
@@ -85,7 +85,7 @@ skip:   movl    4(%ebx), %eax
         jmp     next
 
 staged: cmpl    $SCRUB_PRESENT, SCRUB + SCRUB_ID
-        je      clean                   /* the enclave's own node: RAM is zero at reset, and the loader left no more */
+        je      clean                   /* the enclave's own node: RAM is zero at reset; the loader left nothing */
         call    zero_free_ram
 clean:  call    protections
         orl     $CR4_SET, %eax
@@ -130,7 +130,7 @@ move:   frame_32
         ret
         .cfi_endproc
 
-/* Return in EAX, as bits of CR4, which of UMIP, SMEP and SMAP the processor has (CPUID leaf 7; SDM volume 3, 2.5).
+/* Return in EAX, as CR4 bits, the processor's support for UMIP, SMEP and SMAP (CPUID leaf 7; SDM volume 3, 2.5).
    Preserves only ESP. */
 protections:
         frame_32

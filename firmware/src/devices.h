@@ -42,7 +42,7 @@
 #define TPM_RSP_ADDR        0x68
 #define TPM_BUFFER_SIZE     0xF80
 
-/* PCRs, by what is measured into them. */
+/* PCRs, by the thing measured. */
 #define PCR_LOADER          8
 #define PCR_KERNEL          9
 #define PCR_CONFIGURATION   10
@@ -94,7 +94,7 @@
 #define MAILBOX_VALUE       0x14
 #define VMM_VERIFY          1       /* base, length: signatures of a staged payload */
 #define VMM_COMPILE         2       /* number: compile or load it */
-#define VMM_TRUST           3       /* base, length: the trust anchors, which have been measured */
+#define VMM_TRUST           3       /* base, length: the measured trust anchors */
 #define VMM_INSTANTIATE     4       /* number: a fresh guest; VALUE is the size of its memory */
 #define VMM_DESTROY         5
 #define VMM_ACCEPTED        0

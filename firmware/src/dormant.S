@@ -33,7 +33,7 @@
         movabsl %eax, ENCLAVE + \register
         .endm
 
-        /* If R9D is not zero, print a text on the serial line as well. */
+        /* If R9D is nonzero, also print a text on the serial line. */
         .macro  tell text
         testl   %r9d, %r9d
         jz      1f

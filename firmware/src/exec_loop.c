@@ -11,7 +11,7 @@ static u32 cycle;
 static u32 wake_reason;     /* the status bit of the wake that began the cycle */
 static int sleeps, guest_runs;
 
-/* The interrupt handlers call these. An interrupt that comes late, after its reason is gone, changes nothing. */
+/* The interrupt handlers call these. A late interrupt, whose reason is gone, changes nothing. */
 void next_slice(void)
 {
     if (guest_runs)
@@ -86,7 +86,7 @@ static void run_guest(void)
     timer_stop();
 }
 
-/* A context switch: everything that the guest or its host calls may have left is scrubbed before anything else runs. */
+/* A context switch: anything left by the guest or its host calls is scrubbed before anything else runs. */
 static void scrub_cycle(void)
 {
     vmm(VMM_DESTROY, 0, 0);

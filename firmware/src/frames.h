@@ -40,7 +40,7 @@
         .cfi_escape 0x16, FRAME_RIP, 4, 0x34, 0x1C, 0x94, 4
         .endm
 
-/* Begin code where `above` bytes of the stack come before the frame that IRETQ pops: its caller is what was interrupted,
+/* Begin code with `above` bytes of stack before the frame that IRETQ pops: its caller is the interrupted code,
    whose other registers are as they are here. */
         .macro  frame_interrupted above
         .cfi_startproc simple
@@ -52,20 +52,20 @@
         .cfi_offset FRAME_SS, -8
         .endm
 
-/* Push a value of which the debugger need not know. */
+/* Push a value that the debugger need not know. */
         .macro  push_plain value
         pushq   \value
         .cfi_adjust_cfa_offset 8
         .endm
 
-/* Push a register that the caller will have back. */
+/* Push a register that is restored for the caller. */
         .macro  push_saved register
         pushq   %\register
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset \register, 0
         .endm
 
-/* Pop a register that `push_saved` has pushed. */
+/* Pop a register pushed by `push_saved`. */
         .macro  pop_saved register
         popq    %\register
         .cfi_adjust_cfa_offset -8

@@ -79,7 +79,7 @@ each_range:
 3:      ret
         .cfi_endproc
 
-/* Refuse RAM that cannot be reached, before anything is zeroed. */
+/* Refuse unreachable RAM, before anything is zeroed. */
 inspect:
         frame_32
         movl    ENTRY_LENGTH(%ebx), %ebp

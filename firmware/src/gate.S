@@ -9,7 +9,7 @@
         .section .gate, "ax", @progbits
         .code64
         .balign 16
-call:   frame_first                     /* what runs in ring 3 has no caller there */
+call:   frame_first                     /* code in ring 3 has no caller there */
         int     $VECTOR_HOST_CALL       /* RAX number, RDI argument; returns to the gate */
         .globl  gate
 gate:   ud2

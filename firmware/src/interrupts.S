@@ -51,7 +51,7 @@
 host_call_entry:
         frame_interrupted 0
         known_flags
-        push_plain $0                   /* alignment; overwrites what known_flags left there */
+        push_plain $0                   /* alignment; overwrites the remains of known_flags */
         movq    %rdi, %rsi
         movq    %rax, %rdi
         call    host_call
@@ -145,7 +145,7 @@ return_to_guest:
 leave_guest:
         .cfi_startproc
         movq    kernel_rsp(%rip), %rsp
-        .cfi_def_cfa_offset 56          /* as enter_guest() has left it */
+        .cfi_def_cfa_offset 56          /* as left by enter_guest() */
         .set    offset, -56
         .irp    register, r15, r14, r13, r12, rbp, rbx
         .cfi_offset \register, offset
@@ -173,7 +173,7 @@ idle:   .cfi_startproc
         ret
         .cfi_endproc
 
-/* A stub of 16 bytes for each vector: push an error code if the processor did not, and the vector. */
+/* A 16-byte stub per vector: push an error code if the processor did not, and the vector. */
         .balign 16
         .globl  interrupt_stubs
 interrupt_stubs:

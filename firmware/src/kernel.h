@@ -11,11 +11,11 @@ typedef unsigned long long u64;
 #define NORETURN __attribute__((noreturn))
 #define NOINLINE __attribute__((noinline))     /* called from many places that run once: less code to translate */
 
-/* What the processor and the stubs push. */
+/* The words pushed by the processor and the stubs. */
 struct trap_frame { u64 vector, error_code, rip, cs, rflags, rsp, ss; };
 struct payload { u32 base, length; };
 
-/* The options of the command line. */
+/* The command-line options. */
 enum attestation { ATTESTATION_OFF, ATTESTATION_RECORD, ATTESTATION_REQUIRE };
 struct options { u32 cycles, wake_ns, quantum_ns, arena_bytes, native, attestation; u8 sha256[32]; };
 
@@ -112,7 +112,7 @@ static inline u8 inb(u16 port)
     return value;
 }
 
-/* With guest=native, print on the serial line what is otherwise reported only to the enclave block. */
+/* With guest=native, also print reports to the enclave block on the serial line. */
 static inline void tell(const char *what, u32 value)
 {
     if (options.native)

@@ -67,7 +67,7 @@
 /* Vectors and interrupt stack table entries. */
 #define VECTOR_WAKE         0x20    /* a sleep has ended */
 #define VECTOR_EXTERNAL     0x21
-#define VECTOR_QUANTUM      0x22    /* a time slice has ended; not to be mistaken for the end of a sleep */
+#define VECTOR_QUANTUM      0x22    /* a time slice has ended; distinct from the end of a sleep */
 #define VECTOR_HOST_CALL    0x80
 #define VECTOR_SPURIOUS     0xFF
 #define IST_FAULT           1
@@ -90,7 +90,7 @@
 #define CALL_SHRED_SELF     2
 #define CALL_RETURNED       3
 
-/* Values that the coprocessor returns in RCX to the gate code. */
+/* Values returned by the coprocessor to the gate code in RCX. */
 #define DEPARTURE_CALL      0
 #define DEPARTURE_READ      1       /* read [RDI]: an access out of bounds */
 #define DEPARTURE_WRITE     2       /* write [RDI]: a stack overflow */
@@ -129,7 +129,7 @@
 #define DETAIL_BAD_OPTION       0x0104
 #define DETAIL_NO_PAYLOAD       0x0105
 #define DETAIL_NO_VMM           0x0106
-#define DETAIL_MEASUREMENT      0x0107  /* the flat payload does not have the digest of the command line */
+#define DETAIL_MEASUREMENT      0x0107  /* the flat payload does not have the digest on the command line */
 #define DETAIL_NOT_ALONE        0x0108  /* there are other payloads besides the flat one */
 #define DETAIL_NO_ANCHORS       0x0109  /* the VMM refused the trust anchors, or none were loaded */
 #define DETAIL_NO_TPM           0x010A  /* there is no TPM with a command response buffer, or it does not start */

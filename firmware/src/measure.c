@@ -76,7 +76,7 @@ static NOINLINE u32 length_of(const char *text)
     return length;
 }
 
-/* Measure a text, which the log contains as it is. */
+/* Measure a text, which the log contains unchanged. */
 static NOINLINE void measure_text(u32 pcr, u32 type, const char *text)
 {
     u8 of_text[DIGEST_SIZE] __attribute__((aligned(8)));

@@ -1,7 +1,7 @@
-/* Phase 02, MEM_MAP: the guest's memory, the arena and the interrupt stacks are zeroed, and verified to be zero. */
+/* Phase 02, MEM_MAP: the guest's memory, the arena and the interrupt stacks are zeroed and verified. */
 #include "kernel.h"
 
-/* All memory that is ever written, except the kernel's data and stack, which are in use, and the staged payloads. */
+/* All writable memory, except the kernel's data and stack, which are in use, and the staged payloads. */
 static const struct payload ranges[] = {
     {HEAP_BASE, HEAP_SIZE}, {GUEST_STACK_BASE, GUEST_STACK_SIZE}, {ARENA_BASE, ARENA_SIZE},
     {CALL_STACK_BASE, CALL_STACK_SIZE}, {FAULT_STACK_BASE, FAULT_STACK_SIZE}, {NMI_STACK_BASE, NMI_STACK_SIZE},

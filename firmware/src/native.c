@@ -8,7 +8,7 @@
 
 #define LINE 64
 
-/* Check that the pages that become executable hold only the payload, and that it has the digest of the command line. */
+/* Check that the future executable pages hold only the payload, with the digest on the command line. */
 static u32 verify(void)
 {
     u32 used = (payloads[0].length + LINE - 1) & -LINE;
@@ -27,7 +27,7 @@ static u32 verify(void)
     return VMM_ACCEPTED;
 }
 
-/* Reset what ring 3 can set and neither INT nor IRET resets: the data segment registers and MXCSR. */
+/* Reset registers that ring 3 can set and neither INT nor IRET resets: the data segment registers and MXCSR. */
 static void forget_guest(void)
 {
     static const u32 default_mxcsr = 0x1F80;
@@ -45,5 +45,5 @@ u32 native(u32 command)
     case VMM_DESTROY:
         forget_guest();
     }
-    return VMM_ACCEPTED;        /* nothing has to be compiled, and a zeroed heap is a fresh guest */
+    return VMM_ACCEPTED;        /* nothing to compile, and a zeroed heap is a fresh guest */
 }

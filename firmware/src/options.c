@@ -40,7 +40,7 @@ static u32 digit_value(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : 16;
 }
 
-/* Read a word that is no number. If no digest is given, it is zero, and the payload will be rejected. */
+/* Read a word that is not a number. Without a digest, it is zero, and the payload will be rejected. */
 static const char *read_word(const char *text)
 {
     const char *rest = behind(text, "guest=native");
@@ -83,7 +83,7 @@ static const char *read_option(const char *text)
     annihilate(CAUSE_KERNEL_FAULT, DETAIL_BAD_OPTION);
 }
 
-/* Return the command line that the loader passed to the kernel, or "". */
+/* Return the command line passed by the loader, or "". */
 const char *command_line(void)
 {
     const u8 *tag = boot_information + 8;

@@ -78,7 +78,7 @@ static u64 protections_offered(void)
         | (ebx >> CPUID_SMAP & 1) << CR4_SMAP;
 }
 
-/* Nonzero if the processor is in the state that all later code relies on. */
+/* Nonzero if the processor is in the state required by all later code. */
 static int architecture_is_locked(void)
 {
     struct table_pointer pointer;

@@ -15,7 +15,7 @@ static void command(u32 base, u32 size, u32 go)
     store32(SCRUB + SCRUB_CHANNEL + 16 * CHANNEL_ANY + 8, go);
 }
 
-/* The two ranges that are scrubbed on every return to ring 3 have channels of their own. */
+/* The two ranges scrubbed on every return to ring 3 have their own channels. */
 void scrub_init(void)
 {
     scrub_engine_present = load32(SCRUB + SCRUB_ID) == SCRUB_PRESENT;

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4), of data that is completely in memory. */
+/* SHA-256 (FIPS 180-4) of data in memory. */
 #include "kernel.h"
 
 #define BLOCK 64

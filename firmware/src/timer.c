@@ -7,7 +7,7 @@ void timer_init(void)
     store32(APIC + APIC_DIVIDE, APIC_DIVIDE_BY_1);
 }
 
-/* An interrupt that was raised before the timer was stopped is still delivered: its vector says what it was for. */
+/* An interrupt raised before the timer was stopped is still delivered: its vector identifies its purpose. */
 void timer_arm(u32 ns, u32 vector)
 {
     store32(APIC + APIC_LVT_TIMER, vector);

@@ -84,7 +84,7 @@ u32 tpm_execute(const u8 *command, u32 length, u8 *response, u32 room)
     return 0;
 }
 
-/* Let the TPM finish a command that was interrupted, and discard its response. */
+/* Let the TPM finish an interrupted command, and discard its response. */
 void tpm_abandon(void)
 {
     wait(TPM_CTRL_START, 1, 0);

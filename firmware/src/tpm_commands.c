@@ -20,7 +20,7 @@
 #define ALG_MLDSA           0x00A1
 #define ECC_NIST_P256       0x0003
 #define MLDSA_65            0x0002
-#define AK_ATTRIBUTES       0x00050472  /* fixed to this TPM, restricted to signing data that the TPM has made */
+#define AK_ATTRIBUTES       0x00050472  /* fixed to this TPM, restricted to signing data made by the TPM */
 #define HEADER              10
 #define COMMAND_SIZE        160
 
@@ -86,7 +86,7 @@ int tpm_startup(void)
     put(&command, 2, SU_CLEAR);
     execute_simple(&command);
     begin(&command, NO_SESSIONS, CC_SELF_TEST);
-    put(&command, 1, 0);                /* test only what has not been tested yet */
+    put(&command, 1, 0);                /* test only functions not tested yet */
     return execute_simple(&command);
 }
 

@@ -21,7 +21,7 @@ static u64 serve(u64 number, u64 argument)
     }
 }
 
-/* Report a flat guest's calls to the enclave block: there is no coprocessor that could. */
+/* Report a flat guest's calls to the enclave block, because there is no coprocessor. */
 static u64 serve_and_tell(u64 number, u64 argument)
 {
     if (number < CALL_RETURNED) {

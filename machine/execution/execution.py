@@ -47,7 +47,7 @@ _LEFT_BY = {
 """Causes of ring transitions by opcode, except task switches."""
 _MOV_TO_CR = 0x0F22
 _STOPS_IN_A_ROW = 100
-"""Stops after which the machine looks at the host's time and signals, even if no instruction retires."""
+"""Stops after which the machine checks host time and signals, even if no instruction retires."""
 _PRIVILEGED = frozenset([0x0F01, *range(0x0F05, 0x0F0A), *range(0x0F20, 0x0F24), *range(0x0F30, 0x0F36)])
 
 
@@ -210,7 +210,7 @@ class Execution(Stateful):
     # Stops
 
     def run(self) -> None:
-        """Execute up to a stop after which the machine has something to do before the processor may go on."""
+        """Execute up to a stop after which the machine must act before the processor may continue."""
         chipset, hook, delivery = self._chipset, self._cpu.hook, self.delivery
         for _ in range(_STOPS_IN_A_ROW):
             self._run_to_stop()
@@ -224,7 +224,7 @@ class Execution(Stateful):
 
         A quiet instruction changes only its operands, so interrupts, deadlines and the mode need no check after it. If
         a device requested something meanwhile, the processor stops again. A load of a data segment is quiet, too, if
-        the same instructions as before are checked afterwards.
+        the same instructions are checked afterwards.
         """
         cpu, hook, limits = self._cpu, self._cpu.hook, self._limits
         while True:

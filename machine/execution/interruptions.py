@@ -1,4 +1,4 @@
-"""Delivery of what interrupts a program: exceptions, traps and external interrupts, and what is recorded of them.
+"""Delivery of interruptions of a program (exceptions, traps and external interrupts), and their recording.
 
 Interrupt delivery itself is in machine/interrupts/delivery.py.
 """
@@ -51,7 +51,7 @@ class Interruptions:
         self._at_coprocessor = at_coprocessor
 
     def deliver(self, interrupt: Interrupt) -> None:
-        """Deliver an interrupt or exception, and record what that changes."""
+        """Deliver an interrupt or exception, and record its changes."""
         self._cpu.hook.pass_once = NEVER
         registers, in_long_mode = self._cpu.registers, self._ring_and_mode.mode == "long"
         ring, rsp, base = registers.cpl, registers.rsp, self._cpu.linear_rip - registers.rip
@@ -98,7 +98,7 @@ class Interruptions:
         return instruction is not None and instruction.opcode in STRINGS and bool(_REPEATS & set(instruction.prefixes))
 
     def met(self, stop: Stop) -> None:
-        """Deliver the exception or the INT instruction that Unicorn reported."""
+        """Deliver the exception or the INT instruction reported by Unicorn."""
         cpu = self._cpu
         software, error_code, following = cpu.context.interrupt_met
         vector = UD if stop is Stop.INVALID_INSTRUCTION else cpu.hook.vector

@@ -1,1 +1,1 @@
-"""The processor: Unicorn, its clock, its hooks and what it has translated."""
+"""The processor: Unicorn, its clock, its hooks and its translations."""

@@ -12,7 +12,7 @@ class Clock(Stateful):
 
     STATE = ("_skew_ns", "_counted_ns", "_timeless")
     WIRING = ("_state", "ns_per_instruction", "_deadline_ns", "stepping")
-    # The processor counts instructions; a deadline is armed again for each run.
+    # The processor counts instructions; a deadline is re-armed for each run.
 
     def __init__(self, state: HookState, ns_per_instruction: int = 1) -> None:
         self._state = state
@@ -30,7 +30,7 @@ class Clock(Stateful):
 
     @property
     def timeless_steps(self) -> int:
-        """The number of steps since this time was reached: only some take no time, such as taking an interrupt."""
+        """The number of steps since this time was reached: some take no time, such as taking an interrupt."""
         return self._timeless if self._counted_ns == self.now_ns else 0
 
     @timeless_steps.setter
@@ -38,7 +38,7 @@ class Clock(Stateful):
         self._counted_ns, self._timeless = self.now_ns, count
 
     def spend(self, duration_ns: int) -> None:
-        """Let `duration_ns` pass without retiring an instruction."""
+        """Spend `duration_ns` without retiring an instruction."""
         self._skew_ns += duration_ns
         if self._state.deadline and not self.stepping:
             self.arm(self._deadline_ns)

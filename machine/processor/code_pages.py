@@ -1,16 +1,16 @@
-"""Pages from which the processor fetches: what Unicorn may do with them.
+"""Unicorn's permissions for pages from which the processor fetches.
 
-Unicorn goes on executing what it has translated when code is written, and aborts on some code when it translates it
+Unicorn continues to execute stale translations after code is written, and aborts when it translates certain code
 (untranslatable.py). So for Unicorn a page of RAM is either writable or executable:
 
 * All pages are *writable* at first.
-* A page that the processor fetches from becomes *executable*. Unicorn refuses stores to it, and they are made here.
+* A page from which the processor fetches becomes *executable*. Unicorn refuses stores to it, and they are made here.
 * If the page has bytes that look untranslatable, it is *guarded* instead: neither writable nor executable. The
-  processor steps through it (`Engine._execute_guarded`), and only single instructions that are harmless are translated.
+  processor steps through it (`Engine._execute_guarded`), and only harmless single instructions are translated.
 
-Each change of permissions splits Unicorn's memory into more regions, and the time of a change grows with their number.
-So the more boundaries there are between regions, the larger the blocks of pages that change at once. Pages that were
-included without being fetched from become writable again at the first store.
+Each change of permissions splits Unicorn's memory into more regions, and the time for a change grows with their number.
+So the more region boundaries there are, the larger the blocks of pages that change together. Included pages that were
+not fetched from become writable again at the first store.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ from machine.processor.untranslatable import LONGEST, Edges, looks_untranslatabl
 
 _UNDEFINED_OPCODE = 0x04
 _DOUBLE_EVERY = 32
-"""Blocks are twice as large for each so many boundaries."""
+"""Blocks double in size for each additional number of boundaries."""
 _FEW_BOUNDARIES = 512
 """With more, pages do not become writable again."""
 
@@ -39,18 +39,18 @@ class CodePages:
         self._keep_flags = keep_flags
         self._guarded: set[int] = set()
         self._rewritten: set[int] = set()
-        """Guarded pages that were written since they were guarded, and may be harmless now."""
+        """Guarded pages that were written since then, and may now be harmless."""
         self._included: set[int] = set()
-        """Pages that are not writable only because they are in the block of another one."""
+        """Pages that are not writable only because they are in another page's block."""
         self._boundaries: set[int] = set()
         self._edges = Edges()
         self._lifted = False
         self._repeated = range(0)
-        """The bytes of a store that was made and that Unicorn is about to report one by one."""
+        """The bytes of a completed store that Unicorn is about to report one by one."""
         self.storing = False
         """True while a store is made."""
         self.left = False
-        """True if a store changed permissions, for which Unicorn may have left its loop."""
+        """True if a store changed permissions, which may have made Unicorn leave its loop."""
         void, u64 = ctypes.c_void_p, ctypes.c_uint64
         prototype = ctypes.CFUNCTYPE(ctypes.c_bool, void, ctypes.c_int, u64, ctypes.c_int, u64, void)
         self._callbacks = prototype(self._on_fetch), prototype(self._on_store)
@@ -73,7 +73,7 @@ class CodePages:
         return page in self._guarded
 
     def look_at_rewritten(self) -> bool:
-        """Guard executable pages that were written and look untranslatable now. Return whether any does."""
+        """Guard executable pages that were written and now look untranslatable. Return whether there are any."""
         found = False
         for where in self._ram.rewritten_code():
             found = self._look(where.start, len(where)) or found
@@ -95,7 +95,7 @@ class CodePages:
         return found
 
     def _is_hazard(self, page: int, base: int = 0, end: int = 1 << 64) -> bool:
-        """Report whether a page looks untranslatable for what lies in a range of it, which was written."""
+        """Report whether a page looks untranslatable because of a written range in it."""
         first, last = max(page, base - LONGEST), min(page + PAGE_SIZE, end + LONGEST)
         if looks_untranslatable(bytes(self._ram.view[first:last])):
             return True
@@ -105,7 +105,7 @@ class CodePages:
         return self._edges.update(page, read(page, LONGEST), read(page + PAGE_SIZE - LONGEST, LONGEST))
 
     def _settle(self, page: int, *, guarded: bool = False) -> range:
-        """Make the block of a page executable, or guarded if any page of it must be. Return the block."""
+        """Make a page's block executable, or guarded if any page in it must be. Return the block."""
         ram, fetched = self._ram, self._ram.fetched_pages
         size = min(PAGE_SIZE << len(self._boundaries) // _DOUBLE_EVERY, 1 << ram.size.bit_length())
         block = range(page & -size, min((page & -size) + size, ram.size))
@@ -159,8 +159,8 @@ class CodePages:
     def _on_store(self, _uc: int, _kind: int, address: int, size: int, value: int, _user: int) -> bool:
         """Make a store to a page that is not writable.
 
-        Unicorn reports one that is not aligned, and then each of its bytes in order. The bytes are only stored one by
-        one if they are in two pages.
+        Unicorn reports a misaligned store, and then each of its bytes in order. The bytes are stored one by one only if
+        they are in two pages.
 
         Returns:
             True, for a store that was made.

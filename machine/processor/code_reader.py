@@ -1,4 +1,4 @@
-"""Code as the processor would fetch it: read, and decoded."""
+"""Code as fetched by the processor: reading and decoding."""
 
 import ctypes
 from collections.abc import Callable
@@ -21,7 +21,8 @@ class CodeReader:
         engine: The handle of the engine.
         registers: Its registers while it is stopped.
         hook: The state of its instruction hook.
-        give_back: Called before each read. It gives the engine the registers: the ring decides what may be fetched.
+        give_back: Called before each read to give the engine the registers, because the ring determines fetch
+        permissions.
     """
 
     def __init__(self, engine: int, registers: ProcessorState, hook: HookState, give_back: Callable[[], None]) -> None:
@@ -48,9 +49,9 @@ class CodeReader:
         return self._decode(self.at(address))
 
     def watched_instruction(self) -> Instruction | None:
-        """Decode the instruction before which the hook stopped; None if it ends in a page that cannot be fetched."""
+        """Decode the instruction at which the hook stopped; None if it extends into a page that cannot be fetched."""
         found = self._decode(ctypes.string_at(self._hook_code, self._hook.code_size))
-        # Unicorn reported the size, and may have refused the instruction before its end
+        # Unicorn reported the size, and may have rejected the instruction before its end
         return self.instruction_at(self._registers.linear_rip) if found is None else found
 
     def _decode(self, code: bytes) -> Instruction | None:

@@ -1,6 +1,6 @@
-"""The processor, as the machine and its observers see it while it is stopped.
+"""The stopped processor, for the machine and its observers.
 
-Unicorn executes instructions and does segmentation, paging and ring checks (engine.py). While it is stopped, its
+Unicorn executes instructions and performs segmentation, paging and ring checks (engine.py). While it is stopped, its
 registers are in `Cpu.registers` (processor_state.py), which may be changed freely; `Engine.execute` writes them back
 and continues.
 """
@@ -44,7 +44,7 @@ class Cpu:
         self.clock, self.memory, self.code, self.callbacks = engine.clock, engine.memory, engine.code, engine.callbacks
         self.time_stamp_counter = TimeStampCounter(self.clock)
         self.cpuid_switches: Callable[[], Switches] = Switches
-        """Returns the CPUID bits that software has switched."""
+        """Returns the CPUID bits switched by software."""
         self.debug = DebugRegisters(self.registers, self.hook, self.memory, self.clock, self.callbacks)
 
     # Registers
@@ -93,7 +93,7 @@ class Cpu:
         return register.selector, register.base, register.limit
 
     def write_register(self, name: str, value: int) -> None:
-        """Set a general register, RIP, RFLAGS or one that only Unicorn has, such as XMM0, by its manual name."""
+        """Set a general register, RIP, RFLAGS or one stored only in Unicorn, such as XMM0, by its manual name."""
         if name == "RFLAGS":
             self.rflags = value
         elif name.lower() in GENERAL_REGISTERS or name == "RIP":
@@ -157,7 +157,7 @@ class Cpu:
         return self.callbacks.watch_memory(accessed)
 
     def note_access(self, writes: bool, physical: int, size: int) -> None:
-        """Report an access of `size` bytes by an instruction that the machine executes itself to `watch_memory`."""
+        """Report to `watch_memory` an access of `size` bytes by an instruction that the machine executes itself."""
         for seen in self.callbacks.watchers:
             seen(writes, physical, size)
 
@@ -173,7 +173,7 @@ class Cpu:
         }
 
     def load_state(self, state: State) -> None:
-        """Restore a state of this processor or one like it; RAM must have been loaded before."""
+        """Restore a state of this processor or one like it; RAM must be loaded first."""
         self.context.content = state["context"]
         ctypes.memmove(ctypes.addressof(self.hook), state["hook"], STATE_BYTES)
         self.time_stamp_counter.offset, self.time_stamp_counter.aux = state["tsc_offset"], state["tsc_aux"]

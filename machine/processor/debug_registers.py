@@ -1,8 +1,8 @@
 """The debug registers (SDM volume 3, 18.2): breakpoints on instructions, data and ports.
 
-Unicorn never sees them. The instruction hook checks for breakpoints on instructions. While a breakpoint on data is
-armed, a memory hook is added, which makes every access slow. That hook reports physical addresses, so an access
-through another mapping of the same bytes hits the breakpoint too.
+Unicorn never sees them. The instruction hook checks for breakpoints on instructions. While a data breakpoint is armed,
+a memory hook makes every access slow. That hook reports physical addresses, so an access through another mapping of the
+same bytes hits the breakpoint too.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _LENGTHS = (1, 2, 8, 4)
 
 
 class DebugRegisters(Stateful):
-    """DR0-DR3, DR6 and DR7, and the breakpoints that the instruction just executed has hit."""
+    """DR0-DR3, DR6 and DR7, and the breakpoints hit by the last instruction."""
 
     STATE = ("_addresses", "dr6", "dr7", "met", "held")
     WIRING = ("_registers", "_hook", "_memory", "_clock", "_callbacks", "_memory_hook", "_watched")
@@ -47,7 +47,7 @@ class DebugRegisters(Stateful):
         self.dr6 = DR6_ALWAYS_SET
         self.dr7 = DR7_ALWAYS_SET
         self.met = 0
-        """Bits 0-3: breakpoints on data or ports that were hit, to be raised as a trap after the instruction."""
+        """Bits 0-3: data or port breakpoints hit, to be raised as a trap after the instruction."""
         self.held = 0
         """The same for MOV SS or POP SS, after which #DB waits until the next instruction is complete (6.8.3)."""
         self._memory_hook: Callable[[], None] | None = None
@@ -55,7 +55,7 @@ class DebugRegisters(Stateful):
         self._watched: list[tuple[int, int, int, bool]] = []
 
     def reset(self) -> None:
-        """Set all registers as after power-on."""
+        """Set all registers to their power-on values."""
         self._addresses = [0, 0, 0, 0]
         self.dr6, self.dr7, self.met, self.held = DR6_ALWAYS_SET, DR7_ALWAYS_SET, 0, 0
         self._arm()
@@ -66,16 +66,16 @@ class DebugRegisters(Stateful):
         self._arm()
 
     def hold(self) -> None:
-        """Postpone the breakpoints that the instruction just executed has hit."""
+        """Postpone the breakpoints hit by the last instruction."""
         self.held, self.met = self.held | self.met, 0
 
     def take(self) -> int:
-        """Return bits 0-3 of all breakpoints that were hit, and clear them: they are reported now."""
+        """Return bits 0-3 of all breakpoints hit, and clear them, because they are now reported."""
         found, self.met, self.held = self.met | self.held, 0, 0
         return found
 
     def number(self, register: int) -> int:
-        """Return the number of the register that MOV names: DR6 for DR4, DR7 for DR5.
+        """Return the register number for MOV: DR6 for DR4, DR7 for DR5.
 
         Args:
             register: The number in the instruction.

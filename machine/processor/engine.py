@@ -1,7 +1,7 @@
-"""Unicorn, entered with the registers of the stopped processor until the machine has to act.
+"""Unicorn, entered with the registers of the stopped processor until the machine must act.
 
-Before each entry, what Unicorn has translated of code that was written since is dropped. Where it may not fetch from a
-page, code_pages.py decides how the page is executed.
+Before each entry, translations of code written since are dropped. If it may not fetch from a page, code_pages.py
+decides how the page is executed.
 """
 
 import ctypes
@@ -47,14 +47,14 @@ class Engine:
     Args:
         ram: The RAM, mapped from physical address 0.
         bus: Answers accesses to ports and devices.
-        ns_per_instruction: Virtual time that an instruction takes, in ns.
+        ns_per_instruction: Virtual time per instruction, in ns.
         portable: True to use the hooks in Python instead of native code.
     """
 
     def __init__(self, ram: Ram, bus: Bus, ns_per_instruction: int, *, portable: bool) -> None:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_BROADWELL)  # the smallest model with SMEP and SMAP
-        self.uc.ctl_exits_enabled(True)  # but none is set: Unicorn would raise page faults looking up an end address
+        self.uc.ctl_exits_enabled(True)  # but none is set: looking up an end address, Unicorn would raise page faults
         self.uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
         self._handle = engine_handle(self.uc)
         self._ram = ram
@@ -76,9 +76,9 @@ class Engine:
         )
 
     def execute(self) -> Stop:
-        """Run until the machine has to act.
+        """Run until the machine must act.
 
-        RF lasts for one instruction. Unicorn does not implement that, so RF is never passed to it. Raises
+        RF lasts for one instruction, which Unicorn does not implement, so RF is never passed to it. Raises
         UnicornStopped if Unicorn failed, and any exception that a device raised in a callback.
 
         Returns:
@@ -92,7 +92,7 @@ class Engine:
                 self._drop_translations()
             stop = self._attempt()
             if stop is not Stop.INTERRUPT or not self._page_fault:
-                cr2.value = address  # Unicorn changes it even when it only looks at code
+                cr2.value = address  # Unicorn changes it even when it only reads code
         self.context.collect_simd_flags()
         if stop is Stop.REPEAT:
             self.registers.rip = self.registers.offset_of(hook.last)
@@ -102,7 +102,7 @@ class Engine:
         return stop
 
     def _attempt(self) -> Stop | None:
-        """Enter the engine once. Return why it stopped; None if it has to be entered again. Raises UnicornStopped."""
+        """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""
         hook = self.hook
         stepping = hook.stepping
         self._code_pages.left = False
@@ -159,17 +159,17 @@ class Engine:
 
     @property
     def _page_fault(self) -> bool:
-        """True if the engine stopped at a page fault, and not at INT 14."""
+        """True if the engine stopped at a page fault, not at INT 14."""
         hook = self.hook
         return hook.reason == Stop.INTERRUPT and hook.vector == PF and not self.context.interrupt_met[0]
 
     def _met_ahead(self) -> bool:
-        """Report whether the failed fetch was ahead of the instruction at RIP, which may never lead there.
+        """Report whether the failed fetch was ahead of the instruction at RIP, which may never get there.
 
         Unicorn translates ahead, into the next page.
 
         Returns:
-            True if the instruction at RIP itself can be fetched and was not begun.
+            True if the instruction at RIP itself can be fetched and has not begun.
         """
         at = self.registers.linear_rip
         return self.hook.last != at and self.code.instruction_at(at) is not None
@@ -177,8 +177,8 @@ class Engine:
     def _pages_of_code(self) -> list[int]:
         """Return the physical addresses of the mapped pages that Unicorn may have refused to fetch from, in order.
 
-        The first is that of RIP. The next may hold the end of the instruction; Unicorn also translates ahead into it,
-        but not from a guarded page.
+        The first is that of RIP. The next one may contain the end of the instruction; Unicorn also translates ahead
+        into it, but not from a guarded page.
         """
         at = self.registers.linear_rip
         found = self.memory.look(at)
@@ -190,10 +190,9 @@ class Engine:
         return pages
 
     def _execute_guarded(self, code: list[int]) -> int:
-        """Execute the instruction at RIP, and what follows in the same guarded page and is harmless (code_pages.py).
+        """Execute the instruction at RIP, and following harmless ones in the same guarded page (code_pages.py).
 
-        If RIP points to an instruction that Unicorn would abort on, the instruction hook stops before it, as it is
-        undefined.
+        If Unicorn would abort on the instruction at RIP, the instruction hook stops before it, because it is undefined.
 
         Args:
             code: The pages that may hold it, from `_pages_of_code`.
@@ -226,10 +225,10 @@ class Engine:
         self.context.restore()
 
     def _keep_flags(self) -> None:
-        """Keep the arithmetic flags of the running engine, in a callback that Unicorn makes in an instruction.
+        """Keep the arithmetic flags of the running engine, in a callback within an instruction.
 
-        There Unicorn forgets that the flags were computed before the instruction, and computes them once more from the
-        result. Most instructions note that themselves at their end; these do so before their accesses.
+        In such a callback Unicorn forgets that the flags were computed before the instruction, and recomputes them from
+        the result. Most instructions note that at their end; these do so before their accesses.
         """
         if self.hook.begun in _NOTING_FLAGS_EARLY:
             self.context.keep_flags()
@@ -252,9 +251,9 @@ class Engine:
     # Translated code that RAM no longer holds
 
     def _drop_translations(self) -> None:
-        """Drop translated code where RAM was written, and flush Unicorn's TLB, as a processor may at any time.
+        """Drop translations of written RAM, and flush Unicorn's TLB, as a processor may at any time.
 
-        Unicorn takes linear addresses here, so paging is off for a moment.
+        Unicorn takes linear addresses here, so paging is briefly disabled.
         """
         state = self.context.content
         load_flat_mode(self.registers)
@@ -265,15 +264,15 @@ class Engine:
         self.flush_tlb()
 
     def _on_stale_code(self) -> None:
-        """Stop before the next instruction, so that translations are dropped; or drop them at once if that will do."""
+        """Stop before the next instruction to drop translations, or drop them at once if possible."""
         if not self._drops_at_once():
             self.clock.stop()
 
     def _drops_at_once(self) -> bool:
-        """Drop the translations of what an instruction stores into its own page, if the engine steps.
+        """Drop translations that an instruction overwrites in its own page, if the engine steps.
 
-        When the engine steps, it translates the next instruction after this one. Otherwise the next one may be part of
-        the block that is being executed.
+        When stepping, the engine translates the next instruction after this one. Otherwise the next one may be part of
+        the current block.
 
         Returns:
             True if they were dropped.

@@ -76,7 +76,7 @@ class Callbacks:
     def watch_memory(self, seen: Callable[[bool, int, int], None]) -> Callable[[], None]:
         """Report each memory access by an instruction.
 
-        Code that Unicorn translated earlier would report no accesses, so it is dropped.
+        Earlier translations would report no accesses, so they are dropped.
 
         Args:
             seen: Called with True for a write, the physical address and the size in bytes.
@@ -128,7 +128,7 @@ class Callbacks:
             raise MachineError(f"cannot map devices at {address:#x}: Unicorn error {status}")
 
     def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
-        try:  # here and not by `_make`, as these two are the hottest of all callbacks
+        try:  # not by `_make`, because these two are the hottest callbacks
             return self._bus.read_memory(offset, size)
         except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
             self._fail(error)

@@ -8,7 +8,7 @@ _FLAT_CODE_32, _FLAT_DATA_32 = 0x00CF_9B00, 0x00CF_9300
 
 
 def load_flat_mode(registers: ProcessorState) -> None:
-    """Set the mode and its segments in ring 0, and nothing else."""
+    """Set only the mode and its segments, in ring 0."""
     registers.cs.load(0x08, 0, 0xFFFF_FFFF, _FLAT_CODE_32)
     for segment in (registers.ds, registers.es, registers.ss, registers.fs, registers.gs):
         segment.load(0x10, 0, 0xFFFF_FFFF, _FLAT_DATA_32)

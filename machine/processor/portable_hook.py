@@ -56,7 +56,7 @@ class _Operands:
         return int.from_bytes(value.raw, "little")
 
     def memory(self, instruction: Instruction, size: int) -> int | None:
-        """Return the memory operand; None if the access faults. Raises LookupError where there is no RAM."""
+        """Return the memory operand; None if the access faults. Raises LookupError outside RAM."""
         assert isinstance(instruction.operand, MemoryOperand)
         address = self._hook.operand_address(instruction, instruction.operand, self.following)
         return self._hook.read_ram(address, size)
@@ -111,7 +111,7 @@ class PortableHook:
         return b""
 
     def _misplaced(self, code: bytes, address: int, size: int) -> bool:
-        """Report whether Unicorn would access a memory operand of 16 bytes wrongly."""
+        """Report whether Unicorn would access a 16-byte memory operand wrongly."""
         instruction = decode(code, long=bool(self._state.long_mode))
         if instruction is None or not isinstance(instruction.operand, MemoryOperand):
             return False
@@ -130,7 +130,7 @@ class PortableHook:
         )
 
     def read_ram(self, address: int, size: int) -> int | None:
-        """Read memory by linear address; None if the access faults. Raises LookupError where there is no RAM."""
+        """Read memory by linear address; None if the access faults. Raises LookupError outside RAM."""
         for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
             linear = ctypes.c_uint64(page)
             if uclib.uc_vmem_translate(self.handle, linear, UC_PROT_READ, ctypes.byref(self._value)):
@@ -154,11 +154,11 @@ class PortableHook:
         """Report whether to stop before the instruction at an address. If so, keep its code in the state."""
         state, code = self._state, self._code_at(address, size)
         found = action(code, long=bool(state.long_mode))
-        if not found and len(code) < _LONGEST:  # `size` may end where Unicorn stopped decoding with an error
+        if not found and len(code) < _LONGEST:  # `size` may end at Unicorn's decoding error
             code = self._code_at(address, _LONGEST)
             found = action(code, long=bool(state.long_mode))
         stops = bool(found & state.watched) or bool(found & _PLACED and self._misplaced(code, address, size))
-        if not stops and found & _LOOKED_AT:  # Unicorn may be wrong about their length, too
+        if not stops and found & _LOOKED_AT:  # Unicorn may also get their length wrong
             code = self._code_at(address, _LONGEST)
             stops = self._unusual(code, address, size)
         if stops:
@@ -184,7 +184,7 @@ class PortableHook:
             state.stepping = Steps.NONE
 
     def _on_step(self) -> None:
-        """See `on_step` in stepping.h. The portable hook stops after each step, as it keeps no debt."""
+        """See `on_step` in stepping.h. The portable hook stops after each step, because it keeps no debt."""
         state, reason = self._state, Stop.DEADLINE
         if state.until:
             moved = self.register(x86_const.UC_X86_REG_RIP) != state.rip

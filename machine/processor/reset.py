@@ -1,4 +1,4 @@
-"""The processor as a Multiboot loader leaves it, and otherwise as after a reset (SDM volume 3, table 10-1)."""
+"""The processor state left by a Multiboot loader, otherwise as after a reset (SDM volume 3, table 10-1)."""
 
 from machine.architecture.processor_state import GENERAL_REGISTERS
 from machine.processor.cpu import Cpu

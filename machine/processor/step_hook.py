@@ -1,8 +1,8 @@
-"""The instruction hook: it counts retired instructions and stops the engine where Python has to act.
+"""The instruction hook: it counts retired instructions and stops the engine when Python must act.
 
 The rules are written twice, in `native/step_hook.c` (fast: tens of millions of instructions a second) and in
-`portable_hook.py` (for hosts that load no native code); a test compares their counts and stops. The hook always stops
-*before* an instruction. Nothing else may stop the engine, or an instruction would be counted twice.
+`portable_hook.py` (for hosts that cannot load native code); a test compares their counts and stops. The hook always
+stops *before* an instruction. Nothing else may stop the engine, or an instruction would be counted twice.
 """
 
 import ctypes
@@ -22,14 +22,14 @@ from machine.processor.native.loading import load
 NEVER = 2**64 - 1
 _PAGES = 64
 ADDRESSES = 16
-"""The most addresses to stop at."""
+"""The maximum number of addresses to stop at."""
 _GROUPS = 64
 _CREDIT = 1024
 """Instructions that may be translated before others have paid for them (native/stepping.h): some ms of work."""
 STRINGS = frozenset([*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0)])
 """Opcodes of the string instructions."""
 REGISTER_IDS = tuple(getattr(x86_const, f"UC_X86_REG_{name.upper()}") for name in GENERAL_REGISTERS)
-"""Unicorn's numbers of the general registers, in the order of their numbers in an instruction."""
+"""Unicorn's numbers of the general registers, in instruction encoding order."""
 
 
 class Stop(IntEnum):
@@ -48,13 +48,13 @@ class Stop(IntEnum):
     DEBUG = 7
     """DR0-DR3 have an enabled breakpoint on this instruction."""
     NO_CODE = 8
-    """There is no RAM to execute from at RIP. Not by the hook."""
+    """There is no RAM at RIP. Not by the hook."""
     ADDRESS = 9
     """An observer of the machine has set a stop at this address."""
     REPEAT = 10
-    """The repeated string instruction at `last` has to begin once more (stepping.h)."""
+    """The repeated string instruction at `last` must begin again (stepping.h)."""
     LEFT = 11
-    """In the middle of an instruction, which has to begin once more. Not by the hook."""
+    """In the middle of an instruction, which must begin again. Not by the hook."""
 
 
 _FUNCTIONS = {
@@ -67,7 +67,7 @@ _FUNCTIONS = {
 
 
 class Steps(IntEnum):
-    """Ways to enter the engine (stepping.h). With all but NONE, Unicorn raises #DB after each instruction."""
+    """Ways to enter the engine (stepping.h). Except with NONE, Unicorn raises #DB after each instruction."""
 
     NONE = 0
     WHILE_IN_DEBT = 1
@@ -75,7 +75,7 @@ class Steps(IntEnum):
     OF_SOFTWARE = 3
     """TF is set: the #DB is delivered to software."""
     GUARDED = 4
-    """As long as instructions are harmless and lie in the same page (code_pages.py)."""
+    """As long as instructions are harmless and in the same page (code_pages.py)."""
 
 
 class HookState(ctypes.Structure):
@@ -154,7 +154,7 @@ def native_tables(long: bool) -> "ctypes.Array[ctypes.c_char]":
 
 _NATIVE_TABLES = (native_tables(False), native_tables(True))
 STATE_BYTES: int = vars(HookState)["context"].offset
-"""The size of the first fields of `HookState`: those that are the processor's state, and not this process's."""
+"""The size of the first fields of `HookState`, which are the processor's state, not this process's."""
 
 
 def add_hook(
@@ -166,9 +166,9 @@ def add_hook(
     instruction: int | None = None,
     within: range | None = None,
 ) -> ctypes.c_size_t:
-    """Add a hook through Unicorn's C interface, which, unlike the Python binding, takes native functions.
+    """Add a hook through Unicorn's C interface.
 
-    The C interface also takes more instructions than the binding does.
+    Unlike the Python binding, it accepts native functions, and also more instructions.
 
     Args:
         uc: The engine.
@@ -199,7 +199,7 @@ def add_hook(
 class StepHook:
     """The hook of one engine, and its state. `context` is the address to which the processor is saved at each stop.
 
-    `fallback` attaches a hook in Python. It is used if `portable`, or if the host loads no native code.
+    `fallback` attaches a hook in Python. It is used if `portable`, or if the host cannot load native code.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class StepHook:
             self._fallback = fallback(uc, self.state)
 
     def forget_pages(self) -> None:
-        """Forget the host addresses of code pages, as mappings may have changed."""
+        """Forget the host addresses of code pages, because mappings may have changed."""
         ctypes.memset(ctypes.addressof(self.state) + HookState.pages.offset, 0, HookState.pages.size)
 
     def _attach_native(self, uc: Uc, entries: tuple[int, ...]) -> None:

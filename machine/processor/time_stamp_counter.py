@@ -1,4 +1,4 @@
-"""The time stamp counter (SDM volume 3, 18.17): IA32_TSC, which counts virtual time from a value that software sets."""
+"""The time stamp counter (SDM volume 3, 18.17): IA32_TSC, which counts virtual time from a value set by software."""
 
 from machine.processor.clock import Clock
 
@@ -13,7 +13,7 @@ class TimeStampCounter:
         self.offset = 0
         """The counter's value minus virtual time, in ns."""
         self.aux = 0
-        """IA32_TSC_AUX, which RDTSCP reads."""
+        """IA32_TSC_AUX, read by RDTSCP."""
 
     @property
     def value(self) -> int:

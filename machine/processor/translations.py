@@ -1,9 +1,9 @@
-"""Code that Unicorn has translated, and how it is dropped when RAM changes under it.
+"""Unicorn's translations, and their removal when RAM changes under them.
 
-Unicorn keeps translated code, whatever is written to RAM afterwards: by devices, interrupt delivery (stack frames),
+Unicorn keeps translations, whatever is written to RAM afterwards: by devices, interrupt delivery (stack frames),
 page-table flags, a loaded snapshot, inputs, and instructions, whose stores to executable pages are made in
-code_pages.py. So `Ram.code_lines` marks the lines of RAM from which a block was translated. `Ram` collects the
-ranges written there (`Ram.stale_code`) and makes the processor stop before its next instruction; `drop` removes their
+code_pages.py. So `Ram.code_lines` marks the lines of RAM from which a block was translated. `Ram` collects the ranges
+written there (`Ram.stale_code`) and makes the processor stop before its next instruction; `drop` removes their
 translations from Unicorn.
 """
 
@@ -37,7 +37,7 @@ class TranslationState(ctypes.Structure):
 
 
 class Translations:
-    """The translated code of one engine: tracked in native code, or in Python if the host loads none."""
+    """The translations of one engine: tracked in native code, or in Python if the host cannot load it."""
 
     def __init__(self, uc: Uc, ram: Ram, *, portable: bool) -> None:
         self._uc = uc
@@ -91,17 +91,17 @@ class Translations:
             self._ram.code_lines[first:end] = b"\1" * (end - first)
 
     def _execute_first_block(self) -> None:
-        """Make Unicorn leave a block before anything else runs: it reports no translation until it has."""
+        """Make Unicorn leave a block before anything else runs, because it reports no translation until then."""
         self._ram.write(0, _TWO_BLOCKS)
         emu_start(engine_handle(self._uc), 0, 0, 0, 0)
         self._ram.load(RamImage(()))
         self._uc.ctl_flush_tb()
 
     def drop(self, offset: int = 0) -> None:
-        """Drop the translations of ranges that were written. Their linear addresses are `offset` above the physical."""
+        """Drop the translations of written ranges. Their linear addresses are `offset` above the physical ones."""
         stale, self._ram.stale_code = self._ram.stale_code, []
         for where in stale:
-            for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a region of its own
+            for page in range(where.start & -PAGE_SIZE, where.stop, PAGE_SIZE):  # each may be a separate region
                 if self._ram.fetched_pages[page // PAGE_SIZE]:
                     self._uc.ctl_remove_cache(
                         offset + max(page, where.start), offset + min(page + PAGE_SIZE, where.stop)

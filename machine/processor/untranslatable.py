@@ -1,14 +1,14 @@
-"""Code that makes Unicorn abort when it translates it, and how it is recognized.
+"""Recognition of code on which Unicorn aborts when it translates it.
 
-LOCK with BT, BTS, BTR or BTC of a register is #UD (SDM volume 2, LOCK). Unicorn aborts the whole process instead, and
-does so as soon as it translates the block that contains the instruction. code_pages.py keeps it from doing so.
+LOCK with BT, BTS, BTR or BTC of a register is #UD (SDM volume 2, LOCK). Unicorn instead aborts the whole process as
+soon as it translates a block that contains the instruction. code_pages.py prevents that.
 """
 
 import re
 from collections.abc import Iterator
 
 LONGEST = 15
-"""Bytes of the longest instruction."""
+"""Length of the longest instruction in bytes."""
 _PREFIXES = rb"[\x26\x2e\x36\x3e\x40-\x4f\x64-\x67\xf0\xf2\xf3]*"
 _LOCK = rb"\xf0" + _PREFIXES
 _BIT_TEST = rb"(?:[\xa3\xab\xb3\xbb][\xc0-\xff]|\xba[\xe0-\xff])"
@@ -20,11 +20,11 @@ _CUTS = (
     (re.compile(_LOCK + rb"\x0f[\xa3\xab\xb3\xbb]\Z"), re.compile(rb"[\xc0-\xff]")),
     (re.compile(_LOCK + rb"\x0f\xba\Z"), re.compile(rb"[\xe0-\xff]")),
 )
-"""Ways to cut such an instruction in two: the end of one page and the start of another."""
+"""Ways to split such an instruction between the end of one page and the start of another."""
 
 
 def looks_untranslatable(code: bytes) -> bool:
-    """Return whether there are bytes of such an instruction in `code`, be it as part of harmless ones."""
+    """Return whether `code` contains the bytes of such an instruction, even as part of harmless ones."""
     return _WHOLE.search(code) is not None
 
 
@@ -35,14 +35,14 @@ def opcode_to_replace(code: bytes, address: int) -> int | None:
 
 
 class Edges:
-    """Ends and starts of pages which, joined, would be such an instruction. It may cross from any page to any other."""
+    """Ends and starts of pages that, joined, would be such an instruction. It may cross from any page to any other."""
 
     def __init__(self) -> None:
         self._ends: tuple[set[int], ...] = tuple(set() for _ in _CUTS)
         self._starts: tuple[set[int], ...] = tuple(set() for _ in _CUTS)
 
     def update(self, page: int, start: bytes, end: bytes) -> bool:
-        """Note the first and last bytes of a page. Return whether they fit the end or start of any noted page."""
+        """Note the first and last bytes of a page. Return whether they match the end or start of any noted page."""
         fits = False
         for (begins, goes_on), ends, starts in zip(_CUTS, self._ends, self._starts, strict=True):
             for pages, found in ((ends, begins.search(end)), (starts, goes_on.match(start))):
@@ -54,7 +54,7 @@ class Edges:
         return fits
 
     def forget(self, page: int) -> None:
-        """Forget a page that is not fetched from any more."""
+        """Forget a page from which nothing is fetched any more."""
         for pages in self._all():
             pages.discard(page)
 

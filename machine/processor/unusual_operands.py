@@ -1,4 +1,4 @@
-"""Instructions that Unicorn gets wrong for some operands only. The instruction hook stops before them.
+"""Instructions that Unicorn gets wrong only for some operands. The instruction hook stops before them.
 
 The same rules are in native/unusual_operands.h. They are for instructions whose `Action` is FLOATS or LOOK.
 """
@@ -38,7 +38,7 @@ _RAX, _RCX = 0, 1
 
 
 class Registers(Protocol):
-    """Access to the operands, as they are before the instruction."""
+    """Access to the operands before the instruction."""
 
     def general(self, number: int) -> int:
         """Return a general register: all 64 bits."""
@@ -48,7 +48,7 @@ class Registers(Protocol):
 
     @property
     def stepping(self) -> bool:
-        """True if the instruction is executed alone: TF is set, or the machine steps."""
+        """True if the instruction is executed alone, because TF is set or the machine steps."""
 
     @property
     def repeats(self) -> bool:
@@ -59,11 +59,11 @@ class Registers(Protocol):
         """The address of the next instruction."""
 
     def memory(self, instruction: Instruction, size: int) -> int | None:
-        """Return the memory operand; None if the access faults. Raises LookupError where there is no RAM."""
+        """Return the memory operand; None if the access faults. Raises LookupError outside RAM."""
 
 
 def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int) -> bool:
-    """Report whether Unicorn would execute an instruction wrongly whose action is FLOATS or LOOK."""
+    """Report whether Unicorn would wrongly execute an instruction with the action FLOATS or LOOK."""
     opcode, operand, wide = instruction.opcode, instruction.operand, instruction.wide
     narrow = instruction.operand_size_prefix
     both = narrow and instruction.prefix in (Prefix.REPEAT, Prefix.REPEAT_NOT_EQUAL)
@@ -97,14 +97,14 @@ def unusual_operands(instruction: Instruction, registers: Registers, mxcsr: int)
 
 
 def _loses_flags(opcode: int, registers: Registers) -> bool:
-    """Report whether Unicorn loses the flags of the instruction before, if it translates both in one block."""
+    """Report whether Unicorn loses the flags of the preceding instruction, if it translates both in one block."""
     if opcode in _PORT_STRINGS:
         return not registers.repeats
     return opcode == _CMPXCHG8B or (opcode in _CONDITIONAL_LOOPS and registers.general(_RCX) & 0xFFFF == 1)
 
 
 def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
-    """Report whether this is a CALL to a non-canonical address: Unicorn checks that only after the push."""
+    """Report whether this is a CALL to a non-canonical address, which Unicorn checks only after the push."""
     operand = instruction.operand
     if instruction.opcode == _CALL:
         displacement = instruction.immediate - (instruction.immediate >> 31 << 32)
@@ -119,11 +119,11 @@ def _calls_nowhere(instruction: Instruction, registers: Registers) -> bool:
 
 
 def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool) -> bool:
-    """Check BMI1 and BMI2; `upper` says that the upper half of a 32-bit register operand is not zero."""
+    """Check BMI1 and BMI2; `upper` means that the upper half of a 32-bit register operand is nonzero."""
     opcode, prefix = instruction.opcode, instruction.prefix
     if not instruction.long:
         first, second = instruction.code[len(instruction.prefixes) + 1 :][:2]
-        if ~first & 0x20 or ~second & 0x40:  # B and the top bit of vvvv, which name no register there
+        if ~first & 0x20 or ~second & 0x40:  # B and the top bit of vvvv, which do not select registers there
             return True
     other, bits = registers.general(instruction.vex_register), 64 if instruction.wide else 32
     if opcode == _BEXTR:
@@ -136,7 +136,7 @@ def _unusual_vex(instruction: Instruction, registers: Registers, *, upper: bool)
 
 
 def _unusual_registers(instruction: Instruction) -> bool:
-    """Check SSSE3: PHADDx and PHSUBx with one register for both operands, and MMX registers with REX."""
+    """Check SSSE3: PHADDx and PHSUBx with the same register as both operands, and MMX registers with REX."""
     opcode = instruction.opcode
     if instruction.prefix == Prefix.NONE and opcode in _SSSE3 and instruction.rex & (_REX_R | _REX_B):
         return True
@@ -193,7 +193,7 @@ def _source(instruction: Instruction, registers: Registers, size: int) -> int | 
 
 
 def _count(opcode: int, prefix: Prefix, *, wide: bool) -> int:
-    """Return the count of numbers in each operand."""
+    """Return the number of elements in each operand."""
     if opcode in _STATUS:
         return 1
     packed = 2 if wide or opcode == _CONVERSION else 4

@@ -1,1 +1,1 @@
-"""Hooks in native code: their sources, the built blobs, and how to build and load them."""
+"""Native hooks: their sources, the built blobs, building and loading."""

@@ -1,6 +1,6 @@
 """Builds the native hooks: `python -m machine.processor.native.build`.
 
-Each source and host processor has one blob: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
+Each source has one blob per host processor: little-endian 32-bit offsets of its `ENTRY_POINTS` from the start of the
 code, then the code. A test compares the committed blobs with a rebuild.
 """
 

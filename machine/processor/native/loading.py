@@ -1,4 +1,4 @@
-"""Loads native code into this process, once for all engines: it has no data of its own."""
+"""Loads native code into this process, once for all engines, because it has no data of its own."""
 
 import struct
 from functools import cache
@@ -30,4 +30,4 @@ def load(source: str) -> tuple[int, ...] | None:
 
 
 _pages: list[object] = []
-"""The pages with the code: kept until the process ends."""
+"""The pages with the code, kept until the process ends."""

@@ -27,6 +27,8 @@ _STYLE = """
 .aether .bad { font-weight: bold; text-decoration: underline; }
 """
 _NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'"
+_UNITS_EXPLAINED = "Times are virtual, from reset on. 1 s is 1,000 ms, 1,000,000 µs or 1,000,000,000 ns."
+_LATENCY = "from the deadline to the handler's first instruction"
 _Cell = str | int
 
 
@@ -104,7 +106,7 @@ def _latency(figures: Figures) -> str:
     if not found:
         return "no wake had a deadline"
     low, high = min(found), max(found)
-    return f"{low:,} to {high:,} ns in {plural(found.total(), 'wake')}, spread {high - low:,} ns"
+    return f"{low:,} to {high:,} ns in {plural(found.total(), 'wake')}, spread {high - low:,} ns; {_LATENCY}"
 
 
 def _scrubs_in_words(figures: Figures) -> str:
@@ -123,10 +125,17 @@ def _residue(figures: Figures) -> str:
 def _timeline(figures: Figures) -> Iterator[str]:
     timeline = figures.timeline
     yield "<h2>Timeline</h2>"
+    yield f"<p>{_UNITS_EXPLAINED}</p>"
     yield draw(timeline.whole, "The whole run, in virtual time")
     if timeline.boot.end_ns < timeline.whole.end_ns:
         yield "<h2>Boot, until ring 3 is entered</h2>"
         yield draw(timeline.boot, "The boot")
+    if timeline.guest is not None and timeline.guest.end_ns > timeline.guest.start_ns and figures.of_an_enclave:
+        yield "<h2>The first cycle, from where ring 3 is entered</h2>"
+        yield draw(timeline.guest, "The first cycle")
+    if timeline.host_calls is not None and figures.of_an_enclave:
+        yield "<h2>The first host calls</h2>"
+        yield draw(timeline.host_calls, "The first host calls")
     if timeline.annihilation is not None:
         yield "<h2>Annihilation</h2>"
         yield draw(timeline.annihilation, "The annihilation")
@@ -173,7 +182,8 @@ def _enclave_details(figures: Figures) -> Iterator[str]:
     yield from _table("Host calls", ("function", "count"), sorted(figures.host_calls.items()))
     yield from _table("Signals", ("", "hex", "decimal"), signals, len(summary.signals))
     yield from _table("Wakes", ("source", "count"), sorted(figures.wakes.items()))
-    yield from _table("Wake latencies", ("latency, ns", "wakes"), sorted(figures.latencies_ns.items()))
+    latencies = sorted(figures.latencies_ns.items())
+    yield from _table("Wake latencies", (f"{_LATENCY}, ns", "wakes"), latencies)
     yield from _table(
         "Scrubs by region",
         ("region", "times", "bytes", "not found zero"),

@@ -1,9 +1,11 @@
 """Recordings as a table for notebooks: Apache Parquet, one row per event.
 
-Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null if a
-kind has no such field. Times are signed (an early wake has a negative latency), all other numbers unsigned, like the
-processor's. A field that is text in one kind and a number in another has a column for each: `KIND_FIELD`. The schema's
-metadata contains the header, `enclave_sim.header`.
+Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null
+where a kind has no such field. `cycle`, `phase` and `ring` are on every row: an event without such a field has the
+value of its context, null only where there is none yet. Times are signed (an early wake has a negative latency), all
+other numbers unsigned, as the processor's are. A field that is text in one kind and a number in another has a column
+for each: `KIND_FIELD`. A column of times has `unit` in its metadata. The schema's metadata holds the header,
+`enclave_sim.header`.
 """
 
 import typing
@@ -17,10 +19,13 @@ import pyarrow
 from pyarrow import parquet
 
 from enclave_sim.events import KINDS, name_of_kind
+from enclave_sim.recording.context import Context
 from enclave_sim.recording.format import Header
 from machine.events import Event
 
 ROWS_IN_A_GROUP = 1 << 16
+CONTEXT = ("cycle", "phase", "ring")
+"""The columns that every row has."""
 _TYPES = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.uint64()}
 
 
@@ -43,19 +48,38 @@ def columns() -> tuple[dict[str, Any], dict[type[Event], list[tuple[str, str]]]]
 
 def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
     """Write the recording as a table, in constant memory."""
-    types, places = columns()
-    metadata = {"enclave_sim.header": msgspec.json.encode(header)}
-    schema = pyarrow.schema(list(types.items()), metadata=metadata)
-    left = iter(events)
-    with parquet.ParquetWriter(file, schema) as writer:
-        while group := list(islice(left, ROWS_IN_A_GROUP)):
-            writer.write_table(_table(group, schema, places), row_group_size=ROWS_IN_A_GROUP)
+    with parquet.ParquetWriter(file, _schema(header)) as writer:
+        for table in _tables(header, events):
+            writer.write_table(table, row_group_size=ROWS_IN_A_GROUP)
+            del table  # before the next one is made
 
 
-def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]]) -> Any:
+def table(header: Header, events: Iterable[Event]) -> Any:
+    """Return the recording as a `pyarrow.Table`, with the same columns."""
+    return pyarrow.concat_tables([_schema(header).empty_table(), *_tables(header, events)])
+
+
+def _schema(header: Header) -> Any:
+    types, _ = columns()
+    units = {name: {"unit": "ns of virtual time"} for name in types if name.endswith("_ns")}
+    fields = [pyarrow.field(name, kind, metadata=units.get(name)) for name, kind in types.items()]
+    return pyarrow.schema(fields, metadata={"enclave_sim.header": msgspec.json.encode(header)})
+
+
+def _tables(header: Header, events: Iterable[Event]) -> Iterator[Any]:
+    """Yield tables of at most `ROWS_IN_A_GROUP` rows."""
+    schema, (_, places), context, left = _schema(header), columns(), Context(), iter(events)
+    while group := list(islice(left, ROWS_IN_A_GROUP)):
+        yield _table(group, schema, places, context)
+
+
+def _table(group: list[Event], schema: Any, places: dict[type[Event], list[tuple[str, str]]], context: Context) -> Any:
     values: dict[str, list[Any]] = {name: [None] * len(group) for name in schema.names}
     for row, event in enumerate(group):
         kind = type(event)
+        context.read(event)
+        for name in CONTEXT:
+            values[name][row] = getattr(context, name)
         values["kind"][row] = name_of_kind(kind)
         for name, column in places[kind]:
             value = getattr(event, name)

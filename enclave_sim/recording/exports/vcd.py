@@ -1,8 +1,9 @@
-"""Recordings as waveforms: a Value Change Dump of CPL, mode, IF, vector and phase (IEEE 1364, clause 18).
+"""Recordings as waveforms: a Value Change Dump of what runs, in which ring, mode and phase (IEEE 1364, clause 18).
 
 Written by pyvcd. One time unit is one virtual nanosecond. A value that no event reports is unknown (`x`), never
-guessed. `vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is the last phase
-entered.
+guessed. `vector` is that of the innermost handler, high impedance (`z`) while there is none; `phase` is the one last
+entered. `cycle`, `guest`, `host_call` and `sleep` have a value as long as the slice of that track lasts (spans.py).
+`annihilation` is its cause, then the step done last.
 
 IF is known
 
@@ -17,13 +18,14 @@ and STI cause no event. So a value holds until an event reports another one, or 
 """
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, ClassVar
 
 from vcd import VCDWriter
 
 from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
-from enclave_sim.recording.exports.spans import Begin, End, MarkReader, Track, of_an_enclave
+from enclave_sim.recording.exports.spans import Begin, End, Instant, Mark, MarkReader, Track, of_an_enclave
 from enclave_sim.recording.format import Header
 from enclave_sim.specification import Step
 from machine.events import (
@@ -114,6 +116,7 @@ def _write(events: Iterable[Event], text: io.TextIOWrapper, interrupt_flag: Inte
     flag = writer.register_var("enclave", "IF", "wire", size=1)
     vector = writer.register_var("enclave", "vector", "wire", size=8, init=_NONE)
     phase = writer.register_var("enclave", "phase", "string", init="none")
+    activity = _Activity(writer)
     reader, in_service = MarkReader(), list[int]()
     now_ns = 0
     for event in events:
@@ -125,6 +128,7 @@ def _write(events: Iterable[Event], text: io.TextIOWrapper, interrupt_flag: Inte
                 elif isinstance(mark, Begin) and isinstance(mark.event, InterruptRaised | InterruptDelivered):
                     in_service.append(mark.event.vector)
                 writer.change(vector, now_ns, in_service[-1] if in_service else _NONE)
+            activity.take(mark, now_ns)
         if isinstance(event, ModeSwitched):
             writer.change(mode, now_ns, event.mode)
             if event.previous == "reset":
@@ -136,3 +140,35 @@ def _write(events: Iterable[Event], text: io.TextIOWrapper, interrupt_flag: Inte
         interrupt_flag.read(event)
         writer.change(flag, now_ns, interrupt_flag.value)
     writer.close(now_ns)
+
+
+class _Activity:
+    """The variables that follow the slices of a track."""
+
+    def __init__(self, writer: VCDWriter) -> None:
+        self._writer = writer
+        self._cycle = writer.register_var("enclave", "cycle", "wire", size=32, init=_NONE)
+        self._words = {
+            Track.GUEST: writer.register_var("enclave", "guest", "string", init="none"),
+            Track.HOST_CALLS: writer.register_var("enclave", "host_call", "string", init="none"),
+            Track.ANNIHILATION: writer.register_var("enclave", "annihilation", "string", init="none"),
+        }
+        self._sleep = writer.register_var("enclave", "sleep", "wire", size=1, init=0)
+
+    def take(self, mark: Mark, now_ns: int) -> None:
+        """Change the variable that a mark is about, if there is one."""
+        event = mark.event if isinstance(mark, Begin) else None
+        if mark.track is Track.CYCLES:
+            self._writer.change(self._cycle, now_ns, event.cycle if isinstance(event, CycleBegan) else _NONE)
+        elif mark.track is Track.SLEEP:
+            self._writer.change(self._sleep, now_ns, int(isinstance(mark, Begin)))
+        elif isinstance(mark.event, AnnihilationStep) and mark.track is Track.ANNIHILATION:
+            self._writer.change(self._words[mark.track], now_ns, _word(mark.event.step))
+        elif mark.track in self._words and not isinstance(mark, Instant):
+            word = _word(mark.name) if isinstance(mark, Begin) else "none"
+            self._writer.change(self._words[mark.track], now_ns, word)
+
+
+def _word(name: str) -> str:
+    """Return a name as the format takes it: without spaces, printable ASCII, and not empty."""
+    return re.sub(r"[^!-~]+", "_", name) or "_"

@@ -10,6 +10,8 @@ from enclave_sim.recording.exports.spans import Begin, End, Mark, Track
 SHOWN_SINGLY = 64
 """Up to this many items are shown individually."""
 _BINS = 192
+CALLS_SHOWN = 8
+"""The window of host calls ends when so many have returned."""
 
 
 class Span(NamedTuple):
@@ -107,35 +109,71 @@ class TimeWindow:
 
 
 class Timeline:
-    """A run in three windows: all of it, its boot, its annihilation. The last two are short but interesting."""
+    """A run through several windows: all of it, and its short parts at a larger scale."""
 
     def __init__(self) -> None:
         self.whole = TimeWindow(0)
         self.boot = TimeWindow(0)
+        """Until ring 3 is entered."""
+        self.guest: TimeWindow | None = None
+        """The first cycle, from where ring 3 is entered."""
+        self.host_calls: TimeWindow | None = None
+        """From the first host call until some have returned."""
         self.annihilation: TimeWindow | None = None
         self._booting = True
+        self._open: list[TimeWindow] = []
+        """The windows of guest and host calls that are not closed yet."""
+        self._returned = 0
 
     def take(self, mark: Mark) -> None:
         """Take one mark."""
         if isinstance(mark, Begin) and isinstance(mark.event, AnnihilationBegan):
             self._end_boot(mark.at_ns)
             self.annihilation = self.annihilation or TimeWindow(mark.at_ns, self.whole.going_on)
+        if self.guest is None and _enters_ring_3(mark):
+            self.guest = self._opened(mark.at_ns)
+        if self.host_calls is None and mark.track is Track.HOST_CALLS and isinstance(mark, Begin):
+            self.host_calls = self._opened(mark.at_ns)
+        for window in self._open:
+            window.take(mark)
+        self._close(mark)
         self.whole.take(mark)
         if self.annihilation is not None:
             self.annihilation.take(mark)
         if self._booting:
             self.boot.take(mark)
-            if mark.track is Track.RING and isinstance(mark, Begin) and mark.name == "ring 3":
+            if _enters_ring_3(mark):
                 self._end_boot(mark.at_ns)
 
     def finish(self, at_ns: int) -> None:
         """End the recording."""
         self._end_boot(at_ns)
         self.whole.close(at_ns)
-        if self.annihilation is not None:
-            self.annihilation.close(at_ns)
+        for window in (*self._open, self.annihilation):
+            if window is not None:
+                window.close(at_ns)
+
+    def _opened(self, at_ns: int) -> TimeWindow:
+        self._open.append(TimeWindow(at_ns, self.whole.going_on))
+        return self._open[-1]
+
+    def _close(self, mark: Mark) -> None:
+        """Close the windows that end with a mark."""
+        if not isinstance(mark, End):
+            return
+        self._returned += mark.track is Track.HOST_CALLS
+        over = list(self._open) if mark.track is Track.CYCLES else []
+        if self._returned >= CALLS_SHOWN and self.host_calls in self._open:
+            over = over or [one for one in self._open if one is self.host_calls]
+        for window in over:
+            window.close(mark.at_ns)
+            self._open.remove(window)
 
     def _end_boot(self, at_ns: int) -> None:
         if self._booting:
             self.boot.close(at_ns)
             self._booting = False
+
+
+def _enters_ring_3(mark: Mark) -> bool:
+    return mark.track is Track.RING and isinstance(mark, Begin) and mark.name == "ring 3"

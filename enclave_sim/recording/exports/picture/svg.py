@@ -10,7 +10,10 @@ from enclave_sim.recording.text import plural, printable
 _WIDTH, _LEFT, _RIGHT = 960, 104, 12
 _LANE, _GAP, _TOP = 20, 6, 4
 _LETTER = 6.2
-_TICKS = 5
+_MOST_TICKS = 8
+_ROOM = 30
+"""Half of the pixels that a label takes."""
+_UNITS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _LANES = {
     Track.PHASES: ("Phases", "#c6dbef"),
     Track.CYCLES: ("Cycles", "#dadaeb"),
@@ -62,11 +65,23 @@ class _Scale:
 
 
 def _axis(scale: _Scale, height: int) -> Iterator[str]:
-    for tick in range(_TICKS + 1):
-        at_ns = scale.start_ns + (scale.end_ns - scale.start_ns) * tick // _TICKS
-        anchor = "start" if tick == 0 else "end" if tick == _TICKS else "middle"
-        yield f'<path d="M{scale.x(at_ns)} {_TOP}V{height - 18}" stroke="#eee"/>'
-        yield f'<text x="{scale.x(at_ns)}" y="{height - 5}" text-anchor="{anchor}">{at_ns:,} ns</text>'
+    step, unit_ns, unit = _step(scale.end_ns - scale.start_ns)
+    digits = max(len(f"{step / unit_ns:.9f}".rstrip("0").partition(".")[2]), 0)
+    for at_ns in range(-(-scale.start_ns // step) * step, scale.end_ns + 1, step):
+        x = scale.x(at_ns)
+        anchor = "start" if x < _LEFT + _ROOM else "end" if x > _WIDTH - _RIGHT - _ROOM else "middle"
+        yield f'<path d="M{x} {_TOP}V{height - 18}" stroke="#eee"/>'
+        yield f'<text x="{x}" y="{height - 5}" text-anchor="{anchor}">{at_ns / unit_ns:,.{digits}f} {unit}</text>'
+
+
+def _step(length_ns: int) -> tuple[int, int, str]:
+    """Choose the distance of ticks: 1, 2 or 5 times a power of ten in ns. Return it with a unit for the labels."""
+    power = 1
+    while 5 * power * _MOST_TICKS < length_ns:
+        power *= 10
+    step = next(factor * power for factor in (1, 2, 5) if factor * power * _MOST_TICKS >= length_ns)
+    unit = max((name for name in _UNITS if _UNITS[name] <= length_ns), key=_UNITS.__getitem__)
+    return step, _UNITS[unit], unit
 
 
 def _spans(lane: Lane, scale: _Scale, top: int, colour: str) -> Iterator[str]:

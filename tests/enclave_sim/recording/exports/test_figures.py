@@ -63,7 +63,9 @@ def test_figures_are_counted() -> None:
     assert figures.latencies_ns == {3: 1, 5: 1}
     assert (figures.virtual_ns, figures.events, figures.residue) == (10, 10, None)
     summary = dict(tables(exported(HEADER, events, Format.HTML).decode())["Summary"])
-    assert summary["wake latency"] == "3 to 5 ns in 2 wakes, spread 2 ns"
+    assert summary["wake latency"].startswith(
+        "3 to 5 ns in 2 wakes, spread 2 ns; from the deadline to the handler's first"
+    )
     assert summary["scrubs"] == "3, 1 NOT FOUND ZERO"
     assert summary["cycles begun"] == "0 of 1"
     assert summary["residue"] == "not looked for: the recording ends before the enclave is dormant"

@@ -61,7 +61,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path, to: Format) -> 
         recording = tmp_path / f"{calls}.jsonl"
         save_host_calls(recording, calls)
         peaks.append(export(to, recording, tmp_path / "output"))
-    assert peaks[1] - peaks[0] < 16 * 1024, peaks
+    assert peaks[1] - peaks[0] < 32 * 1024, peaks  # allocators keep some; the events alone would be 200 MiB
     assert peaks[1] < 320 * 1024, peaks
 
 

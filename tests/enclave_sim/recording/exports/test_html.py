@@ -98,7 +98,9 @@ def test_the_report_says_what_the_result_says(run: Run) -> None:
 def test_wakes_and_scrubs_are_told(run_of: Callable[[str], Run]) -> None:
     found = tables(run_of("counter").export(Format.HTML).decode())
     summary = dict(found["Summary"])
-    assert summary["wake latency"] == "0 to 0 ns in 2 wakes, spread 0 ns"
+    assert summary["wake latency"] == (
+        "0 to 0 ns in 2 wakes, spread 0 ns; from the deadline to the handler's first instruction"
+    )
     assert summary["scrubs"].endswith("each read back and found zero")
     assert ["heap", "5", "20,971,520", "0"] in found["Scrubs by region"]
 
@@ -110,6 +112,8 @@ def test_pictures_show_phases_by_name_and_scale(run_of: Callable[[str], Run]) ->
     assert [words(picture.find(f"{SVG}title")) for picture in pictures] == [
         "The whole run, in virtual time",
         "The boot",
+        "The first cycle",
+        "The first host calls",
         "The annihilation",
     ]
     boxes = {words(box): box for box in pictures[0].iter(f"{SVG}rect")}
@@ -253,7 +257,7 @@ def test_there_is_a_picture_of_the_boot_if_it_is_not_the_whole_run() -> None:
     ring_3 = machine.RingTransition(0, 50, 0, 3, "", None, None, 0, 0)
     for events, titles in (
         ([ring_3], ["The whole run, in virtual time"]),
-        ([ring_3, machine.Halted(1, 51, True)], ["The whole run, in virtual time", "The boot"]),
+        ([ring_3, machine.Halted(1, 51, True)], ["The whole run, in virtual time", "The boot", "The first cycle"]),
     ):
         tree = opened(exported(HEADER, events, Format.HTML).decode())
         assert [words(picture.find(f"{SVG}title")) for picture in tree.iter(f"{SVG}svg")] == titles

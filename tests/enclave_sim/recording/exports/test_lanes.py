@@ -3,7 +3,15 @@
 import pytest
 
 from enclave_sim.events import AnnihilationBegan, CycleBegan
-from enclave_sim.recording.exports.picture.lanes import SHOWN_SINGLY, Bins, Lane, Span, Timeline, TimeWindow
+from enclave_sim.recording.exports.picture.lanes import (
+    CALLS_SHOWN,
+    SHOWN_SINGLY,
+    Bins,
+    Lane,
+    Span,
+    Timeline,
+    TimeWindow,
+)
 from enclave_sim.recording.exports.spans import Begin, End, Instant, Track
 
 EVENT = CycleBegan(0, 0, 0)
@@ -98,3 +106,36 @@ def test_annihilation_begins_a_window_of_its_own_and_ends_the_boot() -> None:
     assert timeline.annihilation.spans[Track.CYCLES].singly == [Span(10, 25, "before")]
     assert timeline.annihilation.spans[Track.ANNIHILATION].singly == [Span(15, 25, "again"), Span(10, 25, "TAMPER")]
     assert timeline.annihilation.instants[Track.ANNIHILATION].singly == [Span(20, 20, "A1")]
+
+
+def test_the_first_cycle_and_the_first_host_calls_have_windows_of_their_own() -> None:
+    timeline = Timeline()
+    ring = Track.RING
+    for mark in (begin(1, "cycle 0"), begin(3, "ring 0", ring), end(7, ring), begin(7, "ring 3", ring)):
+        timeline.take(mark)
+    for call in range(CALLS_SHOWN + 2):
+        timeline.take(begin(10 + 2 * call, "emit_signal", Track.HOST_CALLS))
+        timeline.take(end(11 + 2 * call, Track.HOST_CALLS))
+    for mark in (end(90, ring), end(95), begin(100, "cycle 1"), begin(101, "emit_signal", Track.HOST_CALLS), end(110)):
+        timeline.take(mark)
+    timeline.finish(120)
+    assert timeline.guest is not None
+    assert timeline.host_calls is not None
+    assert (timeline.guest.start_ns, timeline.guest.end_ns) == (7, 95)
+    assert timeline.guest.spans[ring].singly == [Span(7, 90, "ring 3")]
+    assert timeline.guest.spans[Track.CYCLES].singly == [Span(7, 95, "cycle 0")]
+    assert timeline.guest.spans[Track.HOST_CALLS].count == CALLS_SHOWN + 2
+    assert (timeline.host_calls.start_ns, timeline.host_calls.end_ns) == (10, 11 + 2 * (CALLS_SHOWN - 1))
+    assert timeline.host_calls.spans[Track.HOST_CALLS].count == CALLS_SHOWN
+
+
+def test_fewer_host_calls_end_with_their_cycle_or_with_the_recording() -> None:
+    for cycle_ends, end_ns in ((True, 40), (False, 50)):
+        timeline = Timeline()
+        for mark in (begin(1), begin(10, "emit_signal", Track.HOST_CALLS), end(11, Track.HOST_CALLS)):
+            timeline.take(mark)
+        if cycle_ends:
+            timeline.take(end(40))
+        timeline.finish(50)
+        assert timeline.host_calls is not None
+        assert (timeline.host_calls.start_ns, timeline.host_calls.end_ns, timeline.guest) == (10, end_ns, None)

@@ -24,6 +24,8 @@ def events_of(table: Any) -> list[Event]:
     found = []
     for row in table.to_pylist():
         kind = KINDS[row.pop("kind")]
+        for name in set(export.CONTEXT) - {name for name, _ in places[kind]}:
+            del row[name]
         fields = {name: row.pop(column) for name, column in places[kind]}
         assert set(row.values()) <= {None}
         if fields.get("given") is not None:
@@ -35,6 +37,28 @@ def events_of(table: Any) -> list[Event]:
 def test_every_event_is_a_row_and_can_be_made_again(run: Run) -> None:
     table = parquet.read_table(BytesIO(run.export(Format.PARQUET)))
     assert events_of(table) == run.recording.events
+
+
+def test_cycle_phase_and_ring_are_on_every_row_once_they_are_known(run: Run) -> None:
+    rows = parquet.read_table(BytesIO(run.export(Format.PARQUET))).to_pylist()
+    begun, entered = 0, [row["phase"] for row in rows if row["kind"] == "phase_entered"]
+    phases: list[str] = []
+    ring = 0
+    for row in rows:
+        begun += row["kind"] == "cycle_began"
+        if row["kind"] not in ("attestation_decided", "verifier_challenged"):
+            assert row["cycle"] == (begun - 1 if begun else None)
+        phases += [row["phase"]] if row["phase"] not in (None, *phases[-1:]) else []
+        ring = row["to_ring"] if row["kind"] == "ring_transition" else ring
+        assert row["ring"] == ring
+    assert phases == entered
+
+
+def test_a_column_of_times_says_its_unit() -> None:
+    schema = export.table(HEADER, []).schema
+    timed = [name for name in schema.names if schema.field(name).metadata]
+    assert timed == [name for name in schema.names if name.endswith("_ns")]
+    assert schema.field("latency_ns").metadata == {b"unit": b"ns of virtual time"}
 
 
 def test_the_header_is_in_the_metadata(run: Run) -> None:

@@ -1,9 +1,13 @@
 """The picture of a timeline: what is drawn where, to the pixel, and what is too small to be labelled."""
 
 import re
+from decimal import Decimal
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enclave_sim.recording.exports.picture.lanes import SHOWN_SINGLY, Span, TimeWindow
 from enclave_sim.recording.exports.picture.svg import draw
@@ -74,19 +78,36 @@ def test_a_lane_has_its_title_and_its_line_and_each_lane_is_below_the_other() ->
 
 
 @pytest.mark.parametrize(("start_ns", "end_ns", "ticks"), [
-    (0, WHOLE_NS, [0, 1688, 3376, 5064, 6752, 8440]), (1000, 1007, [1000, 1001, 1002, 1004, 1005, 1007]),
-    (5, 5, [5, 5, 5, 5, 5, 6]),
+    (0, WHOLE_NS, {0: "0 µs", 2000: "2 µs", 4000: "4 µs", 6000: "6 µs", 8000: "8 µs"}),
+    (1000, 1007, {at: f"{at:,} ns" for at in range(1000, 1008)}),
+    (5, 5, {5: "5 ns", 6: "6 ns"}),
+    (0, 3_015_207, {at * 500_000: f"{at / 2:.1f} ms" for at in range(7)}),
+    (1_374_385, 1_523_985, {at * 1000: f"{at:,} µs" for at in (1380, 1400, 1420, 1440, 1460, 1480, 1500, 1520)}),
 ])  # fmt: skip
-def test_the_axis_has_six_ticks(start_ns: int, end_ns: int, ticks: list[int]) -> None:
+def test_the_axis_has_round_numbers_in_a_readable_unit(start_ns: int, end_ns: int, ticks: dict[int, str]) -> None:
     picture = draw(window(start_ns=start_ns, end_ns=end_ns), "")
     labels = elements(picture, "text")
-    assert [one["text"] for one in labels] == [f"{tick:,} ns" for tick in ticks]
-    assert [one["text-anchor"] for one in labels] == ["start", *["middle"] * 4, "end"]
+    assert [one["text"] for one in labels] == list(ticks.values())
     assert {one["y"] for one in labels} == {"21"}
     lasts = max(end_ns, start_ns + 1) - start_ns
     places = [round(104 + (tick - start_ns) / lasts * 844, 2) for tick in ticks]
     assert [float(one["x"]) for one in labels] == places
     assert [one["d"] for one in elements(picture, "path")] == [f"M{place}{' 4V8'}" for place in places]
+    anchors = ["start" if place < 134 else "end" if place > 918 else "middle" for place in places]
+    assert [one["text-anchor"] for one in labels] == anchors
+
+
+@given(start_ns=st.integers(0, 1 << 50), length_ns=st.integers(1, 1 << 50))
+def test_any_axis_has_a_few_ticks_at_the_same_distance_1_2_or_5_times_a_power_of_ten(
+    start_ns: int, length_ns: int
+) -> None:
+    labels = elements(draw(window(start_ns=start_ns, end_ns=start_ns + length_ns), ""), "text")
+    assert 2 <= len(labels) <= 9 or length_ns == 1
+    units = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
+    times = [Decimal(number.replace(",", "")) * units[unit] for number, unit in (one["text"].split() for one in labels)]
+    steps = {later - time for time, later in pairwise(times)}
+    assert len(steps) == 1
+    assert str(steps.pop().normalize().as_tuple().digits) in ("(1,)", "(2,)", "(5,)")
 
 
 def test_many_spans_are_drawn_as_the_share_of_time_that_they_cover() -> None:

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from vcd.reader import ScalarChange, StringChange, TokenKind, VectorChange, tokenize
 
 from enclave_sim import Enclave
-from enclave_sim.events import AnnihilationStep, CycleBegan, PhaseEntered
+from enclave_sim.events import (
+    AnnihilationBegan,
+    AnnihilationStep,
+    CycleBegan,
+    CycleEnded,
+    GuestInstantiated,
+    HostCalled,
+    HostReturned,
+    PhaseEntered,
+)
 from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.exports.vcd import InterruptFlag
 from enclave_sim.recording.format import Header
@@ -48,8 +57,9 @@ class Waves:
             elif isinstance(token.data, ScalarChange | VectorChange | StringChange):
                 self.changes[names[token.data.id_code]].append((now_ns, token.data.value))
         self.end_ns = now_ns
-        assert set(names.values()) == {"CPL", "mode", "IF", "vector", "phase"}
-        assert [sizes[name] for name in ("CPL", "IF", "vector")] == [2, 1, 8]
+        activity = {"cycle", "guest", "host_call", "annihilation", "sleep"}
+        assert set(names.values()) == {"CPL", "mode", "IF", "vector", "phase"} | activity
+        assert [sizes[name] for name in ("CPL", "IF", "vector", "cycle", "sleep")] == [2, 1, 8, 32, 1]
 
     def at(self, name: str, at_ns: int) -> Any:
         """The value once all changes of that time are made."""
@@ -64,6 +74,35 @@ def waves(run: Run) -> Waves:
 def test_cpl_follows_the_ring_transitions(run: Run, waves: Waves) -> None:
     expected = [(0, 0), *((event.at_ns, event.to_ring) for event in run.recording.of_kind(RingTransition))]
     assert waves.changes["CPL"] == expected
+
+
+def test_cycle_guest_and_host_call_last_from_their_event_to_their_end(run_of: Callable[[str], Run]) -> None:
+    run = run_of("counter")
+    waves = Waves(run.export(Format.VCD))
+    for began, ended in zip(run.recording.of_kind(CycleBegan), run.recording.of_kind(CycleEnded), strict=False):
+        assert waves.at("cycle", began.at_ns) == began.cycle
+        assert waves.at("cycle", ended.at_ns) == "z"
+    for made in run.recording.of_kind(GuestInstantiated):
+        assert waves.at("guest", made.at_ns) == f"payload_{made.payload}"
+    for called, returned in zip(run.recording.of_kind(HostCalled), run.recording.of_kind(HostReturned), strict=True):
+        assert waves.at("host_call", called.at_ns) == "emit_signal"
+        assert waves.at("host_call", returned.at_ns - 1) == "emit_signal"
+    assert {value for _, value in waves.changes["host_call"]} == {"none", "emit_signal"}
+
+
+def test_sleep_lasts_from_the_halt_to_the_interrupt(run_of: Callable[[str], Run]) -> None:
+    run = run_of("counter")
+    waves = Waves(run.export(Format.VCD))
+    halts = [event.at_ns for event in run.recording.of_kind(Halted) if event.interruptible]
+    wakes = [event.at_ns for event in run.recording.of_kind(InterruptRaised) if event.source == "external"]
+    assert waves.changes["sleep"] == [(0, "0"), *sorted([*((at, "1") for at in halts), *((at, "0") for at in wakes)])]
+
+
+def test_annihilation_is_its_cause_and_then_its_steps(run: Run, waves: Waves) -> None:
+    steps = [(step.at_ns, step.step) for step in run.result.annihilation]
+    causes = [(began.at_ns, began.cause) for began in run.recording.of_kind(AnnihilationBegan)]
+    shown = [change for change in waves.changes["annihilation"] if change[1] != "none"]
+    assert shown == [*causes, *steps]
 
 
 def test_an_interrupt_that_is_not_delivered_is_no_vector_in_service() -> None:
@@ -203,5 +242,10 @@ def test_each_event_changes_the_variables_that_it_is_about() -> None:
                (71, "1"), (73, "0")],
         "vector": [(0, "z"), (20, 14), (31, 0x22), (40, 14), (50, "z")],
         "phase": [(0, "none"), (6, "PROT_ENTRY"), (45, "MEM_MAP")],
+        "sleep": [(0, "0"), (60, "1"), (71, "0"), (80, "1")],
+        "annihilation": [(0, "none"), (72, "A2"), (73, "A1")],
+        "cycle": [(0, "z")],
+        "guest": [(0, "none")],
+        "host_call": [(0, "none")],
     }  # fmt: skip
     assert waves.end_ns == 80

@@ -1,12 +1,7 @@
-"""The machine: a PC with one processor, RAM, a bus with devices and one virtual clock.
-
-This module decides how far the processor runs: it takes due interrupts and lets the processor execute until the next
-deadline, interrupt or stop. machine/execution/execution.py handles each stop of the processor.
-"""
+"""The machine: a PC with one processor, RAM, a bus with devices and one virtual clock."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from machine.bus.bus import Bus
 from machine.bus.ram import Ram
@@ -15,46 +10,16 @@ from machine.errors import MachineError
 from machine.events import ModeSwitched, ProcessorMode, Recorder
 from machine.execution.coprocessor import Coprocessor
 from machine.execution.deferred_signals import SignalsHeld
-from machine.execution.execution import Execution, Reached
-from machine.host_limit import is_limited, is_reached
+from machine.execution.execution import Execution
+from machine.execution.run_loop import Outcome, RunLoop
 from machine.instructions.system.msrs import Msrs
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, Cpu
 from machine.processor.reset import enter_flat_mode
-from machine.processor.step_hook import ADDRESSES
 from machine.snapshot import MachineSnapshot
 from machine.state import State, Stateful
 
-_LONGEST_SLICE_NS = 50_000_000
-_LONGEST_RUN = 10_000_000
-"""Instructions that the processor executes before Python can handle host signals, such as Ctrl-C."""
-_LONGEST_LIMITED_RUN = 100_000
-"""The same, under a host limit."""
-
-
-class Outcome(Enum):
-    """Why `Machine.run` returned."""
-
-    HALTED = "halted"
-    """The processor has executed HLT, and no device has a deadline that could wake it."""
-    SHUTDOWN = "shutdown"
-    """The processor shut down after a triple fault."""
-    STOPPED = "stopped"
-    """A device or an observer requested a stop; `run` continues from here."""
-    LIMIT = "limit"
-    """Virtual time reached the limit given."""
-    HOST_LIMIT = "host_limit"
-    """A `HostLimit` expired; `run` continues from here."""
-
-
-class Before(Enum):
-    """Result of the work before the processor executes: deadlines, interrupts and sleep."""
-
-    NOTHING = "nothing"
-    INTERRUPT_WAITS = "interrupt waits"
-    """Nothing was done, and an interrupt is waiting for RFLAGS.IF."""
-    DONE = "done"
-    """An interrupt was taken, or the processor slept."""
+__all__ = ("Machine", "MachineConfiguration", "Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +100,8 @@ class Machine:
         self.scrub_engine = self.chipset.scrub_engine
         self.msrs = Msrs(self.cpu, self.local_apic)
         self._execution = Execution(self.cpu, self.chipset, self.journal, self.msrs)
-        self._limit_ns: int | None = None
-        self._run_end_ns = 0
-        self._stop_requested = False
-        self.at_stop = False
-        """True if the last `run` ended before an address of `stop_at`."""
+        self._loop = RunLoop(self.cpu, self.chipset, self._execution)
         self._parts: tuple[Stateful, ...] = (self.clock, self.journal, self._execution, self.cpu.debug, self.msrs)
-        self.chipset.rescheduled = self._arm_deadline
 
     @property
     def halted(self) -> bool:
@@ -186,8 +146,7 @@ class Machine:
 
     def request_stop(self) -> None:
         """Make `run` return `Outcome.STOPPED` after the current instruction. Devices and observers call it."""
-        self._stop_requested = True
-        self.clock.stop()
+        self._loop.request_stop()
 
     def request_interrupt(self, vector: int) -> None:
         """Request an external, edge-triggered interrupt from the local APIC.
@@ -223,63 +182,8 @@ class Machine:
         Returns:
             Why the run ended.
         """
-        self.at_stop = False
         with SignalsHeld(notify=self.request_stop):
-            return self._run(limit_ns)
-
-    def _run(self, limit_ns: int | None) -> Outcome:
-        hook, clock, execution = self.cpu.hook, self.clock, self._execution
-        self._limit_ns = limit_ns
-        limited = is_limited()
-        longest_ns = (_LONGEST_LIMITED_RUN if limited else _LONGEST_RUN) * clock.ns_per_instruction
-        while True:
-            if execution.take_reached() is Reached.ADDRESS:
-                self._address_reached()
-            if self._stop_requested or (limited and is_reached()):
-                return self._take_stop()
-            before = self._before_execution(limit_ns)
-            if isinstance(before, Outcome):
-                return before
-            if before is Before.DONE:
-                continue
-            deadline = self._next_deadline()
-            if execution.at_coprocessor:
-                if hook.addresses and self._is_at_stop_address():  # the hook does not see this instruction
-                    self._address_reached()
-                    continue
-                execution.run_coprocessor(self._slice(deadline))
-            elif execution.checks_wanted:
-                execution.step_checked()
-            else:
-                hook.watch_if = before is Before.INTERRUPT_WAITS
-                self._run_end_ns = clock.now_ns + longest_ns
-                self._arm(deadline)
-                execution.run()
-
-    def _before_execution(self, limit_ns: int | None) -> Outcome | Before:
-        """Handle deadlines, interrupts and sleep before the processor executes. At `limit_ns`, do nothing."""
-        chipset, execution, now = self.chipset, self._execution, self.clock.now_ns
-        if execution.delivery.shut_down:
-            return Outcome.SHUTDOWN
-        deadline = self._next_deadline()
-        if deadline is not None and deadline <= now:
-            if limit_ns is not None and now >= limit_ns:
-                return Outcome.LIMIT
-            chipset.tick(now)
-            deadline = self._next_deadline()
-        pending = chipset.pending()
-        if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
-            return Before.DONE
-        if execution.halted:
-            if deadline is None or not self.cpu.hook.rflags & FLAG_IF:
-                return Outcome.HALTED
-            execution.sleep(max(0, deadline - now))
-            return Before.DONE
-        return Before.INTERRUPT_WAITS if pending else Before.NOTHING
-
-    def _take_stop(self) -> Outcome:
-        requested, self._stop_requested = self._stop_requested, False
-        return Outcome.STOPPED if requested else Outcome.HOST_LIMIT
+            return self._loop.run(limit_ns)
 
     # Snapshots
 
@@ -314,8 +218,7 @@ class Machine:
             part.load_state(state)
         for device, state in zip(self.bus.devices, snapshot.devices, strict=True):
             device.load_state(state)
-        self._stop_requested = False
-        self._execution.take_reached()
+        self._loop.forget_stops()
         self.chipset.refresh()
 
     def _own_state(self) -> State:
@@ -337,52 +240,21 @@ class Machine:
             None after a step; an outcome if there was nothing to execute.
         """
         with SignalsHeld(notify=self.request_stop):
-            return self._step_once(limit_ns)
-
-    def _step_once(self, limit_ns: int | None) -> Outcome | None:
-        hook, registers, execution = self.cpu.hook, self.cpu.registers, self._execution
-        self._limit_ns = limit_ns
-        before = self._before_execution(None)
-        if isinstance(before, Outcome):
-            return before
-        if before is Before.DONE:
-            return None
-        if execution.at_coprocessor:
-            execution.run_coprocessor(self._slice(self._next_deadline()))
-        else:
-            here = hook.retired, registers.rip, registers.rsp
-            while here == (hook.retired, registers.rip, registers.rsp) and not (execution.halted or self.shut_down):
-                if execution.checks_wanted:
-                    execution.step_checked()
-                else:
-                    execution.step()
-                if execution.take_reached() is Reached.ADDRESS:
-                    self.pass_this_address()
-        self._stop_requested = False
-        return None
+            return self._loop.step(limit_ns)
 
     def pass_this_address(self) -> None:
-        """Make `run` ignore `stop_at` once, for the instruction at RIP."""
-        hook = self.cpu.hook
-        hook.passing, hook.passing_address = hook.retired, self.cpu.linear_rip
+        """Make `run` ignore `stop_at` for the instruction at RIP, this once."""
+        self._loop.pass_this_address()
 
-    def _address_reached(self) -> None:
-        """Stop before the instruction at RIP, and execute it when `run` continues."""
-        self.pass_this_address()
-        self._stop_requested = self.at_stop = True
-
-    def _is_at_stop_address(self) -> bool:
-        hook, address = self.cpu.hook, self.cpu.linear_rip
-        passed = (hook.retired, address) == (hook.passing, hook.passing_address)
-        return not passed and address in hook.address[: hook.addresses]
+    @property
+    def at_stop(self) -> bool:
+        """True if the last `run` ended before an address of `stop_at`."""
+        return self._loop.at_stop
 
     @property
     def between_steps(self) -> bool:
         """True if the last step is complete; False if a limit interrupted a sleep or the coprocessor."""
-        deadline = self.chipset.deadline_ns
-        ticks = deadline is not None and deadline <= self.clock.now_ns
-        due = ticks or self.chipset.pending() or self.chipset.nmi_pending
-        return due or not self._execution.cut_short
+        return self._loop.between_steps
 
     def stop_at(self, addresses: Iterable[int]) -> None:
         """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.
@@ -393,34 +265,4 @@ class Machine:
         Raises:
             MachineError: There are too many addresses.
         """
-        wanted = sorted(set(addresses))
-        if len(wanted) > ADDRESSES:
-            raise MachineError(f"{len(wanted)} addresses to stop at; at most {ADDRESSES} can be watched at once")
-        self.cpu.hook.addresses = len(wanted)
-        for index, address in enumerate(wanted):
-            self.cpu.hook.address[index] = address
-
-    # Deadlines
-
-    def _next_deadline(self) -> int | None:
-        limit, deadline = self._limit_ns, self.chipset.deadline_ns
-        if limit is None or deadline is None:
-            return deadline if limit is None else limit
-        return min(limit, deadline)
-
-    def _slice(self, deadline: int | None) -> int:
-        """Return the coprocessor's time budget in ns."""
-        return _LONGEST_SLICE_NS if deadline is None else min(_LONGEST_SLICE_NS, deadline - self.clock.now_ns)
-
-    def _arm_deadline(self) -> None:
-        """Let the processor run until the next deadline, or stop it now if something is pending."""
-        pending = self.chipset.pending() and not self.cpu.hook.watch_if
-        nmi = self.chipset.nmi_pending and not self._execution.ring_and_mode.nmi_blocked
-        stop = self._stop_requested or self.cpu.debug.met or self.clock.stepping or self.ram.stale_code
-        if pending or nmi or stop:
-            self.clock.stop()
-        else:
-            self._arm(self._next_deadline())
-
-    def _arm(self, deadline: int | None) -> None:
-        self.clock.arm(self._run_end_ns if deadline is None else min(deadline, self._run_end_ns))
+        self._loop.stop_at(addresses)

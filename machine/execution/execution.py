@@ -1,7 +1,7 @@
 """Execution up to the next stop of the processor, and the work at that stop: interrupts, exceptions, instructions.
 
-Unicorn executes; after each stop `stopped` handles its reason. The machine (machine/machine.py) calls this and decides
-how far to execute.
+Unicorn executes; after each stop `stopped` handles its reason. The run loop (machine/execution/run_loop.py) calls this
+and decides how far to execute.
 """
 
 from enum import Enum
@@ -107,6 +107,11 @@ class Execution(Stateful):
         reached, self._reached = self._reached, Reached.ANYWHERE
         return reached
 
+    @property
+    def ended(self) -> bool:
+        """True if the processor is halted or shut down."""
+        return self.halted or self.delivery.shut_down
+
     def sleep(self, duration_ns: int) -> None:
         """Spend `duration_ns` in HLT."""
         self._cpu.clock.spend(duration_ns)
@@ -211,10 +216,10 @@ class Execution(Stateful):
 
     def run(self) -> None:
         """Execute up to a stop after which the machine must act before the processor may continue."""
-        chipset, hook, delivery = self._chipset, self._cpu.hook, self.delivery
+        chipset, hook = self._chipset, self._cpu.hook
         for _ in range(_STOPS_IN_A_ROW):
             self._run_to_stop()
-            idle = self.halted or delivery.shut_down or hook.retired >= hook.deadline
+            idle = self.ended or hook.retired >= hook.deadline
             waiting = chipset.pending() or chipset.nmi_pending
             if idle or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
                 return

@@ -1,7 +1,8 @@
 """`enclave-sim inspect`: show the machine, and step a run in both directions, in a terminal or a browser."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,10 +226,21 @@ def _show(source: "Source", syntax: Syntax) -> ExitCode:
     from enclave_sim.inspector.app import Inspector  # noqa: PLC0415
 
     app = Inspector(source.open, syntax)
-    app.run()
+    with _drawing_on_standard_output():
+        app.run()
     if app.desk.broken is not None:
         raise app.desk.broken
     return ExitCode.OK
+
+
+@contextmanager
+def _drawing_on_standard_output() -> Iterator[None]:
+    """A scope in which textual draws on standard output, not on standard error: `2>err.log` keeps its screen."""
+    kept, sys.__stderr__ = sys.__stderr__, sys.__stdout__  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        sys.__stderr__ = kept  # type: ignore[misc]
 
 
 def _is_served() -> bool:

@@ -1,13 +1,15 @@
 """The inspector in the browser: textual-serve starts one per visitor, and stops it when the visitor leaves.
 
-Anyone who can open the page controls a process of this user, so it is served on the loopback interface by default. A
-browser would let other sites' pages connect, so their requests are refused. The page loads nothing from other sites.
+Anyone who reaches the page controls a process of this user, so it is served on the loopback interface by default. A
+browser would let pages of other sites connect, so their requests are refused. The page, in `templates`, loads nothing
+from other sites, and shows what goes on until the inspector draws.
 """
 
 import shlex
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 from textual_serve.server import Server
@@ -15,6 +17,8 @@ from textual_serve.server import Server
 from enclave_sim.errors import ConfigurationError
 
 _WEB_OPTIONS = ("--port", "--host")
+_NAME = "Enclave Sim"
+_TEMPLATES = Path(__file__).parent / "templates"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _POLICY = "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'"
 
@@ -36,7 +40,14 @@ def _without_web(arguments: Iterable[str]) -> Iterable[str]:
 
 
 class _Server(Server):
-    """A server that refuses requests from other sites."""
+    """A server of our own page, which refuses requests of other sites."""
+
+    def __init__(self, command: str, host: str, port: int) -> None:
+        super().__init__(command, host=host, port=port, title=_NAME, templates_path=_TEMPLATES)
+
+    async def on_startup(self, _app: web.Application) -> None:
+        """Say where the inspector is."""
+        print(f"{_NAME}: the inspector is at {self.public_url}/ (Ctrl-C ends it)", flush=True)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
@@ -88,4 +99,4 @@ def serve(command: str, host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise ConfigurationError(f"cannot serve on {host} port {port}: {error.strerror}") from None
-    _Server(command, host=host, port=port, title="Enclave Sim").serve()
+    _Server(command, host, port).serve()

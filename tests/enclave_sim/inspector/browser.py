@@ -24,6 +24,8 @@ class Tab:
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
+        self.requested: list[str] = []
+        """The addresses that the page has asked for."""
         self.received = ""
         """What the inspector has written to the terminal of the page."""
         self.size = (0, 0)
@@ -42,6 +44,8 @@ class Tab:
                 return result
 
     def _note(self, message: dict[str, Any]) -> None:
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requested.append(message["params"]["request"]["url"])
         if message.get("method") == "Network.webSocketFrameReceived":
             data = message["params"]["response"]["payloadData"]
             if message["params"]["response"]["opcode"] == 2:

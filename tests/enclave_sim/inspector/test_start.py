@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import IO
 
 import pytest
 
@@ -23,12 +24,23 @@ def test_the_first_useful_screen_comes_within_forty_times_amillion_additions_s()
     assert min(_start_s() / million_additions_s() for _ in range(3)) < 40
 
 
-def _start_s() -> float:
+@pytest.mark.slow
+def test_the_screen_is_drawn_on_standard_output_when_errors_go_to_a_file(tmp_path: Path) -> None:
+    with (tmp_path / "err.log").open("wb") as errors:
+        assert _start_s(errors) > 0
+    assert (tmp_path / "err.log").read_bytes() == b""
+
+
+def _start_s(errors: IO[bytes] | None = None) -> float:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(_ROOT), "COLUMNS": "80", "LINES": "24"}
     begun = perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, "counter"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        [sys.executable, "-c", _COMMAND, "counter"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs if errors is None else errors,
+        env=environment,
     )
     os.close(theirs)
     shown = b""

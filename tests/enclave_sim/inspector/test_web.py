@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,13 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from enclave_sim import Enclave
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import PhaseCompleted
-from enclave_sim.inspector.serving.web import is_welcome, serve
+from enclave_sim.inspector.serving.web import _Server, is_welcome, serve
 from tests.enclave_sim.inspector.browser import Tab, opened
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -74,12 +77,17 @@ def test_a_visitor_clicks_through_the_boot_phases(tmp_path: Path) -> None:
             await tab.send("Page.enable")
             await tab.send("Page.navigate", url=url)
             await tab.wait_for("beginning")
+            tab.forget()
+            await tab.key("s")  # without a click before it: the keys belong to the inspector from the start
+            await tab.wait_for("1 ns")
             for name in _CLICKED:
                 tab.forget()
                 await _click(tab, *_place(name))
                 await tab.wait_for(f"{completed[name]:,} ns")
             await tab.key("h")
             await tab.wait_for("host_called")
+            asked = {urlsplit(one).netloc for one in tab.requested if not one.startswith("data:")}
+            assert asked == {urlsplit(url).netloc}, "no other host"
             return await tab.screenshot()
 
     with _served() as url:
@@ -99,6 +107,23 @@ async def _click(tab: Tab, column: int, row: int) -> None:
     box = json.loads(await tab.evaluate(_BOX))
     columns, rows = tab.size
     await tab.click(box["x"] + (column + 0.5) * box["width"] / columns, box["y"] + (row + 0.5) * box["height"] / rows)
+
+
+def test_the_page_has_our_name_says_that_it_starts_and_names_no_other_host() -> None:
+    async def page() -> str:
+        app = await _Server("true", "127.0.0.1", 8000)._make_app()
+        async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+            answer = await client.get("/")
+            assert answer.status == 200
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            return await answer.text()
+
+    text = asyncio.run(page())
+    assert "<title>Enclave Sim: inspector</title>" in text
+    assert "The inspector starts" in text
+    assert "Textual" not in text
+    named = set(re.findall(r"(?:https?|wss?):/*([^/\"'?]+)", text))
+    assert named == {"127.0.0.1:8000"}
 
 
 def test_a_port_that_is_taken_or_is_none_is_one_clear_error() -> None:

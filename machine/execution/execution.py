@@ -216,12 +216,12 @@ class Execution(Stateful):
 
     def run(self) -> None:
         """Execute up to a stop after which the machine must act before the processor may continue."""
-        chipset, hook = self._chipset, self._cpu.hook
+        chipset, hook, clock = self._chipset, self._cpu.hook, self._cpu.clock
         for _ in range(_STOPS_IN_A_ROW):
             self._run_to_stop()
-            idle = self.ended or hook.retired >= hook.deadline
+            due = self.ended or clock.stepping or hook.retired >= hook.deadline  # a step replaces the deadline
             waiting = chipset.pending() or chipset.nmi_pending
-            if idle or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
+            if due or waiting or self._reached is not Reached.ANYWHERE or self.at_coprocessor or self.checks_wanted:
                 return
 
     def _run_to_stop(self) -> None:

@@ -1,7 +1,7 @@
-"""The speeds that matter, each beside a reference of the same run: `python tests/bench.py [--quick] [part ...]`.
+"""Important speeds, each with a reference from the same run: `python tests/bench.py [--quick] [part ...]`.
 
 Prints one JSON object; progress goes to standard error. Values are medians, and samples of a value and its reference
-alternate, so that both meet the same host. Virtual time plays no part here: all seconds are the host's.
+alternate, so that both see the same host conditions. All seconds are host seconds, not virtual time.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def plain_run(module: bytes) -> float:
 
 
 def enclave_run(module: bytes, file: BinaryIO | None = None, **options: Any) -> tuple[float, RunResult]:
-    """Seconds from EXEC_LOOP to dormant and scanned, and what came of it."""
+    """Seconds from EXEC_LOOP to dormant and scanned, and the result."""
     writer = None if file is None else RecordingWriter(file)
     enclave = Enclave(module, record=False, writer=writer, **options)
     if not enclave.boot():
@@ -119,7 +119,7 @@ def boot(samples: int) -> Entry:
 
 
 def process(samples: int) -> list[Entry]:
-    """The command as a user meets it: what it costs a processor beside the two libraries that it cannot do without."""
+    """The command from a user's view: its processor time compared with that of its two indispensable libraries."""
 
     def spawn(*arguments: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -165,7 +165,7 @@ def host_calls(samples: int) -> Entry:
 
 
 def compute(samples: int) -> list[Entry]:
-    """The spinner from EXEC_LOOP to its end, annihilation and residue scan included."""
+    """The spinner from EXEC_LOOP to its end, including annihilation and residue scan."""
     module = payloads.read("spinner")
     default_ns = EnclaveConfiguration().quantum_ns
     quanta_ns = sorted({default_ns, 10_000_000})
@@ -258,7 +258,7 @@ def attestation(samples: int) -> list[Entry]:
 
 
 def instructions(samples: int) -> list[Entry]:
-    """The slowest ways through the processor, the slowest first; each a median."""
+    """The slowest paths through the processor, the slowest first; each a median."""
     found: list[Entry] = []
     for path in bench_instructions.paths():
         speeds = [bench_instructions.measure(path) for _ in range(samples)]
@@ -272,7 +272,7 @@ def instructions(samples: int) -> list[Entry]:
 
 
 def million_events() -> list[Entry]:
-    """A million events recorded to disk, in a process of its own whose memory can be watched."""
+    """A million events recorded to disk, in a separate process whose memory can be measured."""
     output = subprocess.run([sys.executable, __file__, _MILLION], check=True, stdout=subprocess.PIPE, text=True).stdout
     told = json.loads(output)
     what = "encode, hash and write one kind of event alone, events/s"

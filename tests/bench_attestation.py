@@ -1,4 +1,4 @@
-"""What attestation costs: a part of `tests/bench.py`."""
+"""The cost of attestation: a part of `tests/bench.py`."""
 
 import statistics
 import sys
@@ -33,14 +33,14 @@ def _ms(action: Callable[[], object]) -> float:
 
 
 def _medians(samples: int, *measures: Callable[[], float]) -> list[float]:
-    """Of each measure, all in turn; one round is thrown away to warm up."""
+    """The values of each measure, taken alternately after a warm-up round."""
     rounds = [[measure() for measure in measures] for _ in range(samples + 1)][1:]
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def boots(samples: int) -> tuple[float, float, float, float]:
     """Milliseconds from the image to EXEC_LOOP: with the first quotes made and judged, without attestation, and the
-    medians of the difference between two boots that follow one another, in time and in the processor's time."""
+    medians of the difference between two consecutive boots, in time and in processor time."""
 
     def whole(attestation: str) -> tuple[float, float]:
         busy = process_time()
@@ -71,7 +71,7 @@ def cycles(samples: int) -> tuple[float, float]:
 
 
 def tpm_commands(samples: int) -> list[tuple[str, float, float]]:
-    """What is sent, and how many commands/s the model takes, and swtpm; nothing where that is not installed."""
+    """The commands sent, and the commands/s of the model and of swtpm; nothing if that is not installed."""
     if swtpm.MISSING:
         print("swtpm is not installed, so there is nothing to compare with;", end=" ", file=sys.stderr)
         return []

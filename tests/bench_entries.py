@@ -1,4 +1,4 @@
-"""What an entry of `tests/bench.py` is, and how it is measured."""
+"""Entries of `tests/bench.py`, and their measurement."""
 
 import os
 import statistics
@@ -10,7 +10,7 @@ MEBIBYTE = 1 << 20
 
 
 CACHING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""An environment in which Python keeps what it compiles, as an installed program finds it."""
+"""An environment in which Python caches compiled modules, as for an installed program."""
 
 Entry = dict[str, Any]
 
@@ -18,7 +18,7 @@ Entry = dict[str, Any]
 def entry(
     name: str, value: float, unit: str, target: str | None, reference: tuple[str, float], samples: int, **more: Any
 ) -> Entry:
-    """One figure. `target` is `<= n` or `>= n`, or None where nothing was promised."""
+    """One figure. `target` is `<= n` or `>= n`, or None if nothing was promised."""
     met = None
     if target is not None:
         sign_, bound = target.split()
@@ -36,13 +36,13 @@ def entry(
 
 
 def alternate(samples: int, *measures: Callable[[], float]) -> list[float]:
-    """The median of each measure; one round is thrown away to warm up."""
+    """The median of each measure, after a warm-up round."""
     rounds = [[measure() for measure in measures] for _ in range(samples + 1)][1:]
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The duration of a call."""
     start = perf_counter()
     action()
     return perf_counter() - start

@@ -1,6 +1,6 @@
-"""How many examples of a property Hypothesis tries in a second: a part of `tests/bench.py`.
+"""Hypothesis examples per second: a part of `tests/bench.py`.
 
-Each example is a whole run, from the end of the boot to DORMANT with its residue scan, in one process. The reference
+Each example is a complete run, from the end of the boot to DORMANT with its residue scan, in one process. The reference
 boots a fresh enclave for each.
 """
 
@@ -21,7 +21,7 @@ _FLAT_NS = 20_000
 
 
 def _rate(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples: int = _EXAMPLES) -> float:
-    """Examples a second, what Hypothesis takes included."""
+    """Examples per second, including Hypothesis's own time."""
 
     @settings(
         max_examples=examples,
@@ -43,7 +43,7 @@ def _rate(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], examples
 
 
 def measure(samples: int) -> list[tuple[str, float, str | None, str, float]]:
-    """Name, examples/s, target, what the reference is and its examples/s, of each kind of example."""
+    """Name, examples/s, target, reference and its examples/s, for each kind of example."""
     plain, watched = Template("beacon"), ObservedTemplate("beacon")
     flat = ObservedTemplate("quitter", engine="native")
     end_ns = watched.run().result.virtual_ns

@@ -1,4 +1,4 @@
-"""How soon a step of the inspector is on the screen: a part of `tests/bench.py`."""
+"""The time until a step of the inspector is on the screen: a part of `tests/bench.py`."""
 
 import asyncio
 import statistics
@@ -14,13 +14,12 @@ _STEPS = (
     *("back", "back_ten", "back_over", "back_event", "back_transition"),
 )
 _SOMEWHERE_ELSE = 40
-"""After so many steps the walk begins anew."""
+"""After this many steps the walk restarts."""
 
 
 def steps(size: tuple[int, int], count: int) -> tuple[list[float], float]:
-    """Milliseconds from each of `count` steps, of all kinds and in both directions, to the drawn screen, in order.
-
-    And those of a million additions, of which some are measured between the steps.
+    """Milliseconds from each of `count` steps, of all kinds and in both directions, to the drawn screen, in order; and
+    those of a million additions, some measured between the steps.
     """
     taken: list[float] = []
     references: list[float] = []

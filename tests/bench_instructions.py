@@ -1,6 +1,6 @@
-"""How many instructions a second the slowest paths of the processor execute: `python tests/bench.py instructions`.
+"""Instructions per second on the processor's slowest paths: `python tests/bench.py instructions`.
 
-Beside each figure stands how long a million additions take, `for i in range(1_000_000): x += i` with global variables,
+Each figure comes with the time of a million additions, `for i in range(1_000_000): x += i` with global variables,
 measured before and after in the same way: in processor time of this process.
 """
 
@@ -14,7 +14,7 @@ from tests.machine.programs.bench import Bench
 from tests.machine.programs.program import CR0_DEFAULT, FX_AT_RESET, GENERAL, End, Mode, Program
 
 PROMISED, AT_MS = 50_000, 60.0
-"""Instructions a second on any path, where a million additions take so long."""
+"""Instructions per second on any path, if a million additions take this long."""
 _CPU_SECONDS, _FIRST_ROUND = 0.15, 400
 _ADDITIONS = compile("for i in range(1_000_000): x += i", __file__, "exec")
 _PAGE_ROOM = 4000
@@ -25,20 +25,20 @@ _ONES, _HALVES = b"\0\0\x80\x3f" * 4, b"\xab\xaa\xaa\x3e" * 4
 
 @dataclass(frozen=True)
 class Path:
-    """Instructions that take one way through the machine."""
+    """Instructions that take one path through the machine."""
 
     name: str
     program: Program
     """Its code is one round."""
     straight: bool = False
-    """The round is repeated to the end of the page, and executed once; else it is a loop."""
+    """The round is repeated to the end of the page and executed once; otherwise it is a loop."""
     before: bytes = b""
     """Executed once, before the loop."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of a path."""
+    """The measurement of a path."""
 
     name: str
     per_second: float
@@ -46,7 +46,7 @@ class Speed:
 
     @property
     def scaled(self) -> float:
-        """Instructions a second where a million additions take `AT_MS`."""
+        """Instructions per second if a million additions take `AT_MS`."""
         return self.per_second * self.additions_ms / AT_MS
 
 
@@ -194,7 +194,7 @@ def _modes() -> Iterator[Path]:
 
 
 _UNTRANSLATABLE = bytes.fromhex("eb04f00fa3c8")
-"""Jumped over: makes its page one that has to be guarded."""
+"""Jumped over: makes its page guarded."""
 _OTHER_PAGE = bytes.fromhex(f"48bd{layout.SUPERVISOR.to_bytes(8, 'little').hex()}c64500c3")
 """RBP is the address of a RET in another page."""
 
@@ -218,7 +218,7 @@ def _straight() -> Iterator[Path]:
 
 
 def paths() -> list[Path]:
-    """All that are known to be slow."""
+    """All known slow paths."""
     return [*_vectors(), *_x87(), *_system(), *_modes(), *_straight()]
 
 
@@ -236,7 +236,7 @@ def _straight_line(path: Path) -> Program:
 
 
 def measure(path: Path) -> Speed:
-    """Execute a path on a machine of its own."""
+    """Execute a path on its own machine."""
     bench, before = Bench(), additions_ms()
     spent = _time_runs(bench)
     bench.run(replace(path.program, code=b""))

@@ -1,4 +1,4 @@
-"""How fast the machine alone starts and computes: a part of `tests/bench.py`."""
+"""Start-up and computing speed of the machine alone: a part of `tests/bench.py`."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ _QEMU_OPTIONS = "-device isa-debug-exit,iobase=0xf4,iosize=4 -display none -node
 
 
 def small_kernel(samples: int) -> list[Entry]:
-    """A Multiboot 1 kernel that does nothing but leave through isa-debug-exit, beside QEMU's whole life with it."""
+    """A Multiboot 1 kernel that only exits through isa-debug-exit, compared with QEMU's complete run of it."""
     if QEMU is None:
         print("QEMU is not installed, so there is nothing to compare with;", end=" ", file=sys.stderr)
         return []
@@ -62,7 +62,7 @@ def small_kernel(samples: int) -> list[Entry]:
 
 
 def small_kernel_image() -> bytes:
-    """movb $42, %al; outb %al, $0xF4; hlt - behind a Multiboot 1 header, in an ELF32 file."""
+    """movb $42, %al; outb %al, $0xF4; hlt - after a Multiboot 1 header, in an ELF32 file."""
     content = struct.pack("<3I", 0x1BADB002, 0, -0x1BADB002 & 0xFFFF_FFFF) + bytes.fromhex("b0 2a e6 f4 f4")
     base, headers = 0x10_0000, 52 + 32
     header = struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 12, 52, 0, 0, 52, 32, 1, 0, 0, 0)
@@ -71,7 +71,7 @@ def small_kernel_image() -> bytes:
 
 
 def ring_0_loop(samples: int) -> Entry:
-    """Five instructions over and over in ring 0 under a deadline, beside the same loop in Unicorn without a clock."""
+    """Five instructions repeated in ring 0 under a deadline, compared with the same loop in Unicorn without a clock."""
     loop = bytes.fromhex("48 01 c3 48 83 c3 01 48 ff c1 48 ff c8 75 f2".replace(" ", ""))
     count = 20_000_000
 

@@ -1,4 +1,4 @@
-"""What snapshots and ways back cost: a part of `tests/bench.py`."""
+"""The cost of snapshots and of going back: a part of `tests/bench.py`."""
 
 import statistics
 from collections.abc import Callable
@@ -35,7 +35,8 @@ def snapshots(samples: int) -> tuple[float, float, float]:
 
 
 def steps_back() -> list[tuple[str, float, float, float]]:
-    """What runs, and in milliseconds: one step back at random moments (median, worst), and the whole run forward."""
+    """The subject, and in milliseconds: one step back at random moments (median, worst), and the complete run
+    forward."""
     wanted: list[tuple[str, Session]] = [
         ("1 s of sleeps and small cycles", Session("counter", cycles=930)),
         (

@@ -1,4 +1,4 @@
-"""A kernel in C of 32 bits, with debug information: it adds the squares of the numbers below five."""
+"""A 32-bit kernel in C, with debug information: it adds the squares of the numbers below five."""
 
 import subprocess
 import sys

@@ -1,7 +1,4 @@
-"""What test files may not do while pytest imports them.
-
-Every worker imports all files, whichever tests it then runs.
-"""
+"""Restrictions on test files while pytest imports them. Every worker imports all files, whichever tests it runs."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What all tests have in common."""
+"""Fixtures and hooks for all tests."""
 
 import gc
 import signal
@@ -24,12 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()  # the tests themselves, thousands of them, are not gone through at every collection
+    gc.freeze()  # the thousands of tests themselves are not traversed at every garbage collection
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this process, and those that it starts, also where it was started with SIGINT ignored."""
+    """Let Ctrl-C interrupt this process and its children, even if it was started with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Write `table.json` anew: `python -m tests.digests`. Only a change that means to change what runs record does so."""
+"""Rewrite `table.json`: `python -m tests.digests`. Do so only for an intended change of recordings."""
 
 import json
 

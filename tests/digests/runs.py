@@ -1,4 +1,4 @@
-"""Runs of all kinds, each named, whose recordings have the digests that `table.json` holds."""
+"""Named runs of all kinds, whose recordings have the digests in `table.json`."""
 
 from pathlib import Path
 from typing import Any

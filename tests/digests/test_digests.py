@@ -1,4 +1,4 @@
-"""What runs record stays what it was, byte for byte, however the code that makes it is moved about."""
+"""Recordings stay the same, byte for byte, however the code is reorganized."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Write anew what pages show of programs: `python -m tests.documents [PAGE...]`. Read what changed."""
+"""Rewrite the program output on pages: `python -m tests.documents [PAGE...]`. Review the changes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from tests.documents.reader import Reader
 
 
 def rewrite(page: Path) -> int:
-    """Run the page, put what was printed in the place of what is wrong, and return the number of such places."""
+    """Run the page, replace wrong output with the printed one, and return the number of replacements."""
     reader = Reader()
     wrong = [shown for block in blocks(page) for shown in reader.follow(block) if not shown.right]
     text = page.read_text()

@@ -1,7 +1,7 @@
-"""The blocks of code on the pages, and what the reader of a page does with each.
+"""The code blocks on the pages, and their treatment by a reader.
 
-Most are run as they stand: `python` as a program of its own, `console` and `sh` command by command. A block of `text`
-is what the block before it prints. Anything else says so in a comment before the block, which a reader does not see:
+Most are run unchanged: `python` as a separate program, `console` and `sh` command by command. A block of `text` is the
+output of the preceding block. Exceptions are marked by a comment before the block, which readers do not see:
 
     <!-- example: save as kernel.S -->      the reader writes this file
     <!-- example: shows beacon.jsonl -->    the file's content, with `...` for lines left out
@@ -12,8 +12,8 @@ is what the block before it prints. Anything else says so in a comment before th
     <!-- example: slow -->                  it takes seconds: the whole page is left to the slow set
     <!-- example: not run, REASON -->       it cannot run: `NotRun` has the reasons
 
-Several of these have a semicolon between them. A whole block inside a comment is run like any other: it prepares what
-the page takes for granted.
+Several of these have a semicolon between them. A complete block inside a comment is run like any other: it prepares
+what the page takes for granted.
 """
 
 import re
@@ -28,19 +28,19 @@ _TESTS = re.compile(r"# (test_\w+\.py)\n")
 
 
 class NotRun(StrEnum):
-    """The reasons for which a block is not run. Its commands must exist all the same, with these options."""
+    """The reasons for not running a block. Its commands and options must still exist."""
 
     INSTALLS = "it installs"
     """It changes the host: packages, virtual environments."""
     MINUTES = "it takes minutes"
     STAYS = "it stays"
-    """It serves, or waits for a person, until somebody ends it."""
+    """It serves or waits for a person until stopped."""
     YOURS = "it needs your files"
     """It names a file or a service that only the reader has."""
     FORM = "it shows a form"
     """No program: a format, a picture, a protocol, the part of a file."""
     ELSEWHERE = "it has a test"
-    """A test of its own runs it, because it needs other programs or several terminals; the marker names the file."""
+    """A separate test runs it, because it needs other programs or several terminals; the marker names the file."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class Block:
 
     @property
     def test_file(self) -> str | None:
-        """The name of the file of tests that a Python block is; None for a program."""
+        """The name of the test file in a Python block; None for a program."""
         named = _TESTS.match(self.text) if self.language == "python" else None
         return named[1] if named else None
 
     def argument(self, role: str) -> str | None:
-        """The words after a role, such as `save as`: None if the block does not have it, empty if there are none."""
+        """The words after a role, such as `save as`; None if the block does not have it, empty if there are none."""
         found = re.search(rf"(?:^|; ){re.escape(role)}(?: ([^;]*))?(?:;|$)", self.words)
         return (found[1] or "") if found else None
 

@@ -1,4 +1,4 @@
-"""Commands on a page: run, or only looked at."""
+"""Commands on a page: run, or only checked."""
 
 import contextlib
 import importlib.util
@@ -22,7 +22,7 @@ from tests.enclave_sim.cli.command import Ended, command
 _OURS = "enclave-sim"
 _SHELL = re.compile(r"[|<>;&$]")
 _STAY = {"inspect", "gdb", "serve"}
-"""The commands that wait for somebody."""
+"""The commands that wait for a person."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Command:
 
     line: str
     code: int | None
-    """The exit code that the comment names; None if it names none."""
+    """The exit code in the comment; None if there is none."""
 
     @property
     def words(self) -> list[str]:
@@ -56,7 +56,7 @@ class Shell:
         self.variables: dict[str, str] = {}
 
     def run(self, line: str) -> Ended:
-        """Run one command, or only look at it if it would stay."""
+        """Run one command, or only check it if it would not end."""
         if assigned := re.fullmatch(r"(\w+)=(\$\(.*\))", line):
             ended = _process(["sh", "-c", f"printf %s {assigned[2]}"])
             self.variables[assigned[1]] = ended.output
@@ -81,7 +81,7 @@ def _process(words: Sequence[str]) -> Ended:
 
 
 def look_at(words: Sequence[str]) -> None:
-    """Raise an error if a command of ours does not exist, or not with these options. Nothing is run."""
+    """Raise an error if one of our commands or its options do not exist. Nothing is run."""
     program, *arguments = itertools.takewhile(lambda word: word not in {"|", ">", "&&"}, words)
     if program == _OURS:
         with contextlib.suppress(MissingFile):  # the reader's own

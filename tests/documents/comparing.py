@@ -1,4 +1,4 @@
-"""What a page shows, compared with what was printed, and replaced by it."""
+"""Comparison of a page's output with the printed one, and its replacement."""
 
 import re
 
@@ -18,13 +18,13 @@ def agrees(shown: str, printed: str, *, varies: bool = False) -> bool:
 
 
 def exit_code(shown: str) -> tuple[str, int | None]:
-    """What is shown without the exit code, and that code."""
+    """The shown output without the exit code, and that code."""
     found = _CODE.search(shown)
     return _CODE.sub("", shown), int(found[1]) if found else None
 
 
 def replaced(shown: str, printed: str) -> str:
-    """What the page should show: what was printed, with lines left out where they were before."""
+    """The output for the page: the printed one, with the same lines left out as before."""
     before = shown.splitlines(keepends=True)
     now = printed.splitlines(keepends=True)
     dots = [index for index, line in enumerate(before) if _DOTS.match(line.rstrip("\n"))]

@@ -1,4 +1,4 @@
-"""The kernel that docs/boot.md describes, built as the page says."""
+"""The kernel of docs/boot.md, built as described there."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A reader who follows a page from its first block to its last, in a folder of its own."""
+"""A reader who follows a page from its first block to its last, in a separate folder."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ _STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Shown:
-    """A part of a page that shows what something prints."""
+    """A part of a page that shows output."""
 
     block: Block
     start: int
@@ -37,10 +37,10 @@ class Reader:
         self._printed: str | None = None
 
     def follow(self, block: Block) -> Iterator[Shown]:
-        """Do with a block what it says; yield each part that shows what was printed.
+        """Execute a block; yield each part with output.
 
         Raises:
-            AssertionError: A program or a command fails, or nobody says what the block is for.
+            AssertionError: A program or a command fails, or the purpose of the block is not marked.
         """
         if block.not_run is not None or _missing(block):
             self._printed = None
@@ -104,7 +104,7 @@ def _program(block: Block) -> str:
 
 
 def _tests(block: Block) -> None:
-    """Run the tests of a block with pytest. What it prints is in a file for a block that shows lines from it."""
+    """Run the tests of a block with pytest. Its output goes to a file, for a block that shows lines from it."""
     file = Path(block.test_file or "")
     file.write_text(block.text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", file.name]

@@ -1,4 +1,4 @@
-"""Every block of code on the pages runs and prints what is shown, or says why it cannot run."""
+"""Every code block on the pages runs and prints the output shown, or says why it cannot run."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,7 +17,7 @@ NOT_RUN = {
     NotRun.FORM: 11,
     NotRun.ELSEWHERE: 12,
 }
-"""How many blocks are not run, by reason. A page that gets another one says so here."""
+"""The number of blocks that are not run, by reason. Update it when a page gets another one."""
 FILE = "<!-- example: save as a.txt -->\n```ini\nx\ny\n```"
 
 
@@ -61,7 +61,7 @@ def test_a_test_that_runs_a_block_names_its_page() -> None:
 
 
 def follow(tmp_path: Path, *texts: str) -> list[bool]:
-    """Follow a page of blocks in the current directory; which parts were right."""
+    """Follow a page of blocks in the current directory; return which parts were right."""
     page = tmp_path / "page.md"
     page.write_text("\n\n".join(texts) + "\n")
     reader = Reader()

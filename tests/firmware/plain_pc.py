@@ -1,4 +1,4 @@
-"""The kernel with a flat payload on a PC that has nothing of an enclave: no scrub engine, no block, no VMM."""
+"""The kernel with a flat payload on a PC without the enclave's devices: no scrub engine, no block, no VMM."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ RAM_SIZE = 16 << 20
 
 
 def command_line(payload: bytes, *words: str) -> str:
-    """What makes the kernel run this flat payload."""
+    """The options that make the kernel run this flat payload."""
     return " ".join((*words, "guest=native", f"sha256={hashlib.sha256(payload).hexdigest()}"))
 
 

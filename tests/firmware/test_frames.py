@@ -1,7 +1,7 @@
-"""The call frame information of the kernel's assembly code: at each instruction it says to where the code returns.
+"""The call frame information of the kernel's assembly code gives the return address at each instruction.
 
-The machine is the judge: what is said at the first instruction of a function must hold at all of its instructions, and
-must be what RET or IRETQ then does.
+The machine is the reference: the information at a function's first instruction must hold at all its instructions, and
+match the effect of RET or IRETQ.
 """
 
 import io
@@ -28,11 +28,12 @@ RBX, RBP, RSP, RIP = 3, 6, 7, 16
 NAMES = {3: "rbx", 5: "rdi", 6: "rbp", 7: "rsp", 12: "r12", 13: "r13", 14: "r14", 15: "r15"}
 KEPT = [number for number in NAMES if number not in (5, RSP)]
 HANDLER, CALLED = b"\x04S\0\x08\0\x01\x78\x10", b"\x04\0\x08\0\x01\x78\x10\0"
-"""The common entry of handlers, with augmentation S, and the same without, since pyelftools does not know it here."""
+"""The common entry of handlers, with augmentation S, and the same without, because pyelftools does not support it
+here."""
 
 
 class Caller(NamedTuple):
-    """The registers that code will return to its caller with; without those that are lost."""
+    """The registers with which code will return to its caller, without lost ones."""
 
     rip: int | None
     rsp: int
@@ -53,7 +54,7 @@ def entry_at(address: int) -> FDE | None:
 
 
 def evaluated(machine: Machine, expression: Iterable[int], *start: int) -> int:
-    """The value of a DWARF expression (2.5), of the operations that the kernel's frames need."""
+    """The value of a DWARF expression (2.5), with the operations used by the kernel's frames."""
     stack, codes = [*start], iter(expression)
     binary = {0x1C: operator.sub, 0x1E: operator.mul, 0x22: operator.add, 0x2D: operator.lt}
     for code in codes:
@@ -105,7 +106,7 @@ def is_return(code: bytes) -> bool:
 
 
 def follow(run: Travel[Any], end: str | None = None, step: Callable[[], Any] | None = None) -> Iterator[Caller]:
-    """Step over what is called until the code returns, or comes to a symbol. Yield what is said at each step."""
+    """Step over calls until the code returns, or reaches a symbol. Yield the information at each step."""
     machine, stop = run.machine, firmware.symbols().get(end or "")
     while True:
         said = caller(machine)
@@ -121,7 +122,7 @@ def follow(run: Travel[Any], end: str | None = None, step: Callable[[], Any] | N
 
 
 def assert_constant(said: Iterator[Caller]) -> Caller:
-    """That each instruction says the same, or at least nothing else. Return what the first one says."""
+    """Check that no instruction disagrees with the first one. Return the first one's information."""
     first = next(said)
     for later in said:
         assert later[:2] == first[:2]
@@ -135,7 +136,7 @@ def to(run: Travel[Any], symbol: str) -> Travel[Any]:
 
 
 def on_a_plain_pc(payload: bytes = b"") -> Travel[BareKernel]:
-    """The kernel where there is no scrub engine and no enclave block, so that it zeroes RAM itself, and prints."""
+    """The kernel without scrub engine and enclave block, so that it zeroes RAM itself, and prints."""
     image, words, modules = firmware.image(), command_line(payload), [(payload, "payload0")]
     return Travel(
         lambda recorder: BareKernel(
@@ -226,7 +227,7 @@ def test_an_exception_comes_from_the_gate(payload: str) -> None:
 
 
 def test_a_frame_at_a_handlers_last_call_is_found_behind_the_call() -> None:
-    """For a handler gdb looks at the address that the call would return to, and exception() is called at the end."""
+    """For a handler gdb uses the return address of the call, and exception() is called at the end."""
     run = to(Session("divider"), "exception")
     run.back()
     registers, here = run.machine.cpu.registers, caller(run.machine)

@@ -1,4 +1,4 @@
-"""The committed kernel: it is what its sources say, and its memory map keeps its promises."""
+"""The committed kernel: it matches its sources, and its memory map keeps its promises."""
 
 import importlib.metadata
 import io
@@ -106,7 +106,7 @@ def test_every_detail_the_kernel_can_report_has_words() -> None:
     assert all(describe_detail(Cause.KERNEL_FAULT, detail) for detail in details)
 
 
-# The page tables, audited by an implementation that shares nothing with the kernel's own audit.
+# The page tables, audited by an implementation independent of the kernel's own audit.
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_for_a_flat_payload_the_staging_area_is_ring_3_code_that_nobody_can_writ
     code = {a: p for a, p in native.items() if staging.base <= p.physical < staging.end}
     assert list(code) == list(range(staging.base, staging.end, PAGE_SIZE))
     assert all(page.user and page.executable and not page.writable for page in code.values())
-    # All else is as in the active set, so no other address leads there.
+    # Everything else is as in the active set, so no other address leads there.
     assert {a: p for a, p in native.items() if a not in code} == {a: p for a, p in active.items() if a not in code}
 
 

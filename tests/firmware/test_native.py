@@ -1,4 +1,4 @@
-"""guest=native: a flat payload is measured, locked, run in ring 3 and erased, on a PC that offers nothing for it."""
+"""guest=native: a flat payload is measured, locked, run in ring 3 and erased, on a PC without the enclave's devices."""
 
 import random
 import struct
@@ -117,7 +117,7 @@ def test_all_usable_ram_is_erased_whatever_was_in_it(ram_size: int) -> None:
     usable = [range(UNUSABLE.start), range(UNUSABLE.stop, ram_size)]
     left = scan(machine.ram, loaded.executable.segments, usable)
     assert (left.total_bytes, left.scanned_bytes) == (0, ram_size - len(UNUSABLE))
-    # The BIOS's own memory is not the kernel's to write.
+    # The kernel must not write the BIOS's memory.
     assert machine.ram.read(UNUSABLE.start, len(UNUSABLE)) == noise[UNUSABLE.start : UNUSABLE.stop]
 
 
@@ -145,7 +145,7 @@ def _constant(name: str) -> int:
     return int(getattr(x86_const, f"UC_X86_REG_{name}"))
 
 
-# What the kernel refuses before it begins.
+# Configurations that the kernel refuses before it begins.
 
 
 def refused(change: tuple[bytes, bytes]) -> Machine:

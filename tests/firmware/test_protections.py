@@ -1,4 +1,4 @@
-"""UMIP, SMEP and SMAP: the kernel turns on what CPUID leaf 7 offers, checks it in PROT_ENTRY, and keeps to it."""
+"""UMIP, SMEP and SMAP: the kernel turns on those offered by CPUID leaf 7, checks them in PROT_ENTRY, and obeys them."""
 
 import shutil
 from contextlib import ExitStack
@@ -31,7 +31,7 @@ _EBX, _ECX = 1, 2
 
 
 def run(kernel: bytes | None = None, payload: bytes = QUITTER, outcome: Outcome = Outcome.HALTED) -> Machine:
-    """A plain PC on which the kernel hashes and scrubs by itself, so that it touches the guest's pages."""
+    """A plain PC on which the kernel hashes and scrubs by itself, so that it accesses the guest's pages."""
     machine = pc()
     modules = [loader.Module(payload, "payload0")]
     loader.load(machine, kernel or firmware.image(), command_line(payload), modules)
@@ -40,7 +40,7 @@ def run(kernel: bytes | None = None, payload: bytes = QUITTER, outcome: Outcome 
 
 
 def offer(monkeypatch: Any, without: tuple[tuple[int, int], ...]) -> None:
-    """Let CPUID leaf 7 lack bits, each a register and a number."""
+    """Remove bits from CPUID leaf 7, each given as a register and a number."""
     leaf = list(cpuid.cpuid(7))
     for register, bit in without:
         leaf[register] &= ~(1 << bit)
@@ -78,7 +78,7 @@ def test_what_is_not_offered_stays_off(monkeypatch: Any, without: tuple[tuple[in
 
 
 def test_a_processor_without_leaf_7_offers_nothing(monkeypatch: Any) -> None:
-    """A leaf above the highest is answered as the highest one on Intel's processors: its bits mean something else."""
+    """On Intel processors a leaf above the highest returns the highest one, whose bits mean something else."""
     everything = (1 << 32) - 1
     monkeypatch.setattr(cpuid, "_HIGHEST_BASIC", 6)
     monkeypatch.setitem(cpuid._LEAVES, 6, ((everything, everything, everything, everything),))

@@ -1,4 +1,4 @@
-"""RAM that cannot be zeroed: the kernel says so, and still goes all the way down."""
+"""RAM that cannot be zeroed: the kernel reports it, and still completes annihilation."""
 
 import pytest
 

@@ -15,7 +15,7 @@ PICTURE = ROOT / "docs" / "rooms.svg"
 
 
 def facts(house: House, layers: list[Layers]) -> dict[str, object]:
-    """Return what is printed, as JSON has it."""
+    """Return the printed facts, for JSON."""
     longest = house.longest()
     return {
         "packages": list(PACKAGES),

@@ -1,11 +1,11 @@
-"""Strongly connected components: what reaches itself along arrows."""
+"""Strongly connected components: nodes that reach themselves along arrows."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 
 def components(nodes: Collection[str], arrows: Iterable[tuple[str, str]]) -> list[frozenset[str]]:
-    """Split a graph into strongly connected components (Kosaraju), each after all those that have arrows to it."""
+    """Split a graph into strongly connected components (Kosaraju), each after all those with arrows to it."""
     forwards: dict[str, list[str]] = defaultdict(list)
     backwards: dict[str, list[str]] = defaultdict(list)
     for importer, imported in sorted(arrows):
@@ -24,7 +24,7 @@ def circles(nodes: Collection[str], arrows: Iterable[tuple[str, str]]) -> list[l
 
 
 def _finished(start: str, arrows: Mapping[str, list[str]], seen: set[str]) -> list[str]:
-    """Search depth first from `start`, and return the nodes that were not seen before in the order of their ends."""
+    """Search depth-first from `start`, and return the new nodes in postorder."""
     if start in seen:
         return []
     seen.add(start)

@@ -1,4 +1,4 @@
-"""The layers that pyproject.toml sets, and the imports that run against them."""
+"""The layers defined in pyproject.toml, and imports that violate them."""
 
 import tomllib
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Layers:
     floors: tuple[Floor, ...]
 
     def upward(self, imports: Iterable[Arrow]) -> list[Arrow]:
-        """Return the imports from a floor to one above it, or between two that may not know each other."""
+        """Return the imports from a floor to one above it, or between two that must not know each other."""
         return sorted(arrow for arrow in imports if self._is_upward(*arrow))
 
     def _is_upward(self, importer: str, imported: str) -> bool:
@@ -44,7 +44,7 @@ class Layers:
 
 
 def read_layers(pyproject: Path = ROOT / "pyproject.toml") -> list[Layers]:
-    """Read every contract of type `layers`; one with several containers gives one entry each."""
+    """Read every contract of type `layers`; a contract with several containers gives one entry each."""
     contracts = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     return [
         Layers(container, tuple(_floor(layer, container) for layer in contract["layers"]))

@@ -1,6 +1,6 @@
-"""Where each room stands and each arrow runs: few crossings, arrows as straight as the rooms' widths allow.
+"""The layout of rooms and arrows: few crossings, arrows as straight as the rooms' widths allow.
 
-This is layered drawing after Sugiyama: arrows over several floors get a waypoint on each floor between; floors are
+This is Sugiyama's layered drawing: arrows over several floors get a waypoint on each floor in between; floors are
 ordered by barycentres; then each floor takes the places nearest to its neighbours' (pool adjacent violators).
 """
 
@@ -13,7 +13,7 @@ from math import fsum
 from tests.house.reading import Arrow
 
 Waypoint = tuple[str, str, int]
-"""Importer, imported, and the floor that the arrow passes."""
+"""Importer, imported, and the floor that the arrow crosses."""
 Node = str | Waypoint
 Row = list[Node]
 
@@ -28,7 +28,7 @@ class Layout:
     centre: Mapping[Node, int]
     floor: Mapping[Node, int]
     routes: Mapping[Arrow, tuple[Node, ...]]
-    """Each arrow's way: its importer, its waypoints, what is imported."""
+    """Each arrow's path: the importer, the waypoints, the imported room."""
 
 
 def lay_out(floors: Sequence[Sequence[str]], arrows: Sequence[Arrow], width: Callable[[str], int]) -> Layout:
@@ -51,7 +51,7 @@ def lay_out(floors: Sequence[Sequence[str]], arrows: Sequence[Arrow], width: Cal
 
 
 def _ordered(rows: list[Row], links: Mapping[Node, list[Node]], floor_of: Mapping[Node, int]) -> list[Row]:
-    """Sweep down and up, ordering each floor by its neighbours', and keep the order with the fewest crossings."""
+    """Sweep down and up, ordering each floor by its neighbours, and keep the order with the fewest crossings."""
     best, fewest = [list(row) for row in rows], _crossings(rows, links, floor_of)
     for sweep in range(_SWEEPS):
         side = -1 if sweep % 2 == 0 else 1
@@ -91,7 +91,7 @@ def _crossings(rows: list[Row], links: Mapping[Node, list[Node]], floor_of: Mapp
 
 
 def _places(rows: list[Row], links: Mapping[Node, list[Node]], width: Callable[[str], int]) -> dict[Node, int]:
-    """Move each floor as near to its neighbours as its own order and widths allow, several times."""
+    """Repeatedly move each floor as near to its neighbours as its order and widths allow."""
     place: dict[Node, float] = {}
     for row in rows:
         at = 0.0
@@ -107,7 +107,7 @@ def _places(rows: list[Row], links: Mapping[Node, list[Node]], width: Callable[[
 
 
 def _spread(row: Row, wanted: Sequence[float], width: Callable[[str], int]) -> list[float]:
-    """Return the places nearest to the wanted ones, in the least squares, at which nothing overlaps."""
+    """Return the places nearest to the wanted ones, by least squares, without overlap."""
     offsets, at = [0.0], 0.0
     for left, right in pairwise(row):
         both = isinstance(left, tuple) and isinstance(right, tuple)

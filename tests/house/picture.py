@@ -1,6 +1,6 @@
 """The picture of the house in SVG: rooms from top to bottom, arrows from importer to imported.
 
-It refers to nothing outside, is the same wherever it is drawn, and follows the reader's light or dark theme.
+It has no external references, is the same on every host, and follows the reader's light or dark theme.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _ROOM, _FLOOR, _STOREY = 50, 100, 40
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 30, 40, 62
 _LETTER, _SMALL_LETTER = 8.9, 5.9
 _MOST_INNER = 34
-"""As many letters of folders within a room stand on a line."""
+"""The maximum number of letters of folder names per line in a room."""
 _STYLE = """
 :root { --ground: #ffffff; --storey: #f3f5f8; --room: #dfe9f5; --line: #6b7c93; --text: #14202e; --quiet: #4d5b6b;
   --implied: #d3dae3; --wrong: #c22f2f }
@@ -107,7 +107,7 @@ class _Drawing:
                 yield "</g>"
 
     def _name(self, room: str) -> str:
-        """Return the room's name in its package; files that no layer names stand together under the package's."""
+        """Return the room's name in its package; files outside all layers are grouped under the package's name."""
         return room.partition(".")[2] or f"{room}/*.py"
 
     def _inner(self, room: str) -> list[str]:
@@ -138,7 +138,7 @@ class _Drawing:
         return self._path(arrow, "".join(path), "arrow", "head")
 
     def _straight(self, arrow: Arrow, style: str) -> str:
-        """Draw an arrow straight from room to room, over or under what stands between."""
+        """Draw an arrow straight from room to room, over or under the rooms in between."""
         (x, y), (to_x, to_y) = self._middle(arrow[0]), self._middle(arrow[1])
         head = "wrong" if "wrong" in style else ""
         if y == to_y:

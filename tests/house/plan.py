@@ -1,7 +1,7 @@
-"""The plan of the house: which rooms the picture shows, on which floors, and with which arrows.
+"""The plan of the house: the rooms in the picture, their floors and their arrows.
 
-It shows the folders directly in a package, and the files that a layer names. Other files of the package stand together
-under the package's name. Folders further in are named in their room.
+It shows the folders directly in a package, and the files named by a layer. Other files of the package are grouped under
+the package's name. Deeper folders are named in their room.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from tests.house.reading import Arrow, House
 
 @dataclass(frozen=True)
 class Storey:
-    """A package as the picture shows it: rooms from top to bottom."""
+    """A package in the picture: rooms from top to bottom."""
 
     package: str
     floors: tuple[tuple[str, ...], ...]
@@ -22,16 +22,16 @@ class Storey:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the picture shows."""
+    """The contents of the picture."""
 
     storeys: tuple[Storey, ...]
     inner: Mapping[str, tuple[str, ...]]
     """The folders in each room, by the room's name."""
     arrows: frozenset[Arrow]
     direct: frozenset[Arrow]
-    """The arrows down that no others make a way around."""
+    """The downward arrows that no path of others replaces."""
     wrong: frozenset[Arrow]
-    """Arrows that run upwards, or between rooms of one floor where that is forbidden, or in a circle."""
+    """Arrows that run upwards, or in a circle, or, if that is forbidden, between rooms on one floor."""
 
 
 def plan(house: House, layers: Sequence[Layers]) -> Plan:
@@ -61,7 +61,7 @@ def plan(house: House, layers: Sequence[Layers]) -> Plan:
 
 
 def _shown(module: str, house: House, named: set[str]) -> str:
-    """Return what the picture shows a module as."""
+    """Return the room that represents a module in the picture."""
     package, *names = module.split(".")
     if not names:
         return package
@@ -83,7 +83,7 @@ def _inner(room: str, house: House) -> tuple[str, ...]:
 
 
 def _floors(rooms: set[str], arrows: Iterable[Arrow], layers: Layers | None) -> tuple[tuple[str, ...], ...]:
-    """Return the floors that a contract sets, below what it does not name; without a contract, those of the arrows."""
+    """Return the floors of a contract, below rooms that it does not name; without a contract, those from the arrows."""
     if layers is None:
         return _floors_by_arrows(rooms, arrows)
     known = [tuple(sorted(set(floor.names) & rooms)) for floor in layers.floors]
@@ -92,7 +92,7 @@ def _floors(rooms: set[str], arrows: Iterable[Arrow], layers: Layers | None) -> 
 
 
 def _floors_by_arrows(rooms: set[str], arrows: Iterable[Arrow]) -> tuple[tuple[str, ...], ...]:
-    """Put each room one floor below the lowest that imports it; a circle shares a floor."""
+    """Put each room one floor below its lowest importer; a circle shares a floor."""
     depth: dict[str, int] = {}
     inside = [(a, b) for a, b in arrows if a in rooms and b in rooms]
     for part in components(rooms, inside):
@@ -102,7 +102,7 @@ def _floors_by_arrows(rooms: set[str], arrows: Iterable[Arrow]) -> tuple[tuple[s
 
 
 def _direct(arrows: Iterable[Arrow]) -> frozenset[Arrow]:
-    """Leave out each arrow that others make a way around (the transitive reduction)."""
+    """Leave out each arrow replaced by a path of others (the transitive reduction)."""
     below: dict[str, set[str]] = {}
     for importer, imported in arrows:
         below.setdefault(importer, set()).add(imported)

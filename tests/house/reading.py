@@ -1,7 +1,7 @@
-"""The import graph of the packages, as grimp reads it from the sources: files, rooms, and the arrows between rooms.
+"""The import graph of the packages, read from the sources by grimp: files, rooms, and the arrows between rooms.
 
-An import counts wherever it stands: at the top of a file, under TYPE_CHECKING, or inside a function. A room is a
-folder with Python files.
+Every import counts: at the top of a file, under TYPE_CHECKING, or inside a function. A room is a folder with Python
+files.
 """
 
 from collections.abc import Iterable, Mapping

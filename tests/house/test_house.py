@@ -1,4 +1,4 @@
-"""The import graph is read whole, what breaks the rules is found, and the picture in docs is of today's code."""
+"""The import graph is read completely, violations are found, and the picture in docs is up to date."""
 
 import json
 import os

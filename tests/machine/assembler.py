@@ -1,4 +1,5 @@
-"""Builds test kernels. An assembler takes longer than the test itself, so what was built is kept, by its content."""
+"""Builds test kernels. The assembler takes longer than the test itself, so built kernels are cached, keyed by their
+source."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""Small kernels for tests of the machine: assembled by zig, run, and read back as a list of interrupts."""
+"""Small kernels for machine tests: assembled by zig, run, and read back as a list of interrupts."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Taken:
-    """An interrupt as the kernel under test saw it."""
+    """An interrupt as seen by the kernel under test."""
 
     vector: int
     error_code: int
@@ -62,7 +62,7 @@ Kernel = Callable[..., Ran]
 
 @pytest.fixture(scope="session")
 def assembler(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Assembler:
-    """Keeps what it builds for the next run, where pytest keeps anything."""
+    """Caches built kernels for the next run, if pytest has a cache."""
     cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
     return Assembler(tmp_path_factory.mktemp("kernels") if cache is None else cache.mkdir("kernels"))
 
@@ -81,7 +81,7 @@ def assemble(assembler: Assembler) -> Callable[[str, int, int, int], bytes]:
 def kernel(assemble: Callable[[str, int, int, int], bytes], request: pytest.FixtureRequest) -> Kernel:
     """Run a body in a ring, with the native and with the portable instruction hook.
 
-    `memory` is what lies in RAM before, by address. The fast set compares the hooks on the programs of `user_machine`,
+    `memory` is the initial RAM content, by address. The fast set compares the hooks on the programs of `user_machine`,
     and on whole enclaves.
     """
 

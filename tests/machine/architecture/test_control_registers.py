@@ -1,4 +1,4 @@
-"""What CR0, CR3 and CR4 may be loaded with (SDM volume 3, 2.5 and 4.1.1), and the pointers of PAE paging (4.4.1)."""
+"""Allowed values of CR0, CR3 and CR4 (SDM volume 3, 2.5 and 4.1.1), and the pointers of PAE paging (4.4.1)."""
 
 import struct
 from collections.abc import Callable
@@ -90,7 +90,7 @@ FEATURES = {
     **{9: (1, 3, 24), 10: (1, 3, 25), 11: (7, 2, 2), 12: (7, 2, 16), 13: (1, 2, 5), 14: (1, 2, 6), 16: (7, 1, 0)},
     **{17: (1, 2, 17), 18: (1, 2, 26), 20: (7, 1, 7), 21: (7, 1, 20), 22: (7, 2, 3), 23: (7, 2, 7), 24: (7, 2, 31)},
 }
-"""Bits of CR4, each with the leaf, register (EAX is 0) and bit by which CPUID offers what it turns on."""
+"""Bits of CR4, each with the leaf, register (EAX is 0) and bit of the CPUID feature that it enables."""
 
 
 @pytest.mark.parametrize("bit", FEATURES)

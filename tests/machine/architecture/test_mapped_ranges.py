@@ -1,4 +1,4 @@
-"""The ranges that page tables map are what a walk finds at each address."""
+"""Mapped ranges agree with a page walk at each address."""
 
 from itertools import pairwise
 

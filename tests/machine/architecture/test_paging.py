@@ -1,4 +1,4 @@
-"""Our page walk and Unicorn's are the same function (SDM volume 3, 4.5)."""
+"""Our page walk agrees with Unicorn's (SDM volume 3, 4.5)."""
 
 import ctypes
 import struct
@@ -127,7 +127,7 @@ def test_a_translation_is_stale_until_it_is_flushed_but_a_missing_one_is_never_r
     ("leaf", "cr0", "cr4", "rflags", "code"),
     [
         (0x7001, CR0_WP, 0, 0, 3),  # read-only
-        (0x7001, 0, 0, 0, None),  # which without CR0.WP the supervisor does not care for
+        (0x7001, 0, 0, 0, None),  # which the supervisor ignores without CR0.WP
         (0x7007, CR0_WP, 0, 0, None),
         (0x7007, CR0_WP, CR4_SMAP, 0, 3),  # the user's
         (0x7007, CR0_WP, CR4_SMAP, FLAG_AC, None),
@@ -161,7 +161,7 @@ def test_a_push_across_pages_stores_nothing_when_one_is_missing() -> None:
 @pytest.mark.parametrize("length", [8, 12, 16])
 @pytest.mark.parametrize("below", range(1, 8))
 def test_each_byte_of_a_push_across_pages_lands_in_its_page(length: int, below: int) -> None:
-    """`below` bytes lie in the lower page: of a word that crosses, too. The pages are apart in RAM."""
+    """`below` bytes are in the lower page, possibly only a part of a word. The pages are not adjacent in RAM."""
     ram, data = Ram(SIZE), bytes(range(1, length + 1))
     memory = supervisor(ram, leaf=0x7003)
     ram.write(TABLES[2] + 16, struct.pack("<Q", 0x9003))
@@ -184,7 +184,7 @@ def test_a_push_into_a_missing_upper_page_faults_there(below: int, address: int)
 
 @pytest.mark.parametrize("below", range(1, 16))
 def test_a_push_into_two_missing_pages_faults_at_its_highest_word(below: int) -> None:
-    """The processor pushes downwards: that word is the first that it stores, whichever page it is in."""
+    """The processor pushes downwards, so that word is stored first, whichever page it is in."""
     ram = Ram(SIZE)
     memory = supervisor(ram, leaf=0)
     with pytest.raises(PageFault) as refused:
@@ -211,7 +211,7 @@ def flags_of_entries(ram: Ram) -> list[int]:
 
 
 def test_a_page_that_was_read_is_looked_at_again_when_it_is_written() -> None:
-    """CR0.WP forbids it, though the translation is remembered; a page that was written may be read."""
+    """CR0.WP forbids it, although the translation is cached; a page that was written may be read."""
     ram = Ram(SIZE)
     memory = supervisor(ram, leaf=0x7001)
     assert memory.read(0x1FE0, 8) == bytes(8)
@@ -221,7 +221,7 @@ def test_a_page_that_was_read_is_looked_at_again_when_it_is_written() -> None:
         assert (refused.value.error_code, refused.value.address) == (3, address)
     assert ram.is_zero(0x7000, 4096)
     assert flags_of_entries(ram) == [0x20] * 4
-    ram.write(ENTRIES[3], struct.pack("<Q", 0x7003))  # a right that is added needs no INVLPG (4.10.4.3)
+    ram.write(ENTRIES[3], struct.pack("<Q", 0x7003))  # an added right needs no INVLPG (4.10.4.3)
     memory.push(0x1FE0, b"x" * 8)
     assert ram.read(0x7FE0, 8) == memory.read(0x1FE0, 8) == b"x" * 8
 
@@ -258,7 +258,7 @@ def test_a_refused_write_sets_no_flag() -> None:
 
 @given(offset=st.integers(4096 - 48, 4096), pushed=st.binary(min_size=1, max_size=48))
 def test_bytes_of_a_push_lie_where_each_page_is(offset: int, pushed: bytes) -> None:
-    """Two linear pages side by side, whose physical pages are apart and in the other order."""
+    """Two adjacent linear pages, whose physical pages are not adjacent and in reverse order."""
     ram = Ram(SIZE)
     memory = supervisor(ram, leaf=0x9003)
     ram.write(TABLES[2] + 16, struct.pack("<Q", 0x7003))

@@ -1,4 +1,4 @@
-"""Small images made by hand, with every header field open to change."""
+"""Small handmade images, with every header field changeable."""
 
 import struct
 from collections.abc import Sequence
@@ -74,12 +74,12 @@ def section(
 
 
 def kernel1(flags: int = 0, *words: int, bits: int = 32, code: bytes = CODE) -> bytes:
-    """An ELF kernel with a Multiboot 1 header and the code behind it."""
+    """An ELF kernel with a Multiboot 1 header, then the code."""
     header = header1(flags, *words)
     return elf(header + code, bits=bits, entry=BASE + len(header))
 
 
 def kernel2(*tags: bytes, bits: int = 64, code: bytes = CODE) -> bytes:
-    """An ELF kernel with a Multiboot 2 header and the code behind it."""
+    """An ELF kernel with a Multiboot 2 header, then the code."""
     header = header2(*tags)
     return elf(header + code, bits=bits, entry=BASE + len(header))

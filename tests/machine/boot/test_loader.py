@@ -1,4 +1,4 @@
-"""The loader: which images boot, what is refused in one line, and that nothing is half-done."""
+"""The loader: which images boot, one-line refusals, and no partial loading."""
 
 import re
 import struct
@@ -23,7 +23,7 @@ def machine(size: int = 16 * MIB) -> Machine:
 
 
 def refusal_of(image: bytes, *arguments: object, ram: int = 16 * MIB) -> str:
-    """What is said about an image that is not bootable; RAM must be as it was."""
+    """The error for an unbootable image; RAM must be unchanged."""
     target = machine(ram)
     with pytest.raises(MachineError) as caught:
         loader.load(target, image, *arguments)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_a_header_is_found_within_its_reach_at_its_alignment_only(header: bytes,
     assert "has neither" in refusal_of(image(0x400 + step // 2))
 
 
-# Where things go
+# Placement
 
 
 def test_a_higher_half_kernel_is_entered_where_it_is_physically() -> None:
@@ -112,7 +112,7 @@ def test_a_module_that_fills_ram_to_the_last_byte_fits() -> None:
     )
 
 
-# What is refused
+# Refusals
 
 
 HEADER = 0x1000
@@ -207,7 +207,7 @@ def test_a_command_line_in_another_encoding_goes_through_as_it_was() -> None:
     assert b"caf\xe9\0" in target.ram.read(*loaded.information)
 
 
-# Any damage at all
+# Arbitrary damage
 
 
 SAMPLES = [

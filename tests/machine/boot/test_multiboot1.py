@@ -1,4 +1,4 @@
-"""Multiboot 1: what the kernel is handed (0.6.96, 3.2 to 3.4), and what its header may ask."""
+"""Multiboot 1: the boot information (0.6.96, 3.2 to 3.4), and header requests."""
 
 import struct
 
@@ -22,7 +22,7 @@ def text(machine: Machine, at: int) -> bytes:
 
 
 def boot(machine: Machine, image: bytes, *arguments: object) -> dict[str, int]:
-    """Load, and the fields of the boot information by their names in the specification."""
+    """Load an image. Return the fields of the boot information by their names in the specification."""
     loaded = loader.load(machine, image, *arguments)  # type: ignore[arg-type]
     assert loaded.protocol == "Multiboot 1"
     names = """flags mem_lower mem_upper boot_device cmdline mods_count mods_addr num size addr shndx mmap_length

@@ -1,4 +1,4 @@
-"""Multiboot 2: what the kernel is handed (2.0, 3.3 to 3.6), and what its header may ask."""
+"""Multiboot 2: the boot information (2.0, 3.3 to 3.6), and header requests."""
 
 import struct
 from itertools import pairwise
@@ -88,7 +88,7 @@ def test_the_kernel_runs(machine: Machine, bits: int) -> None:
     assert machine.debug_exit.status == images.EXIT_STATUS
 
 
-# What a header may ask for: tags 1 to 10
+# Header requests: tags 1 to 10
 
 
 def note_of(machine: Machine, *tags: bytes) -> tuple[str, ...]:
@@ -215,7 +215,7 @@ def test_addresses_that_cannot_be_are_refused(machine: Machine, image: bytes, me
 
 
 def symbols(bits: int, *, alignment: int = 64) -> bytes:
-    """A kernel with a section in memory, one with bytes but no place, one without bytes."""
+    """A kernel with a section in memory, one with contents but no address, one without contents."""
     header = images.header2()
     content = header + images.CODE
     content += bytes(-len(content) % 8) + b"symbols!"

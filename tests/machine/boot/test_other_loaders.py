@@ -1,4 +1,4 @@
-"""Our test images against loaders that are not ours: QEMU's Multiboot 1 loader and GRUB's checks."""
+"""Our test images against independent loaders: QEMU's Multiboot 1 loader and GRUB's checks."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The bus: where devices are, and how accesses reach them."""
+"""The bus: device addresses, and the routing of accesses."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The window onto a device's memory: it answers as the device does, only faster."""
+"""The window onto a device's memory: it answers like the device, only faster."""
 
 from collections.abc import Iterable
 
@@ -50,14 +50,14 @@ Access = tuple[int, int, int | None]
 
 
 class Pc:
-    """A machine with a TPM, whose processor does nothing but access that."""
+    """A machine with a TPM, whose processor only accesses the TPM."""
 
     def __init__(self, *, portable: bool) -> None:
         self.machine = Machine(MachineConfiguration(16 << 20, portable=portable))
         self.crb = self.machine.chipset.attach_tpm(Echo())
 
     def run(self, accesses: Iterable[Access]) -> tuple[list[int], int]:
-        """What the reads gave, and how many accesses the bus has counted since power-on."""
+        """The values read, and the number of bus accesses since power-on."""
         code = b""
         sizes: list[int] = []
         for offset, size, value in accesses:

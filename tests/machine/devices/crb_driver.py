@@ -1,4 +1,4 @@
-"""A driver of the command response buffer, and a TPM that answers what it is told to."""
+"""A driver of the command response buffer, and a TPM with given answers."""
 
 from collections.abc import Callable
 

@@ -17,7 +17,7 @@ APIC, IO_APIC = 0x20_0000, 0x0  # from the base of the device range
 
 
 class Pc:
-    """A chipset at a settable time, as a kernel and as the processor's loop see it."""
+    """A chipset at a settable time, from the view of a kernel and of the processor's loop."""
 
     def __init__(self) -> None:
         self.state = HookState(deadline=NEVER)
@@ -53,7 +53,7 @@ class Pc:
         self.state.retired = until
 
     def next_interrupt(self) -> tuple[int, int]:
-        """When the next one comes, and its vector."""
+        """The time of the next interrupt, and its vector."""
         while not self.chipset.pending():
             assert self.chipset.deadline_ns is not None
             self.run(self.chipset.deadline_ns)

@@ -1,4 +1,4 @@
-"""The CRB as a driver sees it (TCG PC Client Platform TPM Profile)."""
+"""The CRB from a driver's view (TCG PC Client Platform TPM Profile)."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What of the CRB is state, and what a reset and a snapshot make of it."""
+"""The state of the CRB, after a reset and in a snapshot."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Signals of the host that wait: for the end of a scope, in order, once each."""
+"""Deferred host signals: they are handled at the end of a scope, in order, once each."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ FIRST, SECOND = signal.SIGUSR1, signal.SIGUSR2
 
 @pytest.fixture
 def came() -> Iterator[list[int]]:
-    """Signals that were handled."""
+    """Handled signals."""
     handled: list[int] = []
     before = [signal.signal(number, lambda number, _frame: handled.append(number)) for number in (FIRST, SECOND)]
     yield handled

@@ -1,4 +1,4 @@
-"""Each write to a system register is an event with the value before and after and the instruction that did it."""
+"""Each write to a system register is an event with the old and new values and the instruction."""
 
 from typing import Any
 

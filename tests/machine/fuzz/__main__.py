@@ -17,7 +17,7 @@ _CORPUS = Path(".fuzz-machine")
 
 
 def main() -> int:
-    """Run a campaign or one finding again. Returns the exit code."""
+    """Run a campaign, or re-run one finding. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.machine.fuzz", description=__doc__)
     parser.add_argument("cases", type=int, nargs="?", help="how many programs; without it there is no end")
     parser.add_argument("--seed", type=int, default=0, help="which programs (default 0)")

@@ -1,4 +1,4 @@
-"""What is new about a run: where it was, how it ended, and with which opcode."""
+"""Novelty of a run: its place, its end and the opcode of its end."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _GROUPS_0F = frozenset([0x00, 0x01, 0x18, 0x71, 0x72, 0x73, 0xAE, 0xBA, 0xC7])
 
 
 def opcode(code: bytes, *, long: bool) -> str:
-    """The map, the opcode and, where it is a part of it, the reg field of ModRM, as text."""
+    """The map, the opcode and, if it extends the opcode, the reg field of ModRM, as text."""
     at = 0
     while at < len(code) and code[at] in _PREFIXES:
         at += 1
@@ -32,7 +32,7 @@ def opcode(code: bytes, *, long: bool) -> str:
 
 
 def behaviours(case: Case, result: Result) -> Iterator[str]:
-    """Names of what happened: the end with the opcode that it came from, and each piece that was gone through."""
+    """Names of what happened: the end with its opcode, and each piece executed."""
     state, code = case.state, b"".join(case.pieces)
     long = state.mode is Mode.LONG
     place = f"{state.mode.value} ring {state.ring}"

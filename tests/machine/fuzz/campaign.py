@@ -1,7 +1,7 @@
-"""A campaign: cases without end in child processes, a corpus of those that did something new, and findings.
+"""A campaign: endless cases in child processes, a corpus of those with new behaviour, and findings.
 
-Everything lies in one directory: `corpus.jsonl`, a case in each line with what was new about it; `findings/`, a file
-for each, shrunk; `progress.json`, from where a later run goes on.
+Everything is in one directory: `corpus.jsonl`, one case per line with its new behaviour; `findings/`, one file each,
+shrunk; `progress.json`, from which a later run continues.
 """
 
 import json
@@ -23,15 +23,15 @@ from tests.machine.programs.program import Mode
 
 PATIENCE_S = 10.0
 _BATCH = 5000
-"""Cases of one child, after which another starts with what is in the corpus by then."""
+"""Cases per child; then another starts with the current corpus."""
 
 _TWICE = 4
-"""Every so many cases are run in all ways."""
+"""Every this many cases, one is run in all ways."""
 
 
 @dataclass(frozen=True)
 class New:
-    """A case that did something for the first time."""
+    """A case with new behaviour."""
 
     text: str
     behaviours: tuple[str, ...]
@@ -48,17 +48,17 @@ class Broken:
 
 @dataclass
 class Summary:
-    """What a campaign has seen."""
+    """The results of a campaign."""
 
     cases: int = 0
     seconds: float = 0
     behaviours: int = 0
     findings: Counter[str] = field(default_factory=Counter)
-    """How often each kind of finding was met."""
+    """The number of findings of each kind."""
 
 
 class Corpus:
-    """The cases that did something new, in memory and in a file."""
+    """The cases with new behaviour, in memory and in a file."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class Corpus:
         return bool(fresh)
 
     def add(self, new: New) -> None:
-        """Keep a case, if what it did is still new."""
+        """Keep a case, if its behaviour is still new."""
         names = list(new.behaviours)
         if self._take(new.text, names):
             with self._path.open("a") as file:
@@ -86,7 +86,7 @@ class Corpus:
 
 
 def case_of(seed: int, index: int, cases: list[str]) -> Case:
-    """The case of a place in a campaign. The same corpus gives the same case."""
+    """The case with a given number in a campaign. The same corpus gives the same case."""
     random = Random(f"{seed}/{index}")
     if cases and random.randrange(2):
         return vary(random, Case.read(random.choice(cases)), Case.read(random.choice(cases)))
@@ -94,7 +94,7 @@ def case_of(seed: int, index: int, cases: list[str]) -> Case:
 
 
 def kind_of(rule: str, case: Case) -> str:
-    """What two findings have in common when one is enough: the rule, the mode, and the opcodes of the case."""
+    """The key by which findings are merged: the rule, the mode, and the opcodes of the case."""
     long = case.state.mode is Mode.LONG
     return f"{rule}: {case.state.mode.value} ring {case.state.ring}: " + " ".join(
         opcode(p, long=long) for p in case.pieces
@@ -102,7 +102,7 @@ def kind_of(rule: str, case: Case) -> str:
 
 
 class Campaign:
-    """Runs cases from where the last run in `directory` ended. `seed` says which cases."""
+    """Runs cases, resuming after the last run in `directory`. `seed` selects the cases."""
 
     def __init__(self, directory: Path, seed: int, patience_s: float = PATIENCE_S) -> None:
         self._directory = directory
@@ -117,7 +117,7 @@ class Campaign:
         self.summary = Summary()
 
     def run(self, cases: int | None) -> Summary:
-        """Run `cases` more of them, or without end. Findings are printed as they come."""
+        """Run `cases` more of them, or without end. Findings are printed as they occur."""
         began = time.monotonic()
         done = 0
         while cases is None or done < cases:
@@ -132,7 +132,7 @@ class Campaign:
         return self.summary
 
     def _batch(self, size: int) -> int:
-        """Run up to `size` cases in one child. Returns how many; a death ends it early."""
+        """Run up to `size` cases in one child. Returns their number; a death ends it early."""
         seed, first, cases, known = self._seed, self._next, list(self.corpus.cases), set(self.corpus.known)
 
         def work(desk: Desk, send: Send) -> None:
@@ -165,7 +165,7 @@ class Campaign:
         """Shrink a finding and keep it, unless there is one of its kind."""
         self._rules[broken.rule] += 1
         met = self._rules[broken.rule]
-        if met > 20 and met & met - 1:  # ever more seldom, as the same fault will be met again and again
+        if met > 20 and met & met - 1:  # less and less often, because the same fault will recur
             return
         oracle, patience_s = self._oracle, self._patience_s
         case = shrink(Case.read(broken.text), lambda tried: broken.rule in rules_broken(tried, oracle, patience_s))

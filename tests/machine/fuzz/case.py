@@ -1,4 +1,4 @@
-"""What is run: a program whose pieces are known apart, how it is made, varied, and kept in a file."""
+"""A fuzzing case: a program in separate pieces, its generation, variation and file format."""
 
 import json
 from dataclasses import dataclass, fields, replace
@@ -23,7 +23,7 @@ class Case:
 
     pieces: tuple[bytes, ...]
     state: Program
-    """All but the code; of the pages' content a pattern that fills them."""
+    """Everything except the code; the pages' content is a repeated pattern."""
 
     @property
     def program(self) -> Program:
@@ -66,7 +66,7 @@ def _registers(random: Random) -> tuple[int, ...]:
 
 
 def _control(random: Random) -> tuple[int, int]:
-    """CR0 and CR4: seldom others than usual, as each pair needs a start of its own."""
+    """CR0 and CR4: rarely unusual, because each pair needs its own start."""
     if random.randrange(4):
         return CR0_DEFAULT, CR4_DEFAULT
     cr0 = CR0_DEFAULT ^ random.choice((0, 0, CR0_TS, CR0_EM, CR0_WP, _NE))
@@ -102,7 +102,7 @@ def _piece(random: Random, state: Program) -> bytes:
 
 
 def vary(random: Random, case: Case, other: Case) -> Case:
-    """A case like one that did something new: other pieces, bytes, registers, or the state of another."""
+    """A variant of a case with new behaviour: other pieces, bytes, registers, or the state of another case."""
     pieces, state = list(case.pieces), case.state
     for _ in range(random.randrange(1, 4)):
         choice = random.randrange(7)

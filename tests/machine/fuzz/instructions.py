@@ -1,4 +1,4 @@
-"""Instructions as bytes: without a plan, by class, and with operands at which implementations part ways.
+"""Instructions as bytes: random, by class, and with operands on which implementations differ.
 
 A piece is one instruction or the few that set it up. Registers start with hostile values, so that few need that.
 """
@@ -12,7 +12,7 @@ from tests.machine.programs import layout
 
 PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 Piece = Callable[[Random, bool], bytes]
-"""Makes one; the second argument says 64-bit mode."""
+"""Makes one; the second argument is True for 64-bit mode."""
 
 
 def _prefixes(random: Random, long: bool) -> bytes:
@@ -55,7 +55,7 @@ def set_register(random: Random, long: bool, register: int | None = None, conten
 
 
 def raw(random: Random, long: bool) -> bytes:
-    """Bytes without a plan."""
+    """Random bytes."""
     return bytes(random.randrange(256) for _ in range(random.randrange(1, 9)))
 
 
@@ -67,7 +67,7 @@ def any_opcode(random: Random, long: bool) -> bytes:
 
 
 def stack(random: Random, long: bool) -> bytes:
-    """What uses the stack without an operand that says so, often with RSP at a place of its own."""
+    """Instructions with an implicit stack operand, often with RSP at a special place."""
     simple = "50 58 9c 9d c9 c3 cb cf 60 61 06 07 16 17 1e 1f 0e cc ce f1 0fa0 0fa1 0fa8 0fa9 6aff".split()
     choice = random.randrange(8)
     move = set_register(random, long, 4, address(random)) if random.randrange(2) else b""
@@ -152,7 +152,7 @@ def vector(random: Random, long: bool) -> bytes:
 
 
 def x87(random: Random, long: bool) -> bytes:
-    """x87 instructions, and what saves and loads its environment."""
+    """x87 instructions, including saves and loads of the environment."""
     choice = random.randrange(4)
     if choice < 2:
         return bytes([random.randrange(0xD8, 0xE0)]) + _modrm(random, long)
@@ -179,7 +179,7 @@ def branch(random: Random, long: bool) -> bytes:
 
 
 def system(random: Random, long: bool) -> bytes:
-    """What belongs to ring 0."""
+    """Privileged instructions."""
     simple = "fa fb f4 0f06 0f08 0f09 0f01f8 0f01f9 0f05 0f07 480f07 0f34 0f35 0fa2 0f31 0f33 0f0b 0f01d0 0f01d1 0f01c8"
     choice = random.randrange(7)
     if choice == 0:
@@ -207,7 +207,7 @@ def flag_image(random: Random, long: bool) -> bytes:
 
 
 def kept_flags(random: Random, long: bool) -> bytes:
-    """Arithmetic, and after it what leaves some of its flags alone or looks at them, mostly with a count of few."""
+    """Arithmetic, followed by an instruction that keeps or reads some of its flags, mostly with a small count."""
     opcode = random.choice((*range(0, 0x40, 8), 0x84, 0xD0, 0xD2, 0xF6)) | random.randrange(2)
     extension = random.choice((2, 3, 4, 5, 6, 7)) if opcode >= 0xF6 else None
     arithmetic = bytes([opcode]) + _modrm(random, long, extension)

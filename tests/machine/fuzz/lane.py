@@ -1,6 +1,7 @@
-"""A child process that runs cases and may die or hang. The parent sees what it was at, and what it found.
+"""A child process that runs cases and may die or hang.
 
-The case lies in memory shared with the parent before it is run: what a process wrote there outlives it.
+The parent sees its current case and its findings. The case is in memory shared with the parent before it is run, which
+outlives the child.
 """
 
 import faulthandler
@@ -26,7 +27,7 @@ Work = Callable[["Desk", Send], None]
 
 
 class Desk:
-    """How many cases were begun and the text of the one at work, shared by parent and child."""
+    """The number of cases begun and the text of the current one, shared by parent and child."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _ROOM)
@@ -47,18 +48,18 @@ class Desk:
 
 @dataclass(frozen=True)
 class Death:
-    """A child that ended as it should not have."""
+    """A child that ended abnormally."""
 
     cause: str
     """`signal 11`, `exit 1`, or `no progress`."""
     number: int
-    """How many cases it had begun."""
+    """The number of cases begun."""
     text: str
-    """The case it was at."""
+    """Its current case."""
 
 
 def run(work: Work, patience_s: float) -> Iterator[Any]:
-    """Run `work` in a child. Yields what it sends and, at last, a Death unless it came to its end.
+    """Run `work` in a child. Yields its messages and finally a Death unless it completed.
 
     A child that begins no new case for `patience_s` seconds of the host is ended: that is a Death, too.
     """
@@ -104,7 +105,7 @@ def _in_child(work: Work, desk: Desk, writing: int) -> int:
 
 
 def _messages(reading: int, desk: Desk, patience_s: float) -> Generator[Any, None, bool]:
-    """What the child sends. Returns whether it was stuck."""
+    """Yield the child's messages. Returns whether it was stuck."""
     buffer, last = b"", -1
     while True:
         if not select.select([reading], [], [], patience_s)[0]:

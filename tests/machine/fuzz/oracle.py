@@ -1,9 +1,8 @@
-"""What must be true of every program, whatever it does.
+"""Rules for every program, whatever it does.
 
-Of one in ring 3: what belongs to ring 0 is as it was, ring 0 is reached through gates only and came from ring 3, and
-an interrupt on the way makes no difference. Of all: the native and the portable instruction hook agree, whether code is
-stepped or translated, stopped after each instruction or observed makes no difference, and the emulator keeps its own
-rules.
+In ring 3: the state of ring 0 is unchanged, ring 0 is reached only through gates and from ring 3, and an interrupt
+makes no difference. In all rings: the native and the portable instruction hook agree, stepping, translating, stopping
+after each instruction or observing code makes no difference, and the emulator keeps its own rules.
 """
 
 import traceback
@@ -20,12 +19,12 @@ _SYSTEM = (
     *("DR0", "DR1", "DR2", "DR3", "DR7"),
 )
 _TASK_SWITCHED = frozenset(["CR0", "TR", "DR7"])
-"""What a task switch changes (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
+"""Changes by a task switch (SDM volume 3, 8.3): TS, TR, and the local breakpoints."""
 _READS_TIME = (b"\x0f\x31", b"\x0f\x01\xf9")
 """RDTSC and RDTSCP."""
 _OF_RING_3 = frozenset(page.name for page in layout.PAGES if page.user and page.writable)
 _ACCESSED_BIT = Change("kernel", (layout.FRESH_DATA & ~7) + 5, b"\xf3")
-"""The descriptor that has not been loaded yet is marked when it is."""
+"""A descriptor is marked when it is first loaded."""
 
 _DEBUG, _GATE_ENTRY = 1, layout.HANDLERS + layout.CALL_GATE_VECTOR * layout.HANDLER_SIZE
 """A call gate leaves TF set, so the single-step trap after the CALL comes at its entry (SDM volume 3, 18.3.1.4)."""
@@ -42,7 +41,7 @@ class Finding:
 
 
 class Oracle:
-    """All benches, and what a program that does nothing ends in."""
+    """All benches, and the end state of an empty program."""
 
     def __init__(self) -> None:
         self._native = Bench()
@@ -55,7 +54,7 @@ class Oracle:
         self._idle: dict[Program, Result] = {}
 
     def judge(self, case: Case, *, twice: bool = True) -> tuple[Result | None, tuple[Finding, ...]]:
-        """Run a case. Returns what it ended in, unless the emulator failed, and every broken rule.
+        """Run a case. Returns its end state, unless the emulator failed, and every broken rule.
 
         Without `twice` the other benches and the interrupt are left out, which takes a sixth of the time.
         """
@@ -96,7 +95,7 @@ class Oracle:
             yield Finding("ring 0 is reached through gates only", f"{result.end.value} in ring {registers['CPL']}")
 
     def _idle_result(self, program: Program) -> Result:
-        """What the same state without code ends in."""
+        """The end state of the same state without code."""
         key = replace(program, code=b"", data=b"", stack=b"", registers=Program(b"").registers, rflags=0x202, limit=50)
         key = replace(key, fx=Program(b"").fx)
         if key not in self._idle:
@@ -106,7 +105,7 @@ class Oracle:
         return self._idle[key]
 
     def _of_interrupt(self, program: Program, result: Result) -> Iterator[Finding]:
-        """An interrupt half way, which a program cannot notice unless it looks at the time stamp counter."""
+        """An interrupt half-way, which a program cannot notice unless it reads the time stamp counter."""
         if program.ring != 3 or result.end is End.LIMIT or any(code in program.code for code in _READS_TIME):
             return
         halfway = replace(program, interrupt_at=result.retired // 2)
@@ -118,7 +117,7 @@ class Oracle:
 
 
 def _returned(result: Result) -> Result:
-    """A result with null selectors as a return from ring 0 leaves them: zero, whatever their RPL was."""
+    """A result with null selectors as after a return from ring 0: zero, whatever their RPL was."""
     null = {name: 0 for name in ("DS", "ES", "FS", "GS") if result.registers[name] < 4}
     return replace(result, registers=result.registers | null)
 
@@ -136,7 +135,7 @@ def difference(one: Result, other: Result) -> str:
 
 
 def _starts_as_asked(program: Program, result: Result) -> Iterator[Finding]:
-    """The segment bases that ring 0 set are those that a program in 64-bit mode starts with."""
+    """A program in 64-bit mode starts with the segment bases set by ring 0."""
     if program.mode is Mode.LONG:
         for name, wanted in (("FS_BASE", program.fs_base), ("GS_BASE", program.gs_base)):
             if result.registers[name] != wanted:

@@ -1,4 +1,4 @@
-"""The property strategies for ring-3 code on the bench, and a search with them that may kill its process."""
+"""Property strategies for ring-3 code on the bench, and a search with them that may kill its process."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ PATIENCE_S = 300.0
 
 
 def _case(sequence: InstructionSequence, decisions: bytes) -> Case:
-    """A case of code and of decisions about the state that it starts from."""
+    """A case from code and decisions about its initial state."""
     draw = Decisions(decisions, PLACES)
     registers = [value(draw) & 2**64 - 1 for _ in range(16)]
     if draw() % 4:
@@ -62,7 +62,7 @@ def cases() -> st.SearchStrategy[Case]:
 
 
 def _after(case: Case, result: Result | None) -> Case | None:
-    """What comes after the piece that a program ended in, as a program of its own, so that it is tried, too."""
+    """The code after the piece in which a program ended, as a separate program, so that it is tried, too."""
     at = 0 if result is None else result.registers["RIP"] - layout.CODE
     for index, piece in enumerate(case.pieces[:-1]):
         at -= len(piece)
@@ -73,7 +73,7 @@ def _after(case: Case, result: Result | None) -> Case | None:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found, and after how many examples."""
+    """The finding of a search, and the number of examples."""
 
     rule: str
     what: str
@@ -82,7 +82,7 @@ class Found:
 
 
 def search(number: int, examples: int, ignored: frozenset[str] = frozenset()) -> Found | None:
-    """Look for a case that breaks any rule but those `ignored`, from an empty database. `number` is the seed."""
+    """Search for a case that breaks any rule except those `ignored`, from an empty database. `number` is the seed."""
 
     def work(desk: Desk, send: Send) -> None:
         oracle = Oracle()

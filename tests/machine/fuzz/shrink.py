@@ -11,7 +11,7 @@ Broken = Callable[[Case], bool]
 
 
 def shrink(case: Case, breaks: Broken) -> Case:
-    """The smallest case found for which `breaks` says so; the case itself if it does not say so of it."""
+    """The smallest case found for which `breaks` is true; the case itself if it is not."""
     trials = iter(range(_MOST_TRIALS))
     smaller = case if breaks(case) else None
     while smaller is not None:
@@ -42,7 +42,7 @@ def _fewer_pieces(case: Case) -> Iterator[Case]:
 
 
 def _plainer(state: Program) -> Iterator[Program]:
-    """States nearer to the one that a program has unless it says otherwise."""
+    """States closer to the default one."""
     plain = Program(b"", state.mode, state.ring)
     for field in fields(Program):
         default = getattr(plain, field.name)

@@ -1,4 +1,4 @@
-"""The fuzzer finds what it must, reports a death with what did it, and finds nothing in a fixed sample."""
+"""The fuzzer finds known faults, reports a death with its cause, and finds nothing in a fixed sample."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ SAMPLE, SAMPLE_SEED = 1000, 20
 
 
 def alone(code: str) -> str:
-    """Run Python in a process of its own, which may start children. Returns what it printed."""
+    """Run Python in a separate process, which may start children. Returns its output."""
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
@@ -89,7 +89,7 @@ sys.exit(print(__main__.main()))
 
 @pytest.mark.slow
 def test_a_death_is_reported_shrunk_and_can_be_had_again(tmp_path: Path) -> None:
-    """POPF in ring 3 kills the process: what is kept is a program of that piece alone, and nothing of its state."""
+    """POPF in ring 3 kills the process: the kept program has only that piece, with the default state."""
     arguments = ["80", "--seed", "3", "--corpus", str(tmp_path), "--patience", "300"]
     told = alone(_DEADLY.format(act="os.abort()", arguments=arguments))
     entries = {path: json.loads(path.read_text()) for path in sorted((tmp_path / "findings").iterdir())}
@@ -117,7 +117,7 @@ IDLE = Case((b"\x90",), Program(b""))
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, change: Callable[[Result], Result], case: Case = IDLE) -> list[str]:
-    """The rules that a machine breaks whose results are changed whenever a program has code."""
+    """The rules broken by a machine whose results are changed whenever a program has code."""
     run = Bench.run
 
     def changed(self: Bench, program: Program, **options: Any) -> Result:

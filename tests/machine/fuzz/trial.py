@@ -1,4 +1,4 @@
-"""One case in a child process of its own, which may die of it."""
+"""One case in its own child process, which may die of it."""
 
 from tests.machine.fuzz import lane
 from tests.machine.fuzz.case import Case
@@ -7,7 +7,7 @@ from tests.machine.fuzz.oracle import Oracle
 
 
 def rules_broken(case: Case, oracle: Oracle, patience_s: float) -> dict[str, str]:
-    """The rules that a case breaks, run in a child, and how; its death by its cause."""
+    """The rules broken by a case, run in a child, with details; its death by its cause."""
 
     def work(desk: Desk, send: Send) -> None:
         desk.begin(case.text())

@@ -1,4 +1,4 @@
-"""Values at which instructions part ways: powers of two, signs, lengths, selectors, addresses of every kind of page."""
+"""Values at which implementations differ: powers of two, signs, lengths, selectors, addresses of every kind of page."""
 
 import struct
 from random import Random
@@ -55,7 +55,7 @@ def value(random: Random) -> int:
 
 
 def flags(random: Random) -> int:
-    """RFLAGS: arithmetic flags at random, seldom one of the others. Never VM, which IRET would not load."""
+    """RFLAGS: random arithmetic flags, rarely one of the others. Never VM, which IRET would not load."""
     found = 0x202 | random.getrandbits(12) & 0x8D5
     if random.randrange(3) == 0:
         found ^= random.choice((0x100, 0x200, 0x400, 0x400, 0x1000, 0x3000, 0x4000, 0x1_0000, 0x4_0000, 0x20_0000))
@@ -74,7 +74,7 @@ def _far_pointers(random: Random) -> bytes:
 
 
 def _frame(random: Random) -> bytes:
-    """What IRET and far RET take."""
+    """Frames for IRET and far RET."""
     width = random.choice((2, 4, 8))
     words = address(random), selector(random), flags(random), address(random), selector(random)
     return b"".join((word & (1 << 8 * width) - 1).to_bytes(width, "little") for word in words)
@@ -111,7 +111,7 @@ _FLOATS = (
 
 
 def pattern(random: Random) -> bytes:
-    """What pages are filled with, again and again, so that every address has something of meaning."""
+    """The repeated content of pages, so that every address has something meaningful."""
     if random.randrange(4) == 0:
         return b""
     kinds = (_words, _words, _far_pointers, _frame, fx_image)

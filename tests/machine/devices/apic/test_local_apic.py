@@ -1,4 +1,4 @@
-"""The local APIC: priorities, and what enables it (SDM volume 3, "Advanced Programmable Interrupt Controller")."""
+"""The local APIC: priorities and enabling (SDM volume 3, "Advanced Programmable Interrupt Controller")."""
 
 from hypothesis import given
 from hypothesis import strategies as st

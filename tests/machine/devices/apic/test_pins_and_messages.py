@@ -1,4 +1,4 @@
-"""What reaches the local APIC: pins, messages and interprocessor interrupts (SDM volume 3, 11.5 to 11.8)."""
+"""Inputs of the local APIC: pins, messages and interprocessor interrupts (SDM volume 3, 11.5 to 11.8)."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A local APIC whose outputs are kept."""
+"""A local APIC whose outputs are recorded."""
 
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ SELF, ALL, OTHERS = 1 << 18, 2 << 18, 3 << 18
 
 
 class Apic(LocalApic):
-    """A local APIC, and what came out of it."""
+    """A local APIC, and its outputs."""
 
     def __init__(self) -> None:
         super().__init__(Clock(HookState(deadline=NEVER)))

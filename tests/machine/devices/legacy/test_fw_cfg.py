@@ -1,4 +1,4 @@
-"""fw_cfg as QEMU's documentation describes it ("Firmware Configuration Device")."""
+"""fw_cfg by QEMU's documentation ("Firmware Configuration Device")."""
 
 import struct
 
@@ -16,7 +16,7 @@ CONTROL = 0x1000
 
 
 class Guest:
-    """What a kernel does with the ports."""
+    """A kernel's use of the ports."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.ram, self.bus = Ram(1 << 16), Bus()

@@ -1,4 +1,4 @@
-"""The 8259A pair (Intel 8259A data sheet), and a model of its priorities to hold it to."""
+"""The 8259A pair (Intel 8259A data sheet), compared with a model of its priorities."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Gates of the 8254 and system control port B: what starts, holds and triggers a count."""
+"""Gates of the 8254 and system control port B: starting, pausing and triggering a count."""
 
 import pytest
 
@@ -89,7 +89,7 @@ def test_mode_5_strobes_low_for_one_clock_after_the_trigger() -> None:
 @pytest.mark.parametrize("mode", range(6))
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_gate_that_stays_as_it_is_changes_nothing(mode: int, level: int) -> None:
-    """Port B is written for the speaker, too: only an edge of the gate triggers or restarts a count."""
+    """Port B is also written for the speaker: only an edge of the gate triggers or restarts a count."""
     pit, left_alone = Pit(), Pit()
     for one in (pit, left_alone):
         one.write(PORT_B, 1, 1)

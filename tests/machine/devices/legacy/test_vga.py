@@ -141,7 +141,7 @@ def test_a_font_of_8_lines_makes_50_rows(vga: Adapter) -> None:
     assert vga.screen.lines()[49] == " " * 79 + "!"
 
 
-# The other registers that software looks at
+# The other registers used by software
 
 
 def test_reading_input_status_1_makes_the_index_of_the_attribute_controller_the_next(vga: Adapter) -> None:
@@ -209,7 +209,7 @@ def test_lines_end_with_their_last_glyph_and_rows_with_the_last_that_has_one(vga
     assert vga.screen.lines() == ["  ╔═╗", "", "end"]
 
 
-# Whatever software does
+# Arbitrary accesses
 
 PORTS = st.sampled_from([*range(0x3C0, 0x3D0), 0x3D4, 0x3D5, 0x3DA])
 ACCESSES = st.lists(st.tuples(PORTS, st.none() | st.integers(0, 255)), max_size=60)

@@ -1,4 +1,4 @@
-"""The registers of the VGA as firmware leaves them, compared with those that SeaBIOS leaves on QEMU."""
+"""The VGA registers left by firmware, compared with those left by SeaBIOS on QEMU."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ def _to(port: int) -> bytes:
 
 
 def send_indexed(port: int, count: int) -> bytes:
-    """Code that sends the registers behind an index port."""
+    """Code that sends the registers of an index port."""
     return b"".join(_to(port) + b"\xb0" + bytes([index]) + b"\xee\x42\xec" + _SEND for index in range(count))
 
 

@@ -1,4 +1,4 @@
-"""A PIT at a settable time whose interrupts are kept."""
+"""A PIT at a settable time whose interrupts are recorded."""
 
 from fractions import Fraction
 from math import ceil
@@ -15,7 +15,7 @@ counts = st.integers(2, 0xFFFF)
 
 
 def after(clocks: int) -> int:
-    """The first nanosecond by which so many clocks have passed."""
+    """The first nanosecond by which this many clocks have passed."""
     return ceil(clocks * CLOCK_NS)
 
 
@@ -48,7 +48,7 @@ class Pit(Pit8254):
         self.write(channel, 1, count >> 8)
 
     def run(self, until: int) -> None:
-        """Let time pass, with a tick at each deadline."""
+        """Advance time, with a tick at each deadline."""
         while self.deadline_ns is not None and self.deadline_ns <= until:
             self.at(self.deadline_ns).tick(self.deadline_ns)
         self.at(until)

@@ -51,6 +51,13 @@ def size(text: str) -> int:
     return count
 
 
+serial = option(
+    "--serial",
+    metavar="FILE",
+    shell_complete=FILE.shell_complete,
+    help="Type to the kernel what came over its serial line in the run of which FILE is the recording.",
+    heading=MACHINE,
+)
 append = option(
     "--append", metavar="TEXT", default="", show_default=False, help="Command line for the kernel.", heading=KERNEL
 )

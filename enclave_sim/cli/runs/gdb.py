@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enclave_sim.cli.command import MACHINE, command, option
+from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
-from enclave_sim.cli.options.types import FILE, PORT
+from enclave_sim.cli.options.types import PORT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
@@ -59,13 +59,7 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @kernel.module
 @kernel.ram
 @kernel.fw_cfg
-@option(
-    "--serial",
-    metavar="FILE",
-    shell_complete=FILE.shell_complete,
-    help="Type to the kernel what came over its serial line in the run of which FILE is the recording.",
-    heading=MACHINE,
-)
+@kernel.serial
 def gdb(
     *,
     what: Sequence[str],

@@ -41,6 +41,7 @@ _OWN = {
     **dict.fromkeys(("ns_per_instruction", "portable"), (KERNEL, PAYLOADS)),
     **dict.fromkeys(("what", "syntax", "web", "port", "host"), (KERNEL, PAYLOADS, RECORDING)),
     "payload": (RECORDING,),
+    "serial": (KERNEL,),
 }
 
 
@@ -87,6 +88,7 @@ _OWN = {
 @kernel.module
 @kernel.ram
 @kernel.fw_cfg
+@kernel.serial
 @option(
     "--syntax",
     metavar="SYNTAX",
@@ -129,6 +131,7 @@ def inspect(
     module: Sequence[tuple[bytes, str]],
     ram: int,
     fw_cfg: Sequence[tuple[str, bytes]],
+    serial: str | None,
     syntax: Syntax,
     web: bool,
     port: int,
@@ -166,6 +169,8 @@ def inspect(
     )
     bare = kernel.kernel_options(append, module, ram, fw_cfg)
     bare = replace(bare, ns_per_instruction=ns_per_instruction, portable=portable)
+    if serial is not None:
+        bare = replace(bare, typed=_typed(serial))
     source = _source(names, chosen, taken, tuple(payload), bare)
     applicability.check(source.kind, _OWN)
     if web:
@@ -174,6 +179,16 @@ def inspect(
         serve(command_of(sys.argv[1:]), host, port)
         return ExitCode.OK
     return _show(source, syntax)
+
+
+def _typed(serial: str) -> tuple[tuple[int, bytes], ...]:
+    if serial == "stdio":
+        raise ConfigurationError(
+            "--serial stdio: the keys are the inspector's; type in boot --serial stdio --record FILE and give FILE"
+        )
+    from enclave_sim.cli.runs.boot_serial import recorded  # noqa: PLC0415
+
+    return recorded(serial)
 
 
 def _require_textual() -> None:

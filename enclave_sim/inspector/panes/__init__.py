@@ -9,6 +9,7 @@ from enclave_sim.inspector.panes.machine.code import CodePane
 from enclave_sim.inspector.panes.machine.devices import DevicesPane
 from enclave_sim.inspector.panes.machine.memory import MemoryPane
 from enclave_sim.inspector.panes.machine.registers import RegistersPane
+from enclave_sim.inspector.panes.machine.screen import ScreenPane
 from enclave_sim.inspector.panes.machine.stack import StackPane
 from enclave_sim.inspector.panes.machine.tables import TablesPane
 from enclave_sim.inspector.panes.pane import Pane
@@ -16,7 +17,7 @@ from enclave_sim.inspector.panes.phases import PhasesPane
 
 PANES: tuple[type[Pane], ...] = (
     *(PhasesPane, RegistersPane, CodePane, GuestPane, StackPane, MemoryPane, BytesPane, TablesPane, DevicesPane),
-    *(EventsPane, GuaranteesPane, AddressSpacePane),
+    *(EventsPane, GuaranteesPane, AddressSpacePane, ScreenPane),
 )
 OVERVIEW = ("code", "registers", "events")
 OVERVIEW_WIDE = ("code", "registers", "phases", "memory", "events", "stack", "devices", "guest")

@@ -24,10 +24,17 @@ class TextScreen:
     cursor: tuple[int, int] | None
     """Row and column of the cursor, from 0; None if it is off or outside the screen."""
 
+    row_addresses: tuple[int, ...]
+    """The physical address of the first cell of each row."""
+
+    def all_lines(self) -> list[str]:
+        """Return the text of each row."""
+        text = "".join(CODE_PAGE_437[code] for code in self.cells[::2])
+        return [text[at : at + self.columns] for at in range(0, len(text), self.columns)]
+
     def lines(self) -> list[str]:
         """Return the text of each row without trailing blanks, and without blank rows at the end."""
-        text = "".join(CODE_PAGE_437[code] for code in self.cells[::2])
-        rows = [text[at : at + self.columns].rstrip() for at in range(0, len(text), self.columns)]
+        rows = [row.rstrip() for row in self.all_lines()]
         while rows and not rows[-1]:
             rows.pop()
         return rows

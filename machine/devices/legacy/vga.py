@@ -183,11 +183,10 @@ class Vga(Device):
         start = int.from_bytes(crtc[_START : _START + 2], "big")
         base = _WINDOWS[self._graphics[6] >> 2 & 3]
         memory = self._ram.read(base, TEXT_MEMORY_SIZE) * 2
-        cells = b""
-        for row in range(rows):
-            at = 2 * (start + row * pitch) % TEXT_MEMORY_SIZE
-            cells += memory[at : at + 2 * columns]
-        return TextScreen(columns, rows, cells, self._cursor(start, pitch, columns, rows))
+        places = [2 * (start + row * pitch) % TEXT_MEMORY_SIZE for row in range(rows)]
+        cells = b"".join(memory[at : at + 2 * columns] for at in places)
+        addresses = tuple(base + at for at in places)
+        return TextScreen(columns, rows, cells, self._cursor(start, pitch, columns, rows), addresses)
 
     def _cursor(self, start: int, pitch: int, columns: int, rows: int) -> tuple[int, int] | None:
         crtc = self._crtc

@@ -14,6 +14,7 @@ not a regular language. A Python loop over instructions would take as long as th
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from enclave_sim.payload.wasm.disassembler import bodies, read_instruction
@@ -142,7 +143,7 @@ def _code(module: bytes, _at: int) -> Iterator[Use]:
         for _ in range(groups):
             _, at = decode_u32(module, at)
             at = yield from _type(module, at, "a local")
-        while (at := _after(_LIME1, module, at)) < body.end:
+        while (at := _after(_lime1(), module, at)) < body.end:
             at = yield from _instruction(module, at)
 
 
@@ -228,8 +229,14 @@ def _after(pattern: re.Pattern[bytes], module: bytes, at: int) -> int:
 
 def _after_constant(module: bytes, at: int) -> int:
     """Return the offset after a constant expression, which ends at the first END because it has no blocks."""
-    return _after(_CONSTANT, module, at) + 1
+    return _after(_constants(), module, at) + 1
 
 
-_LIME1 = _runs(lambda name: name not in _INSTRUCTIONS)
-_CONSTANT = _runs(lambda name: name.endswith(".const") or name in _CONSTANTS)
+@cache  # and not at import: it takes longer than to start a run of a payload that is known
+def _lime1() -> re.Pattern[bytes]:
+    return _runs(lambda name: name not in _INSTRUCTIONS)
+
+
+@cache
+def _constants() -> re.Pattern[bytes]:
+    return _runs(lambda name: name.endswith(".const") or name in _CONSTANTS)

@@ -85,11 +85,11 @@ def test_what_was_typed_in_a_recorded_run_is_typed_again_to_an_image(tmp_path: P
     opened = source_of((str(image),), kernel_options=options).open(Cancellation())
     opened.run.resume()
     assert opened.run.machine.uart.transmitted == b"bc"
-    for arguments, words in (
+    for refused, words in (
         ((str(image), "--serial", "stdio"), "boot --serial stdio --record FILE"),
         (("beacon", "--serial", str(recording)), "--serial is for a kernel image"),
         ((str(image), "--serial", str(recording)), "terminal"),
     ):
-        ended = command("inspect", *arguments)
+        ended = command("inspect", *refused)
         assert_refused(ended)
         assert words in ended.error

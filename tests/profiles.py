@@ -1,6 +1,6 @@
 """The Hypothesis profiles of `make test-fast` and `make test-long`: fewer and many more examples of each property.
 
-Those of the long one are drawn anew each time; `make test-long` prints the seed that repeats them.
+Those of the long one come from a new seed each time; `make test-long` prints the seed, which repeats them.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ ANY_HOST, QUICK, LONG = "any host", "quick", "long"
 FACTORS = {QUICK: 0.25, LONG: 20}
 _FEWEST = 10
 _SETTINGS = "_hypothesis_internal_use_settings"
-"""Where Hypothesis keeps what `@settings` says; its own plugin for pytest reads it there, too."""
+"""The attribute in which Hypothesis stores `@settings`; its pytest plugin also reads it."""
 
 
 def register() -> None:
-    """Make the profiles known, and load the one that changes no number of examples."""
+    """Register the profiles, and load the one that does not change the number of examples."""
     settings.register_profile(ANY_HOST, deadline=None)  # hosts differ in speed, and no test may depend on it
     settings.register_profile(QUICK, settings.get_profile(ANY_HOST))
     settings.register_profile(LONG, settings.get_profile(ANY_HOST), derandomize=False, database=None, print_blob=True)

@@ -1,4 +1,4 @@
-"""Parameters of which the fast set tries some, and the slow set the others."""
+"""Parameters split between the fast set and the slow set."""
 
 from collections.abc import Iterable
 from typing import Any

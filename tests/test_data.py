@@ -1,4 +1,4 @@
-"""Data does not change: every dataclass and every msgspec structure is frozen, but for those that hold a state."""
+"""Data does not change: every dataclass and every msgspec structure is frozen, except those that hold state."""
 
 import dataclasses
 import importlib
@@ -26,7 +26,7 @@ READ = {
     "enclave_sim.recording.reader._Format",
     "enclave_sim.time_travel.snapshot_file._File",
 }
-"""Forms of files, which live as long as one is read."""
+"""File structures, which exist only while one is read."""
 
 
 def classes() -> Iterator[tuple[str, type]]:

@@ -19,7 +19,8 @@ from machine.state import Stateful
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not found.name.startswith(("enclave_sim.inspector", "enclave_sim.__main__")):  # textual need not be there
+        # textual may not be installed
+        if not found.name.startswith(("enclave_sim.inspector", "enclave_sim.__main__")):
             yield importlib.import_module(found.name)
 
 

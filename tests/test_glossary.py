@@ -1,4 +1,4 @@
-"""Every name that the enclave's vocabulary has in the code is in the glossary, or in the table of the page for it."""
+"""Every name of the enclave's vocabulary in the code is in the glossary, or in the table of its page."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 GLOSSARY = (DOCS / "glossary.md").read_text("utf-8")
 ENTRY = re.compile(r"^\* \*\*(.+?)\*\*: (.+(?:\n  .+)*)", re.MULTILINE)
 ENTRIES = dict(ENTRY.findall(GLOSSARY.partition("\n## ")[2]))
-"""Terms, and what is said of them."""
+"""Terms, and their definitions."""
 
 
 def _judges() -> list[str]:

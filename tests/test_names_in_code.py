@@ -1,4 +1,4 @@
-"""Files and folders that comments and docstrings name exist."""
+"""Files and folders named in comments and docstrings exist."""
 
 import ast
 import io
@@ -15,7 +15,7 @@ PYTHON, C = (".py",), (".c", ".h", ".S", ".ld", ".zig")
 _PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(ROOMS)})/[\w./-]*[\w/])")
 _FILE = re.compile(rf"(?<![\w./{{}}*-]){OURS.pattern}(?![\w/.])")
 OTHERS = {"enclave_sim/0x4145"}
-"""What only looks like a path of ours."""
+"""Names that only look like our paths."""
 
 
 def sources() -> Iterator[Path]:
@@ -40,7 +40,7 @@ def comments(text: str, suffix: str) -> str:
 
 
 def missing(text: str) -> list[str]:
-    """Paths and names of files in a comment that there are not."""
+    """Paths and file names in a comment that do not exist."""
     paths = {name for name in _PATH.findall(text) if name not in OTHERS and not (ROOT / name).exists()}
     names = {match[0] for match in _FILE.finditer(text)} - files()
     return sorted(paths | names)

@@ -1,4 +1,4 @@
-"""Files, folders, modules, members of classes and pages that the documents name exist."""
+"""Files, folders, modules, class members and pages named in the documents exist."""
 
 import importlib
 import inspect
@@ -48,7 +48,7 @@ def importable(name: str) -> bool:
 
 
 def exists(name: str) -> bool:
-    """Whether what is named exists; True for what names nothing of ours."""
+    """Whether the named thing exists; True for names that are not ours."""
     name = name.removesuffix("()")
     first = re.split(r"[./]", name)[0]
     if "/" in name:
@@ -63,7 +63,7 @@ def exists(name: str) -> bool:
 
 
 def prose(page: Path) -> str:
-    """The text of a page without its blocks of code."""
+    """The text of a page without its code blocks."""
     return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
 
 

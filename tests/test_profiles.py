@@ -1,4 +1,4 @@
-"""The profiles of `make test-fast` and `make test-long` scale what is drawn."""
+"""The profiles of `make test-fast` and `make test-long` scale the number of examples."""
 
 from collections.abc import Callable
 from types import SimpleNamespace

@@ -1,7 +1,7 @@
-"""Docstrings of the public interface are complete: they name each parameter, and say what is returned or yielded.
+"""Docstrings of the public interface are complete: they describe each parameter, and the returned or yielded value.
 
-Public is what these packages export in `__all__`, with the public methods of the classes. Fields of a dataclass or a
-struct are documented beside the field, and a property by one sentence.
+The public interface is the `__all__` of these packages, with the public methods of the classes. Fields of a dataclass
+or a struct are documented beside the field, and a property by one sentence.
 """
 
 import inspect
@@ -29,7 +29,7 @@ EXPORTED = {"machine.machine": ("Machine",)}
 _SECTION = re.compile(r"(?P<indent> *)(?P<name>Args|Returns|Yields|Raises):\n(?P<body>(?:(?P=indent) +.*\n?|\n)*)")
 _ENTRY = re.compile(r"\*{0,2}(\w+)(?: \(.*?\))?:")
 _ELSEWHERE = re.compile(r"See `[\w.]+`[^\n]*|[^\n]*Return and raise as `\w+`\.")
-"""The docstring of a method that says where its contract is."""
+"""The docstring of a method that refers to its contract."""
 _NOTHING = (None, "None", NoReturn, "NoReturn", inspect.Signature.empty)
 
 
@@ -39,7 +39,7 @@ def sections(docstring: str) -> dict[str, str]:
 
 
 def missing(function: Callable[..., Any], docstring: str | None) -> Iterator[str]:
-    """Yield what the docstring of a function leaves out."""
+    """Yield the parts missing in a function's docstring."""
     if not docstring:
         yield "there is no docstring"
         return
@@ -71,7 +71,7 @@ def _is_ours(function: FunctionType, owner: type) -> bool:
 
 
 def incomplete(package: str) -> Iterator[str]:
-    """Yield what the public docstrings of a package leave out, one line each."""
+    """Yield the parts missing in a package's public docstrings, one line each."""
     module = import_module(package)
     for name in EXPORTED.get(package) or module.__all__:
         public = getattr(module, name)

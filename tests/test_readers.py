@@ -1,4 +1,4 @@
-"""No file that the user names is opened but through `enclave_sim.files`, where there is a limit."""
+"""User-named files are opened only through `enclave_sim.files`, which has limits."""
 
 import ast
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ OTHERS = {
     ("enclave/kernel/program.py", "path.read_text"): "of this package",
     ("recording/recording.py", "RecordingWriter.open"): "writes",
 }
-"""Calls that are right, by file and function, with the reason."""
+"""Allowed calls, by file and function, with the reason."""
 
 
 def calls(source: str) -> Iterator[str]:
-    """Find the functions that a source calls, or hands on, by which a file may be opened."""
+    """Find the functions called or passed in a source that may open a file."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             for one in (node.func, *node.args):

@@ -1,5 +1,4 @@
-"""Phrases that a native engineer stumbles over are neither in documents nor in docstrings and comments. The lists can
-grow."""
+"""Documents, docstrings and comments contain no phrases that a native engineer would not write. The lists can grow."""
 
 import ast
 import io
@@ -33,15 +32,15 @@ INSTEAD = {
 }
 """Each phrase, as a regular expression of whole words, and what to write."""
 INSTEAD_IN_CODE = INSTEAD | {r"in front of": "before", r"behind": "after", r"wants?": "needs, expects, asks for"}
-"""What is right on a page now and then, but not in code."""
+"""Phrases sometimes right on a page, but not in code."""
 FIRST_WORDS = re.compile(r"(What|Whether|Where|How|That|Which|Whose|Who)\b")
 """A docstring begins with a verb or a noun."""
 ALLOWED: set[tuple[str, str]] = set()
-"""Page and phrase, where it is right."""
+"""Pages and phrases that are right there."""
 
 
 def found(text: str, phrases: dict[str, str] = INSTEAD) -> Iterator[tuple[str, str]]:
-    """Find phrases outside of code, each with what to write."""
+    """Find phrases outside code, each with its replacement."""
     prose = re.sub(r"```.*?```|`[^`\n]*`", "`code`", text, flags=re.DOTALL)
     for pattern, instead in phrases.items():
         for match in re.finditer(rf"\b({pattern})\b".replace(" ", r"\s+"), prose, re.IGNORECASE):
@@ -56,14 +55,14 @@ def test_a_document_is_in_plain_words(page: Path) -> None:
 
 
 def docstrings(source: str) -> Iterator[str]:
-    """Yield what documents modules, classes, functions and attributes: expressions that are only a string."""
+    """Yield the docstrings of modules, classes, functions and attributes: expressions that are only a string."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value.value
 
 
 def comments(source: str) -> str:
-    """Return all comments, joined where they follow each other."""
+    """Return all comments, with consecutive ones joined."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return " ".join(token.string.lstrip("#") for token in tokens if token.type == tokenize.COMMENT)
 

@@ -1,4 +1,4 @@
-"""Native code of any processor, run under Unicorn whatever the host is."""
+"""Native code of any processor, run under Unicorn on every host."""
 
 import ctypes
 import struct
@@ -21,11 +21,11 @@ RAM, PAGE, CONTEXT = 0x10_0000, 0x5000, 0xC0DE
 VECTOR_IDS = range(x86_const.UC_X86_REG_XMM0, x86_const.UC_X86_REG_XMM0 + 16)
 """Unicorn's numbers of the XMM registers."""
 FROM_BUS = 0x1234_5678_9ABC_DEF0
-"""What the bus answers here."""
+"""The value read from the bus."""
 
 
 class Blob:
-    """The native code of one processor, in an engine of that processor, with what it calls played by us."""
+    """The native code of one processor, in an engine of that processor, with mocked callees."""
 
     def __init__(self, architecture: str, source: str = "step_hook") -> None:
         arm = architecture == "aarch64"
@@ -59,7 +59,7 @@ class Blob:
         self.stopped, self.saved = False, 0
         self.asked: list[tuple[int, int]] = []
         self.pages: dict[int, int] | None = None
-        """Where linear pages are; None: all at PAGE."""
+        """The places of linear pages; None: all at PAGE."""
 
     def _called(self, uc: Uc, address: int, _size: int, _user: object) -> None:
         _, second, third, fourth, fifth = (uc.reg_read(number) for number in self.arguments)
@@ -110,11 +110,11 @@ class Blob:
         return self.stopped
 
     def place(self, address: int, code: bytes) -> None:
-        """Put code into the page that all linear addresses lead to, with zeros after it."""
+        """Put code into the page to which all linear addresses are mapped, with zeros after it."""
         self.uc.mem_write(RAM + PAGE + address % 4096, code.ljust(16, b"\0")[: 4096 - address % 4096])
 
     def content(self, address: int, size: int) -> bytes:
-        """What lies at a linear address."""
+        """The bytes at a linear address."""
         return b"".join(bytes(self.uc.mem_read(RAM + PAGE + (address + n) % 4096, 1)) for n in range(size))
 
     def on_device_read(self, window: Window, memory: bytes, offset: int, size: int) -> int:
@@ -126,7 +126,7 @@ class Blob:
         return int(self.uc.reg_read(self.result_id))
 
     def on_translation(self, address: int, size: int, pages: dict[int, int], ram_size: int) -> bytes:
-        """Report a block, and return the lines that are noted then. The pages of RAM are as given."""
+        """Report a block, and return the noted lines, for the given pages of RAM."""
         self.pages = pages
         state = TranslationState(lines=RAM, ram_size=ram_size, vmem_translate=CALLS + 48)
         self.uc.mem_write(RAM, bytes(ram_size // LINE_SIZE))

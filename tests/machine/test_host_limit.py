@@ -1,4 +1,4 @@
-"""A limit in seconds of the host ends a run at any point, and changes nothing of it."""
+"""A host limit ends a run at any point, and changes nothing in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from tests.sampling import sampled
 
 
 class HostClock:
-    """A clock of the host that goes on by one second whenever somebody looks at it."""
+    """A host clock that advances by one second at each reading."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -49,7 +49,7 @@ def ticking(assemble: Any, request: pytest.FixtureRequest) -> Callable[[], tuple
 @pytest.mark.parametrize("seconds", sampled([1, 2, 3, 7], 2))
 @pytest.mark.usefixtures("clock")
 def test_a_run_in_pieces_is_the_run(ticking: Any, seconds: int) -> None:
-    """Each look at the clock takes a second, so that a limit of n lets n - 1 things happen."""
+    """Each reading of the clock takes a second, so a limit of n allows n - 1 steps."""
     (whole, events), (pieces, piecewise) = ticking(), ticking()
     assert whole.run() is Outcome.HALTED
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""A snapshot holds all of the machine: going on from it is going on from where it was taken."""
+"""A snapshot contains the complete machine: a run continues from it exactly where it was taken."""
 
 from copy import deepcopy
 from typing import Any
@@ -26,11 +26,11 @@ cmpl $3000, 0x240000; jb 1b; cli; hlt
 """
 """Computes under a periodic timer, with every kind of register in use."""
 OF_A_RUN = frozenset(["_deadline_ns", "_run_end_ns", "_limit_ns", "stepping", "_host_address"])
-"""What is not the machine's state, but of how it was asked to run."""
+"""Attributes of the request to run, not of the machine's state."""
 
 
 def everything(machine: Machine) -> dict[str, Any]:
-    """All that two machines in the same state agree on, found without the help of what takes snapshots."""
+    """Everything on which two machines in the same state agree, found independently of the snapshot code."""
     found: dict[str, Any] = {}
     _walk(machine, "", found, set())
     names = ("RIP", "RSP", "RAX", "RCX", "XMM3", "ST0", "FPSW", "DR0", "CR2", "RFLAGS")
@@ -39,7 +39,7 @@ def everything(machine: Machine) -> dict[str, Any]:
 
 
 def _walk(thing: Any, path: str, found: dict[str, Any], seen: set[int]) -> None:
-    """Plain values of a part of the machine and of what it is made of."""
+    """Plain values of a part of the machine and of its components."""
     if id(thing) in seen or isinstance(thing, Cpu | Ram | SupervisorMemory | Callbacks):  # caches
         return
     seen.add(id(thing))
@@ -82,7 +82,7 @@ def test_a_machine_of_the_same_configuration_can_go_on(assemble: Any) -> None:
 
 
 def test_code_that_was_changed_since_is_forgotten(assemble: Any) -> None:
-    """The kernel overwrites an instruction that it executed; the snapshot brings the old one back."""
+    """The kernel overwrites an executed instruction; the snapshot restores the old one."""
     body = "2: movl $1, %ebx; pushq %rbx; cmpl $9, 2b + 1; je 3f; movb $9, 2b + 1; jmp 2b; 3: hlt"
     machine = Machine(MachineConfiguration(16 << 20))
     loader.load(machine, assemble("movq %cr0, %rax; btrq $16, %rax; movq %rax, %cr0;" + body, 0, 2, 0))

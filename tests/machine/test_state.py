@@ -1,4 +1,4 @@
-"""State as classes declare it: what is saved, what comes back, and what cannot be state."""
+"""State as declared by classes: saving, restoring, and invalid state."""
 
 from array import array
 from collections import Counter, deque

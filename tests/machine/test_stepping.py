@@ -1,4 +1,4 @@
-"""Stepping is running, a little at a time; and `stop_at` stops in front of every place, every time."""
+"""Stepping equals running, in small parts; and `stop_at` stops before every place, every time."""
 
 from typing import Any
 

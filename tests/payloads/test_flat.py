@@ -1,4 +1,4 @@
-"""The flat payloads: built from their sources, linked for where the kernel runs them, documented by their sources."""
+"""The flat payloads: built from their sources, linked for their address in the kernel, documented by their sources."""
 
 from pathlib import Path
 

@@ -180,7 +180,7 @@ def test_a_payload_keeps_to_the_guest_contract(name: str, engine: wasmtime.Engin
     assert memory_pages(strip(payloads.read(name))) <= 64
 
 
-# What each of them does.
+# The behaviour of each payload.
 
 
 def lcg(steps: int, x: int) -> int:

@@ -1,4 +1,4 @@
-"""The recipes of docs/payload-recipes.md, where their compiler is at hand: each builds, is accepted, and emits 36."""
+"""The recipes of docs/payload-recipes.md, if their compiler is installed: each builds, is accepted, and emits 36."""
 
 import re
 import shlex
@@ -44,7 +44,7 @@ BUILDS = [(title, command) for title, recipe in RECIPES.items() for command in r
 
 @cache
 def _missing(command: str) -> str | None:
-    """What is missing to run a command, if anything."""
+    """The program missing to run a command, if any."""
     tool, *arguments = shlex.split(command)
     if tool == "python":
         return None

@@ -1,8 +1,8 @@
 """`make release`: build the sdist and the wheel of the commit that is checked out, in dist/. Nothing is uploaded.
 
-Refuses a tree with changes, and a version that CHANGELOG.md has no section for. Checks that the wheel has every file of
+Refuses a tree with changes, and a version without a section in CHANGELOG.md. Checks that the wheel has every file of
 the packages, that its metadata are what an index accepts, and that the enclave boots from it.
-Exits with 1 where something is wrong, and leaves dist/ as it was.
+Exits with 1 if something is wrong, and leaves dist/ unchanged.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Build the sdist and the wheel, the same bytes each time, and look at what came out.
+"""Build the sdist and the wheel, the same bytes each time, and check them.
 
 The same bytes need the same hatchling, whose version is in the wheel's metadata.
 """
@@ -13,19 +13,19 @@ from pathlib import Path
 
 
 def commit_time(root: Path) -> int:
-    """Return the time of the commit that is checked out, in seconds since 1970."""
+    """Return the time of the checked-out commit, in seconds since 1970."""
     command = ["git", "log", "-1", "--format=%ct"]
     return int(subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout)
 
 
 def export(root: Path, to: Path) -> None:
-    """Write the files of the commit that is checked out, and no others, to a directory."""
+    """Write only the files of the checked-out commit to a directory."""
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=root, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(to)], input=archive, check=True)
 
 
 def build(source: Path, out: Path, epoch: int) -> list[Path]:
-    """Build the sdist, and the wheel from the sdist, so that the sdist is known to hold all that is needed.
+    """Build the sdist, and the wheel from the sdist, which proves that the sdist is complete.
 
     `epoch` dates every file, in seconds since 1970. Nothing is downloaded: hatchling is the one installed here.
     """
@@ -45,7 +45,7 @@ def left_out(source: Path, wheel: Path) -> list[str]:
 
 
 def check_metadata(built: list[Path]) -> None:
-    """Have twine judge the metadata as an index would."""
+    """Check the metadata with twine, as an index would."""
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, built)], check=True)
 
 

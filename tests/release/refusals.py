@@ -1,4 +1,4 @@
-"""What must be in order before anything is built: a clean tree, and a changelog that has the version."""
+"""Preconditions for a build: a clean tree, and a changelog that has the version."""
 
 import re
 import subprocess
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def version(root: Path) -> str:
-    """Read the version from pyproject.toml, the one place that has it."""
+    """Read the version from pyproject.toml, its only place."""
     found: str = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return found
 
 
 def refusals(root: Path) -> Iterator[str]:
-    """Say, one sentence each, why the tree in `root` cannot be released."""
+    """List the reasons why the tree in `root` cannot be released, one sentence each."""
     if changed := _git(root, "status", "--porcelain"):
         yield f"the tree has changes that are not committed: {', '.join(line[3:] for line in changed.splitlines())}"
     name = version(root)
@@ -31,7 +31,7 @@ def refusals(root: Path) -> Iterator[str]:
 
 
 def _notes(changelog: Path, name: str) -> str | None:
-    """Return the section of a version (Keep a Changelog 1.1.0), or None where there is none."""
+    """Return the section of a version (Keep a Changelog 1.1.0), or None."""
     text = changelog.read_text(encoding="utf-8") if changelog.exists() else ""
     found = re.search(
         rf"^## \[{re.escape(name)}\] - \d{{4}}-\d\d-\d\d\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL

@@ -1,4 +1,4 @@
-"""The changelog says truly where public names moved."""
+"""The changelog lists moved public names correctly."""
 
 import importlib
 import re
@@ -12,7 +12,7 @@ MOVES = re.findall(r"^ *\| (`enclave_sim.*`) \| `(enclave_sim.*)` \|$", TEXT, re
 
 
 def exists(name: str) -> bool:
-    """Say whether a module, or a name in a module, can be imported."""
+    """Return whether a module, or a name in a module, can be imported."""
     module, _, member = name.rpartition(".")
     if found(name):
         return True
@@ -22,7 +22,7 @@ def exists(name: str) -> bool:
 def found(module: str) -> bool:
     try:
         spec = find_spec(module)
-    except ModuleNotFoundError:  # there is no parent, or it is no package
+    except ModuleNotFoundError:  # there is no parent, or it is not a package
         spec = None
     return spec is not None and spec.origin is not None  # a directory without a module has none
 

@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BEACON = "COMPLETED b65747dbd020236113e2eefbcc5794d5c6d3f8e21c94f75bc7228cf0fabc2c4f\n"
 NEEDS = {"": "rich", "inspector": "textual, textual_serve", "verifier": "starlette, uvicorn, httpx", "arrow": "pyarrow"}
 NEEDS |= {"testing": "pytest, hypothesis"}
-"""What each extra brings."""
+"""The packages of each extra."""
 
 
 def test_every_extra_is_installed_here_and_named_by_the_readme() -> None:
-    """`dev` is for a clone, and brings all of the others."""
+    """`dev` is for a clone, and includes all the others."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys() - {"dev"}
     assert extras == NEEDS.keys() - {""}
     readme = (ROOT / "README.md").read_text()
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index() -> None:
-    """Skip where no index of packages answers."""
+    """Skip if no package index answers."""
     address = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
     try:
         urllib.request.urlopen(f"{address}/click/", timeout=60).close()

@@ -68,7 +68,7 @@ def test_a_version_that_another_commit_has_is_refused(tree: Path) -> None:
 
 
 def copy(to: Path) -> Path:
-    """Copy what git knows of, as it is in the work tree now."""
+    """Copy the files known to git from the work tree."""
     for name in git(ROOT, "ls-files", "-z").rstrip("\0").split("\0"):
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)

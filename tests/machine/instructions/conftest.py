@@ -1,4 +1,4 @@
-"""Machines that execute user-mode programs, one for each instruction hook."""
+"""Machines that execute user-mode programs, one per instruction hook."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.machine.instructions.programs import UserMachine
 
 @pytest.fixture(scope="session")
 def native_machine(assembler: Assembler) -> UserMachine:
-    """With the native instruction hook, where this host has one."""
+    """With the native instruction hook, if this host has one."""
     return UserMachine(assembler)
 
 

@@ -1,6 +1,6 @@
 """A processor in a chosen mode and ring, to execute single instructions by their rules, without Unicorn.
 
-Memory is mapped to itself by 4 KiB pages; which page has which rights, and what the descriptor table holds, is here.
+Memory is identity-mapped with 4 KiB pages; this file defines the rights of each page and the descriptor table.
 """
 
 import struct
@@ -25,7 +25,7 @@ _TABLES, _PAGES = 0x10_0000, 0x100
 _PE, _WP, _PG, _LMA, _NXE = 1, 1 << 16, 1 << 31, 0x500, 0x800
 _HFLAG_PE, _HFLAG_LMA = 1 << 7, 1 << 14
 
-# Selectors, by what is there
+# Selectors, by their descriptors
 CODE_64, DATA_0, DATA_3, CODE_64_USER = 0x08, 0x10, 0x18, 0x20
 TASK, CODE_32, CODE_32_USER, CONFORMING, CONFORMING_3 = 0x28, 0x38, 0x40, 0x48, 0x50
 LONG_AND_DEFAULT, ABSENT_CODE, READ_ONLY_DATA, GATE = 0x58, 0x60, 0x68, 0x70
@@ -55,7 +55,7 @@ def entry(access: int, flags: int = 0xC, base: int = 0, limit: int = 0xF_FFFF) -
 
 
 def gate(selector: int, offset: int, access: int = 0xEC, parameters: int = 0) -> bytes:
-    """A gate of 16 bytes; outside IA-32e mode the first 8 count."""
+    """A 16-byte gate; outside IA-32e mode only the first 8 bytes count."""
     low, middle = offset & 0xFFFF, offset >> 16 & 0xFFFF
     return struct.pack("<HHBBHQ", low, selector, parameters, access, middle, offset >> 32)
 
@@ -90,7 +90,7 @@ _DESCRIPTORS = {
 
 @dataclass
 class Processor:
-    """One processor that stands at `CODE`."""
+    """One processor with RIP at `CODE`."""
 
     mode: Mode = Mode.LONG
     ring: int = 0
@@ -112,7 +112,7 @@ class Processor:
             self.ram.write(TSS + 4, struct.pack("<IIII", KERNEL_STACK, DATA_0, KERNEL_STACK, DATA_1 | 1))
 
     def _map(self) -> None:
-        """Map the first MiB; all rights are given in the tables above the last."""
+        """Map the first MiB; the tables above the last one grant all rights."""
         tables, pages = _TABLES, _PAGES
         present = 0x27 | 0x40
         if self.mode.long:
@@ -157,18 +157,18 @@ class Processor:
         assert self.cpu.memory.mode is (PagingMode.FOUR_LEVEL if self.mode.long else PagingMode.TWO_LEVEL)
 
     def load(self, name: str, selector: int) -> None:
-        """Load a segment register, and check nothing."""
+        """Load a segment register without checks."""
         found = segment(self.ram.read(GDT + (selector & ~7), 8))
         getattr(self.cpu.registers, name).load(selector, found.base, found.limit, found.flags)
 
     def push(self, *words: int, size: int = 8) -> None:
-        """Push words on the stack in use, whatever rights it has."""
+        """Push words on the current stack, whatever its rights."""
         for word in words:
             self.cpu.registers.rsp -= size
             self.ram.write(self.cpu.registers.rsp, (word & (1 << 8 * size) - 1).to_bytes(size, "little"))
 
     def words(self, count: int, size: int = 8) -> tuple[int, ...]:
-        """What lies on the stack, from the top on."""
+        """The words on the stack, from the top on."""
         content = self.ram.read(self.cpu.registers.rsp, count * size)
         return tuple(int.from_bytes(content[at : at + size], "little") for at in range(0, count * size, size))
 
@@ -183,7 +183,7 @@ class Processor:
         assert self._rules[instruction.opcode](instruction) is Done.COMPLETE
 
     def fault(self, code: str) -> tuple[int, int | None] | None:
-        """Vector and error code of an instruction's fault, which must have changed nothing; None without one."""
+        """Vector and error code of an instruction's fault, which must have changed nothing; None if there is none."""
         before = self.state
         try:
             self.execute(code)

@@ -1,4 +1,4 @@
-"""One instruction of a user-mode program, on the host's own processor and on a machine: the same start, both ends."""
+"""One instruction of a user-mode program, on the host's own processor and on a machine, from the same start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,20 +42,20 @@ class State:
     rflags: int = 0x202
     memory: bytes = field(default=bytes(DATA_BYTES), repr=False)
     vector: int = UD
-    """Of the exception that ended it: UD of the UD2 that follows the instruction, or its own."""
+    """Of the exception that ended it: UD from the UD2 after the instruction, or its own."""
     rip: int = CODE
 
 
 @dataclass(frozen=True)
 class Program:
-    """An instruction and what it starts from."""
+    """An instruction and its start state."""
 
     code: bytes
     start: State
 
 
 def differences(one: State, other: State, flags: int = STATUS_FLAGS) -> dict[str, tuple[str, str]]:
-    """Name what differs between two ends; of the status flags those in `flags` count."""
+    """Name the differences between two ends; only the status flags in `flags` count."""
     found = {}
     for name, here, there in (
         *((name, getattr(one, name), getattr(other, name)) for name in ("vector", "rip", "mxcsr")),
@@ -116,7 +116,7 @@ def _started(program: Program) -> Start:
 
 
 class UserMachine:
-    """A machine whose test kernel has entered ring 3: there it executes one program after another."""
+    """A machine whose test kernel has entered ring 3, where it executes one program after another."""
 
     def __init__(self, assembler: Assembler, *, portable: bool = False) -> None:
         image = assembler.build("kernel.S", "ud2", RING=3, RFLAGS=0x202, EXTRA_CR4=0)
@@ -136,7 +136,7 @@ class UserMachine:
         machine.ram.write(CODE, program.code + _END * 8)
         machine.ram.write(DATA, start.memory)
         cpu.load_state(self._user)
-        cpu.hook.passing = NEVER  # the clock has gone back: this is not the stop that was passed
+        cpu.hook.passing = NEVER  # the clock has gone back: this is not the stop already passed
         for name, value in zip(GENERAL_REGISTERS, start.general, strict=True):
             setattr(cpu.registers, name, value)
         cpu.registers.rip, cpu.rflags = CODE, start.rflags

@@ -41,7 +41,7 @@ def integer(rng: random.Random) -> int:
 
 
 def mxcsr(rng: random.Random, *, masked: bool = False) -> int:
-    """Any masks, rounding, DAZ, FTZ and flags that are set already."""
+    """Any masks, rounding, DAZ, FTZ and initially set flags."""
     masks = 0x1F80 if masked or rng.random() < 0.4 else rng.getrandbits(6) << 7
     modes = rng.choice((0, 0, rng.getrandbits(2) << 13, 0x40, 0x8000, 0x8040))
     return masks | modes | rng.choice((0, 0, 0x3F, rng.getrandbits(6)))

@@ -1,4 +1,4 @@
-"""Flags that an instruction leaves alone are those of the instruction before (SDM volume 1, appendix A)."""
+"""Flags that an instruction does not change are those of the preceding one (SDM volume 1, appendix A)."""
 
 from functools import cache
 
@@ -57,7 +57,7 @@ def test_the_flags_of_the_instruction_before_stay(before: str, code: str, kind: 
 @pytest.mark.parametrize("code", CHANGING_ZF_AT_MOST)
 @pytest.mark.parametrize("before", BEFORE)
 def test_all_but_zf_stay(before: str, code: str, kind: str) -> None:
-    """Unicorn loses them at CMPXCHG8B, and where LOOPE and LOOPNE have counted down to 0."""
+    """Unicorn loses them at CMPXCHG8B, and if LOOPE and LOOPNE have counted down to 0."""
     assert flags_after(f"{before} {code}", kind, 1) & ~ZF == flags_after(before, kind, 1) & ~ZF
 
 

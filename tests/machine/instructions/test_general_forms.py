@@ -1,4 +1,4 @@
-"""Forms of general instructions that Unicorn executes otherwise than the manual says (SDM volume 2)."""
+"""Forms of general instructions that Unicorn does not execute as the manual says (SDM volume 2)."""
 
 from functools import cache
 
@@ -25,7 +25,7 @@ def run(
     code: str, mode: Mode = LONG, *, ring: int = 3, data: bytes = b"", stack: bytes = b"", flags: int = 0, cr4: int = 0,
     **registers: int,
 ) -> Result:  # fmt: skip
-    """The result with the native hook, which the portable one must have, too."""
+    """The result with the native hook, which the portable one must also give."""
     values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER} | registers
     program = Program(
         bytes.fromhex(code),
@@ -180,7 +180,7 @@ VEX = {
 @pytest.mark.parametrize("mode", NARROW)
 @pytest.mark.parametrize("name", VEX)
 def test_vex_has_eight_registers_of_32_bits_outside_64_bit_mode(name: str, mode: Mode) -> None:
-    """W, the top bit of vvvv and B mean nothing. Unicorn executes most of those without."""
+    """W, the top bit of vvvv and B have no effect. Unicorn executes most of those without them."""
     first, second, *rest = bytes.fromhex(VEX[name])
     for count, source in (
         (4, 0xFFFF_FFF5),

@@ -26,7 +26,7 @@ ABSOLUTE = b"\x25" + (DATA + 32).to_bytes(4, "little")  # SIB: no base, no index
 
 @dataclass(frozen=True)
 class Kind:
-    """Encodings of one kind: prefixes to choose from, opcodes, what follows, and which status flags are defined."""
+    """Encodings of one kind: possible prefixes, opcodes, following bytes, and defined status flags."""
 
     prefixes: tuple[str, ...]
     opcodes: tuple[str, ...]
@@ -85,7 +85,7 @@ def programs(kind: Kind, rng: random.Random, count: int) -> Iterator[Program]:
         if form is not None:
             code += bytes([form]) if form >= 0 else bytes([(-1 - form) << 3 | 4]) + ABSOLUTE
         general = [samples.integer(rng) for _ in range(16)]
-        if rng.random() < 0.4:  # so that comparisons are equal now and then
+        if rng.random() < 0.4:  # so that comparisons are sometimes equal
             general[3] = general[0] ^ rng.choice((0, 1 << 63, 1 << 40))
         general[RSP], general[RDI] = DATA + 128, DATA + 64
         yield Program(

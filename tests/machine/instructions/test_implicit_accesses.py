@@ -1,8 +1,8 @@
-"""Instructions that touch memory otherwise than by a plain operand, against every kind of page.
+"""Instructions that access memory other than by a plain operand, against every kind of page.
 
-Each row is an instruction with one block of memory that it reads or writes. The model below says what the manual has
-for that block: which page fault, with which error code and address, or #GP and #SS for an address that is not canonical
-(SDM volume 3, 4.6, 4.7, 6.15). A refused instruction must have changed nothing.
+Each row is an instruction with one block of memory that it reads or writes. The model below gives the manual's result
+for that block: the page fault with its error code and address, or #GP and #SS for a non-canonical address (SDM volume
+3, 4.6, 4.7, 6.15). A refused instruction must have changed nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,9 +37,9 @@ class Row:
     size: int
     writes: bool
     bias: int = 0
-    """From the block's address to what the register holds, such as the size of what is pushed."""
+    """From the block's address to the register's value, such as the size of pushed data."""
     first: int = 0
-    """Offset in the block of the access that comes first, and so of a fault that concerns all of it."""
+    """Offset in the block of the first access, and so of a fault that concerns all of it."""
     alignment: int = 1
     modes: tuple[Mode, ...] = (LONG,)
     rings: tuple[int, ...] = (0, 3)
@@ -138,14 +138,14 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where the block is put, given its size: all of it in one kind of page, or its last byte in the next page."""
+    """The place of the block, given its size: all of it in one kind of page, or its last byte in the next page."""
 
     address: Callable[[Row], int]
     user: bool
     writable: bool
     present: bool = True
     torn: bool = False
-    """It begins in a page of the user that may be written; the rest is what the other fields say."""
+    """It begins in a writable user page; the other fields describe the rest."""
     modes: tuple[Mode, ...] = EVERY
 
 
@@ -175,7 +175,7 @@ PROTECTIONS = {"": 0, "SMAP": CR4_SMAP, "SMEP": CR4_SMEP, "SMAP, SMEP": CR4_SMAP
 
 
 def expected(row: Row, place: Place, address: int, ring: int, cr4: int, flags: int) -> tuple[int, int, int] | None:
-    """Vector, error code and CR2; None where nothing is refused."""
+    """Vector, error code and CR2; None without a fault."""
     if not row.size:
         return None
     smap = ring == 0 and bool(cr4 & CR4_SMAP) and not flags & FLAG_AC
@@ -247,7 +247,7 @@ def refused_as_the_manual_says(name: str, place_name: str, mode: Mode, ring: int
     for cr4 in PROTECTIONS.values():
         for flags in (0, FLAG_AC) if cr4 & CR4_SMAP and ring == 0 else (0,):
             if place_name == "into what is not canonical" and cr4 & CR4_SMAP and ring == 0 and not flags:
-                continue  # two reasons to refuse it, and the manual does not order them
+                continue  # two reasons for a fault, which the manual does not order
             program = start(row, address, mode, ring, CR4_DEFAULT | cr4, flags)
             native, portable = bench(False).run(program), bench(True).run(program)
             assert native == portable
@@ -259,7 +259,7 @@ _SAMPLE = 8
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_sample_of_accesses_is_refused_as_the_manual_says(name: str) -> None:
-    """Another one for each instruction, so that all of them together meet every place, mode and ring."""
+    """A different one for each instruction, so that together they cover every place, mode and ring."""
     for place_name, mode, ring in islice(cases(name), list(ROWS).index(name) % _SAMPLE, None, _SAMPLE):
         refused_as_the_manual_says(name, place_name, mode, ring)
 

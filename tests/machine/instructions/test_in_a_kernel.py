@@ -1,4 +1,4 @@
-"""Control transfers and segment loads as a kernel meets them: faults delivered, events recorded, RF and traps."""
+"""Control transfers and segment loads in a kernel: faults delivered, events recorded, RF and traps."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_pushf_never_stores_rf(kernel: Any) -> None:
 
 
 def test_rf_lasts_until_the_first_instruction_and_no_longer(kernel: Any) -> None:
-    """An instruction breakpoint on both NOPs: RF holds back the first, and is not there for the second."""
+    """An instruction breakpoint on both NOPs: RF suppresses the first, but not the second."""
     ran = kernel(
         """leaq 1f(%rip), %rax; movq %rax, %dr0; leaq 2f(%rip), %rax; movq %rax, %dr1; movl $0xA, %eax; movq %rax, %dr7
         movq %rsp, %rbx; pushq $0x10; pushq %rbx; pushq $0x10002; pushq $8; leaq 1f(%rip), %rax; pushq %rax; iretq
@@ -97,7 +97,7 @@ def test_rf_lasts_until_the_first_instruction_and_no_longer(kernel: Any) -> None
 
 
 def test_rf_does_not_let_a_watched_instruction_pass(kernel: Any) -> None:
-    """A breakpoint on a far CALL of ring 3, which RF holds back: its rules hold all the same."""
+    """A breakpoint on a far CALL of ring 3, suppressed by RF: its rules still apply."""
     ran = kernel(
         """movl $0x240010, %ecx; movl $0x200000, (%rcx); movw $0x23, 4(%rcx)
         movw $0x19FF, 0x200000; movl $0x200000, %eax; movq %rax, %dr0; movl $2, %eax; movq %rax, %dr7

@@ -1,4 +1,4 @@
-"""Memory operands in every address size (SDM volume 2, 2.1.5): `decode` against capstone, and where they are."""
+"""Memory operands in every address size (SDM volume 2, 2.1.5): `decode` against capstone, and their addresses."""
 
 import random
 from functools import cache
@@ -99,7 +99,7 @@ def test_moves_of_control_and_debug_registers_are_between_registers_whatever_the
 
 @cache
 def processor(bits: int) -> Processor:
-    """One whose segments have bases, except where 64-bit mode has none."""
+    """One whose segments have bases, except in 64-bit mode."""
     made = Processor(Mode.LONG if bits == 64 else Mode.PROTECTED)
     if bits == 16:
         made.load("cs", CODE_16)
@@ -115,7 +115,7 @@ def processor(bits: int) -> Processor:
 @settings(max_examples=300)
 @given(data=st.data())
 def test_an_access_is_at_the_sum_of_its_parts(bits: int, data: st.DataObject) -> None:
-    """In the width of addresses, and from the segment's base on; in 64-bit mode only FS and GS have one."""
+    """In the address width, from the segment's base on; in 64-bit mode only FS and GS have one."""
     made = processor(bits)
     registers = made.cpu.registers
     code = data.draw(code_with_an_operand(bits))
@@ -153,7 +153,7 @@ def test_a_peek_reads_what_the_ring_may_read_and_marks_nothing(ring: int) -> Non
 def test_a_peek_past_a_reserved_bit_is_none() -> None:
     made = Processor()
     entry = 0x10_3000 + 8 * (DATA >> 12)
-    made.ram.write(entry + 5, b"\x01")  # a physical address of more bits than there are
+    made.ram.write(entry + 5, b"\x01")  # a physical address with too many bits
     assert peek(made.cpu, DATA, 1) is None
     assert peek(made.cpu, DATA - 1, 1) == b"\0"
 
@@ -177,7 +177,7 @@ STACK: list[tuple[int, str, int]] = [
     ],
     *[(16, code, size) for code, size in (("60", 16), ("66 61", -32), ("CF", -6), ("50", 2), ("66 50", 4), ("C3", -2))],
 ]
-"""In code of so many bits, what is pushed, or popped if negative."""
+"""In code of this many bits, the bytes pushed, or popped if negative."""
 
 
 @pytest.mark.parametrize(("bits", "code", "size"), STACK)

@@ -1,4 +1,4 @@
-"""What MMX instructions do to the x87 state, and do not do where they fault (SDM volume 3, 12.2 and 12.5)."""
+"""Effects of MMX instructions on the x87 state, and none if they fault (SDM volume 3, 12.2 and 12.5)."""
 
 import struct
 from functools import cache
@@ -20,7 +20,7 @@ def bench(portable: bool) -> Bench:
 
 
 def numbers(top: int = TOP, vectors: bytes = b"") -> bytes:
-    """An FXSAVE image with eight numbers, of which the physical registers 0 and 3 are in use, and XMM0."""
+    """An FXSAVE image with eight numbers, with physical registers 0 and 3 in use, and XMM0."""
     image = bytearray(struct.pack("<HHBxH8x8xI", 0x37F, top << 11, 0b1001, 0, 0x1F80).ljust(512, b"\0"))
     for index in range(8):
         image[32 + 16 * index : 42 + 16 * index] = struct.pack("<QH", 1 << 63 | index, 0x4000 + index)
@@ -29,7 +29,7 @@ def numbers(top: int = TOP, vectors: bytes = b"") -> bytes:
 
 
 def run(code: str, mode: Mode, fx: bytes, **registers: int) -> Result:
-    """The result with the native hook, which the portable one must have, too."""
+    """The result with the native hook, which the portable one must also give."""
     values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER} | registers
     program = Program(bytes.fromhex(code), mode, registers=tuple(values.values()), fx=fx)
     native, portable = bench(False).run(program), bench(True).run(program)
@@ -41,7 +41,7 @@ def run(code: str, mode: Mode, fx: bytes, **registers: int) -> Result:
 def test_emms_empties_all_registers_and_sets_top_to_0(mode: Mode) -> None:
     before, after = run("90", mode, numbers()), run("0F 77", mode, numbers())
     assert (after.end, after.registers["FTW"], after.registers["FSW"]) == (End.DONE, 0, 0)
-    for index in range(8):  # the registers stay where they are
+    for index in range(8):  # the registers do not move
         assert after.registers[f"ST{(index + TOP) % 8}"] == before.registers[f"ST{index}"]
 
 
@@ -107,7 +107,7 @@ def test_66h_means_nothing_to_rcpss_and_rsqrtss(modrm: str, opcode: str, mode: M
     [(0, (layout.ABSENT, None)), (1, (0xFFFF_FFFF_FFFF_FFFF, 6)), (2, (0, 6)), (3, (0xFFFF_FFFF_FFFF_FFFF, 6))],
 )
 def test_a_masked_move_wraps_at_the_top_of_memory(chosen: int, answer: tuple[int, int | None]) -> None:
-    """Only the bytes that the mask in MM1 chooses are accessed, none of which is not canonical."""
+    """Only the bytes selected by the mask in MM1 are accessed, and all of them are canonical."""
     image = bytearray(numbers(top=0))
     mask = sum(0x80 << 8 * index for index in range(2) if chosen >> index & 1)
     image[48:58] = struct.pack("<QH", mask, 0xFFFF)

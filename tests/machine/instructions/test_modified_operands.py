@@ -1,4 +1,4 @@
-"""Instructions that read and write one memory operand: a fault is one of a write and leaves nothing changed."""
+"""Instructions that read and write one memory operand: a fault is a write fault and changes nothing."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""What holds of every transfer and every load of a segment register, whatever lies on the stack and in the tables."""
+"""Properties of every transfer and segment register load, whatever is on the stack and in the tables."""
 
 import struct
 from typing import Any
@@ -33,7 +33,7 @@ PROCESSORS: dict[tuple[Mode, int], tuple[Processor, Any]] = {}
 
 
 def fresh(mode: Mode, ring: int) -> Processor:
-    """A processor as new: making one takes long."""
+    """A processor reset to its initial state, because making one takes long."""
     if (mode, ring) not in PROCESSORS:
         made = Processor(mode, ring)
         PROCESSORS[mode, ring] = made, (made.cpu.save_state(), bytes(made.ram.view))

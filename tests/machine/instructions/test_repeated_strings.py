@@ -18,7 +18,7 @@ def bench(kind: str) -> Bench:
 
 
 def after_one_step(code: str, count: int) -> tuple[int | None, int, int, bool]:
-    """Vector, RIP from the program's start, RCX, and the RF that the frame of a single-step trap has."""
+    """Vector, RIP from the program's start, RCX, and RF in the frame of a single-step trap."""
     values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RCX": count}
     values |= {"RSI": layout.DATA, "RDI": layout.DATA + 64}
     result = Bench().run(Program(bytes.fromhex(code), registers=tuple(values.values()), rflags=0x202 | FLAG_TF))

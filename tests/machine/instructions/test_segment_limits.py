@@ -40,7 +40,7 @@ def load(register: str, selector: int) -> bytes:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment of tables.py; offsets are inside if they lie in `inside`."""
+    """A segment of tables.py; valid offsets are in `inside`."""
 
     selector: int
     inside: range

@@ -1,6 +1,6 @@
 """Instructions that Unicorn does not execute as the manual says (SDM volume 2), seen from inside a small kernel.
 
-Much of this differs in QEMU, too; what does not is compared with it in tests/oracle.
+QEMU gets much of this wrong, too; the rest is compared with it in tests/oracle.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def msr(number: int, low: int, high: int = 0) -> str:
         (msr(0xC0000100, 0, 0x8000), GP, 0),  # FS_BASE
         (msr(0xC0000084, 0, 1), GP, 0),  # FMASK above bit 31
         (msr(0xC0000103, 0, 1), GP, 0),  # TSC_AUX
-        (msr(0x277, 2), GP, 0),  # PAT with a memory type that is none
+        (msr(0x277, 2), GP, 0),  # PAT with an invalid memory type
         (msr(0x1B, 0xFEE00D00), GP, 0),  # x2APIC
         ("xorl %ecx, %ecx; rdpmc", GP, 0),
         ("xorl %ecx, %ecx; xorl %eax, %eax; xorl %edx, %edx; xsetbv", UD, 0),
@@ -113,7 +113,7 @@ def test_tsd_keeps_the_time_from_ring_3(kernel: Any, body: str) -> None:
     ],
 )
 def test_a_branch_to_nowhere_is_refused_where_it_stands(kernel: Any, body: str, registers: int) -> None:
-    """#GP has the address of the branch, and RSP is as it was before."""
+    """#GP has the address of the branch, and RSP is unchanged."""
     last = body.rsplit(";", 1)
     ran = kernel(f"leaq 1f(%rip), %r15; {last[0]}; 2: {last[1]}; 1: movq %rsp, 0x240000; leaq 2b(%rip), %rax; ud2")
     first, second = ran.taken
@@ -191,7 +191,7 @@ SYSTEM_CALLS = (
 
 
 def test_syscall_and_sysret(kernel: Any) -> None:
-    """To ring 3 by SYSRET, back by SYSCALL: CS, SS, RIP, RFLAGS and what RCX and R11 hold."""
+    """To ring 3 by SYSRET, back by SYSCALL: CS, SS, RIP, RFLAGS and the values in RCX and R11."""
     body = (
         SYSTEM_CALLS
         + """movl $0x00CEFF0F, 0x200000; movw $0x050F, 0x200000; movl $0x200000, %ecx; movl $0x10A02, %r11d
@@ -239,7 +239,7 @@ def test_a_far_return_into_compatibility_mode_is_a_change_of_mode(kernel: Any) -
 
 
 def test_code_that_rewrites_itself_is_looked_at_again(kernel: Any) -> None:
-    """First MOV from CR0 stands there, then MOV to CR1, which is none."""
+    """First there is MOV from CR0, then MOV to CR1, which does not exist."""
     body = (
         "movl $2, %edx; 1: movl %edx, %ecx; 2: movq %cr0, %rax; movw $0x220F, 2b; movb $0xC8, 2b + 2; decl %edx; jnz 1b"
     )

@@ -1,7 +1,7 @@
-"""What delivery checks before it enters a handler (SDM volume 3, 6.12 to 6.14), on a processor without a kernel.
+"""Checks of delivery before it enters a handler (SDM volume 3, 6.12 to 6.14), on a processor without a kernel.
 
-Each check that fails is an exception of its own, which is delivered in turn. The EXT bit of its error code says that
-the first was no INT instruction.
+Each failed check is another exception, which is delivered in turn. The EXT bit of its error code is set unless the
+first was an INT instruction.
 """
 
 import struct
@@ -48,7 +48,7 @@ IDT_ERROR = VECTOR * 8 + 2
 
 @dataclass
 class Ready:
-    """A processor whose handlers are all there but those that a test says otherwise of."""
+    """A processor with all handlers, except those changed by a test."""
 
     processor: Processor
     log: Log
@@ -84,7 +84,7 @@ def both_sources(ready: Any, vector: int, error_code: int) -> None:
     ("mode", "wrong", "vector", "error_code"),
     [
         (LONG, gate(CODE_64, HANDLER, 0xEC), GP, IDT_ERROR),  # a call gate
-        (LONG, gate(CODE_64, HANDLER, 0xE5), GP, IDT_ERROR),  # a task gate, which that mode has not
+        (LONG, gate(CODE_64, HANDLER, 0xE5), GP, IDT_ERROR),  # a task gate, which that mode lacks
         (LONG, gate(CODE_64, HANDLER, 0x6E), NP, IDT_ERROR),
         (LONG, gate(CODE_64, NOT_CANONICAL, INTERRUPT), GP, 0),
         (LONG, gate(0, HANDLER, INTERRUPT), GP, 0),
@@ -102,7 +102,7 @@ def both_sources(ready: Any, vector: int, error_code: int) -> None:
         (PROTECTED, gate(DATA_0, HANDLER, INTERRUPT), GP, DATA_0),
         (PROTECTED, gate(CODE_32_USER | 3, HANDLER, INTERRUPT), GP, CODE_32_USER),
         (PROTECTED, gate(ABSENT_CODE, HANDLER, INTERRUPT), NP, ABSENT_CODE),
-        (PROTECTED, gate(SHORT_CODE, 0x1000, INTERRUPT), GP, 0),  # behind its last byte
+        (PROTECTED, gate(SHORT_CODE, 0x1000, INTERRUPT), GP, 0),  # after its last byte
     ],
 )
 def test_a_gate_that_leads_nowhere(mode: Mode, wrong: bytes, vector: int, error_code: int) -> None:
@@ -154,7 +154,7 @@ def test_there_is_no_delivery_in_real_mode() -> None:
 
 
 def test_time_passes_where_handlers_are_entered_without_end() -> None:
-    """The first of them and 16 more cost nothing; then each costs a nanosecond, until an instruction retires."""
+    """The first of them and 16 more take no time; then each takes a nanosecond, until an instruction retires."""
     ready = Ready.of(LONG)
     cpu = ready.processor.cpu
     delivery = Delivery(cpu, Journal(cpu.clock, ready.log))
@@ -174,7 +174,7 @@ FLAGS = STATUS | FLAG_TF | FLAG_NT | FLAG_RF | FLAG_IF
 @pytest.mark.parametrize("kind", [INTERRUPT, TRAP])
 @pytest.mark.parametrize("mode", [LONG, PROTECTED])
 def test_the_handler_begins_without_tf_nt_rf_and_vm_and_an_interrupt_gate_clears_if(mode: Mode, kind: int) -> None:
-    """The frame has the flags as they were."""
+    """The frame has the original flags."""
     code = CODE_64 if mode.long else CODE_32
     ready = Ready.of(mode, gates={VECTOR: gate(code, HANDLER, kind)})
     ready.processor.cpu.rflags = FLAGS
@@ -198,7 +198,7 @@ def test_a_fault_pushes_rf_and_nothing_else_does(mode: Mode, source: str, vector
 @pytest.mark.parametrize("ring", [0, 3])
 @pytest.mark.parametrize("error_code", [None, 0x1234])
 def test_the_frame_of_64_bits(error_code: int | None, ring: int) -> None:
-    """On a stack aligned to 16 bytes: that of the ring, or the one in use."""
+    """On a stack aligned to 16 bytes: the ring's, or the current one."""
     ready = Ready.of(LONG, ring)
     registers = ready.processor.cpu.registers
     registers.rsp -= 4
@@ -216,7 +216,7 @@ def test_the_frame_of_64_bits(error_code: int | None, ring: int) -> None:
 @pytest.mark.parametrize("ring", [0, 3])
 @pytest.mark.parametrize("error_code", [None, 0x1234])
 def test_the_frame_of_protected_mode(error_code: int | None, ring: int, kind: int, size: int) -> None:
-    """The gate says how wide its words are. A change of ring pushes the old stack, too."""
+    """The gate determines the word size. A change of ring also pushes the old stack."""
     ready = Ready.of(PROTECTED, ring, {VECTOR: gate(CODE_32, 0x1234, kind)})
     registers = ready.processor.cpu.registers
     words = [registers.rip, registers.cs.selector, STATUS]

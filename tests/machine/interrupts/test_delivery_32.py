@@ -84,7 +84,7 @@ def test_a_conforming_handler_stays_in_the_ring_it_interrupts(kernel32: Any) -> 
 
 
 def test_a_16_bit_gate_pushes_words(kernel32: Any) -> None:
-    """The handler lies below 64 KiB, where a 16-bit offset reaches."""
+    """The handler is below 64 KiB, within reach of a 16-bit offset."""
     ran = kernel32(
         "movb $0x86, idt + 8 * 0x80 + 5; movw $0x5000, idt + 8 * 0x80; movw $0xFEEB, 0x5000; movl $0x0F0B, %eax;"
         "movl %esp, %ebx; movb $0xF4, 0x5000; int $0x80"
@@ -109,7 +109,7 @@ def test_a_16_bit_gate_pushes_words(kernel32: Any) -> None:
     ],
 )
 def test_a_bad_stack_segment_in_the_tss(kernel32: Any, body: str, vector: int, error_code: int) -> None:
-    """The fault finds the same bad stack: a double fault, and a third one. Its events say what came first."""
+    """The fault finds the same bad stack: a double fault, and a third one. Its events show the first cause."""
     ran = kernel32(f"{body}; int $0x80", 3)
     raised = [(e.vector, e.error_code) for e in ran.events if type(e).__name__ == "InterruptRaised"]
     assert raised[:3] == [(0x80, None), (vector, error_code), (DF, 0)]
@@ -228,7 +228,7 @@ def test_a_task_gate_switches_tasks_and_iret_switches_back(kernel32: Any, ring: 
 
 @pytest.mark.parametrize("ring", [0, 3])
 def test_a_far_call_to_another_task_is_a_task_switch(kernel32: Any, ring: int) -> None:
-    """A task gate for ring 3 stands in the GDT, in place of the conforming segment."""
+    """A task gate for ring 3 replaces the conforming segment in the GDT."""
     ran = kernel32(
         f"{task(0x80)} movl $0x400000, gdt + 0x30; movl $0xE500, gdt + 0x34; lcall $0x33, $0; ud2; 9: iretl",
         ring,
@@ -286,7 +286,7 @@ def test_a_task_that_cannot_begin_faults_in_the_new_one(
 
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_the_new_eip_has_to_lie_within_the_limit_of_its_code_segment(kernel32: Any, beyond: int) -> None:
-    """The limit is the last byte: a HLT stands there. The fault is the new task's, before its first instruction."""
+    """The limit is the last byte, a HLT. The fault is the new task's, before its first instruction."""
     code = (
         "movl $9f, %ecx; subl $0x100000, %ecx; movl %ecx, tss2 + 0x20; movl $0x38, tss2 + 0x4C;"
         f"subl ${beyond}, %ecx; movl %ecx, gdt + 0x38; movl $0x00409A10, gdt + 0x3C;"
@@ -318,10 +318,10 @@ def test_a_task_of_16_bits_that_is_left_through_a_gate_has_its_words_saved(kerne
         "movl tss2 + 0x18, %eax; movl %eax, 0x240120; movl 0x4000, %eax; movl %eax, 0x240124; hlt"
     )
     assert ran.outcome is Outcome.HALTED
-    assert word(ran, 0x24_0110) >> 16 == 0x5003  # IP behind INT
+    assert word(ran, 0x24_0110) >> 16 == 0x5003  # IP after INT
     assert word(ran, 0x24_0114) & ~0x8D5 == 0x1112_4002  # FLAGS with NT, and AX
     assert word(ran, 0x24_0118) == 0x0010_0008  # CS and SS
-    assert word(ran, 0x24_011C) & 0xFFFF == 0x5A5A  # behind the 44 bytes of the TSS
+    assert word(ran, 0x24_011C) & 0xFFFF == 0x5A5A  # after the 44 bytes of the TSS
     assert word(ran, 0x24_0120) >> 16 == 0x8000  # SP
     assert word(ran, 0x24_0124) & 0xFFFF == 0x40  # the third task's link
     assert ran.machine.cpu.registers.tr.selector == 0x38

@@ -1,4 +1,4 @@
-"""Delivery and exceptions as the manual has them (SDM volume 3, chapter 6), seen from inside a small kernel."""
+"""Delivery and exceptions by the manual (SDM volume 3, chapter 6), seen from inside a small kernel."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ RESERVED = "movl $7, pt + 24; movl $0x80000, pt + 28;"
         (0, "movb 0x403000, %al", PF, 0),
         (3, "movl $0x400000, %eax; jmp *%rax", PF, 0x15),  # not executable
         (3, "movl $0x403000, %eax; jmp *%rax", PF, 0x14),
-        (0, RESERVED + "movb 0x403000, %al", PF, 9),  # a reserved bit is set, which is looked at only when present
+        (0, RESERVED + "movb 0x403000, %al", PF, 9),  # a reserved bit is set, which is checked only if present
         (0, RESERVED + "movb %al, 0x403000", PF, 0xB),
         (0, RESERVED + "movl $0x403000, %eax; jmp *%rax", PF, 0x19),
         (0, "movl $0x80000, pt + 28; movb 0x403000, %al", PF, 0),
@@ -76,7 +76,7 @@ def test_a_fault_returns_to_its_instruction_and_does_not_retire(kernel: Any) -> 
 
 
 def test_code_where_there_is_neither_ram_nor_device_is_all_ones(kernel: Any) -> None:
-    """The bus floats, and FF FF is no instruction. A device gives none either, and a look at it does not matter."""
+    """The bus floats, and FF FF is not an instruction. A device has none either, and reading it has no effect."""
     for look in ("nop", "movl (%rax), %ecx"):
         (taken,) = kernel(f"movl $0x2000087, pd + 24; movl $0x600000, %eax; {look}; jmp *%rax").taken
         assert (taken.vector, taken.rip) == (UD, 0x60_0000)
@@ -139,7 +139,7 @@ def test_int_14_is_no_page_fault_even_where_the_next_page_is_missing(kernel: Any
 
 
 def test_every_exception_after_the_first_is_itself_and_no_double_fault(kernel: Any) -> None:
-    """Four page faults in a row: each is delivered as what it is."""
+    """Four page faults in a row: each is delivered as a page fault."""
     step = "leaq 1f(%rip), %r15; movb 0x403000, %al; 1: leaq 2f(%rip), %r15; ud2; 2:"
     assert [t.vector for t in kernel(step * 4, 3).taken] == [PF, UD] * 4
 
@@ -181,7 +181,7 @@ ARM = "movl $0xFEE00000, %ebx; movl $0x1FF, 0xF0(%rbx); movl $0xB, 0x3E0(%rbx); 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 21, 22, 100])
 def test_the_timer_interrupts_after_exactly_count_plus_one_instructions(kernel: Any, count: int) -> None:
-    """As QEMU has it under -icount: n + 1 one-byte instructions complete behind the arming store."""
+    """As on QEMU under -icount: n + 1 one-byte instructions complete after the arming store."""
     ran = kernel(ARM + f"sti; nop; movl ${count}, 0x380(%rbx); 2: .rept 128; nop; .endr; ud2")
     after = kernel(ARM + "sti; nop; movl $1000, 0x380(%rbx); ud2").taken[0].rip
     assert [t.vector for t in ran.taken] == [0x20]
@@ -222,7 +222,7 @@ TO_THE_INSTRUCTION_AFTER = (
 def test_an_instruction_that_an_interrupt_would_return_to_is_watched_also_when_reached_by_another_way(
     kernel: Any, before: str, instruction: str, vector: int
 ) -> None:
-    """The handler is the instruction after INT, on another stack: what is there is no return."""
+    """The handler is the instruction after INT, on another stack: executing it is not a return."""
     ran = kernel(f"{before} {TO_THE_INSTRUCTION_AFTER} {instruction}; ud2")
     assert [t.vector for t in ran.taken] == [vector]
     assert not [event for event in ran.events if isinstance(event, InterruptReturned)]
@@ -291,7 +291,7 @@ def test_nmi_ignores_the_interrupt_flag(kernel: Any, assemble: Any) -> None:
 
 
 def test_an_interrupt_right_behind_iret_comes_from_the_ring_that_was_returned_to(kernel: Any) -> None:
-    """The timer is due at, before and behind the first instruction of ring 3."""
+    """The timer is due at, before and after the first instruction of ring 3."""
     body = (
         ARM
         + """movl $COUNT, 0x380(%rbx)
@@ -313,7 +313,7 @@ def test_a_fetch_fault_right_behind_iret_is_one_of_ring_3(kernel: Any) -> None:
     "source", ["rdtsc", "rdtscp", "movl $0x10, %ecx; rdmsr", "movl $0x40000000, %eax; cpuid", "xorl %ecx, %ecx; xgetbv"]
 )
 def test_nothing_tells_of_the_host_or_its_clock(kernel: Any, source: str) -> None:
-    """Two runs of the same program leave the same registers and memory, however much time lies between."""
+    """Two runs of the same program leave the same registers and memory, however much time is in between."""
 
     def left(delay: int) -> tuple[int, ...]:
         sum(range(delay))
@@ -324,7 +324,7 @@ def test_nothing_tells_of_the_host_or_its_clock(kernel: Any, source: str) -> Non
 
 
 def test_iret_in_the_shadow_of_sti_is_followed_to_its_ring(kernel: Any) -> None:
-    """The instruction that completes before a waiting interrupt may itself leave the ring, or fault."""
+    """The instruction that completes before a pending interrupt may itself leave the ring, or fault."""
     due = ARM + "movl $5, 0x380(%rbx); movw $0xFEEB, 0x200000; .rept 50; nop; .endr;"
     frame = "pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x200000;"
     ran = kernel(due + frame + "sti; iretq", limit_ns=20_000)
@@ -351,7 +351,7 @@ RF = 1 << 16
 def test_a_fault_sets_rf_in_the_flags_it_saves_and_nothing_else_does(
     kernel: Any, body: str, vector: int, saved: bool
 ) -> None:
-    """SDM volume 3, 18.3.1.1: so that an instruction breakpoint is not met again after the fault is mended."""
+    """SDM volume 3, 18.3.1.1: so that an instruction breakpoint is not hit again after the fault is fixed."""
     (taken,) = kernel(body, 3).taken
     assert (taken.vector, bool(taken.rflags & RF)) == (vector, saved)
 

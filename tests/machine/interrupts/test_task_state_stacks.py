@@ -23,7 +23,7 @@ def raised(ran: Any) -> list[tuple[int, int | None]]:
 @pytest.mark.parametrize("rsp", [0xFFFF_8000_002A_BCD0, 0x002A_BCD0])
 @pytest.mark.parametrize(("field", "before"), [(4, INT_80_IN_RING_3), (36, "movb $1, idt + 16*0x80 + 4; int $0x80")])
 def test_all_eight_bytes_of_a_stack_pointer_in_the_tss_count(kernel: Any, rsp: int, field: int, before: str) -> None:
-    """The upper half of the address space shows the lower one again."""
+    """The upper half of the address space mirrors the lower one."""
     low, high = rsp & 0xFFFF_FFFF, rsp >> 32
     body = (
         f"movq pml4, %rax; movq %rax, pml4 + 8*256; movl ${low:#x}, tss + {field}; movl ${high:#x}, tss + {field + 4};"

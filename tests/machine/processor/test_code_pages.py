@@ -1,4 +1,4 @@
-"""Pages from which the processor fetches: how often their permissions change, and what that costs nobody."""
+"""Pages from which the processor fetches: the number of permission changes, and correctness."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def machine_at(where: int, code: bytes, ram: int = 16 * MIB) -> Machine:
 
 
 def calls_of(target: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Arguments of all calls of a method from now on."""
+    """Arguments of all later calls of a method."""
     calls, method = [], getattr(target, name)
 
     def spy(*arguments: Any, **options: Any) -> Any:
@@ -52,7 +52,7 @@ def test_a_guarded_page_is_stepped_without_returning_to_python(monkeypatch: pyte
 
 
 def test_a_guarded_page_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop lies in a page without such code, and is translated."""
+    """The loop is in a page without such code, and is translated."""
     machine = machine_at(START, GUARDING + bytes.fromhex("E9F50F0000"))
     machine.ram.write(2 * START, bytes.fromhex("B9E8030000 01C3 49 75FB F4"))
     entered = calls_of(machine.cpu.engine, "_enter", monkeypatch)
@@ -64,7 +64,7 @@ def test_a_guarded_page_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("step", [PAGE_SIZE, 2 * PAGE_SIZE, 5 * PAGE_SIZE])
 def test_permissions_change_less_often_the_more_pages_there_are(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unicorn takes time for each change that grows with the number of changes before."""
+    """Unicorn's time for each change grows with the number of earlier changes."""
     pages = range(START, 16 * MIB, step)
     machine = machine_at(START, b"")
     load_hops(machine, pages)
@@ -197,7 +197,7 @@ def swap_two_pages(machine: Machine, linear: int, physical: int) -> None:
 
 @given(st.sampled_from(sorted(STORES)), st.integers(-20, 4), st.binary(min_size=16, max_size=16), st.booleans())
 def test_a_store_to_two_pages_of_code(size: int, offset: int, value: bytes, both: bool) -> None:
-    """They are not neighbours in RAM. The second may be one that was never executed."""
+    """They are not adjacent in RAM. The second may never have been executed."""
     second, at = 0x5000, 2 * START + offset
     code = bytes.fromhex(STORES[size]) + at.to_bytes(4, "little") + b"\xf4"
     machine = machine_at(START, b"\xe8\xfb\x0f\0\0" + code if both else code)

@@ -1,4 +1,4 @@
-"""Debug exceptions and NMI as the manual has them (SDM volume 3, 18.3 and 6.7), seen from inside a small kernel.
+"""Debug exceptions and NMI by the manual (SDM volume 3, 18.3 and 6.7), seen from inside a small kernel.
 
 The kernel's log has no DR6, so bodies store it at 0x240000. More cases are compared with QEMU in tests/oracle.
 """
@@ -29,7 +29,7 @@ def test_an_instruction_breakpoint_is_a_fault_in_front_of_it(kernel: Any) -> Non
 
 
 def test_rf_lets_one_instruction_pass_its_breakpoint(kernel: Any) -> None:
-    """IRET sets RF: the breakpoint is passed once, and met again the next time round."""
+    """IRET sets RF: the breakpoint is suppressed once, and hit again in the next iteration."""
     ran = kernel(
         """leaq 2f(%rip), %rax; movq %rax, %dr0; movl $0x1, %ecx; movq %rcx, %dr7; leaq 3f(%rip), %r15; movl $2, %ebx
         pushq $0x10; leaq 8(%rsp), %rcx; pushq %rcx; pushq $0x10002; pushq $8; pushq %rax; iretq
@@ -60,7 +60,7 @@ def test_a_data_breakpoint_is_a_trap_behind_the_access(kernel: Any) -> None:
     assert dr6(ran) == 0xFFFF_0FF4
     reads = kernel(body.replace("0xD000020", "0xF000020"))
     assert [t.vector for t in reads.taken] == [DB, UD]
-    assert reads.taken[0].rip < ran.taken[0].rip  # the read before it is met, too
+    assert reads.taken[0].rip < ran.taken[0].rip  # the preceding read is hit, too
 
 
 def test_a_port_breakpoint_needs_cr4_de(kernel: Any) -> None:
@@ -105,7 +105,7 @@ NMI_TO_SELF = "movl $0xFEE00300, %edx; movl $0x44400, (%rdx);"
 
 
 def test_an_nmi_is_blocked_until_iret(kernel: Any) -> None:
-    """The handler goes on at R15 by IRET: what came meanwhile comes then, once."""
+    """The handler continues at R15 by IRET; pending ones are then delivered, once."""
     ran = kernel("leaq 1f(%rip), %r15; cli;" + NMI_TO_SELF + "1: nop; nop; ud2")
     assert [t.vector for t in ran.taken] == [NMI, UD]
     inside = kernel(

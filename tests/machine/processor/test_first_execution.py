@@ -1,4 +1,4 @@
-"""Code that is executed for the first time: it is stepped through where translating it does not pay (stepping.h)."""
+"""Code executed for the first time: it is stepped through if translating it does not pay (stepping.h)."""
 
 import ctypes
 from dataclasses import replace
@@ -18,7 +18,7 @@ BOTH = [pytest.param(False, id="native"), pytest.param(True, id="portable")]
 NEVER_STEPS, ALWAYS_STEPS = 1 << 40, 0
 _FLAGS = 0x8D5
 _MAX_TRANSLATED = 12
-"""Instructions, for each that is executed. The rest of a page would be hundreds."""
+"""Translated instructions per executed one. The rest of a page would be hundreds."""
 
 
 @cache

@@ -126,14 +126,14 @@ class Operands:
 
 
 def seen(code: bytes, *, long: bool) -> bytes:
-    """The bytes that the hook looks at: those that Unicorn took for the instruction, more where these are too few."""
+    """The bytes examined by the hook: those that Unicorn decoded as the instruction, or more if these are too few."""
     return code if action(code, long=long) else code.ljust(15, b"\0")
 
 
 def expected(
     state: HookState, address: int, registers: dict[int, int], code: bytes, size: int, blob: Blob
 ) -> Stop | None:
-    """The rules once more, as prose: the first that applies stops."""
+    """The rules restated: the first that applies stops."""
     if state.retired >= state.deadline or (state.debt > 2 * state.credit and address != state.pass_watched):
         return Stop.DEADLINE
     if state.watch_if and registers[EFLAGS] & 0x200:
@@ -184,7 +184,7 @@ vectors = st.builds(
 
 
 def alone(code: bytes) -> bytes:
-    """Without what follows the instruction, where that is known."""
+    """Without the bytes after the instruction, if its end is known."""
     found = decode(code)
     return code if found is None else found.code
 
@@ -270,7 +270,7 @@ def test_native_code_keeps_the_rules(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_code_that_changes_is_seen_to_change(architecture: str) -> None:
-    """Nothing is remembered of an instruction, only where its page is."""
+    """Nothing about an instruction is cached, only the address of its page."""
     state = HookState(deadline=NEVER, breakpoint=NEVER, pass_once=NEVER, pass_watched=NEVER, watched=1)
     assert not BOTH[architecture].on_instruction(state, 0x1000, 1, {}, b"\x90")
     assert BOTH[architecture].on_instruction(state, 0x1000, 3, {EFLAGS: 2}, b"\x0f\x22\xd8")

@@ -1,4 +1,4 @@
-"""Whoever writes to RAM, the processor executes what is there: all writers, each over code that was executed before."""
+"""Whoever writes to RAM, the processor executes the new content: all writers, each over executed code."""
 
 import ast
 import ctypes
@@ -77,7 +77,7 @@ def restore(machine: Machine) -> None:
 
 
 def through_an_address(machine: Machine) -> None:
-    """Write to a range that is lent, as a guest engine does, which says so when it leaves."""
+    """Write to a lent range, like a guest engine, which reports it when it leaves."""
     ctypes.c_uint8.from_address(machine.ram.lend(CODE & -MIB, MIB) + CODE % MIB + 1).value = 7
     machine.ram.lent_changed()
 
@@ -93,7 +93,7 @@ WRITERS = (
         int.from_bytes(b"QEMU", "little"),
         memory=((0x24_0200, fw_cfg(0x0000_000A, 4, CODE + 1)),),
     ),
-    Writer(  # the control word of the access lies in the instruction
+    Writer(  # the control word of the access is in the instruction
         "fw_cfg, the answer",
         FW_CFG_DMA.format(CODE + 1),
         0x0400_0000,
@@ -201,7 +201,7 @@ def test_unicorn_sets_no_flags_of_entries_that_are_code(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("alias", ["executable", "not executable"])
 def test_code_written_at_another_linear_address_is_executed(kernel: Kernel, alias: str) -> None:
-    """0x408000 and 0x409000 are one page; of several stores the first is not the one that matters."""
+    """0x408000 and 0x409000 are one page; of several stores a later one matters."""
     not_executable = 0x8000_0000 if alias == "not executable" else 0
     stores = "".join(
         f"movb $1, 0x409100; movb ${count}, 0x409001; call *%rcx; movb %al, {FIRST + count};"
@@ -217,7 +217,7 @@ def test_code_written_at_another_linear_address_is_executed(kernel: Kernel, alia
 
 
 def executing(code: bytes, at: int, *, portable: bool = False) -> Machine:
-    """A machine in flat mode in front of code."""
+    """A machine in flat mode before code."""
     machine = Machine(MachineConfiguration(16 * MIB, portable=portable))
     machine.ram.write(at, code)
     machine.start(at, {})
@@ -227,7 +227,7 @@ def executing(code: bytes, at: int, *, portable: bool = False) -> Machine:
 @both_hooks
 @pytest.mark.parametrize("spends", [False, True], ids=["at once", "after time has passed"])
 def test_the_very_next_instruction_is_as_a_device_left_it(portable: bool, spends: bool) -> None:
-    """The scrub engine is told to clear the immediate of the instruction that follows."""
+    """The scrub engine clears the immediate of the following instruction."""
     start = (
         bytes.fromhex("bf") + struct.pack("<I", CHANNEL) + bytes.fromhex("c70701002600")
     )  # MOV EDI; MOV [EDI], CODE + 1
@@ -235,7 +235,7 @@ def test_the_very_next_instruction_is_as_a_device_left_it(portable: bool, spends
     machine = Machine(MachineConfiguration(16 * MIB, portable=portable))
     machine.ram.write(CODE - len(start + go), start + go + bytes.fromhex("b844332211f4"))
     machine.start(CODE - len(start + go), {})
-    if spends:  # which has the deadline reckoned again, and must not bring back the one that was
+    if spends:  # which recomputes the deadline, and must not restore the previous one
         machine.local_apic.write(0x320, 4, 0x2_0020)
         machine.local_apic.write(0x380, 4, 10_000)
         machine.scrub_engine.on_fill = lambda *_: machine.local_apic.write(0x380, 4, 20_000)
@@ -245,7 +245,7 @@ def test_the_very_next_instruction_is_as_a_device_left_it(portable: bool, spends
 
 @both_hooks
 def test_both_pages_of_an_instruction_are_noted(portable: bool) -> None:
-    """MOV EAX, imm32 lies across a page, and nothing else is executed in the second one."""
+    """MOV EAX, imm32 crosses a page boundary, and nothing else is executed in the second page."""
     at = CODE + 0x1000 - 2
     machine = executing(bytes.fromhex("b811223344f4"), at, portable=portable)
     machine.run(9_000_000)
@@ -257,7 +257,7 @@ def test_both_pages_of_an_instruction_are_noted(portable: bool) -> None:
 
 @both_hooks
 def test_what_was_translated_and_not_executed_is_noted(portable: bool) -> None:
-    """A block goes on into a second page, in which nothing has been executed when it changes."""
+    """A block continues into a second page, in which nothing has been executed when it changes."""
     at = CODE + 0x1000 - 4
     machine = executing(bytes.fromhex("b001b002b003f4"), at, portable=portable)
     assert machine.run(1) is Outcome.LIMIT
@@ -269,7 +269,7 @@ def test_what_was_translated_and_not_executed_is_noted(portable: bool) -> None:
 
 @both_hooks
 def test_the_first_block_of_a_machine_is_noted(portable: bool) -> None:
-    """Unicorn reports only what it translates after it has executed something."""
+    """Unicorn reports only translations made after it has executed something."""
     machine = executing(bytes.fromhex("ebfe"), CODE, portable=portable)
     machine.run(1_000)
     machine.ram.write(CODE, bytes.fromhex("b005f4"))
@@ -294,7 +294,7 @@ def test_a_block_is_noted_though_the_machine_stopped_in_front_of_it(portable: bo
 )
 @settings(max_examples=60)
 def test_code_and_what_is_beside_it(at: int, length: int, written: tuple[int, int]) -> None:
-    """A write drops translations where it meets a line with code, and nowhere else."""
+    """A write drops translations only in lines with code."""
     machine = executing(b"\x90" * (length - 1) + b"\xf4", at)
     machine.run(9_000_000)
     code = range(at // LINE_SIZE, (at + length - 1) // LINE_SIZE + 1)
@@ -319,7 +319,7 @@ BLOBS = {architecture: Blob(architecture, "translation_hook") for architecture i
 def test_native_code_notes_the_lines_of_a_block(
     architecture: str, address: int, size: int, places: tuple[int | None, ...]
 ) -> None:
-    """A block without an instruction has one byte, as Unicorn takes it to touch whatever is written in its page."""
+    """A block without an instruction has one byte, because Unicorn assumes that every write in its page affects it."""
     pages = {0x7000 + PAGE_SIZE * index: at for index, at in enumerate(places) if at is not None}
     ram_size = 6 * PAGE_SIZE
     bytes_of_block = range(address, address + (size or 1))
@@ -332,7 +332,7 @@ def test_native_code_notes_the_lines_of_a_block(
 
 
 def test_ram_is_written_in_one_place() -> None:
-    """`view` refuses, and nobody else asks where RAM is in this process.
+    """`view` refuses writes, and nobody else uses the address of RAM in this process.
 
     `CodePages` changes a byte for Unicorn's eyes only, and drops what it makes of it.
     """

@@ -1,6 +1,6 @@
-"""Code that Unicorn would die of while it translates it: LOCK with a bit test of a register (SDM volume 2, LOCK).
+"""Code on which Unicorn aborts during translation: LOCK with a bit test of a register (SDM volume 2, LOCK).
 
-Whoever breaks this sees the test run end without a word.
+A regression ends the test run without a message.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Runs programs on one machine that is put back for each: no boot loader, no kernel, a thousand and more a second."""
+"""Runs programs on one machine that is reset for each: no boot loader, no kernel, over a thousand per second."""
 
 import re
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from tests.oracle.random_programs.program import fx_fields
 
 _NO_CODE, _ZEROS = b"\xcc" * PAGE_SIZE, bytes(2 * PAGE_SIZE)
 _XMM8 = 288
-"""Where XMM8 lies in an FXSAVE image."""
+"""Offset of XMM8 in an FXSAVE image."""
 _SAVING, _BOOTING = 10, 100
-"""More than the instructions that save the state of x87 and SSE, and than those of the start."""
+"""More than the instructions that save the state of x87 and SSE, or those of the start."""
 _FILL = {
     physical: layout.END * (PAGE_SIZE // 2)
     for page in layout.PAGES
     for physical in page.physical
     if page.name not in ("code", "data", "stack", "device")
 }
-"""What the other pages hold: whatever is jumped to ends the program."""
+"""The content of the other pages: any jump there ends the program."""
 _NAMES = {
     physical: (page.name, index * PAGE_SIZE)
     for page in (*layout.PAGES, layout.KERNEL_PAGES)
@@ -51,7 +51,7 @@ _CHANGED = re.compile(rb"[^\0]+")
 
 
 class DeviceRegisters(Device):
-    """Registers that say their own offset and keep nothing; each access is noted."""
+    """Registers that read as their offset and store nothing; each access is noted."""
 
     STATE = ("accesses",)
 
@@ -68,7 +68,7 @@ class DeviceRegisters(Device):
 
 
 class _LastRaised:
-    """Keeps the interrupt that was raised last."""
+    """Keeps the last raised interrupt."""
 
     def __init__(self) -> None:
         self.interrupt: InterruptRaised | None = None
@@ -91,11 +91,11 @@ class _Start:
 
 
 class Bench:
-    """One machine, which runs programs in one of the ways that make no difference.
+    """One machine, which runs programs in one of several equivalent ways.
 
     Args:
-        portable: Forgo the native instruction hook.
-        stepping: Have the hook step, whatever would pay.
+        portable: Do not use the native instruction hook.
+        stepping: Make the hook always step.
         piecewise: Stop after each instruction of a program.
         observed: Observe memory accesses.
     """
@@ -118,7 +118,7 @@ class Bench:
     def run(self, program: Program, *, floating_point: bool = True) -> Result:
         """Run one program. Raises ValueError for a program that does not fit into its pages.
 
-        Without `floating_point` the result says nothing of x87 and SSE, and comes in half the time.
+        Without `floating_point` the result has no x87 and SSE state, and takes half the time.
         """
         machine, registers = self.machine, self.machine.cpu.registers
         start = self._start(program)
@@ -158,7 +158,7 @@ class Bench:
         return self._starts[key]
 
     def _boot(self, mode: Mode, ring: int, selector: int, cr0: int, cr4: int) -> _Start:
-        """Let the processor get to `startup.LAUNCH`, and take away what only that needed."""
+        """Run the processor to `startup.LAUNCH`, and remove everything needed only for that."""
         machine = self.machine
         machine.restore(self._pristine)
         page = startup.startup_page(mode, selector, cr0)
@@ -199,13 +199,13 @@ class Bench:
         return Result(end, None if end is End.DONE else vector, error_code, state, memory, accesses, retired)
 
     def _delivered(self, vector: int) -> bool:
-        """Whether the handler of a vector was entered as one; ring 0 may jump there, too."""
+        """Whether the handler of a vector was entered by an interrupt; ring 0 may also jump there."""
         raised = self._last.interrupt
         entered = raised is not None and raised.vector == vector
         return entered or vector in (layout.CALL_GATE_VECTOR, layout.TASK_VECTOR)
 
     def _unwind(self, state: dict[str, int], vector: int) -> int | None:
-        """Take what the handler's frame has into the state. Returns the error code, if one was pushed."""
+        """Copy the handler's frame into the state. Returns the error code, if one was pushed."""
         if vector == layout.TASK_VECTOR or (vector == layout.CALL_GATE_VECTOR and not self._on_kernel_stack(state)):
             return None
         raised = self._last.interrupt
@@ -217,7 +217,7 @@ class Bench:
         state["RIP"], state["CS"] = next(words), next(words) & 0xFFFF
         if vector != layout.CALL_GATE_VECTOR:
             state["RFLAGS"] = next(words)
-        ring = state["CS"] & 3 if interrupted is None else interrupted.ring  # the frame may lie where there is no RAM
+        ring = state["CS"] & 3 if interrupted is None else interrupted.ring  # the frame may be outside RAM
         if width == 8 or ring:
             state["RSP"], state["SS"] = next(words), next(words) & 0xFFFF
         else:
@@ -230,13 +230,13 @@ class Bench:
         return layout.INTERRUPT_STACK <= state["RSP"] < layout.INTERRUPT_STACK_TOP
 
     def _words(self, address: int, width: int) -> Iterator[int]:
-        """What lies on a stack of the kernel, from `address` up."""
+        """The words on a kernel stack, from `address` up."""
         while True:
             yield int.from_bytes(self.machine.cpu.memory.read(address, width, FLAG_AC), "little")
             address += width
 
     def _fx_image(self, program: Program, start: _Start) -> bytes:
-        """What FXSAVE stores, made by the machine itself, in ring 0 and with CR0.TS and EM clear."""
+        """The image stored by FXSAVE, executed on the machine in ring 0, with CR0.TS and EM clear."""
         machine, cpu, registers = self.machine, self.machine.cpu, self.machine.cpu.registers
         machine.restore(replace(start.snapshot, processor=cpu.save_state()))
         cpu.rflags = 2
@@ -252,7 +252,7 @@ class Bench:
         if outcome is not Outcome.HALTED:
             raise RuntimeError(f"the state of x87 and SSE cannot be saved: {outcome}")
         image = machine.ram.read(_FX_OUT, 512)
-        if program.mode is Mode.PROTECTED:  # where FXSAVE knows of eight XMM registers only
+        if program.mode is Mode.PROTECTED:  # where FXSAVE has only eight XMM registers
             return image[:_XMM8] + program.fx[_XMM8:]
         return image
 
@@ -274,7 +274,7 @@ def _pages(name: str, content: bytes, fill: bytes) -> Iterator[tuple[int, bytes]
 
 
 def _memory(program: Program) -> Iterator[tuple[int, bytes]]:
-    """What RAM holds for this program alone."""
+    """The RAM content specific to this program."""
     code = program.code + layout.END
     yield from _pages("code", code, _NO_CODE)
     yield from _pages("data", program.data, _ZEROS)
@@ -286,7 +286,7 @@ def _memory(program: Program) -> Iterator[tuple[int, bytes]]:
 
 
 def _changes(ram: Ram, before: RamImage) -> Iterator[Change]:
-    """What is not as it was, but for the pages that running a program uses anyway."""
+    """Changed memory, except the pages that running a program always uses."""
     for physical in ram.changed_pages(before):
         if physical in _SCRATCH:
             continue

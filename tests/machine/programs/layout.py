@@ -1,7 +1,7 @@
-"""Where a program finds things: linear addresses, selectors, and the physical pages under them.
+"""The layout for programs: linear addresses, selectors, and physical pages.
 
-The program's pages lie at addresses that a process of a 64-bit Linux host can map, too, and the selectors of code,
-data and task are those of Linux, so that the same program runs on the host's own processor with the same result.
+A process on a 64-bit Linux host can also map the program's pages, and the selectors of code, data and task are those of
+Linux, so that the same program runs on the host's own processor with the same result.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ LAST_CANONICAL, NON_CANONICAL = 0x7FFF_FFFF_F000, 0x8000_0000_0000
 DEVICE_PHYSICAL = 0xFEDF_0000
 KERNEL = 0x5000_0000
 STACK_POINTER = STACK + PAGE_SIZE + 0x800
-"""Where RSP points unless a program says otherwise: in the second page, with room on both sides."""
+"""The default RSP: in the second page, with room on both sides."""
 END = b"\xcd\x80"
-"""INT 80H: what stands after a program and ends it."""
+"""INT 80H, which follows a program and ends it."""
 ROUND_TRIP_VECTOR = 0x81
 """Its handler returns at once."""
 END_VECTOR, CALL_GATE_VECTOR, TASK_VECTOR = 0x80, 0x100, 0x101
-"""The last two are no vectors: they stand for arriving through a call gate or by a task switch."""
+"""The last two are not vectors: they represent an arrival through a call gate or by a task switch."""
 
 KERNEL_CODE_32, KERNEL_CODE_64, KERNEL_DATA = 0x08, 0x10, 0x18
 USER_CODE_32, USER_DATA, USER_CODE_64 = 0x23, 0x2B, 0x33
@@ -36,7 +36,7 @@ USER_CALL_GATE, KERNEL_CALL_GATE, AVAILABLE_TASK, TASK_GATE = 0xB3, 0xC0, 0xD0, 
 
 @dataclass(frozen=True)
 class Page:
-    """Pages of one kind, one after the other in linear addresses; not so in physical ones."""
+    """Pages of one kind, with consecutive linear, but not physical, addresses."""
 
     name: str
     linear: int
@@ -59,7 +59,7 @@ PAGES = (
     Page("top of 4 GiB", TOP_OF_4_GIB, (0x3A000,), True, True, True),
     Page("last canonical", LAST_CANONICAL, (0x3B000,), True, True, True),
 )
-"""What a program can name. What is not here is absent; TORN is a page of the user before one of the supervisor."""
+"""The pages of a program; all others are absent. TORN is a user page before a supervisor page."""
 
 GDT, IDT, TSS, HANDLERS, STARTUP, PARAMETERS, INTERRUPT_STACK = range(KERNEL, KERNEL + 7 * PAGE_SIZE, PAGE_SIZE)
 KERNEL_PAGES = Page("kernel", KERNEL, tuple(range(0x20000, 0x27000, PAGE_SIZE)), False, True, True)
@@ -68,4 +68,4 @@ FX_IN, FX_OUT, FRAME = PARAMETERS, PARAMETERS + 0x200, PARAMETERS + 0x800
 HANDLER_SIZE = 8
 TABLES, TABLES_SIZE = 0x2000, 0x10 * PAGE_SIZE
 BOOT = 0x1000
-"""Physical: where the processor starts, with the tables it loads there and then never again."""
+"""Physical address at which the processor starts, with the tables that it loads only there."""

@@ -1,4 +1,4 @@
-"""A program of a few instructions with the state that it starts from, and the state that it ends in."""
+"""A program of a few instructions with its start state and end state."""
 
 import struct
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _REGISTERS = tuple(layout.STACK_POINTER if name == "RSP" else 0 for name in GENE
 
 
 class Mode(Enum):
-    """What the code segment and EFER make of the processor (SDM volume 3, 2.2)."""
+    """The mode set by the code segment and EFER (SDM volume 3, 2.2)."""
 
     LONG = "64"
     COMPATIBILITY = "compatibility"
@@ -25,9 +25,10 @@ class Mode(Enum):
 
 @dataclass(frozen=True)
 class Program:
-    """What is run, and from which state. The instruction after it is `layout.END`.
+    """A program and its start state.
 
-    In ring 0 of protected mode there is no other stack for what ends a program: its frame lies on the program's own.
+    The instruction after it is `layout.END`. In ring 0 of protected mode the exception that ends a program has no other
+    stack: its frame is on the program's own.
     """
 
     code: bytes
@@ -41,23 +42,25 @@ class Program:
     fs_base: int = 0
     gs_base: int = 0
     selector: int | None = None
-    """What DS, ES, FS and GS are loaded with in ring 0, before the return into the program takes away what it may not
-    have. None: null in 64-bit mode, else the ring's data segment."""
+    """Selectors loaded into DS, ES, FS and GS in ring 0, before the return to the program clears forbidden ones.
+
+    None: null in 64-bit mode, else the ring's data segment.
+    """
     data: bytes = field(default=b"", repr=False)
-    """What the two data pages hold from their start on; zeros follow."""
+    """The content of the two data pages from their start on; zeros follow."""
     stack: bytes = field(default=b"", repr=False)
-    """What the two stack pages hold."""
+    """The content of the two stack pages."""
     cr0: int = CR0_DEFAULT
     cr4: int = CR4_DEFAULT
     """PG and PE must be set in CR0, PAE and OSFXSR in CR4."""
     limit: int = 1000
     """Instructions, after which the run ends wherever it is."""
     interrupt_at: int | None = None
-    """After how many instructions an external interrupt comes, whose handler returns at once."""
+    """The number of instructions before an external interrupt, whose handler returns at once."""
 
 
 class End(Enum):
-    """How a run ended."""
+    """The end of a run."""
 
     DONE = "done"
     """At the instruction after the program, or another INT 80H."""
@@ -68,12 +71,12 @@ class End(Enum):
     SHUTDOWN = "shutdown"
     """By a triple fault."""
     LIMIT = "limit"
-    """It would go on."""
+    """It reached the limit."""
 
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """Bytes of memory that are not what they were."""
+    """Changed bytes of memory."""
 
     page: str
     """The name of the kind of pages in `layout.PAGES`, `kernel` or `page tables`."""
@@ -93,11 +96,11 @@ class Access:
 
 @dataclass(frozen=True)
 class Result:
-    """The state a program ended in, before any handler executed anything."""
+    """The end state of a program, before any handler instruction."""
 
     end: End
     vector: int | None
-    """What ended it, unless it came to its end: 0 to 255, or `layout.CALL_GATE_VECTOR`, `layout.TASK_VECTOR`."""
+    """The vector that ended it, unless it completed: 0 to 255, or `layout.CALL_GATE_VECTOR`, `layout.TASK_VECTOR`."""
     error_code: int | None
     registers: dict[str, int]
     """By manual names: general registers, RIP, RFLAGS, selectors, CPL, FS_BASE, GS_BASE, KERNEL_GS_BASE, CR0 to CR4,
@@ -108,4 +111,4 @@ class Result:
     memory: tuple[Change, ...]
     device: tuple[Access, ...]
     retired: int
-    """Instructions that the program retired, with the INT that ended it."""
+    """Instructions retired by the program, including the INT that ended it."""

@@ -1,7 +1,7 @@
-"""The code that takes the processor from where a loader leaves it to a program (SDM volume 3, 9.8.5).
+"""The code that takes the processor from the loader's state to a program (SDM volume 3, 9.8.5).
 
-It runs once for each mode, ring and value of CR0 and CR4. What follows LAUNCH runs before each program: registers of
-x87 and SSE from memory, and a return to the program through the frame that lies ready.
+It runs once for each mode, ring and value of CR0 and CR4. The part after LAUNCH runs before each program: it loads x87
+and SSE registers from memory, and returns to the program through a prepared frame.
 """
 
 import struct
@@ -20,7 +20,7 @@ _FX = {True: b"\x0f\xae", False: b"\x36\x0f\xae"}
 _LGDT, _LIDT = b"\x0f\x01\x15", b"\x0f\x01\x1d"
 _POINTERS = layout.BOOT + 0x800
 SAVE = layout.STARTUP + 0x800
-"""FXSAVE and HLT: puts the program's x87 and SSE state where it can be read."""
+"""FXSAVE and HLT: stores the program's x87 and SSE state in readable memory."""
 
 
 def _eax(value: int) -> bytes:
@@ -34,7 +34,7 @@ def _operand(extension: int, address: int, *, long: bool) -> bytes:
 
 
 def boot_page(mode: Mode, cr0: int, cr4: int) -> bytes:
-    """What lies at layout.BOOT: turns paging on and jumps to layout.STARTUP."""
+    """The code at layout.BOOT: turns paging on and jumps to layout.STARTUP."""
     long = mode is not Mode.PROTECTED
     gdt_limit, idt_limit = 0xFF, 0xFFF if long else 0x7FF
     code = _eax(cr4) + _MOV_TO_CR4 + _eax(PML4 if long else PDPT_PAE) + _MOV_TO_CR3
@@ -53,18 +53,18 @@ def _loads(selector: int) -> bytes:
 
 
 def data_selector(mode: Mode, ring: int) -> int:
-    """Unless a program says otherwise. In 64-bit mode it is null, as a process on Linux has it."""
+    """The default. In 64-bit mode it is null, as in a Linux process."""
     if mode is Mode.LONG:
         return 0
     return layout.USER_DATA if ring == 3 else layout.KERNEL_DATA
 
 
 LAUNCH = layout.STARTUP + len(_loads(0))
-"""The address from which on the code runs for each program."""
+"""The address of the code that runs for each program."""
 
 
 def startup_page(mode: Mode, selector: int, cr0: int) -> bytes:
-    """What lies at layout.STARTUP. A program's RAX lies below the frame."""
+    """The code at layout.STARTUP. A program's RAX is below the frame."""
     long = mode is not Mode.PROTECTED
     code = _loads(selector) + _FX[long] + _operand(1, layout.FX_IN, long=long)
     if cr0 & (CR0_TS | CR0_EM):
@@ -79,7 +79,7 @@ def launch_length(cr0: int) -> int:
 
 
 def frame(mode: Mode, ring: int, rax: int, rsp: int, rflags: int) -> bytes:
-    """What lies at layout.FRAME: RAX, and what IRET takes."""
+    """The content of layout.FRAME: RAX, and the frame for IRET."""
     code = {
         (Mode.LONG, 0): layout.KERNEL_CODE_64,
         (Mode.LONG, 3): layout.USER_CODE_64,

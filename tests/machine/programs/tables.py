@@ -1,6 +1,6 @@
 """Page tables and descriptor tables, as bytes (SDM volume 3, 3.4.5, 3.5, 4.4, 4.5, 6.11, 6.14.1, 7.2.1, 7.7).
 
-Accessed and dirty bits are set from the start, so that a page of tables changes only when something is wrong.
+Accessed and dirty bits are set initially, so that a page of tables changes only if something is wrong.
 """
 
 import struct
@@ -19,7 +19,7 @@ _END_OF_TABLES = layout.TABLES + layout.TABLES_SIZE
 
 
 class _PageTables:
-    """Tables of four levels, and the four pointers of PAE paging to the same directories."""
+    """Four-level tables, and the four pointers of PAE paging to the same directories."""
 
     def __init__(self) -> None:
         self.memory = bytearray(layout.TABLES_SIZE)
@@ -29,7 +29,7 @@ class _PageTables:
         struct.pack_into("<Q", self.memory, table - layout.TABLES + 8 * index, value)
 
     def _below(self, table: int, index: int) -> int:
-        """The table that an entry points at; a new one where it is empty."""
+        """The table to which an entry points; a new one if it is empty."""
         (entry,) = struct.unpack_from("<Q", self.memory, table - layout.TABLES + 8 * index)
         if not entry:
             entry = self._free | _INNER
@@ -57,7 +57,7 @@ class _PageTables:
 
 @cache
 def page_tables(ring: int, *, boot: bool = False) -> bytes:
-    """All tables, for a program of a ring: its code and its stack belong to that ring.
+    """All tables for a program in a ring: its code and its stack belong to that ring.
 
     `boot` maps the page where the processor starts, which is needed while paging is turned on.
     """
@@ -179,7 +179,7 @@ def tasks() -> bytes:
 
 
 def handlers(*, long: bool) -> bytes:
-    """HLT for each vector, for the call gate and for the second task, each with a jump back to it; but for INT 81H."""
+    """HLT for each vector except INT 81H, for the call gate and for the second task, each with a jump back to it."""
     halt = b"\xf4\xeb\xfd".ljust(layout.HANDLER_SIZE, b"\xcc")
     back = (b"\x48\xcf" if long else b"\xcf").ljust(layout.HANDLER_SIZE, b"\xcc")
     after = layout.TASK_VECTOR - layout.ROUND_TRIP_VECTOR
@@ -187,6 +187,6 @@ def handlers(*, long: bool) -> bytes:
 
 
 def kernel_pages(*, long: bool, startup: bytes) -> bytes:
-    """GDT, IDT, TSS, handlers and start-up code, as they lie one after the other from KERNEL on."""
+    """GDT, IDT, TSS, handlers and start-up code, consecutively from KERNEL on."""
     pages = gdt(long=long), idt(long=long), tasks(), handlers(long=long), startup
     return b"".join(page.ljust(PAGE_SIZE, b"\0") for page in pages)

@@ -1,4 +1,4 @@
-"""The bench itself: a program starts from the state it asks for, ends where it must, and leaves nothing behind."""
+"""The bench itself: a program starts from the requested state, ends where it must, and leaves no traces."""
 
 import struct
 from dataclasses import replace
@@ -37,7 +37,7 @@ def bench(portable: bool) -> Bench:
 
 
 def run(program: Program) -> Result:
-    """The result with the native hook, which the portable one must have, too."""
+    """The result with the native hook, which the portable one must also give."""
     native, portable = bench(False).run(program), bench(True).run(program)
     assert native == portable
     return native
@@ -210,7 +210,7 @@ def test_a_task_gate_leads_into_the_second_task() -> None:
 
 
 def test_a_program_leaves_nothing_to_the_next_one() -> None:
-    """Whatever ran in between, in whatever mode: the result is the same, and code of its own is not the old one."""
+    """Whatever ran in between, in whatever mode: the result is the same, and the code is not stale."""
     programs = [
         *(Program(b"\xd9\xe8\x0f\x57\xc0\x50", *place) for place in PLACES),
         *(at(layout.CODE, b"\xc6\x43\x04\x90\xf4", mode=mode, ring=ring) for mode, ring in PLACES),

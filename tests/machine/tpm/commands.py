@@ -1,7 +1,7 @@
-"""TPM 2.0 commands and parts of them, marshalled. Each has a default, so that a test names only what it is about.
+"""TPM 2.0 commands and parts of them, marshalled.
 
-What is malformed is made from what is well-formed by `with_size`, `with_code` and `with_tag`, or by a number that no
-TPM has.
+Each has a default, so that a test names only its subject. Malformed commands are made from well-formed ones with
+`with_size`, `with_code` and `with_tag`, or with a number that no TPM has.
 """
 
 from machine.tpm import messages
@@ -78,7 +78,7 @@ def bank(algorithm: int, bitmap: bytes) -> bytes:
 
 
 def selection(*banks: tuple[int, int], count: int | None = None) -> bytes:
-    """Pairs of an algorithm and a bit mask of PCRs; `count` is how many it claims to have."""
+    """Pairs of an algorithm and a bit mask of PCRs; `count` is the claimed number."""
     entries = [bank(algorithm, mask.to_bytes(3, "little")) for algorithm, mask in banks]
     return u32(len(banks) if count is None else count) + b"".join(entries)
 
@@ -87,7 +87,7 @@ SHA256_8_TO_13 = selection((Alg.SHA256, 0x3F00))
 
 
 def digest_values(*digests: tuple[int, bytes], count: int | None = None) -> bytes:
-    """TPML_DIGEST_VALUES: pairs of an algorithm and a digest; `count` is how many it claims to have."""
+    """TPML_DIGEST_VALUES: pairs of an algorithm and a digest; `count` is the claimed number."""
     entries = [u16(algorithm) + digest for algorithm, digest in digests]
     return u32(len(digests) if count is None else count) + b"".join(entries)
 
@@ -176,7 +176,7 @@ def body_of(message: bytes) -> bytes:
 
 
 def with_size(message: bytes, size: int | None = None) -> bytes:
-    """The message with another size in its header: the right one unless one is given; what is no message stays."""
+    """The message with another size in its header, by default the right one; anything else is unchanged."""
     if len(message) < messages.HEADER_BYTES:
         return message
     header = messages.Header.of(message)._replace(size=len(message) if size is None else size)

@@ -1,4 +1,4 @@
-"""A swtpm with one bank of PCRs, SHA-256, as the model has it."""
+"""A swtpm with one bank of PCRs, SHA-256, like the model."""
 
 import contextlib
 import shutil
@@ -18,7 +18,7 @@ PLATFORM = 0x4000_000C
 
 
 def wait_for(path: Path) -> None:
-    """Wait until somebody listens at a socket, which is there a little earlier."""
+    """Wait until somebody listens at a socket, which exists slightly earlier."""
     for _ in range(30_000):
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
             client.connect(str(path))
@@ -28,7 +28,7 @@ def wait_for(path: Path) -> None:
 
 
 class SwtpmProcess:
-    """A swtpm that is new, and its sockets."""
+    """A new swtpm, and its sockets."""
 
     def __init__(self, directory: Path) -> None:
         self.data, self.control = directory / "data", directory / "control"

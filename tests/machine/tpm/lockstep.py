@@ -1,4 +1,4 @@
-"""The model and swtpm side by side: the same commands, and what of the responses must be the same."""
+"""The model and swtpm side by side: the same commands, and comparable parts of the responses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Lockstep:
         self.swtpm.power_on()
 
     def run(self, sent: bytes, locality: int = 0) -> bool:
-        """Compare one command. False: the model lacks what it asks for, and they have parted."""
+        """Compare one command. False: the model lacks the requested feature, and they have diverged."""
         ours, theirs = self.model.execute(sent, locality), self.swtpm.execute(sent, locality)
         if ours == theirs:
             return True
@@ -42,7 +42,7 @@ class Lockstep:
 
 
 def freshly_reset(swtpm: Swtpm) -> Lockstep:
-    """Both before TPM2_Startup after an orderly shutdown, no failed tries behind them."""
+    """Both before TPM2_Startup after an orderly shutdown, without failed tries."""
     swtpm.execute(startup(), 0)  # it may have been started
     swtpm.execute(authorized(0x139, [_LOCKOUT]), 0)  # DictionaryAttackLockReset
     swtpm.execute(shutdown(), 0)
@@ -53,7 +53,7 @@ def freshly_reset(swtpm: Swtpm) -> Lockstep:
 
 
 def _lacks(sent: bytes, code: int) -> bool:
-    """Whether the model says no to a key that a larger TPM has: docs/tpm.md lists them."""
+    """Whether the model refuses a key that a larger TPM has: docs/tpm.md lists them."""
     if code_of(sent) != Code.CREATE_PRIMARY:
         return False
     creation = asked_creation(sent)
@@ -71,7 +71,7 @@ def _lacks(sent: bytes, code: int) -> bool:
 
 
 class _Fields:
-    """Reads a response, leaving out what a TPM has for itself."""
+    """Reads a response, leaving out TPM-specific parts."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

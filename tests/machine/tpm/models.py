@@ -22,7 +22,7 @@ def model(*commands: bytes, seed: bytes = SEED, reset_count: int = 0) -> TpmMode
 
 
 def body(response: bytes) -> Unmarshaller:
-    """What follows the header of a response that is no error."""
+    """The bytes after the header of a successful response."""
     assert tpm.code_of(response) == 0
     assert tpm.size_of(response) == len(response)
     return Unmarshaller(tpm.body_of(response))

@@ -1,4 +1,4 @@
-"""docs/tpm.md says what is so."""
+"""docs/tpm.md is correct."""
 
 import re
 from pathlib import Path

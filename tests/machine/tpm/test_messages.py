@@ -1,4 +1,4 @@
-"""Messages of a TPM by the names of their parts: what is written is read again, and what is cut short is refused."""
+"""TPM messages by the names of their parts: written messages are read back, and truncated ones are refused."""
 
 from collections.abc import Callable
 

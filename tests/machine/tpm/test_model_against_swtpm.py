@@ -1,4 +1,4 @@
-"""The model answers as swtpm does: the same streams of commands, valid and malformed, to both."""
+"""The model answers like swtpm: the same streams of commands, valid and malformed, to both."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ HANDLES = st.sampled_from(
     ]
 )
 OF_SWTPM = frozenset(range(0x11F, 0x19A)) - COMMANDS.keys()
-"""Codes of commands that the model has not, and some between them: not sent."""
+"""Codes of commands that the model lacks, and some between them: not sent."""
 
 selections = st.lists(st.tuples(st.sampled_from([*HASH_ALGS[:4], 0x0027]), st.integers(0, 0xFFFFFF)), max_size=5).map(
     lambda banks: tpm.selection(*banks)
@@ -151,7 +151,7 @@ valid = st.one_of(
 
 @st.composite
 def malformed(draw: Any, commands: Any = valid) -> bytes:
-    """A command with something of it changed, most often with its size put right."""
+    """A modified command, usually with a corrected size."""
     data = bytearray(draw(commands))
     what = draw(st.sampled_from(["cut", "longer", "byte", "word", "code", "tag", "size"]))
     if what == "cut":

@@ -1,4 +1,4 @@
-"""Streams that chance does not often make: the model answers as swtpm does."""
+"""Streams rarely made by chance: the model answers like swtpm."""
 
 import pytest
 
@@ -15,7 +15,7 @@ RIGHT, WRONG = tpm.quote(area=tpm.password(b"secret")), tpm.quote()
 
 
 def misstated(public: bytes, difference: int) -> bytes:
-    """CreatePrimary whose TPM2B_PUBLIC says that it is longer than it is."""
+    """CreatePrimary whose TPM2B_PUBLIC claims a size larger than its own."""
     right = tpm.sized(public)
     return tpm.create_primary(public).replace(right, tpm.u16(len(public) + difference) + public)
 

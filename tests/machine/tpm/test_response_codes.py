@@ -1,6 +1,6 @@
-"""Response codes of what is wrong with a command (TPM 2.0 Library, Part 2, 6.6; Part 3 for each command).
+"""Response codes for invalid commands (TPM 2.0 Library, Part 2, 6.6; Part 3 for each command).
 
-A code of format one says where: 0x040 and the number of the parameter, the number of the handle, or 0x800 and the
+A format-one code gives the place: 0x040 and the number of the parameter, the number of the handle, or 0x800 and the
 number of the session, each in bits 8 to 11.
 """
 

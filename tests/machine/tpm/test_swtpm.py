@@ -1,4 +1,4 @@
-"""The connection to swtpm: its answers, and every way in which there is none."""
+"""The connection to swtpm: its answers, and every way to get none."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ Serve = Callable[[Callable[[socket.socket], None]], Path]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """A server on a socket, which treats its one client as it is told to."""
+    """A server on a socket, which treats its only client as configured."""
     threads: list[threading.Thread] = []
 
     def start(treat: Callable[[socket.socket], None]) -> Path:

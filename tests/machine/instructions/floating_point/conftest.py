@@ -1,4 +1,4 @@
-"""The host's own x87 unit, built once a session."""
+"""The host's own x87 unit, built once per session."""
 
 from collections.abc import Callable, Sequence
 

@@ -20,11 +20,11 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An instruction with what it starts from, or with what it left."""
+    """An instruction with its start state, or with its end state."""
 
     code: bytes
     image: bytes
-    """As FRSTOR loads it in 64-bit mode."""
+    """In the format of FRSTOR in 64-bit mode."""
     memory: bytes = bytes(128)
     flags: int = 2
     rax: int = 0

@@ -1,4 +1,4 @@
-"""Operands, states and a comparison that the tests of the x87 unit share."""
+"""Operands, states and a comparison, shared by the tests of the x87 unit."""
 
 import random
 import struct
@@ -105,7 +105,7 @@ def find(code: bytes) -> Form | None:
 
 
 def ours(case: Case) -> Case:
-    """Execute a case with our own unit."""
+    """Execute a case with our unit."""
     x87 = X87State()
     environment.restore(x87, case.image, wide=True)
     x87.flags = case.flags
@@ -121,7 +121,7 @@ _ARITHMETIC_FLAGS = 0x8D5
 
 
 def visible(case: Case) -> dict[str, str]:
-    """Return what an instruction leaves, by name, without the pointers and in readable form."""
+    """Return the state after an instruction, by name, without the pointers and in readable form."""
     control, _, status, _, tags = struct.unpack_from("<5H", case.image)
     numbers = [case.image[at : at + 10][::-1].hex() for at in range(28, 108, 10)]
     found = {f"st{index}": value for index, value in enumerate(numbers)}
@@ -136,7 +136,7 @@ def visible(case: Case) -> dict[str, str]:
 
 
 def differences(case: Case, host: Case, own: Case) -> str:
-    """Describe in which fields two outcomes differ; empty where they do not."""
+    """Describe the fields in which two outcomes differ; empty if they are equal."""
     there, here = visible(host), visible(own)
     parts = [f"{name}: host {there[name]} ours {here[name]}" for name in there if there[name] != here[name]]
     if not parts:

@@ -32,7 +32,7 @@ def real(number: int) -> Any:
 
 
 def nearest_of(value: Any, control: int) -> tuple[int, int]:
-    """Round many digits, as if no more followed, which for a transcendental number decides nothing."""
+    """Round many digits as if they were all; for a transcendental number further ones do not change the result."""
     exact = Fraction(*value.as_integer_ratio())
     numerator, denominator = abs(exact.numerator), exact.denominator
     assert denominator & denominator - 1 == 0

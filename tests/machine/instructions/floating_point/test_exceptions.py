@@ -1,4 +1,4 @@
-"""Responses to exceptions (SDM volume 1, 8.5): what is left where one is unmasked, and stack faults."""
+"""Responses to exceptions (SDM volume 1, 8.5): the state after an unmasked one, and stack faults."""
 
 import struct
 
@@ -234,7 +234,7 @@ def test_masking_and_unmasking_move_es() -> None:
 
 
 class Absent(Bytes):
-    """Memory that cannot be written."""
+    """Read-only memory."""
 
     def write(self, data: bytes) -> None:
         raise LookupError(len(data))

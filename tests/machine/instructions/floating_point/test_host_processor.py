@@ -1,7 +1,7 @@
 """Every x87 instruction against the host's own processor: values, flags, condition code, tags, memory, EFLAGS.
 
-All but the transcendental functions must agree bit for bit. Where processors of another vendor than the manual's do
-otherwise than the manual says, the manual decides; `by_the_manual` lists where that is.
+All but the transcendental functions must agree bit for bit. If processors of another vendor differ from the manual, the
+manual decides; `by_the_manual` lists these cases.
 """
 
 import random
@@ -101,9 +101,9 @@ def with_status(case: Case, status: int) -> Case:
 
 
 def by_the_manual(case: Case, host: Case, own: Case) -> Case:
-    """The host's outcome, with our own answer where only the manual's is right.
+    """The host's outcome, with our answer where only the manual's is right.
 
-    * A comparison that an unmasked exception ends sets neither the condition code nor EFLAGS (volume 2, FCOM, FCOMI).
+    * A comparison with an unmasked exception sets neither the condition code nor EFLAGS (volume 2, FCOM, FCOMI).
       AMD's processors set them to "unordered", or to the result.
     * FCOMI clears C1 (volume 2, FCOMI). AMD's leave it.
     """
@@ -136,7 +136,7 @@ def numbers_in(case: Case) -> list[int]:
 
 
 def ulps(a: int, b: int) -> int:
-    """The distance of two numbers of one sign in units of the last place."""
+    """The distance of two numbers with the same sign, in units of the last place."""
     if (a ^ b) & SIGN:
         return 0 if not (a | b) & ~SIGN else 1 << 80
     places = [(max(value >> 64 & EXPONENT, 1) << 63) + (value & SIGNIFICAND) for value in (a, b)]
@@ -144,7 +144,7 @@ def ulps(a: int, b: int) -> int:
 
 
 def is_defined(code: bytes, st0: int) -> bool:
-    """The manual says what comes of the operand, and the host's processor has an exact enough pi for it.
+    """The manual defines the result for the operand, and the host's processor has a sufficiently exact pi.
 
     AMD's processors reduce arguments with a pi of 66 bits, as Intel's do.
     """
@@ -164,14 +164,14 @@ def transcendental_cases(seed: int, code: bytes, count: int) -> list[Case]:
     found: list[Case] = []
     while len(found) < count:
         case = Case(code, starting_image(rng))
-        case = with_status(case, status_of(case) & ~0x3F)  # so that it is seen what the instruction signals
+        case = with_status(case, status_of(case) & ~0x3F)  # so that the instruction's exceptions are visible
         if is_defined(code, numbers_in(case)[0]):
             found.append(case)
     return found
 
 
 def within_one_ulp(case: Case, host: Case, own: Case) -> Case:
-    """The host's outcome, with our own numbers where they are as close as is promised, and then our own C1.
+    """The host's outcome, with our numbers where they are as close as promised, and then our C1.
 
     Where the result is exact, as log2(8) is, the host signals PE all the same; the manual says when not (8.5.6).
     """

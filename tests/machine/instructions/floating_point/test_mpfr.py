@@ -1,4 +1,4 @@
-"""Loading MPFR leaves the signal handlers of the process as they are."""
+"""Loading MPFR does not change the process's signal handlers."""
 
 import subprocess
 import sys

@@ -37,7 +37,7 @@ NAMES = {
 
 
 def expected(entry: str) -> tuple[int | None, int]:
-    """What an entry of a table says: a value and the flags, or None for any finite number of a sign."""
+    """A table entry: a value and the flags, or None for any finite number with a sign."""
     if entry == "*":
         return INDEFINITE, IE
     if entry.startswith("**"):
@@ -274,7 +274,7 @@ def test_massive_overflow_and_underflow_of_fscale() -> None:
 @pytest.mark.parametrize("exponents", [64, 65, 95, 96, 127, 1000, 16000, 32000])
 @pytest.mark.parametrize("to_nearest", [False, True])
 def test_fprem_reduces_in_steps(exponents: int, to_nearest: bool) -> None:
-    """Each partial remainder takes 32 to 63 from the distance of the exponents, and the last one is exact."""
+    """Each partial remainder reduces the exponent difference by 32 to 63, and the last one is exact."""
     b = (0x3FFF - exponents // 2) << 64 | 0xAAAA_AAAA_AAAA_AAAB
     a = (0x3FFF + exponents - exponents // 2) << 64 | 0xFFFF_FFFF_0000_0001
     exact = ((a & SIGNIFICAND) << exponents) % (b & SIGNIFICAND)

@@ -27,7 +27,7 @@ ACCESSES = {
     **dict.fromkeys("fstps fstpl fstpt fistps fbstp fisttpll fnstcw fnstsw fnstenv fnsave fxsave".split(), WRITE),
 }
 PLACES = [(ABSENT, USER), (SUPERVISOR, USER | PRESENT), (SUPERVISOR + 0xFFC, USER | PRESENT)]
-"""The last reaches into the page that is absent; FXSAVE and FXRSTOR, which must be aligned, do not."""
+"""The last one reaches into the absent page; FXSAVE and FXRSTOR, which must be aligned, do not."""
 CASES = [
     (f"{name} {address:#x}", write | error, address)
     for name, write in ACCESSES.items()
@@ -143,7 +143,7 @@ def test_fnstenv_and_fnsave_leave_nothing_to_raise(kernel: Any) -> None:
     assert met(kernel(unmasked + "fldz; ud2", memory={DATA: struct.pack("<H", 0x37B)})) == [MF]
 
 
-# The processor around it
+# The rest of the processor
 
 
 def test_flags_and_ax(kernel: Any) -> None:

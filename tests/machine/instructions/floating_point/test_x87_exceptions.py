@@ -1,4 +1,4 @@
-"""#MF comes at the next waiting instruction (SDM volume 1, 8.7.1). QEMU and Unicorn raise it at FWAIT only."""
+"""#MF is raised at the next waiting instruction (SDM volume 1, 8.7.1). QEMU and Unicorn raise it only at FWAIT."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_it_is_not_raised_while_masked(kernel: Any) -> None:
 
 
 def test_the_instruction_that_sets_the_flag_goes_on(kernel: Any) -> None:
-    """Division by zero leaves its operands; the instruction behind it raises."""
+    """Division by zero keeps its operands; the next instruction raises #MF."""
     ran = kernel("movq %cr0, %rax; orl $0x20, %eax; movq %rax, %cr0; fninit;" + UNMASK + "fldz; fld1;"
                  "fdiv %st(1), %st; movl $7, %ebx; fld1; ud2")  # fmt: skip
     assert met(ran) == [MF]
@@ -57,7 +57,7 @@ def test_a_masking_that_comes_without_a_load_counts(kernel: Any) -> None:
 
 
 def test_without_ne_nothing_is_raised(kernel: Any) -> None:
-    """The signal that takes its place has no wire here."""
+    """The signal that replaces it is not connected here."""
     clear = "movq %cr0, %rax; andl $~0x20, %eax; movq %rax, %cr0;"
     assert met(kernel(PENDING + clear + UNMASK + "fld1; ud2")) == [UD]
 
@@ -83,7 +83,7 @@ def test_a_kernel_finds_all_masked_and_the_stack_empty(kernel: Any) -> None:
 
 
 def test_x87_without_numbers_is_as_fninit_leaves_it(kernel: Any) -> None:
-    """FNINIT empties registers and keeps what is in them."""
+    """FNINIT tags registers as empty but keeps their contents."""
     assert kernel("hlt").machine.cpu.context.x87 == X87_CLEAR
     assert kernel("fldcw 9f(%rip); fninit; hlt; 9: .short 0x360").machine.cpu.context.x87 == X87_CLEAR
     assert kernel("fldz; fninit; hlt").machine.cpu.context.x87 == X87_CLEAR

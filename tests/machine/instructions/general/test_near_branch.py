@@ -1,4 +1,4 @@
-"""Near branches with 66H in 64-bit mode: the prefix means nothing on this vendor's processors (SDM volume 2)."""
+"""Near branches with 66H in 64-bit mode: the prefix has no effect on this vendor's processors (SDM volume 2)."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def run(machine: UserMachine, code: bytes, rflags: int, rcx: int) -> State:
 def test_the_prefix_is_ignored(user_machine: UserMachine, name: str) -> None:
     code = bytes.fromhex(BRANCHES[name])
     for rflags, rcx in ((0, 3), (0x8D5, 1), (0x40, 0), (0x80, 1 << 32), (0x800, (1 << 32) + 1), (0x4, 0)):
-        plain = run(user_machine, b"\x3e" + code, rflags, rcx)  # a segment override means nothing either
+        plain = run(user_machine, b"\x3e" + code, rflags, rcx)  # a segment override has no effect either
         assert run(user_machine, b"\x66" + code, rflags, rcx) == plain
         assert plain.rip != CODE
 
@@ -57,7 +57,7 @@ def test_a_target_that_is_not_canonical_is_refused_before_anything_changes(user_
 
 
 def test_conditions_by_number() -> None:
-    """Pairs of the manual's table: each odd one is the contrary of the even one before."""
+    """Pairs of the manual's table: each odd one is the opposite of the preceding even one."""
     cf, pf, zf, sf, of = 1, 4, 64, 128, 2048
     holds = {0: of, 2: cf, 4: zf, 6: zf, 8: sf, 10: pf, 12: sf, 14: zf}
     for code, flag in holds.items():

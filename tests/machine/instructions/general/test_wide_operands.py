@@ -1,4 +1,4 @@
-"""Memory operands of 16 bytes: alignment, and accesses of which the second page faults (SDM volume 1, 10.8.3)."""
+"""16-byte memory operands: alignment, and accesses whose second page faults (SDM volume 1, 10.8.3)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 UD, GP, PF = 6, 13, 14
 PRESENT = 0x40_2000
-"""A page that is followed by one that is not present."""
+"""A page followed by an absent one."""
 
 
 def vectors(ran: Any) -> list[int]:

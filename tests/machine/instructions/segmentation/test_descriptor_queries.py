@@ -1,4 +1,4 @@
-"""LAR, LSL, VERR and VERW (SDM volume 2): what ZF says of each kind of descriptor, and what is loaded."""
+"""LAR, LSL, VERR and VERW (SDM volume 2): ZF for each kind of descriptor, and the loaded value."""
 
 import pytest
 
@@ -24,7 +24,7 @@ BOTH_PROTECTED, RIGHTS_ONLY_PROTECTED = {1, 2, 3, 9, 0xB}, {4, 5, 0xC}
 
 
 def zero(processor: Processor, code: str, selector: int) -> bool:
-    """ZF after an instruction, which must not depend on ZF before, nor change another flag."""
+    """ZF after an instruction, which must not depend on the previous ZF, nor change another flag."""
     registers, found = processor.cpu.registers, set()
     for before in (0x897, 0x8D7):
         registers.rax, registers.rcx = selector, 0x1122_3344_5566_7788
@@ -39,7 +39,7 @@ def zero(processor: Processor, code: str, selector: int) -> bool:
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("kind", range(16))
 def test_system_descriptors(mode: Mode, kind: int) -> None:
-    """It is IA-32e mode that counts, not that it is enabled, nor what else is in EFER."""
+    """Only active IA-32e mode counts, not its enabling, nor other bits of EFER."""
     processor = Processor(mode, 0, {PROBED: entry(0x80 | kind, 8, 0, 0x12)})
     processor.cpu.registers.efer |= 0x901  # SCE, LME, NXE
     both, rights_only = (BOTH, RIGHTS_ONLY) if mode.long else (BOTH_PROTECTED, RIGHTS_ONLY_PROTECTED)

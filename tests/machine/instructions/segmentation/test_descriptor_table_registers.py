@@ -1,4 +1,4 @@
-"""LGDT and LIDT (SDM volume 2): what of the operand is loaded, and what is refused."""
+"""LGDT and LIDT (SDM volume 2): the loaded part of the operand, and faults."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def operand(processor: Processor, base: int, address: int = DATA) -> None:
     ("mode", "prefix", "kept"),
     [
         (Mode.LONG, "", 2**64 - 1),
-        (Mode.LONG, "66", 2**64 - 1),  # there the operand size means nothing
+        (Mode.LONG, "66", 2**64 - 1),  # there the operand size has no effect
         (Mode.COMPATIBILITY, "", 0xFFFF_FFFF),
         (Mode.PROTECTED, "", 0xFFFF_FFFF),
         (Mode.PROTECTED, "66", 0xFF_FFFF),

@@ -1,4 +1,4 @@
-"""Far CALL and JMP (SDM volume 2): each form with each condition, and the manual's answer."""
+"""Far CALL and JMP (SDM volume 2): each form with each condition, and the manual's result."""
 
 import struct
 
@@ -131,7 +131,7 @@ def test_a_direct_jump_in_compatibility_mode_leads_to_64_bit_mode() -> None:
         (0, READ_ONLY + 0x800, (PF, 3)),
         (3, ABSENT + 0x800, (PF, 6)),
         (0, ABSENT + 0x800, (PF, 2)),
-        (3, NOWHERE, (PF, 6)),  # the word itself lies below
+        (3, NOWHERE, (PF, 6)),  # the word itself is below
         (3, NOWHERE + 8, (SS, 0)),
         (3, 8, (PF, 7)),
     ],
@@ -152,7 +152,7 @@ def test_what_a_call_of_32_bits_pushes_to(mode: Mode, ring: int, rsp: int, answe
 
 
 def test_a_page_fault_of_a_push_has_the_address_of_the_word() -> None:
-    """The selector goes to the page above, which may be written, the offset to the one below."""
+    """The selector goes to the upper page, which is writable, the offset to the lower one."""
     processor = Processor(Mode.LONG, 3)
     code = indirect(processor, CALL, CODE_64_USER)
     processor.cpu.registers.rsp = READ_ONLY + 0x1008
@@ -189,7 +189,7 @@ def test_a_stack_beyond_its_limit_is_ss() -> None:
         (0, gate(CODE_64, NOWHERE), (GP, 0)),
         (3, gate(CONFORMING, TARGET), None),
         (0, gate(CODE_64, TARGET)[:13] + b"\x0c" + bytes(2), (GP, GATE)),  # a type in the upper half
-        (0, gate(CODE_64, TARGET, 0xE4), (GP, GATE)),  # 16-bit gates are not there in IA-32e mode
+        (0, gate(CODE_64, TARGET, 0xE4), (GP, GATE)),  # IA-32e mode has no 16-bit gates
         (0, gate(CODE_64, TARGET, 0xE5), (GP, GATE)),
     ],
 )

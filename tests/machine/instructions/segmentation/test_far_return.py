@@ -1,4 +1,4 @@
-"""Far RET (SDM volume 2): each form with each condition, and the manual's answer."""
+"""Far RET (SDM volume 2): each form with each condition, and the manual's result."""
 
 import pytest
 
@@ -179,7 +179,7 @@ def test_alignment_is_checked_in_ring_3(ring: int, am: int, ac: int, answer: tup
 
 @pytest.mark.parametrize(("selector", "answer"), [(CODE_64, (GP, CODE_64)), (CODE_64 | 1, (GP, CODE_64)), (0, (GP, 0))])
 def test_an_inner_ring_is_refused_before_the_outer_stack_is_read(selector: int, answer: tuple[int, int]) -> None:
-    """The stack ends in front of a page that is absent, and the parameters reach into it."""
+    """The stack ends before an absent page, and the parameters reach into it."""
     processor = Processor(Mode.LONG, 3)
     processor.cpu.registers.rsp = ABSENT
     processor.push(selector, TARGET)

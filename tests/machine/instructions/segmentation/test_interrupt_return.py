@@ -1,4 +1,4 @@
-"""IRET, IRETD and IRETQ (SDM volume 2): each form with each condition, and the manual's answer."""
+"""IRET, IRETD and IRETQ (SDM volume 2): each form with each condition, and the manual's result."""
 
 import pytest
 
@@ -127,7 +127,7 @@ def test_virtual_8086_mode_is_refused() -> None:
 @pytest.mark.parametrize("ring", [0, 3])
 def test_vm_is_not_loaded_in_ia_32e_mode_and_by_outer_rings(mode: Mode, ring: int) -> None:
     if mode is Mode.PROTECTED and ring == 0:
-        return  # the one case where it counts
+        return  # the only case in which it counts
     processor = Processor(mode, ring)
     registers = processor.cpu.registers
     code, stack = registers.cs.selector, registers.ss.selector
@@ -150,7 +150,7 @@ def test_vm_is_not_loaded_in_ia_32e_mode_and_by_outer_rings(mode: Mode, ring: in
     ],
 )
 def test_which_flags_are_loaded(ring: int, rflags: int, size: int, loaded: int) -> None:
-    """By the ring and IOPL before, and the operand size; all others stay."""
+    """By the previous ring and IOPL, and the operand size; all others are unchanged."""
     every = 0x3D_7FD5
     for old, image in ((rflags | 2, 2**64 - 1), (every & ~IOPL & ~NT | rflags | 2, 0)):
         processor = Processor(Mode.LONG, ring)

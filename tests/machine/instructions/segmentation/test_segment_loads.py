@@ -1,4 +1,4 @@
-"""MOV and POP to segment registers, LSS and its like (SDM volume 2): each condition, and the manual's answer."""
+"""MOV and POP to segment registers, LSS and similar (SDM volume 2): each condition, and the manual's result."""
 
 import struct
 
@@ -83,7 +83,7 @@ def test_data_segments(code: str, name: str, ring: int, selector: int, answer: t
 @pytest.mark.parametrize(("ring", "selector", "answer"), ANSWERS_OF_STACK)
 @pytest.mark.parametrize("instruction", ["mov", "mov from memory", "lss"])
 def test_the_stack_segment(instruction: str, ring: int, selector: int, answer: tuple[int, int] | None) -> None:
-    """MOV holds back interrupts, LSS has no need to."""
+    """MOV inhibits interrupts, LSS does not."""
     processor = Processor(Mode.LONG, ring)
     registers = processor.cpu.registers
     registers.rax, registers.rbx = selector, DATA
@@ -180,7 +180,7 @@ def test_a_segment_that_is_loaded_is_marked_as_accessed() -> None:
 
 @pytest.mark.parametrize(("code", "vector"), [(MOV_DS, GP), (MOV_SS, GP), (MOV_GS, GP)])
 def test_a_descriptor_at_an_address_that_is_not_canonical_is_refused(code: str, vector: int) -> None:
-    """A table at the end of the lower half: what lies beyond is no page fault."""
+    """A table at the end of the lower half: an access beyond is not a page fault."""
     processor = Processor(Mode.LONG)
     processor.cpu.registers.gdtr.base = 0x7FFF_FFFF_FFEC
     for selector in (DATA_0, DATA_3):  # one lies across the end, one after it
@@ -189,7 +189,7 @@ def test_a_descriptor_at_an_address_that_is_not_canonical_is_refused(code: str, 
 
 
 class Raised:
-    """Keeps vector and error code of what is raised."""
+    """Keeps vector and error code of raised exceptions."""
 
     def __init__(self) -> None:
         self.found: list[tuple[int, int | None]] = []
@@ -201,7 +201,7 @@ class Raised:
 
 @pytest.mark.parametrize("base", [0x7FFF_FFFF_FE00, 0x7FFF_FFFF_FDF8])
 def test_a_gate_at_an_address_that_is_not_canonical_is_refused(base: int) -> None:
-    """The gate of vector 32 lies after the end of the lower half, or across it: #GP, no page fault."""
+    """The gate of vector 32 is after the end of the lower half, or across it: #GP, not a page fault."""
     processor, raised = Processor(Mode.LONG), Raised()
     processor.cpu.registers.idtr.base, processor.cpu.registers.idtr.limit = base, 0xFFF
     Delivery(processor.cpu, Journal(processor.cpu.clock, raised)).deliver(Interrupt(32, "external", CODE))
@@ -210,7 +210,7 @@ def test_a_gate_at_an_address_that_is_not_canonical_is_refused(base: int) -> Non
 
 @pytest.mark.parametrize("selector", [DATA_0, STACK_16, 0])
 def test_a_breakpoint_on_what_pop_reads_traps_at_once(selector: int) -> None:
-    """Whether the limit that was loaded calls for checks from now on, or does not."""
+    """Whether the loaded limit requires checks from now on."""
     processor = Processor(Mode.PROTECTED)
     cpu = processor.cpu
     processor.ram.write(CODE, bytes.fromhex("1f 9090 f4"))

@@ -1,4 +1,4 @@
-"""LLDT and LTR (SDM volume 2): each condition, and the manual's answer."""
+"""LLDT and LTR (SDM volume 2): each condition, and the manual's result."""
 
 import struct
 

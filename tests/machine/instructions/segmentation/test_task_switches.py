@@ -1,4 +1,4 @@
-"""Task switches by CALL, JMP and IRET (SDM volume 3, chapter 8): busy flags, NT, back link, and what is refused."""
+"""Task switches by CALL, JMP and IRET (SDM volume 3, chapter 8): busy flags, NT, back link, and faults."""
 
 import struct
 
@@ -211,7 +211,7 @@ def test_a_task_has_a_local_descriptor_table_and_segments_in_it() -> None:
 
 
 def test_the_busy_flag_has_to_be_writable() -> None:
-    """Its byte is the first of a read-only page here, and the rest of the descriptor lies before."""
+    """Its byte is the first of a read-only page, and the rest of the descriptor is before it."""
     processor = processor_with()
     page = DATA + 0x1000
     processor.cpu.registers.gdtr.base = page - OTHER_TASK - 5
@@ -221,7 +221,7 @@ def test_the_busy_flag_has_to_be_writable() -> None:
 
 
 def test_a_task_has_its_own_address_space() -> None:
-    """What was translated in the old one is forgotten."""
+    """Translations of the old one are flushed."""
     processor = processor_with(changed={"cr3": 0x10_8000})
     registers, memory = processor.cpu.registers, processor.cpu.memory
     processor.ram.write(DATA, b"old.new.")
@@ -293,7 +293,7 @@ def test_a_task_of_16_bits_gets_its_error_code_as_a_word() -> None:
 
 @pytest.mark.parametrize("limit", [0x66, 0])
 def test_a_task_whose_tss_is_too_short_can_be_left(limit: int) -> None:
-    """Only that of the new task has to be long enough (SDM volume 3, 8.3)."""
+    """Only that of the new task must be long enough (SDM volume 3, 8.3)."""
     processor = processor_with()
     processor.cpu.registers.tr.limit = limit
     processor.execute(far(CALL, OTHER_TASK))

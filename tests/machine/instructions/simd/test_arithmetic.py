@@ -1,4 +1,4 @@
-"""SSE floating-point instructions against the host's processor: results, flags, and exceptions that are not masked."""
+"""SSE floating-point instructions against the host's processor: results, flags, and unmasked exceptions."""
 
 import random
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def programs(seed: int, each: int, *, memory: bool, masked: bool = False) -> Ite
 
 
 def expected(program: Program, immediate: int, operation: Operation) -> State:
-    """The end by our arithmetic alone."""
+    """The end by our arithmetic only."""
     start = program.start
     source = {Place.VECTOR: start.vectors[2], Place.MMX: start.mmx[2], Place.GENERAL: start.general[2]}[
         operation.source
@@ -112,7 +112,7 @@ def test_the_machine_is_the_host(user_machine: UserMachine, memory: bool) -> Non
 
 @pytest.mark.parametrize("memory", [False, True])
 def test_the_machine_keeps_to_the_arithmetic(user_machine: UserMachine, memory: bool) -> None:
-    """Without a host to ask, and where Unicorn computes, too."""
+    """Even without a host processor, and even if Unicorn computes."""
     for program, immediate, operation in programs(3, 6, memory=memory, masked=True):
         assert differences(user_machine.run(program), expected(program, immediate, operation)) == {}, program
 

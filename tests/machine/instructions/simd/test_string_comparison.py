@@ -12,7 +12,7 @@ LENGTHS = (0x8000_0000, 1 << 63, 1 << 32, (1 << 64) - 3, 0xFFFF_FFFD)
 
 
 def overridden(aggregation: int, valid_a: bool, valid_b: bool, equal: bool) -> bool:
-    """Table 4-7: what a comparison counts as when one or both elements are invalid."""
+    """Table 4-7: the result of a comparison with one or two invalid elements."""
     if valid_a and valid_b:
         return equal
     if aggregation in (0, 1):

@@ -1,4 +1,4 @@
-"""SYSCALL, SYSRET, SYSENTER and SYSEXIT (SDM volume 2): where they lead, and what is refused."""
+"""SYSCALL, SYSRET, SYSENTER and SYSEXIT (SDM volume 2): targets and faults."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def segments(processor: Processor) -> list[tuple[int, int, int, int]]:
 
 
 def flat(selector: int, ring: int, code: int) -> list[tuple[int, int, int, int]]:
-    """CS with a kind of code and SS behind it, both of 4 GiB."""
+    """CS with a kind of code, then SS, both of 4 GiB."""
     level = DPL_3 if ring else 0
     return [
         (selector | ring, 0, LOW, FLAT | CODE_TYPE | level | code | 0xF_0000),
@@ -131,7 +131,7 @@ def test_syscall_keeps_the_return_address_and_the_flags_and_clears_what_the_mask
 
 @pytest.mark.parametrize("wide", [True, False])
 def test_sysret_goes_to_64_bit_code_or_to_compatibility_mode(wide: bool) -> None:
-    """The 32-bit form takes half of RCX, whatever the rest, and another selector."""
+    """The 32-bit form uses half of RCX, whatever the rest, and another selector."""
     processor = ready(rcx=TARGET if wide else NOT_CANONICAL | 0x1_2345_6789, r11=2**64 - 1)
     execute(processor, "480f07" if wide else SYSRET)
     assert processor.cpu.registers.rip == (TARGET if wide else 0x2345_6789)
@@ -144,7 +144,7 @@ def test_sysret_goes_to_64_bit_code_or_to_compatibility_mode(wide: bool) -> None
 
 @pytest.mark.parametrize("mode", Mode)
 def test_sysenter_goes_to_the_code_of_the_mode(mode: Mode) -> None:
-    """In IA-32e mode that is 64-bit code; elsewhere the upper halves of the MSRs mean nothing."""
+    """In IA-32e mode that is 64-bit code; elsewhere the upper halves of the MSRs have no effect."""
     processor = ready(mode, ring=3, selector=0x2B)
     processor.cpu.rflags = 0x1_0A02
     execute(processor, SYSENTER)

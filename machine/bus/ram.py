@@ -58,7 +58,8 @@ class Ram:
         """Ranges with translated code that were written since translations were last dropped."""
         self.on_stale_code: Callable[[], None] | None = None
         """Called after each new entry in `stale_code`."""
-        self._rewritten_code: list[range] = []
+        self.rewritten: list[range] = []
+        """Ranges written in pages with `fetched_pages` set, since the last call of `take_rewritten`."""
         self._lent: list[range] = []
 
     def check(self, base: int, length: int) -> None:
@@ -102,7 +103,7 @@ class Ram:
             self._code_changed(base, length)
 
     def _code_changed(self, base: int, length: int) -> None:
-        self._rewritten_code.append(range(base, base + length))
+        self.rewritten.append(range(base, base + length))
         lines, end = self.code_lines, (base + length + LINE_SIZE - 1) // LINE_SIZE
         first = lines.find(1, base // LINE_SIZE, end)
         if first < 0:
@@ -117,11 +118,11 @@ class Ram:
         if self.on_stale_code is not None:
             self.on_stale_code()
 
-    def rewritten_code(self) -> list[range]:
-        """Return the ranges written in pages with `fetched_pages` set, since the last call."""
-        found = self._rewritten_code
+    def take_rewritten(self) -> list[range]:
+        """Return the content of `rewritten`, and empty it."""
+        found = self.rewritten
         if found:
-            self._rewritten_code = []
+            self.rewritten = []
         return found
 
     def is_zero(self, base: int, length: int) -> bool:

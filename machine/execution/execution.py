@@ -27,7 +27,6 @@ from machine.instructions.system.msrs import Msrs
 from machine.instructions.system_instructions import SystemInstructions
 from machine.interrupts.delivery import Delivery, Interrupt
 from machine.interrupts.interrupt_returns import InterruptReturns
-from machine.interrupts.unicorn_faults import take_back
 from machine.journal import Journal
 from machine.processor.cpu import FLAG_IF, FLAG_RF, FLAG_TF, Cpu
 from machine.processor.debug_registers import DR6_BS
@@ -271,8 +270,6 @@ class Execution(Stateful):
         self.cut_short = False
         if stop is Stop.INTERRUPT or stop is Stop.INVALID_INSTRUCTION:
             self._interruptions.met(stop)
-        elif stop is Stop.LEFT:
-            take_back(cpu)
         elif stop is Stop.NO_CODE:  # the floating bus or a device reads as all ones, which is not an instruction
             self._interruptions.raise_fault(Fault(UD))
         elif cpu.debug.met or (cpu.debug.held and not cpu.registers.interrupts_inhibited):

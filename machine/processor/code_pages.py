@@ -8,6 +8,10 @@ Unicorn continues to execute stale translations after code is written, and abort
 * If the page has bytes that look untranslatable, it is *guarded* instead: neither writable nor executable. The
   processor steps through it (`Engine._execute_guarded`), and only harmless single instructions are translated.
 
+A running Unicorn that loses the right to execute a page leaves the current instruction after its next memory access,
+and would execute it once more. So permissions only change between instructions. Bytes that an instruction stores, or a
+device, and that look untranslatable are *hidden* until the processor stops before the next instruction.
+
 Each change of permissions splits Unicorn's memory into more regions, and the time for a change grows with their number.
 So the more region boundaries there are, the larger the blocks of pages that change together. Included pages that were
 not fetched from become writable again at the first store.
@@ -24,6 +28,7 @@ from machine.processor.step_hook import add_hook
 from machine.processor.untranslatable import LONGEST, Edges, looks_untranslatable
 
 _UNDEFINED_OPCODE = 0x04
+"""Of two-byte opcodes. Whatever stands before it, this byte makes no untranslatable instruction."""
 _DOUBLE_EVERY = 32
 """Blocks double in size for each additional number of boundaries."""
 _FEW_BOUNDARIES = 512
@@ -42,6 +47,10 @@ class CodePages:
         """Guarded pages that were written since then, and may now be harmless."""
         self._included: set[int] = set()
         """Pages that are not writable only because they are in another page's block."""
+        self._unfetched: set[int] = set()
+        """Included pages that were written and can be made writable."""
+        self._hidden: list[tuple[int, bytes]] = []
+        """Physical addresses and the bytes that belong there."""
         self._boundaries: set[int] = set()
         self._edges = Edges()
         self._lifted = False
@@ -49,8 +58,6 @@ class CodePages:
         """The bytes of a completed store that Unicorn is about to report one by one."""
         self.storing = False
         """True while a store is made."""
-        self.left = False
-        """True if a store changed permissions, which may have made Unicorn leave its loop."""
         void, u64 = ctypes.c_void_p, ctypes.c_uint64
         prototype = ctypes.CFUNCTYPE(ctypes.c_bool, void, ctypes.c_int, u64, ctypes.c_int, u64, void)
         self._callbacks = prototype(self._on_fetch), prototype(self._on_store)
@@ -72,27 +79,49 @@ class CodePages:
         """Report whether a physical page is guarded."""
         return page in self._guarded
 
-    def look_at_rewritten(self) -> bool:
-        """Guard executable pages that were written and now look untranslatable. Return whether there are any."""
-        found = False
-        for where in self._ram.rewritten_code():
-            found = self._look(where.start, len(where)) or found
-        return found
+    def look_at_rewritten(self) -> None:
+        """Change the permissions of pages that were written, while Unicorn is not running."""
+        for where in self._ram.take_rewritten():
+            for page in self._hazards(where):
+                self._ram.make_stale(self._settle(page, guarded=True))
+        for page in sorted(self._unfetched):
+            self._make_writable(page)
+        self._unfetched.clear()
 
-    def _look(self, base: int, length: int) -> bool:
-        found = False
+    def hide_rewritten(self) -> None:
+        """Hide from the running Unicorn what was written and looks untranslatable, until `reveal`."""
+        for where in self._ram.take_rewritten():
+            for page in self._hazards(where):
+                self._hide(max(page, where.start - LONGEST), min(page + PAGE_SIZE, where.stop + LONGEST))
+
+    @property
+    def hiding(self) -> bool:
+        """True if bytes are hidden."""
+        return bool(self._hidden)
+
+    def _hide(self, base: int, end: int) -> None:
+        self._hidden.append((base, self._ram.read(base, end - base)))
+        ctypes.memset(self._ram.host_address + base, _UNDEFINED_OPCODE, end - base)
+        self._ram.make_stale(range(base, end))  # which stops the processor before the next instruction
+
+    def reveal(self) -> None:
+        """Put hidden bytes back. Their pages still have to be guarded."""
+        while self._hidden:
+            base, content = self._hidden.pop()
+            ctypes.memmove(self._ram.host_address + base, content, len(content))
+            self._ram.changed(base, len(content))
+
+    def _hazards(self, where: range) -> Iterator[int]:
+        """Yield pages that look untranslatable since a range was written, and are not guarded."""
         fetched = self._ram.fetched_pages
-        index, end = base // PAGE_SIZE, (base + length - 1) // PAGE_SIZE + 1
+        index, end = where.start // PAGE_SIZE, (where.stop - 1) // PAGE_SIZE + 1
         while index < end and (index := fetched.find(1, index, end)) >= 0:
             page = index * PAGE_SIZE
             index += 1
             if page in self._guarded:
                 self._rewritten.add(page)
-            elif self._is_hazard(page, base, base + length):
-                block = self._settle(page, guarded=True)
-                self._ram.make_stale(block)
-                found = True
-        return found
+            elif self._is_hazard(page, where.start, where.stop):
+                yield page
 
     def _is_hazard(self, page: int, base: int = 0, end: int = 1 << 64) -> bool:
         """Report whether a page looks untranslatable because of a written range in it."""
@@ -148,10 +177,12 @@ class CodePages:
         kept = b"" if opcode_at is None else self._ram.read(opcode_at, 1)
         if opcode_at is not None:
             ctypes.memset(self._ram.host_address + opcode_at, _UNDEFINED_OPCODE, 1)
-        yield
-        if opcode_at is not None:
-            ctypes.memmove(self._ram.host_address + opcode_at, kept, 1)
-        self._lifted = False
+        try:
+            yield
+        finally:
+            if opcode_at is not None:
+                ctypes.memmove(self._ram.host_address + opcode_at, kept, 1)
+            self._lifted = False
 
     def _on_fetch(self, _uc: int, _kind: int, _address: int, _size: int, _value: int, _user: int) -> bool:
         return self._lifted
@@ -169,27 +200,31 @@ class CodePages:
             self._repeated = range(address + 1, self._repeated.stop)
         elif address % PAGE_SIZE + size <= PAGE_SIZE:
             self._repeated = range(address, address + size) if address & size - 1 else range(0)
+            self.reveal()
             self.storing = True
             self._ram.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
             self.storing = False
-            if self.look_at_rewritten() or self._make_writable(address & -PAGE_SIZE):
-                self.left = True
-                self._repeated = range(0)
+            self.hide_rewritten()
+            page = address & -PAGE_SIZE
+            if self._may_be_writable(page):
+                self._unfetched.add(page)
+                self._ram.make_stale(range(page, page + PAGE_SIZE))  # which stops the processor
         self._keep_flags()
         return True
 
-    def _make_writable(self, page: int) -> bool:
-        """Make a page writable again if it was never fetched from. Return whether it is now."""
+    def _may_be_writable(self, page: int) -> bool:
+        """Report whether a page was never fetched from, and Unicorn has room for a change of its permissions."""
         if page not in self._included or len(self._boundaries) > _FEW_BOUNDARIES:
             return False
         first = page // LINE_SIZE
-        if self._ram.code_lines.find(1, first, first + PAGE_SIZE // LINE_SIZE) >= 0:
-            return False
+        return self._ram.code_lines.find(1, first, first + PAGE_SIZE // LINE_SIZE) < 0
+
+    def _make_writable(self, page: int) -> None:
+        if not self._may_be_writable(page):
+            return
         self._included.discard(page)
         self._guarded.discard(page)
         self._rewritten.discard(page)
         self._edges.forget(page)
         self._ram.fetched_pages[page // PAGE_SIZE] = 0
-        self._ram.make_stale(range(page, page + PAGE_SIZE))  # which stops the processor, if Unicorn does not leave
         self._allow(range(page, page + PAGE_SIZE), UC_PROT_READ | UC_PROT_WRITE)
-        return True

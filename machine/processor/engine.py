@@ -72,7 +72,13 @@ class Engine:
         self._physical = ctypes.c_uint64()
         ram.on_stale_code = self._on_stale_code
         self.callbacks = Callbacks(
-            self.uc, ram, bus, self.clock, self._keep_flags, on_device_read=step_hook.on_device_read
+            self.uc,
+            ram,
+            bus,
+            self.clock,
+            keep_flags=self._keep_flags,
+            hide_rewritten=self._code_pages.hide_rewritten,
+            on_device_read=step_hook.on_device_read,
         )
 
     def execute(self) -> Stop:
@@ -105,7 +111,6 @@ class Engine:
         """Enter the engine once. Return why it stopped; None if it must be entered again. Raises UnicornStopped."""
         hook = self.hook
         stepping = hook.stepping
-        self._code_pages.left = False
         status = self._enter(Steps.WHILE_IN_DEBT if stepping else Steps.NONE)
         if status == UC_ERR_FETCH_PROT:
             pages = self._pages_of_code()
@@ -118,8 +123,6 @@ class Engine:
             else:
                 hook.stepping = Steps.WHILE_IN_DEBT
                 return None
-        elif hook.reason == Stop.HALT and self._code_pages.left:
-            return Stop.LEFT
         elif self._page_fault and not stepping and self._met_ahead():
             hook.stepping = Steps.WHILE_IN_DEBT
             return None
@@ -147,6 +150,7 @@ class Engine:
                 hook.stepping = Steps.OF_SOFTWARE
         self.give_back()
         status: int = emu_start(self._handle, registers.rip, 0, 0, 0)
+        self._code_pages.reveal()
         if status or hook.reason == Stop.HALT:
             self.refresh()
         if steps:
@@ -278,7 +282,8 @@ class Engine:
             True if they were dropped.
         """
         hook, stale = self.hook, self._ram.stale_code
-        if not self._code_pages.storing or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
+        pages = self._code_pages
+        if not pages.storing or pages.hiding or hook.stepping not in _TRANSLATING_SINGLY or len(stale) > 1:
             return False
         page, linear = stale[0].start & -PAGE_SIZE, hook.last & -PAGE_SIZE
         physical = self._physical

@@ -23,7 +23,17 @@ _PHYSICAL_BITS = 52
 
 
 class Callbacks:
-    """The callbacks of one engine. `on_device_read` is the native function that reads a device's window."""
+    """The callbacks of one engine.
+
+    Args:
+        uc: The engine.
+        ram: RAM, to which devices may write.
+        bus: Answers accesses to ports and devices.
+        clock: Stopped when a callback fails.
+        keep_flags: Called after an observed memory access.
+        hide_rewritten: Called after a device has written to a page with code.
+        on_device_read: The native function that reads a device's window; None for none.
+    """
 
     def __init__(
         self,
@@ -31,14 +41,17 @@ class Callbacks:
         ram: Ram,
         bus: Bus,
         clock: Clock,
-        keep_flags: Callable[[], None],
         *,
+        keep_flags: Callable[[], None],
+        hide_rewritten: Callable[[], None],
         on_device_read: int | None,
     ) -> None:
         self._uc = uc
+        self._ram = ram
         self._bus = bus
         self._clock = clock
         self._keep_flags = keep_flags
+        self._hide_rewritten = hide_rewritten
         self._on_device_read = on_device_read
         self.watchers: list[Callable[[bool, int, int], None]] = []
         """Functions called for each memory access with: True for a write, physical address, bytes."""
@@ -129,14 +142,19 @@ class Callbacks:
 
     def _on_mmio_read(self, _uc: int, offset: int, size: int, _user: int) -> int:
         try:  # not by `_make`, because these two are the hottest callbacks
-            return self._bus.read_memory(offset, size)
+            value = self._bus.read_memory(offset, size)
+            if self._ram.rewritten:
+                self._hide_rewritten()
         except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
             self._fail(error)
             return 0
+        return value
 
     def _on_mmio_write(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
         try:
             self._bus.write_memory(offset, size, value)
+            if self._ram.rewritten:
+                self._hide_rewritten()
         except BaseException as error:  # noqa: BLE001 - raised again by Engine.execute()
             self._fail(error)
 
@@ -154,12 +172,17 @@ class Callbacks:
     def _on_in(self, _uc: int, port: int, size: int, _user: int) -> int:
         if self.on_port is not None:
             self.on_port(port, size)
-        return self._bus.read_port(port, size)
+        value = self._bus.read_port(port, size)
+        if self._ram.rewritten:
+            self._hide_rewritten()
+        return value
 
     def _on_out(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
         if self.on_port is not None:
             self.on_port(port, size)
         self._bus.write_port(port, size, value & (1 << 8 * size) - 1)
+        if self._ram.rewritten:
+            self._hide_rewritten()
 
 
 def _ignore(_uc: int, _offset: int, _size: int, _value: int, _user: int) -> None:

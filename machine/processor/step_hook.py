@@ -53,8 +53,6 @@ class Stop(IntEnum):
     """An observer of the machine has set a stop at this address."""
     REPEAT = 10
     """The repeated string instruction at `last` must begin again (stepping.h)."""
-    LEFT = 11
-    """In the middle of an instruction, which must begin again. Not by the hook."""
 
 
 _FUNCTIONS = {

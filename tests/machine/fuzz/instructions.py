@@ -162,11 +162,31 @@ def x87(random: Random, long: bool) -> bytes:
     return _wide(random, long) + b"\x0f\xae" + _modrm(random, long, random.randrange(8))
 
 
+_CODE_BYTES = tuple(map(bytes.fromhex, ("90909090", "f4909090", "f00fabc0", "f00fa3c8", "0fabc090", "efefefef")))
+"""Harmless instructions, LOCK with a bit test of a register, parts of it, and bytes that become a prefix."""
+
+
 def self_modifying(random: Random, long: bool) -> bytes:
-    """A store into the code before or after itself."""
-    at = struct.pack("<I", layout.CODE + random.randrange(96))
-    content = _immediate(random, 1) if random.randrange(2) else random.choice((b"\x90", b"\xf4", b"\xcc", b"\x0f"))
-    return b"\xc6\x04\x25" + at + content if long else b"\xc6\x05" + at + content
+    """A store into the code before or after itself: an immediate, a change, a register, or a stack pointed there."""
+    at = layout.CODE + random.randrange(96)
+    content = random.choice(_CODE_BYTES) if random.randrange(3) else _immediate(random, 4)
+    where = (b"\x04\x25" if long else b"\x05") + struct.pack("<I", at)
+    extension = bytes([where[0] | 8 * random.choice((0, 0, 1)), *where[1:]])
+    lock, choice = random.choice((b"", b"\xf0")), random.randrange(6)
+    if choice == 0:
+        return b"\xc6" + where + content[:1]
+    if choice == 1:
+        return b"\xc7" + where + content
+    if choice == 2:
+        return lock + random.choice((b"\xfe", b"\xff")) + extension
+    from_register = set_register(random, long, 0, int.from_bytes(content, "little"))
+    if choice == 3:
+        return from_register + lock + random.choice((b"\x01", b"\x31", b"\x87", b"\x0f\xc1", b"\x0f\xb1")) + where
+    if choice == 4:
+        few = set_register(random, long, 1, random.randrange(4)) + set_register(random, long, 7, at)
+        return from_register + few + random.choice((b"", b"\xf3")) + random.choice((b"\xaa", b"\xab"))
+    vector = random.choice((b"\x0f\x11", b"\x66\x0f\xd6", b"\x0f\x7f")) + where
+    return vector if random.randrange(2) else set_register(random, long, 4, at) + b"\x68" + content
 
 
 def branch(random: Random, long: bool) -> bytes:

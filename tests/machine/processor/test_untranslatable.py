@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from machine.architecture.exceptions import UD
+from machine.bus.bus import Device
 from machine.machine import Machine, MachineConfiguration, Outcome
 from tests.machine.programs import layout
 from tests.machine.programs.bench import Bench
@@ -173,3 +174,83 @@ def test_a_page_is_as_any_other_when_it_is_overwritten() -> None:
     machine.start(START, {})
     machine.cpu.write_register("RAX", 0)
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 1)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize(
+    ("change", "rax", "before", "wanted"),
+    [
+        ("FE 05", 0, 0xEF, (0xF0, 0)),  # INC BYTE
+        ("F0 0F C0 05", 0x0F, 0xE1, (0xF0, 0xE1)),  # XADD with LOCK
+        ("86 05", 0xF0, 0x90, (0xF0, 0x90)),  # XCHG
+        ("F0 0F B0 35", 0x90, 0x90, (0xF0, 0x90)),  # CMPXCHG of DH
+    ],
+)
+def test_an_instruction_that_makes_it_is_executed_once(
+    change: str, rax: int, before: int, wanted: tuple[int, int], portable: bool
+) -> None:
+    """Of BT EAX, ECX in its own page, whose linear address is the physical one."""
+    at = START + 0x40
+    machine = Machine(MachineConfiguration(1 << 16, portable=portable))
+    machine.ram.write(START, bytes.fromhex(change) + at.to_bytes(4, "little") + b"\xf4")
+    machine.ram.write(at, bytes([before, 0x0F, 0xA3, 0xC8]))
+    machine.start(START, {})
+    machine.cpu.write_register("RAX", rax)
+    machine.cpu.write_register("RDX", 0xF000)
+    assert (machine.run(), machine.clock.now_ns) == (Outcome.HALTED, 2)
+    assert (machine.ram.read(at, 1)[0], machine.cpu.read_register("RAX")) == wanted
+
+
+@pytest.mark.parametrize("credit", [0, 1 << 40])
+def test_a_page_may_become_one_while_the_page_behind_it_is_one(credit: int) -> None:
+    """MOV of EAX to the end of the own page, where Unicorn also sees the page behind; INC EBX."""
+    machine = machine_at(2 * START - 0x10, bytes.fromhex("A3 E0 1F 00 00 43").ljust(0x10, b"\x90"))
+    machine.cpu.hook.credit = credit
+    machine.ram.write(2 * START, b"\xf4" + bytes.fromhex(DEADLY[0]))
+    machine.start(2 * START - 0x10, {})
+    machine.cpu.write_register("RAX", 0xC0AB0FF0)
+    machine.cpu.write_register("RBX", 0)
+    assert (machine.run(), machine.cpu.read_register("RBX")) == (Outcome.HALTED, 1)
+    assert machine.ram.read(0x1FE0, 4) == bytes.fromhex("F0 0F AB C0")
+
+
+@pytest.mark.parametrize("credit", [0, 1 << 40])
+@pytest.mark.parametrize("between", ["", "EB 00"])
+def test_a_device_may_write_it(between: str, credit: int) -> None:
+    """OUT to fw_cfg, whose direct memory access overwrites the next instruction."""
+    out = bytes.fromhex("BA 18 05 00 00 B8 00 00 30 00 EF" + between)  # of an access described at 3000H
+    machine = Machine(MachineConfiguration(1 << 16, files={"opt/x": bytes.fromhex(DEADLY[1])}))
+    machine.cpu.hook.credit = credit
+    machine.ram.write(START, out + b"\x90\x90\x90\x90\xf4")
+    read_first_file = (0x20 << 16 | 8 | 2).to_bytes(4, "big")
+    machine.ram.write(0x3000, read_first_file + (4).to_bytes(4, "big") + (START + len(out)).to_bytes(8, "big"))
+    machine.start(START, {})
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + len(out))
+
+
+def test_bytes_behind_what_is_stored_stay_when_they_lie_in_a_page_of_data() -> None:
+    """MOV DWORD, from a page of code into the next one: BTS EAX, EAX with LOCK lies in both."""
+    machine = machine_at(START, bytes.fromhex("C7 05 FD 1F 00 00 F0 0F AB C0 F4"))
+    assert machine.run() is Outcome.HALTED
+    assert machine.ram.read(0x1FFD, 4) == bytes.fromhex("F0 0F AB C0")
+    machine.start(0x1FFD, {})
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, 0x1FFD)
+
+
+class Failing(Device):
+    """Fails when it is written."""
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        raise ValueError(f"{size} bytes at {offset:#x}: {value:#x}")
+
+
+def test_a_device_that_fails_leaves_the_code_as_it_is() -> None:
+    """MOV [FEDF0000H], EAX in a page that is stepped through; then what is right behind it."""
+    machine = Machine(MachineConfiguration(1 << 16))
+    machine.bus.attach_memory(Failing(), 0xFEDF_0000)
+    machine.ram.write(START, bytes.fromhex("A3 00 00 DF FE") + bytes.fromhex(DEADLY[0]))
+    machine.start(START, {})
+    with pytest.raises(ValueError, match="4 bytes at 0x0"):
+        machine.run()
+    machine.start(START + 5, {})
+    assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + 5)

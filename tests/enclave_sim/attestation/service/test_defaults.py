@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,23 +100,24 @@ def test_a_host_has_an_address_of_ipv4_or_64_bits_of_ipv6(host: str, address: st
     assert _address(host) == address
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The times that the running loop is asked to wait, in s."""
+    loop: Any = asyncio.get_running_loop()
+    later, limits = loop.call_later, list[float]()
+
+    def call_later(delay: float, *rest: Any) -> asyncio.TimerHandle:
+        limits.append(delay)
+        handle: asyncio.TimerHandle = later(delay, *rest)
+        return handle
+
+    monkeypatch.setattr(loop, "call_later", call_later, raising=False)
+    return limits
+
+
 def test_what_is_cut_is_reset_at_once_and_its_exchange_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[float] = []
-
     async def cut() -> None:
-        loop: Any = asyncio.get_running_loop()
-        later = loop.call_later
-
-        def call_later(delay: float, *rest: Any) -> asyncio.TimerHandle:
-            limits.append(delay)
-            handle: asyncio.TimerHandle = later(delay, *rest)
-            return handle
-
-        monkeypatch.setattr(loop, "call_later", call_later, raising=False)
-        with (
-            server._bound("127.0.0.1", 0) as listener,
-            socket.create_connection(listener.getsockname()) as client,
-        ):
+        limits = counted(monkeypatch)
+        with server._bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
             connection, peer = listener.accept()
             (ends,) = listener._exchanges
             assert ends == (*peer, *listener.getsockname())
@@ -126,6 +128,36 @@ def test_what_is_cut_is_reset_at_once_and_its_exchange_is_over(monkeypatch: pyte
             client.settimeout(60)
             assert client.recv(1) == b""
             connection.close()
+        assert limits == [connections.EXCHANGE_S]
 
     asyncio.run(cut())
-    assert limits == [connections.EXCHANGE_S]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(("known", "renewed"), [(True, 1), (False, 0)])
+def test_after_each_answer_the_next_exchange_of_that_connection_begins(
+    monkeypatch: pytest.MonkeyPatch, known: bool, renewed: int, fails: bool
+) -> None:
+    """Without a client in the scope, it has disconnected already."""
+
+    async def answering(_scope: Any, _receive: Any, _send: Any) -> None:
+        if fails:
+            raise ValueError
+
+    async def answer_twice() -> None:
+        limits = counted(monkeypatch)
+        with server._bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+            connection, peer = listener.accept()
+            before = dict(listener._exchanges)
+            application = listener.renewing(answering)
+            for _ in range(2):
+                with suppress(ValueError):
+                    await application({"client": peer if known else None, "server": listener.getsockname()}, None, None)
+            assert listener._exchanges.keys() == before.keys()
+            assert (listener._exchanges == before) == (not renewed)
+            for exchange in listener._exchanges.values():
+                exchange.limit.cancel()
+            connection.close()
+        assert limits == [connections.EXCHANGE_S] * (1 + 2 * renewed)
+
+    asyncio.run(answer_twice())

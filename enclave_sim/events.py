@@ -176,6 +176,19 @@ class Scrubbed(Event, frozen=True, tag="scrubbed", gc=False):
     """True if the range was read back and is zero."""
 
 
+class MemoryWritten(Event, frozen=True, tag="memory_written", gc=False):
+    """A traced region was written to (`run --trace-memory`), since the event before."""
+
+    region: str
+    base: int
+    size: int
+    """Size in bytes of the smallest range that contains these writes."""
+    by: str
+    """`kernel`, `guest`, `device`, `processor` or `input`; `limit` where the trace ends."""
+    writer: str
+    """The function of the kernel or the guest, or the name of what wrote."""
+
+
 class WakeScheduled(Event, frozen=True, tag="wake_scheduled", gc=False):
     """The kernel armed the timer and is going to sleep."""
 
@@ -275,6 +288,7 @@ AnyEvent = (
     | SignalEmitted
     | ArenaAllocated
     | Scrubbed
+    | MemoryWritten
     | WakeScheduled
     | Woken
     | AnnihilationBegan

@@ -13,6 +13,7 @@ from enclave_sim.enclave.header import header_of
 from enclave_sim.enclave.inputs.environment import Environment
 from enclave_sim.enclave.inputs.schedule import Schedule
 from enclave_sim.enclave.loading import load_kernel
+from enclave_sim.enclave.memory_trace import MemoryTrace
 from enclave_sim.enclave.node import Node
 from enclave_sim.enclave.recorders import Outlets, Recorders
 from enclave_sim.enclave.run_loop import RunLoop
@@ -70,6 +71,13 @@ class Assembly:
         )
         machine, block, host = self.node.machine, self.node.block, self.node.host
         self.loaded, self._measured = load_kernel(machine, configuration, self.payloads, packed)
+        self.trace: MemoryTrace | None = None
+        """The trace of a region, if the configuration names one."""
+        if configuration.trace_memory is not None:
+            from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only a trace needs symbols
+
+            self.trace = MemoryTrace(configuration.trace_memory, self.node, aether())
+            self.recorders.keep_state_of(self.trace)
         self.environment = Environment(machine, block, host, len(self.payloads), schedule)
         self.loop = RunLoop(machine, block, self.environment, self.recorders.summary)
 

@@ -9,7 +9,7 @@ from typing import Any
 import payloads as built_in
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import MODULE, MissingFile, read_file
-from enclave_sim.memory_map import region
+from enclave_sim.memory_map import region, regions
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import Attestation, EngineName
@@ -69,6 +69,9 @@ class EnclaveConfiguration:
     """The engine that runs the guest. `native` takes one flat x86-64 binary, unsigned: the kernel checks its SHA-256.
     """
 
+    trace_memory: str | None = None
+    """A region of the memory map whose writes are recorded as events `memory_written`; by default none."""
+
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
@@ -89,8 +92,15 @@ class EnclaveConfiguration:
             except ValueError:
                 names = " or ".join(name.value for name in kind)
                 raise ConfigurationError(f"{option} is {value!r}; it must be {names}") from None
+        self._check_trace()
         if self.engine is EngineName.NATIVE:
             self._check_native()
+
+    def _check_trace(self) -> None:
+        traced, names = self.trace_memory, [one.name for one in regions()]
+        if traced is not None and traced not in names:
+            near = did_you_mean(traced, names)
+            raise ConfigurationError(f"trace_memory is {traced!r}: no region; {near}there are {', '.join(names)}")
 
     def _check_native(self) -> None:
         """Refuse options that need AetherHost: a flat binary runs without it."""
@@ -144,6 +154,7 @@ class EnclaveConfiguration:
             "ns_per_instruction": self.ns_per_instruction,
             "engine": self.engine.value,
             "trust_anchors": sorted(anchor.label for anchor in anchors),
+            **({} if self.trace_memory is None else {"trace_memory": self.trace_memory}),
         }
 
 

@@ -413,6 +413,8 @@ class Enclave:
             self._host.load_portable(host)
             snapshot = snapshot.with_vmm(self._host.save_state())
         self.restore(replace(snapshot, observers=self._recorders.states))
+        if self._parts.trace is not None:
+            self._parts.trace.begin()
         self._recorders.continue_run(events_so_far)
 
     def restart(self, snapshot: EnclaveSnapshot, inputs: Iterable[AnyInput]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import EventKind, kind_of_event
+from enclave_sim.recording.context import Context
 from machine.events import Event, RingTransition
 
 _RINGS = range(4)
@@ -21,6 +22,7 @@ def select(
     kind: EventKind | Iterable[EventKind] | None = None,
     between: tuple[int, int] | None = None,
     ring: tuple[int, int] | None = None,
+    cycle: int | None = None,
 ) -> Iterator[Event]:
     """Select the events that match all the given criteria.
 
@@ -29,6 +31,7 @@ def select(
         kind: One or several kinds, as types or by their names in recordings.
         between: The first and the last virtual time in ns, both inclusive.
         ring: A ring transition, from the first number to the second.
+        cycle: Events from the beginning of this cycle, which are counted from 0, to that of the next.
 
     Returns:
         An iterator over the matching events, in order.
@@ -43,7 +46,17 @@ def select(
         )
     if ring is not None and (ring[0] == ring[1] or not set(_RINGS).issuperset(ring)):
         raise ConfigurationError(f"no transition from ring {ring[0]} to ring {ring[1]}: there are rings 0 to 3")
+    if cycle is not None:
+        events = _of_cycle(events, cycle)
     return _select(events, kinds, between, ring)
+
+
+def _of_cycle(events: Iterable[Event], cycle: int) -> Iterator[Event]:
+    context = Context()
+    for event in events:
+        context.read(event)
+        if context.cycle == cycle:
+            yield event
 
 
 def _kinds(kind: EventKind | Iterable[EventKind]) -> frozenset[type[Event]]:

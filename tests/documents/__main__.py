@@ -1,10 +1,12 @@
-"""Rewrite the program output on pages: `python -m tests.documents [PAGE...]`. Review the changes."""
+"""Rewrite the program output on pages, and without arguments the schemas: `python -m tests.documents [PAGE...]`."""
 
+import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+from enclave_sim.cli.schema import Output, schema_of
 from tests.documents.blocks import PAGES, ROOT, blocks
 from tests.documents.comparing import replaced
 from tests.documents.reader import Reader
@@ -27,3 +29,6 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             print(f"{page.relative_to(ROOT)}: {rewrite(page)} places written anew")
+    for output in Output if not sys.argv[1:] else ():
+        schema = ROOT / "docs" / "schemas" / f"{output.value}.schema.json"
+        schema.write_text(f"{json.dumps(schema_of(output), indent=2)}\n")

@@ -5,7 +5,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enclave_sim.cli.command import MACHINE, POLICY, option
+from enclave_sim.cli.command import MACHINE, OUTPUT, POLICY, option
 from enclave_sim.cli.options.types import FILE, NUMBER, TIME, Choice
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.specification import Attestation, EngineName
@@ -83,6 +83,12 @@ reference = option(
     multiple=True,
     help="Reference values for the built-in verifier, instead of those of this run; may be repeated.",
     heading=POLICY,
+)
+trace_memory = option(
+    "--trace-memory",
+    metavar="REGION",
+    help="Record who writes to this region of the memory map, such as heap, as events memory_written.",
+    heading=OUTPUT,
 )
 feature = option(
     "--feature",

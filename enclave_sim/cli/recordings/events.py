@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from enclave_sim.cli.command import command, option
 from enclave_sim.cli.options.common import write
-from enclave_sim.cli.options.types import FILE, POSITIVE, TIME, Parsed
+from enclave_sim.cli.options.types import FILE, NUMBER, POSITIVE, TIME, Parsed
 from enclave_sim.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def _complete_kind(_context: click.Context, _parameter: click.Parameter, incompl
     help="Only events from one virtual time to another, both inclusive: nanoseconds, or with a unit, such as 1ms.",
 )
 @option("--ring", type=Parsed(_ring, "rings"), metavar="FROM->TO", help="Only ring transitions such as 3->0.")
+@option("--cycle", type=NUMBER, metavar="N", help="Only events from the beginning of a cycle, from 0, to the next.")
 @option("--first", type=POSITIVE, metavar="N", help="Only the first N of them; the rest of the file is not read.")
 @option("--last", type=POSITIVE, metavar="N", help="Only the last N of them.")
 @option("--count", is_flag=True, help="Print only their number.")
@@ -63,6 +64,7 @@ def events(
     kind: Sequence[str],
     between: tuple[int, int] | None,
     ring: tuple[int, int] | None,
+    cycle: int | None,
     first: int | None,
     last: int | None,
     count: bool,
@@ -77,7 +79,7 @@ def events(
 
     if first is not None and last is not None:
         raise ConfigurationError("--first and --last exclude each other")
-    found = select(read_events(file), kind=kind or None, between=between, ring=ring)
+    found = select(read_events(file), kind=kind or None, between=between, ring=ring, cycle=cycle)
     if first is not None:
         found = islice(found, first)
     elif last is not None:

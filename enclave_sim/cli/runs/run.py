@@ -88,6 +88,7 @@ Exit codes; the highest one that applies
     help="Write every event to FILE, as JSON Lines; it appears at the end of the run.",
     heading=OUTPUT,
 )
+@options.trace_memory
 @option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.", heading=OUTPUT)
 @option("--quiet", "-q", is_flag=True, help="Print one line: outcome and digest.", heading=OUTPUT)
 def run(
@@ -115,6 +116,7 @@ def run(
     reference: Sequence[Path],
     feature: Sequence[str],
     record: Path | None,
+    trace_memory: str | None,
     as_json: bool,
     quiet: bool,
 ) -> ExitCode:
@@ -144,6 +146,7 @@ def run(
         features=frozenset(feature),
         ns_per_instruction=ns_per_instruction,
         engine=engine,
+        trace_memory=trace_memory,
     )
     chosen_options = EnclaveOptions(
         configuration,

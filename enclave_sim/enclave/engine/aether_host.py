@@ -14,6 +14,7 @@ from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, signature
 from enclave_sim.payload.errors import KeyFileError, PayloadRejected
 from enclave_sim.payload.keys import TrustAnchor
+from enclave_sim.payload.wasm.places import store_text
 from machine.bus.ram import Ram
 from machine.errors import MachineError
 from machine.journal import Journal
@@ -146,6 +147,12 @@ class AetherHost(Stateful):
         if not heap.base <= where.start < where.stop <= heap.end:
             return None
         return self._engine.store_finder(range(where.start - heap.base, where.stop - heap.base))
+
+    def last_writer(self, where: range) -> str | None:
+        """Name the function of the guest that stored to a physical range last, in words; None if it is not found."""
+        find = self.store_finder(where)
+        store = find() if find is not None else None
+        return None if store is None else store_text(store.module, store.offset)
 
     def save_state(self) -> State:
         """See `Stateful`."""

@@ -4,6 +4,8 @@ Registers get the reason for a departure, and the gate's code does the rest: INT
 to the trap (firmware/src/gate.S).
 """
 
+from collections.abc import Callable
+
 from enclave_sim import events
 from enclave_sim.enclave.engine.contract import GuestEngine, HostCall, Preempted, Returned, TrapKind, Trapped
 from enclave_sim.errors import KernelDied
@@ -22,13 +24,15 @@ class GateCoprocessor(Stateful):
     """Runs the guest whenever ring 3 reaches the gate."""
 
     STATE = ("_waiting_for",)
-    WIRING = ("address", "_engine", "_clock", "_emit", "_traps")
+    WIRING = ("address", "_engine", "_clock", "_emit", "_traps", "on_stay")
 
     def __init__(self, address: int, engine: GuestEngine, clock: Clock, journal: Journal) -> None:
         self.address = address
         self._engine = engine
         self._clock = clock
         self._emit = journal.emit
+        self.on_stay: Callable[[], None] | None = None
+        """Called after each stay in the guest, before its events."""
         self._waiting_for: int | None = None
         """The pending host call."""
         self._traps = {
@@ -49,6 +53,8 @@ class GateCoprocessor(Stateful):
         except ValueError as error:
             raise KernelDied(f"the kernel entered a guest that cannot go on: {error}") from None
         self._clock.spend(departure.elapsed_ns)
+        if self.on_stay is not None:
+            self.on_stay()
         match departure:
             case HostCall(number, argument):
                 self._waiting_for = number

@@ -223,6 +223,7 @@ _RULES: dict[type[Event], Callable[[MarkReader, Any], None]] = {
     enclave.SignalEmitted: _at_once(Track.SIGNALS, lambda event: f"signal {event.value:#010x}"),
     enclave.ArenaAllocated: _at_once(Track.MEMORY, lambda event: f"arena: {event.size} bytes taken"),
     enclave.Scrubbed: _at_once(Track.MEMORY, lambda event: f"{event.region} scrubbed"),
+    enclave.MemoryWritten: _at_once(Track.MEMORY, lambda event: f"{event.region} written by {event.writer}"),
     enclave.WakeScheduled: _at_once(Track.WAKES, lambda _event: "scheduled"),
     enclave.Woken: _at_once(Track.WAKES, lambda event: f"woken by {event.source}"),
     enclave.AnnihilationBegan: MarkReader._annihilation_began,

@@ -33,7 +33,7 @@ def check(output: Output, *arguments: str | Path) -> Any:
 @pytest.mark.parametrize("output", Output)
 def test_the_published_schema_is_that_of_the_types(output: Output) -> None:
     published = json.loads((PUBLISHED / f"{output.value}.schema.json").read_text())
-    assert published == schema_of(output), f"enclave-sim schema {output.value} > docs/schemas/..."
+    assert published == schema_of(output), "python -m tests.documents"
 
 
 @pytest.mark.parametrize("output", Output)

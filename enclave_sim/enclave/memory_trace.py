@@ -1,0 +1,142 @@
+"""A trace of one region of memory: who wrote which range, as events. It is off unless the configuration names a region.
+
+Instructions are seen one by one, and joined for each function until the next event: the range of the event is the
+smallest that contains its writes. All others write without instructions, and are noticed because the content differs:
+a WebAssembly guest after each of its stays, its data segments after the first one, interrupt delivery and inputs at
+their events. A write that changes nothing is then not noticed. The scrub engine reports what it fills.
+
+The trace is bounded: after `MOST_EVENTS` one event says that it ends, and the function of a guest, for which its run is
+repeated, is searched for `MOST_SEARCHES` times.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from enclave_sim import events
+from enclave_sim.enclave.node import Node
+from enclave_sim.memory_map import region
+from machine.bus.ram import PAGE_SIZE
+from machine.events import InterruptDelivered
+from machine.state import Stateful
+
+if TYPE_CHECKING:
+    from enclave_sim.enclave.kernel.program import Program
+
+MOST_EVENTS = 100_000
+MOST_SEARCHES = 64
+_AT_EVENT: dict[object, tuple[str, str]] = {
+    events.InputTaken: ("input", "an input"),
+    InterruptDelivered: ("processor", "interrupt delivery"),
+}
+"""The writers, other than instructions and guests, whose writes are noticed before an event of a kind."""
+Writer = tuple[str, str]
+
+
+class MemoryTrace(Stateful):
+    """Emits `memory_written` for one region, from power-on."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("_content", "_written", "_events", "_searches")
+    WIRING: ClassVar[tuple[str, ...]] = ("_region", "_node", "_program", "_emitting")
+
+    def __init__(self, name: str, node: Node, program: "Program") -> None:
+        self._region = region(name)
+        self._node, self._program = node, program
+        self._content = b""
+        """The content of the region, as far as its writes are explained."""
+        self._written: dict[Writer, tuple[int, int]] = {}
+        """Begin and end of what instructions have written since the last event, by function."""
+        self._events = self._searches = 0
+        self._emitting = False
+        machine = node.machine
+        machine.journal.before = self._before
+        machine.cpu.watch_memory(range(self._region.base, self._region.end), self._accessed)
+        node.on_scrubbed = self._scrubbed
+        if node.gate is not None and name == "heap":
+            node.gate.on_stay = self._guest_ran
+        self.begin()
+
+    def begin(self) -> None:
+        """Take what is in the region now as explained."""
+        self._content = self._now()
+        self._written.clear()
+
+    def _now(self) -> bytes:
+        return self._node.machine.ram.read(self._region.base, self._region.size)
+
+    def _accessed(self, writes: bool, address: int, size: int) -> None:
+        if not writes:
+            return
+        at = self._node.machine.cpu.hook.last
+        symbol = self._program.symbol(at)
+        writer = ("kernel", symbol.partition("+")[0]) if symbol else ("guest", f"code at {at:#x}")
+        begin, end = self._written.get(writer, (address, address))
+        self._written[writer] = min(begin, address), max(end, address + size)
+
+    def _before(self, kind: object) -> None:
+        """Report what was written before an event of a kind."""
+        if self._emitting:
+            return
+        written, self._written = self._written, {}
+        for writer, (begin, end) in written.items():
+            self._report(writer, max(begin, self._region.base), min(end, self._region.end))
+        if written:
+            self._explain(written.values())
+        if kind in _AT_EVENT:
+            for begin, end in self._changes():
+                self._report(_AT_EVENT[kind], begin, end)
+
+    def _explain(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Take the content of some ranges as explained."""
+        content, now, base = bytearray(self._content), self._now(), self._region.base
+        for begin, end in ranges:
+            first, last = max(begin - base, 0), min(end - base, len(now))
+            content[first:last] = now[first:last]
+        self._content = bytes(content)
+
+    def _scrubbed(self, base: int, size: int) -> None:
+        begin, end = max(base, self._region.base), min(base + size, self._region.end)
+        if begin < end:
+            self._before(None)
+            self._report(("device", "scrub engine"), begin, end)
+            self._explain([(begin, end)])
+
+    def _guest_ran(self) -> None:
+        for begin, end in self._changes():
+            self._report(("guest", self._function(range(begin, end))), begin, end)
+
+    def _function(self, where: range) -> str:
+        """Name the function of the guest that stored to a range last; or say that it was not searched for."""
+        host = self._node.host
+        if host is None or self._searches >= MOST_SEARCHES:
+            return "a function not searched for"
+        self._searches += 1
+        return host.last_writer(where) or "a function that was not found"
+
+    def _changes(self) -> Iterator[tuple[int, int]]:
+        """Yield the ranges whose content differs, pages that follow each other in one, and take them as explained."""
+        before, now, base = self._content, self._now(), self._region.base
+        if before == now:
+            return
+        self._content = now
+        pages = [at for at in range(0, len(now), PAGE_SIZE) if before[at : at + PAGE_SIZE] != now[at : at + PAGE_SIZE]]
+        while pages:
+            count = next((n for n in range(1, len(pages)) if pages[n] != pages[0] + n * PAGE_SIZE), len(pages))
+            first, last = pages[0], pages[count - 1] + PAGE_SIZE
+            pages = pages[count:]
+            while before[first] == now[first]:
+                first += 1
+            while before[last - 1] == now[last - 1]:
+                last -= 1
+            yield base + first, base + last
+
+    def _report(self, writer: Writer, begin: int, end: int) -> None:
+        if self._events >= MOST_EVENTS:
+            return
+        self._events += 1
+        if self._events == MOST_EVENTS:
+            writer, begin, end = ("limit", "no more writes are traced"), self._region.base, self._region.base
+        self._emitting = True
+        try:
+            self._node.machine.journal.emit(events.MemoryWritten, self._region.name, begin, end - begin, *writer)
+        finally:
+            self._emitting = False

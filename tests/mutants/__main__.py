@@ -1,6 +1,8 @@
-"""`make mutants`: makes every defect, judges it, and prints who caught it. `python -m tests.mutants NAME...` for some.
+"""`make mutants`: makes every defect, judges it, and prints what caught it. `python -m tests.mutants NAME...` takes
+only some.
 
-Exits with 1 if a defect survives, or is not caught by those who must, or if the enclave without a defect is not clean.
+Exits with 1 if a defect survives, if a guarantee that must catch it does not, or if the enclave without a defect is not
+clean.
 """
 
 import sys
@@ -15,11 +17,11 @@ from tests.mutants.judge import Verdict, judge, judge_mutant
 from tests.mutants.trials import TRIALS
 
 _BASELINE_EXAMPLES = 2000
-"""Of the search that must find nothing where there is no defect."""
+"""Examples of the search that must find nothing without a defect."""
 
 
 def _judged(name: str) -> Verdict:
-    """In another process, which cannot be given the defect itself."""
+    """Run in another process, to which the defect itself cannot be passed."""
     return judge_mutant(DEFECTS[name])
 
 

@@ -1,4 +1,4 @@
-"""What kernel and verifier may do wrong with measurements, quotes and verdicts."""
+"""Defects of the kernel and the verifier in measurements, quotes and verdicts."""
 
 from enclave_sim.attestation import Evidence
 from enclave_sim.enclave.attester.built_in import BuiltInVerifier

@@ -1,7 +1,7 @@
-"""What a mutant is: the enclave with one deliberate defect, and how it is made.
+"""Mutants: the enclave with one deliberate defect each.
 
-The kernel's defects are changes of its sources, which are then built; those of the machine and of AetherHost replace
-one attribute of a module or class. A defect lives inside `with defect.made():` only.
+A kernel defect changes the kernel's sources, which are then built; one of the machine or of AetherHost replaces an
+attribute of a module or class. A defect exists only inside `with defect.made():`.
 """
 
 import json
@@ -21,11 +21,11 @@ from firmware.build import SOURCES, build
 DETERMINISTIC, ZERO_TRACE, ISOLATED, JITTER_FREE = "deterministic", "zero-trace", "isolated", "jitter-free"
 NON_INTERFERENCE, ADMITTED, ATTESTED = "non-interference", "admitted", "attested"
 LOUD = "loud"
-"""Not a guarantee: the run ended in an error of the emulator or the kernel."""
+"""Not a guarantee: the emulator or the kernel raised an error."""
 RING_3 = "ring-3"
-"""No guarantee of the enclave but the rules of tests/machine/fuzz, which every program in ring 3 keeps."""
+"""Not a guarantee of the enclave: the rules of tests/machine/fuzz, which hold for every program in ring 3."""
 SEARCH = "search"
-"""No trial but a search for a program that breaks one of these rules."""
+"""Not a trial: a search for a program that breaks one of these rules."""
 
 
 class Change(Protocol):
@@ -37,14 +37,15 @@ class Change(Protocol):
 
 @dataclass(frozen=True)
 class Edit:
-    """Another text in one of the kernel's sources. The old one must be there exactly once."""
+    """Replaces a text in one of the kernel's sources. The old text must occur exactly once."""
 
     source: str
     old: str
     new: str = ""
 
     def apply(self, directory: Path) -> None:
-        """Change the copy of the sources in a directory. Raises ValueError where the text is not what it was."""
+        """Change the copy of the sources in a directory. Raises ValueError if the old text does not occur exactly
+        once."""
         path = directory / self.source
         text = path.read_text()
         if text.count(self.old) != 1:
@@ -54,7 +55,7 @@ class Edit:
 
 @cache
 def _workplace(_process: int) -> "tempfile.TemporaryDirectory[str]":
-    """A directory for all kernels of a process: the compiler knows what it has already compiled in the same place."""
+    """One directory for all kernels of a process: the compiler reuses what it has compiled in the same place."""
     return tempfile.TemporaryDirectory()
 
 
@@ -78,7 +79,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Replacement:
-    """Another value of an attribute."""
+    """Replaces the value of an attribute."""
 
     owner: Any
     name: str
@@ -103,7 +104,7 @@ class Several:
 
 @dataclass(frozen=True)
 class Defect:
-    """One deliberate mistake, and who must notice."""
+    """One deliberate mistake, and the guarantees that must notice it."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""What the machine and AetherHost may do wrong."""
+"""Defects of the machine and of AetherHost."""
 
 import ctypes
 import time
@@ -47,7 +47,7 @@ def _verify_by_the_wall_clock(self: AetherHost, base: int, length: int) -> int:
 
 
 def _scrub_by_address(self: ScrubEngine, base: int, length: int, *, fill: bool) -> None:
-    _KEPT.append(self)  # so that no other comes to lie there
+    _KEPT.append(self)  # so that no other is allocated there
     self._clock.spend((id(self) >> 4) % 1_000_003)
     _run(self, base, length, fill=fill)
 
@@ -105,7 +105,7 @@ def _keep_latches(self: EnclaveBlock, value: int) -> None:
 
 
 def _reuse(self: wasmtime_engine.WasmtimeEngine, payload: int) -> int:
-    """The instance of the last cycle again, if there is one."""
+    """Reuse the last cycle's instance, if there is one."""
     if not self._guests or not self._guests[0].over:
         wasmtime_engine._drop_all(self._guests)
         return _instantiate(self, payload)

@@ -1,6 +1,6 @@
-"""Guests that exercise the mutants, each with a secret that can be another one.
+"""Guests that exercise the mutants, each with a secret that can be replaced.
 
-Flat guests are machine code put together here, for they are a few instructions each; WebAssembly guests are text.
+Flat guests are machine code assembled here, a few instructions each; WebAssembly guests are text.
 """
 
 import struct
@@ -28,7 +28,7 @@ def _emit(value: int) -> bytes:
 
 
 def _hoard(secret: int) -> bytes:
-    """The secret in all registers but RAX, RSP and RDI, XMM7, MM3, on the stack and in the heap."""
+    """Puts the secret in all registers but RAX, RSP and RDI, in XMM7 and MM3, on the stack and in the heap."""
     word = struct.pack("<Q", secret * 0x0101_0101_0101_0101)
     code = b"".join(bytes([0x48, 0xB8 + n]) + word for n in (1, 2, 3, 5, 6))
     code += b"".join(bytes([0x49, 0xB8 + n]) + word for n in range(8))
@@ -38,17 +38,17 @@ def _hoard(secret: int) -> bytes:
 
 
 def keeper(secret: int) -> bytes:
-    """Hoards the secret, asks for the status word, hoards it again and returns."""
+    """Spreads the secret, asks for the status word, spreads it again and returns."""
     return _hoard(secret) + _call(_GET_STATUS) + _hoard(secret) + _call(_RETURNED) + _UD2
 
 
 def failure(secret: int) -> bytes:
-    """Hoards the secret and faults."""
+    """Spreads the secret and faults."""
     return _hoard(secret) + _UD2
 
 
 def shredder(secret: int) -> bytes:
-    """Hoards the secret and asks for the end."""
+    """Spreads the secret and asks for the end."""
     return _hoard(secret) + _call(_SHRED_SELF) + _UD2
 
 
@@ -58,7 +58,7 @@ def herald(secret: int) -> bytes:
 
 
 def chatterer(secret: int) -> bytes:
-    """Asks for the status word, hundreds of times, with a secret that it keeps to itself."""
+    """Asks for the status word hundreds of times; never declares its secret."""
     return bytes([0xB3, secret]) + 300 * _call(_GET_STATUS) + _call(_RETURNED) + _UD2
 
 
@@ -74,7 +74,7 @@ def registrar(secret: int) -> bytes:
 
 
 def stepper(secret: int) -> bytes:
-    """Sets TF, so that #DB comes behind its next instruction: PUSHFQ; OR [RSP], 100h; POPFQ; MOV AL, secret."""
+    """Sets TF, so that #DB follows its next instruction: PUSHFQ; OR [RSP], 100h; POPFQ; MOV AL, secret."""
     return b"\x9c\x48\x81\x0c\x24\x00\x01\x00\x00\x9d" + bytes([0xB0, secret]) + _UD2
 
 
@@ -110,13 +110,13 @@ def _module(text: str) -> Callable[[int], bytes]:
 rower = _module(_ROWER)
 """Writes the secret all over its memory, for longer than a time slice, and declares it."""
 settler = _module(_SETTLER)
-"""Has all of the heap, and puts the secret at its very start."""
+"""Has the whole heap, and puts the secret at its start."""
 returner = _module(_RETURNER)
-"""Keeps the secret in a global, which a fresh guest does not find. Who finds it takes as many rounds."""
+"""Keeps the secret in a global, which a fresh guest does not find. A guest that finds it loops that many times."""
 
 
 def forged(algorithm: int) -> bytes:
-    """A payload one of whose two signatures is not one: 0 the Ed25519 signature, 1 that of ML-DSA-65."""
+    """A payload with one invalid signature: 0 the Ed25519 signature, 1 the ML-DSA-65 signature."""
     module = read("beacon")
     signature = inspect(module).records[algorithm].signature
     return module.replace(signature, signature[:-1] + bytes([signature[-1] ^ 1]))

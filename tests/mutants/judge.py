@@ -1,4 +1,4 @@
-"""Judges the enclave as it is, or as a defect made it: which guarantees are broken, and what their reports say."""
+"""Judges the enclave with or without a defect: which guarantees are broken, and what their reports say."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from tests.mutants.defect import LOUD, RING_3, SEARCH, Defect
 from tests.mutants.trials import TRIALS
 
 MOST_EXAMPLES, _SEED = 20_000, 2
-"""Of a search: within so many it has to find what is wrong."""
+"""Examples within which a search must find the defect."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What broke, with the first finding of each, in the order in which it was noticed."""
+    """The broken guarantees in the order of discovery, each with its first finding."""
 
     findings: dict[str, str]
 
@@ -39,12 +39,12 @@ class Verdict:
 
 
 def judge(names: Sequence[str], examples: int = MOST_EXAMPLES, enough: frozenset[str] = frozenset()) -> Verdict:
-    """Run these trials, and hold them to every guarantee; a search goes on for so many examples.
+    """Run these trials and check every guarantee; a search tries up to `examples`.
 
     Args:
         names: The trials.
         examples: The most that a search tries.
-        enough: Guarantees; once all of them are known to be broken, nothing more is run. Empty: all is run.
+        enough: Guarantees; the run stops once all of them are known to be broken. If empty, everything runs.
     """
     findings: dict[str, str] = {}
     if SEARCH in names and (found := search(_SEED, examples)) is not None:
@@ -61,7 +61,7 @@ def judge(names: Sequence[str], examples: int = MOST_EXAMPLES, enough: frozenset
 
 
 def judge_mutant(defect: Defect, *, briefly: bool = False) -> Verdict:
-    """Make it, and run what exercises it; `briefly`, only until those that must catch it have done so."""
+    """Make the defect and run its trials; if `briefly`, only until the guarantees that must catch it have done so."""
     with defect.made():
         return judge(defect.trials, enough=frozenset(defect.caught_by if briefly else ()))
 
@@ -83,5 +83,5 @@ def _reports(names: Sequence[str]) -> Iterator[Report]:
 
 
 def _briefly(run: Run) -> Run:
-    """With one range of residue: to ask for the last writer of each of a thousand takes long."""
+    """Stop at one range of residue: finding the last writer of each of a thousand takes long."""
     return replace(run, residue=Residue(run.residue.ranges[:1], run.residue.scanned_bytes))

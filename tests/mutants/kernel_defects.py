@@ -1,4 +1,4 @@
-"""What the kernel may do wrong when it hands the processor over: scrubbing, registers, time."""
+"""Defects of the kernel in handing over the processor: scrubbing, registers, time."""
 
 from tests.mutants.defect import JITTER_FREE, NON_INTERFERENCE, ZERO_TRACE, Defect, Edit, Kernel
 

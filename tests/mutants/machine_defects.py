@@ -1,6 +1,6 @@
-"""What Unicorn does wrong in ring 3 and the machine does in its place: each mutant gives it back to Unicorn.
+"""Instructions that Unicorn gets wrong in ring 3 and the machine executes itself: each mutant returns some to Unicorn.
 
-No trial exercises these. They are what the strategies for ring-3 code must find by themselves.
+No trial exercises these: the strategies for ring-3 code must find them.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _EXPLICIT_LENGTHS = (0x0F_3A60, 0x0F_3A61)
 
 
 def _by_unicorn(chosen: Callable[[Instruction], bool]) -> Replacement:
-    """Let Unicorn execute the instructions chosen."""
+    """Let Unicorn execute the chosen instructions."""
 
     def execute(self: SystemInstructions, instruction: Instruction) -> Done:
         return Done.NATIVE if chosen(instruction) else _execute(self, instruction)

@@ -1,6 +1,5 @@
-"""What the kernel may do wrong with rights: page tables, gates, the task state, flags, what it lets run.
-
-The kernel audits its own tables before it goes on. A mutant whose tables are wrong has an audit that is blind, too.
+"""Defects of the kernel in rights: page tables, gates, the task state, flags, what it lets run. The kernel audits its
+own tables before it continues, so a mutant with wrong tables has a blind audit, too.
 """
 
 from tests.mutants.defect import ADMITTED, ISOLATED, LOUD, ZERO_TRACE, Defect, Edit, Kernel
@@ -15,7 +14,7 @@ _OFFERED = "(read_cr4() & CR4_PROTECTIONS) != protections_offered()"
 
 
 def _protection_off(name: str, register: str) -> Kernel:
-    """The bit of CR4 is not set, and the kernel does not miss it."""
+    """The bit of CR4 is not set, and the kernel does not check it."""
     return Kernel(
         (
             Edit("boot.S", f"        offered %{register}, CPUID_{name}, CR4_{name}\n"),

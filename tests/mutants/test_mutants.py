@@ -56,7 +56,7 @@ def test_there_are_many_defects_and_one_at_least_for_each_guarantee() -> None:
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_what_a_defect_changes_is_there(name: str, tmp_path: Path) -> None:
-    """Without building a kernel: its texts are in the sources, the attributes of other defects in their owners."""
+    """Checked without building a kernel: the old texts are in the sources, and the other defects' attributes exist."""
     change = DEFECTS[name].change
     if isinstance(change, Kernel):
         shutil.copytree(SOURCES, tmp_path, dirs_exist_ok=True)

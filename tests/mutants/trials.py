@@ -1,4 +1,4 @@
-"""What runs: scenarios of all kinds, and for each that has a secret the same one with another."""
+"""Trials: scenarios of all kinds, and for each with a secret the same scenario with another secret."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,14 +19,13 @@ _BUILT_IN_SECRET = (0x5EC2_E75E_C2E7_5EC2).to_bytes(8, "little")
 
 
 _ALTERED = MemoryFault(at_ns=200_000, address=region("staging").base + 1, bits=1)
-"""A flat payload is changed behind the loader's back, before it is measured."""
+"""A flat payload is changed after loading and before it is measured."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One scenario; with a guest that has a secret it is two, which differ in that secret alone.
-
-    Such a guest takes the place of the payload when the enclave has booted, so that nothing else tells them apart.
+    """One scenario, or two that differ only in the guest's secret. Such a guest replaces the payload once the enclave
+    has booted, so that nothing else differs.
     """
 
     payload: Any
@@ -35,7 +34,7 @@ class Trial:
     inputs: tuple[AnyInput, ...] = ()
 
     def scenarios(self) -> list[Scenario]:
-        """One or two. The time at which a guest is replaced is that of the enclave as it now is."""
+        """One or two. The time of replacement is taken from the enclave in its current form."""
         if self.guest is None:
             return [self._scenario(self.inputs)]
         booted = self.options.enclave(self.payload)
@@ -62,7 +61,7 @@ def _built_in(name: str) -> Callable[[int], bytes]:
 
 
 def _interrupted(trial: Trial) -> Trial:
-    """With external interrupts now and then."""
+    """With occasional external interrupts."""
     inputs = tuple(ExternalInterrupt(at_ns=at_ns) for at_ns in range(100_000, 2_000_000, 70_001))
     return Trial(trial.payload, trial.options, trial.guest, inputs)
 
@@ -73,7 +72,7 @@ _LOG_EDITED = MemoryFault(
     address=firmware.symbols()["event_log"] + 80,
     bits=1,
 )
-"""A digest in the log is another before the first quote."""
+"""A digest in the log is changed before the first quote."""
 
 
 TRIALS = {

@@ -1,7 +1,7 @@
 """`make mutation [PATHS]`: changes the source in small ways, and counts the changes that no test notices.
 
-Exits with 0 where at least 95 % of the sampled mutants that are not equivalent were killed, with 1 where fewer were,
-with 2 for bad arguments and where the tests fail without a mutant. Without PATHS, a sample of each area is taken.
+Exits with 0 if at least 95 % of the sampled mutants that are not equivalent were killed, with 1 if fewer were, with 2
+for bad arguments or if the tests fail without a mutant. Without PATHS, a sample of each area is taken.
 """
 
 import argparse

@@ -1,8 +1,6 @@
-"""Areas of the source that are held to a score, and the tests that may kill a mutant of each.
-
-Tests mirror the tree, so most mutants fall to the file that is named after theirs. A test file of the area that imports
-the mutated module counts as named after it. What those leave goes to the tests of the whole area, and the rest to its
-neighbours.
+"""Areas of the source that must reach a score, and the tests that may kill a mutant of each. Tests mirror the tree, so
+most mutants are killed by the test file with the matching name. A test file of the area that imports the mutated module
+counts as matching. Survivors go to the tests of the whole area, and then to its neighbours.
 """
 
 import ast
@@ -14,17 +12,17 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True)
 class Area:
-    """Files that are judged together."""
+    """Files that are scored together."""
 
     name: str
     paths: tuple[str, ...]
     tests: tuple[str, ...]
-    """Files and directories whose tests are about this area."""
+    """Files and directories whose tests cover this area."""
     neighbours: tuple[str, ...]
-    """Files and directories whose tests go through this area on their way."""
+    """Files and directories whose tests execute this area indirectly."""
 
     def holds(self, path: str) -> bool:
-        """Return True for a file of this area."""
+        """Return True if a file belongs to this area."""
         return _within(path, self.paths)
 
 
@@ -85,7 +83,7 @@ def area_of(path: str) -> Area | None:
 
 
 def stages(root: Path, path: str) -> Iterator[tuple[str, ...]]:
-    """Yield sets of tests for a mutant of a source file that is on no map, those most likely to kill it first."""
+    """Yield sets of tests for a mutant of an unmapped source file, the most likely to kill it first."""
     area = area_of(path)
     near = _named_after(root, path)
     if area is None:

@@ -1,4 +1,4 @@
-"""Pytest plugin for the run that draws up which test reaches which line: one context of coverage.py for each test."""
+"""Pytest plugin for the run that maps tests to the lines that they execute: one coverage.py context for each test."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _seconds: dict[str, float] = {}
 
 
 def _cached() -> Iterator["_lru_cache_wrapper[object]"]:
-    """Return the cached functions of the tree that pytest runs in, but those of tests."""
+    """Return the cached functions of the tree that pytest runs in, except those of tests."""
     here = f"{os.getcwd()}/"
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(here) and not name.startswith("tests"):
@@ -25,7 +25,7 @@ def _cached() -> Iterator["_lru_cache_wrapper[object]"]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Count what is executed until the test is over as the test's, also what an earlier test has in a cache."""
+    """Count what the test executes as the test's; clear caches first, so that cached calls count, too."""
     for function in _cached():
         function.cache_clear()
     running = Coverage.current()

@@ -1,4 +1,4 @@
-"""Mutants that no test can kill, since they do what the original does: `equivalents.toml`, each with its reason."""
+"""Mutants that no test can kill, because they behave as the original does: `equivalents.toml`, each with its reason."""
 
 import tomllib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ LIST = Path(__file__).with_name("equivalents.toml")
 
 @dataclass(frozen=True)
 class Equivalent:
-    """A change that changes nothing that a test could see."""
+    """A change without an effect that a test could see."""
 
     path: str
     was: str
@@ -19,11 +19,11 @@ class Equivalent:
     reason: str
 
     def is_(self, mutant: Mutant) -> bool:
-        """Return True if this entry means the mutant."""
+        """Return True if this entry matches the mutant."""
         return (self.path, self.was, self.becomes) == (mutant.path, mutant.was, mutant.becomes)
 
     def can_be_made(self, root: Path) -> bool:
-        """Return True if an operator makes this change to the file as it is now."""
+        """Return True if an operator makes this change to the current file."""
         file = root / self.path
         return file.is_file() and mutant_becoming(self.path, file.read_text(), self.was, self.becomes)
 

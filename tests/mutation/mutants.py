@@ -1,13 +1,13 @@
 """Mutants of a source file, made by the operators of Cosmic Ray.
 
-A *site* is a place in a file and a kind of change: another binary operator, another comparison, a number one off, ...
-At most places Cosmic Ray has several changes of one kind: a `+` becomes each of eleven other operators. A sample draws
-sites and makes one change at each, so that arithmetic does not crowd out everything else.
+A *site* is a place in a file and a kind of change: another binary operator, another comparison, a number off by one,
+... At most sites Cosmic Ray has several changes of one kind: a `+` becomes each of eleven other operators. A sample
+draws sites and makes one change at each, so that arithmetic does not dominate.
 
-Not mutated: annotations, and `if TYPE_CHECKING`, which do nothing when the program runs; `slots=` and `gc=` of data and
-the size of a cache, which save memory and time; the star among parameters, which is no multiplication; and whatever
-does not compile afterwards. Nor is equality changed to identity or back: which equal values are one object is the
-interpreter's affair.
+Not mutated: annotations and `if TYPE_CHECKING`, which have no effect at run time; `slots=` and `gc=` of data classes
+and the size of a cache, which only save memory and time; the star among parameters, which is not a multiplication; and
+whatever does not compile afterwards. Equality is not changed to identity or back: the interpreter decides which equal
+values are one object.
 """
 
 import ast
@@ -32,7 +32,7 @@ _BINARY = "ReplaceBinaryOperator"
 _FAMILY = re.compile(r"Replace(Binary|Comparison|Unary)Operator")
 _IDENTITY = re.compile(r".*_(Eq_Is|Is_Eq|NotEq_IsNot|IsNot_NotEq)$")
 _PLAIN_LEAVES = {"name", "string", "newline", "endmarker", "fstring_start", "fstring_end", "fstring_string"}
-"""Leaves of the syntax tree at which no operator has anything to change."""
+"""Leaves of the syntax tree that no operator changes."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Site:
     position: Position
     line: str
     nth: int
-    """Number of sites of the same family that are in the same line, or in an equal line further up."""
+    """Number of earlier sites of the same family in the same line, or in an equal line above."""
     changes: tuple[tuple[str, int], ...]
     """Name of a Cosmic Ray operator, and its occurrence in the file."""
 
     def rank(self, seed: int) -> str:
-        """Return the place in a random order, which neither other lines of the file nor its directory disturb."""
+        """Return the sort key of a random order that does not depend on other lines of the file or its directory."""
         text = f"{seed}\0{PurePosixPath(self.path).name}\0{self.family}\0{self.line}\0{self.nth}"
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -65,7 +65,7 @@ class Mutant:
     """Line that is changed, without indentation."""
     becomes: str
     source: str
-    """Text of the whole file with the change made."""
+    """Text of the whole file after the change."""
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ def sites(path: str, source: str) -> list[Site]:
         short = name.partition("/")[2]
         matched = _FAMILY.match(short)
         family = matched[0] if matched else short
-        replaced = short.rpartition("_")[0] if family == _BINARY else short  # stands there whatever it becomes
+        replaced = short.rpartition("_")[0] if family == _BINARY else short  # is there whatever it becomes
         if replaced not in starts:
             starts[replaced] = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts[replaced]):
@@ -108,7 +108,7 @@ def sites(path: str, source: str) -> list[Site]:
 
 
 def mutant(site: Site, source: str, seed: int) -> Mutant | None:
-    """Make one of a site's changes, drawn by the seed. None if none of them compiles to something else."""
+    """Make one of a site's changes, drawn by the seed. Returns None if none compiles to different code."""
     for name, occurrence in sorted(site.changes, key=lambda change: _drawn(site, change[0], change[1], seed)):
         mutated = _changed(source, name, occurrence)
         if mutated is None or not _differs(source, mutated):
@@ -118,7 +118,7 @@ def mutant(site: Site, source: str, seed: int) -> Mutant | None:
 
 
 def mutant_becoming(path: str, source: str, was: str, becomes: str) -> bool:
-    """Return True if some operator turns one line of a file into another."""
+    """Return True if some operator turns the one line of a file into the other."""
     return any(
         _lines(site, name, mutated) == (was, becomes)
         for site in sites(path, source)
@@ -143,7 +143,7 @@ def sample(root: Path, paths: Iterable[str], size: int, seed: int) -> Iterator[M
 
 
 def python_files(root: Path, paths: Iterable[str]) -> list[str]:
-    """Return the Python files at or below paths, relative to root. Raises FileNotFoundError where there is none."""
+    """Return the Python files at or below paths, relative to root. Raises FileNotFoundError if there are none."""
     found: set[str] = set()
     for path in paths:
         whole = root / path
@@ -198,7 +198,7 @@ def _differs(source: str, mutated: str) -> bool:
 
 
 def _lines(site: Site, operator: str, mutated: str) -> tuple[str, str]:
-    """Return the line as it was and as it becomes; empty for a decorator that is gone."""
+    """Return the line before and after; empty after the removal of a decorator."""
     index = site.position[0] - 1
     gone = operator.endswith("/RemoveDecorator")
     return site.line, "" if gone else mutated.splitlines()[index].strip()

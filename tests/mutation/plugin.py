@@ -1,4 +1,4 @@
-"""Pytest plugin for the tests that are held against a mutant: no other machine, and the same examples each time."""
+"""Pytest plugin for testing a mutant: no other machine, and the same examples each time."""
 
 import os
 import shutil
@@ -11,19 +11,19 @@ import pytest
 from hypothesis import settings
 
 TIMES = "MUTATION_TIMES"
-"""Environment variable for `contexts.py`: the file that the seconds of each test are written to, as JSON."""
+"""Environment variable for `contexts.py`: the JSON file that receives the seconds of each test."""
 
 OTHER_MACHINES = ("qemu", "bochs")
 
 MEMORY_LIMIT = 6 << 30
-"""Bytes of RAM at which the tests end: a mutant may allocate without end. (A limit of the system's on what is mapped
-would count Unicorn's buffers for translated code, which are large and mostly unused.)"""
+"""Bytes of resident memory at which the tests are ended: a mutant may allocate without limit. (A limit on the address
+space would count Unicorn's translation buffers, which are large and mostly unused.)"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hide QEMU and Bochs, and let Hypothesis draw the same examples every time.
 
-    A mutant has to be killed by what this project says of itself, not by a second machine that may not be there.
+    This project's own tests must kill a mutant, not a second machine that may not be installed.
     """
     threading.Thread(target=_watch_memory, daemon=True).start()
     settings.register_profile("mutation", derandomize=True, database=None, deadline=None)

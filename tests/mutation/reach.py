@@ -1,13 +1,10 @@
-"""Which tests execute which line of an area: drawn up once by coverage.py, kept beside the session.
-
-A mutant is held first against the quickest case of each test function that executes its line, the quickest of these
-first, and then against the other cases. What a fixture of several tests executes counts for the first of them. A line
-that runs while modules are imported (a table, a default value) can matter wherever its module is used: there, every
-test that executes any line of the file, or of one that imports it, counts, and in the end the whole area.
-
-What has changed since the map was drawn up is not in it: a test file that is new or different is run whole, and a
-mutant of a source file that is different is held against tests by their names (`areas.stages`). Tests that start the
-emulator in another process reach nothing of it by the map.
+"""Maps each line of an area to the tests that execute it; coverage.py makes the map once, and it is kept beside the
+session. A mutant first meets the quickest case of each test function that executes its line, in order of time, and then
+the other cases. Lines executed by a shared fixture count for the first test that uses it. A line executed during import
+(a table, a default value) can matter wherever its module is used: every test counts that executes any line of the file
+or of one that imports it, and finally the whole area. The map does not cover later changes: a new or changed test file
+runs whole, and for a mutant of a changed source file tests are chosen by name (`areas.stages`). Lines that
+tests execute in another process are not on the map.
 """
 
 import ast
@@ -22,7 +19,7 @@ from tests.mutation.areas import Area, importers_of
 from tests.mutation.workplace import Workplace
 
 AT_IMPORT = ""
-"""Context of what runs while pytest imports modules and collects tests."""
+"""Context of lines executed while pytest imports modules and collects tests."""
 
 Tests = tuple[str, ...]
 
@@ -35,13 +32,13 @@ class Reach:
     area: Area
     data: Path
     seconds: dict[str, float]
-    """Seconds that each test took under coverage.py, which is more than it takes without."""
+    """Seconds that each test took under coverage.py, more than without."""
     digests: dict[str, str]
-    """Digest of each source and test file when the map was drawn up."""
+    """Digest of each source and test file when the map was made."""
 
     @classmethod
     def of(cls, area: Area, workplace: Workplace, directory: Path) -> "Reach":
-        """Read the map in a directory, or draw it up there."""
+        """Read the map in a directory, or make it there."""
         directory.mkdir(parents=True, exist_ok=True)
         data, index = directory.absolute() / f"{area.name}.coverage", directory / f"{area.name}.reach"
         if not index.exists():
@@ -51,11 +48,11 @@ class Reach:
         return cls(workplace.root, area, data, **json.loads(index.read_text()))
 
     def knows(self, path: str) -> bool:
-        """Return True if a file is as it was."""
+        """Return True if a file has not changed since then."""
         return self.digests.get(path) == _digest(self.root / path)
 
     def stages(self, path: str, line: int) -> Iterator[Tests]:
-        """Yield sets of tests for a mutant, those most likely to kill it first; none if no test reaches its line."""
+        """Yield sets of tests for a mutant, the most likely to kill it first; none if no test reaches its line."""
         contexts = _contexts(self.data, path)
         lines = _statement((self.root / path).read_text(), line)
         reached = {test for number in lines for test in contexts.get(number, ())}
@@ -86,7 +83,7 @@ class Reach:
         return sum(self._known(tests))
 
     def _known(self, tests: Tests) -> list[float]:
-        """Return the seconds of each of some tests, files and directories; of all tests where none of them is known."""
+        """Return the seconds of each of some tests, files and directories; of all tests if none of them is known."""
         known = [took for test, took in self.seconds.items() if any(_covers(given, test) for given in tests)]
         return known or list(self.seconds.values())
 
@@ -112,7 +109,7 @@ def _contexts(data: Path, path: str) -> dict[int, list[str]]:
 
 
 def _statement(source: str, line: int) -> range:
-    """Return the lines of the statement that a line is part of; of a compound statement, those before its body."""
+    """Return the lines of the statement that a line is part of; for a compound statement, those before its body."""
     found = range(line, line + 1)
     for node in ast.walk(ast.parse(source)):  # outer ones first
         if isinstance(node, ast.stmt) and not isinstance(node, ast.Match):

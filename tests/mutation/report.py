@@ -9,7 +9,7 @@ from rich.table import Table
 from tests.mutation.session import Fate, Result
 
 GOAL = 0.95
-"""Share of the mutants that are not equivalent which tests have to kill."""
+"""Share of the non-equivalent mutants that tests must kill."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Score:
 
 
 def scores(results: Sequence[Result]) -> list[Score]:
-    """Return the score of each area, and that of all together at the end."""
+    """Return the score of each area, and the total at the end."""
     areas = list(dict.fromkeys(result.area for result in results))
     each = [Score.of(area, [one for one in results if one.area == area]) for area in areas]
     return [*each, Score.of("all", results)]

@@ -1,4 +1,4 @@
-"""Holds each mutant of a sample against the tests, those most likely to kill it first."""
+"""Tests each mutant of a sample, with the tests most likely to kill it first."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tests.mutation.session import Fate, Result, Session
 from tests.mutation.workplace import Ended, Workplace
 
 SHORTEST_LIMIT = 30.0
-"""Seconds that every run of tests may take: other work on the host must not kill mutants."""
+"""Seconds that every run of tests may take, so that load on the host does not kill mutants."""
 LONGEST_LIMIT = 1800.0
 """Seconds for tests whose time is not known yet."""
 
@@ -20,7 +20,7 @@ _FATES = {Ended.FAILED: Fate.KILLED, Ended.TIMED_OUT: Fate.TIMED_OUT}
 
 
 class UnsoundTestsError(Exception):
-    """The tests fail without any mutant, so nothing can be said of mutants."""
+    """The tests fail without a mutant, so they say nothing about mutants."""
 
 
 def _say_nothing(text: str) -> None:
@@ -34,16 +34,16 @@ class Runner:
     workplace: Workplace
     known: tuple[Equivalent, ...] = ()
     reaches: dict[str, Reach] = field(default_factory=dict)
-    """Maps of areas, by name. For other files the names of the tests decide which come first."""
+    """Maps of areas, by name. For other files tests are chosen by name."""
     timeout_ratio: float = 6.0
-    """Times as long as without a mutant that tests may take before they count as endless."""
+    """Factor over the time without a mutant after which tests count as endless."""
     say: Callable[[str], None] = _say_nothing
-    """Called with what is being done, for whoever waits."""
+    """Called with the current progress."""
     _untouched: dict[Tests, float] = field(default_factory=dict)
     _sound: set[str] = field(default_factory=set)
 
     def run(self, mutants: Iterable[Mutant], session: Session) -> Iterator[Result]:
-        """Yield the result of each mutant; those that the session knows are not run again. Raises UnsoundTestsError."""
+        """Yield the result of each mutant; those already in the session are not run again. Raises UnsoundTestsError."""
         for mutant in mutants:
             reason = reason_for(mutant, self.known)
             found = session.results.get(mutant.name)
@@ -82,7 +82,7 @@ class Runner:
         return reach if reach is not None and reach.knows(mutant.path) else None
 
     def _measure(self, tests: Tests) -> None:
-        """Tests that do not end have killed nothing unless they end without the mutant."""
+        """Tests that do not end kill the mutant only if they end without it."""
         if tests not in self._untouched:
             self.say(f"without a mutant: {len(tests)} sets of tests, from {tests[0]}")
             outcome = self.workplace.test(tests, limit=LONGEST_LIMIT, pristine=True)
@@ -91,7 +91,7 @@ class Runner:
             self._untouched[tests] = outcome.seconds
 
     def _limits(self, tests: Tests, reach: Reach | None) -> tuple[float, float | None]:
-        """Return the seconds for tests, and those for each of them, which does not count while they are collected."""
+        """Return the time limit for all tests, and that for each test, which does not apply to collection."""
         if reach is not None:
             together = SHORTEST_LIMIT + self.timeout_ratio * reach.together(tests)
             return together, max(SHORTEST_LIMIT, self.timeout_ratio * reach.slowest(tests))
@@ -99,7 +99,7 @@ class Runner:
         return LONGEST_LIMIT if known is None else max(SHORTEST_LIMIT, self.timeout_ratio * known), None
 
     def _confirm(self, test: str) -> None:
-        """A test that fails has killed nothing unless it passes without the mutant."""
+        """A failing test kills the mutant only if it passes without it."""
         if test not in self._sound:
             outcome = self.workplace.test([test], pristine=True)
             if outcome.ended is not Ended.PASSED:

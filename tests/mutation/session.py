@@ -1,4 +1,4 @@
-"""Results so far, one JSON object a line, so that an interrupted run goes on where it stopped."""
+"""Results so far, one JSON object a line, so that an interrupted run can be continued."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,20 +9,20 @@ from tests.mutation.mutants import Mutant
 
 
 class Fate(StrEnum):
-    """Ends that a mutant can come to."""
+    """Possible results for a mutant."""
 
     KILLED = "killed"
     TIMED_OUT = "timed out"
-    """Killed, too: the tests would not come to an end."""
+    """Killed, too: the tests did not end."""
     SURVIVED = "survived"
     EQUIVALENT = "equivalent"
     STILLBORN = "stillborn"
-    """Its module cannot be imported, which needs no test to be noticed: not counted."""
+    """Its module cannot be imported, which is noticed without a test: not counted."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Fate of one mutant."""
+    """Result for one mutant."""
 
     name: str
     area: str
@@ -34,7 +34,7 @@ class Result:
     fate: Fate
     seconds: float
     killer: str = ""
-    """Test that noticed it, or the reason why none can."""
+    """Test that failed, or the reason why none can."""
 
     @classmethod
     def of(cls, mutant: Mutant, area: str, fate: Fate, seconds: float, killer: str = "") -> "Result":
@@ -49,11 +49,11 @@ class Session:
     """A file of results."""
 
     def __init__(self, file: Path, *, retry: bool = False) -> None:
-        """Open a session, or begin one.
+        """Open or create a session.
 
         Args:
             file: lines of JSON; need not exist.
-            retry: forget the mutants that survived, since there are new tests.
+            retry: forget the mutants that survived, because there are new tests.
         """
         self._file = file
         self.results: dict[str, Result] = {}
@@ -66,7 +66,7 @@ class Session:
             self.results = {name: one for name, one in self.results.items() if one.fate is not Fate.SURVIVED}
 
     def add(self, result: Result) -> None:
-        """Keep a result, at once also on disk."""
+        """Keep a result, also on disk at once."""
         self.results[result.name] = result
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a") as stream:

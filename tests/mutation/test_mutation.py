@@ -1,4 +1,4 @@
-"""The runner of `make mutation`, on a small tree; and the list of equivalent mutants, which must be up to date."""
+"""The runner of `make mutation` on a small tree; the list of equivalent mutants is up to date."""
 
 import json
 from itertools import islice

@@ -1,4 +1,4 @@
-"""A copy of the source tree in which mutants are made and tests are run, so that nothing happens to the original."""
+"""A copy of the source tree for mutants and tests, so that the original is not touched."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _PYTEST = ["pytest", "-rfE", "--no-header", "-p", "no:xdist", "-p", "tests.mutat
 
 
 class Ended(StrEnum):
-    """Ways in which a run of tests can end."""
+    """Results of a run of tests."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -36,7 +36,7 @@ class Ended(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a run of tests."""
+    """Result of a run of tests."""
 
     ended: Ended
     seconds: float
@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Workplace:
-    """A copy of what version control knows of, plus what is new and not ignored."""
+    """A copy of the tracked files and of new ones that are not ignored."""
 
     def __init__(self, original: Path, place: Path) -> None:
         """Copy the tree at `original`, a Git work tree or a plain directory, to `place`, which must not exist."""
@@ -54,12 +54,12 @@ class Workplace:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             if (original / name).is_file():
                 shutil.copy2(original / name, place / name)
-        if (original / ".pytest_cache").is_dir():  # tests keep there what they have assembled
+        if (original / ".pytest_cache").is_dir():  # tests keep assembled code there
             shutil.copytree(original / ".pytest_cache", place / ".pytest_cache", dirs_exist_ok=True)
 
     @contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[None]:
-        """Let the mutant stand in its file for the time of the block."""
+        """Write the mutant to its file, for the duration of the block."""
         file = self.root / mutant.path
         original, stat = file.read_bytes(), file.stat()
         file.write_text(mutant.source)
@@ -72,7 +72,7 @@ class Workplace:
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     def can_import(self, path: str) -> bool:
-        """Return True if the module of a file can be imported as it stands."""
+        """Return True if the module of a file can be imported."""
         module = ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
         command = [sys.executable, "-c", f"import {module}"]
         return (
@@ -89,7 +89,7 @@ class Workplace:
             tests: files, directories and single tests, relative to the root.
             limit: seconds after which the run is ended.
             each: seconds after which a single test is ended, and the run with it.
-            pristine: no mutant stands in the tree, so what Python compiles may be kept for later runs.
+            pristine: the tree has no mutant, so Python's compiled files may be kept for later runs.
         """
         environment = self._environment
         if pristine:
@@ -125,9 +125,9 @@ class Workplace:
     def _run(
         self, command: Sequence[str], tests: Sequence[str], environment: dict[str, str], limit: float | None = None
     ) -> tuple[int | None, str, float]:
-        """Run a command on tests. Returns its exit code, None where the limit ended it, its output and the seconds."""
+        """Run a command on tests. Returns its exit code (None if the limit ended it), its output and the seconds."""
         began = time.monotonic()
-        # Files and no pipe: what the tests leave running would keep a pipe open, and a command line has a limit.
+        # Files, not pipes: processes that the tests leave would keep a pipe open, and a command line has a limit.
         with tempfile.TemporaryFile("w+", errors="replace") as output, tempfile.NamedTemporaryFile("w") as names:
             names.write("\n".join(tests))
             names.flush()
@@ -153,7 +153,7 @@ class Workplace:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """Environment of the children: sources of this tree first, and nothing that a mutant becomes is kept."""
+        """Environment of the children: sources of this tree come first, and compiled mutants are not kept."""
         own = {"PYTHONPATH": str(self.root), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         return {**os.environ, **own}
 

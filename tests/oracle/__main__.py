@@ -1,6 +1,5 @@
-"""`python -m tests.oracle [THEME]...`: every case of the exception suite that differs, one machine below the other.
-
-Where our machine does not get through a case, it is started again at the next one.
+"""`python -m tests.oracle [THEME]...`: prints each case of the exception suite that differs, one machine below the
+other. If our machine does not get through a case, it is restarted at the next one.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""The third machine: an image on Bochs, started in the state that our own boot loader leaves.
+"""The third machine: runs an image on Bochs, started in the state that our boot loader leaves.
 
-There is no BIOS, no boot loader and no disk: a ROM of ours holds what machine.boot made of RAM, copies it there, enters
-protected mode and jumps to the image. So a run takes half a second, and modules may have a megabyte. Debian's Bochs
-has its debugger; breakpoints end a run, and the debugger writes memory to a file. Bochs has no clock but its
-instructions, and its local APIC counts them: time is not compared.
+There is no BIOS, no boot loader and no disk: a ROM of ours holds the RAM content that machine.boot made, copies it to
+RAM, enters protected mode and jumps to the image. So a run takes half a second, and modules may have a megabyte.
+Debian's Bochs has its debugger; breakpoints end a run, and the debugger writes memory to a file. Bochs's only clock is
+its instruction count, which drives its local APIC, so time is not compared.
 """
 
 import os
@@ -42,11 +42,11 @@ _PANIC = ">>PANIC<<"
 
 
 class BochsError(Exception):
-    """Bochs could not run the image: what was tried, and its own words."""
+    """Bochs could not run the image: gives the command and its output."""
 
 
 def missing() -> str | None:
-    """Say in one line what is not installed here; None if Bochs can run."""
+    """Return in one line what is not installed; None if Bochs can run."""
     tools = [tool for tool in ("bochs", "script") if shutil.which(tool) is None]
     if not tools and not _TERMINAL.exists():
         tools = ["bochs-term"]
@@ -56,9 +56,9 @@ def missing() -> str | None:
 def run(image: Image, until: str, *, memory: tuple[range, ...] = (), mapped_at: int = 0, timeout: float = 300) -> Run:
     """Run an image until it is about to execute the instruction at the symbol `until`, or shuts down.
 
-    The end is `halted` or `shutdown`; there are no records. With `memory`, all of RAM is returned, zero but for these
-    ranges of physical addresses, which the image sees at `mapped_at` and up. Raises BochsError when Bochs fails or time
-    (seconds) runs out.
+    The end is `halted` or `shutdown`; there are no records. With `memory`, all of RAM is returned, zero outside these
+    physical ranges, which the image sees from `mapped_at` on. Raises BochsError if Bochs fails or time (seconds) runs
+    out.
     """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -92,7 +92,7 @@ def _ram(content: dict[int, bytes]) -> bytes:
 
 
 def _prepare(image: Image, commands: list[str], work: Path) -> None:
-    """Write everything that Bochs reads."""
+    """Write all files that Bochs reads."""
     machine, _ = ours.start(image)
     (work / "rom").write_bytes(_rom(machine))
     video = bytearray(512)
@@ -106,7 +106,7 @@ def _prepare(image: Image, commands: list[str], work: Path) -> None:
 
 
 def _rom(machine: Machine) -> bytes:
-    """What RAM holds, a table of where it goes, and the code at the reset vector, which copies it there."""
+    """The content of RAM, a table of its destinations, and the code at the reset vector, which copies it."""
     elf, ram, state = _reset(), machine.ram, machine.cpu.registers
     content = bytearray(_ROM_SIZE)
     code = _ROM_SIZE - _CODE_SIZE

@@ -1,4 +1,4 @@
-"""Compares what two machines did, and says where they part."""
+"""Compares the runs of two machines, and tells where they diverge."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ _NEIGHBOURS = 3
 
 
 def difference(image: Image, theirs: Run, ours: Run) -> str:
-    """Where our run departs from theirs: serial line, record or end; empty when they agree."""
+    """Where our run diverges from theirs: serial line, record or end; empty if they agree."""
     parts = [
         _first("serial line", theirs.lines, ours.lines),
         _first(
@@ -24,7 +24,7 @@ def difference(image: Image, theirs: Run, ours: Run) -> str:
 
 
 def _first(what: str, theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """The first place where two sequences differ, with what stands around it."""
+    """The first place where two sequences differ, with its surroundings."""
     pairs = zip(theirs, ours, strict=False)
     at = next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(theirs), len(ours)))
     if at == len(theirs) == len(ours):

@@ -1,4 +1,4 @@
-"""Everything here is marked `oracle`, and skipped where its witness is missing: QEMU, Bochs, or an x86-64 host."""
+"""Marks everything here `oracle`, and skips it if its witness is missing: QEMU, Bochs, or an x86-64 host."""
 
 from pathlib import Path
 

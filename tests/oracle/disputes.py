@@ -1,7 +1,6 @@
-"""Where the witnesses part: the table of which one is wrong, by the manual (SDM).
-
-What two witnesses say against the third is not enough to excuse it: an entry names the section that decides. An entry
-is used up by every case it matches: where its witness is no longer alone, the tests fail and the entry must go.
+"""Where the witnesses differ: a table of which one is wrong, by the manual (SDM). A majority of two witnesses is not
+enough for an entry: it names the section that decides. If the witness of an entry gives the right answer to a case that
+it matches, the tests fail and the entry must go.
 """
 
 import re
@@ -13,15 +12,15 @@ Witness = Literal["QEMU", "Bochs"]
 
 @dataclass(frozen=True)
 class Dispute:
-    """Cases of which one witness gives a wrong answer."""
+    """Cases that one witness gets wrong."""
 
     wrong: Witness
     cases: str
     """A regular expression for whole names of cases."""
     answer: str
-    """What it does."""
+    """What the witness does."""
     manual: str
-    """What is right, and where that stands."""
+    """What is right, and the section that says so."""
 
 
 DISPUTES = (
@@ -59,19 +58,19 @@ DISPUTES = (
 )
 
 NOT_OFFERED = {"Bochs": re.compile(r"umip_.*")}
-"""Cases about what the witness does not have; bx_generic is a processor without UMIP."""
+"""Cases about features that the witness lacks; bx_generic is a processor without UMIP."""
 
 UNTIMED = {"Bochs": frozenset(["legacy", "shadows", "timer"])}
-"""Themes that turn on when a timer's interrupt comes, which this witness takes from its own count of instructions."""
+"""Themes that depend on when a timer interrupt comes, which this witness derives from its own instruction count."""
 
 
 def dispute(case: str, witness: Witness) -> Dispute | None:
-    """The entry that says that this witness is wrong about a case."""
+    """The entry by which this witness is wrong about a case."""
     return next((each for each in DISPUTES if each.wrong == witness and re.fullmatch(each.cases, case)), None)
 
 
 def verdict(case: str, witness: Witness, theirs: object, ours: object) -> str:
-    """What is wrong with a case, in a line; empty when there is nothing: no difference, or one that the table has."""
+    """What is wrong with a case, in a line; empty if there is no difference, or one in the table."""
     known = dispute(case, witness)
     if theirs == ours:
         return f"{case}: {witness} is right, so its entry in the table of disputes must go" if known else ""

@@ -1,4 +1,4 @@
-"""An image under test: built by zig, and what the oracle has to know of it."""
+"""An image under test: building it with zig, and its symbols and segments."""
 
 import io
 import subprocess
@@ -19,7 +19,7 @@ _PT_LOAD = "PT_LOAD"
 
 @dataclass(frozen=True)
 class Image:
-    """A kernel and what the boot loader gives it. `modules` are pairs of command line and content."""
+    """A kernel and its boot modules. `modules` are pairs of command line and content."""
 
     elf: bytes = field(repr=False)
     command_line: str = ""
@@ -40,7 +40,7 @@ class Image:
         return {name: address for address, name in sorted(found)}
 
     def offset(self, address: int) -> int:
-        """Where in the file the byte at a linear address is. Raises ValueError for one that is in no segment."""
+        """The file offset of the byte at a linear address. Raises ValueError if it is in no segment."""
         for segment in ELFFile(io.BytesIO(self.elf)).iter_segments(_PT_LOAD):
             if 0 <= address - segment["p_vaddr"] < segment["p_filesz"]:
                 return int(segment["p_offset"]) + address - int(segment["p_vaddr"])
@@ -58,9 +58,8 @@ class Image:
 
 
 def build(sources: Sequence[Path], script: Path, flags: Sequence[str] = ()) -> bytes:
-    """Assemble, compile and link; the ELF image. Source directories are on the include path.
-
-    Raises CalledProcessError, with zig's words on standard error, when a source is wrong.
+    """Assemble, compile and link; returns the ELF image. Source directories are on the include path. Raises
+    CalledProcessError, with zig's messages on standard error, if a source is wrong.
     """
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "image.elf"

@@ -1,4 +1,4 @@
-"""The machine under test: the same image, reported in QEMU's terms."""
+"""The machine under test: runs the same image, and reports in QEMU's terms."""
 
 from dataclasses import dataclass, field
 
@@ -13,12 +13,12 @@ _ENDS: dict[Outcome, End] = {Outcome.SHUTDOWN: "shutdown", Outcome.HALTED: "halt
 
 
 class RunawayError(Exception):
-    """The machine takes interrupts without end."""
+    """The machine takes more interrupts than the bound."""
 
 
 @dataclass
 class Recording:
-    """Keeps what was raised, as QEMU would have logged it."""
+    """Records interrupts and exceptions as QEMU would log them."""
 
     machine: Machine | None = None
     records: list[Record] = field(default_factory=list)
@@ -31,10 +31,8 @@ class Recording:
             self.records.append(self._as_qemu_logs(event))
 
     def _as_qemu_logs(self, event: InterruptRaised) -> Record:
-        """Our event says where the handler will return to, QEMU says where RIP stands before delivery.
-
-        The two differ for INT n, INT3 and INTO only: there QEMU has the instruction itself. And what has no error
-        code has 0 there.
+        """Our event has the handler's return address, QEMU's record RIP before delivery. They differ only for INT n,
+        INT3 and INTO, where QEMU has the instruction itself. Without an error code QEMU logs 0.
         """
         assert self.machine is not None
         software = event.source == "software"

@@ -1,8 +1,7 @@
-"""`python -m tests.oracle.pairs [--all]`: which (opcode, form) pairs have been compared, and with whom.
-
-Reads what `python -m tests.oracle.enumeration long` and `python -m tests.oracle.protected_programs all` have kept, and
-adds it up: the pairs that each witness has decided, those that the manual alone decides, and those that nobody has
-compared, with the reason. `--all` names each of these. Exits with 1 if one of them has no reason, or anything differs.
+"""`python -m tests.oracle.pairs [--all]`: which (opcode, form) pairs have been compared, and with which witness. Adds
+up the results of `python -m tests.oracle.enumeration long` and `python -m tests.oracle.protected_programs all`: the
+pairs that each witness has decided, those that only the manual decides, and those not compared, with the reason.
+`--all` lists each of the latter. Exits with 1 if one of them has no reason, or anything differs.
 """
 
 import json
@@ -29,7 +28,7 @@ def witnesses(raw: Mapping[str, Any]) -> Counter[str]:
 
 
 def report(reports: Mapping[str, Mapping[str, Any]], *, every: bool) -> str:
-    """Return all of it as text. `reports` are by the name of what made them."""
+    """Return the table as text. `reports` are by the name of the program that made them."""
     lines: list[str] = []
     for name, raw in reports.items():
         counts = witnesses(raw)

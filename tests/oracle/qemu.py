@@ -1,7 +1,7 @@
-"""The other machine: an image under GRUB 2 on QEMU, and what QEMU logged.
+"""The other machine: runs an image under GRUB 2 on QEMU, and reads QEMU's log.
 
-GRUB is made a Linux-protocol image that QEMU loads with `-kernel`; kernel and modules sit in a tar archive inside
-it, so no disk image is needed. Virtual time advances 32 ns an instruction (`-icount shift=5`) and skips idle time
+GRUB is built as a Linux-protocol image that QEMU loads with `-kernel`; it contains kernel and modules in a tar archive,
+so no disk image is needed. Virtual time advances 32 ns an instruction (`-icount shift=5`) and skips idle time
 (`sleep=off`), so whole logs repeat exactly.
 """
 
@@ -25,7 +25,7 @@ CPU_MODEL = (
     "qemu64,vendor=GenuineIntel,-svm,+smep,+smap,+umip,+rdtscp,+fsgsbase,+pdpe1gb,+pclmulqdq,+ssse3,+sse4.1,+sse4.2,"
     "+movbe,+popcnt,+aes,+abm,+bmi1,+bmi2,+adx,+erms"
 )
-"""What machine/architecture/cpuid.py tells, so that both have the same instructions."""
+"""The features of machine/architecture/cpuid.py, so that both machines have the same instructions."""
 _GRUB_MODULES = Path("/usr/lib/grub/i386-pc")
 _SHIFT = NS_PER_INSTRUCTION.bit_length() - 1
 _LINE = re.compile(
@@ -39,11 +39,11 @@ _POLL_SECONDS = 0.05
 
 
 class QemuError(Exception):
-    """GRUB or QEMU could not run the image: what was tried, and their own words."""
+    """GRUB or QEMU could not run the image: gives the command and its output."""
 
 
 def missing() -> str | None:
-    """What is not installed here, in one line; None if the oracle can run."""
+    """Return in one line what is not installed; None if the oracle can run."""
     tools = [tool for tool in ("qemu-system-x86_64", "grub-mkimage") if shutil.which(tool) is None]
     if not tools and not (_GRUB_MODULES / "lnxboot.img").exists():
         tools = ["grub-pc-bin"]
@@ -54,12 +54,12 @@ def run(image: Image, *, memory: bool = False, timeout: float = 300, options: tu
     """Boot an image and wait until it leaves by the debug-exit device or a triple fault.
 
     With `memory`, wait also for HLT with interrupts disabled, and return all of RAM unless it left by debug exit.
-    `options` are further arguments of QEMU. Raises QemuError when GRUB or QEMU fail or time (seconds) runs out.
+    `options` are further arguments of QEMU. Raises QemuError if GRUB or QEMU fails or time (seconds) runs out.
     """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         kernel = _boot_image(image, work)
-        # -no-shutdown keeps QEMU there after a triple fault, for its memory.
+        # -no-shutdown keeps QEMU and its memory after a triple fault.
         monitor = ["-qmp", f"unix:{work}/qmp,server=on,wait=off", "-no-shutdown"] if memory else []
         command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", CPU_MODEL, "-m", str(RAM_SIZE >> 20)]
         command += "-display none -nodefaults -vga none -net none -no-reboot".split()
@@ -87,7 +87,7 @@ def run(image: Image, *, memory: bool = False, timeout: float = 300, options: tu
 
 
 def parse(log: str, image: Image) -> tuple[Record, ...]:
-    """The records of QEMU's `-d int` log, from the first one inside the image on: firmware and GRUB are left out."""
+    """The records of QEMU's `-d int` log from the first one inside the image on, without firmware and GRUB."""
     found: list[Record] = []
     for match in _LINE.finditer(log):
         rip = int(match["rip"], 16)
@@ -124,7 +124,7 @@ def _boot_image(image: Image, work: Path) -> Path:
     return kernel
 
 
-# The monitor (QMP): only where memory is wanted.
+# The monitor (QMP), only used if memory is wanted.
 
 
 class _Monitor:
@@ -141,7 +141,7 @@ class _Monitor:
         self.ask("qmp_capabilities")
 
     def ask(self, command: str, **arguments: object) -> Any:
-        """The answer to a command. Raises QemuError when it is refused, ConnectionError when QEMU has gone."""
+        """The answer to a command. Raises QemuError if it is refused, ConnectionError if QEMU has exited."""
         self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while line := self._lines.readline():
             message = json.loads(line)
@@ -157,7 +157,7 @@ class _Monitor:
 
 
 def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float) -> bytes | None:
-    """All of RAM once the processor is halted for good; None if QEMU has left before."""
+    """All of RAM once the processor is halted for good; None if QEMU has exited before."""
     end = time.monotonic() + timeout
     monitor = _connect(process, work / "qmp")
     if monitor is None:
@@ -169,7 +169,7 @@ def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float)
             time.sleep(_POLL_SECONDS)
         monitor.ask("stop")
         monitor.ask("pmemsave", val=0, size=RAM_SIZE, filename=str(work / "memory"))
-        process.kill()  # not `quit`, which would shut a TPM down that somebody still wants to look at
+        process.kill()  # not `quit`, which would shut down a TPM that is still to be read
     except OSError:
         return None
     finally:
@@ -178,7 +178,8 @@ def _wait_and_dump(process: "subprocess.Popen[str]", work: Path, timeout: float)
 
 
 def _connect(process: "subprocess.Popen[str]", path: Path) -> _Monitor | None:
-    """The monitor, as soon as QEMU listens: its socket is there a little earlier. None if QEMU has left before."""
+    """The monitor, as soon as QEMU listens, which is slightly after its socket exists. None if QEMU has exited
+    before."""
     while process.poll() is None:
         try:
             return _Monitor(path)

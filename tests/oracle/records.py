@@ -1,10 +1,10 @@
-"""What both machines report of a run, in QEMU's terms, so that it can be compared.
+"""Records of a run in QEMU's terms, which both machines report, for comparison.
 
 QEMU writes one line for each attempt to deliver an interrupt or exception (`do_interrupt_all` in
 target/i386/tcg/seg_helper.c): the vector, the error code or 0, whether an INT instruction asked for it, the
-privilege level, and RIP as it is before delivery. For INT n, INT3 and INTO that is the instruction itself, for a
-fault the instruction that faulted, for a trap or an external interrupt the next one. A delivery that fails is
-followed by the line of the exception that takes its place.
+privilege level, and RIP before delivery. For INT n, INT3 and INTO that is the instruction itself, for a
+fault the instruction that faulted, for a trap or an external interrupt the next one. A failed delivery is followed by
+the line of the exception that replaces it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,11 +22,12 @@ class Record:
     vector: int
     error_code: int
     software: bool
-    """By INT n, INT3 or INTO."""
+    """Caused by INT n, INT3 or INTO."""
     ring: int
-    """The privilege level it came up in."""
+    """The privilege level before delivery."""
     rip: int
-    """Of the instruction for INT n, INT3, INTO and faults; of the next one for traps and external interrupts."""
+    """Address of the instruction for INT n, INT3, INTO and faults; of the next one for traps and external
+    interrupts."""
     cr2: int | None = None
     """For page faults."""
 
@@ -47,7 +48,7 @@ class Run:
     status: int | None = None
     """The exit status, value * 2 + 1."""
     memory: bytes | None = field(default=None, repr=False)
-    """All of RAM at the end, where it was asked for."""
+    """All of RAM at the end, if requested."""
 
     @property
     def lines(self) -> list[str]:
@@ -56,10 +57,10 @@ class Run:
 
 
 def normalised(records: tuple[Record, ...]) -> tuple[Record, ...]:
-    """QEMU's records with the error codes of failed INT n instructions as the manual has them.
+    """QEMU's records with the manual's error codes for failed INT n instructions.
 
     QEMU 7.2 computes `n*16+2` in long mode where the manual (SDM volume 3, 6.13) and later versions say `n*8+2`.
-    Only what directly follows an INT n at the same place, and is exactly that number, is changed.
+    Only a record with exactly that number directly after an INT n at the same place is changed.
     """
     result = list(records)
     for index, (first, second) in enumerate(pairwise(records)):

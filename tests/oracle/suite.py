@@ -1,7 +1,6 @@
-"""The exception suite: one image for each theme, made of the theme's cases and the runner they share.
-
-The runner marks the beginning of each case with an interrupt of its own, and prints the case's name at the start of
-each line, so that a run can be taken apart into its cases.
+"""The exception suite: one image for each theme, of the theme's cases and a common runner. The runner marks the
+beginning of each case with a reserved interrupt, and prints the case's name at the start of each line, so that a run
+can be split into cases.
 """
 
 import struct
@@ -17,16 +16,16 @@ HERE = Path(__file__).parent / "exceptions"
 _SHARED = ("boot.S", "tables.S", "runner.S", "trap.S")
 _MARK = 0xF1
 PASSED = 0x10 * 2 + 1
-"""The exit status when all cases have run."""
+"""The exit status after all cases."""
 _ENTRY = struct.Struct("<4Q")
 THEMES = tuple(sorted(path.stem for path in HERE.glob("*.S") if path.name not in _SHARED))
 ONE_BY_ONE = frozenset(["shutdown"])
-"""Themes whose cases each end the run."""
+"""Themes in which each case ends the run."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one machine did with one case."""
+    """The result of one case on one machine."""
 
     name: str
     lines: tuple[str, ...]
@@ -38,7 +37,7 @@ class Case:
 
 @cache
 def image(theme: str, first_case: int = 0) -> Image:
-    """The image of a theme, from one of its cases on."""
+    """The image of a theme, starting at one of its cases."""
     if first_case == 0:
         return Image(build([HERE / name for name in (*_SHARED, f"{theme}.S")], HERE / "link.ld"))
     whole = image(theme)
@@ -58,7 +57,7 @@ def names(of: Image) -> list[str]:
 
 
 def cases(of: Image, found: Run, first_case: int = 0) -> list[Case]:
-    """A run, case by case, as far as it came. QEMU's error codes of failed INT n are corrected in its lines, too."""
+    """A run, case by case, as far as it got. QEMU's error codes of failed INT n are corrected in the lines, too."""
     marks = [index for index, record in enumerate(found.records) if record.software and record.vector == _MARK]
     result = []
     for name, start, end in zip(names(of)[first_case:], marks, [*marks[1:], None], strict=False):
@@ -69,7 +68,7 @@ def cases(of: Image, found: Run, first_case: int = 0) -> list[Case]:
 
 
 def _corrected(line: str, records: tuple[Record, ...]) -> str:
-    """What `records.normalised` does to the log, done to the handler's line about the same exception."""
+    """Correct the handler's line as `records.normalised` corrects the log of the same exception."""
     for first, second in pairwise(records):
         if first.software and second.rip == first.rip and second.error_code == first.vector * 8 + 2:
             wrong = f" v={second.vector:02x} e={first.vector * 16 + 2:04x} "

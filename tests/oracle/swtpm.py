@@ -1,7 +1,6 @@
-"""A swtpm for QEMU, and what its PCRs are when QEMU is no more.
-
-QEMU drives swtpm over its control socket alone and hands it the socket for commands (CMD_SET_DATAFD). A QEMU that is
-killed sends no CMD_SHUTDOWN, so swtpm goes on with everything it has, and the next client may hand it another socket.
+"""A swtpm for QEMU, and its PCRs after QEMU has exited. QEMU only uses swtpm's control socket, over which it passes the
+socket for commands (CMD_SET_DATAFD). A killed QEMU does not send CMD_SHUTDOWN, so swtpm keeps its state, and the next
+client may pass another socket.
 """
 
 import shutil
@@ -25,7 +24,7 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class Swtpm:
-    """A running swtpm with a control socket, and a socket for commands where it was asked for."""
+    """A running swtpm with a control socket and, if requested, a socket for commands."""
 
     process: "subprocess.Popen[bytes]"
     control: Path
@@ -33,12 +32,12 @@ class Swtpm:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """QEMU's arguments for a TPM 2.0 with a CRB, which is this one."""
+        """QEMU's arguments for this swtpm as a TPM 2.0 with a CRB."""
         chardev = ("-chardev", f"socket,id=tpm-control,path={self.control}")
         return (*chardev, "-tpmdev", "emulator,id=tpm,chardev=tpm-control", "-device", "tpm-crb,tpmdev=tpm")
 
     def pcrs(self, numbers: tuple[int, ...]) -> dict[int, bytes]:
-        """PCRs of the SHA-256 bank as they are now, once QEMU was killed: no reset and no startup in between."""
+        """The current PCRs of the SHA-256 bank after QEMU was killed: without a reset or startup in between."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(_SECONDS)
             control.connect(str(self.control))
@@ -63,7 +62,7 @@ def _read(data: socket.socket, number: int) -> bytes:
 
 @contextmanager
 def running(folder: Path, *, commands: bool = False) -> Iterator[Swtpm]:
-    """A swtpm whose permanent state, its seeds above all, is in `folder`; with a socket for commands or without."""
+    """A swtpm with its permanent state, such as its seeds, in `folder`; with or without a socket for commands."""
     control, data = folder / "control", folder / "data"
     command = ["swtpm", "socket", "--tpm2", f"--tpmstate=dir={folder}", f"--ctrl=type=unixio,path={control}"]
     if commands:

@@ -1,8 +1,7 @@
-"""Attestation on a machine that is not ours: the kernel on QEMU, with a TPM that is not ours behind QEMU's CRB.
-
-SeaBIOS has started that TPM and measured into its own PCRs before the kernel comes, and GRUB has made the boot
-information. There is no port to a verifier, so the kernel tells its evidence on the serial line, over a nonce of zeros.
-The same TPM then serves our plain PC with the same image: what is measured, the keys and every interrupt agree.
+"""Attestation on another machine: the kernel on QEMU, with swtpm connected to QEMU's CRB. SeaBIOS has started that TPM
+and measured into its own PCRs before the kernel starts, and GRUB has made the boot information. There is no port to a
+verifier, so the kernel prints its evidence on the serial line, with a nonce of zeros. The same TPM then serves our
+plain PC with the same image: measurements, keys and every interrupt agree.
 """
 
 import functools
@@ -65,9 +64,9 @@ class Lives:
     theirs: Run
     ours: Run
     pcrs: dict[int, bytes]
-    """When QEMU's processor had stopped for good."""
+    """The PCRs after QEMU's processor had halted for good."""
     ak_names: list[bytes]
-    """As the TPM itself gives them when asked by others than the kernel."""
+    """The keys as the TPM gives them to a client other than the kernel."""
 
 
 @functools.cache
@@ -97,14 +96,14 @@ def told(run: Run) -> Told:
 
 
 def events(evidence: Evidence) -> dict[int, Event]:
-    """The events by PCR; there is one for each, with one payload."""
+    """The events by PCR; with one payload, there is one for each."""
     found = parse_event_log(evidence.event_log).events
     assert len(found) == len({event.pcr for event in found})
     return {event.pcr: event for event in found}
 
 
 def reference() -> ReferenceValues:
-    """Of what we know beforehand, all; the boot information is GRUB's, so its digest is what the log says."""
+    """All that is known in advance; the boot information is GRUB's, so its digest is taken from the log."""
     life = lives("record")
     return ReferenceValues(
         firmware=frozenset({sha256(kernel_image()).hexdigest()}),
@@ -151,7 +150,7 @@ def test_a_quote_of_qemu_is_for_its_own_cycle_and_no_other() -> None:
 @needs_swtpm
 @pytest.mark.skipif(bool(tpm_tools.MISSING), reason=f"not installed: {', '.join(tpm_tools.MISSING)}")
 def test_tpm2_tools_accept_the_evidence_of_qemu(tmp_path: Path) -> None:
-    """Nothing of ours has a part in it but the kernel."""
+    """Nothing of ours but the kernel is involved."""
     for evidence in told(lives("record").theirs).evidence:
         done = tpm_tools.checkquote(tmp_path, evidence, 0, evidence.quotes[0].public)
         assert done.returncode == 0, done.stderr
@@ -163,7 +162,7 @@ def test_tpm2_tools_accept_the_evidence_of_qemu(tmp_path: Path) -> None:
 
 @needs_swtpm
 def test_what_is_measured_as_loader_information_is_what_grub_has_given(tmp_path: Path) -> None:
-    """A kernel that leaves its data alone leaves the boot information to be looked at."""
+    """A kernel that does not scrub its data leaves the boot information readable."""
     image = image_of("record", mutant(tmp_path, "dormant.S", "scrub   DATA_BASE, DATA_SIZE"))
     with tempfile.TemporaryDirectory() as name, swtpm.running(Path(name)) as tpm:
         run = qemu.run(image, memory=True, options=tpm.options)
@@ -233,7 +232,7 @@ def test_without_a_tpm_nothing_is_entered(attestation: str) -> None:
     assert residue(run, image, USABLE).ranges == ()
 
 
-# What the TPM holds when the enclave is no more.
+# The TPM's state after annihilation.
 
 
 def extended(actions: tuple[str, ...]) -> bytes:
@@ -260,7 +259,7 @@ def test_the_other_pcrs_are_what_the_log_says_and_nobody_else_has_extended_them(
 
 @needs_swtpm
 def test_the_bios_has_measured_before_the_kernel_came() -> None:
-    """So its TPM2_Startup was not the first, and the TPM was told so."""
+    """So the kernel's TPM2_Startup was not the first."""
     pcrs = lives("record").pcrs
     assert all(pcrs[number] != initial_pcr(number) for number in BIOS)
 

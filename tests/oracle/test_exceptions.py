@@ -12,7 +12,7 @@ _MOST_SHOWN = 5
 
 
 def _agree(image: Image, theirs: Run, ours_: Run, first_case: int = 0) -> None:
-    """Fails with the cases that differ, by name; what the runner itself does between them counts, too."""
+    """Fails with the names of the cases that differ; what the runner does between them counts, too."""
     pairs = zip(
         suite.cases(image, theirs, first_case),
         suite.cases(image, ours_, first_case),

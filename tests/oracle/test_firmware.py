@@ -1,7 +1,6 @@
-"""The enclave's own firmware, boot to annihilation, on QEMU and here: the same life, and nothing left of it.
-
-A flat payload runs in ring 3 (`guest=native`). QEMU has nothing of an enclave, so ours is a plain PC too; beside them
-runs an enclave with all its devices. QEMU's whole RAM is then dumped and held to the enclave's own residue check.
+"""The enclave's firmware from boot to annihilation, on QEMU and here: the same run, without residue. A flat payload
+runs in ring 3 (`guest=native`). QEMU has none of the enclave's devices, so our machine is a plain PC too; an enclave
+with all its devices runs beside them. QEMU's whole RAM is then dumped and checked for residue as an enclave's.
 """
 
 import functools
@@ -49,13 +48,13 @@ ENDS = {
 }
 
 # What SeaBIOS calls available in its memory map. The rest is not the kernel's: the extended BIOS data area, the video
-# and ROM range with what the BIOS keeps there for itself (system management mode included), and its ACPI tables.
+# and ROM range with the BIOS's own data (including system management mode), and its ACPI tables.
 USABLE = [range(0x9_FC00), range(0x10_0000, qemu.RAM_SIZE - 0x2_0000)]
 
 
 @dataclass(frozen=True)
 class Lives:
-    """One payload's three lives."""
+    """One payload's three runs."""
 
     image: Image
     theirs: Run
@@ -98,7 +97,7 @@ def in_an_enclave(payload: bytes) -> Run:
 
 
 def residue(run: Run, image: Image, usable: list[range]) -> Residue:
-    """The enclave's own check, on a dump."""
+    """The enclave's residue check, on a dump."""
     assert run.memory is not None
     ram = Ram(len(run.memory))
     ram.write(0, run.memory)
@@ -133,7 +132,7 @@ def test_the_timer_interrupts_ring_3_and_ring_3_never_notices() -> None:
 
 @pytest.mark.parametrize("name", ENDS)
 def test_the_enclaves_own_devices_change_nothing_but_time(name: str) -> None:
-    """The timer falls elsewhere, since the scrub engine is faster, and the uplink is there to be ready."""
+    """The timer fires elsewhere because the scrub engine is faster, and there is an uplink that is ready."""
     life = lives(name)
     assert list(but_for_time(life.enclave.records)) == list(but_for_time(life.theirs.records))
     assert [without_uplink(name, line) for line in life.enclave.lines] == life.theirs.lines
@@ -168,7 +167,7 @@ def test_a_machine_with_more_ram_than_can_be_erased_is_refused() -> None:
 
 @pytest.mark.parametrize("lacking", ["-umip", "-smep", "-smap", "-umip,-smep,-smap", "level=6"])
 def test_the_kernel_boots_on_a_processor_that_lacks_a_protection(lacking: str) -> None:
-    """With `level=6` the highest leaf of CPUID is 6: there is none that could offer one."""
+    """With `level=6` the highest leaf of CPUID is 6, so no leaf can offer a feature."""
     image = image_of(payloads.read_flat("quitter"))
     theirs = qemu.run(image, memory=True, options=("-cpu", f"{qemu.CPU_MODEL},{lacking}"))
     assert theirs.lines == lives("quitter").theirs.lines
@@ -186,7 +185,7 @@ def test_ring_3_learns_where_the_gdt_is_without_umip_alone(lacking: str, end: st
     assert theirs.lines[-8] == end
 
 
-# What is left.
+# Residue.
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -203,7 +202,7 @@ def test_nothing_is_left_in_ours() -> None:
 
 
 def mutant(directory: Path, source: str, line: str) -> bytes:
-    """The kernel without one line."""
+    """The kernel without one of its lines."""
     shutil.copytree(SOURCES, directory, dirs_exist_ok=True)
     text = (directory / source).read_text()
     assert text.count(line) == 1
@@ -231,7 +230,7 @@ def test_a_kernel_that_skips_one_scrub_leaves_what_the_check_finds(
 
 
 def test_what_is_checked_is_all_that_grubs_memory_map_calls_available(tmp_path: Path) -> None:
-    """A kernel that leaves its data alone leaves the boot information, too."""
+    """A kernel that does not scrub its data leaves the boot information, too."""
     image = image_of(payloads.read_flat("quitter"), mutant(tmp_path, "dormant.S", "scrub   DATA_BASE, DATA_SIZE"))
     theirs = qemu.run(image, memory=True)
     assert {found.region for found in residue(theirs, image, USABLE).ranges} == {"data"}

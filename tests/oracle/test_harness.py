@@ -1,4 +1,4 @@
-"""The harness itself: what is read from a log, what is corrected, and that QEMU repeats."""
+"""The harness itself: it reads and corrects logs, and QEMU's runs repeat."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The report adds up what both surveys have kept."""
+"""The report adds up the results of both surveys."""
 
 from tests.oracle import pairs
 

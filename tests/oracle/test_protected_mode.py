@@ -1,4 +1,4 @@
-"""A kernel that never enters long mode takes the same exceptions on QEMU and here (SDM volume 3, 6.12)."""
+"""A kernel that never enters long mode gets the same exceptions on QEMU and here (SDM volume 3, 6.12)."""
 
 from pathlib import Path
 

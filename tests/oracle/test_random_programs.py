@@ -38,7 +38,7 @@ def test_random_programs_end_alike() -> None:
     shown = [describe(SEED, index, minimal(environment, pair)) for index, pair in unexplained[:_MOST_SHOWN]]
     assert not unexplained, f"{len(unexplained)} of {COUNT} differ\n\n" + "\n\n".join(shown)
     assert excused.total() < COUNT // 4, excused
-    assert ends[VECTOR_END] > COUNT // 4  # most run to their end, and the others end in many ways
+    assert ends[VECTOR_END] > COUNT // 4  # most run to completion, and the others end in many ways
     assert ends[VECTOR_TIMER] > COUNT // 20
     assert len(ends) > 8
 

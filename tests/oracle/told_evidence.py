@@ -1,7 +1,6 @@
-"""What the kernel tells on the serial line of its evidence, where there is no port to a verifier.
-
-For each cycle, behind CYCLE: LOG, and for each of two keys ATTEST, SIGNATURE and PUBLIC, each with its length and then
-the bytes, in their order, as lines of a space and eight hexadecimal digits; the last one may be filled up.
+"""The evidence that the kernel prints on the serial line if there is no port to a verifier. For each cycle, after
+CYCLE: LOG, and for each of two keys ATTEST, SIGNATURE and PUBLIC, each with its length and then the bytes in order, as
+lines of a space and eight hexadecimal digits; the last line may be padded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,16 +14,16 @@ _BLOBS = ("ATTEST", "SIGNATURE", "PUBLIC")
 
 @dataclass(frozen=True)
 class Told:
-    """A serial line, taken apart."""
+    """The serial output, parsed."""
 
     evidence: tuple[Evidence, ...]
-    """Of each cycle."""
+    """The evidence of each cycle."""
     rest: tuple[str, ...]
     """The other lines, CYCLE included."""
 
 
 def take_apart(lines: Sequence[str]) -> Told:
-    """Raises ValueError for evidence that is not written as it must be, or that belongs to no cycle."""
+    """Raises ValueError for malformed evidence, or evidence outside a cycle."""
     evidence: list[Evidence] = []
     rest: list[str] = []
     left = iter(lines)

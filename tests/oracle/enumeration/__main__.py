@@ -1,7 +1,7 @@
 """`python -m tests.oracle.enumeration`: the instruction set, opcode by opcode, against the host's own processor.
 
     sample [SEED [N]]       N cases (default 2) of each opcode in each mode
-    long [STATE-FILE]       every form, then every form with other operands, without end; goes on where it stopped
+    long [STATE-FILE] every form, then every form with other operands, without end; continues where it stopped
     case FORM [VARIANT]     one case, with all that differs
 
 `--json` prints the report as JSON. Exits with 1 if anything differs.
@@ -25,7 +25,7 @@ STATE = Path("build/enumeration.json")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the arguments say. Returns the exit code."""
+    """Run the command line. Returns the exit code."""
     as_json = "--json" in arguments
     command, *rest = [one for one in arguments if one != "--json"] or ["sample"]
     reason = missing()
@@ -59,7 +59,7 @@ def _sampled(seed: int, of_each: int) -> Coverage:
 
 
 def _endless(path: Path) -> Coverage:
-    """Until interrupted."""
+    """Run until interrupted."""
     forms = survey.all_forms()
     coverage, position = Coverage(), {"variant": 0, "index": 0, "forms": len(forms)}
     if path.exists():
@@ -88,7 +88,7 @@ def _endless(path: Path) -> Coverage:
 
 
 def _ask_again(coverage: Coverage, forms: list[Form]) -> None:
-    """Ask about what was not compared with other operands, of which the host's processor may be a witness."""
+    """Retry uncompared forms with other operands, which the host's processor may be able to judge."""
     for variant in range(1, _VARIANTS):
         remaining = [form for form in forms if form.name in coverage.not_compared]
         for judged in survey.run(case(form, variant) for form in remaining):

@@ -24,17 +24,17 @@ Difference = dict[str, tuple[object, object]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of comparing one case."""
+    """The result of comparing one case."""
 
     witness: str
-    """`host`, `manual`, or, where nothing was compared, empty."""
+    """`host`, `manual`, or empty if nothing was compared."""
     reason: str
-    """Why not the host's processor."""
+    """Why the host's processor does not decide."""
     difference: Difference
 
 
 def judge(case: Case, host: State, ours: State, features: Collection[str]) -> Verdict:
-    """Compare the two states, or ours with what the manual says where the host does not decide.
+    """Compare the two states, or ours with the manual if the host does not decide.
 
     `features` are those of the host's processor.
     """
@@ -59,7 +59,7 @@ def judge(case: Case, host: State, ours: State, features: Collection[str]) -> Ve
 
 
 def _not_compared(reason: str, ours: State) -> Verdict:
-    """Nothing is known of the right end but that the emulator survives it."""
+    """The right end is unknown, but the emulator must survive."""
     broken = ours.end.startswith("the emulator")
     return Verdict("", reason, {"end": ("any", ours.end)} if broken else {})
 
@@ -89,7 +89,7 @@ def _compared_memory(case: Case, memory: Mapping[int, int]) -> Mapping[int, int]
 
 
 def _first(one: Mapping[int, int], other: Mapping[int, int]) -> str:
-    """The first bytes of `one` that are not those of `other`."""
+    """The first bytes of `one` that differ from those of `other`."""
     differing = [address for address in sorted(one.keys() | other.keys()) if one.get(address) != other.get(address)]
     shown = (f"{one[address]:02x}" if address in one else "--" for address in differing[:_MOST_SHOWN])
     return " ".join(f"{address:x}:{value}" for address, value in zip(differing, shown, strict=False))

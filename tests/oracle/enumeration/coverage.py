@@ -1,4 +1,4 @@
-"""What has been compared so far: counts by mode and witness, what nobody else decides, and the differences."""
+"""Coverage so far: counts by mode and witness, forms that no other processor decides, and the differences."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ class Coverage:
     """By `mode witness`."""
     cases: int = 0
     by_manual: Counter[str] = field(default_factory=Counter)
-    """Forms that no other processor has decided, by the reason."""
+    """Forms that no other processor has decided, by reason."""
     not_compared: dict[str, str] = field(default_factory=dict)
     """Form and reason."""
     kinds: Counter[str] = field(default_factory=Counter)
@@ -30,7 +30,7 @@ class Coverage:
     """The smallest programs of each kind."""
 
     def add(self, judged: Judged, *, first: bool) -> None:
-        """Take one case; `first` says that its form has not been seen before."""
+        """Add one case; `first` means that its form is new."""
         case, _, _, verdict = judged
         name = case.form.name
         self.cases += 1
@@ -84,7 +84,7 @@ class Coverage:
         return cls(Counter(raw["forms"]), raw["cases"], by_manual, raw["not_compared"], kinds, examples)
 
     def report(self) -> str:
-        """All of it as text."""
+        """Return the report as text."""
         lines = [f"{self.cases} cases; (opcode, form) pairs by mode and witness:"]
         lines += [f"  {count:8}  {name}" for name, count in sorted(self.forms.items())]
         lines.append(f"  {len(self.not_compared):8}  not compared")
@@ -99,14 +99,14 @@ class Coverage:
         return "\n".join(lines)
 
     def save(self, path: Path, position: dict[str, int]) -> None:
-        """Write a state file, whole or not at all."""
+        """Write a state file atomically."""
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps({"position": position, **self.as_json()}))
         temporary.replace(path)
 
 
 def kind_of(difference: Difference) -> str:
-    """What differs, without values."""
+    """The differing fields, without values."""
     if "end" in difference:
         theirs, mine = difference["end"]
         return f"{theirs} expected, {mine} here"

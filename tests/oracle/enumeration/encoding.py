@@ -1,7 +1,7 @@
 """Layout of the bytes after an opcode: which opcodes have ModRM and which immediate (SDM volume 2, appendix A).
 
-The tables are for the whole opcode space, defined or not; where nothing is defined they say what decoding does, which
-is to take ModRM and no immediate.
+The tables cover the whole opcode space; for undefined opcodes they say what decoding does: it takes ModRM and no
+immediate.
 """
 
 from enum import Enum

@@ -1,6 +1,6 @@
 """The enumeration: every opcode of every map, with each prefix and each class of ModRM byte, in each mode.
 
-A *form* is one such combination. It need not be an instruction: what is none has to be refused.
+A *form* is one such combination. It need not be an instruction: if it is not, it must raise #UD.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ PREFIXES = (
     *(b"", b"\x66", b"\xf2", b"\xf3", b"\xf0", b"\x67", b"\x26", b"\x64", b"\x65"),
     *(b"\x66\xf2", b"\x66\xf3", b"\x66\xf0", b"\x66\x67"),
 )
-"""Those of all modes. Mandatory prefixes are among them."""
+"""Prefixes of all modes, including mandatory ones."""
 REX_PREFIXES = (
     *(b"\x40", b"\x48", b"\x4f", b"\x66\x40", b"\x66\x48", b"\xf2\x48", b"\xf3\x48", b"\xf0\x48"),
     *(b"\x66\xf2\x48", b"\xf2\x4f", b"\xf3\x4f"),
 )
-"""Those of 64-bit mode alone: REX by itself, REX.W, and all four bits."""
+"""Prefixes of 64-bit mode only: REX by itself, REX.W, and all four bits."""
 VEX = frozenset([0xC4, 0xC5])
 _FIRST_OF_BMI = 0xF0
 
@@ -34,20 +34,20 @@ class Form:
     """A value of `Map`, or a VEX prefix."""
     opcode: int
     extension: int | None
-    """The reg field of ModRM; None where there is no ModRM byte."""
+    """The reg field of ModRM; None without a ModRM byte."""
     register: bool
     """Whether the r/m field names a register."""
 
     @property
     def name(self) -> str:
-        """All of it in a few characters: `64 66.0F38.F6 /2 m`."""
+        """The form in a few characters: `64 66.0F38.F6 /2 m`."""
         code = ".".join(part.hex().upper() for part in (self.prefixes, self.escape, bytes([self.opcode])) if part)
         operands = "" if self.extension is None else f" /{self.extension} {'r' if self.register else 'm'}"
         return f"{self.mode} {code}{operands}"
 
     @property
     def vex(self) -> bool:
-        """Encoded by VEX."""
+        """Whether it is encoded by VEX."""
         return bool(self.escape) and self.escape[0] in VEX
 
 
@@ -63,7 +63,7 @@ def forms(mode: Mode) -> Iterator[Form]:
 
 
 def _leads_elsewhere(table: Map, opcode: int, mode: Mode) -> bool:
-    """Escapes and prefixes are no opcodes of their map."""
+    """Escapes and prefixes are not opcodes of their map."""
     if table is Map.TWO_BYTE:
         return opcode in (0x38, 0x3A)
     rex = mode is Mode.LONG and opcode & 0xF0 == 0x40
@@ -82,7 +82,7 @@ def _classes(mode: Mode, prefixes: bytes, table: Map, opcode: int) -> Iterator[F
 def _vex_forms(mode: Mode) -> Iterator[Form]:
     """Three-byte VEX: maps 0F38 and 0F3A with each W, L and mandatory prefix; vvvv names register 0.
 
-    The rows of BMI1 and BMI2 come with each reg field, and with prefixes, which VEX does not allow.
+    The rows of BMI1 and BMI2 have each reg field, and also prefixes that VEX does not allow.
     """
     for table in (2, 3):
         for last in range(16):  # W, L, pp

@@ -1,4 +1,4 @@
-"""Names of instructions, for reports. What capstone does not know with all prefixes it may know with fewer."""
+"""Names of instructions, for reports. If capstone does not know one with all its prefixes, it may with fewer."""
 
 import capstone
 

@@ -1,4 +1,4 @@
-"""Our machine in a child process: a program that kills or hangs the emulator is an answer like others."""
+"""Our machine in a child process: killing or hanging the emulator is a result like any other."""
 
 import os
 import pickle
@@ -16,11 +16,11 @@ from tests.oracle.enumeration.witnesses import State, of_ours
 
 _LENGTH = struct.Struct("<I")
 _SECONDS = 300
-"""Host time for one program before it counts as a hang: far more than one takes on any host."""
+"""Host time after which a program counts as hung: far more than one takes on any host."""
 
 
 class Isolated:
-    """A child process that runs cases. It is forked when it is needed, and again when it has died."""
+    """A child process that runs cases. It is forked on demand, and again after it has died."""
 
     def __init__(self) -> None:
         self._process = 0
@@ -37,9 +37,8 @@ class Isolated:
             self._end()
 
     def run(self, cases: Sequence[Case]) -> Iterator[State]:
-        """The state in which our machine ends each program, in order.
-
-        Where the emulator raises, dies or hangs, the state is empty and its `end` says so.
+        """The state in which our machine ends each program, in order. If the emulator raises, dies or hangs, the state
+        is empty and its `end` says so.
         """
         remaining = list(cases)
         while remaining:
@@ -60,7 +59,7 @@ class Isolated:
         if not self._process:
             os.close(questions)
             os.close(answers)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
             try:
                 _serve(os.fdopen(their_questions, "rb"), os.fdopen(their_answers, "wb"))
             finally:
@@ -74,7 +73,7 @@ class Isolated:
         self._questions.flush()
 
     def _end(self) -> int:
-        """Stop the child process. Returns the signal it died of before, or 0."""
+        """Stop the child process. Returns the signal that had killed it, or 0."""
         done, status = os.waitpid(self._process, os.WNOHANG)
         if not done:
             os.kill(self._process, signal.SIGKILL)
@@ -93,7 +92,7 @@ class Isolated:
         return State(f"the emulator dies of signal {self._end()}", {}, {})
 
     def _answer(self) -> State | None:
-        """The next state, or None when the child is dead or hangs."""
+        """The next state, or None if the child is dead or hangs."""
         head = self._receive(_LENGTH.size)
         data = None if head is None else self._receive(*_LENGTH.unpack(head))
         if data is None:
@@ -102,7 +101,7 @@ class Isolated:
         return state if isinstance(state, State) else None
 
     def _receive(self, length: int) -> bytes | None:
-        """As many bytes from the child; without a buffer, so that nothing is read that `select` does not see."""
+        """So many bytes from the child; unbuffered, because `select` does not see buffered data."""
         data = b""
         while len(data) < length:
             if not select.select([self._answers], [], [], _SECONDS)[0]:
@@ -115,7 +114,7 @@ class Isolated:
 
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """What the child process does until its parent closes the pipe."""
+    """The child's loop, until its parent closes the pipe."""
     bench = Bench()
     while True:
         try:

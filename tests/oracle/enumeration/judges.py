@@ -1,5 +1,5 @@
-"""Where the host's processor does not decide: what it has and we do not offer, where Intel's manual has it otherwise,
-and what the operating system answers in the processor's place.
+"""Cases that the host's processor does not decide: features that we do not offer, differences from Intel's manual, and
+answers of the operating system.
 
 Volumes and sections are those of Intel's SDM.
 """
@@ -20,13 +20,13 @@ _UMIP = "where CR4.UMIP is set (volume 3, 2.5), Linux answers in the processor's
 
 @dataclass(frozen=True)
 class Row:
-    """Cases of which the host's processor does not decide, and the reason."""
+    """Cases that the host's processor does not decide, and the reason."""
 
     name: str
     reason: str
     applies: Applies
     end: str = UD
-    """How the manual lets it end, where the manual decides."""
+    """The end by the manual, if the manual decides."""
     bits: tuple[tuple[int, str, int], ...] = ()
     """Bits of CPUID that are 0: leaf, register, bit."""
 
@@ -137,11 +137,11 @@ BY_THE_MANUAL = (
         DB,
     ),
 )
-"""What the manual decides, whatever the host's processor makes of it: mostly what has to be #UD here."""
+"""Cases that the manual decides, whatever the host's processor does: mostly those that must be #UD here."""
 
 
 def _masks_all(case: Case) -> bool:
-    """MASKMOVQ or MASKMOVDQU whose mask has no byte's highest bit set."""
+    """MASKMOVQ or MASKMOVDQU with a mask that selects no byte."""
     if not at(TWO, (0xF7,), register=True)(case):
         return False
     number, fx = modrm(case) & 7, case.program.fx
@@ -185,7 +185,7 @@ NOT_WITNESSED = (
         at(TWO, (0x0D,), register=True),
     ),
 )
-"""What the host's processor does not answer at all."""
+"""Cases that the host's processor cannot answer."""
 
 
 _NEAR_BRANCH = any_of(
@@ -199,7 +199,7 @@ _LOOP_WHILE = at(ONE, (0xE0, 0xE1))
 
 
 def code_for_host(case: Case) -> bytes:
-    """The program for the host, with 3EH, which means nothing there, for prefixes that only AMD's processors obey.
+    """The program for the host: 3EH, which has no effect, replaces prefixes that only AMD's processors obey.
 
     66H at near branches of 64-bit mode cuts the target to 16 bits (volume 2, JMP, Jcc, CALL, RET), F2H and F3H at
     LOOPE and LOOPNE choose between the two.

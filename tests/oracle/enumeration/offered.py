@@ -1,4 +1,4 @@
-"""Instructions of features that we offer and a host's processor may lack: there it is no witness."""
+"""Instructions of features that we offer and a host's processor may lack: without them it is not a witness."""
 
 from collections.abc import Collection, Mapping
 
@@ -48,7 +48,7 @@ FEATURES: Mapping[str, Applies] = {
     "lahf_lm": _flags_in_64_bit_mode,
     "rdtscp": at(TWO, (0x01,), 7, register=True, rm=(1,)),
 }
-"""By Linux's names. FSGSBASE is not here: witness.c needs it."""
+"""By Linux's names. FSGSBASE is missing because witness.c requires it."""
 
 
 def lacking(case: Case, features: Collection[str]) -> str | None:

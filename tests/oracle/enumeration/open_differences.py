@@ -1,7 +1,6 @@
-"""Differences of the sample that are found, understood and not yet mended: each is a fault of ours.
-
-A row goes when its fault is mended, and the sample says so. Nothing is ever added here to make a test pass.
+"""Known differences of the sample that are not yet fixed: each is a defect of ours. Once the defect is fixed, the
+sample says so and the row must go. Nothing is ever added here to make a test pass.
 """
 
 OPEN: frozenset[str] = frozenset()
-"""As `Coverage.kinds` names them."""
+"""Named as in `Coverage.kinds`."""

@@ -1,7 +1,7 @@
-"""Values where arithmetic is special, and what memory, x87 and vector registers hold when a program starts.
+"""Special values of arithmetic, and the initial content of memory, x87 and vector registers.
 
 The two data pages and the two stack pages hold the same for every program: records of sixteen bytes, of which a
-program's pointers choose one. So do a few FXSAVE images, of which it chooses one.
+program's pointers choose one. There are also a few FXSAVE images, of which it chooses one.
 """
 
 import struct
@@ -76,19 +76,19 @@ SELECTORS = (
     7,
     0xFFFF,
 )
-"""Those that mean the same on Linux and in the programs' GDT. There is no LDT."""
+"""Selectors that mean the same on Linux and in the programs' GDT. There is no LDT."""
 FX_IMAGES = 48
 RECORD = 16
 FAR_POINTERS, SELECTOR_RECORDS, _END_OF_RECORDS = 0x600, 0x800, 0xA00
 """Offsets in the data pages of the records that are far pointers, and of those that are selectors."""
 _ON_STACK = (0, 1, 2, 3, 0x7FFF, 0xFFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 63, (1 << 64) - 1, 0x5555_5555_5555_5555)
-"""Integers of which no part is a selector that means one thing on Linux and another in the programs' GDT."""
+"""Integers with no part that is a selector with different meanings on Linux and in the programs' GDT."""
 _STRINGS = b"abcabcab\0bcab\xffz"
 
 
 @cache
 def data_pages() -> bytes:
-    """What the data pages hold."""
+    """The content of the data pages."""
     random = Random("data pages")
     content = bytearray(b"".join(_record(random) for _ in range(2 * PAGE_SIZE // RECORD)))
     for at in range(FAR_POINTERS, SELECTOR_RECORDS, RECORD):
@@ -104,7 +104,7 @@ def data_pages() -> bytes:
 
 @cache
 def stack_pages() -> bytes:
-    """What the stack pages hold: integers, addresses in the code and selectors, as returns would take them."""
+    """The content of the stack pages: integers, code addresses and selectors, in the layout that returns expect."""
     random = Random("stack pages")
     words = []
     for _ in range(2 * PAGE_SIZE // 8):
@@ -141,7 +141,7 @@ def _record(random: Random) -> bytes:
 
 @cache
 def fx_image(index: int) -> bytes:
-    """An FXSAVE image: the first ones have all exceptions masked, the last quarter has not."""
+    """An FXSAVE image: the first ones have all exceptions masked, the last quarter do not."""
     random = Random(f"fx {index}")
     masked = index < FX_IMAGES * 3 // 4
     control = 0x37F if index < 8 else random.choice((0x37F, 0x27F, 0x07F, 0x77F, 0xB7F, 0xF7F, 0x67F))

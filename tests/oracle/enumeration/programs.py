@@ -1,8 +1,8 @@
-"""Programs of one instruction: a form with operands that a number chooses.
+"""Programs of one instruction: a form with operands chosen by a number.
 
 Registers have roles, so that memory operands mostly hit memory: RBX, RSI, RDI, RBP and R11 to R15 point at a record of
-the data pages; RCX is a shift count or a small number of repetitions; the others are operands. Where the r/m field
-names a register all of them but RSP are operands.
+the data pages; RCX is a shift count or a small number of repetitions; the others are operands. If the r/m field names a
+register, all of them but RSP are operands.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _RCX, _RBX, _RSP, _RBP, _RSI, _RDI = 1, 3, 4, 5, 6, 7
 _POINTERS = (_RBX, _RBP, _RSI, _RDI, 11, 12, 13, 14, 15)
 _BASES = (_RBX, _RBP, _RSI, _RDI)
 TAIL = b"\xcc" * 12
-"""INT3 follows the instruction, for as long as one can be, and ends the program."""
+"""INT3, which ends the program, fills the maximum instruction length after the instruction."""
 _ARITHMETIC, _DF, _AC, _TF = 0x8D5, 1 << 10, 1 << 18, 1 << 8
 _FAR = frozenset(
     [(Map.ONE_BYTE.value, 0xC4), (Map.ONE_BYTE.value, 0xC5), *((b"\x0f", op) for op in (0xB2, 0xB4, 0xB5))]
@@ -49,7 +49,7 @@ class Case:
     variant: int
     program: Program
     length: int
-    """Of the instruction, if it is one with the immediate that its opcode has."""
+    """Length of the instruction, if it has the immediate of its opcode."""
 
 
 def case(form: Form, variant: int) -> Case:
@@ -118,7 +118,7 @@ class _Maker:
             values[9] = random.randrange(16)
         shifts = (0, 0, 0, 8, 4, 2) if (form.escape, form.opcode) in _SELECTORS_ON_STACK else (0, 0, 8, 4, 2, 1, -1)
         values[_RSP] = layout.STACK_POINTER + (0 if self.plain else random.choice(shifts))
-        if not self.plain and random.randrange(24) == 0:  # at the end of the stack's pages, or in no page
+        if not self.plain and random.randrange(24) == 0:  # at the end of the stack's pages, or outside all pages
             values[_RSP] = random.choice((layout.STACK + 4, layout.STACK + 1, layout.ABSENT + 8))
         mask = 2**64 - 1 if self.long else 2**32 - 1
         return tuple(value & mask for value in values)

@@ -1,4 +1,4 @@
-"""Which cases are run, and running them on both sides."""
+"""Chooses the cases, and runs them on both sides."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -24,7 +24,7 @@ def all_forms() -> list[Form]:
 
 
 def sample(seed: int, of_each: int) -> list[Case]:
-    """Some cases of each opcode of each map in each mode; of VEX, where nearly all has to be refused, one."""
+    """Some cases of each opcode of each map in each mode; one for VEX, of which nearly all must be refused."""
     random = Random(f"sample {seed}")
     by_opcode: dict[tuple[str, bytes, int], list[Form]] = {}
     for form in all_forms():
@@ -38,7 +38,7 @@ def sample(seed: int, of_each: int) -> list[Case]:
 
 
 def run(cases: Iterable[Case]) -> Iterator[Judged]:
-    """Each case with the states in which both sides end it, and what came of comparing them."""
+    """Each case with both final states and the result of comparing them."""
     remaining, available = iter(cases), features()
     with Witness(REGIONS) as witness, Isolated() as machine:
         while batch := list(islice(remaining, BATCH)):

@@ -1,4 +1,4 @@
-"""The enumeration is complete, its programs are what they should be, and a difference does not pass."""
+"""The enumeration is complete, its programs are well formed, and differences are reported."""
 
 import dataclasses
 import json

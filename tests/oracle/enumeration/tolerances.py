@@ -1,6 +1,6 @@
-"""Where two right answers may differ: what the manual leaves open, and what Linux or AMD report otherwise than Intel.
+"""Where two right answers may differ: what the manual leaves open, and what Linux or AMD report differently.
 
-Undefined flags are in `undefined.py`, cases that the host's processor does not decide at all in `judges.py`. Volumes
+Undefined flags are in `undefined.py`, cases that the host's processor cannot decide in `judges.py`. Volumes
 and sections are those of Intel's SDM.
 """
 
@@ -22,7 +22,7 @@ _FIRST_OF_KERNEL, _PRESENT = 1 << 47, 1
 _RELATIVE_ERROR = 1.5 * 2.0**-12
 _LONGEST_ACCESS = 16
 _ULPS = 2
-"""Of two results, each within one unit in the last place of the exact one."""
+"""Two results that are each within one unit in the last place of the exact one."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _outside_64_bit_mode(case: Case) -> bool:
 
 
 def _near(_case: Case, _host: State, theirs: int, mine: int) -> bool:
-    """Four single-precision numbers, each within the error that both results may have."""
+    """Four single-precision numbers, each within the error allowed to both results."""
     pairs = zip(*(struct.unpack("<4f", value.to_bytes(16, "little")) for value in (theirs, mine)), strict=True)
     return all(
         a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= 2 * _RELATIVE_ERROR * abs(a) for a, b in pairs
@@ -234,7 +234,7 @@ TOLERANCES = (
 
 
 def wraps(case: Case, host: State, ours: State) -> bool:
-    """Tell an access beyond 4 GBytes, which is #GP on one processor and wraps on another (volume 3, 5.3)."""
+    """Recognize an access beyond 4 GBytes, which is #GP on one processor and wraps on another (volume 3, 5.3)."""
     refused = (host.end, host.values.get("error_code")) == ("vector 13", 0)
     if ours.end == "vector 17":
         beyond = any(ours.values[name] >= (1 << 32) - _LONGEST_ACCESS for name in GENERAL[:8])
@@ -244,5 +244,5 @@ def wraps(case: Case, host: State, ours: State) -> bool:
 
 
 def tolerated(case: Case, host: State, name: str, theirs: int, mine: int) -> bool:
-    """Tell a field's difference that means nothing from one that has to be explained."""
+    """Return whether a field's difference is tolerated."""
     return any(name in row.fields and row.applies(case) and row.accepts(case, host, theirs, mine) for row in TOLERANCES)

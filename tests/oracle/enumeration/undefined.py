@@ -1,4 +1,4 @@
-"""What the manual leaves undefined, by instruction. Two processors may differ there, and nothing is compared.
+"""Results that the manual leaves undefined, by instruction. Two processors may differ there, so they are not compared.
 
 Sections are those of SDM volume 2 under the instruction's name, "Flags Affected", unless another is given.
 """
@@ -19,14 +19,14 @@ _ONE, _TWO, _38 = b"", b"\x0f", b"\x0f\x38"
 
 @dataclass(frozen=True)
 class Undefined:
-    """Flags that an instruction leaves undefined, and why nothing else of it is compared, if so."""
+    """Flags that an instruction leaves undefined, and the reason if nothing else of it is compared."""
 
     instructions: str
     flags: Callable[[Case], int]
     forms: Callable[[Form], bool]
     reason: str
     result: Callable[[Case], bool] = lambda _case: False
-    """Whether the destination is undefined, too."""
+    """Whether the destination is also undefined."""
 
 
 def _always(flags: int) -> Callable[[Case], int]:
@@ -64,7 +64,7 @@ def width(form: Form) -> int:
 
 
 def wide(form: Form) -> int:
-    """The operand size in bits of a form that has none for bytes."""
+    """The operand size in bits of a form without a byte variant."""
     last = form.prefixes[-1] if form.prefixes and form.mode == Mode.LONG.value else 0
     if last & 0xF8 == 0x48:
         return 64
@@ -72,7 +72,7 @@ def wide(form: Form) -> int:
 
 
 def count(case: Case) -> int:
-    """How far a shift or rotation shifts: by 1, CL or the immediate, modulo 32 or 64."""
+    """The shift or rotate count: 1, CL or the immediate, modulo 32 or 64."""
     form = case.form
     size = wide(form) if form.escape else width(form)
     if form.escape:  # SHLD, SHRD

@@ -20,7 +20,7 @@ REGIONS = (
     Region(layout.USER_READ_ONLY, _ENDS, READ | EXECUTE),
     Region(layout.TOP_OF_4_GIB, _ENDS, READ | WRITE | EXECUTE),
 )
-"""Of the programs' pages those that a process can have."""
+"""The programs' pages that a process can map."""
 _PAGES = {page.name: page.linear for page in layout.PAGES}
 _SIGSYS, _SIGPROF = 31, 27
 NO_ERROR_CODE = -1
@@ -32,14 +32,14 @@ _FX = ("FCW", "FSW", "FTW", "MXCSR", *(f"ST{n}" for n in range(8)), *(f"XMM{n}" 
 
 @dataclass(frozen=True)
 class State:
-    """The state in which a program ended, as far as both witnesses have it."""
+    """The state in which a program ended, as far as both witnesses report it."""
 
     end: str
-    """`vector 14`, `limit`, `system call` or what else."""
+    """`vector 14`, `limit`, `system call` or the like."""
     values: Mapping[str, int]
-    """By manual names; `error_code`, and CR2 where a page fault has set it."""
+    """By manual names; `error_code`, and CR2 after a page fault."""
     memory: Mapping[int, int] = field(repr=False)
-    """Bytes that are not what they were, by address."""
+    """Changed bytes, by address."""
 
 
 def _original(address: int, code: bytes) -> int | None:
@@ -62,7 +62,7 @@ def _bytes(pieces: Iterable[tuple[int, bytes]], code: bytes) -> dict[int, int]:
 
 
 def start(program: Program, code: bytes) -> Start:
-    """The program as the host's processor gets it, with this code."""
+    """The program for the host's processor, with this code."""
     long = program.mode is Mode.LONG
     registers = dict(zip(GENERAL, program.registers, strict=True))
     if not long:
@@ -75,7 +75,7 @@ def start(program: Program, code: bytes) -> Start:
 
 
 def of_host(end: records.End, program: Program) -> State:
-    """What the host's processor reports."""
+    """The state that the host's processor reports."""
     if end.killed:
         return State(f"killed by signal {end.signal}", {}, {})
     outcome = {_SIGSYS: "system call", _SIGPROF: "limit"}.get(end.signal, f"vector {end.vector}")
@@ -92,7 +92,7 @@ def of_host(end: records.End, program: Program) -> State:
 
 
 def _is_end(rip: int, program: Program, _cs: int) -> bool:
-    """Tell INT 80H from SYSCALL: both are stopped after the instruction."""
+    """Distinguish INT 80H from SYSCALL: both are stopped after the instruction."""
     offset = rip - layout.CODE
     code = program.code + layout.END
     if 2 <= offset <= len(code):
@@ -101,7 +101,7 @@ def _is_end(rip: int, program: Program, _cs: int) -> bool:
 
 
 def of_ours(result: Result, program: Program) -> State:
-    """What our machine reports."""
+    """The state that our machine reports."""
     vector = layout.END_VECTOR if result.end is End.DONE else result.vector
     outcome = f"vector {vector}" if vector is not None else result.end.value
     values = {name: result.registers[name] for name in (*GENERAL, "RIP", "RFLAGS", *_SELECTORS, *_BASES, *_FX)}

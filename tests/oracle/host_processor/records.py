@@ -1,7 +1,7 @@
-"""What a program starts from and what it ends in, as records of witness.c.
+"""The start and end of a program, as records of witness.c.
 
 A program is a piece of user-mode code for one of two modes of the processor, at fixed linear addresses. `Start` and
-`End` name the registers as the manual does. Every field that witness.c reports is here, and nothing else is.
+`End` name the registers as the manual does. All fields that witness.c reports are here, and no others.
 """
 
 import struct
@@ -22,7 +22,7 @@ REGISTERS = ("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", *(f"R{n}" f
 
 @dataclass(frozen=True)
 class Region:
-    """Pages at a linear address, what they hold before a program changes them, and what a program may do with them."""
+    """Pages at a linear address, their initial content, and a program's access rights."""
 
     address: int
     content: bytes = field(repr=False)
@@ -34,7 +34,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Start:
-    """All that a program starts from but the regions' content; `memory` is written over it."""
+    """The start of a program except the regions' content, over which `memory` is written."""
 
     registers: dict[str, int]
     """All of `_STARTED`."""
@@ -42,7 +42,7 @@ class Start:
     """An FXSAVE64 image."""
     memory: tuple[tuple[int, bytes], ...]
     microseconds: int = 20_000
-    """Processor time after which a program that has not ended is stopped."""
+    """Processor time after which a program is stopped."""
 
     def packed(self) -> bytes:
         values = [self.registers[name] for name in _STARTED]
@@ -62,14 +62,14 @@ class End:
     vector: int
     error_code: int
     cr2: int
-    """Of this program only where `vector` is 14."""
+    """Set by this program only if `vector` is 14."""
     fx: bytes = field(repr=False)
     memory: tuple[tuple[int, bytes], ...]
     """Pieces of eight bytes that differ from the start, by address, ascending within each region."""
 
 
 def unpacked(raw: bytes) -> Iterator[End]:
-    """The ends that witness.c reports of a batch, in order."""
+    """The ends of a batch, in order, as witness.c reports them."""
     at = 0
     while at < len(raw):
         *values, fx, length = _END.unpack_from(raw, at)

@@ -1,4 +1,4 @@
-"""What witness.c reports of programs whose result is known, and what it does not let them do."""
+"""witness.c reports known results of programs, and confines the programs."""
 
 from collections.abc import Iterator
 
@@ -60,7 +60,7 @@ def test_a_program_ends_with_its_registers_and_flags(witness: Witness) -> None:
 def test_memory_is_reported_where_it_changed(witness: Witness) -> None:
     end = run(witness, start("8803", RBX=DATA + 0x1FFF, RAX=0x55))  # mov [rbx], al
     assert end.memory == ((DATA + 0x1FF8, bytes([0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0x55])),)
-    assert run(witness, start("90")).memory == ()  # and nothing of it is left for the next program
+    assert run(witness, start("90")).memory == ()  # and the next program finds nothing of it
 
 
 def test_a_page_fault_has_its_address_and_error_code(witness: Witness) -> None:

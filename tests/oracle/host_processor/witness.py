@@ -1,6 +1,5 @@
-"""The host's own processor, asked what user-mode programs do (witness.c). x86-64 Linux only.
-
-witness.c is built by the pinned zig the first time, and kept by its content.
+"""Runs user-mode programs on the host's own processor (witness.c). x86-64 Linux only. The pinned zig builds witness.c
+on first use; the executable is cached by content.
 """
 
 import importlib.metadata
@@ -23,7 +22,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "encla
 _OPTIONS = (
     *("-target", "x86_64-linux-none", "-O2", "-nostdlib", "-ffreestanding", "-fno-stack-protector"),
     *("-fno-sanitize=undefined", "-mfsgsbase", "-Wall", "-Wextra", "-Werror"),
-    # far above all that a program of 32-bit addresses reaches
+    # far above the reach of 32-bit addresses
     *("-no-pie", "-static", "-mcmodel=large", "-Wl,--image-base=0x700000000000"),
 )
 _BATCH = 256
@@ -31,18 +30,18 @@ _BATCH_BYTES = 8 << 20
 
 
 class WitnessError(Exception):
-    """witness.c ended or answered what it should not: a fault of ours, never of a program that it runs."""
+    """witness.c ended or gave a malformed answer: our defect, never that of a program that it runs."""
 
 
 def missing() -> str | None:
-    """Why this host cannot be asked, or None when it can."""
+    """Why this host cannot be used, or None if it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"the host is {sys.platform} on {platform.machine()}, not Linux on x86-64"
     return None if "fsgsbase" in features() else "the host's processor has no FSGSBASE"
 
 
 def features() -> frozenset[str]:
-    """What the host's processor has, by Linux's names."""
+    """The features of the host's processor, by Linux's names."""
     found = Path("/proc/cpuinfo")
     for line in found.read_text().splitlines() if found.exists() else ():
         name, _, value = line.partition(":")
@@ -76,7 +75,7 @@ class Witness:
     def __init__(self, regions: Sequence[Region]) -> None:
         self._process = subprocess.Popen(
             [build()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}, start_new_session=True
-        )  # a session of its own: Ctrl-C is ours
+        )  # a separate session: Ctrl-C goes only to us
         self._write(struct.pack("<I", len(regions)) + b"".join(region.packed() for region in regions))
 
     def __enter__(self) -> "Witness":
@@ -96,7 +95,7 @@ class Witness:
         self._process.wait()
 
     def run(self, starts: Sequence[Start]) -> Iterator[End]:
-        """Execute programs, each from a state of its own. Raises WitnessError."""
+        """Execute programs, each from its own start. Raises WitnessError."""
         for first in range(0, len(starts), _BATCH):
             yield from self._run(starts[first : first + _BATCH])
 

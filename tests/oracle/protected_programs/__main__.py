@@ -1,7 +1,6 @@
 """`python -m tests.oracle.protected_programs [SEED [COUNT]]`: programs of protected mode on QEMU, on Bochs and here.
-
-COUNT programs (default 2000) that SEED chooses; `all [VARIANT]` takes every form, with the operands of that number, and
-keeps what it found in build/protected_programs.json. `--json` prints the report as JSON. Exits with 1 if anything
+SEED chooses COUNT programs (default 2000); `all [VARIANT]` takes every form, with the operands of that number, and
+keeps the results in build/protected_programs.json. `--json` prints the report as JSON. Exits with 1 if anything
 differs.
 """
 
@@ -38,7 +37,7 @@ def survey(cases: list[SystemCase]) -> Coverage:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the arguments say. Returns the exit code."""
+    """Run the command line. Returns the exit code."""
     words = [word for word in arguments if word != "--json"]
     if words[:1] == ["all"]:
         variant = int(words[1]) if len(words) > 1 else 0

@@ -1,4 +1,4 @@
-"""Runs programs on QEMU, on Bochs and on our machine: as many to a boot as the boot loader's memory disk holds."""
+"""Runs programs on QEMU, on Bochs and on our machine: as many in one boot as the boot loader's memory disk holds."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ State = dict[str, int]
 
 @dataclass(frozen=True)
 class Ended:
-    """The states one program ended in."""
+    """The states in which one program ended."""
 
     case: SystemCase
     qemu: State
@@ -36,7 +36,7 @@ class Ended:
 
 
 class Unfinished(Exception):  # noqa: N818
-    """A machine did not come to the end of its programs: which machine, how it ended, in which program."""
+    """A machine did not finish its programs: gives the machine, its end, and the program."""
 
 
 @cache
@@ -51,7 +51,7 @@ def make(form: SystemForm, variant: int) -> SystemCase:
 
 
 def run(cases: Sequence[SystemCase]) -> Iterator[Ended]:
-    """Run programs on all three. Raises Unfinished when one machine does not end all of them."""
+    """Run programs on all three. Raises Unfinished if a machine does not finish."""
     remaining = iter(cases)
     while batch := tuple(islice(remaining, _MOST)):
         image = Image(kernel().elf, modules=(("programs", _module(batch)),))

@@ -1,4 +1,4 @@
-"""What has been compared: (opcode, form) pairs by place and witness, those that were not and why, and differences."""
+"""Coverage: (opcode, form) pairs by place and witness, those not compared and why, and differences."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ class Coverage:
     differences: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     open: dict[str, str] = field(default_factory=dict)
-    """Forms whose first program each witness ends in its own way, and what leaves that open."""
+    """Forms whose first program ends differently on each witness, and why that is allowed."""
 
     def add(self, ended: Ended, verdict: Verdict) -> None:
-        """Take one program."""
+        """Add one program."""
         form = ended.case.form
         self.cases += 1
         if form.name not in self.seen and verdict.witnesses:
@@ -55,7 +55,7 @@ class Coverage:
         return {name: reason for name, reason in reasons if name not in self.seen}
 
     def report(self) -> str:
-        """All of it as text."""
+        """Return the report as text."""
         lines = [f"{self.cases} cases; (opcode, form) pairs by place and witness:"]
         lines += [f"  {count:8}  {name}" for name, count in sorted(self.forms.items())]
         missing = self.not_compared()
@@ -70,7 +70,7 @@ class Coverage:
 
 
 def described(ended: Ended, verdict: Verdict) -> str:
-    """One difference, with all that is needed to see it again."""
+    """One difference, with all that is needed to reproduce it."""
     case = ended.case
     values = (
         f"{name}: QEMU {one & 0xFFFF_FFFF:#x}, Bochs {other & 0xFFFF_FFFF:#x}, ours {mine & 0xFFFF_FFFF:#x}"

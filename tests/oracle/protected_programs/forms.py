@@ -1,7 +1,7 @@
 """The forms that no user-mode program can judge: ring 0 in 32-bit code, and 16-bit code in both rings.
 
 Every opcode of the one-byte map and those of the 0F map that are system or integer instructions, with prefixes that
-change sizes, lock or repeat. What is not here runs in user mode alike: there the host's processor judges.
+change sizes, lock or repeat. All others run alike in user mode, where the host's processor judges.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ _HLT = 0xF4
 
 @dataclass(frozen=True)
 class SystemForm:
-    """A form in a place. `form` says of what it is, by the operand and address size that it has in 32-bit code."""
+    """A form in a place. `form` has the operand and address size of 32-bit code."""
 
     place: Place
     prefixes: bytes
@@ -64,14 +64,14 @@ class SystemForm:
 
     @property
     def name(self) -> str:
-        """All of it in a few characters: `ring 0, 16 bits: 66.0F.01 /2 m`."""
+        """The form in a few characters: `ring 0, 16 bits: 66.0F.01 /2 m`."""
         code = ".".join(part.hex().upper() for part in (self.prefixes, self.escape, bytes([self.opcode])) if part)
         operands = "" if self.extension is None else f" /{self.extension} {'r' if self.register else 'm'}"
         return f"{self.place.name}: {code}{operands}"
 
     @cached_property
     def narrow(self) -> bool:
-        """Whether operands have 16 bits and not 32."""
+        """Whether operands have 16 bits instead of 32."""
         return (OPERAND_SIZE in self.prefixes) is (self.place.bits == 32)
 
     @cached_property
@@ -93,7 +93,7 @@ class SystemForm:
 
 
 def forms() -> Iterator[SystemForm]:
-    """All that are asked about, in a fixed order."""
+    """All forms to be compared, in a fixed order."""
     return (form for form, reason in all_forms() if not reason)
 
 
@@ -123,7 +123,7 @@ def _classes(table: Map, opcode: int) -> Iterator[tuple[int | None, bool]]:
 
 
 def left_out(place: Place, prefixes: bytes, table: Map, opcode: int, extension: int, *, register: bool) -> str:
-    """Why a form of the two maps is not asked about here; empty if it is."""
+    """Why a form of the two maps is not compared here; empty if it is."""
     if table is Map.ONE_BYTE and opcode == _HLT and place.ring == 0:
         return "HLT in ring 0 ends the run"
     if (table is Map.ONE_BYTE and opcode in _X87) or (table is Map.TWO_BYTE and opcode not in _TWO_BYTE):

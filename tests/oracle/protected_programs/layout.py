@@ -8,5 +8,5 @@ _NUMBERS = {name: int(value, 0) for name, value in _LINE.findall(Path(__file__).
 
 
 def number(name: str) -> int:
-    """A number of layout.inc. Raises KeyError when there is no such name."""
+    """A number of layout.inc. Raises KeyError if there is no such name."""
     return _NUMBERS[name]

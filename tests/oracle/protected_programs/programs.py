@@ -1,7 +1,7 @@
-"""Programs of one instruction for the runner: a form with operands that a number chooses, as a record of its module.
+"""Programs of one instruction for the runner: a form with operands chosen by a number, as a record of its module.
 
-All memory that an instruction means to reach is in the data and stack pages. Far pointers, frames and selectors are
-made so that each check of the manual is met: rights, types, gates, tasks, absence, ends of tables.
+Valid memory operands are in the data and stack pages. Far pointers, frames and selectors exercise each check of the
+manual: rights, types, gates, tasks, absence, limits of tables.
 """
 
 import struct
@@ -44,7 +44,7 @@ class SystemCase:
     variant: int
     code: bytes
     record: bytes
-    """What the runner takes."""
+    """The record for the runner."""
 
     @property
     def as_case(self) -> Case:
@@ -78,7 +78,7 @@ class _Maker:
         return SystemCase(form, self.variant, code, (struct.pack("<2I", size, len(code)) + body).ljust(size, b"\0"))
 
     def _selector(self) -> int:
-        """Nearly always one of the table's, with an RPL that fits or not."""
+        """Nearly always a selector of the table, with a fitting RPL or not."""
         random = self.random
         if random.randrange(6) == 0:
             return random.choice(_OTHERS)

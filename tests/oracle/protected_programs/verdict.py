@@ -1,7 +1,5 @@
-"""Judges a program by its three ends: two against one, and where the witnesses part the manual decides.
-
-`EXCUSES` is the table of what a witness does wrong, each entry with the section that says what is right. Sections are
-those of Intel's SDM.
+"""Judges a program by its three ends: two against one; if the witnesses differ, the manual decides. `EXCUSES` lists
+what a witness does wrong, each entry with the section that says what is right. Sections are those of Intel's SDM.
 """
 
 from collections.abc import Callable
@@ -22,7 +20,7 @@ Difference = dict[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Excuse:
-    """What a witness does wrong or, as `both`, two; as `either`, what the manual leaves open."""
+    """What a witness does wrong, or both (`both`); or what the manual leaves open (`either`)."""
 
     wrong: str
     """`QEMU`, `Bochs`, `both` or `either`."""
@@ -33,13 +31,13 @@ class Excuse:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one program."""
+    """The result of one program."""
 
     witnesses: tuple[str, ...]
     """Those that our machine agrees with."""
     excuses: tuple[Excuse, ...]
     difference: Difference
-    """What nothing explains."""
+    """Unexplained differences."""
 
 
 def _at(escape: bytes, *opcodes: int) -> Callable[[SystemForm], bool]:
@@ -212,18 +210,18 @@ def judge(ended: Ended) -> Verdict:
 
 
 def _explains(excuse: Excuse, agreeing: tuple[str, ...]) -> bool:
-    """Whether the one that an entry finds wrong is alone."""
+    """Whether the machine that an entry finds wrong is alone."""
     return excuse.wrong in ("both", "either") or (bool(agreeing) and excuse.wrong not in agreeing)
 
 
 def _differences(ended: Ended) -> Difference:
-    """Fields that are not equal three times. Where the ends differ, all else follows from that."""
+    """Fields that are not equal on all three. If the ends differ, other differences follow from that."""
     flags, _ = undefined(ended.case.as_case)
     found: Difference = {}
     ends = {state["vector"] for state in (ended.qemu, ended.bochs, ended.ours)}
     for name in ended.ours if len(ends) == 1 else ("vector", "error code", "EIP"):
         row = ended.qemu[name], ended.bochs[name], ended.ours[name]
-        if name == "EFLAGS":  # QEMU never sets RF, in no flags that an exception saves (docs/oracle.md)
+        if name == "EFLAGS":  # QEMU never sets RF in the flags that an exception saves (docs/oracle.md)
             row = _flags(ended.qemu, flags | _RF), _flags(ended.bochs, flags | _RF), _flags(ended.ours, flags | _RF)
             if _flags(ended.bochs, 0) & _RF != _flags(ended.ours, 0) & _RF:
                 found["RF"] = row

@@ -9,7 +9,7 @@ from tests.oracle.random_programs.third import judge
 
 
 def main(seed: int, count: int, seeds: int = 1) -> int:
-    """Print what differs as it is found. Returns the exit code."""
+    """Print differences as they are found. Returns the exit code."""
     differing = 0
     for each in range(seed, seed + seeds):
         environment = generator.environment(each)

@@ -1,6 +1,5 @@
-"""What one witness alone does wrong, or has otherwise where both may be right: the tables, with the manual's sections.
-
-`verdict.py` has what was known of QEMU before there was a third witness. Sections are those of Intel's SDM.
+"""Tables of what one witness alone does wrong, or differently if both may be right, with the manual's sections.
+`verdict.py` has what was known of QEMU before the third witness. Sections are those of Intel's SDM.
 """
 
 import re
@@ -56,7 +55,7 @@ class Excuse:
 
 
 def _mnemonics(pair: Pair) -> frozenset[str]:
-    """Words of the program's instructions; capstone does not know some with F2H, which means nothing to them."""
+    """Words of the program's instructions; capstone does not know some with F2H, which has no effect on them."""
     return frozenset(
         word
         for instruction in pair.program.instructions
@@ -119,7 +118,7 @@ def _only(names: tuple[str, ...], found: Differences) -> bool:
 
 
 def is_open(pair: Pair, found: Differences) -> bool:
-    """Whether the manual leaves open what both witnesses have otherwise than our machine."""
+    """Whether the manual leaves open where both witnesses differ from our machine."""
     return _torn_store(pair, found) or "cpuid" in _mnemonics(pair)
 
 
@@ -155,7 +154,7 @@ BOCHS_ALONE = (
 
 
 def _read_modify_write(_pair: Pair, found: Differences) -> bool:
-    """With what an MMX instruction before it made of x87 registers, which QEMU has otherwise (`verdict.py`)."""
+    """Including what an earlier MMX instruction made of x87 registers, in which QEMU differs (`verdict.py`)."""
     names = {name for name in found if not name.startswith("ST")}
     return names == {"error_code"} and found["error_code"][0] | _WRITE == found["error_code"][1]
 
@@ -173,7 +172,7 @@ def _reserved(pair: Pair, _found: Differences) -> bool:
 
 
 def _table_store(pair: Pair, found: Differences) -> bool:
-    """With an INT n whose error code QEMU gets wrong, too (`verdict.py`)."""
+    """Including an INT n whose error code QEMU gets wrong, too (`verdict.py`)."""
     return _NARROW_TABLE_STORE.search(pair.program.code) is not None and _only(("data", "stack", "error_code"), found)
 
 
@@ -195,7 +194,7 @@ def _no_control_register(pair: Pair, found: Differences) -> bool:
 
 
 def _nans(pair: Pair, found: Differences) -> bool:
-    """The sign and payload of NaNs, and what HADDPS and the like make of two."""
+    """The sign and payload of NaNs, and the result of HADDPS and the like for two."""
     if _HORIZONTAL & _mnemonics(pair):
         return _only(("XMM", "data", "stack"), found)
     return _only(("XMM",), found) and all(_is_nan(theirs ^ mine, mine) for theirs, mine in found.values())
@@ -230,7 +229,7 @@ def _flush(pair: Pair, _found: Differences) -> bool:
 
 
 def _not_decided(pair: Pair, _found: Differences) -> bool:
-    """Undefined flags where Bochs has others again, or says nothing."""
+    """Undefined flags in which Bochs differs again, or says nothing."""
     assert pair.bochs is not None
     says_nothing = VECTOR_TIMER in (pair.bochs.named["vector"], pair.ours.named["vector"])
     return (says_nothing or bool(third_differences(pair))) and bool(_UNDEFINED & _mnemonics(pair))
@@ -257,4 +256,4 @@ QEMU_ALONE = (
     Excuse("undefined flags", '(volume 2, "Flags Affected"), and what is made of them', _not_decided),
     Excuse("LOCK", "#UD but for some instructions that write memory (volume 2, LOCK)", _locked),
 )
-"""What QEMU does wrong where Bochs and our machine agree, besides what `verdict.EXCUSES` has."""
+"""What QEMU does wrong while Bochs and our machine agree, in addition to `verdict.EXCUSES`."""

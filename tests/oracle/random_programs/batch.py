@@ -1,4 +1,4 @@
-"""Runs programs on QEMU, on our machine, and on Bochs if asked: as many to a boot as the memory disk holds."""
+"""Runs programs on QEMU, on our machine, and on Bochs if asked: as many in one boot as the memory disk holds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LIMIT_NS = 4_000_000_000
 
 @dataclass(frozen=True)
 class Pair:
-    """The state one program ended in on each machine."""
+    """The state in which one program ended on each machine."""
 
     program: Program
     qemu: State
@@ -27,7 +27,7 @@ class Pair:
 
 
 class Unfinished(Exception):  # noqa: N818
-    """A machine did not come to the end of its programs: which machine, how it ended, after which program."""
+    """A machine did not finish its programs: gives the machine, its end, and the last program."""
 
 
 @cache
@@ -37,7 +37,7 @@ def kernel() -> bytes:
 
 
 def batches(environment: Environment, programs: Sequence[Program]) -> Iterator[tuple[Program, ...]]:
-    """The programs in order, in groups that one boot can take."""
+    """The programs in order, in groups that fit in one boot."""
     most = (qemu.RAM_SIZE - number("OUTPUT")) // number("STATE_SIZE")
     room = layout.MODULE_LIMIT - len(module(environment, ()))
     batch: list[Program] = []
@@ -56,7 +56,7 @@ def batches(environment: Environment, programs: Sequence[Program]) -> Iterator[t
 def run(environment: Environment, programs: Sequence[Program], *, third: bool = False) -> Iterator[Pair]:
     """Run programs on QEMU and here; with `third` on Bochs, too.
 
-    Raises Unfinished when one machine does not end all of them.
+    Raises Unfinished if a machine does not finish.
     """
     for batch in batches(environment, programs):
         image = Image(kernel(), modules=(("programs", module(environment, batch)),))
@@ -84,7 +84,7 @@ def _run_bochs(image: Image, count: int) -> tuple[bytes, str]:
 
 
 def _run_ours(image: Image) -> tuple[bytes, str]:
-    """RAM at the end, and how it ended. That the emulator breaks its own rules is one way to end."""
+    """RAM at the end, and the end. An emulator that breaks its own rules is one kind of end."""
     machine, _ = ours.start(image)
     try:
         end = machine.run(_LIMIT_NS).value

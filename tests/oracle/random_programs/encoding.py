@@ -9,7 +9,7 @@ _RIP_LENGTH = 4
 
 @dataclass(frozen=True)
 class Memory:
-    """A memory operand. Without base and index it is absolute; with `rip` the displacement is a linear address."""
+    """A memory operand. Without base and index, it is absolute; with `rip` the displacement is a linear address."""
 
     base: int | None = None
     index: int | None = None

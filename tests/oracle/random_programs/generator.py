@@ -81,7 +81,7 @@ def _word(random: Random) -> bytes:
 
 
 def _fx_image(random: Random) -> bytes:
-    """An FPU with some registers in use, and vectors of integers and floats; exceptions masked, seldom not."""
+    """An FPU with some registers in use, and vectors of integers and floats; exceptions are nearly always masked."""
     image = bytearray(layout.FX_SIZE)
     control = 0x37F if random.randrange(3) else random.choice((0x07F, 0x27F, 0xF7F, 0xB7F, 0x77F, 0x37E, 0x340))
     mxcsr = 0x1F80 if random.randrange(3) else random.choice((0x3F80, 0x5F80, 0x7F80))  # no FTZ, DAZ: docs/unicorn.md

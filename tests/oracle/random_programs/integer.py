@@ -22,7 +22,7 @@ _THROUGH_CARRY = (2, 3)  # RCL, RCR
 
 
 def _lock(m: Maker, rm: int | Memory, allowed: bool = True) -> bytes:
-    """LOCK, where it is allowed; seldom where it is not."""
+    """LOCK where it is allowed; rarely elsewhere."""
     wanted = m.chance(6) if allowed and isinstance(rm, Memory) else m.chance(60)
     return bytes([LOCK]) if wanted else b""
 
@@ -33,7 +33,7 @@ def _lock_memory(m: Maker, rm: int | Memory, allowed: bool) -> bytes:
 
 
 def _define_flags(m: Maker) -> None:
-    """Behind a bit test, which leaves OF, SF, AF and PF undefined: keep CF by SETC, define all by CMP."""
+    """After a bit test, which leaves OF, SF, AF and PF undefined: save CF by SETC, define all by CMP."""
     m.undefined(OF | SF | AF | PF)
     m.emit(encode(b"\x0f\x92", 0, m.destination(), at=m.at, force_rex=True))
     m.undefined(OF | SF | AF | PF)
@@ -113,7 +113,7 @@ def shift(m: Maker) -> None:
 
 
 def bits(m: Maker) -> None:
-    """BT, BTS, BTR, BTC, BSF, BSR (and with REP, which older processors ignore), POPCNT where there is none."""
+    """BT, BTS, BTR, BTC, BSF, BSR, TZCNT."""
     width, form = m.width(), m.random.randrange(4)
     if form == 0:
         extension, rm = m.random.randrange(4, 8), m.operand(width)
@@ -167,7 +167,7 @@ def move(m: Maker) -> None:  # noqa: PLR0912 - one branch a form
     else:
         rm = m.operand(1)
         if isinstance(rm, Memory):
-            m.undefined(ALL_FLAGS)  # QEMU has recomputed them when the store faults
+            m.undefined(ALL_FLAGS)  # QEMU recomputes them before the store faults
         m.sized(bytes([0x0F, 0x90 + m.random.randrange(16)]), m.random.randrange(8), rm, 1)
 
 
@@ -177,7 +177,7 @@ def exchange(m: Maker) -> None:
     if form < 2:
         opcode = (0xB0, 0xC0)[form] + (width != 1)
         rm = m.operand(width)
-        if form == 0 and width == 4:  # Unicorn zero-extends what is not written: so that it is zero already
+        if form == 0 and width == 4:  # Unicorn zero-extends even if it does not write: so that it is zero already
             m.emit(b"\x89\xc0")
             if isinstance(rm, int):
                 m.emit(encode(b"\x89", rm, rm, at=m.at))
@@ -237,7 +237,7 @@ def strings(m: Maker) -> None:
 
 
 def jump(m: Maker) -> None:
-    """Jumps and calls over a few instructions, and RET to what CALL pushed."""
+    """Jumps and calls over a few instructions, and RET to the address that CALL pushed."""
     skipped = Maker(m.random, m.ring)
     form = m.random.randrange(7)
     length = 5 if form == 3 else 6 if form == 4 else 2
@@ -294,7 +294,7 @@ def call(m: Maker) -> None:
 
 
 def wild(m: Maker) -> None:
-    """A branch to wherever a register or memory says."""
+    """A branch to the address in a register or memory."""
     m.sized(b"\xff", m.random.choice((2, 4)), m.operand(8, written=False), m.random.choice((4, 2)))
 
 
@@ -313,7 +313,7 @@ INTEGER: tuple[Callable[[Maker], None], ...] = (*SIMPLE * 3, *(strings,) * 6, *(
 
 
 def program(m: Maker) -> None:
-    """Up to a dozen instructions; seldom with a wild branch at the end."""
+    """Up to a dozen instructions; rarely with a wild branch at the end."""
     for _ in range(m.random.randrange(3, 13)):
         m.random.choice(INTEGER)(m)
     if m.chance(12):

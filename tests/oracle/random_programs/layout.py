@@ -11,7 +11,7 @@ TIMER_LEAD = 16
 
 
 def number(name: str) -> int:
-    """A number of layout.inc. Raises KeyError when there is no such name."""
+    """A number of layout.inc. Raises KeyError if there is no such name."""
     return _NUMBERS[name]
 
 
@@ -20,4 +20,4 @@ CONSTANT, SUPERVISOR = number("CONSTANT"), number("SUPERVISOR")
 VECTOR_TIMER, VECTOR_END = number("VECTOR_TIMER"), number("VECTOR_END")
 POOL_SIZE, FX_SIZE, PAGE_SIZE = number("POOL_SIZE"), number("FX_SIZE"), 4096
 MODULE_LIMIT = 300 << 10
-"""Bytes of a module that surely fit beside the kernel in GRUB's memory disk."""
+"""Size of a module that is sure to fit beside the kernel in GRUB's memory disk."""

@@ -1,7 +1,7 @@
-"""What all generators work with: a source of choices, the instructions so far, and operands that mostly make sense.
+"""Common to all generators: a source of choices, the instructions so far, and operands that are mostly valid.
 
-By convention some registers keep their roles, so that programs do not run into page faults at once: pointers into
-the data page, small counts, the stack pointer. Nine in ten destinations leave them alone.
+By convention some registers keep their roles, so that programs do not page-fault at once: pointers into the data page,
+small counts, the stack pointer. Nine in ten destinations are other registers.
 """
 
 from random import Random
@@ -47,21 +47,21 @@ class Maker:
 
     @property
     def at(self) -> int:
-        """Where the next instruction will be."""
+        """The address of the next instruction."""
         return CODE + sum(map(len, self.instructions))
 
     def emit(self, *instructions: bytes) -> None:
         self.instructions += instructions
 
     def undefined(self, flags: int) -> None:
-        """The manual leaves these flags undefined when a program ends here."""
+        """Note that these flags are undefined by the manual if a program ends here."""
         self.undefined_flags[self.at] = flags
 
     def chance(self, one_in: int) -> bool:
         return self.random.randrange(one_in) == 0
 
     def number(self, bits: int = 64) -> int:
-        """An integer of up to `bits` bits, often one of those where arithmetic is special."""
+        """An integer of up to `bits` bits, often a special value of arithmetic."""
         choice = self.random.randrange(8)
         if choice < 3:
             value = self.random.choice(_EDGES + _WIDE_EDGES)
@@ -74,11 +74,11 @@ class Maker:
         return value & (1 << bits) - 1
 
     def register(self) -> int:
-        """Any register, to be read."""
+        """Any register, as a source."""
         return self.random.randrange(16)
 
     def destination(self) -> int:
-        """A register to be written, seldom one with a role."""
+        """A register as a destination, rarely one with a role."""
         return self.random.randrange(16) if self.chance(10) else self.random.choice(_FREE)
 
     def operand(self, size: int = 8, *, written: bool = True) -> int | Memory:
@@ -88,7 +88,7 @@ class Maker:
         return self.destination() if written else self.register()
 
     def memory(self, size: int = 8, *, aligned: bool = False) -> Memory:
-        """A memory operand of `size` bytes; one in sixteen is somewhere it should not be."""
+        """A memory operand of `size` bytes; one in sixteen is in an invalid place."""
         random, mask = self.random, -size if aligned else -1
         near = random.randrange(-0x100, 0x100) & mask
         prefixes = b""
@@ -116,7 +116,7 @@ class Maker:
         return self.random.choice((DATA, STACK)) + self.random.randrange(PAGE_SIZE - size)
 
     def _odd_memory(self, size: int) -> Memory:
-        """Across a page's end, read only, supervisor, the code itself, or anywhere."""
+        """An address across a page's end, read-only, supervisor, in the code, or anywhere."""
         random = self.random
         choice = random.randrange(6)
         if choice == 0:

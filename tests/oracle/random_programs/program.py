@@ -1,4 +1,4 @@
-"""A program and what it starts from, and the state that it ends in, with their forms in memory (layout.inc)."""
+"""A program with its start and end states, and their forms in memory (layout.inc)."""
 
 import struct
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ NO_ERROR_CODE = -1
 
 @dataclass(frozen=True)
 class Program:
-    """What is run, and from which state. Instructions are kept apart, so that some can be left out."""
+    """A program and its start state. Instructions are kept separate, so that some can be omitted."""
 
     kind: str
-    """Which generator made it."""
+    """Name of the generator."""
     ring: int
     instructions: tuple[bytes, ...]
     registers: tuple[int, ...]
@@ -27,18 +27,18 @@ class Program:
     fx: int = 0
     """Index of the FXSAVE image of the environment."""
     pool: int = 0
-    """Offset in the environment's pool of what the data page and, 4096 further, the stack page hold."""
+    """Offset in the environment's pool of the data page's content; the stack page's is 4096 further."""
     budget: int = 2000
-    """Instructions until the timer's interrupt."""
+    """Instructions until the timer interrupt."""
     undefined_flags: tuple[tuple[int, int], ...] = ()
-    """Addresses, and what flags are undefined when the program ends there."""
+    """Addresses, and the flags that are undefined if the program ends there."""
 
     @property
     def code(self) -> bytes:
         return b"".join(self.instructions)
 
     def packed(self) -> bytes:
-        """The record the runner reads."""
+        """The record for the runner."""
         code = self.code
         size = (number("RECORD_CODE") + len(code) + 7) & ~7
         timer = (layout.TIMER_LEAD + self.budget) * NS_PER_INSTRUCTION - 1
@@ -59,21 +59,21 @@ class Program:
 
 @dataclass(frozen=True)
 class Environment:
-    """What all programs of a batch share: FXSAVE images and the pool that memory is filled from."""
+    """Shared by all programs of a batch: FXSAVE images and the pool that fills memory."""
 
     fx: tuple[bytes, ...] = field(repr=False)
     pool: bytes = field(repr=False)
 
 
 def module(environment: Environment, programs: tuple[Program, ...]) -> bytes:
-    """The Multiboot2 module that the runner kernel takes."""
+    """The Multiboot2 module for the runner kernel."""
     head = struct.pack("<2I8x", len(programs), len(environment.fx))
     return b"".join([head, *environment.fx, environment.pool, *(program.packed() for program in programs)])
 
 
 @dataclass(frozen=True)
 class State:
-    """The state a program ended in. `named` holds everything but memory, by manual names."""
+    """The state in which a program ended. `named` has everything except memory, by manual names."""
 
     named: dict[str, int]
     data: bytes = field(repr=False)
@@ -81,7 +81,7 @@ class State:
 
     @classmethod
     def unpacked(cls, raw: bytes) -> "State":
-        """From what the runner stored."""
+        """Decode what the runner stored."""
         fields = struct.unpack_from("<16QQq5QQ", raw)
         named = dict(zip(REGISTERS, fields[:16], strict=True))
         named |= dict(zip(("vector", "error_code", "RIP", "CS", "RFLAGS"), fields[16:21], strict=True))
@@ -100,7 +100,7 @@ class State:
 
 
 def fx_fields(image: bytes) -> dict[str, int]:
-    """What an FXSAVE image holds in 64-bit mode (SDM volume 1, table 10-2), without REX.W."""
+    """The fields of an FXSAVE image in 64-bit mode (SDM volume 1, table 10-2), without REX.W."""
     fcw, fsw, ftw, fop = struct.unpack_from("<HHBxH", image)
     fip, fcs, fdp, fds, mxcsr = struct.unpack_from("<IH2xIH2xI", image, 8)
     named = {"FCW": fcw, "FSW": fsw, "FTW": ftw, "FOP": fop, "FIP": fip, "FCS": fcs, "FDP": fdp, "FDS": fds}

@@ -1,7 +1,5 @@
-"""Programs of random bytes: prefixes and an opcode byte of any of the opcode maps, and whatever follows.
-
-In ring 0 they are drawn again until no instruction, at whatever byte decoding might begin, is one that could reach
-past the program: those of `_UNSAFE`.
+"""Programs of random bytes: prefixes, an opcode byte of any opcode map, and anything after it. In ring 0 they are
+redrawn until no instruction, whatever byte decoding starts at, could affect more than the program (`_UNSAFE`).
 """
 
 import capstone
@@ -47,10 +45,9 @@ def _safe(code: bytes) -> bool:
 
 
 def _excluded(code: bytes) -> bool:
-    """What cannot be compared at all.
-
-    QEMU aborts at LOCK with a bit test of a register. CMPXCHG8B and CMPXCHG16B fault in another order. IRETD of flags
-    with VM takes QEMU into virtual-8086 mode even in ring 3, and leaves VIF behind for all programs after it.
+    """Whether bytes cannot be compared. QEMU aborts at LOCK with a bit test of a register. CMPXCHG8B and CMPXCHG16B
+    fault in another order. IRETD of flags with VM takes QEMU into virtual-8086 mode even in ring 3, and VIF stays set
+    for all later programs.
     """
     if 0xCF in code:
         return True

@@ -1,4 +1,4 @@
-"""Says what differs, with a program as short as still shows it."""
+"""Reports a difference, with the shortest program that shows it."""
 
 import dataclasses
 
@@ -16,12 +16,12 @@ _decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
 def differs(pair: Pair) -> bool:
-    """Whether there is a difference that nothing excuses."""
+    """Whether there is an unexcused difference."""
     return judge(pair).differs
 
 
 def minimal(environment: Environment, pair: Pair) -> Pair:
-    """Replace one instruction after another by NOPs, as long as the difference stays."""
+    """Replace instructions one by one with NOPs, as long as the difference remains."""
     while True:
         candidates = [_without(pair.program, index) for index in range(len(pair.program.instructions))]
         candidates = [each for each in candidates if each != pair.program]
@@ -38,7 +38,7 @@ def _without(program: Program, index: int) -> Program:
 
 
 def describe(seed: int, index: int, pair: Pair) -> str:
-    """Seed and number, the instructions, the state at the start, and both at the end where they differ."""
+    """Seed and number, the instructions, the start state, and where the two end states differ."""
     program, at = pair.program, CODE
     lines = [
         f"seed {seed}, program {index}: {program.kind}, ring {program.ring}, {program.budget} instructions at most"

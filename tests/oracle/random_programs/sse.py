@@ -1,4 +1,4 @@
-"""Programs over SSE, SSE2 and SSE3 (SDM volume 1, chapters 10 to 12), without what uses MMX registers."""
+"""Programs over SSE, SSE2 and SSE3 (SDM volume 1, chapters 10 to 12), without those that use MMX registers."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ class _Form:
     opcode: int
     prefix: bytes
     operand: str
-    """x: vector register or memory; m: memory only; r: vector register only; g: general register or memory;
-    G: a general register is the destination, a vector register the source."""
+    """x: vector register or memory; m: memory only; r: vector register only; g: general register or memory; G: general
+    register as destination, vector register as source."""
     immediate: bool
 
 
 def _forms() -> tuple[_Form, ...]:
-    """Every form from the lines below: opcodes, mandatory prefixes (- 66 F3 F2), kind of operand, immediate."""
+    """Every form in the lines below: opcodes, mandatory prefixes (- 66 F3 F2), kind of operand, immediate."""
     found = []
     for line in _TABLE.strip().splitlines():
         opcodes, prefixes, operand, *immediate = line.split()
@@ -130,7 +130,7 @@ def control(m: Maker) -> None:
 
 
 def program(m: Maker) -> None:
-    """Mostly vector instructions, some integer ones between."""
+    """Mostly vector instructions, with some integer ones."""
     for _ in range(m.random.randrange(2, 12)):
         choice = m.random.randrange(12)
         if choice == 0:

@@ -1,7 +1,6 @@
-"""Programs over system instructions (SDM volume 3, 2.8) whose effects stay inside what the runner sets up again.
-
-In ring 3 anything goes: what is privileged faults. In ring 0 nothing may load control, debug, descriptor-table,
-task or model-specific registers, halt, or touch a port that belongs to a device.
+"""Programs over system instructions (SDM volume 3, 2.8) whose effects the runner undoes. In ring 3 every instruction is
+allowed: privileged ones fault. In ring 0 none may load control, debug, descriptor-table, task or model-specific
+registers, halt, or access a device's port.
 """
 
 from tests.oracle.random_programs import integer
@@ -10,7 +9,7 @@ from tests.oracle.random_programs.layout import CODE, STACK
 from tests.oracle.random_programs.maker import Maker
 
 PORTS = (0x80, 0xE0, 0xE1, 0xE4, 0xE7)
-"""The POST code port and some where no device is; the I/O permission bitmap lets ring 3 use them."""
+"""The POST code port and some without a device; the I/O permission bitmap opens them to ring 3."""
 _SELECTORS = (*(s | rpl for s in range(0, 0xC0, 8) for rpl in range(4)), 0x04, 0x0C, 0xFFF8, 0xFFFF, 0x1000)
 _K64, _KD, _UD, _U64 = 0x08, 0x10, 0x1B, 0x23
 _RING3_ONLY = (
@@ -20,7 +19,7 @@ _RING3_ONLY = (
 
 
 def selector(m: Maker) -> int:
-    """One of the GDT's, with any RPL, or one beyond it."""
+    """A selector of the GDT or beyond it, with any RPL."""
     return m.random.choice(_SELECTORS)
 
 
@@ -69,9 +68,8 @@ def flags(m: Maker) -> None:
 
 
 def ports(m: Maker) -> None:
-    """OUT and OUTS to harmless ports; in ring 3 IN and INS, too, from ports that are closed to it.
-
-    What is read from an open one is the device's matter, and no device is the same on both machines.
+    """OUT and OUTS to harmless ports; in ring 3 also IN and INS, from ports closed to it. The value of an open port
+    depends on the device, which differs between the machines.
     """
     closed = m.ring == 3 and m.chance(2)
     port = 0x1000 + m.random.randrange(0xE000) if closed else m.random.choice(PORTS)
@@ -91,7 +89,7 @@ def ports(m: Maker) -> None:
 
 
 def interrupts(m: Maker) -> None:
-    """INT n, INT3, INTO (which is not there), INT1, UD2, UD1, BOUND (not there)."""
+    """INT n, INT3, INTO (invalid), INT1, UD2, UD1, BOUND (invalid)."""
     choice = m.random.randrange(6)
     if choice < 2:
         m.emit(bytes([0xCD, m.random.randrange(256)]))
@@ -100,9 +98,9 @@ def interrupts(m: Maker) -> None:
 
 
 def ring0(m: Maker) -> None:
-    """What only ring 0 may do, and the runner can undo."""
+    """Privileged instructions that the runner can undo."""
     code = "fb fbfa fb90fa 0f06 0f09 0f20c0 0f20e0 440f20c0 0f20d0 0f21f8 0f0138 0f01f8 0f08 450f20c0".split()
-    if m.chance(5):  # the timer may be due while interrupts are off, and is taken behind STI
+    if m.chance(5):  # the timer may fire while interrupts are off, and is taken after STI
         m.emit(b"\xfa")
         for _ in range(m.random.randrange(4)):
             m.random.choice(integer.SIMPLE)(m)
@@ -112,12 +110,12 @@ def ring0(m: Maker) -> None:
 
 
 def ring3(m: Maker) -> None:
-    """What ring 3 must not do."""
+    """Instructions that ring 3 must not execute."""
     m.emit(bytes.fromhex(m.random.choice(_RING3_ONLY)))
 
 
 def interrupt_return(m: Maker) -> None:
-    """IRETQ and RETFQ to the instruction behind it, with selectors that fit, or not."""
+    """IRETQ and RETFQ to the next instruction, with valid selectors or not."""
     code, data = (_K64, _KD) if m.ring == 0 else (_U64, _UD)
     if m.ring == 0 and m.chance(3):
         code, data = _U64, _UD
@@ -140,7 +138,7 @@ def interrupt_return(m: Maker) -> None:
 
 
 def program(m: Maker) -> None:
-    """System instructions, some integer ones between."""
+    """System instructions, with some integer ones."""
     choices = [look, look, segments, segments, segments, store, flags, flags, ports, interrupts, interrupt_return]
     choices += [ring3] if m.ring == 3 else [ring0] * 3
     for _ in range(m.random.randrange(2, 9)):

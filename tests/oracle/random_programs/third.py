@@ -1,4 +1,4 @@
-"""Two witnesses against one: QEMU and Bochs on a program, and our machine."""
+"""Compares QEMU and Bochs with our machine on a program."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tests.oracle.random_programs.verdict import Differences, differences, excus
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of one program."""
+    """The result of one program."""
 
     excuses: tuple[str, ...]
     """Names of the entries that explain who is wrong."""
@@ -18,14 +18,14 @@ class Judgement:
 
 
 def _against_both(pair: Pair, of_qemu: Differences, of_bochs: Differences) -> bool:
-    """The witnesses ended at the same place with a value that is not ours."""
+    """The witnesses ended at the same place with a value that differs from ours."""
     if pair.bochs is None or pair.bochs.named["RIP"] != pair.qemu.named["RIP"]:
         return False
     return any(of_qemu[name][0] == of_bochs[name][0] for name in of_qemu.keys() & of_bochs.keys())
 
 
 def judge(pair: Pair) -> Judgement:
-    """Compare our machine with both witnesses. Where they agree, only what the manual leaves open is excused."""
+    """Compare our machine with both witnesses. If they agree, only what the manual leaves open is excused."""
     of_qemu, of_bochs = differences(pair), third_differences(pair)
     names: list[str] = []
     against_both = _against_both(pair, of_qemu, of_bochs)

@@ -1,7 +1,6 @@
-"""What counts as a difference, and the table of those that are known, each with its reason.
-
-Where QEMU is no judge (docs/oracle.md) or Unicorn is known to be wrong (docs/unicorn.md, with a test that pins it), a
-difference is excused, by the narrowest rule that tells it from others.
+"""Differences, and the table of known ones, each with its reason. If QEMU cannot judge (docs/oracle.md) or Unicorn is
+known to be wrong (docs/unicorn.md, with a test that pins it), a difference is excused, by the narrowest rule that
+matches it.
 """
 
 import re
@@ -28,12 +27,12 @@ Differences = dict[str, tuple[int, int]]
 
 
 def differences(pair: Pair) -> Differences:
-    """What differs, by name: QEMU's value and ours. Memory is told by its first byte that differs."""
+    """Differences by name: QEMU's value and ours. For memory, the first differing byte is given."""
     theirs, mine = dict(pair.qemu.named), dict(pair.ours.named)
     undefined = dict(pair.program.undefined_flags).get(theirs["RIP"], 0)
     for named in (theirs, mine):
         named["MXCSR"] &= ~_MXCSR_FLAGS  # Unicorn never sets them
-        named["RFLAGS"] &= ~(_RF | undefined)  # QEMU pushes RF as 0 for faults, which the manual has as 1
+        named["RFLAGS"] &= ~(_RF | undefined)  # QEMU pushes RF as 0 for faults; the manual says 1
         if theirs["vector"] != VECTOR_END:
             named["timer"] = 0  # QEMU counts an instruction that it refuses as one executed
     found = {name: (value, mine[name]) for name, value in theirs.items() if value != mine[name]}
@@ -46,7 +45,7 @@ def differences(pair: Pair) -> Differences:
 
 
 def third_differences(pair: Pair) -> Differences:
-    """What differs between Bochs and our machine, by name: its value and ours.
+    """Differences between Bochs and our machine by name: its value and ours.
 
     Bochs's timer counts its instructions, so a program that the timer ends on either machine is not compared.
     """

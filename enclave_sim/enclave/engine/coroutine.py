@@ -176,6 +176,8 @@ class Guest:
         self._left = ctypes.c_uint64(fuel)
         self._left_address = ctypes.addressof(self._left)
         self._spent = 0
+        self.entered = False
+        """True once its instance exists and its entry was called."""
         self.over = False
         """True once it has returned or trapped."""
         self.frames: tuple[Frame, ...] = ()
@@ -267,6 +269,7 @@ class Guest:
             ctypes.byref(self._error),
         )
         self._future_address = ctypes.cast(self._future, ctypes.c_void_p).value
+        self.entered = True
         return None
 
     def _export(self, name: str) -> Any:
@@ -281,7 +284,7 @@ class Guest:
         return item
 
     def read_global(self, name: str) -> int:
-        """Return the value of an exported global (i32 or i64). The guest must have been resumed before."""
+        """Return the value of an exported global (i32 or i64). The guest must have been entered."""
         content = ffi.wasmtime_val_t()
         ffi.wasmtime_global_get(self._context, ctypes.byref(self._export(name).of.global_), ctypes.byref(content))
         kind: Any = content.kind

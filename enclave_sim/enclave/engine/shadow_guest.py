@@ -22,6 +22,8 @@ from enclave_sim.enclave.host_limit import poll_host_limit
 from enclave_sim.payload.wasm.store_notes import NotingModule, noting
 from machine.bus.host_memory import HostMemory
 
+_MOST_NOTED = 1 << 19
+"""The largest module, in bytes, with its notes, that is made to note its stores: it takes a second to compile."""
 CHECKPOINT_NS = 10_000_000
 """Fuel, in ns, between two checkpoints of a repeated run."""
 
@@ -99,13 +101,16 @@ class ShadowGuest:
             content: The content of the range at the position.
 
         Returns:
-            The store; None if the guest does not reach the position again with the same content.
+            The store; None if the guest does not reach the position again with the same content, if it never got to
+            its own code, or if its module is too large.
 
         Raises:
             Cancelled: The token was cancelled.
         """
-        noting_module = self._note(module)
-        names, prepared = noting_module, self._prepared[noting_module.module]
+        names = self._note(module)
+        if names is None:
+            return None
+        prepared = self._prepared[names.module]
         self._memory.zero(0, self._memory.size)
         first = self._memory.size - memory_bytes
         preset = {names.start: max(where.start - first, 0), names.end: max(where.stop - first, 0)}
@@ -126,6 +131,8 @@ class ShadowGuest:
                 # Inserted code only makes the guest spend more, so it cannot get past the place at which it yields.
                 left = place.spent - spent if place.spent > spent else CHECKPOINT_NS
                 guest.resume(result, min(left, CHECKPOINT_NS))
+                if not guest.entered:
+                    return None
                 spent = guest.spent - guest.read_global(names.fuel)
             is_there = next(answers, None) is None and (guest.waits, guest.over) == (place.waits, place.over)
             if not is_there or not (place.over or spent == place.spent):
@@ -136,9 +143,14 @@ class ShadowGuest:
         finally:
             guest.drop()
 
-    def _note(self, module: bytes) -> NotingModule:
+    def _note(self, module: bytes) -> NotingModule | None:
+        """Return a module that notes its stores; None if compiling it would take long, which nothing can cancel."""
         if module not in self._noting:
+            if len(module) > _MOST_NOTED:
+                return None
             made = noting(module)
+            if len(made.module) > _MOST_NOTED:
+                return None
             self._prepared[made.module] = self._linker.instantiate_pre(compile_module(self._engine, made.module))
             self._noting[module] = made
         return self._noting[module]

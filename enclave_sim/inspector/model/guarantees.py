@@ -66,7 +66,7 @@ def _check_rows(one: Check) -> Iterator[Row]:
     mark, meaning = ("BROKEN", Meaning.BAD) if one.faults else ("holds ", Meaning.GOOD)
     if not one.judged:
         mark, meaning = "-     ", Meaning.DIM
-    parts = ((f"{mark} ", meaning), (f"{one.what:<30}", Meaning.PLAIN), (one.looked_at, Meaning.DIM))
+    parts = ((f"{mark} ", meaning), (f"{one.what:<29}", Meaning.PLAIN), (one.looked_at, Meaning.DIM))
     yield Row(parts, Target(event=one.event))
     yield from (Row(((f"    {fault}", Meaning.BAD),)) for fault in one.faults)
 
@@ -92,7 +92,7 @@ def _scrubs(moment: Moment) -> Check:
     if not places:
         return Check(what, (), "judged at every scrub, first in MEM_MAP", judged=False)
     bad = [seq for seq in places if not _verified(moment, seq)]
-    words = f"{len(places)} scrubs read back, the last at {_at(moment, places[-1])}"
+    words = f"{len(places)} read back, the last at {_at(moment, places[-1])}"
     return Check(what, tuple(f"event {seq}" for seq in bad), words, event=bad[0] if bad else places[-1])
 
 
@@ -129,10 +129,10 @@ def _architecture(moment: Moment, enclave: Enclave) -> Check:
     what, machine = "the architecture is locked", enclave.machine
     if not _is_locked(moment, enclave):
         return Check(what, (), _while_locked(moment), judged=False)
-    tables = "IDT, GDT, TSS, control registers, now"
+    tables = "IDT, GDT, TSS, CR0, CR4, EFER"
     if machine.cpu.registers.cpl == 3:
-        return Check(what, architecture_faults(machine), f"{tables}, and RFLAGS, in ring 3")
-    return Check(what, table_faults(machine), f"{tables}, in ring 0")
+        return Check(what, architecture_faults(machine), f"{tables}, RFLAGS; now, ring 3")
+    return Check(what, table_faults(machine), f"{tables}; now, ring 0")
 
 
 def _is_locked(moment: Moment, enclave: Enclave) -> bool:
@@ -144,7 +144,7 @@ def _while_locked(moment: Moment) -> str:
     began = moment.log.last("annihilation_began", moment.seen)
     if began is None:
         return "judged from the end of PROT_ENTRY on"
-    return f"judged until annihilation, which began at {began.at_ns:,} ns"
+    return f"until annihilation began at {began.at_ns:,} ns"
 
 
 def _attestation(moment: Moment) -> Check:
@@ -159,7 +159,7 @@ def _attestation(moment: Moment) -> Check:
 def _residue(enclave: Enclave) -> Check:
     what = "nothing is left in RAM"
     if not enclave.dormant:
-        return Check(what, (), "judged at the end, when the enclave is dormant", judged=False)
+        return Check(what, (), "judged when the enclave is dormant", judged=False)
     residue = enclave.scan_residue()
     bad = tuple(f"{len(part.data)} bytes at {part.base:#x} in {part.region}" for part in residue.ranges)
     return Check(what, bad, f"{residue.scanned_bytes:,} bytes scanned, now")

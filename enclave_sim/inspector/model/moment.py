@@ -6,6 +6,7 @@ from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.inspector.model.event_log import EventLog
+from enclave_sim.inspector.model.rows import Row
 from enclave_sim.inspector.session.inspected_run import InspectedRun
 from enclave_sim.inspector.session.sources import Opened
 from enclave_sim.time_travel import Position
@@ -67,6 +68,8 @@ class Moment:
     """The last writers found, by physical address."""
     backtraces: dict[GuestPlace, Backtrace | None] = field(default_factory=dict)
     """The backtraces found, by the guest's place, because repeating a guest takes time."""
+    strip: tuple[tuple[EventLog, int, int], tuple[Row, ...]] | None = None
+    """The columns of the strip, without the position, by log, number of events and number of columns."""
     _shown: _Shown | None = None
     _recorded: EventLog | None = None
 

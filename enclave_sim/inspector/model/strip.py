@@ -28,7 +28,10 @@ def strip_view(moment: Moment, width: int) -> View:
     """Return a row for each of `width` columns, with one character; `here` is the column of the current position."""
     log, is_whole = moment.whole_log
     columns = max(1, width if is_whole else width - len(_MORE))
-    rows = [_column(log, index, columns) for index in range(columns)]
+    key = log, len(log.events), columns
+    if moment.strip is None or moment.strip[0] != key:  # it changes while the run is explored, and not with every step
+        moment.strip = key, tuple(_column(log, index, columns) for index in range(columns))
+    rows = list(moment.strip[1])
     here = max(0, moment.seen - 1) * columns // len(log.events)
     rows[here] = row(rows[here].text, Meaning.HERE, rows[here].target)
     more = () if is_whole else (row(one, Meaning.DIM, rows[-1].target) for one in _MORE)

@@ -116,6 +116,21 @@ def test_data_segments_are_named_as_the_writer(shared: Any) -> None:
     assert writer(shared, '(memory 1) (data (i32.const 9) "x") (func (export "_start"))', range(9, 10)) == "data"
 
 
+def test_a_guest_whose_segments_trap_has_stored_nothing(shared: Any) -> None:
+    shared.start('(memory 1) (data (i32.const 0) "x") (data (i32.const -1) "x") (func (export "_start"))')
+    assert isinstance(shared.run()[-1], Trapped)
+    assert shared.engine.store_finder(range(shared.size))() is None
+
+
+def test_a_module_too_large_to_note_its_stores_quickly_is_not_compiled(shared: Any) -> None:
+    stores = "(i32.store (i32.const 0) (i32.const 1))" * 10_000
+    shared.start(f'(memory 1) (func (export "_start") {stores})')
+    shared.run()
+    before = len(shared.engine._shadow_guest()._prepared)
+    assert shared.engine.store_finder(range(shared.size))() is None
+    assert len(shared.engine._shadow_guest()._prepared) == before
+
+
 def test_what_was_changed_from_outside_is_not_the_guests(shared: Any) -> None:
     shared.start(TWO)
     shared.engine.resume(0, 1 << 40)

@@ -4,8 +4,9 @@
 and looks them up in opcodes.py.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from machine.architecture.instruction_set import ROWS, Map, Prefix
 from machine.architecture.opcodes import TABLES, Action
@@ -40,8 +41,7 @@ _BASES = {
 _RSP, _RBP = 4, 5
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryOperand:
+class MemoryOperand(msgspec.Struct, frozen=True):
     """An effective address in parts: registers by number, or None."""
 
     segment: str
@@ -55,8 +55,7 @@ class MemoryOperand:
     """16, 32 or 64: the number of bits to which the effective address is truncated before the segment base is added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """An instruction, decoded."""
 
     prefixes: bytes

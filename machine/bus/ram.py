@@ -11,7 +11,8 @@ needs a host address gets it from `lend`.
 import ctypes
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from machine.bus.host_memory import HostMemory
 from machine.errors import MachineError
@@ -26,8 +27,7 @@ _LONGEST_RUN = 64
 _RUNS = re.compile(b"\1{1,%d}" % _LONGEST_RUN)
 
 
-@dataclass(frozen=True, slots=True)
-class RamImage:
+class RamImage(msgspec.Struct, frozen=True):
     """The content of RAM."""
 
     runs: tuple[tuple[int, bytes], ...]

@@ -5,14 +5,14 @@ operand. Like a string instruction it can be interrupted: then only time has pas
 instruction itself, and the coprocessor continues when the instruction is executed again.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 INSTRUCTION_LENGTH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The new register values after completion."""
 
     rax: int

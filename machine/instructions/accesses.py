@@ -4,9 +4,10 @@ Instructions are decoded by capstone, which is imported when first needed, and t
 included are accesses through neither an operand nor the stack pointer: descriptor tables, task state segments.
 """
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
+
+import msgspec
 
 from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
 from machine.architecture.instruction_set import ROWS, Map, Prefix
@@ -43,8 +44,7 @@ _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "
 _NARROW = frozenset(["bx", "bp", "si", "di"])
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """One access of an instruction to data."""
 
     segment: str
@@ -56,8 +56,7 @@ class Access:
     writes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(msgspec.Struct, frozen=True):
     """An access whose offset has not been computed."""
 
     segment: str
@@ -69,8 +68,7 @@ class _Operand:
     writes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
+class _Decoded(msgspec.Struct, frozen=True):
     operands: tuple[_Operand, ...]
     pushes: int
     """Bytes pushed, or popped if negative."""

@@ -5,7 +5,8 @@ A complete frame is checked before any of it is written: a faulting instruction 
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from machine.architecture.control_registers import CR0_AM
 from machine.architecture.descriptors import Segment
@@ -23,8 +24,7 @@ WIDTH_MASKS = {2: 0xFFFF, 4: 0xFFFF_FFFF, 8: _ALL}
 """The largest operand value, by size in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(msgspec.Struct, frozen=True):
     """A stack segment, and the rights of accesses to it."""
 
     base: int

@@ -1,8 +1,9 @@
 """The commands of the model in one table: handles, the number of them that need authorization, parameters, action."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from machine.tpm import attestation, capabilities, integrity, objects, pcrs, public_area, startup
 from machine.tpm.buffers import Unmarshaller
@@ -11,8 +12,7 @@ from machine.tpm.constants import Code
 Parser = Callable[[Unmarshaller], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A row of the table. The action takes the TPM's state, handles and parameters, and returns response parameters."""
 
     action: Callable[..., bytes]

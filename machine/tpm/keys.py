@@ -5,10 +5,10 @@ modulo n - 1, plus 1 (FIPS 186-5, A.2.1). ML-DSA-65: the seed of FIPS 204, algor
 RFC 6979, and the deterministic variant of FIPS 204. Derived keys are cached for the process.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -37,8 +37,7 @@ class Signer(Protocol):
         """Return a TPMT_SIGNATURE over `data`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A primary key."""
 
     public: PublicArea

@@ -1,6 +1,6 @@
 """Key commands: CreatePrimary, ReadPublic, FlushContext (TPM 2.0 Library, Part 3)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.tpm import pcrs
 from machine.tpm.buffers import TpmError, Unmarshaller, in_handle, in_parameter, sized
@@ -15,8 +15,7 @@ MAX_DATA_BYTES = MAX_DIGEST + 2
 _HIERARCHIES = (Handle.OWNER, Handle.PLATFORM, Handle.ENDORSEMENT, Handle.NULL)
 
 
-@dataclass(frozen=True, slots=True)
-class Sensitive:
+class Sensitive(msgspec.Struct, frozen=True):
     """TPMS_SENSITIVE_CREATE."""
 
     auth: bytes

@@ -4,7 +4,7 @@ The localities that may extend and reset a PCR are those of the platform profile
 starts as all ones. The update counter counts changes, except to PCRs that any software may change freely.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.state import Stateful
 from machine.tpm.buffers import TpmError, Unmarshaller
@@ -18,8 +18,7 @@ D_RTM = 0x10
 """The locality of a dynamic root of trust."""
 
 
-@dataclass(frozen=True, slots=True)
-class PcrAttributes:
+class PcrAttributes(msgspec.Struct, frozen=True):
     """The attributes of one PCR. Localities are bit masks."""
 
     saved: bool
@@ -47,8 +46,7 @@ ATTRIBUTES: tuple[PcrAttributes, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """TPMS_PCR_SELECTION."""
 
     bank: int

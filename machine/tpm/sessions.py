@@ -3,7 +3,7 @@
 The model has no TPM2_StartAuthSession and therefore no other sessions: their handles refer to nothing.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.tpm.buffers import TpmError, Unmarshaller, in_session
 from machine.tpm.commands import Command
@@ -16,8 +16,7 @@ _CONTINUE_SESSION = 1
 _MIN_SIZE = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Password:
+class Password(msgspec.Struct, frozen=True):
     """A password of the authorization area."""
 
     attributes: int

@@ -1,6 +1,6 @@
 """The text on a display adapter, as Unicode. The character set is that of the PC's ROM, code page 437."""
 
-from dataclasses import dataclass
+import msgspec
 
 _CONTROL_GLYPHS = "\0☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
 _UPPER_GLYPHS = (
@@ -13,8 +13,7 @@ CODE_PAGE_437 = (_CONTROL_GLYPHS + "".join(map(chr, range(0x20, 0x7F))) + "⌂" 
 """The glyph of each character code; codes 0 and 255 are blank."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextScreen:
+class TextScreen(msgspec.Struct, frozen=True):
     """A screen in a text mode."""
 
     columns: int

@@ -1,7 +1,8 @@
 """Call gates (SDM volume 3, 5.8.3 to 5.8.5)."""
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from machine.architecture.descriptors import CALL_GATE, CALL_GATE_16, Segment
 from machine.architecture.exceptions import GP, NP, SS, TS, Fault
@@ -14,8 +15,7 @@ from machine.processor.cpu import EFER_LMA, Cpu
 _LOCAL, _BUSY, _TASK_32, _TASK_16 = 4, 2, 0xB, 0x3
 
 
-@dataclass(frozen=True, slots=True)
-class CallGate:
+class CallGate(msgspec.Struct, frozen=True):
     """A call gate, checked."""
 
     destination: Destination
@@ -87,8 +87,7 @@ def _fields(cpu: Cpu, selector: int, at: int, *, long: bool) -> tuple[int, int, 
     return target, count & 0x1F, offset
 
 
-@dataclass(frozen=True, slots=True)
-class InnerStack:
+class InnerStack(msgspec.Struct, frozen=True):
     """The stack of a more privileged ring, from the TSS. SS becomes null if `segment` is None."""
 
     selector: int

@@ -1,6 +1,6 @@
 """Loading CS: the checks shared by control transfers (SDM volume 3, 5.8.1)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from machine.architecture.descriptors import ACCESSED, Segment
 from machine.architecture.exceptions import GP, NP, Fault
@@ -9,8 +9,7 @@ from machine.instructions.segmentation.descriptor_tables import find, mark_acces
 from machine.processor.cpu import EFER_LMA, Cpu
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """The target of a control transfer: a checked code segment, and an offset that must still be checked."""
 
     selector: int

@@ -6,9 +6,10 @@ executes wrongly, and for all of them while an exception is unmasked or results 
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from math import sqrt
+
+import msgspec
 
 from machine.architecture.instruction_set import Prefix
 from machine.instructions.simd import numbers
@@ -32,8 +33,7 @@ class Place(Enum):
     """OF, SF, ZF, AF, PF and CF; only as a destination."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """A form of an instruction. The source is a register or memory, the destination a register."""
 
     evaluate: Evaluate

@@ -7,8 +7,9 @@ Of the pre-computation exceptions only the one of highest priority is raised: SN
 which raises none and is the result; then invalid operations and division by zero; then a denormal operand.
 """
 
-from dataclasses import dataclass
 from math import isqrt
+
+import msgspec
 
 INVALID, DENORMAL, DIVIDE_BY_ZERO, OVERFLOW, UNDERFLOW, PRECISION = (1 << bit for bit in range(6))
 DENORMALS_ARE_ZEROS, FLUSH_TO_ZERO = 1 << 6, 1 << 15
@@ -18,8 +19,7 @@ Result = tuple[int, int]
 """The bits of a result, and the flags raised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """A binary interchange format: the widths of a number and its fraction in bits, and derived values."""
 
     width: int

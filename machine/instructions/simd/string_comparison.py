@@ -6,7 +6,8 @@ signed; 3:2 the aggregation; 5:4 the polarity; 6 the highest index instead of th
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.processor_state import ARITHMETIC_FLAGS
@@ -20,8 +21,7 @@ _VECTOR_BYTES = 16
 Elements = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StringComparison:
+class StringComparison(msgspec.Struct, frozen=True):
     """The result of a string comparison: the index, the mask, and OF, SF, ZF, CF (AF and PF are 0)."""
 
     index: int

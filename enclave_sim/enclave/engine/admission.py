@@ -1,7 +1,8 @@
 """The boot's checks of a payload and their virtual time, without a machine."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from enclave_sim.enclave.engine.aether_host import COMPILE_NS_PER_BYTE, VERIFY_NS_PER_BYTE
 from enclave_sim.enclave.engine.contract import HeapWindow
@@ -13,8 +14,7 @@ from enclave_sim.payload.keys import TrustAnchor
 from machine.bus.host_memory import HostMemory
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """A payload that passed every check."""
 
     verified: signature.VerifiedPayload

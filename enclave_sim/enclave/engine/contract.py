@@ -5,7 +5,6 @@ which one runs. Times are virtual nanoseconds, counted since the previous depart
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -95,8 +94,7 @@ Raises Cancelled. The result is None if the bytes were changed from outside.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class HeapWindow:
+class HeapWindow(msgspec.Struct, frozen=True):
     """The guest heap of the machine in the address space of this process.
 
     A linear memory of n bytes occupies the last n bytes of the heap, directly before the guard. `reserve`

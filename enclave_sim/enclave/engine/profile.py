@@ -5,8 +5,9 @@ NaNs are canonical. The features in `OPTIONAL` are off unless a run opts in, whi
 """
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.errors import PayloadCheck, PayloadRejected
@@ -79,8 +80,7 @@ _FEATURES = (
 """Words in wasmtime's (wasmparser's) errors, with the feature that each means; the first match counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestProfile:
+class GuestProfile(msgspec.Struct, frozen=True):
     """The limits of a guest: heap in bytes, and enabled features. Raises ConfigurationError for unknown ones."""
 
     max_heap_bytes: int

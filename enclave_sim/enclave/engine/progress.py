@@ -1,9 +1,9 @@
 """Progress of a guest, so that a fresh guest can be run to the same position."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from wasmtime import InstancePre
 
 
@@ -17,8 +17,7 @@ class Admitted(NamedTuple):
     """Size of its linear memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """The progress of a guest.
 
     Its stack is in the host and cannot be copied; a fresh guest reaches the same position.

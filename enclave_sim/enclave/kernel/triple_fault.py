@@ -6,9 +6,9 @@ before its end, and stepping from there.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
 from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, CS_MODE_64, Cs
 
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
@@ -31,8 +31,7 @@ _EXTERNAL, _IDT, _LDT = 1, 2, 4
 _PAGE_FAULT = (("page not present", "page protected"), ("read", "write"), ("ring 0", "ring 3"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True):
     address: int
     text: str
     length: int

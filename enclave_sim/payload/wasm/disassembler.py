@@ -7,7 +7,8 @@ valid: only unknown instructions raise MalformedModule, and nothing else is chec
 import math
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from enclave_sim.payload.errors import MalformedModule
 from enclave_sim.payload.wasm.opcodes import (
@@ -25,8 +26,7 @@ from enclave_sim.payload.wasm.sections import SectionId, decode_u32, sections
 _BLOCK_TYPES = {EMPTY_BLOCK: "", **{code: f"(result {name})" for code, name in TYPES.items()}}
 
 
-@dataclass(frozen=True, slots=True)
-class WasmInstruction:
+class WasmInstruction(msgspec.Struct, frozen=True):
     """One instruction of a function."""
 
     offset: int
@@ -45,8 +45,7 @@ class WasmInstruction:
         return f"{self.name} {self.operands}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """The byte range of a function's body in a module: its locals, then its instructions."""
 
     function: int

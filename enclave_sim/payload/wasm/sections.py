@@ -6,8 +6,9 @@ sections.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from enclave_sim.payload.errors import MalformedModule
 
@@ -38,8 +39,7 @@ MODULE_HEADER = b"\0asm" + (1).to_bytes(4, "little")
 _U32_MAX_BYTES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """One section of a module, as in the file."""
 
     id: int

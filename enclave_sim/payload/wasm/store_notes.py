@@ -7,7 +7,7 @@ Another global counts the fuel of the inserted code, so that the original's fuel
 WebAssembly core specification, 5.4.7 (memory instructions), 5.5.9 (globals), 5.5.10 (exports) and 5.5.13 (code).
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from enclave_sim.payload.wasm.disassembler import Body, bodies, first_instruction, read_instruction
 from enclave_sim.payload.wasm.opcodes import VECTOR_PREFIX, natural_alignment
@@ -30,8 +30,7 @@ _NOT, _AND, _SELECT, _END = b"\x45", b"\x71", b"\x1b", b"\x0b"
 """On i32: eqz, and, select; and the end of an expression."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotingModule:
+class NotingModule(msgspec.Struct, frozen=True):
     """A module that notes its stores, and the export names of its note globals."""
 
     module: bytes

@@ -1,8 +1,8 @@
 """The configuration of an enclave: options with their ranges, and the sources of payloads."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ class EnclaveConfiguration:
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
+            if not isinstance(value, int):
+                raise ConfigurationError(f"{name} is {value!r}; it must be a whole number")
             if not least <= value <= most:
                 raise ConfigurationError(f"{name} is {value}; it must be {least} to {most}")
         if self.quantum_ns < 1000 * self.ns_per_instruction:
@@ -156,6 +158,30 @@ class EnclaveConfiguration:
             "trust_anchors": sorted(anchor.label for anchor in anchors),
             **({} if self.trace_memory is None else {"trace_memory": self.trace_memory}),
         }
+
+
+def configured(
+    base: EnclaveConfiguration, options: Mapping[str, Any], others: Iterable[str] = ()
+) -> EnclaveConfiguration:
+    """Return a configuration with other values of some options.
+
+    Args:
+        base: The configuration.
+        options: The values, by name.
+        others: Names that the caller takes as well, for the error.
+
+    Returns:
+        The changed configuration.
+
+    Raises:
+        ConfigurationError: There is no such option, or a value is out of range.
+    """
+    names = [*EnclaveConfiguration.__dataclass_fields__, *others]
+    for name in options:
+        if name not in EnclaveConfiguration.__dataclass_fields__:
+            near = did_you_mean(name, names)
+            raise ConfigurationError(f"there is no option {name!r}; {near}there are {', '.join(names)}")
+    return replace(base, **options)
 
 
 def read_payload(source: PayloadSource, engine: EngineName = EngineName.WASMTIME) -> bytes:

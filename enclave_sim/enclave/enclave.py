@@ -9,7 +9,7 @@ from enclave_sim.attestation import Evidence, ReferenceValues
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.assembly import Assembly
 from enclave_sim.enclave.attester.contract import Verifier
-from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, configured
 from enclave_sim.enclave.engine.contract import Backtrace
 from enclave_sim.enclave.header import EXTERNAL
 from enclave_sim.enclave.inputs.validation import ordered
@@ -20,9 +20,11 @@ from enclave_sim.errors import EnclaveError
 from enclave_sim.inputs import AnyInput, ExternalInterrupt, GuestReplaced, Tamper
 from enclave_sim.payload.keys import TrustAnchor
 from enclave_sim.payload.wasm.places import store_text
+from enclave_sim.recording.embedded import payload_names
 from enclave_sim.recording.format import Digest, Header
 from enclave_sim.recording.outcome.residue import Residue, scan
 from enclave_sim.recording.outcome.summary import RunResult
+from enclave_sim.recording.text import plural
 from enclave_sim.recording.writer import RecordingWriter
 from enclave_sim.specification import Phase
 from machine.events import Event, Recorder
@@ -32,6 +34,11 @@ from machine.state import State
 from machine.tpm.backend import TpmBackend
 
 __all__ = ["EXTERNAL", "Enclave", "EnclaveSnapshot"]
+_OTHER_OPTIONS = (
+    *("configuration", "trust_anchors", "recorder", "writer", "digest", "record"),
+    *("portable", "inputs", "tpm", "verifier", "reference", "cancellation"),
+)
+"""The options of an enclave that are not of its configuration."""
 
 
 class Enclave:
@@ -96,7 +103,7 @@ class Enclave:
         cancellation: Cancellation | None = None,
         **options: Any,
     ) -> None:
-        self.configuration = replace(configuration or EnclaveConfiguration(), **options)
+        self.configuration = configured(configuration or EnclaveConfiguration(), options, _OTHER_OPTIONS)
         self.cancellation = cancellation or Cancellation()
         """The token shared by all long operations on this enclave."""
         parts = self._parts = Assembly(
@@ -121,6 +128,31 @@ class Enclave:
         self._result: RunResult | None = None
         self.residue = Residue((), 0)
         """The residue found by the scan at the end of the last run."""
+
+    # What it shows of itself
+
+    def __repr__(self) -> str:
+        now_ns, events_so_far = self.machine.clock.now_ns, self.machine.journal.seq
+        names = ", ".join(payload_names(self.header))
+        return f"<Enclave {names}: {self._state}, {now_ns:,} ns, {plural(events_so_far, 'event')}>"
+
+    def _repr_html_(self) -> str:
+        """Return the view in a notebook: its state, and its recording, if there is one."""
+        from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - only a notebook needs it
+        from enclave_sim.recording.exports.page import element  # noqa: PLC0415
+
+        rows = [
+            ("payloads", ", ".join(payload_names(self.header))),
+            ("state", self._state),
+            ("virtual time", f"{self.machine.clock.now_ns:,} ns"),
+        ]
+        recording = self.recording
+        more = [fragment(self.header, recording.events)] if recording is not None and recording.events else []
+        return element("Enclave", rows, *more)
+
+    @property
+    def _state(self) -> str:
+        return self.ended or (self.phase.name if self.phase is not None else "before the first phase")
 
     # Queries
 

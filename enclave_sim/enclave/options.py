@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource
+from enclave_sim.enclave.configuration import EnclaveConfiguration, PayloadSource, configured
 from enclave_sim.payload.keys import TrustAnchor
 
 if TYPE_CHECKING:
@@ -53,11 +53,13 @@ class EnclaveOptions:
     ) -> "EnclaveOptions":
         """Sort keyword arguments of `Enclave`. Raises ConfigurationError for a value out of range."""
         anchors = None if trust_anchors is None else tuple(trust_anchors)
-        return cls(EnclaveConfiguration(**configuration), anchors, reference, verifier, tpm, portable)
+        others = ("trust_anchors", "reference", "verifier", "tpm", "portable")
+        chosen = configured(EnclaveConfiguration(), configuration, others)
+        return cls(chosen, anchors, reference, verifier, tpm, portable)
 
     def with_configuration(self, **changes: Any) -> "EnclaveOptions":
         """Return the same options with changes to the configuration. Raises ConfigurationError as `of` does."""
-        return replace(self, configuration=replace(self.configuration, **changes))
+        return replace(self, configuration=configured(self.configuration, changes))
 
     def enclave(
         self,

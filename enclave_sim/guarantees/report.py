@@ -1,10 +1,12 @@
 """Guarantee reports: the result, the checks made, and the evidence of violations."""
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, TypedDict
 
 from enclave_sim.errors import EnclaveError
 from enclave_sim.recording.hex_lines import hex_lines
+from enclave_sim.recording.text import printable
 
 _SHOWN = 10
 
@@ -76,7 +78,7 @@ class GuaranteeBroken(EnclaveError, AssertionError):  # noqa: N818 - reads bette
         self.report = report
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """The result of one guarantee, for some runs. `str` formats it for people."""
 
@@ -114,6 +116,18 @@ class Report:
         if len(self.findings) > _SHOWN:
             lines.append(f"  and {len(self.findings) - _SHOWN} more")
         return "\n".join([*lines, *(f"  {line}" for line in self.picture)])
+
+    def __repr__(self) -> str:
+        return f"<Report {str(self).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        """Return the view in a notebook: what was looked at, and the report of what was found."""
+        from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
+
+        rows = [("verdict", "holds" if self.holds else "BROKEN")]
+        rows += [(name, f"{one:,}" if isinstance(one, int) else str(one)) for name, one in self.looked_at.items()]
+        lines = [escape(printable(line)) for line in str(self).splitlines()[1:]]
+        return element(self.guarantee, rows, *(["<pre>" + "\n".join(lines) + "</pre>"] if lines else []))
 
     def to_dict(self) -> ReportObject:
         """Convert the report to plain values, for JSON.

@@ -24,6 +24,13 @@ def embedded_anchors(anchors: Iterable[TrustAnchor]) -> tuple[TrustAnchor, ...]:
     return tuple(anchor for anchor in anchors if anchor != development)
 
 
+def payload_names(header: Header) -> list[str]:
+    """Name the payloads of a run: by their built-in names, or by the first digits of their SHA-256."""
+    readers = ((built_in.names, built_in.read), (built_in.flat_names, built_in.read_flat))
+    known = {sha256(read(name)).hexdigest(): name for names, read in readers for name in names()}
+    return [known.get(digest, f"{digest[:12]}...") for digest in header.payload_sha256]
+
+
 def find_payloads(header: Header, given: Iterable[bytes] = ()) -> list[bytes]:
     """Return the payloads of a run: embedded, given or built in. Raises RecordingError, which names a missing one."""
     found = {sha256(payload).hexdigest(): payload for payload in (*_built_in(), *given, *header.payloads)}

@@ -1,10 +1,12 @@
 """A recording in memory, which can be queried, saved and displayed."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from enclave_sim.recording.exports.formats import Format
 from enclave_sim.recording.format import Digest, Header, limit_at
 from enclave_sim.recording.reader import RecordingFile
+from enclave_sim.recording.text import plural
 from enclave_sim.recording.writer import RecordingWriter
 from machine.events import Event
 from machine.state import Stateful
@@ -113,6 +115,21 @@ class Recording(Stateful):
         limit_ns = limit_at(self._stop, len(self.events))
         if limit_ns is not None:
             recorder.stop_at(limit_ns)
+
+    def to_arrow(self) -> Any:
+        """Convert the recording to a table with the columns of a Parquet file, for data frames.
+
+        Returns:
+            A `pyarrow.Table`; `to_pandas()`, and `polars.from_arrow`, make a data frame of it.
+
+        Raises:
+            ConfigurationError: pyarrow is not installed.
+        """
+        return Format.PARQUET.module().table(self.header, self.events)
+
+    def __repr__(self) -> str:
+        last_ns = self.events[-1].at_ns if self.events else 0
+        return f"<Recording: {plural(len(self.events), 'event')}, the last at {last_ns:,} ns>"
 
     def _repr_html_(self) -> str:
         """Return the view in a notebook: timeline, phases, summary."""

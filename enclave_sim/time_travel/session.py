@@ -7,6 +7,7 @@ from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.options import EnclaveOptions
 from enclave_sim.inputs import AnyInput
+from enclave_sim.recording.text import plural
 from enclave_sim.time_travel.travel import Travel
 from machine.events import Recorder
 
@@ -66,3 +67,16 @@ class Session(Travel[Enclave]):
     def enclave(self) -> Enclave:
         """The enclave at the current position. Inspect it freely; only the session may run it."""
         return self.subject
+
+    def __repr__(self) -> str:
+        line = self.line or "no source line"
+        return f"<Session at {self.now}, {line}, {plural(len(self.events), 'event')}: {self.enclave!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return the view in a notebook: the position, and the run up to there."""
+        from enclave_sim.recording.exports.html import fragment  # noqa: PLC0415 - only a notebook needs it
+        from enclave_sim.recording.exports.page import element  # noqa: PLC0415
+
+        rows = [("position", str(self.now)), ("source line", str(self.line or "none"))]
+        more = [fragment(self.enclave.header, self.events)] if self.events else []
+        return element("Session", rows, *more)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from enum import Enum
 from importlib import import_module
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from enclave_sim.errors import ConfigurationError, installing
 
@@ -29,8 +29,12 @@ class Format(Enum):
 
     def writer(self) -> Writer:
         """Return the function that writes it. Raises ConfigurationError if the library is not installed."""
+        return cast("Writer", self.module().write)
+
+    def module(self) -> Any:
+        """Import its module. Raises ConfigurationError if the library is not installed."""
         try:
-            module = import_module(f"enclave_sim.recording.exports.{self.value}")
+            return import_module(f"enclave_sim.recording.exports.{self.value}")
         except ModuleNotFoundError as error:
             library = (error.name or "").partition(".")[0]
             if library not in _EXTRAS:
@@ -38,7 +42,6 @@ class Format(Enum):
             raise ConfigurationError(
                 f"{self.value} needs the package {library}: {installing(_EXTRAS[library])}"
             ) from None
-        return cast("Writer", module.write)
 
 
 _EXTRAS = {"pyarrow": "arrow"}

@@ -5,31 +5,20 @@ If there are too many events to show individually, a density is shown, so that t
 
 import json
 from collections.abc import Iterable, Iterator
-from html import escape
 from typing import BinaryIO
 
+from enclave_sim.recording.exports.page import STYLE, Cell, table, text
 from enclave_sim.recording.exports.picture.figures import Figures
 from enclave_sim.recording.exports.picture.svg import draw
 from enclave_sim.recording.format import Header
-from enclave_sim.recording.text import binary_size, plural, printable
+from enclave_sim.recording.text import binary_size, plural
 from enclave_sim.specification import Phase, Step
 from machine.events import Event
 
-_ROWS_SHOWN, _SIGNALS_SHOWN, _LETTERS_SHOWN = 40, 16, 300
-_STYLE = """
-.aether { color: #111; background: #fff; font: 14px sans-serif; max-width: 60rem; margin: 0 auto; }
-.aether h2 { font-size: 1.1em; margin: 1.2em 0 .3em; border-bottom: 1px solid #999; }
-.aether table { border-collapse: collapse; margin: 0; }
-.aether th, .aether td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
-  overflow-wrap: anywhere; background: #fff; color: #111; }
-.aether th { font-weight: normal; color: #555; }
-.aether td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.aether .bad { font-weight: bold; text-decoration: underline; }
-"""
+_SIGNALS_SHOWN = 16
 _NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'"
 _UNITS_EXPLAINED = "Times are virtual, from reset on. 1 s is 1,000 ms, 1,000,000 µs or 1,000,000,000 ns."
 _LATENCY = "from the deadline to the handler's first instruction"
-_Cell = str | int
 
 
 def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
@@ -42,7 +31,7 @@ def write(header: Header, events: Iterable[Event], file: BinaryIO) -> None:
 <meta charset="utf-8" />
 <meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}" />
 <title>{_title(figures)}</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <div class="aether">
@@ -58,11 +47,11 @@ def fragment(header: Header, events: Iterable[Event]) -> str:
     """Return summary, timeline and phases as an element to embed in a page such as a notebook."""
     figures = Figures(header, events)
     body = "\n".join(_overview(figures))
-    return f'<div class="aether">\n<style>{_STYLE}</style>\n{body}\n</div>'
+    return f'<div class="aether">\n<style>{STYLE}</style>\n{body}\n</div>'
 
 
 def _title(figures: Figures) -> str:
-    return _text(f"Aether Enclave: {figures.outcome}" if figures.of_an_enclave else "The boot of a kernel")
+    return text(f"Aether Enclave: {figures.outcome}" if figures.of_an_enclave else "The boot of a kernel")
 
 
 def _overview(figures: Figures) -> Iterator[str]:
@@ -75,7 +64,7 @@ def _overview(figures: Figures) -> Iterator[str]:
 def _summary(figures: Figures) -> Iterator[str]:
     header = figures.header
     yield f"<h1>{_title(figures)}</h1>"
-    rows: list[tuple[_Cell, ...]] = _enclave_rows(figures) if figures.of_an_enclave else []
+    rows: list[tuple[Cell, ...]] = _enclave_rows(figures) if figures.of_an_enclave else []
     rows += [
         ("last event at", f"{figures.virtual_ns:,} ns"),
         ("events", f"{figures.events:,}"),
@@ -83,10 +72,10 @@ def _summary(figures: Figures) -> Iterator[str]:
         ("firmware SHA-256" if figures.of_an_enclave else "image SHA-256", header.firmware_sha256),
         *(("payload SHA-256", sha256) for sha256 in header.payload_sha256),
     ]
-    yield from _table("Summary", (), rows)
+    yield from table("Summary", (), rows)
 
 
-def _enclave_rows(figures: Figures) -> list[tuple[_Cell, ...]]:
+def _enclave_rows(figures: Figures) -> list[tuple[Cell, ...]]:
     summary = figures.summary
     return [
         ("outcome", figures.outcome),
@@ -143,7 +132,7 @@ def _timeline(figures: Figures) -> Iterator[str]:
 
 def _phases(figures: Figures) -> Iterator[str]:
     reached = {phase.name: phase for phase in figures.summary.phases}
-    rows: list[tuple[_Cell, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for phase in Phase:
         found = reached.get(phase.name)
         if found is None:
@@ -153,25 +142,25 @@ def _phases(figures: Figures) -> Iterator[str]:
         else:
             took = found.reached_at_ns - found.at_ns
             rows.append((f"{phase:02d} {phase.name}", phase.target_state, found.at_ns, found.reached_at_ns, took))
-    yield from _table("Phases", ("phase", "target state", "entered, ns", "reached, ns", "took, ns"), rows)
+    yield from table("Phases", ("phase", "target state", "entered, ns", "reached, ns", "took, ns"), rows)
 
 
 def _details(figures: Figures) -> Iterator[str]:
     summary, configuration = figures.summary, figures.header.configuration
-    yield from _table(
+    yield from table(
         "Ring transitions",
         ("from", "to", "cause", "count"),
         [(f"ring {a}", f"ring {b}", why, n) for (a, b, why), n in sorted(summary.transitions.items())],
     )
-    yield from _table(
+    yield from table(
         "Interrupts and exceptions",
         ("vector", "source", "count"),
         [(f"{vector:#04x}", source, n) for (vector, source), n in sorted(figures.interrupts.items())],
     )
     if figures.of_an_enclave:
         yield from _enclave_details(figures)
-    yield from _table("Configuration", (), [(name, json.dumps(value)) for name, value in configuration.items()])
-    yield from _table("Events by kind", ("kind", "count"), sorted(figures.kinds.items()))
+    yield from table("Configuration", (), [(name, json.dumps(value)) for name, value in configuration.items()])
+    yield from table("Events by kind", ("kind", "count"), sorted(figures.kinds.items()))
 
 
 def _enclave_details(figures: Figures) -> Iterator[str]:
@@ -179,49 +168,17 @@ def _enclave_details(figures: Figures) -> Iterator[str]:
     steps = {step.step: step.at_ns for step in summary.annihilation}
     scrubs = sorted(figures.scrubs.items())
     signals = [(n, f"{value:#010x}", value) for n, value in enumerate(summary.signals[:_SIGNALS_SHOWN], 1)]
-    yield from _table("Host calls", ("function", "count"), sorted(figures.host_calls.items()))
-    yield from _table("Signals", ("", "hex", "decimal"), signals, len(summary.signals))
-    yield from _table("Wakes", ("source", "count"), sorted(figures.wakes.items()))
+    yield from table("Host calls", ("function", "count"), sorted(figures.host_calls.items()))
+    yield from table("Signals", ("", "hex", "decimal"), signals, len(summary.signals))
+    yield from table("Wakes", ("source", "count"), sorted(figures.wakes.items()))
     latencies = sorted(figures.latencies_ns.items())
-    yield from _table("Wake latencies", (f"{_LATENCY}, ns", "wakes"), latencies)
-    yield from _table(
+    yield from table("Wake latencies", (f"{_LATENCY}, ns", "wakes"), latencies)
+    yield from table(
         "Scrubs by region",
         ("region", "times", "bytes", "not found zero"),
         [(name, region.times, region.total_bytes, region.not_zero) for name, region in scrubs],
     )
-    yield from _table("Scrubs by cause", ("cause", "times"), sorted(figures.scrub_causes.items()))
+    yield from table("Scrubs by cause", ("cause", "times"), sorted(figures.scrub_causes.items()))
     if summary.outcome is not None:
         rows = [(step.name, steps.get(step.name, "not done"), step.meaning) for step in Step]
-        yield from _table("Steps of annihilation", ("step", "at, ns", "meaning"), rows)
-
-
-def _table(
-    title: str, headings: tuple[str, ...], rows: Iterable[tuple[_Cell, ...]], total: int | None = None
-) -> Iterator[str]:
-    """Yield a table under a heading, limited to the first rows. `total` is the number of rows if some are left out."""
-    rows = list(rows)
-    shown = rows[:_ROWS_SHOWN]
-    hidden = (len(rows) if total is None else total) - len(shown)
-    yield f"<h2>{_text(title)}</h2>"
-    if not rows:
-        yield "<p>none</p>"
-        return
-    yield "<table>"
-    if headings:
-        yield f"<tr>{''.join(f'<th>{_text(heading)}</th>' for heading in headings)}</tr>"
-    for row in shown:
-        yield f"<tr>{''.join(_cell(cell, first=not headings and place == 0) for place, cell in enumerate(row))}</tr>"
-    yield "</table>"
-    if hidden > 0:
-        yield f"<p>and {hidden:,} more</p>"
-
-
-def _cell(value: _Cell, *, first: bool) -> str:
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
-    return f"<th>{_text(value)}</th>" if first else f"<td>{_text(value)}</td>"
-
-
-def _text(text: str) -> str:
-    """Return text from a recording, which a payload may control, escaped, printable and of limited length."""
-    return escape(printable(text if len(text) <= _LETTERS_SHOWN else f"{text[:_LETTERS_SHOWN]} ..."))
+        yield from table("Steps of annihilation", ("step", "at, ns", "meaning"), rows)

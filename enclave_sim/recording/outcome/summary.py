@@ -10,12 +10,14 @@ import machine.events as machine_events
 from enclave_sim import events
 from enclave_sim.inputs import MemoryFault, kind_of
 from enclave_sim.recording.outcome.residue import Residue
+from enclave_sim.recording.text import plural
 from enclave_sim.specification import Cause
 from machine.events import Event
 from machine.state import Stateful
 
 KERNEL_STOPPED = "KERNEL_STOPPED"
 """The outcome if a memory fault stopped the kernel before annihilation."""
+_SIGNALS_SHOWN = 16
 _MEMORY_FAULT = kind_of(MemoryFault)
 
 
@@ -100,6 +102,37 @@ class RunResult(msgspec.Struct, frozen=True):
         """True if the enclave is dormant and left no residue."""
         return self.halted and self.residue_bytes == 0
 
+    def __repr__(self) -> str:
+        residue = plural(self.residue_bytes, "byte") + " of residue" if self.residue_bytes else "no residue"
+        if not self.halted:
+            residue = "residue not looked for"
+        counts = (
+            f"{plural(self.cycles, 'cycle')}, {plural(len(self.signals), 'signal')}, {plural(self.events, 'event')}"
+        )
+        return f"<RunResult {self.outcome}: {self.virtual_ns:,} ns, {counts}, {residue}, digest {self.digest[:12]}...>"
+
+    def _repr_html_(self) -> str:
+        """Return the view in a notebook: each field that is short."""
+        from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
+
+        shown = ", ".join(f"{value:#x}" for value in self.signals[:_SIGNALS_SHOWN])
+        more = ", ..." if len(self.signals) > _SIGNALS_SHOWN else ""
+        rows = [
+            ("outcome", self.outcome),
+            ("detail", self.detail or "none"),
+            ("virtual time", f"{self.virtual_ns:,} ns"),
+            *((f"phase {phase.name}", _reached(phase)) for phase in self.phases),
+            ("cycles begun", f"{self.cycles:,}"),
+            ("host calls", f"{self.host_calls:,}"),
+            ("preemptions", f"{self.preemptions:,}"),
+            ("signals", f"{len(self.signals):,}: {shown}{more}" if shown else "none"),
+            ("attestation", f"{self.attestation.accepted:,} accepted, {self.attestation.refused:,} refused"),
+            ("residue", f"{plural(self.residue_bytes, 'byte')}" if self.halted else "not looked for"),
+            ("events", f"{self.events:,}"),
+            ("digest", self.digest),
+        ]
+        return element("Result of the run", rows)
+
     def to_json(self) -> str:
         """Encode the result.
 
@@ -107,6 +140,11 @@ class RunResult(msgspec.Struct, frozen=True):
             One JSON object, with the fields of this class.
         """
         return msgspec.json.encode(self).decode()
+
+
+def _reached(phase: PhaseSummary) -> str:
+    at_ns = phase.reached_at_ns
+    return "not reached" if at_ns is None else f"{phase.state} at {at_ns:,} ns"
 
 
 class Summary(Stateful):

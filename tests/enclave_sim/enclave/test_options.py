@@ -1,15 +1,18 @@
 """The options of an enclave, as those who pass them around have them."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from enclave_sim import ConfigurationError, Enclave
+from enclave_sim import ConfigurationError, Enclave, Template
 from enclave_sim.enclave.configuration import EnclaveConfiguration
 from enclave_sim.enclave.options import EnclaveOptions
+from enclave_sim.guarantees import observe
 from enclave_sim.payload.keys import SigningKey, development_anchor
+from enclave_sim.time_travel import Session
 from machine.tpm.model import TpmModel
 
 TPM = TpmModel(bytes(32))
@@ -23,12 +26,41 @@ def test_keyword_arguments_are_sorted_into_the_configuration_and_the_rest() -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
-    [({"cycles": 0}, ConfigurationError), ({"cycle": 1}, TypeError), ({"inputs": ()}, TypeError)],
+    ("arguments", "says"),
+    [
+        ({"cycles": 0}, "cycles is 0; it must be 1 to"),
+        ({"cycles": "3"}, "cycles is '3'; it must be a whole number"),
+        ({"cycle": 1}, "there is no option 'cycle'; did you mean cycles? there are cycles, wake_ns"),
+        ({"portabel": True}, "there is no option 'portabel'; did you mean portable? there are cycles"),
+        ({"colour": 1}, "there is no option 'colour'; there are cycles"),
+    ],
 )
-def test_what_is_out_of_range_or_unknown_is_refused_at_once(arguments: dict[str, Any], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        EnclaveOptions.of(**arguments)
+@pytest.mark.parametrize(
+    "make", [Enclave, EnclaveOptions.of, Session, Template, observe], ids=lambda make: make.__name__
+)
+def test_what_is_out_of_range_or_unknown_is_refused_at_once(
+    make: Callable[..., Any], arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make(**arguments)
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_options_of_one_run_are_named_for_an_enclave_alone() -> None:
+    with pytest.raises(ConfigurationError, match="no option 'inputs'; there are cycles"):
+        EnclaveOptions.of(inputs=())
+    with pytest.raises(ConfigurationError, match="did you mean inputs"):
+        Enclave(input=())
+
+
+def test_the_error_names_every_option_of_an_enclave() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Enclave(colour=1)
+    named = str(caught.value).partition("there are ")[2].split(", ")
+    taken = {*inspect.signature(Enclave.__init__).parameters} - {"self", "payload", "options"}
+    assert set(named) == taken | {field.name for field in fields(EnclaveConfiguration)}
+    assert len(named) == len(set(named))
 
 
 def test_a_changed_configuration_leaves_the_rest() -> None:

@@ -1,4 +1,4 @@
-"""Recordings that are sound and false: their digest fits what was changed in them."""
+"""Forged recordings: their digest matches their changed content."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Line = dict[str, Any]
 
 
 def forge(path: Path, change: Callable[[list[Line]], None]) -> Path:
-    """A copy of a recording after `change` of its lines, header first, without trailer; numbered and hashed anew."""
+    """A copy of a recording after `change` of its lines, header first, without trailer; renumbered and rehashed."""
     lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
     trailer = lines.pop()
     change(lines)

@@ -1,4 +1,4 @@
-"""A token that cancels what takes long."""
+"""A token that cancels long operations."""
 
 import pytest
 

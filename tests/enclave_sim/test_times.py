@@ -1,4 +1,4 @@
-"""Lengths of time in words: one syntax, wherever a time is given."""
+"""Durations as text: one syntax wherever a time is given."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Evidence that fails one check each, and what that check says: what was found, and what would be right."""
+"""Evidence that fails one check each, with the check's message: what was found, and what would be right."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Nodes that are not emulated: genuine evidence made with `cryptography` keys, and ways to make it less so."""
+"""Nodes that are not emulated: genuine evidence made with `cryptography` keys, and ways to forge it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -116,7 +116,7 @@ def pcr_digest(events: tuple[Event, ...]) -> bytes:
 
 @dataclass(frozen=True)
 class Node:
-    """What a node is and does; every field can be made wrong."""
+    """A node's configuration; every field can be made wrong."""
 
     aks: tuple[Ak, ...] = AKS
     events: tuple[Event, ...] = EVENTS  # as measured into the TPM
@@ -144,7 +144,7 @@ class Node:
 
 
 def reference(*aks: Ak, envelope: bool = False) -> ReferenceValues:
-    """What a verifier holds who knows the honest node."""
+    """Reference values of a verifier that knows the honest node."""
     return ReferenceValues(
         firmware=frozenset({digest("kernel").hex()}),
         loader_information=frozenset({digest("loader").hex()}),
@@ -185,13 +185,13 @@ def judge(evidence: Evidence, challenge: Challenge = CHALLENGE, policy: Policy |
 
 
 def refused(verdict: Verdict) -> list[str]:
-    """The names of the checks that failed, of a verdict that must not be accepted."""
+    """The names of the failed checks of a verdict that must not be accepted."""
     assert not verdict.accepted
     return [check.name for check in verdict.failures]
 
 
 def error_of(function: Callable[..., object], *arguments: object) -> str:
-    """The text of the EvidenceError that a call raises, or nothing; any other exception is the test's failure."""
+    """The text of the EvidenceError that a call raises, or nothing; any other exception fails the test."""
     try:
         function(*arguments)
     except EvidenceError as error:

@@ -1,4 +1,4 @@
-"""Every parser of what others hand to attestation: genuine input for it, and the errors that it may raise."""
+"""Every parser of untrusted input to attestation: genuine input for it, and the errors that it may raise."""
 
 import socket
 import tempfile
@@ -56,7 +56,7 @@ Reader = Callable[[bytes], object]
 
 
 class Refused(Exception):  # noqa: N818 - no error of the program: its answer
-    """Raised by a reader below for input that the program refuses by what it answers, and not by an exception."""
+    """Raised by a reader below for input that the program refuses by its answer, not by an exception."""
 
 
 def _nowhere(data: bytes, size: int) -> bool:
@@ -65,16 +65,16 @@ def _nowhere(data: bytes, size: int) -> bool:
 
 @dataclass(frozen=True)
 class Parser:
-    """Something that reads bytes."""
+    """A reader of bytes."""
 
     read: Reader
-    """Checks by assertions what comes out, where that can be said."""
+    """Checks the result by assertions, where possible."""
     genuine: Callable[[], tuple[bytes, ...]]
     errors: tuple[type[Exception], ...] = ()
     cut: Callable[[bytes, int], bool] = _nowhere
     """Returns True if genuine input cut to a size is still read."""
     shape: Callable[[bytes], bytes] = bytes
-    """Makes of any bytes some that get further."""
+    """Turns arbitrary bytes into some that the parser reads further."""
 
 
 # The TPM.
@@ -112,7 +112,7 @@ def _responses() -> tuple[bytes, ...]:
 
 
 class _Client(socket.socket):
-    """To whatever it is asked it is answered the same, and then nothing more."""
+    """Answers every request the same way, and then closes."""
 
     answer = b""
     peer: socket.socket
@@ -125,7 +125,7 @@ class _Client(socket.socket):
 def _ask_swtpm(data: bytes) -> None:
     ours, peer = socket.socketpair()
     client = _Client(ours.family, ours.type, ours.proto, ours.detach())
-    client.answer, client.peer = data[:60_000], peer  # more would wait for somebody to read it
+    client.answer, client.peer = data[:60_000], peer  # more would wait for a reader
     with client, peer, mock.patch("machine.tpm.swtpm._connect", return_value=client):
         response = Swtpm("nowhere").execute(tpm.startup(), 0)
     assert tpm.size_of(response) == len(response) >= HEADER_BYTES
@@ -133,7 +133,7 @@ def _ask_swtpm(data: bytes) -> None:
 
 
 class _Answering(Stateful):
-    """A TPM that says the same to everything."""
+    """A TPM that gives the same response to every command."""
 
     answer = b""
 
@@ -261,7 +261,7 @@ def _read_state_file(data: bytes) -> None:
             chosen = choose_tpm(f"model:{path}").configured(EnclaveConfiguration())
             TpmModel(tpm_events.tpm_seed(chosen.tpm_seed), chosen.tpm_resets)
         except ConfigurationError:
-            assert path.read_bytes() == data  # what is no such file is left alone
+            assert path.read_bytes() == data  # other files are left alone
             raise
 
 
@@ -277,7 +277,7 @@ def _files() -> tuple[bytes, ...]:
     return _evidence().encode(ENVELOPE_KEY), _evidence().encode(None)
 
 
-# Where input may be cut.
+# Places where input may be cut.
 
 
 def _after_an_event(data: bytes, size: int) -> bool:
@@ -287,12 +287,12 @@ def _after_an_event(data: bytes, size: int) -> bool:
 
 
 def _after_the_header(data: bytes, size: int) -> bool:
-    """A response is one to the CRB when it has a header; the rest is for the kernel to find out."""
+    """The CRB accepts any response with a header; the kernel must check the rest."""
     return size >= HEADER_BYTES
 
 
 def _after_the_public_area(data: bytes, size: int) -> bool:
-    """Of TPM2_CreatePrimary's response no more is read than the handle and TPM2B_PUBLIC."""
+    """Only the handle and TPM2B_PUBLIC of TPM2_CreatePrimary's response are read."""
     upto = data.index(created(data).public) + len(created(data).public)
     return size >= upto
 

@@ -1,4 +1,4 @@
-"""How long a verifier takes for one evidence file, beside what the bare signatures take."""
+"""Measures a verifier's time for one evidence file, and that of the bare signatures."""
 
 import time
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class Speed:
     """Milliseconds, the least of several runs."""
 
     whole: float  # decode and verify, envelope and both signatures
-    signatures: float  # two bare verifications, keys at hand
+    signatures: float  # two bare verifications, keys loaded
 
 
 def measure(runs: int = 50) -> Speed:
-    """Both in turn, so that whatever slows the machine slows both."""
+    """Measure both in turn, so that load on the host slows both."""
     evidence = HONEST.evidence()
     file = evidence.encode(ENVELOPE_KEY)
     values = reference(envelope=True)

@@ -1,4 +1,4 @@
-"""What an attacker might show a verifier. Nothing of it is accepted, and the right check says why."""
+"""Forgeries that an attacker might present. None is accepted, and the right check says why."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ ECDSA, ML_DSA = 0, 1
 
 
 def signed_again(evidence: Evidence, index: int, attest: bytes, ak: Ak | None = None) -> Evidence:
-    """The quote with another attest, signed by the right key: what a hole in a TPM's own checks would give."""
+    """The quote with another attest, signed by the right key: the result of a hole in a TPM's own checks."""
     ak = ak or AKS[index]
     return with_quote(evidence, index, SignedQuote(attest, ak.sign(attest), ak.public))
 

@@ -1,4 +1,4 @@
-"""What is just within a limit is taken, what is one beyond is refused, and foreign text is cut where it is repeated."""
+"""Input at a limit is accepted, one beyond is refused, and foreign text is truncated in messages."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The evidence file: one encoding, which other implementations of CWT, COSE and CBOR read and write, too."""
+"""The evidence file: one encoding, which other implementations of CWT, COSE and CBOR also read and write."""
 
 from collections.abc import Callable
 from dataclasses import replace

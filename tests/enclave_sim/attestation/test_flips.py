@@ -1,4 +1,4 @@
-"""One flipped bit anywhere in accepted evidence, and it is accepted no more."""
+"""Accepted evidence with any one bit flipped is not accepted."""
 
 from dataclasses import replace
 

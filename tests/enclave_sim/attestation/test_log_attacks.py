@@ -1,4 +1,4 @@
-"""Logs that are not what the TPM has measured, and measurements that no honest node makes."""
+"""Logs that differ from the TPM's measurements, and measurements that no honest node makes."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def test_a_log_cut_short_anywhere_is_refused() -> None:
 
 
 def shown(*events: Event) -> Node:
-    """A node that measured honestly and shows another log."""
+    """A node that measured honestly and presents another log."""
     return replace(ECDSA_NODE, log=events)
 
 

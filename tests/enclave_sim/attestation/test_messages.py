@@ -1,4 +1,4 @@
-"""What each check says, word for word: what was found, what would be right, and what it looked at."""
+"""Each check's message, word for word: what was found, what would be right, and where."""
 
 from dataclasses import replace
 from hashlib import sha256

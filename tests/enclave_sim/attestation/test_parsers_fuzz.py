@@ -1,6 +1,5 @@
-"""Whatever anybody hands to attestation, it is read, or refused with the error that was promised.
-
-`attestation_parsers.PARSERS` has every parser. A new one is missed there by its name.
+"""Any input to attestation is read, or refused with the documented error. `parsers.PARSERS` has every parser; a test
+fails if a new one is missing there.
 """
 
 import contextlib
@@ -35,14 +34,14 @@ EACH = pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
 
 
 def tried(parser: Parser, data: bytes) -> bool:
-    """Return True if it was read; any error but the promised ones is the test's failure."""
+    """Return True if it was read; any error but the documented ones fails the test."""
     with contextlib.suppress(Refused, *parser.errors):
         parser.read(data)
         return True
     return False
 
 
-# What is a parser.
+# Finding the parsers.
 
 
 def modules() -> Iterator[ModuleType]:
@@ -53,7 +52,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def readers(module: ModuleType) -> Iterator[str]:
-    """Public functions and class methods of a module that by name and first parameter read bytes."""
+    """Public functions and class methods of a module that read bytes, judging by name and first parameter."""
     found = [(name, each) for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__]
     for name, each in found:
         inside = vars(each).items() if inspect.isclass(each) else ()
@@ -111,7 +110,7 @@ NUMBERS = st.sampled_from(
 
 @st.composite
 def mutated(draw: st.DrawFn, parser: Parser) -> bytes:
-    """Genuine input in which some places are overwritten, taken out, doubled, or come from another one."""
+    """Genuine input with some places overwritten, removed, doubled, or taken from another input."""
     content = draw(st.sampled_from(parser.genuine()))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, min(len(content), draw(st.sampled_from([16, 80, 10_000]))))))
@@ -140,7 +139,7 @@ def test_what_was_genuine_and_was_changed_is_read_or_refused(parser: Parser, dat
 
 
 class Moody(Stateful):
-    """A TPM that sometimes gives no answer, or one that the buffer cannot hold."""
+    """A TPM that sometimes gives no response, or one that the buffer cannot hold."""
 
     STATE = ("_answers",)
 

@@ -1,4 +1,4 @@
-"""What we write is accepted by tpm2-tools, and what a real TPM 2.0 writes by us."""
+"""tpm2-tools accept our output, and we accept that of a real TPM 2.0."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +111,7 @@ def test_a_quote_of_swtpm_after_the_cap_is_refused() -> None:
 
 
 def test_swtpm_signs_with_a_restricted_key_anything_but_what_begins_with_the_magic() -> None:
-    """The other half of the check of the magic: no attest made outside a TPM is ever signed by its AK."""
+    """The other half of the check of the magic: a TPM's AK never signs an attest made outside it."""
     with swtpm() as tpm:
         evidence, _ = measured(tpm)
         attest = evidence.quotes[0].attest

@@ -1,4 +1,4 @@
-"""Reference values: a strict JSON file, and what several of them allow together."""
+"""Reference values: a strict JSON file, and the union of several."""
 
 import json
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""TPM structures: what is written is read again, what is malformed is one error that names the field."""
+"""TPM structures: written ones can be read again; a malformed one raises one error that names the field."""
 
 from collections.abc import Callable
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""What `verify` accepts, what it says, and in which order."""
+"""The evidence that `verify` accepts, and its messages in order."""
 
 from dataclasses import replace
 
@@ -123,7 +123,7 @@ def test_a_verdict_in_plain_values_says_what_the_verdict_says() -> None:
         ([(0, 0, -1, -1)], True),
         ([(-1, 9, 9, 9)], True),  # a TPM Reset, which may set the clock back
         ([(0, -1, 0, 9)], True),  # a TPM Restart or Resume
-        ([(0, -1, 1, 9)], False),  # the clock goes on through it
+        ([(0, -1, 1, 9)], False),  # the clock continues through it
         ([(0, 0, 0, 0)], False),
         ([(0, 0, -9, 0)], False),  # another quote for a cycle
         ([(0, 0, 0, 1)], False),

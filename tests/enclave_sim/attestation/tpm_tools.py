@@ -27,7 +27,7 @@ def run(*command: str, tcti: str = "none", folder: Path | None = None) -> subpro
 
 @dataclass(frozen=True)
 class Swtpm:
-    """A running swtpm and a folder for what the tools write."""
+    """A running swtpm and a folder for the tools' files."""
 
     folder: Path
 
@@ -59,7 +59,7 @@ class Swtpm:
 
 @contextmanager
 def swtpm() -> Iterator[Swtpm]:
-    """A new swtpm, started up; its folder is short, since a socket's path is."""
+    """A new swtpm, started up; its folder has a short path, because a socket needs one."""
     with tempfile.TemporaryDirectory(prefix="tpm", dir="/tmp") as name:
         folder = Path(name)
         (folder / "state").mkdir()

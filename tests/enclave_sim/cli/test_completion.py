@@ -1,4 +1,4 @@
-"""`enclave-sim completion`: what shells complete."""
+"""`enclave-sim completion`: completion in shells."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.enclave_sim.cli.command import command
 
 
 def completed(*words: str) -> list[str]:
-    """What bash is answered when the last word is to be completed."""
+    """The candidates for bash when the last word is completed."""
     environment = {
         "_ENCLAVE_SIM_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(("enclave-sim", *words)),

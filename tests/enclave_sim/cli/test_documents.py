@@ -1,4 +1,4 @@
-"""The pages name what there is."""
+"""The pages name all commands and options."""
 
 import typing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every option that names a file to read, with a file that has no end: one line, at once, and nothing is read."""
+"""Every option that names an input file, with an endless file: one line at once, and nothing is read."""
 
 import os
 import re
@@ -34,7 +34,7 @@ READERS = {
     "inspect trust_anchor": "inspect --trust-anchor {}",
     "inspect tpm": "inspect --tpm model:{}",
     "inspect reference": "inspect --reference {}",
-    "inspect payload": "",  # read when the screen is there: by `RecordedKernel`, or as `replay payload`
+    "inspect payload": "",  # read once the screen exists: by `RecordedKernel`, or as `replay payload`
     "inspect module": "inspect kernel.elf --module {}",
     "inspect fw_cfg": "inspect kernel.elf --fw-cfg opt/x={}",
     "gdb what": "gdb {}",
@@ -68,12 +68,12 @@ READERS = {
     "boot fw_cfg": "boot kernel.elf --fw-cfg opt/x={}",
     "boot serial": "boot kernel.elf --serial {}",
 }
-"""A command line for each parameter that names a file to read."""
+"""A command line for each parameter that names an input file."""
 REASONS = {
     "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database"),
     "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is no database"),
 }
-"""The words that say what is wrong, by the name of the file."""
+"""The expected message, by the name of the file."""
 WRITERS = {
     "run record",
     "export output",
@@ -101,7 +101,7 @@ def test_every_option_that_names_a_file_is_here() -> None:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with every file that a command line names, a pipe without a writer, and a file without end."""
+    """A directory with every file that a command line names, a pipe without a writer, and an endless file."""
     directory = tmp_path_factory.mktemp("files")
     os.mkfifo(directory / "pipe")
     with (directory / "sparse").open("wb") as file:

@@ -1,4 +1,4 @@
-"""`enclave-sim schema`: what `--json` prints is as the published schemas say, and they are those of the types."""
+"""`enclave-sim schema`: the output of `--json` matches the published schemas, and those match the types."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def validator(output: Output) -> Any:
 
 
 def check(output: Output, *arguments: str | Path) -> Any:
-    """Run a command; its output must be one object that is as the schema says."""
+    """Run a command; its output must be one object that matches the schema."""
     document = json.loads(command(*arguments, "--json").output)
     validator(output).validate(document)
     return document
@@ -85,7 +85,7 @@ def test_what_verify_evidence_prints_is_as_its_schema_says(tmp_path: Path) -> No
 
 
 def broken(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The document with each field left out, and with one too many."""
+    """The document without each field, and with an extra one."""
     yield document | {"another": 1}
     for name in document:
         yield {key: value for key, value in document.items() if key != name}

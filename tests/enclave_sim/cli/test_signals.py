@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP: the process tidies up, and then ends by the signal; one that is ignored stays ignored."""
+"""SIGTERM and SIGHUP: the process cleans up, and then ends by the signal; an ignored signal stays ignored."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Start-up: what a command imports before it does its work. Modules are counted, since seconds depend on the host."""
+"""Start-up: imports of a command. Modules are counted, because seconds depend on the host."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_the_version_needs_no_command() -> None:
 
 
 def test_a_quiet_run_imports_what_it_runs_and_little_else() -> None:
-    """A command was once half of a short run: of what it imports besides us, most is unicorn's and wasmtime's."""
+    """Imports once took half of a short run: most modules besides ours are unicorn's and wasmtime's."""
     modules = command("run", "beacon", "--quiet")
     assert modules & (HEAVY | {"elftools", "gmpy2", "subprocess", "importlib.metadata"}) == set()
     others = {name for name in modules if name.partition(".")[0] not in OURS}

@@ -1,4 +1,4 @@
-"""Standard output that is full, closed or left by its reader: what each command says, and its exit code."""
+"""Standard output that is full, closed or without a reader: each command's message and exit code."""
 
 import io
 import os
@@ -54,12 +54,12 @@ COMMANDS: dict[str, int] = {
     "boot --help": 0,
     "completion bash": 0,
 }
-"""Each command that prints, and its exit code where the reader of its output has left."""
+"""Each command that prints, and its exit code if the reader of its output has exited."""
 SLOW: dict[str, int] = {"verify divider --runs 2": 0, "verify divider --runs 2 --json": 0}
 
 
 def _read_only() -> int:
-    return os.open(os.devnull, os.O_RDONLY)  # what `streams.protect` puts in the place of a closed descriptor
+    return os.open(os.devnull, os.O_RDONLY)  # `streams.protect` replaces a closed descriptor with this
 
 
 def _full() -> int:
@@ -79,7 +79,7 @@ OUTPUTS = {
     "full": (_full, "error: cannot write to standard output: No space left on device\n"),
     "left": (_left, ""),
 }
-"""For each kind of output: how to make it, and what is said about it."""
+"""For each kind of output: how to make it, and the message."""
 
 
 @pytest.fixture(scope="module")

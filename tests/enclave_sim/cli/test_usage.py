@@ -1,4 +1,4 @@
-"""Mistakes in a command line: one line in our own words, and the help that all commands share."""
+"""Mistakes in a command line: one line in our own words; common help of all commands."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs of an enclave, and what every annihilation leaves."""
+"""Runs of an enclave, and checks that hold after every annihilation."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def kinds(enclave: Enclave, *wanted: type) -> list[Any]:
 
 
 def assert_annihilated(enclave: Enclave, result: RunResult, cause: str) -> None:
-    """A1 to A7 in order, dormant, and nothing left: whatever the cause."""
+    """Assert steps A1 to A7 in order, dormancy and no residue, whatever the cause."""
     assert result.outcome == cause
     assert [step.step for step in kinds(enclave, AnnihilationStep)] == ["A1", "A2", "A3", "A4", "A5", "A6", "A7"]
     assert result.halted

@@ -1,4 +1,4 @@
-"""Every cause ends the same way, and nothing is left, whatever the guest did and whenever it came."""
+"""Every cause ends the same way without residue, whatever the guest did and whenever it came."""
 
 import functools
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_cause_kernel_fault_on_an_interrupt_nobody_asked_for() -> None:
 
 
 def test_cause_kernel_fault_when_ring_0_faults() -> None:
-    """The kernel's own mistake: its stack pointer is led into a guard page, so even the push faults."""
+    """A kernel defect: its stack pointer is set to a guard page, so even the push faults."""
     enclave = Enclave("spinner")
     enclave.run_to(Phase.MEM_MAP)
     enclave.machine.cpu.write_register("RSP", 0x11_A800)
@@ -98,7 +98,7 @@ def test_dormant_is_for_ever() -> None:
     assert enclave.run() == result
 
 
-# Residue, whatever the guest did.
+# No residue, whatever the guest did.
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -150,7 +150,7 @@ def test_changed_code_is_residue() -> None:
 
 
 def test_ram_after_the_run_is_the_measured_image_and_nothing_else() -> None:
-    """The residue scan's verdict, by comparison of all 16 MiB with a freshly loaded image."""
+    """The residue scan's result, by comparing all 16 MiB with a freshly loaded image."""
     import firmware
     from machine.boot.elf import parse
 
@@ -175,7 +175,7 @@ def test_tampering_at_any_moment_leaves_nothing(at_ns: int) -> None:
 
 @functools.cache
 def way_down() -> tuple[int, int]:
-    """When annihilation of the beacon begins, and how long it takes until the handlers' own stacks are scrubbed."""
+    """The start of the beacon's annihilation, and the time until the handlers' own stacks are scrubbed."""
     enclave, _ = run("beacon")
     began, step_4 = kinds(enclave, AnnihilationBegan)[0].at_ns, kinds(enclave, AnnihilationStep)[3].at_ns
     return began, step_4 - began
@@ -184,7 +184,7 @@ def way_down() -> tuple[int, int]:
 @settings(max_examples=30)
 @given(part=st.floats(0, 1))
 def test_a_fault_on_the_way_down_goes_on_where_it_was(part: float) -> None:
-    """An NMI that no tamper line gates: the handler comes back into annihilation."""
+    """An NMI outside the tamper line's gate: the handler re-enters annihilation."""
     enclave = Enclave("beacon")
     began, length = way_down()
     enclave.run(limit_ns=began + int(length * part))

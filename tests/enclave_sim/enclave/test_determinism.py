@@ -1,4 +1,4 @@
-"""The same inputs give the same digest: in another process, place, mood and Python."""
+"""The same inputs give the same digest: in another process, directory, environment and Python."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_under_load(reference: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", sampled(NAMES, "counter"))
 def test_without_native_code_and_address_space_reservation(reference: dict[str, str], name: str) -> None:
-    """`portable` is what a host gets that can neither load machine code nor reserve address space."""
+    """`portable` is the path of a host that can neither load machine code nor reserve address space."""
     assert Enclave(name, cycles=3, quantum_ns=200_000, portable=True).run().digest == reference[name]
 
 
@@ -71,7 +71,7 @@ def test_a_different_input_gives_a_different_digest(reference: dict[str, str]) -
 
 
 def pythons() -> dict[str, str]:
-    """Every CPython from 3.11 on that this machine offers, beside the one that runs the tests."""
+    """Every installed CPython from 3.11 on, except the one that runs the tests."""
     found: dict[str, str] = {}
     places = [*os.environ.get("PATH", "").split(os.pathsep), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
     for minor in range(11, 20):
@@ -101,7 +101,7 @@ def test_under_every_other_cpython_of_the_machine(reference: dict[str, str], tmp
 
 
 def runs_the_same(reference: dict[str, str], python: str, tmp_path: Path) -> None:
-    """Install the project for another Python in a directory of its own, and compare digests."""
+    """Install the project for another Python in a separate directory, and compare digests."""
     tmp_path.mkdir()
     subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
     inside = str(tmp_path / "venv" / "bin" / "python")

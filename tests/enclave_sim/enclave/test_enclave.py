@@ -1,4 +1,4 @@
-"""The life of an enclave, from power-on to dormant, as the specification tells it."""
+"""The life of an enclave, from power-on to dormancy, by the specification."""
 
 import json
 from collections.abc import Callable
@@ -229,7 +229,7 @@ def test_options_out_of_range_are_refused_with_one_line(options: dict[str, Any])
 def test_wherever_the_timer_strikes_the_guest_computes_the_same(
     guest: Callable[[str], bytes], quantum_ns: int, ns_per_instruction: int
 ) -> None:
-    """Short slices: the deadline falls into the guest, the gate, the kernel's host calls and its handlers."""
+    """Short slices: deadlines fall into the guest, the gate, the kernel's host calls and its handlers."""
     body = """(global $sum (mut i32) (i32.const 1))
       (func (export "_start") (local $i i32)
         (loop $again

@@ -1,4 +1,4 @@
-"""A limit in seconds of the host is never a result of a run, whoever runs it."""
+"""A limit in seconds of the host is never a result of a run, however it is run."""
 
 from collections.abc import Callable
 from itertools import count

@@ -1,4 +1,4 @@
-"""Ctrl-C: it stops the machine between two instructions, is raised from `run`, and loses nothing."""
+"""Ctrl-C stops the machine between two instructions, is raised from `run`, and loses nothing."""
 
 import signal
 import threading
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("interruptible")
 
 
 class Interrupter:
-    """Presses Ctrl-C at every n-th event, so often inside a callback from native code."""
+    """Presses Ctrl-C at every n-th event, and so often inside a callback from native code."""
 
     def __init__(self, every: int) -> None:
         self.every = every

@@ -1,4 +1,4 @@
-"""A memory fault that ends the kernel is an outcome of its own; without one, a kernel that stops is a defect."""
+"""A kernel stopped by a memory fault is a separate outcome; otherwise a stopped kernel is a defect."""
 
 import json
 from collections.abc import Callable

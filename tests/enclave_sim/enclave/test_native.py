@@ -1,4 +1,4 @@
-"""Engine native: a flat x86-64 binary is the guest of a whole enclave, and everything else is as it always is."""
+"""Engine native: a flat x86-64 binary is the guest of a whole enclave, and everything else works as usual."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The options of an enclave, as those who pass them around have them."""
+"""The options of an enclave, for code that passes them on."""
 
 import inspect
 from collections.abc import Callable

@@ -129,7 +129,7 @@ def test_an_artefact_of_another_engine_is_never_executed() -> None:
 
 
 def test_an_artefact_whose_code_belongs_to_another_module_is_never_executed() -> None:
-    """The signer's own mistake, or theft of a section: signed anew, so that only the binding can tell."""
+    """The signer's mistake, or a stolen section: the module is signed again, so that only the binding can detect it."""
     from enclave_sim.payload.wasm.sections import custom_sections
 
     (section,) = custom_sections(ahead(payloads.read("shredder")), "aether.aot")

@@ -1,4 +1,4 @@
-"""An enclave goes on from a snapshot as it did when the snapshot was taken, recording included."""
+"""An enclave continues from a snapshot as from the original moment, including its recording."""
 
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ RUNS: list[tuple[Any, dict[str, Any]]] = [
 
 @cache
 def whole(payload: str, limit_ns: int | None, **options: Any) -> tuple[RunResult, list[Event], RamImage]:
-    """What a run that nobody interrupts comes to."""
+    """The result of an uninterrupted run."""
     enclave = Enclave(payload, **options)
     result = enclave.run(limit_ns)
     assert enclave.recording is not None
@@ -63,7 +63,7 @@ def test_any_moment_can_be_gone_back_to(first_ns: int, second_ns: int) -> None:
 @settings(max_examples=30)
 @given(st.sampled_from(["digest", "spinner", "counter", "beacon"]), st.integers(1, 12_000_000), st.integers(1, 900_000))
 def test_a_suspended_guest_is_gone_back_to(payload: str, first_ns: int, second_ns: int) -> None:
-    """In the middle of its computation, in a host call, preempted: it catches up when it is resumed."""
+    """The guest is computing, in a host call, or preempted: it catches up when resumed."""
     options: dict[str, Any] = {"cycles": 2, "quantum_ns": 50_000}
     limit_ns = 15_000_000
     _, events, ram = whole(payload, limit_ns, **options)

@@ -1,4 +1,4 @@
-"""Reading files that the user names: what is refused, in which words, and how much memory it takes."""
+"""Reading files that the user names: refusals, their messages, and memory use."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Writing files: all of a file or nothing, all of several or none, and one line that names what was asked for."""
+"""Writing files: all of a file or nothing, all of several or none, and one line with the requested name."""
 
 import os
 import re

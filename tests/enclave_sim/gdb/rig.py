@@ -25,13 +25,13 @@ COMMAND = (sys.executable, "-m", "enclave_sim", "gdb")
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb on this host")
 _PATIENCE_S = 300
 _NEWER = re.compile(r"Reached end of recorded history; stopping\.\n.*\n")
-"""How gdb 16 and later say that there is no more history."""
+"""The message of gdb 16 and later at the end of history."""
 _CHECKED_OUT_LATER = "warning: Source file is more recent than executable.\n"
-"""What gdb says where git has written the source of the committed image after the image."""
+"""gdb's warning if git wrote the source of the committed image after the image."""
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Return once it holds, which on a host that does much else takes its time."""
+    """Wait until it holds, which takes longer on a busy host."""
     end = time.monotonic() + _PATIENCE_S
     while not holds():
         assert time.monotonic() < end
@@ -39,7 +39,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def computed_s(process: subprocess.Popen[Any]) -> float:
-    """How long a process has computed so far, by the clock of the processor."""
+    """The processor time of a process so far."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / os.sysconf("SC_CLK_TCK")
 
@@ -50,7 +50,7 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.output = ""
-        """What O packets have said so far."""
+        """The output of O packets so far."""
         self.controls: list[Control] = []
         self._reader = PacketReader()
         self._packets: list[bytes] = []
@@ -69,7 +69,7 @@ class Client:
             self.receive()
 
     def receive(self) -> None:
-        """Take what the server sends next."""
+        """Receive the server's next packet."""
         received = self.connection.recv(1 << 16)
         if not received:
             raise EOFError("the server is gone")
@@ -96,7 +96,7 @@ class Client:
 
 @contextmanager
 def served(session: Travel[Any]) -> Iterator[Client]:
-    """A client of a server in this process, which ends with the scope. What goes wrong in the server is raised here."""
+    """A client of a server in this process, which ends with the scope. Exceptions of the server are raised here."""
     failures: list[BaseException] = []
 
     def serve() -> None:
@@ -122,7 +122,7 @@ def served(session: Travel[Any]) -> Iterator[Client]:
 
 
 def run_gdb(script: str, directory: Path) -> str:
-    """What the real gdb says to a script, in which `enclave-sim` is the program of this tree."""
+    """The output of the real gdb for a script, in which `enclave-sim` is this tree's program."""
     binaries = directory / "bin"
     binaries.mkdir(exist_ok=True)
     program = binaries / "enclave-sim"

@@ -1,4 +1,4 @@
-"""Where motions end, and what gdb is told of it."""
+"""Where movements end, and what gdb is told about it."""
 
 from time import perf_counter
 from typing import Any
@@ -22,7 +22,7 @@ WATCH = b"Z2,%x,4" % CYCLE
 
 
 def reason(answer: bytes) -> str:
-    """What a stop reply says beside registers and thread, with the signal in front."""
+    """A stop reply without registers and thread, starting with the signal."""
     signal, parts = answer[1:3].decode(), answer[3:].decode().split(";")
     named = (part for part in parts if part.partition(":")[0].isalpha() and not part.startswith("thread:"))
     return " ".join([signal, *named]).rstrip(":")
@@ -95,7 +95,7 @@ def test_a_breakpoint_is_met_wherever_snapshots_lie(symbol: str, data: st.DataOb
     session.add_breakpoint(symbol=symbol)
     first = session.resume().position
     other = Session("counter", cycles=2)
-    other._timeline._stride_ns = first.at_ns - data.draw(st.integers(0, 2))  # so that one ends right in front of it
+    other._timeline._stride_ns = first.at_ns - data.draw(st.integers(0, 2))  # so that one ends just before it
     other.add_breakpoint(symbol=symbol)
     assert other.resume().position == first
 
@@ -153,7 +153,7 @@ def test_points_that_cannot_be_are_refused_and_nothing_is_half_done() -> None:
     with served(session) as client:
         for number in range(16):
             assert client.ask(b"Z0,%x,1" % (0x10_0000 + number)) == b"OK"
-        assert client.ask(b"Z0,100000,1") == b"OK"  # again is no other
+        assert client.ask(b"Z0,100000,1") == b"OK"  # a second time does not differ
         assert client.ask(b"Z0,200000,1").startswith(b"E.there are 16 breakpoints already")
         for packet in (b"Z2,fef00000,4", b"Z2,fffffe,4", b"Z2,100000,0", b"Z2,100000,1001", b"Z2,ffffffffffffffff,4"):
             assert client.ask(packet).startswith(b"E.")
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_a_run_and_cancels_a_way_back() -> None:
 
 @pytest.mark.speed
 def test_a_step_and_a_step_back_take_less_than_twice_the_time_of_a_million_additions() -> None:
-    """Which is 50 ms on a host that adds a million numbers in 25 ms."""
+    """50 ms on a host that adds a million numbers in 25 ms."""
     session = Session("counter", cycles=2)
     with served(session) as client:
         break_at(client, "host_call")
@@ -221,7 +221,7 @@ def test_a_step_and_a_step_back_take_less_than_twice_the_time_of_a_million_addit
                 client.ask(packet)
                 client.ask(b"g")
                 times.append(perf_counter() - started)
-            slowest[packet] = sorted(times)[-3]  # this host does other things, too
+            slowest[packet] = sorted(times)[-3]  # this host has other load, too
     assert max(slowest.values()) < 2 * million_additions_s()
 
 

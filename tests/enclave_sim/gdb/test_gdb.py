@@ -1,4 +1,4 @@
-"""The real gdb goes through the run: symbols, phases, ring 3, variables, watchpoints, and backwards."""
+"""The real gdb moves through the run: symbols, phases, ring 3, variables, watchpoints, and backwards."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs/gdb.md").read_text()
 
 
 def assert_in_order(output: str, *lines: str) -> None:
-    """That lines with these texts come one behind the other."""
+    """Assert that lines with these texts follow one another."""
     rest = iter(output.splitlines())
     missing = [text for text in lines if not any(text in line for line in rest)]
     assert missing == [], output
@@ -72,11 +72,11 @@ def test_every_phase_is_a_place_to_stop_with_its_variables_and_callers(tmp_path:
 
 
 INTERRUPT = "<signal handler called>"
-"""The words of gdb for code that an interrupt has led to."""
+"""gdb's words for code entered by an interrupt."""
 
 
 def callers(output: str) -> list[list[str]]:
-    """The functions of each backtrace in the output, the innermost first."""
+    """The functions of each backtrace in the output, innermost first."""
     frames = re.findall(r"^#(\d+) +(?:0x\w+ in )?(\w+ (?=\()|<.*>)", output, re.M)
     found: list[list[str]] = []
     for number, name in frames:

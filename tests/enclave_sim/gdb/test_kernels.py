@@ -1,4 +1,4 @@
-"""gdb goes through a kernel of one's own, with the registers that its image has."""
+"""gdb moves through a bare kernel, with the registers of its image's architecture."""
 
 import re
 import xml.etree.ElementTree as ET

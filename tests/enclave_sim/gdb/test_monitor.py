@@ -1,4 +1,4 @@
-"""`monitor` commands say what is so, in whole lines."""
+"""`monitor` commands print the facts, in whole lines."""
 
 import re
 
@@ -96,7 +96,7 @@ def as_gef_reads_it(said: str) -> list[tuple[int, int, int, str]]:
 
 def test_info_mem_is_in_the_format_of_qemu(session: Session) -> None:
     with served(session) as client:
-        assert client.ask(b"Qqemu.sstepbits") == b"ENABLE=1"  # by which gef and pwndbg know to ask
+        assert client.ask(b"Qqemu.sstepbits") == b"ENABLE=1"  # by which gef and pwndbg detect it
         assert client.ask(b"qOffsets") == b""
         lines = as_gef_reads_it(client.monitor("info mem"))
         assert all(size == end - start for start, end, size, _ in lines)

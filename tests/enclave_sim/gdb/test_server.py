@@ -96,7 +96,7 @@ def test_on_standard_input_and_output_it_ends_with_its_client_and_leaves_ctrl_c_
 
 
 HEAVY = ("click", "unicorn", "msgspec", "wasmtime", "cryptography", "elftools", "capstone", "machine")
-"""Modules that a run or its command line need, and the first answer does not."""
+"""Modules that a run or its command line needs and the first answer does not."""
 
 
 def test_the_first_packet_is_answered_before_anything_heavy_is_imported() -> None:

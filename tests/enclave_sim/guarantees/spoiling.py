@@ -1,4 +1,4 @@
-"""Runs in which the machine is spoilt while the watchers look at one event, and mended right after."""
+"""Runs in which the machine is corrupted while the watchers look at one event, and restored after it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from machine.events import Event, RingTransition
 from machine.machine import Machine
 
 Change = Callable[[Machine], Callable[[], None]]
-"""Spoils a machine, and returns what mends it."""
+"""Corrupts a machine, and returns the undo function."""
 
 
 def state(name: str, value: int) -> Change:
-    """A register of the processor's structure; a dot leads into a segment register."""
+    """A register of the processor's structure; a dot selects a field of a segment register."""
 
     def change(machine: Machine) -> Callable[[], None]:
         holder: Any = machine.cpu.registers
@@ -77,7 +77,7 @@ def byte(address: int) -> Change:
 
 
 class Spoiling(Observer):
-    """Spoils the machine for the watchers at the first event that is wanted."""
+    """Corrupts the machine for the watchers at the first matching event."""
 
     def __init__(self, wanted: Callable[[Event], bool], change: Change) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Spoiling(Observer):
 
 
 def spoilt(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> Run:
-    """Watch a run that is spoilt at one event, and that is sound but for that."""
+    """Watch a run that is corrupted at one event, and otherwise sound."""
     observer, scenario = Spoiling(wanted, change), Scenario(payload, EnclaveOptions.of(**options))
     enclave = scenario.enclave(observer)
     observer.attach(enclave)

@@ -1,4 +1,4 @@
-"""The guarantee `attested`: it holds for the enclave as it is, and for no kernel or verifier that leaves a step out."""
+"""The guarantee `attested`: it holds for the genuine enclave, and for no kernel or verifier that omits a step."""
 
 import io
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ EDITED = MemoryFault(at_ns=0, after=AfterEvent("verifier_challenged"), address=f
 
 @contextmanager
 def kernel(function: str, code: bytes) -> Iterator[None]:
-    """A kernel one of whose functions is this code and no more."""
+    """A kernel with one function replaced by this code."""
     image = bytearray(firmware.image())
     for segment in ELFFile(io.BytesIO(image)).iter_segments():
         at = firmware.symbols()[function] - segment["p_paddr"]
@@ -126,7 +126,7 @@ def test_a_cap_that_the_tpm_refused() -> None:
 
 
 class Accepting(Stateful):
-    """Outside, and content with everything."""
+    """An external verifier that accepts everything."""
 
     def __init__(self) -> None:
         self.built_in = False

@@ -1,4 +1,4 @@
-"""Each guarantee holds where nothing is wrong, and says what is wrong where something is."""
+"""Each guarantee holds if nothing is wrong, and otherwise says what is wrong."""
 
 import re
 from dataclasses import replace
@@ -39,7 +39,7 @@ from machine.devices.engines.scrub_engine import ScrubEngine
 from payloads import flat_names, names, read
 
 BOOTED = 1_310_000
-"""Within the first cycle of these payloads, or asleep behind it."""
+"""A time in the first cycle of these payloads, or in the sleep after it."""
 
 
 def built(text: str) -> bytes:
@@ -81,7 +81,7 @@ def test_every_payload_keeps_every_guarantee(payload: str, options: dict[str, An
 
 
 def changed(run: Run, index: int, **fields: Any) -> Run:
-    """A run with another event, as another recording of the same scenario would have it."""
+    """A run with one event replaced, like another recording of the same scenario."""
     events = list(run.events)
     events[index] = msgspec.structs.replace(events[index], **fields)
     return replace(run, events=tuple(events), result=msgspec.structs.replace(run.result, digest="0" * 64))
@@ -136,7 +136,7 @@ def test_residue_is_shown_with_its_bytes() -> None:
 
 
 def lying(*names: str) -> Any:
-    """A scrub engine that leaves out regions, and says that all is well."""
+    """A scrub engine that skips regions and reports success."""
     genuine = ScrubEngine._run
     spared = [region(name) for name in names]
 
@@ -210,7 +210,7 @@ def test_time_and_behaviour_must_not_depend_on_it(body: str, what: str) -> None:
 
 
 def test_the_next_guest_must_not_see_the_first() -> None:
-    """Two payloads take turns; the first one's secret stays in the heap, by a scrub engine that spares it."""
+    """Two payloads take turns; the first one's secret stays in the heap, which the scrub engine skips."""
     secret = guest("(call $emit (i32.const 1))", '(data (i32.const 16) "\\01\\02\\03\\04")')
     scenario = Scenario([secret, read("counter")], EnclaveOptions.of(cycles=2))
     pair = [observe_scenario(with_other_data(scenario, seed)) for seed in (1, 2)]
@@ -256,7 +256,7 @@ def test_a_gate_that_becomes_reachable_is_found() -> None:
 
 
 def test_a_page_that_becomes_reachable_is_found() -> None:
-    """The entry of the arena's first page, by a flipped U/S bit."""
+    """The page table entry of the arena's first page, with a flipped U/S bit."""
     layout = firmware.layout()
     address = layout["PT_KERNEL"] + 8 * (layout["CALL_STACK_BASE"] >> 12)
     text = finding(

@@ -1,7 +1,6 @@
-"""Whatever a flat guest executes that it may not, it meets the processor's exception, and the enclave leaves nothing.
-
-Ring 3 has no instruction that reaches the kernel other than INT 80h: not one whose pushes, pops or table look-ups are
-accesses of their own, not one that tells where the kernel is, and none that CPUID does not offer.
+"""Any forbidden instruction of a flat guest raises the processor's exception, and the enclave leaves no residue. No
+instruction of ring 3 but INT 80h reaches the kernel: none with implicit accesses such as pushes, pops or table
+look-ups, none that reveals the kernel's addresses, and none that CPUID does not offer.
 """
 
 from pathlib import Path
@@ -134,7 +133,7 @@ NOT_OFFERED = {
     "RDRAND": "0f c7 f0",
     "VMCALL": "0f 01 c1",
 }
-"""Encodings by the name of what they would be."""
+"""Encodings by the name of the instruction that they would be."""
 
 
 @pytest.mark.parametrize("name", NOT_OFFERED)
@@ -150,7 +149,7 @@ def test_what_cpuid_does_not_offer_is_undefined(watched: Watched, name: str) -> 
 def test_the_length_of_a_string_saturates(watched: Watched, long: str, other: str, value: int, length: int) -> None:
     """PCMPESTRI takes the magnitude of a length, 16 at most (SDM volume 2, 4.1.3).
 
-    All bytes are equal. Equal each, negated, finds the first that one string has and the other, of 16 bytes, has not.
+    All bytes are equal. Equal each, negated, finds the first byte valid in only one string, the other having 16.
     """
     compare = f"movl ${value:#x}, {long}; movl $16, {other}; pcmpestri $0x18, %xmm1, %xmm0; emit %ecx"
     run = watched(compare)

@@ -1,4 +1,4 @@
-"""Who wrote bytes last, as the evidence of a guarantee says it."""
+"""The last writer of bytes, in the evidence of a guarantee."""
 
 import firmware
 from enclave_sim.enclave.options import EnclaveOptions

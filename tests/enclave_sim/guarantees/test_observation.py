@@ -1,4 +1,4 @@
-"""Scenarios and runs: what is there by default, and what an observer hands on."""
+"""Scenarios and runs: defaults, and what an observer passes on."""
 
 import inspect
 from collections import Counter

@@ -31,13 +31,13 @@ def bench(*payloads: str, **options: Any) -> ObservedTemplate:
 
 
 def hostile_run(code: bytes) -> Run:
-    """A flat guest; where it computes for ever, the tamper line ends it."""
+    """Run a flat guest; the tamper line ends it if it computes forever."""
     template = bench("quitter", engine="native", cycles=2, quantum_ns=10_000)
     return template.run(code, inputs=[Tamper(at_ns=template.at_ns + GUEST_NS)], limit_ns=template.at_ns + 10_000_000)
 
 
 def holds(run: Run) -> None:
-    """It has ended, nothing is left, and nothing that is not the guest's was changed."""
+    """Assert that it has ended, left no residue, and changed only the guest's own data."""
     assert run.result.outcome in ENDS
     assert run.result.clean
     isolated([run]).check()
@@ -64,7 +64,7 @@ def test_nor_do_many_more(code: bytes) -> None:
 
 
 def test_flags_that_ring_3_may_set_are_its_own() -> None:
-    """PUSH, POPF: NT, AC and DF stay set through a host call, and are nobody's fault."""
+    """PUSH, POPF: NT, AC and DF stay set through a host call, which breaks no guarantee."""
     host_calls = bytes.fromhex("b800000000 cd80 b803000000 cd80")
     for flags in (0x4002, 0x4_0002, 0x402, 0x4_4402):
         holds(hostile_run(b"\xb8" + flags.to_bytes(4, "little") + b"\x50\x9d" + host_calls))
@@ -82,7 +82,7 @@ def test_a_guest_that_never_ends_is_reported_when_time_is_up() -> None:
 @some
 @given(wasm_guests(), st.data())
 def test_wakes_are_on_time_behind_any_guest(guest: WasmGuest, data: st.DataObject) -> None:
-    """Its host calls, memory traffic and faults, and interrupts around the deadlines of its calm run."""
+    """Its host calls, memory accesses and faults, and interrupts around the deadlines of its undisturbed run."""
     template = bench(
         "counter", cycles=3, quantum_ns=20_000, wake_ns=data.draw(st.sampled_from([1_000, 7_777, 123_456]))
     )
@@ -112,6 +112,6 @@ def test_the_second_payload_cannot_tell_what_the_first_was(guest: WasmGuest) -> 
 @some
 @given(wasm_guests(), st.deferred(lambda: interrupt_schedules(bench("beacon", cycles=2).at_ns, 3_000_000)))
 def test_a_watched_run_is_the_same_run(guest: WasmGuest, inputs: list[AnyInput]) -> None:
-    """Looking changes nothing: the digest of a template's watched run repeats."""
+    """Watching changes nothing: the digest of a template's watched run repeats."""
     template = bench("beacon", cycles=2)
     assert template.run(guest.module, inputs=inputs).result == template.run(guest.module, inputs=inputs).result

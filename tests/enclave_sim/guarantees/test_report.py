@@ -1,4 +1,4 @@
-"""Reports: what people read, what JSON holds, and that a broken guarantee raises."""
+"""Reports: text for people, JSON, and the exception of a broken guarantee."""
 
 import pytest
 

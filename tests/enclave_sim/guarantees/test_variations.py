@@ -1,4 +1,4 @@
-"""The same run with another secret: bytes of active data segments change, and nothing else does."""
+"""The same run with another secret: only bytes of active data segments change."""
 
 from random import Random
 
@@ -31,7 +31,7 @@ def positions(content: bytes, byte: int) -> list[int]:
 
 
 def test_every_byte_of_every_active_segment_is_drawn_anew_and_no_other_byte_changes() -> None:
-    """Also behind an offset of several bytes: 65000 takes three in LEB128, with bit 7 set in all but the last."""
+    """Also after an offset of several bytes: 65000 takes three in LEB128, with bit 7 set in all but the last."""
     original = module(SEGMENTS)
     data = next(section for section in sections(original) if section.id == 11)
     secret = [at for at in range(data.offset, data.end) if original[at] in (0xAA, 0xBB, 0xCC)]
@@ -66,7 +66,7 @@ def test_a_module_without_active_bytes_has_no_secret(data: str) -> None:
 
 
 def test_segments_after_one_that_is_not_active_are_left_alone() -> None:
-    """The guest's profile has no passive segments; how long their heads are is not known here."""
+    """The guest's profile has no passive segments; the length of their headers is not known here."""
     mixed = module(r'(data (i32.const 0) "\aa\aa\aa\aa") (data "\bb\bb") (data (i32.const 9) "\cc\cc\cc\cc")')
     changed = replace_data(mixed, Random(3))
     assert changed is not None

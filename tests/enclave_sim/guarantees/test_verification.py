@@ -1,4 +1,5 @@
-"""All guarantees of a scenario: which runs are made, what is said of each step, and what is judged by which."""
+"""All guarantees of a scenario: which runs are made, the progress text of each step, and which runs each guarantee
+judges."""
 
 from dataclasses import replace
 from functools import cache
@@ -23,7 +24,7 @@ def sound() -> Run:
 
 
 class Made:
-    """The runs that are asked for; each of them is a sound one, said to be of the scenario."""
+    """The requested runs; each is a sound run, labelled with the scenario."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scenarios: list[Scenario] = []

@@ -1,4 +1,4 @@
-"""Headless Chromium, by its DevTools protocol."""
+"""Headless Chromium, controlled by its DevTools protocol."""
 
 import asyncio
 import base64
@@ -25,14 +25,14 @@ class Tab:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.requested: list[str] = []
-        """The addresses that the page has asked for."""
+        """The URLs that the page has requested."""
         self.received = ""
-        """What the inspector has written to the terminal of the page."""
+        """The inspector's output to the page's terminal."""
         self.size = (0, 0)
-        """Columns and rows of that terminal, as the page has told."""
+        """Columns and rows of that terminal, as reported by the page."""
 
     async def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command, and its result."""
+        """Send a command and return its result."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
@@ -57,7 +57,7 @@ class Tab:
                 self.size = (told["width"], told["height"])
 
     async def wait_for(self, text: str) -> None:
-        """Until the inspector has written it, counted from the last `forget`."""
+        """Wait until the inspector has written the text since the last `forget`."""
         for _ in range(6000):
             if text in self.received:
                 return
@@ -66,7 +66,7 @@ class Tab:
         raise TimeoutError(f"the page never had {text!r}; it had {self.received[-2000:]!r}")
 
     def forget(self) -> None:
-        """What was received so far."""
+        """Drop what was received so far."""
         self.received = ""
 
     async def evaluate(self, expression: str) -> Any:
@@ -75,12 +75,12 @@ class Tab:
         return found["result"].get("value")
 
     async def click(self, x: float, y: float) -> None:
-        """The left button, at a place of the page in pixels."""
+        """Click the left button at a position of the page in pixels."""
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     async def key(self, text: str) -> None:
-        """A key that writes a character."""
+        """Press a character key."""
         for kind in ("keyDown", "keyUp"):
             code = f"Key{text.upper()}"
             await self.send(
@@ -95,7 +95,7 @@ class Tab:
 
 @asynccontextmanager
 async def opened(chromium: str, url: str, profile: Path) -> AsyncIterator[Tab]:
-    """A tab at an address."""
+    """Open a tab at a URL."""
     process = await asyncio.create_subprocess_exec(
         *(chromium, *_OPTIONS, f"--user-data-dir={profile}", url),
         stdout=asyncio.subprocess.DEVNULL,

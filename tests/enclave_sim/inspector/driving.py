@@ -1,4 +1,4 @@
-"""An inspector on a screen without a terminal, driven by keys."""
+"""An inspector without a terminal, driven by keys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from enclave_sim.inspector.session.sources import Source, source_of
 Size = tuple[int, int]
 NARROW, WIDE = (80, 24), (200, 60)
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x60"])
-"""For tests of keys: at both sizes that the inspector is made for."""
+"""For tests of keys: both sizes for which the inspector is designed."""
 Script = Callable[["Driven"], Awaitable[None]]
 NEVER = 3600.0
 _PATIENCE_S = 300.0
@@ -28,7 +28,7 @@ class Driven:
         self.app, self.pilot = app, pilot
 
     async def settle(self) -> None:
-        """Wait until all that was asked for is done and drawn."""
+        """Wait until all requests are done and drawn."""
         for _ in range(int(_PATIENCE_S / 0.005)):
             await self.pilot.pause()
             session = self.app.desk.session
@@ -40,7 +40,7 @@ class Driven:
         raise TimeoutError("the inspector does not come to rest")
 
     async def press(self, *keys: str) -> None:
-        """Keys, all at once, and wait for what they do."""
+        """Press keys, all at once, and wait for their effect."""
         await self.pilot.press(*keys)
         await self.settle()
 
@@ -53,7 +53,7 @@ class Driven:
 
     @property
     def standing(self) -> Any:
-        """How the run stands, as shown."""
+        """The shown state of the run."""
         assert self.app.desk.seen is not None
         return self.app.desk.seen.standing
 
@@ -70,7 +70,7 @@ class Driven:
 
 
 def million_additions_s(clock: Callable[[], float] = perf_counter) -> float:
-    """What times are compared with: 25 ms on a usual host."""
+    """The reference for times: 25 ms on a typical host."""
     begun, total = clock(), 0
     for number in range(1_000_000):
         total += number
@@ -79,7 +79,7 @@ def million_additions_s(clock: Callable[[], float] = perf_counter) -> float:
 
 
 def drive(script: Script, size: Size = NARROW, source: Source | None = None, idle_s: float = NEVER) -> None:
-    """Run an inspector, and the script on it. After `idle_s` seconds it begins something of its own accord."""
+    """Run a script on an inspector, which starts background work after `idle_s` idle seconds."""
     chosen = source or source_of(("counter",), EnclaveOptions.of(cycles=2))
 
     async def main() -> None:
@@ -95,5 +95,5 @@ def drive(script: Script, size: Size = NARROW, source: Source | None = None, idl
 
 
 def row_with(driven: Driven, pane: str, text: str) -> int:
-    """The first row of a pane with a text in it."""
+    """Index of the first row of a pane that contains a text."""
     return next(index for index, row in enumerate(driven.rows(pane)) if text in row)

@@ -1,4 +1,4 @@
-"""Code: one syntax throughout, and a search in the whole program."""
+"""Code: one syntax everywhere, and a search in the whole program."""
 
 import re
 

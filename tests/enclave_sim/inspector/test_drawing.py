@@ -1,4 +1,4 @@
-"""What stands on the screen is what the panes have to show, whichever rows were drawn again and which were not."""
+"""The screen shows the panes' content, whichever rows were redrawn."""
 
 from random import Random
 
@@ -34,7 +34,7 @@ def test_on_a_long_walk_in_both_directions_the_screen_has_what_is_made_afresh(si
 
 
 async def assert_fresh(driven: Driven) -> None:
-    """Every pane in sight shows what is made for it now, in the session's own thread."""
+    """Assert that every visible pane shows its current view, made in the session's thread."""
     shown = [pane for pane in driven.app.desk.panes if pane.display]
     fresh: dict[str, View] = {}
 
@@ -51,7 +51,7 @@ async def assert_fresh(driven: Driven) -> None:
 
 
 def drawn(driven: Driven, pane: Pane) -> list[str]:
-    """The lines of a pane as they stand on the screen, the title first, without the bar."""
+    """The lines of a pane on the screen, the title first, without the cursor bar."""
     region = pane.region
     strips = driven.app.screen._compositor.render_strips()[region.y : region.bottom]
     lines = [strip.crop(region.x, region.right).text for strip in strips]
@@ -59,7 +59,7 @@ def drawn(driven: Driven, pane: Pane) -> list[str]:
 
 
 def expected(pane: Pane, view: View) -> list[str]:
-    """What should stand there."""
+    """The expected lines."""
     left, width = pane.scroll_offset.x, pane.content_size.width - 1
     rows = [view.rows[index].text if index < len(view.rows) else "" for index in pane.in_sight]
     title = "  ".join(part for part in (f"{pane.KEY} {pane.TITLE}", pane.remark(), view.subtitle) if part)
@@ -81,13 +81,13 @@ def test_the_bar_is_as_long_as_what_is_in_sight_and_can_be_drawn_along() -> None
         assert pane.scroll_offset.y == pane.count - height
         assert pane.cursor == 0  # it stays where it was
         await driven.press("-")
-        assert bar(driven, driven.app.desk.pane) == []  # all rows are in sight
+        assert bar(driven, driven.app.desk.pane) == []  # all rows are visible
 
     drive(script)
 
 
 def bar(driven: Driven, pane: Pane) -> list[int]:
-    """Lines that have the bar."""
+    """Lines with the cursor bar."""
     region = pane.content_region
     strips = driven.app.screen._compositor.render_strips()[region.y : region.bottom]
     return [y for y, strip in enumerate(strips) if strip.crop(region.right - 1, region.right).text == "▐"]

@@ -1,4 +1,4 @@
-"""The log of events: filters while it grows, and a million events scrolled and filtered as a thousand are."""
+"""The log of events: filters while it grows; a million events scroll and filter as fast as a thousand."""
 
 import asyncio
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _rows_s(events: list[Event], wanted: EventFilter) -> float:
 
 @contextmanager
 def shown_log(driven: Driven, events: list[Event], words: str = "") -> Iterator[EventsPane]:
-    """The pane of events, alone, with other events than those of the run."""
+    """The event pane alone, with events that are not the run's."""
     moment = driven.app.desk.session._moment
     assert moment is not None
     log, moment.log = moment.log, EventLog(events, moment.run.cancellation)
@@ -114,7 +114,7 @@ _REPEATED = 8
 
 
 async def _drawn_s(driven: Driven, pane: EventsPane, key: str) -> float:
-    """From a key to the drawn screen; the best of several, since hosts are shared."""
+    """Seconds from a key to the drawn screen; the best of several, because hosts are shared."""
     best = 60.0
     for _ in range(_REPEATED):
         await driven.press("home" if key in ("end", "pagedown") else "end")

@@ -1,4 +1,4 @@
-"""Every key that goes to what is named or pointed at."""
+"""Every key that goes to a named or selected place."""
 
 from typing import Any
 

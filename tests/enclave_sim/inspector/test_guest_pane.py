@@ -1,4 +1,4 @@
-"""Where the guest is: shown by itself where that is quick, and else when F asks for it."""
+"""The guest's position: shown automatically if that is quick, and otherwise by F."""
 
 from time import perf_counter
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # each drives the whole program
 SPINNER = source_of(("spinner",), EnclaveOptions.of(cycles=1))
 ASK = "F finds the function it is in"
 LATE = "35 ms"
-"""When the spinner has computed for longer than is shown by itself."""
+"""A time after which the spinner's position is not shown automatically."""
 NESTED = signed("""(memory 1)
   (func $ask (param i32) (loop $again (block (br_if 0 (local.get 0)) (drop (call $get_status)))))
   (func $tick (param i32) (if (local.get 0) (then (call $tick (i32.sub (local.get 0) (i32.const 1))))
@@ -162,11 +162,11 @@ def test_stops_in_the_same_place_of_the_guest_ask_once() -> None:
 
 @pytest.mark.speed
 def test_what_is_shown_by_itself_takes_no_longer_than_a_million_additions() -> None:
-    """Which is 25 ms on a usual host."""
+    """25 ms on a typical host."""
     moment = moment_of("spinner")
     moment.run.run_to(at_ns=15_000_000)
     moment.follow()
-    find_guest(moment)  # what is made once
+    find_guest(moment)  # setup that is done once
     times, references = [], []
     for _ in range(5):
         moment.backtraces.clear()

@@ -1,4 +1,4 @@
-"""A kernel of one's own in the inspector: what is seen of it, and which options are whose."""
+"""A bare kernel in the inspector: what is shown, and which options belong to it."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ from tests.machine.boot import images
 pytestmark = pytest.mark.slow  # each drives the whole program
 
 HELLO = bytes.fromhex("66 ba f8 03 b0 48 ee b0 69 ee b0 2a e6 f4 f4")
-"""Says "Hi" on COM1, and leaves with 42."""
+"""Prints "Hi" on COM1, and exits with 42."""
 
 
 PAGING_32 = bytes.fromhex(
-    "c7 05 00 80 00 00 83 00 00 00"  # the page directory, at 0x8000: 4 MiB, writable, by itself
+    "c7 05 00 80 00 00 83 00 00 00"  # the page directory, at 0x8000: 4 MiB, writable, identity-mapped
     "b8 00 80 00 00 0f 22 d8"  # CR3
     "0f 20 e0 83 c8 10 0f 22 e0"  # CR4.PSE
     "0f 20 c0 0d 00 00 00 80 0f 22 c0 f4"  # CR0.PG, HLT

@@ -95,7 +95,7 @@ def test_the_footer_of_a_pane_names_keys_that_it_has(pane: type[Pane]) -> None:
 
 
 def test_every_command_of_the_palette_has_its_object() -> None:
-    """No word for what only the command before it has named: it stands alone in a list that is searched."""
+    """No word refers to the previous command: each stands alone in a search result."""
     assert not [one.words for one in KEYS if re.search(r"\b(to one|it|them|there)$", one.words)]
 
 
@@ -243,7 +243,7 @@ def test_a_resize_changes_the_overview() -> None:
 
 
 def test_every_key_is_pressed_in_a_test_of_both_sizes() -> None:
-    """Those of movements and panes are, in loops over them; the others by name."""
+    """Keys of movements and panes are pressed in loops, the others by name."""
     keys = {key for binding in _every_binding() for key in binding.key.split(",")}
     keys -= {movement.key for movement in MOVEMENTS} | {pane.KEY for pane in PANES}
     pressed = set()

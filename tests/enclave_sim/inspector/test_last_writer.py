@@ -1,4 +1,4 @@
-"""The last writer of the row under the cursor is looked for while nothing else is asked for, and gives way at once."""
+"""The search for the last writer of the cursor's row runs while the inspector is idle, and gives way at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_when_nothing_is_asked_for_the_writer_stands_in_the_title_and_behind_the
         assert "written by no instruction, at event " in pane.row_at(pane.cursor).text
         assert (driven.said, driven.standing.position) == (said, here)
         await driven.press("W")
-        assert "last written at" in driven.said  # and who asks is told the same
+        assert "last written at" in driven.said  # an explicit request gets the same answer
         assert str(here.at_ns) not in title(driven)
 
     drive(script, size, idle_s=IDLE_S)
@@ -59,7 +59,7 @@ def test_what_was_never_written_says_so_and_another_row_another_thing() -> None:
         driven.app.desk.refresh_panes()
         await until(driven, lambda: "not written since power-on" in title(driven))
         driven.app.desk.pane.move_to(driven.app.desk.pane.cursor + 1)
-        assert "not written" not in title(driven)  # nobody has looked at this one yet
+        assert "not written" not in title(driven)  # not searched yet
         await until(driven, lambda: "not written since power-on" in title(driven))
 
     drive(script, idle_s=IDLE_S)
@@ -76,7 +76,7 @@ def test_a_pane_that_is_alone_needs_no_focus_for_that() -> None:
 
 
 def searches(patch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
-    """What is looked for from now on, by address, and whether it was found."""
+    """The searches from now on: address, and whether each was finished."""
     met: list[tuple[int, bool]] = []
     original = InspectedRun.last_write
 
@@ -101,7 +101,7 @@ def test_the_answer_is_not_looked_for_again_where_it_holds() -> None:
             await driven.press("down", "up", "7", "8")
             assert "written by" in title(driven)
             await driven.pilot.pause(5 * IDLE_S)
-            await driven.press("S")  # behind the write still
+            await driven.press("S")  # still after the write
             assert "written by" in title(driven)
             await driven.pilot.pause(5 * IDLE_S)
             assert [one for one in met if one[0] == first[0][0]] == first
@@ -120,13 +120,13 @@ def test_a_key_amid_the_search_is_done_within_five_times_a_million_additions() -
 
 
 def keys_amid_the_search() -> tuple[list[float], list[float]]:
-    """How long keys take amid a search that they end, and as many references."""
+    """Seconds that keys take during a search, which they end, and as many reference times."""
     waits: list[float] = []
     references: list[float] = []
 
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")
-        driven.app.query_one(BytesPane).address = 0x800000  # never written, so that all of the run is gone through
+        driven.app.query_one(BytesPane).address = 0x800000  # never written, so that the whole run is searched
         with pytest.MonkeyPatch.context() as patch:
             met = searches(patch)
             driven.app.action_pane(BytesPane.NAME)
@@ -142,7 +142,7 @@ def keys_amid_the_search() -> tuple[list[float], list[float]]:
                 assert driven.standing.position < here
                 await key_s(driven, "s")
                 assert driven.standing.position == here
-            await until(driven, lambda: "not written since power-on" in title(driven))  # asked again, and done
+            await until(driven, lambda: "not written since power-on" in title(driven))  # searched again, and finished
             assert met[-1] == (0x800000, True)
 
     drive(script, source=LONG, idle_s=IDLE_S)
@@ -150,7 +150,7 @@ def keys_amid_the_search() -> tuple[list[float], list[float]]:
 
 
 async def key_s(driven: Driven, key: str) -> float:
-    """From a key, as a terminal gives it, to the screen."""
+    """Seconds from a key, as a terminal sends it, to the screen."""
     answered, begun = driven.app.desk.answered, perf_counter()
     driven.app.post_message(Key(key, key))
     await until(driven, lambda: driven.app.desk.answered > answered)

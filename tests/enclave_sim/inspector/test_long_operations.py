@@ -1,4 +1,4 @@
-"""What takes long shows how far it is, can be cancelled, and never holds up the screen; how fast the rest is."""
+"""Long operations show progress, can be cancelled, and never block the screen; others are fast."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,14 +25,14 @@ def test_a_long_run_tells_its_progress_takes_other_keys_and_ends_by_escape() -> 
         await driven.pilot.press("c")
         told = await _progress(driven)
         assert "ns reached; Escape cancels" in told
-        await driven.pilot.press("7")  # the screen goes on meanwhile
+        await driven.pilot.press("7")  # the screen is updated meanwhile
         assert driven.app.desk.pane.NAME == "memory"
         await driven.pilot.press("escape")
         await driven.settle()
         assert driven.said.startswith("cancelled ")
         assert not driven.standing.at_end
         here = driven.standing.position
-        await driven.press("s", "S")  # and the session is whole
+        await driven.press("s", "S")  # and the session is intact
         assert driven.standing.position == here
 
     drive(script, source=LONG)
@@ -79,7 +79,7 @@ def test_to_cancel_the_way_back_returns_to_where_it_began() -> None:
 
 
 def test_a_guest_that_is_run_to_where_it_was_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often Escape is pressed, and whether the way leads back or forwards."""
+    """However often Escape is pressed, backwards or forwards."""
     caught_up = 0
 
     def slow(engine: WasmtimeEngine, owed: Any, start: int, memory: bytes) -> None:
@@ -107,7 +107,7 @@ def test_a_guest_that_is_run_to_where_it_was_can_be_cancelled(monkeypatch: pytes
             assert driven.said.startswith("cancelled ")
             assert driven.standing.position == here
             tried = caught_up
-            await driven.pilot.press("t", "t", "t", "t")  # into the guest, and so far as it has to catch up
+            await driven.pilot.press("t", "t", "t", "t")  # into the guest, so far that it has to catch up
             await _until(lambda: caught_up > tried)
             await driven.pilot.press("escape")
             await driven.settle()
@@ -141,9 +141,8 @@ def test_leaving_in_the_middle_of_a_long_run_does_not_wait_for_it() -> None:
 @pytest.mark.speed
 @SIZES
 def test_a_step_is_on_screen_in_less_than_twice_the_time_of_a_million_additions(size: Size) -> None:
-    """Which is 50 ms on a host that adds a million numbers in 25 ms.
-
-    The median by the clock; 19 of 20 by the time of the processor, which does not count what others do on the host.
+    """50 ms on a host that adds a million numbers in 25 ms. The median is in wall-clock time; 19 of 20 in processor
+    time, which excludes other load on the host.
     """
     steps: list[float] = []
     busy: list[float] = []

@@ -1,4 +1,4 @@
-"""What the panes show is what the machine is, and to look at it changes nothing."""
+"""The panes show the machine's state, and showing it changes nothing."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Every key that goes through the run does what the session does."""
+"""Every movement key does the same as the session's method."""
 
 import pytest
 

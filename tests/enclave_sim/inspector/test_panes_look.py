@@ -1,4 +1,4 @@
-"""How every pane looks, as pictures that are compared. INSPECTOR_PICTURES=new in the environment draws them anew."""
+"""The look of every pane, compared with stored pictures. INSPECTOR_PICTURES=new in the environment redraws them."""
 
 import asyncio
 import os
@@ -24,12 +24,12 @@ _KEYS = ("p", "h", "t", "s", "s", "s")
 
 
 def picture(size: Size, *keys: str) -> str:
-    """What the screen shows of the first host call after these keys, as SVG."""
+    """The screen at the first host call after these keys, as SVG."""
     return drawn_of(source_of(("counter",), EnclaveOptions.of(cycles=2)), size, *_KEYS, *keys)
 
 
 def drawn_of(source: Source, size: Size, *keys: str) -> str:
-    """What the screen shows after these keys, as SVG."""
+    """The screen after these keys, as SVG."""
 
     async def drawn() -> str:
         app = Inspector(source.open)
@@ -52,7 +52,7 @@ def assert_as_it_was(name: str, drawn: str) -> None:
 
 
 def words(svg: str) -> list[str]:
-    """The text of a picture: what a reader wants to see first where two differ."""
+    """The text of a picture, for a readable difference."""
     return re.findall(r"<text [^>]*>([^<]*)</text>", svg)
 
 

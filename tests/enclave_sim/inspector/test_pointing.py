@@ -1,4 +1,4 @@
-"""Breakpoints, watchpoints, and who wrote something last."""
+"""Breakpoints, watchpoints, and last writers."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_b_and_a_symbol_set_a_breakpoint_from_every_pane(pane: Any) -> None:
         await driven.pilot.press("b")
         await driven.type("host_call")
         assert driven.said.endswith(" host_call")
-        assert driven.standing.position.at_ns == 0  # no letter of it was taken for a key
+        assert driven.standing.position.at_ns == 0  # no letter of it was taken as a key
 
     drive(script)
 
@@ -79,7 +79,7 @@ def test_x_sets_a_breakpoint_with_a_condition_on_the_row_or_where_one_says(size:
     async def script(driven: Driven) -> None:
         await driven.press("4")
         await driven.pilot.press("x")
-        await driven.type("now > 0")  # behind the row's address and "if"
+        await driven.type("now > 0")  # after the row's address and "if"
         assert " if now > 0" in driven.said
         await driven.press("9")
         await driven.pilot.press("x")

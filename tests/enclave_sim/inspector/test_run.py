@@ -1,4 +1,4 @@
-"""A run that can be cancelled, and that goes by events."""
+"""A run that can be cancelled, and that moves by events."""
 
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +18,7 @@ from tests.sampling import sampled
 
 
 class _Limited:
-    """Lets a session pass so many checkpoints."""
+    """Cancels after so many checkpoints."""
 
     left = 10**9
 

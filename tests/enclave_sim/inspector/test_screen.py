@@ -1,4 +1,4 @@
-"""The screen of a kernel of one's own, and what was typed to it."""
+"""The screen of a bare kernel, and its typed input."""
 
 import subprocess
 import sys

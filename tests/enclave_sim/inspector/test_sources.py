@@ -1,4 +1,4 @@
-"""What can be inspected, and what becomes of what cannot."""
+"""Sources that can be inspected, and errors for those that cannot."""
 
 from pathlib import Path
 

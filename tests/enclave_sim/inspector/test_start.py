@@ -20,7 +20,7 @@ _PATIENCE_S = 300
 
 @pytest.mark.speed
 def test_the_first_useful_screen_comes_within_forty_times_amillion_additions_s() -> None:
-    """Which is one second on a host that adds a million numbers in 25 ms. The best of three, since hosts are shared."""
+    """One second on a host that adds a million numbers in 25 ms. The best of three, because hosts are shared."""
     assert min(_start_s() / million_additions_s() for _ in range(3)) < 40
 
 

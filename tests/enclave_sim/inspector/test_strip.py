@@ -1,4 +1,4 @@
-"""The ring is seen in the header and on a strip along the run, which leads to every place of it."""
+"""The header and a strip along the run show the ring; the strip leads to every place of the run."""
 
 import pytest
 from hypothesis import given

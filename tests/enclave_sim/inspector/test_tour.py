@@ -1,4 +1,4 @@
-"""The pictures of the documentation are those that the program makes."""
+"""The documentation's pictures match the program's."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A verification is cancelled amid one of its runs."""
+"""A verification is cancelled during one of its runs."""
 
 from threading import Event
 from time import process_time
@@ -32,7 +32,7 @@ def test_to_cancel_ends_the_run_that_goes_on_within_ten_times_a_million_addition
 
 
 def cancelled_s(scenario: Scenario) -> float:
-    """How long this process computes from the cancellation of an endless run to its end."""
+    """Processor time from the cancellation of an endless run to its end."""
     begun = Event()
     told: list[Verification] = []
 
@@ -45,7 +45,7 @@ def cancelled_s(scenario: Scenario) -> float:
     assert begun.wait(300)
     verifying._thread.join(0.5)
     assert verifying.goes_on
-    at = process_time()  # of this process: what others do on the host does not count
+    at = process_time()  # of this process, without other load on the host
     verifying.cancel()
     verifying._thread.join(300)
     assert not verifying.goes_on

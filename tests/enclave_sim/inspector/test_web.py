@@ -78,7 +78,7 @@ def test_a_visitor_clicks_through_the_boot_phases(tmp_path: Path) -> None:
             await tab.send("Page.navigate", url=url)
             await tab.wait_for("beginning")
             tab.forget()
-            await tab.key("s")  # without a click before it: the keys belong to the inspector from the start
+            await tab.key("s")  # without a click first: the inspector has the focus from the start
             await tab.wait_for("1 ns")
             for name in _CLICKED:
                 tab.forget()

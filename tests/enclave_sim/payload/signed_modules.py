@@ -1,4 +1,4 @@
-"""Signed modules, and the layout of a signature once more, written down independently of the code under test."""
+"""Signed modules, and a second definition of the signature layout, independent of the code under test."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,7 +19,7 @@ ANCHORS = [KEY.anchor()]
 SIGNED = sign(MODULE, KEY)
 
 
-# The layout once more, written down independently of the code under test.
+# A second definition of the layout, independent of the code under test.
 
 
 def leb(value: int, pad: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""Ahead-of-time artefacts: code travels inside the signed content, tied to its module and its engine."""
+"""Ahead-of-time artefacts: code is part of the signed content, bound to its module and its engine."""
 
 from hashlib import sha256
 

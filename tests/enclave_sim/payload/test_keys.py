@@ -1,4 +1,4 @@
-"""Keys and anchors: exact files, written once, refused with a reason when anything about them is wrong."""
+"""Keys and anchors: exact files, never overwritten, refused with a reason if anything is wrong."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The payload signature: what is accepted, and no byte of a signed file that could be changed."""
+"""The payload signature: accepted files, and no byte of a signed file that can be changed."""
 
 from hashlib import sha256
 
@@ -29,7 +29,7 @@ from tests.enclave_sim.payload.signed_modules import (
     record,
 )
 
-# What is accepted.
+# Accepted files.
 
 
 def test_a_signed_module_is_accepted_and_names_its_signer() -> None:

@@ -1,4 +1,4 @@
-"""The checks of a payload signature, in their order, and what each says."""
+"""The checks of a payload signature, in order, and their messages."""
 
 from hashlib import sha256
 
@@ -113,7 +113,7 @@ def test_a_signature_section_which_is_not_in_its_only_form_is_malformed(data: by
 
 HASH_SET_AT = 4
 RECORDS_AT = HASH_SET_AT + len(leb(len(SIGNED_SET))) + len(SIGNED_SET) - len(BOTH[0]) - len(BOTH[1])
-"""Where the first record begins in a payload of both signatures."""
+"""Offset of the first record in a payload with both signatures."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""After EXEC_LOOP has reached its target state, people are shown what the enclave does."""
+"""After EXEC_LOOP has reached its target state, the enclave's activity is shown."""
 
 import pytest
 

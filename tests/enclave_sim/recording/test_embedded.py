@@ -1,4 +1,4 @@
-"""What a recording embeds is what some readers do not have; what they have is found again."""
+"""A recording embeds files that some readers lack; files that they have are found again."""
 
 from hashlib import sha256
 

@@ -1,4 +1,4 @@
-"""Events in lines: columns of a fixed width, then the fields, numbers as people read them."""
+"""Events as lines: columns of a fixed width, then the fields, with readable numbers."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Bytes as people read them."""
+"""Bytes as readable lines."""
 
 from enclave_sim.recording.hex_lines import ascii_of, hex_lines
 

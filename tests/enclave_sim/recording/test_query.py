@@ -1,4 +1,4 @@
-"""Queries pick out what is asked for, all of it and nothing else."""
+"""Queries select all matching events and no others."""
 
 from functools import cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""Recordings: what is written is what is read, and no damage goes unseen."""
+"""Recordings: what is written is read back, and any damage is detected."""
 
 import hashlib
 import os
@@ -166,7 +166,7 @@ def test_damage_is_named_with_its_line(saved: bytes, damage: str, tmp_path: Path
 
 
 def test_what_was_found_and_what_is_stated_are_not_mixed_up(saved: bytes, tmp_path: Path) -> None:
-    """A changed event gives another digest than the trailer's; a trailer can count wrongly, too."""
+    """A changed event gives a digest other than the trailer's; the trailer's count can be wrong, too."""
     *lines, trailer = saved.splitlines(keepends=True)
     changed = [*lines[:3], lines[3].replace(b":", b": ", 1), *lines[4:]]
     found, stated = hashlib.sha256(b"".join(changed)).hexdigest(), hashlib.sha256(b"".join(lines)).hexdigest()

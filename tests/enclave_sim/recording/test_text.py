@@ -1,4 +1,4 @@
-"""Words for people: nothing of a payload's reaches the terminal as it is, and sizes are exact."""
+"""Text for people: a payload's text never reaches the terminal unescaped, and sizes are exact."""
 
 from fractions import Fraction
 

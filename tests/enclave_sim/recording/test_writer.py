@@ -1,4 +1,4 @@
-"""Recordings that are written while the run goes on: all of the file, or nothing."""
+"""Recordings written during the run: all of the file, or nothing."""
 
 import signal
 from hashlib import sha256
@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_the_events_so_far_and_says_so(count: int, tmp_path: Path) 
     assert file.trailer.interrupted
     cut = path.read_bytes().replace(b',"interrupted":true', b"")
     path.write_bytes(cut)
-    assert len(list(RecordingFile(path))) == count  # it is what a recording without the mark would be
+    assert len(list(RecordingFile(path))) == count  # it is the same as a recording without the mark
 
 
 def test_ctrl_c_before_there_is_a_header_leaves_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A guest heap without a machine, and an engine on it that takes modules in the binary format."""
+"""A guest heap without a machine, and an engine on it for modules in the binary format."""
 
 import ctypes
 
@@ -12,7 +12,7 @@ from machine.bus.host_memory import HostMemory
 
 
 class Bench:
-    """An engine with the whole guest heap."""
+    """An engine on the whole guest heap."""
 
     def __init__(self) -> None:
         self.size = region("heap").size
@@ -20,7 +20,7 @@ class Bench:
         self.fresh()
 
     def fresh(self) -> None:
-        """A new engine: one keeps all that it ever admitted."""
+        """Make a new engine, because an engine keeps all admitted modules."""
         window = HeapWindow(self.memory.address, self.size, self.memory.reserve)
         self.engine = WasmtimeEngine(window, GuestProfile(self.size))
 

@@ -1,4 +1,4 @@
-"""Surveys of what strategies generate."""
+"""Surveys of generated examples."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from hypothesis import seed
 
 
 def surveyed(look: Callable[[], None], missing: Callable[[], list[str]]) -> list[str]:
-    """Survey until nothing is missing, with another seed each time; return what still is after a few surveys.
+    """Survey until nothing is missing, with another seed each time; return what is still missing after a few surveys.
 
     One survey is not enough: what Hypothesis draws depends on the constants in the source of the whole project.
     """

@@ -1,4 +1,4 @@
-"""Schedules of inputs are what they say, shrink to simple ones, and no enclave is harmed by them."""
+"""Schedules of inputs are as described, shrink to simple ones, and break no enclave."""
 
 from functools import cache
 
@@ -26,12 +26,12 @@ def calm() -> Run:
 
 @cache
 def limits() -> tuple[int, int]:
-    """Where runs start and where the calm one ends, in ns."""
+    """The start of runs and the end of the undisturbed one, in ns."""
     return counter().at_ns, calm().result.virtual_ns
 
 
 def interrupts() -> st.SearchStrategy[list[AnyInput]]:
-    """Interrupts at any time of the calm run, many of them near its deadlines."""
+    """Interrupts at any time of the undisturbed run, many of them near its deadlines."""
     deadlines = [event.deadline_ns for event in calm().events if isinstance(event, WakeScheduled)]
     return interrupt_schedules(*limits(), near=deadlines)
 
@@ -70,7 +70,7 @@ def test_no_schedule_breaks_a_guarantee(
     run = counter().run(inputs=[*interrupts, *answers, *faults])
     assert run.result.outcome in ("COMPLETED", "TAMPER", "GUEST_FAULT", "KERNEL_FAULT", "SHRED_SELF")
     (began,) = (event.at_ns for event in run.events if isinstance(event, AnnihilationBegan))
-    if all(one.at_ns < began for one in faults):  # what is scrubbed already is not scrubbed again
+    if all(one.at_ns < began for one in faults):  # memory already scrubbed is not scrubbed again
         assert run.residue.ranges == ()
     if not faults:
         zero_trace([run]).check()

@@ -1,4 +1,4 @@
-"""Enclaves live as specified, whatever comes in which order; and the state machine sees when they do not."""
+"""Enclaves behave as specified under inputs in any order; the state machine detects those that do not."""
 
 from typing import Any
 from unittest.mock import patch
@@ -14,7 +14,7 @@ from machine.devices.engines.scrub_engine import ScrubEngine
 
 QUICK = settings(max_examples=25, stateful_step_count=12, suppress_health_check=list(HealthCheck))
 FIRST = settings(QUICK, database=None, phases=[Phase.generate])
-"""The first failure will do: to make it small takes long."""
+"""The first failure is enough: shrinking takes long."""
 LIVES: list[tuple[Any, dict[str, Any]]] = [
     ("counter", {"cycles": 3}),
     (("beacon", "digest"), {"cycles": 2, "quantum_ns": 500_000}),

@@ -1,4 +1,4 @@
-"""Every malformed module is refused in one line that fits its defect, and nothing worse happens."""
+"""Every malformed module is refused with one line that matches its defect, without other effects."""
 
 import random
 from typing import Any

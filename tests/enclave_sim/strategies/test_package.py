@@ -1,4 +1,4 @@
-"""The package needs Hypothesis, and nothing else of the project does. Impossible bounds are refused at once."""
+"""Only this package of the project needs Hypothesis. Impossible bounds are refused at once."""
 
 import subprocess
 import sys

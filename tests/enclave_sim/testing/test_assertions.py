@@ -1,4 +1,4 @@
-"""The assertions for tests: they hold where they should, and say what is wrong where they do not."""
+"""The assertions for tests: they pass if they should, and otherwise say what is wrong."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from enclave_sim.testing.assertions import (
 )
 
 FAULT = MemoryFault(at_ns=1, address=0x30_0000, bits=1)
-"""In RAM that nobody uses, so that it stays to the end."""
+"""In unused RAM, so that it stays to the end."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def recording(**options: Any) -> Recording:
 
 
 def late(run: Run) -> Run:
-    """The same run with wakes that come 5 ns late."""
+    """The same run with wakes 5 ns late."""
     changed = tuple(msgspec.structs.replace(e, latency_ns=5) if isinstance(e, events.Woken) else e for e in run.events)
     return replace(run, events=changed)
 

@@ -1,4 +1,4 @@
-"""A recording is enough to make its run again, and what is not its run is seen."""
+"""A recording is enough to repeat its run, and a different run is detected."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def saved(enclave: Enclave, directory: Path) -> Path:
 
 
 def assert_replays(enclave: Enclave, directory: Path) -> None:
-    """What an enclave has recorded so far is what its replay does."""
+    """An enclave's recording so far can be replayed."""
     assert enclave.recording is not None
     again = replay(saved(enclave, directory))
     assert again.divergence is None
@@ -132,7 +132,7 @@ def test_inputs_after_the_end(tmp_path: Path) -> None:
 
 
 def step(enclave: Enclave, data: st.DataObject) -> None:
-    """Anything that the interface allows."""
+    """Any inputs that the interface allows."""
     now_ns = enclave.machine.clock.now_ns
     match data.draw(st.sampled_from(["run", "run_to", "step", "take", "replace"])):
         case "run":

@@ -1,4 +1,4 @@
-"""Recordings whose digest fits and which are false all the same: a replay shows it, or says why there can be none."""
+"""Forged recordings with a matching digest: a replay detects them, or says why it is impossible."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def last(path: Path) -> int:
-    """How many events it has."""
+    """The number of its events."""
     return replay(path).events
 
 

@@ -1,4 +1,4 @@
-"""Steps backwards undo steps forwards, whatever their size, at any moment of any run."""
+"""Steps backwards undo steps forwards of any size, at any moment of any run."""
 
 import inspect
 import sys
@@ -45,7 +45,7 @@ def session_of(name: str) -> Session:
 
 
 def everything(session: Session) -> tuple[Any, ...]:
-    """All that two visits of one position agree on."""
+    """All that two visits to a position must agree on."""
     machine = session.enclave.machine
     registers = machine.cpu.registers
     general = [
@@ -218,7 +218,7 @@ def test_lines_of_the_source_are_gone_through_in_both_directions() -> None:
 
 
 def test_a_line_before_a_long_loop_is_found() -> None:
-    """The loader's leavings are moved by one repeated instruction: more steps than are looked at at once."""
+    """One repeated instruction moves the loader's data: more steps than one search examines."""
     session = Session("beacon")
     loop, line = session.now, session.line
     for _ in range(5_000):
@@ -303,7 +303,7 @@ def test_a_run_that_does_not_repeat_is_loud() -> None:
 
 @pytest.mark.slow
 def test_a_step_back_takes_a_small_part_of_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flat guest that computes until the tamper line ends it: anywhere in it."""
+    """Any moment of a flat guest that computes until the tamper line ends it."""
     session = Session(b"\xeb\xfe", engine="native", quantum_ns=5_000_000, inputs=[Tamper(at_ns=60_000_000)])
     session.run_to(event="annihilation_began")
     whole_ns = session.now.at_ns

@@ -1,4 +1,4 @@
-"""A snapshot file is the enclave, elsewhere; and nothing else is taken for one."""
+"""A snapshot file restores the enclave in another process; other files are refused."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""State as bytes: every type that is declared as state comes back, and no other can."""
+"""State as bytes: every type declared as state can be decoded, and no other."""
 
 from collections import deque
 from typing import Any

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it says of a host."""
+"""Certificates for tests: an authority, and certificates that it issues to hosts."""
 
 import datetime
 import ipaddress
@@ -27,7 +27,7 @@ class Authority:
 
     @cached_property
     def file(self) -> Path:
-        """Its own certificate."""
+        """The authority's certificate."""
         return self._write("ca.pem", _certificate(self.name, self._key, self.name, self._key, None))
 
     def certify(self, address: str, *, expired: bool = False) -> Tls:

@@ -1,4 +1,4 @@
-"""Peers that are no verifiers: each takes connections in a thread and does one thing to every one of them."""
+"""Peers that are not verifiers: each accepts connections in a thread and does the same to all of them."""
 
 import contextlib
 import json
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
-"""What is done with a connection, and an event that says when to stop it."""
+"""A behaviour towards a connection; the event tells it to stop."""
 ID = "c0ffee"
 CHALLENGE = {"challenge": ID, "nonce": "ab" * 32, "expires_in_s": 60}
-"""A challenge that a good verifier could give."""
+"""A challenge as of a good verifier."""
 CHECK = {"name": "nonce", "passed": True, "message": "the challenge's"}
 ACCEPTED = {"challenge": ID, "accepted": True, "cycle": 7, "reset_count": 1, "checks": [CHECK]}
-"""Its verdict, if the challenge was for cycle 7."""
+"""A good verifier's verdict, if the challenge was for cycle 7."""
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def peer(behaviour: Behaviour) -> Iterator[str]:
 
 
 def saying(answer: bytes) -> Behaviour:
-    """Reads a request, says these bytes, and closes."""
+    """Reads a request, sends these bytes, and closes."""
 
     def behave(connection: socket.socket, _over: threading.Event) -> None:
         read_request(connection)
@@ -62,7 +62,7 @@ def saying(answer: bytes) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Treats the first connection in the first way, the next in the next; those beyond are closed."""
+    """Treats the first connection in the first way, the second in the second, and so on; later ones are closed."""
     remaining = iter(behaviours)
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
@@ -74,7 +74,7 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 
 
 def dripping(head: bytes, drop: bytes = b"x") -> Behaviour:
-    """Says the head at once, then a drop every 10 ms until the end."""
+    """Sends the head at once, then a few bytes every 10 ms until the end."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(head)
@@ -85,12 +85,12 @@ def dripping(head: bytes, drop: bytes = b"x") -> Behaviour:
 
 
 def silent(_connection: socket.socket, over: threading.Event) -> None:
-    """Takes a connection and never says anything."""
+    """Accepts a connection and never sends anything."""
     over.wait(10)
 
 
 def deaf_and_endless(connection: socket.socket, over: threading.Event) -> None:
-    """Sends a body without end, as fast as it is taken."""
+    """Sends an endless body, as fast as it is read."""
     read_request(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
     while not over.is_set():
@@ -113,14 +113,14 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def answer(content: Any, status: str = "200 OK", headers: str = "") -> bytes:
-    """An HTTP answer: JSON, or bytes as they are."""
+    """An HTTP answer: JSON, or raw bytes."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
     return head.encode() + body
 
 
 def assert_one_line(message: str, *words: str) -> None:
-    """A message fit to be shown, with these words in it."""
+    """A printable message that contains these words."""
     assert message.isprintable()
     assert len(message) < 500
     assert [word for word in words if word not in message] == []

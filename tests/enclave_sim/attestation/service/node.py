@@ -1,4 +1,4 @@
-"""A node for tests: a boot's measurements, attestation keys, and quotes as a TPM makes them, without a TPM."""
+"""A node for tests: a boot's measurements, attestation keys, and quotes like a TPM's, without a TPM."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -102,7 +102,7 @@ BOTH_KEYS = (P256Key(7001), MlDsaKey(bytes(32)))
 
 @cache
 def reference_values() -> ReferenceValues:
-    """What allows all nodes of this module."""
+    """Reference values that allow all nodes of this module."""
     digests = [event.digest.hex() for event in LOG.events]
     keys = (*BOTH_KEYS, *OTHER_KEYS)
     return ReferenceValues(

@@ -1,4 +1,4 @@
-"""Verifiers for tests, with a clock that moves when told to, and how to talk to them without a socket."""
+"""Verifiers for tests, with a clock under the test's control, and access without a socket."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def error(self) -> tuple[int, str]:
-        """The status and the word of an error, which must have a message in words, on one line."""
+        """The status and code of an error, which must have a one-line message."""
         assert set(self.content) == {"error", "message"}
         assert self.content["message"]
         assert "\n" not in self.content["message"]

@@ -33,7 +33,7 @@ def reference(tmp_path: Path) -> Path:
 
 @contextmanager
 def served(*options: str | Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The first line that the command prints, and its process, which is interrupted at the end if it still runs."""
+    """The first line that the command prints, and its process, which is interrupted at the end if still running."""
     arguments = [sys.executable, "-m", MODULE, "verifier", "serve", "--port", "0", *map(str, options)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""Many at once: one challenge is judged once, and one position accepted once, whoever races for it."""
+"""Many at once: a challenge is judged once, and a position accepted once, whatever races for it."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ def raced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 
 
 def at_once(tasks: list[Callable[[], Any]]) -> list[Any]:
-    """What the tasks return, each in a thread, all let go at the same moment."""
+    """The results of the tasks, each in a thread, all released at the same moment."""
     barrier = threading.Barrier(len(tasks))
     results: list[Any] = [None] * len(tasks)
 
@@ -112,7 +112,8 @@ def test_two_nodes_do_not_hinder_each_other(raced: Rig) -> None:
 
 
 def test_answers_are_not_held_back_for_acknowledgements() -> None:
-    """Head and body are sent apart; on a connection that waits for the first to be acknowledged, 40 ms lie between."""
+    """Head and body are sent separately; if a connection waits for the acknowledgement of the first, 40 ms pass
+    between."""
     with _bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = socket.socket.accept(listener)
         with connection:

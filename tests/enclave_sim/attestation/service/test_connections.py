@@ -55,7 +55,7 @@ def stalling(url: str, number: int, sent: bytes, address: str = "127.0.0.1") -> 
 
 
 def is_cut(peer: socket.socket) -> bool:
-    """True once the other end has ended the connection; waits for that."""
+    """Wait until the other end has closed the connection; return True then."""
     peer.settimeout(300)
     try:
         while peer.recv(65536):
@@ -89,7 +89,7 @@ def cycle(url: str, number: int, authority: Path | None = None) -> bool:
 def test_a_thousand_stalled_connections_keep_nobody_out(
     rig: Rig, tls: Tls | None, authority: Authority, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No time limit ends within the test: whoever is served did not wait for one."""
+    """No time limit ends within the test, so a client that is served did not wait for one."""
     monkeypatch.setattr(connections, "EXCHANGE_S", NEVER_S)
     with serving(rig.verifier, tls=tls) as url, stalling(url, 1000, sent):
         assert [cycle(url, number, authority.file) for number in range(3)] == [True] * 3
@@ -135,7 +135,7 @@ def test_a_peer_that_sends_a_byte_at_a_time_gains_no_time(rig: Rig, monkeypatch:
 
 
 def test_a_peer_that_reads_no_answers_is_cut(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks for more than the kernel's buffers hold, and takes nothing."""
+    """It asks for more than the kernel's buffers hold, and reads nothing."""
     for number in range(20):
         challenge, _ = rig.challenge(number)
         rig.submit(challenge, b"x")
@@ -145,7 +145,7 @@ def test_a_peer_that_reads_no_answers_is_cut(rig: Rig, monkeypatch: pytest.Monke
 
 
 def test_a_connection_that_is_used_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its time begins anew with each answer."""
+    """Its time restarts with each answer."""
     monkeypatch.setattr(connections, "EXCHANGE_S", 60.0)
     with serving(rig.verifier) as url, stalling(url, 1, b"") as (first,):
         first.settimeout(300)
@@ -153,14 +153,14 @@ def test_a_connection_that_is_used_goes_on(rig: Rig, monkeypatch: pytest.MonkeyP
             request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
             first.sendall(request)
             assert first.recv(12) == b"HTTP/1.1 200"
-            with stalling(url, 2, b""):  # cut are the two that now are the oldest
+            with stalling(url, 2, b""):  # the two that are now the oldest are cut
                 assert cycle(url, 0)
                 first.sendall(request)
                 assert first.recv(65536)
 
 
 def test_connections_that_were_answered_count_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two that an address may have, the one whose answer is older gives way."""
+    """Of the two connections that an address may have, the one with the older answer is closed."""
     monkeypatch.setattr(connections, "MAX_PER_ADDRESS", 2)
 
     async def answered(_scope: Any, _receive: Any, _send: Any) -> None:

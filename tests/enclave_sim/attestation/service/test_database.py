@@ -1,4 +1,4 @@
-"""What the database keeps, and that nothing is accepted which it does not keep."""
+"""The database's content; nothing is accepted that it does not store."""
 
 import logging
 import os
@@ -73,7 +73,7 @@ LOSSES: list[tuple[Callable[[Path], None], str]] = [
 def test_evidence_is_refused_once_a_file_is_lost(
     tmp_path: Path, lose: Callable[[Path], None], suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SQLite would go on, and a verifier that is started again would accept the same position again."""
+    """SQLite would continue, and a restarted verifier would accept the same position again."""
     path = tmp_path / "kept" / NAME
     path.parent.mkdir()
     rig = Rig(path=path)

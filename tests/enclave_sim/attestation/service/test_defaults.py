@@ -1,4 +1,4 @@
-"""What the service does where nobody says otherwise: waits, threads, sockets and files."""
+"""The service's defaults: waits, threads, sockets and files."""
 
 import asyncio
 import resource

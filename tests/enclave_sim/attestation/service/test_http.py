@@ -1,4 +1,4 @@
-"""Requests that are not what they should be: each gets its status and one JSON object, and never a 500."""
+"""Invalid requests: each gets its status and one JSON object, and never a 500."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""TLS: a verifier is one whose certificate is good for its host, by an authority that this node trusts."""
+"""TLS: a verifier's certificate must be valid for its host, from an authority that this node trusts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The client with peers that are no verifiers: only the verdict that was asked for accepts, and all ends in time."""
+"""The client with peers that are not verifiers: only the requested verdict accepts, and all ends in time."""
 
 import threading
 import time
@@ -26,13 +26,13 @@ from tests.enclave_sim.attestation.service.hostile import (
     silent,
 )
 
-FAST = 0.15  # s; a limit for peers that will never be done
+FAST = 0.15  # s; a limit for peers that never finish
 _PATIENCE_S = 300
-"""A limit for those that will."""
+"""A limit for those that finish."""
 
 
 def judged(second: Behaviour, timeout_s: float = _PATIENCE_S) -> RemoteVerdict:
-    """What a client makes of an answer to its evidence for cycle 7."""
+    """The client's result for an answer to its evidence for cycle 7."""
     with peer(in_turn(saying(answer(CHALLENGE)), second)) as url:
         verifier = RemoteVerifier(url)
         verifier.challenge(7, None)

@@ -1,4 +1,4 @@
-"""What the service accepts: each challenge once, in time, for evidence later than what was accepted before."""
+"""The service accepts each challenge once, in time, for evidence later than any accepted before."""
 
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def test_a_restart_begins_a_boot_and_the_clock_goes_on(rig: Rig) -> None:
 
 
 def test_a_clock_of_64_bits_is_kept(rig: Rig) -> None:
-    """TPM2_ClockSet can set it to beyond what SQLite stores as a number."""
+    """TPM2_ClockSet can set it beyond SQLite's integers."""
     latest = (1 << 64) - 1
     assert accepted(rig, Node(clock=latest), 0) == []
     assert accepted(rig, Node(clock=latest - 1), 1) == ["freshness"]
@@ -146,7 +146,7 @@ def test_evidence_must_be_of_the_key_that_the_challenge_was_given_to(rig: Rig) -
 
 
 def test_a_second_key_is_held_to_what_was_accepted_of_it(rig: Rig) -> None:
-    """One known key beside another does not take its cycles back."""
+    """Another known key beside it does not reset its cycles."""
     mixed = Node(keys=(*OTHER_KEYS, BOTH_KEYS[1]))
     assert accepted(rig, Node(keys=OTHER_KEYS), 2) == []
     assert accepted(rig, Node(keys=BOTH_KEYS), 5) == []

@@ -1,4 +1,4 @@
-"""What the service says when it refuses, word for word, and what it does by default."""
+"""The service's refusals, word for word, and its defaults."""
 
 import inspect
 import socket

@@ -1,4 +1,4 @@
-"""`--tpm`: which TPM a run has, and what the file of a model's keys and resets is worth."""
+"""`--tpm`: the TPM of a run, and the file with a model's keys and reset count."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def test_nobody_else_reads_its_file_which_holds_the_keys(file: Path) -> None:
         for _ in range(2):
             choose_tpm(f"model:{file}")
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
-            file.chmod(0o644)  # as earlier versions left it
+            file.chmod(0o644)  # as written by earlier versions
     finally:
         os.umask(umask)
 
@@ -166,7 +166,7 @@ def test_a_place_where_no_file_can_be_is_refused_in_one_line(place: str, tmp_pat
 
 
 def test_the_file_is_never_half_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is full, as it takes its name."""
+    """The disk is full when the file is renamed."""
     assert run(f"model:{file}").code == ExitCode.OK
     before = file.read_bytes()
 

@@ -1,4 +1,4 @@
-"""`enclave-sim diff`: what it prints, and with which code it ends."""
+"""`enclave-sim diff`: output and exit codes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`enclave-sim events`: what it prints of a recording, and that its length does not matter."""
+"""`enclave-sim events`: output, and memory that does not depend on a recording's length."""
 
 import json
 import subprocess

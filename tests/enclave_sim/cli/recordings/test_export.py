@@ -1,4 +1,4 @@
-"""`enclave-sim export`: what it writes, and what it says when it cannot."""
+"""`enclave-sim export`: files and error messages."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""`enclave-sim replay`: what it prints, and with which code it ends."""
+"""`enclave-sim replay`: output and exit codes."""
 
 import json
 from pathlib import Path

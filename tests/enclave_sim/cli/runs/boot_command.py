@@ -1,4 +1,4 @@
-"""`enclave-sim boot` in a process of its own, and small kernels for it."""
+"""`enclave-sim boot` in a separate process, and small kernels for it."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ HALT = bytes.fromhex("fa f4")
 LOOP = bytes.fromhex("eb fe")
 UD2 = bytes.fromhex("0f 0b")
 PRINT_FOREVER = bytes.fromhex("66 ba f8 03 b0 41 ee eb fd")
-"""movw $0x3F8, %dx; movb $'A', %al; and over and over: outb %al, %dx."""
+"""movw $0x3F8, %dx; movb $'A', %al; then in a loop: outb %al, %dx."""
 
 
 def say(text: bytes) -> bytes:

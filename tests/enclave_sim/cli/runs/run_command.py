@@ -1,4 +1,4 @@
-"""`enclave-sim run`, in this process and in one of its own, and results that it may have."""
+"""`enclave-sim run` in this process or a separate one, and sample results."""
 
 import os
 import re
@@ -58,6 +58,6 @@ def assert_refused(ended: Ended, *words: str) -> None:
 
 
 def result_of(payload: str = "beacon", **changes: Any) -> RunResult:
-    """The result of a run, altered."""
+    """The modified result of a run."""
     fields = {name: getattr(Enclave(payload).run(), name) for name in RunResult.__struct_fields__}
     return RunResult(**(fields | changes))

@@ -1,4 +1,4 @@
-"""`enclave-sim boot`: what it prints, with which code it ends, and what it refuses."""
+"""`enclave-sim boot`: output, exit codes and refusals."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from tests.enclave_sim.cli.runs.boot_command import HALT, LOOP, UD2, Ended, boot, leave, say, spawn, write
 from tests.machine.boot import images
 
-# How it ends
+# End of a run
 
 
 @pytest.mark.parametrize("multiboot", [1, 2])
@@ -64,7 +64,7 @@ def test_time_can_be_given_to_instructions(tmp_path: Path, capfd: pytest.Capture
     assert "5000 ns" in capfd.readouterr().err
 
 
-# What the kernel is given
+# Boot information
 
 
 def echo_command_line() -> bytes:
@@ -120,7 +120,7 @@ def test_a_framebuffer_request_is_one_note(tmp_path: Path, capfd: pytest.Capture
     assert error.count("\n") == 1
 
 
-# What is refused: one line on standard error, exit code 2
+# Refusals: one line on standard error, exit code 2
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_refusal_in_a_process_is_one_line_too() -> None:
     assert (ended.code, ended.output, ended.error.count("\n")) == (ExitCode.USAGE, b"", 1)
 
 
-# Files for the kernel
+# Files for the kernel (fw_cfg)
 
 READ_FIVE = bytes.fromhex("66 ba 10 05 66 b8 20 00 66 ef") + 5 * bytes.fromhex("66 ba 11 05 ec 66 ba f8 03 ee")
 """Select the first file of fw_cfg and send its first five bytes through COM1."""

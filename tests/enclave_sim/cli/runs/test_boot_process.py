@@ -1,4 +1,4 @@
-"""`enclave-sim boot` as a process: its help, its streams, signals, recordings, and what it does not load."""
+"""`enclave-sim boot` as a process: help, streams, signals, recordings, and modules that it does not import."""
 
 import json
 import os
@@ -117,7 +117,7 @@ def test_a_refused_image_leaves_no_recording(tmp_path: Path, capfd: pytest.Captu
     assert os.listdir(tmp_path) == []
 
 
-# Lightness
+# Imports
 
 
 def test_booting_loads_the_machine_and_nothing_else(kernel: Path) -> None:

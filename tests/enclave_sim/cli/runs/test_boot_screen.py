@@ -1,4 +1,4 @@
-"""`enclave-sim boot`: what is shown of the screen, when, and where."""
+"""`enclave-sim boot`: when and where the screen is shown."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from enclave_sim.cli.exit_codes import ExitCode
 from tests.enclave_sim.cli.runs.boot_command import HALT, LOOP, UD2, boot, command, leave, say, spawn, write
 
 SCROLL = bytes.fromhex("66 ba d4 03 66 b8 0d 50 66 ef")
-"""movw $0x3D4, %dx; movw $0x500D, %ax; outw: the screen begins a row later."""
+"""movw $0x3D4, %dx; movw $0x500D, %ax; outw: the screen starts one row later."""
 GRAPHICS = bytes.fromhex("66 ba ce 03 66 b8 06 05 66 ef")
 """movw $0x3CE, %dx; movw $0x0506, %ax; outw: a graphics mode."""
 

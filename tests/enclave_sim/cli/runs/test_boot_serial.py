@@ -1,4 +1,4 @@
-"""`enclave-sim boot --serial`: what is typed reaches the kernel and the recording, which repeats it."""
+"""`enclave-sim boot --serial`: typed input reaches the kernel and the recording, which replays it."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""`enclave-sim run`: with which code it ends, what it refuses, and what it writes for programs."""
+"""`enclave-sim run`: exit codes, refusals, and output for programs."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def test_a_defect_of_the_emulator_is_loud(monkeypatch: pytest.MonkeyPatch, capsy
     assert "Traceback" in capsys.readouterr().err
 
 
-# What a user can get wrong
+# Mistakes of a user
 
 
 def test_an_unknown_payload_is_refused_with_the_names_there_are() -> None:

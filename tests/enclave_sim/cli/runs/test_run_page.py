@@ -1,4 +1,4 @@
-"""`enclave-sim run`: the page that it prints for people, its help, its progress, and what it loads for them."""
+"""`enclave-sim run`: the output for people, help, progress, and the imports that these need."""
 
 import re
 import subprocess
@@ -168,7 +168,7 @@ def test_version() -> None:
     assert re.fullmatch(r"enclave-sim \d+\.\d+.*\n", spawn("--version").output)
 
 
-# Lightness, progress, interruption
+# Imports, progress, interruption
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_the_machine_is_not_loaded_for_help() -> None:
 
 
 class Terminal:
-    """Looks like a text stream; keeps what is drawn."""
+    """A terminal's text stream that keeps what is drawn."""
 
     def __init__(self) -> None:
         self.drawn = ""

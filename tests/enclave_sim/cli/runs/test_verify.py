@@ -1,4 +1,4 @@
-"""`enclave-sim verify` judges, shows evidence, and tells a script by its exit code."""
+"""`enclave-sim verify` judges, shows evidence, and reports the result as its exit code."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_flat_guest_is_judged_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
     leaky: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verify(capsys, leaky)[0] == ExitCode.OK  # nobody said that its data is secret
+    assert verify(capsys, leaky)[0] == ExitCode.OK  # its data was not declared secret
     code, out, _ = verify(capsys, leaky, "--secret-data")
     assert code == 9
     assert "non-interference  BROKEN" in out

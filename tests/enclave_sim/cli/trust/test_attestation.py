@@ -1,4 +1,4 @@
-"""`attest`, `verify-evidence`, `reference-values`, and `run` with a verifier: what they write and how they end."""
+"""`attest`, `verify-evidence`, `reference-values`, and `run` with a verifier: output and exit codes."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def judge(*arguments: str, nonce: str = NONCE, reference: str = "ref.json", file
 
 
 def failed(ended: Ended) -> list[str]:
-    """The checks that failed, of a verdict as JSON."""
+    """The failed checks of a verdict as JSON."""
     content = json.loads(ended.output)
     assert content["accepted"] == (ended.code == ExitCode.OK)
     return [check["name"] for check in content["checks"] if not check["passed"]]
@@ -87,7 +87,7 @@ def test_attest_raw_has_the_structures_of_the_evidence(folder: Path) -> None:
 
 
 def test_attest_for_a_later_cycle_is_of_a_node_that_has_that_many(folder: Path) -> None:
-    """The number of cycles is measured, so it is never chosen for the user."""
+    """The number of cycles is measured, so it has no automatic value."""
     later = ("attest", "beacon", "--nonce", NONCE, "-o", "b.eat", "--cycle", "2")
     for cycles in ((), ("--cycles", "2")):
         assert_refused(command(*later, *cycles), "--cycle 2 is not run: cycles begin at 0, and there are ")

@@ -1,4 +1,4 @@
-"""`run --verifier`: a verifier elsewhere accepts, refuses, is down, slow or hostile; each ends as it must."""
+"""`run --verifier`: an external verifier accepts, refuses, is down, slow or hostile."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The sequences of docs/attestation.md, from the names of a node's keys to cycles that a verifier has accepted."""
+"""The sequences of docs/attestation.md, from the names of a node's keys to accepted cycles."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("interruptible")
 
 
 class Terminals:
-    """Runs the lines of a sequence. Programs that stay are ended at the end."""
+    """Runs the lines of a sequence. Background programs are ended at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class Terminals:
         self.url = ""
 
     def enter(self, line: str) -> str:
-        """What the command prints; of one that stays, its first line."""
+        """The output of the command; of a background program, its first line."""
         words = shlex.split(line.replace(ADDRESS, self.url))
         if words[0] == "enclave-sim":
             words[:1] = [sys.executable, "-m", "enclave_sim"]

@@ -1,4 +1,4 @@
-"""`enclave-sim payload`: what it writes, what it prints and with which code it ends."""
+"""`enclave-sim payload`: files, output and exit codes."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Put an engine in place whose code is the reversed module; returns what it was asked to compile."""
+    """Install an engine whose code is the reversed module; returns the modules that it compiles."""
     asked: list[bytes] = []
 
     def compile_ahead(module: bytes, profile: GuestProfile) -> tuple[bytes, bytes]:
@@ -397,7 +397,7 @@ def test_compile_refuses_a_feature_that_does_not_exist(directory: Path, fake_eng
     assert (outcome.code, "telepathy" in outcome.error, fake_engine) == (2, True, [])
 
 
-# Files that are not what they should be: exit code 2, one line, the same everywhere.
+# Invalid files: exit code 2, one line, the same everywhere.
 
 
 @pytest.mark.parametrize("command", ["sign", "verify", "show", "compile"])

@@ -1,4 +1,4 @@
-"""The verifier built in: what it asks follows from its seed, and what it says from the rules."""
+"""The built-in verifier: its seed determines its challenges, and the rules its verdicts."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def built_in(given: ReferenceValues | None = REFERENCE, find: Any = never, polic
 
 
 def answer(verifier: BuiltInVerifier, cycle: int, node: type[Node] | Any = Node, **fields: Any) -> Any:
-    """What is said of a good answer to the challenge of a cycle."""
+    """The verdict on good evidence for the challenge of a cycle."""
     nonce = verifier.challenge(cycle)
     return verifier.judge(node(nonce=nonce, cycle=cycle, **fields).evidence())
 

@@ -1,4 +1,4 @@
-"""The verifiers that are not built in: one elsewhere, one that is remembered, one that only looks."""
+"""The other verifiers: an external one, one from a recording, one that only observes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ URL = "http://127.0.0.1:8040"
 
 
 class Service:
-    """In the place of the client; says what it is told to, and keeps what it is asked."""
+    """Replaces the client; gives fixed answers, and keeps the requests."""
 
     def __init__(self, _url: str, ca_file: None) -> None:
         assert ca_file is None
@@ -163,7 +163,7 @@ def test_a_word_that_is_no_acceptance_is_none() -> None:
         assert not RecordedVerifier([decided(0, word, "")]).judge(evidence(b"x" * 32, 0)).accepted
 
 
-# The one that looks.
+# The one that observes.
 
 
 def test_a_witness_keeps_the_evidence_of_its_cycle_and_no_other() -> None:

@@ -21,7 +21,7 @@ IMPORTS = """
 
 
 class Checkpoints:
-    """Asked at every checkpoint of an engine whether what it does is cancelled."""
+    """Called at every checkpoint of an engine; tells whether the operation is cancelled."""
 
     def __init__(self) -> None:
         self.cancels: Callable[[], bool] = lambda: False
@@ -31,9 +31,8 @@ class Checkpoints:
 
 
 class Bench:
-    """A heap of 16 pages with an engine; `guarded` tells whether inaccessible address space follows the heap.
-
-    Where it does not, two readable pages full of 0xEE follow: code that did not check bounds would find them.
+    """A heap of 16 pages with an engine; `guarded` tells whether inaccessible address space follows the heap. Otherwise
+    two readable pages full of 0xEE follow, which code without bounds checks would read.
     """
 
     def __init__(self, *, guarded: bool = True, features: Iterable[str] = (), pages: int = 16) -> None:

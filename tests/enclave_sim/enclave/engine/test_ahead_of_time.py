@@ -1,4 +1,4 @@
-"""Code compiled ahead of time: it runs as the module would, and only on the engine it was made for."""
+"""Code compiled ahead of time runs like the module, and only on the engine that it was made for."""
 
 import importlib.metadata
 import platform
@@ -92,7 +92,7 @@ def test_code_of_a_module_that_needs_a_feature_not_opted_in_is_refused_by_its_na
 
 @pytest.mark.parametrize("spoilt", [MODULE[:-1], MODULE[:60], MODULE[:8] + b"\1\1\xff", b"junk"])
 def test_code_of_a_module_that_is_not_valid_is_refused_in_one_line(bench: Make, spoilt: bytes) -> None:
-    """Its signer vouches for the code; what is said of the module is read from the module."""
+    """The signer vouches for the code; the module's properties are read from the module."""
     mark, code = compile_ahead(MODULE, PROFILE)
     with pytest.raises(PayloadRejected) as refused:
         bench().engine.admit(spoilt, code, mark)

@@ -1,4 +1,4 @@
-"""Where a guest is: exactly at the instruction it is suspended at, and to ask that changes nothing."""
+"""A guest's backtrace: exactly at the instruction where it is suspended, without a change to the guest."""
 
 import ctypes
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ SPINS = '(memory 1) (func (export "_start") (loop $l (br $l)))'
 
 
 def instruction(backtrace: Backtrace, frame: int = 0) -> WasmInstruction | None:
-    """What a frame stands at; None at a function's entry, in front of its first instruction."""
+    """The instruction of a frame; None at a function's entry, before its first instruction."""
     one = backtrace.frames[frame]
     (body,) = (body for body in bodies(backtrace.module) if body.function == one.function)
     code = {one.offset: one for one in disassembly(backtrace.module, body)}
@@ -50,7 +50,7 @@ def depart(b: Any, wasm: bytes, budgets: Iterable[int]) -> Iterable[Departure]:
 
 
 def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:
-    """The answer is where the guest is, and the guest that was asked was no other than this."""
+    """The answer is where the guest is, and the asked guest ran like this one."""
     backtrace = b.engine.backtrace()
     assert backtrace is not None
     assert backtrace.module == wasm
@@ -60,7 +60,7 @@ def assert_there(b: Any, wasm: bytes, departure: Departure) -> None:
         assert here is not None
         assert (here.name, here.function) == ("call", departure.number)
     elif isinstance(departure, Preempted):
-        assert here is None or here.name in ("loop", "memory.grow", "memory.fill", "memory.copy")  # all accounted
+        assert here is None or here.name in ("loop", "memory.grow", "memory.fill", "memory.copy")  # all accounted for
     for caller, called in zip(backtrace.frames[1:], backtrace.frames, strict=False):
         frame = backtrace.frames.index(caller)
         call = instruction(backtrace, frame)

@@ -1,4 +1,4 @@
-"""Preemption: at the first place at or after the budget, reproducibly, and without a trace in the guest's time."""
+"""Preemption: at the first place at or after the budget, reproducibly, and without an effect on the guest's time."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def places(departures: list[Departure]) -> list[tuple[Departure, int]]:
 
 
 def without_preemption(departures: list[Departure]) -> list[tuple[object, ...]]:
-    """What a guest did and when, in the guest's time."""
+    """The guest's actions and their times, in the guest's time."""
     did: list[tuple[object, ...]] = []
     for departure, at in places(departures):
         match departure:
@@ -70,7 +70,7 @@ def without_preemption(departures: list[Departure]) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def whole(bench: Make) -> dict[str, tuple[Any, list[Departure], bytes]]:
-    """Each guest run to its end without and, on the same bench, resumed at every place it can be."""
+    """Each guest runs to its end without preemption and, on the same bench, with preemption at every possible place."""
     runs = {}
     for name, end in ENDS.items():
         b = bench()
@@ -113,7 +113,7 @@ def test_the_date_of_a_trap_is_the_same_for_all_budgets_however_slices_fall(
 def test_preemption_comes_at_the_first_place_at_or_after_the_budget(
     whole: dict[str, tuple[Any, list[Departure], bytes]], budgets: list[int]
 ) -> None:
-    """Budget 1 stops at every place there is: from those, every run is foretold exactly."""
+    """Budget 1 stops at every possible place; these predict every run exactly."""
     b = whole["returns"][0]
     b.start(LOOPS.format(end=""))
     every = places(b.run([1] * 10_000))

@@ -1,4 +1,4 @@
-"""A guest that catches up after a state was loaded: that can be cancelled, and it comes to where it was or says so."""
+"""Catching up of a guest after a state was loaded: it can be cancelled, and arrives where it was or raises an error."""
 
 import ctypes
 from typing import Any
@@ -46,7 +46,7 @@ def test_cancelled_it_leaves_all_as_it_was(both: Any) -> None:
 def test_a_limit_of_host_time_ends_it_likewise(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     state, heap = spun(both)
     both.engine.load_state(state)
-    monkeypatch.setattr(host_limit, "monotonic", iter(range(100)).__next__)  # a second each time it is asked
+    monkeypatch.setattr(host_limit, "monotonic", iter(range(100)).__next__)  # advances one second with each call
     with HostLimit(1), pytest.raises(HostLimitReached):
         both.engine.catch_up()
     assert both.heap() == heap

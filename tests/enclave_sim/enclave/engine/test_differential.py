@@ -1,4 +1,4 @@
-"""The engine against wasmtime as everyone uses it: synchronous, its own memory, fuel counted."""
+"""The engine against plain wasmtime: synchronous, with its own memory and counted fuel."""
 
 import ctypes
 from collections.abc import Callable

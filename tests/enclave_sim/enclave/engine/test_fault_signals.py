@@ -1,4 +1,4 @@
-"""A guest's fault is a trap, whatever has been done to signals in this process before."""
+"""A guest's fault is a trap, whatever signal handlers this process had set before."""
 
 import subprocess
 import sys

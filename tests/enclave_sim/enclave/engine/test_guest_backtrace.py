@@ -1,4 +1,4 @@
-"""To ask an enclave where its guest is changes nothing, and every kind of guest has its answer."""
+"""An enclave's guest backtrace changes nothing, and works for every kind of guest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ TICKS = """(memory 1) (func $tick (param i32) (result i32) (local $i i32)
 
 
 def _here(enclave: Enclave) -> list[str]:
-    """Functions and instructions, the innermost first."""
+    """Functions and instructions, innermost first."""
     backtrace = enclave.guest_backtrace()
     if backtrace is None:
         return []
@@ -30,7 +30,7 @@ def _here(enclave: Enclave) -> list[str]:
 
 
 def _stepped(payload: bytes, path: Path, *, asks: bool) -> tuple[list[list[str]], Any, list[bytes]]:
-    """What was answered, each answer once in a row; the result; and snapshots on the way."""
+    """The answers without consecutive repeats; the result; and snapshots on the way."""
     enclave = Enclave(payload, cycles=2, quantum_ns=10_000)
     enclave.boot()
     answers: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""The last store of a guest to some bytes: by which instruction, up to where the guest is."""
+"""The last store of a guest to some bytes before its current position, and the instruction."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def test_the_guest_that_notes_its_stores_gets_to_every_departure_with_the_same_m
     for departure in depart(shared, wasm, budgets):
         find = shared.engine.store_finder(range(shared.size))
         if isinstance(departure, Trapped) and not find():
-            continue  # memory is not compared exactly there: a bulk instruction may stop anywhere
+            continue  # memory is not exact there: a bulk instruction may stop anywhere
         store = find()
         assert store is not None
         assert store.module == wasm
@@ -50,7 +50,7 @@ def test_the_guest_that_notes_its_stores_gets_to_every_departure_with_the_same_m
 
 
 def writer(b: Any, text: str, where: range, *, calls: int = 0) -> str | None:
-    """Who wrote these bytes of linear memory, in words, at the end or in a host call."""
+    """The last writer of these bytes of linear memory, as text, at the end or in a host call."""
     first = b.size - b.start(text)
     departures = [b.engine.resume(0, 1 << 40) for _ in range(calls)] if calls else b.run()
     assert isinstance(departures[-1], HostCall if calls else Returned)
@@ -69,7 +69,7 @@ TWO = """(memory 1) (func (export "_start") (i32.store8 (i32.const 7) (i32.const
         (TWO, range(0, 16), 2, "i64.store32"),
         (TWO, range(10, 11), 2, "i64.store32"),
         (TWO, range(13, 14), 2, "i64.store32"),
-        (TWO, range(14, 15), 2, "data"),  # nobody: as if by the segments, of which there are none
+        (TWO, range(14, 15), 2, "data"),  # no writer: as if by the segments, of which there are none
         (TWO, range(9, 10), 2, "data"),
         (TWO, range(0, 10), 2, "i32.store8"),
     ],

@@ -1,4 +1,4 @@
-"""Guests come and go: dropped at any moment, started anew, many of them, in engines that come and go as well."""
+"""Lifetime of guests and engines: many are made, dropped at any moment, and restarted."""
 
 import gc
 import resource
@@ -110,7 +110,7 @@ def test_two_engines_do_not_meet(bench: Make) -> None:
 def test_an_engine_that_is_dropped_takes_its_suspended_guest_along(
     bench: Make, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By reference counts alone: there is no cycle that would wait for the collector."""
+    """By reference counts alone, without a cycle that would wait for the collector."""
     unwound, drop = [], Guest.drop
 
     def spy(guest: Guest) -> None:
@@ -163,7 +163,7 @@ def test_ten_thousand_guests_leave_nothing_behind(bench: Make) -> None:
 
 
 def resident() -> int:
-    """Bytes of this process in memory now; where that cannot be told, the most there ever were."""
+    """Resident bytes of this process; if unknown, their maximum so far."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a payload may import, export and use; every refusal says what is wrong and what would be right."""
+"""Permitted imports, exports and features of a payload; every refusal says what is wrong and what would be right."""
 
 import itertools
 import subprocess
@@ -163,7 +163,7 @@ def test_the_table_index_of_an_indirect_call_may_be_padded_as_linkers_do(bench: 
 
 
 def test_segments_may_name_the_only_table_and_memory(bench: Make) -> None:
-    """Assemblers write a table with its elements so."""
+    """Assemblers encode a table with its elements like this."""
     named = DATA.replace(b"\x01\x00", b"\x01\x02\x80\x00", 1)
     b = bench()
     b.engine.instantiate(b.engine.admit(assemble_code(b"", (SectionId.DATA, named)), None))
@@ -196,7 +196,7 @@ LONG_FORMS: dict[str, tuple[bytes, *tuple[tuple[int, bytes], ...]]] = {
 def test_a_type_in_the_form_of_function_references_is_refused_wherever_it_stands(
     bench: Make, place: str, features: tuple[str, ...]
 ) -> None:
-    """wasmtime takes it for funcref, which it stands for, without that feature."""
+    """Without that feature wasmtime takes it as funcref, which it means."""
     code, *sections = LONG_FORMS[place]
     with pytest.raises(PayloadRejected) as refused:
         bench(features=features).engine.admit(assemble_code(code, *sections, locals_=b""), None)

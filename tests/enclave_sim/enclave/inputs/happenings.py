@@ -8,7 +8,7 @@ from machine.events import Event
 
 
 def events_of(payload: str = "counter", **options: Any) -> list[Event]:
-    """What happens in a run."""
+    """The events of a run."""
     enclave = Enclave(payload, **options)
     enclave.run()
     assert enclave.recording is not None

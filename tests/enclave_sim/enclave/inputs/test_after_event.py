@@ -1,4 +1,4 @@
-"""Inputs that wait for an event of the run take effect where that event, and their delay, say."""
+"""Inputs that wait for an event of the run take effect at that event plus their delay."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def test_an_input_can_wait_for_another() -> None:
     happened = events_of(inputs=[second, first])
     called, *taken = [e for e in happened if isinstance(e, HostCalled | InputTaken)][:3]
     assert [one.scheduled_ns for one in taken if isinstance(one, InputTaken)] == [called.at_ns, taken[0].at_ns]
-    assert taken[1].at_ns == taken[0].at_ns == called.at_ns + 1  # that is where the instruction of the call has retired
+    assert taken[1].at_ns == taken[0].at_ns == called.at_ns + 1  # there the instruction of the call has retired
 
 
 def test_what_never_happens_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Input scripts say what they seem to say, and what is wrong with them is told in one line."""
+"""Input scripts are parsed as documented, and errors are reported in one line."""
 
 import json
 import tempfile
@@ -214,7 +214,7 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
         read_inputs(tmp_path)
 
 
-# Schedules of all sorts
+# Schedules of all kinds
 
 
 def written(inputs: Iterable[AnyInput], draw: Any, directory: Path) -> str:

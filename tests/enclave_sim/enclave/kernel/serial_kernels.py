@@ -10,14 +10,14 @@ _LEAVE = bytes.fromhex("b0 01 e6 f4")
 _BODY = bytes.fromhex(
     "66 ba fd 03 ec a8 01 74 fb"  # movw $0x3FD, %dx; 1: inb; testb $1, %al; jz 1b
     "66 ba f8 03 ec 3c 71 74 05"  # movw $0x3F8, %dx; inb; cmpb $'q', %al; je to the end
-    "fe c0 ee eb e9"  # incb %al; outb; jmp to the beginning
+    "fe c0 ee eb e9"  # incb %al; outb; jmp to the start
 )
 ECHO = _BODY + _LEAVE
-"""Sends back each byte plus 1, by polling, and leaves at a `q`."""
+"""Echoes each byte plus 1, by polling, and exits at a `q`."""
 
 
 def on_interrupt(handler: bytes) -> bytes:
-    """Code that sleeps until a byte comes, with a handler for IRQ 4."""
+    """Code that sleeps until a byte arrives, with a handler for IRQ 4."""
     at, tables = START + 0x60, START + 0x80
     code = b"\xbc" + (0x300000).to_bytes(4, "little")  # movl $0x300000, %esp
     code += b"\x0f\x01\x15" + tables.to_bytes(4, "little")  # lgdt
@@ -35,6 +35,6 @@ def on_interrupt(handler: bytes) -> bytes:
 
 
 RECEIVE_AND_LEAVE = bytes.fromhex("66 ba f8 03 ec ee") + _LEAVE
-"""A handler that sends back the byte and leaves."""
+"""A handler that echoes the byte and exits."""
 RECEIVE_AND_FAIL = bytes.fromhex("66 ba f8 03 ec 0f 01 1d") + (START + 0x90).to_bytes(4, "little") + b"\x0f\x0b"
 """A handler that loads an empty interrupt descriptor table and executes UD2."""

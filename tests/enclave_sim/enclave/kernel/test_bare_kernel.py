@@ -1,4 +1,4 @@
-"""A kernel of your own runs in both directions, like an enclave."""
+"""A bare kernel runs forwards and backwards, like an enclave."""
 
 import functools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is typed to a kernel comes at its time, in whichever way and direction the kernel is run."""
+"""A kernel's typed input arrives at its time, however and in whichever direction the kernel is run."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""A triple fault is explained: by the exceptions that led to it, the registers, and what was executed before."""
+"""A triple fault is explained by the exceptions that led to it, the registers, and the last instructions."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ START = images.BASE + 12
 UD2 = bytes.fromhex("0f 0b")
 WITH_PAGING = bytes.fromhex(
     "bf 00 00 20 00"  # movl $0x200000, %edi: a page directory
-    "c7 07 83 00 00 00"  # movl $0x83, (%edi): the first 4 MiB as themselves
+    "c7 07 83 00 00 00"  # movl $0x83, (%edi): the first 4 MiB identity-mapped
     "0f 22 df"  # movl %edi, %cr3
     "b8 10 00 00 00 0f 22 e0"  # movl $0x10, %eax; movl %eax, %cr4: PSE
     "b8 01 00 00 80 0f 22 c0"  # movl $0x80000001, %eax; movl %eax, %cr0: PG
@@ -105,7 +105,7 @@ def test_an_exception_that_was_delivered_is_not_part_of_the_explanation() -> Non
     code = b"\xbc" + (0x300000).to_bytes(4, "little")  # movl $0x300000, %esp
     code += b"\x0f\x01\x15" + tables.to_bytes(4, "little")  # lgdt
     code += b"\x0f\x01\x1d" + (tables + 6).to_bytes(4, "little") + UD2  # lidt
-    code = code.ljust(0x40, b"\x90") + b"\x0f\x01\x1d" + (tables + 12).to_bytes(4, "little") + UD2  # lidt of none
+    code = code.ljust(0x40, b"\x90") + b"\x0f\x01\x1d" + (tables + 12).to_bytes(4, "little") + UD2  # lidt, empty
     for limit, address in ((15, 0x80), (55, 0x90), (0, 0)):
         code = code.ljust(0x60, b"\x90") + limit.to_bytes(2, "little") + (START + address).to_bytes(4, "little")
     code = code.ljust(0x80, b"\0") + bytes(8) + bytes.fromhex("ffff0000009acf00") + bytes(48)  # GDT, IDT up to #BR

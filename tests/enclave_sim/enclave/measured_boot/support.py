@@ -1,4 +1,4 @@
-"""TPMs that somebody stands in front of, and what tests of measured boot ask of a run."""
+"""TPMs with an interposer, and assertions about a run with measured boot."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -21,20 +21,20 @@ ACTIVE, CAP = b"AETHER ACTIVE", b"AETHER ANNIHILATED"
 STARTUP, SELF_TEST, SHUTDOWN = Code.STARTUP, Code.SELF_TEST, Code.SHUTDOWN
 EXTEND, CREATE_PRIMARY, QUOTE = Code.PCR_EXTEND, Code.CREATE_PRIMARY, Code.QUOTE
 BOOT_COMMANDS = [STARTUP, SELF_TEST, *[EXTEND] * 6, *[CREATE_PRIMARY] * 2, *[QUOTE] * 2, EXTEND, SHUTDOWN]
-"""Of the beacon with one cycle."""
+"""Commands of the beacon with one cycle."""
 BEFORE_THE_GUEST = 12
-"""So many of them come before ring 3 is entered."""
+"""The number of these before ring 3 is entered."""
 SUCCESS = error_response(Rc.SUCCESS)
 Treat = Callable[[int, bytes, Callable[[], bytes]], bytes]
 
 
 def model(seed: str = "development", resets: int = 0) -> TpmModel:
-    """The TPM that an enclave has unless it is given another."""
+    """The default TPM of an enclave."""
     return TpmModel(tpm_seed(seed), resets)
 
 
 class Interposer(Stateful):
-    """A TPM model behind somebody who treats its commands: `treat(number, command, go_on)` gives the response."""
+    """A TPM model with an interposer: `treat(number, command, go_on)` gives the response to each command."""
 
     STATE = ("codes",)
     PARTS = ("tpm",)
@@ -54,7 +54,7 @@ class Interposer(Stateful):
 
 
 def later_quote(of: Any, nonce: bytes, cycle: int = 0) -> SignedQuote:
-    """A quote that somebody has the TPM make who has it in his hands."""
+    """A quote made by someone who has the TPM."""
     made = created(of.execute(tpm.create_primary(), 0))
     attest, signature = quoted(of.execute(tpm.quote(made.handle, nonce + tpm.u32(cycle)), 0))
     of.execute(tpm.flush(made.handle), 0)
@@ -62,23 +62,23 @@ def later_quote(of: Any, nonce: bytes, cycle: int = 0) -> SignedQuote:
 
 
 def without_ml_dsa(code: int) -> Treat:
-    """The TPM refuses a key for ML-DSA with this code."""
+    """Makes the TPM refuse a key for ML-DSA with this code."""
     return lambda _at, sent, go_on: error_response(code) if tpm.is_creation(sent, Alg.MLDSA) else go_on()
 
 
 def on_command(wanted: int, answer: Callable[[bytes], bytes]) -> Treat:
-    """Command number `wanted` is answered by `answer` of what the TPM says; all others are left alone."""
+    """Replaces the response to command number `wanted` with `answer` of it; others are unchanged."""
     return lambda number, _command, go_on: answer(go_on()) if number == wanted else go_on()
 
 
 @cache
 def reference(payload: str = "beacon", attestation: Attestation = Attestation.REQUIRE) -> ReferenceValues:
-    """What a verifier holds who knows the enclave as it should be."""
+    """Reference values of the genuine enclave."""
     return Enclave(payload, attestation=attestation).reference_values()
 
 
 def required(payload: str = "beacon", **options: Any) -> Enclave:
-    """An enclave whose verifier demands the one that it should be."""
+    """An enclave whose verifier demands the genuine one."""
     return Enclave(payload, attestation=Attestation.REQUIRE, **{"reference": reference(payload), **options})
 
 
@@ -93,14 +93,14 @@ def crb(enclave: Enclave) -> TpmCrb:
 
 
 def assert_annihilated(enclave: Enclave, result: RunResult, cause: str) -> None:
-    """All steps, dormant, and nothing left."""
+    """Assert all steps, dormancy and no residue."""
     assert result.outcome == cause
     assert [step.step for step in kinds(enclave, events.AnnihilationStep)] == ["A1", "A2", "A3", "A4", "A5", "A6", "A7"]
     assert (result.halted, result.residue_bytes) == (True, 0)
 
 
 def assert_refused(enclave: Enclave, *words: str) -> RunResult:
-    """Annihilated before any guest, with these words in the reason."""
+    """Assert annihilation before any guest, with these words in the reason."""
     result = enclave.run()
     assert_annihilated(enclave, result, "ATTESTATION_REFUSED")
     assert (result.signals, kinds(enclave, events.GuestInstantiated)) == ((), [])
@@ -109,7 +109,7 @@ def assert_refused(enclave: Enclave, *words: str) -> RunResult:
 
 
 def extended(*measurements: bytes) -> bytes:
-    """A PCR after these digests."""
+    """A PCR after being extended with these digests."""
     value = bytes(32)
     for digest in measurements:
         value = sha256(value + digest).digest()
@@ -117,11 +117,11 @@ def extended(*measurements: bytes) -> bytes:
 
 
 def pcr_values(of: Any, numbers: Sequence[int] = range(8, 14)) -> list[bytes]:
-    """What the TPM says its SHA-256 registers hold."""
+    """The SHA-256 PCRs, as the TPM reports them."""
     return pcrs_of(of.execute(tpm.pcr_read(tpm.selection((Alg.SHA256, sum(1 << n for n in numbers)))), 0)).values
 
 
 _CAP, _ACTIVE = sha256(CAP).digest(), sha256(ACTIVE).digest()
 CAPPED = [extended(_CAP), extended(_ACTIVE, _CAP), extended(_CAP, _CAP), extended(_ACTIVE, _CAP, _CAP)]
-"""What the runtime PCR may be when an enclave is over: capped before it was active, or after; and once more where
-the way down was disturbed while that was done."""
+"""Possible values of the runtime PCR after an enclave: capped before it was active, or after; and twice if annihilation
+was disturbed at that point."""

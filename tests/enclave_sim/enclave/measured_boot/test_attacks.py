@@ -1,4 +1,4 @@
-"""What an attacker between TPM, node and verifier can try: each is refused, and the reason names it."""
+"""Attacks between TPM, node and verifier: each is refused, and the reason names it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +33,7 @@ TPM_BUFFER = 0xF80
 
 
 class Keeper(Stateful):
-    """A verifier that keeps what it sees, and judges it by the rules; its nonces are given."""
+    """A verifier that keeps the evidence, and judges it by the rules; its nonces are given."""
 
     STATE = ("seen",)
 
@@ -120,7 +120,7 @@ def test_keys_swapped_under_the_nose_of_the_kernel_are_refused() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_public_area_of_another_key_is_refused(number: int) -> None:
-    """Presented beside the genuine quote."""
+    """It is presented beside the genuine quote."""
     genuine, other = evidence_of(NEW), evidence_of(NEW, tpm_seed="another")
     quotes = list(genuine.quotes)
     quotes[number] = replace(quotes[number], public=other.quotes[number].public)
@@ -140,7 +140,7 @@ def test_no_register_that_is_quoted_can_be_reset(pcr: int) -> None:
 
 
 def test_a_tpm_reset_in_the_middle_of_a_run_is_refused() -> None:
-    """Registers are zero again, keys are gone; somebody replays the log into it, as far as it is known."""
+    """PCRs are zero and keys are lost; the attacker replays the log into the TPM, as far as it is known."""
 
     def restart(at: int, _command: bytes, go_on: Callable[[], bytes]) -> bytes:
         if at == 10:  # the first quote
@@ -176,7 +176,7 @@ def test_a_downgrade_to_p_256_alone_is_refused_where_both_are_demanded() -> None
     assert verify(whole, challenge, reference(), both).accepted
 
 
-# What lies in RAM between measurement and quote.
+# Data in RAM between measurement and quote.
 
 
 def edited(address: int, bits: int, attestation: Attestation = Attestation.REQUIRE) -> Enclave:
@@ -192,7 +192,7 @@ def log_length() -> int:
 @settings(max_examples=60)
 @given(part=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_byte_of_the_event_log_changed_in_ram_is_refused(part: float, bits: int) -> None:
-    """Wherever it is: header, register, type, digest, data."""
+    """Anywhere: header, register, type, digest, data."""
     enclave = edited(firmware.symbols()["event_log"] + int(part * log_length()), bits)
     assert_refused(enclave)
     (decided,) = kinds(enclave, events.AttestationDecided)
@@ -218,7 +218,7 @@ def test_data_changed_in_the_log_is_named(index: int, check: str) -> None:
 @pytest.mark.parametrize("bits", [1, 4, 0x80])
 @pytest.mark.parametrize("byte", range(4))
 def test_a_length_of_the_log_that_is_not_its_own_is_refused(byte: int, bits: int) -> None:
-    """Too short, too long, beyond what is taken, beyond RAM."""
+    """Too short, too long, beyond the limit, beyond RAM."""
     assert_refused(edited(firmware.symbols()["event_log_length"] + byte, bits))
 
 

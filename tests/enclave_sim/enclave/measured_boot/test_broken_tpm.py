@@ -1,4 +1,4 @@
-"""A TPM that is missing, dead, slow, or no TPM: annihilation without residue, or a good quote. Nothing else."""
+"""A TPM that is missing, dead, slow, or not a TPM: annihilation without residue, or a good quote. Nothing else."""
 
 import functools
 from collections.abc import Callable
@@ -32,13 +32,13 @@ from tests.machine.tpm import commands as tpm
 
 RETRY, RETRIES = 0x922, 8
 MAY_FAIL = (0, 9)
-"""The numbers of TPM2_Startup, which PC firmware may have done before, and of the key that a TPM need not have."""
+"""The numbers of TPM2_Startup, which PC firmware may have sent before, and of the key that a TPM need not support."""
 COMMANDS = range(len(BOOT_COMMANDS))
 NEEDED = [number for number in range(BEFORE_THE_GUEST) if number not in MAY_FAIL]
 
 
 def assert_refused_or_good(enclave: Enclave) -> None:
-    """The whole promise, looked at from outside: no guest without evidence that is good."""
+    """Assert the whole promise, from outside: no guest without good evidence."""
     result = enclave.run(limit_ns=1_000_000_000)
     assert_annihilated(enclave, result, result.outcome)
     if result.outcome == "ATTESTATION_REFUSED":
@@ -146,7 +146,7 @@ def test_a_tpm_that_dies_at_any_command(number: int) -> None:
 @pytest.mark.parametrize("number", COMMANDS)
 @pytest.mark.parametrize("times", [1, RETRIES - 1])
 def test_a_command_that_is_to_be_retried_is_submitted_again(number: int, times: int) -> None:
-    """Whichever it is, and as it was."""
+    """Whichever command it is, and unchanged."""
     seen: list[bytes] = []
 
     def treat(at: int, command: bytes, go_on: Callable[[], bytes]) -> bytes:
@@ -188,14 +188,14 @@ def test_any_other_response_code_is_a_refusal(number: int, code: int) -> None:
 @settings(max_examples=25)
 @given(code=st.integers(1, 0xFFF))
 def test_a_tpm_without_ml_dsa_may_say_so_as_it_likes(code: int) -> None:
-    """Also by wanting a retry, eight times over."""
+    """Also by requesting a retry, eight times in a row."""
     enclave = required(tpm=Interposer(without_ml_dsa(code)))
     assert enclave.run().outcome == "COMPLETED"
     assert [event.algorithm for event in kinds(enclave, events.Quoted)] == ["ecdsa-p256"]
 
 
 def cut(response: bytes, length: int, honest: bool) -> bytes:
-    """Only so many bytes of it; `honest`: with the size that it has."""
+    """The first bytes of a response; if `honest`, the size field says so."""
     short = response[:length]
     return tpm.with_size(short) if honest else short
 
@@ -210,7 +210,7 @@ def test_a_response_that_is_cut_short(number: int, length: int, honest: bool) ->
 @pytest.mark.parametrize("number", COMMANDS)
 @pytest.mark.parametrize("size", [11, 32, 33, 0xF80, 0xF81, 0xFFFF_FFFF])
 def test_a_response_that_is_longer_than_it_should_be(number: int, size: int) -> None:
-    """What it says of its size, whatever is there; and what really is there."""
+    """Longer in its size field, in its data, or both."""
 
     def longer(full: bytes) -> bytes:
         return tpm.with_size(full, size).ljust(min(size, 0xF90), b"\xaa")
@@ -222,7 +222,7 @@ def test_a_response_that_is_longer_than_it_should_be(number: int, size: int) -> 
 @settings(max_examples=90)
 @given(number=st.integers(0, 13), body=st.binary(max_size=200), good=st.booleans(), size=st.none() | st.integers(0))
 def test_a_response_that_is_garbage(number: int, body: bytes, good: bool, size: int | None) -> None:
-    """`good`: behind a header that says that all is well."""
+    """If `good`, the garbage follows a header of success."""
     length = (10 + len(body) if size is None else size) & 0xFFFF_FFFF
     header = b"\x80\x02" + length.to_bytes(4, "big") + bytes(4) if good else b""
     assert_refused_or_good(required(tpm=Interposer(on_command(number, lambda _: header + body))))

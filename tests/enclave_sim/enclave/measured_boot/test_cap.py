@@ -1,4 +1,4 @@
-"""Whatever ends an enclave, the runtime register says so from then on, and no later quote claims otherwise."""
+"""Whatever ends an enclave, the runtime PCR shows it from then on, and no later quote claims otherwise."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -101,7 +101,7 @@ CAUSES: dict[Cause, str] = {
 
 
 def later_evidence(device: Interposer, log: bytes) -> Evidence:
-    """What somebody shows who has the TPM and the log when the enclave is over."""
+    """Evidence from someone who has the TPM and the log after the enclave has ended."""
     return Evidence(NONCE, 0, (later_quote(device.tpm, NONCE),), log)
 
 
@@ -143,7 +143,7 @@ def genuine_log() -> bytes:
 
 
 def test_the_same_quote_before_the_end_is_accepted() -> None:
-    """So that the tests above refuse for the cap and for nothing else."""
+    """So the tests above refuse only because of the cap."""
     device = Interposer()
     enclave = Enclave("beacon", tpm=device, cycles=2)
     enclave.boot()
@@ -174,7 +174,7 @@ def test_tampering_at_any_time_caps_the_runtime_register(at_ns: int) -> None:
 
 
 def moments() -> list[int]:
-    """When the TPM answers."""
+    """The times of the TPM's responses."""
     enclave = Enclave("beacon", cycles=2, wake_ns=100_000)
     times: list[int] = []
     told = crb(enclave).on_command
@@ -191,7 +191,7 @@ def moments() -> list[int]:
 
 @pytest.mark.parametrize("number", range(14))
 def test_tampering_in_the_middle_of_a_command_caps_the_runtime_register(number: int) -> None:
-    """While the kernel reads the response, and right before and behind."""
+    """While the kernel reads the response, and just before and after."""
     at_ns = moments()[number]
     for offset in (-3, 1, 5, 12, 30, 60, 400):
         device = Interposer()

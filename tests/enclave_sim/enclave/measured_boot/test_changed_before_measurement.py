@@ -1,4 +1,4 @@
-"""What is changed behind the loader's back is measured as it was found, and refused by its name."""
+"""A change after loading is measured as found, and the refusal names what was changed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,24 +18,24 @@ OWN = SigningKey("own", bytes(32), bytes([1]) * 32, development=False).anchor()
 
 
 def information(enclave: Enclave) -> tuple[int, bytes]:
-    """Where the boot information lies, and what it says."""
+    """The address and content of the boot information."""
     at = enclave.machine.cpu.read_register("RBX")
     size = int.from_bytes(enclave.machine.ram.read(at, 4), "little")
     return at, enclave.machine.ram.read(at, size)
 
 
 def where(enclave: Enclave, content: bytes) -> int:
-    """Where the loader has put a module."""
+    """The address of a module in RAM."""
     return enclave.machine.ram.read(0, enclave.machine.ram.size).index(content)
 
 
 def in_text() -> int:
-    """A byte of code that is not executed where there is a hash engine."""
+    """A byte of code that is not executed if there is a hash engine."""
     return firmware.symbols()["sha256"] + 5
 
 
 def in_tables() -> int:
-    """A page table entry of what nobody touches: the last of the kernel's."""
+    """An unused page table entry: the last of the kernel's."""
     return firmware.layout()["PT_KERNEL"] + 8 * 511
 
 
@@ -59,7 +59,7 @@ def test_the_kernel_image(place: Callable[[], int], attestation: Attestation) ->
 
 
 def test_the_kernel_image_changed_behind_its_measurement_is_not_seen() -> None:
-    """What `MemoryFault` tests above stands on: it is the moment that counts."""
+    """The premise of the `MemoryFault` tests above: the time matters."""
     enclave = required(inputs=[MemoryFault(at_ns=300_000, address=in_tables(), bits=0x40)])
     assert enclave.boot()
 
@@ -82,7 +82,7 @@ def test_the_command_line() -> None:
 
 
 def test_the_trust_anchors() -> None:
-    """Those that sign nothing here, so that all goes on until the verifier is asked."""
+    """An anchor that signed nothing here, so that boot continues to the verifier."""
     anchors = [development_anchor(), OWN]
     genuine = Enclave("beacon", attestation=Attestation.REQUIRE, trust_anchors=anchors)
     packed = anchor_list.pack(anchors)

@@ -1,4 +1,4 @@
-"""Every cycle has a quote of its own, and every run the same ones."""
+"""Every cycle has its own quote, and every run the same quotes."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ EVERY = pytest.mark.parametrize("options", RUNS, ids=["beacon", "three payloads"
 
 
 def quoted(enclave: Enclave) -> list[Evidence]:
-    """All the evidence of a run to its end."""
+    """All evidence of a complete run."""
     shown: list[Evidence] = []
     enclave.on_evidence(shown.append)
     assert enclave.run().outcome == "COMPLETED"
@@ -72,7 +72,7 @@ def test_another_tpm_policy_or_number_of_cycles_is_another_run(other: dict[str, 
 
 
 def test_nonces_differ_between_tpms() -> None:
-    """What is known beforehand is at least not the same everywhere."""
+    """Nonces are predictable, but not the same for every TPM."""
     nonces = [quoted(Enclave("beacon", tpm_seed=seed))[0].nonce for seed in ("development", "another")]
     assert nonces[0] != nonces[1]
 

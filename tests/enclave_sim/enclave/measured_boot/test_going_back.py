@@ -1,4 +1,4 @@
-"""Snapshots, templates, time travel, snapshot files and replay go over quotes as over everything else."""
+"""Snapshots, templates, time travel, snapshot files and replay handle quotes like everything else."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ END_NS = 2_500_000
 
 
 class Elsewhere(Stateful):
-    """A verifier outside: its nonces are its own, it refuses some cycles, and it counts what it is asked."""
+    """An external verifier: it chooses its nonces, refuses some cycles, and counts its requests."""
 
     built_in = False
 
@@ -45,7 +45,7 @@ class Elsewhere(Stateful):
 
 
 class _Count:
-    """No state of the run."""
+    """Not part of the run's state."""
 
     challenges = judgements = 0
 
@@ -89,7 +89,7 @@ def test_a_template_runs_as_a_fresh_enclave_does(phase: Phase, options: dict[str
 
 
 def test_time_travel_over_quotes_gives_the_same_events() -> None:
-    """Forwards again differs in nothing, or it would be told (`Timeline`)."""
+    """A different second run forwards would raise an error (`Timeline`)."""
     session = Session("beacon", **OPTIONS)
     session.run_to(at_ns=END_NS)
     times = [event.at_ns for event in session.events if isinstance(event, events.Quoted)]
@@ -200,7 +200,7 @@ def test_a_recording_made_with_a_tpm_elsewhere_is_not_replayed(tmp_path: Path) -
 
 
 def test_a_verdict_changed_in_a_recording_is_seen(tmp_path: Path) -> None:
-    """Even one whose trailer was made to fit: what the built-in verifier says is found again, not believed."""
+    """Even one with a matching trailer: the built-in verifier's verdict is recomputed, not trusted."""
     import hashlib
     import json
 

@@ -1,4 +1,4 @@
-"""What is measured at boot, when, and that a phase ends only behind its measurements."""
+"""Measurements at boot and their times; a phase ends only after its measurements."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ NAMED = pytest.mark.parametrize(("payload", "options", "command_line"), ENCLAVES
 
 
 def loaded_image() -> bytes:
-    """The kernel as its ELF file says it lies in RAM, from the text to the end of what the file has of its data."""
+    """The kernel's RAM image by its ELF file, from the text to the end of initialized data."""
     file = ELFFile(io.BytesIO(firmware.image()))
     parts = sorted((s["p_paddr"], s.data()) for s in file.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
     base, memory = parts[0][0], bytearray()
@@ -53,14 +53,14 @@ def loaded_image() -> bytes:
 
 
 def boot_information(enclave: Enclave) -> bytes:
-    """What EBX leads the kernel to (Multiboot2, 3.3): its first word is its size."""
+    """The boot information, to which EBX points (Multiboot2, 3.3); its first word is its size."""
     at = enclave.machine.cpu.read_register("RBX")
     (size,) = struct.unpack("<I", enclave.machine.ram.read(at, 4))
     return enclave.machine.ram.read(at, size)
 
 
 def digests(enclave: Enclave, command_line: str) -> list[tuple[int, int, bytes, bytes]]:
-    """PCR, type, data and digest of every event, found from what the enclave is made of; before it runs."""
+    """PCR, type, data and digest of every event, computed from the enclave's configuration before it runs."""
     modules = [sha256(module).digest() for module in enclave.payloads]
     found = [
         (9, EV_IPL, b"kernel image", sha256(loaded_image()).digest()),
@@ -155,7 +155,7 @@ def test_a_payload_is_measured_before_anybody_looks_into_it(
 
 @pytest.mark.parametrize("number", range(8))
 def test_without_its_measurement_no_phase_ends(number: int) -> None:
-    """The TPM does not take command `number`: the phase that needed it is the last one."""
+    """The TPM does not accept command `number`: the phase that needs it is the last one."""
     device = Interposer(lambda at, _, go_on: tpm.command(0x101, tag=0x8001) if at == number else go_on())
     enclave = Enclave("beacon", tpm=device)
     result = enclave.run()

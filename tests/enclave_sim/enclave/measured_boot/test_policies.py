@@ -1,4 +1,4 @@
-"""`off`, `record`, `require`, and `post_quantum`: what a cycle needs to begin, and what the guest is told."""
+"""`off`, `record`, `require`, and `post_quantum`: what a cycle requires to begin, and what the guest is told."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ NATIVE = {"engine": "native"}
 
 
 class Judge(Stateful):
-    """Says of each cycle what it is told to say: a text is a refusal, None is acceptance, a list gives no nonce."""
+    """Gives a fixed answer for each cycle: a text is a refusal, None is acceptance, a list gives no nonce."""
 
     built_in = False
 
@@ -121,7 +121,7 @@ def test_without_post_quantum_p_256_alone_will_do() -> None:
 
 
 def test_the_policy_is_measured() -> None:
-    """A node that says `require` and was told `record` is another node."""
+    """A node that claims `require` but was started with `record` is another node."""
     recording = reference(attestation=Attestation.RECORD)
     assert recording.configurations.isdisjoint(reference().configurations)
     assert_refused(required(reference=recording), "configuration: ")

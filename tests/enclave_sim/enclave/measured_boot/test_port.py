@@ -1,4 +1,4 @@
-"""The attestation port: whatever the table in RAM says, evidence comes of it, or none, and never an error."""
+"""The attestation port: whatever the table in RAM says, the result is evidence or none, never an error."""
 
 import struct
 from typing import Any

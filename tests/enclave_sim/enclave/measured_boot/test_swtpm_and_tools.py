@@ -1,4 +1,4 @@
-"""With a TPM that is not ours, and tools that are not ours: what boots here is measured and quoted as anywhere."""
+"""With swtpm and other people's tools: an enclave here is measured and quoted like any platform."""
 
 import json
 import os
@@ -48,14 +48,14 @@ pytestmark = [pytest.mark.tpm, pytest.mark.skipif(bool(MISSING), reason=f"not in
 NONCE = "c3" * 32
 FLUSH = Code.FLUSH_CONTEXT
 ASKED = [STARTUP, CREATE_PRIMARY, FLUSH, CREATE_PRIMARY]
-"""What the verifier built in asks a TPM that is not the model, to know its keys."""
+"""The built-in verifier's commands to a TPM other than the model, to learn its keys."""
 NO_ML_DSA = [*BOOT_COMMANDS[:10], QUOTE, *ASKED, EXTEND, SHUTDOWN]
 """The commands of a boot with a TPM that refuses the second key."""
 
 
 @pytest.fixture
 def process() -> Iterator[SwtpmProcess]:
-    """A new swtpm in a place whose name is short, since a socket's must be. Whoever connects to it is hung up on."""
+    """A new swtpm in a folder with a short path, because a socket needs one. Earlier connections are closed."""
     connected: list[Swtpm] = []
 
     def connect(*arguments: Any, **options: Any) -> Swtpm:
@@ -78,7 +78,7 @@ def option(process: SwtpmProcess) -> tuple[str, str]:
 
 
 class Outside(Stateful):
-    """A real TPM with somebody beside it who sees the commands before they are sent."""
+    """A real TPM with an interposer that sees the commands before they are sent."""
 
     def __init__(self, process: SwtpmProcess, before: Callable[[int], None] = lambda _number: None) -> None:
         self.real = process.connect()
@@ -126,7 +126,7 @@ def test_reset_counts_grow_from_run_to_run(process: SwtpmProcess, tmp_path: Path
 
 
 def test_without_its_control_socket_the_next_run_finds_the_registers_in_use(process: SwtpmProcess) -> None:
-    """Nobody resets the TPM, so what is measured comes on top of the cap."""
+    """The TPM is not reset, so measurements extend the capped PCR."""
     alone = ("--tpm", f"swtpm:{process.data}", "--attestation", "require", "--json")
     process.connect().power_on()
     assert command("run", "beacon", *alone).code == ExitCode.OK
@@ -216,7 +216,7 @@ def test_a_tpm_killed_before_any_command(number: int, process: SwtpmProcess) -> 
 
 
 def test_a_tpm_killed_between_its_quote_and_the_verdict_is_a_refusal_in_words(process: SwtpmProcess) -> None:
-    """The verifier built in asks the TPM for the names of its keys, and nobody answers."""
+    """The built-in verifier asks the TPM for the names of its keys, and gets no response."""
     enclave = Enclave("beacon", tpm=process.connect(), attestation=Attestation.REQUIRE)
     enclave.on_evidence(lambda _evidence: process.stop())
     result = enclave.run()
@@ -225,7 +225,7 @@ def test_a_tpm_killed_between_its_quote_and_the_verdict_is_a_refusal_in_words(pr
 
 
 def test_a_tpm_that_stops_in_the_middle_of_a_command(process: SwtpmProcess) -> None:
-    """It has the command and says nothing; then it is killed."""
+    """It has the command and does not respond; then it is killed."""
 
     def stop(at: int) -> None:
         if at == 5:
@@ -262,7 +262,7 @@ def test_a_tpm_killed_between_two_cycles(attestation: Attestation, process: Swtp
 
 @pytest.fixture(params=["model", "swtpm"])
 def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What `attest --raw` writes with either TPM."""
+    """The output of `attest --raw` with either TPM."""
     chosen = ("--tpm", "model") if request.param == "model" else option(request.getfixturevalue("process"))
     folder = tmp_path / "q"
     written = ("-o", tmp_path / "b.eat", "--raw", folder)
@@ -303,7 +303,7 @@ def test_tpm2_print_reads_quote_and_key(raw: Path) -> None:
 
 
 def test_openssl_verifies_the_signature_with_the_key_in_pem(raw: Path) -> None:
-    """As far from us as can be: DER made of r and s, and a file of the quote."""
+    """As independent as possible: r and s as DER, and a file of the quote."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing")
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature

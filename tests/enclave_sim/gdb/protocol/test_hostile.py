@@ -1,4 +1,4 @@
-"""Whatever a client sends, the server goes on: for it, and for the next one."""
+"""Whatever a client sends, the server continues to serve it and the next one."""
 
 from functools import cache
 
@@ -21,7 +21,7 @@ def session() -> Session:
 
 
 class Script:
-    """A channel whose client says what it has to say in some pieces, and goes away."""
+    """A channel whose client sends its data in pieces, and disconnects."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -37,7 +37,7 @@ class Script:
 
 
 def said(*pieces: bytes) -> list[bytes]:
-    """The packets that the server sends to a client that says this, after which the next client is served as ever."""
+    """The packets that the server sends to a client that sends this; the next client is then served as usual."""
     script = Script([*pieces])
     serve_one(session(), script)
     assert not session().breakpoints

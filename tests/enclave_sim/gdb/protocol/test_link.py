@@ -1,4 +1,4 @@
-"""The link: acknowledgements, copies of packets, and what is answered without a run."""
+"""The link: acknowledgements, duplicate packets, and requests that need no run."""
 
 from collections import deque
 
@@ -12,7 +12,7 @@ from enclave_sim.gdb.protocol.packets import Item, Packet, PacketReader, encoded
 
 
 class Wire:
-    """A channel whose other end has said some things, each received by itself."""
+    """A channel whose other end has sent some pieces, each received separately."""
 
     def __init__(self, *said: bytes) -> None:
         self.said = deque(said)
@@ -30,7 +30,7 @@ class Wire:
 
 
 def answered(*said: bytes) -> list[bytes]:
-    """The packets that a server receives, which answers each with its own data in capitals."""
+    """The packets received by a server that answers each with its data in capitals."""
     link, received = Link(Wire(*said)), []
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Packets: what is sent arrives, however it is cut; whatever else comes is recognized, and never an error."""
+"""Packets arrive, however they are split; anything else is recognized, and never an error."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""A gdb that connects before the run is made is answered, and kept waiting."""
+"""A gdb that connects before the run is made gets answers, and waits."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ _PATIENCE_S = 300
 
 
 class Wire:
-    """A channel in which time passes only when the test says so: with None, in which nothing came."""
+    """A channel whose time is controlled by the test: None is a period without data."""
 
     def __init__(self, *waiting: bytes) -> None:
         self._received = b"".join(waiting)
@@ -97,7 +97,7 @@ def test_a_client_that_waits_has_a_sign_of_life_each_time_and_no_other_has() -> 
     with receiving(wire):
         wire.pass_time()
         wire.come(encoded(b"g"))
-        assert wire.next_sent() == b"+"  # the acknowledgement, and before it none
+        assert wire.next_sent() == b"+"  # the acknowledgement, not sent earlier
         for _ in range(3):
             wire.pass_time()
             assert wire.next_sent() == b"+"

@@ -1,4 +1,4 @@
-"""Admission: each way in which a module can be forged, and ring 3 that is entered before a module was verified."""
+"""Admission: each way to forge a module, and an entry into ring 3 before a module was verified."""
 
 from dataclasses import replace
 from functools import cache

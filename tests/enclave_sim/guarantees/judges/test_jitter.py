@@ -1,4 +1,4 @@
-"""Jitter-free, held against sleeps that are written down for it: how late, from when, and why."""
+"""Jitter-free, tested with written sleeps: how late, from when, and why."""
 
 from dataclasses import replace
 from functools import cache
@@ -23,7 +23,7 @@ def observed() -> Run:
 
 
 def sleeping(*sleeps: tuple[int, int | None, int | None], **options: Any) -> Run:
-    """A run of sleeps: when one is reported, when the processor halts, and by how much it wakes late."""
+    """A run of sleeps: when each is reported, when the processor halts, and how late it wakes."""
     events: list[Event] = []
     for at_ns, halted_ns, late_ns in sleeps:
         deadline_ns = at_ns - 2 + WAKE_NS
@@ -174,7 +174,7 @@ DRAWN = [
     *[(131072, 1000000, ()), (131072, 1000000, (4000096, 5990552))],
     *[(1791694, 10000000, ()), (1791694, 10000000, (6000290, 3729751))],
 ]
-"""Sleep, time slice and interrupts in ns, of the loads of seed 3."""
+"""Sleep, time slice and interrupts in ns for the loads of seed 3."""
 
 
 def drawn(seed: int) -> list[tuple[int, int, tuple[int, ...]]]:
@@ -187,7 +187,7 @@ def drawn(seed: int) -> list[tuple[int, int, tuple[int, ...]]]:
 
 @pytest.fixture
 def deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every run of a load has these, without being run."""
+    """Gives the run of every load these deadlines, without running it."""
     events = [WakeScheduled(n, n, at_ns) for n, at_ns in enumerate((2_000_000, 4_000_000, 6_000_000))]
     monkeypatch.setattr(jitter, "_recorded", lambda _scenario: events)
 
@@ -199,7 +199,7 @@ def test_a_seed_draws_the_same_loads_in_every_version() -> None:
 
 
 class Extreme:
-    """Draws the first or the last of all that there is to draw."""
+    """Draws the first or the last of the range."""
 
     last = False
 

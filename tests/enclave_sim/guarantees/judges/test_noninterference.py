@@ -1,4 +1,4 @@
-"""Non-interference compares what is seen, event by event and page by page; runs are altered to show it."""
+"""Non-interference compares what is seen, event by event and page by page; shown with modified runs."""
 
 from dataclasses import replace
 from functools import cache
@@ -21,7 +21,7 @@ def run() -> Run:
 
 
 def altered(index: int, **fields: Any) -> Run:
-    """The run with another event."""
+    """The run with one event replaced."""
     events = list(run().events)
     events[index] = msgspec.structs.replace(events[index], **fields)
     return replace(run(), events=tuple(events))
@@ -151,7 +151,7 @@ OWN = firmware.symbols()["event_log"], firmware.layout()["EVENT_LOG_SIZE"]
 def test_the_log_of_measurements_is_left_out_wherever_it_lies(
     monkeypatch: pytest.MonkeyPatch, log: int, size: int
 ) -> None:
-    """Its digests are of what a payload declares."""
+    """Its digests cover what a payload declares."""
     monkeypatch.setattr(firmware, "symbols", lambda: {"event_log": log})
     monkeypatch.setattr(firmware, "layout", lambda: {"EVENT_LOG_SIZE": size})
     content = bytes([0xAA]) * PAGE_SIZE

@@ -1,4 +1,4 @@
-"""Determinism and zero trace, held against runs that are altered to show what each says."""
+"""Determinism and zero trace, with modified runs that show each message."""
 
 from dataclasses import replace
 from functools import cache

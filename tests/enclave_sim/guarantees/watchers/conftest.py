@@ -1,4 +1,4 @@
-"""A machine at a guest's first instruction, for what a watcher looks at there."""
+"""A machine at a guest's first instruction, for a watcher."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from machine.machine import Machine, Outcome
 
 
 class Stopping:
-    """A recorder that stops its machine where ring 3 is entered first."""
+    """A recorder that stops its machine at the first entry into ring 3."""
 
     def __init__(self) -> None:
         self.machine: Machine | None = None

@@ -1,4 +1,4 @@
-"""What a processor, its tables and its task state must be like where ring 3 begins; each is spoilt on its own."""
+"""Required state of the processor, its tables and its task state at the start of ring 3; each is corrupted in turn."""
 
 import struct
 from collections.abc import Callable

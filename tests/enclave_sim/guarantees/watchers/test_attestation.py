@@ -1,4 +1,4 @@
-"""The watcher of attestation, event by event: what it counts, what it asks of each phase, and what it says."""
+"""The watcher of attestation, event by event: its counts, its demands on each phase, and its findings."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ PHASES = {
     Phase.WASM_INIT: {11: 2, 12: 1},
     Phase.EXEC_LOOP: {13: 1},
 }
-"""Measurements that are there when a phase ends, of two payloads."""
+"""Measurements present at the end of each phase, for two payloads."""
 POSITION = Position(1, 2, 3, 4)
 
 
@@ -33,7 +33,7 @@ def watching(
 
 
 def given(watcher: AttestationWatcher, *happened: Event) -> list[str]:
-    """What a watcher finds of some events."""
+    """A watcher's findings for some events."""
     handlers = watcher.handlers()
     before = len(watcher.findings)
     for event in happened:
@@ -160,7 +160,7 @@ def test_evidence_is_verified_for_the_nonce_the_cycle_and_the_last_position(both
 
     with patch("enclave_sim.guarantees.watchers.attestation.verify", verify):
         given(watcher, events.VerifierChallenged(0, 0, 3, "ab" * 32), decided("accepted", 3))
-        enclave.reference_values = None  # asked for once
+        enclave.reference_values = None  # requested once
         given(watcher, events.VerifierChallenged(0, 0, 4, "cd" * 32), decided("accepted", 4))
     algorithms = frozenset(["ecdsa-p256", "ml-dsa-65"] if both else ["ecdsa-p256"])
     for (evidence, challenge, reference, policy), nonce, cycle, after in zip(

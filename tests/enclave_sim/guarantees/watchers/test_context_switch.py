@@ -1,4 +1,4 @@
-"""What a switch leaves for the next context is found, register by register: each is spoilt while the watcher looks."""
+"""Data left by a switch is found, register by register: each is corrupted while the watcher looks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +30,12 @@ GENERAL = "RAX RBX RCX RDX RSI RDI RBP R8 R9 R10 R11 R12 R13 R14 R15".split()
 
 
 def found(wanted: Callable[[Event], bool], change: Change, payload: str = "counter", **options: Any) -> list[str]:
-    """What zero trace finds of a run that is spoilt at one event."""
+    """The findings of zero trace for a run that is corrupted at one event."""
     return [finding.what for finding in zero_trace([spoilt(wanted, change, payload, **options)]).findings]
 
 
 class After:
-    """Wants the first entry into ring 3 after ring 3 was left by one of these vectors."""
+    """Matches the first entry into ring 3 after an exit by one of these vectors."""
 
     def __init__(self, vectors: Callable[[int], bool]) -> None:
         self._vectors = vectors

@@ -1,4 +1,4 @@
-"""What a context can see is probed: registers, and the digests of pages within its reach."""
+"""Probes contain what a context can see: registers, and digests of accessible pages."""
 
 from hashlib import sha256
 

@@ -1,4 +1,4 @@
-"""What ring 3 must leave alone is compared where it is left: each register, each region, and every device."""
+"""State that ring 3 must not change is compared at each exit: every register, region and device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -135,7 +135,7 @@ def test_what_is_compared_with_is_what_was_there_at_the_entry() -> None:
 
 
 def test_what_an_input_changes_is_not_put_down_to_ring_3() -> None:
-    """An input ends a stay: what came before it is compared, and it begins another."""
+    """An input ends a stay in ring 3: the state before it is compared, and a new stay begins."""
     during = 1_340_000
     calm = observe("spinner", limit_ns=2_000_000)
     upset: list[AnyInput] = [MemoryFault(at_ns=during, address=0x30_0000, bits=1)]

@@ -22,7 +22,7 @@ def watcher(machine: Machine) -> IsolationWatcher:
 
 
 def given(watcher: IsolationWatcher, event: Event) -> list[str]:
-    """What a watcher finds of an event."""
+    """A watcher's findings for an event."""
     before = len(watcher.findings)
     watcher.handlers()[type(event)](event)
     assert all(finding.at_ns == event.at_ns for finding in watcher.findings[before:] if finding.at_ns)

@@ -1,4 +1,4 @@
-"""The state of a machine in parts: all of what can differ, and each difference in a line of its own."""
+"""The state of a machine in parts: all that can differ, with one line for each difference."""
 
 from dataclasses import replace
 from functools import cache

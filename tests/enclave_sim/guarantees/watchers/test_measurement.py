@@ -1,4 +1,4 @@
-"""The flat guest that ring 3 executes is the one that was given: what lies in staging, whenever a cycle begins."""
+"""The flat guest that ring 3 executes is the configured one: staging is checked at the start of every cycle."""
 
 import pytest
 

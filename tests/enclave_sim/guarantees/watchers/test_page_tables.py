@@ -1,4 +1,4 @@
-"""The audit of page tables, on tables that are built for it."""
+"""The audit of page tables, on tables built for the test."""
 
 import struct
 from dataclasses import replace
@@ -16,7 +16,7 @@ RAM = 16 << 20
 
 
 def tables(*entries: tuple[int, int], rights: tuple[int, int, int] = (P | W | U,) * 3) -> Ram:
-    """Four levels, of which the last has these entries (index, value); `rights` are those of the levels above."""
+    """Four levels, with these entries (index, value) in the last; `rights` apply to the levels above."""
     ram = Ram(RAM)
     for table, following, bits in zip((CR3, PDPT, PD), (PDPT, PD, PT), rights, strict=True):
         ram.write(table, struct.pack("<Q", following | bits))

@@ -1,4 +1,4 @@
-"""What all watchers have in common."""
+"""Common behaviour of all watchers."""
 
 import pytest
 

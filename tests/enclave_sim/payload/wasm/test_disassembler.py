@@ -1,4 +1,4 @@
-"""The disassembler against the assembler of wasmtime: what it says, assembled, is the code that it was said of."""
+"""The disassembler against wasmtime's assembler: its output, assembled, is the original code."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Features beyond Lime1 are found wherever they stand, by a pattern that reads code as the disassembler does."""
+"""Features beyond Lime1 are found anywhere, by a pattern that reads code as the disassembler does."""
 
 from itertools import chain
 
@@ -31,7 +31,7 @@ EXAMPLES = {
     **dict.fromkeys((Immediate.I32, Immediate.I64, Immediate.F32, Immediate.F64), "-117"),
     **{Immediate.LANE: "1", Immediate.LANES: SIXTEEN, Immediate.V128: f"i8x16 {SIXTEEN}"},
 }
-"""Operands by kind of immediates, where there must be some."""
+"""Operands by kind of immediate, if required."""
 
 
 def offsets(module: bytes) -> dict[str, int]:
@@ -57,7 +57,7 @@ def test_generated_guests_keep_to_lime1(guest: WasmGuest) -> None:
 
 
 def test_long_code_is_read_to_its_end() -> None:
-    """It is longer than a run that the pattern matches at once, and branches through tables of labels."""
+    """It is longer than one match of the pattern, and branches through tables of labels."""
     code = ["block", "i32.const 1000000", "br_table 0 0 0", "end", "memory.fill"] * 1000
     assert offsets(assembled(code)) == {}
     module = assembled(code, [*code, "table.copy 0 0"])
@@ -227,7 +227,7 @@ def test_an_active_segment_is_passed_over_whatever_it_names(number: SectionId, c
 
 @pytest.mark.parametrize("name", [name for name, _ in plain if name not in ("br_table", "select", *BULK, *REFERENCES)])
 def test_an_instruction_of_lime1_is_passed_over_by_the_pattern(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pattern is there for speed: what it did not know would be read one instruction at a time, and be right."""
+    """The pattern is for speed only: unknown code would be read one instruction at a time, with the same result."""
 
     def never(_module: bytes, at: int) -> None:
         raise AssertionError(f"the pattern stops at {at}")

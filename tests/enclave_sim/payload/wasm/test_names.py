@@ -1,4 +1,4 @@
-"""What functions are called, by the name section or else by imports and exports."""
+"""The names of functions, from the name section or else from imports and exports."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def subsection(kind: int, content: bytes) -> bytes:
 
 
 FUNCTION_2 = subsection(1, b"\1\2\3two")
-"""A part of a name section: one function, 2, of three letters."""
+"""A subsection of a name section: one function, number 2, with a name of three letters."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The table of opcodes beside the ranges of the specification's index of instructions."""
+"""The opcode table against the ranges of the specification's index of instructions."""
 
 from itertools import chain
 

@@ -1,4 +1,4 @@
-"""Places in a module are said by the function, and the offset in it."""
+"""Places in a module are given by function and offset in it."""
 
 import pytest
 from wasmtime import wat2wasm

@@ -1,4 +1,5 @@
-"""A module that notes its stores, executed by wasmtime beside the original: the same memory, and fuel that adds up."""
+"""An instrumented module that notes its stores, executed by wasmtime beside the original: memory matches, and fuel adds
+up."""
 
 from typing import Any
 
@@ -16,7 +17,7 @@ FUEL = 1_000_000
 
 
 class Ran:
-    """A run of `_start` of a module, which watches some bytes if it notes its stores."""
+    """A run of a module's `_start`; an instrumented module watches some bytes."""
 
     def __init__(self, module: bytes, watched: range | None = None) -> None:
         config = wasmtime.Config()

@@ -1,4 +1,4 @@
-"""Two recordings side by side: nothing is lost, and where they become equal again is found."""
+"""Two recordings side by side: no event is lost, and the place where they agree again is found."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -166,7 +166,7 @@ def test_an_insertion_is_passed_over_if_four_events_after_it_are_among_the_next_
 
 @pytest.mark.parametrize(("first", "second"), [(400, 900), (3000, 5000), (20_000, 40_000)])
 def test_parts_of_both_that_are_of_different_lengths_are_passed_over(first: int, second: int) -> None:
-    """Also where the end of one is too far away for the first search: large windows are searched again later."""
+    """Also if the end of one is too far away for the first search: large windows are searched again later."""
     common = range(300)
     found = align(
         signals([*range(10**6, 10**6 + first), *common]), signals([*range(2 * 10**6, 2 * 10**6 + second), *common])
@@ -175,7 +175,7 @@ def test_parts_of_both_that_are_of_different_lengths_are_passed_over(first: int,
 
 
 def test_large_windows_are_searched_as_seldom_as_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So time is proportional to the length of recordings, also where they have nothing in common."""
+    """So time is proportional to the length of recordings, even if they have nothing in common."""
     searched: Counter[tuple[int, int]] = Counter()
     rows = Side.rows
 
@@ -200,7 +200,7 @@ def test_a_single_event_is_searched_among_the_next_64(before: int, found_again: 
 
 
 def test_a_row_is_four_events() -> None:
-    """Three that agree are no row: the four that do are further away."""
+    """Three equal events are not a row: the four are further away."""
     first = signals([1, 2, 3, 90, 91, 92, 93, 4, 5, 6, 7])
     three = signals([80, 1, 2, 3, 81, 82, 83, 4, 5, 6, 7])
     assert [a.seq for a, _ in align(first, three).common] == [7, 8, 9, 10]
@@ -261,7 +261,7 @@ def test_counts_of_a_comparison_add_up(tmp_path: Path, data: st.DataObject) -> N
         assert (counts["first"], counts["second"]) == tuple(found.events[i] - found.aligned for i in (0, 1))
 
 
-# What a comparison shows
+# Output of a comparison
 
 
 def compared_signals(directory: Path, first: list[SignalEmitted], second: list[SignalEmitted]) -> Comparison:

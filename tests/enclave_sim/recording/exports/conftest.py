@@ -1,4 +1,4 @@
-"""Recordings of every sort of run."""
+"""Recordings of every kind of run."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Recordings of every sort of run, and of runs that never were."""
+"""Recordings of every kind of run, and invented ones."""
 
 import typing
 from collections.abc import Iterator, Sequence
@@ -89,11 +89,11 @@ def _event_lists(draw: st.DrawFn) -> list[Event]:
 
 
 EVENT_LISTS = _event_lists()
-"""Any events in order of time, in whatever order of kinds: what no enclave does, but a file may hold."""
+"""Any events in order of time, with kinds in any order: impossible for an enclave, but not for a file."""
 
 
 def host_calls(count: int) -> Iterator[Event]:
-    """The events of very many host calls, with a sleep now and then. About eight events a call."""
+    """The events of very many host calls, with an occasional sleep. About eight events a call."""
     seq = 0
 
     def make(kind: type[Event], at_ns: int, *fields: object) -> Event:

@@ -1,4 +1,4 @@
-"""docs/exports.md says what is so."""
+"""docs/exports.md matches the program."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The figures of a report, and the words in which its summary says them."""
+"""The figures of a report, and the wording of its summary."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What holds for all formats: the same bytes each time, and memory that does not grow with the recording."""
+"""Common to all formats: the same bytes each time, and memory that does not grow with the recording."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith
 
 
 def export(to: Format, recording: Path, output: Path, *, hash_seed: int = 0) -> int:
-    """Export in a process of its own. Its peak memory in KiB."""
+    """Export in a separate process; returns its peak memory in KiB."""
     done = subprocess.run(
         [sys.executable, "-c", EXPORT, to.value, str(recording), str(output)],
         check=True,

@@ -1,4 +1,4 @@
-"""The report, opened by an HTML parser that forgives nothing, and by an XML parser."""
+"""The report, read by a strict HTML parser and an XML parser."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def opened(page: str) -> Any:
-    """The document. Fails where a browser would have to guess, and where anything could be run or fetched."""
+    """The parsed document. Fails if a browser would have to guess, or if anything could be run or fetched."""
     tree = html5lib.HTMLParser(strict=True).parse(page)
     for element in tree.iter():
         assert element.tag.rpartition("}")[2] not in ("script", "iframe", "object", "embed", "link", "img", "image")

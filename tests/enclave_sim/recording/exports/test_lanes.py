@@ -1,4 +1,4 @@
-"""The windows of a picture: what belongs to each, where it is cut, and what is going on when one opens."""
+"""The windows of a picture: the content of each, where it is cut, and what is in progress at its start."""
 
 import pytest
 

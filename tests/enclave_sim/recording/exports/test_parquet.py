@@ -19,7 +19,7 @@ from tests.enclave_sim.recording.exports.runs import EVENT_LISTS, HEADER, Run, e
 
 
 def events_of(table: Any) -> list[Event]:
-    """The events, made again from the rows; what is no field of theirs must be null."""
+    """The events, rebuilt from the rows; columns that are not fields of an event must be null."""
     _, places = export.columns()
     found = []
     for row in table.to_pylist():

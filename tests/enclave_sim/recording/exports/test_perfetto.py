@@ -1,4 +1,4 @@
-"""Perfetto traces, read back with Perfetto's own classes and by the rules of its track events."""
+"""Perfetto traces, read back with Perfetto's classes and by the rules of its track events."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Slice(NamedTuple):
 
 
 class Read:
-    """What a trace says, by track."""
+    """The content of a trace, by track."""
 
     def __init__(self, data: bytes) -> None:
         self.slices: defaultdict[str, list[Slice]] = defaultdict(list)

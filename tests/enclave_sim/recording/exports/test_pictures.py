@@ -1,4 +1,4 @@
-"""How reports look: pages that are compared. REPORT_PAGES=new in the environment writes them anew."""
+"""The look of reports, compared with stored pages. REPORT_PAGES=new in the environment rewrites them."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The numbers that an event can have: each at its bounds, and one beyond."""
+"""The numbers of an event: each at its bounds, and one beyond."""
 
 import msgspec
 import pytest

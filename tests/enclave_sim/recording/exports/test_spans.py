@@ -1,4 +1,4 @@
-"""The rules that lead from events to a timeline."""
+"""The rules that turn events into a timeline."""
 
 import typing
 
@@ -56,7 +56,7 @@ def test_what_goes_on_when_the_recording_ends_is_ended_by_no_event() -> None:
 
 
 def shown(events: list[Event]) -> list[str]:
-    """The marks of events: `+` begins, `-` ends, `.` happens at once; those of the end are left out."""
+    """The marks of events: `+` begins, `-` ends, `.` is instantaneous; those of the end are omitted."""
     reader, found = MarkReader(), []
     for event in events:
         for mark in reader.read(event):

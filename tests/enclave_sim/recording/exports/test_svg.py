@@ -1,4 +1,4 @@
-"""The picture of a timeline: what is drawn where, to the pixel, and what is too small to be labelled."""
+"""The picture of a timeline: positions to the pixel, and parts too small for labels."""
 
 import re
 from decimal import Decimal

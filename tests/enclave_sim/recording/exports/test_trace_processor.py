@@ -1,4 +1,4 @@
-"""Perfetto traces, opened by Perfetto's own trace processor, the program behind ui.perfetto.dev."""
+"""Perfetto traces, opened by Perfetto's trace processor, the program used by ui.perfetto.dev."""
 
 from collections import defaultdict
 
@@ -25,7 +25,7 @@ TROUBLE = "SELECT name, value FROM stats WHERE severity IN ('error', 'data_loss'
 
 
 def slices_of(events: list[Event]) -> list[tuple[str, int, int, str]]:
-    """What lasts and what happens at once, by track, time, duration and name."""
+    """Slices and instants, by track, time, duration and name."""
     found = []
     begun: defaultdict[Track, list[Begin]] = defaultdict(list)
     for mark in marks(events):
@@ -99,7 +99,7 @@ def test_what_events_say_can_be_asked_for(run: Run, trace: TraceProcessor) -> No
     seqs = "SELECT EXTRACT_ARG(arg_set_id, 'debug.seq') AS begun, EXTRACT_ARG(arg_set_id, 'debug.end.seq') AS ended"
     found = {seq for row in trace.query(f"{seqs} FROM slice") for seq in row if seq is not None}
     untold = [event for event in run.recording.events if event.seq not in found]
-    assert {type(event) for event in untold} <= {InterruptDelivered}  # one of a pair: the slice tells of the raised one
+    assert {type(event) for event in untold} <= {InterruptDelivered}  # one of a pair: the slice shows the raised one
     assert found <= {event.seq for event in run.recording.events}
     results = "SELECT EXTRACT_ARG(arg_set_id, 'debug.end.result') AS result FROM slice WHERE result IS NOT NULL"
     returned = [event.result for event in run.recording.of_kind(HostReturned)]

@@ -62,7 +62,7 @@ class Waves:
         assert [sizes[name] for name in ("CPL", "IF", "vector", "cycle", "sleep")] == [2, 1, 8, 32, 1]
 
     def at(self, name: str, at_ns: int) -> Any:
-        """The value once all changes of that time are made."""
+        """The value after all changes at that time."""
         return self.changes[name][bisect_right([at for at, _ in self.changes[name]], at_ns) - 1][1]
 
 
@@ -106,7 +106,7 @@ def test_annihilation_is_its_cause_and_then_its_steps(run: Run, waves: Waves) ->
 
 
 def test_an_interrupt_that_is_not_delivered_is_no_vector_in_service() -> None:
-    """Vector 32 gives way to 6, raised at the same time; 6 returns."""
+    """Vector 32 yields to 6, raised at the same time; 6 returns."""
     events: list[Event] = [
         InterruptRaised(0, 1, 0x20, "external", None, None, 0, 0),
         InterruptRaised(1, 2, 6, "exception", None, None, 0, 0),
@@ -148,7 +148,7 @@ def test_the_last_time_is_that_of_the_last_event(run: Run, waves: Waves) -> None
 
 
 class _Beside:
-    """Holds what the events tell of IF against the processor's own."""
+    """Compares IF as derived from the events with the processor's."""
 
     def __init__(self) -> None:
         self.told = InterruptFlag()

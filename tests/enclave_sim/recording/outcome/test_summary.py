@@ -1,4 +1,4 @@
-"""A summary gathers a run's outcome from its events, each of them counted where it belongs."""
+"""A summary collects a run's outcome from its events, each counted in the right place."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ from tests.enclave_sim.strategies.surveys import surveyed
 
 FUEL = 300_000
 SLICE = 1_000_000
-"""Traps that wasmtime does not account are dated at the end of the slice."""
+"""Traps without fuel accounting in wasmtime get the time of the end of the slice."""
 survey = settings(max_examples=1500, database=None, derandomize=True, phases=[Phase.generate])
 quick = settings(max_examples=100)
 search = settings(max_examples=3000, database=None, derandomize=True, suppress_health_check=list(HealthCheck))

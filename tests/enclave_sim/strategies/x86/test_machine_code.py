@@ -1,4 +1,4 @@
-"""Generated code in ring 3, random or hostile, ends in annihilation without residue, or can be annihilated."""
+"""Generated code in ring 3, random or hostile, ends or can be ended in annihilation without residue."""
 
 from collections import Counter
 
@@ -19,10 +19,10 @@ from tests.enclave_sim.strategies.surveys import surveyed
 UNKNOWN_TO_CAPSTONE = ("bytes", "any opcode", "SALC", "INTO", "AAM", "LOCK_NOP", "UMONITOR")
 ENDS = ("COMPLETED", "SHRED_SELF", "GUEST_FAULT")
 QUANTUM_NS, GUEST_NS = 2_000, 5_000
-"""With x87 or SIMD exceptions unmasked the machine looks at every instruction, and does some thousand a second."""
+"""With x87 or SIMD exceptions unmasked the machine checks every instruction, and executes only thousands a second."""
 search = settings(max_examples=2000, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 PENDING = bytes.fromhex("687b030000 d92c24 d9e8 d9ee def9")
-"""PUSH, FLDCW of 0x37B, FLD1, FLDZ, FDIVP: division by zero is not masked; #MF waits for the next x87 instruction."""
+"""PUSH, FLDCW of 0x37B, FLD1, FLDZ, FDIVP: division by zero is unmasked; #MF waits for the next x87 instruction."""
 
 
 sequences = instruction_sequences()

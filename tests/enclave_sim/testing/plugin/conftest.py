@@ -1,4 +1,4 @@
-"""The plugin is tested with runs of pytest of its own."""
+"""The plugin is tested with separate runs of pytest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/testing.md names what there is."""
+"""docs/testing.md names all options and fixtures."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""`--enclave-record-failures`: what is saved, and under which names. The tests in quotes are those of a user."""
+"""`--enclave-record-failures`: the saved files and their names. The quoted tests are a user's."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def named(result: pytest.RunResult) -> list[str]:
 
 
 def digest(name: str) -> str:
-    """Of a saved recording, which is checked by being read."""
+    """Read a saved recording, which also checks it."""
     path = Path("saved", name)
     assert list(read_events(path))
     found = re.search(r'"sha256":"(\w+)"', path.read_text().splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The fixtures: they make enclaves, machines and recordings. The tests in quotes are those of a user."""
+"""The fixtures: they make enclaves, machines and recordings. The quoted tests are a user's."""
 
 import struct
 from pathlib import Path

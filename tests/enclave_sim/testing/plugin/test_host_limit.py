@@ -1,4 +1,4 @@
-"""A limit in seconds of the host for the tests of a user, which are those in quotes."""
+"""A limit in seconds of the host for a user's tests, which are the quoted ones."""
 
 import pytest
 

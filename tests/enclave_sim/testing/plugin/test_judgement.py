@@ -1,4 +1,4 @@
-"""Guarantees judged after a test, and what a failure looks like. The tests in quotes are those of a user."""
+"""Guarantees judged after a test, and the look of a failure. The quoted tests are a user's."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_that_is_skipped():
     assert ["runs 2" in line for line in broken] == [True, False]
     failures, _, _ = text(result).partition(
         " short test summary info "
-    )  # pytest repeats the messages there where CI is set
+    )  # pytest repeats the messages there if CI is set
     assert failures.count("  residue in unmapped: 1 bytes at 0x300000") == 2
     assert "its own failure" in text(result)
     assert "testing/plugin" not in text(result).replace(" ".join(PLUGIN), "")

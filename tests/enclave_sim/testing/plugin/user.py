@@ -8,7 +8,7 @@ import unicorn  # noqa: F401 - importing it a second time leaves it half made
 
 INSTALLED = any(point.name == "enclave_sim" for point in metadata.entry_points(group="pytest11"))
 PLUGIN = [] if INSTALLED else ["-p", "enclave_sim.testing.plugin"]
-"""An installed plugin is loaded by itself, and must not be a second time."""
+"""An installed plugin is loaded automatically, and must not be loaded twice."""
 FAULT = "inputs=[MemoryFault(at_ns=at, address=0x30_0000, bits=1)]"
 PRELUDE = """
 import pytest

@@ -1,4 +1,4 @@
-"""Breakpoints and watchpoints stop where they should, in both directions; and bytes know who wrote them."""
+"""Breakpoints and watchpoints stop in the right place, in both directions; last writers of bytes are found."""
 
 from typing import Any
 
@@ -142,7 +142,7 @@ def test_the_last_writer_of_a_guests_memory_is_its_function_and_instruction() ->
     session.run_to(event="cycle_ended")
     page = region("heap").end - 65536
     write = session.last_write(page + 0x8000, 4)
-    assert write is None or "scrub" in write.by  # memory of a guest does not outlive its cycle
+    assert write is None or "scrub" in write.by  # a guest's memory does not outlive its cycle
     session.reverse_to(event="host_called")
     write = session.last_write(page + 0x8000, 4)
     assert write is not None

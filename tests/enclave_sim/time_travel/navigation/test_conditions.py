@@ -1,4 +1,4 @@
-"""Conditions that are typed mean what Python means by them, within 64 bits, and nothing else gets in."""
+"""Typed conditions mean the same as in Python, within 64 bits, and anything else is refused."""
 
 import operator
 from collections.abc import Callable
@@ -22,7 +22,7 @@ BINARY: dict[str, Callable[[int, int], int]] = {
 }  # fmt: skip
 UNARY: dict[str, Callable[[int], int]] = {"not ": operator.not_, "~": operator.invert, "-": operator.neg}
 Expression = tuple[str, int]
-"""A text, and what it is worth."""
+"""A text and its value."""
 
 
 @cache

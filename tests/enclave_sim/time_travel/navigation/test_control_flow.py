@@ -1,4 +1,4 @@
-"""Over and out, forwards and backwards."""
+"""Step over and step out, forwards and backwards."""
 
 import pytest
 
@@ -73,6 +73,6 @@ def test_out_of_a_handler_is_back_in_ring_3() -> None:
     assert session.enclave.machine.cpu.registers.cpl == 3
     assert session.enclave.machine.cpu.rip == firmware.symbols()["gate"]
     session.back_over()
-    assert session.enclave.machine.cpu.registers.cpl == 3  # in front of the INT
+    assert session.enclave.machine.cpu.registers.cpl == 3  # before the INT
     assert session.line is not None
     assert session.enclave.machine.cpu.rip in aether().lines.addresses_of("gate.S", session.line.line)

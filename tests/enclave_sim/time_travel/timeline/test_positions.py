@@ -1,4 +1,4 @@
-"""A position is the same however the run has come to it: step by step, or at once."""
+"""A position is the same however the run reaches it: step by step, or at once."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_a_breakpoint_is_met_at_the_position_to_which_steps_lead(name: str) -> N
     assert max(position.step for position, _, _ in steps) > 0
     for (_, before, _), (position, address, events), (after, _, _) in zip(steps, steps[1:], steps[2:], strict=False):
         if address in (0, before) or after.at_ns == position.at_ns:
-            continue  # it was met earlier, or it is not this instruction that comes next
+            continue  # it was passed earlier, or another instruction comes next
         run = session(name)
         run.go_to(steps[0][0])
         run.add_breakpoint(address)

@@ -1,4 +1,4 @@
-"""Snapshots along a run are found by position and by event, share what is the same, and stay few and small."""
+"""Snapshots along a run are found by position and by event, share equal data, and stay few and small."""
 
 from dataclasses import dataclass
 

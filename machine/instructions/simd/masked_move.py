@@ -3,15 +3,14 @@
 Unicorn stores byte by byte, so a fault leaves the first bytes stored.
 """
 
-from machine.architecture.decoding import ADDRESS_SIZE, Instruction
-from machine.architecture.processor_state import GENERAL_REGISTERS, SegmentRegister
+from machine.architecture.decoding import Instruction
+from machine.architecture.processor_state import SegmentRegister
+from machine.instructions.accesses import code_bits
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import require_mmx, require_sse
 from machine.processor.cpu import Cpu
 
-_ALL = 2**64 - 1
-_RDI = GENERAL_REGISTERS[7]
 _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 
 
@@ -38,10 +37,10 @@ def _destination(cpu: Cpu, instruction: Instruction) -> int:
     registers, name = cpu.registers, "ds"
     for prefix in instruction.prefixes:
         name = _SEGMENTS.get(prefix, name)
-    address = getattr(registers, _RDI)
-    long = registers.in_64_bit_code
-    if not long or ADDRESS_SIZE in instruction.prefixes:
-        address &= 0xFFFF_FFFF
+    bits, long = code_bits(registers), registers.in_64_bit_code
+    if instruction.address_size_prefix:
+        bits = {64: 32, 32: 16, 16: 32}[bits]
+    address = registers.rdi & (1 << bits) - 1
     segment: SegmentRegister = getattr(registers, name)
     if long:
         return int(address + (segment.base if name in ("fs", "gs") else 0) & 2**64 - 1)

@@ -279,3 +279,28 @@ def test_the_supervisor_executes_pages_of_the_user_without_smep_only(mode: Mode,
     result = bench(False).run(program)
     assert result.registers["CPL"] == 0
     assert (result.vector, result.error_code) == ((PF, 0x11) if smep else (None, None))
+
+
+IMPLICIT_ADDRESSES = {
+    "MASKMOVQ": ("0F F7 C8", "RDI", 2),
+    "MASKMOVDQU": ("66 0F F7 C8", "RDI", 2),
+    "STOSB": ("AA", "RDI", 2),
+    "SCASB": ("AE", "RDI", 0),
+    "LODSB": ("AC", "RSI", 0),
+    "MOVSB": ("A4", "RSI", 0),
+    "XLAT": ("D7", "RBX", 0),
+}
+"""The code, the register with the address, and bit 1 of a page fault's error code, which is set for a write."""
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("name", IMPLICIT_ADDRESSES)
+def test_the_address_size_counts_where_the_address_is_implicit(name: str, mode: Mode, portable: bool) -> None:
+    """The address lies in a page that is not there."""
+    code, pointer, writes = IMPLICIT_ADDRESSES[name]
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, pointer: 0x1_0003_8010}
+    program = Program(b"\x67" + bytes.fromhex(code), mode, registers=tuple(values.values()), fx=ALL_ONES)
+    result = bench(portable).run(program)
+    address = 0x3_8010 if mode is LONG else 0x8010
+    assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, address)

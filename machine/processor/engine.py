@@ -18,7 +18,7 @@ from unicorn import (
 
 from machine.architecture.exceptions import PF
 from machine.architecture.paging import SupervisorMemory
-from machine.architecture.processor_state import HFLAG_TF
+from machine.architecture.processor_state import HFLAG_TF, SegmentRegister
 from machine.architecture.saved_context import SavedContext
 from machine.architecture.unicorn_ffi import TLB_FLUSH, control, emu_start, engine_handle, vmem_translate
 from machine.bus.bus import Bus
@@ -62,6 +62,7 @@ class Engine:
         self._code_pages = CodePages(self.uc, ram, self._keep_flags)
         self.context = SavedContext(self.uc)
         self.registers = self.context.registers
+        self._data_segments = tuple(getattr(self.registers, name) for name in ("es", "ss", "ds"))
         step_hook = StepHook(self.uc, ram, self.context.address, PortableHook, portable=portable)
         self.native, self.forget_pages = step_hook.native, step_hook.forget_pages
         self.hook = step_hook.state
@@ -148,6 +149,7 @@ class Engine:
             registers.hflags |= HFLAG_TF
             if hook.rflags & _FLAG_TF:
                 hook.stepping = Steps.OF_SOFTWARE
+        bases = self._without_bases()
         self.give_back()
         status: int = emu_start(self._handle, registers.rip, 0, 0, 0)
         self._code_pages.reveal()
@@ -155,11 +157,26 @@ class Engine:
             self.refresh()
         if steps:
             registers.hflags &= ~HFLAG_TF
+        for segment, base in bases:
+            segment.base = base
         failure = self.callbacks.failure
         if failure is not None:
             self.callbacks.failure = None
             raise failure
         return status
+
+    def _without_bases(self) -> list[tuple[SegmentRegister, int]]:
+        """Set the bases of ES, SS and DS to 0 in 64-bit mode, where Unicorn would add them for a segment override.
+
+        Returns:
+            The segments that have another base, with that base.
+        """
+        if not self.registers.in_64_bit_code:
+            return []
+        found = [(segment, segment.base) for segment in self._data_segments if segment.base]
+        for segment, _ in found:
+            segment.base = 0
+        return found
 
     @property
     def _page_fault(self) -> bool:

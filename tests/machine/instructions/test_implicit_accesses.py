@@ -304,3 +304,43 @@ def test_the_address_size_counts_where_the_address_is_implicit(name: str, mode: 
     result = bench(portable).run(program)
     address = 0x3_8010 if mode is LONG else 0x8010
     assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, address)
+
+
+OVERRIDABLE = {
+    "MOV load": ("8A 03", "RBX", 0),
+    "MOV store": ("88 03", "RBX", 2),
+    "LODSB": ("AC", "RSI", 0),
+    "XLAT": ("D7", "RBX", 0),
+    "MOVUPS": ("0F 10 03", "RBX", 0),
+    "FLD": ("D9 03", "RBX", 0),
+    "MASKMOVQ": ("0F F7 C8", "RDI", 2),
+}
+
+
+@pytest.mark.parametrize("prefix", ["26", "2E", "36", "3E"])
+@pytest.mark.parametrize("name", OVERRIDABLE)
+def test_in_64_bit_mode_segments_that_are_named_have_no_base(name: str, prefix: str) -> None:
+    """DS and ES have one, which only other modes use (SDM volume 3, 3.2.4)."""
+    code, pointer, writes = OVERRIDABLE[name]
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, pointer: 0x10}
+    program = Program(
+        bytes.fromhex(prefix + code), registers=tuple(values.values()), selector=layout.SMALL_DATA, fx=ALL_ONES
+    )
+    result = bench(False).run(program)
+    assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, 0x10)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_base_comes_back_with_compatibility_mode(portable: bool) -> None:
+    """MOV CL, DS:[DATA + 10H] in 64-bit code; far RET to 32-bit code; MOV CH, [EBX]."""
+    load = b"\x3e\x8a\x0c\x25" + (layout.DATA + 0x10).to_bytes(4, "little")
+    leave = b"\x6a" + bytes([layout.USER_CODE_32]) + b"\x68" + (layout.CODE + 17).to_bytes(4, "little") + b"\x48\xcb"
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, "RBX": 0x10}
+    program = Program(
+        load + leave + b"\x8a\x2b",
+        registers=tuple(values.values()),
+        selector=layout.SMALL_DATA,
+        data=bytes(0x10) + b"\x5a",
+    )
+    result = bench(portable).run(program)
+    assert (result.vector, result.registers["RCX"]) == (None, 0x5A5A)

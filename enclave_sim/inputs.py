@@ -13,6 +13,11 @@ Value = int | str | bool
 LATEST_NS = 1 << 62
 """Upper limit of times, in ns."""
 _SENSORS = 2
+_REGISTERS = (
+    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
+    *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"),
+)
+_NOT_CANONICAL = range(1 << 47, (1 << 64) - (1 << 47))
 
 
 class AfterEvent(msgspec.Struct, frozen=True):
@@ -107,7 +112,49 @@ class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
         return None if self.payload >= 0 else f"there is no payload {self.payload}; they count from 0"
 
 
-AnyInput = ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced
+class MemoryWrite(Input, frozen=True, tag="memory_write"):
+    """Bytes of RAM get other values, as when a debugger writes them."""
+
+    address: int
+    """Physical address of the first byte."""
+    data: str
+    """The new values, in hexadecimal."""
+
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        try:
+            length = len(bytes.fromhex(self.data))
+        except ValueError:
+            return f"data is {self.data[:20]!r}; it must be bytes in hexadecimal, such as 0100ff"
+        return None if length else "data is empty; it must be at least one byte"
+
+
+class RegisterWrite(Input, frozen=True, tag="register_write"):
+    """A register of the processor gets another value, as when a debugger writes it."""
+
+    register: str
+    """`rax` to `r15`, `rip` or `rflags`."""
+    value: int
+    """An unsigned number of 64 bits. Of RFLAGS, only the flags that POPF can set in ring 0 are written."""
+
+    @property
+    def mistake(self) -> str | None:
+        """See `Input`."""
+        if self.register not in _REGISTERS:
+            return f"register {self.register[:20]!r} cannot be written; {', '.join(_REGISTERS)} can"
+        if not 0 <= self.value < 1 << 64:
+            return f"value {self.value} is not a number of 64 bits"
+        if self.register == "rip" and self.value in _NOT_CANONICAL:
+            return f"rip {self.value:#x} is not canonical: its upper 17 bits must be equal"
+        return None
+
+
+AnyInput = (
+    ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced | MemoryWrite | RegisterWrite
+)
+WRITES = frozenset(["memory_fault", "memory_write", "register_write"])
+"""Kinds of inputs that change the machine itself, so that the kernel may do anything afterwards."""
 
 
 def kind_of(one: AnyInput | type[AnyInput]) -> str:

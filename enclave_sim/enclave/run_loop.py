@@ -93,7 +93,7 @@ class RunLoop:
 
     @property
     def _damaged(self) -> bool:
-        """True if an input has changed memory, so that the kernel may do anything."""
+        """True if an input has changed memory or registers, so that the kernel may do anything."""
         return self._summary.memory_faults > 0
 
     def _kernel_stopped(self, reason: str) -> None:

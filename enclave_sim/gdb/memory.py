@@ -22,6 +22,21 @@ def place_of(machine: Machine, address: int, length: int) -> range | None:
     return range(base, base + length) if whole else None
 
 
+def pieces_of(machine: Machine, address: int, length: int) -> list[range] | None:
+    """Return the physical ranges, page by page, that a linear range is mapped to; None unless all of it is RAM."""
+    if address + length > _LINEAR:
+        return None
+    found: list[range] = []
+    while length:
+        size = min(length, PAGE_SIZE - address % PAGE_SIZE)
+        base = physical(machine, address)
+        if base is None:
+            return None
+        found.append(range(base, base + size))
+        address, length = address + size, length - size
+    return found
+
+
 @lru_cache(maxsize=1)  # gdb reads the document for its machine in pieces
 def memory_map(ram_size: int) -> bytes:
     """Return the memory map. Regions of the measured image are read-only, all other RAM is not.

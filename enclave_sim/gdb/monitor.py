@@ -47,6 +47,10 @@ class Monitor:
             "reset": self._reset,
         }
 
+    def forget_after(self, position: Position) -> None:
+        """Drop the names of later positions, which the run has no longer."""
+        self._names = {name: one for name, one in self._names.items() if one <= position}
+
     def run(self, line: str) -> str:
         """Run a command. Return its output: at least one line; exactly one for an error."""
         name, *arguments = line.split() or ["help"]

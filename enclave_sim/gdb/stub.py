@@ -1,8 +1,4 @@
-"""The stub: the answer to each packet ("Debugging with GDB", "Packets").
-
-A run can be executed in both directions because it depends only on its beginning. So writes to registers and memory are
-refused: after one, the known events would not repeat.
-"""
+"""The stub: the answer to each packet ("Debugging with GDB", "Packets")."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,21 +6,23 @@ from typing import Any
 from enclave_sim.cancellation import Cancelled
 from enclave_sim.enclave.enclave import Enclave
 from enclave_sim.enclave.kernel import mapped_memory
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.gdb import memory
 from enclave_sim.gdb.execution import Motion, StopReason
 from enclave_sim.gdb.monitor import Monitor
 from enclave_sim.gdb.points import PointKind, Points
+from enclave_sim.gdb.protocol.fields import Malformed, number, numbers
 from enclave_sim.gdb.protocol.link import Link
-from enclave_sim.gdb.protocol.packets import PACKET_SIZE, parse_hex
+from enclave_sim.gdb.protocol.packets import PACKET_SIZE
 from enclave_sim.gdb.protocol.target_description import target_description
 from enclave_sim.gdb.registers import I386, X86_64
+from enclave_sim.gdb.writing import NotMapped, Writing
 from enclave_sim.time_travel.position import Position
 from enclave_sim.time_travel.travel import Travel
 
 MALFORMED, NOT_MAPPED = b"E01", b"E0e"
 """EPERM and EFAULT: gdb shows only the number."""
-_READ_ONLY = b"E.a run that is executed in both directions cannot be changed: registers and memory are read-only"
+_ELSEWHERE = b"E.a run goes on where it is: write to the program counter instead"
 _LONGEST_OUTPUT = PACKET_SIZE // 2 - 1
 _FIXED = {
     b"qAttached": b"1",
@@ -35,10 +33,6 @@ _FIXED = {
 } | dict.fromkeys((b"qqemu.sstepbits", b"Qqemu.sstepbits"), b"ENABLE=1")
 """QEMU's `sstepbits`: nothing stands still during steps. gef and pwndbg recognize a full-system emulator by it."""
 _MONITOR, _FEATURES, _MEMORY_MAP = b"qRcmd,", b"qXfer:features:read:target.xml:", b"qXfer:memory-map:read::"
-
-
-class Malformed(Exception):  # noqa: N818 - the error is gdb's
-    """A packet is malformed."""
 
 
 class Detached(Exception):  # noqa: N818 - not an error
@@ -55,9 +49,12 @@ class Stub:
         self._motion = Motion(session, self._points, link.interrupted)
         self._monitor = Monitor(session)
         self._stopped = StopReason()
+        self._written = ""
+        """A message about writes for the next stop: the answer to a write has no room for one."""
         self._extended = False
         """True if gdb may restart the run (`target extended-remote`)."""
         self._architecture = I386 if session.program.bits == 32 else X86_64
+        self._writing = Writing(session, self._architecture)
         self._has_map = isinstance(session.subject, Enclave)
         """gdb reads nothing outside the map, and only the enclave's kernel is known to have an identity mapping."""
         self._answers: dict[bytes, Callable[[bytes], bytes]] = {
@@ -67,10 +64,10 @@ class Stub:
             b"p": self._read_register,
             b"m": self._read_memory,
             b"x": self._read_binary,
-            b"G": _refused,
-            b"P": _refused,
-            b"M": self._write,
-            b"X": self._write,
+            b"G": lambda rest: self._write(self._writing.all_registers, rest),
+            b"P": lambda rest: self._write(self._writing.one_register, rest),
+            b"M": lambda rest: self._write(self._writing.memory, rest),
+            b"X": lambda rest: self._write(self._writing.binary, rest),
             b"Z": self._insert,
             b"z": self._remove,
             b"c": self._continue,
@@ -115,13 +112,13 @@ class Stub:
         return b"".join(one.value(machine) for one in self._architecture.registers).hex().encode()
 
     def _read_register(self, rest: bytes) -> bytes:
-        number = _number(rest)
-        if number >= len(self._architecture.registers):
+        index = number(rest)
+        if index >= len(self._architecture.registers):
             raise Malformed
-        return self._architecture.registers[number].value(self._session.machine).hex().encode()
+        return self._architecture.registers[index].value(self._session.machine).hex().encode()
 
     def _read(self, rest: bytes) -> bytes | None:
-        address, length = _numbers(rest, 2)
+        address, length = numbers(rest, 2)
         found = mapped_memory.read(self._session.machine, address, min(length, _LONGEST_OUTPUT))
         return found if found or not length else None
 
@@ -133,9 +130,18 @@ class Stub:
         found = self._read(rest)
         return NOT_MAPPED if found is None else b"b" + found
 
-    def _write(self, rest: bytes) -> bytes:
-        where = rest.partition(b":")[0]
-        return b"OK" if _numbers(where, 2)[1] == 0 else _READ_ONLY
+    def _write(self, write: Callable[[bytes], None], rest: bytes) -> bytes:
+        here = self._session.now
+        try:
+            write(rest)
+        except NotMapped:
+            return NOT_MAPPED
+        except EnclaveError as error:
+            return f"E.{error}".encode()
+        if self._session.now != here:
+            self._monitor.forget_after(here)
+            self._written = f"written at {here}: from there on, the run has another future now"
+        return b"OK"
 
     # Breakpoints and watchpoints
 
@@ -155,21 +161,22 @@ class Stub:
 
     def _stop_reply(self, stopped: StopReason) -> bytes:
         self._stopped = stopped
-        if stopped.message:
-            self._output(f"{stopped.message}\n")
+        for message in filter(None, (self._written, stopped.message)):
+            self._output(f"{message}\n")
+        self._written = ""
         machine = self._session.machine
         accepted = b"swbreak+" in self._link.features or not stopped.reason.endswith("break:")
-        registers, numbers = self._architecture.registers, self._architecture.numbers
-        expedited = [numbers[name] for name in self._architecture.expedited]
-        parts = [f"{number:02x}:{registers[number].value(machine).hex()}" for number in expedited]
+        registers, known = self._architecture.registers, self._architecture.numbers
+        expedited = [known[name] for name in self._architecture.expedited]
+        parts = [f"{index:02x}:{registers[index].value(machine).hex()}" for index in expedited]
         parts += ["thread:1", *([stopped.reason] if stopped.reason and accepted else [])]
         return f"T{stopped.signal:02x}{';'.join(parts)};".encode()
 
     def _continue(self, address: bytes) -> bytes:
-        return _READ_ONLY if address else self._stop_reply(self._motion.resume())
+        return _ELSEWHERE if address else self._stop_reply(self._motion.resume())
 
     def _step(self, address: bytes) -> bytes:
-        return _READ_ONLY if address else self._stop_reply(self._motion.step())
+        return _ELSEWHERE if address else self._stop_reply(self._motion.step())
 
     def _backward(self, rest: bytes) -> bytes:
         if rest not in (b"s", b"c"):
@@ -193,7 +200,7 @@ class Stub:
                 return self._stop_reply(self._motion.step())
         if action or not range_:
             raise Malformed
-        return self._stop_reply(self._motion.step_within(*_numbers(range_, 2)))
+        return self._stop_reply(self._motion.step_within(*numbers(range_, 2)))
 
     # Queries
 
@@ -250,27 +257,9 @@ def _accepted(_rest: bytes) -> bytes:
     return b"OK"
 
 
-def _refused(_rest: bytes) -> bytes:
-    return _READ_ONLY
-
-
-def _number(text: bytes) -> int:
-    value = parse_hex(text)
-    if value is None:
-        raise Malformed
-    return value
-
-
-def _numbers(text: bytes, count: int) -> list[int]:
-    found = [_number(part) for part in text.split(b",")]
-    if len(found) != count:
-        raise Malformed
-    return found
-
-
 def _point(rest: bytes) -> tuple[PointKind, int, int]:
     """Return kind, address and size. gdb checks conditions itself: support for them was not announced."""
-    kind, address, size = _numbers(rest.partition(b";")[0], 3)
+    kind, address, size = numbers(rest.partition(b";")[0], 3)
     try:
         return PointKind(kind), address, size
     except ValueError:
@@ -279,6 +268,6 @@ def _point(rest: bytes) -> tuple[PointKind, int, int]:
 
 def _piece(document: bytes, place: bytes) -> bytes:
     """Return a part of a document: `m` and the part, or `l` and the last part."""
-    offset, length = _numbers(place, 2)
+    offset, length = numbers(place, 2)
     piece = document[offset : offset + min(length, PACKET_SIZE // 2)]
     return (b"l" if offset + len(piece) >= len(document) else b"m") + piece

@@ -87,7 +87,7 @@ def replay(path: Path | str, payloads: Iterable[PayloadSource] = ()) -> ReplayRe
     return ReplayResult(trailer.sha256, trailer.events, comparer.divergence, result, trailer.interrupted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Taken:
     """An input that was not scheduled."""
 
@@ -113,7 +113,9 @@ class _Survey:
         """The events with the verifier's answers."""
         self.last_ns = 0
         """Virtual time of the latest event."""
-        over, scheduled = False, deque(one.at_ns for one in file.header.inputs)
+        over, scheduled = False, deque(one.at_ns for one in file.header.inputs if one.after is None)
+        waiting: list[_Taken] = []
+        """Those that came before the next scheduled input, even if that one was due."""
         for event in file:
             self.last_ns = max(self.last_ns, event.at_ns)
             if isinstance(event, events.ResidueScanned | events.KernelStopped):
@@ -121,10 +123,15 @@ class _Survey:
             elif isinstance(event, events.VerifierChallenged | events.AttestationDecided):
                 self.answers.append(event)
             elif isinstance(event, events.InputTaken):
-                if event.given is not None:  # it came before the next scheduled input, even if that one was due
-                    self.inputs.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
-                elif scheduled:
-                    scheduled.popleft()
+                if event.given is not None:
+                    waiting.append(_Taken(event, min([event.at_ns, *islice(scheduled, 1)]), over, event.given))
+                    self.inputs.append(waiting[-1])
+                elif event.scheduled_ns is not None:
+                    for one in waiting:
+                        one.until_ns = min(one.until_ns, event.scheduled_ns)
+                    waiting.clear()
+                    if scheduled and scheduled[0] == event.scheduled_ns:
+                        scheduled.popleft()
         assert file.trailer is not None
         self.limit_ns = file.trailer.limit_ns
         self.open_end = not over and self.limit_ns is None

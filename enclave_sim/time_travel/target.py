@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
+from enclave_sim.inputs import AnyInput
 from machine.machine import Machine, Outcome
 
 
@@ -45,6 +46,9 @@ class Subject(Protocol):
 
     def step(self) -> bool:
         """Execute one instruction, take one interrupt or input, or similar. Return False at the end of the run."""
+
+    def take(self, one: AnyInput) -> None:
+        """Let an input take effect now, as a step that takes no time. Raises ConfigurationError if it cannot."""
 
     def conclude(self) -> bool:
         """Record the findings at the end of the run. Return False if there are none."""

@@ -10,6 +10,7 @@ from typing import Any, Generic
 from enclave_sim.cancellation import Cancellation
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
+from enclave_sim.inputs import AnyInput
 from enclave_sim.time_travel.navigation.breakpoints import Breakpoint, Condition, Stopped, Watchpoint
 from enclave_sim.time_travel.navigation.debugger import Debugger
 from enclave_sim.time_travel.navigation.last_write import Write, find_last_write
@@ -99,6 +100,24 @@ class Travel(Generic[S]):
         except NoSuchPosition:
             self._timeline.go_to(here)
             raise
+        return self.now
+
+    def take(self, one: AnyInput) -> Position:
+        """Let an input take effect here, as a step that takes no time. It is part of the run from now on.
+
+        What this object knew of the run after this position is forgotten: the run has another future now. A recording
+        of its events can be replayed.
+
+        Args:
+            one: The input; its own time does not count. A bare kernel takes only writes to memory and registers.
+
+        Returns:
+            The position after it.
+
+        Raises:
+            EnclaveError: The input is impossible here; or a step is going on here, or the run is over.
+        """
+        self._timeline.take(one)
         return self.now
 
     # Steps

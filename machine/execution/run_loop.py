@@ -157,6 +157,7 @@ class RunLoop:
 
     def pass_this_address(self) -> None:
         """Make `run` ignore `stop_at` once, for the instruction at RIP."""
+        self.at_stop = False
         hook = self._cpu.hook
         hook.passing, hook.passing_address = hook.retired, self._cpu.linear_rip
 

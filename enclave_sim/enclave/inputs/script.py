@@ -32,7 +32,7 @@ _KINDS: dict[str, type[AnyInput]] = {kind_of(kind): kind for kind in get_args(An
 _GUEST = "guest"
 """The key for the source of `GuestReplaced.code`."""
 _WHEN = ("at", "at_ns", "after", "delay", "delay_ns", "every", "every_ns", "times")
-_TYPES = {int: "a whole number", bool: "true or false", bytes: "a built-in name or the path of a file"}
+_TYPES = {int: "a whole number", bool: "true or false", bytes: "a built-in name or the path of a file", str: "text"}
 
 
 def read_inputs(path: Path, engine: EngineName = EngineName.WASMTIME) -> tuple[AnyInput, ...]:

@@ -8,7 +8,7 @@ import msgspec
 
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import KINDS
-from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, MemoryFault
+from enclave_sim.inputs import LATEST_NS, AfterEvent, AnyInput, MemoryFault, MemoryWrite
 from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import Phase
 from machine.events import Event
@@ -47,6 +47,8 @@ def mistake_of(one: AnyInput, ram_bytes: int) -> str | None:
         return f"time {one.at_ns} is out of range; it must be a whole number from 0 to {LATEST_NS - 1}"
     if isinstance(one, MemoryFault) and not 0 <= one.address < ram_bytes:
         return f"there is no RAM at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
+    if isinstance(one, MemoryWrite) and not 0 <= one.address <= ram_bytes - len(one.data) // 2:
+        return f"there is no RAM for {len(one.data) // 2} bytes at {one.address:#x}; it ends at {ram_bytes - 1:#x}"
     return one.mistake or (None if one.after is None else mistake_of_condition(one.after))
 
 

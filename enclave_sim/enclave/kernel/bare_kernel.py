@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclave_sim.enclave.kernel.program import Program
+    from enclave_sim.inputs import AnyInput
     from machine.devices.legacy.vga import Vga
     from machine.events import Recorder
     from machine.snapshot import MachineSnapshot
@@ -161,6 +162,20 @@ class BareKernel:
     def step(self) -> bool:
         """Execute one step. Return False at the end: halted for good, a triple fault, or the debug exit."""
         return self.exit_status is None and due_inputs.step(self.machine, self.serial_input)
+
+    def take(self, one: "AnyInput") -> None:
+        """Let an input take effect now. Raises ConfigurationError unless it is a write to memory or a register."""
+        from enclave_sim import events  # noqa: PLC0415 - only debuggers do this
+        from enclave_sim.enclave.inputs.debugger_writes import write  # noqa: PLC0415
+        from enclave_sim.enclave.inputs.validation import ordered  # noqa: PLC0415
+        from enclave_sim.inputs import MemoryWrite, RegisterWrite, kind_of  # noqa: PLC0415
+
+        if not isinstance(one, MemoryWrite | RegisterWrite):
+            raise ConfigurationError(f"{kind_of(one)} is an input of enclaves; this is a bare kernel")
+        ordered([one], self.machine.ram.size)
+        write(self.machine, one)
+        self.machine.clock.timeless_steps += 1
+        self.machine.journal.emit(events.InputTaken, kind_of(one), None, one)
 
     def advance(self, limit_ns: int | None = None) -> Outcome:
         """Run until something stops the machine. Raises HostLimitReached within a `HostLimit`.

@@ -25,7 +25,7 @@ _CONTROL = ("cr0", "cr3", "cr4")
 _MSRS = {"TSC_AUX": IA32_TSC_AUX, "APIC_BASE": IA32_APIC_BASE}
 _TABLES = ("gdtr", "idtr", "ldtr", "tr")
 _DEVICES = "a device, by so many accesses"
-_CHANGED_BY_INPUT = frozenset(["memory_fault", "guest_replaced"])
+_CHANGED_BY_INPUT = frozenset(["memory_fault", "memory_write", "guest_replaced"])
 """Kinds of inputs that change memory."""
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 import machine.events as machine_events
 from enclave_sim import events
-from enclave_sim.inputs import MemoryFault, kind_of
+from enclave_sim.inputs import WRITES
 from enclave_sim.recording.outcome.residue import Residue
 from enclave_sim.recording.text import plural
 from enclave_sim.specification import Cause
@@ -18,7 +18,6 @@ from machine.state import Stateful
 KERNEL_STOPPED = "KERNEL_STOPPED"
 """The outcome if a memory fault stopped the kernel before annihilation."""
 _SIGNALS_SHOWN = 16
-_MEMORY_FAULT = kind_of(MemoryFault)
 
 
 class PhaseSummary(msgspec.Struct, frozen=True):
@@ -175,7 +174,7 @@ class Summary(Stateful):
         self.outcome: str | None = None
         self.detail = ""
         self.memory_faults = 0
-        """Number of inputs that changed memory."""
+        """Number of inputs that changed memory or registers."""
         self.kernel_stopped = False
         self.attestation = AttestationSummary(0, 0, "")
         self._handlers = {
@@ -279,7 +278,7 @@ class Summary(Stateful):
         self.annihilation.append(StepSummary(event.step, event.meaning, event.at_ns))
 
     def _input_taken(self, event: events.InputTaken) -> None:
-        self.memory_faults += event.input == _MEMORY_FAULT
+        self.memory_faults += event.input in WRITES
 
     def _kernel_stopped(self, event: events.KernelStopped) -> None:
         before = f", {self.outcome} under way" if self.outcome else ""

@@ -20,6 +20,8 @@ class PreviousSteps:
         self._timeline = timeline
         self._trail: list[Position] = []
         """Consecutive positions, from the last search."""
+        self._future = timeline.futures
+        """The future of the run in which they were met."""
 
     def before(self, goal: Position, count: int) -> list[Position]:
         """Find the last positions before `goal`; the run is at `goal` afterwards.
@@ -90,6 +92,8 @@ class PreviousSteps:
 
     def _known_before(self, goal: Position) -> list[Position]:
         """Return the positions before the goal from the last search."""
+        if self._future != self._timeline.futures:
+            self._trail, self._future = [], self._timeline.futures
         index = bisect_left(self._trail, goal)
         return self._trail[:index] if self._trail[index : index + 1] == [goal] else []
 

@@ -47,6 +47,10 @@ class Snapshots:
         while len(self._kept) > 2 and (len(self._kept) > _MOST or self._is_too_large(new)):
             del self._kept[1:-1:2]
 
+    def forget_after(self, position: Position) -> None:
+        """Drop those that were taken later than at a position."""
+        del self._kept[bisect_right(self.positions, position) :]
+
     def before(self, goal: Position) -> KeptSnapshot:
         """Find the nearest one at or before a position."""
         return self._kept[bisect_right(self.positions, goal) - 1]

@@ -8,11 +8,13 @@ occurrence.
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from enclave_sim.enclave.kernel.program import Program
 from enclave_sim.enclave.kernel.source_lines import SourceLine
+from enclave_sim.errors import ConfigurationError, EnclaveError
 from enclave_sim.events import KernelStopped, ResidueScanned
+from enclave_sim.inputs import AnyInput
 from enclave_sim.time_travel.position import NoSuchPosition, Position
 from enclave_sim.time_travel.target import S
 from enclave_sim.time_travel.timeline.event_monitor import EventMonitor
@@ -22,6 +24,13 @@ from machine.machine import Outcome
 
 _SPACING_S = 0.01
 _FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 10_000_000
+
+
+class Given(NamedTuple):
+    """An input that was given during the run, and the position at which it is taken."""
+
+    position: Position
+    what: AnyInput
 
 
 class Timeline(Generic[S]):
@@ -39,6 +48,9 @@ class Timeline(Generic[S]):
         """Polled repeatedly during the run, between steps and within a stay in the guest or a sleep."""
         self.monitor.stop = self.machine.request_stop
         self._interrupted = False
+        self._given: list[Given] = []
+        self.futures = 1
+        """The number of futures that the run has had: each input that is given makes another one."""
         self._stride_ns = _FIRST_STRIDE_NS
         self._kept = Snapshots()
         self._snapshot_s = 0.0
@@ -99,6 +111,10 @@ class Timeline(Generic[S]):
     def step(self) -> bool:
         """Execute one step; the last one is `_conclude`. Return False at the end of the run. Raises Cancelled."""
         self.cancellation.poll()
+        given = self._given_before(None)
+        if given is not None and given.position == self.now:
+            self.subject.take(given.what)
+            return True
         before, stays = self.now, self.subject.in_guest
         while True:
             if not self.subject.step():
@@ -165,6 +181,34 @@ class Timeline(Generic[S]):
         self.machine.clock.timeless_steps += 1
         return True
 
+    def take(self, one: AnyInput) -> None:
+        """Let an input take effect here. It is part of the run from now on, and what came later is forgotten.
+
+        Raises:
+            ConfigurationError: This is within a step, or at the end of the run. Nothing has changed then.
+            EnclaveError: The input is impossible here. Nothing has changed then.
+        """
+        here = self.now
+        if not self.subject.between_steps or here == self.end or self.subject.ended:
+            why = "the run is over" if self.subject.between_steps else "a sleep or a stay in the guest is going on"
+            raise ConfigurationError(f"no input can be given at {here}: {why}")
+        future = self.monitor.events[self.seen :]
+        del self.monitor.events[self.seen :]
+        try:
+            self.subject.take(one)
+        except EnclaveError:
+            self.monitor.events += future
+            raise
+        self._given = [*(given for given in self._given if given.position < here), Given(here, one)]
+        self._kept.forget_after(here)
+        self.end = None
+        self.futures += 1
+
+    def _given_before(self, limit: Position | None) -> Given | None:
+        """Return the next input that was given, if its position is before a limit."""
+        ahead = (one for one in self._given if one.position >= self.now)
+        return next((one for one in ahead if limit is None or one.position < limit), None)
+
     def interrupt(self) -> None:
         """Make `run` return after the current instruction."""
         self._interrupted = True
@@ -175,7 +219,16 @@ class Timeline(Generic[S]):
 
     def advance_to(self, limit_ns: int) -> Outcome:
         """Run to a virtual time (ns), or until the machine stops earlier. Does nothing if that time has passed."""
-        return Outcome.LIMIT if limit_ns <= self.machine.clock.now_ns else self.subject.advance(limit_ns)
+        given = self._given_before(Position(limit_ns))
+        stop_ns = limit_ns if given is None else given.position.at_ns
+        outcome = Outcome.LIMIT
+        if stop_ns > self.machine.clock.now_ns:
+            outcome = self.subject.advance(stop_ns)
+        if given is None or self.machine.at_stop or self.machine.clock.now_ns < stop_ns:
+            return outcome
+        self._walk(given.position)
+        self.step()
+        return Outcome.STOPPED
 
     def _walk(self, goal: Position) -> None:
         """Execute the last steps, which take no time."""

@@ -156,15 +156,27 @@ def test_32_bit_code_can_be_stepped_through_by_source_lines(tmp_path: Path) -> N
     assert_in_order(output, "$1 = 0x1", "cld", "movl", "long_mode () at boot.S", "ljmp")
 
 
+def test_writes_are_part_of_the_run_in_both_directions(tmp_path: Path) -> None:
+    start = START.replace("--cycles 2", "--cycles 3") + "break exec_loop\ncontinue\n"
+    writes = "set var cycle = 1\nset var $rax = 5\nprint cycle\nprint $rax\n"
+    back = "reverse-stepi\nreverse-stepi\nprint cycle\nprint $rax == 5\nstepi\nstepi\nprint cycle\nprint $rax\n"
+    end = "delete\nwatch cycle\ncontinue\ncontinue\nreverse-continue\nreverse-continue\nreverse-continue\nprint cycle\n"
+    output = run_gdb(start + writes + back + end, tmp_path)
+    assert re.findall(r"^\$\d+ = (\d+)", output, re.M) == ["1", "5", "0", "0", "1", "5", "0"]
+    assert "written at" in output
+    values = re.findall(r"^Old value = (\d+)\nNew value = (\d+)", output, re.M)
+    assert values == [("1", "2"), ("2", "3"), ("3", "2"), ("2", "1"), ("1", "0")]
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("print $rax = 5", "registers and memory are read-only"),
-        ("set var cycle = 7", "Cannot access memory"),
-        ("print phase_entered(1)", "Cannot access memory"),
+        ("set var $cr2 = 5", "register 'cr2' cannot be written"),
+        ("set var *(char *)host_call = 7", "Cannot access memory"),  # read-only in the memory map
+        ("set var *(int *)0xfee00000 = 0", "Cannot access memory"),
     ],
 )
-def test_writing_is_refused_in_words(command: str, message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_refused_in_words(command: str, message: str, tmp_path: Path) -> None:
     assert message in run_gdb(f"{START}break exec_loop\ncontinue\n{command}\n", tmp_path)
 
 

@@ -132,12 +132,82 @@ def test_before_paging_memory_is_physical() -> None:
         assert read(client, ram.size, 4) is None
 
 
-def test_nothing_is_written_and_the_run_goes_on_nowhere_else() -> None:
-    machine = session().enclave.machine
-    before = machine.ram.image(), machine.cpu.save_state()
-    writes = (b"P0=0000000000000000", b"G00", b"M100000,1:00", b"X100000,1:\0")
-    with served(session()) as client:
-        for packet in (*writes, b"c100000", b"s100000", b"C05;100000", b"S05;100000"):
-            assert client.ask(packet).startswith(b"E.a run that is executed in both directions cannot be changed")
-        assert client.ask(b"X100000,0:") == b"OK"  # gdb asks so whether the packet is known
-    assert (machine.ram.image(), machine.cpu.save_state()) == before
+def at_the_gate() -> Session:
+    made = Session("counter", cycles=2)
+    made.run_to(symbol="gate")
+    return made
+
+
+def test_memory_is_written_in_any_ring_where_it_is_mapped_to_ram() -> None:
+    run = at_the_gate()
+    ram, heap = run.machine.ram, region("heap")
+    with served(run) as client:
+        assert client.ask(b"M%x,4:01020304" % (heap.base + 0xFFE)) == b"OK"  # across pages
+        assert client.ask(b"X%x,2:\x05#" % heap.base) == b"OK"
+        assert client.ask(b"X%x,0:" % heap.base) == b"OK"  # gdb asks so whether the packet is known
+        assert ram.read(heap.base + 0xFFE, 4) == bytes([1, 2, 3, 4])
+        assert ram.read(heap.base, 2) == b"\x05#"
+        assert run.now.step == 3  # one for each page
+        for address in (GUARD - 2, 0, 0xFEE0_0000, 2**64 - 2):
+            assert client.ask(b"M%x,4:01020304" % address) == b"E0e"
+        for packet in (b"M100000,2:00", b"M100000,1:0", b"M100000,1:xy", b"M100000:00", b"X100000,1:", b"M", b"X"):
+            assert client.ask(packet) == b"E01"
+        assert run.now.step == 3
+        for _ in range(3):
+            client.ask(b"bs")
+        assert ram.read(heap.base, 0x1002) == bytes(0x1002)
+
+
+def test_registers_are_written_alone_and_all_together() -> None:
+    run = at_the_gate()
+    numbers, registers = X86_64.numbers, run.machine.cpu.registers
+    with served(run) as client:
+        for name in ("rax", "r9", "rip"):
+            assert client.ask(b"P%x=4000000000000000" % numbers[name]) == b"OK"
+            assert getattr(registers, name) == 0x40
+        assert run.now.step == 3
+        assert client.ask(b"P%x=4000000000000000" % numbers["rax"]) == b"OK"
+        everything = client.ask(b"g")
+        assert client.ask(b"G" + everything) == b"OK"
+        assert run.now.step == 3  # nothing has changed
+        changed = bytearray(bytes.fromhex(everything.decode()))
+        changed[:8] = bytes([1, *bytes(7)])
+        assert client.ask(b"G" + changed.hex().encode()) == b"OK"
+        assert registers.rax == 1
+        at = sum(one.bits // 8 for one in X86_64.registers[: numbers["cr0"]])
+        changed[0], changed[at] = 2, changed[at] ^ 1
+        assert client.ask(b"G" + changed.hex().encode()).startswith(b"E.register 'cr0' cannot be written; rax, ")
+        assert registers.rax == 1  # all or nothing
+        for packet in (b"G00", b"P0=00", b"P0", b"P0=xx", b"P%x=00" % len(X86_64.registers), b"P=00"):
+            assert client.ask(packet) == b"E01"
+        assert client.ask(b"P%x=0000000000000080" % numbers["rip"]).startswith(
+            b"E.rip 0x8000000000000000 is not canonical"
+        )
+
+
+def test_what_a_write_ends_is_said_at_the_next_stop_and_later_names_are_gone() -> None:
+    run = at_the_gate()
+    with served(run) as client:
+        client.monitor("snapshot gate")
+        client.ask(b"s")
+        client.monitor("snapshot later")
+        client.ask(b"bs")
+        here, before = run.now, len(client.output)
+        assert client.ask(b"M%x,1:07" % region("heap").base) == b"OK"
+        assert client.monitor("snapshot") == f"gate {here}\n"
+        before = len(client.output)
+        client.ask(b"s")
+        assert client.output[before:] == f"written at {here}: from there on, the run has another future now\n"
+        before = len(client.output)
+        client.ask(b"s")
+        assert client.output[before:] == ""
+
+
+def test_a_run_goes_on_nowhere_else_and_not_from_its_end() -> None:
+    run = at_the_gate()
+    with served(run) as client:
+        for packet in (b"c100000", b"s100000", b"C05;100000", b"S05;100000"):
+            assert client.ask(packet).startswith(b"E.a run goes on where it is")
+        client.ask(b"c")
+        assert client.ask(b"P0=0100000000000000").endswith(b"the run is over")
+        assert run.machine.cpu.registers.rax == 0

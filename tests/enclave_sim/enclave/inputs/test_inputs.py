@@ -16,6 +16,8 @@ from enclave_sim.inputs import (
     ExternalInterrupt,
     GuestReplaced,
     MemoryFault,
+    MemoryWrite,
+    RegisterWrite,
     SensorValue,
     Tamper,
     UplinkReady,
@@ -109,6 +111,20 @@ def test_a_memory_fault_inverts_bits() -> None:
     enclave.run(booted().at_ns + 50)
     assert enclave.machine.ram.read(address, 1) == b"\x81"
     assert enclave.run().clean
+
+
+def test_writes_take_effect_at_their_time() -> None:
+    at_ns, address = booted().at_ns, region("arena").base + 4096
+    writes: list[AnyInput] = [
+        MemoryWrite(at_ns=at_ns, address=address, data="0102"),
+        MemoryWrite(at_ns=at_ns, address=address + 1, data="03"),
+        RegisterWrite(at_ns=at_ns, register="rip", value=0),  # where nothing is mapped
+    ]
+    enclave = Enclave("counter", cycles=3, inputs=writes)
+    enclave.run(at_ns + 1)
+    assert enclave.machine.ram.read(address, 2) == b"\x01\x03"
+    result = enclave.run()
+    assert (result.outcome, result.residue_bytes) == ("KERNEL_FAULT", 0)
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["native", "portable"])

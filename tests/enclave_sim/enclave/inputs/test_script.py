@@ -23,6 +23,8 @@ from enclave_sim.inputs import (
     ExternalInterrupt,
     GuestReplaced,
     MemoryFault,
+    MemoryWrite,
+    RegisterWrite,
     SensorValue,
     Tamper,
     UplinkReady,
@@ -59,6 +61,11 @@ def script(tmp_path: Path) -> Any:
         (
             'kind = "guest_replaced"\npayload = 0\nguest = "beacon"',
             GuestReplaced(at_ns=7, payload=0, code=read("beacon")),
+        ),
+        ('kind = "memory_write"\naddress = 5\ndata = "00ff"', MemoryWrite(at_ns=7, address=5, data="00ff")),
+        (
+            'kind = "register_write"\nregister = "r15"\nvalue = 0xFFFF_FFFF_FFFF_FFFF',
+            RegisterWrite(at_ns=7, register="r15", value=2**64 - 1),
         ),
     ],
 )
@@ -168,6 +175,10 @@ AFTER = f"{TAMPER}after = "
         ('[[input]]\nkind = "uplink_ready"\nat_ns = 1\nready = 1', "ready is 1; it must be true or false"),
         ('[[input]]\nkind = "memory_fault"\nat_ns = 1\naddress = -1\nbits = 1', "there is no RAM at -0x1"),
         ('[[input]]\nkind = "memory_fault"\nat_ns = 1\naddress = 1\nbits = true', "bits is True; it must be a whole"),
+        ('[[input]]\nkind = "memory_write"\nat_ns = 1\naddress = 1\ndata = 5', "data is 5; it must be text"),
+        ('[[input]]\nkind = "memory_write"\nat_ns = 1\naddress = 1\ndata = "5"', "data is '5'; it must be bytes"),
+        ('[[input]]\nkind = "memory_write"\nat_ns = 1\naddress = 0x1000000\ndata = "5a"', "there is no RAM for 1"),
+        ('[[input]]\nkind = "register_write"\nat_ns = 1\nregister = "cr3"\nvalue = 1', "register 'cr3' cannot be"),
         (f"{GUEST}guest = 1", "guest is 1; it must be a built-in name or the path of a file"),
         (f'{GUEST}guest = "nobody"', "guest is 'nobody': neither a file beside the script nor built in; there are"),
         (f'{GUEST}guest = "\\u0000"', "guest is '\\x00': neither a file"),

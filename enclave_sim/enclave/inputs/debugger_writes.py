@@ -1,0 +1,19 @@
+"""Writes to memory and registers, as a debugger makes them. They take effect on any machine."""
+
+from enclave_sim.inputs import MemoryWrite, RegisterWrite
+from machine.machine import Machine
+
+_WRITABLE_FLAGS = 0x24_7FD5
+"""ID, AC, NT, IOPL, OF, DF, IF, TF, SF, ZF, AF, PF, CF. Other flags keep their values, as with POPF in ring 0."""
+
+
+def write(machine: Machine, one: MemoryWrite | RegisterWrite) -> None:
+    """Write to a machine that is stopped before an instruction."""
+    if isinstance(one, MemoryWrite):
+        machine.ram.write(one.address, bytes.fromhex(one.data))
+        machine.cpu.engine.flush_tlb()  # otherwise the content of the TLB would depend on earlier restores
+    elif one.register == "rflags":
+        cpu = machine.cpu
+        cpu.rflags = cpu.rflags & ~_WRITABLE_FLAGS | one.value & _WRITABLE_FLAGS
+    else:
+        machine.cpu.write_register(one.register.upper(), one.value)

@@ -1,0 +1,93 @@
+"""Writes to memory and registers: each is an input, given at this position of the run.
+
+A run can be executed in both directions because it depends on nothing but its beginning and its inputs. So a write
+becomes an input: going back over it undoes it, going forward again repeats it, and what came later is forgotten.
+"""
+
+from typing import Any
+
+from enclave_sim.errors import ConfigurationError
+from enclave_sim.gdb.memory import pieces_of
+from enclave_sim.gdb.protocol.fields import Malformed, hex_bytes, number, numbers
+from enclave_sim.gdb.registers import Architecture, Register
+from enclave_sim.inputs import MemoryWrite, RegisterWrite
+from enclave_sim.time_travel.travel import Travel
+
+
+class NotMapped(Exception):  # noqa: N818 - the error is gdb's
+    """Memory is not mapped, or not to RAM."""
+
+
+class Writing:
+    """Carries out the packets that write to the run of a session. What is there already is not written.
+
+    Each packet is carried out as a whole or not at all. Malformed, NotMapped and EnclaveError say why not.
+
+    Args:
+        session: The session.
+        architecture: The registers, as gdb knows them.
+    """
+
+    def __init__(self, session: Travel[Any], architecture: Architecture) -> None:
+        self._session = session
+        self._architecture = architecture
+
+    def memory(self, rest: bytes) -> None:
+        """Carry out `M`: the linear address, the length, and the bytes in hexadecimal."""
+        where, _, data = rest.partition(b":")
+        self._write_memory(where, hex_bytes(data))
+
+    def binary(self, rest: bytes) -> None:
+        """Carry out `X`: the same, with the bytes as they are."""
+        where, _, data = rest.partition(b":")
+        self._write_memory(where, data)
+
+    def one_register(self, rest: bytes) -> None:
+        """Carry out `P`: the number of a register, and its value."""
+        text, _, data = rest.partition(b"=")
+        index, registers = number(text), self._architecture.registers
+        if index >= len(registers):
+            raise Malformed
+        self._write_registers([(registers[index], hex_bytes(data))])
+
+    def all_registers(self, rest: bytes) -> None:
+        """Carry out `G`: the values of all registers. Those that cannot be written must have the values they have."""
+        data, values = hex_bytes(rest), []
+        for one in self._architecture.registers:
+            values.append((one, data[: one.bits // 8]))
+            data = data[one.bits // 8 :]
+        self._write_registers(values)
+
+    def _write_memory(self, where: bytes, data: bytes) -> None:
+        address, length = numbers(where, 2)
+        machine, done = self._session.machine, 0
+        if length != len(data):
+            raise Malformed
+        pieces = pieces_of(machine, address, length)
+        if pieces is None:
+            raise NotMapped
+        for place in pieces:
+            piece = data[done : done + len(place)]
+            done += len(place)
+            if machine.ram.read(place.start, len(place)) != piece:
+                self._session.take(MemoryWrite(at_ns=0, address=place.start, data=piece.hex()))
+
+    def _write_registers(self, values: list[tuple[Register, bytes]]) -> None:
+        if any(len(data) != one.bits // 8 for one, data in values):
+            raise Malformed
+        changed = [(one, data) for one, data in values if one.value(self._session.machine) != data]
+        given = [
+            RegisterWrite(at_ns=0, register=_name(one), value=int.from_bytes(data, "little")) for one, data in changed
+        ]
+        for write in given:
+            if write.mistake is not None:
+                raise ConfigurationError(write.mistake)
+        for write in given:
+            self._session.take(write)
+
+
+def _name(register: Register) -> str:
+    """Return the name of the 64-bit register, which has the one of 32 bits in it."""
+    if register.name == "eflags":
+        return "rflags"
+    return f"r{register.name[1:]}" if register.name[0] == "e" and len(register.name) == 3 else register.name

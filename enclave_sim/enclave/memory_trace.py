@@ -5,11 +5,12 @@ smallest that contains its writes. All others write without instructions, and ar
 a WebAssembly guest after each of its stays, its data segments after the first one, interrupt delivery and inputs at
 their events. A write that changes nothing is then not noticed. The scrub engine reports what it fills.
 
-The trace is bounded: after `MOST_EVENTS` one event says that it ends, and the function of a guest, for which its run is
-repeated, is searched for `MOST_SEARCHES` times.
+The trace is bounded: after `MOST_EVENTS` one event says that it ends. To find the function of a guest its run is
+repeated, which may take `MOST_SEARCHED_NS` altogether.
 """
 
 from collections.abc import Iterable, Iterator
+from contextvars import Context
 from typing import TYPE_CHECKING, ClassVar
 
 from enclave_sim import events
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from enclave_sim.enclave.kernel.program import Program
 
 MOST_EVENTS = 100_000
-MOST_SEARCHES = 64
+MOST_SEARCHED_NS = 1_000_000_000
+"""The time of guests, in virtual ns, that searches may repeat altogether."""
 _AT_EVENT: dict[object, tuple[str, str]] = {
     events.InputTaken: ("input", "an input"),
     InterruptDelivered: ("processor", "interrupt delivery"),
@@ -35,7 +37,7 @@ Writer = tuple[str, str]
 class MemoryTrace(Stateful):
     """Emits `memory_written` for one region, from power-on."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("_content", "_written", "_events", "_searches")
+    STATE: ClassVar[tuple[str, ...]] = ("_content", "_written", "_events", "_spent_ns", "_searched_ns")
     WIRING: ClassVar[tuple[str, ...]] = ("_region", "_node", "_program", "_emitting")
 
     def __init__(self, name: str, node: Node, program: "Program") -> None:
@@ -45,7 +47,9 @@ class MemoryTrace(Stateful):
         """The content of the region, as far as its writes are explained."""
         self._written: dict[Writer, tuple[int, int]] = {}
         """Begin and end of what instructions have written since the last event, by function."""
-        self._events = self._searches = 0
+        self._events = 0
+        self._spent_ns = self._searched_ns = 0
+        """The time that the guest has taken so far, and what searches have repeated."""
         self._emitting = False
         machine = node.machine
         machine.journal.before = self._before
@@ -81,6 +85,8 @@ class MemoryTrace(Stateful):
             self._report(writer, max(begin, self._region.base), min(end, self._region.end))
         if written:
             self._explain(written.values())
+        if kind is events.GuestInstantiated:
+            self._spent_ns = 0
         if kind in _AT_EVENT:
             for begin, end in self._changes():
                 self._report(_AT_EVENT[kind], begin, end)
@@ -100,17 +106,19 @@ class MemoryTrace(Stateful):
             self._report(("device", "scrub engine"), begin, end)
             self._explain([(begin, end)])
 
-    def _guest_ran(self) -> None:
+    def _guest_ran(self, elapsed_ns: int) -> None:
+        self._spent_ns += elapsed_ns
         for begin, end in self._changes():
             self._report(("guest", self._function(range(begin, end))), begin, end)
 
     def _function(self, where: range) -> str:
         """Name the function of the guest that stored to a range last; or say that it was not searched for."""
         host = self._node.host
-        if host is None or self._searches >= MOST_SEARCHES:
+        if host is None or self._searched_ns + self._spent_ns > MOST_SEARCHED_NS:
             return "a function not searched for"
-        self._searches += 1
-        return host.last_writer(where) or "a function that was not found"
+        self._searched_ns += self._spent_ns
+        found = Context().run(host.last_writer, where)  # without a host limit: it would end in the middle of a step
+        return found or "a function that was not found"
 
     def _changes(self) -> Iterator[tuple[int, int]]:
         """Yield the ranges whose content differs, pages that follow each other in one, and take them as explained."""

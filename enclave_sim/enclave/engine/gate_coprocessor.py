@@ -31,8 +31,8 @@ class GateCoprocessor(Stateful):
         self._engine = engine
         self._clock = clock
         self._emit = journal.emit
-        self.on_stay: Callable[[], None] | None = None
-        """Called after each stay in the guest, before its events."""
+        self.on_stay: Callable[[int], None] | None = None
+        """Called with the length in ns of each stay in the guest, before its events."""
         self._waiting_for: int | None = None
         """The pending host call."""
         self._traps = {
@@ -54,7 +54,7 @@ class GateCoprocessor(Stateful):
             raise KernelDied(f"the kernel entered a guest that cannot go on: {error}") from None
         self._clock.spend(departure.elapsed_ns)
         if self.on_stay is not None:
-            self.on_stay()
+            self.on_stay(departure.elapsed_ns)
         match departure:
             case HostCall(number, argument):
                 self._waiting_for = number

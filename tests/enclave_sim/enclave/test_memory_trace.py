@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from enclave_sim import Enclave
+from enclave_sim import Enclave, Phase
 from enclave_sim.enclave import memory_trace
+from enclave_sim.enclave.host_limit import HostLimit
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.events import CycleBegan, GuestInstantiated, MemoryWritten
 from enclave_sim.inputs import AfterEvent, MemoryFault
@@ -122,10 +123,22 @@ def test_the_trace_ends_at_its_bound_and_says_so(monkeypatch: pytest.MonkeyPatch
     assert found[-1] == ("limit", "no more writes are traced", region("kernel_stack").base, 0)
 
 
-def test_functions_of_guests_are_searched_for_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_trace, "MOST_SEARCHES", 1)
+def test_functions_of_guests_are_searched_for_within_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_trace, "MOST_SEARCHED_NS", 15)  # the guest has taken 10 ns when it calls
     names = [writer for by, writer, *_ in writes(traced("counter", "heap", cycles=3)) if by == "guest"]
     assert names == [COUNTER[1], *["a function not searched for"] * 2]
+
+
+def test_a_host_limit_ends_no_search_in_the_middle_of_a_step() -> None:
+    enclave = Enclave("counter", trace_memory="heap")
+    enclave.run_to(Phase.EXEC_LOOP)
+    machine = enclave.machine
+    assert machine.coprocessor is not None
+    while not enclave.in_guest:
+        enclave.step()
+    with HostLimit(1e-9):
+        enclave.step()
+    assert enclave.run().digest == Enclave("counter", trace_memory="heap").run().digest
 
 
 @pytest.mark.slow

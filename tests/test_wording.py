@@ -29,6 +29,15 @@ INSTEAD = {
     r"one's own": "your own",
     r"(held|hold|holds) against": "compared with",
     r"(stands?|lies?) (behind|in front of)": "follows, precedes",
+    r"anew": "again, re-",
+    r"for ever": "forever",
+    r"(it|this|that|which|answer|output|file) (is|are) no (?!longer|more)\w+": "is not a",
+    r"merely": "only",
+    r"now and then": "occasionally",
+    r"of (its|their) own accord": "automatically",
+    r"seldom": "rarely",
+    r"vanish(es|ed|ing)?": "is removed, is lost",
+    r"what is left": "the rest",
 }
 """Each phrase, as a regular expression of whole words, and what to write."""
 INSTEAD_IN_CODE = INSTEAD | {r"in front of": "before", r"behind": "after", r"wants?": "needs, expects, asks for"}

@@ -229,7 +229,7 @@ class Enclave:
 
         Raises:
             TpmUnavailable: A TPM in another process does not answer.
-            EvidenceError: Its answer is no attestation key.
+            EvidenceError: Its answer is not an attestation key.
         """
         return self._parts.reference_values()
 

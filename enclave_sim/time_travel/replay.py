@@ -139,7 +139,7 @@ class _Survey:
 
     @property
     def bound_ns(self) -> int:
-        """Virtual time by which the run must be over, so that a diverging run cannot continue for ever."""
+        """Virtual time by which the run must be over, so that a diverging run cannot continue forever."""
         return self.last_ns + 1 if self.limit_ns is None else self.limit_ns
 
 

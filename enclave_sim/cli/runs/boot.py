@@ -180,7 +180,7 @@ def _standard_output() -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
         output.write(data)
         output.flush()
-        if not has_reader():  # a kernel may print for ever
+        if not has_reader():  # a kernel may print forever
             raise OutputLost("cannot write to standard output: its reader has exited")
 
     return write

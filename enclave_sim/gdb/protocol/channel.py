@@ -21,7 +21,7 @@ class Channel(Protocol):
     """Bytes in both directions."""
 
     def receive(self, timeout_s: float | None) -> bytes:
-        """Return received bytes; empty if there are none within `timeout_s` seconds (None: wait for ever).
+        """Return received bytes; empty if there are none within `timeout_s` seconds (None: wait forever).
 
         Raises Gone.
         """

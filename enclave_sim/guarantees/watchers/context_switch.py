@@ -44,7 +44,7 @@ class ContextSwitchWatcher(Watcher):
         super().__init__()
         self._interrupted: tuple[Any, ...] | None = None
         self._left_by: int | None = None
-        """The vector by which ring 3 was left; None before a guest's first entry."""
+        """The vector that left ring 3; None before a guest's first entry."""
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """See `Watcher`."""

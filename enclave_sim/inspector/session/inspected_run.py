@@ -82,7 +82,7 @@ class InspectedRun(Travel[Subject]):
 
     @property
     def is_explored(self) -> bool:
-        """True if exploring would find no more. A bare kernel is not explored: it may run for ever."""
+        """True if exploring would find no more. A bare kernel is not explored: it may run forever."""
         return self.enclave is None or self.end_is_known or self._fails_ahead or len(self.known) > _EXPLORED
 
     def leave_snapshot(self) -> None:

@@ -97,7 +97,7 @@ def instruction_sequences(
     A guest is a sequence of templates: one instruction each, with code that sets up its operands. There are
     privileged instructions, system calls, gates and far branches, flags and segment registers, accesses and jumps to
     the kernel, devices, guard pages and non-canonical addresses, host calls with valid and invalid numbers, stores over
-    its own code, a stack at any address, and any opcode of any map. A guest may loop for ever: run it with a limit.
+    its own code, a stack at any address, and any opcode of any map. A guest may loop forever: run it with a limit.
 
     Args:
         min_size: The minimum number of templates.

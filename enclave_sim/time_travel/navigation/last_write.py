@@ -45,7 +45,7 @@ def find_last_write(timeline: Timeline[Any], base: int, size: int) -> Write | No
 
 @dataclass(frozen=True, slots=True)
 class _Noticed:
-    """A write as it was noticed. Finding a guest's store takes long, and is done only for the last write."""
+    """A write, as it was observed. Finding a guest's store takes long, and is done only for the last write."""
 
     position: Position
     rip: int | None

@@ -2,6 +2,7 @@
 
 from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import GP, Fault
+from machine.instructions.operand_size import operand_size
 from machine.processor.cpu import Cpu
 
 _TSS_IO_MAP_BASE = 102
@@ -10,7 +11,7 @@ _TSS_IO_MAP_BASE = 102
 def check_ports(cpu: Cpu, instruction: Instruction) -> None:
     """Raise Fault (#GP) if IN, OUT, INS or OUTS at RIP may not access its ports."""
     opcode = instruction.opcode
-    width = 1 if not opcode & 1 else 2 if instruction.operand_size_prefix else 4
+    width = min(operand_size(cpu, instruction), 4) if opcode & 1 else 1
     port = instruction.immediate if instruction.immediate_bytes else cpu.registers.rdx & 0xFFFF
     if not may_use(cpu, port, width):
         raise Fault(GP, 0)

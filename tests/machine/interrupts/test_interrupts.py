@@ -162,6 +162,13 @@ def test_ports_open_in_the_permission_bitmap_are_open_to_ring_3(kernel: Any) -> 
     assert opened.machine.post_code.code == 0x5A
 
 
+@pytest.mark.parametrize(("code", "vector"), [("66 E5 92", UD), ("66 48 E5 92", GP), ("48 E5 92", GP)])
+def test_rex_w_widens_an_access_to_ports_again(kernel: Any, code: str, vector: int) -> None:
+    """IN of port 92H: it and the next one are open."""
+    ran = kernel(f".byte {', '.join(f'0x{byte}' for byte in code.split())}; ud2", 3)
+    assert [taken.vector for taken in ran.taken] == [vector]
+
+
 def test_iopl_3_opens_every_port_to_ring_3(kernel: Any) -> None:
     closed = kernel("movb $0x5A, %al; outl %eax, $0x80", 3)
     assert [t.vector for t in closed.taken] == [GP]

@@ -14,7 +14,7 @@ TYPES = {-1: "i32", -2: "i64", -3: "f32", -4: "f64", -5: "v128", -16: "funcref",
 """Value types (5.3.1) by their code as a signed integer of seven bits, as in a block type (5.4.1)."""
 EMPTY_BLOCK = -64
 """The block type without parameters and results."""
-_BITS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
+_BYTES = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
 _WIDTH = re.compile(r"(?:load|store)(\d+)(?:x(\d+))?")
 
 
@@ -198,5 +198,4 @@ def natural_alignment(name: str) -> int:
     """Return the number of bytes accessed by a load or store."""
     kind, _, access = name.partition(".")
     width = _WIDTH.match(access)
-    bits = _BITS[kind] if width is None else int(width[1]) * int(width[2] or 1)
-    return bits // 8
+    return _BYTES[kind] if width is None else int(width[1]) * int(width[2] or 1) // 8

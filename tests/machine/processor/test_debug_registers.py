@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from machine.events import InterruptDelivered, InterruptReturned
+from machine.machine import Machine, MachineConfiguration
 
 DB, NMI, UD = 1, 2, 6
 DE = 1 << 3
@@ -127,3 +128,18 @@ def test_an_nmi_is_taken_behind_the_store_that_asks_for_it(kernel: Any) -> None:
     (behind,) = kernel("sti; nop; cli;" + arm + "movl %eax, (%rdx); movl %ecx, %ss; nop").taken
     assert (at_once.vector, held.vector, behind.vector) == (NMI, NMI, NMI)
     assert at_once.rip == held.rip - 2
+
+
+def test_after_power_on_addresses_are_zero_and_nothing_is_armed() -> None:
+    """SDM volume 3, table 10-1."""
+    debug = Machine(MachineConfiguration(1 << 20, engines=False)).cpu.debug
+    power_on = [0, 0, 0, 0, 0xFFFF_0FF0, 0x400]
+    registers = (0, 1, 2, 3, 6, 7)
+    assert [debug.read(number) for number in registers] == power_on
+    for number, value in zip(registers, (1, 2, 3, 4, 0xFFFF_0FFF, 0x401), strict=True):
+        debug.write(number, value)
+    debug.met, debug.held = 1, 2
+    assert [debug.read(number) for number in registers] == [1, 2, 3, 4, 0xFFFF_0FFF, 0x401]
+    debug.reset()
+    assert [debug.read(number) for number in registers] == power_on
+    assert (debug.met, debug.held) == (0, 0)

@@ -253,10 +253,14 @@ def test_a_tss_of_16_bits_has_the_stack_in_words(level: int) -> None:
 
 
 @pytest.mark.parametrize(("flags", "limit"), [(0x8200, 0x67), (0x8100, 4), (0x8900, 8)])
-def test_a_tss_that_has_no_such_stack_is_ts(flags: int, limit: int) -> None:
-    """It is none, or ends before it. #TS finds no stack either, so it is a double fault, and that a third one."""
+@pytest.mark.parametrize("rpl", [0, 1, 2])
+def test_a_tss_that_has_no_such_stack_is_ts(flags: int, limit: int, rpl: int) -> None:
+    """It is none, or ends before it. #TS finds no stack either, so it is a double fault, and that a third one.
+
+    The error code has EXT and IDT where the selector has its RPL (6.13).
+    """
     ready = Ready.of(PROTECTED, 3)
-    ready.processor.cpu.registers.tr.load(TASK, TSS, limit, flags)
+    ready.processor.cpu.registers.tr.load(TASK | rpl, TSS, limit, flags)
     events = ready.deliver()
     assert [(e.vector, e.error_code) for e in events if isinstance(e, InterruptRaised)] == [
         (VECTOR, None),

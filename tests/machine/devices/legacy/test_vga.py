@@ -154,6 +154,15 @@ def test_reading_input_status_1_makes_the_index_of_the_attribute_controller_the_
     assert vga.get(0x3C0) == 0x20
 
 
+def test_after_power_on_and_reset_the_attribute_controller_waits_for_an_index(vga: Adapter) -> None:
+    for _ in range(2):
+        vga.set(0x3C0, 0x25)
+        assert vga.get(0x3C0) == 0x25
+        vga.set(0x3C0, 0x0F)  # data, after which an index would follow
+        vga.set(0x3C0, 0x26)  # an index, after which data would follow
+        vga.device.reset()
+
+
 def test_loops_that_wait_for_the_vertical_retrace_and_for_its_end_come_to_an_end(vga: Adapter) -> None:
     seen = [vga.get(0x3DA) & 8 for _ in range(4)]
     assert set(seen) == {0, 8}

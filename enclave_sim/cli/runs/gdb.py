@@ -1,18 +1,18 @@
 """`enclave-sim gdb`: serve gdb, and execute a run in both directions."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from enclave_sim.cli.command import command, option
+from enclave_sim.cli.command import OUTPUT, command, option
 from enclave_sim.cli.options import applicability, common, kernel
 from enclave_sim.cli.options import run as options
 from enclave_sim.cli.options.applicability import KERNEL, PAYLOADS
-from enclave_sim.cli.options.types import PORT
+from enclave_sim.cli.options.types import FILE, PORT
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.specification import Attestation, EngineName
@@ -45,6 +45,13 @@ _PORT, _LOOPBACK = 1234, "127.0.0.1"
 @option("--host", metavar="ADDRESS", help=f"Address to listen on. Default: {_LOOPBACK}, this host only")
 @option("--stdio", is_flag=True, help="Serve one gdb on standard input and output: target remote | ...")
 @option("--script", is_flag=True, help="Print commands that prepare gdb for this run, and serve nothing: gdb -x FILE")
+@option(
+    "--record",
+    type=FILE,
+    metavar="FILE",
+    help="Write the events up to where gdb leaves the run to FILE, with what gdb wrote: for replay and inspect.",
+    heading=OUTPUT,
+)
 @options.cycles
 @options.wake_ns
 @options.quantum_ns
@@ -67,6 +74,7 @@ def gdb(
     host: str | None,
     stdio: bool,
     script: bool,
+    record: Path | None,
     cycles: int,
     wake_ns: int,
     quantum_ns: int,
@@ -118,7 +126,7 @@ def gdb(
             features=frozenset(feature),
             attestation=attestation,
         )
-    with contextlib.suppress(KeyboardInterrupt):
+    with _recorded(session, record), contextlib.suppress(KeyboardInterrupt):
         if stdio:
             _serve_stdio(session)
         else:
@@ -130,6 +138,20 @@ def gdb(
                 _PORT if port is None else port,
                 lambda address: click.echo(f"gdb is served: target remote {address}"),
             )
+
+
+@contextlib.contextmanager
+def _recorded(session: "Travel[Any]", path: Path | None) -> Iterator[None]:
+    """Write a recording of the run as it is at the end of the scope. Raises ConfigurationError if it cannot."""
+    if path is None:
+        yield
+        return
+    from enclave_sim.recording.writer import RecordingWriter  # noqa: PLC0415
+
+    with RecordingWriter.open(path, session.subject.header) as writer:
+        yield
+        for event in session.events:
+            writer.record(event)
 
 
 def _image_among(names: list[str]) -> str | None:

@@ -12,8 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import firmware
 from enclave_sim.cli.app import app
+from enclave_sim.events import InputTaken
 from enclave_sim.gdb.protocol.packets import encoded
+from enclave_sim.inputs import MemoryWrite
+from enclave_sim.recording import Recording
+from enclave_sim.time_travel.replay import replay
 from tests.enclave_sim.gdb.rig import COMMAND, ROOT, Client
 from tests.machine.boot import images
 
@@ -95,6 +100,24 @@ def test_on_standard_input_and_output_it_ends_with_its_client_and_leaves_ctrl_c_
             assert started.wait(300) == 0
 
 
+@pytest.mark.slow
+def test_the_run_that_gdb_leaves_is_recorded_with_what_it_wrote_and_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with listening("counter", "--cycles", "3", "--record", str(path)) as (started, port):
+        with connect(port) as connection:
+            client = Client(connection)
+            client.ask(b"Z0,%x,1" % firmware.symbols()["exec_loop"])
+            client.ask(b"c")
+            assert client.ask(b"M%x,4:01000000" % firmware.symbols()["cycle"]) == b"OK"
+            client.ask(b"c")
+            client.ask(b"bs")
+        started.send_signal(signal.SIGINT)
+        assert started.wait(300) == 0
+    assert replay(path).equal
+    taken = [event.given for event in Recording.load(path).of_kind(InputTaken)]
+    assert taken == [MemoryWrite(at_ns=0, address=firmware.symbols()["cycle"], data="01000000")]
+
+
 HEAVY = ("click", "unicorn", "msgspec", "wasmtime", "cryptography", "elftools", "capstone", "machine")
 """Modules that a run or its command line needs and the first answer does not."""
 
@@ -149,6 +172,10 @@ def kernel_named(directory: Path, name: str) -> Path:
 def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     assert "--stdio takes no --port" in refused("--stdio", "--port", "5")
     assert "--stdio takes no --port and no --host" in refused("--stdio", "--host", "::1")
+    assert "cannot record to" in refused("--record", str(tmp_path), "--port", "0")
+    assert "--record is for payloads; this is a kernel image" in refused(
+        "--record", "x", str(kernel_named(tmp_path, "kernel.elf"))
+    )
     assert "--script takes no --stdio, --port and --host" in refused("--script", "--port", "5")
     assert "no payload 'kernle.elf'" in refused("--script", "kernle.elf")
     assert "line break" in refused("--script", str(kernel_named(tmp_path, "two\nlines.elf")))

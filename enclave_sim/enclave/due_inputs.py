@@ -30,7 +30,7 @@ def run(machine: Machine, inputs: DueInputs, limit_ns: int | None) -> Outcome:
 
 def step(machine: Machine, inputs: DueInputs) -> bool:
     """Take a due input, or make the machine take one step. Return False at the end of the run."""
-    if _is_due(machine, inputs):
+    if is_due(machine, inputs):
         inputs.take_next()
         return True
     return machine.step(inputs.next_ns) is None
@@ -38,9 +38,10 @@ def step(machine: Machine, inputs: DueInputs) -> bool:
 
 def between_steps(machine: Machine, inputs: DueInputs) -> bool:
     """Return True if a step has just ended: the machine's, or one followed by a due input."""
-    return machine.between_steps or _is_due(machine, inputs)
+    return machine.between_steps or is_due(machine, inputs)
 
 
-def _is_due(machine: Machine, inputs: DueInputs) -> bool:
+def is_due(machine: Machine, inputs: DueInputs) -> bool:
+    """Return True if the next input is due now."""
     next_ns = inputs.next_ns
     return next_ns is not None and next_ns <= machine.clock.now_ns

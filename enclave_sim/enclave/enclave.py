@@ -319,6 +319,11 @@ class Enclave:
             self._result = result
         return result
 
+    @property
+    def is_over(self) -> bool:
+        """True if the enclave is dormant and halted, and no input is due."""
+        return self.dormant and self.machine.halted and not self._loop.input_is_due
+
     def conclude(self) -> bool:
         """Record the end of the run, as `run` does: the residue, or why the kernel stopped.
 

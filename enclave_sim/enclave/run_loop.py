@@ -71,6 +71,11 @@ class RunLoop:
         """True if a step has just ended: the machine's, or one followed by a due input."""
         return due_inputs.between_steps(self._machine, self._environment)
 
+    @property
+    def input_is_due(self) -> bool:
+        """True if the next input is due now."""
+        return due_inputs.is_due(self._machine, self._environment)
+
     def load_reached(self, reached: frozenset[Phase]) -> None:
         """Return to a moment when these phases had reached their target state."""
         self.reached, self._awaited = set(reached), None

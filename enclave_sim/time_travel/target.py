@@ -50,6 +50,10 @@ class Subject(Protocol):
     def take(self, one: AnyInput) -> None:
         """Let an input take effect now, as a step that takes no time. Raises ConfigurationError if it cannot."""
 
+    @property
+    def is_over(self) -> bool:
+        """True once nothing can happen any more, as far as that is known without trying."""
+
     def conclude(self) -> bool:
         """Record the findings at the end of the run. Return False if there are none."""
 

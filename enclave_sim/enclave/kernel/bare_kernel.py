@@ -85,6 +85,7 @@ class BareKernel:
     """
 
     in_guest = False
+    is_over = False
 
     def __init__(
         self,

@@ -109,7 +109,7 @@ class Timeline(Generic[S]):
     # Forward
 
     def step(self) -> bool:
-        """Execute one step; the last one is `_conclude`. Return False at the end of the run. Raises Cancelled."""
+        """Execute one step. Return False at the end of the run. Raises Cancelled."""
         self.cancellation.poll()
         given = self._given_before(None)
         if given is not None and given.position == self.now:
@@ -125,6 +125,7 @@ class Timeline(Generic[S]):
                 break
         if self.now == before:
             self.machine.clock.timeless_steps += 1
+        self._conclude_dormant()
         if stays:
             self.leave_snapshot()  # so that positions after a stay can be reached without re-executing it
         return True
@@ -173,10 +174,14 @@ class Timeline(Generic[S]):
             self.monitor.wanted = None
         return self.monitor.found
 
+    def _conclude_dormant(self) -> None:
+        """Make a subject that has just ended record that: it belongs to the last step."""
+        if self.subject.is_over and not self._is_concluded:
+            self.subject.conclude()
+
     def _conclude(self) -> bool:
-        """Make the subject record the end of the run. Return False if it records nothing, or already has."""
-        last = self.monitor.events[self.seen - 1] if self.seen else None
-        if isinstance(last, ResidueScanned | KernelStopped) or not self.subject.conclude():
+        """Make a subject whose end was not seen before record that, in a step of its own. Return False if it has."""
+        if self._is_concluded or not self.subject.conclude():
             return False
         self.machine.clock.timeless_steps += 1
         return True
@@ -209,6 +214,10 @@ class Timeline(Generic[S]):
         ahead = (one for one in self._given if one.position >= self.now)
         return next((one for one in ahead if limit is None or one.position < limit), None)
 
+    @property
+    def _is_concluded(self) -> bool:
+        return self.seen > 0 and isinstance(self.monitor.events[self.seen - 1], ResidueScanned | KernelStopped)
+
     def interrupt(self) -> None:
         """Make `run` return after the current instruction."""
         self._interrupted = True
@@ -224,6 +233,7 @@ class Timeline(Generic[S]):
         outcome = Outcome.LIMIT
         if stop_ns > self.machine.clock.now_ns:
             outcome = self.subject.advance(stop_ns)
+            self._conclude_dormant()
         if given is None or self.machine.at_stop or self.machine.clock.now_ns < stop_ns:
             return outcome
         self._walk(given.position)

@@ -16,6 +16,10 @@ def rewrite(page: Path) -> int:
     """Run the page, replace wrong output with the printed one, and return the number of replacements."""
     reader = Reader()
     wrong = [shown for block in blocks(page) for shown in reader.follow(block) if not shown.right]
+    for shown in wrong:
+        if shown.block.argument("from") is not None:
+            print(f"{shown.block.place}: choose the lines yourself, from\n{shown.printed}")
+    wrong = [shown for shown in wrong if shown.block.argument("from") is None]
     text = page.read_text()
     for shown in reversed(wrong):
         text = text[: shown.start] + replaced(shown.text, shown.printed) + text[shown.start + len(shown.text) :]

@@ -54,7 +54,7 @@ class Reader:
             yield self._shown(block, Path(name).read_text())
         elif (name := block.argument("from")) is not None:
             printed = Path(name).read_text()
-            yield Shown(block, block.start, block.text, block.text, block.text in printed)
+            yield Shown(block, block.start, block.text, printed, block.text in printed)
         elif block.language == "text" and self._printed is not None:
             yield self._shown(block, self._printed)
             self._printed = None

@@ -12,7 +12,7 @@ from tests.documents.reader import Reader
 NOT_RUN = {
     NotRun.INSTALLS: 4,
     NotRun.MINUTES: 8,
-    NotRun.STAYS: 5,
+    NotRun.STAYS: 6,
     NotRun.YOURS: 2,
     NotRun.FORM: 11,
     NotRun.ELSEWHERE: 12,

@@ -1,9 +1,8 @@
 """The checks of an event log: measurements, their order, and the allow lists."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
-
-import msgspec
 
 from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
@@ -20,7 +19,8 @@ ANNIHILATED = b"AETHER ANNIHILATED"
 """The data of the event of the cap, which is a fault in every PCR."""
 
 
-class Measurements(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Measurements:
     """The events of a correctly ordered log, by the thing measured."""
 
     kernel_image: Event

@@ -1,8 +1,7 @@
 """The checks of one quote: made by a TPM, with a known key, over the right PCRs, for this challenge."""
 
+from dataclasses import dataclass
 from hashlib import sha256
-
-import msgspec
 
 from enclave_sim.attestation.checks.checklist import Checklist
 from enclave_sim.attestation.errors import EvidenceError
@@ -30,14 +29,16 @@ from enclave_sim.attestation.reference_values import ReferenceValues
 from enclave_sim.attestation.verdict import Challenge, Policy
 
 
-class CheckedQuote(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CheckedQuote:
     """The parts of one quote that could be read."""
 
     quote: Quote | None
     area: PublicArea | None
 
 
-class QuoteChecks(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class QuoteChecks:
     """The values with which every quote of one piece of evidence is compared."""
 
     challenge: Challenge

@@ -5,10 +5,9 @@ do that. The protected header is `{1: -7, 4: key}`. The key identifier is the pu
 that does not know the key detects a damaged file.
 """
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from enclave_sim.attestation.errors import EvidenceError
 
@@ -22,7 +21,8 @@ _LEAST_SEED = 16
 _PROTECTED_HEAD = bytes.fromhex("a2 01 26 04 58 21")  # {1: -7, 4: the 33 bytes that follow}
 
 
-class EnvelopeKey(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class EnvelopeKey:
     """A node's own P-256 key for evidence files. It proves who packed a file, but nothing about what ran."""
 
     secret: int

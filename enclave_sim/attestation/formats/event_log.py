@@ -1,8 +1,7 @@
 """The TCG crypto-agile event log (TCG PC Client Platform Firmware Profile, section 10), little-endian."""
 
+from dataclasses import dataclass
 from hashlib import sha256
-
-import msgspec
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
@@ -18,7 +17,8 @@ _MOST_ALGORITHMS = 16
 _LAST_PCR = 23
 
 
-class Event(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Event:
     """TCG_PCR_EVENT2: the extension of a PCR, and its reason."""
 
     pcr: int  # 0 to 23
@@ -47,7 +47,8 @@ class Event(msgspec.Struct, frozen=True):
         return head + counted + len(self.data).to_bytes(4, "little") + self.data
 
 
-class Header(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Header:
     """TCG_EfiSpecIdEvent, the data of the first event. The defaults are those that we write and `verify` requires."""
 
     algorithms: tuple[tuple[int, int], ...] = ((TPM_ALG_SHA256, 32),)  # (algorithm, size of a digest in bytes)
@@ -66,7 +67,8 @@ class Header(msgspec.Struct, frozen=True):
         return bytes(4) + EV_NO_ACTION.to_bytes(4, "little") + bytes(20) + len(data).to_bytes(4, "little") + data
 
 
-class EventLog(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class EventLog:
     """A complete log."""
 
     events: tuple[Event, ...]

@@ -1,9 +1,8 @@
 """TPM2B_PUBLIC of an attestation key (TPM 2.0 library part 2, 12.2), its Name and its qualified name."""
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import (
@@ -30,14 +29,16 @@ ML_DSA_65_KEY_SIZE = 1952
 _MOST_POLICY = 64
 
 
-class EccPoint(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class EccPoint:
     """A point on P-256. A coordinate has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     x: bytes
     y: bytes
 
 
-class PublicArea(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PublicArea:
     """TPMT_PUBLIC with nameAlg SHA-256: of a P-256 key for ECDSA with SHA-256, or of an ML-DSA-65 key."""
 
     attributes: int  # TPMA_OBJECT

@@ -1,6 +1,6 @@
 """TPMS_ATTEST of a quote (TPM 2.0 library part 2, 10.12), and the structures in it."""
 
-import msgspec
+from dataclasses import dataclass
 
 from enclave_sim.attestation.formats.algorithms import TPM_ALG_SHA256
 from enclave_sim.attestation.formats.reader import Reader, sized
@@ -13,7 +13,8 @@ _MOST_SELECTIONS = 16
 _MOST_EXTRA_DATA = 66  # TPM2B_DATA: a TPMT_HA of the largest hash
 
 
-class ClockInfo(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ClockInfo:
     """TPMS_CLOCK_INFO."""
 
     clock: int  # ms of powered time of the TPM
@@ -27,7 +28,8 @@ class ClockInfo(msgspec.Struct, frozen=True):
         return self.clock.to_bytes(8, "big") + counts + bytes([self.safe])
 
 
-class PcrSelection(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PcrSelection:
     """TPMS_PCR_SELECTION: PCRs of one bank."""
 
     hash_algorithm: int
@@ -44,7 +46,8 @@ class PcrSelection(msgspec.Struct, frozen=True):
         return tuple(n for n in range(8 * len(self.bitmap)) if self.bitmap[n // 8] >> n % 8 & 1)
 
 
-class Quote(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Quote:
     """TPMS_ATTEST with magic TPM_GENERATED_VALUE and type TPM_ST_ATTEST_QUOTE."""
 
     qualified_signer: bytes

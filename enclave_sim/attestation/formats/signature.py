@@ -1,6 +1,6 @@
 """TPMT_SIGNATURE (TPM 2.0 library part 2, 11.3), and its verification over a quote."""
 
-import msgspec
+from dataclasses import dataclass
 
 from enclave_sim.attestation.errors import EvidenceError
 from enclave_sim.attestation.formats.algorithms import (
@@ -16,7 +16,8 @@ from enclave_sim.attestation.formats.reader import Reader, sized
 ML_DSA_65_SIGNATURE_SIZE = 3309
 
 
-class EcdsaSignature(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class EcdsaSignature:
     """ECDSA on P-256 with SHA-256. A number has 1 to 32 bytes, because a TPM may omit leading zeros."""
 
     r: bytes
@@ -33,7 +34,8 @@ class EcdsaSignature(msgspec.Struct, frozen=True):
         return head + sized(self.r) + sized(self.s)
 
 
-class MlDsaSignature(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class MlDsaSignature:
     """Pure ML-DSA-65 with an empty context, over the attest itself."""
 
     signature: bytes

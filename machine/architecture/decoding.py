@@ -258,7 +258,7 @@ def _immediate_size(kind: str | None, rex: int, prefixes: bytes, address_bits: i
     return sizes.get(kind, address_bits // 8)
 
 
-def _segment(prefixes: bytes, default: str, *, long: bool) -> str:
+def overridden_segment(prefixes: bytes, default: str, *, long: bool) -> str:
     """Return the segment of an operand: the last override counts, in 64-bit mode the last one for FS or GS."""
     for prefix in prefixes:
         name = _SEGMENT_PREFIXES.get(prefix)
@@ -289,7 +289,7 @@ def _memory_operand(
     if at + width > len(code):
         raise IndexError
     displacement = int.from_bytes(code[at : at + width], "little", signed=True)
-    segment = _segment(prefixes, "ss" if base in (_RSP, _RBP) else "ds", long=long)
+    segment = overridden_segment(prefixes, "ss" if base in (_RSP, _RBP) else "ds", long=long)
     return MemoryOperand(segment, base, index, scale, displacement, relative, bits), at + width
 
 
@@ -306,5 +306,5 @@ def _memory_operand_16(code: bytes, at: int, modrm: int, prefixes: bytes) -> tup
     if at + width > len(code):
         raise IndexError
     displacement = int.from_bytes(code[at : at + width], "little", signed=True)
-    segment = _segment(prefixes, "ss" if base == _RBP else "ds", long=False)
+    segment = overridden_segment(prefixes, "ss" if base == _RBP else "ds", long=False)
     return MemoryOperand(segment, base, index, 1, displacement, False, 16), at + width

@@ -3,15 +3,13 @@
 Unicorn stores byte by byte, so a fault leaves the first bytes stored.
 """
 
-from machine.architecture.decoding import Instruction
+from machine.architecture.decoding import Instruction, overridden_segment
 from machine.architecture.processor_state import SegmentRegister
 from machine.instructions.accesses import code_bits
 from machine.instructions.disposition import Done
 from machine.instructions.memory import OperandMemory
 from machine.instructions.operand_access import require_mmx, require_sse
 from machine.processor.cpu import Cpu
-
-_SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
 
 
 def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
@@ -34,17 +32,14 @@ def execute_masked_move(cpu: Cpu, instruction: Instruction) -> Done:
 
 
 def _destination(cpu: Cpu, instruction: Instruction) -> int:
-    registers, name = cpu.registers, "ds"
-    for prefix in instruction.prefixes:
-        name = _SEGMENTS.get(prefix, name)
+    registers = cpu.registers
     bits, long = code_bits(registers), registers.in_64_bit_code
     if instruction.address_size_prefix:
         bits = {64: 32, 32: 16, 16: 32}[bits]
-    address = registers.rdi & (1 << bits) - 1
+    name = overridden_segment(instruction.prefixes, "ds", long=long)
     segment: SegmentRegister = getattr(registers, name)
-    if long:
-        return int(address + (segment.base if name in ("fs", "gs") else 0) & 2**64 - 1)
-    return int(address + segment.base & 0xFFFF_FFFF)
+    base = segment.base if not long or name in ("fs", "gs") else 0
+    return int((registers.rdi & (1 << bits) - 1) + base & (2**64 - 1 if long else 0xFFFF_FFFF))
 
 
 RULES = {0x0FF7: execute_masked_move}

@@ -344,3 +344,18 @@ def test_a_base_comes_back_with_compatibility_mode(portable: bool) -> None:
     )
     result = bench(portable).run(program)
     assert (result.vector, result.registers["RCX"]) == (None, 0x5A5A)
+
+
+@pytest.mark.parametrize("prefixes", ["64", "3E 64", "65 64", "64 26", "64 2E", "64 36", "64 3E"])
+@pytest.mark.parametrize("name", OVERRIDABLE)
+def test_unicorn_forgets_fs_where_a_prefix_for_another_segment_follows(name: str, prefixes: str) -> None:
+    """docs/unicorn.md: by the manual FS is used with all of these prefixes."""
+    code, pointer, writes = OVERRIDABLE[name]
+    values = dict.fromkeys(GENERAL, 0) | {"RSP": layout.STACK_POINTER, pointer: 0x10}
+    program = Program(
+        bytes.fromhex(prefixes + code), registers=tuple(values.values()), fs_base=layout.ABSENT, fx=ALL_ONES
+    )
+    result = bench(False).run(program)
+    forgets = not prefixes.endswith("64") and name not in ("FLD", "MASKMOVQ")
+    base = 0 if forgets else layout.ABSENT
+    assert (result.vector, result.error_code, result.registers["CR2"]) == (PF, 4 | writes, base + 0x10)

@@ -142,7 +142,10 @@ def test_instructions_that_stop_at_a_condition(tmp_path: Path) -> None:
 
 
 def test_the_end_can_be_gone_back_from(tmp_path: Path) -> None:
-    output = run_gdb(START + "continue\nmonitor where\nreverse-stepi\nstepi\nstepi\nreverse-continue\n", tmp_path)
+    output = run_gdb(
+        START + "continue\nmonitor where\nreverse-stepi\nreverse-stepi\nstepi\nstepi\nstepi\nreverse-continue\n",
+        tmp_path,
+    )
     assert_in_order(
         output,
         *("No more reverse-execution history.", "dormant", "hlt", "No more reverse-execution history."),

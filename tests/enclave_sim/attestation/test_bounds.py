@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from dataclasses import replace as altered
 
 import cbor2
 import pytest
-from msgspec.structs import replace as altered
 
 from enclave_sim.attestation import Challenge, EnvelopeKey, Evidence, EvidenceError, Position, ReferenceValues
 from enclave_sim.attestation.errors import shown

@@ -177,16 +177,16 @@ class Scrubbed(Event, frozen=True, tag="scrubbed", gc=False):
 
 
 class MemoryWritten(Event, frozen=True, tag="memory_written", gc=False):
-    """A traced region was written to (`run --trace-memory`), since the event before."""
+    """A traced region was written (`run --trace-memory`) since the previous event."""
 
     region: str
     base: int
     size: int
     """Size in bytes of the smallest range that contains these writes."""
     by: str
-    """`kernel`, `guest`, `device`, `processor` or `input`; `limit` where the trace ends."""
+    """`kernel`, `guest`, `device`, `processor` or `input`; `limit` at the end of the trace."""
     writer: str
-    """The function of the kernel or the guest, or the name of what wrote."""
+    """The function of the kernel or the guest, or the name of another writer."""
 
 
 class WakeScheduled(Event, frozen=True, tag="wake_scheduled", gc=False):

@@ -113,7 +113,7 @@ class GuestReplaced(Input, frozen=True, tag="guest_replaced"):
 
 
 class MemoryWrite(Input, frozen=True, tag="memory_write"):
-    """Bytes of RAM get other values, as when a debugger writes them."""
+    """Bytes of RAM are written, as by a debugger."""
 
     address: int
     """Physical address of the first byte."""
@@ -131,7 +131,7 @@ class MemoryWrite(Input, frozen=True, tag="memory_write"):
 
 
 class RegisterWrite(Input, frozen=True, tag="register_write"):
-    """A register of the processor gets another value, as when a debugger writes it."""
+    """A register of the processor is written, as by a debugger."""
 
     register: str
     """`rax` to `r15`, `rip` or `rflags`."""
@@ -154,7 +154,7 @@ AnyInput = (
     ExternalInterrupt | Tamper | SensorValue | UplinkReady | MemoryFault | GuestReplaced | MemoryWrite | RegisterWrite
 )
 WRITES = frozenset(["memory_fault", "memory_write", "register_write"])
-"""Kinds of inputs that change the machine itself, so that the kernel may do anything afterwards."""
+"""Kinds of inputs that change the machine itself, after which the kernel may do anything."""
 
 
 def kind_of(one: AnyInput | type[AnyInput]) -> str:

@@ -113,15 +113,15 @@ class VerdictObject(TypedDict):
     accepted: bool
     """Every check passed."""
     reset_count: int | None
-    """TPM resets; null where the first quote cannot be read. The same holds for the next two."""
+    """TPM resets; null if the first quote cannot be read, like the next two."""
     restart_count: int | None
     """TPM restarts since the last reset."""
     clock: int | None
     """The TPM's clock, in milliseconds."""
     cycle: int | None
-    """The cycle as the evidence states it; null where it cannot be read."""
+    """The cycle as the evidence states it; null if it cannot be read."""
     checks: list[CheckObject]
-    """Always the same ones in the same order."""
+    """Always the same checks in the same order."""
 
 
 @dataclass(frozen=True, slots=True)

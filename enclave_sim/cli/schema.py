@@ -1,4 +1,4 @@
-"""`enclave-sim schema`: JSON Schemas of what commands print with `--json`, made from the types that they print."""
+"""`enclave-sim schema`: JSON Schemas of the commands' `--json` output, made from its types."""
 
 import ast
 import inspect
@@ -48,7 +48,7 @@ def schema_of(output: Output) -> dict[str, Any]:
 
 
 def _types(output: Output) -> tuple[type, ...]:
-    """Return the type that is printed, and those that it is made of."""
+    """Return the printed type and its component types."""
     if output is Output.RUN:
         from enclave_sim.recording.outcome import summary  # noqa: PLC0415
 

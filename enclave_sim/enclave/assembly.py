@@ -72,7 +72,7 @@ class Assembly:
         machine, block, host = self.node.machine, self.node.block, self.node.host
         self.loaded, self._measured = load_kernel(machine, configuration, self.payloads, packed)
         self.trace: MemoryTrace | None = None
-        """The trace of a region, if the configuration names one."""
+        """The memory trace, if the configuration names a region."""
         if configuration.trace_memory is not None:
             from enclave_sim.enclave.kernel.program import aether  # noqa: PLC0415 - only a trace needs symbols
 

@@ -168,7 +168,7 @@ def configured(
     Args:
         base: The configuration.
         options: The values, by name.
-        others: Names that the caller takes as well, for the error.
+        others: Names that the caller also accepts, for the error message.
 
     Returns:
         The changed configuration.

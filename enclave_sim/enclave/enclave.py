@@ -38,7 +38,7 @@ _OTHER_OPTIONS = (
     *("configuration", "trust_anchors", "recorder", "writer", "digest", "record"),
     *("portable", "inputs", "tpm", "verifier", "reference", "cancellation"),
 )
-"""The options of an enclave that are not of its configuration."""
+"""The options of an enclave that are not part of its configuration."""
 
 
 class Enclave:

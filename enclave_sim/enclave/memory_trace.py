@@ -1,12 +1,14 @@
-"""A trace of one region of memory: who wrote which range, as events. It is off unless the configuration names a region.
+"""A trace of one memory region: events that name the writer of each range.
 
-Instructions are seen one by one, and joined for each function until the next event: the range of the event is the
-smallest that contains its writes. All others write without instructions, and are noticed because the content differs:
-a WebAssembly guest after each of its stays, its data segments after the first one, interrupt delivery and inputs at
-their events. A write that changes nothing is then not noticed. The scrub engine reports what it fills.
+It is off unless the configuration names a region.
 
-The trace is bounded: after `MOST_EVENTS` one event says that it ends. To find the function of a guest its run is
-repeated, which may take `MOST_SEARCHED_NS` altogether.
+Writes of instructions are observed one by one, and joined for each function until the next event: the range of the
+event is the smallest that contains its writes. All other writes are detected by a change of the content: a WebAssembly
+guest's after each of its stays, its data segments after the first one, interrupt delivery and inputs at their events. A
+write that changes nothing is then not detected. The scrub engine reports the ranges that it fills.
+
+The trace is bounded: it has at most `MOST_EVENTS`, the last of which reports its end. To find the function of a guest
+its run is repeated, for at most `MOST_SEARCHED_NS` in total.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 100_000
 MOST_SEARCHED_NS = 1_000_000_000
-"""The time of guests, in virtual ns, that searches may repeat altogether."""
+"""The total guest time, in virtual ns, that searches may repeat."""
 _AT_EVENT: dict[object, tuple[str, str]] = {
     events.InputTaken: ("input", "an input"),
     InterruptDelivered: ("processor", "interrupt delivery"),
 }
-"""The writers, other than instructions and guests, whose writes are noticed before an event of a kind."""
+"""The writers, other than instructions and guests, whose writes are detected before an event of a kind."""
 Writer = tuple[str, str]
 
 
@@ -44,12 +46,12 @@ class MemoryTrace(Stateful):
         self._region = region(name)
         self._node, self._program = node, program
         self._content = b""
-        """The content of the region, as far as its writes are explained."""
+        """The content of the region after all reported writes."""
         self._written: dict[Writer, tuple[int, int]] = {}
-        """Begin and end of what instructions have written since the last event, by function."""
+        """Start and end of the range that instructions have written since the last event, by function."""
         self._events = 0
         self._spent_ns = self._searched_ns = 0
-        """The time that the guest has taken so far, and what searches have repeated."""
+        """The guest's time so far, and the time that searches have repeated."""
         self._emitting = False
         machine = node.machine
         machine.journal.before = self._before
@@ -60,7 +62,7 @@ class MemoryTrace(Stateful):
         self.begin()
 
     def begin(self) -> None:
-        """Take what is in the region now as explained."""
+        """Take the current content of the region as reported."""
         self._content = self._now()
         self._written.clear()
 
@@ -77,7 +79,7 @@ class MemoryTrace(Stateful):
         self._written[writer] = min(begin, address), max(end, address + size)
 
     def _before(self, kind: object) -> None:
-        """Report what was written before an event of a kind."""
+        """Report the writes before an event of a kind."""
         if self._emitting:
             return
         written, self._written = self._written, {}
@@ -92,7 +94,7 @@ class MemoryTrace(Stateful):
                 self._report(_AT_EVENT[kind], begin, end)
 
     def _explain(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Take the content of some ranges as explained."""
+        """Take the content of some ranges as reported."""
         content, now, base = bytearray(self._content), self._now(), self._region.base
         for begin, end in ranges:
             first, last = max(begin - base, 0), min(end - base, len(now))
@@ -112,7 +114,7 @@ class MemoryTrace(Stateful):
             self._report(("guest", self._function(range(begin, end))), begin, end)
 
     def _function(self, where: range) -> str:
-        """Name the function of the guest that stored to a range last; or say that it was not searched for."""
+        """Name the guest's function that last stored to a range; or say that it was not searched for."""
         host = self._node.host
         if host is None or self._searched_ns + self._spent_ns > MOST_SEARCHED_NS:
             return "a function not searched for"
@@ -121,7 +123,7 @@ class MemoryTrace(Stateful):
         return found or "a function that was not found"
 
     def _changes(self) -> Iterator[tuple[int, int]]:
-        """Yield the ranges whose content differs, pages that follow each other in one, and take them as explained."""
+        """Yield the changed ranges, with adjacent pages joined, and take them as reported."""
         before, now, base = self._content, self._now(), self._region.base
         if before == now:
             return

@@ -45,7 +45,7 @@ class Recorders:
         self._stateful: list[Any] = [one for one in self._all if isinstance(one, Stateful)]
 
     def keep_state_of(self, part: Stateful) -> None:
-        """Save and load the state of a part that emits events, too."""
+        """Also save and load the state of a part that emits events."""
         self._stateful.append(part)
 
     def tee(self, last: Recorder) -> Tee:

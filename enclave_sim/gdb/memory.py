@@ -23,7 +23,7 @@ def place_of(machine: Machine, address: int, length: int) -> range | None:
 
 
 def pieces_of(machine: Machine, address: int, length: int) -> list[range] | None:
-    """Return the physical ranges, page by page, that a linear range is mapped to; None unless all of it is RAM."""
+    """Return the physical ranges, page by page, of a linear range; None unless all of it is RAM."""
     if address + length > _LINEAR:
         return None
     found: list[range] = []

@@ -48,7 +48,7 @@ class Monitor:
         }
 
     def forget_after(self, position: Position) -> None:
-        """Drop the names of later positions, which the run has no longer."""
+        """Drop the names of later positions, which no longer exist."""
         self._names = {name: one for name, one in self._names.items() if one <= position}
 
     def run(self, line: str) -> str:

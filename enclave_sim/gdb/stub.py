@@ -50,7 +50,7 @@ class Stub:
         self._monitor = Monitor(session)
         self._stopped = StopReason()
         self._written = ""
-        """A message about writes for the next stop: the answer to a write has no room for one."""
+        """A message about writes, shown at the next stop because the answer to a write cannot contain one."""
         self._extended = False
         """True if gdb may restart the run (`target extended-remote`)."""
         self._architecture = I386 if session.program.bits == 32 else X86_64

@@ -1,7 +1,7 @@
-"""Writes to memory and registers: each is an input, given at this position of the run.
+"""Writes to memory and registers: each is an input at the current position of the run.
 
-A run can be executed in both directions because it depends on nothing but its beginning and its inputs. So a write
-becomes an input: going back over it undoes it, going forward again repeats it, and what came later is forgotten.
+A run can be executed in both directions because it depends only on its start and its inputs. So a write becomes an
+input: going back over it undoes it, going forward again repeats it, and later events are discarded.
 """
 
 from typing import Any
@@ -19,9 +19,10 @@ class NotMapped(Exception):  # noqa: N818 - the error is gdb's
 
 
 class Writing:
-    """Carries out the packets that write to the run of a session. What is there already is not written.
+    """Executes the packets that write to a session's run.
 
-    Each packet is carried out as a whole or not at all. Malformed, NotMapped and EnclaveError say why not.
+    Equal values are not written. Each packet is executed completely, or not at all, with Malformed, NotMapped or
+    EnclaveError.
 
     Args:
         session: The session.
@@ -33,17 +34,17 @@ class Writing:
         self._architecture = architecture
 
     def memory(self, rest: bytes) -> None:
-        """Carry out `M`: the linear address, the length, and the bytes in hexadecimal."""
+        """Execute `M`: the linear address, the length, and the bytes in hexadecimal."""
         where, _, data = rest.partition(b":")
         self._write_memory(where, hex_bytes(data))
 
     def binary(self, rest: bytes) -> None:
-        """Carry out `X`: the same, with the bytes as they are."""
+        """Execute `X`: the same, with binary data."""
         where, _, data = rest.partition(b":")
         self._write_memory(where, data)
 
     def one_register(self, rest: bytes) -> None:
-        """Carry out `P`: the number of a register, and its value."""
+        """Execute `P`: the number of a register, and its value."""
         text, _, data = rest.partition(b"=")
         index, registers = number(text), self._architecture.registers
         if index >= len(registers):
@@ -51,7 +52,7 @@ class Writing:
         self._write_registers([(registers[index], hex_bytes(data))])
 
     def all_registers(self, rest: bytes) -> None:
-        """Carry out `G`: the values of all registers. Those that cannot be written must have the values they have."""
+        """Execute `G`: the values of all registers. Those that cannot be written must keep their values."""
         data, values = hex_bytes(rest), []
         for one in self._architecture.registers:
             values.append((one, data[: one.bits // 8]))
@@ -87,7 +88,7 @@ class Writing:
 
 
 def _name(register: Register) -> str:
-    """Return the name of the 64-bit register, which has the one of 32 bits in it."""
+    """Return the name of the 64-bit register that contains a 32-bit one."""
     if register.name == "eflags":
         return "rflags"
     return f"r{register.name[1:]}" if register.name[0] == "e" and len(register.name) == 3 else register.name

@@ -29,8 +29,10 @@ class ReportObject(TypedDict):
     """Its name, such as `zero-trace`."""
     holds: bool
     looked_at: dict[str, int | str]
-    """Counts of what was checked, and measured values: a number, or text for a range. Names that end in `ns`
-    are of virtual nanoseconds."""
+    """Counts of what was checked, and measured values: a number, or text for a range.
+
+    Names that end in `ns` are of virtual nanoseconds.
+    """
     findings: list[FindingObject]
     """The violations; empty if it holds."""
 
@@ -121,7 +123,7 @@ class Report:
         return f"<Report {str(self).splitlines()[0]}>"
 
     def _repr_html_(self) -> str:
-        """Return the view in a notebook: what was looked at, and the report of what was found."""
+        """Return the view in a notebook: what was checked, and the findings."""
         from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
 
         rows = [("verdict", "holds" if self.holds else "BROKEN")]

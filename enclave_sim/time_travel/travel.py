@@ -105,7 +105,7 @@ class Travel(Generic[S]):
     def take(self, one: AnyInput) -> Position:
         """Let an input take effect here, as a step that takes no time. It is part of the run from now on.
 
-        What this object knew of the run after this position is forgotten: the run has another future now. A recording
+        All that this object knew about later positions is discarded: the run has another future now. A recording
         of its events can be replayed.
 
         Args:
@@ -115,7 +115,7 @@ class Travel(Generic[S]):
             The position after it.
 
         Raises:
-            EnclaveError: The input is impossible here; or a step is going on here, or the run is over.
+            EnclaveError: The input is impossible here; or a step is in progress, or the run is over.
         """
         self._timeline.take(one)
         return self.now

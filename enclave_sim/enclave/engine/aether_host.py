@@ -149,7 +149,7 @@ class AetherHost(Stateful):
         return self._engine.store_finder(range(where.start - heap.base, where.stop - heap.base))
 
     def last_writer(self, where: range) -> str | None:
-        """Name the function of the guest that stored to a physical range last, in words; None if it is not found."""
+        """Return text that names the guest's function that last stored to a physical range; None if it is not found."""
         find = self.store_finder(where)
         store = find() if find is not None else None
         return None if store is None else store_text(store.module, store.offset)

@@ -23,7 +23,7 @@ from enclave_sim.payload.wasm.store_notes import NotingModule, noting
 from machine.bus.host_memory import HostMemory
 
 _MOST_NOTED = 1 << 19
-"""The largest module, in bytes, with its notes, that is made to note its stores: it takes a second to compile."""
+"""The largest instrumented module, in bytes, that is compiled: it takes a second."""
 CHECKPOINT_NS = 10_000_000
 """Fuel, in ns, between two checkpoints of a repeated run."""
 
@@ -101,7 +101,7 @@ class ShadowGuest:
             content: The content of the range at the position.
 
         Returns:
-            The store; None if the guest does not reach the position again with the same content, if it never got to
+            The store; None if the guest does not reach the position again with the same content, if it never reached
             its own code, or if its module is too large.
 
         Raises:
@@ -144,7 +144,7 @@ class ShadowGuest:
             guest.drop()
 
     def _note(self, module: bytes) -> NotingModule | None:
-        """Return a module that notes its stores; None if compiling it would take long, which nothing can cancel."""
+        """Return a module that notes its stores; None if compiling it, which cannot be cancelled, would take long."""
         if module not in self._noting:
             if len(module) > _MOST_NOTED:
                 return None

@@ -8,7 +8,7 @@ class Malformed(Exception):  # noqa: N818 - the error is gdb's
 
 
 def number(text: bytes) -> int:
-    """Return the number of 1 to 16 hexadecimal digits. Raises Malformed."""
+    """Parse a number of 1 to 16 hexadecimal digits. Raises Malformed."""
     value = parse_hex(text)
     if value is None:
         raise Malformed
@@ -16,7 +16,7 @@ def number(text: bytes) -> int:
 
 
 def numbers(text: bytes, count: int) -> list[int]:
-    """Return so many numbers, which commas separate. Raises Malformed."""
+    """Parse `count` numbers separated by commas. Raises Malformed."""
     found = [number(part) for part in text.split(b",")]
     if len(found) != count:
         raise Malformed
@@ -24,7 +24,7 @@ def numbers(text: bytes, count: int) -> list[int]:
 
 
 def hex_bytes(text: bytes) -> bytes:
-    """Return the bytes of pairs of hexadecimal digits. Raises Malformed."""
+    """Parse bytes from pairs of hexadecimal digits. Raises Malformed."""
     try:
         return bytes.fromhex(text.decode("ascii"))
     except ValueError:

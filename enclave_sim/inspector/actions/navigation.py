@@ -93,7 +93,7 @@ class Navigation:
         self._history.jump(f"to {name}", go, searches=True)
 
     def seek(self, seq: int, *, drags: bool) -> None:
-        """Go to an event on the strip. While the mouse is dragged, those that come too fast are left out."""
+        """Go to an event on the strip. While the mouse is dragged, requests that come too fast are skipped."""
         goal = goals.Goal(seq=seq)
         if not drags:
             self._history.jump(f"to event {seq}", lambda run: goals.go(run, goal, back=False), searches=True)

@@ -59,7 +59,7 @@ class Queries:
         return next((pane for pane in alone if isinstance(pane, BytesPane)), None)
 
     def _use_idleness(self) -> None:
-        """Search for the last writer; else run ahead for the strip. The timer calls this."""
+        """Search for the last writer, or else run ahead for the strip. Called by the timer."""
         pane, session = self._bytes_pane, self._desk.session
         if session.waiting:
             return  # the answer of the job restarts the timer

@@ -95,9 +95,9 @@ class Moment:
 
     @property
     def whole_log(self) -> tuple[EventLog, bool]:
-        """The events of the whole run, as far as they are known, and whether they are all.
+        """The known events of the whole run, and whether they are complete.
 
-        If the run is that of a recording so far, the recording knows them.
+        If the run has followed a recording so far, they are the recording's.
         """
         comparison = self.opened.comparison
         if comparison is not None and comparison.differs_at is None:

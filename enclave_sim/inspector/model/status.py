@@ -30,7 +30,7 @@ class Standing:
 
     @property
     def ring_text(self) -> str:
-        """The ring, and who runs in it."""
+        """The ring, and what runs in it."""
         outer = "guest" if self.phases else "user"
         return f"RING {self.ring} {'kernel' if self.ring == 0 else outer}"
 

@@ -1,6 +1,6 @@
-"""A strip along the run, as far as it is known: rings, phases, cycles, host calls, annihilation, and where one is.
+"""A strip along the known part of the run: rings, phases, cycles, host calls, annihilation, and the current position.
 
-Every event has the same width, so that a short boot and a long computation can both be seen.
+Every event has the same width, so that both a short boot and a long computation are visible.
 """
 
 from bisect import bisect_left
@@ -20,7 +20,7 @@ _MARKS = (
 )
 """Events with a mark, the most important ones first."""
 _MORE = " .."
-"""The end of a strip whose run is not known to its end."""
+"""The end of a strip whose run is not completely known."""
 LEGEND = "- ring 0   = ring 3   1-4 phase reached   C cycle   h host call   A annihilation   m mode"
 
 
@@ -39,7 +39,7 @@ def strip_view(moment: Moment, width: int) -> View:
 
 
 def _column(log: EventLog, index: int, columns: int) -> Row:
-    """Return a column: its ring at the end, and its most important event, else the one that reaches into it."""
+    """Return a column: its ring at the end, and its most important event, or else the one that extends into it."""
     count = len(log.events)
     first, end = -(-index * count // columns), -(-(index + 1) * count // columns)
     changes = log.of_kind("ring_transition", end)

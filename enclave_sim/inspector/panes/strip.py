@@ -1,4 +1,4 @@
-"""The strip along the run on the screen. A click goes there; dragging goes along."""
+"""The widget of the strip along the run. Clicking and dragging go to events."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,11 +14,11 @@ from enclave_sim.inspector.model.strip import strip_view
 from enclave_sim.inspector.panes.theme import STYLES
 
 _PADDING = 1
-"""Columns to the left, as the style sheet says."""
+"""Columns to the left, as in the style sheet."""
 
 
 class Strip(Static):
-    """One line. Its view is made with those of the panes."""
+    """The strip, in one line. Its view is made with those of the panes."""
 
     NAME = "strip"
 
@@ -62,7 +62,7 @@ class Strip(Static):
         self._seek(event, drags=False)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Go along while the button is held."""
+        """Follow the mouse while the button is held."""
         if self.app.mouse_captured is self:
             self._seek(event, drags=True)
 

@@ -2,7 +2,7 @@
 
 Anyone who reaches the page controls a process of this user, so it is served on the loopback interface by default. A
 browser would let pages of other sites connect, so their requests are refused. The page, in `templates`, loads nothing
-from other sites, and shows what goes on until the inspector draws.
+from other sites, and shows the progress until the inspector draws.
 """
 
 import shlex
@@ -46,7 +46,7 @@ class _Server(Server):
         super().__init__(command, host=host, port=port, title=_NAME, templates_path=_TEMPLATES)
 
     async def on_startup(self, _app: web.Application) -> None:
-        """Say where the inspector is."""
+        """Print the address of the inspector."""
         print(f"{_NAME}: the inspector is at {self.public_url}/ (Ctrl-C ends it)", flush=True)
 
     async def _make_app(self) -> web.Application:

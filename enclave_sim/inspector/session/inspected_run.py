@@ -12,14 +12,14 @@ from machine.errors import MachineError
 from machine.events import Event
 
 _EXPLORED = 200_000
-"""The most events that are looked for ahead of the user."""
+"""The maximum number of events explored ahead of the user."""
 
 
 class InspectedRun(Travel[Subject]):
     """A run that can be inspected. Its methods return and raise like those of `Travel`."""
 
     _fails_ahead = False
-    """True once exploring has met an error."""
+    """True once exploring has failed."""
 
     @property
     def enclave(self) -> Enclave | None:
@@ -38,7 +38,7 @@ class InspectedRun(Travel[Subject]):
 
     @property
     def end_is_known(self) -> bool:
-        """True if the run has been seen to its end."""
+        """True if the run is known to its end."""
         return self._timeline.end is not None
 
     @property
@@ -70,7 +70,7 @@ class InspectedRun(Travel[Subject]):
         return self.now
 
     def explore(self) -> None:
-        """Run on from the last known event, so that all events are known, and return. Raises Cancelled."""
+        """Run on from the last known event to learn all events, and return. Raises Cancelled."""
         here = self.now
         try:
             if self.known:

@@ -1,4 +1,4 @@
-"""Pieces of a page for people: tables under headings, and text that cannot be markup."""
+"""Elements of HTML pages: tables under headings, and escaped text."""
 
 from collections.abc import Iterable, Iterator
 from html import escape

@@ -1,10 +1,10 @@
 """Recordings as a table for notebooks: Apache Parquet, one row per event.
 
-Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null
-where a kind has no such field. `cycle`, `phase` and `ring` are on every row: an event without such a field has the
-value of its context, null only where there is none yet. Times are signed (an early wake has a negative latency), all
-other numbers unsigned, as the processor's are. A field that is text in one kind and a number in another has a column
-for each: `KIND_FIELD`. A column of times has `unit` in its metadata. The schema's metadata holds the header,
+Written by pyarrow, in row groups. Columns are `seq`, `at_ns`, `kind`, then the fields of all kinds of events, null if a
+kind has no such field. `cycle`, `phase` and `ring` are on every row: an event without such a field has the value of its
+context, null only before the first. Times are signed (an early wake has a negative latency), all other numbers
+unsigned, as the processor's are. A field that is text in one kind and a number in another has a column for each:
+`KIND_FIELD`. A column of times has `unit` in its metadata. The schema's metadata holds the header,
 `enclave_sim.header`.
 """
 

@@ -8,7 +8,7 @@ entered. `cycle`, `guest`, `host_call` and `sleep` have a value as long as the s
 IF is known
 
 * at reset: 0, as Multiboot2 hands the machine over;
-* when an external interrupt is taken: 1, else it would not have been taken;
+* when an external interrupt is taken: 1, because it was not masked;
 * in a handler: 0, since all gates of the kernel's IDT are interrupt gates;
 * back in ring 3: the value when the interrupt was raised there, since ring 3 cannot change it;
 * while halted, and from step A1 of annihilation on (0).

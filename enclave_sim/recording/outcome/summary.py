@@ -111,7 +111,7 @@ class RunResult(msgspec.Struct, frozen=True):
         return f"<RunResult {self.outcome}: {self.virtual_ns:,} ns, {counts}, {residue}, digest {self.digest[:12]}...>"
 
     def _repr_html_(self) -> str:
-        """Return the view in a notebook: each field that is short."""
+        """Return the view in a notebook: each short field."""
         from enclave_sim.recording.exports.page import element  # noqa: PLC0415 - only a notebook needs it
 
         shown = ", ".join(f"{value:#x}" for value in self.signals[:_SIGNALS_SHOWN])

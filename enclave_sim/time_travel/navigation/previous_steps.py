@@ -21,7 +21,7 @@ class PreviousSteps:
         self._trail: list[Position] = []
         """Consecutive positions, from the last search."""
         self._future = timeline.futures
-        """The future of the run in which they were met."""
+        """The future of the run in which they were found."""
 
     def before(self, goal: Position, count: int) -> list[Position]:
         """Find the last positions before `goal`; the run is at `goal` afterwards.

@@ -48,7 +48,7 @@ class Snapshots:
             del self._kept[1:-1:2]
 
     def forget_after(self, position: Position) -> None:
-        """Drop those that were taken later than at a position."""
+        """Drop the snapshots after a position."""
         del self._kept[bisect_right(self.positions, position) :]
 
     def before(self, goal: Position) -> KeptSnapshot:

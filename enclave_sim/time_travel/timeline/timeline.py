@@ -27,7 +27,7 @@ _FIRST_STRIDE_NS, _LEAST_STRIDE_NS, _MOST_STRIDE_NS = 100_000, 1_000, 10_000_000
 
 
 class Given(NamedTuple):
-    """An input that was given during the run, and the position at which it is taken."""
+    """An input given during the run, and the position at which it takes effect."""
 
     position: Position
     what: AnyInput
@@ -50,7 +50,7 @@ class Timeline(Generic[S]):
         self._interrupted = False
         self._given: list[Given] = []
         self.futures = 1
-        """The number of futures that the run has had: each input that is given makes another one."""
+        """The number of futures that the run has had: each input given makes another one."""
         self._stride_ns = _FIRST_STRIDE_NS
         self._kept = Snapshots()
         self._snapshot_s = 0.0
@@ -187,7 +187,7 @@ class Timeline(Generic[S]):
         return True
 
     def take(self, one: AnyInput) -> None:
-        """Let an input take effect here. It is part of the run from now on, and what came later is forgotten.
+        """Let an input take effect here. It is part of the run from now on, and later events are discarded.
 
         Raises:
             ConfigurationError: This is within a step, or at the end of the run. Nothing has changed then.

@@ -1,4 +1,4 @@
-"""The linear address space on the screen."""
+"""The pane with the linear address space."""
 
 from collections.abc import Callable
 

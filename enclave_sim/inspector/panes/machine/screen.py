@@ -1,4 +1,4 @@
-"""The screen of a bare kernel on the screen."""
+"""The pane with the screen of a bare kernel."""
 
 from collections.abc import Callable
 

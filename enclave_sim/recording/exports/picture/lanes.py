@@ -11,7 +11,7 @@ SHOWN_SINGLY = 64
 """Up to this many items are shown individually."""
 _BINS = 192
 CALLS_SHOWN = 8
-"""The window of host calls ends when so many have returned."""
+"""The window of host calls ends once this many have returned."""
 
 
 class Span(NamedTuple):
@@ -116,7 +116,7 @@ class Timeline:
         self.boot = TimeWindow(0)
         """Until ring 3 is entered."""
         self.guest: TimeWindow | None = None
-        """The first cycle, from where ring 3 is entered."""
+        """The first cycle, from the entry into ring 3."""
         self.host_calls: TimeWindow | None = None
         """From the first host call until some have returned."""
         self.annihilation: TimeWindow | None = None

@@ -12,7 +12,7 @@ _LANE, _GAP, _TOP = 20, 6, 4
 _LETTER = 6.2
 _MOST_TICKS = 8
 _ROOM = 30
-"""Half of the pixels that a label takes."""
+"""Half of a label's width in pixels."""
 _UNITS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _LANES = {
     Track.PHASES: ("Phases", "#c6dbef"),

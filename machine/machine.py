@@ -170,7 +170,7 @@ class Machine:
         """True if the processor shut down after a triple fault."""
         return self._execution.delivery.shut_down
 
-    def run(self, limit_ns: int | None = None) -> Outcome:
+    def run(self, limit_ns: int | None = None, *, input_follows: bool = True) -> Outcome:
         """Run until something ends the run. Another call continues.
 
         Ctrl-C stops the machine between two instructions and raises KeyboardInterrupt here; `run` can continue
@@ -178,12 +178,14 @@ class Machine:
 
         Args:
             limit_ns: Virtual time since reset at which to return `Outcome.LIMIT`, in ns; None for no limit.
+            input_follows: False if the caller requests no interrupt at the limit or later. A processor that sleeps, and
+                that no device can wake, then ends the run (`Outcome.HALTED`) instead of sleeping to the limit.
 
         Returns:
             Why the run ended.
         """
         with SignalsHeld(notify=self.request_stop):
-            return self._loop.run(limit_ns)
+            return self._loop.run(limit_ns, input_follows=input_follows)
 
     # Snapshots
 

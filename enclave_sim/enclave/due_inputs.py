@@ -25,7 +25,7 @@ def run(machine: Machine, inputs: DueInputs, limit_ns: int | None) -> Outcome:
         if outcome is not Outcome.LIMIT or overrun:
             return outcome
         inputs.take_next()
-    return run_machine(machine, limit_ns)
+    return run_machine(machine, limit_ns, input_follows=at_ns is not None)  # so that it ends where `step` ends
 
 
 def step(machine: Machine, inputs: DueInputs) -> bool:

@@ -7,9 +7,9 @@ from machine.machine import Machine, Outcome
 __all__ = ["HostLimit", "poll_host_limit", "run_machine"]
 
 
-def run_machine(machine: Machine, limit_ns: int | None) -> Outcome:
+def run_machine(machine: Machine, limit_ns: int | None, *, input_follows: bool = True) -> Outcome:
     """Run like `Machine.run`, but raise HostLimitReached at a host limit, because there is no result."""
-    outcome = machine.run(limit_ns)
+    outcome = machine.run(limit_ns, input_follows=input_follows)
     if outcome is Outcome.HOST_LIMIT:
         where = f"{machine.clock.now_ns} ns of virtual time, RIP {machine.cpu.rip:#x}"
         raise HostLimitReached(f"the host limit is reached at {where}; the run is not over")

@@ -76,7 +76,7 @@ class RunLoop:
         self._stop_requested = False
         self._execution.take_reached()
 
-    def run(self, limit_ns: int | None) -> Outcome:
+    def run(self, limit_ns: int | None, *, input_follows: bool = True) -> Outcome:
         """Run until something ends the run; see `Machine.run`."""
         self.at_stop = False
         hook, clock, execution = self._cpu.hook, self._clock, self._execution
@@ -88,7 +88,7 @@ class RunLoop:
                 self._address_reached()
             if self._stop_requested or (limited and is_reached()):
                 return self._take_stop()
-            before = self._before_execution(limit_ns)
+            before = self._before_execution(limit_ns, input_follows=input_follows)
             if isinstance(before, Outcome):
                 return before
             if before is Before.DONE:
@@ -107,7 +107,7 @@ class RunLoop:
                 self._arm(deadline)
                 execution.run()
 
-    def _before_execution(self, limit_ns: int | None) -> Outcome | Before:
+    def _before_execution(self, limit_ns: int | None, *, input_follows: bool = True) -> Outcome | Before:
         """Handle deadlines, interrupts and sleep before the processor executes. At `limit_ns`, do nothing."""
         chipset, execution, now = self._chipset, self._execution, self._clock.now_ns
         if execution.delivery.shut_down:
@@ -122,7 +122,8 @@ class RunLoop:
         if (pending or chipset.nmi_pending) and execution.take_interrupt(pending=pending):
             return Before.DONE
         if execution.halted:
-            if deadline is None or not self._cpu.hook.rflags & FLAG_IF:
+            wakes = deadline if input_follows else chipset.deadline_ns
+            if deadline is None or wakes is None or not self._cpu.hook.rflags & FLAG_IF:
                 return Outcome.HALTED
             execution.sleep(max(0, deadline - now))
             return Before.DONE

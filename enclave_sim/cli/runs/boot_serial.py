@@ -51,7 +51,8 @@ def run_with_keys(kernel: "BareKernel", timeout_ns: int | None) -> Outcome:
             now_ns = machine.clock.now_ns
             outcome = kernel.advance(now_ns + _SLICE_NS if timeout_ns is None else min(now_ns + _SLICE_NS, timeout_ns))
             over = timeout_ns is not None and machine.clock.now_ns >= timeout_ns
-            if kernel.exit_status is not None or outcome in (Outcome.HALTED, Outcome.SHUTDOWN) or over:
+            halted = outcome is Outcome.HALTED and not machine.waits
+            if kernel.exit_status is not None or halted or outcome is Outcome.SHUTDOWN or over:
                 return outcome
             data = read(_WAIT_S if machine.waits else 0)
             while data == b"" and machine.waits and not is_reached():

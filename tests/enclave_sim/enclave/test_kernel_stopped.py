@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+import firmware
 from enclave_sim import Enclave, Template
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.enclave.devices import enclave_block, mailbox
 from enclave_sim.errors import KernelDied
 from enclave_sim.events import KernelStopped
-from enclave_sim.inputs import MemoryFault
+from enclave_sim.inputs import MemoryFault, MemoryWrite, RegisterWrite
 from enclave_sim.recording.reader import read_events
 from enclave_sim.time_travel.replay import replay
 from machine.errors import EmulatorFault, UnicornStopped
@@ -78,7 +79,7 @@ def test_the_command_line_has_an_exit_code_for_it(tmp_path: Path) -> None:
 
 
 def stop(outcome: Outcome) -> Callable[..., Outcome]:
-    return lambda *_arguments: outcome
+    return lambda *_arguments, **_options: outcome
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_without_a_memory_fault_it_is_a_defect(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_what_unicorn_cannot_go_on_from_is_one_only_behind_a_memory_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_arguments: Any) -> Outcome:
+    def refuse(*_arguments: Any, **_options: Any) -> Outcome:
         raise UnicornStopped("Unicorn error 99 at rip 0x1")
 
     damaged, calm = booted().start(inputs=[fault(0x30_0000, 1)]), Enclave("counter")
@@ -169,3 +170,21 @@ def test_a_range_outside_every_region_can_be_scrubbed() -> None:
         scrub.write(offset, 4, value)
     assert enclave.recording is not None
     assert enclave.recording.events[-1].region == "unmapped"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("limits", [[], [HANG_NS], [HANG_NS, 2 * HANG_NS]])
+def test_a_kernel_that_sleeps_for_good_has_stopped_when_it_went_to_sleep(limits: list[int]) -> None:
+    enclave = Enclave("counter", cycles=3)
+    enclave.boot()
+    asleep = firmware.symbols()["exec_loop"]
+    for one in (
+        MemoryWrite(at_ns=0, address=asleep, data="fbf4ebfd"),  # sti; 1: hlt; jmp 1b
+        RegisterWrite(at_ns=0, register="rip", value=asleep),
+    ):
+        enclave.take(one)
+    enclave.machine.local_apic.reset()
+    results = [enclave.run(limit_ns) for limit_ns in [*limits, None]]
+    assert {one.outcome for one in results} == {"KERNEL_STOPPED"}
+    assert enclave.recording is not None
+    (stopped,) = enclave.recording.of_kind(KernelStopped)
+    assert (stopped.reason, stopped.at_ns < HANG_NS) == ("halted for good", True)

@@ -15,6 +15,7 @@ from enclave_sim.errors import ConfigurationError
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.travel import Travel
+from machine.machine import Outcome
 from tests.c_kernel import compiled
 from tests.machine.boot import images
 
@@ -180,3 +181,34 @@ def test_source_lines_of_a_compiled_kernel_are_found_with_their_texts(tmp_path: 
     assert write is not None
     assert "main" in write.by
     assert "kernel.c:" in write.by
+
+
+SLEEP = bytes.fromhex("b0 ff e6 21 e6 a1 fb f4 eb fd")
+"""movb $0xFF, %al; outb %al, $0x21; outb %al, $0xA1; sti; 1: hlt; jmp 1b. No device can wake it."""
+
+
+def test_a_sleep_from_which_nothing_wakes_is_the_end_for_every_motion() -> None:
+    stepped = travel(SLEEP)
+    with pytest.raises(NoSuchPosition, match="the run ends at"):
+        stepped.step(100)
+    assert stepped.machine.waits
+    resumed, timed = travel(SLEEP), travel(SLEEP)
+    assert (resumed.resume().position, resumed.resume().why) == (stepped.now, None)
+    with pytest.raises(NoSuchPosition, match=f"the run ends at {stepped.now}"):
+        timed.run_to(at_ns=1_000_000)
+    assert state(stepped) == state(resumed) == state(timed)
+    assert resumed.back() == stepped.back()
+
+
+def test_a_limit_does_not_prolong_a_sleep_from_which_nothing_wakes() -> None:
+    kernel = travel(SLEEP).subject
+    assert kernel.advance(1_000_000) is Outcome.HALTED
+    assert kernel.machine.clock.now_ns < 100
+
+
+def test_a_sleep_goes_on_until_the_input_that_wakes_it() -> None:
+    kernel = travel(SLEEP, typed=[(500_000, b"k")]).subject
+    assert kernel.advance(400_000) is Outcome.LIMIT
+    assert kernel.machine.clock.now_ns == 400_000
+    assert kernel.advance(1_000_000) is Outcome.HALTED  # the key woke nothing: its interrupt is masked
+    assert kernel.machine.clock.now_ns == 500_000

@@ -58,7 +58,7 @@ def test_what_is_typed_while_it_runs_is_a_run_that_can_be_made_again(keys: list[
 
 def test_a_byte_wakes_a_kernel_that_nothing_else_wakes() -> None:
     subject, events = kernel((), on_interrupt(RECEIVE_AND_LEAVE))
-    assert subject.advance(5_000) is Outcome.LIMIT
+    assert subject.advance(5_000) is Outcome.HALTED
     assert subject.machine.waits
     subject.serial_input.receive(b"!")
     assert not subject.machine.waits

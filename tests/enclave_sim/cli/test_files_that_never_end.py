@@ -37,11 +37,13 @@ READERS = {
     "inspect payload": "",  # read once the screen exists: by `RecordedKernel`, or as `replay payload`
     "inspect module": "inspect kernel.elf --module {}",
     "inspect fw_cfg": "inspect kernel.elf --fw-cfg opt/x={}",
+    "inspect serial": "inspect kernel.elf --serial {}",
     "gdb what": "gdb {}",
     "gdb inputs": "gdb --inputs {}",
     "gdb trust_anchor": "gdb --trust-anchor {}",
     "gdb module": "gdb kernel.elf --module {}",
     "gdb fw_cfg": "gdb kernel.elf --fw-cfg opt/x={}",
+    "gdb serial": "gdb kernel.elf --serial {}",
     "attest payload": f"attest {{}} --nonce {NONCE} -o x.eat",
     "attest trust_anchor": f"attest --nonce {NONCE} -o x.eat --trust-anchor {{}}",
     "attest tpm": f"attest --nonce {NONCE} -o x.eat --tpm model:{{}}",
@@ -71,11 +73,12 @@ READERS = {
 """A command line for each parameter that names an input file."""
 REASONS = {
     "pipe": ("cannot read pipe: it is a pipe", "pipe: cannot be opened as a database"),
-    "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is no database"),
+    "sparse": ("cannot read sparse: it is larger than", "sparse is not a recording", "sparse: is not a database"),
 }
 """The expected message, by the name of the file."""
 WRITERS = {
     "run record",
+    "gdb record",
     "export output",
     "attest output",
     "attest raw",

@@ -311,7 +311,7 @@ def kind_of_event(kind: EventKind) -> type[Event]:
         return kind
     if kind not in KINDS:
         raise ConfigurationError(
-            f"{kind!r} is no kind of event; {did_you_mean(kind, KINDS)}there are {', '.join(KINDS)}"
+            f"{kind!r} is not a kind of event; {did_you_mean(kind, KINDS)}there are {', '.join(KINDS)}"
         )
     return KINDS[kind]
 

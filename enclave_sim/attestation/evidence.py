@@ -110,7 +110,7 @@ class Evidence:
         evidence = _evidence(load(opened.claims, "claims"), data)
         claims = cbor2.dumps(_claims(evidence), canonical=True)
         if claims != opened.claims:
-            right = "right is the deterministic encoding of exactly the claims of its profile"
+            right = "expected the deterministic encoding of exactly the claims of its profile"
             raise EvidenceError(f"evidence file: its claims are not written as they must be; {right}")
         return evidence
 
@@ -143,11 +143,11 @@ def check_file(evidence: Evidence) -> bytes | None:
 
 def _claims(evidence: Evidence) -> dict[int, Any]:
     if len(evidence.nonce) != NONCE_SIZE:
-        raise EvidenceError(f"evidence: the nonce has {len(evidence.nonce)} bytes; right are {NONCE_SIZE}")
+        raise EvidenceError(f"evidence: the nonce has {len(evidence.nonce)} bytes; expected {NONCE_SIZE}")
     if not 0 <= evidence.cycle <= MOST_CYCLE:
-        raise EvidenceError(f"evidence: the cycle is {shown(evidence.cycle)}; right are 0 to {MOST_CYCLE}")
+        raise EvidenceError(f"evidence: the cycle is {shown(evidence.cycle)}; expected 0 to {MOST_CYCLE}")
     if not 1 <= len(evidence.quotes) <= MOST_QUOTES:
-        raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; right are 1 to {MOST_QUOTES}")
+        raise EvidenceError(f"evidence: there are {len(evidence.quotes)} quotes; expected 1 to {MOST_QUOTES}")
     claims: dict[int, Any] = {
         EAT_NONCE: evidence.nonce,
         UEID: _UEID_RANDOM + sha256(unsized(evidence.quotes[0].public)).digest(),
@@ -163,11 +163,11 @@ def _claims(evidence: Evidence) -> dict[int, Any]:
 
 def _evidence(claims: Any, file: bytes) -> Evidence:
     if not isinstance(claims, dict):
-        raise EvidenceError("evidence file: the claims are not a map; right is a CWT claims set")
+        raise EvidenceError("evidence file: the claims are not a map; expected a CWT claims set")
     profile = claims.get(EAT_PROFILE)
     if profile != PROFILE:
         found = f"claim {EAT_PROFILE} (eat_profile) is {shown(profile)}"
-        raise EvidenceError(f"evidence file: {found}; right is {PROFILE!r}")
+        raise EvidenceError(f"evidence file: {found}; expected {PROFILE!r}")
     known = {EAT_NONCE, UEID, EAT_PROFILE, BOOT_COUNT, MEASUREMENTS, CYCLE, QUOTES}
     for claim in claims:
         if claim not in known:
@@ -195,16 +195,16 @@ def _open(data: bytes) -> _Opened:
     if data.startswith(_UNPROTECTED):
         return _Opened(data[len(_UNPROTECTED) :], b"", b"")
     if not data.startswith(_SIGNED):
-        right = "right are the tags 61 and 18 (a CWT in COSE_Sign1), or 601 (unprotected claims)"
+        right = "expected the tags 61 and 18 (a CWT in COSE_Sign1), or 601 (unprotected claims)"
         raise EvidenceError(f"evidence file: it begins with {data[:4].hex() or 'nothing'}; {right}")
     match load(data[len(_SIGNED) :], "envelope"):
         case [bytes() as protected, {}, bytes() as claims, bytes() as signature]:
             public_of(protected)
             if len(signature) != SIGNATURE_SIZE:
-                right = f"right are {SIGNATURE_SIZE}"
+                right = f"expected {SIGNATURE_SIZE}"
                 raise EvidenceError(f"evidence file: the envelope's signature has {len(signature)} bytes; {right}")
             if _signed_file(protected, claims, signature) != data:
-                right = "right is the deterministic encoding, an empty unprotected header, and nothing after it"
+                right = "expected the deterministic encoding, an empty unprotected header, and nothing after it"
                 raise EvidenceError(f"evidence file: the envelope is not written as it must be; {right}")
             return _Opened(claims, protected, signature)
     raise EvidenceError("evidence file: the envelope is not [protected header, {}, claims, signature]")

@@ -89,14 +89,14 @@ class ReferenceValues:
             head = content.pop("format", None), content.pop("version", None)
             if head != (FORMAT, VERSION):
                 found = f"format {shown(head[0])} version {shown(head[1])}"
-                raise ConfigurationError(f"reference values: {found}; right is format {FORMAT!r} version {VERSION}")
+                raise ConfigurationError(f"reference values: {found}; expected format {FORMAT!r} version {VERSION}")
             names = [item.name for item in fields(cls)]
             unknown = sorted(content.keys() - set(names))
             if unknown:
                 raise ConfigurationError(f"reference values: {unknown[0][:40]!r} is not one of {', '.join(names)}")
             lists = msgspec.convert(content, type=dict[str, list[str]])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigurationError(f"reference values: {error}; right is a JSON object of lists") from None
+            raise ConfigurationError(f"reference values: {error}; expected a JSON object of lists") from None
         missing = [name for name in names if name not in lists]
         if missing:
             raise ConfigurationError(f"reference values: {missing[0]!r} is missing; an empty list allows nothing")

@@ -68,11 +68,11 @@ def _all(values: list[Value | None], what: str) -> tuple[list[Value] | None, str
 
 def _envelope(evidence: Evidence, reference: ReferenceValues, asked: bool) -> str:
     if not evidence.file:
-        raise EvidenceError("the evidence came in no file; right is a file signed by a known envelope key")
+        raise EvidenceError("the evidence did not come in a file; expected a file signed by a known envelope key")
     public = check_file(evidence)
     if public is None:
         if asked:
-            raise EvidenceError("nobody signed the file; right is one signed by a known envelope key")
+            raise EvidenceError("the file is not signed; expected one signed by a known envelope key")
         return "none, and none is asked for"
     if asked and public.hex() not in reference.envelope_keys:
         raise EvidenceError(f"{public.hex()} is not one of the {len(reference.envelope_keys)} known envelope keys")
@@ -81,26 +81,26 @@ def _envelope(evidence: Evidence, reference: ReferenceValues, asked: bool) -> st
 
 def _nonce(nonce: bytes, challenge: Challenge) -> str:
     if nonce != challenge.nonce:
-        raise EvidenceError(f"is {nonce.hex() or 'nothing'}; right is the challenge's {challenge.nonce.hex()}")
+        raise EvidenceError(f"is {nonce.hex() or 'nothing'}; expected the challenge's {challenge.nonce.hex()}")
     return "the challenge's"
 
 
 def _cycle(cycle: int, challenge: Challenge) -> str:
     if cycle != challenge.cycle:
-        raise EvidenceError(f"is {shown(cycle)}; right is the challenge's {challenge.cycle}")
+        raise EvidenceError(f"is {shown(cycle)}; expected the challenge's {challenge.cycle}")
     return "the challenge's"
 
 
 def _number(count: int) -> str:
     if not 1 <= count <= MOST_QUOTES:
-        raise EvidenceError(f"is {count}; right are 1 to {MOST_QUOTES}")
+        raise EvidenceError(f"is {count}; expected 1 to {MOST_QUOTES}")
     return f"{count}"
 
 
 def _algorithms(areas: list[PublicArea], policy: Policy) -> str:
     found = sorted(area.algorithm for area in areas)
     if len(set(found)) != len(found):
-        raise EvidenceError(f"are {', '.join(found)}; right is one quote for each algorithm")
+        raise EvidenceError(f"are {', '.join(found)}; expected one quote for each algorithm")
     missing = sorted(policy.signatures - set(found))
     if missing:
         required = ", ".join(sorted(policy.signatures))

@@ -13,7 +13,7 @@ _BLOBS = ("ATTEST", "SIGNATURE", "PUBLIC")
 
 
 @dataclass(frozen=True)
-class Told:
+class SerialEvidence:
     """The serial output, parsed."""
 
     evidence: tuple[Evidence, ...]
@@ -22,8 +22,8 @@ class Told:
     """The other lines, CYCLE included."""
 
 
-def take_apart(lines: Sequence[str]) -> Told:
-    """Raises ValueError for malformed evidence, or evidence outside a cycle."""
+def parse_serial_evidence(lines: Sequence[str]) -> SerialEvidence:
+    """Parse the lines. Raises ValueError for malformed evidence, or evidence outside a cycle."""
     evidence: list[Evidence] = []
     rest: list[str] = []
     left = iter(lines)
@@ -32,13 +32,13 @@ def take_apart(lines: Sequence[str]) -> Told:
             evidence.append(_evidence(rest[-1], line, left))
         else:
             rest.append(line)
-    return Told(tuple(evidence), tuple(rest))
+    return SerialEvidence(tuple(evidence), tuple(rest))
 
 
 def _evidence(before: str, line: str, left: Iterator[str]) -> Evidence:
     word, cycle = before.split()
     if word != "CYCLE":
-        raise ValueError(f"evidence comes right behind CYCLE, not behind {before!r}")
+        raise ValueError(f"evidence follows CYCLE, not {before!r}")
     log = _blob("LOG", line, left)
     quotes = [SignedQuote(*(_blob(name, next(left), left) for name in _BLOBS)) for _ in range(2)]
     return Evidence(NONCE, int(cycle, 16), tuple(quote for quote in quotes if quote.attest), log)

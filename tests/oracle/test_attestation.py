@@ -36,8 +36,8 @@ from tests.firmware.plain_pc import command_line
 from tests.oracle import ours, qemu, swtpm
 from tests.oracle.image import Image
 from tests.oracle.records import Run
+from tests.oracle.serial_evidence import NONCE, SerialEvidence, parse_serial_evidence
 from tests.oracle.test_firmware import ANNIHILATION, USABLE, available, mutant, residue
-from tests.oracle.told_evidence import NONCE, Told, take_apart
 
 pytestmark = [pytest.mark.slow, pytest.mark.tpm]
 needs_swtpm = pytest.mark.skipif(swtpm.MISSING, reason="swtpm is missing: `make oracle` installs it")
@@ -91,8 +91,8 @@ def on_our_pc(image: Image, tpm: TpmBackend) -> Run:
     return Run(bytes(machine.uart.transmitted), tuple(recording.records), "halted")
 
 
-def told(run: Run) -> Told:
-    return take_apart(run.lines)
+def printed(run: Run) -> SerialEvidence:
+    return parse_serial_evidence(run.lines)
 
 
 def events(evidence: Evidence) -> dict[int, Event]:
@@ -107,7 +107,7 @@ def reference() -> ReferenceValues:
     life = lives("record")
     return ReferenceValues(
         firmware=frozenset({sha256(kernel_image()).hexdigest()}),
-        loader_information=frozenset({events(told(life.theirs).evidence[0])[LOADER].digest.hex()}),
+        loader_information=frozenset({events(printed(life.theirs).evidence[0])[LOADER].digest.hex()}),
         configurations=frozenset({sha256(image_of("record").command_line.encode()).hexdigest()}),
         payloads=frozenset({sha256(PAYLOAD).hexdigest()}),
         trust_anchors=frozenset({NO_TRUST_ANCHORS}),
@@ -123,14 +123,14 @@ def judged(evidence: Evidence, after: tuple[Position, ...] = ()) -> Verdict:
 
 
 @pytest.mark.parametrize("lines", [["LOG 00000000"], ["CYCLE 00000000", "LOG 00000004", "00000000"]])
-def test_evidence_that_is_told_in_another_way_is_noticed(lines: list[str]) -> None:
+def test_evidence_that_is_printed_in_another_way_is_noticed(lines: list[str]) -> None:
     with pytest.raises((ValueError, IndexError)):
-        take_apart(lines)
+        parse_serial_evidence(lines)
 
 
 @needs_swtpm
 def test_the_evidence_of_every_cycle_on_qemu_is_accepted() -> None:
-    shown = told(lives("record").theirs).evidence
+    shown = printed(lives("record").theirs).evidence
     assert [evidence.cycle for evidence in shown] == list(range(CYCLES))
     after: tuple[Position, ...] = ()
     for evidence in shown:
@@ -142,7 +142,7 @@ def test_the_evidence_of_every_cycle_on_qemu_is_accepted() -> None:
 
 @needs_swtpm
 def test_a_quote_of_qemu_is_for_its_own_cycle_and_no_other() -> None:
-    first, second = told(lives("record").theirs).evidence
+    first, second = printed(lives("record").theirs).evidence
     verdict = judged(replace(second, quotes=first.quotes))
     assert [check.name for check in verdict.failures] == ["quote 1 extra data"]
 
@@ -151,7 +151,7 @@ def test_a_quote_of_qemu_is_for_its_own_cycle_and_no_other() -> None:
 @pytest.mark.skipif(bool(tpm_tools.MISSING), reason=f"not installed: {', '.join(tpm_tools.MISSING)}")
 def test_tpm2_tools_accept_the_evidence_of_qemu(tmp_path: Path) -> None:
     """Nothing of ours but the kernel is involved."""
-    for evidence in told(lives("record").theirs).evidence:
+    for evidence in printed(lives("record").theirs).evidence:
         done = tpm_tools.checkquote(tmp_path, evidence, 0, evidence.quotes[0].public)
         assert done.returncode == 0, done.stderr
     (tmp_path / "log").write_bytes(evidence.event_log)
@@ -169,7 +169,7 @@ def test_what_is_measured_as_loader_information_is_what_grub_has_given(tmp_path:
     assert run.memory is not None
     at = image.symbols["boot_information"]
     size = int.from_bytes(run.memory[at : at + 4], "little")
-    assert events(told(run).evidence[0])[LOADER].digest == sha256(run.memory[at : at + size]).digest()
+    assert events(printed(run).evidence[0])[LOADER].digest == sha256(run.memory[at : at + size]).digest()
     assert list(available(run.memory, at)) == USABLE_BESIDE_A_TPM
 
 
@@ -179,7 +179,7 @@ def test_what_is_measured_as_loader_information_is_what_grub_has_given(tmp_path:
 @needs_swtpm
 def test_both_machines_measure_the_same_but_for_the_loader_information() -> None:
     life = lives("record")
-    for theirs, mine in zip(told(life.theirs).evidence, told(life.ours).evidence, strict=True):
+    for theirs, mine in zip(printed(life.theirs).evidence, printed(life.ours).evidence, strict=True):
         their_log, our_log = parse_event_log(theirs.event_log), parse_event_log(mine.event_log)
         assert their_log.header == our_log.header
         assert [but_for_the_loader(event) for event in their_log.events] == [
@@ -193,9 +193,9 @@ def but_for_the_loader(event: Event) -> Event:
 
 
 @needs_swtpm
-def test_the_model_of_a_tpm_is_told_what_swtpm_is_told() -> None:
-    mine = told(on_our_pc(image_of("record"), TpmModel(bytes(32)))).evidence
-    for evidence, theirs in zip(mine, told(lives("record").ours).evidence, strict=True):
+def test_the_model_of_a_tpm_has_the_event_log_of_swtpm() -> None:
+    mine = printed(on_our_pc(image_of("record"), TpmModel(bytes(32)))).evidence
+    for evidence, theirs in zip(mine, printed(lives("record").ours).evidence, strict=True):
         assert evidence.event_log == theirs.event_log
         assert len(evidence.quotes) == len(theirs.quotes) + 1  # ML-DSA
 
@@ -203,7 +203,7 @@ def test_the_model_of_a_tpm_is_told_what_swtpm_is_told() -> None:
 @needs_swtpm
 def test_one_tpm_gives_both_machines_the_same_attestation_key() -> None:
     life = lives("record")
-    shown = (*told(life.theirs).evidence, *told(life.ours).evidence)
+    shown = (*printed(life.theirs).evidence, *printed(life.ours).evidence)
     assert [[key_name(quote.public) for quote in evidence.quotes] for evidence in shown] == [life.ak_names] * len(shown)
 
 
@@ -211,14 +211,14 @@ def test_one_tpm_gives_both_machines_the_same_attestation_key() -> None:
 @pytest.mark.parametrize("attestation", ["record", "require"])
 def test_both_machines_live_the_same_life(attestation: str) -> None:
     life = lives(attestation)
-    assert told(life.theirs).rest == told(life.ours).rest
+    assert printed(life.theirs).rest == printed(life.ours).rest
     assert life.theirs.records == life.ours.records
     assert residue(life.theirs, image_of(attestation), USABLE_BESIDE_A_TPM).ranges == ()
 
 
 @needs_swtpm
 def test_evidence_that_is_required_and_that_nobody_judges_ends_the_enclave() -> None:
-    life = told(lives("require").theirs)
+    life = printed(lives("require").theirs)
     begin = ["PROT_ENTRY", "MEM_MAP", "WASM_INIT", "CYCLE 00000000"]
     assert list(life.rest) == [*begin, "ATTESTATION_REFUSED 0000010d", *ANNIHILATION]
     assert len(life.evidence) == 1
@@ -251,7 +251,7 @@ def test_the_runtime_pcr_is_capped_when_qemu_has_stopped(attestation: str) -> No
 @needs_swtpm
 def test_the_other_pcrs_are_what_the_log_says_and_nobody_else_has_extended_them() -> None:
     life = lives("record")
-    replayed = parse_event_log(told(life.theirs).evidence[-1].event_log).replay()
+    replayed = parse_event_log(printed(life.theirs).evidence[-1].event_log).replay()
     assert replayed[RUNTIME] == extended(("AETHER ACTIVE",))
     for pcr in (LOADER, KERNEL, CONFIGURATION, PAYLOADS, ANCHORS):
         assert life.pcrs[pcr] == replayed.get(pcr, initial_pcr(pcr))
@@ -275,6 +275,6 @@ def later(evidence: tuple[Evidence, ...]) -> Iterator[int]:
 @needs_swtpm
 def test_the_next_boot_on_the_same_tpm_is_later() -> None:
     life = lives("record")
-    theirs, mine = (list(later(told(run).evidence)) for run in (life.theirs, life.ours))
+    theirs, mine = (list(later(printed(run).evidence)) for run in (life.theirs, life.ours))
     assert max(theirs) < min(mine)
     assert len(set(theirs)) == 1

@@ -65,7 +65,7 @@ def in_order(log: EventLog) -> Measurements:
         ACTIVE,
     ]
     for index, (pcr, kind, data) in enumerate(expected):
-        right = f"right is {_described(pcr, kind, data)}"
+        right = f"expected {_described(pcr, kind, data)}"
         if index >= len(events):
             raise EvidenceError(f"event {index} is missing; {right}")
         event = events[index]
@@ -85,7 +85,7 @@ def _described(pcr: int, kind: int, data: bytes | None) -> str:
 def _header(log: EventLog) -> str:
     # The header is not measured, so every field must have its only valid value.
     if log.header != Header():
-        raise EvidenceError(f"the Spec ID event is {log.header}; right is {Header()}")
+        raise EvidenceError(f"the Spec ID event is {log.header}; expected {Header()}")
     return "Spec ID event of a log with only the SHA-256 bank"
 
 

@@ -76,7 +76,7 @@ class QuoteChecks:
         right = self.challenge.nonce + self.challenge.cycle.to_bytes(4, "big")
         if quote.extra_data != right:
             found = quote.extra_data.hex() or "nothing"
-            raise EvidenceError(f"the TPM was given {found} to sign; right are the challenge's nonce and cycle")
+            raise EvidenceError(f"the TPM was given {found} to sign; expected the challenge's nonce and cycle")
         return "the challenge's nonce and cycle"
 
     def _clock(self, quote: Quote) -> str:
@@ -91,7 +91,7 @@ def _magic(attest: bytes) -> str:
     magic, _ = attest_head(attest)
     if magic != TPM_GENERATED.to_bytes(4, "big"):
         found = magic.hex() or "nothing"
-        raise EvidenceError(f"is {found}, so no TPM has made this; right is {TPM_GENERATED:08x} (TPM_GENERATED_VALUE)")
+        raise EvidenceError(f"is {found}, so no TPM has made this; expected {TPM_GENERATED:08x} (TPM_GENERATED_VALUE)")
     return "TPM_GENERATED_VALUE"
 
 
@@ -99,16 +99,16 @@ def _type(attest: bytes) -> str:
     _, kind = attest_head(attest)
     if kind != TPM_ST_ATTEST_QUOTE.to_bytes(2, "big"):
         found = kind.hex() or "nothing"
-        raise EvidenceError(f"is {found}; right is {TPM_ST_ATTEST_QUOTE:04x} (TPM_ST_ATTEST_QUOTE)")
+        raise EvidenceError(f"is {found}; expected {TPM_ST_ATTEST_QUOTE:04x} (TPM_ST_ATTEST_QUOTE)")
     return "TPM_ST_ATTEST_QUOTE"
 
 
 def _attributes(area: PublicArea) -> str:
     if area.attributes != AK_ATTRIBUTES:
-        right = f"right is 0x{AK_ATTRIBUTES:08x}: a restricted signing key that never left its TPM"
+        right = f"expected 0x{AK_ATTRIBUTES:08x}: a restricted signing key that never left its TPM"
         raise EvidenceError(f"are 0x{area.attributes:08x}; {right}")
     if area.policy:
-        raise EvidenceError("the key has an authorization policy; right is an empty one")
+        raise EvidenceError("the key has an authorization policy; expected an empty one")
     return "a restricted signing key that never left its TPM"
 
 
@@ -122,14 +122,14 @@ def _qualified(subject: tuple[Quote, bytes]) -> str:
     if quote.qualified_signer != qualified_name(name):
         owner = quote.qualified_signer == qualified_name(name, TPM_RH_OWNER)
         found = "is that of this AK in the owner hierarchy" if owner else "is that of another key"
-        raise EvidenceError(f"{found}; right is that of this AK as a primary key of the endorsement hierarchy")
+        raise EvidenceError(f"{found}; expected that of this AK as a primary key of the endorsement hierarchy")
     return "this AK, a primary key of the endorsement hierarchy"
 
 
 def _selection(quote: Quote) -> str:
     if quote.selections != (PcrSelection.of(QUOTED_PCRS),):
         found = "; ".join(f"0x{one.hash_algorithm:04x}: {list(one.pcrs)}" for one in quote.selections) or "nothing"
-        raise EvidenceError(f"is {found}; right is 0x000b (SHA-256): {list(QUOTED_PCRS)} and nothing else")
+        raise EvidenceError(f"is {found}; expected 0x000b (SHA-256): {list(QUOTED_PCRS)} and nothing else")
     return "SHA-256, PCRs 8 to 13"
 
 

@@ -83,7 +83,7 @@ def protected_header(public: bytes) -> bytes:
 def public_of(protected: bytes) -> bytes:
     """Return the key in a protected header. Raises EvidenceError for any other header."""
     if len(protected) != len(_PROTECTED_HEAD) + PUBLIC_SIZE or not protected.startswith(_PROTECTED_HEAD):
-        right = "right is {1: -7 (ES256), 4: the envelope key as a compressed point} and nothing else"
+        right = "expected {1: -7 (ES256), 4: the envelope key as a compressed point} and nothing else"
         raise EvidenceError(f"evidence file: the protected header is {protected[:16].hex()}...; {right}")
     return protected[len(_PROTECTED_HEAD) :]
 

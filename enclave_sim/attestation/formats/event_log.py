@@ -113,7 +113,7 @@ def _started_from(data: bytes, *, extended: bool) -> bytes:
     if extended:
         raise EvidenceError("event log: StartupLocality comes after an event of PCR 0; it says how that PCR starts")
     if len(locality) != 1 or locality[0] not in _STARTUP_LOCALITIES:
-        raise EvidenceError(f"event log: StartupLocality is {locality.hex() or 'missing'}; right is 00, 03 or 04")
+        raise EvidenceError(f"event log: StartupLocality is {locality.hex() or 'missing'}; expected 00, 03 or 04")
     return bytes(31) + locality
 
 
@@ -135,7 +135,7 @@ def _header(reader: Reader) -> Header:
     size = reader.number(4, "header eventSize")
     start = reader.offset
     if reader.take(16, "header signature") != _SIGNATURE:
-        raise reader.error("header signature", start, "is another", "right is 'Spec ID Event03' and a NUL")
+        raise reader.error("header signature", start, "is wrong", "expected 'Spec ID Event03' and a NUL")
     platform_class = reader.number(4, "header platformClass")
     minor, major, errata, uintn_size = reader.take(4, "header version")
     algorithms = _algorithms(reader)
@@ -150,7 +150,7 @@ def _algorithms(reader: Reader) -> tuple[tuple[int, int], ...]:
     offset = reader.offset
     count = reader.number(4, "header numberOfAlgorithms")
     if not 1 <= count <= _MOST_ALGORITHMS:
-        right = f"right are 1 to {_MOST_ALGORITHMS}"
+        right = f"expected 1 to {_MOST_ALGORITHMS}"
         raise reader.error("header numberOfAlgorithms", offset, f"is {count}", right)
     algorithms: dict[int, int] = {}
     for index in range(count):
@@ -170,7 +170,7 @@ def _event(reader: Reader, header: Header, index: int) -> Event:
     offset = reader.offset
     pcr = reader.number(4, f"{name} pcrIndex")
     if pcr > _LAST_PCR:
-        raise reader.error(f"{name} pcrIndex", offset, f"is {pcr}", f"right are 0 to {_LAST_PCR}")
+        raise reader.error(f"{name} pcrIndex", offset, f"is {pcr}", f"expected 0 to {_LAST_PCR}")
     kind = reader.number(4, f"{name} eventType")
     reader.expect(4, len(header.algorithms), f"{name} digests.count", "one for each algorithm of the header")
     sizes = dict(header.algorithms)
@@ -179,7 +179,7 @@ def _event(reader: Reader, header: Header, index: int) -> Event:
         offset = reader.offset
         algorithm = reader.number(2, f"{name} digest algorithm")
         if algorithm not in sizes or algorithm in digests:
-            right = "right is each algorithm of the header once"
+            right = "expected each algorithm of the header once"
             raise reader.error(f"{name} digest algorithm", offset, f"is 0x{algorithm:04x}", right)
         digests[algorithm] = reader.take(sizes[algorithm], f"{name} digest")
     data = reader.take(reader.number(4, f"{name} eventSize"), f"{name} event")

@@ -71,7 +71,7 @@ def parse_public(data: bytes) -> PublicArea:
         raise reader.error("size", 0, f"is {size}", f"{len(data) - 2} bytes follow")
     kind = reader.number(2, "type")
     if kind not in (TPM_ALG_ECC, TPM_ALG_MLDSA):
-        right = "right is 0x0023 (TPM_ALG_ECC) or 0x00a1 (TPM_ALG_MLDSA)"
+        right = "expected 0x0023 (TPM_ALG_ECC) or 0x00a1 (TPM_ALG_MLDSA)"
         raise reader.error("type", 2, f"is 0x{kind:04x}", right)
     reader.expect(2, TPM_ALG_SHA256, "nameAlg", "TPM_ALG_SHA256")
     attributes = reader.number(4, "objectAttributes")
@@ -139,7 +139,7 @@ def ecc_public_key(point: EccPoint) -> "EllipticCurvePublicKey":
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), uncompressed)
     except ValueError:
-        raise EvidenceError("TPM2B_PUBLIC: unique is not a point of P-256; right is the AK's public point") from None
+        raise EvidenceError("TPM2B_PUBLIC: unique is not a point of P-256; expected the AK's public point") from None
 
 
 def public_pem(public: bytes) -> bytes:

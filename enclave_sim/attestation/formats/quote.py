@@ -108,7 +108,7 @@ def _clock_info(reader: Reader) -> ClockInfo:
     offset = reader.offset
     safe = reader.number(1, "clockInfo.safe")
     if safe > 1:
-        raise reader.error("clockInfo.safe", offset, f"is 0x{safe:02x}", "right is 0 (NO) or 1 (YES)")
+        raise reader.error("clockInfo.safe", offset, f"is 0x{safe:02x}", "expected 0 (NO) or 1 (YES)")
     return ClockInfo(clock, reset_count, restart_count, bool(safe))
 
 
@@ -123,6 +123,6 @@ def _selections(reader: Reader) -> tuple[PcrSelection, ...]:
         offset = reader.offset
         size = reader.number(1, f"pcrSelect[{index}].sizeofSelect")
         if not 1 <= size <= 4:
-            raise reader.error(f"pcrSelect[{index}].sizeofSelect", offset, f"is {size}", "right are 1 to 4")
+            raise reader.error(f"pcrSelect[{index}].sizeofSelect", offset, f"is {size}", "expected 1 to 4")
         selections.append(PcrSelection(algorithm, reader.take(size, f"pcrSelect[{index}].pcrSelect")))
     return tuple(selections)

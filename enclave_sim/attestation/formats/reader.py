@@ -42,7 +42,7 @@ class Reader:
         found = self.number(width, field)
         if found != right:
             raise self.error(
-                field, offset, f"is 0x{found:0{2 * width}x}", f"right is 0x{right:0{2 * width}x} ({meaning})"
+                field, offset, f"is 0x{found:0{2 * width}x}", f"expected 0x{right:0{2 * width}x} ({meaning})"
             )
 
     def sized(self, field: str, least: int, most: int) -> bytes:
@@ -51,7 +51,7 @@ class Reader:
         size = self.number(2, f"the size of {field}")
         if not least <= size <= most:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise self.error(field, offset, f"has {size} bytes", f"right are {wanted}")
+            raise self.error(field, offset, f"has {size} bytes", f"expected {wanted}")
         return self.take(size, field)
 
     def end(self) -> None:

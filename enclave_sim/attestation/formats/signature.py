@@ -65,7 +65,7 @@ def parse_signature(data: bytes) -> Signature:
         size = ML_DSA_65_SIGNATURE_SIZE
         signature = MlDsaSignature(reader.sized("signature", size, size))
     else:
-        right = "right is 0x0018 (TPM_ALG_ECDSA) or 0x00a1 (TPM_ALG_MLDSA)"
+        right = "expected 0x0018 (TPM_ALG_ECDSA) or 0x00a1 (TPM_ALG_MLDSA)"
         raise reader.error("sigAlg", 0, f"is 0x{kind:04x}", right)
     reader.end()
     return signature

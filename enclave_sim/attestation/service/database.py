@@ -77,7 +77,7 @@ class Database:
                 self._files = KeptFiles.of(self._path)
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
-            raise ConfigurationError(f"{self._shown}: is no database that a verifier can use: {error}") from None
+            raise ConfigurationError(f"{self._shown}: is not a database that a verifier can use: {error}") from None
         except ConfigurationError:
             self._connection.close()
             raise
@@ -101,7 +101,9 @@ class Database:
             return schema.CREATE
         known = {(schema.APPLICATION_ID, 1): schema.FROM_1, (schema.APPLICATION_ID, schema.VERSION): ()}
         if identity not in known:
-            raise ConfigurationError(f"{self._shown}: is no database of this version of the verifier; name a new file")
+            raise ConfigurationError(
+                f"{self._shown}: is not a database of this version of the verifier; name a new file"
+            )
         return known[identity]
 
     def _number(self, query: str) -> int:

@@ -56,7 +56,7 @@ def mistake_of_condition(after: AfterEvent) -> str | None:
     """Describe what is wrong with the awaited event, and what would be right; None if it is valid."""
     if not isinstance(after.event, str) or after.event not in KINDS:
         hint = did_you_mean(after.event, KINDS) if isinstance(after.event, str) else ""
-        return f"{shown(after.event)} is no kind of event; {hint}there are {', '.join(KINDS)}"
+        return f"{shown(after.event)} is not a kind of event; {hint}there are {', '.join(KINDS)}"
     types = fields_of(KINDS[after.event])
     for name, value in after.fields.items():
         if name not in types:

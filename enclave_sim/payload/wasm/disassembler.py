@@ -113,7 +113,7 @@ def read_instruction(module: bytes, offset: int) -> tuple[str, Immediate, str, i
 
 def _known(opcode: Opcode, offset: int) -> tuple[str, Immediate]:
     if opcode not in OPCODES:
-        raise MalformedModule(offset, offset, f"{' '.join(map(hex, opcode))} is no instruction of a guest")
+        raise MalformedModule(offset, offset, f"{' '.join(map(hex, opcode))} is not an instruction of a guest")
     return OPCODES[opcode]
 
 

@@ -49,37 +49,37 @@ def keyed(ak: Ak) -> Evidence:
     return Node(aks=(ak,)).evidence()
 
 
-RIGHT_ORDER = "right is PCR 8, type 13, 'loader information'"
+RIGHT_ORDER = "expected PCR 8, type 13, 'loader information'"
 CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "no magic": (
         lambda: signed(with_head(QUOTE.attest, magic=b"\0\1\2\3")),
         "quote 1 magic",
-        "is 00010203, so no TPM has made this; right is ff544347 (TPM_GENERATED_VALUE)",
+        "is 00010203, so no TPM has made this; expected ff544347 (TPM_GENERATED_VALUE)",
     ),
     "no attest": (
         lambda: signed(b""),
         "quote 1 magic",
-        "is nothing, so no TPM has made this; right is ff544347 (TPM_GENERATED_VALUE)",
+        "is nothing, so no TPM has made this; expected ff544347 (TPM_GENERATED_VALUE)",
     ),
     "another type": (
         lambda: signed(with_head(QUOTE.attest, kind=0x8017)),
         "quote 1 type",
-        "is 8017; right is 8018 (TPM_ST_ATTEST_QUOTE)",
+        "is 8017; expected 8018 (TPM_ST_ATTEST_QUOTE)",
     ),
     "no type": (
         lambda: signed(attest_head(QUOTE.attest)[0]),
         "quote 1 type",
-        "is nothing; right is 8018 (TPM_ST_ATTEST_QUOTE)",
+        "is nothing; expected 8018 (TPM_ST_ATTEST_QUOTE)",
     ),
     "attributes": (
         lambda: keyed(ecdsa_ak(attributes=0x50476)),
         "quote 1 AK attributes",
-        "are 0x00050476; right is 0x00050472: a restricted signing key that never left its TPM",
+        "are 0x00050476; expected 0x00050472: a restricted signing key that never left its TPM",
     ),
     "a policy": (
         lambda: keyed(ecdsa_ak(policy=bytes(32))),
         "quote 1 AK attributes",
-        "the key has an authorization policy; right is an empty one",
+        "the key has an authorization policy; expected an empty one",
     ),
     "another key": (
         lambda: keyed(ecdsa_ak(6)),
@@ -89,23 +89,23 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "the owner hierarchy": (
         lambda: replace(ECDSA_NODE, hierarchy=TPM_RH_OWNER).evidence(),
         "quote 1 qualified name",
-        "is that of this AK in the owner hierarchy; right is that of this AK as a primary key of the endorsement "
+        "is that of this AK in the owner hierarchy; expected that of this AK as a primary key of the endorsement "
         "hierarchy",
     ),
     "another hierarchy": (
         lambda: replace(ECDSA_NODE, hierarchy=0x4000_000C).evidence(),
         "quote 1 qualified name",
-        "is that of another key; right is that of this AK as a primary key of the endorsement hierarchy",
+        "is that of another key; expected that of this AK as a primary key of the endorsement hierarchy",
     ),
     "another selection": (
         lambda: replace(ECDSA_NODE, selections=(PcrSelection.of((8, 9), 4), PcrSelection.of((0,)))).evidence(),
         "quote 1 PCR selection",
-        "is 0x0004: [8, 9]; 0x000b: [0]; right is 0x000b (SHA-256): [8, 9, 10, 11, 12, 13] and nothing else",
+        "is 0x0004: [8, 9]; 0x000b: [0]; expected 0x000b (SHA-256): [8, 9, 10, 11, 12, 13] and nothing else",
     ),
     "no selection": (
         lambda: replace(ECDSA_NODE, selections=()).evidence(),
         "quote 1 PCR selection",
-        "is nothing; right is 0x000b (SHA-256): [8, 9, 10, 11, 12, 13] and nothing else",
+        "is nothing; expected 0x000b (SHA-256): [8, 9, 10, 11, 12, 13] and nothing else",
     ),
     "another log": (
         lambda: with_log(*EVENTS[:-1]),
@@ -115,21 +115,21 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "another nonce signed": (
         lambda: replace(replace(ECDSA_NODE, nonce=bytes(32)).evidence(), nonce=NONCE),
         "quote 1 extra data",
-        f"the TPM was given {'00' * 32}00000003 to sign; right are the challenge's nonce and cycle",
+        f"the TPM was given {'00' * 32}00000003 to sign; expected the challenge's nonce and cycle",
     ),
     "another nonce": (
         lambda: replace(EVIDENCE, nonce=bytes(31)),
         "nonce",
-        f"is {'00' * 31}; right is the challenge's {NONCE.hex()}",
+        f"is {'00' * 31}; expected the challenge's {NONCE.hex()}",
     ),
-    "no nonce": (lambda: replace(EVIDENCE, nonce=b""), "nonce", f"is nothing; right is the challenge's {NONCE.hex()}"),
-    "another cycle": (lambda: replace(EVIDENCE, cycle=4), "cycle", "is 4; right is the challenge's 3"),
-    "no quotes": (lambda: replace(EVIDENCE, quotes=()), "number of quotes", "is 0; right are 1 to 4"),
-    "five quotes": (lambda: replace(EVIDENCE, quotes=(QUOTE,) * 5), "number of quotes", "is 5; right are 1 to 4"),
+    "no nonce": (lambda: replace(EVIDENCE, nonce=b""), "nonce", f"is nothing; expected the challenge's {NONCE.hex()}"),
+    "another cycle": (lambda: replace(EVIDENCE, cycle=4), "cycle", "is 4; expected the challenge's 3"),
+    "no quotes": (lambda: replace(EVIDENCE, quotes=()), "number of quotes", "is 0; expected 1 to 4"),
+    "five quotes": (lambda: replace(EVIDENCE, quotes=(QUOTE,) * 5), "number of quotes", "is 5; expected 1 to 4"),
     "one algorithm twice": (
         lambda: replace(EVIDENCE, quotes=(QUOTE,) * 2),
         "signature algorithms",
-        "are ecdsa-p256, ecdsa-p256; right is one quote for each algorithm",
+        "are ecdsa-p256, ecdsa-p256; expected one quote for each algorithm",
     ),
     "the other algorithm": (
         lambda: Node(aks=AKS[1:]).evidence(),
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "no command line": (
         lambda: with_log(*EVENTS[:2]),
         "event order",
-        "event 2 is missing; right is PCR 10, type 13, the command line",
+        "event 2 is missing; expected PCR 10, type 13, the command line",
     ),
     "a long event of any bytes": (
         lambda: with_log(EVENTS[0], replace(EVENTS[1], data=b"\xe9" + b"x" * 60)),
@@ -159,22 +159,22 @@ CASES: dict[str, tuple[Callable[[], Evidence], str, str]] = {
     "one payload and nothing more": (
         lambda: with_log(*EVENTS[:5]),
         "event order",
-        "event 5 is missing; right is PCR 13, type 5, 'AETHER ACTIVE'",
+        "event 5 is missing; expected PCR 13, type 5, 'AETHER ACTIVE'",
     ),
     "no payload, and no trust anchors": (
         lambda: with_log(*EVENTS[:3], EVENTS[-1]),
         "event order",
-        "event 3 is PCR 13, type 5, 'AETHER ACTIVE'; right is PCR 11, type 13, 'payload 0'",
+        "event 3 is PCR 13, type 5, 'AETHER ACTIVE'; expected PCR 11, type 13, 'payload 0'",
     ),
     "the second payload first": (
         lambda: with_log(*EVENTS[:4], EVENTS[5], EVENTS[4], EVENTS[6]),
         "event order",
-        "event 4 is PCR 11, type 13, 'payload 1'; right is PCR 11, type 13, 'payload 0'",
+        "event 4 is PCR 11, type 13, 'payload 1'; expected PCR 11, type 13, 'payload 0'",
     ),
     "another header": (
         lambda: replace(EVIDENCE, event_log=EventLog(EVENTS, Header(platform_class=1)).encode()),
         "event log header",
-        f"the Spec ID event is {Header(platform_class=1)}; right is {Header()}",
+        f"the Spec ID event is {Header(platform_class=1)}; expected {Header()}",
     ),
     "a cap": (
         lambda: with_log(*EVENTS, CAP),

@@ -75,7 +75,7 @@ def test_a_cycle_has_32_bits(cycle: int) -> None:
 def test_a_nonce_has_32_bytes(size: int) -> None:
     with pytest.raises(ConfigurationError, match=f"^a challenge's nonce has 32 bytes, not {size}$"):
         Challenge(bytes(size), 0)
-    with pytest.raises(EvidenceError, match=f"the nonce has {size} bytes; right are 32"):
+    with pytest.raises(EvidenceError, match=f"the nonce has {size} bytes; expected 32"):
         replace(HONEST.evidence(), nonce=bytes(size)).encode(None)
 
 
@@ -85,7 +85,7 @@ def test_there_are_one_to_four_quotes(count: int, right: bool) -> None:
     evidence = replace(HONEST.evidence(), quotes=quotes)
     numbers = {check.name: check for check in judge(evidence).checks}
     check = numbers["number of quotes"]
-    assert (check.passed, check.message) == (right, f"{count}" if right else f"is {count}; right are 1 to 4")
+    assert (check.passed, check.message) == (right, f"{count}" if right else f"is {count}; expected 1 to 4")
     assert len([name for name in numbers if name.endswith(" magic")]) == min(count, 4)
     assert (error_of(evidence.encode, None) == "") == right
 
@@ -119,11 +119,11 @@ def test_foreign_text_is_cut_where_it_is_repeated() -> None:
         ReferenceValues.from_json(unknown)
     assert str(caught.value).startswith(f"reference values: {'x' * 40!r} is not one of firmware, ")
     file = b"\xd8\x3d\xd2" + cbor2.dumps([b"\1" * 40, {}, b"", b""])
-    assert f"the protected header is {'01' * 16}...; right is" in error_of(Evidence.decode, file)
-    assert "it begins with 01020304; right" in error_of(Evidence.decode, bytes(range(1, 40)))
+    assert f"the protected header is {'01' * 16}...; expected" in error_of(Evidence.decode, file)
+    assert "it begins with 01020304; expected" in error_of(Evidence.decode, bytes(range(1, 40)))
     long = replace(HONEST, events=(Event.measured(9, 13, bytes(32), entry.encode()), *EVENTS[1:])).evidence()
     order = next(check.message for check in judge(long).checks if check.name == "event order")
-    assert order == f"event 0 is PCR 9, type 13, '{'x' * 40}'; right is PCR 9, type 13, 'kernel image'"
+    assert order == f"event 0 is PCR 9, type 13, '{'x' * 40}'; expected PCR 9, type 13, 'kernel image'"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_log_that_ends_early_or_late_says_which_event_is_missing_or_extra(inde
     if index == len(EVENTS):
         assert message == "every event is where it must be"
     else:
-        assert "right is PCR" in message
+        assert "expected PCR" in message
         assert message.startswith("event ")
 
 

@@ -99,16 +99,16 @@ FIRST = len(Header().encode())
     ("data", "message"),
     [
         (b"", "event log: header pcrIndex at offset 0 is cut short: 0 bytes are left; it takes 4"),
-        (put(0, "01000000"), "header pcrIndex at offset 0 is 0x00000001; right is 0x00000000 (PCR 0)"),
-        (put(4, "0d000000"), "header eventType at offset 4 is 0x0000000d; right is 0x00000003 (EV_NO_ACTION)"),
+        (put(0, "01000000"), "header pcrIndex at offset 0 is 0x00000001; expected 0x00000000 (PCR 0)"),
+        (put(4, "0d000000"), "header eventType at offset 4 is 0x0000000d; expected 0x00000003 (EV_NO_ACTION)"),
         (put(8, "01"), "header digest at offset 8 is not zero"),
         (put(28, "26"), "header eventSize at offset 28 is 38; the header's data take 33 bytes"),
-        (put(32, "73"), "header signature at offset 32 is another; right is 'Spec ID Event03' and a NUL"),
-        (put(56, "00"), "header numberOfAlgorithms at offset 56 is 0; right are 1 to 16"),
+        (put(32, "73"), "header signature at offset 32 is wrong; expected 'Spec ID Event03' and a NUL"),
+        (put(56, "00"), "header numberOfAlgorithms at offset 56 is 0; expected 1 to 16"),
         (put(62, "14"), "header digestSize 0 at offset 62 is 20; SHA-256 has 32 bytes"),
-        (put(FIRST, "18"), f"event 0 pcrIndex at offset {FIRST} is 24; right are 0 to 23"),
-        (put(FIRST + 8, "02"), f"event 0 digests.count at offset {FIRST + 8} is 0x00000002; right is 0x00000001"),
-        (put(FIRST + 12, "04"), f"event 0 digest algorithm at offset {FIRST + 12} is 0x0004; right is each algorithm"),
+        (put(FIRST, "18"), f"event 0 pcrIndex at offset {FIRST} is 24; expected 0 to 23"),
+        (put(FIRST + 8, "02"), f"event 0 digests.count at offset {FIRST + 8} is 0x00000002; expected 0x00000001"),
+        (put(FIRST + 12, "04"), f"event 0 digest algorithm at offset {FIRST + 12} is 0x0004; expected each algorithm"),
         (put(FIRST + 46, "ffffffff"), f"event 0 event at offset {FIRST + 50} is cut short"),
         (LOG.encode()[:-1], "event 6 event at offset"),
         (LOG.encode() + b"\0", "event 7 pcrIndex at offset"),
@@ -144,7 +144,7 @@ def test_the_startup_locality_is_of_pcr_0_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"", "is missing"), (b"\1", "is 01; right is 00, 03 or 04"), (b"\3\0", "is 0300")]
+    ("data", "words"), [(b"", "is missing"), (b"\1", "is 01; expected 00, 03 or 04"), (b"\3\0", "is 0300")]
 )
 def test_a_startup_locality_that_cannot_be_is_refused(data: bytes, words: str) -> None:
     assert words in error_of(EventLog((locality(data),)).replay)

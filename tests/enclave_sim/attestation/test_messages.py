@@ -170,8 +170,8 @@ def test_the_envelope_says_who_signed_and_whether_anybody_knows_them() -> None:
         f"{public} is not one of the 0 known envelope keys",
     )
     assert said(in_a_file[None], REFERENCE) == (True, "none, and none is asked for")
-    unsigned = (False, "nobody signed the file; right is one signed by a known envelope key")
+    unsigned = (False, "the file is not signed; expected one signed by a known envelope key")
     assert said(in_a_file[None], known) == said(in_a_file[None], REFERENCE, asking) == unsigned
-    no_file = (False, "the evidence came in no file; right is a file signed by a known envelope key")
+    no_file = (False, "the evidence did not come in a file; expected a file signed by a known envelope key")
     assert said(EVIDENCE, known) == said(EVIDENCE, REFERENCE, asking) == no_file
     assert "envelope" not in messages(verify(EVIDENCE, CHALLENGE, REFERENCE, Policy()))

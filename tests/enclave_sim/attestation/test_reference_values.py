@@ -73,9 +73,9 @@ def test_a_file_that_cannot_be_read_or_written_is_one_error(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "format 'other' version 1; right is format 'enclave-sim-reference-values' version 1"),
-        ({"version": 2}, "version 2; right is"),
-        ({"version": "1"}, "right is format"),
+        ({"format": "other"}, "format 'other' version 1; expected format 'enclave-sim-reference-values' version 1"),
+        ({"version": 2}, "version 2; expected"),
+        ({"version": "1"}, "expected format"),
         ({"payload": []}, "'payload' is not one of firmware, loader_information"),
         ({"p" * 50: []}, f"reference values: '{'p' * 40}' is not one of firmware"),
         ({"payloads": "x"}, r"Expected `array`, got `str` - at `\$\[\.\.\.\]`"),

@@ -199,7 +199,7 @@ def test_an_unsigned_file_is_refused_where_an_envelope_is_asked_for() -> None:
     assert refused(judge(evidence, policy=Policy(envelope=True))) == ["envelope"]
     verdict = verify(HONEST.evidence(), CHALLENGE, reference(envelope=True))
     assert refused(verdict) == ["envelope"]
-    assert "came in no file" in verdict.failures[0].message
+    assert "did not come in a file" in verdict.failures[0].message
 
 
 def test_evidence_that_is_not_the_one_in_its_file_is_refused() -> None:

@@ -57,8 +57,8 @@ def test_a_kind_is_a_name_or_a_type() -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ({"kind": "scrubed"}, ["'scrubed' is no kind", "did you mean scrubbed?", "there are mode_switched,"]),
-        ({"kind": ["woken", "zzz"]}, ["'zzz' is no kind", "residue_scanned"]),
+        ({"kind": "scrubed"}, ["'scrubed' is not a kind", "did you mean scrubbed?", "there are mode_switched,"]),
+        ({"kind": ["woken", "zzz"]}, ["'zzz' is not a kind", "residue_scanned"]),
         ({"kind": []}, ["no kind of event is given"]),
         ({"between": (5, 4)}, ["times from 5 to 4 ns"]),
         ({"between": (-1, 4)}, ["times from -1 to 4 ns"]),

@@ -281,7 +281,7 @@ def test_where_there_is_nothing_one_stays() -> None:
     [
         ({}, "give exactly one of event, address, symbol, at_ns; none given"),
         ({"event": "woken", "at_ns": 5}, "event and at_ns given"),
-        ({"event": "dinner"}, "'dinner' is no kind of event; there are mode_switched"),
+        ({"event": "dinner"}, "'dinner' is not a kind of event; there are mode_switched"),
         ({"symbol": "main"}, "no symbol 'main'"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_memory_fault_in_code_that_has_run_is_executed(portable: bool) -> None
         (MemoryFault(at_ns=0, address=0, bits=0), "1 to 255"),
         (GuestReplaced(at_ns=0, payload=-1, code=b"x"), "no payload -1"),
         (Tamper(at_ns=1.5), "whole number"),  # type: ignore[arg-type]
-        (Tamper(at_ns=0, after=AfterEvent("phase")), "'phase' is no kind of event; there are mode_switched, reg"),
+        (Tamper(at_ns=0, after=AfterEvent("phase")), "'phase' is not a kind of event; there are mode_switched, reg"),
         (Tamper(at_ns=0, after=AfterEvent("phase_completed", {"name": 1})), "no field 'name'; it has seq, at_ns, phas"),
         (Tamper(at_ns=0, after=AfterEvent("phase_completed", {"phase": "MEMMAP"})), "one of PROT_ENTRY, MEM_MAP, WASM"),
         (

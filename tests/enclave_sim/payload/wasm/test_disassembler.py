@@ -209,6 +209,8 @@ def test_what_no_guest_may_use_is_refused_with_its_place(opcode: bytes) -> None:
     module = assembled(["nop"] * 3)
     (body,) = bodies(module)
     damaged = module.replace(b"\x01\x01\x01\x0b", opcode.ljust(3, b"\x01") + b"\x0b")
-    with pytest.raises(MalformedModule, match=f"at byte {body.start + 1}: 0x.* is no instruction of a guest") as caught:
+    with pytest.raises(
+        MalformedModule, match=f"at byte {body.start + 1}: 0x.* is not an instruction of a guest"
+    ) as caught:
         list(disassembly(damaged, body))
     assert caught.value.section_start == body.start + 1

@@ -257,9 +257,9 @@ def _time_runs(bench: Bench) -> list[float]:
     """Seconds of each run of the machine from now on."""
     spent, run = list[float](), bench.machine.run
 
-    def timed(limit_ns: int | None = None) -> Outcome:
+    def timed(limit_ns: int | None = None, *, input_follows: bool = False) -> Outcome:
         begun = process_time()
-        outcome = run(limit_ns)
+        outcome = run(limit_ns, input_follows=input_follows)
         spent.append(process_time() - begun)
         return outcome
 

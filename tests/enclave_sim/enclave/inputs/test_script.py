@@ -163,7 +163,7 @@ AFTER = f"{TAMPER}after = "
         (f"{TAMPER}at_ns = 1\nevery_ns = {LATEST_NS // 2}\ntimes = 4", "every and times: the last is too late"),
         (f"{AFTER}1", "after must be a table with an event"),
         (f"{AFTER}{{ count = 1 }}", "after must be a table with an event"),
-        (f'{AFTER}{{ event = "phase" }}', "after: 'phase' is not a kind of event; there are mode_switched, registe"),
+        (f'{AFTER}{{ event = "phase" }}', "after: 'phase' is not a kind of event; there are mode_switched"),
         (f"{AFTER}{{ event = [] }}", "after: a list is not a kind of event"),
         (f'{AFTER}{{ event = "halted", ring = 3 }}', "after: halted has no field 'ring'; it has seq, at_ns, interr"),
         (f'{AFTER}{{ event = "cycle_began", cycle = "1" }}', "after: cycle is '1'; in cycle_began it is a whole"),

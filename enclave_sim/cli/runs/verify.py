@@ -15,6 +15,7 @@ from enclave_sim.cli.options.host_limit import host_limit as host_limit_option
 from enclave_sim.cli.options.host_limit import limited
 from enclave_sim.cli.options.types import NUMBER, TIME
 from enclave_sim.cli.output.progress import ProgressLine, terminal_of
+from enclave_sim.payload.keys import TrustAnchor, development_anchor
 from enclave_sim.recording.text import printable
 from enclave_sim.specification import EngineName
 
@@ -47,6 +48,9 @@ Exit codes
 @option("--seed", type=NUMBER, metavar="N", default=0, help="Seed of loads and secrets.")
 @option("--secret-data", is_flag=True, help="Treat data segments as secrets, too, and vary them.")
 @options.engine
+@options.production
+@options.trust_anchor
+@options.feature
 @options.inputs
 @common.as_json
 def verify(
@@ -59,12 +63,16 @@ def verify(
     seed: int,
     secret_data: bool,
     engine: EngineName,
+    production: bool,
+    trust_anchor: Sequence[Path],
+    feature: Sequence[str],
     inputs: Path | None,
     as_json: bool,
 ) -> ExitCode:
     """Judge a payload's runs by every guarantee of the enclave.
 
-    A guarantee that does not hold is shown with its evidence: events, bytes, addresses.
+    A guarantee that does not hold is shown with its evidence: events, bytes, addresses. If a payload is rejected,
+    the guarantees are judged all the same, and a line says so.
 
     Example: enclave-sim verify counter --runs 5 --cycles 4
     """
@@ -74,7 +82,13 @@ def verify(
     from enclave_sim.guarantees.verification import verify as judge  # noqa: PLC0415
 
     names = common.or_default(payload, engine)
-    chosen = EnclaveOptions.of(cycles=cycles, engine=engine)
+    chosen = EnclaveOptions.of(
+        trust_anchors=(development_anchor(), *map(TrustAnchor.load, trust_anchor)),
+        cycles=cycles,
+        engine=engine,
+        production=production,
+        features=frozenset(feature),
+    )
     taken = () if inputs is None else read_inputs(inputs, engine)
     scenario = Scenario(names[0] if len(names) == 1 else names, chosen, taken, limit_ns)
     line = ProgressLine(None if as_json else terminal_of(sys.stderr))
@@ -122,6 +136,9 @@ def _as_table(names: list[str], reports: "list[Report]") -> bytes:
             pictures += [Text(line) for line in report.picture]
         if not report.holds:
             pictures += [Text(), *(Text(printable(line), "red") for line in str(report).splitlines())]
+        if "rejected" in report.looked_at:
+            why = f"A payload was rejected ({report.looked_at['rejected by']}), so no guest ran there; enclave-sim run"
+            pictures += [Text(), Text(f"{why} shows what was wrong with it.", "yellow")]
     return draw(lambda _width, unicode: Group(*lines, table, *(p if unicode else _ascii(p) for p in pictures)))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -28,10 +29,11 @@ def admitted(runs: Sequence[Run]) -> Report:
         runs: The runs, of any scenarios.
 
     Returns:
-        The report.
+        The report. If payloads were rejected, it has their number and the checks that they failed.
     """
     findings: list[Finding] = []
     checked = 0
+    rejections = [one.check for run in runs for one in run.events if isinstance(one, events.PayloadRejected)]
     for run in runs:
         configuration = run.scenario.configuration
         if configuration.engine is EngineName.NATIVE:
@@ -49,7 +51,10 @@ def admitted(runs: Sequence[Run]) -> Report:
                 findings.append(Finding(f"payload {number} was accepted, but {fault}"))
             if entered and number not in verified:
                 findings.append(Finding(f"ring 3 was entered before payload {number} was verified"))
-    return Report("admitted", tuple(findings), {"runs": len(runs), "payloads": checked})
+    looked: dict[str, Any] = {"runs": len(runs), "payloads": checked}
+    if rejections:
+        looked |= {"rejected": len(rejections), "rejected by": " and ".join(sorted(set(rejections)))}
+    return Report("admitted", tuple(findings), looked)
 
 
 def forgery(module: bytes, anchors: Sequence[TrustAnchor], *, production: bool) -> str | None:

@@ -10,7 +10,7 @@ from enclave_sim import Enclave
 from enclave_sim.cli.app import app
 from enclave_sim.cli.exit_codes import ExitCode
 from enclave_sim.inputs import AfterEvent, ExternalInterrupt
-from enclave_sim.payload.keys import development_key
+from enclave_sim.payload.keys import SigningKey, development_key
 from enclave_sim.payload.signature import sign
 
 pytestmark = pytest.mark.slow
@@ -72,6 +72,22 @@ def test_a_timing_channel_is_shown_and_has_an_exit_code_of_its_own(
     report = json.loads(verify(capsys, leaky, "--secret-data", "--json")[1])["guarantees"][2]
     assert report["holds"] is False
     assert report["findings"][0]["evidence"]
+
+
+def test_a_payload_of_ones_own_is_judged_with_its_trust_anchor_and_otherwise_said_to_be_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = SigningKey.generate("alice", development=False)
+    key.anchor().save(tmp_path / "alice.anchor.json")
+    path = tmp_path / "own.wasm"
+    path.write_bytes(sign(bytes(wat2wasm(LEAKY)), key))
+    arguments = [str(path), "--runs", "2", "--cycles", "1"]
+    code, out, _ = verify(capsys, *arguments)
+    assert (code, "rejected 6" in out) == (ExitCode.OK, True)
+    assert "A payload was rejected (UNKNOWN_KEY), so no guest ran there;" in out
+    code, out, _ = verify(capsys, *arguments, "--trust-anchor", str(tmp_path / "alice.anchor.json"), "--production")
+    assert (code, "rejected" in out, "stays in ring 3" in out) == (ExitCode.OK, False, True)
+    assert "DEVELOPMENT_KEY" in verify(capsys, "beacon", "--production", "--json", "--runs", "2")[1]
 
 
 @pytest.mark.parametrize(

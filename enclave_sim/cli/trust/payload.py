@@ -11,22 +11,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 import payloads as built_in
 from enclave_sim.cli.command import Group, option
 from enclave_sim.cli.options.common import as_json as as_json_option
+from enclave_sim.cli.options.common import complete_payload
 from enclave_sim.cli.options.types import DIRECTORY, FILE
 from enclave_sim.cli.output.payload_description import describe, print_table
 from enclave_sim.cli.output.written import save
 from enclave_sim.enclave.engine.profile import GuestProfile
 from enclave_sim.errors import ConfigurationError
-from enclave_sim.files.reading import MODULE, read_file
+from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.files.writing import new_directory
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, keys, signature
 from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
 from enclave_sim.payload.wasm import sections
 from enclave_sim.recording.text import one_line
+from enclave_sim.similar import did_you_mean
 from enclave_sim.specification import EngineName
 
 REJECTED = 3
@@ -54,8 +57,8 @@ _feature = option(
 )
 
 
-def _module(what: str) -> Callable[[_F], _F]:
-    return click.argument("module", type=FILE, metavar="MODULE", help=what)
+def _module(what: str, complete: Callable[..., list[CompletionItem]] | None = None) -> Callable[[_F], _F]:
+    return click.argument("module", type=FILE, metavar="MODULE", help=what, shell_complete=complete)
 
 
 @click.group(cls=Group)
@@ -131,7 +134,7 @@ def sign(module: Path, key: Path, output: Path | None) -> None:
 
 
 @payload.command("verify")
-@_module("Signed module.")
+@_module("Built-in name or path of a signed module.", complete_payload)
 @_anchor
 @option("--production", is_flag=True, help="Refuse development keys.")
 @_feature
@@ -143,7 +146,7 @@ def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequ
 
     Example: enclave-sim payload verify hello.wasm --anchor alice.anchor.json --production
     """
-    data = _read_module(module)
+    data = _read_payload(module)
     anchors = _load_anchors(anchor)
     from enclave_sim.enclave.configuration import check_room  # noqa: PLC0415
     from enclave_sim.enclave.engine.admission import admit  # noqa: PLC0415
@@ -177,14 +180,14 @@ def verify(module: Path, anchor: Sequence[Path], production: bool, feature: Sequ
 
 
 @payload.command("show")
-@_module("Module, signed or not.")
+@_module("Built-in name, or path of a module, signed or not.", complete_payload)
 @as_json_option
 def show(module: Path, as_json: bool) -> None:
     """Show the contents of a module and its stated signers. Nothing is verified.
 
     Example: enclave-sim payload show hello.wasm
     """
-    data = _read_module(module)
+    data = _read_payload(module)
     description = describe(data, _walk(module, data))
     if as_json:
         click.echo(json.dumps(description))
@@ -240,9 +243,28 @@ def _read(path: Path) -> bytes:
     return data
 
 
+def _read_payload(path: Path) -> bytes:
+    """Return a built-in payload, or the module in a file."""
+    name = str(path)
+    if name in built_in.names():
+        return built_in.read(name)
+    try:
+        return _read_module(path)
+    except MissingFile as missing:
+        if name in built_in.flat_names():
+            raise ConfigurationError(f"{name} is a flat x86-64 guest, which has no signature and no sections") from None
+        near = did_you_mean(name, built_in.names())
+        raise ConfigurationError(f"{missing}; {near}`enclave-sim payload list` lists the built-in payloads") from None
+
+
 def _read_module(path: Path) -> bytes:
     data = _read(path)
     if not data.startswith(sections.MODULE_HEADER):
+        if path.suffix == ".wat":
+            raise ConfigurationError(
+                f"{path}: is not a WebAssembly module; if it is WebAssembly text, translate and sign it first: "
+                "`enclave-sim payload sign`"
+            )
         start = data[:8].hex(" ")
         raise ConfigurationError(f"{path}: is not a WebAssembly module but starts with {start}; {_NO_WASM_HINT}")
     return data

@@ -312,6 +312,22 @@ def test_show_as_json_has_the_same_facts(directory: Path) -> None:
     assert (facts["artefact"], facts["defects"]) == (None, [])
 
 
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_a_built_in_payload_is_named_as_for_run(
+    command: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run(command, "beacon", "--json")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output == run(command, directory / "beacon.wasm", "--json").output
+    mistaken = run(command, "becon")
+    assert mistaken.code == 2
+    assert "cannot read becon: No such file or directory; did you mean beacon?" in mistaken.error
+    assert "forger is a flat x86-64 guest" in run(command, "forger").error
+    (tmp_path / "hello.wat").write_text("(module)")
+    assert "translate and sign it first: `enclave-sim payload sign`" in run(command, "hello.wat").error
+
+
 def test_show_tells_of_an_artefact(directory: Path) -> None:
     path = directory / "aot.wasm"
     path.write_bytes(attach(payloads.read("beacon"), b"F" * 32, b"code", development_key()))

@@ -13,8 +13,6 @@ from enclave_sim.gdb.protocol.reception import Reception
 from enclave_sim.gdb.stub import Detached, Stub
 from enclave_sim.time_travel.travel import Travel
 
-LOOPBACK = "127.0.0.1"
-
 
 def serve_one(session: Travel[Any], channel: Channel) -> None:
     """Serve one gdb until it is gone."""

@@ -7,7 +7,7 @@ and decides how far to execute.
 from enum import Enum
 
 from machine.architecture.control_registers import CR0_BITS, CR0_PE
-from machine.architecture.decoding import REPEAT, REPEAT_NOT_EQUAL, Instruction
+from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import NMI, UD, Fault
 from machine.architecture.opcodes import Action
 from machine.devices.chipset import Chipset
@@ -33,7 +33,6 @@ from machine.processor.debug_registers import DR6_BS
 from machine.processor.step_hook import NEVER, Stop
 from machine.state import Stateful
 
-_REPEATS = frozenset([REPEAT, REPEAT_NOT_EQUAL])
 _REFUSED_FIRST = int(Action.UNDEFINED | Action.PORT | Action.DESCRIPTOR)
 _OVERRIDE = int(Action.OVERRIDE)
 _INTERRUPT_RETURN = int(Action.INTERRUPT_RETURN)

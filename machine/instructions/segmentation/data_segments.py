@@ -8,7 +8,7 @@ from machine.instructions.segmentation.descriptor_tables import mark_accessed
 from machine.processor.cpu import Cpu
 
 PRESENT = 1 << 15
-_CODE, _CONFORMING, _CODE_OR_DATA = 1 << 11, 1 << 10, 1 << 12
+_CODE, _CONFORMING = 1 << 11, 1 << 10
 
 
 def commit(cpu: Cpu, register: SegmentRegister, selector: int, at: int, segment: Segment) -> None:
@@ -77,7 +77,7 @@ def load_stack(cpu: Cpu, selector: int) -> None:
 
 
 def leave_segments_of_inner_rings(cpu: Cpu, ring: int) -> None:
-    """Clear those of DS, ES, FS and GS that a return to an outer ring must not keep (SDM volume 3, 5.8.6).
+    """Clear each of DS, ES, FS and GS that a return to an outer ring must not keep (SDM volume 3, 5.8.6).
 
     The selector becomes null and the segment unusable. Its base is kept, because FS and GS use it in 64-bit mode.
 

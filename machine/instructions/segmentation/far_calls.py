@@ -34,7 +34,6 @@ from machine.processor.cpu import EFER_LMA, Cpu
 
 _DIRECT = (0x9A, 0xEA)
 _TASKS = (TASK_AVAILABLE, TASK_16_AVAILABLE, TASK_BUSY, TASK_16_BUSY)
-_LOCAL = 4
 
 
 class FarCalls:

@@ -301,5 +301,3 @@ def _general(bits: int) -> dict[tuple[int, Prefix], Operation]:
 _NARROW = _arithmetic() | _conversions() | _general(32)
 OPERATIONS = (_NARROW, _NARROW | _general(64))
 """By REX.W, then by opcode and mandatory prefix."""
-EXCEPTION_OPCODES = frozenset(_NARROW)
-"""Opcode and mandatory prefix of all that may raise SIMD floating-point exceptions, plus RCP and RSQRT."""

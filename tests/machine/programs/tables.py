@@ -92,7 +92,7 @@ def _gate(kind: int, dpl: int, selector: int, offset: int, *, long: bool, stack:
 
 _READ_ONLY, _DATA, _DOWN, _EXECUTE_ONLY, _CODE, _CONFORMING = 0x11, 0x13, 0x17, 0x19, 0x1B, 0x1F
 _FRESH = 0x12
-_LDT, _AVAILABLE_TSS, _BUSY_TSS, _CALL, _TASK_GATE, _INTERRUPT = 2, 9, 0xB, 0xC, 5, 0xE
+_LDT, _AVAILABLE_TSS, _CALL, _TASK_GATE, _INTERRUPT = 2, 9, 0xC, 5, 0xE
 _TSS_32, _SECOND_TSS, _LDT_AT = layout.TSS + 0x400, layout.TSS + 0x800, layout.TSS + 0xC00
 _LDT_SIZE, _TSS_SIZE = 0x18, 0x68
 

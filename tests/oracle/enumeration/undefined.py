@@ -14,7 +14,7 @@ from tests.oracle.enumeration.programs import Case
 CF, PF, AF, ZF, SF, OF = 1 << 0, 1 << 2, 1 << 4, 1 << 6, 1 << 7, 1 << 11
 ALL = CF | PF | AF | ZF | SF | OF
 _RCX = 1
-_ONE, _TWO, _38 = b"", b"\x0f", b"\x0f\x38"
+_ONE, _TWO = b"", b"\x0f"
 
 
 @dataclass(frozen=True)

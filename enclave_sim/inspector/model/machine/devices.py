@@ -33,16 +33,14 @@ _LONGEST = 200
 
 def device_view(moment: Moment) -> View:
     """Return the state of all devices, the most important ones first."""
-    machine = moment.machine
     rows: list[Row] = []
-    devices = machine.bus.devices
+    devices = moment.machine.bus.devices
     order = sorted(devices, key=lambda d: _ORDER.index(type(d).__name__) if type(d).__name__ in _ORDER else len(_ORDER))
     for device in order:
         state = device.save_state()
         rows += [title(_NAMES.get(type(device).__name__, type(device).__name__))]
         rows += _decoded(device, state, moment)
         rows += [EMPTY]
-    rows += [title("POST code"), row(f"{machine.post_code.code:#x}")]
     return View(tuple(rows), None, "v: next device")
 
 
@@ -62,6 +60,7 @@ _NAMES = {
     "FwCfg": "fw_cfg, 0x510",
     "PostCode": "POST code, 0x80",
     "DebugExit": "debug exit, 0xf4",
+    "Vga": "VGA, 0x3c0",
 }
 
 

@@ -40,7 +40,7 @@ def test_a_profile_multiplies_the_examples_whatever_the_settings_of_a_property_s
     assert len(drawn) == tried
 
 
-def test_only_the_long_profile_draws_anew_each_time() -> None:
+def test_only_the_long_profile_draws_again_each_time() -> None:
     for profile in FACTORS:
         function, drawn = a_property(10)
         scaled(function, profile)

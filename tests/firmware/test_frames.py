@@ -226,7 +226,7 @@ def test_an_exception_comes_from_the_gate(payload: str) -> None:
     assert said.rip in range(firmware.symbols()["gate"], firmware.symbols()["gate"] + 64)
 
 
-def test_a_frame_at_a_handlers_last_call_is_found_behind_the_call() -> None:
+def test_a_frame_at_a_handlers_last_call_is_found_after_the_call() -> None:
     """For a handler gdb uses the return address of the call, and exception() is called at the end."""
     run = to(Session("divider"), "exception")
     run.back()

@@ -95,7 +95,7 @@ def test_a_flat_payload_runs_alone() -> None:
         "sha256=",
     ),
 )
-def test_a_word_that_is_no_option_is_a_kernel_fault(word: str) -> None:
+def test_a_word_that_is_not_an_option_is_a_kernel_fault(word: str) -> None:
     told = lines(run(f"guest=native {word}", QUITTER))
     assert told == ["KERNEL_FAULT 00000104", *END]
 

@@ -99,7 +99,7 @@ def _change(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [object(), [object()], {"a": object()}, lambda: None, Part()])
-def test_what_is_no_plain_value_cannot_be_state(value: Any) -> None:
+def test_what_is_not_a_plain_value_cannot_be_state(value: Any) -> None:
     with pytest.raises(TypeError, match="is not a plain value and cannot be state"):
         Whole(value).save_state()
 

@@ -81,7 +81,7 @@ def test_a_defect_is_gone_afterwards() -> None:
 
 
 @pytest.mark.parametrize("text", ["no such line", "scrub(ARENA_BASE"])
-def test_a_source_that_is_no_longer_what_it_was_is_told(tmp_path: Path, text: str) -> None:
+def test_a_source_that_is_no_longer_what_it_was_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.c").write_text(2 * "scrub(ARENA_BASE, ARENA_SIZE);\n")
     with pytest.raises(ValueError, match="it must be there once"):
         Edit("a.c", text).apply(tmp_path)

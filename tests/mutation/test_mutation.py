@@ -224,7 +224,7 @@ def test_listed_equivalents_can_still_be_made_and_have_a_reason() -> None:
     assert [entry for entry in entries if len(entry.reason) < 20] == []
 
 
-def test_a_list_is_read_and_a_change_that_cannot_be_made_is_told(tree: Path, tmp_path: Path) -> None:
+def test_a_list_is_read_and_a_change_that_cannot_be_made_is_reported(tree: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list.toml"
     text = '[[equivalent]]\npath = "part/capped.py"\nwas = "LIMIT = 7"\nbecomes = "LIMIT = 8"\nreason = "r"\n'
     listed.write_text(text + text.replace("8", "9"))

@@ -53,7 +53,7 @@ def test_an_image_that_the_rom_cannot_hold_is_refused() -> None:
         bochs.run(replace(image, modules=(("much", b"\1" * (2 << 20)),)), "over")
 
 
-def test_an_answer_that_nothing_excuses_is_told() -> None:
+def test_an_answer_that_nothing_excuses_is_reported() -> None:
     assert verdict("some_case_r0", WITNESS, "one", "other") == "some_case_r0\nBochs one\nours other"
     assert "must go" in verdict("iretl_same_ring_r0", WITNESS, "one", "one")
     assert verdict("iretl_same_ring_r0", WITNESS, "one", "other") == ""

@@ -58,7 +58,7 @@ def test_memory_is_all_of_ram_when_the_processor_is_dead() -> None:
     assert run.memory[at : at + 8] == bytes([0x11] * 8)
 
 
-def test_what_is_no_kernel_is_one_clear_error() -> None:
+def test_what_is_not_a_kernel_is_one_clear_error() -> None:
     with pytest.raises(qemu.QemuError, match="no end within 3 s"):
         qemu.run(replace(suite.image("faults"), elf=b"not a kernel"), timeout=3)
 

@@ -34,7 +34,7 @@ def test_a_source_says_what_to_expect(name: str) -> None:
     assert "Expected: " in text
 
 
-def test_a_name_which_is_no_flat_payload_is_refused_with_the_names_there_are() -> None:
+def test_a_name_which_is_not_a_flat_payload_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(LookupError, match="no payload is called 'beacon'; there are forger, quitter"):
         payloads.read_flat("beacon")
 
@@ -53,7 +53,7 @@ def test_the_binary_is_entered_at_its_first_byte() -> None:
     assert (first.mnemonic, first.op_str) == ("mov", "edi, 1")
 
 
-def test_a_mistake_in_a_source_is_told_in_the_tools_words(tmp_path: Path) -> None:
+def test_a_mistake_in_a_source_is_reported_in_the_tools_words(tmp_path: Path) -> None:
     pytest.importorskip("ziglang")
     (tmp_path / "flat.ld").write_text((build.SOURCES / "flat.ld").read_text())
     wrong = tmp_path / "wrong.S"

@@ -151,7 +151,7 @@ def test_building_twice_changes_nothing_and_repairs_what_is_wrong(
     assert build.build(tmp_path) == []
 
 
-def test_a_name_which_is_no_payload_is_refused_with_the_names_there_are() -> None:
+def test_a_name_which_is_not_a_payload_is_refused_with_the_names_there_are() -> None:
     for function in (payloads.read, payloads.source):
         with pytest.raises(LookupError, match="no payload is called 'nonsense'; there are abyss, beacon"):
             function("nonsense")

@@ -161,7 +161,7 @@ NESTED = b"\x81" * 5000 + b"\x00"
         (enveloped(b""), "its claims cannot be read as CBOR"),
     ],
 )
-def test_what_is_no_evidence_file_is_refused_in_one_line(file: bytes, message: str) -> None:
+def test_what_is_not_an_evidence_file_is_refused_in_one_line(file: bytes, message: str) -> None:
     error = error_of(Evidence.decode, file)
     assert message in error
     assert "\n" not in error
@@ -234,6 +234,6 @@ def test_an_envelope_key_needs_a_seed_of_16_bytes() -> None:
     assert EnvelopeKey.from_seed(bytes(16)).public[0] in (2, 3)
 
 
-def test_an_envelope_by_a_key_that_is_no_point_is_refused() -> None:
+def test_an_envelope_by_a_key_that_is_not_a_point_is_refused() -> None:
     with pytest.raises(EvidenceError, match="not a point of P-256"):
         check_envelope(b"\x02" + b"\xff" * 32, b"", bytes(64))

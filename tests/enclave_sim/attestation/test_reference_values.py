@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_or_written_is_one_error(tmp_path: Path) -> N
         ({"envelope_keys": ["04" * 33]}, "in envelope_keys must be '02' or '03' and 64 hex digits"),
     ],
 )
-def test_what_is_no_file_of_reference_values_is_one_error(change: dict[str, Any], message: str) -> None:
+def test_what_is_not_a_file_of_reference_values_is_one_error(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         ReferenceValues.from_json(json.dumps({**document(), **change}).encode())
 

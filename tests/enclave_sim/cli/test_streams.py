@@ -128,7 +128,7 @@ def test_output_that_cannot_be_written_is_an_error_once_and_the_rest_is_dropped(
     os.close(descriptor)
 
 
-def test_a_reader_that_has_left_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_has_left_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     descriptor = _left()
     monkeypatch.setattr(sys, "stdout", stream(descriptor))
     assert has_reader()

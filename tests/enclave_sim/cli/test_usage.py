@@ -46,7 +46,7 @@ def test_a_mistake_is_one_line_that_says_where_it_is_and_what_would_be_right(wor
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_no_mistake_is_told_in_the_words_of_the_library(words: tuple[str, ...]) -> None:
+def test_no_mistake_is_reported_in_the_words_of_the_library(words: tuple[str, ...]) -> None:
     for mistake in ("--nonesuch", "--help=1", "a" * 9, ""):
         error = command(*words, mistake, "b", "c", "d").error
         assert not re.search(r"No such|requires an argument|Invalid value|unexpected|Missing|does not take", error)

@@ -95,7 +95,7 @@ def test_without_a_memory_fault_it_is_a_defect(monkeypatch: pytest.MonkeyPatch, 
             act()
 
 
-def test_what_unicorn_cannot_go_on_from_is_one_only_behind_a_memory_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_unicorn_cannot_go_on_from_is_one_only_after_a_memory_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: Any, **_options: Any) -> Outcome:
         raise UnicornStopped("Unicorn error 99 at rip 0x1")
 

@@ -137,6 +137,6 @@ def test_an_artefact_whose_code_belongs_to_another_module_is_never_executed() ->
     assert rejected(mixed).detail.startswith("ARTEFACT_MISMATCH")
 
 
-def test_code_that_is_no_code_is_refused_before_it_runs() -> None:
+def test_code_that_is_not_code_is_refused_before_it_runs() -> None:
     module = ahead(BEACON, lambda fingerprint, _: (fingerprint, b"\x7fELF" + bytes(4096)))
     assert rejected(module).detail.startswith("ARTEFACT_FOREIGN")

@@ -100,7 +100,7 @@ def test_a_breakpoint_is_met_wherever_snapshots_lie(symbol: str, data: st.DataOb
     assert other.resume().position == first
 
 
-def test_a_watchpoint_is_told_behind_a_write_forwards_and_in_front_of_it_backwards() -> None:
+def test_a_watchpoint_is_reported_after_a_write_forwards_and_before_it_backwards() -> None:
     session = Session("counter", cycles=3)
     with served(session) as client:
         break_at(client, "exec_loop")

@@ -296,7 +296,7 @@ def test_a_timer_that_drifts_is_found() -> None:
     assert "has its deadline" in text
 
 
-def test_an_external_interrupt_is_no_late_timer() -> None:
+def test_an_external_interrupt_is_not_a_late_timer() -> None:
     run = observe("counter", cycles=3, inputs=[ExternalInterrupt(at_ns=BOOTED)])
     assert jitter_free([run]).check().looked_at["wakes"] == 1
 

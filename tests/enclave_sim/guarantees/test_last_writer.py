@@ -26,7 +26,7 @@ def test_it_is_whom_a_session_names() -> None:
     assert describe_last_writer(BEACON, status, 4) == str(session.last_write(status, 4))
 
 
-def test_what_comes_behind_the_limit_does_not_count() -> None:
+def test_what_comes_after_the_limit_does_not_count() -> None:
     status = firmware.symbols()["status"]
     early = describe_last_writer(Scenario("beacon", limit_ns=1_000_000), status, 4)
     assert early.startswith("last written at ")
@@ -37,6 +37,6 @@ def test_what_is_as_the_loader_left_it() -> None:
     assert describe_last_writer(BEACON, region("text").base, 16) == "not written during the run: the loader left it so"
 
 
-def test_a_run_that_cannot_go_back_is_no_error() -> None:
+def test_a_run_that_cannot_go_back_is_not_an_error() -> None:
     scenario = Scenario("beacon", EnclaveOptions(tpm=Elsewhere(bytes(32))))
     assert describe_last_writer(scenario, 0x30_0000, 1) == "who wrote it last cannot be found: the state is elsewhere"

@@ -130,7 +130,7 @@ def test_search_goes_from_match_to_match_around_the_end(size: Size) -> None:
 
 
 @SIZES
-def test_f_filters_events_and_says_what_is_no_kind(size: Size) -> None:
+def test_f_filters_events_and_says_what_is_not_a_kind(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("right_square_bracket")
         await driven.pilot.press("f")

@@ -63,7 +63,7 @@ def test_function_calls_and_instructions_are_shown_in_this_order() -> None:
     ]
 
 
-def test_functions_without_a_name_are_told_by_their_index() -> None:
+def test_functions_without_a_name_are_reported_by_their_index() -> None:
     rows = rows_at(NAMELESS, "host_called")
     assert rows[3].startswith("in function 3 at +0x1")
     assert any(text.startswith("  _start (function 4) at +0x1") for text in rows)

@@ -77,7 +77,7 @@ def test_linear_addresses_are_physical_ones_only_where_paging_is_off(tmp_path: P
 
 
 @SIZES
-def test_what_only_an_enclave_has_is_told_in_a_line(kernel: Path, size: Size) -> None:
+def test_what_only_an_enclave_has_is_reported_in_a_line(kernel: Path, size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("=", "V")
         assert "bare kernel" in driven.said
@@ -201,11 +201,13 @@ def test_options_that_are_for_something_else_are_refused_and_not_passed_over(ker
         (["--ns-per-instruction", "0"], "instruction"),
     ],
 )
-def test_what_a_kernel_cannot_have_is_told_before_any_screen(kernel: Path, arguments: list[str], words: str) -> None:
+def test_what_a_kernel_cannot_have_is_reported_before_any_screen(
+    kernel: Path, arguments: list[str], words: str
+) -> None:
     assert words in refused(str(kernel), *arguments)
 
 
-def test_an_image_that_cannot_boot_is_told_before_any_screen(tmp_path: Path) -> None:
+def test_an_image_that_cannot_boot_is_reported_before_any_screen(tmp_path: Path) -> None:
     path = tmp_path / "broken.elf"
     path.write_bytes(b"\x7fELF" + bytes(100))
     assert refused(str(path)).startswith(f"cannot boot {path}: ")

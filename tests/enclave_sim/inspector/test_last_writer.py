@@ -37,7 +37,7 @@ def title(driven: Driven) -> str:
 
 
 @SIZES
-def test_when_nothing_is_asked_for_the_writer_stands_in_the_title_and_behind_the_row(size: Size) -> None:
+def test_when_nothing_is_asked_for_the_writer_is_in_the_title_and_after_the_row(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("h", "s", "s", "s", "8")
         said, here = driven.said, driven.standing.position

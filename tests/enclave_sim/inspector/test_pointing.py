@@ -47,7 +47,7 @@ def test_b_and_a_symbol_set_a_breakpoint_from_every_pane(pane: Any) -> None:
 
 
 @SIZES
-def test_a_watchpoint_set_on_a_row_stops_behind_the_write_and_is_taken_away_in_the_list(size: Size) -> None:
+def test_a_watchpoint_set_on_a_row_stops_after_the_write_and_is_taken_away_in_the_list(size: Size) -> None:
     async def script(driven: Driven) -> None:
         await driven.press("p", "p", "p", "p", "7")
         driven.app.desk.pane.move_to(row_with(driven, "memory", "irq_stack"))

@@ -59,7 +59,7 @@ def test_inputs_that_were_given_by_hand_come_again(tmp_path: Path) -> None:
     assert opened.comparison.words(over=True) == "as recorded"
 
 
-def test_a_run_that_is_not_as_recorded_is_told_with_the_event(recording: Path) -> None:
+def test_a_run_that_is_not_as_recorded_is_reported_with_the_event(recording: Path) -> None:
     events = Recording.load(recording).events
     other = [*events[:30], msgspec.structs.replace(events[30], at_ns=1), *events[31:]]
     opened = source_of((str(recording),)).open(Cancellation())
@@ -102,7 +102,7 @@ def test_goals_are_read_as_they_are_meant(text: str, goal: Goal) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "#x", "nowhere", "heap+x", "traps.c:1", "-1", "woke", "0x1" + "0" * 16])
-def test_what_is_no_goal_is_one_clear_error(text: str) -> None:
+def test_what_is_not_a_goal_is_one_clear_error(text: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         read_goal(text, aether())
     assert "\n" not in str(error.value)
@@ -124,7 +124,7 @@ def test_without_a_terminal_one_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["nothing-such"], ["--cycles", "0"], ["beacon", "--engine", "native"]])
-def test_what_cannot_be_run_is_told_before_any_screen(arguments: list[str]) -> None:
+def test_what_cannot_be_run_is_reported_before_any_screen(arguments: list[str]) -> None:
     result = CliRunner().invoke(inspect, arguments)
     assert isinstance(result.exception, ConfigurationError)
     assert "terminal" not in str(result.exception)

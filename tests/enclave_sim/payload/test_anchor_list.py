@@ -29,7 +29,7 @@ def test_white_space_does_not_matter() -> None:
 @pytest.mark.parametrize(
     "packed", [b"", b"[", b"{}", b"null", b"7", b'"a"', b"\xff", b"[1,]", b"[] []", b"[" * 100_000], ids=range(10)
 )
-def test_what_is_no_array_is_refused(packed: bytes) -> None:
+def test_what_is_not_an_array_is_refused(packed: bytes) -> None:
     with pytest.raises(KeyFileError) as caught:
         unpack(packed)
     assert str(caught.value) == "the trust anchors are no JSON array of anchor files"
@@ -37,7 +37,7 @@ def test_what_is_no_array_is_refused(packed: bytes) -> None:
 
 @pytest.mark.parametrize("file", ["{}", "7", "null", "[]", '"\xff"', '{"a": "\xff"}'])
 @pytest.mark.parametrize("place", range(3))
-def test_an_entry_that_is_no_anchor_file_is_named_by_its_number(file: str, place: int) -> None:
+def test_an_entry_that_is_not_an_anchor_file_is_named_by_its_number(file: str, place: int) -> None:
     files = [anchor.to_json() for anchor in ANCHORS]
     files[place] = file.encode("latin-1")
     with pytest.raises(KeyFileError, match=rf"^trust anchor {place}: not a JSON file of format aether-trust-anchor/1"):

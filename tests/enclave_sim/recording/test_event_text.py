@@ -58,7 +58,7 @@ def test_an_input_is_cut_after_100_characters() -> None:
     assert {100, 101} <= lengths
 
 
-def test_the_heading_stands_over_the_columns() -> None:
+def test_the_heading_is_above_the_columns() -> None:
     assert heading() == "    event            at ns  kind                     fields"
 
 

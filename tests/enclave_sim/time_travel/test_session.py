@@ -234,7 +234,7 @@ def test_a_line_before_a_long_loop_is_found() -> None:
     assert (session.now, session.line) == (loop, line)
 
 
-def test_the_next_line_is_behind_a_call() -> None:
+def test_the_next_line_follows_a_call() -> None:
     """exec_loop.c calls attest() and run_guest() one after the other."""
     session = Session("beacon")
     session.run_to(event="cycle_began")

@@ -110,7 +110,7 @@ def refused(path: Path, content: bytes) -> str:
     return str(error.value)
 
 
-def test_what_is_no_snapshot_is_told_from_one(tmp_path: Path, written: bytes) -> None:
+def test_what_is_not_a_snapshot_is_distinguished_from_one(tmp_path: Path, written: bytes) -> None:
     path = tmp_path / "x.snap"
     assert "is not a snapshot" in refused(path, b"")
     assert "is not a snapshot" in refused(path, read("beacon"))

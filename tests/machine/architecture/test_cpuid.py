@@ -34,7 +34,7 @@ def test_a_leaf_or_subleaf_in_between_that_is_not_there_is_zero() -> None:
     assert cpuid(3) == cpuid(5) == cpuid(0xA) == cpuid(0xD) == cpuid(7, 1) == cpuid(4, 3) == (0, 0, 0, 0)
 
 
-def test_each_cache_is_told_with_its_kind_level_and_size() -> None:
+def test_each_cache_is_reported_with_its_kind_level_and_size() -> None:
     """SDM volume 2, leaf 4: kind 1 is data, 2 instructions, 3 both; 0 ends the list."""
     caches = []
     for index in range(4):
@@ -45,7 +45,7 @@ def test_each_cache_is_told_with_its_kind_level_and_size() -> None:
     assert caches == [(1, 1, 64, 32 << 10), (2, 1, 64, 32 << 10), (3, 2, 64, 256 << 10), (0, 0, 1, 1)]
 
 
-def test_the_second_level_cache_is_told_a_second_time() -> None:
+def test_the_second_level_cache_is_reported_a_second_time() -> None:
     """Leaf 80000006H: size in KiB, associativity (6 is 8 ways), bytes of a line."""
     _, ebx, _, _ = cpuid(4, 2)
     assert cpuid(0x8000_0006) == (0, 0, 256 << 16 | 6 << 12 | (ebx & 0xFFF) + 1, 0)

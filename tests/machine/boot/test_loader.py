@@ -47,7 +47,7 @@ def test_multiboot_2_is_taken_where_an_image_has_both_headers() -> None:
     assert loader.load(machine(), without).protocol == "Multiboot 1"
 
 
-def test_a_magic_number_alone_is_no_header() -> None:
+def test_a_magic_number_alone_is_not_a_header() -> None:
     decoys = struct.pack("<4I", 0xE85250D6, 0, 0, 0) + struct.pack("<4I", 0x1BADB002, 1, 2, 3)
     image = images.elf(decoys + images.header1() + images.CODE, entry=images.BASE + 32 + 12)
     assert loader.load(machine(), image).protocol == "Multiboot 1"
@@ -81,7 +81,7 @@ def test_a_higher_half_kernel_is_entered_where_it_is_physically() -> None:
     loader.load(machine(), images.elf(content, entry=images.BASE + len(header), segments=segments))
 
 
-def test_memory_behind_a_segments_bytes_is_zero() -> None:
+def test_memory_after_a_segments_bytes_is_zero() -> None:
     content = images.header1() + images.CODE
     target = machine()
     target.ram.write(images.BASE, b"\xff" * 0x5000)
@@ -196,7 +196,7 @@ def test_modules_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("line", "words"), [("a\0b", "holds a NUL"), ("\ud800", "have no encoding")])
-def test_a_command_line_that_is_no_c_string_is_refused(line: str, words: str) -> None:
+def test_a_command_line_that_is_not_a_c_string_is_refused(line: str, words: str) -> None:
     assert words in refusal_of(images.kernel1(), line)
     assert words in refusal_of(images.kernel1(), "", [loader.Module(b"", line)])
 

@@ -136,7 +136,7 @@ def test_a_flat_image_goes_where_its_header_says(machine: Machine, lead: bytes) 
     assert machine.debug_exit.status == images.EXIT_STATUS
 
 
-def test_a_file_may_hold_more_before_and_behind_what_is_loaded(machine: Machine) -> None:
+def test_a_file_may_hold_more_before_and_after_what_is_loaded(machine: Machine) -> None:
     header = images.header1(1 << 16, 0x20_0000, 0x20_0000, 0x20_0000 + 32 + len(images.CODE), 0x20_1000, 0x20_0020)
     machine.ram.write(0x20_0F00, b"old")
     loaded = loader.load(machine, bytes(128) + header + images.CODE + b"symbols")

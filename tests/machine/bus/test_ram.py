@@ -32,7 +32,7 @@ def test_ram_has_whole_pages(size: int) -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="only there is address space reserved")
-def test_nothing_can_be_accessed_in_what_is_reserved_behind_ram() -> None:
+def test_nothing_can_be_accessed_in_what_is_reserved_after_ram() -> None:
     ram = Ram(1 << 20, reserve=1 << 24)
     end = ram.host_address + ram.size
     behind = []

@@ -123,13 +123,13 @@ def test_page_fault_sets_cr2_to_the_address(kernel: Any) -> None:
     assert kernel("movb 0x403123, %al", 3).taken[0].cr2 == 0x40_3123
 
 
-def test_software_interrupt_returns_behind_its_instruction(kernel: Any) -> None:
+def test_software_interrupt_returns_after_its_instruction(kernel: Any) -> None:
     (soft,) = kernel("int $0x80", 3).taken
     (fault,) = kernel("ud2", 3).taken
     assert (soft.vector, soft.error_code, soft.rip) == (0x80, 0, fault.rip + 2)
 
 
-def test_int_14_is_no_page_fault_even_where_the_next_page_is_missing(kernel: Any) -> None:
+def test_int_14_is_not_a_page_fault_even_where_the_next_page_is_missing(kernel: Any) -> None:
     """`CD 0E` as the last bytes of a page: no error code, so the handler pops RIP where it expects one."""
     jump = "movl $0x406FFE, %eax; jmp *%rax"
     (soft,) = kernel(jump, 3).taken
@@ -249,7 +249,7 @@ def test_every_ring_change_is_recorded_with_its_cause(kernel: Any) -> None:
     assert changes == [outward, inward, outward, (3, 0, "exception")]
 
 
-def test_a_far_return_to_ring_3_is_told_from_iret(kernel: Any) -> None:
+def test_a_far_return_to_ring_3_is_distinguished_from_iret(kernel: Any) -> None:
     ran = kernel("movw $0x0B0F, 0x200000; pushq $0x1B; pushq $0x240000; pushq $0x23; pushq $0x200000; lretq")
     assert [e.cause for e in ran.events if isinstance(e, RingTransition)] == ["far_return", "exception"]
 
@@ -266,7 +266,7 @@ def test_a_stack_pointer_in_the_tss_at_an_address_that_is_not_canonical_is_gp(ke
     assert ran.outcome is Outcome.SHUTDOWN
 
 
-def test_a_call_through_a_gate_is_told_from_a_far_return(kernel: Any) -> None:
+def test_a_call_through_a_gate_is_distinguished_from_a_far_return(kernel: Any) -> None:
     """The gate lies in a copy of the GDT, whose 0x48 it is; ring 3 calls it by the far pointer at 0x240200."""
     ran = kernel(
         """sgdt 0x240000; movq 0x240002, %rsi; movl $0x240100, %edi; movl $9, %ecx; rep movsq
@@ -297,7 +297,7 @@ def test_nmi_ignores_the_interrupt_flag(kernel: Any, assemble: Any) -> None:
     assert [t.vector for t in ran.taken] == [2]
 
 
-def test_an_interrupt_right_behind_iret_comes_from_the_ring_that_was_returned_to(kernel: Any) -> None:
+def test_an_interrupt_right_after_iret_comes_from_the_ring_that_was_returned_to(kernel: Any) -> None:
     """The timer is due at, before and after the first instruction of ring 3."""
     body = (
         ARM
@@ -309,7 +309,7 @@ def test_an_interrupt_right_behind_iret_comes_from_the_ring_that_was_returned_to
         assert [(t.vector, t.cs, t.rip) for t in ran.taken] == [(0x20, USER, 0x200000)], count
 
 
-def test_a_fetch_fault_right_behind_iret_is_one_of_ring_3(kernel: Any) -> None:
+def test_a_fetch_fault_right_after_iret_is_one_of_ring_3(kernel: Any) -> None:
     ran = kernel("pushq $0x1B; pushq $0x240000; pushq $0x202; pushq $0x23; pushq $0x403000; iretq")
     assert [(t.vector, t.error_code, t.cs, t.rip) for t in ran.taken] == [(PF, 0x14, USER, 0x403000)]
     changes = [(e.from_ring, e.to_ring) for e in ran.events if isinstance(e, RingTransition)]

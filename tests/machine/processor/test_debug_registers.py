@@ -19,7 +19,7 @@ def dr6(ran: Any) -> int:
     return int.from_bytes(ran.machine.ram.read(0x24_0000, 4), "little")
 
 
-def test_an_instruction_breakpoint_is_a_fault_in_front_of_it(kernel: Any) -> None:
+def test_an_instruction_breakpoint_is_a_fault_before_it(kernel: Any) -> None:
     ran = kernel(
         f"leaq 1f(%rip), %r15; leaq 2f(%rip), %rax; movq %rax, %dr1; movl $0x4, %eax; movq %rax, %dr7; nop;"
         f"2: nop; nop; 1: {STORE_DR6} ud2"
@@ -51,7 +51,7 @@ def test_a_load_of_ss_suppresses_a_breakpoint_on_the_next_instruction(kernel: An
     assert dr6(ran) & 0xF == (2 if "ss" in before else 1)
 
 
-def test_a_data_breakpoint_is_a_trap_behind_the_access(kernel: Any) -> None:
+def test_a_data_breakpoint_is_a_trap_after_the_access(kernel: Any) -> None:
     body = (
         "leaq 1f(%rip), %r15; movl $0x240104, %eax; movq %rax, %dr2; movl $0xD000020, %eax; movq %rax, %dr7;"
         "movl 0x240104, %ecx; movb $1, 0x240103; movb $1, 0x240107; 9: nop; 1: " + STORE_DR6 + "ud2"
@@ -88,7 +88,7 @@ def test_general_detection_protects_the_debug_registers(kernel: Any) -> None:
 @pytest.mark.parametrize(
     ("stepped", "length"), [("nop", 1), ("movl $0x277, %ecx", 5), ("movq %dr0, %rax", 3), ("movq %cr0, %rax", 3)]
 )
-def test_the_trap_flag_traps_behind_each_instruction_ours_too(kernel: Any, stepped: str, length: int) -> None:
+def test_the_trap_flag_traps_after_each_instruction_ours_too(kernel: Any, stepped: str, length: int) -> None:
     set_flag = "pushfq; orl $0x100, (%rsp); popfq;"
     (trapped,) = (ran := kernel(f"{set_flag} {stepped}; nop; nop")).taken
     (start,) = kernel("pushfq; orl $0x100, (%rsp); nop; ud2").taken
@@ -121,7 +121,7 @@ def test_an_nmi_is_blocked_until_iret(kernel: Any) -> None:
     assert returned[0].at_ns <= delivered[1].at_ns
 
 
-def test_an_nmi_is_taken_behind_the_store_that_asks_for_it(kernel: Any) -> None:
+def test_an_nmi_is_taken_after_the_store_that_asks_for_it(kernel: Any) -> None:
     arm = "movl $0x10, %ecx; movl $0xFEE00300, %edx; movl $0x44400, %eax;"
     (at_once,) = kernel(arm + "movl %eax, (%rdx); movl %ecx, %ds; nop").taken
     (held,) = kernel(arm + "movl %ecx, %ss; movl %eax, (%rdx); nop").taken

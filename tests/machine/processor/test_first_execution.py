@@ -86,7 +86,7 @@ def test_a_store_into_its_own_block_counts_once_and_keeps_the_flags(portable: bo
 
 
 @pytest.mark.parametrize("portable", BOTH)
-def test_code_that_cannot_be_fetched_is_no_fault_before_it_is_reached(portable: bool) -> None:
+def test_code_that_cannot_be_fetched_is_not_a_fault_before_it_is_reached(portable: bool) -> None:
     """The program jumps to the end of a page, where the first instruction stores at 0AH. The next page is absent."""
     registers = [0] * 16
     registers[0], registers[4], registers[5] = 0xA, layout.STACK_POINTER, layout.INTERRUPT_STACK_TOP - 0x10

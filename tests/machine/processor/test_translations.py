@@ -278,7 +278,7 @@ def test_the_first_block_of_a_machine_is_noted(portable: bool) -> None:
 
 
 @both_hooks
-def test_a_block_is_noted_though_the_machine_stopped_in_front_of_it(portable: bool) -> None:
+def test_a_block_is_noted_though_the_machine_stopped_before_it(portable: bool) -> None:
     machine = executing(bytes.fromhex("b001f4"), CODE, portable=portable)
     machine.stop_at([CODE])
     assert machine.run() is Outcome.STOPPED

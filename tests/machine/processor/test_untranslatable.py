@@ -149,7 +149,7 @@ def test_a_program_may_store_it_into_its_own_page(store: str, portable: bool) ->
 
 
 @pytest.mark.parametrize("portable", [False, True])
-def test_a_program_may_store_it_by_a_repeated_instruction_right_behind(portable: bool) -> None:
+def test_a_program_may_store_it_by_a_repeated_instruction_right_after(portable: bool) -> None:
     """MOV EDI, 100CH; MOV ECX, 1; REP STOSD, which leads to what it has stored; it counts twice."""
     machine = Machine(MachineConfiguration(1 << 16, portable=portable))
     machine.ram.write(START, bytes.fromhex("BF 0C 10 00 00 B9 01 00 00 00 F3 AB 90 90 90 90 F4"))
@@ -202,7 +202,7 @@ def test_an_instruction_that_makes_it_is_executed_once(
 
 
 @pytest.mark.parametrize("credit", [0, 1 << 40])
-def test_a_page_may_become_one_while_the_page_behind_it_is_one(credit: int) -> None:
+def test_a_page_may_become_one_while_the_page_after_it_is_one(credit: int) -> None:
     """MOV of EAX to the end of the own page, where Unicorn also sees the page behind; INC EBX."""
     machine = machine_at(2 * START - 0x10, bytes.fromhex("A3 E0 1F 00 00 43").ljust(0x10, b"\x90"))
     machine.cpu.hook.credit = credit
@@ -228,7 +228,7 @@ def test_a_device_may_write_it(between: str, credit: int) -> None:
     assert (machine.run(), machine.cpu.rip) == (Outcome.SHUTDOWN, START + len(out))
 
 
-def test_bytes_behind_what_is_stored_stay_when_they_lie_in_a_page_of_data() -> None:
+def test_bytes_after_what_is_stored_stay_when_they_lie_in_a_page_of_data() -> None:
     """MOV DWORD, from a page of code into the next one: BTS EAX, EAX with LOCK lies in both."""
     machine = machine_at(START, bytes.fromhex("C7 05 FD 1F 00 00 F0 0F AB C0 F4"))
     assert machine.run() is Outcome.HALTED

@@ -77,7 +77,7 @@ def test_a_program_starts_from_the_state_it_asks_for(place: tuple[Mode, int], se
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_memory_that_changed_is_told_by_page_and_offset(place: tuple[Mode, int]) -> None:
+def test_memory_that_changed_is_reported_by_page_and_offset(place: tuple[Mode, int]) -> None:
     program = at(layout.DATA + 0xFFE, b"\xc7\x03\x01\x02\x03\x04", mode=place[0], ring=place[1])
     wanted = Change("data", 0xFFE, b"\1\2"), Change("data", 0x1000, b"\3\4")
     assert [change for change in run(program).memory if change.page == "data"] == list(wanted)
@@ -179,7 +179,7 @@ def test_ways_to_end(place: tuple[Mode, int]) -> None:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_a_jump_to_a_handler_is_no_interrupt(mode: Mode) -> None:
+def test_a_jump_to_a_handler_is_not_an_interrupt(mode: Mode) -> None:
     jumped = run(at(layout.HANDLERS + 6 * layout.HANDLER_SIZE, JUMP, mode=mode, ring=0))
     assert (jumped.end, jumped.vector) == (End.HALTED, None)
 

@@ -148,7 +148,7 @@ def test_the_time_limit_is_a_time(serve: Serve, tmp_path: Path) -> None:
         Swtpm(tmp_path / "d", timeout_s=0)
 
 
-def test_a_reset_that_is_refused_is_no_reset(serve: Serve) -> None:
+def test_a_reset_that_is_refused_is_not_a_reset(serve: Serve) -> None:
     made = Swtpm(serve(answering()), serve(answering(tpm.u32(9))))
     with pytest.raises(TpmUnavailable, match="CMD_INIT ended with 0x9"):
         made.power_on()

@@ -138,7 +138,7 @@ def test_an_instruction_that_is_not_offered_must_be_refused(witness: Witness) ->
         (Form("64", b"\x48", b"\x0f", 0xC7, 1, False), "cx16"),
     ],
 )
-def test_a_host_that_lacks_a_feature_is_no_witness_of_it(witness: Witness, form: Form, feature: str) -> None:
+def test_a_host_that_lacks_a_feature_is_not_a_witness_of_it(witness: Witness, form: Form, feature: str) -> None:
     one = case(form, 0)
     host = on_host(witness, one)
     assert judge(one, host, State("vector 6", {}, {}), FEATURES - {feature}).witness == ""

@@ -108,7 +108,7 @@ def test_the_largest_body_is_judged(rig: Rig) -> None:
     assert rig.post_challenge(b'{"cycle": 0}' + b" " * 4085).error == (413, "body_too_large")
 
 
-def test_a_body_that_does_not_arrive_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_arrive_times_out(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application_module, "BODY_TIMEOUT_S", 0.02)
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -187,7 +187,7 @@ def test_a_verdict_that_cannot_be_written_down_is_not_given(rig: Rig, monkeypatc
     assert rig.failures(rig.submit(challenge, NODE.evidence(nonce))) == []
 
 
-def test_a_defect_accepts_nothing_and_is_told_in_json(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_accepts_nothing_and_is_reported_in_json(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     challenge, nonce = rig.challenge()
 
     def broken(*_: object) -> None:
@@ -236,7 +236,7 @@ def test_no_id_is_ever_an_error_of_the_service(text: str, raw: bytes) -> None:
         assert _SHARED.request("GET", f"/verdicts/{name}?limit={name}").status in (200, 400, 404)
 
 
-def test_a_file_that_is_no_database_of_a_verifier_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_of_a_verifier_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("These are notes, and they are long enough to be taken for a page of a database.\n" * 20)
     other = tmp_path / "other.sqlite"

@@ -68,7 +68,7 @@ def test_plain_http_and_https_do_not_understand_each_other(rig: Rig, authority: 
         RemoteVerifier(url.replace("http", "https"), ca_file=authority.file).challenge(0, None)
 
 
-def test_a_handshake_that_does_not_end_is_given_up(authority: Authority) -> None:
+def test_a_handshake_that_does_not_end_times_out(authority: Authority) -> None:
     with peer(silent) as url, pytest.raises(VerifierUnavailable, match=r"no complete answer within 0\.15 s"):
         RemoteVerifier(url.replace("http", "https"), 0.15, authority.file).challenge(0, None)
 

@@ -138,7 +138,7 @@ def test_a_verdict_that_is_not_the_one_asked_for_does_not_accept(content: Any, w
         {"nonce": "ab" * 32},
     ],
 )
-def test_a_malformed_challenge_is_no_challenge(content: Any) -> None:
+def test_a_malformed_challenge_is_not_a_challenge(content: Any) -> None:
     with peer(saying(answer(content))) as url, pytest.raises(VerifierUnavailable, match="not a challenge"):
         RemoteVerifier(url).challenge(7, None)
 

@@ -93,7 +93,7 @@ def test_a_cycle_must_be_later_than_the_last_accepted_one(rig: Rig) -> None:
     assert accepted(rig, NODE, 6) == []
 
 
-def test_after_a_reset_cycles_begin_anew(rig: Rig) -> None:
+def test_after_a_reset_cycles_begin_again(rig: Rig) -> None:
     assert accepted(rig, Node(reset_count=3), 5) == []
     assert accepted(rig, Node(reset_count=2), 6) == ["freshness"]
     assert accepted(rig, Node(reset_count=4), 0) == []

@@ -81,7 +81,7 @@ def test_what_cannot_be_asked_is_one_line(path: Path, options: list[str], words:
     assert_refused(command("events", path, *options), *words)
 
 
-def test_damage_is_told_behind_what_could_be_read(path: Path, tmp_path: Path) -> None:
+def test_damage_is_reported_after_what_could_be_read(path: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.jsonl"
     damaged.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:50]))
     ended = command("events", damaged, "--json")

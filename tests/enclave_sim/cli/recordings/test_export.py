@@ -123,7 +123,7 @@ def test_a_recording_cut_short_is_refused(recording: Path, to: str) -> None:
     assert list(recording.parent.iterdir()) == [recording]
 
 
-def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a recording\n")
     assert_refused(export(path, "--to", "vcd"), "notes.txt is not a recording")

@@ -93,7 +93,7 @@ def test_a_graphics_mode_is_said_to_be_one(tmp_path: Path, capfd: pytest.Capture
     assert "graphics mode" in capfd.readouterr().err
 
 
-def test_a_locale_without_these_characters_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locale_without_these_characters_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     ended = spawn(write(tmp_path, draw(b"\x01") + leave(0)))
     assert (ended.code, ended.error) == (1, "screen:\n  \\u263a\n")

@@ -333,7 +333,7 @@ def test_a_recording_is_replaced_and_that_is_said_and_no_other_file_is(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_gone_is_no_error() -> None:
+def test_a_reader_that_has_gone_is_not_an_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "enclave_sim", "run", "divider"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

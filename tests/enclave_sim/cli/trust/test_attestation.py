@@ -225,7 +225,7 @@ def test_evidence_must_be_later_than_what_was_accepted_last(after: str, stale: b
 @pytest.mark.parametrize(
     "after", ["", "1", "1:2:3", "1:2:3:", "a:b:c:d", "1:2:3:4:5", "-1:0:0:0", "1 :0:0:0", f"{'9' * 5000}:0:0:0"]
 )
-def test_what_is_no_position_is_refused(after: str, folder: Path) -> None:
+def test_what_is_not_a_position_is_refused(after: str, folder: Path) -> None:
     assert_refused(judge("--after", after), "is not RESETS:RESTARTS:CLOCK:CYCLE")
 
 
@@ -278,7 +278,7 @@ def test_a_file_with_another_byte_is_refused_or_no_evidence(part: float, bits: i
 
 
 @pytest.mark.parametrize("data", [b"", b"evidence", b"\xd8\x3d\xd2", bytes(70_000)])
-def test_a_file_that_is_no_evidence_is_one_line(data: bytes, folder: Path) -> None:
+def test_a_file_that_is_not_evidence_is_one_line(data: bytes, folder: Path) -> None:
     (folder / "b.eat").write_bytes(data)
     assert_refused(judge(), "evidence file")
 

@@ -126,7 +126,7 @@ def test_a_verifier_that_is_slow_broken_or_hostile(
 
 
 @pytest.mark.parametrize("url", ["", "verifier", "ftp://x", "http://example.org", "http://a@127.0.0.1", "http://[::"])
-def test_what_is_no_url_of_a_verifier_is_one_line(url: str) -> None:
+def test_what_is_not_a_url_of_a_verifier_is_one_line(url: str) -> None:
     assert_refused(command("run", "beacon", "--verifier", url))
 
 

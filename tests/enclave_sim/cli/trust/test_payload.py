@@ -88,7 +88,7 @@ def test_keygen_makes_the_directory(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "some" / "keys")) == ["bob.anchor.json", "bob.key.json"]
 
 
-def test_keygen_into_what_is_no_directory_is_a_usage_error(tmp_path: Path) -> None:
+def test_keygen_into_what_is_not_a_directory_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     for directory in ("file", "file/keys"):
         outcome = run("keygen", "bob", "--directory", tmp_path / directory)
@@ -426,7 +426,7 @@ def test_compile_refuses_a_feature_that_does_not_exist(directory: Path, fake_eng
         (b"\0asm\x0d\0\1\0", "is not a WebAssembly module"),
     ],
 )
-def test_a_file_which_is_no_module_is_a_usage_error(
+def test_a_file_which_is_not_a_module_is_a_usage_error(
     directory: Path, command: str, content: bytes | None, reason: str
 ) -> None:
     path = directory / "x.wasm"

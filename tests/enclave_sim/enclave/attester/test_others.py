@@ -158,7 +158,7 @@ def test_of_a_cycle_that_was_not_recorded_nothing_is_accepted() -> None:
     assert not verifier.judge(evidence(b"x" * 32, 1)).accepted
 
 
-def test_a_word_that_is_no_acceptance_is_none() -> None:
+def test_a_word_that_is_not_an_acceptance_is_none() -> None:
     for word in ("Accepted", "accepted ", "", "yes"):
         assert not RecordedVerifier([decided(0, word, "")]).judge(evidence(b"x" * 32, 0)).accepted
 

@@ -118,7 +118,7 @@ def test_a_trap_is_told_at_the_instruction_that_traps_until_the_next_guest(
     assert shared.engine.backtrace() is None
 
 
-def test_calls_are_told_from_the_innermost_out(both: Any) -> None:
+def test_calls_are_reported_from_the_innermost_out(both: Any) -> None:
     both.start(ASKS)
     both.engine.resume(0, 1 << 40)
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_calls_are_told_from_the_innermost_out(both: Any) -> None:
         both.engine.resume(7, 1 << 40)
 
 
-def test_a_guest_that_has_to_catch_up_is_told_without_catching_up(both: Any) -> None:
+def test_a_guest_that_has_to_catch_up_is_reported_without_catching_up(both: Any) -> None:
     both.start(ASKS)
     for answer in range(5):
         both.engine.resume(answer, 1 << 40)
@@ -170,7 +170,7 @@ def test_a_trap_while_segments_are_written_stands_in_no_function(bench: Make) ->
     assert b.engine.backtrace() is None
 
 
-def test_of_a_deep_recursion_the_innermost_calls_are_told(bench: Make) -> None:
+def test_of_a_deep_recursion_the_innermost_calls_are_reported(bench: Make) -> None:
     b = bench()
     b.start("""(func $deep (param i32) (if (local.get 0)
       (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $shred))))
@@ -181,7 +181,7 @@ def test_of_a_deep_recursion_the_innermost_calls_are_told(bench: Make) -> None:
     assert {frame.function for frame in frames} == {3}
 
 
-def test_a_stack_overflow_is_told(bench: Make) -> None:
+def test_a_stack_overflow_is_reported(bench: Make) -> None:
     b = bench()
     b.start('(func $deep (export "_start") (call $deep))')
     assert isinstance(b.run()[-1], Trapped)
@@ -245,7 +245,7 @@ def test_who_waits_too_long_cancels_it_and_may_ask_again(bench: Make, text: str)
     assert isinstance(b.engine.resume(0, 1000), HostCall | Preempted)
 
 
-def test_a_guest_whose_memory_others_changed_is_not_told_at_a_wrong_place(bench: Make) -> None:
+def test_a_guest_whose_memory_others_changed_is_not_reported_at_a_wrong_place(bench: Make) -> None:
     b = bench()
     b.start("""(memory 1) (func (export "_start")
       (loop $l (br_if $l (i32.eqz (i32.load (i32.const 0))))) (call $shred) (loop $m (br $m)))""")
@@ -268,7 +268,7 @@ def test_a_payload_that_was_replaced_meanwhile_does_not_stand_for_the_guest(benc
     assert b.engine.backtrace() == expected
 
 
-def test_code_compiled_ahead_is_told_as_its_module_is(bench: Make) -> None:
+def test_code_compiled_ahead_is_reported_as_its_module_is(bench: Make) -> None:
     from wasmtime import wat2wasm
 
     from enclave_sim.enclave.engine.profile import GuestProfile

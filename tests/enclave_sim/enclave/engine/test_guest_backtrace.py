@@ -94,7 +94,7 @@ def test_an_enclave_from_a_file_has_the_same_answer(tmp_path: Path, later_ns: in
         ("trespasser", "i32.load8_u"),
     ],
 )
-def test_where_a_payload_trapped_is_told_to_the_end_of_the_run(payload: str, instruction: str) -> None:
+def test_where_a_payload_trapped_is_reported_to_the_end_of_the_run(payload: str, instruction: str) -> None:
     enclave = Enclave(payload)
     enclave.run()
     assert enclave.dormant

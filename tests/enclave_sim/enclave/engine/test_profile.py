@@ -225,7 +225,7 @@ def test_a_forbidden_feature_is_named(bench: Make, feature: str, text: str) -> N
         assert refusal(bench, text + ENTRY, features).startswith(expected)
 
 
-def test_features_behind_an_opted_in_one_stay_forbidden(bench: Make) -> None:
+def test_features_after_an_opted_in_one_stay_forbidden(bench: Make) -> None:
     relaxed = "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))" + ENTRY
     assert refusal(bench, relaxed, ("simd",)).startswith("the module needs relaxed SIMD, which is never")
     function = "(type $t (func)) (func (call_ref $t (ref.null $t)))" + ENTRY
@@ -245,7 +245,7 @@ def test_a_component_is_named(bench: Make) -> None:
 
 
 @pytest.mark.parametrize("module", [b"", b"hello", b"\0asm\1\0\0\0\1", b'(module (func (export "_start")))'])
-def test_what_is_no_binary_module_is_refused_in_one_line(bench: Make, module: bytes) -> None:
+def test_what_is_not_a_binary_module_is_refused_in_one_line(bench: Make, module: bytes) -> None:
     with pytest.raises(PayloadRejected, match="the module is not valid WebAssembly") as refused:
         bench().engine.admit(module, None)
     assert "\n" not in str(refused.value)

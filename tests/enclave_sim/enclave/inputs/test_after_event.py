@@ -57,7 +57,7 @@ def test_also_while_a_guest_computes(payload: str, options: dict[str, Any]) -> N
         assert by_event == events_of(payload, inputs=[Tamper(at_ns=first.at_ns + delay_ns)], **options)
 
 
-def test_without_delay_it_takes_effect_behind_what_the_processor_was_doing() -> None:
+def test_without_delay_it_takes_effect_after_what_the_processor_was_doing() -> None:
     software = AfterEvent("interrupt_raised", {"source": "software"}, count=2)
     happened = events_of(inputs=[Tamper(at_ns=0, after=software)])
     raised = [i for i, e in enumerate(happened) if isinstance(e, InterruptRaised) and e.source == "software"][1]

@@ -187,7 +187,9 @@ AFTER = f"{TAMPER}after = "
         (f'{GUEST}guest = "inputs.toml"', "inputs.toml is text, not a WebAssembly module"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_one_line_with_file_input_and_field(script: Any, text: str | bytes, message: str) -> None:
+def test_a_mistake_is_reported_in_one_line_with_file_input_and_field(
+    script: Any, text: str | bytes, message: str
+) -> None:
     with pytest.raises(ConfigurationError) as error:
         script(text)
     assert message in str(error.value)

@@ -72,7 +72,7 @@ def test_a_machine_without_a_tpm(attestation: Attestation) -> None:
 
 
 @pytest.mark.parametrize("interface", [0x0, 0xF, 0x2, 0xFFFF_FFF0])
-def test_a_tpm_whose_interface_is_no_crb(interface: int) -> None:
+def test_a_tpm_whose_interface_is_not_a_crb(interface: int) -> None:
     """INTF_ID: 0 is a FIFO, 15 a FIFO of TIS 1.3."""
     with patch.dict(tpm_crb._CONSTANTS, {tpm_crb.INTF_ID: interface}):
         assert_refused(required(), "there is no TPM")
@@ -162,7 +162,7 @@ def test_a_command_that_is_to_be_retried_is_submitted_again(number: int, times: 
 
 
 @pytest.mark.parametrize("number", NEEDED)
-def test_a_tpm_that_wants_a_retry_for_ever_is_given_up(number: int) -> None:
+def test_a_tpm_that_wants_a_retry_forever_times_out(number: int) -> None:
     def treat(at: int, _command: bytes, go_on: Callable[[], bytes]) -> bytes:
         return error_response(RETRY) if at >= number else go_on()
 
@@ -263,6 +263,6 @@ def stuck_device() -> type[tpm_crb.TpmCrb]:
 
 
 @pytest.mark.slow
-def test_a_command_that_never_ends_is_given_up() -> None:
+def test_a_command_that_never_ends_times_out() -> None:
     with patch.object(tpm_crb, "TpmCrb", stuck_device()):
         assert_refused(required(), "there is no TPM, or it does not start")

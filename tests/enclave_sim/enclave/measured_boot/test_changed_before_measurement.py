@@ -58,7 +58,7 @@ def test_the_kernel_image(place: Callable[[], int], attestation: Attestation) ->
         assert enclave.run().outcome == "ATTESTATION_REFUSED"
 
 
-def test_the_kernel_image_changed_behind_its_measurement_is_not_seen() -> None:
+def test_the_kernel_image_changed_after_its_measurement_is_not_seen() -> None:
     """The premise of the `MemoryFault` tests above: the time matters."""
     enclave = required(inputs=[MemoryFault(at_ns=300_000, address=in_tables(), bits=0x40)])
     assert enclave.boot()

@@ -70,7 +70,7 @@ def test_behind_a_restored_snapshot_come_the_same_quotes(before_ns: int, further
     assert (result.digest, shown) == (other.run().digest, straight)
 
 
-def test_a_verifier_that_was_asked_before_a_restore_does_not_refuse_behind_it_as_stale() -> None:
+def test_a_verifier_that_was_asked_before_a_restore_does_not_refuse_after_it_as_stale() -> None:
     enclave = Enclave("beacon", **OPTIONS)
     enclave.run_to(Phase.WASM_INIT)
     snapshot = enclave.snapshot()

@@ -118,7 +118,7 @@ def test_policy_off_leaves_the_tpm_alone(payload: str, engine: str) -> None:
 
 
 @NAMED
-def test_a_phase_ends_behind_its_measurements(payload: Any, options: dict[str, Any], command_line: str) -> None:
+def test_a_phase_ends_after_its_measurements(payload: Any, options: dict[str, Any], command_line: str) -> None:
     enclave = Enclave(payload, **options)
     enclave.boot()
     order: dict[str, list[int]] = {}

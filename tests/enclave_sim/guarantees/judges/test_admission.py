@@ -31,7 +31,7 @@ def fault(module: bytes, *anchors: TrustAnchor, production: bool = False) -> str
 
 
 @pytest.mark.parametrize("production", [False, True])
-def test_a_module_that_is_signed_by_an_anchor_is_no_forgery(production: bool) -> None:
+def test_a_module_that_is_signed_by_an_anchor_is_not_a_forgery(production: bool) -> None:
     assert fault(SIGNED, production=production) is None
     assert fault(SIGNED, OTHER.anchor(), KEY.anchor(), production=production) is None
     assert fault(SIGNED, KEY.anchor(), OTHER.anchor(), production=production) is None

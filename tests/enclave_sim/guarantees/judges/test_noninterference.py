@@ -61,7 +61,7 @@ def test_of_host_calls_the_argument_of_emit_signal_alone_may_differ() -> None:
     assert others or len(emits) == len(calls)
 
 
-def test_another_time_and_another_event_are_told_apart_each_with_its_neighbours() -> None:
+def test_another_time_and_another_event_are_distinguished_each_with_its_neighbours() -> None:
     index = 20
     later = noninterference(run(), altered(index, at_ns=run().events[index].at_ns + 1))
     assert whats(later) == ["a timing channel: the same event at another time"]

@@ -16,7 +16,7 @@ def state() -> MachineState:
     return observe("beacon").final
 
 
-def test_the_parts_of_devices_are_state_and_the_vmm_behind_the_mailbox_is_no_device() -> None:
+def test_the_parts_of_devices_are_state_and_the_vmm_behind_the_mailbox_is_not_a_device() -> None:
     parts = {"LocalApic._timer", "LocalApic._table", "PicPair.first", "Pit8254.channels", "TpmCrb.tpm"}
     assert parts | {"AttestationPort.verifier", "Mailbox._registers"} <= state().devices.keys()
     assert "Mailbox._vmm" not in state().devices

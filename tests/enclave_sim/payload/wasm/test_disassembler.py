@@ -190,7 +190,7 @@ def test_operands_that_a_linker_padded_are_said_as_any(guest: WasmGuest) -> None
     assert said(linked) == said(plain)
 
 
-def test_bodies_have_the_index_of_their_function_behind_those_that_are_imported() -> None:
+def test_bodies_have_the_index_of_their_function_after_those_that_are_imported() -> None:
     assert [body.function for body in bodies(assembled([], ["nop"], []))] == [1, 2, 3]
     assert [body.function for body in bodies(bytes(wat2wasm("(module (func) (func))")))] == [0, 1]
 

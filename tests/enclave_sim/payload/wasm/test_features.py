@@ -180,7 +180,7 @@ LONG = "of a type in its long form"
         ("(func (ref.null extern) (table.get 0))", {REFERENCE_TYPES: ("ref.null", "d0 6f 25 00 0b")}),
     ],
 )  # fmt: skip
-def test_features_are_found_in_every_section_and_told_with_their_place(
+def test_features_are_found_in_every_section_and_reported_with_their_place(
     text: str, found: dict[str, tuple[str, str]]
 ) -> None:
     module = bytes(wat2wasm(f"(module {text})"))

@@ -64,7 +64,7 @@ def test_a_run_that_is_only_slower_has_all_events_in_common(tmp_path: Path) -> N
     assert found.shift_ns.most == found.shift_ns.last > 0
 
 
-def test_what_the_runs_were_made_from_is_told(tmp_path: Path) -> None:
+def test_what_the_runs_were_made_from_is_reported(tmp_path: Path) -> None:
     inputs: list[AnyInput] = [SensorValue(at_ns=1, sensor=0, value=3)]
     found = compared(tmp_path, {}, {"payload": "beacon", "inputs": inputs, "sensors": (0, 1)})
     assert names(found) == ["sensors", "payload_sha256", "inputs"]

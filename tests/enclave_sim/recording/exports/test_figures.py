@@ -35,7 +35,7 @@ def test_the_outcome_is_the_cause_of_a_run_that_is_over(events: list[Event], out
 @pytest.mark.parametrize(
     ("left", "said"), [(0, "0 bytes in 3 MiB of RAM"), (1, "1 byte in 3 MiB of RAM"), (2, "2 bytes in 3 MiB of RAM")]
 )
-def test_residue_is_told_with_what_was_scanned(left: int, said: str) -> None:
+def test_residue_is_reported_with_what_was_scanned(left: int, said: str) -> None:
     scanned = enclave.ResidueScanned(0, 9, 3 << 20, left)
     assert dict(tables(exported(HEADER, [scanned], Format.HTML).decode())["Summary"])["residue"] == said
 

@@ -95,7 +95,7 @@ def test_the_report_says_what_the_result_says(run: Run) -> None:
     assert {f"{a[-1]}->{b[-1]} {why}": int(n.replace(",", "")) for a, b, why, n in transitions} == result.transitions
 
 
-def test_wakes_and_scrubs_are_told(run_of: Callable[[str], Run]) -> None:
+def test_wakes_and_scrubs_are_reported(run_of: Callable[[str], Run]) -> None:
     found = tables(run_of("counter").export(Format.HTML).decode())
     summary = dict(found["Summary"])
     assert summary["wake latency"] == (

@@ -105,7 +105,7 @@ def test_annihilation_is_its_cause_and_then_its_steps(run: Run, waves: Waves) ->
     assert shown == [*causes, *steps]
 
 
-def test_an_interrupt_that_is_not_delivered_is_no_vector_in_service() -> None:
+def test_an_interrupt_that_is_not_delivered_is_not_a_vector_in_service() -> None:
     """Vector 32 yields to 6, raised at the same time; 6 returns."""
     events: list[Event] = [
         InterruptRaised(0, 1, 0x20, "external", None, None, 0, 0),

@@ -44,7 +44,7 @@ def test_clean_is_dormant_and_without_residue(halted: bool, left: int, clean: bo
     assert (found.clean, found.halted) == (clean, halted)
 
 
-def test_residue_is_told_with_its_bytes() -> None:
+def test_residue_is_reported_with_its_bytes() -> None:
     found = result(residue=RESIDUE)
     assert found.residue_bytes == 3
     assert found.residue == (
@@ -134,7 +134,7 @@ def test_the_cause_is_the_outcome_of_a_run_that_is_dormant() -> None:
     assert result(began("TAMPER"), halted=False).outcome == "LIMIT"
 
 
-def test_what_was_said_before_stands_behind_the_description() -> None:
+def test_what_was_said_before_follows_the_description() -> None:
     rejected = events.PayloadRejected(0, 1, 0, "UNSIGNED", "no section")
     trapped = events.GuestTrapped(0, 1, "x", "out of bounds")
     assert result(rejected, began("PAYLOAD_REJECTED", "")).detail == "UNSIGNED: no section"
@@ -142,7 +142,7 @@ def test_what_was_said_before_stands_behind_the_description() -> None:
     assert result(trapped, began("GUEST_FAULT")).detail == "why, out of bounds"
 
 
-def test_a_refusal_of_the_verifier_is_told_where_it_is_the_cause() -> None:
+def test_a_refusal_of_the_verifier_is_reported_where_it_is_the_cause() -> None:
     refused = decided("refused", "not on the list")
     assert result(refused, began("ATTESTATION_REFUSED")).detail == "why, not on the list"
     assert result(refused, began("TAMPER")).detail == "why"

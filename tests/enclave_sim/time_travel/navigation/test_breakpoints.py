@@ -50,7 +50,7 @@ def test_a_condition_is_asked_where_the_run_is() -> None:
     assert min(late) > every[2][0]
 
 
-def test_reads_and_writes_are_told_apart() -> None:
+def test_reads_and_writes_are_distinguished() -> None:
     symbols = firmware.symbols()
     hits: dict[str, list[Position]] = {}
     watched: dict[str, dict[str, Any]] = {

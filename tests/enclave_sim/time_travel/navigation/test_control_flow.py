@@ -49,7 +49,7 @@ def test_a_call_is_one_step_over() -> None:
     assert session.now.at_ns > before.at_ns + 5
 
 
-def test_out_of_a_function_is_behind_its_call_and_back_out_in_front_of_it() -> None:
+def test_out_of_a_function_follows_its_call_and_back_out_before_it() -> None:
     session = session_at("host_call")
     entered = session.now
     stack = session.enclave.machine.cpu.registers.rsp

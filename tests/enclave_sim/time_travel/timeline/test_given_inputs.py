@@ -148,7 +148,7 @@ def test_where_an_input_cannot_be_given_nothing_changes() -> None:
     assert to_the_end(run) == end
 
 
-def test_a_kernel_that_a_write_has_stopped_is_no_defect(tmp_path: Path) -> None:
+def test_a_kernel_that_a_write_has_stopped_is_not_a_defect(tmp_path: Path) -> None:
     run = session()
     run.run_to(symbol="exec_loop")
     run.take(RegisterWrite(at_ns=NOW, register="rip", value=0))  # a page that is not mapped

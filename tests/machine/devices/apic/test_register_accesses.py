@@ -48,7 +48,7 @@ def test_a_reserved_register_is_an_illegal_address(register: int) -> None:
     assert apic.errors() == reg.ILLEGAL_REGISTER_ADDRESS
 
 
-def test_writing_a_read_only_register_is_no_error_and_changes_nothing() -> None:
+def test_writing_a_read_only_register_is_not_an_error_and_changes_nothing() -> None:
     apic = Apic()
     for register in (reg.VERSION, reg.APR, reg.PPR, reg.ISR, reg.TMR, reg.IRR + 0x70, reg.CURRENT_COUNT):
         before = apic.get(register)
@@ -80,7 +80,7 @@ def test_only_aligned_accesses_of_32_bits_do_anything(offset: int, size: int, va
     assert [apic.get(at) for at in range(0, 0x400, 16)] == [fresh.get(at) for at in range(0, 0x400, 16)]
 
 
-def test_an_access_that_is_no_aligned_one_of_32_bits_reads_zero_and_is_no_error() -> None:
+def test_an_access_that_is_not_an_aligned_one_of_32_bits_reads_zero_and_is_not_an_error() -> None:
     apic = Apic()
     apic.set(reg.LVT_ERROR, 0x50)
     send(apic, 0xFF)

@@ -53,7 +53,7 @@ def test_the_signature_says_qemu_and_dma() -> None:
     assert guest.bus.read_port(0x515, 1) == ord("E")
 
 
-def test_ram_size_and_processors_are_told() -> None:
+def test_ram_size_and_processors_are_reported() -> None:
     guest = Guest({})
     assert guest.item(3, 8) == struct.pack("<Q", 1 << 16)
     assert guest.item(5, 2) == b"\1\0"

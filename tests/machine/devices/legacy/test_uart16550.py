@@ -166,7 +166,7 @@ def test_every_byte_sent_is_an_edge_of_the_interrupt() -> None:
 # Line and modem status
 
 
-def test_the_highest_priority_interrupt_is_told_first() -> None:
+def test_the_highest_priority_interrupt_is_reported_first() -> None:
     device = Uart()
     device.set(uart.MCR, OUT2 | LOOP)
     device.set(uart.IER, 0x0F)
@@ -218,7 +218,7 @@ def test_in_loopback_the_modem_control_bits_are_the_modem_lines(mcr: int, lines:
     assert device.get(uart.MSR) == lines
 
 
-def test_a_ring_is_told_at_its_trailing_edge() -> None:
+def test_a_ring_is_reported_at_its_trailing_edge() -> None:
     device = Uart()
     device.set(uart.MCR, LOOP)
     device.get(uart.MSR)

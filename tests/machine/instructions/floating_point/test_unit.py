@@ -57,7 +57,7 @@ NO_INSTRUCTION = "D9D1 D9E2 DAF0 DBE5 DBF8 DED8 DFE1 D908 DB20 DD28 F0D8C1".spli
 
 
 @pytest.mark.parametrize("code", NO_INSTRUCTION)
-def test_what_is_no_instruction_is_undefined(kernel: Any, code: str) -> None:
+def test_what_is_not_an_instruction_is_undefined(kernel: Any, code: str) -> None:
     ran = kernel(f"movl ${DATA}, %eax; .byte {', '.join(f'{byte:#x}' for byte in bytes.fromhex(code))}; nop")
     assert met(ran) == [UD]
     assert ran.taken[0].rip == kernel(f"movl ${DATA}, %eax; ud2").taken[0].rip
@@ -76,7 +76,7 @@ def test_emulation_and_task_switched(kernel: Any, bits: int, instruction: str, v
 # Pointers and images
 
 
-def test_pointers_are_those_of_the_last_instruction_that_is_no_control_instruction(kernel: Any) -> None:
+def test_pointers_are_those_of_the_last_instruction_that_is_not_a_control_instruction(kernel: Any) -> None:
     body = "fninit; movl $0x240000, %ebx; nop; fldl 8(%rbx); fnstsw %ax; fnstenv 0x240100; ud2"
     ran = kernel(body, memory=ONE_AND_A_HALF)
     at_fldl = kernel("fninit; movl $0x240000, %ebx; ud2").taken[0].rip + 1

@@ -9,7 +9,7 @@ from machine.architecture.decoding import Instruction
 from machine.architecture.exceptions import AC, Fault
 from machine.architecture.opcodes import Action
 from machine.architecture.paging import is_canonical
-from machine.instructions.accesses import Access, accesses, linear
+from machine.instructions.accesses import Access, accesses, code_bits, linear
 from machine.processor.cpu import FLAG_AC, Cpu
 
 _WHOLE_BLOCK = 16
@@ -42,15 +42,25 @@ class AlignmentCheck:
         cpu = self._cpu
         if instruction is None or instruction.action & Action.ALIGNED:  # an operand of 16 bytes: #GP
             return
+        narrow = instruction.operand_size_prefix != (code_bits(cpu.registers) == 16)
         for access in accesses(cpu, instruction):
-            size, address = _alignment(instruction, access), linear(cpu.registers, access)
+            size, address = _alignment(instruction, access, narrow=narrow), linear(cpu.registers, access)
             if size and address % size and is_canonical(address):
                 raise Fault(AC, 0)
 
 
-def _alignment(instruction: Instruction, access: Access) -> int:
-    """Return the required alignment of an access in bytes, or 0 for none (SDM volume 3, table 6-7)."""
-    opcode, extension, narrow = instruction.opcode, instruction.extension, instruction.operand_size_prefix
+def _alignment(instruction: Instruction, access: Access, *, narrow: bool) -> int:
+    """Return the required alignment of an access in bytes, or 0 for none (SDM volume 3, table 6-7).
+
+    Args:
+        instruction: The instruction.
+        access: Its access.
+        narrow: The operand size is 16 bits, unless REX.W makes it 64.
+
+    Returns:
+        A power of two, or 0.
+    """
+    opcode, extension = instruction.opcode, instruction.extension
     if opcode in _PAIRS or (opcode == _GROUP_5 and extension in (3, 5) and access.segment != "ss"):
         return 2 if narrow and not instruction.wide else 4
     if opcode in _ENVIRONMENTS and extension in (4, 6) and access.size > _WHOLE_BLOCK:

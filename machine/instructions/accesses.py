@@ -41,6 +41,7 @@ _MASKED_MOVES = {"maskmovq": 8, "maskmovdqu": 16}
 """They store at DS:RDI, which no operand names."""
 _FAR = frozenset(["lds", "les", "lss", "lfs", "lgs", "lcall", "ljmp"])
 _SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds", 0x64: "fs", 0x65: "gs"}
+_NO_SEGMENTS_IN_64_BIT_MODE = frozenset(byte for byte, name in _SEGMENTS.items() if name not in ("fs", "gs"))
 _NARROW = frozenset(["bx", "bp", "si", "di"])
 
 
@@ -180,11 +181,17 @@ def accesses(cpu: Cpu, instruction: Instruction | None) -> list[Access]:
 
 
 def _without_meaningless_prefix(instruction: Instruction) -> bytes:
-    """Return the code without ineffective F2H and F3H: with them capstone would ignore 66H."""
+    """Return the code without ineffective prefixes.
+
+    With F2H and F3H capstone would ignore 66H; with CS, DS, ES and SS in 64-bit mode it would ignore FS and GS.
+    """
     code, prefixes = instruction.code, instruction.prefixes
-    if instruction.opcode in STRINGS or (instruction.opcode, instruction.prefix) not in _MEANINGLESS:
+    ineffective = _NO_SEGMENTS_IN_64_BIT_MODE if instruction.long else frozenset[int]()
+    if instruction.opcode not in STRINGS and (instruction.opcode, instruction.prefix) in _MEANINGLESS:
+        ineffective |= _REPEATS
+    if ineffective.isdisjoint(prefixes):
         return code
-    return bytes(byte for byte in prefixes if byte not in _REPEATS) + code[len(prefixes) :]
+    return bytes(byte for byte in prefixes if byte not in ineffective) + code[len(prefixes) :]
 
 
 def _offset(registers: ProcessorState, operand: _Operand, length: int) -> int:

@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from machine.architecture.decoding import decode
+from machine.architecture.exceptions import Fault
+from machine.architecture.processor_state import DEFAULT_32
+from machine.execution.alignment_check import AlignmentCheck
+from tests.machine.instructions.processor import DATA, Mode, Processor
+
 AC, DB, UD, GP = 17, 1, 6, 13
 FLAG_AC = 1 << 18
 SET_AM = "movq %cr0, %rax; orl $0x40000, %eax; movq %rax, %cr0;"
@@ -136,3 +142,37 @@ def test_the_instruction_that_faults_has_done_nothing_and_not_retired(kernel: An
     ran = in_ring_3(kernel, "movl $5, %ecx; movl %ecx, 1(%rbx)")
     assert ran.machine.ram.is_zero(0x24_0100, 16)
     assert ran.taken[0].rip == 0x20_0005
+
+
+def checked(processor: Processor, code: str) -> int | None:
+    """The vector of the alignment check before an instruction."""
+    registers = processor.cpu.registers
+    wide = bool(registers.cs.flags & DEFAULT_32)
+    instruction = decode(bytes.fromhex(code), long=registers.in_64_bit_code, wide=wide)
+    try:
+        AlignmentCheck(processor.cpu).check(instruction)
+    except Fault as fault:
+        return fault.vector
+    return None
+
+
+@pytest.mark.parametrize("prefixes", ["64", "643e", "2664", "64362e", "64f3"])
+def test_fs_counts_among_prefixes_without_effect(prefixes: str) -> None:
+    """MOV EAX, FS:[RBX]"""
+    processor = Processor(Mode.LONG, 3)
+    processor.cpu.registers.rbx, processor.cpu.registers.fs.base = DATA, 1
+    assert checked(processor, prefixes + "8b03") == AC
+    processor.cpu.registers.fs.base = 4
+    assert checked(processor, prefixes + "8b03") is None
+
+
+@pytest.mark.parametrize(("prefix", "bits", "alignment"), [("", 32, 4), ("66", 32, 2), ("67", 16, 2), ("6667", 16, 4)])
+def test_far_pointers_are_aligned_as_the_operand_size_has_it(prefix: str, bits: int, alignment: int) -> None:
+    """LES EAX or AX, [EBX]"""
+    processor = Processor(Mode.PROTECTED, 3)
+    registers = processor.cpu.registers
+    if bits == 16:
+        registers.cs.flags &= ~DEFAULT_32
+    for offset in range(1, 5):
+        registers.rbx = DATA + offset
+        assert checked(processor, prefix + "c403") == (AC if offset % alignment else None)

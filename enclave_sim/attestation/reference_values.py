@@ -115,7 +115,11 @@ class ReferenceValues:
         Raises:
             ConfigurationError: It cannot be read, or is not such a file.
         """
-        return cls.from_json(read_file(path, DOCUMENT))
+        data = read_file(path, DOCUMENT)
+        try:
+            return cls.from_json(data)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from None
 
     def save(self, path: "Path") -> None:
         """Write the values to a file, which is replaced if it exists.

@@ -286,7 +286,20 @@ def _decode(text: str | bytes, kind: type[_File], origin: str) -> _File:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         wanted = _KEY_FORMAT if kind is _KeyFile else _ANCHOR_FORMAT
-        raise KeyFileError(f"{origin}: not a JSON file of format {wanted}: {error}") from error
+        reason = _mistaken(text, kind) or f": {error}"
+        raise KeyFileError(f"{origin}: not a JSON file of format {wanted}{reason}") from error
+
+
+def _mistaken(text: str | bytes, kind: type[_File]) -> str:
+    """Return the reason for a file that is the other one of a key's two files, otherwise nothing."""
+    other: type[_KeyFile | _AnchorFile] = _AnchorFile if kind is _KeyFile else _KeyFile
+    try:
+        msgspec.json.decode(text, type=other)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    if other is _AnchorFile:
+        return f" but a trust anchor; the secret key is in NAME{KEY_SUFFIX}"
+    return f" but a secret key; its trust anchor is in NAME{ANCHOR_SUFFIX}"
 
 
 def _encode(file: _KeyFile | _AnchorFile) -> bytes:

@@ -137,6 +137,8 @@ class _Page:
             facts.add_row("check", Text(check, "bold red"))
             facts.add_row("found", Text(one_line(message), "red"))
             facts.add_row("wanted", Text(PayloadCheck[check].value, "green"))
+            if check == PayloadCheck.UNKNOWN_KEY.name:
+                facts.add_row("", Text("add the signer's with --trust-anchor NAME.anchor.json", "green"))
         else:
             facts.add_row("cause", Text(one_line(result.detail), self._colour))
         yield Text()

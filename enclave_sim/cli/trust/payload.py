@@ -26,7 +26,7 @@ from enclave_sim.files.reading import MODULE, MissingFile, read_file
 from enclave_sim.files.writing import new_directory
 from enclave_sim.memory_map import region
 from enclave_sim.payload import anchor_list, artefact, keys, signature
-from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadRejected
+from enclave_sim.payload.errors import KeyFileError, MalformedModule, PayloadCheck, PayloadRejected
 from enclave_sim.payload.wasm import sections
 from enclave_sim.recording.text import one_line
 from enclave_sim.similar import did_you_mean
@@ -232,7 +232,9 @@ def _rejections(module: Path, *, as_json: bool = False) -> Iterator[None]:
         if as_json:
             answer = {"accepted": False, "check": rejection.check.name, "message": rejection.message}
             click.echo(json.dumps(answer))
-        click.echo(f"{module}: {one_line(str(rejection))}", err=True)
+        unknown = rejection.check is PayloadCheck.UNKNOWN_KEY
+        hint = "; add the signer's with --anchor NAME.anchor.json" if unknown else ""
+        click.echo(f"{module}: {one_line(str(rejection))}{hint}", err=True)
         raise click.exceptions.Exit(REJECTED) from None
 
 

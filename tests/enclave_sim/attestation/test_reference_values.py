@@ -66,6 +66,9 @@ def test_a_file_is_saved_and_loaded(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_or_written_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read .*values\.json: No such file"):
         ReferenceValues.load(tmp_path / "values.json")
+    (tmp_path / "evidence.eat").write_bytes(b"\x84")
+    with pytest.raises(ConfigurationError, match=r"evidence\.eat: reference values: JSON is malformed"):
+        ReferenceValues.load(tmp_path / "evidence.eat")
     with pytest.raises(ConfigurationError, match=r"cannot write .*: there is no directory"):
         FULL.save(tmp_path / "nowhere" / "values.json")
 

@@ -156,6 +156,15 @@ def test_the_key_that_comes_with_the_payloads_says_it_is_for_development() -> No
     assert development_key().anchor() == development_anchor()
 
 
+def test_the_other_file_of_a_key_is_named_and_so_is_the_right_one() -> None:
+    with pytest.raises(KeyFileError, match=r"^a\.json: .* but a trust anchor; the secret key is in NAME\.key\.json$"):
+        SigningKey.from_json(KEY.anchor().to_json(), "a.json")
+    with pytest.raises(
+        KeyFileError, match=r"^a\.json: .* but a secret key; its trust anchor is in NAME\.anchor\.json$"
+    ):
+        TrustAnchor.from_json(KEY.to_json(), "a.json")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -114,6 +114,12 @@ def test_much_residue_is_cut_short() -> None:
     assert "5 more ranges" in page
 
 
+def test_a_rejection_for_an_unknown_key_says_how_to_add_a_trust_anchor() -> None:
+    advice = "add the signer's with --trust-anchor NAME.anchor.json"
+    assert advice in page_of(result_of(outcome="PAYLOAD_REJECTED", detail="UNKNOWN_KEY: no trust anchor has it"))
+    assert advice not in page_of(result_of(outcome="PAYLOAD_REJECTED", detail="BAD_ED25519: it is not valid"))
+
+
 def test_what_a_payload_says_cannot_control_the_terminal() -> None:
     page = page_of(result_of(outcome="PAYLOAD_REJECTED", detail="PROFILE: import \x1b[2J\n[bold]x[/bold]"))
     assert "\x1b[2J" not in page

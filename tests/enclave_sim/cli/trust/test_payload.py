@@ -381,6 +381,7 @@ def test_compile_rejects_what_verify_rejects_and_writes_nothing(directory: Path,
     path, key = directory / "hello.wasm", directory / "alice.key.json"
     outcome = run("compile", path, "--key", key)
     assert (outcome.code, "UNKNOWN_KEY" in outcome.error, fake_engine) == (3, True, [])
+    assert outcome.error.endswith("; add the signer's with --anchor NAME.anchor.json\n")
     assert not (directory / "hello.aot.wasm").exists()
     outcome = run("compile", path, "--key", key, "--anchor", directory / "alice.anchor.json", "-o", path)
     assert outcome.code == 0

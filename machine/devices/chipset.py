@@ -4,7 +4,7 @@
                   +--> I/O APIC, pin n --messages---------+--> local APIC ---> INTR, NMI
                        (IRQ 0 at pin 2)    NMI ---> LINT1 -+
 
-The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The machine's loop reads `pending`, takes interrupts with
+The lines in use are IRQ 0 (8254, channel 0) and IRQ 4 (COM1). The run loop reads `pending`, takes interrupts with
 `acknowledge` and `take_nmi`, runs no further than `deadline_ns`, and calls `tick` there.
 """
 
@@ -132,7 +132,7 @@ class Chipset:
 
         return line
 
-    # Called by the machine's loop
+    # Called by the run loop
 
     def pending(self) -> bool:
         """Report whether a maskable interrupt is pending, which the processor takes if RFLAGS.IF is set."""

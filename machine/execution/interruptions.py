@@ -1,6 +1,6 @@
-"""Delivery of interruptions of a program (exceptions, traps and external interrupts), and their recording.
+"""Interruptions of a program by exceptions, traps and external interrupts: which one is due, and what it changed.
 
-Interrupt delivery itself is in machine/interrupts/delivery.py.
+machine/interrupts/delivery.py enters the handler.
 """
 
 from collections.abc import Callable

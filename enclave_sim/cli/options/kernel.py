@@ -55,7 +55,7 @@ serial = option(
     "--serial",
     metavar="FILE",
     shell_complete=FILE.shell_complete,
-    help="Type to the kernel what came over its serial line in the run of which FILE is the recording.",
+    help="Feed the kernel the serial input that the recording FILE contains.",
     heading=MACHINE,
 )
 append = option(

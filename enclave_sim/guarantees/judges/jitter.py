@@ -73,9 +73,9 @@ def jitter_free(runs: Sequence[Run]) -> Report:
                 latencies[sleep.woken.latency_ns] += 1
             findings += _faults(sleep, wake_ns, ns_per_instruction)
     if len(latencies) > 1:
-        findings.append(Finding(f"latency is {min(latencies)} to {max(latencies)} ns: it has a spread"))
+        findings.append(Finding(f"latency varies from {min(latencies)} to {max(latencies)} ns"))
     findings += [
-        Finding(f"deadlines are {min(seen)} to {max(seen)} ns from where they belong: the timer drifts")
+        Finding(f"deadlines are off by {min(seen)} to {max(seen)} ns: the timer drifts")
         for seen in offsets.values()
         if len(seen) > 1
     ]

@@ -23,6 +23,7 @@ READERS = {
     "run reference": "run --reference {}",
     "verify payload": "verify {}",
     "verify inputs": "verify --inputs {}",
+    "verify trust_anchor": "verify --trust-anchor {}",
     "export file": "export {} --to vcd",
     "replay file": "replay {}",
     "replay payload": "replay beacon.jsonl --payload {}",

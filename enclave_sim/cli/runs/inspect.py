@@ -98,7 +98,7 @@ _OWN = {
     heading=_SCREEN,
 )
 @option("--web", is_flag=True, help="Serve the inspector to browsers.", heading=_WEB)
-@option("--port", type=PORT, metavar="N", default=_PORT, help="Port to serve on.", heading=_WEB)
+@option("--port", type=PORT, metavar="N", default=_PORT, help="Port to serve on; 0 picks a free one.", heading=_WEB)
 @option(
     "--host",
     metavar="ADDRESS",

@@ -89,14 +89,15 @@ def is_welcome(host: str, asked: str, origin: str | None) -> bool:
 
 
 def serve(command: str, host: str, port: int) -> None:
-    """Serve until Ctrl-C. Raises ConfigurationError for an address or port that cannot be used."""
-    if not 1 <= port <= 0xFFFF:
-        raise ConfigurationError(f"--port is {port}; it must be 1 to 65535")
+    """Serve until Ctrl-C; port 0 is any free one. Raises ConfigurationError for an address or port that is unusable."""
+    if not 0 <= port <= 0xFFFF:
+        raise ConfigurationError(f"--port is {port}; it must be 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+            port = probe.getsockname()[1]
     except OSError as error:
         raise ConfigurationError(f"cannot serve on {host} port {port}: {error.strerror}") from None
     _Server(command, host, port).serve()

@@ -132,8 +132,15 @@ def test_a_port_that_is_taken_or_is_none_is_one_clear_error() -> None:
         taken.listen()
         with pytest.raises(ConfigurationError, match=r"cannot serve on 127\.0\.0\.1"):
             serve("true", "127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(ConfigurationError, match="it must be 1 to 65535"):
-        serve("true", "127.0.0.1", 0)
+    with pytest.raises(ConfigurationError, match="it must be 0 to 65535"):
+        serve("true", "127.0.0.1", 1 << 16)
+
+
+def test_port_0_is_a_free_one_as_for_gdb_and_the_verifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+    monkeypatch.setattr(_Server, "serve", lambda self: served.append(self.port))
+    serve("true", "127.0.0.1", 0)
+    assert 0 < served[0] <= 0xFFFF
 
 
 @pytest.mark.parametrize(

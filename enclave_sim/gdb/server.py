@@ -1,16 +1,14 @@
 """The server: it serves one gdb after the other; each finds the run where the previous one left it."""
 
 import contextlib
-import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
-from enclave_sim.errors import ConfigurationError
 from enclave_sim.gdb.protocol.channel import Channel, FileChannel, Gone
 from enclave_sim.gdb.protocol.link import Link
 from enclave_sim.gdb.protocol.reception import Reception
 from enclave_sim.gdb.stub import Detached, Stub
+from enclave_sim.listening import listen
 from enclave_sim.time_travel.travel import Travel
 
 
@@ -52,15 +50,3 @@ def serve(session: Travel[Any], host: str, port: int, on_listening: Callable[[st
                 continue
             with connection:
                 serve_one(session, FileChannel.of(connection))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises ConfigurationError for an address that cannot be used."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1)
-    except OSError as error:
-        # The error's text repeats the address, so the plain reason is looked up; gaierror has its own codes.
-        is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno or 0) if is_errno else error.strerror
-        raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None

@@ -1,7 +1,6 @@
 """Serving a verifier with uvicorn: for the command line, or in a thread of another program."""
 
 import contextlib
-import os
 import socket
 import ssl
 import threading
@@ -16,6 +15,7 @@ from enclave_sim.attestation.service.connections import ACCEPTED_AT_ONCE, BACKLO
 from enclave_sim.attestation.service.verifier import Verifier
 from enclave_sim.errors import ConfigurationError
 from enclave_sim.files.reading import SMALL, read_file
+from enclave_sim.listening import listen
 
 SHUTDOWN_S = 2
 """Seconds allowed for running requests when the service ends."""
@@ -127,14 +127,7 @@ def _configuration(verifier: Verifier, listener: LimitedListener, tls: Tls | Non
 
 def _bound(host: str, port: int) -> LimitedListener:
     """Return a listening socket. Raises ConfigurationError."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        # The error's text includes the address, so the plain reason is looked up; getaddrinfo has its own codes.
-        is_errno = error.errno is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno or 0) if is_errno else error.strerror
-        raise ConfigurationError(f"cannot listen at {host} port {port}: {reason}") from None
+    listener = listen(host, port, BACKLOG)
     # Connections inherit it. Without it the body of each answer waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return LimitedListener(listener)

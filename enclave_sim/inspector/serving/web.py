@@ -6,7 +6,6 @@ from other sites, and shows the progress until the inspector draws.
 """
 
 import shlex
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from textual_serve.server import Server
 
-from enclave_sim.errors import ConfigurationError
+from enclave_sim.listening import listen
 
 _WEB_OPTIONS = ("--port", "--host")
 _NAME = "Enclave Sim"
@@ -90,14 +89,6 @@ def is_welcome(host: str, asked: str, origin: str | None) -> bool:
 
 def serve(command: str, host: str, port: int) -> None:
     """Serve until Ctrl-C; port 0 is any free one. Raises ConfigurationError for an address or port that is unusable."""
-    if not 0 <= port <= 0xFFFF:
-        raise ConfigurationError(f"--port is {port}; it must be 0 to 65535")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            port = probe.getsockname()[1]
-    except OSError as error:
-        raise ConfigurationError(f"cannot serve on {host} port {port}: {error.strerror}") from None
+    with listen(host, port) as probe:
+        port = probe.getsockname()[1]
     _Server(command, host, port).serve()

@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_or_is_none_is_one_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(ConfigurationError, match=r"cannot serve on 127\.0\.0\.1"):
+        with pytest.raises(ConfigurationError, match=r"cannot listen at 127\.0\.0\.1"):
             serve("true", "127.0.0.1", taken.getsockname()[1])
     with pytest.raises(ConfigurationError, match="it must be 0 to 65535"):
         serve("true", "127.0.0.1", 1 << 16)

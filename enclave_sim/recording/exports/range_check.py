@@ -12,7 +12,7 @@ from enclave_sim.recording.format import RecordingError
 from enclave_sim.specification import Phase
 from machine.events import Event
 
-_RANGES = {"vector": (0, 255), "ring": (0, 3), "from_ring": (0, 3), "to_ring": (0, 3)}
+_RANGES = {"vector": (0, 255), "ring": (0, 3), "from_ring": (0, 3), "to_ring": (0, 3), "cycle": (0, (1 << 32) - 1)}
 _TIME, _WORD = (-(1 << 63), (1 << 63) - 1), (0, (1 << 64) - 1)
 
 

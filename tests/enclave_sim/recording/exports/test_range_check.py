@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from enclave_sim.events import SignalEmitted, Woken
+from enclave_sim.events import CycleBegan, SignalEmitted, Woken
 from enclave_sim.recording.exports.range_check import checked
 from enclave_sim.recording.format import RecordingError
 from machine.events import Event, Halted, InterruptDelivered, InterruptRaised, RingTransition
@@ -22,6 +22,7 @@ MOVED = RingTransition(7, 5, 0, 3, "", None, None, 0, 0)
         (MOVED, "from_ring", 0, 3),
         (MOVED, "to_ring", 0, 3),
         (MOVED, "vector", 0, 255),
+        (CycleBegan(7, 5, 1), "cycle", 0, (1 << 32) - 1),
         (DELIVERED, "handler", *WORD),
         (RAISED, "error_code", *WORD),
         (SignalEmitted(7, 5, 1), "value", *WORD),

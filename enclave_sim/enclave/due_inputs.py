@@ -37,8 +37,11 @@ def step(machine: Machine, inputs: DueInputs) -> bool:
 
 
 def between_steps(machine: Machine, inputs: DueInputs) -> bool:
-    """Return True if a step has just ended: the machine's, or one followed by a due input."""
-    return machine.between_steps or is_due(machine, inputs)
+    """Return True if a step has just ended: the machine's, or one followed by a due input.
+
+    A sleep in which an input was taken is a step that goes on, unless nothing can end it.
+    """
+    return machine.between_steps or is_due(machine, inputs) or (machine.waits and inputs.next_ns is None)
 
 
 def is_due(machine: Machine, inputs: DueInputs) -> bool:

@@ -178,7 +178,8 @@ class RunLoop:
         deadline = self._chipset.deadline_ns
         ticks = deadline is not None and deadline <= self._clock.now_ns
         due = ticks or self._chipset.pending() or self._chipset.nmi_pending
-        return due or not self._execution.cut_short
+        halted = self._execution.halted and not self._cpu.hook.rflags & FLAG_IF  # IF was cleared during the sleep
+        return due or halted or not self._execution.cut_short
 
     def stop_at(self, addresses: Iterable[int]) -> None:
         """Make `run` return `Outcome.STOPPED` before instructions at some addresses, with `at_stop` set.

@@ -1,6 +1,7 @@
 """A bare kernel runs forwards and backwards, like an enclave."""
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import firmware
 from enclave_sim.enclave.kernel.bare_kernel import BareKernel
 from enclave_sim.enclave.kernel.program import aether
 from enclave_sim.errors import ConfigurationError
+from enclave_sim.inputs import RegisterWrite
 from enclave_sim.time_travel import Position
 from enclave_sim.time_travel.position import NoSuchPosition
 from enclave_sim.time_travel.travel import Travel
@@ -33,7 +35,7 @@ def travel(code: bytes = COUNT, **options: Any) -> Travel[BareKernel]:
     return Travel(lambda recorder: BareKernel("kernel", image, ram_bytes=4 << 20, recorder=recorder, **options))
 
 
-def state(run: Travel[BareKernel]) -> tuple[object, ...]:
+def state(run: Travel[BareKernel]) -> tuple[Any, ...]:
     cpu = run.machine.cpu
     return run.now, cpu.rip, cpu.rflags, cpu.registers.rax, run.machine.ram.read(COUNTER, 4), len(run.events)
 
@@ -212,3 +214,23 @@ def test_a_sleep_goes_on_until_the_input_that_wakes_it() -> None:
     assert kernel.machine.clock.now_ns == 400_000
     assert kernel.advance(1_000_000) is Outcome.HALTED  # the key woke nothing: its interrupt is masked
     assert kernel.machine.clock.now_ns == 500_000
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["asleep", "interrupts disabled meanwhile"])
+def test_the_last_input_of_a_sleep_is_a_step_to_the_end(*, cleared: bool) -> None:
+    run = travel(SLEEP, typed=[(500, b"k"), (600, b"l")][: 2 - cleared])
+    if cleared:
+        run.run_to(at_ns=500)
+        run.take(RegisterWrite(at_ns=0, register="rflags", value=2))
+    run.resume()
+    end = state(run)
+    assert run.events[-1].__struct_config__.tag == "serial_received"
+    with pytest.raises(NoSuchPosition, match=f"the run ends at {re.escape(str(run.now))}"):
+        run.step()
+    run.back()
+    run.step()
+    assert state(run) == end
+    run.go_to(Position(0))
+    assert state(run) != end
+    run.go_to(end[0])
+    assert state(run) == end

@@ -5,7 +5,7 @@ from enclave_sim.time_travel.replay import replay
 assert replay(Path("counter.jsonl")).equal
 
 The file is read twice, each time in constant memory. The first pass reads all of it, so that nothing runs if it is
-damaged, and finds the inputs that were not scheduled. The second pass accompanies the run, event by event.
+damaged, and finds the inputs that were not scheduled. The second pass follows the run, event by event.
 """
 
 from collections import deque

@@ -2,7 +2,7 @@
    which is not loaded, so that it changes no byte of the kernel in memory. */
         .cfi_sections .debug_frame
 
-#define FRAME_RBX       3               /* the psABI's numbers, where the assembler does not take the names */
+#define FRAME_RBX       3               /* the psABI's numbers, where the assembler does not accept names */
 #define FRAME_RBP       6
 #define FRAME_RSP       7
 #define FRAME_RIP       16
@@ -10,9 +10,9 @@
 #define FRAME_SS        52
 #define FRAME_SIZE      40              /* SS, RSP, RFLAGS, CS, RIP: pushed by the processor, popped by IRETQ */
 
-/* The common entry (CIE) of handlers of interrupts. Its augmentation S says that an interrupt, not a call, has led there:
-   debuggers believe that of no other frame whose caller is on a stack below. The assembler has none for .debug_frame, so
-   build.py gives this one to the handlers. */
+/* The common entry (CIE) of interrupt handlers. Its augmentation S says that an interrupt, not a call, entered them: only
+   then does a debugger accept a caller on a lower stack. The assembler cannot make it for .debug_frame, so build.py gives
+   this one to the handlers. */
         .macro  handlers_entry
         .pushsection .debug_frame, "", @progbits
         .long   2f - 1f

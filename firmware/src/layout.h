@@ -1,6 +1,6 @@
 /* The memory map (MAP_V2) and every constant that more than one file uses.
    Included by assembly, C and the linker script; firmware/build.py exports the constants to Python.
-   Addresses are both physical and linear. Every region must be whole pages, as the page tables need it. */
+   Addresses are both physical and linear. Every region must consist of whole pages, for the page tables. */
 #ifndef AETHER_LAYOUT_H
 #define AETHER_LAYOUT_H
 #include "devices.h"
@@ -41,8 +41,8 @@
 #define HEAP_WINDOW         0x40000000      /* supervisor view of the heap in the dormant tables only */
 #define RAM_SIZE            0x01000000
 
-/* The sets of page tables: ACTIVE from the boot on, NATIVE from the measurement of a flat payload on, DORMANT from
-   annihilation step A2 on. */
+/* The sets of page tables: ACTIVE from boot, NATIVE from the measurement of a flat payload, DORMANT from
+   annihilation step A2. */
 #define PML4_ACTIVE         (TABLES_BASE + 0x0000)
 #define PDPT_ACTIVE         (TABLES_BASE + 0x1000)
 #define PD_ACTIVE           (TABLES_BASE + 0x2000)

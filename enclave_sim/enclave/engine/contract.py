@@ -71,10 +71,10 @@ class Backtrace(msgspec.Struct, frozen=True):
     module: bytes
     """The module to which the offsets refer: the compiled one, without signatures."""
     frames: tuple[Frame, ...]
-    """The active calls, the innermost first. An engine may report only the first `FRAMES_TOLD`."""
+    """The active calls, the innermost first. An engine may report only the first `MOST_FRAMES`."""
 
 
-FRAMES_TOLD = 20
+MOST_FRAMES = 20
 """If there are this many frames, outer ones may be missing."""
 
 
@@ -148,7 +148,7 @@ class GuestEngine(Protocol):
     def catch_up(self) -> None:
         """Bring the guest to its position in a loaded state.
 
-        It takes as long as that guest had computed. `resume` does it, too; this call can be cancelled without any
+        It takes as long as the guest has computed so far. `resume` does it, too; this call can be cancelled without any
         effect.
         """
 

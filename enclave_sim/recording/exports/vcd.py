@@ -170,5 +170,5 @@ class _Activity:
 
 
 def _word(name: str) -> str:
-    """Return a name as the format takes it: without spaces, printable ASCII, and not empty."""
+    """Return a name in the form that VCD accepts: printable ASCII, without spaces, and not empty."""
     return re.sub(r"[^!-~]+", "_", name) or "_"

@@ -10,7 +10,7 @@ from machine.bus.ram import RamImage
 
 _MOST = 512
 _MOST_BYTES = 1 << 30
-"""The maximum number of bytes of RAM in all snapshots together."""
+"""The maximum number of bytes of RAM in all snapshots."""
 
 
 class KeptSnapshot(NamedTuple):
